@@ -1,0 +1,154 @@
+"""Integers whose bits have names.
+
+A guest policy is one number, and every bit of it is a decision. Declaring the bits once, with what each means and what
+the host may do when it is clear, gives parsing, text, tables and checkboxes::
+
+    class Policy(Bits, size=4, spec="AMD 55766, guest policy"):
+        nodbg = bit(0, "Debugging is refused.", governs="DBG_DECRYPT, DBG_ENCRYPT", clear="...")
+        reserved_6 = reserved_bits(6, 10)
+        api_major = bit(16, "Least firmware API major version.", width=8)
+"""
+
+from __future__ import annotations
+
+from ..errors import LayoutError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any, ClassVar, Self
+
+
+class Bit:
+    """One named bit, or run of bits, counted from the least significant.
+
+    ``doc`` says what it means when set, ``governs`` names the firmware commands it rules, ``clear`` says what the
+    host may do while it is clear.
+    """
+
+    def __init__(self, low: int, width: int, doc: str, governs: str, clear: str, reserved: bool) -> None:
+        self.low, self.width, self.doc = low, width, doc
+        self.governs, self.clear, self.reserved = governs, clear, reserved
+        self.name = ""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, instance: Bits | None, owner: type) -> Any:
+        if instance is None:
+            return self
+        return int(instance) >> self.low & self.limit
+
+    @property
+    def limit(self) -> int:
+        """The largest value this run of bits can hold."""
+        return (1 << self.width) - 1
+
+    @property
+    def mask(self) -> int:
+        """The integer in which exactly these bits are set."""
+        return self.limit << self.low
+
+    @property
+    def is_flag(self) -> bool:
+        """True for a single bit with a meaning, which is shown as a checkbox."""
+        return self.width == 1 and not self.reserved
+
+    @property
+    def position(self) -> str:
+        """Where it is, as specifications write it: ``2`` or ``23:16``."""
+        return str(self.low) if self.width == 1 else f"{self.low + self.width - 1}:{self.low}"
+
+
+def bit(low: int, doc: str, *, width: int = 1, governs: str = "", clear: str = "") -> Any:
+    """Declare a named bit (or *width* bits from *low* upward) of a :class:`Bits` class."""
+    return Bit(low, width, doc, governs, clear, reserved=False)
+
+
+def reserved_bits(low: int, width: int) -> Any:
+    """Declare bits that must be zero. When they are not, that is a finding, never an exception."""
+    return Bit(low, width, "Reserved, must be 0.", "", "", reserved=True)
+
+
+class Bits(int):
+    """An unsigned little-endian integer of ``size`` bytes with named bits. Subclass it to declare the bits.
+
+    Any number of the right width is accepted: reserved bits that are set are reported by :meth:`findings`. A number
+    that does not fit raises :class:`~sevlab.errors.LayoutError`.
+    """
+
+    size: ClassVar[int]
+    spec: ClassVar[str]
+    rows: ClassVar[tuple[Bit, ...]]
+
+    def __init_subclass__(cls, *, size: int, spec: str) -> None:
+        cls.size, cls.spec = size, spec
+        cls.rows = tuple(sorted((v for v in vars(cls).values() if isinstance(v, Bit)), key=lambda row: row.low))
+        position = 0
+        for row in cls.rows:
+            if row.low != position:
+                raise TypeError(f"{cls.__name__}.{row.name} starts at bit {row.low}, but bit {position} is next")
+            position += row.width
+        if position != 8 * size:
+            raise TypeError(f"{cls.__name__} declares {position} bits, but {size} bytes hold {8 * size}")
+
+    def __new__(cls, value: int = 0) -> Self:
+        if not 0 <= value < 1 << 8 * cls.size:
+            raise LayoutError(cls.__name__, hex(value), f"an unsigned number of {8 * cls.size} bits")
+        return super().__new__(cls, value)
+
+    def replace(self, **changes: int) -> Self:
+        """Return a copy with the named bits set to new values.
+
+        Raises :class:`~sevlab.errors.LayoutError` when a value does not fit its bits, TypeError for an unknown name.
+        """
+        number = int(self)
+        known = {row.name: row for row in self.rows}
+        for name, value in changes.items():
+            if name not in known:
+                raise TypeError(f"{type(self).__name__} has no bits named {name!r}")
+            row = known[name]
+            if not 0 <= value <= row.limit:
+                raise LayoutError(f"{type(self).__name__}.{name}", str(value), f"0 to {row.limit}")
+            number = number & ~row.mask | value << row.low
+        return type(self)(number)
+
+    def items(self) -> Iterator[tuple[Bit, int]]:
+        """Yield every declared row with its value in this number, from bit 0 upward."""
+        return ((row, int(self) >> row.low & row.limit) for row in self.rows)
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """Names of the single bits that are set, upper case, from bit 0 upward."""
+        return tuple(row.name.upper() for row, value in self.items() if row.is_flag and value)
+
+    @property
+    def text(self) -> str:
+        """The number for people: hex, then the names of what is set."""
+        parts = list(self.flags)
+        parts += [f"{row.name.upper()}={v}" for row, v in self.items() if v and not row.is_flag and not row.reserved]
+        return f"0x{int(self):0{2 * self.size}x} ({', '.join(parts) or 'no bit set'})"
+
+    def findings(self) -> list[str]:
+        """Return a sentence for every reserved run of bits that is not zero."""
+        return [
+            f"reserved bits {row.position} hold 0x{value:x}, must be 0"
+            for row, value in self.items()
+            if row.reserved and value
+        ]
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(0x{int(self):x})"
+
+    def __format__(self, format_spec: str) -> str:
+        return format(int(self), format_spec) if format_spec else self.text
+
+    def __str__(self) -> str:
+        from .explain import explain_bits
+
+        return explain_bits(self).text()
+
+    def _repr_html_(self) -> str:
+        from .explain import explain_bits
+
+        return explain_bits(self).html()

@@ -1,0 +1,71 @@
+"""The byte map: every byte of a structure in its place, labelled with the field it belongs to."""
+
+from __future__ import annotations
+
+from html import escape
+
+from .explain import CELL, MONO, Table, hex_lines, plain, tinted
+from .span import INK, Span, letters
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .explain import Paint
+
+#: Bytes in one row of the map.
+ROW = 16
+
+
+class ByteMap:
+    """Sixteen bytes a row; under each byte the letter of its field. Marked bytes carry a ``*``.
+
+    Spans follow each other without gap, the first one at offset 0.
+    """
+
+    def __init__(self, spans: Sequence[Span], marked: Sequence[int] = ()) -> None:
+        self.spans, self.marked = list(spans), set(marked)
+        labels = letters(len(self.spans))
+        #: For every byte: its value, its span, the span's letter.
+        self.cells = [(byte, span, label) for span, label in zip(self.spans, labels, strict=True) for byte in span.raw]
+
+    def text(self, paint: Paint = plain) -> str:
+        lines = ["      " + "  ".join(" ".join(f"+{i + j:x} " for j in range(4)) for i in range(0, ROW, 4)).rstrip()]
+        for start in range(0, len(self.cells), ROW):
+            bytes_, names = f"0x{start:02x}  ", "      "
+            for i, (byte, span, label) in enumerate(self.cells[start : start + ROW], start):
+                gap = "" if i == start else "  " if i % 4 == 0 else " "
+                bytes_ += gap + paint(f"{byte:02x}{'*' if i in self.marked else ' '}", span.tint)
+                names += gap + paint(label.ljust(3), span.tint)
+            lines += [bytes_.rstrip(), names.rstrip()]
+        return "\n".join(lines)
+
+    def html(self) -> str:
+        small = f"{CELL};{MONO}"
+        head = "".join(f'<td style="{small};text-align:center;padding:2px 4px">+{i:x}</td>' for i in range(ROW))
+        rows = [f'<tr><td style="{small}"></td>{head}</tr>']
+        for start in range(0, len(self.cells), ROW):
+            cells = [f'<td style="{small}">0x{start:02x}</td>']
+            for i, (byte, span, label) in enumerate(self.cells[start : start + ROW], start):
+                edge = 3 if i == span.offset else 1
+                mark = "*" if i in self.marked else ""
+                title = f"{label}: {span.name}, byte {i - span.offset + 1} of {span.size}. {span.doc}"
+                style = (
+                    f"{MONO};{tinted(span.tint)};text-align:center;padding:2px 4px;"
+                    f"border:1px solid {INK};border-left:{edge}px solid {INK}"
+                )
+                body = f"{'<b>' if mark else ''}{byte:02x}{mark}{'</b>' if mark else ''}<br>{label}"
+                cells.append(f'<td style="{style}" title="{escape(title)}">{body}</td>')
+            rows.append(f"<tr>{''.join(cells)}</tr>")
+        return f'<table style="border-collapse:collapse"><tbody>{"".join(rows)}</tbody></table>'
+
+
+def legend(spans: Sequence[Span]) -> Table:
+    """Return the table beside a byte map: letter, field, offset, size, bytes, value, meaning."""
+    rows = []
+    for label, span in zip(letters(len(spans)), spans, strict=True):
+        value = span.text if isinstance(span.value, int) else "(as the bytes)" if any(span.raw) else "zero"
+        note = f"{span.doc} ODD: {span.finding}." if span.finding else span.doc
+        rows.append([label, span.name, f"0x{span.offset:02x}", str(span.size), hex_lines(span.raw, 8), value, note])
+    header = ["", "field", "offset", "size", "bytes", "value", "meaning"]
+    return Table(header, rows, tints=[span.tint for span in spans], mono=[0, 1, 2, 3, 4])

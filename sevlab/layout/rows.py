@@ -1,0 +1,227 @@
+"""Byte structures declared once.
+
+A layout is a class whose rows read like the table of its specification. From the rows come parsing, building, the
+text table, the byte map, the field-by-field comparison, the reference page and the property tests::
+
+    class Measurement(Layout, size=48, spec="AMD 55766, LAUNCH_MEASURE"):
+        measure: bytes = at(0x00, 32, "The HMAC.", type=bytes)
+        mnonce: bytes = at(0x20, 16, "A random number of the firmware.", type=bytes)
+
+A declaration is checked when it is imported: its rows must follow each other without gap or overlap and fill ``size``
+bytes. An instance is nothing but its bytes; a field is read from them when asked for. So any bytes of the right length
+parse, build back to themselves, and are never re-encoded: a wrong value is a *finding* on its field, because people
+open this tool when the evidence is wrong, and it must not throw the evidence away.
+"""
+
+from __future__ import annotations
+
+from ..errors import LayoutError
+from .bits import Bits
+from .span import TINTS, Span
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, ClassVar, Self
+
+
+class Row:
+    """One row of a layout: offset and size in bytes, type, meaning."""
+
+    def __init__(self, offset: int, size: int, doc: str, type: type, const: int | None, tint: str | None) -> None:
+        self.offset, self.size, self.doc = offset, size, doc
+        self.type, self.const, self.tint = type, const, tint or ""
+        self.name = ""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, instance: Layout | None, owner: type) -> Any:
+        return self if instance is None else self.decode(self.cut(instance.to_bytes()))
+
+    @property
+    def is_reserved(self) -> bool:
+        """True for bytes that must be zero."""
+        return self.type is Reserved
+
+    def cut(self, raw: bytes) -> bytes:
+        """Return this row's bytes out of the whole structure's."""
+        return raw[self.offset : self.offset + self.size]
+
+    def decode(self, raw: bytes) -> Any:
+        """Turn this row's bytes into its value: a number (little-endian), bytes, or a structure within."""
+        if issubclass(self.type, int):
+            return self.type(int.from_bytes(raw, "little"))
+        make: Any = self.type.from_bytes if issubclass(self.type, Layout) else self.type
+        return make(raw)
+
+    def encode(self, value: Any) -> bytes:
+        """Turn a value into this row's bytes; raises LayoutError when it does not fit."""
+        if isinstance(value, Layout):
+            value = value.to_bytes()
+        if issubclass(self.type, int):
+            if not isinstance(value, int):
+                raise LayoutError(self.name, type(value).__name__, "a whole number")
+            if not 0 <= value < 1 << 8 * self.size:
+                raise LayoutError(self.name, str(value), f"0 to {(1 << 8 * self.size) - 1}")
+            return int(value).to_bytes(self.size, "little")
+        if not isinstance(value, bytes | bytearray | memoryview) or len(value) != self.size:
+            received = f"{len(value)} bytes" if isinstance(value, bytes | bytearray) else type(value).__name__
+            raise LayoutError(self.name, received, f"{self.size} bytes")
+        return bytes(value)
+
+    def text(self, value: Any) -> str:
+        """Return the value for people. Numbers come in decimal and hex, since mixing them up is a classic."""
+        if hasattr(value, "text"):
+            return str(value.text)
+        if isinstance(value, int):
+            return str(value) if value < 10 else f"{value} (0x{value:x})"
+        return value.hex() if any(value) else f"{self.size} zero bytes"
+
+    def finding(self, value: Any) -> str:
+        """Say what is odd about the value; "" when nothing is."""
+        if self.is_reserved and any(value):
+            return "reserved bytes must be 0"
+        if self.const is not None and value != self.const:
+            return f"must be 0x{self.const:0{2 * self.size}x}"
+        return "; ".join(value.findings()) if isinstance(value, Bits) else ""
+
+    def spans(self, raw: bytes) -> list[Span]:
+        """Return this row of the structure *raw*, ready to be shown; a structure within gives a span per field."""
+        mine = self.cut(raw)
+        value = self.decode(mine)
+        if isinstance(value, Layout):
+            return [
+                span._replace(
+                    name=f"{self.name}.{span.name}", offset=self.offset + span.offset, doc=f"{self.doc} {span.doc}"
+                )
+                for span in value.spans()
+            ]
+        text, finding = self.text(value), self.finding(value)
+        return [Span(self.name, self.offset, self.size, mine, value, text, self.doc, self.tint, finding)]
+
+
+class Reserved(bytes):
+    """The type of bytes that must be zero."""
+
+
+class Hex(int):
+    """The type of a number that people read in hex only: an address, a register."""
+
+    @property
+    def text(self) -> str:
+        """The number in hex."""
+        return f"0x{int(self):x}"
+
+
+def at(offset: int, size: int, doc: str, *, type: type = int, const: int | None = None, tint: str | None = None) -> Any:
+    """Declare a field: *offset* and *size* in bytes, *doc* one sentence.
+
+    *type* is ``int`` (unsigned, little-endian) or a kind of it such as :class:`Hex` or a :class:`Bits` class, ``bytes``
+    or a kind of it, or another :class:`Layout` of the same size. A type with a ``text`` property says itself how people
+    read it. *const* is the value the field
+    must have. *tint* fixes the field's colour, for fields that appear in several structures.
+    """
+    return Row(offset, size, doc, type, const, tint)
+
+
+def reserved(offset: int, size: int) -> Any:
+    """Declare bytes that must be zero."""
+    return Row(offset, size, "Reserved, must be 0.", Reserved, None, "grey")
+
+
+class Layout:
+    """A fixed-size byte structure. Subclass it to declare one; see the module's text.
+
+    ``Name(field=value, ...)`` builds one; constant and reserved fields may be left out. :meth:`from_bytes` takes any
+    bytes of the right length.
+    """
+
+    size: ClassVar[int]
+    spec: ClassVar[str]
+    rows: ClassVar[tuple[Row, ...]]
+    __slots__ = ("_raw",)
+    _raw: bytes
+
+    def __init_subclass__(cls, *, size: int, spec: str) -> None:
+        cls.size, cls.spec = size, spec
+        cls.rows = tuple(row for row in vars(cls).values() if isinstance(row, Row))
+        position = 0
+        free = [tint for tint in TINTS if tint != "grey" and tint not in {row.tint for row in cls.rows}]
+        for number, row in enumerate(cls.rows):
+            if row.offset != position:
+                raise TypeError(f"{cls.__name__}.{row.name} is at 0x{row.offset:x}, but 0x{position:x} is next")
+            if row.tint and row.tint not in TINTS:
+                raise TypeError(f"{cls.__name__}.{row.name} has no such tint: {row.tint}")
+            row.tint = row.tint or (free or list(TINTS))[number % len(free or TINTS)]
+            position += row.size
+        if position != size:
+            raise TypeError(f"{cls.__name__} declares {position} bytes of {size}")
+
+    def __init__(self, **values: Any) -> None:
+        parts = []
+        for row in self.rows:
+            if row.name in values:
+                parts.append(row.encode(values.pop(row.name)))
+            elif row.is_reserved:
+                parts.append(bytes(row.size))
+            elif row.const is not None:
+                parts.append(row.encode(row.const))
+            else:
+                raise TypeError(f"{type(self).__name__} needs {row.name}")
+        if values:
+            raise TypeError(f"{type(self).__name__} has no field named {sorted(values)[0]!r}")
+        object.__setattr__(self, "_raw", b"".join(parts))
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"{type(self).__name__} does not change; use replace({name}=...)")
+
+    @classmethod
+    def from_bytes(cls, raw: bytes) -> Self:
+        """Parse exactly ``size`` bytes; any content is accepted. Raises LayoutError for another length."""
+        if len(raw) != cls.size:
+            raise LayoutError(cls.__name__, f"{len(raw)} bytes", f"{cls.size} bytes")
+        self = cls.__new__(cls)
+        object.__setattr__(self, "_raw", bytes(raw))
+        return self
+
+    def to_bytes(self) -> bytes:
+        """Return the structure's bytes, exactly as they came in or were built."""
+        return self._raw
+
+    def replace(self, **changes: Any) -> Self:
+        """Return a copy in which only the named fields differ; every other byte is kept."""
+        known = {row.name: row for row in self.rows}
+        raw = bytearray(self._raw)
+        for name, value in changes.items():
+            if name not in known:
+                raise TypeError(f"{type(self).__name__} has no field named {name!r}")
+            row = known[name]
+            raw[row.offset : row.offset + row.size] = row.encode(value)
+        return self.from_bytes(bytes(raw))
+
+    def spans(self) -> list[Span]:
+        """Return every field, in order, ready to be shown."""
+        return [span for row in self.rows for span in row.spans(self._raw)]
+
+    def findings(self) -> list[str]:
+        """Return a sentence for every field whose value is not allowed."""
+        return [f"{span.name}: {span.finding}" for span in self.spans() if span.finding]
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and other._raw == self._raw
+
+    def __hash__(self) -> int:
+        return hash((type(self), self._raw))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}.from_bytes(bytes.fromhex('{self._raw.hex()}'))"
+
+    def __str__(self) -> str:
+        from .explain import explain_layout
+
+        return explain_layout(self).text()
+
+    def _repr_html_(self) -> str:
+        from .explain import explain_layout
+
+        return explain_layout(self).html()

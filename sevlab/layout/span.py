@@ -1,0 +1,60 @@
+"""One field of bytes, ready to be shown.
+
+A :class:`Span` is the only thing the views know. Whoever wants to be shown (a measurement, a message, later a whole
+page of registers) turns itself into a list of spans, and text table, byte map, widget and JSON follow.
+"""
+
+from __future__ import annotations
+
+from collections import namedtuple
+
+#: Light tints on which dark text keeps a contrast of 10:1 and more, in both light and dark themes. Neighbours differ
+#: in brightness as well as in hue, for colour-blind readers. A field is never told apart by its tint alone: every
+#: view also gives it a letter and a border.
+TINTS = {
+    "blue": "#cfe3ff",
+    "orange": "#ffdcae",
+    "green": "#c9ecc4",
+    "purple": "#e6d5fa",
+    "yellow": "#fff2a8",
+    "teal": "#bdeeea",
+    "pink": "#ffd2de",
+    "brown": "#ead9c2",
+    "grey": "#e3e3e3",
+}
+#: Dark text for use on any tint.
+INK = "#15181c"
+
+
+# Not typing.NamedTuple: importing typing alone costs a tenth of a whole validation.
+class Span(
+    namedtuple("Span", "name offset size raw value text doc tint finding", defaults=("grey", "")),
+):
+    """A named run of bytes and what it means.
+
+    ``offset`` and ``size`` are in bytes; ``raw`` holds exactly ``size`` bytes; ``value`` is the decoded value and
+    ``text`` that value for people; ``doc`` says in one sentence what the field is; ``finding`` says what is odd about
+    this value ("" when nothing is); ``tint`` is a key of :data:`TINTS`.
+    """
+
+    __slots__ = ()
+
+    def as_dict(self) -> dict[str, object]:
+        """Return the span as JSON-ready data; bytes become lower-case hex."""
+        value = self.value.hex() if isinstance(self.value, bytes) else self.value
+        return {
+            "name": self.name,
+            "offset": self.offset,
+            "size": self.size,
+            "hex": self.raw.hex(),
+            "value": value,
+            "text": self.text,
+            "meaning": self.doc,
+            "finding": self.finding,
+        }
+
+
+def letters(count: int) -> list[str]:
+    """Return *count* short labels A, B, ... Z, AA, AB, ... that name the spans of one view."""
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+    return [(alphabet[i // 26 - 1] if i >= 26 else "") + alphabet[i % 26] for i in range(count)]
