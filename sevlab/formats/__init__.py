@@ -1,0 +1,1 @@
+"""The byte structures of SEV, declared: data only, no reading of files, no arithmetic."""
