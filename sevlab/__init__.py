@@ -1,0 +1,62 @@
+"""sevlab: learn, debug and re-examine AMD SEV attestation.
+
+The public names, handed on when first used, so that ``import sevlab`` stays light.
+"""
+
+from __future__ import annotations
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "BAD": "verify",
+    "Comparison": "layout.diff",
+    "Evidence": "evidence",
+    "GOOD": "verify",
+    "HmacSteps": "measure",
+    "InputError": "errors",
+    "LayoutError": "errors",
+    "Measurement": "formats.message",
+    "MeasureMessage": "formats.message",
+    "MismatchError": "errors",
+    "OldMeasureMessage": "formats.message",
+    "Policy": "formats.policy",
+    "Secret": "keys",
+    "SevlabError": "errors",
+    "UnsupportedError": "errors",
+    "Verdict": "verify",
+    "View": "layout.explain",
+    "compare": "layout.diff",
+    "compare_measure": "verify",
+    "compute_digest": "digest",
+    "compute_measure": "measure",
+    "exercises": "",
+    "explain": "walkthrough",
+    "explore": "widgets",
+    "load_digest": "digest",
+    "load_evidence": "evidence",
+    "load_key": "inputs",
+    "openssl_route": "walkthrough",
+    "parse_measurement": "inputs",
+    "parse_policy": "inputs",
+    "plot_avalanche": "plots",
+    "python_route": "walkthrough",
+    "verify_measure": "verify",
+}
+
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name: str) -> object:
+    from importlib import import_module
+
+    if name not in _HOME:
+        raise AttributeError(f"module 'sevlab' has no attribute {name!r}")
+    if not _HOME[name]:
+        return import_module(f"sevlab.{name}")
+    value = getattr(import_module(f"sevlab.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

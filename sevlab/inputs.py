@@ -1,0 +1,164 @@
+"""What comes from outside: numbers, measurements, key files. Every one is hostile or broken until read.
+
+Each reader takes the name its user knows the input by (an option such as ``--policy``, or a field's label), and
+raises :class:`~sevlab.errors.InputError` with that name, what came, what was needed, and what to try.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import errno
+import os
+import re
+import stat
+import sys
+from contextlib import contextmanager
+
+from .errors import InputError, LayoutError, quoted
+from .formats.message import Measurement
+from .formats.policy import Policy
+from .keys import Secret
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import BinaryIO
+
+#: Longest text of a measurement that is looked at, in characters; 64 are needed.
+TEXT_LIMIT = 4096
+KEY_SIZE = 16
+
+_NUMBER = re.compile(r"0[xX][0-9a-fA-F]{1,16}|[0-9]{1,20}")
+_HEX = re.compile(r"[0-9a-fA-F]+")
+_BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}")
+
+
+def parse_number(text: str | int, name: str, limit: int) -> int:
+    """Return a whole number from 0 to *limit*, written in decimal or as ``0x`` hex.
+
+    Signs, underscores, spaces and digits of other scripts are refused: what the owner typed must be what is measured.
+    """
+    needed = f"a whole number from 0 to {limit} (0x{limit:x}), in decimal or 0x hex"
+    if isinstance(text, bool) or not isinstance(text, str | int):
+        raise InputError(name, type(text).__name__, needed)
+    if isinstance(text, int):
+        number = text
+    else:
+        if not _NUMBER.fullmatch(text):
+            bare_hex = _HEX.fullmatch(text) and not text.isdigit()
+            raise InputError(name, quoted(text), needed, f"0x{text[:16]} if that is hex" if bare_hex else "")
+        number = int(text, 16 if text[:2] in ("0x", "0X") else 10)
+    if not 0 <= number <= limit:
+        raise InputError(name, quoted(text), needed)
+    return number
+
+
+def parse_policy(text: str | int, name: str = "policy") -> Policy:
+    """Return a guest policy from a 32-bit number in decimal or ``0x`` hex."""
+    return text if isinstance(text, Policy) else Policy(parse_number(text, name, 0xFFFFFFFF))
+
+
+def parse_measurement(text: str, name: str = "measurement", *, allow_hex: bool = False) -> Measurement:
+    """Return a measurement from its base64 text: 64 characters, white space and line breaks aside.
+
+    With *allow_hex*, 96 hex digits are taken too. Anything else is refused, with a guess at what it is.
+    """
+    needed = "48 bytes as base64 (64 characters, no padding)"
+    if allow_hex:
+        needed = "48 bytes as base64 (64 characters) or hex (96 digits)"
+    if not isinstance(text, str):
+        raise InputError(name, type(text).__name__, needed)
+    if len(text) > TEXT_LIMIT:
+        raise InputError(name, f"{len(text)} characters", needed)
+    bare = "".join(text.split(" ")).translate({9: None, 10: None, 13: None})
+    if _HEX.fullmatch(bare) and len(bare) == 2 * Measurement.size:
+        if allow_hex:
+            return Measurement.from_bytes(bytes.fromhex(bare))
+        raise InputError(name, "96 hex digits", needed, "the same bytes as base64: xxd -r -p | base64")
+    if not bare:
+        raise InputError(name, "nothing", needed)
+    if not _BASE64.fullmatch(bare):
+        stray = next((c for c in bare if not re.fullmatch("[A-Za-z0-9+/]", c)), "=")
+        advice = "replace - by + and _ by / if this is URL-safe base64" if stray in "-_" else ""
+        raise InputError(name, f"{quoted(text)} with the stray character {stray!a}", needed, advice)
+    try:
+        raw = base64.b64decode(bare, validate=True)
+    except binascii.Error:
+        received = f"{len(bare)} characters that do not decode"
+        raise InputError(name, received, needed, "copy it again: characters are missing or too many") from None
+    try:
+        return Measurement.from_bytes(raw)
+    except LayoutError as error:
+        raise InputError(name, error.received, needed, _measurement_advice(len(raw))) from None
+
+
+def _measurement_advice(size: int) -> str:
+    """Guess what a measurement of the wrong size is."""
+    if size == 32:
+        return "the whole measurement: these 32 bytes may be the measure without its 16-byte nonce"
+    if size in (47, 49, 50, 51):
+        return "copy it again: a character or a line end may be lost or added"
+    return "the value of sev-measurement from virsh domlaunchsecinfo, or of data from query-sev-launch-measure"
+
+
+@contextmanager
+def open_input(path: str, name: str) -> Iterator[BinaryIO]:
+    """Open a file for reading bytes, ``-`` being standard input; raise InputError when that can't be done."""
+    if path == "-":
+        if sys.stdin is None:
+            raise InputError(name, "'-' with standard input closed", "a file, or data on standard input")
+        yield sys.stdin.buffer
+        return
+    try:
+        # Opened without blocking, so that a named pipe nobody writes to reads as empty instead of hanging us.
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    except (OSError, ValueError) as error:
+        raise InputError(name, f"{quoted(path)}: {_reason(error)}", "a file that can be read") from None
+    with os.fdopen(descriptor, "rb") as stream:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise InputError(name, f"{quoted(path)}, a folder", "a file")
+        os.set_blocking(descriptor, True)
+        try:
+            yield stream
+        except OSError as error:
+            raise InputError(name, f"{quoted(path)}: {_reason(error)}", "a file that can be read") from None
+
+
+def _reason(error: OSError | ValueError) -> str:
+    if isinstance(error, OSError) and error.errno == errno.ENOENT:
+        return "no such file"
+    return (error.strerror or "cannot be read").lower() if isinstance(error, OSError) else "not a file name"
+
+
+def load_key(path: str, name: str, size: int = KEY_SIZE) -> Secret:
+    """Return a key of exactly *size* raw bytes from a file; ``-`` reads standard input.
+
+    A file of another size is refused with a guess at what it holds (hex text, base64 text, a trailing line break, a
+    combined file), because that is how keys usually go wrong. The guess never shows the key.
+    """
+    with open_input(path, name) as stream:
+        raw = stream.read(TEXT_LIMIT + 1)
+    if len(raw) == size:
+        return Secret(raw)
+    received = f"{quoted(path)}, {len(raw) if len(raw) <= TEXT_LIMIT else f'more than {TEXT_LIMIT}'} bytes"
+    guess, advice = _key_guess(raw, size)
+    raise InputError(name, received + guess, f"a key of {size} raw bytes", advice)
+
+
+def _key_guess(raw: bytes, size: int) -> tuple[str, str]:
+    """Say what bytes of the wrong size look like, and what to try."""
+    text = "".join(chr(byte) for byte in raw.strip())
+    if not raw:
+        return " (an empty file)", "make the keys again, for example with: sevctl session"
+    if _HEX.fullmatch(text) and len(text) == 2 * size:
+        return " that look like hex text", "raw bytes: xxd -r -p < FILE > NEW"
+    if _BASE64.fullmatch(text) and len(text) == 4 * ((size + 2) // 3):
+        return " that look like base64 text", "raw bytes: base64 -d < FILE > NEW"
+    if len(raw) == size + 1 and raw[-1:] == b"\n":
+        return " that end in a line break", f"without it: head -c {size} FILE > NEW"
+    if (size, len(raw)) == (KEY_SIZE, 2 * KEY_SIZE):
+        return " that may be TEK and TIK in one file", "--tk FILE instead of --tek and --tik"
+    if (size, len(raw)) == (2 * KEY_SIZE, KEY_SIZE):
+        return " that may be a single key", "--tek FILE --tik FILE instead of --tk"
+    return "", ""

@@ -1,0 +1,52 @@
+"""The measure: HMAC-SHA256 of the 56-byte message under the owner's TIK.
+
+Source: AMD 55766 (SEV API), LAUNCH_MEASURE; HMAC itself is RFC 2104. The published example of AMDESE/sev-tool is the
+first test vector.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+
+from .errors import InputError
+from .keys import Secret
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .formats.message import MeasureMessage, OldMeasureMessage
+
+#: Bytes that SHA-256 takes in at a time; HMAC pads its key to one such block.
+BLOCK = 64
+TIK_SIZE = 16
+
+
+def compute_measure(message: MeasureMessage | OldMeasureMessage, tik: Secret | bytes) -> bytes:
+    """Return the measure (32 bytes) of *message* under the transport integrity key *tik* (16 bytes).
+
+    Raises :class:`~sevlab.errors.InputError` for a key of another size.
+    """
+    return hmac.digest(_key(tik), message.to_bytes(), "sha256")
+
+
+class HmacSteps:
+    """The same measure, computed step by step from SHA-256 alone, with every intermediate value.
+
+    ``key_block`` is the key, followed by zeros to 64 bytes. ``inner_block`` and ``outer_block`` are the key block with
+    every byte exclusive-ored with 0x36 and 0x5c; whoever has one of them has the key, so all three are secrets.
+    ``inner`` is SHA-256(inner_block, message) and ``measure`` is SHA-256(outer_block, inner), 32 bytes each.
+    """
+
+    def __init__(self, message: MeasureMessage | OldMeasureMessage, tik: Secret | bytes) -> None:
+        block = _key(tik).ljust(BLOCK, b"\0")
+        inner_block, outer_block = bytes(b ^ 0x36 for b in block), bytes(b ^ 0x5C for b in block)
+        self.key_block, self.inner_block, self.outer_block = Secret(block), Secret(inner_block), Secret(outer_block)
+        self.inner = hashlib.sha256(inner_block + message.to_bytes()).digest()
+        self.measure = hashlib.sha256(outer_block + self.inner).digest()
+
+
+def _key(tik: Secret | bytes) -> bytes:
+    raw = tik.reveal() if isinstance(tik, Secret) else bytes(tik)
+    if len(raw) != TIK_SIZE:
+        raise InputError("tik", f"a key of {len(raw)} bytes", f"{TIK_SIZE} bytes")
+    return raw

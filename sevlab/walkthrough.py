@@ -1,0 +1,132 @@
+"""The walkthrough: a launch measurement taken apart to the last byte, and put together again by a second route."""
+
+from __future__ import annotations
+
+import base64
+import shlex
+
+from .evidence import Evidence
+from .layout.bits import Bits
+from .layout.diff import Comparison, compare
+from .layout.explain import Code, Heading, Paragraph, Table, View, explain_bits, explain_layout, explain_spans
+from .layout.rows import Layout
+from .measure import HmacSteps
+from .verify import Verdict, compare_measure
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .keys import Secret
+
+
+def explain(thing: Layout | Bits | Comparison | Verdict | Evidence, *, show_keys: bool = False) -> View:
+    """Return a page about *thing*: print it, or let a notebook show it.
+
+    A structure is shown byte by byte, a policy bit by bit, a comparison side by side, a verdict check by check. For
+    evidence the whole way is walked, from the reported bytes to the verdict. Keys and the blocks made from them are
+    hidden unless *show_keys* is set. Raises TypeError for anything else.
+    """
+    if isinstance(thing, Evidence):
+        return walk(compare_measure(thing), show_keys=show_keys)
+    if isinstance(thing, Layout):
+        return explain_layout(thing)
+    if isinstance(thing, Bits):
+        return explain_bits(thing)
+    if isinstance(thing, Comparison | Verdict):
+        return thing.explain()
+    raise TypeError(f"explain takes evidence, a verdict, a comparison, a layout or bits, not {type(thing).__name__}")
+
+
+def walk(verdict: Verdict, *, show_keys: bool = False) -> View:
+    """Walk from the reported bytes to the verdict, step by step."""
+    evidence, message = verdict.evidence, verdict.evidence.message
+    reported = evidence.measurement
+    return View(
+        verdict.explain(),
+        Heading("1. What the host reported: the measurement, 48 bytes"),
+        explain_spans(reported.spans()),
+        Heading("2. What was loaded: the launch digest, 32 bytes"),
+        Paragraph(
+            f"SHA-256 over the firmware image ({evidence.files.get('firmware', 'given as a digest')}) gives "
+            f"{evidence.digest.hex()}. For a plain SEV guest nothing else is loaded before the measurement: no kernel, "
+            "no disk, no virtual CPU state."
+        ),
+        Heading("3. What the firmware put under the HMAC: the message, 56 bytes"),
+        explain_spans(message.spans()),
+        explain_bits(evidence.policy),
+        Heading("4. The HMAC, step by step"),
+        _steps(HmacSteps(message, evidence.tik), show_keys),
+        Heading("5. Reported against computed, byte by byte"),
+        compare(reported, reported.replace(measure=verdict.computed)).explain(),
+        Heading("6. The same number by a second route"),
+        Paragraph("With OpenSSL, in a shell. The base64 text is the message of step 3:"),
+        Code(openssl_route(evidence)),
+        Paragraph("With three lines of Python, from the inputs themselves:"),
+        Code(python_route(evidence)),
+    )
+
+
+def _steps(steps: HmacSteps, show_keys: bool) -> Table:
+    """Show the HMAC as the four steps of RFC 2104."""
+
+    def secret(value: Secret) -> str:
+        return value.reveal().hex() if show_keys else repr(value)
+
+    rows = [
+        ["key block", "TIK, then zero bytes up to 64", secret(steps.key_block)],
+        ["inner block", "key block, every byte XOR 0x36", secret(steps.inner_block)],
+        ["outer block", "key block, every byte XOR 0x5c", secret(steps.outer_block)],
+        ["inner", "SHA-256(inner block, message)", steps.inner.hex()],
+        ["measure", "SHA-256(outer block, inner)", steps.measure.hex()],
+    ]
+    return Table(["step", "how", "value"], rows, mono=[2])
+
+
+def _key_file(evidence: Evidence) -> tuple[str, int]:
+    """Return the file that holds the TIK, and the TIK's offset in it (bytes)."""
+    files = evidence.files
+    name, offset = (files["tk"], 16) if "tk" in files else (files.get("tik", "TIK_FILE"), 0)
+    return (name if name != "-" else "TIK_FILE"), offset
+
+
+def openssl_route(evidence: Evidence) -> str:
+    """Return a shell line that computes the same measure with OpenSSL alone. The key stays in its file."""
+    name, offset = _key_file(evidence)
+    skip = f"-j{offset} " if offset else ""
+    message = base64.b64encode(evidence.message.to_bytes()).decode()
+    return (
+        f"echo {message} | openssl base64 -d -A |\n"
+        f"  openssl dgst -sha256 -mac HMAC -macopt hexkey:$(od -An -v -tx1 {skip}{shlex.quote(name)} | tr -d ' \\n')"
+    )
+
+
+def python_route(evidence: Evidence) -> str:
+    """Return three lines of Python that compute the same measure from the inputs, with nothing of sevlab."""
+    raw, firmware = evidence.message.to_bytes(), evidence.files.get("firmware", "-")
+    digest = f'bytes.fromhex("{evidence.digest.hex()}")'
+    if firmware != "-":
+        digest = f"hashlib.sha256(open({firmware!r}, 'rb').read()).digest()"
+    name, offset = _key_file(evidence)
+    key = f"open({name!r}, 'rb').read()" + (f"[{offset}:]" if offset else "")
+    return (
+        "import hashlib, hmac\n"
+        f'message = bytes.fromhex("{raw[:8].hex()}") + {digest} + bytes.fromhex("{raw[40:].hex()}")\n'
+        f'print(hmac.new({key}, message, "sha256").hexdigest())'
+    )
+
+
+def walk_as_dict(verdict: Verdict, *, show_keys: bool = False) -> dict[str, object]:
+    """Return the walk as JSON-ready data; bytes are lower-case hex, keys are left out unless asked for."""
+    evidence = verdict.evidence
+    steps = HmacSteps(evidence.message, evidence.tik)
+    hmac_steps = {"inner": steps.inner.hex(), "measure": steps.measure.hex()}
+    if show_keys:
+        hmac_steps["key_block"] = steps.key_block.reveal().hex()
+    return {
+        **verdict.as_dict(),
+        "measurement": [span.as_dict() for span in evidence.measurement.spans()],
+        "message": [span.as_dict() for span in evidence.message.spans()],
+        "policy": [{"bits": row.position, "name": row.name, "value": value} for row, value in evidence.policy.items()],
+        "digest": evidence.digest.hex(),
+        "hmac": hmac_steps,
+        "second_route": {"openssl": openssl_route(evidence), "python": python_route(evidence)},
+    }
