@@ -1,0 +1,87 @@
+"""The command line: ``sevlab VERB OPTIONS``. Thin over the library.
+
+Exit status, everywhere: 0 good, 1 did not validate, 2 inputs or usage that cannot be supported, 3 an error in our own
+code. A verb's module is imported only when the verb is used, because a validation should cost no more than its HMAC.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+GOOD, NOT_VALIDATED, UNUSABLE, OUR_ERROR, INTERRUPTED = 0, 1, 2, 3, 130
+
+#: Every verb and what it does. The verb ``x`` lives in the module ``sevlab.cli.x``, which has ``run(words)``.
+VERBS = {
+    "validate": "say whether a launch measurement is the one that follows from your inputs",
+    "explain": "take the measurement apart byte by byte and show every step to the verdict",
+    "lab": "copy the notebooks to a folder of yours and open JupyterLab there",
+}
+
+USAGE = "usage: sevlab VERB [OPTIONS]     (sevlab VERB --help tells a verb's options)"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; return its exit status. No input ends in a traceback."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        status = _dispatch(words)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        # Whoever read our output (head, less) has seen enough. Python must not complain again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return UNUSABLE
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        return INTERRUPTED
+    except SystemExit as leaving:  # argparse leaves this way after --help
+        return leaving.code if isinstance(leaving.code, int) else UNUSABLE
+    except Exception as error:
+        from ..errors import InputError, LayoutError, SevlabError, quoted
+
+        if isinstance(error, SevlabError):
+            print(f"ERROR: {error}", file=sys.stderr)
+            if "--json" in words:
+                _print_error_json(error)
+            return UNUSABLE
+        if isinstance(error, OSError) and not isinstance(error, InputError | LayoutError):
+            print(f"ERROR: {quoted(error, 300)}", file=sys.stderr)
+            return UNUSABLE
+        print(
+            f"ERROR: an error in sevlab itself, please report it: {type(error).__name__}: {quoted(error, 300)}",
+            file=sys.stderr,
+        )
+        return OUR_ERROR
+
+
+def _dispatch(words: list[str]) -> int:
+    verb = words[0] if words else "--help"
+    if verb in ("--version", "-V"):
+        from .. import __version__
+
+        print(f"sevlab {__version__}")
+        return GOOD
+    if verb in ("--help", "-h", "help"):
+        width = max(map(len, VERBS))
+        print(USAGE, "", *(f"  {name:{width}}  {what}" for name, what in VERBS.items()), sep="\n")
+        print("\nsevlab --version prints the version. Exit status: 0 good, 1 did not validate, 2 unusable input.")
+        return GOOD if words else UNUSABLE
+    if verb not in VERBS:
+        from ..errors import InputError, quoted
+
+        raise InputError("verb", quoted(verb), f"one of {', '.join(VERBS)}", "sevlab --help")
+    from importlib import import_module
+
+    status: int = import_module(f"sevlab.cli.{verb}").run(words[1:])
+    return status
+
+
+def _print_error_json(error: Exception) -> None:
+    import json
+
+    print(json.dumps({"status": "unusable", "error": str(error), **{k: str(v) for k, v in vars(error).items()}}))

@@ -1,0 +1,65 @@
+"""``sevlab explain``: every byte and every step, from the reported measurement to the verdict."""
+
+from __future__ import annotations
+
+import sys
+
+from ..verify import compare_measure
+from ..walkthrough import walk, walk_as_dict
+from . import GOOD, NOT_VALIDATED, VERBS
+from .options import evidence_from, launch_parser
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..layout.explain import Paint, View
+
+
+def run(words: list[str]) -> int:
+    """Explain; return the exit status, which is that of validate."""
+    parser = launch_parser("explain", f"{VERBS['explain'].capitalize()}.")
+    parser.add_argument("--html", metavar="FILE", help="write the page as HTML to FILE as well ('-': print only that)")
+    args = parser.parse_args(words)
+    verdict = compare_measure(evidence_from(args))
+    view = walk(verdict, show_keys=args.show_keys)
+    if args.html:
+        from .files import write_text
+
+        write_text(args.html, page(view), "--html")
+    if args.html != "-":
+        if args.json:
+            import json
+
+            print(json.dumps(walk_as_dict(verdict, show_keys=args.show_keys), indent=2))
+        else:
+            print(view.text(painter()))
+    return GOOD if verdict.matches else NOT_VALIDATED
+
+
+def page(view: View) -> str:
+    """Return a view as a complete HTML page that follows the reader's light or dark theme."""
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="color-scheme" content="light dark">\n<title>sevlab: a launch measurement explained</title>\n'
+        '</head>\n<body style="font-family:sans-serif;max-width:75em;margin:2em auto;padding:0 1em">\n'
+        f"{view.html()}\n</body>\n</html>\n"
+    )
+
+
+def painter() -> Paint:
+    """Return how to colour text: by field on a terminal, not at all in a pipe or when NO_COLOR is set."""
+    from ..layout.explain import plain
+    from ..layout.span import INK, TINTS
+
+    if not sys.stdout.isatty():
+        return plain
+    from rich.console import Console
+    from rich.style import Style
+
+    system = Console().color_system
+    if system is None:
+        return plain
+    from rich.color import ColorSystem
+
+    depth = {"standard": ColorSystem.STANDARD, "256": ColorSystem.EIGHT_BIT}.get(system, ColorSystem.TRUECOLOR)
+    styles = {tint: Style(color=INK, bgcolor=colour) for tint, colour in TINTS.items()}
+    return lambda text, tint: styles[tint].render(text, color_system=depth)

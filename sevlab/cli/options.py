@@ -1,0 +1,57 @@
+"""The options of a launch, declared once for every verb that takes them. Names and letters are libvirt's."""
+
+from __future__ import annotations
+
+import argparse
+
+from ..errors import InputError
+from ..evidence import REPORTED, Evidence, as_option, load_evidence
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+KEYS = ("tik", "tek", "tk")
+EPILOG = (
+    "Numbers are decimal or 0x hex. '-' reads a file from standard input. "
+    "Exit status: 0 validated, 1 did not validate, 2 usage or input that cannot be supported, 3 an error in sevlab. "
+    "The whole story, with the trust model and examples, is in docs/validate.md."
+)
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser that speaks in one line, as everything else here does."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError("usage", message, "options as declared", f"{self.prog} --help")
+
+
+def _formatter(prog: str) -> argparse.HelpFormatter:
+    """Format help for 100 columns. (Asking the terminal for its width costs an import on every run.)"""
+    return argparse.HelpFormatter(prog, width=100)
+
+
+def launch_parser(verb: str, description: str) -> Parser:
+    """Return a parser with the options that describe a launch."""
+    parser = Parser(prog=f"sevlab {verb}", description=description, epilog=EPILOG, formatter_class=_formatter)
+    host = parser.add_argument_group("what the host reports")
+    host.add_argument("--measurement", "-m", metavar="BASE64", help="the measurement: 48 bytes in base64")
+    host.add_argument("--api-major", metavar="N", help="major version of the host's SEV API")
+    host.add_argument("--api-minor", metavar="N", help="minor version of the host's SEV API")
+    host.add_argument("--build-id", metavar="N", help="build number of the host's SEV firmware")
+    host.add_argument("--policy", metavar="N", help="the guest policy")
+    owner = parser.add_argument_group("what the owner knows")
+    owner.add_argument("--firmware", "-f", metavar="FILE", help="the guest's firmware image, such as OVMF.fd")
+    owner.add_argument("--tik", metavar="FILE", help="transport integrity key, 16 raw bytes")
+    owner.add_argument("--tek", metavar="FILE", help="transport encryption key, 16 raw bytes")
+    owner.add_argument("--tk", metavar="FILE", help="both keys in one file: TEK, then TIK, 32 raw bytes")
+    shown = parser.add_argument_group("what is shown")
+    shown.add_argument("--json", action="store_true", help="print the result as JSON")
+    shown.add_argument("--show-keys", action="store_true", help="show keys, which are hidden otherwise")
+    return parser
+
+
+def evidence_from(args: argparse.Namespace) -> Evidence:
+    """Read the launch that the options describe."""
+    given = {name: getattr(args, name) for name in (*REPORTED, "firmware", *KEYS)}
+    return load_evidence(names=as_option, **given)
