@@ -1,0 +1,1 @@
+"""Tests that see what a person sees: JupyterLab in a headless Chromium."""

@@ -1,0 +1,206 @@
+"""JupyterLab and Chromium for tests: start them, open a notebook, run it, read what the page shows.
+
+A test reads like a user:
+
+    def test_banner(lab, page):
+        open_notebook(page, lab, "01-fifty-six-bytes.ipynb")
+        run_all(page)
+        page.get_by_label("API minor").fill("52")
+        page.keyboard.press("Tab")
+        page.locator(".verdict", has_text="mismatch").wait_for()
+
+The fixtures `lab` and `page` are in conftest.py.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import nbformat
+from playwright.sync_api import Page, sync_playwright
+
+TOKEN = "sevlab-tests"
+
+# Debian calls it chromium, others chromium-browser.
+CHROMIUM_NAMES = ("chromium", "chromium-browser")
+
+# A page under test talks to one server on this machine and to nothing else.
+CHROMIUM_FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+# Settings that make a page the same at every run: no news, no autosave, and no cell that leaves the page when it is
+# scrolled out of view.
+LAB_SETTINGS = {
+    "@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False},
+    "@jupyterlab/docmanager-extension:plugin": {"autosave": False},
+    "@jupyterlab/notebook-extension:tracker": {"windowingMode": "none"},
+}
+
+LIGHT = "JupyterLab Light"
+DARK = "JupyterLab Dark"
+
+SECONDS_TO_START = 90
+SECONDS_TO_OPEN = 60
+
+
+@dataclass(frozen=True)
+class Lab:
+    """A running JupyterLab: its address, and the folder whose notebooks it shows."""
+
+    url: str
+    root: Path
+
+
+@contextlib.contextmanager
+def lab_server(root: Path) -> Iterator[Lab]:
+    """Serve the notebooks in `root` with this Python's JupyterLab, untouched by the user's own settings."""
+    with tempfile.TemporaryDirectory(prefix="sevlab-lab-") as folder:
+        state = Path(folder)
+        for plugin, settings in LAB_SETTINGS.items():
+            package, name = plugin.split(":")
+            path = state / "settings" / package / f"{name}.jupyterlab-settings"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(settings))
+        environment = {
+            **os.environ,
+            "IPYTHONDIR": str(state / "ipython"),
+            "JUPYTERLAB_SETTINGS_DIR": str(state / "settings"),
+            "JUPYTERLAB_WORKSPACES_DIR": str(state / "workspaces"),
+            "JUPYTER_CONFIG_DIR": str(state / "config"),
+            "JUPYTER_DATA_DIR": str(state / "data"),
+            "JUPYTER_RUNTIME_DIR": str(state / "runtime"),
+        }
+        port = _free_port()
+        url = f"http://127.0.0.1:{port}"
+        command = [
+            *(sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1"),
+            *(f"--port={port}", "--ServerApp.port_retries=0", f"--IdentityProvider.token={TOKEN}"),
+            *(f"--ServerApp.root_dir={root}", "--LabApp.extension_manager=readonly"),
+            # Gives the page window.jupyterapp, by which a test waits for things instead of guessing.
+            "--expose-app-in-browser",
+        ]
+        log = state / "server.log"
+        with log.open("wb") as output:
+            server = subprocess.Popen(command, cwd=root, env=environment, stdout=output, stderr=subprocess.STDOUT)
+        try:
+            _wait_for_server(url, server, log)
+            yield Lab(url, root)
+        finally:
+            # SIGTERM lets the server end its kernels too.
+            server.terminate()
+            try:
+                server.wait(20)
+            except subprocess.TimeoutExpired:
+                server.kill()
+                server.wait()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _wait_for_server(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
+    # No proxy: the server is on this machine, whatever the environment says about the rest of the world.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    deadline = time.monotonic() + SECONDS_TO_START
+    while True:
+        try:
+            opener.open(f"{url}/api/status?token={TOKEN}", timeout=2).close()
+            return
+        except OSError as error:
+            if server.poll() is not None or time.monotonic() > deadline:
+                tail = log.read_text(errors="replace")[-3000:]
+                raise RuntimeError(f"JupyterLab did not start. The end of its log:\n{tail}") from error
+            time.sleep(0.1)
+
+
+def chromium_path() -> str | None:
+    """The distribution's Chromium, or None. Playwright's own browsers are never used."""
+    return next(filter(None, map(shutil.which, CHROMIUM_NAMES)), None)
+
+
+@contextlib.contextmanager
+def chromium_page(**context: object) -> Iterator[Page]:
+    """One page of a fresh Chromium. `page.problems` lists its uncaught exceptions and console errors."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium_path(), args=CHROMIUM_FLAGS)
+        try:
+            page = browser.new_context(**{"viewport": {"width": 1280, "height": 1400}, **context}).new_page()
+            page.problems = []
+            page.on("pageerror", lambda error: page.problems.append(f"uncaught: {error}"))
+            page.on("console", lambda line: page.problems.append(line.text) if line.type == "error" else None)
+            yield page
+        finally:
+            browser.close()
+
+
+def write_notebook(path: Path, *sources: str) -> None:
+    """A notebook with these code cells. The kernelspec matters: without it Lab asks which kernel to use."""
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(notebook, path)
+
+
+def open_notebook(page: Page, lab: Lab, name: str, theme: str = LIGHT) -> None:
+    """Open a notebook, by its path below `lab.root`, and wait until its kernel is ready."""
+    page.goto(f"{lab.url}/lab/tree/{name}?token={TOKEN}&reset")
+    page.wait_for_function("() => window.jupyterapp", timeout=SECONDS_TO_OPEN * 1000)
+    page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=SECONDS_TO_OPEN * 1000)
+    page.evaluate(
+        """async () => {
+            const app = window.jupyterapp;
+            await app.restored;
+            const notebook = app.shell.currentWidget;
+            await notebook.context.ready;
+            await notebook.sessionContext.ready;
+        }"""
+    )
+    # Always, because the server remembers the theme that the test before this one chose.
+    set_theme(page, theme)
+
+
+def run_all(page: Page) -> None:
+    """Run every cell and wait for the last. A cell that raised fails the test, unless tagged raises-exception."""
+    page.evaluate("() => window.jupyterapp.commands.execute('notebook:run-all-cells')")
+    raised = page.evaluate(
+        """() => window.jupyterapp.shell.currentWidget.content.model.sharedModel.toJSON().cells
+            .filter(cell => cell.cell_type === 'code' && !(cell.metadata.tags ?? []).includes('raises-exception'))
+            .flatMap(cell => cell.outputs)
+            .filter(output => output.output_type === 'error')
+            .map(output => `${output.ename}: ${output.evalue}`)"""
+    )
+    if raised:
+        raise AssertionError(f"cells raised: {'; '.join(raised)}")
+
+
+def set_theme(page: Page, theme: str) -> None:
+    """Change the theme of an open JupyterLab to LIGHT or DARK."""
+    page.evaluate("theme => window.jupyterapp.commands.execute('apputils:change-theme', { theme })", theme)
+    page.wait_for_selector(f"body[data-jp-theme-name='{theme}']", state="attached")
+
+
+def end_kernel(page: Page) -> None:
+    """End the open notebook's kernel; a page that shows no notebook is left as it is."""
+    page.evaluate("async () => { await window.jupyterapp?.shell?.currentWidget?.sessionContext?.shutdown(); }")
