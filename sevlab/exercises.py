@@ -1,0 +1,118 @@
+"""Exercises for the notebooks: the student answers, sevlab computes the solution and marks.
+
+An exercise that nobody has tried yet (the answer is ``...``) is no error, so that *Run All* goes through.
+"""
+
+from __future__ import annotations
+
+from collections import namedtuple
+
+from . import samples
+from .formats.message import Measurement, MeasureMessage
+from .formats.policy import Policy
+from .layout.diff import compare
+from .measure import compute_measure
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Exercise(namedtuple("Exercise", "question solve hint")):
+    """A question, a function that computes its solution, and a hint for wrong answers."""
+
+    __slots__ = ()
+    question: str
+    solve: Callable[[], object]
+    hint: str
+
+
+class Mark(namedtuple("Mark", "state text")):
+    """What comes of an answer: ``state`` is "right", "wrong" or "not tried"."""
+
+    __slots__ = ()
+    state: str
+    text: str
+
+    def __repr__(self) -> str:
+        return self.text
+
+
+def sample_message() -> MeasureMessage:
+    """Return the message of the sample launch."""
+    from .digest import compute_digest
+
+    return MeasureMessage(
+        api_major=samples.API_MAJOR,
+        api_minor=samples.API_MINOR,
+        build_id=samples.BUILD_ID,
+        policy=Policy(samples.POLICY),
+        digest=compute_digest([samples.firmware()]),
+        mnonce=samples.MNONCE,
+    )
+
+
+#: The build number under which the lost measurement was made; students find it by trying all 256.
+_LOST_BUILD = int.from_bytes(samples.TIK, "little") % 251
+
+
+def lost_measurement() -> Measurement:
+    """Return a measurement of the sample launch by a firmware whose build number nobody wrote down."""
+    message = sample_message().replace(build_id=_LOST_BUILD)
+    return Measurement(measure=compute_measure(message, samples.TIK), mnonce=message.mnonce)
+
+
+def _changed_offsets() -> list[int]:
+    message = sample_message()
+    return compare(message, message.replace(policy=Policy(0x05000001))).marked
+
+
+EXERCISES = {
+    "policy": Exercise(
+        "Which number is the policy with NODBG, NOKS and NOSEND set and all else clear?",
+        lambda: int(Policy().replace(nodbg=1, noks=1, nosend=1)),
+        "add the values of the bits: bit n is worth 2**n",
+    ),
+    "offsets": Exercise(
+        "At which offsets of the message do bytes change when the policy goes from 0x1 to 0x05000001? (a list)",
+        _changed_offsets,
+        "the policy starts at offset 4 and is little-endian: its lowest byte comes first",
+    ),
+    "next-minor": Exercise(
+        "What is the measure, in hex, of the sample launch on firmware whose API minor is one higher?",
+        lambda: compute_measure(sample_message().replace(api_minor=samples.API_MINOR + 1), samples.TIK).hex(),
+        "evidence.message.replace(api_minor=...) makes the message, sevlab.compute_measure(message, tik) the rest",
+    ),
+    "lost-build": Exercise(
+        "Under which build number was exercises.lost_measurement() made? Everything else is as in the sample.",
+        lambda: _LOST_BUILD,
+        "there are only 256 build numbers: compute the measure for each and compare",
+    ),
+}
+
+
+def ask(name: str) -> str:
+    """Return an exercise's question. Raises KeyError for an unknown name."""
+    question: str = EXERCISES[name].question
+    return question
+
+
+def mark(name: str, answer: object) -> Mark:
+    """Mark an answer. ``...`` means: not tried yet. Raises KeyError for an unknown name."""
+    exercise = EXERCISES[name]
+    if answer is ...:
+        return Mark("not tried", f"{name}: not tried yet. Put your answer in place of ... and run the cell again.")
+    if _plain(answer) == _plain(exercise.solve()):
+        return Mark("right", f"{name}: right.")
+    return Mark("wrong", f"{name}: not yet. Hint: {exercise.hint}.")
+
+
+def _plain(answer: object) -> object:
+    """Return an answer in one form: bytes as hex, text in lower case, a set or tuple as a sorted list."""
+    if isinstance(answer, bytes | bytearray):
+        return bytes(answer).hex()
+    if isinstance(answer, str):
+        return answer.strip().lower().removeprefix("0x")
+    if isinstance(answer, set | tuple | list):
+        return sorted(answer)
+    return answer
