@@ -1,0 +1,30 @@
+"""Widgets: change any input and watch what follows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..evidence import Evidence
+from ..layout.rows import Layout
+from ..verify import Verdict
+from .bytemap import ByteMap
+from .explorer import Explorer
+
+if TYPE_CHECKING:
+    from ipywidgets import Widget
+
+__all__ = ["ByteMap", "Explorer", "explore"]
+
+
+def explore(thing: Evidence | Verdict | Layout) -> Widget:
+    """Return a widget for *thing*: all inputs of evidence, or the byte map of one structure.
+
+    It is the live twin of :func:`sevlab.explain`. Raises TypeError for anything else.
+    """
+    if isinstance(thing, Verdict):
+        thing = thing.evidence
+    if isinstance(thing, Evidence):
+        return Explorer(thing)
+    if isinstance(thing, Layout):
+        return ByteMap(type(thing).__name__, thing.spans())
+    raise TypeError(f"explore takes evidence, a verdict or a layout, not {type(thing).__name__}")
