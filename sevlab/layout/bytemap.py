@@ -57,14 +57,14 @@ class ByteMap:
                 body = f"{'<b>' if mark else ''}{byte:02x}{mark}{'</b>' if mark else ''}<br>{label}"
                 cells.append(f'<td style="{style}" title="{escape(title)}">{body}</td>')
             rows.append(f"<tr>{''.join(cells)}</tr>")
-        return f'<table style="border-collapse:collapse"><tbody>{"".join(rows)}</tbody></table>'
+        return f'<table style="border-collapse:collapse;line-height:1.4"><tbody>{"".join(rows)}</tbody></table>'
 
 
 def legend(spans: Sequence[Span]) -> Table:
     """Return the table beside a byte map: letter, field, offset, size, bytes, value, meaning."""
     rows = []
     for label, span in zip(letters(len(spans)), spans, strict=True):
-        value = span.text if isinstance(span.value, int) else "(as the bytes)" if any(span.raw) else "zero"
+        value = span.text if isinstance(span.value, int) else "" if any(span.raw) else "zero"
         note = f"{span.doc} ODD: {span.finding}." if span.finding else span.doc
         rows.append([label, span.name, f"0x{span.offset:02x}", str(span.size), hex_lines(span.raw, 8), value, note])
     header = ["", "field", "offset", "size", "bytes", "value", "meaning"]

@@ -149,7 +149,7 @@ class Table:
 
         rows = [line(self.header, "", True)]
         rows += [line(row, tint, False) for row, tint in zip(self.rows, self.tints, strict=True)]
-        return f'<table style="border-collapse:collapse"><tbody>{"".join(rows)}</tbody></table>'
+        return f'<table style="border-collapse:collapse;line-height:1.4"><tbody>{"".join(rows)}</tbody></table>'
 
 
 class View:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from matplotlib.figure import Figure
-
 from ..layout.span import INK, TINTS
 from ..measure import compute_measure
+from .picture import Picture
 
 if TYPE_CHECKING:
     from ..formats.message import MeasureMessage
@@ -36,13 +35,13 @@ class Avalanche:
         )
 
 
-def plot_avalanche(message: MeasureMessage, tik: Secret | bytes) -> Figure:
+def plot_avalanche(message: MeasureMessage, tik: Secret | bytes) -> Picture:
     """Draw one dot for each bit of *message*: where it is, and how many bits of the measure change with it.
 
-    *tik* is the transport integrity key (16 bytes). :class:`Avalanche` gives the same in words.
+    *tik* is the transport integrity key (16 bytes).
     """
     avalanche = Avalanche(message, tik)
-    figure = Figure(figsize=(9, 3.6), layout="constrained", facecolor="white")
+    figure = Picture(repr(avalanche), figsize=(9, 3.6))
     axes = figure.add_subplot()
     edge = (0, 256)
     for span in message.spans():

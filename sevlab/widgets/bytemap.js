@@ -2,6 +2,8 @@
 // Selecting a byte marks its field, selecting a field in the list marks its bytes.
 
 const ROW = 16;
+const WIDTH = "2.4em"; // of one byte
+const MARGIN = "3.5em"; // of the offsets before a row
 let maps = 0; // numbers the maps of a page, so that their elements' ids differ
 
 function element(tag, properties = {}, style = {}) {
@@ -18,10 +20,11 @@ function render({ model, el }) {
   const title = element("div", {}, { fontWeight: "bold", margin: "4px 0" });
   const grid = element("div", { tabIndex: 0, className: "sevlab-bytemap" }, { outlineOffset: "2px", display: "inline-block" });
   grid.setAttribute("role", "grid");
-  const detail = element("div", { className: "sevlab-detail" }, { minHeight: "3em", margin: "6px 0", maxWidth: "60em" });
+  const detail = element("div", { className: "sevlab-detail" }, { minHeight: "2.6em", margin: "6px 0", maxWidth: "60em" });
   detail.setAttribute("role", "status");
   const list = element("div", { className: "sevlab-fields" }, { display: "flex", flexWrap: "wrap", gap: "4px" });
   el.style.fontFamily = "var(--jp-ui-font-family, sans-serif)";
+  el.style.margin = "0 0 14px";
   el.append(title, grid, detail, list);
 
   const spans = () => model.get("spans");
@@ -65,7 +68,11 @@ function render({ model, el }) {
     grid.setAttribute("aria-label", `${model.get("title")}. Arrow keys move, Escape lets go.`);
     grid.replaceChildren();
     list.replaceChildren();
-    let row = null;
+    let row = element("div", { ariaHidden: "true" }, { display: "flex", marginLeft: MARGIN });
+    for (let i = 0; i < ROW; i++) {
+      row.append(element("span", { textContent: `+${i.toString(16)}` }, { width: WIDTH, textAlign: "center", fontFamily: "monospace" }));
+    }
+    grid.append(row);
     for (const span of spans()) {
       const bytes = span.hex.match(/../g) || [];
       bytes.forEach((hex, i) => {
@@ -74,15 +81,15 @@ function render({ model, el }) {
           row = element("div", {}, { display: "flex" });
           row.setAttribute("role", "row");
           row.append(element("span", { textContent: `0x${offset.toString(16).padStart(2, "0")}` },
-            { width: "4em", fontFamily: "monospace", alignSelf: "center" }));
+            { width: MARGIN, fontFamily: "monospace", alignSelf: "center" }));
           row.firstChild.setAttribute("role", "rowheader");
           grid.append(row);
         }
         const changed = span.marked.includes(offset);
         const cell = element("div", { id: `${prefix}-${offset}`, title: describe(span) }, {
           background: span.colour, color: model.get("ink"), border: `1px solid ${model.get("ink")}`,
-          borderLeftWidth: i === 0 ? "3px" : "1px", width: "2.4em", textAlign: "center", fontFamily: "monospace",
-          lineHeight: "1.25", cursor: "pointer", fontWeight: changed ? "bold" : "normal", userSelect: "none",
+          borderLeftWidth: i === 0 ? "3px" : "1px", width: WIDTH, textAlign: "center", fontFamily: "monospace",
+          boxSizing: "border-box", lineHeight: "1.25", cursor: "pointer", fontWeight: changed ? "bold" : "normal", userSelect: "none",
         });
         cell.setAttribute("role", "gridcell");
         cell.setAttribute("aria-label", `byte ${offset}, ${hex}, ${span.name}${changed ? ", changed" : ""}`);

@@ -70,6 +70,7 @@ class Explorer(w.VBox):
                 self.comparison,
             ]
         )
+        self.add_class("sevlab-explorer")
         self.refresh()
 
     def _build_inputs(self) -> None:

@@ -1,0 +1,134 @@
+"""The explorer in real JupyterLab: change an input in the page, see the verdict turn in the page."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+from pathlib import Path
+
+from playwright.sync_api import Locator, Page
+
+from sevlab import samples
+from sevlab.layout.span import TINTS
+from sevlab.verify import BAD, GOOD
+from tests.browser.lab import DARK, Lab, open_notebook, run_all, set_theme
+
+
+def spaced(measure: bytes) -> str:
+    """The first bytes of a measure, as the page's tables print them."""
+    return measure[:4].hex(" ")
+
+
+def measure(policy: int = samples.POLICY, api_minor: int = samples.API_MINOR) -> bytes:
+    """The sample's measure under another policy or version, from the standard library alone."""
+    start = bytes([4, samples.API_MAJOR, api_minor, samples.BUILD_ID]) + policy.to_bytes(4, "little")
+    digest = hashlib.sha256(samples.firmware()).digest()
+    return hmac.digest(samples.TIK, start + digest + samples.MNONCE, "sha256")
+
+
+def background(verdict: Locator) -> str:
+    """The colour of the banner as the browser paints it, as ``#rrggbb``."""
+    painted = verdict.locator("[role=status] > div").evaluate("node => getComputedStyle(node).backgroundColor")
+    return "#" + bytes(int(part) for part in painted.removeprefix("rgb(").rstrip(")").split(",")).hex()
+
+
+def keep_picture(page: Page, name: str) -> None:
+    """Store a screenshot when SEVLAB_PICTURES names a folder, for people who want to look."""
+    if folder := os.environ.get("SEVLAB_PICTURES"):
+        page.locator(".sevlab-explorer").screenshot(path=Path(folder) / f"{name}.png")
+
+
+def test_flipping_a_policy_bit_turns_the_verdict_and_back(lab: Lab, page: Page) -> None:
+    open_notebook(page, lab, "01-fifty-six-bytes.ipynb")
+    run_all(page)
+    explorer = page.locator(".sevlab-explorer")
+    verdict, comparison = explorer.locator(".sevlab-verdict"), explorer.locator(".sevlab-comparison")
+    verdict.get_by_text(GOOD).wait_for()
+    assert background(verdict) == TINTS["green"]
+    keep_picture(page, "explorer-good")
+
+    explorer.get_by_label("NODBG (bit 0)").uncheck()
+    verdict.get_by_text(BAD).wait_for()
+    comparison.get_by_text(spaced(measure(policy=0))).first.wait_for()
+    assert background(verdict) == TINTS["pink"]
+    assert explorer.get_by_label("Policy", exact=True).input_value() == "0x0"
+    keep_picture(page, "explorer-bad")
+
+    explorer.get_by_label("NODBG (bit 0)").check()
+    verdict.get_by_text(GOOD).wait_for()
+    comparison.get_by_text(spaced(measure())).first.wait_for()
+    assert explorer.get_by_label("Policy", exact=True).input_value() == "0x1"
+
+    set_theme(page, DARK)
+    keep_picture(page, "explorer-dark")
+
+
+def test_typed_values_wrong_values_and_uploads(lab: Lab, page: Page) -> None:
+    open_notebook(page, lab, "00-start-here.ipynb")
+    run_all(page)
+    explorer = page.locator(".sevlab-explorer")
+    verdict, error = explorer.locator(".sevlab-verdict"), explorer.locator(".sevlab-error")
+
+    minor = explorer.get_by_label("API minor")
+    minor.fill("0x17")
+    page.keyboard.press("Tab")
+    verdict.get_by_text(BAD).wait_for()
+    explorer.locator(".sevlab-comparison").get_by_text(spaced(measure(api_minor=23))).first.wait_for()
+    minor.fill("256")
+    page.keyboard.press("Tab")
+    error.get_by_role("alert").get_by_text("API minor: received '256'").wait_for()
+    verdict.get_by_text("CANNOT TELL").wait_for()
+    keep_picture(page, "explorer-error")
+    minor.fill("22")
+    page.keyboard.press("Tab")
+    verdict.get_by_text(GOOD).wait_for()
+
+    box = explorer.get_by_label("Measurement", exact=True)
+    whole = box.input_value()
+    box.fill(f"{whole[:30]}\n{whole[30:]}\n")
+    page.keyboard.press("Tab")
+    verdict.get_by_text(GOOD).wait_for()
+
+    changed = lab.root / "changed.fd"
+    changed.write_bytes(samples.firmware()[:-1] + b"!")
+    with page.expect_file_chooser() as chooser:
+        explorer.get_by_text("Upload firmware").click()
+    chooser.value.set_files(changed)
+    verdict.get_by_text(BAD).wait_for()
+    with page.expect_file_chooser() as chooser:
+        explorer.get_by_text("Upload firmware").click()
+    chooser.value.set_files(lab.root / "samples" / "firmware.fd")
+    verdict.get_by_text(GOOD).wait_for()
+
+
+def test_the_byte_map_by_mouse_and_by_keyboard(lab: Lab, page: Page) -> None:
+    open_notebook(page, lab, "00-start-here.ipynb")
+    run_all(page)
+    explorer = page.locator(".sevlab-explorer")
+    explorer.locator(".sevlab-verdict").get_by_text(GOOD).wait_for()
+    grid, detail = explorer.locator(".sevlab-bytemap").first, explorer.locator(".sevlab-detail").first
+    selected = grid.locator("[aria-selected=true]")
+
+    grid.locator("[data-offset='2']").hover()
+    detail.get_by_text("C: api_minor, offset 0x02, 1 byte: 22 (0x16)").wait_for()
+    grid.locator("[data-offset='5']").click()
+    assert [cell.get_attribute("data-offset") for cell in selected.all()] == ["4", "5", "6", "7"]
+    explorer.locator(".sevlab-fields").first.get_by_text("G mnonce").click()
+    assert [int(cell.get_attribute("data-offset")) for cell in selected.all()] == list(range(40, 56))
+
+    cells = page.locator(".jp-Notebook .jp-Cell").count()
+    grid.focus()
+    page.keyboard.press("Home")
+    detail.get_by_text("A: context").wait_for()
+    page.keyboard.press("ArrowRight")
+    detail.get_by_text("B: api_major").wait_for()
+    page.keyboard.press("ArrowDown")
+    detail.get_by_text("F: digest").wait_for()
+    page.keyboard.press("b")  # in command mode Lab would insert a cell
+    page.keyboard.press("End")
+    detail.get_by_text("G: mnonce").wait_for()
+    page.keyboard.press("Escape")
+    detail.get_by_text("Select a byte").wait_for()
+    assert selected.count() == 0
+    assert page.locator(".jp-Notebook .jp-Cell").count() == cells
