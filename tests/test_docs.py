@@ -1,0 +1,94 @@
+"""What the documents say must be so."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from sevlab import __version__
+from sevlab.cli import VERBS
+from sevlab.cli.options import launch_parser
+from tests.make_docs import TARGET, reference
+
+ROOT = Path(__file__).resolve().parents[1]
+NOTEBOOKS = sorted(path for path in (ROOT / "notebooks").rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts)
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+MANUAL = (ROOT / "docs" / "validate.md").read_text(encoding="utf-8")
+
+
+def test_the_layout_reference_is_not_stale() -> None:
+    assert TARGET.read_text(encoding="utf-8") == reference(), "run: make docs"
+
+
+def test_the_manual_names_every_option() -> None:
+    parser = launch_parser("validate", "")
+    options = [option for action in parser._actions for option in action.option_strings]
+    missing = [option for option in [*options, "--debug", "-d", "--quiet", "-q"] if f"`{option}`" not in MANUAL]
+    assert missing == []
+    documented = set(re.findall(r"^\| `(--[a-z-]+)`", MANUAL, re.MULTILINE))
+    assert documented <= {*options, "--debug", "--quiet", "--html"}
+
+
+def test_help_tells_every_option(capsys: pytest.CaptureFixture[str]) -> None:
+    parser = launch_parser("validate", "")
+    assert all(action.help for action in parser._actions)
+    assert isinstance(parser, argparse.ArgumentParser)
+
+
+def test_readme_names_every_verb_notebook_and_the_two_commands() -> None:
+    for verb in VERBS:
+        assert f"`sevlab {verb}" in README
+    for path in NOTEBOOKS:
+        assert path.name in README
+    assert "make lab" in README
+    assert "make test" in README
+
+
+def test_changelog_has_this_version() -> None:
+    assert f"## {__version__}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_links_between_documents_lead_somewhere() -> None:
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
+    for page in pages:
+        for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebook_conventions(path: Path) -> None:
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    first = notebook.cells[0].source
+    assert 20 <= len(notebook.cells) <= 45
+    assert path.stat().st_size <= 200_000
+    assert notebook.metadata.kernelspec.name == "python3"
+    assert "widgets" not in notebook.metadata
+    # A cell that never ran is not compared by nbval, so every cell must have run.
+    assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
+    assert not [cell for cell in code if any(out.output_type == "error" for out in cell.outputs)]
+    assert first.startswith("# ")
+    assert first.split("\n")[0].endswith("?")
+    assert "**Time:**" in first
+    assert len(re.findall(r"^\d\. ", first, re.MULTILINE)) <= 4
+    assert sum("parameters" in cell.metadata.get("tags", []) for cell in code) == 1
+    assert any("Predict before you run" in cell.source for cell in notebook.cells)
+    assert any("## What you learned" in cell.source for cell in notebook.cells)
+    references = notebook.cells[-1].source.partition("**References**")[2]
+    assert 1 <= len(re.findall(r"^- ", references, re.MULTILINE)) <= 5
+    marks = [cell for cell in code if "exercises.mark(" in cell.source]
+    assert 1 <= len(marks) <= 3
+    asserts = [line for cell in code for line in cell.source.split("\n") if line.startswith("assert ")]
+    assert [line for line in asserts if "!=" in line or " not " in line]
+    assert [line for line in asserts if "==" in line or line.endswith(".matches")]
+    for cell in code:
+        assert not re.search(r"^\s*(def|class) ", cell.source, re.MULTILINE)
+        limit = 14 if "parameters" in cell.metadata.get("tags", []) else 4
+        assert len(cell.source.split("\n")) <= limit, cell.source
+        assert not re.search(r"(?<![\w.])/(home|root|tmp|usr|work)/", str(cell)), "an absolute path"
+    assert not [output for cell in code for output in cell.outputs if "widget-view" in str(output.get("data", {}).keys())]
