@@ -87,6 +87,8 @@ def parse_measurement(text: str, name: str = "measurement", *, allow_hex: bool =
     except binascii.Error:
         received = f"{len(bare)} characters that do not decode"
         raise InputError(name, received, needed, "copy it again: characters are missing or too many") from None
+    if base64.b64encode(raw).decode() != bare:  # Python's strict decoder lets = through after a whole group
+        raise InputError(name, f"{quoted(text)}, with = at its end", needed, "leave out the =")
     try:
         return Measurement.from_bytes(raw)
     except LayoutError as error:

@@ -50,9 +50,7 @@ class Verdict:
             if self.matches:
                 checks.append(Check(span.name, MATCH, b"", span.raw, "confirmed, since the measure covers it"))
             else:
-                checks.append(
-                    Check(span.name, CANNOT_TELL, b"", span.raw, "the measure does not say which input differs")
-                )
+                checks.append(Check(span.name, CANNOT_TELL, b"", span.raw, "used as given"))
         checks.append(Check("tek", NOT_CHECKED, b"", b"", "no measure depends on the TEK"))
         return checks
 

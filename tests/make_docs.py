@@ -59,7 +59,8 @@ def reference() -> str:
     for kind in declared(Layout):
         parts += [*section(kind), table(["offset", "size", "field", "type", "meaning"], layout_rows(kind))]
     for kind in declared(Bits):
-        parts += [*section(kind), table(["bits", "name", "meaning when set", "governs", "while clear"], bits_rows(kind))]
+        header = ["bits", "name", "meaning when set", "governs", "while clear"]
+        parts += [*section(kind), table(header, bits_rows(kind))]
     return "\n\n".join(parts) + "\n"
 
 

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 def run(words: list[str]) -> int:
     """Explain; return the exit status, which is that of validate."""
     parser = launch_parser("explain", f"{VERBS['explain'].capitalize()}.")
-    parser.add_argument("--html", metavar="FILE", help="write the page as HTML to FILE as well ('-': print only that)")
+    parser.shown.add_argument(
+        "--html", metavar="FILE", help="write the page as HTML to FILE as well ('-': print only that)"
+    )
     args = parser.parse_args(words)
     verdict = compare_measure(evidence_from(args))
     view = walk(verdict, show_keys=args.show_keys)

@@ -15,12 +15,15 @@ KEYS = ("tik", "tek", "tk")
 EPILOG = (
     "Numbers are decimal or 0x hex. '-' reads a file from standard input. "
     "Exit status: 0 validated, 1 did not validate, 2 usage or input that cannot be supported, 3 an error in sevlab. "
-    "The whole story, with the trust model and examples, is in docs/validate.md."
+    "The whole story, with the trust model and examples, is in docs/validate.md of the repository."
 )
 
 
 class Parser(argparse.ArgumentParser):
     """An argument parser that speaks in one line, as everything else here does."""
+
+    #: Where a verb adds its own options about what is shown.
+    shown: argparse._ArgumentGroup
 
     def error(self, message: str) -> NoReturn:
         raise InputError("usage", message, "options as declared", f"{self.prog} --help")
@@ -45,7 +48,7 @@ def launch_parser(verb: str, description: str) -> Parser:
     owner.add_argument("--tik", metavar="FILE", help="transport integrity key, 16 raw bytes")
     owner.add_argument("--tek", metavar="FILE", help="transport encryption key, 16 raw bytes")
     owner.add_argument("--tk", metavar="FILE", help="both keys in one file: TEK, then TIK, 32 raw bytes")
-    shown = parser.add_argument_group("what is shown")
+    parser.shown = shown = parser.add_argument_group("what is shown")
     shown.add_argument("--json", action="store_true", help="print the result as JSON")
     shown.add_argument("--show-keys", action="store_true", help="show keys, which are hidden otherwise")
     return parser

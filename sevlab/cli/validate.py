@@ -14,8 +14,10 @@ from .options import evidence_from, launch_parser
 def run(words: list[str]) -> int:
     """Validate; return the exit status."""
     parser = launch_parser("validate", f"{VERBS['validate'].capitalize()}.")
-    parser.add_argument("--debug", "-d", action="store_true", help="show every value on the way, on standard error")
-    parser.add_argument("--quiet", "-q", action="store_true", help="print no verdict; the exit status tells it")
+    parser.shown.add_argument(
+        "--debug", "-d", action="store_true", help="show every value on the way, on standard error"
+    )
+    parser.shown.add_argument("--quiet", "-q", action="store_true", help="print no verdict; the exit status tells it")
     args = parser.parse_args(words)
     if args.show_keys and not args.debug:
         raise InputError("--show-keys", "without --debug", "--debug, which it adds the keys to")

@@ -196,7 +196,7 @@ def explain_bits(bits: Bits) -> View:
     for row, value in bits.items():
         name = row.name.upper() if not row.reserved else "reserved"
         finding = " Must be 0!" if row.reserved and value else ""
-        words = row.doc + finding + (f" While clear: {row.clear}" if row.clear and not value else "")
+        words = f"Not set: {row.clear} (If set: {row.doc})" if row.clear and not value else row.doc + finding
         rows.append([row.position, name, str(value), row.governs or "-", words])
     return View(
         Heading(f"{title(type(bits))}: {bits.text}"),

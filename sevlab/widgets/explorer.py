@@ -195,7 +195,9 @@ class Explorer(w.VBox):
 
     def _banner(self) -> Banner:
         if self.verdict is None:
-            return Banner("CANNOT TELL: an input cannot be read, see above", "grey")
+            return Banner(
+                "CANNOT TELL: an input cannot be read, see above. Shown below: the last that could be.", "grey"
+            )
         return Banner(GOOD, "green") if self.verdict.matches else Banner(BAD, "pink")
 
     def static(self) -> View:
