@@ -115,9 +115,10 @@ def open_input(path: str, name: str) -> Iterator[BinaryIO]:
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     except (OSError, ValueError) as error:
         raise InputError(name, f"{quoted(path)}: {_reason(error)}", "a file that can be read") from None
+    if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise InputError(name, f"{quoted(path)}, a folder", "a file")
     with os.fdopen(descriptor, "rb") as stream:
-        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
-            raise InputError(name, f"{quoted(path)}, a folder", "a file")
         os.set_blocking(descriptor, True)
         try:
             yield stream
