@@ -64,7 +64,12 @@ def legend(spans: Sequence[Span]) -> Table:
     """Return the table beside a byte map: letter, field, offset, size, bytes, value, meaning."""
     rows = []
     for label, span in zip(letters(len(spans)), spans, strict=True):
-        value = span.text if isinstance(span.value, int) else "(as the bytes)" if any(span.raw) else "zero"
+        if isinstance(span.value, int):
+            value = span.text
+        elif hasattr(span.value, "text"):  # a GUID and its name, too long for one line
+            value = span.text.replace(" (", "\n(", 1)
+        else:
+            value = "(as the bytes)" if any(span.raw) else "zero"
         note = f"{span.doc} ODD: {span.finding}." if span.finding else span.doc
         rows.append([label, span.name, f"0x{span.offset:02x}", str(span.size), hex_lines(span.raw, 8), value, note])
     header = ["", "field", "offset", "size", "bytes", "value", "meaning"]
