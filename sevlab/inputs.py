@@ -22,7 +22,7 @@ from .keys import Secret
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from typing import BinaryIO
 
 #: Longest text of a measurement that is looked at, in characters; 64 are needed.
@@ -93,6 +93,117 @@ def parse_measurement(text: str, name: str = "measurement", *, allow_hex: bool =
         return Measurement.from_bytes(raw)
     except LayoutError as error:
         raise InputError(name, error.received, needed, _measurement_advice(len(raw))) from None
+
+
+def parse_bytes(text: str, name: str, size: int) -> bytes:
+    """Return exactly *size* bytes from base64 or hex text, told apart by their length; white space aside.
+
+    Base64 is read strictly: the standard alphabet, with its padding, every bit accounted for.
+    """
+    digits, characters = 2 * size, 4 * ((size + 2) // 3)
+    needed = f"{size} bytes as base64 ({characters} characters) or hex ({digits} digits)"
+    if not isinstance(text, str):
+        raise InputError(name, type(text).__name__, needed)
+    if len(text) > TEXT_LIMIT:
+        raise InputError(name, f"{len(text)} characters", needed)
+    bare = text.translate({9: None, 10: None, 13: None, 32: None})
+    if len(bare) == digits and _HEX.fullmatch(bare):
+        return bytes.fromhex(bare)
+    raw = decode_base64(bare)
+    if raw is not None and len(raw) == size and len(bare) == characters:
+        return raw
+    if not bare:
+        raise InputError(name, "nothing", needed)
+    advice = ""
+    if bare[:2] in ("0x", "0X"):
+        advice = "the digits without 0x"
+    elif len(bare) == characters and {"-", "_"} & set(bare):
+        advice = "replace - by + and _ by / if this is URL-safe base64"
+    meaning = ""
+    if _HEX.fullmatch(bare) and len(bare) % 2 == 0:
+        meaning = f", {len(bare) // 2} bytes of hex"
+    elif raw is not None:
+        meaning = f", {len(raw)} bytes of base64"
+    raise InputError(name, quoted(text) + meaning, needed, advice)
+
+
+def decode_base64(text: str) -> bytes | None:
+    """Return the bytes of base64 text without white space; None when it is anything else, or not canonical."""
+    if not _BASE64.fullmatch(text):
+        return None
+    try:
+        raw = base64.b64decode(text, validate=True)
+    except binascii.Error:
+        return None
+    return raw if base64.b64encode(raw).decode() == text else None
+
+
+def load_value(value: str, name: str, size: int) -> bytes:
+    """Return exactly *size* bytes, given as base64 or hex text, or as the path of a file that holds them.
+
+    A file may hold the bytes themselves, or base64 or hex text. As with sevctl, what names a file is a path.
+    """
+    return _value_or_file(value, name, size, parse_bytes)
+
+
+def load_measurement(value: str, name: str = "measurement") -> Measurement:
+    """Return a measurement, given as base64 or hex text, or as the path of a file that holds it; see load_value."""
+
+    def parse(text: str, name: str, size: int) -> bytes:
+        return parse_measurement(text, name, allow_hex=True).to_bytes()
+
+    return Measurement.from_bytes(_value_or_file(value, name, Measurement.size, parse))
+
+
+def _value_or_file(value: str, name: str, size: int, parse: Callable[[str, str, int], bytes]) -> bytes:
+    """Return the *size* bytes that the file *value* holds, raw or as text; with no such file, what *value* says."""
+    is_file = value == "-" or ("\0" not in value and os.path.exists(value))
+    text = value
+    if is_file:
+        raw = load_file(value, name, TEXT_LIMIT)
+        if len(raw) == size:
+            return raw
+        text = raw.decode("ascii", "replace")
+    try:
+        return parse(text, name, size)
+    except InputError as error:
+        where = f"the file {quoted(value)} with {error.received}" if is_file else f"{quoted(value)}, which is no file"
+        raise InputError(name, where, f"{error.needed}, or a file that holds them", error.advice) from None
+
+
+def load_file(path: str, name: str, limit: int) -> bytes:
+    """Return everything in a file, at most *limit* bytes; ``-`` reads standard input."""
+    with open_input(path, name) as stream:
+        raw = stream.read(limit + 1)
+    if len(raw) > limit:
+        raise InputError(name, f"{quoted(path)}, more than {limit} bytes", f"a file of at most {limit} bytes")
+    return raw
+
+
+def load_keys(
+    names: Callable[[str], str], *, tik: str | None = None, tek: str | None = None, tk: str | None = None
+) -> tuple[Secret, Secret]:
+    """Return the TEK and the TIK, from a file each (16 raw bytes) or from one file *tk* that holds both in that order.
+
+    *names* turns ``tik``, ``tek`` and ``tk`` into what their user calls them.
+    """
+    if tk is not None and (tik is not None or tek is not None):
+        raise InputError(names("tk"), f"together with {names('tik')} or {names('tek')}", "one of the two forms")
+    if tk is not None:
+        both = load_key(tk, names("tk"), 2 * KEY_SIZE).reveal()
+        return Secret(both[:KEY_SIZE]), Secret(both[KEY_SIZE:])
+    if tik is None or tek is None:
+        missing = " and ".join(names(name) for name, path in (("tik", tik), ("tek", tek)) if path is None)
+        both_forms = f"{names('tk')}, or {names('tik')} and {names('tek')}"
+        raise InputError(names("tk"), f"neither it nor {missing}", both_forms)
+    return load_key(tek, names("tek")), load_key(tik, names("tik"))
+
+
+def check_standard_input(given: Iterable[tuple[str, str | None]]) -> None:
+    """Refuse more than one input from ``-``. *given* are the inputs' names and values."""
+    readers = [name for name, value in given if value == "-"]
+    if len(readers) > 1:
+        raise InputError(readers[1], f"'-' when {readers[0]} already reads standard input", "one input from '-'")
 
 
 def _measurement_advice(size: int) -> str:

@@ -14,7 +14,16 @@ from .keys import Secret
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Protocol
+
     from .formats.message import MeasureMessage, OldMeasureMessage
+    from .layout.explain import Table
+
+    class Message(Protocol):
+        """Anything an HMAC can be made of."""
+
+        def to_bytes(self) -> bytes: ...
+
 
 #: Bytes that SHA-256 takes in at a time; HMAC pads its key to one such block.
 BLOCK = 64
@@ -30,19 +39,35 @@ def compute_measure(message: MeasureMessage | OldMeasureMessage, tik: Secret | b
 
 
 class HmacSteps:
-    """The same measure, computed step by step from SHA-256 alone, with every intermediate value.
+    """The same HMAC, computed step by step from SHA-256 alone, with every intermediate value.
 
     ``key_block`` is the key, followed by zeros to 64 bytes. ``inner_block`` and ``outer_block`` are the key block with
     every byte exclusive-ored with 0x36 and 0x5c; whoever has one of them has the key, so all three are secrets.
     ``inner`` is SHA-256(inner_block, message) and ``measure`` is SHA-256(outer_block, inner), 32 bytes each.
     """
 
-    def __init__(self, message: MeasureMessage | OldMeasureMessage, tik: Secret | bytes) -> None:
+    def __init__(self, message: Message, tik: Secret | bytes) -> None:
         block = _key(tik).ljust(BLOCK, b"\0")
         inner_block, outer_block = bytes(b ^ 0x36 for b in block), bytes(b ^ 0x5C for b in block)
         self.key_block, self.inner_block, self.outer_block = Secret(block), Secret(inner_block), Secret(outer_block)
         self.inner = hashlib.sha256(inner_block + message.to_bytes()).digest()
         self.measure = hashlib.sha256(outer_block + self.inner).digest()
+
+    def explain(self, result: str = "measure", *, show_keys: bool = False) -> Table:
+        """Show the four steps of RFC 2104; *result* is what the last one is called."""
+        from .layout.explain import Table
+
+        def secret(value: Secret) -> str:
+            return value.reveal().hex() if show_keys else repr(value)
+
+        rows = [
+            ["key block", "TIK, then zero bytes up to 64", secret(self.key_block)],
+            ["inner block", "key block, every byte XOR 0x36", secret(self.inner_block)],
+            ["outer block", "key block, every byte XOR 0x5c", secret(self.outer_block)],
+            ["inner", "SHA-256(inner block, message)", self.inner.hex()],
+            [result, "SHA-256(outer block, inner)", self.measure.hex()],
+        ]
+        return Table(["step", "how", "value"], rows, mono=[2])
 
 
 def _key(tik: Secret | bytes) -> bytes:

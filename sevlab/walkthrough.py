@@ -8,14 +8,10 @@ import shlex
 from .evidence import Evidence
 from .layout.bits import Bits
 from .layout.diff import Comparison, compare
-from .layout.explain import Code, Heading, Paragraph, Table, View, explain_bits, explain_layout, explain_spans
+from .layout.explain import Code, Heading, Paragraph, View, explain_bits, explain_layout, explain_spans
 from .layout.rows import Layout
 from .measure import HmacSteps
 from .verify import Verdict, compare_measure
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from .keys import Secret
 
 
 def explain(thing: Layout | Bits | Comparison | Verdict | Evidence, *, show_keys: bool = False) -> View:
@@ -54,7 +50,7 @@ def walk(verdict: Verdict, *, show_keys: bool = False) -> View:
         explain_spans(message.spans()),
         explain_bits(evidence.policy),
         Heading("4. The HMAC, step by step"),
-        _steps(HmacSteps(message, evidence.tik), show_keys),
+        HmacSteps(message, evidence.tik).explain(show_keys=show_keys),
         Heading("5. Reported against computed, byte by byte"),
         compare(reported, reported.replace(measure=verdict.computed)).explain(),
         Heading("6. The same number by a second route"),
@@ -63,22 +59,6 @@ def walk(verdict: Verdict, *, show_keys: bool = False) -> View:
         Paragraph("With three lines of Python, from the inputs themselves:"),
         Code(python_route(evidence)),
     )
-
-
-def _steps(steps: HmacSteps, show_keys: bool) -> Table:
-    """Show the HMAC as the four steps of RFC 2104."""
-
-    def secret(value: Secret) -> str:
-        return value.reveal().hex() if show_keys else repr(value)
-
-    rows = [
-        ["key block", "TIK, then zero bytes up to 64", secret(steps.key_block)],
-        ["inner block", "key block, every byte XOR 0x36", secret(steps.inner_block)],
-        ["outer block", "key block, every byte XOR 0x5c", secret(steps.outer_block)],
-        ["inner", "SHA-256(inner block, message)", steps.inner.hex()],
-        ["measure", "SHA-256(outer block, inner)", steps.measure.hex()],
-    ]
-    return Table(["step", "how", "value"], rows, mono=[2])
 
 
 def _key_file(evidence: Evidence) -> tuple[str, int]:

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
 import tempfile
+from contextlib import ExitStack, contextmanager
 
 from ..errors import InputError, quoted
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
 
 
 def write_text(path: str, text: str, name: str) -> None:
@@ -18,18 +24,101 @@ def write_text(path: str, text: str, name: str) -> None:
     if path == "-":
         sys.stdout.write(text)
         return
-    temporary = None
+    write_files([(path, text.encode("utf-8"), name)], force=True)
+
+
+def write_files(files: Sequence[tuple[str, bytes, str]], *, force: bool = False, inputs: Iterable[str] = ()) -> None:
+    """Write several files, all of them or none. Each is (path, content, the name its user knows it by).
+
+    Files that exist are replaced with *force* only, files named in *inputs* never. Raises
+    :class:`~sevlab.errors.InputError` when a file cannot be written; all that was there before is then untouched.
+    """
+    targets = [_check(path, name, force) for path, _, name in files]
+    for number, (target, (path, _, name)) in enumerate(zip(targets, files, strict=True)):
+        if target in targets[:number]:
+            raise InputError(name, f"{quoted(path)}, named twice", "a file of its own")
+        if any(os.path.realpath(given) == target for given in inputs if given != "-"):
+            raise InputError(name, f"{quoted(path)}, which is an input", "another file")
+    spare = []
+    with ExitStack() as undo:
+        waiting = []
+        for target, (path, content, name) in zip(targets, files, strict=True):
+            with _naming(path, name):
+                waiting.append(_write_beside(target, content))
+            undo.callback(_remove, waiting[-1])
+        for temporary, target, (path, _, name) in zip(waiting, targets, files, strict=True):
+            with _naming(path, name):
+                if not os.path.lexists(target):
+                    _place(temporary, target)
+                elif temporary is waiting[-1]:  # nothing can fail after it, so the old file need not be kept
+                    os.replace(temporary, target)
+                    continue
+                else:
+                    spare.append(f"{temporary}.old")
+                    os.rename(target, spare[-1])
+                    undo.callback(os.rename, spare[-1], target)
+                    _place(temporary, target)
+                undo.callback(_remove, target)
+        undo.pop_all()
+    for old in spare:
+        _remove(old)
+
+
+@contextmanager
+def _naming(path: str, name: str) -> Iterator[None]:
+    """Turn what the system says about a file into one line that names it."""
     try:
-        folder = os.path.dirname(path) or "."
-        descriptor, temporary = tempfile.mkstemp(prefix=".sevlab-", dir=folder)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-            stream.write(text)
+        yield
+    except (OSError, ValueError) as error:
+        reason = (error.strerror or "error").lower() if isinstance(error, OSError) else "not a file name"
+        raise InputError(name, f"{quoted(path)}: {reason}", "a file that can be written") from None
+
+
+def _place(temporary: str, target: str) -> None:
+    """Rename a file; other than os.rename, never over a file that has just appeared."""
+    try:
+        os.link(temporary, target)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without links
+        os.rename(temporary, target)
+    else:
+        os.unlink(temporary)
+
+
+def _remove(path: str) -> None:
+    if os.path.lexists(path):
+        os.unlink(path)
+
+
+def _check(path: str, name: str, force: bool) -> str:
+    """Return where a file really is, symbolic links followed; refuse what must not be written over."""
+    if path == "-":
+        raise InputError(name, "'-'", "the name of a file")
+    with _naming(path, name):
+        target = os.path.realpath(path)
+        try:
+            mode = os.lstat(target).st_mode
+        except FileNotFoundError:
+            return target
+    if not stat.S_ISREG(mode):
+        what = "a folder" if stat.S_ISDIR(mode) else "no regular file"
+        raise InputError(name, f"{quoted(path)}, {what}", "a file that can be written")
+    if not force:
+        raise InputError(name, f"{quoted(path)}, which exists", "a new file", "another name, or --force to replace it")
+    return target
+
+
+def _write_beside(target: str, content: bytes) -> str:
+    """Write *content* to a temporary file in the target's folder; return its path."""
+    descriptor, temporary = tempfile.mkstemp(prefix=".sevlab-", dir=os.path.dirname(target))
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(content)
         mask = os.umask(0)
         os.umask(mask)
         os.chmod(temporary, 0o666 & ~mask)
-        os.replace(temporary, path)
-    except (OSError, ValueError) as error:
-        if temporary is not None and os.path.exists(temporary):
-            os.unlink(temporary)
-        reason = (error.strerror or "error").lower() if isinstance(error, OSError) else "not a file name"
-        raise InputError(name, f"{quoted(path)}: {reason}", "a file that can be written") from None
+    except OSError:
+        os.unlink(temporary)
+        raise
+    return temporary

@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 
 from .explain import CELL, MONO, Table, hex_lines, plain, tinted
-from .span import INK, Span, letters
+from .span import INK, Hidden, Span, letters
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,8 +26,12 @@ class ByteMap:
     def __init__(self, spans: Sequence[Span], marked: Sequence[int] = ()) -> None:
         self.spans, self.marked = list(spans), set(marked)
         labels = letters(len(self.spans))
-        #: For every byte: its value, its span, the span's letter.
-        self.cells = [(byte, span, label) for span, label in zip(self.spans, labels, strict=True) for byte in span.raw]
+        #: For every byte: its value in hex (## when hidden), its span, the span's letter.
+        self.cells = [
+            ("##" if isinstance(span.raw, Hidden) else f"{byte:02x}", span, label)
+            for span, label in zip(self.spans, labels, strict=True)
+            for byte in span.raw
+        ]
 
     def text(self, paint: Paint = plain) -> str:
         lines = ["      " + "  ".join(" ".join(f"+{i + j:x} " for j in range(4)) for i in range(0, ROW, 4)).rstrip()]
@@ -35,7 +39,7 @@ class ByteMap:
             bytes_, names = f"0x{start:02x}  ", "      "
             for i, (byte, span, label) in enumerate(self.cells[start : start + ROW], start):
                 gap = "" if i == start else "  " if i % 4 == 0 else " "
-                bytes_ += gap + paint(f"{byte:02x}{'*' if i in self.marked else ' '}", span.tint)
+                bytes_ += gap + paint(f"{byte}{'*' if i in self.marked else ' '}", span.tint)
                 names += gap + paint(label.ljust(3), span.tint)
             lines += [bytes_.rstrip(), names.rstrip()]
         return "\n".join(lines)
@@ -54,7 +58,7 @@ class ByteMap:
                     f"{MONO};{tinted(span.tint)};text-align:center;padding:2px 4px;"
                     f"border:1px solid {INK};border-left:{edge}px solid {INK}"
                 )
-                body = f"{'<b>' if mark else ''}{byte:02x}{mark}{'</b>' if mark else ''}<br>{label}"
+                body = f"{'<b>' if mark else ''}{byte}{mark}{'</b>' if mark else ''}<br>{label}"
                 cells.append(f'<td style="{style}" title="{escape(title)}">{body}</td>')
             rows.append(f"<tr>{''.join(cells)}</tr>")
         return f'<table style="border-collapse:collapse;line-height:1.4"><tbody>{"".join(rows)}</tbody></table>'
@@ -64,7 +68,12 @@ def legend(spans: Sequence[Span]) -> Table:
     """Return the table beside a byte map: letter, field, offset, size, bytes, value, meaning."""
     rows = []
     for label, span in zip(letters(len(spans)), spans, strict=True):
-        value = span.text if isinstance(span.value, int) else "" if any(span.raw) else "zero"
+        if isinstance(span.value, int | Hidden):
+            value = span.text
+        elif hasattr(span.value, "text"):  # a GUID and its name, too long for one line
+            value = span.text.replace(" (", "\n(", 1)
+        else:
+            value = "" if any(span.raw) else "zero"
         note = f"{span.doc} ODD: {span.finding}." if span.finding else span.doc
         rows.append([label, span.name, f"0x{span.offset:02x}", str(span.size), hex_lines(span.raw, 8), value, note])
     header = ["", "field", "offset", "size", "bytes", "value", "meaning"]

@@ -13,7 +13,7 @@ from __future__ import annotations
 import textwrap
 from html import escape
 
-from .span import INK, TINTS, Span
+from .span import INK, TINTS, Hidden, Span
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,6 +51,8 @@ def tinted(tint: str) -> str:
 
 def hex_lines(raw: bytes, per_line: int = 16) -> str:
     """Return bytes as hex pairs, *per_line* to a line, with a wider gap after every fourth byte."""
+    if isinstance(raw, Hidden):
+        return raw.text
     lines = []
     for start in range(0, len(raw), per_line):
         chunk = raw[start : start + per_line]

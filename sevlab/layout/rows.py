@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 class Row:
     """One row of a layout: offset and size in bytes, type, meaning."""
 
-    def __init__(self, offset: int, size: int, doc: str, type: type, const: int | None, tint: str | None) -> None:
+    def __init__(self, offset: int, size: int, doc: str, type: type, const: Any, tint: str | None) -> None:
         self.offset, self.size, self.doc = offset, size, doc
         self.type, self.const, self.tint = type, const, tint or ""
         self.name = ""
@@ -82,7 +82,9 @@ class Row:
         if self.is_reserved and any(value):
             return "reserved bytes must be 0"
         if self.const is not None and value != self.const:
-            return f"must be 0x{self.const:0{2 * self.size}x}"
+            if isinstance(self.const, int):
+                return f"must be 0x{self.const:0{2 * self.size}x}"
+            return f"must be {self.text(self.const)}"
         return "; ".join(value.findings()) if isinstance(value, Bits) else ""
 
     def spans(self, raw: bytes) -> list[Span]:
@@ -113,13 +115,13 @@ class Hex(int):
         return f"0x{int(self):x}"
 
 
-def at(offset: int, size: int, doc: str, *, type: type = int, const: int | None = None, tint: str | None = None) -> Any:
+def at(offset: int, size: int, doc: str, *, type: type = int, const: Any = None, tint: str | None = None) -> Any:
     """Declare a field: *offset* and *size* in bytes, *doc* one sentence.
 
     *type* is ``int`` (unsigned, little-endian) or a kind of it such as :class:`Hex` or a :class:`Bits` class, ``bytes``
     or a kind of it, or another :class:`Layout` of the same size. A type with a ``text`` property says itself how people
-    read it. *const* is the value the field
-    must have. *tint* fixes the field's colour, for fields that appear in several structures.
+    read it. *const* is the value the field must have. *tint* fixes the field's colour, for fields that appear in
+    several structures.
     """
     return Row(offset, size, doc, type, const, tint)
 

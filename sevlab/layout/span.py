@@ -39,14 +39,21 @@ class Span(
 
     __slots__ = ()
 
+    def hide(self) -> Span:
+        """Return the span with its bytes hidden: name, place and meaning stay, the value does not."""
+        hidden = Hidden(self.size)
+        return self._replace(raw=hidden, value=hidden, text="hidden")
+
     def as_dict(self) -> dict[str, object]:
-        """Return the span as JSON-ready data; bytes become lower-case hex."""
+        """Return the span as JSON-ready data; bytes become lower-case hex, hidden ones None."""
         value = self.value.hex() if isinstance(self.value, bytes) else self.value
+        if isinstance(self.value, Hidden):
+            value = None
         return {
             "name": self.name,
             "offset": self.offset,
             "size": self.size,
-            "hex": self.raw.hex(),
+            "hex": None if isinstance(self.raw, Hidden) else self.raw.hex(),
             "value": value,
             "text": self.text,
             "meaning": self.doc,
@@ -54,7 +61,24 @@ class Span(
         }
 
 
+class Hidden(bytes):
+    """Bytes that are there but not shown. Holds zeros in their place, so there is nothing to leak."""
+
+    __slots__ = ()
+
+    def __new__(cls, size: int) -> Hidden:
+        return super().__new__(cls, size)
+
+    @property
+    def text(self) -> str:
+        """What stands in their place."""
+        return f"<{len(self)} bytes, hidden>"
+
+
 def letters(count: int) -> list[str]:
     """Return *count* short labels A, B, ... Z, AA, AB, ... that name the spans of one view."""
     alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-    return [(alphabet[i // 26 - 1] if i >= 26 else "") + alphabet[i % 26] for i in range(count)]
+    labels = [""]
+    for i in range(count):
+        labels.append(labels[i // 26] + alphabet[i % 26])
+    return labels[1:]

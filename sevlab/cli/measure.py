@@ -1,0 +1,133 @@
+"""``sevlab measure``: the measurement that a launch should report, from its parts. Options are sevctl's."""
+
+from __future__ import annotations
+
+import base64
+import sys
+
+from ..digest import load_digest
+from ..errors import InputError, UnsupportedError
+from ..formats.message import Measurement, MeasureMessage
+from ..inputs import (
+    check_standard_input,
+    load_key,
+    load_measurement,
+    load_value,
+    parse_bytes,
+    parse_number,
+    parse_policy,
+)
+from ..measure import compute_measure
+from . import GOOD, VERBS
+from .options import Parser
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+
+    from ..formats.policy import Policy
+
+#: The options that add to the launch digest, beside the firmware.
+LAUNCH = ("kernel", "initrd", "cmdline", "num_cpus", "vmsa_cpu0", "vmsa_cpu1")
+EPILOG = (
+    "Numbers are decimal or 0x hex; byte values are base64 or hex. '-' reads a file from standard input. "
+    "To compare with what a host reports, use sevlab validate. Examples: docs/measure.md."
+)
+
+
+def run(words: list[str]) -> int:
+    """Compute and print a measurement; return the exit status."""
+    parser = Parser(prog="sevlab measure", description=f"{VERBS['measure'].capitalize()}.", epilog=EPILOG)
+    host = parser.add_argument_group("the platform, the policy and the key")
+    host.add_argument("--api-major", metavar="N", required=True, help="major version of the host's SEV API")
+    host.add_argument("--api-minor", metavar="N", required=True, help="minor version of the host's SEV API")
+    host.add_argument("--build-id", metavar="N", required=True, help="build number of the host's SEV firmware")
+    host.add_argument("--policy", metavar="N", required=True, help="the guest policy")
+    host.add_argument("--tik", metavar="FILE", required=True, help="transport integrity key, 16 raw bytes")
+    nonce = parser.add_argument_group("the nonce, one of").add_mutually_exclusive_group(required=True)
+    nonce.add_argument("--nonce", metavar="NONCE", help="16 bytes: base64, hex, or a file that holds them")
+    nonce.add_argument(
+        "--launch-measure-blob", metavar="BLOB", help="the measurement to take the nonce from: base64, hex, or a file"
+    )
+    launch = parser.add_argument_group("what was loaded")
+    launch.add_argument("--launch-digest", metavar="DIGEST", help="the launch digest itself, 32 bytes: base64 or hex")
+    launch.add_argument("--firmware", metavar="FILE", help="the guest's firmware image, such as OVMF.fd")
+    launch.add_argument("--kernel", metavar="FILE", help="the kernel, for measured direct boot")
+    launch.add_argument("--initrd", metavar="FILE", help="the initrd")
+    launch.add_argument("--cmdline", metavar="TEXT", help="the kernel command line")
+    launch.add_argument("--num-cpus", metavar="N", help="number of virtual CPUs, for SEV-ES")
+    launch.add_argument("--vmsa-cpu0", metavar="FILE", help="register state (VMSA) of the first CPU, 4096 bytes")
+    launch.add_argument("--vmsa-cpu1", metavar="FILE", help="register state (VMSA) of every other CPU")
+    parser.add_argument("--outfile", metavar="FILE", help="write the 48 raw bytes to FILE instead of printing base64")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    args = parser.parse_args(words)
+    _check_files(args)
+    policy = parse_policy(args.policy, "--policy")
+    message = MeasureMessage(
+        api_major=parse_number(args.api_major, "--api-major", 255),
+        api_minor=parse_number(args.api_minor, "--api-minor", 255),
+        build_id=parse_number(args.build_id, "--build-id", 255),
+        policy=policy,
+        digest=compute_launch_digest(args, policy),
+        mnonce=_nonce(args),
+    )
+    tik = load_key(args.tik, "--tik")
+    measurement = Measurement(measure=compute_measure(message, tik), mnonce=message.mnonce)
+    if args.outfile is not None:
+        from .files import write_files
+
+        inputs = [path for path in (args.tik, args.firmware) if path]
+        write_files([(args.outfile, measurement.to_bytes(), "--outfile")], force=True, inputs=inputs)
+    _say(args, message, measurement)
+    for sentence in policy.findings():
+        print(f"WARNING: policy: {sentence}", file=sys.stderr)
+    if not any(tik.reveal()):
+        print("WARNING: tik is all zero, which is what a launch without a session uses", file=sys.stderr)
+    return GOOD
+
+
+def compute_launch_digest(args: argparse.Namespace, policy: Policy) -> bytes:
+    """Return the launch digest (32 bytes) of what the options say was loaded."""
+    extra = next((f"--{name.replace('_', '-')}" for name in LAUNCH if getattr(args, name) is not None), None)
+    if args.launch_digest is not None:
+        other = "--firmware" if args.firmware is not None else extra
+        if other:
+            raise InputError("--launch-digest", f"together with {other}", "the digest alone, or what it is made of")
+        return parse_bytes(args.launch_digest, "--launch-digest", 32)
+    if args.firmware is None:
+        raise InputError("--firmware", "neither it nor --launch-digest", "one of the two")
+    if extra or policy.es:
+        what = extra or f"--firmware with the SEV-ES policy 0x{int(policy):x}"
+        raise UnsupportedError(what, "--launch-digest, or --firmware alone with a policy without SEV-ES (bit 2)")
+    return load_digest(args.firmware, "--firmware")
+
+
+def _nonce(args: argparse.Namespace) -> bytes:
+    if args.nonce is not None:
+        return load_value(args.nonce, "--nonce", 16)
+    return load_measurement(args.launch_measure_blob, "--launch-measure-blob").mnonce
+
+
+def _check_files(args: argparse.Namespace) -> None:
+    files = ("tik", "nonce", "launch_measure_blob", "firmware", "kernel", "initrd", "vmsa_cpu0", "vmsa_cpu1")
+    check_standard_input((f"--{name.replace('_', '-')}", getattr(args, name)) for name in files)
+
+
+def _say(args: argparse.Namespace, message: MeasureMessage, measurement: Measurement) -> None:
+    text = base64.b64encode(measurement.to_bytes()).decode()
+    if args.json:
+        import json
+
+        result = {
+            "measurement": text,
+            "measure": measurement.measure.hex(),
+            "mnonce": measurement.mnonce.hex(),
+            "digest": message.digest.hex(),
+            "message": [span.as_dict() for span in message.spans()],
+            "outfile": args.outfile,
+        }
+        print(json.dumps(result, indent=2))
+    elif args.outfile is not None:
+        print(f"Wrote {measurement.size} bytes to {args.outfile}")
+    else:
+        print(text)

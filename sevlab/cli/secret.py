@@ -1,0 +1,149 @@
+"""``sevlab secret``: pack secrets for one launch, or open such a packet and look at every byte."""
+
+from __future__ import annotations
+
+import base64
+import sys
+from contextlib import contextmanager
+
+from ..errors import InputError
+from ..evidence import as_option
+from ..inputs import check_standard_input, load_keys, load_measurement, parse_bytes
+from ..secret import SecretPacket, build_secret, load_packet_part, load_secret, open_secret
+from ..secret.packet import USUAL_AREA
+from . import GOOD, NOT_VALIDATED, VERBS
+from .options import Parser
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
+
+BUILD = (
+    "Pack secrets for one launch, in the form that QEMU and libvirt hand to the firmware. Validate the measurement "
+    "first (sevlab validate): whoever made it can read what is packed for it."
+)
+OPEN = "Check and decrypt a packet as the firmware does, and show header, message, MAC and table byte by byte."
+BLOB = "the launch's measurement, 48 bytes: base64, hex, or a file that holds it"
+#: What the command line calls the library's inputs.
+NAMES = {"secret": "--secret", "header": "HEADER", "payload": "PAYLOAD"}
+EPILOG = "'-' reads a file from standard input. Exit status and examples: docs/secret.md."
+
+
+def run(words: list[str]) -> int:
+    """Build or open; return the exit status."""
+    parser = Parser(prog="sevlab secret", description=f"{VERBS['secret'].capitalize()}.", epilog=EPILOG)
+    actions = parser.add_subparsers(dest="action", metavar="build|open", required=True)
+    build = actions.add_parser("build", help="pack secrets for one launch", description=BUILD, epilog=EPILOG)
+    opener = actions.add_parser("open", help="check, decrypt and explain a packet", description=OPEN, epilog=EPILOG)
+    for action in (build, opener):
+        action.add_argument("--tik", metavar="FILE", help="transport integrity key, 16 raw bytes")
+        action.add_argument("--tek", metavar="FILE", help="transport encryption key, 16 raw bytes")
+        action.add_argument("--tk", metavar="FILE", help="both keys in one file: TEK, then TIK, 32 raw bytes")
+        action.add_argument("--launch-measure-blob", metavar="BLOB", required=True, help=BLOB)
+        action.add_argument("--json", action="store_true", help="print the result as JSON")
+    build.add_argument(
+        "--secret",
+        metavar="NAME:FILE",
+        action="append",
+        default=[],
+        help="a secret: its GUID or luks-key, and the file that holds it; may be repeated",
+    )
+    build.add_argument("--iv", metavar="IV", help="only to reproduce a known packet: 16 bytes in hex or base64")
+    build.add_argument("--force", action="store_true", help="replace HEADER and PAYLOAD if they exist")
+    build.add_argument("header", metavar="HEADER", help="file to write the packet header to, 52 raw bytes")
+    build.add_argument("payload", metavar="PAYLOAD", help="file to write the payload to, raw bytes")
+    opener.add_argument("--show-secret", action="store_true", help="show the secrets, in hex")
+    opener.add_argument("--show-keys", action="store_true", help="show what is made from the TIK")
+    opener.add_argument("header", metavar="HEADER", help="file with the packet header, raw or base64")
+    opener.add_argument("payload", metavar="PAYLOAD", help="file with the payload, raw or base64")
+    args = parser.parse_args(words)
+    return _build(args) if args.action == "build" else _open(args)
+
+
+def _common(args: argparse.Namespace) -> list[tuple[str, str | None]]:
+    """Return the inputs that both actions have, with their names."""
+    names = ("tik", "tek", "tk", "launch_measure_blob")
+    return [(as_option(name), getattr(args, name)) for name in names]
+
+
+@contextmanager
+def _naming() -> Iterator[None]:
+    """Call an input that the library refuses by its name here."""
+    try:
+        yield
+    except InputError as error:
+        name = NAMES.get(error.input, error.input)
+        raise InputError(name, error.received, error.needed, error.advice) from None
+
+
+def _build(args: argparse.Namespace) -> int:
+    from .files import write_files
+
+    secret_files = [spec.partition(":")[2] for spec in args.secret]
+    check_standard_input([*_common(args), *(("--secret", path) for path in secret_files)])
+    tek, tik = load_keys(as_option, tik=args.tik, tek=args.tek, tk=args.tk)
+    measure = load_measurement(args.launch_measure_blob, "--launch-measure-blob").measure
+    iv = parse_bytes(args.iv, "--iv", 16) if args.iv is not None else None
+    secrets = [load_secret(spec, "--secret") for spec in args.secret]
+    with _naming():
+        packet = build_secret(secrets, tik, tek, measure, iv=iv, area=USUAL_AREA)
+    inputs = [path for _, path in _common(args) if path] + secret_files
+    write_files(
+        [(args.header, packet.header.to_bytes(), "HEADER"), (args.payload, packet.payload, "PAYLOAD")],
+        force=args.force,
+        inputs=inputs,
+    )
+    warnings = list(packet.warnings)
+    if iv is not None:
+        warnings.append(
+            "--iv is for reproducing a known packet: the host learns the exclusive-or of what two packets hold when "
+            "they share TEK and IV"
+        )
+    _say_built(args, packet, warnings)
+    return GOOD
+
+
+def _say_built(args: argparse.Namespace, packet: SecretPacket, warnings: list[str]) -> None:
+    parts = {"header": (args.header, packet.header.to_bytes()), "payload": (args.payload, packet.payload)}
+    if args.json:
+        import json
+
+        result: dict[str, object] = {
+            name: {"path": path, "size": len(raw), "base64": base64.b64encode(raw).decode()}
+            for name, (path, raw) in parts.items()
+        }
+        result["secrets"] = [
+            {"guid": str(entry.guid), "name": entry.guid.name, "size": len(entry.data)}
+            for entry in packet.table.entries
+        ]
+        print(json.dumps({"status": "built", **result, "warnings": warnings}, indent=2))
+    else:
+        for entry in packet.table.entries:
+            print(f"packed   {entry.guid.text}, {len(entry.data)} bytes")
+        for name, (path, raw) in parts.items():
+            print(f"{name:8} {path}, {len(raw)} bytes")
+    for warning in warnings:
+        print(f"WARNING: {warning}", file=sys.stderr)
+
+
+def _open(args: argparse.Namespace) -> int:
+    check_standard_input([*_common(args), ("HEADER", args.header), ("PAYLOAD", args.payload)])
+    tek, tik = load_keys(as_option, tik=args.tik, tek=args.tek, tk=args.tk)
+    measure = load_measurement(args.launch_measure_blob, "--launch-measure-blob").measure
+    header, _ = load_packet_part(args.header, "HEADER")
+    payload, is_text = load_packet_part(args.payload, "PAYLOAD")
+    files = {name: getattr(args, name) for name in ("tik", "tek", "tk") if getattr(args, name) not in (None, "-")}
+    if args.payload != "-":
+        files["payload_base64" if is_text else "payload"] = args.payload
+    with _naming():
+        opened = open_secret(header, payload, tik, tek, measure, files=files)
+    if args.json:
+        import json
+
+        print(json.dumps(opened.as_dict(show_secret=args.show_secret), indent=2))
+    else:
+        from .explain import painter
+
+        print(opened.explain(show_secret=args.show_secret, show_keys=args.show_keys).text(painter()))
+    return GOOD if opened.opens else NOT_VALIDATED

@@ -1,0 +1,232 @@
+"""A launch secret: the packet that carries it through the host, and the table that the guest finds.
+
+After the owner has validated the measurement, and before the guest runs, the owner may send it a secret, such as the
+key of its disk. Three structures:
+
+* the **header**, 52 bytes, travels beside the payload: IV (initialisation vector) and MAC (message authentication
+  code, a hash under a secret key);
+* the **message**, never sent, is what the MAC is made of: a fixed head, the payload, and the measure of the launch;
+* the **table** is the payload after decryption: secrets one after another, each named by a GUID.
+
+Numbers are little-endian. Sources: AMD 55766 (SEV API), LAUNCH_SECRET, as sev-launch 8.1 to 8.4 gives it; the table is
+edk2's and Linux's (``efi_secret``).
+"""
+
+from __future__ import annotations
+
+from collections import namedtuple
+
+from ..layout.bits import Bits, bit, reserved_bits
+from ..layout.rows import Layout, at
+from ..layout.span import Span
+from .guid import Guid
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ..layout.explain import View
+
+SPEC = "AMD 55766 (SEV API), LAUNCH_SECRET"
+TABLE_SPEC = "edk2 and Linux efi_secret: launch secret table"
+
+TABLE = Guid.from_text("1e74f542-71dd-4d66-963e-ef4287ff173b")
+#: Short names for what secrets are for. The names are libvirt's.
+ALIASES = {"luks-key": Guid.from_text("736869e5-84f0-4973-92ec-06879ce3da0b")}
+#: The firmware encrypts memory in blocks of this many bytes, so a payload is a multiple of it.
+BLOCK = 16
+#: Largest table, in bytes, that a byte map is drawn of.
+MAP_LIMIT = 1024
+
+_IV = "Initialisation vector: the first counter block of AES-128-CTR, counted up big-endian over all 16 bytes."
+
+
+class SecretFlags(Bits, size=4, spec=SPEC):
+    """Flags of a secret packet. All clear in every packet the firmware accepts."""
+
+    compressed = bit(0, "The payload is compressed, which the firmware refuses (UNSUPPORTED).", governs="LAUNCH_SECRET")
+    reserved_1 = reserved_bits(1, 31)
+
+
+class SecretHeader(Layout, size=52, spec=SPEC + ", packet header"):
+    """The header of a secret packet. It is not encrypted."""
+
+    flags: SecretFlags = at(0x00, 4, "Flags of the packet.", type=SecretFlags, tint="grey")
+    iv: bytes = at(0x04, 16, _IV, type=bytes, tint="orange")
+    mac: bytes = at(0x14, 32, "HMAC-SHA256 of the message under the owner's TIK.", type=bytes, tint="green")
+
+
+class SecretMessageHead(Layout, size=29, spec=SPEC + ", header MAC"):
+    """The head of the message under the MAC. The payload and the measure (32 bytes) follow it."""
+
+    context: int = at(0x00, 1, "Always 0x01, 'secret': no other use of the TIK can be taken for this.", const=0x01)
+    flags: SecretFlags = at(0x01, 4, "The header's flags.", type=SecretFlags, tint="grey")
+    iv: bytes = at(0x05, 16, "The header's IV.", type=bytes, tint="orange")
+    guest_length: int = at(0x15, 4, "Bytes of guest memory that are filled.")
+    trans_length: int = at(0x19, 4, "Bytes of payload; the same number, since nothing is compressed.")
+
+
+class SecretTableHead(Layout, size=20, spec=TABLE_SPEC):
+    """The head of a secrets table."""
+
+    table_guid: Guid = at(0x00, 16, "Says that this is the table.", type=Guid, const=TABLE, tint="grey")
+    table_length: int = at(0x10, 4, "Bytes of this head and all entries, without the padding.", tint="blue")
+
+
+class SecretEntryHead(Layout, size=20, spec=TABLE_SPEC + ", entry"):
+    """The head of one entry of a secrets table. The secret follows it, with neither terminator nor padding."""
+
+    guid: Guid = at(0x00, 16, "Says what the secret is for.", type=Guid, tint="yellow")
+    length: int = at(0x10, 4, "Bytes of this entry: 20 and the secret.", tint="teal")
+
+
+class SecretEntry(namedtuple("SecretEntry", "guid data")):
+    """One secret: ``guid`` says what it is for, ``data`` is the secret itself. Its repr hides the data."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"<SecretEntry {self.guid.text}: {len(self.data)} bytes, hidden>"
+
+
+class SecretTable:
+    """A secrets table: any bytes, read as far as they can be.
+
+    ``entries`` are the secrets in their order. ``is_table`` is False when the bytes do not begin with the table's GUID;
+    then nothing more is read. Whatever is odd is a sentence of :meth:`findings`. Secrets are hidden wherever a table is
+    shown, unless asked for.
+    """
+
+    def __init__(self, raw: bytes) -> None:
+        self._raw = bytes(raw)
+        self.entries: list[SecretEntry] = []
+        self._spans: list[Span] = []
+        self._hidden: set[str] = set()
+        self.is_table = self._raw[: len(TABLE)] == TABLE and len(self._raw) >= SecretTableHead.size
+        if self.is_table:
+            self._add_padding(self._read_entries(self._read_head()))
+        elif self._raw:
+            short = f" in the {len(self._raw)} bytes there are" if len(self._raw) < SecretTableHead.size else ""
+            finding = f"no secrets table{short}: it would begin with {TABLE}"
+            self._add("data", 0, len(self._raw), "Bytes that are no secrets table.", "pink", finding)
+
+    def _read_head(self) -> int:
+        """Read the table's head; return the offset at which the table ends."""
+        head = SecretTableHead.from_bytes(self._raw[: SecretTableHead.size])
+        guid, length = head.spans()
+        finding = ""
+        if head.table_length < head.size:
+            finding = f"must be {head.size} or more"
+        elif head.table_length > len(self._raw):
+            finding = f"reaches past the {len(self._raw)} bytes there are"
+        self._spans += [guid, length._replace(finding=finding)]
+        return min(max(head.table_length, head.size), len(self._raw))
+
+    def _read_entries(self, end: int) -> int:
+        """Read entries up to the offset *end*; return it."""
+        position = SecretTableHead.size
+        seen: dict[Guid, int] = {}
+        while end - position >= SecretEntryHead.size:
+            head = SecretEntryHead.from_bytes(self._raw[position : position + SecretEntryHead.size])
+            number, finding = len(self.entries) + 1, ""
+            if head.guid in seen:
+                finding = f"same GUID as entry {seen[head.guid]}; Linux then refuses the whole table"
+            elif not any(head.guid):
+                finding = "all zero, which marks a deleted entry: Linux passes over it"
+            guid, length = (
+                span._replace(name=f"entry{number}.{span.name}", offset=position + span.offset) for span in head.spans()
+            )
+            self._spans.append(guid._replace(finding=finding))
+            if head.length < head.size or head.length > end - position:
+                finding = f"must be {head.size} to {end - position} here; nothing can be read from here on"
+                self._spans.append(length._replace(finding=finding))
+                position += head.size
+                break
+            self._spans.append(length)
+            seen.setdefault(head.guid, number)
+            self.entries.append(SecretEntry(head.guid, self._raw[position + head.size : position + head.length]))
+            doc = f"The secret: {head.guid.name or 'for whoever knows its GUID'}."
+            self._add(f"entry{number}.data", position + head.size, head.length - head.size, doc, "pink")
+            position += head.length
+        if position < end:
+            self._add("unread", position, end - position, "Bytes that are no whole entry.", "pink", "cannot be read")
+        return end
+
+    def _add_padding(self, end: int) -> None:
+        size = len(self._raw) - end
+        finding = ""
+        if any(self._raw[end:]):
+            finding = "padding must be 0"
+        elif size >= BLOCK:
+            finding = f"{size} bytes where {-end % BLOCK} do"
+            finding += " (libvirt 9.0 adds 16 to an aligned table; harmless)" if size == BLOCK else ""
+        doc = f"Zeros up to a multiple of {BLOCK} bytes."
+        self._add("padding", end, size, doc, "grey", finding, secret=any(self._raw[end:]))
+
+    def _add(
+        self, name: str, offset: int, size: int, doc: str, tint: str, finding: str = "", *, secret: bool = True
+    ) -> None:
+        """Add a run of bytes; none at all is no field."""
+        if size:
+            raw = self._raw[offset : offset + size]
+            self._spans.append(Span(name, offset, size, raw, raw, raw.hex(), doc, tint, finding))
+            if secret:
+                self._hidden.add(name)
+
+    def to_bytes(self) -> bytes:
+        """Return the table's bytes, secrets and padding included."""
+        return self._raw
+
+    def spans(self, *, show_secret: bool = False) -> list[Span]:
+        """Return every field in order. Secrets are hidden unless *show_secret* is set."""
+        if show_secret:
+            return list(self._spans)
+        return [span.hide() if span.name in self._hidden else span for span in self._spans]
+
+    def findings(self) -> list[str]:
+        """Return a sentence for everything odd; none repeats a secret."""
+        return [f"{span.name}: {span.finding}" for span in self._spans if span.finding]
+
+    def explain(self, *, show_secret: bool = False) -> View:
+        """Show the table byte by byte. Secrets are hidden unless *show_secret* is set."""
+        from ..layout.bytemap import ByteMap, legend
+        from ..layout.explain import Heading, Paragraph, View
+
+        spans = self.spans(show_secret=show_secret)
+        heading = Heading(f"Launch secret table ({len(self)} bytes)")
+        if len(self) > MAP_LIMIT:
+            return View(heading, Paragraph("Too long for a byte map; every field is below."), legend(spans))
+        return View(heading, ByteMap(spans), legend(spans))
+
+    def __len__(self) -> int:
+        return len(self._raw)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, SecretTable) and other._raw == self._raw
+
+    def __hash__(self) -> int:
+        raise TypeError("a SecretTable is not hashable")
+
+    def __repr__(self) -> str:
+        return f"<SecretTable: {len(self.entries)} entries in {len(self)} bytes, hidden>"
+
+    def __str__(self) -> str:
+        return self.explain().text()
+
+    def _repr_html_(self) -> str:
+        return self.explain().html()
+
+
+def table_size(sizes: Iterable[int]) -> int:
+    """Return the size in bytes of the table that holds secrets of these *sizes*, padding included."""
+    length = SecretTableHead.size + sum(SecretEntryHead.size + size for size in sizes)
+    return length + -length % BLOCK
+
+
+def build_secret_table(secrets: Iterable[tuple[Guid, bytes]]) -> SecretTable:
+    """Return the table that holds *secrets* in their order, padded to a multiple of 16 bytes and not beyond."""
+    body = b"".join(
+        SecretEntryHead(guid=guid, length=SecretEntryHead.size + len(data)).to_bytes() + data for guid, data in secrets
+    )
+    head = SecretTableHead(table_length=SecretTableHead.size + len(body)).to_bytes()
+    return SecretTable(head + body + bytes(-(len(head) + len(body)) % BLOCK))
