@@ -6,6 +6,7 @@ import base64
 import shlex
 
 from .evidence import Evidence
+from .formats.ovmf import Ovmf
 from .layout.bits import Bits
 from .layout.diff import Comparison, compare
 from .layout.explain import Code, Heading, Paragraph, Table, View, explain_bits, explain_layout, explain_spans
@@ -18,10 +19,11 @@ if TYPE_CHECKING:
     from .keys import Secret
 
 
-def explain(thing: Layout | Bits | Comparison | Verdict | Evidence, *, show_keys: bool = False) -> View:
+def explain(thing: Layout | Bits | Comparison | Verdict | Evidence | Ovmf, *, show_keys: bool = False) -> View:
     """Return a page about *thing*: print it, or let a notebook show it.
 
-    A structure is shown byte by byte, a policy bit by bit, a comparison side by side, a verdict check by check. For
+    A structure is shown byte by byte, a policy bit by bit, a comparison side by side, a verdict check by check, a
+    firmware image by its tables and maps. For
     evidence the whole way is walked, from the reported bytes to the verdict. Keys and the blocks made from them are
     hidden unless *show_keys* is set. Raises TypeError for anything else.
     """
@@ -31,9 +33,9 @@ def explain(thing: Layout | Bits | Comparison | Verdict | Evidence, *, show_keys
         return explain_layout(thing)
     if isinstance(thing, Bits):
         return explain_bits(thing)
-    if isinstance(thing, Comparison | Verdict):
+    if isinstance(thing, Comparison | Verdict | Ovmf):
         return thing.explain()
-    raise TypeError(f"explain takes evidence, a verdict, a comparison, a layout or bits, not {type(thing).__name__}")
+    raise TypeError(f"explain takes evidence, a verdict, a comparison, firmware, a layout or bits, not {type(thing)}")
 
 
 def walk(verdict: Verdict, *, show_keys: bool = False) -> View:

@@ -19,6 +19,7 @@ GOOD, NOT_VALIDATED, UNUSABLE, OUR_ERROR, INTERRUPTED = 0, 1, 2, 3, 130
 VERBS = {
     "validate": "say whether a launch measurement is the one that follows from your inputs",
     "explain": "take the measurement apart byte by byte and show every step to the verdict",
+    "ovmf": "say what a firmware file is, what it can do in a launch, and show its tables",
     "lab": "copy the notebooks to a folder of yours and open JupyterLab there",
 }
 

@@ -1,0 +1,1 @@
+"""Figures, drawn with matplotlib: nothing outside this package imports it."""
