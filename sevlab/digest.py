@@ -12,16 +12,13 @@ import stat
 import sys
 
 from .errors import InputError, quoted
-from .inputs import open_input
+from .inputs import FIRMWARE_LIMIT, open_input
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import BinaryIO
 
-#: Largest firmware image accepted, in bytes. Real ones are 1 to 16 MiB; the limit keeps an endless file from hanging
-#: us.
-FIRMWARE_LIMIT = 64 << 20
 CHUNK = 1 << 20
 
 _known: dict[tuple[int, ...], bytes] = {}

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 #: Longest text of a measurement that is looked at, in characters; 64 are needed.
 TEXT_LIMIT = 4096
 KEY_SIZE = 16
+#: Largest firmware image accepted, in bytes. Real ones are 1 to 16 MiB; the limit keeps an endless file from hanging
+#: us.
+FIRMWARE_LIMIT = 64 << 20
 
 _NUMBER = re.compile(r"0[xX][0-9a-fA-F]{1,16}|[0-9]{1,20}")
 _HEX = re.compile(r"[0-9a-fA-F]+")

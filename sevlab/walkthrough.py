@@ -7,19 +7,29 @@ import shlex
 
 from .evidence import Evidence
 from .layout.bits import Bits
-from .layout.diff import Comparison, compare
+from .layout.diff import compare
 from .layout.explain import Code, Heading, Paragraph, View, explain_bits, explain_layout, explain_spans
 from .layout.rows import Layout
 from .measure import HmacSteps
 from .verify import Verdict, compare_measure
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Protocol
 
-def explain(thing: Layout | Bits | Comparison | Verdict | Evidence, *, show_keys: bool = False) -> View:
+    class Explained(Protocol):
+        """Anything that makes its own page."""
+
+        def explain(self) -> View: ...
+
+
+def explain(thing: Layout | Bits | Explained | Evidence, *, show_keys: bool = False) -> View:
     """Return a page about *thing*: print it, or let a notebook show it.
 
-    A structure is shown byte by byte, a policy bit by bit, a comparison side by side, a verdict check by check. For
-    evidence the whole way is walked, from the reported bytes to the verdict. Keys and the blocks made from them are
-    hidden unless *show_keys* is set. Raises TypeError for anything else.
+    A structure is shown byte by byte and a policy bit by bit. Whatever has an ``explain`` method of its own (a
+    verdict, a comparison, a firmware image, a secret packet) is asked for its page. For evidence the whole way is
+    walked, from the reported bytes to the verdict. Keys and the blocks made from them are hidden unless *show_keys* is
+    set. Raises TypeError for anything else.
     """
     if isinstance(thing, Evidence):
         return walk(compare_measure(thing), show_keys=show_keys)
@@ -27,9 +37,9 @@ def explain(thing: Layout | Bits | Comparison | Verdict | Evidence, *, show_keys
         return explain_layout(thing)
     if isinstance(thing, Bits):
         return explain_bits(thing)
-    if isinstance(thing, Comparison | Verdict):
+    if hasattr(thing, "explain") and not isinstance(thing, type):
         return thing.explain()
-    raise TypeError(f"explain takes evidence, a verdict, a comparison, a layout or bits, not {type(thing).__name__}")
+    raise TypeError(f"explain takes evidence, a layout, bits, or what can explain itself, not {type(thing).__name__}")
 
 
 def walk(verdict: Verdict, *, show_keys: bool = False) -> View:

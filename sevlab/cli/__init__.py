@@ -21,6 +21,7 @@ VERBS = {
     "explain": "take the measurement apart byte by byte and show every step to the verdict",
     "measure": "compute the measurement that a launch should report, from its parts",
     "secret": "pack secrets for one launch, or open such a packet and show its bytes",
+    "ovmf": "say what a firmware file is, what it can do in a launch, and show its tables",
     "lab": "copy the notebooks to a folder of yours and open JupyterLab there",
 }
 

@@ -1,6 +1,7 @@
 """Pictures, made with matplotlib. Each is also told in words, since a picture cannot be read by everyone."""
 
 from .avalanche import Avalanche, plot_avalanche
+from .flash import plot_flash
 from .picture import Picture
 
-__all__ = ["Avalanche", "Picture", "plot_avalanche"]
+__all__ = ["Avalanche", "Picture", "plot_avalanche", "plot_flash"]

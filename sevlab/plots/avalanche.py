@@ -41,7 +41,7 @@ def plot_avalanche(message: MeasureMessage, tik: Secret | bytes) -> Picture:
     *tik* is the transport integrity key (16 bytes).
     """
     avalanche = Avalanche(message, tik)
-    figure = Picture(repr(avalanche), figsize=(9, 3.6))
+    figure = Picture(repr(avalanche), figsize=(9, 3.6), layout="constrained")
     axes = figure.add_subplot()
     edge = (0, 256)
     for span in message.spans():

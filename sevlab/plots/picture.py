@@ -16,7 +16,7 @@ class Picture(Figure):
     """
 
     def __init__(self, words: str, **options: Any) -> None:
-        super().__init__(layout="constrained", facecolor="white", **options)
+        super().__init__(facecolor="white", **options)
         self.words = words
 
     def _repr_png_(self) -> bytes:

@@ -1,0 +1,339 @@
+"""OVMF images: what a firmware file is, and what it tells the host that launches it.
+
+OVMF (the open virtual machine firmware, a build of edk2) is the first code of the guest, and the first thing a launch
+measures. It comes as one combined file or as two halves, CODE and VARS, and in several sizes; people mix them up.
+:func:`parse_ovmf` takes any bytes, says what they are, and reads the tables of :mod:`~sevlab.formats.footer`.
+
+Sources: measured-direct-boot 3 and 4; what a file is: the layouts of edk2's ``OvmfPkg*.fdf`` and Debian's images.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, namedtuple
+
+from ..errors import InputError
+from .footer import (
+    ENTRY_TYPES,
+    FOOTER,
+    HASH_BLOCK,
+    RESET_BLOCK,
+    RESET_VECTOR,
+    SECRET_BLOCK,
+    SEV_METADATA,
+    SVSM_INFO,
+    EntryEnd,
+    check_sections,
+    read_legacy_reset,
+    read_metadata,
+    read_table,
+)
+from .hashtable import HashTable
+from .volume import find_volumes
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..layout.explain import View
+    from .abilities import Ability
+    from .footer import Entry, Metadata, Section, Table
+    from .guid import Guid
+    from .volume import Volume
+
+FOUR_GIB = 1 << 32
+#: Where "VTF" (volume top file, the code around the reset vector) stands, from the end of the image.
+VTF_AT = 0x14
+#: Sizes of edk2's builds: name, whole image, variable store (bytes).
+BUILDS = (("4M", 4 << 20, 0x84000), ("2M", 2 << 20, 0x20000), ("1M", 1 << 20, 0x20000))
+
+#: Other files that get mistaken for firmware: where they carry which signature, what they are.
+FOREIGN = (
+    (0x202, b"HdrS", "a Linux kernel (bzImage)"),
+    (0, b"\x7fELF", "an ELF file (a program, a library or a kernel)"),
+    (0, b"IGVM", "an IGVM file (independent guest virtual machine format)"),
+    (0, b"QFI\xfb", "a qcow2 disk image"),
+    (0x8001, b"CD001", "an ISO 9660 disc image"),
+    (0, b"MZ", "an EFI or Windows program"),
+    (0, b"070701", "a cpio archive (an initrd is one)"),
+    (0, b"\x1f\x8b", "gzip-compressed data (an initrd, or an image still to be unpacked)"),
+    (0, b"\x28\xb5\x2f\xfd", "zstd-compressed data (an initrd, or an image still to be unpacked)"),
+    (0, b"\xfd7zXZ", "xz-compressed data (an image still to be unpacked)"),
+    (0, b"PK\x03\x04", "a zip archive"),
+    (0, b"!<arch>", "an ar archive (a .deb package is one)"),
+    (0, b"version https://git-lfs", "a Git LFS pointer, not the file itself"),
+)
+
+Kind = namedtuple("Kind", "key words")
+
+
+class Ovmf:
+    """A firmware file: what it is, and its tables. Made by :func:`parse_ovmf`; sizes and offsets are in bytes."""
+
+    def __init__(self, image: bytes) -> None:
+        #: The file's bytes.
+        self.image = image
+        #: Firmware volumes in the file, in order.
+        self.volumes: tuple[Volume, ...] = find_volumes(image)
+        #: Bytes after the place where the image ends; 0 in a sound file.
+        self.trailing = 0
+        #: The footer table, if one was found: where it lies, how long it is, its entries.
+        self.table: Table | None = None
+        #: The SEV metadata, if any: where it lies, how long it is, its sections.
+        self.metadata: Metadata | None = None
+        #: What keeps the file from being sound, and what is only worth knowing.
+        self.faults: list[str] = []
+        self.notes: list[str] = []
+        self._legacy = None if self._has_footer(self.size) else read_legacy_reset(image, self.size)
+        self._read()
+        self._kind = identify(self)
+
+    def _has_footer(self, end: int) -> bool:
+        place = end - RESET_VECTOR - len(FOOTER)
+        return place >= EntryEnd.size - len(FOOTER) and self.image[place : place + len(FOOTER)] == FOOTER
+
+    def _read(self) -> None:
+        if not self._has_footer(self.size):
+            # A footer followed by more than a reset vector: something was added to the file.
+            found = self.image.rfind(FOOTER)
+            end = found + len(FOOTER) + RESET_VECTOR
+            if found < 0 or end >= self.size or not self._has_footer(end) or self._legacy or self.foreign:
+                return
+            self.trailing = self.size - end
+        self.table = read_table(self.image, self.end, self.faults)
+        self._check_entries()
+        pointer = self.find(SEV_METADATA)
+        if pointer and pointer.value:
+            self.metadata = read_metadata(self.image, self.end, pointer.value.offset, self.faults)
+        if self.metadata:
+            self.notes += check_sections(self.metadata.sections)
+
+    def _check_entries(self) -> None:
+        counts = Counter(entry.guid for entry in self.entries)
+        for guid in (guid for guid in ENTRY_TYPES if counts[guid]):
+            entry, needed = self.find(guid), ENTRY_TYPES[guid].layout.size
+            assert entry is not None
+            if counts[guid] > 1:
+                times = counts[guid]
+                self.notes.append(f"footer table: {guid.text} comes {times} times; the one nearest the end counts")
+            if entry.value is None:
+                self.faults.append(f"{entry.name}: {len(entry.data)} bytes of data, but it needs {needed}")
+            elif len(entry.data) > needed:
+                self.notes.append(f"{entry.name}: {len(entry.data)} bytes of data; only the first {needed} are known")
+        if self.find(RESET_BLOCK) and self._reset() == 0:
+            self.faults.append("SEV-ES reset block: the address is 0, which QEMU refuses")
+        if self.hash_area and self.hash_area[1] < HashTable.size:
+            size = self.hash_area[1]
+            self.notes.append(f"SEV hash table block: {size} bytes, but the table needs {HashTable.size}; QEMU refuses")
+        for name, area in (("SEV hash table block", self.hash_area), ("SEV secret block", self.secret_area)):
+            if area and sum(area) > FOUR_GIB:
+                self.faults.append(f"{name}: base 0x{area[0]:x} and size 0x{area[1]:x} reach beyond 4 GiB")
+
+    @property
+    def size(self) -> int:
+        """Bytes of the file."""
+        return len(self.image)
+
+    @property
+    def end(self) -> int:
+        """File offset at which the image ends: the file's size, unless something was added."""
+        return self.size - self.trailing
+
+    @property
+    def base_address(self) -> int:
+        """Guest address of the file's first byte when it is loaded as code: 4 GiB - size."""
+        return FOUR_GIB - self.size
+
+    @property
+    def kind_key(self) -> str:
+        """What the file is, as one stable word; docs/ovmf.md lists them."""
+        return str(self._kind.key)
+
+    @property
+    def kind(self) -> str:
+        """What the file is, in plain words."""
+        return str(self._kind.words)
+
+    @property
+    def is_usable(self) -> bool:
+        """True for a whole OVMF code image whose footer table can be read and has no fault."""
+        return self.kind_key in ("combined", "code") and self.table is not None and not self.faults
+
+    @property
+    def findings(self) -> list[str]:
+        """A sentence for everything odd, the serious ones first."""
+        return [*self.faults, *self.notes]
+
+    @property
+    def foreign(self) -> str:
+        """What other kind of file this is, by its signature; "" when none is known."""
+        return next((words for at, magic, words in FOREIGN if self.image[at : at + len(magic)] == magic), "")
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """The entries of the table, from the footer outward, unknown ones too; the legacy reset block if that is all.
+
+        They are what the file holds. Where bytes follow the image a host does not find them, and the properties below
+        stay empty.
+        """
+        if self.table:
+            return tuple(self.table.entries)
+        return (self._legacy,) if self._legacy else ()
+
+    def find(self, guid: Guid) -> Entry | None:
+        """Return the entry that counts for a GUID: the one nearest the end of the image. None when there is none."""
+        return next((entry for entry in self.entries if entry.guid == guid), None)
+
+    def _reset(self) -> int | None:
+        entry = None if self.trailing else self.find(RESET_BLOCK)
+        return int(entry.value.address) if entry and entry.value else None
+
+    def _area(self, guid: Guid) -> tuple[int, int] | None:
+        entry = None if self.trailing else self.find(guid)
+        if not entry or not entry.value or not entry.value.base:
+            return None
+        return int(entry.value.base), int(entry.value.length)
+
+    @property
+    def reset_address(self) -> int | None:
+        """Where SEV-ES application processors start: IP in bits 15:0, CS base >> 16 in bits 31:16.
+
+        None when there is no reset block, neither in the table nor in the legacy place, or when it holds 0.
+        """
+        return self._reset() or None
+
+    @property
+    def hash_area(self) -> tuple[int, int] | None:
+        """Guest address and size of the kernel-hashes area. None when there is none or its base is 0."""
+        return self._area(HASH_BLOCK)
+
+    @property
+    def secret_area(self) -> tuple[int, int] | None:
+        """Guest address and size of the launch-secret area. None when there is none or its base is 0."""
+        return self._area(SECRET_BLOCK)
+
+    @property
+    def sections(self) -> tuple[Section, ...]:
+        """The sections of the SEV metadata, in file order, which is the order they are measured in."""
+        return tuple(self.metadata.sections) if self.metadata and not self.trailing else ()
+
+    def abilities(self) -> list[Ability]:
+        """Return (question, yes/no/unknown, sentence) for each thing a launch may want of this firmware."""
+        from .abilities import judge
+
+        return judge(self)
+
+    def explain(self) -> View:
+        """Show what the file is, what it can do, its map, its tables and everything odd."""
+        from .flash import explain_ovmf
+
+        return explain_ovmf(self)
+
+    def as_dict(self) -> dict[str, object]:
+        """Return everything as JSON-ready data, as docs/ovmf.md describes it."""
+        from .flash import as_dict
+
+        return as_dict(self)
+
+    def __repr__(self) -> str:
+        return f"<Ovmf: {self.kind}>"
+
+    def __str__(self) -> str:
+        return self.explain().text()
+
+    def _repr_html_(self) -> str:
+        return self.explain().html()
+
+
+def parse_ovmf(image: bytes) -> Ovmf:
+    """Say what a firmware file is, and read its tables. Any bytes are taken: what is odd is in ``findings``.
+
+    Raises :class:`~sevlab.errors.InputError` for anything but bytes.
+    """
+    if not isinstance(image, bytes | bytearray | memoryview):
+        raise InputError("firmware", type(image).__name__, "the bytes of a firmware image", "load_ovmf(path)")
+    return Ovmf(bytes(image))
+
+
+def identify(ovmf: Ovmf) -> Kind:
+    """Say what the file is. Faults that show in the volumes are added to its ``faults``."""
+    missing = max((volume.end for volume in ovmf.volumes), default=0) - ovmf.size
+    if missing > 0:
+        last = ovmf.volumes[-1]
+        ovmf.faults.append(
+            f"the firmware volume at file offset 0x{last.offset:x} claims {last.size} bytes, of which {missing} are "
+            "missing"
+        )
+    if ovmf.trailing:
+        return _with_trailing(ovmf)
+    if ovmf.table:
+        return _with_table(ovmf)
+    return _without_table(ovmf, missing)
+
+
+def _with_table(ovmf: Ovmf) -> Kind:
+    """Tell the files apart that end in a footer table."""
+    if ovmf.find(SVSM_INFO):
+        return Kind("svsm", "an SVSM image (secure VM service module): it runs below OVMF, and is not OVMF itself")
+    if not ovmf.volumes:
+        words = f"only the last {ovmf.size} bytes of an OVMF image: the footer table without the firmware"
+        return Kind("fragment", words)
+    first = ovmf.volumes[0]
+    if first.offset:
+        where = f"its first firmware volume is at byte {first.offset}, not at 0"
+        return Kind("fragment", f"an OVMF image without its beginning, or with something put before it: {where}")
+    for volume in ovmf.volumes[1:]:
+        if volume.is_nvram:
+            ovmf.faults.append(f"another variable store at file offset 0x{volume.offset:x}: several files were joined")
+    if not first.is_nvram:
+        name = _build(whole - store == ovmf.size for _, whole, store in BUILDS)
+        return Kind("code", f"the CODE half of OVMF{name}: the firmware without its variable store")
+    name = _build(whole == ovmf.size for _, whole, _ in BUILDS)
+    return Kind("combined", f"a combined OVMF image{name}: variable store and code in one file")
+
+
+def _with_trailing(ovmf: Ovmf) -> Kind:
+    """Name what follows the image. No host looks for the table anywhere but at the very end."""
+    count, cut = ovmf.trailing, f"truncate -s {ovmf.end} FILE"
+    byte = ovmf.image[-1]
+    if ovmf.image.count(byte, ovmf.end) == count:
+        ovmf.faults.append(f"the footer table ends {count} bytes too early; to cut it right: {cut}")
+        return Kind("padded", f"an OVMF image followed by {count} bytes of padding (0x{byte:02x})")
+    after = next((volume for volume in ovmf.volumes if volume.offset >= ovmf.end), None)
+    if after and after.is_nvram:
+        ovmf.faults.append("the variable store comes after the code: a combined image is VARS first, then CODE")
+        return Kind("swapped", "the CODE and VARS halves of OVMF joined in the wrong order")
+    ovmf.faults.append(f"the footer table ends {count} bytes too early; to cut it right: {cut}")
+    return Kind("trailing", f"an OVMF image followed by {count} bytes that do not belong to it")
+
+
+def _without_table(ovmf: Ovmf, missing: int) -> Kind:
+    """Tell the files apart that have no footer table."""
+    image, size, volumes = ovmf.image, ovmf.size, ovmf.volumes
+    if not size:
+        return Kind("empty", "an empty file")
+    if volumes and missing > 0:
+        return Kind("truncated", f"a truncated firmware image: at least {missing} bytes are missing at its end")
+    if image[max(0, size - VTF_AT) :][:4] == b"VTF\0":
+        legacy = "; its SEV-ES reset block is in the legacy place" if ovmf.entries else ""
+        return Kind("old", f"an OVMF image without a footer table, as built before there was one{legacy}")
+    if volumes and not volumes[0].offset and volumes[0].is_nvram:
+        store = volumes[0]
+        if image.count(image[-1], store.end) == size - store.end:
+            name = _build(store.size == size for _, _, size in BUILDS)
+            return Kind("vars", f"the VARS half of OVMF{name}: a variable store without code")
+    if volumes:
+        ovmf.faults.append("no reset vector ends the file: its end is missing, or it is firmware of another processor")
+        return Kind("truncated", f"firmware volumes without a reset vector: a truncated image, {size} bytes long")
+    if ovmf.entries:
+        return Kind("fragment", "the end of an old OVMF image: a SEV-ES reset block without a footer table")
+    if ovmf.foreign:
+        return Kind("other", f"not OVMF but {ovmf.foreign}")
+    if image.count(image[0]) == size:
+        return Kind("other", f"not OVMF but {size} bytes that are all 0x{image[0]:02x}")
+    if size >= 1 << 16 and image[-16:-15] == b"\xea":
+        return Kind("other", "not OVMF but a PC BIOS of the old kind, such as SeaBIOS")
+    return Kind("other", f"not OVMF: {size} bytes with neither a firmware volume nor a footer table")
+
+
+def _build(fits: object) -> str:
+    """Return the names of the builds whose sizes fit, for use in a sentence."""
+    names = [name for (name, _, _), fit in zip(BUILDS, fits, strict=True) if fit]  # type: ignore[call-overload]
+    return f" ({' or '.join(reversed(names))} build)" if names else ""
