@@ -9,7 +9,7 @@ from .evidence import Evidence
 from .formats.ovmf import Ovmf
 from .layout.bits import Bits
 from .layout.diff import Comparison, compare
-from .layout.explain import Code, Heading, Paragraph, Table, View, explain_bits, explain_layout, explain_spans
+from .layout.explain import Code, Heading, Paragraph, Table, View, explain_bits, explain_spans
 from .layout.rows import Layout
 from .measure import HmacSteps
 from .verify import Verdict, compare_measure
@@ -29,11 +29,9 @@ def explain(thing: Layout | Bits | Comparison | Verdict | Evidence | Ovmf, *, sh
     """
     if isinstance(thing, Evidence):
         return walk(compare_measure(thing), show_keys=show_keys)
-    if isinstance(thing, Layout):
-        return explain_layout(thing)
     if isinstance(thing, Bits):
         return explain_bits(thing)
-    if isinstance(thing, Comparison | Verdict | Ovmf):
+    if isinstance(thing, Layout | Comparison | Verdict | Ovmf):
         return thing.explain()
     raise TypeError(f"explain takes evidence, a verdict, a comparison, firmware, a layout or bits, not {type(thing)}")
 
