@@ -20,6 +20,7 @@ VERBS = {
     "validate": "say whether a launch measurement is the one that follows from your inputs",
     "explain": "take the measurement apart byte by byte and show every step to the verdict",
     "ovmf": "say what a firmware file is, what it can do in a launch, and show its tables",
+    "vmsa": "build, update, show or compare the registers that a virtual CPU of SEV-ES starts with",
     "lab": "copy the notebooks to a folder of yours and open JupyterLab there",
 }
 
