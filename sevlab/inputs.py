@@ -25,9 +25,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from typing import BinaryIO
 
+    from .formats.vmsa import Vmsa
+
 #: Longest text of a measurement that is looked at, in characters; 64 are needed.
 TEXT_LIMIT = 4096
 KEY_SIZE = 16
+#: Most bytes of a VMSA file that are looked at; 4096 are needed.
+VMSA_LIMIT = 64 << 10
 #: Largest firmware image accepted, in bytes. Real ones are 1 to 16 MiB; the limit keeps an endless file from hanging
 #: us.
 FIRMWARE_LIMIT = 64 << 20
@@ -279,3 +283,26 @@ def _key_guess(raw: bytes, size: int) -> tuple[str, str]:
     if (size, len(raw)) == (2 * KEY_SIZE, KEY_SIZE):
         return " that may be a single key", "--tek FILE --tik FILE instead of --tk"
     return "", ""
+
+
+def load_vmsa(path: str, name: str = "VMSA") -> Vmsa:
+    """Return a VMSA, the registers of one virtual CPU, from a file of exactly 4096 bytes; ``-`` is standard input.
+
+    A file of another size is refused with a guess at what it holds.
+    """
+    from .formats.vmsa import Vmsa
+
+    with open_input(path, name) as stream:
+        raw = stream.read(VMSA_LIMIT + 1)
+    if len(raw) == Vmsa.size:
+        return Vmsa.from_bytes(raw)
+    size = f"{len(raw)} bytes" if len(raw) <= VMSA_LIMIT else f"more than {VMSA_LIMIT} bytes"
+    text = "".join(map(chr, raw.split(b"\n")[0].strip()[:80]))
+    advice = "sevlab vmsa build, which writes such a file"
+    if raw and len(raw) <= VMSA_LIMIT and len(raw) % Vmsa.size == 0:
+        advice = f"one page of the {len(raw) // Vmsa.size} at a time: head -c {Vmsa.size} FILE > NEW"
+    elif _HEX.fullmatch(text) and len(raw) >= 2 * Vmsa.size:
+        advice = "raw bytes: xxd -r -p < FILE > NEW"
+    elif _BASE64.fullmatch(text) and len(raw) >= Vmsa.size * 4 // 3:
+        advice = "raw bytes: base64 -d < FILE > NEW"
+    raise InputError(name, f"{quoted(path)}, {size}", f"a VMSA of {Vmsa.size} bytes", advice)

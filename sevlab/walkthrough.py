@@ -8,7 +8,7 @@ import shlex
 from .evidence import Evidence
 from .layout.bits import Bits
 from .layout.diff import compare
-from .layout.explain import Code, Heading, Paragraph, View, explain_bits, explain_layout, explain_spans
+from .layout.explain import Code, Heading, Paragraph, View, explain_bits, explain_spans
 from .layout.rows import Layout
 from .measure import HmacSteps
 from .verify import Verdict, compare_measure
@@ -33,10 +33,6 @@ def explain(thing: Layout | Bits | Explained | Evidence, *, show_keys: bool = Fa
     """
     if isinstance(thing, Evidence):
         return walk(compare_measure(thing), show_keys=show_keys)
-    if isinstance(thing, Layout):
-        return explain_layout(thing)
-    if isinstance(thing, Bits):
-        return explain_bits(thing)
     if hasattr(thing, "explain") and not isinstance(thing, type):
         return thing.explain()
     raise TypeError(f"explain takes evidence, a layout, bits, or what can explain itself, not {type(thing).__name__}")

@@ -22,6 +22,7 @@ VERBS = {
     "measure": "compute the measurement that a launch should report, from its parts",
     "secret": "pack secrets for one launch, or open such a packet and show its bytes",
     "ovmf": "say what a firmware file is, what it can do in a launch, and show its tables",
+    "vmsa": "build, update, show or compare the registers that a virtual CPU of SEV-ES starts with",
     "lab": "copy the notebooks to a folder of yours and open JupyterLab there",
 }
 

@@ -16,15 +16,30 @@ if TYPE_CHECKING:
 
 
 def write_text(path: str, text: str, name: str) -> None:
-    """Write *text* to a file; ``-`` prints it. A file is written beside its place and then renamed.
-
-    Raises :class:`~sevlab.errors.InputError` with the option's *name* when the file cannot be written; what was there
-    before is then untouched.
-    """
+    """Write *text* to a file, as UTF-8; see :func:`write_bytes`."""
     if path == "-":
         sys.stdout.write(text)
+    else:
+        write_bytes(path, text.encode(), name)
+
+
+def write_bytes(path: str, raw: bytes, name: str) -> None:
+    """Write *raw* to a file; ``-`` is standard output. A file is written beside its place and then renamed.
+
+    A link is followed, an existing file keeps its mode, and what is no file (a device, a pipe) is written to, never
+    replaced. Raises :class:`~sevlab.errors.InputError` with the option's *name* when the file cannot be written; what
+    was there before is then untouched.
+    """
+    if path == "-":
+        sys.stdout.flush()
+        sys.stdout.buffer.write(raw)
         return
-    write_files([(path, text.encode("utf-8"), name)], force=True)
+    with _naming(path, name):
+        if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
+            with open(path, "wb") as stream:
+                stream.write(raw)
+            return
+    write_files([(path, raw, name)], force=True)
 
 
 def write_files(files: Sequence[tuple[str, bytes, str]], *, force: bool = False, inputs: Iterable[str] = ()) -> None:
@@ -109,15 +124,22 @@ def _check(path: str, name: str, force: bool) -> str:
     return target
 
 
+def _mode(target: str) -> int:
+    """Return the permissions a file keeps, or, for a new one, those the process gives new files."""
+    if os.path.lexists(target):
+        return stat.S_IMODE(os.stat(target).st_mode)
+    mask = os.umask(0)  # it can only be read by setting it
+    os.umask(mask)
+    return 0o666 & ~mask
+
+
 def _write_beside(target: str, content: bytes) -> str:
     """Write *content* to a temporary file in the target's folder; return its path."""
     descriptor, temporary = tempfile.mkstemp(prefix=".sevlab-", dir=os.path.dirname(target))
     try:
         with os.fdopen(descriptor, "wb") as stream:
             stream.write(content)
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(temporary, 0o666 & ~mask)
+        os.chmod(temporary, _mode(target))
     except OSError:
         os.unlink(temporary)
         raise

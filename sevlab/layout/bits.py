@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any, ClassVar, Self
 
+    from .explain import View
+
 
 class Bit:
     """One named bit, or run of bits, counted from the least significant.
@@ -143,12 +145,14 @@ class Bits(int):
     def __format__(self, format_spec: str) -> str:
         return format(int(self), format_spec) if format_spec else self.text
 
-    def __str__(self) -> str:
+    def explain(self) -> View:
+        """Show the number bit by bit."""
         from .explain import explain_bits
 
-        return explain_bits(self).text()
+        return explain_bits(self)
+
+    def __str__(self) -> str:
+        return self.explain().text()
 
     def _repr_html_(self) -> str:
-        from .explain import explain_bits
-
-        return explain_bits(self).html()
+        return self.explain().html()

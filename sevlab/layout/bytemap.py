@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-from .explain import CELL, MONO, Table, hex_lines, plain, tinted
+from .explain import CELL, MONO, Table, hex_lines, narrow, plain, tinted
 from .span import INK, Hidden, Span, letters
 
 TYPE_CHECKING = False
@@ -74,7 +74,31 @@ def legend(spans: Sequence[Span]) -> Table:
             value = span.text.replace(" (", "\n(", 1)
         else:
             value = "" if any(span.raw) else "zero"
-        note = f"{span.doc} ODD: {span.finding}." if span.finding else span.doc
-        rows.append([label, span.name, f"0x{span.offset:02x}", str(span.size), hex_lines(span.raw, 8), value, note])
+        offset, size = f"0x{span.offset:02x}", str(span.size)
+        rows.append([label, span.name, offset, size, hex_lines(span.raw, 8), value, _note(span)])
     header = ["", "field", "offset", "size", "bytes", "value", "meaning"]
     return Table(header, rows, tints=[span.tint for span in spans], mono=[0, 1, 2, 3, 4])
+
+
+def short_legend(spans: Sequence[Span]) -> Table:
+    """Return a table of the fields that are not zero, for structures too large for a byte map."""
+    shown = [span for span in spans if any(span.raw)]
+    rows = [[span.name, f"0x{span.offset:03x}", *_bytes_and_value(span), _note(span)] for span in shown]
+    header = ["field", "offset", "bytes", "value", "meaning"]
+    return Table(header, rows, tints=[span.tint for span in shown], mono=[0, 1, 2, 3])
+
+
+def _bytes_and_value(span: Span) -> tuple[str, str]:
+    """Return a field's bytes, four to a line, and its value; of a long field, where its bytes are not zero."""
+    if isinstance(span.value, int) or span.size <= ROW:
+        return hex_lines(span.raw, 4), narrow(span.text)
+    first = next(i for i, byte in enumerate(span.raw) if byte)
+    dots = "\n..." if span.size - first > ROW else ""
+    count = span.size - span.raw.count(0)
+    where = f"{count} of {span.size} bytes\nare not zero;\nthe first is\nat 0x{span.offset + first:03x}"
+    return hex_lines(span.raw[first : first + ROW], 4) + dots, where
+
+
+def _note(span: Span) -> str:
+    """Return what a field means, and what is odd about its value."""
+    return f"{span.doc} ODD: {span.finding}." if span.finding else span.doc

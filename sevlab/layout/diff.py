@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..errors import LayoutError
-from .explain import Banner, Heading, Table, View, hex_lines
+from .explain import LARGE, Banner, Heading, Table, View, hex_lines, narrow
 from .span import Span, letters
 
 TYPE_CHECKING = False
@@ -38,9 +38,13 @@ class Comparison:
         return [i for i, (ours, theirs) in enumerate(both) if ours != theirs]
 
     def explain(self) -> View:
-        """Show both sides of every field, and which differ."""
+        """Show both sides of every field, and which differ. Of a large structure, only fields that differ are shown."""
         from .bytemap import ByteMap
 
+        words = "All fields match" if self.matches else f"Fields that differ: {', '.join(self.differing)}"
+        banner = Banner(words, "green" if self.matches else "pink")
+        if self.reported.size > LARGE:
+            return View(banner, *([] if self.matches else [self._short()]))
         rows = [
             [
                 label,
@@ -51,9 +55,8 @@ class Comparison:
             ]
             for label, (reported, computed) in zip(letters(len(self.pairs)), self.pairs, strict=True)
         ]
-        words = "All fields match" if self.matches else f"Fields that differ: {', '.join(self.differing)}"
         return View(
-            Banner(words, "green" if self.matches else "pink"),
+            banner,
             Table(
                 ["", "field", "state", "reported", "computed"],
                 rows,
@@ -66,6 +69,13 @@ class Comparison:
             ByteMap([computed for _, computed in self.pairs], self.marked),
         )
 
+    def _short(self) -> Table:
+        """Return the fields that differ, by value."""
+        pairs = [(ours, theirs) for ours, theirs in self.pairs if ours.raw != theirs.raw]
+        rows = [[ours.name, f"0x{ours.offset:03x}", *sides(ours, theirs), ours.doc] for ours, theirs in pairs]
+        header = ["field", "offset", "reported", "computed", "meaning"]
+        return Table(header, rows, tints=[ours.tint for ours, _ in pairs], mono=[0, 1, 2, 3])
+
     def __str__(self) -> str:
         return self.explain().text()
 
@@ -75,9 +85,20 @@ class Comparison:
         return self.explain().html()
 
 
+def sides(ours: Span, theirs: Span) -> tuple[str, str]:
+    """Return both values of a field for narrow columns: numbers as they are, of bytes the first eight that differ."""
+    if isinstance(ours.value, int):
+        return narrow(ours.text), narrow(theirs.text)
+    start = next(i for i in range(ours.size) if ours.raw[i] != theirs.raw[i])
+    first, second = (
+        f"at 0x{ours.offset + start:03x}:\n{hex_lines(s.raw[start : start + 8], 4)}" for s in (ours, theirs)
+    )
+    return first, second
+
+
 def compare(reported: Layout, computed: Layout) -> Comparison:
     """Compare two structures of the same kind, field by field.
 
     Raises :class:`~sevlab.errors.LayoutError` only when they are of different kinds.
     """
-    return Comparison(reported, computed)
+    return reported.compare(computed)

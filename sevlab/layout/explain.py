@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 #: Width of text output, in characters.
 WIDTH = 100
+#: Largest structure shown byte by byte, in bytes. Of a larger one, the fields that are not zero are listed.
+LARGE = 256
 MONO = "font-family:monospace"
 CELL = "text-align:left;vertical-align:top;padding:2px 8px"
 
@@ -58,6 +60,12 @@ def hex_lines(raw: bytes, per_line: int = 16) -> str:
         chunk = raw[start : start + per_line]
         lines.append("  ".join(chunk[i : i + 4].hex(" ") for i in range(0, len(chunk), 4)))
     return "\n".join(lines)
+
+
+def narrow(text: str, width: int = 26) -> str:
+    """Return a value's text broken for a narrow column: what stands in brackets below it, in lines of *width*."""
+    lines = text.replace(" (", "\n(", 1).split("\n")
+    return "\n".join(part for line in lines for part in textwrap.wrap(line, width) or [""])
 
 
 class Heading:
@@ -176,14 +184,23 @@ class View:
 
 
 def explain_spans(spans: Sequence[Span], marked: Sequence[int] = ()) -> View:
-    """Show fields as a byte map and a table. *marked* are byte offsets to point out with ``*``."""
-    from .bytemap import ByteMap, legend
+    """Show fields as a byte map and a table. *marked* are byte offsets to point out with ``*``.
 
-    return View(ByteMap(spans, marked), legend(spans))
+    More than :data:`LARGE` bytes have no byte map; then the table holds only the fields that are not zero.
+    """
+    from .bytemap import ByteMap, legend, short_legend
+
+    raw = b"".join(span.raw for span in spans)
+    if len(raw) <= LARGE:
+        return View(ByteMap(spans, marked), legend(spans))
+    words = f"{raw.count(0)} of {len(raw)} bytes are zero."
+    if not any(raw):
+        return View(Paragraph(words))
+    return View(Paragraph(f"{words} These fields are not; fields that are not listed are zero."), short_legend(spans))
 
 
 def explain_layout(layout: Layout) -> View:
-    """Show a structure: its bytes, then every field."""
+    """Show a structure: its bytes, then every field; see :func:`explain_spans`."""
     return View(Heading(f"{title(type(layout))} ({layout.size} bytes)"), explain_spans(layout.spans()))
 
 

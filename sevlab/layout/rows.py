@@ -23,6 +23,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, ClassVar, Self
 
+    from .diff import Comparison
+    from .explain import View
+
 
 class Row:
     """One row of a layout: offset and size in bytes, type, meaning."""
@@ -191,13 +194,19 @@ class Layout:
         return self._raw
 
     def replace(self, **changes: Any) -> Self:
-        """Return a copy in which only the named fields differ; every other byte is kept."""
+        """Return a copy in which only the named fields differ; every other byte is kept.
+
+        A field of a structure within goes by its dotted name: ``replace(**{"cs.base": 0})``.
+        """
         known = {row.name: row for row in self.rows}
         raw = bytearray(self._raw)
         for name, value in changes.items():
-            if name not in known:
+            first, _, rest = name.partition(".")
+            row = known.get(first)
+            if row is None or (rest and not issubclass(row.type, Layout)):
                 raise TypeError(f"{type(self).__name__} has no field named {name!r}")
-            row = known[name]
+            if rest:
+                value = row.decode(row.cut(bytes(raw))).replace(**{rest: value})
             raw[row.offset : row.offset + row.size] = row.encode(value)
         return self.from_bytes(bytes(raw))
 
@@ -209,6 +218,18 @@ class Layout:
         """Return a sentence for every field whose value is not allowed."""
         return [f"{span.name}: {span.finding}" for span in self.spans() if span.finding]
 
+    def explain(self) -> View:
+        """Show the structure: its bytes and every field."""
+        from .explain import explain_layout
+
+        return explain_layout(self)
+
+    def compare(self, computed: Layout) -> Comparison:
+        """Compare this structure, the reported one, with the *computed* one, field by field."""
+        from .diff import Comparison
+
+        return Comparison(self, computed)
+
     def __eq__(self, other: object) -> bool:
         return type(other) is type(self) and other._raw == self._raw
 
@@ -219,11 +240,7 @@ class Layout:
         return f"{type(self).__name__}.from_bytes(bytes.fromhex('{self._raw.hex()}'))"
 
     def __str__(self) -> str:
-        from .explain import explain_layout
-
-        return explain_layout(self).text()
+        return self.explain().text()
 
     def _repr_html_(self) -> str:
-        from .explain import explain_layout
-
-        return explain_layout(self).html()
+        return self.explain().html()

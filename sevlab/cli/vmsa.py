@@ -1,0 +1,229 @@
+"""``sevlab vmsa``: the registers a virtual CPU starts with, one page of 4096 bytes per CPU."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import sys
+
+from ..errors import InputError, quoted
+from ..formats.vmsa import Vmsa
+from ..formats.vmsadiff import VmsaComparison
+from ..inputs import load_vmsa, parse_number
+from ..profiles import (
+    PROFILES,
+    Cpu,
+    build_vmsa,
+    describe_signature,
+    find_profile,
+    parse_cpu_model,
+    recognize_vmsa,
+    start_at,
+)
+from . import GOOD, NOT_VALIDATED, VERBS
+from .options import Parser
+
+DEFAULT_PROFILE = "qemu-legacy"
+LIMITS = {"family": 270, "model": 255, "stepping": 15}
+#: A page that differs from every profile in more fields than this resembles none.
+FAR = 20
+EPILOG = (
+    "Numbers are decimal or 0x hex. FILE '-' is standard input or output. Exit status: 0 good (diff: equal), 1 diff: "
+    "different, 2 usage or input that cannot be supported, 3 an error in sevlab. The whole story: docs/vmsa.md."
+)
+
+
+def run(words: list[str]) -> int:
+    """Build, update, show or compare; return the exit status."""
+    args = _parser().parse_args(words)
+    status: int = args.act(args)
+    return status
+
+
+def _parser() -> Parser:
+    what = VERBS["vmsa"]
+    parser = Parser(prog="sevlab vmsa", description=f"{what[0].upper()}{what[1:]}.", epilog=EPILOG)
+    acts = parser.add_subparsers(title="what to do", metavar="ACT", required=True, parser_class=Parser)
+
+    build = acts.add_parser("build", help="write the page that a VMM makes for a virtual CPU", epilog=EPILOG)
+    build.set_defaults(act=_build)
+    _add_cpu_options(build)
+    build.add_argument(
+        "--profile",
+        metavar="NAME",
+        default=DEFAULT_PROFILE,
+        help=f"whose behaviour: {', '.join(PROFILES)} (default: {DEFAULT_PROFILE}, as libvirt 9.0 and sevctl)",
+    )
+    build.add_argument("--sev-features", metavar="N", default="0", help="SEV_FEATURES, 64 bits (default: 0)")
+    build.add_argument("--force", action="store_true", help="overwrite FILE when it exists")
+
+    update = acts.add_parser(
+        "update",
+        help="change the CPU's signature and start address in a page, and nothing else",
+        description="Change RDX (the CPU signature) and, for --cpu above 0, where the CPU starts (CS base and RIP). "
+        "Every other byte of FILE is kept.",
+        epilog=EPILOG,
+    )
+    update.set_defaults(act=_update)
+    _add_cpu_options(update)
+
+    show = acts.add_parser("show", help="show the fields of a page that are not zero", epilog=EPILOG)
+    show.set_defaults(act=_show)
+    show.add_argument("file", metavar="FILE", help="a VMSA of 4096 bytes")
+    show.add_argument("--json", action="store_true", help="print every field as JSON")
+
+    diff = acts.add_parser("diff", help="say where two pages differ, and what each difference does", epilog=EPILOG)
+    diff.set_defaults(act=_diff)
+    diff.add_argument("first", metavar="A", help="a VMSA of 4096 bytes")
+    diff.add_argument("second", metavar="B", help="another one")
+    diff.add_argument("--json", action="store_true", help="print the differences as JSON")
+    return parser
+
+
+def _add_cpu_options(parser: Parser) -> None:
+    parser.add_argument("file", metavar="FILE", help="the VMSA, 4096 bytes")
+    parser.add_argument("--cpu", metavar="N", required=True, help="0: the boot processor; above 0: all others")
+    for name, limit in LIMITS.items():
+        parser.add_argument(f"--{name}", metavar="N", help=f"{name} of the virtual CPU, 0 to {limit}")
+    parser.add_argument("--vcpu-type", metavar="NAME", help="QEMU's CPU model instead of these three, such as EPYC-v4")
+    parser.add_argument("--firmware", metavar="FILE", help="the guest's firmware image, needed for --cpu above 0")
+
+
+def _signature(args: argparse.Namespace) -> int | None:
+    """Return the CPU signature that the options give; None when they give none."""
+    given = [name for name in LIMITS if getattr(args, name) is not None]
+    if args.vcpu_type is not None:
+        if given:
+            raise InputError("--vcpu-type", f"it together with --{given[0]}", "one of the two ways to name a CPU")
+        return parse_cpu_model(args.vcpu_type, "--vcpu-type").signature
+    if not given:
+        return None
+    missing = [f"--{name}" for name in LIMITS if name not in given]
+    if missing:
+        raise InputError(missing[0], "nothing", "--family, --model and --stepping together, or --vcpu-type")
+    return Cpu(*(parse_number(getattr(args, name), f"--{name}", limit) for name, limit in LIMITS.items())).signature
+
+
+def _start(args: argparse.Namespace, cpu: int) -> int | None:
+    """Return where the CPU starts, when it is an application processor."""
+    if not cpu:
+        return None
+    if args.firmware is None:
+        raise InputError("--firmware", "nothing", "the guest's firmware image: it says where --cpu above 0 starts")
+    from ..firmware import load_ovmf
+
+    address = load_ovmf(args.firmware, "--firmware").reset_address
+    if address is None:
+        received = f"{quoted(args.firmware)}, which does not say where application processors start"
+        raise InputError("--firmware", received, "an OVMF image with a SEV-ES reset block", "sevlab ovmf FILE")
+    return address
+
+
+def _build(args: argparse.Namespace) -> int:
+    profile = find_profile(args.profile, "--profile")
+    cpu = parse_number(args.cpu, "--cpu", 0xFFFFFFFF)
+    features = parse_number(args.sev_features, "--sev-features", 0xFFFFFFFFFFFFFFFF)
+    signature = _signature(args)
+    if signature is None and profile.takes_signature:
+        raise InputError(
+            "--family",
+            "nothing",
+            f"--family, --model and --stepping, or --vcpu-type: profile {profile.name} needs them",
+        )
+    if not args.force and args.file != "-" and os.path.lexists(args.file):
+        raise InputError("FILE", f"{quoted(args.file)}, which exists", "a new file", "--force to overwrite it")
+    vmsa = build_vmsa(
+        profile.name, cpu=cpu, signature=signature, reset_address=_start(args, cpu), sev_features=features
+    )
+    if signature is not None and not profile.takes_signature:
+        print(
+            f"NOTE: profile {profile.name} fixes RDX; the CPU's family, model and stepping play no part.",
+            file=sys.stderr,
+        )
+    return _write(args.file, vmsa, f"profile {profile.name}")
+
+
+def _update(args: argparse.Namespace) -> int:
+    cpu = parse_number(args.cpu, "--cpu", 0xFFFFFFFF)
+    signature, start = _signature(args), _start(args, cpu)
+    if signature is None and start is None:
+        raise InputError("--family", "nothing", "--family, --model and --stepping, or --vcpu-type: what to update")
+    vmsa = load_vmsa(args.file, "FILE")
+    if signature is not None:
+        vmsa = vmsa.replace(rdx=signature)
+    if start is not None:
+        vmsa = start_at(vmsa, start)
+    return _write(args.file, vmsa, "updated")
+
+
+def _write(path: str, vmsa: Vmsa, how: str) -> int:
+    from .files import write_bytes
+
+    write_bytes(path, vmsa.to_bytes(), "FILE")
+    start = vmsa.cs.base + vmsa.rip
+    print(
+        f"{quoted(path)}: {how}, RDX 0x{vmsa.rdx:x}, starts at 0x{start:x}, SEV_FEATURES 0x{vmsa.sev_features:x}, "
+        f"SHA-256 {hashlib.sha256(vmsa.to_bytes()).hexdigest()}",
+        file=sys.stderr if path == "-" else sys.stdout,
+    )
+    return GOOD
+
+
+def _show(args: argparse.Namespace) -> int:
+    vmsa = load_vmsa(args.file, "FILE")
+    sha256 = hashlib.sha256(vmsa.to_bytes()).hexdigest()
+    if args.json:
+        import json
+
+        print(json.dumps(_as_dict(vmsa, sha256), indent=2))
+        return GOOD
+    from ..layout.explain import Paragraph, View
+    from .explain import painter
+
+    heading, *fields = vmsa.explain().blocks
+    answers = [Paragraph(_likeness(vmsa)), Paragraph(f"SHA-256 of the page: {sha256}")]
+    print(View(heading, *answers, *fields).text(painter()))
+    return GOOD
+
+
+def _as_dict(vmsa: Vmsa, sha256: str) -> dict[str, object]:
+    profile, is_boot, differing = recognize_vmsa(vmsa)[0]
+    return {
+        "status": "good",
+        "sha256": sha256,
+        "zero_bytes": vmsa.to_bytes().count(0),
+        "findings": vmsa.findings(),
+        "profile": {"name": profile.name, "boot_processor": is_boot, "differing": differing},
+        "fields": [span.as_dict() for span in vmsa.spans()],
+    }
+
+
+def _likeness(vmsa: Vmsa) -> str:
+    """Say which profile builds this page, or comes nearest, and which processor RDX stands for."""
+    found = recognize_vmsa(vmsa)
+    profile, is_boot, differing = found[0]
+    which = "the boot processor" if is_boot else f"application processors that start at 0x{vmsa.cs.base + vmsa.rip:x}"
+    if len(differing) > FAR:
+        return "No known profile builds this page or one like it."
+    if differing:
+        shown = ", ".join(differing[:6]) + (f" and {len(differing) - 6} more" if len(differing) > 6 else "")
+        return f"No known profile builds this page. Nearest: {profile.name} for {which}; other values in {shown}."
+    names = " and ".join(p.name for p, _, others in found if not others)
+    rdx = f", RDX being {describe_signature(vmsa.rdx)}" if profile.takes_signature else ""
+    return f"This is the page of profile {names} for {which}{rdx}."
+
+
+def _diff(args: argparse.Namespace) -> int:
+    first, second = load_vmsa(args.first, "A"), load_vmsa(args.second, "B")
+    comparison = VmsaComparison(first, second, names=("A", "B"))
+    if args.json:
+        import json
+
+        print(json.dumps(comparison.as_dict(), indent=2))
+    else:
+        from .explain import painter
+
+        print(f"A: {quoted(args.first)}\nB: {quoted(args.second)}\n")
+        print(comparison.explain().text(painter()))
+    return GOOD if comparison.matches else NOT_VALIDATED

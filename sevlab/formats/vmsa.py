@@ -1,0 +1,232 @@
+"""The VMSA: the registers a virtual CPU starts with, one page per CPU.
+
+A plain SEV guest's registers are not measured. For SEV-ES and SEV-SNP the host writes them into a VMSA (VM save area),
+a page of 4096 bytes, and the firmware measures and encrypts the page. So every byte of it must be known to predict the
+launch digest: SEV-ES hashes the page as it is; SEV-SNP does too, except that two fields count as zero.
+
+The names and places are Linux' ``struct sev_es_save_area``. libvirt 9.0 and the sev crate read the bytes after 0x390
+by an older naming, that of the GHCB (guest-hypervisor communication block); at launch both agree on the bytes.
+
+Sources: vmsa 1.1, 1.2, 1.4 and 4 (Linux, AMD-ASPFW, sev-snp-measure 0.0.13).
+"""
+
+from __future__ import annotations
+
+from ..layout.bits import Bits, bit, reserved_bits
+from ..layout.rows import Hex, Layout, Row, at, reserved
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ..layout.diff import Comparison
+
+SPEC = "Linux, struct sev_es_save_area; AMD 24593 (APM volume 2), appendix B"
+
+MEANING, DIGEST, HARMLESS = "changes meaning", "changes the digest", "harmless"
+
+#: What a difference in a field does, in three words and a sentence each.
+EFFECTS = {
+    MEANING: "The field decides which code the CPU runs, in which mode, or with which privileges and features. "
+    "The launch digest differs as well.",
+    DIGEST: "The field decides none of that. But every byte of the page is hashed, so the launch digest differs.",
+    HARMLESS: "SEV-SNP firmware hashes the field as zero, so the launch digest is the same. SEV-ES hashes it.",
+}
+
+
+class Field(Row):
+    """A row of the VMSA: besides what it means, it says what a difference in it does (a key of :data:`EFFECTS`)."""
+
+    def __init__(self, offset: int, size: int, doc: str, type: type, effect: str) -> None:
+        super().__init__(offset, size, doc, type, None, None)
+        self.effect = effect
+
+
+def _field(offset: int, size: int, doc: str, *, type: type = Hex, effect: str = DIGEST) -> Any:
+    """Declare a field whose difference changes no more than the digest."""
+    return Field(offset, size, doc, type, effect)
+
+
+def _control(offset: int, size: int, doc: str, *, type: type = Hex) -> Any:
+    """Declare a field that decides what the CPU does."""
+    return Field(offset, size, doc, type, MEANING)
+
+
+class SegmentAttributes(Bits, size=2, spec="AMD 24593 (APM volume 2), segment attributes of the VMCB"):
+    """Attributes of a segment, in the packed form of the VMCB (virtual machine control block)."""
+
+    type = bit(0, "Kind of segment. 11: code, 3: data, 2: LDT, 11 and 3 without S: busy task state.", width=4)
+    s = bit(4, "Code or data segment; clear: a system segment.")
+    dpl = bit(5, "Descriptor privilege level: 0 is the kernel, 3 is user programs.", width=2)
+    p = bit(7, "The segment is present.")
+    avl = bit(8, "Free for use by software.")
+    l = bit(9, "64-bit code.")  # noqa: E741 - the bit's name in every manual
+    db = bit(10, "32-bit operands by default.")
+    g = bit(11, "The limit counts pages of 4096 bytes.")
+    reserved_12 = reserved_bits(12, 4)
+
+
+class Segment(Layout, size=16, spec=SPEC + ", struct vmcb_seg"):
+    """A segment register with its hidden part."""
+
+    selector: int = at(0x0, 2, "Selector: its visible number.", type=Hex)
+    attrib: SegmentAttributes = at(0x2, 2, "Attributes: kind, privilege, mode.", type=SegmentAttributes)
+    limit: int = at(0x4, 4, "Limit: the last offset in it.", type=Hex)
+    base: int = at(0x8, 8, "Base: the address it starts at.", type=Hex)
+
+
+class SevFeatures(Bits, size=8, spec="AMD 24593 (APM volume 2), SEV_FEATURES; Linux; AMD-ASPFW"):
+    """SEV features that are on for this virtual CPU."""
+
+    snp_active = bit(0, "This is a SEV-SNP guest.")
+    vtom = bit(1, "Addresses above VIRTUAL_TOM are shared with the host, those below are private.")
+    reflect_vc = bit(2, "#VC exceptions (events that need the host) go to the paravisor at VMPL 0.")
+    restricted_injection = bit(3, "The host may inject only one exception, #HV, as a doorbell.")
+    alternate_injection = bit(4, "Interrupts are injected through encrypted fields of the VMSA, not by the host.")
+    debug_swap = bit(5, "Debug registers are saved and restored with the guest. Linux 6.6 to 6.8 switched it on alone.")
+    prevent_host_ibs = bit(6, "The host may not sample instructions of the guest (instruction-based sampling).")
+    btb_isolation = bit(7, "The guest's branch predictions (branch target buffer) are isolated from the host.")
+    vmpl_sss = bit(8, "Supervisor shadow stacks are restricted per VMPL (VM privilege level).")
+    secure_tsc = bit(9, "The time stamp counter cannot be changed by the host.")
+    vmgexit_parameter = bit(10, "VMGEXIT, the guest's call to the host, takes a parameter.")
+    reserved_11 = reserved_bits(11, 1)
+    ibs_virtualization = bit(12, "The guest may use instruction-based sampling itself.")
+    reserved_13 = reserved_bits(13, 1)
+    vmsa_reg_prot = bit(14, "Saved registers are masked with a nonce that changes at every exit.")
+    smt_protection = bit(15, "The guest runs only while the sibling hardware thread is idle.")
+    reserved_16 = reserved_bits(16, 48)
+
+
+def _segment(offset: int, doc: str, effect: str = DIGEST) -> Any:
+    return Field(offset, 16, doc, Segment, effect)
+
+
+class Vmsa(Layout, size=4096, spec=SPEC):
+    """VM save area (VMSA): the registers of one virtual CPU.
+
+    4096 bytes, numbers little-endian. Bytes that no field names are reserved and zero at launch.
+    """
+
+    es: Segment = _segment(0x000, "ES, extra data segment.")
+    cs: Segment = _segment(0x010, "CS, code segment.", MEANING)
+    ss: Segment = _segment(0x020, "SS, stack segment.")
+    ds: Segment = _segment(0x030, "DS, data segment.")
+    fs: Segment = _segment(0x040, "FS, extra data segment.")
+    gs: Segment = _segment(0x050, "GS, extra data segment.")
+    gdtr: Segment = _segment(0x060, "GDTR, where the table of segments lies.", MEANING)
+    ldtr: Segment = _segment(0x070, "LDTR, a second table of segments.")
+    idtr: Segment = _segment(0x080, "IDTR, where the table of interrupt handlers lies.", MEANING)
+    tr: Segment = _segment(0x090, "TR, task register: stacks for changes of privilege.")
+    pl0_ssp: int = _field(0x0A0, 8, "Shadow stack pointer of privilege level 0.")
+    pl1_ssp: int = _field(0x0A8, 8, "Shadow stack pointer of privilege level 1.")
+    pl2_ssp: int = _field(0x0B0, 8, "Shadow stack pointer of privilege level 2.")
+    pl3_ssp: int = _field(0x0B8, 8, "Shadow stack pointer of privilege level 3.")
+    u_cet: int = _control(0x0C0, 8, "Control-flow enforcement (CET) of user programs.")
+    reserved_0c8: bytes = reserved(0x0C8, 2)
+    vmpl: int = _control(0x0CA, 1, "VMPL, VM privilege level: 0 may do everything, 3 the least.", type=int)
+    cpl: int = _control(0x0CB, 1, "CPL, current privilege level: 0 kernel, 3 user program.", type=int)
+    reserved_0cc: bytes = reserved(0x0CC, 4)
+    efer: int = _control(0x0D0, 8, "EFER, extended features: 64-bit mode, no-execute. KVM sets 0x1000, SVME.")
+    reserved_0d8: bytes = reserved(0x0D8, 104)
+    xss: int = _control(0x140, 8, "XSS, which supervisor states XSAVES saves.")
+    cr4: int = _control(0x148, 8, "CR4, processor features in use. KVM sets 0x40, MCE: machine check.")
+    cr3: int = _control(0x150, 8, "CR3, where the page tables lie.")
+    cr0: int = _control(0x158, 8, "CR0, mode of the CPU: bit 0 protected mode, bit 31 paging; 0x10 is ET, always set.")
+    dr7: int = _field(0x160, 8, "DR7, which breakpoints are on; 0x400 is none.")
+    dr6: int = _field(0x168, 8, "DR6, which breakpoint was hit; 0xffff0ff0 is none.")
+    rflags: int = _control(0x170, 8, "RFLAGS, flags, interrupts on or off; 0x2 is the bit that is always set.")
+    rip: int = _control(0x178, 8, "RIP, instruction pointer: the CPU starts at CS base + RIP.")
+    dr0: int = _field(0x180, 8, "DR0, address of breakpoint 0.")
+    dr1: int = _field(0x188, 8, "DR1, address of breakpoint 1.")
+    dr2: int = _field(0x190, 8, "DR2, address of breakpoint 2.")
+    dr3: int = _field(0x198, 8, "DR3, address of breakpoint 3.")
+    dr0_addr_mask: int = _field(0x1A0, 8, "Address bits that breakpoint 0 ignores.")
+    dr1_addr_mask: int = _field(0x1A8, 8, "Address bits that breakpoint 1 ignores.")
+    dr2_addr_mask: int = _field(0x1B0, 8, "Address bits that breakpoint 2 ignores.")
+    dr3_addr_mask: int = _field(0x1B8, 8, "Address bits that breakpoint 3 ignores.")
+    reserved_1c0: bytes = reserved(0x1C0, 24)
+    rsp: int = _field(0x1D8, 8, "RSP, stack pointer.")
+    s_cet: int = _control(0x1E0, 8, "Control-flow enforcement (CET) of the kernel.")
+    ssp: int = _field(0x1E8, 8, "Shadow stack pointer in use.")
+    isst_addr: int = _field(0x1F0, 8, "Where the table of interrupt shadow stacks lies.")
+    rax: int = _field(0x1F8, 8, "RAX, general register.")
+    star: int = _control(0x200, 8, "STAR, segments of SYSCALL and its 32-bit entry point.")
+    lstar: int = _control(0x208, 8, "LSTAR, entry point of SYSCALL from 64-bit programs.")
+    cstar: int = _control(0x210, 8, "CSTAR, entry point of SYSCALL from 32-bit programs.")
+    sfmask: int = _control(0x218, 8, "SFMASK, flags that SYSCALL clears.")
+    kernel_gs_base: int = _field(0x220, 8, "KERNEL_GS_BASE, what SWAPGS puts into GS base.")
+    sysenter_cs: int = _control(0x228, 8, "SYSENTER_CS, code segment of SYSENTER.")
+    sysenter_esp: int = _field(0x230, 8, "SYSENTER_ESP, stack pointer of SYSENTER.")
+    sysenter_eip: int = _control(0x238, 8, "SYSENTER_EIP, entry point of SYSENTER.")
+    cr2: int = _field(0x240, 8, "CR2, address of the last page fault.")
+    reserved_248: bytes = reserved(0x248, 32)
+    g_pat: int = _field(0x268, 8, "G_PAT, page attribute table: how kinds of memory are cached.")
+    dbgctl: int = _field(0x270, 8, "DBGCTL, debug control: recording of branches, single steps.")
+    br_from: int = _field(0x278, 8, "BR_FROM, where the last branch left.")
+    br_to: int = _field(0x280, 8, "BR_TO, where the last branch went.")
+    last_excp_from: int = _field(0x288, 8, "LAST_EXCP_FROM, where the last exception left.")
+    last_excp_to: int = _field(0x290, 8, "LAST_EXCP_TO, where the last exception went.")
+    reserved_298: bytes = reserved(0x298, 72)
+    spec_ctrl: int = _control(0x2E0, 4, "SPEC_CTRL, limits on speculation (so named by libvirt and igvm).")
+    reserved_2e4: bytes = reserved(0x2E4, 4)
+    pkru: int = _field(0x2E8, 4, "PKRU, rights of memory protection keys.")
+    tsc_aux: int = _field(0x2EC, 4, "TSC_AUX, what RDTSCP reports as the CPU's number.")
+    guest_tsc_scale: int = _field(
+        0x2F0, 8, "Factor of the time stamp counter; SEV-SNP hashes it as zero.", effect=HARMLESS
+    )
+    guest_tsc_offset: int = _field(
+        0x2F8, 8, "Offset of the time stamp counter; SEV-SNP hashes it as zero.", effect=HARMLESS
+    )
+    reg_prot_nonce: int = _field(0x300, 8, "Nonce that masks saved registers, with the VmsaRegProt feature.")
+    rcx: int = _field(0x308, 8, "RCX, general register.")
+    rdx: int = _field(
+        0x310, 8, "RDX, general register; a CPU starts with its signature (family, model, stepping) here."
+    )
+    rbx: int = _field(0x318, 8, "RBX, general register.")
+    reserved_320: bytes = reserved(0x320, 8)
+    rbp: int = _field(0x328, 8, "RBP, general register.")
+    rsi: int = _field(0x330, 8, "RSI, general register.")
+    rdi: int = _field(0x338, 8, "RDI, general register.")
+    r8: int = _field(0x340, 8, "R8, general register.")
+    r9: int = _field(0x348, 8, "R9, general register.")
+    r10: int = _field(0x350, 8, "R10, general register.")
+    r11: int = _field(0x358, 8, "R11, general register.")
+    r12: int = _field(0x360, 8, "R12, general register.")
+    r13: int = _field(0x368, 8, "R13, general register.")
+    r14: int = _field(0x370, 8, "R14, general register.")
+    r15: int = _field(0x378, 8, "R15, general register.")
+    reserved_380: bytes = reserved(0x380, 16)
+    guest_exit_info_1: int = _field(0x390, 8, "First detail of the last exit to the host.")
+    guest_exit_info_2: int = _field(0x398, 8, "Second detail of the last exit to the host.")
+    guest_exit_int_info: int = _field(0x3A0, 8, "Interrupt that was being delivered at the last exit.")
+    guest_nrip: int = _field(0x3A8, 8, "Next instruction after the last exit.")
+    sev_features: SevFeatures = _control(
+        0x3B0, 8, "SEV_FEATURES, SEV features that are on for this CPU.", type=SevFeatures
+    )
+    vintr_ctrl: int = _control(0x3B8, 8, "Control of virtual interrupts, with alternate injection.")
+    guest_exit_code: int = _field(0x3C0, 8, "Reason of the last exit to the host.")
+    virtual_tom: int = _control(0x3C8, 8, "VIRTUAL_TOM, top of private memory, with the vTOM feature.")
+    tlb_id: int = _field(0x3D0, 8, "TLB_ID, tells when cached address translations are stale.")
+    pcpu_id: int = _field(0x3D8, 8, "PCPU_ID, tells on which processor the CPU ran last.")
+    event_inj: int = _control(0x3E0, 8, "EVENT_INJ, an interrupt or exception to deliver at once.")
+    xcr0: int = _control(0x3E8, 8, "XCR0, which register sets are on: bit 0 x87, 1 SSE, 2 AVX.")
+    reserved_3f0: bytes = reserved(0x3F0, 16)
+    x87_dp: int = _field(0x400, 8, "x87 data pointer (x87 is the old floating-point unit).")
+    mxcsr: int = _field(0x408, 4, "MXCSR, control of SSE floating point. KVM_SEV_INIT2 gives 0x1f80, before it was 0.")
+    x87_ftw: int = _field(0x40C, 2, "FTW, x87 tag word: which registers are empty.")
+    x87_fsw: int = _field(0x40E, 2, "FSW, x87 status word.")
+    x87_fcw: int = _field(0x410, 2, "FCW, x87 control word. KVM_SEV_INIT2 gives 0x37f, before it was 0.")
+    x87_fop: int = _field(0x412, 2, "FOP, last x87 instruction.")
+    x87_ds: int = _field(0x414, 2, "Data segment of the last x87 instruction.")
+    x87_cs: int = _field(0x416, 2, "Code segment of the last x87 instruction.")
+    x87_rip: int = _field(0x418, 8, "Address of the last x87 instruction.")
+    fpreg_x87: bytes = _field(0x420, 80, "The x87 registers.", type=bytes)
+    fpreg_xmm: bytes = _field(0x470, 256, "XMM0 to XMM15, the SSE registers.", type=bytes)
+    fpreg_ymm: bytes = _field(0x570, 256, "High halves of YMM0 to YMM15, the AVX registers.", type=bytes)
+    padding: bytes = reserved(0x670, 2448)
+
+    def compare(self, computed: Layout) -> Comparison:
+        """Compare with another page; every field that differs is marked with what the difference does."""
+        from .vmsadiff import VmsaComparison
+
+        return VmsaComparison(self, computed)
