@@ -35,7 +35,7 @@ _HOME = {
     "SevlabError": "errors",
     "UnsupportedError": "errors",
     "Verdict": "verify",
-    "View": "layout.explain",
+    "View": "layout.page",
     "build_secret": "secret",
     "Vmsa": "formats.vmsa",
     "build_hash_table": "formats.hashtable",

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     from .formats.message import MeasureMessage, OldMeasureMessage
-    from .layout.explain import Table
+    from .layout.page import Table
 
     class Message(Protocol):
         """Anything an HMAC can be made of."""
@@ -55,7 +55,7 @@ class HmacSteps:
 
     def explain(self, result: str = "measure", *, show_keys: bool = False) -> Table:
         """Show the four steps of RFC 2104; *result* is what the last one is called."""
-        from .layout.explain import Table
+        from .layout.page import Table
 
         def secret(value: Secret) -> str:
             return value.reveal().hex() if show_keys else repr(value)

@@ -21,7 +21,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .layout.explain import View
+    from .layout.page import View
 
 #: Where every x86 processor starts: 16 bytes below 4 GiB. CS base 0xffff0000 and RIP 0xfff0 add up to it.
 RESET_VECTOR = 0xFFFFFFF0
@@ -46,7 +46,7 @@ class Profile(namedtuple("Profile", "name summary source since registers applica
 
     def explain(self) -> View:
         """Show what the profile is, and its registers."""
-        from .layout.explain import Heading, Paragraph, Table, View
+        from .layout.page import Heading, Paragraph, Table, View
 
         page = Vmsa.from_bytes(bytes(Vmsa.size)).replace(**self.registers)
         others = page.replace(**self.application)

@@ -16,7 +16,7 @@ from .measure import compute_measure
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .evidence import Evidence
-    from .layout.explain import View
+    from .layout.page import View
 
 MATCH, MISMATCH, NOT_CHECKED, CANNOT_TELL = "match", "mismatch", "not checked", "cannot tell"
 
@@ -68,7 +68,7 @@ class Verdict:
 
     def explain(self) -> View:
         """Show the banner, the checks and the warnings."""
-        from .layout.explain import Banner, Paragraph, Table, View, hex_lines
+        from .layout.page import Banner, Paragraph, Table, View, hex_lines
 
         rows = [
             [

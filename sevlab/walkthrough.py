@@ -8,7 +8,8 @@ import shlex
 from .evidence import Evidence
 from .layout.bits import Bits
 from .layout.diff import compare
-from .layout.explain import Code, Heading, Paragraph, View, explain_bits, explain_spans
+from .layout.explain import explain_bits, explain_spans
+from .layout.page import Code, Heading, Paragraph, View
 from .layout.rows import Layout
 from .measure import HmacSteps
 from .verify import Verdict, compare_measure

@@ -23,9 +23,13 @@ count from the least significant, and numbers are little-endian unless a row say
 
 def declared(base: type) -> list[type]:
     """Every structure of one kind that the package declares, in the order of modules and declarations."""
-    for module in pkgutil.iter_modules(sevlab.formats.__path__, "sevlab.formats."):
-        importlib.import_module(module.name)
-    return [kind for kind in base.__subclasses__() if kind.__module__.startswith("sevlab.formats.")]
+    names = [module.name for module in pkgutil.iter_modules(sevlab.formats.__path__, "sevlab.formats.")]
+    things = [(name, thing) for name in names for thing in vars(importlib.import_module(name)).values()]
+    return [
+        thing
+        for name, thing in things
+        if isinstance(thing, type) and issubclass(thing, base) and thing.__module__ == name
+    ]
 
 
 def section(kind: type) -> list[str]:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import sys
-
 from ..verify import compare_measure
 from ..walkthrough import walk, walk_as_dict
 from . import GOOD, NOT_VALIDATED, VERBS
 from .options import evidence_from, launch_parser
+from .terminal import painter
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..layout.explain import Paint, View
+    from ..layout.page import View
 
 
 def run(words: list[str]) -> int:
@@ -45,23 +44,3 @@ def page(view: View) -> str:
         '</head>\n<body style="font-family:sans-serif;max-width:75em;margin:2em auto;padding:0 1em">\n'
         f"{view.html()}\n</body>\n</html>\n"
     )
-
-
-def painter() -> Paint:
-    """Return how to colour text: by field on a terminal, not at all in a pipe or when NO_COLOR is set."""
-    from ..layout.explain import plain
-    from ..layout.span import INK, TINTS
-
-    if not sys.stdout.isatty():
-        return plain
-    from rich.console import Console
-    from rich.style import Style
-
-    system = Console().color_system
-    if system is None:
-        return plain
-    from rich.color import ColorSystem
-
-    depth = {"standard": ColorSystem.STANDARD, "256": ColorSystem.EIGHT_BIT}.get(system, ColorSystem.TRUECOLOR)
-    styles = {tint: Style(color=INK, bgcolor=colour) for tint, colour in TINTS.items()}
-    return lambda text, tint: styles[tint].render(text, color_system=depth)

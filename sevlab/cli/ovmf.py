@@ -27,7 +27,7 @@ def run(words: list[str]) -> int:
 
         print(json.dumps(ovmf.as_dict(), indent=2))
     else:
-        from .explain import painter
+        from .terminal import painter
 
         print(ovmf.explain().text(painter()))
     return GOOD if ovmf.is_usable else NOT_VALIDATED

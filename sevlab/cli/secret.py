@@ -143,7 +143,7 @@ def _open(args: argparse.Namespace) -> int:
 
         print(json.dumps(opened.as_dict(show_secret=args.show_secret), indent=2))
     else:
-        from .explain import painter
+        from .terminal import painter
 
         print(opened.explain(show_secret=args.show_secret, show_keys=args.show_keys).text(painter()))
     return GOOD if opened.opens else NOT_VALIDATED

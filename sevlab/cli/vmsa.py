@@ -178,8 +178,8 @@ def _show(args: argparse.Namespace) -> int:
 
         print(json.dumps(_as_dict(vmsa, sha256), indent=2))
         return GOOD
-    from ..layout.explain import Paragraph, View
-    from .explain import painter
+    from ..layout.page import Paragraph, View
+    from .terminal import painter
 
     heading, *fields = vmsa.explain().blocks
     answers = [Paragraph(_likeness(vmsa)), Paragraph(f"SHA-256 of the page: {sha256}")]
@@ -222,7 +222,7 @@ def _diff(args: argparse.Namespace) -> int:
 
         print(json.dumps(comparison.as_dict(), indent=2))
     else:
-        from .explain import painter
+        from .terminal import painter
 
         print(f"A: {quoted(args.first)}\nB: {quoted(args.second)}\n")
         print(comparison.explain().text(painter()))

@@ -10,7 +10,7 @@ from collections import namedtuple
 from itertools import pairwise
 
 from ..layout.bar import Bar
-from ..layout.explain import Banner, Heading, Paragraph, Table, View
+from ..layout.page import Banner, Heading, Paragraph, Table, View
 from ..layout.span import letters
 from .footer import RESET_VECTOR, EntryEnd
 
@@ -18,7 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..layout.explain import Block
+    from ..layout.page import Block
     from .ovmf import Ovmf
 
 #: Regions drawn in one map, and lines of one list. A real image has at most about ten; a broken one may have thousands.

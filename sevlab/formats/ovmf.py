@@ -32,7 +32,7 @@ from .volume import find_volumes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..layout.explain import View
+    from ..layout.page import View
     from .abilities import Ability
     from .footer import Entry, Metadata, Section, Table
     from .guid import Guid

@@ -25,7 +25,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ..layout.explain import View
+    from ..layout.page import View
 
 SPEC = "AMD 55766 (SEV API), LAUNCH_SECRET"
 TABLE_SPEC = "edk2 and Linux efi_secret: launch secret table"
@@ -190,7 +190,7 @@ class SecretTable:
     def explain(self, *, show_secret: bool = False) -> View:
         """Show the table byte by byte. Secrets are hidden unless *show_secret* is set."""
         from ..layout.bytemap import ByteMap, legend
-        from ..layout.explain import Heading, Paragraph, View
+        from ..layout.page import Heading, Paragraph, View
 
         spans = self.spans(show_secret=show_secret)
         heading = Heading(f"Launch secret table ({len(self)} bytes)")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import namedtuple
 
 from ..layout.diff import Comparison, sides
-from ..layout.explain import Banner, Paragraph, Table, View
+from ..layout.page import Banner, Paragraph, Table, View
 from .vmsa import DIGEST, EFFECTS, HARMLESS, Field, Vmsa
 
 TYPE_CHECKING = False

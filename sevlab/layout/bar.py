@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from html import escape
 
-from .explain import plain, tinted
+from .page import plain, tinted
 from .span import INK, letters
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .explain import Paint
+    from .page import Paint
 
 #: Width of the bar in text, in characters, its two ends aside.
 COLUMNS = 80

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any, ClassVar, Self
 
-    from .explain import View
+    from .page import View
 
 
 class Bit:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from html import escape
 
-from .explain import CELL, MONO, Table, hex_lines, narrow, plain, tinted
+from .page import CELL, MONO, Table, hex_lines, narrow, plain, tinted
 from .span import INK, Hidden, Span, letters
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .explain import Paint
+    from .page import Paint
 
 #: Bytes in one row of the map.
 ROW = 16

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ..errors import LayoutError
-from .explain import LARGE, Banner, Heading, Table, View, hex_lines, narrow
+from .explain import LARGE
+from .page import Banner, Heading, Table, View, hex_lines, narrow
 from .span import Span, letters
 
 TYPE_CHECKING = False

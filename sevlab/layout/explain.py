@@ -1,186 +1,20 @@
-"""Views: a page of blocks that prints as text and shows as HTML.
-
-Every explanation in sevlab is a :class:`View`, a list of blocks. A block renders itself twice, as plain text and as
-HTML, from the same data, so the two can't drift apart. The text is complete by itself; HTML decorates.
-
-The HTML is deterministic and has no script, no ids and no style sheet: colours stand on each cell, because notebook
-viewers strip the rest, and the outputs stored in notebooks are compared by the tests. Only tinted cells fix their text
-colour; everything else inherits the reader's light or dark theme.
-"""
+"""What a structure looks like: spans, layouts and bits as pages."""
 
 from __future__ import annotations
 
-import textwrap
-from html import escape
-
-from .span import INK, TINTS, Hidden, Span
+from .bytemap import ByteMap, legend, short_legend
+from .page import Heading, Paragraph, Table, View
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from typing import Protocol
+    from collections.abc import Sequence
 
     from .bits import Bits
     from .rows import Layout
+    from .span import Span
 
-    #: Adds terminal colour to a piece of text: ``paint(text, tint)``.
-    Paint = Callable[[str, str], str]
-
-    class Block(Protocol):
-        """Anything that renders as text and as HTML."""
-
-        def text(self, paint: Paint = ...) -> str: ...
-        def html(self) -> str: ...
-
-
-#: Width of text output, in characters.
-WIDTH = 100
 #: Largest structure shown byte by byte, in bytes. Of a larger one, the fields that are not zero are listed.
 LARGE = 256
-MONO = "font-family:monospace"
-CELL = "text-align:left;vertical-align:top;padding:2px 8px"
-
-
-def plain(text: str, tint: str) -> str:
-    """Paint nothing."""
-    return text
-
-
-def tinted(tint: str) -> str:
-    """Return the inline style of a tinted cell."""
-    return f"background:{TINTS[tint]};color:{INK}"
-
-
-def hex_lines(raw: bytes, per_line: int = 16) -> str:
-    """Return bytes as hex pairs, *per_line* to a line, with a wider gap after every fourth byte."""
-    if isinstance(raw, Hidden):
-        return raw.text
-    lines = []
-    for start in range(0, len(raw), per_line):
-        chunk = raw[start : start + per_line]
-        lines.append("  ".join(chunk[i : i + 4].hex(" ") for i in range(0, len(chunk), 4)))
-    return "\n".join(lines)
-
-
-def narrow(text: str, width: int = 26) -> str:
-    """Return a value's text broken for a narrow column: what stands in brackets below it, in lines of *width*."""
-    lines = text.replace(" (", "\n(", 1).split("\n")
-    return "\n".join(part for line in lines for part in textwrap.wrap(line, width) or [""])
-
-
-class Heading:
-    """A section's title."""
-
-    def __init__(self, title: str) -> None:
-        self.title = title
-
-    def text(self, paint: Paint = plain) -> str:
-        return f"{self.title}\n{'-' * len(self.title)}"
-
-    def html(self) -> str:
-        return f"<p><b>{escape(self.title)}</b></p>"
-
-
-class Paragraph:
-    """Sentences."""
-
-    def __init__(self, words: str) -> None:
-        self.words = words
-
-    def text(self, paint: Paint = plain) -> str:
-        return textwrap.fill(self.words, WIDTH, break_long_words=False, break_on_hyphens=False)
-
-    def html(self) -> str:
-        return f'<p style="max-width:60em">{escape(self.words)}</p>'
-
-
-class Code:
-    """Lines to copy and run elsewhere."""
-
-    def __init__(self, lines: str) -> None:
-        self.lines = lines
-
-    def text(self, paint: Paint = plain) -> str:
-        return textwrap.indent(self.lines, "    ")
-
-    def html(self) -> str:
-        return f'<pre style="white-space:pre-wrap;overflow-wrap:anywhere">{escape(self.lines)}</pre>'
-
-
-class Banner:
-    """The answer, in words first: tint green for good, pink for bad, grey for anything else."""
-
-    def __init__(self, words: str, tint: str) -> None:
-        self.words, self.tint = words, tint
-
-    def text(self, paint: Paint = plain) -> str:
-        return paint(f" {self.words} ", self.tint)
-
-    def html(self) -> str:
-        style = f"{tinted(self.tint)};border-left:6px solid {INK};padding:8px 12px;max-width:58em"
-        return f'<div style="{style}"><b>{escape(self.words)}</b></div>'
-
-
-class Table:
-    """A table. Cells are text and may hold line breaks; *tints* gives each row's tint ("" for none)."""
-
-    def __init__(
-        self, header: Sequence[str], rows: Sequence[Sequence[str]], tints: Sequence[str] = (), mono: Sequence[int] = ()
-    ) -> None:
-        self.header, self.rows = list(header), [list(row) for row in rows]
-        self.tints = list(tints) or [""] * len(self.rows)
-        self.mono = set(mono)
-
-    def text(self, paint: Paint = plain) -> str:
-        grid = [self.header, *self.rows]
-        widths = [max(len(line) for row in grid for line in row[i].split("\n")) for i in range(len(self.header))]
-        widths[-1] = max(24, WIDTH - sum(widths[:-1]) - 2 * (len(widths) - 1))
-        lines = []
-        for number, row in enumerate(grid):
-            last = [part for line in row[-1].split("\n") for part in textwrap.wrap(line, widths[-1]) or [""]]
-            cells = [cell.split("\n") for cell in row[:-1]] + [last]
-            tint = self.tints[number - 1] if number else ""
-            for i in range(max(map(len, cells))):
-                parts = [(cell[i] if i < len(cell) else "").ljust(w) for cell, w in zip(cells, widths, strict=True)]
-                if tint and i == 0 and parts[0].strip():
-                    parts[0] = paint(parts[0], tint)
-                lines.append("  ".join(parts).rstrip())
-        return "\n".join(lines)
-
-    def html(self) -> str:
-        def line(row: Sequence[str], tint: str, bold: bool) -> str:
-            cells = []
-            for i, cell in enumerate(row):
-                style = CELL + (f";{MONO};white-space:pre" if i in self.mono and not bold else "")
-                style += f";{tinted(tint)}" if tint and i == 0 else ""
-                body = escape(cell).replace("\n", "<br>")
-                cells.append(f'<td style="{style}">{f"<b>{body}</b>" if bold else body}</td>')
-            return f"<tr>{''.join(cells)}</tr>"
-
-        rows = [line(self.header, "", True)]
-        rows += [line(row, tint, False) for row, tint in zip(self.rows, self.tints, strict=True)]
-        return f'<table style="border-collapse:collapse;line-height:1.4"><tbody>{"".join(rows)}</tbody></table>'
-
-
-class View:
-    """A page of blocks. ``print(view)`` shows it as text, a notebook shows it as HTML."""
-
-    def __init__(self, *blocks: Block) -> None:
-        self.blocks = blocks
-
-    def text(self, paint: Paint = plain) -> str:
-        """Return the page as text, at most about 100 columns wide."""
-        return "\n\n".join(block.text(paint) for block in self.blocks)
-
-    def html(self) -> str:
-        """Return the page as an HTML fragment."""
-        return "\n".join(block.html() for block in self.blocks)
-
-    def __str__(self) -> str:
-        return self.text()
-
-    __repr__ = __str__
-    _repr_html_ = html
 
 
 def explain_spans(spans: Sequence[Span], marked: Sequence[int] = ()) -> View:
@@ -188,8 +22,6 @@ def explain_spans(spans: Sequence[Span], marked: Sequence[int] = ()) -> View:
 
     More than :data:`LARGE` bytes have no byte map; then the table holds only the fields that are not zero.
     """
-    from .bytemap import ByteMap, legend, short_legend
-
     raw = b"".join(span.raw for span in spans)
     if len(raw) <= LARGE:
         return View(ByteMap(spans, marked), legend(spans))

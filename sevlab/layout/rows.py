@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from typing import Any, ClassVar, Self
 
     from .diff import Comparison
-    from .explain import View
+    from .page import View
 
 
 class Row:

@@ -8,7 +8,7 @@ from matplotlib.patches import Rectangle
 
 from ..formats.flash import amount, maps
 from ..layout.bar import shares
-from ..layout.explain import View
+from ..layout.page import View
 from ..layout.span import INK, TINTS
 from .picture import Picture
 

@@ -20,7 +20,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..layout.explain import Table, View
+    from ..layout.page import Table, View
 
 
 def open_secret(
@@ -152,7 +152,8 @@ class OpenedSecret:
 
         Secrets are hidden unless *show_secret* is set; what is made from the TIK, unless *show_keys* is.
         """
-        from ..layout.explain import Banner, Code, Heading, Paragraph, Table, View, explain_spans, hex_lines
+        from ..layout.explain import explain_spans
+        from ..layout.page import Banner, Code, Heading, Paragraph, Table, View, hex_lines
 
         stages, size = self.stages, len(self.payload)
         bad = next((stage for stage in stages if stage.state == BAD), None)
@@ -190,7 +191,7 @@ class OpenedSecret:
 
     def _counters(self) -> Table:
         """Show the counters of the first two blocks and of the last."""
-        from ..layout.explain import Table
+        from ..layout.page import Table
 
         first, blocks = int.from_bytes(self.header.iv, "big"), len(self.payload) // BLOCK
         rows = []

@@ -14,7 +14,7 @@ from ..layout.span import INK, TINTS, letters
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from ..layout.explain import View
+    from ..layout.page import View
     from ..layout.span import Span
 
 

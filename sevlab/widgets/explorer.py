@@ -13,7 +13,8 @@ from ..evidence import Evidence, load_evidence
 from ..inputs import KEY_SIZE, load_key, parse_measurement
 from ..keys import Secret
 from ..layout.diff import compare
-from ..layout.explain import Banner, Paragraph, View, explain_spans
+from ..layout.explain import explain_spans
+from ..layout.page import Banner, Paragraph, View
 from ..verify import BAD, GOOD, Verdict, compare_measure
 from .bytemap import ByteMap, with_static
 from .policy import PolicyBox

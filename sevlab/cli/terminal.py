@@ -1,0 +1,29 @@
+"""Colour, where there is a terminal to show it."""
+
+from __future__ import annotations
+
+import sys
+
+from ..layout.page import plain
+from ..layout.span import INK, TINTS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..layout.page import Paint
+
+
+def painter() -> Paint:
+    """Return how to colour text: by field on a terminal, not at all in a pipe or when NO_COLOR is set."""
+    if not sys.stdout.isatty():
+        return plain
+    from rich.console import Console
+    from rich.style import Style
+
+    system = Console().color_system
+    if system is None:
+        return plain
+    from rich.color import ColorSystem
+
+    depth = {"standard": ColorSystem.STANDARD, "256": ColorSystem.EIGHT_BIT}.get(system, ColorSystem.TRUECOLOR)
+    styles = {tint: Style(color=INK, bgcolor=colour) for tint, colour in TINTS.items()}
+    return lambda text, tint: styles[tint].render(text, color_system=depth)
