@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import base64
+import os
 import subprocess
 import sys
 import tempfile
@@ -57,6 +58,11 @@ class Row:
         return f"{state:6} {self.ratio:6.3f}  {limit:10}  {self.name}   {self.detail}"
 
 
+#: Python's own settings are left out for every command alike. Among them may be one that keeps compiled modules from being
+#: stored; an installed sevlab has them.
+ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+
+
 def seconds(work: Work) -> float:
     start = time.perf_counter()
     work()
@@ -81,7 +87,7 @@ def process(command: Sequence[str], status: int = 0) -> Work:
     """Return the work of running a whole process. It fails when the exit status is another one."""
 
     def run() -> None:
-        done = subprocess.run(command, capture_output=True, text=True)
+        done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT)
         if done.returncode != status:
             raise RuntimeError(f"{command[:2]} ended with {done.returncode}: {done.stderr[-500:]}")
 
