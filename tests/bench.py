@@ -58,8 +58,7 @@ class Row:
         return f"{state:6} {self.ratio:6.3f}  {limit:10}  {self.name}   {self.detail}"
 
 
-#: Python's own settings are left out for every command alike. Among them may be one that keeps compiled modules from being
-#: stored; an installed sevlab has them.
+#: Python's own settings are left out, for every command alike: one of them keeps compiled modules from being stored.
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
 
 
