@@ -1,7 +1,7 @@
-"""The launch digest: one SHA-256 over everything the host loads before the guest runs.
+"""SHA-256 of what is loaded: of bytes, and of files that are asked about again and again.
 
-For a plain SEV guest that is the firmware image and nothing else. The digest binds the bytes in their order. It does
-not bind the addresses they were loaded to. Source: AMD 55766 (SEV API), LAUNCH_UPDATE_DATA and LAUNCH_MEASURE.
+The launch digest binds the bytes in their order. It does not bind the addresses they were loaded to. Source: AMD 55766
+(SEV API), LAUNCH_UPDATE_DATA and LAUNCH_MEASURE.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import hashlib
 import os
 import stat
 import sys
+from collections import namedtuple
 
 from .errors import InputError, quoted
 from .inputs import FIRMWARE_LIMIT, open_input
@@ -19,9 +20,23 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import BinaryIO
 
+#: Largest kernel or initrd accepted, in bytes: it keeps an endless file from hanging us.
+BLOB_LIMIT = 2 << 30
 CHUNK = 1 << 20
 
-_known: dict[tuple[int, ...], bytes] = {}
+
+class Hashed(namedtuple("Hashed", "size running")):
+    """Bytes that were hashed: how many, and the SHA-256 after them, from which hashing can go on."""
+
+    __slots__ = ()
+
+    @property
+    def digest(self) -> bytes:
+        """SHA-256 of the bytes (32 bytes)."""
+        return self.running.copy().digest()  # type: ignore[no-any-return]
+
+
+_known: dict[tuple[int, ...], Hashed] = {}
 
 
 def compute_digest(parts: Iterable[bytes]) -> bytes:
@@ -33,34 +48,40 @@ def compute_digest(parts: Iterable[bytes]) -> bytes:
 
 
 def load_digest(path: str, name: str = "firmware") -> bytes:
-    """Return the launch digest (32 bytes) of a firmware image in a file; ``-`` reads standard input.
+    """Return the launch digest (32 bytes) of a firmware image alone; see :func:`load_hashed`."""
+    return load_hashed(path, name).digest
 
-    The file is read once. Its digest is remembered for as long as the file stays the same (device, inode, size, time
-    of change), so asking again, as a widget does at every key press, costs nothing. Raises
-    :class:`~sevlab.errors.InputError` with *name* for a file that is missing, empty, larger than 64 MiB or not a file.
+
+def load_hashed(path: str, name: str = "firmware", *, limit: int = FIRMWARE_LIMIT, empty: bool = False) -> Hashed:
+    """Hash a file; ``-`` reads standard input.
+
+    The file is read once. Its hash is remembered for as long as the file stays the same (device, inode, size, time of
+    change), so asking again, as a widget does at every key press, costs nothing. Raises
+    :class:`~sevlab.errors.InputError` with *name* for a file that is missing, larger than *limit* bytes, or empty
+    (unless *empty* allows that).
     """
     with open_input(path, name) as stream:
         key = _identity(stream)
-        if key in _known:
-            return _known[key]
-        running, total = hashlib.sha256(), 0
-        while chunk := stream.read(CHUNK):
-            running.update(chunk)
-            total += len(chunk)
-            if total > FIRMWARE_LIMIT:
-                raise InputError(
-                    name,
-                    f"{quoted(path)}, more than {FIRMWARE_LIMIT >> 20} MiB",
-                    "a firmware image (1 to 16 MiB is usual)",
-                    "the file QEMU loads as flash unit 0, such as OVMF.fd or OVMF_CODE.fd",
-                )
-        unchanged = key and key == _identity(stream)
-    if not total:
-        raise InputError(name, f"{quoted(path)}, an empty file", "a firmware image", "check how the file was copied")
-    digest = running.digest()
-    if unchanged:
-        _known[key] = digest
-    return digest
+        if key not in _known:
+            running, total = hashlib.sha256(), 0
+            while chunk := stream.read(CHUNK):
+                running.update(chunk)
+                total += len(chunk)
+                if total > limit:
+                    raise InputError(
+                        name,
+                        f"{quoted(path)}, more than {limit >> 20} MiB",
+                        f"a file of at most {limit >> 20} MiB",
+                        "the file QEMU loads as flash unit 0, such as OVMF.fd" if limit == FIRMWARE_LIMIT else "",
+                    )
+            hashed = Hashed(total, running)
+            if key and key == _identity(stream):
+                _known[key] = hashed
+        else:
+            hashed = _known[key]
+    if not hashed.size and not empty:
+        raise InputError(name, f"{quoted(path)}, an empty file", "a file with content", "check how it was copied")
+    return hashed
 
 
 def _identity(stream: BinaryIO) -> tuple[int, ...]:

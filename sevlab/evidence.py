@@ -1,24 +1,26 @@
 """Evidence: everything one needs to judge a launch.
 
-Some of it comes from the host (the measurement, the versions, the policy), some from the owner (the firmware image,
-the keys). The names are those of the command line's options, with ``_`` for ``-``.
+Some of it comes from the host (the measurement, the versions, the policy), some from the owner (what was loaded, the
+keys). The names are those of the command line's options, with ``_`` for ``-``.
 """
 
 from __future__ import annotations
 
-from .digest import load_digest
-from .errors import InputError, UnsupportedError
+from .errors import InputError
 from .formats.message import Measurement, MeasureMessage
 from .formats.policy import Policy
-from .inputs import KEY_SIZE, load_key, parse_measurement, parse_number, parse_policy
+from .inputs import KEY_SIZE, check_standard_input, load_key, parse_measurement, parse_number, parse_policy
 from .keys import Secret
+from .launch import FILES, INPUTS, Launch, load_launch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any, Self
 
 #: The values the host reports, in the order of the command line. All are needed.
 REPORTED = ("measurement", "api_major", "api_minor", "build_id", "policy")
+KEYS = ("tik", "tek", "tk")
 
 
 def as_written(name: str) -> str:
@@ -32,12 +34,12 @@ def as_option(name: str) -> str:
 
 
 class Evidence:
-    """The inputs of one launch, read and checked.
+    """The inputs of one launch, read and checked. Make it with :func:`load_evidence`.
 
     ``measurement`` is the reported blob; ``api_major``, ``api_minor`` and ``build_id`` are 0 to 255; ``policy`` is the
-    guest policy; ``digest`` is the launch digest (32 bytes); ``tik`` is the transport integrity key, ``tek`` the
-    transport encryption key (which no measure depends on). ``files`` names the files that inputs were read from
-    (``firmware``, ``tik``, ``tek``, ``tk``), for showing.
+    guest policy; ``launch`` is what was loaded, and ``digest`` its launch digest (32 bytes); ``tik`` is the transport
+    integrity key, ``tek`` the transport encryption key (which no measure depends on). ``inputs`` are the inputs of the
+    launch as they were given, ``files`` those of all inputs that are files; both are for showing.
     """
 
     def __init__(
@@ -47,19 +49,21 @@ class Evidence:
         api_minor: int,
         build_id: int,
         policy: Policy,
-        digest: bytes,
+        launch: Launch,
         tik: Secret,
         tek: Secret | None = None,
+        inputs: dict[str, Any] | None = None,
         files: dict[str, str] | None = None,
     ) -> None:
-        if policy.es:
-            raise UnsupportedError(
-                f"policy 0x{int(policy):x} with the SEV-ES bit (bit 2)",
-                "plain SEV guests; SEV-ES also measures the virtual CPUs' registers, which this version cannot compute",
-            )
-        self.measurement, self.policy, self.digest = measurement, policy, digest
+        self.measurement, self.policy, self.launch = measurement, policy, launch
         self.api_major, self.api_minor, self.build_id = api_major, api_minor, build_id
-        self.tik, self.tek, self.files = tik, tek, dict(files or {})
+        self.tik, self.tek = tik, tek
+        self.inputs, self.files = dict(inputs or {}), dict(files or {})
+
+    @property
+    def digest(self) -> bytes:
+        """The launch digest (32 bytes)."""
+        return self.launch.digest
 
     @property
     def message(self) -> MeasureMessage:
@@ -74,14 +78,26 @@ class Evidence:
         )
 
     def replace(self, **changes: Any) -> Self:
-        """Return a copy with some inputs changed; values as in :func:`load_evidence`, all else as it is."""
-        values = {name: getattr(self, name) for name in (*REPORTED, "digest", "tik", "tek")}
-        unknown = sorted(set(changes) - set(values) - {"firmware", "tk"})
-        if unknown:
+        """Return a copy with some inputs changed; values as in :func:`load_evidence`, all else as it is.
+
+        An input that is changed to None is left out.
+        """
+        if unknown := sorted(set(changes) - {*REPORTED, *KEYS, *INPUTS, "digest"}):
             raise TypeError(f"Evidence has no input named {unknown[0]!r}")
-        changed = _read(changes, as_written)
-        files = {name: path for name, path in self.files.items() if name not in _replaced_by(changes)}
-        return type(self)(**{**values, **changed, "files": {**files, **changed["files"]}})
+        values = {name: getattr(self, name) for name in (*REPORTED, "tik", "tek")}
+        values |= _read({name: value for name, value in changes.items() if name in (*REPORTED, *KEYS)}, as_written)
+        replaced = set(changes) | ({"tk", "tik", "tek"} if set(changes) & {"tk", "tik"} else set())
+        files = {name: path for name, path in self.files.items() if name not in replaced} | values.pop("files")
+        inputs, launch = self.inputs, self.launch
+        if "digest" in changes:
+            inputs, launch = {}, Launch((), digest=changes["digest"])
+        elif set(changes) & set(INPUTS) or ("policy" in changes and inputs):
+            inputs = inputs | {name: value for name, value in changes.items() if name in INPUTS}
+            inputs = {name: value for name, value in inputs.items() if value is not None}
+            launch = load_launch(values["policy"], **inputs)
+        files = {name: path for name, path in files.items() if name not in FILES}
+        files |= {name: str(inputs[name]) for name in FILES if name in inputs}
+        return type(self)(**values, launch=launch, inputs=inputs, files=files)
 
     def __repr__(self) -> str:
         firmware = self.files.get("firmware", "(digest given)")
@@ -91,19 +107,18 @@ class Evidence:
         )
 
 
-def load_evidence(*, names: Any = as_written, **inputs: Any) -> Evidence:
+def load_evidence(*, names: Callable[[str], str] = as_written, **inputs: Any) -> Evidence:
     """Read and check every input of a launch.
 
     Needed: ``measurement`` (base64 text, or a :class:`Measurement`), ``api_major``, ``api_minor``, ``build_id``,
     ``policy`` (numbers, or text in decimal or 0x hex), ``firmware`` (a path) or ``digest`` (32 bytes), and the keys:
     either ``tk`` (a path to 32 raw bytes, TEK then TIK) or ``tik`` and ``tek`` (paths to 16 raw bytes each, or
-    :class:`Secret`). *names* turns an input's name into what its user calls it, for messages.
+    :class:`Secret`). What else was loaded, when it was: see :func:`sevlab.launch.load_launch`. *names* turns an
+    input's name into what its user calls it, for messages.
 
-    Raises :class:`~sevlab.errors.InputError` for the first input that cannot be used, and
-    :class:`~sevlab.errors.UnsupportedError` for an SEV-ES policy.
+    Raises :class:`~sevlab.errors.InputError` for the first input that cannot be used.
     """
-    unknown = sorted(set(inputs) - set(REPORTED) - {"firmware", "digest", "tik", "tek", "tk"})
-    if unknown:
+    if unknown := sorted(set(inputs) - {*REPORTED, *KEYS, *INPUTS, "digest"}):
         raise TypeError(f"load_evidence has no input named {unknown[0]!r}")
     given = {name: value for name, value in inputs.items() if value is not None}
     if "tk" in given and ("tik" in given or "tek" in given):
@@ -118,24 +133,18 @@ def load_evidence(*, names: Any = as_written, **inputs: Any) -> Evidence:
     for name in (*REPORTED, "firmware"):
         if name not in given and not (name == "firmware" and "digest" in given):
             raise InputError(names(name), "nothing", "a value")
-    stdin = [names(name) for name in ("firmware", "tik", "tek", "tk") if given.get(name) == "-"]
-    if len(stdin) > 1:
-        raise InputError(stdin[1], f"'-' when {stdin[0]} already reads standard input", "one input from '-'")
-    return Evidence(**_read(given, names))
+    readers = [name for name in (*FILES, *KEYS) if isinstance(given.get(name), str)]
+    check_standard_input((names(name), given[name]) for name in readers)
+    values = _read({name: value for name, value in given.items() if name in (*REPORTED, *KEYS)}, names)
+    parts = {name: value for name, value in given.items() if name in INPUTS}
+    files = values.pop("files") | {name: str(parts[name]) for name in FILES if name in parts}
+    if "digest" in given:
+        return Evidence(**values, launch=Launch((), digest=given["digest"]), files=files)
+    return Evidence(**values, launch=load_launch(values["policy"], names, **parts), inputs=parts, files=files)
 
 
-def _replaced_by(changes: dict[str, Any]) -> set[str]:
-    """Return the names of files that no longer hold once *changes* are made."""
-    replaced = set(changes)
-    if "digest" in changes:
-        replaced.add("firmware")
-    if replaced & {"tk", "tik", "tek"}:
-        replaced |= {"tk", "tik"} if "tek" not in changes else {"tk"}
-    return replaced
-
-
-def _read(given: dict[str, Any], names: Any) -> dict[str, Any]:
-    """Turn inputs as people give them into an Evidence's values."""
+def _read(given: dict[str, Any], names: Callable[[str], str]) -> dict[str, Any]:
+    """Turn reported values and keys as people give them into an Evidence's values, and the files they came from."""
     files: dict[str, str] = {}
     values: dict[str, Any] = {"files": files}
     for name, value in given.items():
@@ -145,14 +154,11 @@ def _read(given: dict[str, Any], names: Any) -> dict[str, Any]:
             values[name] = parse_number(value, names(name), 255)
         elif name == "policy":
             values[name] = parse_policy(value, names(name))
-        elif name == "firmware":
-            files[name] = str(value)
-            values["digest"] = load_digest(str(value), names(name))
         elif name == "tk":
             files[name] = str(value)
             both = load_key(str(value), names(name), 2 * KEY_SIZE).reveal()
             values["tek"], values["tik"] = Secret(both[:KEY_SIZE]), Secret(both[KEY_SIZE:])
-        elif name in ("tik", "tek") and not isinstance(value, Secret):
+        elif name in KEYS and not isinstance(value, Secret):
             files[name] = str(value)
             values[name] = load_key(str(value), names(name))
         else:

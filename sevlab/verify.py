@@ -58,6 +58,7 @@ class Verdict:
     def warnings(self) -> list[str]:
         """What the owner should know even when everything matches."""
         warnings = [f"policy: {sentence}" for sentence in self.evidence.policy.findings()]
+        warnings += self.evidence.launch.warnings
         if not self.evidence.policy.nodbg:
             warnings.append("policy: bit 0 (NODBG) is clear, so the host may read and change the guest's memory")
         if not any(self.evidence.tik.reveal()):

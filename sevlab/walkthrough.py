@@ -48,11 +48,8 @@ def walk(verdict: Verdict, *, show_keys: bool = False) -> View:
         Heading("1. What the host reported: the measurement, 48 bytes"),
         explain_spans(reported.spans()),
         Heading("2. What was loaded: the launch digest, 32 bytes"),
-        Paragraph(
-            f"SHA-256 over the firmware image ({evidence.files.get('firmware', 'given as a digest')}) gives "
-            f"{evidence.digest.hex()}. For a plain SEV guest nothing else is loaded before the measurement: no kernel, "
-            "no disk, no virtual CPU state."
-        ),
+        evidence.launch.explain(),
+        Paragraph(_covered(evidence)),
         Heading("3. What the firmware put under the HMAC: the message, 56 bytes"),
         explain_spans(message.spans()),
         explain_bits(evidence.policy),
@@ -66,6 +63,18 @@ def walk(verdict: Verdict, *, show_keys: bool = False) -> View:
         Paragraph("With three lines of Python, from the inputs themselves:"),
         Code(python_route(evidence)),
     )
+
+
+def _covered(evidence: Evidence) -> str:
+    """Say what the digest covers, and what it does not."""
+    parts = ["the firmware"]
+    if "kernel" in evidence.inputs:
+        parts.append("the hashes of kernel, initrd and command line")
+    if evidence.policy.es:
+        parts.append("the virtual CPUs' registers")
+    missing = ["the disk"] + ([] if "kernel" in evidence.inputs else ["a kernel"])
+    missing += [] if evidence.policy.es else ["the registers of virtual CPUs"]
+    return f"The digest covers {' and '.join(parts)}, in this order. It does not cover {' or '.join(missing)}."
 
 
 def _key_file(evidence: Evidence) -> tuple[str, int]:
@@ -90,7 +99,7 @@ def python_route(evidence: Evidence) -> str:
     """Return three lines of Python that compute the same measure from the inputs, with nothing of sevlab."""
     raw, firmware = evidence.message.to_bytes(), evidence.files.get("firmware", "-")
     digest = f'bytes.fromhex("{evidence.digest.hex()}")'
-    if firmware != "-":
+    if firmware != "-" and len(evidence.launch.steps) == 1:
         digest = f"hashlib.sha256(open({firmware!r}, 'rb').read()).digest()"
     name, offset = _key_file(evidence)
     key = f"open({name!r}, 'rb').read()" + (f"[{offset}:]" if offset else "")
@@ -114,6 +123,10 @@ def walk_as_dict(verdict: Verdict, *, show_keys: bool = False) -> dict[str, obje
         "message": [span.as_dict() for span in evidence.message.spans()],
         "policy": [{"bits": row.position, "name": row.name, "value": value} for row, value in evidence.policy.items()],
         "digest": evidence.digest.hex(),
+        "launch": [
+            {"step": step.name, "size": step.size, "sha256": step.digest.hex(), "digest_after": after.hex()}
+            for step, after in zip(evidence.launch.steps, evidence.launch.digests, strict=True)
+        ],
         "hmac": hmac_steps,
         "second_route": {"openssl": openssl_route(evidence), "python": python_route(evidence)},
     }

@@ -5,8 +5,8 @@ from __future__ import annotations
 import base64
 import sys
 
-from ..digest import load_digest
-from ..errors import InputError, UnsupportedError
+from ..errors import InputError
+from ..evidence import as_option
 from ..formats.message import Measurement, MeasureMessage
 from ..inputs import (
     check_standard_input,
@@ -17,6 +17,7 @@ from ..inputs import (
     parse_number,
     parse_policy,
 )
+from ..launch import load_launch
 from ..measure import compute_measure
 from . import GOOD, VERBS
 from .options import Parser
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
 
     from ..formats.policy import Policy
 
-#: The options that add to the launch digest, beside the firmware.
-LAUNCH = ("kernel", "initrd", "cmdline", "num_cpus", "vmsa_cpu0", "vmsa_cpu1")
+#: The options that make the launch digest.
+LAUNCH = ("firmware", "kernel", "initrd", "cmdline", "num_cpus", "vmsa_cpu0", "vmsa_cpu1")
 EPILOG = (
     "Numbers are decimal or 0x hex; byte values are base64 or hex. '-' reads a file from standard input. "
     "To compare with what a host reports, use sevlab validate. Examples: docs/measure.md."
@@ -88,18 +89,18 @@ def run(words: list[str]) -> int:
 
 def compute_launch_digest(args: argparse.Namespace, policy: Policy) -> bytes:
     """Return the launch digest (32 bytes) of what the options say was loaded."""
-    extra = next((f"--{name.replace('_', '-')}" for name in LAUNCH if getattr(args, name) is not None), None)
+    given = {name: getattr(args, name) for name in LAUNCH if getattr(args, name) is not None}
     if args.launch_digest is not None:
-        other = "--firmware" if args.firmware is not None else extra
-        if other:
+        if given:
+            other = as_option(next(iter(given)))
             raise InputError("--launch-digest", f"together with {other}", "the digest alone, or what it is made of")
         return parse_bytes(args.launch_digest, "--launch-digest", 32)
     if args.firmware is None:
         raise InputError("--firmware", "neither it nor --launch-digest", "one of the two")
-    if extra or policy.es:
-        what = extra or f"--firmware with the SEV-ES policy 0x{int(policy):x}"
-        raise UnsupportedError(what, "--launch-digest, or --firmware alone with a policy without SEV-ES (bit 2)")
-    return load_digest(args.firmware, "--firmware")
+    launch = load_launch(policy, as_option, **given)
+    for warning in launch.warnings:
+        print(f"WARNING: {warning}", file=sys.stderr)
+    return launch.digest
 
 
 def _nonce(args: argparse.Namespace) -> bytes:

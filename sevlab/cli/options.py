@@ -5,13 +5,15 @@ from __future__ import annotations
 import argparse
 
 from ..errors import InputError
-from ..evidence import REPORTED, Evidence, as_option, load_evidence
+from ..evidence import KEYS, REPORTED, Evidence, as_option, load_evidence
+from ..launch import INPUTS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import NoReturn
+    from typing import Any, NoReturn
 
-KEYS = ("tik", "tek", "tk")
+#: Options that libvirt's tool does not have.
+OURS = ("--json", "--show-keys", "--html", "--profile", "--guest-features")
 EPILOG = (
     "Numbers are decimal or 0x hex. '-' reads a file from standard input. "
     "Exit status: 0 validated, 1 did not validate, 2 usage or input that cannot be supported, 3 an error in sevlab. "
@@ -24,6 +26,12 @@ class Parser(argparse.ArgumentParser):
 
     #: Where a verb adds its own options about what is shown.
     shown: argparse._ArgumentGroup
+
+    def _get_option_tuples(self, option_string: str) -> list[Any]:
+        """Let what libvirt's tool takes as a short form of one of its options stay one, beside options of our own."""
+        found = super()._get_option_tuples(option_string)
+        theirs = [match for match in found if match[1] not in OURS]
+        return theirs if len(theirs) == 1 else found
 
     def error(self, message: str) -> NoReturn:
         raise InputError("usage", message, "options as declared", f"{self.prog} --help")
@@ -45,6 +53,8 @@ def launch_parser(verb: str, description: str) -> Parser:
     host.add_argument("--policy", metavar="N", help="the guest policy")
     owner = parser.add_argument_group("what the owner knows")
     owner.add_argument("--firmware", "-f", metavar="FILE", help="the guest's firmware image, such as OVMF.fd")
+    launch = parser.add_argument_group("what else was loaded")
+    add_launch_options(launch)
     owner.add_argument("--tik", metavar="FILE", help="transport integrity key, 16 raw bytes")
     owner.add_argument("--tek", metavar="FILE", help="transport encryption key, 16 raw bytes")
     owner.add_argument("--tk", metavar="FILE", help="both keys in one file: TEK, then TIK, 32 raw bytes")
@@ -54,7 +64,22 @@ def launch_parser(verb: str, description: str) -> Parser:
     return parser
 
 
+def add_launch_options(group: argparse._ArgumentGroup) -> None:
+    """Add the options for what is loaded beside the firmware."""
+    group.add_argument("--kernel", "-k", metavar="FILE", help="the kernel, for measured direct boot")
+    group.add_argument("--initrd", "-r", metavar="FILE", help="the initrd (with --kernel)")
+    group.add_argument("--cmdline", "-e", metavar="TEXT", help="the kernel command line (with --kernel)")
+    group.add_argument("--num-cpus", "-n", metavar="N", help="number of virtual CPUs (SEV-ES)")
+    group.add_argument("--vmsa-cpu0", "-0", metavar="FILE", help="registers (VMSA) of the boot CPU (SEV-ES)")
+    group.add_argument("--vmsa-cpu1", "-1", metavar="FILE", help="registers of all further CPUs (SEV-ES)")
+    group.add_argument("--cpu-family", metavar="N", help="in place of VMSA files: the CPU's family ...")
+    group.add_argument("--cpu-model", metavar="N", help="... its model ...")
+    group.add_argument("--cpu-stepping", metavar="N", help="... and its stepping")
+    group.add_argument("--profile", metavar="NAME", help="how the registers start (default: qemu-legacy)")
+    group.add_argument("--guest-features", metavar="N", help="SEV_FEATURES of the registers (default: 0)")
+
+
 def evidence_from(args: argparse.Namespace) -> Evidence:
     """Read the launch that the options describe."""
-    given = {name: getattr(args, name) for name in (*REPORTED, "firmware", *KEYS)}
+    given = {name: getattr(args, name) for name in (*REPORTED, *INPUTS, *KEYS)}
     return load_evidence(names=as_option, **given)

@@ -1,0 +1,292 @@
+"""A launch: the ordered list of what a hypervisor loads before the guest runs.
+
+The launch digest is a fold over that list: one SHA-256, fed step by step. The same list is shown as a chain, drawn,
+and compared with another launch to find the first step that differs.
+
+Order, for SEV and SEV-ES under QEMU: the firmware image; the 176-byte kernel-hashes table, when a kernel is booted
+directly with hashes; then, for SEV-ES only, the initial registers (VMSA, virtual machine save area, 4096 bytes) of
+each virtual CPU. Source: AMD 55766 (SEV API), LAUNCH_UPDATE_DATA, LAUNCH_UPDATE_VMSA; QEMU, SEV documentation.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import namedtuple
+from itertools import groupby
+
+from .digest import BLOB_LIMIT, Hashed, load_hashed
+from .errors import InputError
+from .inputs import load_vmsa, parse_number
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any
+
+    from .formats.ovmf import Ovmf
+    from .formats.policy import Policy
+    from .formats.vmsa import Vmsa
+    from .layout.page import View
+
+#: What describes a launch, by the names of the command line's options.
+INPUTS = (
+    *("firmware", "kernel", "initrd", "cmdline", "num_cpus", "vmsa_cpu0", "vmsa_cpu1"),
+    *("cpu_family", "cpu_model", "cpu_stepping", "profile", "guest_features"),
+)
+#: Those that name files.
+FILES = ("firmware", "kernel", "initrd", "vmsa_cpu0", "vmsa_cpu1")
+#: The profile of libvirt 9.0's tool and of sevctl.
+DEFAULT_PROFILE = "qemu-legacy"
+CPU_LIMIT = 4096
+
+
+class Step(namedtuple("Step", "name content doc")):
+    """One thing that is loaded: a name, its bytes (or a :class:`~sevlab.digest.Hashed` file), one sentence."""
+
+    __slots__ = ()
+
+    @property
+    def size(self) -> int:
+        """Number of bytes loaded."""
+        return self.content.size if isinstance(self.content, Hashed) else len(self.content)
+
+    @property
+    def digest(self) -> bytes:
+        """SHA-256 of this step's bytes alone (32 bytes)."""
+        return self.content.digest if isinstance(self.content, Hashed) else hashlib.sha256(self.content).digest()
+
+
+class Launch:
+    """Steps in order. ``digest`` is the launch digest, ``digests`` the digest after each step (32 bytes each).
+
+    ``warnings`` are sentences about inputs that fit together badly. A launch of which only the digest is known has no
+    steps.
+    """
+
+    def __init__(self, steps: Sequence[Step], warnings: Sequence[str] = (), digest: bytes = b"") -> None:
+        self.steps, self.warnings = tuple(steps), tuple(warnings)
+        self.digests: list[bytes] = []
+        running = hashlib.sha256()
+        for number, step in enumerate(self.steps):
+            if not isinstance(step.content, Hashed):
+                running.update(step.content)
+            elif number == 0:
+                running = step.content.running.copy()
+            else:
+                raise TypeError("only the first step of a launch may be a hashed file")
+            self.digests.append(running.copy().digest())
+        self.digest = self.digests[-1] if self.steps else digest
+
+    def explain(self) -> View:
+        """Show the chain: every step with its size, its own SHA-256, and the launch digest after it."""
+        from .layout.page import Paragraph, Table, View, hex_lines
+
+        if not self.steps:
+            return View(Paragraph(f"The launch digest was given: {self.digest.hex()}. What was loaded is not known."))
+        rows = []
+        for _, group in groupby(zip(self.steps, self.digests, strict=True), key=lambda pair: pair[0].content):
+            pairs = list(group)
+            (first, _), (last, after) = pairs[0], pairs[-1]
+            name = first.name if len(pairs) == 1 else f"{first.name} to\n{last.name}"
+            size = str(first.size) if len(pairs) == 1 else f"{len(pairs)} x {first.size}"
+            rows.append([name, size, hex_lines(first.digest, 8), hex_lines(after, 8), first.doc])
+        header = ["step", "bytes", "SHA-256 of it alone", "launch digest after it", "what it is"]
+        tints = [("blue", "orange", "green", "purple")[min(number, 3)] for number in range(len(rows))]
+        warnings = [Paragraph(f"WARNING: {warning}") for warning in self.warnings]
+        return View(Table(header, rows, tints=tints, mono=[0, 1, 2, 3]), *warnings)
+
+    def __str__(self) -> str:
+        return self.explain().text()
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return self.explain().html()
+
+
+class LaunchComparison:
+    """Two launches, step by step. ``first`` names the first step after which the digests differ, "" for none."""
+
+    def __init__(self, reported: Launch, computed: Launch) -> None:
+        self.reported, self.computed = reported, computed
+        self.first = ""
+        longest = max(len(reported.steps), len(computed.steps))
+        for number in range(longest):
+            sides = [launch.digests[number : number + 1] for launch in (reported, computed)]
+            if sides[0] != sides[1]:
+                steps = reported.steps[number : number + 1] or computed.steps[number : number + 1]
+                self.first = steps[0].name
+                break
+        self.matches = reported.digest == computed.digest
+
+    def explain(self) -> View:
+        """Show both chains, and where they part."""
+        from .layout.page import Banner, Heading, View
+
+        words = "The launches are equal" if self.matches else f"First step that differs: {self.first or 'not known'}"
+        return View(
+            Banner(words, "green" if self.matches else "pink"),
+            *(Heading("reported"), self.reported.explain()),
+            *(Heading("computed"), self.computed.explain()),
+        )
+
+    def __str__(self) -> str:
+        return self.explain().text()
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return self.explain().html()
+
+
+def compare_launch(reported: Launch, computed: Launch) -> LaunchComparison:
+    """Compare two launches step by step. Never raises on difference."""
+    return LaunchComparison(reported, computed)
+
+
+def load_launch(policy: Policy, names: Callable[[str], str] = str, **inputs: Any) -> Launch:
+    """Read what a launch is made of, and return it.
+
+    *inputs* are those of :data:`INPUTS`: ``firmware``, ``kernel``, ``initrd``, ``vmsa_cpu0`` and ``vmsa_cpu1`` are
+    paths, ``cmdline`` is text, the rest are numbers (or text in decimal or 0x hex) and the name of a profile. Registers
+    of virtual CPUs are loaded when *policy* asks for SEV-ES; for plain SEV what describes them has no effect. *names*
+    turns an input's name into what its user calls it.
+
+    Raises :class:`~sevlab.errors.InputError` for inputs that cannot be used or do not go together.
+    """
+    given = {name: value for name, value in inputs.items() if value is not None}
+    if unknown := sorted(set(given) - set(INPUTS)):
+        raise TypeError(f"a launch has no input named {unknown[0]!r}")
+    _check(given, names)
+    ovmf = _ovmf(given, names) if _needs_tables(given, policy) else None
+    if ovmf is not None:
+        firmware = Hashed(ovmf.size, hashlib.sha256(ovmf.image))
+    else:
+        firmware = load_hashed(str(given["firmware"]), names("firmware"))
+    steps = [Step("firmware", firmware, "The firmware image, all of it.")]
+    warnings = []
+    if "kernel" in given:
+        steps.append(_table(given, names))
+        if ovmf is not None and ovmf.hash_area is None:
+            warnings.append(
+                f"{names('firmware')}: this firmware has no area for kernel hashes. QEMU refuses to start such a "
+                "guest, and the firmware would not check them"
+            )
+    cpus = _cpus(given, names, ovmf)
+    if policy.es:
+        steps += _vmsas(cpus, given, names, ovmf)
+    return Launch(steps, warnings)
+
+
+def _check(given: dict[str, Any], names: Callable[[str], str]) -> None:
+    """Refuse inputs that do not go together."""
+    if "firmware" not in given:
+        raise InputError(names("firmware"), "nothing", "a firmware image")
+    for name in ("initrd", "cmdline"):
+        if name in given and "kernel" not in given:
+            raise InputError(names(name), f"it without {names('kernel')}", names("kernel"))
+    sku = [name for name in ("cpu_family", "cpu_model", "cpu_stepping") if name in given]
+    files = [name for name in ("vmsa_cpu0", "vmsa_cpu1") if name in given]
+    if sku and files:
+        raise InputError(names(files[0]), f"together with {names(sku[0])}", "VMSA files, or the CPU's numbers")
+    for name in ("profile", "guest_features"):
+        if files and name in given:
+            raise InputError(names(name), f"together with {names(files[0])}", "VMSA files, or how to make them")
+    if 0 < len(sku) < 3:
+        missing = next(name for name in ("cpu_family", "cpu_model", "cpu_stepping") if name not in given)
+        raise InputError(names(missing), f"nothing beside {names(sku[0])}", "family, model and stepping together")
+    if files == ["vmsa_cpu1"]:
+        raise InputError(names("vmsa_cpu1"), f"it without {names('vmsa_cpu0')}", names("vmsa_cpu0"))
+
+
+def _needs_tables(given: dict[str, Any], policy: Policy) -> bool:
+    """Say whether the firmware's tables are needed: for its hash area, or for where further CPUs start."""
+    return "kernel" in given or (policy.es and "vmsa_cpu0" not in given)
+
+
+def _ovmf(given: dict[str, Any], names: Callable[[str], str]) -> Ovmf:
+    from .firmware import load_ovmf
+
+    ovmf = load_ovmf(str(given["firmware"]), names("firmware"))
+    if not ovmf.size:
+        raise InputError(names("firmware"), "an empty file", "a file with content", "check how it was copied")
+    return ovmf
+
+
+def _table(given: dict[str, Any], names: Callable[[str], str]) -> Step:
+    """Build the kernel-hashes step."""
+    from .formats.hashtable import build_hash_table, hash_cmdline
+
+    kernel = load_hashed(str(given["kernel"]), names("kernel"), limit=BLOB_LIMIT).digest
+    initrd = None
+    if "initrd" in given:
+        initrd = load_hashed(str(given["initrd"]), names("initrd"), limit=BLOB_LIMIT, empty=True).digest
+    try:
+        hash_cmdline(given.get("cmdline"))
+    except InputError as error:
+        raise InputError(names("cmdline"), error.received, error.needed, error.advice) from None
+    table = build_hash_table(kernel, initrd, given.get("cmdline"))
+    return Step("kernel hashes", table.to_bytes(), "SHA-256 of command line, initrd and kernel, in one table.")
+
+
+def _cpus(given: dict[str, Any], names: Callable[[str], str], ovmf: Ovmf | None) -> dict[str, Any]:
+    """Read everything about virtual CPUs, also when nothing of it is measured: a wrong value is wrong all the same."""
+    cpus: dict[str, Any] = {}
+    if "num_cpus" in given:
+        cpus["count"] = parse_number(given["num_cpus"], names("num_cpus"), CPU_LIMIT)
+        if not cpus["count"]:
+            raise InputError(names("num_cpus"), "0", f"1 to {CPU_LIMIT}")
+    for name in ("vmsa_cpu0", "vmsa_cpu1"):
+        if name in given:
+            cpus[name] = load_vmsa(str(given[name]), names(name))
+    if "profile" in given or "guest_features" in given or "cpu_family" in given:
+        from .profiles import cpu_signature, find_profile
+
+        cpus["profile"] = find_profile(given.get("profile", DEFAULT_PROFILE), names("profile"))
+        cpus["features"] = parse_number(given.get("guest_features", 0), names("guest_features"), (1 << 64) - 1)
+        if "cpu_family" in given:
+            family = parse_number(given["cpu_family"], names("cpu_family"), 270)
+            model = parse_number(given["cpu_model"], names("cpu_model"), 255)
+            cpus["signature"] = cpu_signature(
+                family, model, parse_number(given["cpu_stepping"], names("cpu_stepping"), 15)
+            )
+    return cpus
+
+
+def _vmsas(cpus: dict[str, Any], given: dict[str, Any], names: Callable[[str], str], ovmf: Ovmf | None) -> list[Step]:
+    """Return one step for each virtual CPU. All but the first start from the same registers."""
+    if "count" not in cpus:
+        raise InputError(names("num_cpus"), "nothing", "the number of virtual CPUs, which SEV-ES measures")
+    count = cpus["count"]
+    boot, further = _pages(cpus, names, ovmf, count)
+    doc = "Initial registers of the boot CPU.", "Initial registers of a further CPU."
+    steps = [Step("vCPU 0", boot.to_bytes(), doc[0])]
+    if count > 1 and further is not None:
+        page = further.to_bytes()
+        steps += [Step(f"vCPU {number}", page, doc[1]) for number in range(1, count)]
+    return steps
+
+
+def _pages(
+    cpus: dict[str, Any], names: Callable[[str], str], ovmf: Ovmf | None, count: int
+) -> tuple[Vmsa, Vmsa | None]:
+    """Return the registers of the boot CPU and of the further ones."""
+    if "vmsa_cpu0" in cpus:
+        if count > 1 and "vmsa_cpu1" not in cpus:
+            raise InputError(names("vmsa_cpu1"), f"nothing, for {count} virtual CPUs", "the VMSA of the further CPUs")
+        return cpus["vmsa_cpu0"], cpus.get("vmsa_cpu1")
+    if "signature" not in cpus and not ("profile" in cpus and not cpus["profile"].takes_signature):
+        needed = f"that, or {names('cpu_family')}, {names('cpu_model')} and {names('cpu_stepping')}"
+        raise InputError(names("vmsa_cpu0"), "nothing", needed)
+    from .profiles import build_vmsa
+
+    profile, signature, features = cpus["profile"].name, cpus.get("signature"), cpus["features"]
+    boot = build_vmsa(profile, signature=signature, sev_features=features)
+    if count == 1:
+        return boot, None
+    address = ovmf.reset_address if ovmf is not None else None
+    if address is None:
+        received = "a firmware that does not say where further CPUs start"
+        needed = "one with a SEV-ES reset block in its footer table"
+        raise InputError(names("firmware"), received, needed, "sevlab ovmf FILE says what it is")
+    return boot, build_vmsa(profile, cpu=1, signature=signature, reset_address=address, sev_features=features)
