@@ -10,6 +10,7 @@ __version__ = "0.1.0"
 _HOME = {
     "BAD": "verify",
     "CPU_MODELS": "profiles",
+    "Case": "case",
     "Comparison": "layout.diff",
     "Evidence": "evidence",
     "GOOD": "verify",
@@ -57,6 +58,7 @@ _HOME = {
     "load_vmsa": "inputs",
     "openssl_route": "walkthrough",
     "parse_cpu_model": "profiles",
+    "make_case": "case",
     "parse_measurement": "inputs",
     "parse_ovmf": "formats.ovmf",
     "parse_policy": "inputs",
@@ -65,7 +67,9 @@ _HOME = {
     "python_route": "walkthrough",
     "recognize_vmsa": "profiles",
     "split_signature": "profiles",
+    "read_case": "case",
     "verify_measure": "verify",
+    "write_case": "case",
 }
 
 __all__ = sorted(_HOME)
