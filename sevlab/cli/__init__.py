@@ -24,6 +24,7 @@ VERBS = {
     "ovmf": "say what a firmware file is, what it can do in a launch, and show its tables",
     "vmsa": "build, update, show or compare the registers that a virtual CPU of SEV-ES starts with",
     "capture": "make a case file of what virsh, QMP, a domain XML, a QEMU command line or dmesg say",
+    "coverage": "label every part of a configuration: measured, not measured, or breaks measurement",
     "lab": "copy the notebooks to a folder of yours and open JupyterLab there",
 }
 
