@@ -23,6 +23,8 @@ VERBS = {
     "secret": "pack secrets for one launch, or open such a packet and show its bytes",
     "ovmf": "say what a firmware file is, what it can do in a launch, and show its tables",
     "vmsa": "build, update, show or compare the registers that a virtual CPU of SEV-ES starts with",
+    "capture": "make a case file of what virsh, QMP, a domain XML, a QEMU command line or dmesg say",
+    "coverage": "label every part of a configuration: measured, not measured, or breaks measurement",
     "lab": "copy the notebooks to a folder of yours and open JupyterLab there",
 }
 

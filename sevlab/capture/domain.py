@@ -1,0 +1,235 @@
+"""libvirt's domain XML: the configuration a guest was to have.
+
+Read with defusedxml, which refuses document types and entities, so no text grows or reaches out while it is read. Size,
+depth and number of elements are capped before a tree is built. Sources: libvirt's formatdomain and its page on SEV.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+
+from ..errors import InputError, quoted
+from ..profiles import CPU_MODELS
+from .found import TEXT_LIMIT, XML, Capture, check_size, shown
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+DEPTH_LIMIT = 64
+ELEMENT_LIMIT = 20_000
+
+_DOMAIN = "the XML of a libvirt domain"
+#: Sizes in bytes of what dhCert and session hold: an SEV certificate and a launch session.
+_BLOBS = {"dhCert": 0x824, "session": 0x80}
+_PASSTHROUGH = "http://libvirt.org/schemas/domain/qemu/1.0"
+
+
+class Element:
+    """One XML element: ``tag`` without its namespace, ``attributes``, ``text`` (stripped) and ``children``."""
+
+    def __init__(self, tag: str, attributes: dict[str, str]) -> None:
+        self.tag, self.attributes, self.text = tag, attributes, ""
+        self.children: list[Element] = []
+
+    def all(self, path: str) -> list[Element]:
+        """Return the elements at a path such as ``os/loader``."""
+        here = [self]
+        for step in path.split("/"):
+            here = [child for one in here for child in one.children if child.tag == step]
+        return here
+
+    def first(self, path: str) -> Element | None:
+        """Return the first element at a path, None when there is none."""
+        found = self.all(path)
+        return found[0] if found else None
+
+
+class _Builder:
+    """Builds elements as the XML parser meets them, and stops when there is too much."""
+
+    def __init__(self) -> None:
+        self.root: Element | None = None
+        self.open: list[Element] = []
+        self.texts: list[list[str]] = []
+        self.count = 0
+
+    def start(self, tag: str, attributes: dict[str, str]) -> None:
+        self.count += 1
+        if len(self.open) >= DEPTH_LIMIT or self.count > ELEMENT_LIMIT:
+            received = f"elements nested more than {DEPTH_LIMIT} deep"
+            if self.count > ELEMENT_LIMIT:
+                received = f"more than {ELEMENT_LIMIT} elements"
+            raise InputError(f"--{XML}", received, _DOMAIN)
+        if tag.startswith(f"{{{_PASSTHROUGH}}}"):
+            tag = "qemu:" + tag.rpartition("}")[2]
+        element = Element(tag, attributes)
+        if self.open:
+            self.open[-1].children.append(element)
+        else:
+            self.root = element
+        self.open.append(element)
+        self.texts.append([])
+
+    def data(self, text: str) -> None:
+        if self.texts:
+            self.texts[-1].append(text)
+
+    def end(self, tag: str) -> None:
+        # Spaces within a text count: libvirt hands a command line on as it stands. So only blank texts are emptied.
+        text = "".join(self.texts.pop())
+        self.open.pop().text = text if text.strip() else ""
+
+    def close(self) -> Element | None:
+        return self.root
+
+
+class Domain:
+    """A domain XML that was read: its ``root`` element, ``domain``."""
+
+    def __init__(self, root: Element) -> None:
+        self.root = root
+
+    @property
+    def security(self) -> Element | None:
+        """The launchSecurity element."""
+        return self.root.first("launchSecurity")
+
+    @property
+    def passthrough(self) -> list[str]:
+        """Words that libvirt hands to QEMU as they are (``qemu:commandline``)."""
+        return [one.attributes.get("value", "") for one in self.root.all("qemu:commandline/qemu:arg")]
+
+
+def read_domain(text: str) -> Domain:
+    """Read a domain XML; raise :class:`~sevlab.errors.InputError` when it is none, or could be a trap."""
+    check_size(text, XML, TEXT_LIMIT)
+    from xml.etree.ElementTree import ParseError
+
+    from defusedxml import DefusedXmlException
+    from defusedxml.ElementTree import XMLParser
+
+    parser = XMLParser(target=_Builder(), forbid_dtd=True, forbid_entities=True, forbid_external=True)
+    try:
+        # A declared encoding is about the file's bytes, which were decoded before.
+        parser.feed(re.sub(r"^\s*<\?xml[^>]{0,200}\?>", "", text.lstrip("\ufeff"), count=1))
+        root = parser.close()
+    except DefusedXmlException:
+        advice = "the output of virsh dumpxml, which has neither"
+        raise InputError(f"--{XML}", "a document type or an entity declaration", _DOMAIN, advice) from None
+    except ParseError as error:
+        received = f"what is not XML: {quoted(error, 100)[1:-1]}"
+        raise InputError(f"--{XML}", received, _DOMAIN, "virsh dumpxml DOMAIN") from None
+    except (ValueError, LookupError) as error:
+        raise InputError(f"--{XML}", f"what is not XML: {quoted(error, 100)[1:-1]}", _DOMAIN) from None
+    # `virsh` keeps a running domain's status in an outer element.
+    domain = root if root.tag == "domain" else next(_descendants(root, "domain"), None)
+    if domain is None:
+        raise InputError(f"--{XML}", f"XML of {quoted(root.tag)}", _DOMAIN, "virsh dumpxml DOMAIN")
+    return Domain(domain)
+
+
+def _descendants(element: Element, tag: str) -> Iterator[Element]:
+    for child in element.children:
+        if child.tag == tag:
+            yield child
+        yield from _descendants(child, tag)
+
+
+def parse_domain(text: str) -> Capture:
+    """Read a domain XML (``virsh dumpxml DOMAIN``). Raises as :func:`read_domain`."""
+    domain = read_domain(text)
+    capture = Capture(XML)
+    _firmware(domain.root, capture)
+    _security(domain, capture)
+    _kernel(domain.root, capture)
+    _cpus(domain.root, capture)
+    if domain.passthrough:
+        capture.remark("/domain/qemu:commandline adds words to QEMU's command line: capture that, as --qemu-cmdline")
+    return capture
+
+
+def _firmware(root: Element, capture: Capture) -> None:
+    loaders = [one for one in root.all("os/loader") if one.text.strip()]
+    for loader in loaders[-1:]:
+        capture.add("firmware", loader.text.strip(), "/domain/os/loader")
+    if not loaders:
+        capture.remark("/domain/os/loader names no firmware; libvirt chose it: virsh dumpxml of the running domain")
+    nvram = root.first("os/nvram")
+    if nvram is not None:
+        capture.add("nvram", nvram.text.strip() or "(chosen by libvirt)", "/domain/os/nvram")
+        capture.remark("/domain/os/nvram: the firmware's variables are not measured; libvirt refuses to validate this")
+
+
+def _security(domain: Domain, capture: Capture) -> None:
+    security = domain.security
+    if security is None:
+        capture.remark("there is no /domain/launchSecurity: this guest does not use SEV")
+        return
+    kind = security.attributes.get("type", "")
+    where = "/domain/launchSecurity"
+    capture.add("guest", kind[:20], f"{where}/@type")
+    if kind != "sev":
+        capture.remark(f"{where}: type {shown(kind)}; only 'sev' has a launch measurement of this kind")
+        return
+    # Absent, it is off: QEMU's default.
+    capture.add("kernel_hashes", security.attributes.get("kernelHashes") == "yes", f"{where}/@kernelHashes")
+    policy = security.first("policy")
+    if policy is not None:
+        _policy(policy.text.strip(), capture)
+    for tag, size in _BLOBS.items():
+        for one in security.all(tag):
+            _blob(one.text, f"{where}/{tag}", size, capture)
+
+
+def _policy(text: str, capture: Capture) -> None:
+    """libvirt reads the policy as hex, with or without 0x."""
+    place = "/domain/launchSecurity/policy"
+    bare = text.lower().removeprefix("0x")
+    if re.fullmatch("[0-9a-f]{1,8}", bare):
+        if bare == text.lower() and len(bare.lstrip("0")) > 1:
+            capture.remark(f"{place}: {text} is read as hex 0x{bare}, as libvirt does")
+        capture.add("policy", int(bare, 16), place)
+    else:
+        capture.remark(f"{place} is not used: received {shown(text)}; needed up to 8 hex digits")
+
+
+def _blob(text: str, place: str, size: int, capture: Capture) -> None:
+    """Say what is wrong with base64 text, which is often given as a file's name instead."""
+    bare = "".join(text.split())
+    try:
+        raw = base64.b64decode(bare, validate=True)
+    except (binascii.Error, ValueError):
+        guess = "looks like a file name" if "/" in bare[:1] or "." in bare else "is not base64"
+        capture.remark(f"{place} {guess}: {shown(bare, 40)}; libvirt needs the base64 text itself, of {size} bytes")
+        return
+    if len(raw) != size:
+        capture.remark(f"{place} holds {len(raw)} bytes; the firmware takes {size} and refuses the launch otherwise")
+
+
+def _kernel(root: Element, capture: Capture) -> None:
+    for name in ("kernel", "initrd", "cmdline"):
+        one = root.first(f"os/{name}")
+        if one is not None and one.text:
+            # A path is trimmed, a command line is not: every space of it is hashed.
+            capture.add(name, one.text if name == "cmdline" else one.text.strip(), f"/domain/os/{name}")
+
+
+def _cpus(root: Element, capture: Capture) -> None:
+    vcpu = root.first("vcpu")
+    if vcpu is not None:
+        current = vcpu.attributes.get("current", "")
+        capture.add("num_cpus", current or vcpu.text.strip(), "/domain/vcpu" + ("/@current" if current else ""))
+    cpu = root.first("cpu")
+    if cpu is None:
+        return
+    model = cpu.first("model")
+    name = model.text.strip() if model is not None and model.text else cpu.attributes.get("mode", "")
+    if name:
+        capture.add("cpu", name[:80], "/domain/cpu")
+    numbers = CPU_MODELS.get(name)
+    if numbers is not None:
+        for key, number in zip(("cpu_family", "cpu_model", "cpu_stepping"), numbers, strict=True):
+            capture.add(key, number, f"/domain/cpu/model {name}")

@@ -1,0 +1,168 @@
+"""Reading case files: every value checked, every refusal with its file, line and key."""
+
+from __future__ import annotations
+
+import base64
+import os
+import re
+
+from ..errors import InputError, quoted
+from ..inputs import open_input, parse_measurement
+from .lines import find_line
+from .model import Case
+from .rows import CASE_LIMIT, COUNT, DOT_LIMIT, FILE, FORMAT, KEY, MEASUREMENT, NUMBER, ROWS, SECTIONS, Row
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
+
+
+def read_case(path: str) -> Case:
+    """Read and check a case file. Paths in it are relative to its folder.
+
+    Raises one :class:`~sevlab.errors.InputError` with the file, the line and the key for whatever does not belong.
+    Files it names are not opened here: see :attr:`Case.changed`.
+    """
+    with open_input(path, "case file") as stream:
+        raw = stream.read(CASE_LIMIT + 1)
+    if len(raw) > CASE_LIMIT:
+        raise InputError(quoted(path), f"more than {CASE_LIMIT} bytes", "a case file, which is smaller")
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(quoted(path), f"byte 0x{raw[error.start]:02x} at {error.start}", "UTF-8 text") from None
+    return parse_case(text, path)
+
+
+def parse_case(text: str, path: str) -> Case:
+    """Check the text of a case file that lies, or is to lie, at *path*. Raises as :func:`read_case`."""
+    return _Reader(path, text).case()
+
+
+class _Reader:
+    """Checks one case file."""
+
+    def __init__(self, path: str, text: str) -> None:
+        self.path, self.text = path, text
+
+    def case(self) -> Case:
+        data = self._parsed()
+        if "format" not in data:
+            raise InputError(quoted(self.path), "no format key", f"format = {FORMAT}", "is this a case file at all?")
+        if type(data["format"]) is not int or data["format"] != FORMAT:
+            self.refuse(("format",), _shown(data["format"]), f"{FORMAT}, the version this sevlab reads")
+        inputs: dict[str, Any] = {}
+        hashes: dict[str, str] = {}
+        for section, table in data.items():
+            if section == "format":
+                continue
+            if section not in SECTIONS:
+                self.refuse((section,), "an unknown key", f"one of format, {', '.join(SECTIONS)}")
+            if not isinstance(table, dict):
+                self.refuse((section,), _kind(table), f"a table: [{section}]")
+            for key in table:
+                self._known(section, key)
+        for row in ROWS:
+            if row.key in data.get(row.section, {}):
+                value = data[row.section][row.key]
+                if row.kind == FILE:
+                    inputs[row.name], hashes[row.name] = self._file(row, value)
+                else:
+                    inputs[row.name] = self._value(row, value)
+        return Case(inputs, hashes, self._origin(data.get("origin", {})), self.path)
+
+    def _parsed(self) -> dict[str, Any]:
+        import tomllib
+
+        if self.text.count(".") > DOT_LIMIT:
+            raise InputError(quoted(self.path), f"more than {DOT_LIMIT} dots", "a case file", "see docs/case.md")
+        try:
+            return tomllib.loads(self.text)
+        except ValueError as error:  # TOMLDecodeError is one, and so is a number of more than 4300 digits
+            received = f"what is not TOML: {quoted(error, 120)[1:-1]}"
+            raise InputError(quoted(self.path), received, "a case file", "see docs/case.md") from None
+        except RecursionError:
+            raise InputError(quoted(self.path), "values nested too deeply", "a case file", "see docs/case.md") from None
+
+    def refuse(self, keys: tuple[str, ...], received: str, needed: str, advice: str = "") -> NoReturn:
+        """Raise the error for one key, with its line."""
+        line = find_line(self.text, keys)
+        where = f"{quoted(self.path)}, line {line}" if line else quoted(self.path)
+        # A key is as hostile as a value: an odd one is shown escaped.
+        shown = ".".join(key if re.fullmatch("[A-Za-z0-9_-]{1,40}", key) else quoted(key, 40) for key in keys)
+        raise InputError(f"{where}, {shown}", received, needed, advice)
+
+    def _known(self, section: str, key: str) -> None:
+        known = [row.key for row in ROWS if section in (row.section, "origin")]
+        if key not in known:
+            nearest = key.replace("_", "-")
+            advice = nearest if nearest in known else ""
+            self.refuse((section, key), "an unknown key", f"one of {', '.join(known)}", advice)
+
+    def _value(self, row: Row, value: Any) -> Any:
+        keys = (row.section, row.key)
+        if row.kind in (NUMBER, COUNT):
+            if type(value) is not int:
+                self.refuse(keys, _kind(value), row.needed)
+            if not int(row.kind == COUNT) <= value <= row.limit:
+                self.refuse(keys, _shown(value), row.needed)
+            return value
+        if not isinstance(value, str):
+            self.refuse(keys, _kind(value), row.needed)
+        if row.kind == MEASUREMENT:
+            try:
+                return base64.b64encode(parse_measurement(value).to_bytes()).decode()
+            except InputError as error:
+                self.refuse(keys, error.received, error.needed, error.advice)
+        return self._key_path(row, value) if row.kind == KEY else value
+
+    def _file(self, row: Row, value: Any) -> tuple[str, str]:
+        keys = (row.section, row.key)
+        if not isinstance(value, dict):
+            self.refuse(keys, _kind(value), row.needed, f'{row.key} = {{ path = "FILE", sha256 = "..." }}')
+        for key in value:
+            if key not in ("path", "sha256"):
+                self.refuse((*keys, key), "an unknown key", "path and sha256")
+        for key, what in (("path", "the file's path"), ("sha256", "the file's SHA-256, 64 hex digits")):
+            if key not in value:
+                self.refuse(keys, f"no {key}", what, "sha256sum FILE" if key == "sha256" else "")
+            if not isinstance(value[key], str):
+                self.refuse((*keys, key), _kind(value[key]), what)
+        if not re.fullmatch("[0-9a-fA-F]{64}", value["sha256"]):
+            self.refuse((*keys, "sha256"), quoted(value["sha256"], 70), "64 hex digits", "sha256sum FILE")
+        return self._path((*keys, "path"), value["path"]), value["sha256"].lower()
+
+    def _path(self, keys: tuple[str, ...], value: str) -> str:
+        if not value or "\0" in value:
+            self.refuse(keys, quoted(value), "the path of a file")
+        return os.path.join(os.path.dirname(self.path), value)
+
+    def _key_path(self, row: Row, value: str) -> str:
+        path = self._path((row.section, row.key), value)
+        # The text of a key must not end up in a message, so this is said without showing it.
+        if re.fullmatch("[0-9a-fA-F]{32}|[0-9a-fA-F]{64}|[A-Za-z0-9+/]{22}==|[A-Za-z0-9+/]{43}=", value) and (
+            not os.path.exists(path)
+        ):
+            advice = "write the key's raw bytes into a file of its own, mode 0600"
+            self.refuse((row.section, row.key), "what looks like a key itself", row.needed, advice)
+        return path
+
+    def _origin(self, table: dict[str, Any]) -> dict[str, str]:
+        for key, value in table.items():
+            if not isinstance(value, str):
+                self.refuse(("origin", key), _kind(value), "text in quotes")
+        return {key.replace("-", "_"): value for key, value in table.items()}
+
+
+def _shown(value: Any) -> str:
+    """Return a value of the wrong kind or size, for a message. (Python refuses to print very large numbers.)"""
+    if type(value) is int:
+        return quoted(value) if abs(value) < 1 << 128 else "a huge number"
+    return quoted(value) if isinstance(value, str) else _kind(value)
+
+
+def _kind(value: Any) -> str:
+    """Return what TOML calls a value."""
+    names = {bool: "true or false", int: "a number", float: "a number with a fraction", str: "text"}
+    names |= {dict: "a table", list: "a list"}
+    return names.get(type(value), "a date or time")

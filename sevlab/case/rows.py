@@ -1,0 +1,71 @@
+"""Everything a case file can hold, declared once: the reader, the writer and the documentation follow from it."""
+
+from __future__ import annotations
+
+from collections import namedtuple
+
+from ..inputs import FIRMWARE_LIMIT
+
+#: The version of the format that is read and written.
+FORMAT = 1
+#: Largest case file read, in bytes. A full one has about 2 KiB.
+CASE_LIMIT = 64 << 10
+#: Most dots in one. Python's TOML reader takes 20 seconds and 4 GB over a key of 30,000 parts.
+DOT_LIMIT = 1000
+#: Largest kernel or initrd that is hashed, in bytes.
+FILE_LIMIT = 1 << 30
+#: Most virtual CPUs of a guest.
+CPU_LIMIT = 4096
+
+MEASUREMENT, NUMBER, COUNT, TEXT, FILE, KEY = "measurement", "number", "count", "text", "file", "key file"
+
+
+class Row(namedtuple("Row", "section key kind limit doc", defaults=(0, ""))):
+    """One input as the case file holds it. ``limit`` is the largest number, or the largest file in bytes."""
+
+    __slots__ = ()
+
+    @property
+    def name(self) -> str:
+        """The input's name in Python: that of validate's option, with ``_`` for ``-``."""
+        return str(self.key).replace("-", "_")
+
+    @property
+    def needed(self) -> str:
+        """What is accepted, in a few words."""
+        numbers = f"a whole number from {int(self.kind == COUNT)} to {self.limit}"
+        return {
+            MEASUREMENT: "the measurement as base64 text",
+            NUMBER: numbers,
+            COUNT: numbers,
+            TEXT: "text in quotes",
+            FILE: "a table with path and sha256",
+            KEY: "the path of a key file, in quotes",
+        }[self.kind]
+
+
+#: Everything a case file can hold, in the order it is written.
+ROWS = (
+    Row("reported", "measurement", MEASUREMENT, doc="The 48-byte measurement in base64."),
+    Row("reported", "api-major", NUMBER, 255, "Major version of the host's SEV API."),
+    Row("reported", "api-minor", NUMBER, 255, "Minor version of the host's SEV API."),
+    Row("reported", "build-id", NUMBER, 255, "Build number of the host's SEV firmware."),
+    Row("reported", "policy", NUMBER, 0xFFFFFFFF, "The guest policy."),
+    Row("owner", "firmware", FILE, FIRMWARE_LIMIT, "The guest's firmware image."),
+    Row("owner", "kernel", FILE, FILE_LIMIT, "The kernel, when its hash is measured."),
+    Row("owner", "initrd", FILE, FILE_LIMIT, "The initial RAM disk, when its hash is measured."),
+    Row("owner", "cmdline", TEXT, doc="The kernel command line, exactly as QEMU receives it."),
+    Row("owner", "num-cpus", COUNT, CPU_LIMIT, "Number of virtual CPUs (SEV-ES)."),
+    Row("owner", "vmsa-cpu0", FILE, 4096, "Save area of the first virtual CPU (SEV-ES), 4096 bytes."),
+    Row("owner", "vmsa-cpu1", FILE, 4096, "Save area of every other virtual CPU (SEV-ES), 4096 bytes."),
+    Row("owner", "cpu-family", NUMBER, 270, "CPU family, instead of save areas (SEV-ES)."),
+    Row("owner", "cpu-model", NUMBER, 255, "CPU model, instead of save areas (SEV-ES)."),
+    Row("owner", "cpu-stepping", NUMBER, 15, "CPU stepping, instead of save areas (SEV-ES)."),
+    Row("owner", "profile", TEXT, doc="Which hypervisor's initial CPU state is measured (SEV-ES)."),
+    Row("owner", "guest-features", NUMBER, (1 << 64) - 1, "SEV_FEATURES of the save area (SEV-ES)."),
+    Row("owner", "tik", KEY, doc="File of the transport integrity key, 16 raw bytes."),
+    Row("owner", "tek", KEY, doc="File of the transport encryption key, 16 raw bytes."),
+    Row("owner", "tk", KEY, doc="File of both keys, TEK then TIK, 32 raw bytes, instead of tik and tek."),
+)
+BY_NAME = {row.name: row for row in ROWS}
+SECTIONS = ("reported", "owner", "origin")

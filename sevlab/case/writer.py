@@ -1,0 +1,97 @@
+"""Writing case files: whole or not at all, and never over another one by accident."""
+
+from __future__ import annotations
+
+import os
+
+from ..errors import InputError, quoted
+from .model import Case
+from .reader import parse_case
+from .rows import CASE_LIMIT, FILE, FORMAT, KEY, ROWS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
+
+
+def format_case(case: Case, folder: str | None = None) -> str:
+    """Return a case as the text of a case file. Files below *folder* are named relative to it, others absolutely."""
+    import tomli_w
+
+    document: dict[str, Any] = {"format": FORMAT}
+    for row in ROWS:
+        if row.name not in case.inputs:
+            continue
+        value = case.inputs[row.name]
+        if row.kind in (FILE, KEY):
+            value = _portable(str(value), folder)
+        if row.kind == FILE:
+            value = {"path": value, "sha256": case.hashes[row.name]}
+        document.setdefault(row.section, {})[row.key] = value
+    if case.origin:
+        document["origin"] = {row.key: case.origin[row.name] for row in ROWS if row.name in case.origin}
+    return "# A case file of sevlab: every input of one launch. See docs/case.md.\n" + tomli_w.dumps(document)
+
+
+def _portable(path: str, folder: str | None) -> str:
+    if folder is None:
+        return path
+    path, folder = os.path.abspath(path), os.path.abspath(folder)
+    inside = os.path.relpath(path, folder)
+    return path if inside.split(os.sep)[0] == os.pardir else inside
+
+
+def write_case(case: Case, path: str, force: bool = False) -> None:
+    """Write a case file, whole or not at all. An existing file is replaced only with *force*.
+
+    Every value is checked by reading the text back before anything is written. Raises
+    :class:`~sevlab.errors.InputError` when a value does not fit the format, when the file exists, or when it can't be
+    written.
+    """
+    import tempfile
+
+    if not force and os.path.lexists(path):
+        _exists(path)
+    text = format_case(case, os.path.dirname(path) or ".")
+    try:
+        raw = text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise InputError(quoted(path), "a value with bytes that are not UTF-8", "UTF-8 text, as TOML is") from None
+    if len(raw) > CASE_LIMIT:
+        raise InputError(quoted(path), f"values of {len(raw)} bytes", f"at most {CASE_LIMIT} bytes")
+    parse_case(text, path)
+    temporary = ""
+    try:
+        descriptor, temporary = tempfile.mkstemp(prefix=".sevlab-", dir=os.path.dirname(path) or ".")
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(raw)
+        mask = os.umask(0)
+        os.umask(mask)
+        os.chmod(temporary, 0o666 & ~mask)
+        if force:
+            os.replace(temporary, path)
+        else:
+            _rename_to_new(temporary, path)
+    except FileExistsError:
+        _exists(path)
+    except (OSError, ValueError) as error:
+        reason = (error.strerror or "error").lower() if isinstance(error, OSError) else "not a file name"
+        raise InputError(quoted(path), reason, "a file that can be written") from None
+    finally:
+        if temporary and os.path.exists(temporary):
+            os.unlink(temporary)
+
+
+def _rename_to_new(temporary: str, path: str) -> None:
+    """Give a file its name, unless someone took that name in the meantime."""
+    try:
+        os.link(temporary, path)  # unlike a rename, a link never replaces a file
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without links, such as FAT: claim the name, then rename over the claim
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+        os.replace(temporary, path)
+
+
+def _exists(path: str) -> NoReturn:
+    raise InputError(quoted(path), "a file that exists", "a new file", "--force, to replace it")

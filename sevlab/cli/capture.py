@@ -1,0 +1,184 @@
+"""``sevlab capture``: what people have at hand (virsh, QMP, XML, a command line, dmesg) made into a case file."""
+
+from __future__ import annotations
+
+import os
+import sys
+from argparse import HelpFormatter
+
+from ..capture import (
+    Capture,
+    Found,
+    locate,
+    parse_command_line,
+    parse_dmesg,
+    parse_domain,
+    parse_domlaunchsecinfo,
+    parse_qmp,
+)
+from ..capture.found import COMMAND_LINE, DMESG, HASHED, HERE, NEEDED, OPTION, QMP, SECINFO, TEXT_LIMIT, XML, shown
+from ..case import BY_NAME, format_case, make_case, write_case
+from ..errors import InputError, UnsupportedError, quoted
+from ..inputs import check_standard_input, open_input
+from . import GOOD, VERBS
+from .explain import painter
+from .options import KEYS, Parser
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+#: Every text that can be read, and its reader.
+READERS = {
+    SECINFO: (parse_domlaunchsecinfo, "what 'virsh domlaunchsecinfo DOMAIN' printed"),
+    QMP: (parse_qmp, "a QMP transcript with query-sev and query-sev-launch-measure"),
+    XML: (parse_domain, "what 'virsh dumpxml DOMAIN' printed"),
+    COMMAND_LINE: (parse_command_line, "QEMU's command line, from a script, a log, ps or /proc/PID/cmdline"),
+    DMESG: (parse_dmesg, "the host kernel's log"),
+}
+FILES = ("firmware", "kernel", "initrd")
+
+
+def run(words: list[str]) -> int:
+    """Capture; return the exit status."""
+    args = _parser().parse_args(words)
+    if args.o == "-" and args.json:
+        raise InputError("-o", "'-' together with --json", "one of the two on standard output")
+    # Asked before any work is done; asked again, without a gap, when the file gets its name.
+    if args.o != "-" and not args.force and os.path.lexists(args.o):
+        raise InputError("-o", f"{quoted(args.o)}, which exists", "a new file", "--force, to replace it")
+    capture = _read(args)
+    _spare_inputs(args)
+    _owner(args, capture)
+    _find_files(args, capture)
+    if capture.chosen.get("guest") and capture.chosen["guest"].value == "sev-snp":
+        raise UnsupportedError("an SEV-SNP guest", "SEV and SEV-ES guests, which have a launch measurement")
+    unfound = {one.name for one in capture.missing if one.name in FILES}
+    inputs = {name: one for name, one in capture.inputs.items() if name not in unfound}
+    case = make_case(
+        {name: one.value for name, one in inputs.items()}, {name: one.origin for name, one in inputs.items()}
+    )
+    if args.o == "-":
+        print(format_case(case, "."), end="")
+    else:
+        write_case(case, args.o, args.force)
+    _tell(args, capture)
+    return GOOD
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog="sevlab capture",
+        description=f"{VERBS['capture'][0].upper()}{VERBS['capture'][1:]}.",
+        epilog="'-' reads one of the texts from standard input. Exit status: 0 a case file was written (complete or "
+        "not: the output says what is missing), 2 usage or input that cannot be supported, 3 an error in sevlab. "
+        "The case file's format is in docs/case.md.",
+        formatter_class=lambda prog: HelpFormatter(prog, width=100),
+    )
+    host = parser.add_argument_group("what the host says")
+    for source, (_, what) in READERS.items():
+        host.add_argument(f"--{source}", metavar="FILE", help=what)
+    owner = parser.add_argument_group("what the owner knows")
+    owner.add_argument("--firmware", metavar="FILE", help="the guest's firmware image, such as OVMF.fd")
+    owner.add_argument("--kernel", metavar="FILE", help="the kernel")
+    owner.add_argument("--initrd", metavar="FILE", help="the initial RAM disk")
+    owner.add_argument("--candidates", metavar="DIR", help="look here for files that the host names")
+    owner.add_argument("--tik", metavar="FILE", help="transport integrity key (noted by path, never read)")
+    owner.add_argument("--tek", metavar="FILE", help="transport encryption key (noted by path, never read)")
+    owner.add_argument("--tk", metavar="FILE", help="both keys in one file (noted by path, never read)")
+    out = parser.add_argument_group("what comes out")
+    out.add_argument("-o", metavar="CASE", required=True, help="the case file to write; '-' prints it")
+    out.add_argument("--force", action="store_true", help="replace the case file if it exists")
+    out.add_argument("--json", action="store_true", help="tell what was understood as JSON")
+    return parser
+
+
+def _read(args: Namespace) -> Capture:
+    given = {source: getattr(args, source.replace("-", "_")) for source in READERS}
+    given = {source: path for source, path in given.items() if path is not None}
+    if not given:
+        raise InputError(
+            "usage", "no text to read", f"at least one of {', '.join('--' + source for source in READERS)}"
+        )
+    check_standard_input((f"--{source}", path) for source, path in given.items())
+    capture = Capture()
+    for source, path in given.items():
+        capture += READERS[source][0](read_text(path, f"--{source}"))
+    if not capture.found:
+        needed = " or ".join(NEEDED[source] for source in given)
+        raise InputError(" and ".join(f"--{source}" for source in given), "nothing that is understood", needed)
+    return capture
+
+
+def read_text(path: str, name: str) -> str:
+    """Read a text someone else wrote: at most 1 MiB, in UTF-8, or UTF-16 with a mark (as Windows shells write it)."""
+    with open_input(path, name) as stream:
+        raw = stream.read(TEXT_LIMIT + 1)
+    if len(raw) > TEXT_LIMIT:
+        advice = "only the part that matters"
+        raise InputError(name, f"{quoted(path)}, more than {TEXT_LIMIT >> 20} MiB", "a shorter text", advice)
+    if raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return raw.decode("utf-16", "replace")
+    # What is not UTF-8 is kept as it is, so that it is refused where it would matter (a path), and nowhere else.
+    return raw.decode("utf-8-sig", "surrogateescape")
+
+
+def _spare_inputs(args: Namespace) -> None:
+    """Refuse to write the case over something that was given to be read."""
+    if args.o == "-" or not os.path.exists(args.o):
+        return
+    for name in (*(source.replace("-", "_") for source in READERS), *FILES, *KEYS):
+        path = getattr(args, name)
+        if path and path != "-" and os.path.exists(path) and os.path.samefile(path, args.o):
+            raise InputError("-o", f"{quoted(args.o)}, which is an input", "another file")
+
+
+def _owner(args: Namespace, capture: Capture) -> None:
+    """Take the owner's own files over whatever the host names."""
+    if args.tk and (args.tik or args.tek):
+        raise InputError("--tk", "together with --tik or --tek", "one of the two forms")
+    for name in (*FILES, *KEYS):
+        path = getattr(args, name)
+        if path == "-":
+            raise InputError(f"--{name}", "'-'", "a file, which the case can name")
+        if path is not None:
+            capture.found.append(Found(name, path, OPTION, f"option --{name}"))
+        if path is not None and name in KEYS and not os.path.isfile(path):
+            raise InputError(f"--{name}", f"{quoted(path)}, which is no file", "a key file")
+    hashes = capture.chosen.get("kernel_hashes")
+    named = [f"--{name}" for name in HASHED if getattr(args, name, None)]
+    if named and hashes and not hashes.value:
+        words = f"{named[0]} is given, but the host does not measure the kernel ({hashes.origin}): this can't validate"
+        capture.remark(words)
+
+
+def _find_files(args: Namespace, capture: Capture) -> None:
+    """Look for the files that the host names and that count."""
+    secret = tuple(path for path in (args.tik, args.tek, args.tk) if path)
+    for name in FILES:
+        one = capture.inputs.get(name)
+        if one is None or one.source == OPTION:
+            continue
+        path, remark = locate(one.value, args.candidates, BY_NAME[name].limit, secret)
+        if path:
+            capture.found.append(Found(name, path, HERE, f"--{one.source} {one.place} {shown(one.value)}"))
+        if remark:
+            capture.remark(f"{name}: {remark}")
+
+
+def _tell(args: Namespace, capture: Capture) -> None:
+    if args.json:
+        import json
+
+        status = "incomplete" if capture.missing else "complete"
+        print(json.dumps({"status": status, "case": args.o, **capture.as_dict()}, indent=2))
+        return
+    # With the case on standard output, what is said about it must not get into it.
+    stream = sys.stderr if args.o == "-" else sys.stdout
+    print(capture.explain().text(painter()), file=stream)
+    if args.o != "-":
+        import shlex
+
+        print(f"\nWrote {shlex.quote(args.o)}.", file=stream)
+        if not capture.missing:
+            print(f"Next: sevlab validate --case {shlex.quote(args.o)}", file=stream)

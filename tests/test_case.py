@@ -1,0 +1,288 @@
+"""Case files: what is read comes back as written, and what does not belong is refused in one line."""
+
+from __future__ import annotations
+
+import ast
+import base64
+import hashlib
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sevlab.case import BY_NAME, ROWS, Case, find_line, format_case, make_case, parse_case, read_case, write_case
+from sevlab.errors import InputError
+
+ROOT = Path(__file__).resolve().parents[1]
+MEASUREMENT = "7vHlsVKpvBaUHU5jzpNtfLMFAljbBnVrkqO51p3Ny3sZHribEtvolLvSRs0SqW8a"
+DOCS = (ROOT / "docs" / "case.md").read_text(encoding="utf-8")
+
+
+def example() -> str:
+    found = re.search(r"```toml\n(.*?)```", DOCS, re.DOTALL)
+    assert found
+    return found[1]
+
+
+def test_the_documented_example_is_read_in_full():
+    case = parse_case(example(), "cases/web.toml")
+    assert case.inputs["measurement"] == MEASUREMENT
+    assert (case.inputs["api_minor"], case.inputs["policy"], case.inputs["num_cpus"]) == (22, 5, 4)
+    assert case.inputs["kernel"] == os.path.join("cases", "boot/vmlinuz")
+    assert case.inputs["tik"] == os.path.join("cases", "keys/tik.bin")
+    assert case.origin["kernel"].endswith("named by the host")
+    assert set(case.hashes) == {"firmware", "kernel", "initrd"}
+
+
+def test_the_documentation_lists_every_key_with_its_meaning_and_no_other():
+    listed = re.findall(r"^\| `\[(\w+)\]` \| `([\w-]+)` \| (.*) \|$", DOCS, re.MULTILINE)
+    assert [(section, key) for section, key, _ in listed] == [(row.section, row.key) for row in ROWS]
+    for row, (_, _, words) in zip(ROWS, listed, strict=True):
+        assert words.startswith(row.doc)
+
+
+@pytest.mark.parametrize("text", re.findall(r"^    ERROR: (.*)$", DOCS, re.MULTILINE))
+def test_the_documented_error_is_the_real_one(text):
+    broken = example().replace("api-minor = 22", "api_minor = 22")
+    with pytest.raises(InputError) as caught:
+        parse_case(broken, "case.toml")
+    assert str(caught.value) == text
+
+
+VALUES = {
+    "measurement": st.binary(min_size=48, max_size=48).map(lambda raw: base64.b64encode(raw).decode()),
+    "number": st.integers(0, 15),
+    "count": st.integers(1, 4096),
+    "text": st.text(st.characters(exclude_categories=["Cs"]), max_size=60),
+    "file": st.from_regex(r"[a-z][a-z/]{0,20}[a-z]", fullmatch=True),
+    "key file": st.from_regex(r"[a-z][a-z/]{0,20}[a-z]", fullmatch=True),
+}
+
+
+@given(st.fixed_dictionaries({}, optional={row.name: VALUES[row.kind] for row in ROWS}), st.binary(max_size=8))
+def test_what_is_written_is_read_back(inputs, salt):
+    hashes = {name: hashlib.sha256(salt).hexdigest() for name in inputs if BY_NAME[name].kind == "file"}
+    case = Case(inputs, hashes, {name: f"from {name}" for name in inputs})
+    again = parse_case(format_case(case), "")
+    assert (again.inputs, again.hashes, again.origin) == (case.inputs, case.hashes, case.origin)
+
+
+@given(st.text(max_size=400) | st.text("[]{}=.\"'\n# format1owner-abc", max_size=400))
+def test_any_text_gives_a_case_or_one_line(text):
+    message = ""
+    try:
+        parse_case(text, "x.toml")
+    except InputError as error:
+        message = str(error)
+    assert "\n" not in message
+
+
+REFUSED = {
+    "no TOML": ("format = = 1\n", 1, "what is not TOML"),
+    "no format": ("[owner]\n", 0, "no format key"),
+    "other format": ("# c\nformat = 2\n", 2, "format: received '2'"),
+    "true as format": ("format = true\n", 1, "true or false"),
+    "unknown section": ("format = 1\n\n[owners]\ncmdline = 'x'\n", 3, "owners: received an unknown key"),
+    "unknown key": ("format = 1\n[owner]\ncmdline = 'x'\nfirmwear = 'y'\n", 4, "owner.firmwear: received an unknown"),
+    "hostile key": ('format = 1\n[owner]\n"a\\u001b[2Jb" = 1\n', 3, "\\x1b[2Jb"),
+    "section no table": ("format = 1\nowner = 3\n", 2, "owner: received a number; needed a table"),
+    "array of tables": ("format = 1\n[[owner]]\ncmdline = 'x'\n", 2, "a list"),
+    "text for number": ("format = 1\n[reported]\napi-minor = '22'\n", 3, "reported.api-minor: received text"),
+    "truth for number": ("format = 1\n[reported]\napi-minor = true\n", 3, "received true or false"),
+    "fraction": ("format = 1\n[reported]\napi-minor = 2.5\n", 3, "a number with a fraction"),
+    "date": ("format = 1\n[owner]\ncmdline = 2020-01-01\n", 3, "a date or time"),
+    "too large": ("format = 1\n[reported]\napi-major = 1\napi-minor = 256\n", 4, "0 to 255"),
+    "negative": ("format = 1\n[reported]\npolicy = -1\n", 3, "0 to 4294967295"),
+    "no CPU": ("format = 1\n[owner]\nnum-cpus = 0\n", 3, "1 to 4096"),
+    "huge": ("format = 1\n[owner]\nnum-cpus = 0x" + "f" * 9000 + "\n", 3, "a huge number"),
+    "huge format": ("format = 0x" + "f" * 9000 + "\n", 1, "a huge number"),
+    "huge decimal": ("format = " + "9" * 9000 + "\n", 0, "what is not TOML"),
+    "short measurement": ("format = 1\n[reported]\nmeasurement = 'AAAA'\n", 3, "3 bytes"),
+    "path only": ("format = 1\n[owner]\nfirmware = 'OVMF.fd'\n", 3, "owner.firmware: received text"),
+    "no hash": ("format = 1\n[owner]\nfirmware = { path = 'OVMF.fd' }\n", 3, "no sha256"),
+    "no path": ("format = 1\n[owner]\nfirmware = { sha256 = 'aa' }\n", 3, "no path"),
+    "bad hash": ("format = 1\n[owner.firmware]\npath = 'OVMF.fd'\nsha256 = 'abc'\n", 4, "owner.firmware.sha256"),
+    "bad hash inline": ("format = 1\n[owner]\nfirmware = {path='f', sha256='abc'}\n", 3, "64 hex digits"),
+    "extra in file": ("format = 1\n[owner.kernel]\npath = 'k'\nsize = 4\n", 4, "owner.kernel.size"),
+    "empty path": (f"format = 1\n[owner]\nkernel = {{path='', sha256='{'a' * 64}'}}\n", 3, "the path of a file"),
+    "zero byte": ('format = 1\n[owner]\ntik = "a\\u0000b"\n', 3, "path of a file"),
+    "unknown origin": ("format = 1\n[origin]\nowner = 'x'\n", 3, "origin.owner"),
+    "origin no text": ("format = 1\n[origin]\npolicy = 3\n", 3, "origin.policy: received a number"),
+    "nested": ("format = " + "[" * 20000 + "\n", 0, "nested too deeply"),
+    "many dots": ("a" + ".a" * 20000 + " = 1\n", 0, "dots"),
+    "dotted keys": ("format = 1\nowner.num-cpus = 2\nowner.cmdline = 4\n", 3, "owner.cmdline"),
+    "after a long text": (
+        'format = 1\n[owner]\ncmdline = """\nnum-cpus = 1\n"""\nnum-cpus = "x"\n',
+        6,
+        "owner.num-cpus",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_does_not_belong_is_refused_with_its_line(name):
+    text, line, words = REFUSED[name]
+    with pytest.raises(InputError) as caught:
+        parse_case(text, "c.toml")
+    message = str(caught.value)
+    assert words in message
+    assert message.startswith("'c.toml'")
+    assert "\n" not in message
+    if line:
+        assert f"line {line}" in message
+
+
+@pytest.mark.parametrize("key", ["00112233445566778899aabbccddeeff", "ABEiM0RVZneImaq7zN3u/w=="])
+def test_a_key_in_place_of_a_path_is_refused_and_not_shown(key):
+    with pytest.raises(InputError) as caught:
+        parse_case(f"format = 1\n[owner]\ntik = '{key}'\n", "c.toml")
+    assert "looks like a key itself" in str(caught.value)
+    assert key not in str(caught.value)
+    assert key not in repr(caught.value)
+
+
+@given(st.sampled_from([row for row in ROWS if row.kind != "file"]), st.integers(0, 6))
+def test_the_line_is_that_of_the_key(row, blanks):
+    text = "format = 1\n" + "\n" * blanks + f"[{row.section}]\n# {row.key} = 0\n{row.key} = {{}}\n"
+    assert find_line(text, (row.section, row.key)) == blanks + 4
+
+
+def test_the_line_of_what_is_not_there_is_unknown():
+    assert find_line("format = 1\n", ("owner", "cmdline")) == 0
+
+
+@pytest.mark.parametrize("raw", [b"\xff\xfe", b"format = 1\n" + b"#" * 70000])
+def test_files_that_are_no_case_are_refused(tmp_path, raw):
+    path = tmp_path / "c.toml"
+    path.write_bytes(raw)
+    with pytest.raises(InputError):
+        read_case(str(path))
+
+
+def test_a_missing_case_and_a_folder_are_refused(tmp_path):
+    for path in (tmp_path / "none.toml", tmp_path):
+        with pytest.raises(InputError):
+            read_case(str(path))
+
+
+@pytest.fixture
+def files(tmp_path):
+    (tmp_path / "fw").mkdir()
+    (tmp_path / "fw" / "OVMF.fd").write_bytes(b"firmware")
+    (tmp_path / "tik.bin").write_bytes(bytes(16))
+    return tmp_path
+
+
+def inputs_of(folder: Path) -> dict[str, object]:
+    return {
+        "measurement": MEASUREMENT,
+        "policy": 5,
+        "firmware": str(folder / "fw" / "OVMF.fd"),
+        "cmdline": "console=ttyS0 ",
+        "tik": str(folder / "tik.bin"),
+    }
+
+
+def test_written_files_are_named_relative_to_the_case(files):
+    path = files / "case.toml"
+    write_case(make_case(inputs_of(files), {"policy": "asked"}), str(path))
+    text = path.read_text(encoding="utf-8")
+    assert 'path = "fw/OVMF.fd"' in text
+    assert str(files) not in text
+    assert bytes(16).hex() not in text
+    moved = files.parent / (files.name + "-moved")
+    files.rename(moved)
+    case = read_case(str(moved / "case.toml"))
+    assert Path(case.inputs["firmware"]).read_bytes() == b"firmware"
+    assert case.changed == []
+
+
+def test_files_elsewhere_are_named_absolutely(files):
+    (files / "cases").mkdir()
+    write_case(make_case(inputs_of(files)), str(files / "cases" / "case.toml"))
+    case = read_case(str(files / "cases" / "case.toml"))
+    assert case.inputs["firmware"] == str(files / "fw" / "OVMF.fd")
+
+
+def test_the_hash_of_a_key_file_is_not_written(files):
+    text = format_case(make_case(inputs_of(files)))
+    assert hashlib.sha256(bytes(16)).hexdigest() not in text
+    assert hashlib.sha256(b"firmware").hexdigest() in text
+
+
+def test_a_changed_file_is_told_and_does_not_stop_the_reading(files):
+    path = files / "case.toml"
+    write_case(make_case(inputs_of(files)), str(path))
+    (files / "fw" / "OVMF.fd").write_bytes(b"other firmware")
+    case = read_case(str(path))
+    [change] = case.changed
+    assert change.name == "firmware"
+    assert change.now == hashlib.sha256(b"other firmware").hexdigest()
+    assert "has changed" in str(change)
+    (files / "fw" / "OVMF.fd").unlink()
+    [change] = case.changed
+    assert change.now == ""
+    assert "can't be read" in str(change)
+
+
+def test_an_existing_case_is_replaced_only_when_forced(files):
+    path = files / "case.toml"
+    path.write_text("mine", encoding="utf-8")
+    case = make_case(inputs_of(files))
+    with pytest.raises(InputError, match="--force"):
+        write_case(case, str(path))
+    assert path.read_text(encoding="utf-8") == "mine"
+    write_case(case, str(path), force=True)
+    assert read_case(str(path)).inputs["policy"] == 5
+    assert not [name for name in os.listdir(files) if name.startswith(".sevlab")]
+
+
+def test_a_dangling_link_is_not_written_through(files):
+    path = files / "case.toml"
+    path.symlink_to(files / "elsewhere")
+    with pytest.raises(InputError, match="--force"):
+        write_case(make_case(inputs_of(files)), str(path))
+    write_case(make_case(inputs_of(files)), str(path), force=True)
+    assert not (files / "elsewhere").exists()
+
+
+@pytest.mark.parametrize(
+    "value", [{"policy": 1 << 32}, {"cmdline": "\udcff"}, {"num_cpus": True}, {"cmdline": "x" * 70000}]
+)
+def test_what_could_not_be_read_back_is_not_written(tmp_path, value):
+    with pytest.raises(InputError):
+        write_case(Case(value), str(tmp_path / "c.toml"))
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_folder_that_is_not_there_is_an_input_error(tmp_path):
+    with pytest.raises(InputError, match="no such file"):
+        write_case(Case({"policy": 1}), str(tmp_path / "none" / "c.toml"))
+
+
+def test_options_win_over_the_case_and_alternatives_leave_it():
+    case = Case({"policy": 5, "tik": "a", "tek": "b", "cpu_family": 25, "cpu_model": 1, "cpu_stepping": 1})
+    merged, replaced = case.merged({"policy": None, "tk": "both", "vmsa_cpu0": "v"})
+    assert merged == {"policy": 5, "tk": "both", "vmsa_cpu0": "v"}
+    assert replaced == ["cpu_family", "cpu_model", "cpu_stepping", "tik", "tek"]
+    merged, replaced = case.merged({"policy": 4})
+    assert (merged["policy"], replaced) == (4, ["policy"])
+
+
+def test_a_case_knows_its_names():
+    with pytest.raises(TypeError, match="firmwear"):
+        Case({"firmwear": 1})
+
+
+def test_reading_stays_light():
+    code = (
+        "import sys; from sevlab.case import parse_case; parse_case('format = 1', 'x'); "
+        "print([m for m in ('dataclasses', 'typing', 'tempfile', 'tomli_w') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-S", "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert set(ast.literal_eval(done.stdout)) <= {"typing"}  # tomllib itself imports typing
