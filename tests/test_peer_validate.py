@@ -388,8 +388,6 @@ DIFFERENCES = [
     differ("key file: empty", (2, "but got 0"), (2, "an empty file"), {"tk": "empty"}, {**BOTH_KEYS, "tek": "empty"}),
     Difference("`--quiet` and an input that cannot be used", (6, ""), (2, "'none'"), ({"firmware": "none"},), ("-q",)),
     Difference("`--debug`", (0, f"TIK(hex): {PLAIN.tik.hex()}"), (0, "TIK: <16 bytes, hidden>"), more=("--debug",)),
-    Difference("`--num-cpus` for a plain SEV guest", AS_GOOD, (2, "unrecognized arguments"), more=("--num-cpus", "2")),
-    Difference("`--kernel`", AS_BAD, (2, "unrecognized arguments"), more=("--kernel", "fw.fd")),
 ]
 INPUTS = [difference.input for difference in DIFFERENCES]
 
