@@ -56,6 +56,7 @@ _HOME = {
     "exercises": "",
     "explain": "walkthrough",
     "explore": "widgets",
+    "load_case": "case",
     "load_digest": "digest",
     "load_evidence": "evidence",
     "load_key": "inputs",

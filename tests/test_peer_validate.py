@@ -270,7 +270,7 @@ MISUSES: dict[str, tuple[str, dict[str, str | None], tuple[str, ...]]] = {
     "a stray word": ("stray", {}, ("stray",)),
     "a value where none goes": ("--quiet", {}, ("--quiet=1",)),
     "quiet does not make it good": ("--policy", {"policy": None}, ("--quiet",)),
-    "the SEV-ES bit without what SEV-ES needs": ("policy 0x5", {"policy": "5"}, ()),
+    "the SEV-ES bit without what SEV-ES needs": ("--num-cpus", {"policy": "5"}, ()),
 }
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
 
-    from ..layout.explain import View
+    from ..layout.page import View
 
 #: Longest text read from any one source, in characters.
 TEXT_LIMIT = 1 << 20

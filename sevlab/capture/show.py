@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from ..layout.explain import Banner, Heading, Paragraph, Table, View
+from ..layout.page import Banner, Heading, Paragraph, Table, View
 from .found import FACTS, shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..layout.explain import Block
+    from ..layout.page import Block
     from .found import Capture
 
 _CELL = 40

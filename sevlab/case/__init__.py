@@ -8,6 +8,7 @@ as a mismatch anyway. The format is described, for people who write one by hand,
 from __future__ import annotations
 
 from .lines import find_line
+from .load import load_case
 from .model import Case, Change, hash_file, make_case
 from .reader import parse_case, read_case
 from .rows import BY_NAME, CASE_LIMIT, CPU_LIMIT, FILE_LIMIT, FORMAT, ROWS, Row
@@ -26,6 +27,7 @@ __all__ = [
     "find_line",
     "format_case",
     "hash_file",
+    "load_case",
     "make_case",
     "parse_case",
     "read_case",

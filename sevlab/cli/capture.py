@@ -19,10 +19,11 @@ from ..capture import (
 from ..capture.found import COMMAND_LINE, DMESG, HASHED, HERE, NEEDED, OPTION, QMP, SECINFO, TEXT_LIMIT, XML, shown
 from ..case import BY_NAME, format_case, make_case, write_case
 from ..errors import InputError, UnsupportedError, quoted
+from ..evidence import KEYS
 from ..inputs import check_standard_input, open_input
 from . import GOOD, VERBS
-from .explain import painter
-from .options import KEYS, Parser
+from .options import Parser
+from .terminal import painter
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

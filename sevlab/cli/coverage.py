@@ -8,8 +8,8 @@ from ..case import read_case
 from ..coverage import cover_case, cover_command_line, cover_domain
 from . import GOOD, VERBS
 from .capture import read_text
-from .explain import painter
 from .options import Parser
+from .terminal import painter
 
 
 def run(words: list[str]) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 
 from ..errors import InputError
 from ..evidence import KEYS, REPORTED, Evidence, as_option, load_evidence
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 
 #: Options that libvirt's tool does not have.
-OURS = ("--json", "--show-keys", "--html", "--profile", "--guest-features")
+OURS = ("--case", "--json", "--show-keys", "--html", "--profile", "--guest-features")
 EPILOG = (
     "Numbers are decimal or 0x hex. '-' reads a file from standard input. "
     "Exit status: 0 validated, 1 did not validate, 2 usage or input that cannot be supported, 3 an error in sevlab. "
@@ -51,6 +52,7 @@ def launch_parser(verb: str, description: str) -> Parser:
     host.add_argument("--api-minor", metavar="N", help="minor version of the host's SEV API")
     host.add_argument("--build-id", metavar="N", help="build number of the host's SEV firmware")
     host.add_argument("--policy", metavar="N", help="the guest policy")
+    host.add_argument("--case", metavar="FILE", help="a case file with these inputs; options given beside it win")
     owner = parser.add_argument_group("what the owner knows")
     owner.add_argument("--firmware", "-f", metavar="FILE", help="the guest's firmware image, such as OVMF.fd")
     launch = parser.add_argument_group("what else was loaded")
@@ -82,4 +84,20 @@ def add_launch_options(group: argparse._ArgumentGroup) -> None:
 def evidence_from(args: argparse.Namespace) -> Evidence:
     """Read the launch that the options describe."""
     given = {name: getattr(args, name) for name in (*REPORTED, *INPUTS, *KEYS)}
+    if args.case is not None:
+        given = _case_under(args.case, given)
     return load_evidence(names=as_option, **given)
+
+
+def _case_under(path: str, given: dict[str, Any]) -> dict[str, Any]:
+    """Return what a case file gives, with explicit options laid over it; say which of its values they replace."""
+    from ..case import read_case
+
+    case = read_case(path)
+    merged, replaced = case.merged(given)
+    for name in replaced:
+        print(f"WARNING: {as_option(name)} of {path} is replaced by an option", file=sys.stderr)
+    for change in case.changed:
+        if change.name in merged and change.name not in replaced:
+            print(f"WARNING: {path}: {change}", file=sys.stderr)
+    return merged

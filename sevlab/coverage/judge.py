@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ..case import Case
-    from ..layout.explain import View
+    from ..layout.page import View
 
 #: How a label is told apart without colour, and its tint.
 MARKS = {MEASURED: ("M", "green"), NOT_MEASURED: ("-", "grey"), BREAKS: ("!", "pink")}
@@ -63,7 +63,7 @@ class Coverage:
 
     def explain(self) -> View:
         """Show every part with its label and reason: M measured, - not measured, ! breaks measurement."""
-        from ..layout.explain import Banner, Paragraph, Table, View
+        from ..layout.page import Banner, Paragraph, Table, View
 
         lines = self.lines[:SHOWN_LIMIT]
         rows = [[line.mark, line.label, _cell(line.words), line.reason] for line in lines]

@@ -151,6 +151,7 @@ class Explorer(w.VBox):
             "policy": self.policy.value,
             "tek": self._start.tek or Secret(bytes(KEY_SIZE)),
         }
+        others = {name: value for name, value in self._start.inputs.items() if name != "firmware"}
         for name, box in self.paths.items():
             path = box.value.strip()
             if path == "-":
@@ -159,7 +160,7 @@ class Explorer(w.VBox):
                 self._held.pop(name, None)
                 self._shown_paths[name] = path
             if name == "firmware" and path:
-                inputs["firmware"] = path
+                inputs |= {"firmware": path, **others}
             elif name == "firmware" and "firmware" in self._held:
                 inputs["digest"] = self._held["firmware"]
             elif name == "tik" and "tik" in self._held:
