@@ -20,7 +20,7 @@ def quoted(value: object, limit: int = 60) -> str:
     Control characters, line breaks and non-ASCII text are escaped, and anything longer than *limit* characters is cut,
     so that hostile input can neither forge a line of output nor flood the terminal.
     """
-    text = str(value)
+    text = hex(value) if isinstance(value, int) and value.bit_length() > 4096 else str(value)
     shown = ascii(text[:limit])
     return shown if len(text) <= limit else f"{shown}... ({len(text)} characters)"
 

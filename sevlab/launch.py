@@ -148,14 +148,15 @@ def load_launch(policy: Policy, names: Callable[[str], str] = str, **inputs: Any
     """Read what a launch is made of, and return it.
 
     *inputs* are those of :data:`INPUTS`: ``firmware``, ``kernel``, ``initrd``, ``vmsa_cpu0`` and ``vmsa_cpu1`` are
-    paths, ``cmdline`` is text, the rest are numbers (or text in decimal or 0x hex) and the name of a profile. Registers
-    of virtual CPUs are loaded when *policy* asks for SEV-ES; for plain SEV what describes them has no effect. *names*
-    turns an input's name into what its user calls it.
+    paths, ``cmdline`` is text, the rest are numbers (or text in decimal or 0x hex) and the name of a profile;
+    ``cpu_signature`` (CPUID 1, EAX) may stand for family, model and stepping. Registers of virtual CPUs are loaded when
+    *policy* asks for SEV-ES; for plain SEV what describes them has no effect. *names* turns an input's name into what
+    its user calls it.
 
     Raises :class:`~sevlab.errors.InputError` for inputs that cannot be used or do not go together.
     """
     given = {name: value for name, value in inputs.items() if value is not None}
-    if unknown := sorted(set(given) - set(INPUTS)):
+    if unknown := sorted(set(given) - {*INPUTS, "cpu_signature"}):
         raise TypeError(f"a launch has no input named {unknown[0]!r}")
     _check(given, names)
     ovmf = _ovmf(given, names) if _needs_tables(given, policy) else None
@@ -239,12 +240,14 @@ def _cpus(given: dict[str, Any], names: Callable[[str], str], ovmf: Ovmf | None)
     for name in ("vmsa_cpu0", "vmsa_cpu1"):
         if name in given:
             cpus[name] = load_vmsa(str(given[name]), names(name))
-    if "profile" in given or "guest_features" in given or "cpu_family" in given:
+    if {"profile", "guest_features", "cpu_family", "cpu_signature"} & set(given):
         from .profiles import cpu_signature, find_profile
 
         cpus["profile"] = find_profile(given.get("profile", DEFAULT_PROFILE), names("profile"))
         cpus["features"] = parse_number(given.get("guest_features", 0), names("guest_features"), (1 << 64) - 1)
-        if "cpu_family" in given:
+        if "cpu_signature" in given:
+            cpus["signature"] = parse_number(given["cpu_signature"], names("cpu_signature"), 0xFFFFFFFF)
+        elif "cpu_family" in given:
             family = parse_number(given["cpu_family"], names("cpu_family"), 270)
             model = parse_number(given["cpu_model"], names("cpu_model"), 255)
             cpus["signature"] = cpu_signature(

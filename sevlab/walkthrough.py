@@ -88,6 +88,7 @@ def openssl_route(evidence: Evidence) -> str:
     """Return a shell line that computes the same measure with OpenSSL alone. The key stays in its file."""
     name, offset = _key_file(evidence)
     skip = f"-j{offset} " if offset else ""
+    name = f"./{name}" if name.startswith("-") else name  # or od takes it for an option
     message = base64.b64encode(evidence.message.to_bytes()).decode()
     return (
         f"echo {message} | openssl base64 -d -A |\n"

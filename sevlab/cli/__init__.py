@@ -19,6 +19,7 @@ GOOD, NOT_VALIDATED, UNUSABLE, OUR_ERROR, INTERRUPTED = 0, 1, 2, 3, 130
 VERBS = {
     "validate": "say whether a launch measurement is the one that follows from your inputs",
     "explain": "take the measurement apart byte by byte and show every step to the verdict",
+    "digest": "compute the launch digest of firmware, kernel hashes and registers",
     "measure": "compute the measurement that a launch should report, from its parts",
     "secret": "pack secrets for one launch, or open such a packet and show its bytes",
     "ovmf": "say what a firmware file is, what it can do in a launch, and show its tables",
@@ -34,6 +35,7 @@ USAGE = "usage: sevlab VERB [OPTIONS]     (sevlab VERB --help tells a verb's opt
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return its exit status. No input ends in a traceback."""
     words = list(sys.argv[1:] if argv is None else argv)
+    _prepare_output()
     try:
         status = _dispatch(words)
         sys.stdout.flush()
@@ -51,18 +53,33 @@ def main(argv: Sequence[str] | None = None) -> int:
         from ..errors import InputError, LayoutError, SevlabError, quoted
 
         if isinstance(error, SevlabError):
-            print(f"ERROR: {error}", file=sys.stderr)
+            _complain(str(error))
             if "--json" in words:
                 _print_error_json(error)
             return UNUSABLE
         if isinstance(error, OSError) and not isinstance(error, InputError | LayoutError):
-            print(f"ERROR: {quoted(error, 300)}", file=sys.stderr)
+            _complain(quoted(error, 300))
             return UNUSABLE
-        print(
-            f"ERROR: an error in sevlab itself, please report it: {type(error).__name__}: {quoted(error, 300)}",
-            file=sys.stderr,
-        )
+        _complain(f"an error in sevlab itself, please report it: {type(error).__name__}: {quoted(error, 300)}")
         return OUR_ERROR
+
+
+def _prepare_output() -> None:
+    """Make output that is closed a sink, and show what its encoding cannot hold (any file name) escaped."""
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def _complain(words: str) -> None:
+    """Print an error. When even that fails, the exit status still tells."""
+    try:
+        print(f"ERROR: {words}", file=sys.stderr)
+    except OSError:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
 
 
 def _dispatch(words: list[str]) -> int:

@@ -22,7 +22,7 @@ def run(words: list[str]) -> int:
     args = parser.parse_args(words)
     verdict = compare_measure(evidence_from(args))
     view = walk(verdict, show_keys=args.show_keys)
-    if args.html:
+    if args.html is not None:
         from .files import write_text
 
         write_text(args.html, page(view), "--html")

@@ -20,7 +20,7 @@ def write_text(path: str, text: str, name: str) -> None:
     if path == "-":
         sys.stdout.write(text)
     else:
-        write_bytes(path, text.encode(), name)
+        write_bytes(path, text.encode(errors="backslashreplace"), name)  # a file name need not be text
 
 
 def write_bytes(path: str, raw: bytes, name: str) -> None:

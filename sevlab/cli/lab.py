@@ -69,6 +69,7 @@ def copy_notebooks(folder: Path) -> tuple[int, int]:
                 continue
             target.parent.mkdir(parents=True, exist_ok=True)
             partial = target.with_name(f".{target.name}.partial")
+            partial.unlink(missing_ok=True)  # it may be a link to somewhere else
             shutil.copyfile(path, partial)
             os.replace(partial, target)
             copied += 1

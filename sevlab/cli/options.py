@@ -35,7 +35,9 @@ class Parser(argparse.ArgumentParser):
         return theirs if len(theirs) == 1 else found
 
     def error(self, message: str) -> NoReturn:
-        raise InputError("usage", message, "options as declared", f"{self.prog} --help")
+        # argparse repeats words as they were typed; escaped, they can neither forge a line nor flood the terminal.
+        shown = "".join(c if " " <= c <= "~" else ascii(c)[1:-1] for c in message[:300])
+        raise InputError("usage", shown, "options as declared", f"{self.prog} --help")
 
 
 def _formatter(prog: str) -> argparse.HelpFormatter:

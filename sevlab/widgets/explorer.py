@@ -161,6 +161,10 @@ class Explorer(w.VBox):
                 self._shown_paths[name] = path
             if name == "firmware" and path:
                 inputs |= {"firmware": path, **others}
+            elif name == "firmware" and "firmware" in self._held and others:
+                raise InputError(
+                    LABELS[name], "an upload", "a path, since more than firmware is measured in this launch"
+                )
             elif name == "firmware" and "firmware" in self._held:
                 inputs["digest"] = self._held["firmware"]
             elif name == "tik" and "tik" in self._held:
