@@ -83,7 +83,7 @@ def test_the_command_prints_what_the_peer_prints(
     for options in (
         ("--mode", "sev"),
         ("--mode", "seves", "--vcpus", "3", "--vcpu-type", "EPYC-Rome"),
-        ("--mode", "seves", "--vcpus", "2", "--vcpu-sig", "0"),
+        ("--mode", "seves", "--vcpus", "2", "--vcpu-sig", "0x800f12"),
         ("--mode", "seves", "--vcpus", "2", "--vcpu-family", "25", "--vcpu-model", "17", "--vcpu-stepping", "0"),
         ("--mode", "seves", "--vcpus", "4", "--vmm-type", "ec2"),
         ("--mode", "seves", "--vcpus", "4", "--vmm-type", "gce", "--vcpu-type", "EPYC"),
