@@ -10,6 +10,12 @@ from . import GOOD as EXIT_GOOD
 from . import NOT_VALIDATED, VERBS
 from .options import evidence_from, launch_parser
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+
+    from ..evidence import Evidence
+
 
 def run(words: list[str]) -> int:
     """Validate; return the exit status."""
@@ -18,19 +24,72 @@ def run(words: list[str]) -> int:
         "--debug", "-d", action="store_true", help="show every value on the way, on standard error"
     )
     parser.shown.add_argument("--quiet", "-q", action="store_true", help="print no verdict; the exit status tells it")
+    inject = parser.add_argument_group("a secret for the guest, packed when the launch validates")
+    inject.add_argument(
+        *("--inject-secret", "-s"),
+        action="append",
+        default=[],
+        metavar="NAME:FILE",
+        help="a GUID or luks-key, and a file",
+    )
+    inject.add_argument("--secret-header", metavar="FILE", help="where to write the packet's header, as base64")
+    inject.add_argument("--secret-payload", metavar="FILE", help="where to write its encrypted payload, as base64")
     args = parser.parse_args(words)
+    _check_injection(args)
     if args.show_keys and not args.debug:
         raise InputError("--show-keys", "without --debug", "--debug, which it adds the keys to")
     verdict = compare_measure(evidence_from(args))
     if args.debug:
         _debug(verdict, args.show_keys)
+    if args.inject_secret:
+        _inject(args, verdict)  # before anything is called good, so that a bad secret is told first
     if args.json:
         import json
 
         print(json.dumps(verdict.as_dict(), indent=2))
     elif not args.quiet:
         _say(verdict)
+        if args.inject_secret and verdict.matches:
+            print(f"OK: Injected {len(args.inject_secret)} secrets")
     return EXIT_GOOD if verdict.matches else NOT_VALIDATED
+
+
+def _check_injection(args: argparse.Namespace) -> None:
+    """Refuse options of a secret that do not go together."""
+    outputs = {"--secret-header": args.secret_header, "--secret-payload": args.secret_payload}
+    missing = [name for name, path in outputs.items() if path is None]
+    if missing and (args.inject_secret or len(missing) == 1):
+        raise InputError(missing[0], "nothing", "a file, as for the other half of the packet")
+
+
+def _inject(args: argparse.Namespace, verdict: Verdict) -> None:
+    """Check every secret; when the launch validates, pack them and write the two files."""
+    from ..secret import build_secret, load_secret
+    from .files import write_files
+
+    secrets = [load_secret(spec, "--inject-secret") for spec in args.inject_secret]
+    evidence = verdict.evidence
+    if not verdict.matches or evidence.tek is None:
+        return
+    packet = build_secret(secrets, evidence.tik, evidence.tek, verdict.reported, area=_secret_area(evidence))
+    for warning in packet.warnings:
+        print(f"WARNING: {warning}", file=sys.stderr)
+    files = [
+        (args.secret_header, packet.header_base64.encode(), "--secret-header"),
+        (args.secret_payload, packet.payload_base64.encode(), "--secret-payload"),
+    ]
+    inputs = [*evidence.files.values(), *(spec.partition(":")[2] for spec in args.inject_secret)]
+    write_files(files, force=True, inputs=inputs)
+
+
+def _secret_area(evidence: Evidence) -> int | None:
+    """Return how many bytes the firmware keeps for secrets; None when it does not say."""
+    if evidence.files.get("firmware", "-") == "-":
+        return None
+    from ..firmware import load_ovmf
+
+    area = load_ovmf(evidence.files["firmware"], "--firmware").secret_area
+    return area[1] if area is not None else None
 
 
 def _say(verdict: Verdict) -> None:
