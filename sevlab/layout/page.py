@@ -70,7 +70,8 @@ class Heading:
         self.title = title
 
     def text(self, paint: Paint = plain) -> str:
-        return f"{self.title}\n{'-' * len(self.title)}"
+        lines = textwrap.wrap(self.title, WIDTH)
+        return "\n".join([*lines, "-" * max(map(len, lines))])
 
     def html(self) -> str:
         return f"<p><b>{escape(self.title)}</b></p>"
