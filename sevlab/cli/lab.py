@@ -31,7 +31,9 @@ def run(words: list[str]) -> int:
     if args.copy_only:
         return GOOD
     if find_spec("jupyterlab") is None:
-        raise UnsupportedError("opening JupyterLab without the extra 'lab'", "after: pip install 'sevlab[lab]'")
+        raise InputError(
+            "JupyterLab", "nothing: it is not installed", "sevlab's extra 'lab'", "pip install 'sevlab[lab]'"
+        )
     sys.stdout.flush()
     command = [sys.executable, "-m", "jupyter", "lab", str(Path(args.folder) / FIRST), *rest]
     if hasattr(os, "geteuid") and os.geteuid() == 0:
