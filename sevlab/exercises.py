@@ -10,12 +10,14 @@ from collections import namedtuple
 from . import samples
 from .formats.message import Measurement, MeasureMessage
 from .formats.policy import Policy
+from .launch import compare_launch, load_launch
 from .layout.diff import compare
 from .measure import compute_measure
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
 
 class Exercise(namedtuple("Exercise", "question solve hint")):
@@ -67,7 +69,31 @@ def _changed_offsets() -> list[int]:
     return compare(message, message.replace(policy=Policy(0x05000001))).marked
 
 
+def _first_step(**changes: object) -> str:
+    """Return the first step of the second sample's launch that differs after a change."""
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        samples.write_samples(folder)
+        cpu = dict(zip(("cpu_family", "cpu_model", "cpu_stepping"), samples.ES_CPU, strict=True))
+        given: dict[str, Any] = {
+            "firmware": f"{folder}/firmware-kernel.fd",
+            "kernel": f"{folder}/kernel.bin",
+            "initrd": f"{folder}/initrd.bin",
+            "cmdline": samples.CMDLINE,
+            "num_cpus": samples.ES_CPUS,
+            **cpu,
+        }
+        policy = Policy(samples.ES_POLICY)
+        return compare_launch(load_launch(policy, **given), load_launch(policy, **{**given, **changes})).first
+
+
 EXERCISES = {
+    "first-step": Exercise(
+        "The host starts the second sample with 3 virtual CPUs in place of 4. Which step of the chain differs first?",
+        lambda: _first_step(num_cpus=samples.ES_CPUS - 1),
+        "the chain is the same as far as both have steps: look for the first step that only one of them has",
+    ),
     "policy": Exercise(
         "Which number is the policy with NODBG, NOKS and NOSEND set and all else clear?",
         lambda: int(Policy().replace(nodbg=1, noks=1, nosend=1)),

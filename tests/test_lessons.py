@@ -47,6 +47,7 @@ def test_the_parameters_of_a_notebook_are_the_samples(name: str) -> None:
 
 
 RIGHT = {
+    "first-step": "vCPU 3",
     "policy": 1 + 2 + 8,
     "offsets": [7],
     "next-minor": measure(api_minor=samples.API_MINOR + 1).hex(),
@@ -58,7 +59,7 @@ RIGHT = {
 def test_exercises_mark_right_wrong_and_not_tried(name: str) -> None:
     assert exercises.mark(name, RIGHT[name]).state == "right"
     assert exercises.mark(name, ...).state == "not tried"
-    wrong = {"offsets": [6], "next-minor": measure().hex()}.get(name, 99999)
+    wrong = {"first-step": "vCPU 4", "offsets": [6], "next-minor": measure().hex()}.get(name, 99999)
     assert exercises.mark(name, wrong).state == "wrong"
     assert exercises.EXERCISES[name].hint in repr(exercises.mark(name, wrong))
     assert exercises.ask(name).endswith(("?", ".", ")"))

@@ -132,3 +132,15 @@ def test_the_byte_map_by_mouse_and_by_keyboard(lab: Lab, page: Page) -> None:
     detail.get_by_text("Select a byte").wait_for()
     assert selected.count() == 0
     assert page.locator(".jp-Notebook .jp-Cell").count() == cells
+
+
+def test_a_configuration_is_labelled_in_the_page(lab: Lab, page: Page) -> None:
+    open_notebook(page, lab, "02-what-the-digest-covers.ipynb")
+    run_all(page)
+    result = page.locator(".sevlab-coverage-result")
+    result.get_by_text("(absent) kernel-hashes=on").wait_for()
+    box = page.locator(".sevlab-coverage").get_by_label("Configuration")
+    box.fill(box.input_value().replace("policy=0x5", "policy=0x5,kernel-hashes=on"))
+    page.keyboard.press("Tab")
+    result.get_by_text("1 breaks measurement").wait_for()
+    assert result.get_by_text("(absent) kernel-hashes=on").count() == 0
