@@ -140,5 +140,5 @@ def _plain(answer: object) -> object:
     if isinstance(answer, str):
         return answer.strip().lower().removeprefix("0x")
     if isinstance(answer, set | tuple | list):
-        return sorted(answer)
+        return sorted(answer, key=repr)
     return answer

@@ -1,0 +1,108 @@
+"""The exercises: each solution found here by another way, and marked right; others marked wrong."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import struct
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import sevlab
+from sevlab import exercises
+
+SAMPLES = Path(__file__).resolve().parents[1] / "notebooks" / "samples"
+
+
+def sample_measure(api_minor: int = 22, build_id: int = 13) -> bytes:
+    """The measure of the stored sample, by the standard library alone."""
+    digest = hashlib.sha256((SAMPLES / "firmware.fd").read_bytes()).digest()
+    message = struct.pack("<4BI", 4, 0, api_minor, build_id, 1) + digest + bytes(range(0x40, 0x50))
+    return hmac.new((SAMPLES / "tik.bin").read_bytes(), message, "sha256").digest()
+
+
+def changed_offsets() -> list[int]:
+    before, after = (struct.pack("<4xI", policy) for policy in (0x1, 0x05000001))
+    return [offset for offset in range(8) if before[offset] != after[offset]]
+
+
+def lost_build() -> int:
+    lost = exercises.lost_measurement().measure
+    (build,) = [build for build in range(256) if sample_measure(build_id=build) == lost]
+    return build
+
+
+RIGHT: dict[str, Any] = {
+    "policy": 0b001011,
+    "offsets": changed_offsets(),
+    "next-minor": sample_measure(api_minor=23).hex(),
+    "lost-build": lost_build(),
+    "first-step": "vCPU 3",  # of vCPU 0, 1, 2 and 3, a host with three CPUs leaves out the last
+}
+WRONG: dict[str, list[Any]] = {
+    "policy": [0, 0b000111, 0b001010, "NODBG", None],
+    "offsets": [[4], [4, 5, 6, 7], [], [8], None, "7"],
+    "next-minor": [sample_measure().hex(), sample_measure(api_minor=21), "", b"", None],
+    "lost-build": [lost_build() + 1, 13, -1, None],
+    "first-step": ["vCPU 2", "vCPU 4", "firmware", "kernel hashes", "", 3, None],
+}
+
+
+def test_every_exercise_has_an_answer_here() -> None:
+    assert set(RIGHT) == set(WRONG) == set(exercises.EXERCISES)
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_the_answer_found_here_is_right(name: str) -> None:
+    mark = exercises.mark(name, RIGHT[name])
+    assert mark.state == "right"
+    assert repr(mark) == f"{name}: right."
+
+
+@pytest.mark.parametrize(("name", "answer"), [(name, answer) for name in WRONG for answer in WRONG[name]], ids=str)
+def test_other_answers_are_wrong_and_hinted(name: str, answer: Any) -> None:
+    mark = exercises.mark(name, answer)
+    assert mark.state == "wrong"
+    assert "Hint: " in repr(mark)
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_what_nobody_tried_is_no_error(name: str) -> None:
+    assert exercises.mark(name, ...).state == "not tried"
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_neither_question_nor_hint_gives_the_answer_away(name: str) -> None:
+    told = exercises.ask(name) + repr(exercises.mark(name, None))
+    if name != "offsets":  # a single digit may stand anywhere
+        assert str(RIGHT[name]) not in told
+        assert hex(RIGHT[name])[2:] not in told.split() if isinstance(RIGHT[name], int) else True
+
+
+def test_answers_are_taken_in_the_forms_people_give() -> None:
+    measure = sample_measure(api_minor=23)
+    for answer in (measure, bytearray(measure), measure.hex().upper(), f"0x{measure.hex()}", f"  {measure.hex()}\n"):
+        assert exercises.mark("next-minor", answer).state == "right"
+    for answer in ([7], (7,), {7}):
+        assert exercises.mark("offsets", answer).state == "right"
+    assert exercises.mark("policy", sevlab.Policy(11)).state == "right"
+
+
+@pytest.mark.parametrize("answer", [[1, "a"], {"a": 1}, object(), [[1], 2], [None, 1], sevlab.Policy], ids=repr)
+def test_answers_of_any_kind_are_marked_not_raised(answer: object) -> None:
+    for name in RIGHT:
+        assert exercises.mark(name, answer).state == "wrong"
+
+
+def test_an_unknown_exercise_is_a_mistake_of_the_notebook() -> None:
+    for ask in (exercises.ask, lambda name: exercises.mark(name, ...)):
+        with pytest.raises(KeyError):
+            ask("none")
+
+
+def test_the_lost_measurement_is_not_the_sample_s() -> None:
+    assert exercises.lost_measurement().measure != sample_measure()
+    assert exercises.lost_measurement().mnonce == bytes(range(0x40, 0x50))
+    assert exercises.sample_message().to_bytes()[:8] == bytes([4, 0, 22, 13, 1, 0, 0, 0])
