@@ -214,7 +214,7 @@ def test_a_domain_is_read():
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        ("<cbitpos>", "<dhCert>/root/godh.b64</dhCert><cbitpos>", "dhCert looks like a file name"),
+        ("<cbitpos>", "<dhCert>/srv/godh.b64</dhCert><cbitpos>", "dhCert looks like a file name"),
         ("<cbitpos>", "<session>AAAA</session><cbitpos>", "session holds 3 bytes; the firmware takes 128"),
         ("<cbitpos>", "<session>???</session><cbitpos>", "session is not base64"),
         ("0x0005", "10", "10 is read as hex 0x10"),
