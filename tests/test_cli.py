@@ -593,3 +593,12 @@ def test_every_public_name_resolves() -> None:
         assert name in dir(sevlab)
     with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
         sevlab.nothing  # noqa: B018
+
+
+@pytest.mark.parametrize("option", ["--firmware", "--tik", "--tek"])
+def test_a_page_is_never_written_over_an_input(run: Run, right: dict[str, str], option: str) -> None:
+    before = Path(right[option]).read_bytes()
+    status, _, err = run("explain", *words({**right, "--html": right[option]}))
+    assert status == 2
+    assert "which is an input" in err
+    assert Path(right[option]).read_bytes() == before

@@ -25,7 +25,7 @@ def run(words: list[str]) -> int:
     if args.html is not None:
         from .files import write_text
 
-        write_text(args.html, page(view), "--html")
+        write_text(args.html, page(view), "--html", verdict.evidence.files.values())
     if args.html != "-":
         if args.json:
             import json

@@ -15,15 +15,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
 
-def write_text(path: str, text: str, name: str) -> None:
+def write_text(path: str, text: str, name: str, inputs: Iterable[str] = ()) -> None:
     """Write *text* to a file, as UTF-8; see :func:`write_bytes`."""
     if path == "-":
         sys.stdout.write(text)
     else:
-        write_bytes(path, text.encode(errors="backslashreplace"), name)  # a file name need not be text
+        write_bytes(path, text.encode(errors="backslashreplace"), name, inputs)  # a name need not be text
 
 
-def write_bytes(path: str, raw: bytes, name: str) -> None:
+def write_bytes(path: str, raw: bytes, name: str, inputs: Iterable[str] = ()) -> None:
     """Write *raw* to a file; ``-`` is standard output. A file is written beside its place and then renamed.
 
     A link is followed, an existing file keeps its mode, and what is no file (a device, a pipe) is written to, never
@@ -39,7 +39,7 @@ def write_bytes(path: str, raw: bytes, name: str) -> None:
             with open(path, "wb") as stream:
                 stream.write(raw)
             return
-    write_files([(path, raw, name)], force=True)
+    write_files([(path, raw, name)], force=True, inputs=inputs)
 
 
 def write_files(files: Sequence[tuple[str, bytes, str]], *, force: bool = False, inputs: Iterable[str] = ()) -> None:
