@@ -81,7 +81,7 @@ def _key_file(evidence: Evidence) -> tuple[str, int]:
     """Return the file that holds the TIK, and the TIK's offset in it (bytes)."""
     files = evidence.files
     name, offset = (files["tk"], 16) if "tk" in files else (files.get("tik", "TIK_FILE"), 0)
-    return (name if name != "-" else "TIK_FILE"), offset
+    return (name, offset) if name != "-" else ("TIK_FILE", 0)  # what came from standard input is in no file
 
 
 def openssl_route(evidence: Evidence) -> str:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import base64
+import contextlib
+import io
+import re
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
@@ -13,6 +16,7 @@ from hypothesis import strategies as st
 
 import sevlab
 from sevlab import samples
+from sevlab.cli.terminal import painter
 from sevlab.layout.bar import Bar
 from sevlab.layout.bytemap import ByteMap
 from sevlab.layout.explain import explain_spans
@@ -65,6 +69,29 @@ def evidence(tmp_path: Path) -> sevlab.Evidence:
     )
 
 
+def beside(evidence: sevlab.Evidence, name: str) -> str:
+    """The path of another sample."""
+    return str(Path(evidence.files["firmware"]).with_name(name))
+
+
+def whole_launch(evidence: sevlab.Evidence, num_cpus: int = 4) -> sevlab.Launch:
+    """Firmware, kernel hashes, and virtual CPUs in a row."""
+    files = {"firmware": "firmware-kernel.fd", "kernel": "kernel.bin", "initrd": "initrd.bin"}
+    given = {name: beside(evidence, file) for name, file in files.items()}
+    return sevlab.load_launch(sevlab.Policy(5), **given, cmdline=HOSTILE, num_cpus=num_cpus, cpu_signature=0xA00F11)
+
+
+def opened(evidence: sevlab.Evidence, measure: bytes) -> sevlab.OpenedSecret:
+    """A packet for the sample's measure, opened with *measure*."""
+    keys, right = (samples.TIK, samples.TEK), evidence.measurement.measure
+    packet = sevlab.build_secret([("luks-key", b"secret")], *keys, right, iv=bytes(16))
+    return sevlab.open_secret(packet.header, packet.payload, *keys, measure, files={"tk": HOSTILE})
+
+
+COMMAND_LINE = (
+    f"qemu-system-x86_64 -name {HOSTILE!r} -bios '/none/<script>.fd' -kernel '/none/<img src=x>'"
+    " -object sev-guest,id=sev0,policy=0x5 -machine confidential-guest-support=sev0"
+)
 THINGS: dict[str, Callable[[sevlab.Evidence], object]] = {
     "evidence": lambda evidence: evidence,
     "mismatch": lambda evidence: evidence.replace(policy=0x80),
@@ -77,6 +104,22 @@ THINGS: dict[str, Callable[[sevlab.Evidence], object]] = {
     "launch": lambda evidence: evidence.launch,
     "comparison": lambda evidence: sevlab.compare(evidence.message, evidence.message.replace(build_id=1, policy=9)),
     "HMAC": lambda evidence: sevlab.HmacSteps(evidence.message, evidence.tik),
+    "given digest": lambda evidence: evidence.replace(digest=bytes(32)),
+    "whole launch": whole_launch,
+    "launches": lambda evidence: sevlab.compare_launch(whole_launch(evidence), whole_launch(evidence, 3)),
+    "hash table": lambda evidence: sevlab.build_hash_table(bytes(range(32)), None, HOSTILE),
+    "firmware": lambda evidence: sevlab.load_ovmf(beside(evidence, "firmware-kernel.fd")),
+    "no firmware": lambda evidence: sevlab.load_ovmf(beside(evidence, "firmware.fd")),
+    "registers": lambda evidence: sevlab.build_vmsa("gce", signature=0xA00F11),
+    "registers compared": lambda evidence: sevlab.compare(
+        sevlab.build_vmsa("qemu", signature=0xA00F11), sevlab.build_vmsa("ec2", signature=0x800F12)
+    ),
+    "profile": lambda evidence: sevlab.PROFILES["ec2"],
+    "opened": lambda evidence: opened(evidence, evidence.measurement.measure),
+    "not opened": lambda evidence: opened(evidence, bytes(32)),
+    "coverage": lambda evidence: sevlab.cover_command_line(COMMAND_LINE),
+    "capture": lambda evidence: sevlab.parse_command_line(COMMAND_LINE),
+    "host": lambda evidence: sevlab.parse_domlaunchsecinfo(samples.launch_text()),
 }
 EACH = pytest.mark.parametrize("make", THINGS.values(), ids=THINGS)
 
@@ -96,10 +139,11 @@ def test_pages_are_the_same_each_time(make: Callable[..., object], evidence: sev
 
 @EACH
 def test_text_is_about_110_columns_wide(make: Callable[..., object], evidence: sevlab.Evidence) -> None:
+    # A table with a whole GUID beside its bytes takes a few more.
     lines = sevlab.explain(make(evidence)).text().splitlines()
     assert lines
     # Code is indented, and is to be copied: it is not broken.
-    assert [line for line in lines if len(line) > 112 and not line.startswith("    ")] == []
+    assert [line for line in lines if len(line) > 118 and not line.startswith("    ")] == []
 
 
 @EACH
@@ -224,3 +268,44 @@ def test_paint_is_asked_with_the_field_s_tint() -> None:
     painted = sevlab.explain(message).text(lambda text, tint: asked.add(tint) or text)
     assert painted == sevlab.explain(message).text()
     assert asked >= {row.tint for row in sevlab.MeasureMessage.rows}
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def colours(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing in the environment speaks against colour."""
+    monkeypatch.setenv("TERM", "xterm-256color")
+    for name in ("NO_COLOR", "COLORTERM", "FORCE_COLOR", "TTY_COMPATIBLE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def printed(thing: object, stdout: io.StringIO) -> str:
+    """What is printed where standard output is *stdout*; pytest sets its own again before each test."""
+    with contextlib.redirect_stdout(stdout):
+        return sevlab.explain(thing).text(painter())
+
+
+@pytest.mark.parametrize("name", ["message", "firmware", "comparison", "verdict"])
+def test_a_terminal_adds_colour_and_no_word(name: str, evidence: sevlab.Evidence, colours: None) -> None:
+    thing = THINGS[name](evidence)
+    assert "\x1b[" in printed(thing, Terminal())
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", printed(thing, Terminal())).splitlines()
+    # A coloured cell is coloured to its end, so that blanks at the end of a line stay.
+    assert [line.rstrip() for line in lines] == [line.rstrip() for line in sevlab.explain(thing).text().splitlines()]
+
+
+@pytest.mark.parametrize("variable", [("NO_COLOR", "1"), ("TERM", "dumb")])
+def test_a_terminal_without_colour_gets_none(
+    variable: tuple[str, str], evidence: sevlab.Evidence, colours: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(*variable)
+    assert printed(evidence.message, Terminal()) == sevlab.explain(evidence.message).text()
+
+
+def test_a_pipe_gets_no_colour(evidence: sevlab.Evidence, colours: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert printed(evidence.message, io.StringIO()) == sevlab.explain(evidence.message).text()

@@ -19,8 +19,9 @@ def painter() -> Paint:
     from rich.console import Console
     from rich.style import Style
 
-    system = Console().color_system
-    if system is None:
+    console = Console()
+    system = console.color_system
+    if system is None or console.no_color:  # rich knows a terminal's colours even where NO_COLOR forbids them
         return plain
     from rich.color import ColorSystem
 

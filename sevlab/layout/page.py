@@ -130,7 +130,7 @@ class Table:
     def text(self, paint: Paint = plain) -> str:
         grid = [self.header, *self.rows]
         widths = [max(len(line) for row in grid for line in row[i].split("\n")) for i in range(len(self.header))]
-        widths[-1] = max(24, WIDTH - sum(widths[:-1]) - 2 * (len(widths) - 1))
+        widths[-1] = max(20, WIDTH - sum(widths[:-1]) - 2 * (len(widths) - 1))
         lines = []
         for number, row in enumerate(grid):
             last = [part for line in row[-1].split("\n") for part in textwrap.wrap(line, widths[-1]) or [""]]

@@ -204,13 +204,17 @@ class OpenedSecret:
     def openssl_route(self) -> str:
         """Return shell lines that compute the MAC and the table with OpenSSL alone. The keys stay in their files."""
         text = "payload_base64" in self.files
-        path = shlex.quote(self.files.get("payload_base64") or self.files.get("payload") or "PAYLOAD")
+
+        def quote(path: str) -> str:
+            return shlex.quote(f"./{path}" if path.startswith("-") else path)  # or od and cat take it for an option
+
+        path = quote(self.files.get("payload_base64") or self.files.get("payload") or "PAYLOAD")
         read = f"base64 -d {path}" if text else f"cat {path}"
 
         def key(name: str, offset: int) -> str:
             both = "tk" in self.files
             file = self.files["tk"] if both else self.files.get(name, f"{name.upper()}_FILE")
-            return f"$(od -An -v -tx1 {f'-j{offset} -N16 ' if both else ''}{shlex.quote(file)} | tr -d ' \\n')"
+            return f"$(od -An -v -tx1 {f'-j{offset} -N16 ' if both else ''}{quote(file)} | tr -d ' \\n')"
 
         head, measure = (base64.b64encode(raw).decode() for raw in (self.message.head.to_bytes(), self.measure))
         return (
