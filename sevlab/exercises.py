@@ -5,9 +5,11 @@ An exercise that nobody has tried yet (the answer is ``...``) is no error, so th
 
 from __future__ import annotations
 
+import hashlib
 from collections import namedtuple
 
 from . import samples
+from .formats.hashtable import HashTable, build_hash_table
 from .formats.message import Measurement, MeasureMessage
 from .formats.policy import Policy
 from .launch import compare_launch, load_launch
@@ -64,6 +66,21 @@ def lost_measurement() -> Measurement:
     return Measurement(measure=compute_measure(message, samples.TIK), mnonce=message.mnonce)
 
 
+def _table(cmdline: str) -> HashTable:
+    """Return the kernel-hashes table of the second sample, for another command line."""
+    kernel, initrd = (hashlib.sha256(content).digest() for content in (samples.KERNEL, samples.INITRD))
+    return build_hash_table(kernel, initrd, cmdline)
+
+
+#: The console of the lost table; students find it by trying ttyS0 to ttyS99.
+_LOST_CMDLINE = f"console=ttyS{int.from_bytes(samples.TIK, 'little') % 97}"
+
+
+def lost_table() -> HashTable:
+    """Return the kernel-hashes table of a launch whose serial console nobody wrote down."""
+    return _table(_LOST_CMDLINE)
+
+
 def _changed_offsets() -> list[int]:
     message = sample_message()
     return compare(message, message.replace(policy=Policy(0x05000001))).marked
@@ -93,6 +110,16 @@ EXERCISES = {
         "The host starts the second sample with 3 virtual CPUs in place of 4. Which step of the chain differs first?",
         lambda: _first_step(num_cpus=samples.ES_CPUS - 1),
         "the chain is the same as far as both have steps: look for the first step that only one of them has",
+    ),
+    "line-break": Exercise(
+        "How many of the table's 176 bytes differ when the sample's command line ends in a line break?",
+        lambda: len(compare(_table(samples.CMDLINE), _table(samples.CMDLINE + "\n")).marked),
+        "sevlab.compare(one, other).marked lists the offsets; a hash may by chance keep a byte",
+    ),
+    "lost-cmdline": Exercise(
+        "Which command line is exercises.lost_table() made for? It is console=ttyS and a number from 0 to 99.",
+        lambda: _LOST_CMDLINE,
+        "build the table for each of the 100 command lines and compare its cmdline field with the lost one's",
     ),
     "policy": Exercise(
         "Which number is the policy with NODBG, NOKS and NOSEND set and all else clear?",
