@@ -12,9 +12,10 @@ from . import samples
 from .formats.hashtable import HashTable, build_hash_table
 from .formats.message import Measurement, MeasureMessage
 from .formats.policy import Policy
-from .launch import compare_launch, load_launch
+from .launch import Launch, compare_launch, load_launch
 from .layout.diff import compare
 from .measure import compute_measure
+from .profiles import build_vmsa
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -86,8 +87,28 @@ def _changed_offsets() -> list[int]:
     return compare(message, message.replace(policy=Policy(0x05000001))).marked
 
 
+def _start_address() -> list[int]:
+    page = build_vmsa("qemu", cpu=1, signature=0, reset_address=0xFFFCC0A4)
+    return [int(page.cs.base), int(page.rip)]
+
+
+#: What was not written down of a SEV-ES launch; students find it by trying all pairs.
+_LOST_LAUNCH = ("qemu" if samples.TIK[0] & 1 else "qemu-legacy", samples.TIK[1] % 8 + 1)
+
+
+def lost_digest() -> bytes:
+    """Return the digest (32 bytes) of the second sample's launch under another profile and number of CPUs."""
+    profile, count = _LOST_LAUNCH
+    return _es_launch(profile=profile, num_cpus=count).digest
+
+
 def _first_step(**changes: object) -> str:
     """Return the first step of the second sample's launch that differs after a change."""
+    return compare_launch(_es_launch(), _es_launch(**changes)).first
+
+
+def _es_launch(**changes: object) -> Launch:
+    """Return the second sample's launch, with some inputs changed."""
     import tempfile
 
     with tempfile.TemporaryDirectory() as folder:
@@ -101,8 +122,7 @@ def _first_step(**changes: object) -> str:
             "num_cpus": samples.ES_CPUS,
             **cpu,
         }
-        policy = Policy(samples.ES_POLICY)
-        return compare_launch(load_launch(policy, **given), load_launch(policy, **{**given, **changes})).first
+        return load_launch(Policy(samples.ES_POLICY), **{**given, **changes})
 
 
 EXERCISES = {
@@ -120,6 +140,16 @@ EXERCISES = {
         "Which command line is exercises.lost_table() made for? It is console=ttyS and a number from 0 to 99.",
         lambda: _LOST_CMDLINE,
         "build the table for each of the 100 command lines and compare its cmdline field with the lost one's",
+    ),
+    "start-address": Exercise(
+        "A firmware's footer gives 0xfffcc0a4 as reset address. What are CS base and RIP of the further CPUs? (a list)",
+        _start_address,
+        "sevlab.build_vmsa(..., cpu=1, reset_address=...) makes the page; the upper 16 bits go to CS base",
+    ),
+    "lost-launch": Exercise(
+        "Which profile (qemu or qemu-legacy) and number of CPUs (1 to 8) give exercises.lost_digest()? (a list)",
+        lambda: list(_LOST_LAUNCH),
+        "evidence.replace(profile=..., num_cpus=...).digest for each of the 16 pairs, compared with the lost one",
     ),
     "policy": Exercise(
         "Which number is the policy with NODBG, NOKS and NOSEND set and all else clear?",

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
-STYLE = {"description_width": "7em"}
+STYLE = {"description_width": "8em"}
 SAME, CHANGED, FOLLOWS = "as at the start", "CHANGED *", "differs, for a step before it does"
 
 
@@ -45,6 +45,10 @@ class ChainExplorer(w.VBox):
         """Show what was read."""
         raise NotImplementedError
 
+    def clear(self) -> None:
+        """Show nothing that was computed: it would be of other inputs."""
+        raise NotImplementedError
+
     def result(self) -> View:
         """Return what was read, for where widgets do not run."""
         raise NotImplementedError
@@ -61,12 +65,12 @@ class ChainExplorer(w.VBox):
         self.chain.value = self._chain(self.launch).html() if self.launch else ""
         if self.launch:
             self.show()
+        else:
+            self.clear()
 
     def _banner(self) -> Banner:
         if self.launch is None:
-            return Banner(
-                "CANNOT TELL: an input cannot be read, see above. Bytes shown below are the last that could be.", "grey"
-            )
+            return Banner("CANNOT TELL: an input cannot be read, see above.", "grey")
         if self.changed:
             return Banner(f"The launch digest differs from the start. First step that differs: {self.changed}", "pink")
         return Banner("The launch digest is as at the start.", "green")

@@ -108,6 +108,10 @@ class TableExplorer(ChainExplorer):
         """Show the table, and which of its bytes differ."""
         self.map.show(self.table.spans(), self._marked())
 
+    def clear(self) -> None:
+        """Show no bytes."""
+        self.map.show([])
+
     def _marked(self) -> list[int]:
         return compare(self._given, self.table).marked
 
