@@ -12,15 +12,19 @@ from . import samples
 from .formats.hashtable import HashTable, build_hash_table
 from .formats.message import Measurement, MeasureMessage
 from .formats.policy import Policy
+from .formats.secret import table_size
 from .launch import Launch, compare_launch, load_launch
 from .layout.diff import compare
 from .measure import compute_measure
 from .profiles import build_vmsa
+from .secret import build_secret
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
+
+    from .secret import SecretPacket
 
 
 class Exercise(namedtuple("Exercise", "question solve hint")):
@@ -87,6 +91,19 @@ def _changed_offsets() -> list[int]:
     return compare(message, message.replace(policy=Policy(0x05000001))).marked
 
 
+#: A secret of four digits that is hidden by a keystream used twice; students find it without any key.
+_LOST_PIN = f"{int.from_bytes(samples.TIK, 'little') % 9973:04}".encode()
+
+
+def twice() -> tuple[SecretPacket, SecretPacket]:
+    """Return two packets under one TEK and one IV, which must never be: the secret of the first is b"0000"."""
+    measure, iv = samples.es_measurement()[:32], bytes(range(0x70, 0x80))
+    first, second = (
+        build_secret([("luks-key", pin)], samples.TIK, samples.TEK, measure, iv=iv) for pin in (b"0000", _LOST_PIN)
+    )
+    return first, second
+
+
 def _start_address() -> list[int]:
     page = build_vmsa("qemu", cpu=1, signature=0, reset_address=0xFFFCC0A4)
     return [int(page.cs.base), int(page.rip)]
@@ -150,6 +167,16 @@ EXERCISES = {
         "Which profile (qemu or qemu-legacy) and number of CPUs (1 to 8) give exercises.lost_digest()? (a list)",
         lambda: list(_LOST_LAUNCH),
         "evidence.replace(profile=..., num_cpus=...).digest for each of the 16 pairs, compared with the lost one",
+    ),
+    "payload-size": Exercise(
+        "How many bytes is the payload of a packet with two secrets, of 32 and of 100 bytes?",
+        lambda: table_size([32, 100]),
+        "20 bytes of head, 20 before each secret, and zeros up to a multiple of 16",
+    ),
+    "lost-pin": Exercise(
+        "exercises.twice() is two packets under one TEK and one IV. The first holds b'0000'. What does the other hold?",
+        lambda: _LOST_PIN,
+        "exclusive-or of the two payloads is that of the two tables; the secret starts at byte 40; no key is needed",
     ),
     "policy": Exercise(
         "Which number is the policy with NODBG, NOKS and NOSEND set and all else clear?",

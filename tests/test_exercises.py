@@ -74,7 +74,14 @@ def lost_launch() -> list[object]:
     return only
 
 
+def lost_pin() -> bytes:
+    one, two = (packet.payload[40:44] for packet in exercises.twice())
+    return bytes(a ^ b ^ ord("0") for a, b in zip(one, two, strict=True))
+
+
 RIGHT: dict[str, Any] = {
+    "payload-size": 192,  # 20 + 52 + 120
+    "lost-pin": lost_pin(),
     "start-address": [0xFFFC0000, 0xC0A4],  # 0xfffcc0a4, cut in the middle
     "lost-launch": lost_launch(),
     "line-break": line_break(),
@@ -86,6 +93,8 @@ RIGHT: dict[str, Any] = {
     "first-step": "vCPU 3",  # of vCPU 0, 1, 2 and 3, a host with three CPUs leaves out the last
 }
 WRONG: dict[str, list[Any]] = {
+    "payload-size": [132, 172, 208, None],
+    "lost-pin": [b"0000", lost_pin()[::-1] + b"0", "0000", None],
     "start-address": [[0xFFFF0000, 0xFFF0], [0xFFFC, 0xC0A4], 0xFFFCC0A4, None],
     "lost-launch": [["qemu", 9], ["gce", 1], "qemu", None],
     "line-break": [0, 1, 176, None],

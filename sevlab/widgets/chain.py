@@ -34,7 +34,7 @@ class ChainExplorer(w.VBox):
         self.alert, self.banner, self.chain = w.HTML(), w.HTML(), w.HTML()
         for box, what in ((self.alert, "error"), (self.banner, "banner"), (self.chain, "chain")):
             box.add_class(f"sevlab-{what}")
-        super().__init__([*inputs, self.alert, self.banner, *results, self.chain])
+        super().__init__([*inputs, self.alert, self.banner, self.chain, *results])
         self.add_class(name)
 
     def read(self) -> Launch:
@@ -98,7 +98,7 @@ class ChainExplorer(w.VBox):
         """Return what is shown now, without the inputs, for where widgets do not run."""
         if self.launch is None:
             return View(Banner(self.error, "orange"), self._banner())
-        return View(self._banner(), self.result(), self._chain(self.launch))
+        return View(self._banner(), self._chain(self.launch), self.result())
 
     def __repr__(self) -> str:
         return self.static().text()
