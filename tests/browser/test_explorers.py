@@ -19,6 +19,7 @@ SAME, DIFFERS = "The launch digest is as at the start.", "First step that differ
 def keep_picture(page: Page, css: str, name: str) -> None:
     """Store a screenshot when SEVLAB_PICTURES names a folder, for people who want to look."""
     if folder := os.environ.get("SEVLAB_PICTURES"):
+        page.set_viewport_size({"width": 1280, "height": 2600})  # or what is scrolled away is not in it
         page.locator(css).screenshot(path=Path(folder) / f"{name}.png")
 
 
