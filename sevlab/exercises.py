@@ -5,19 +5,26 @@ An exercise that nobody has tried yet (the answer is ``...``) is no error, so th
 
 from __future__ import annotations
 
+import hashlib
 from collections import namedtuple
 
 from . import samples
+from .formats.hashtable import HashTable, build_hash_table
 from .formats.message import Measurement, MeasureMessage
 from .formats.policy import Policy
-from .launch import compare_launch, load_launch
+from .formats.secret import table_size
+from .launch import Launch, compare_launch, load_launch
 from .layout.diff import compare
 from .measure import compute_measure
+from .profiles import build_vmsa
+from .secret import build_secret
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
+
+    from .secret import SecretPacket
 
 
 class Exercise(namedtuple("Exercise", "question solve hint")):
@@ -64,13 +71,61 @@ def lost_measurement() -> Measurement:
     return Measurement(measure=compute_measure(message, samples.TIK), mnonce=message.mnonce)
 
 
+def _table(cmdline: str) -> HashTable:
+    """Return the kernel-hashes table of the second sample, for another command line."""
+    kernel, initrd = (hashlib.sha256(content).digest() for content in (samples.KERNEL, samples.INITRD))
+    return build_hash_table(kernel, initrd, cmdline)
+
+
+#: The console of the lost table; students find it by trying ttyS0 to ttyS99.
+_LOST_CMDLINE = f"console=ttyS{int.from_bytes(samples.TIK, 'little') % 97}"
+
+
+def lost_table() -> HashTable:
+    """Return the kernel-hashes table of a launch whose serial console nobody wrote down."""
+    return _table(_LOST_CMDLINE)
+
+
 def _changed_offsets() -> list[int]:
     message = sample_message()
     return compare(message, message.replace(policy=Policy(0x05000001))).marked
 
 
+#: A secret of four digits that is hidden by a keystream used twice; students find it without any key.
+_LOST_PIN = f"{int.from_bytes(samples.TIK, 'little') % 9973:04}".encode()
+
+
+def twice() -> tuple[SecretPacket, SecretPacket]:
+    """Return two packets under one TEK and one IV, which must never be: the secret of the first is b"0000"."""
+    measure, iv = samples.es_measurement()[:32], bytes(range(0x70, 0x80))
+    first, second = (
+        build_secret([("luks-key", pin)], samples.TIK, samples.TEK, measure, iv=iv) for pin in (b"0000", _LOST_PIN)
+    )
+    return first, second
+
+
+def _start_address() -> list[int]:
+    page = build_vmsa("qemu", cpu=1, signature=0, reset_address=0xFFFCC0A4)
+    return [int(page.cs.base), int(page.rip)]
+
+
+#: What was not written down of a SEV-ES launch; students find it by trying all pairs.
+_LOST_LAUNCH = ("qemu" if samples.TIK[0] & 1 else "qemu-legacy", samples.TIK[1] % 8 + 1)
+
+
+def lost_digest() -> bytes:
+    """Return the digest (32 bytes) of the second sample's launch under another profile and number of CPUs."""
+    profile, count = _LOST_LAUNCH
+    return _es_launch(profile=profile, num_cpus=count).digest
+
+
 def _first_step(**changes: object) -> str:
     """Return the first step of the second sample's launch that differs after a change."""
+    return compare_launch(_es_launch(), _es_launch(**changes)).first
+
+
+def _es_launch(**changes: object) -> Launch:
+    """Return the second sample's launch, with some inputs changed."""
     import tempfile
 
     with tempfile.TemporaryDirectory() as folder:
@@ -84,8 +139,7 @@ def _first_step(**changes: object) -> str:
             "num_cpus": samples.ES_CPUS,
             **cpu,
         }
-        policy = Policy(samples.ES_POLICY)
-        return compare_launch(load_launch(policy, **given), load_launch(policy, **{**given, **changes})).first
+        return load_launch(Policy(samples.ES_POLICY), **{**given, **changes})
 
 
 EXERCISES = {
@@ -93,6 +147,36 @@ EXERCISES = {
         "The host starts the second sample with 3 virtual CPUs in place of 4. Which step of the chain differs first?",
         lambda: _first_step(num_cpus=samples.ES_CPUS - 1),
         "the chain is the same as far as both have steps: look for the first step that only one of them has",
+    ),
+    "line-break": Exercise(
+        "How many of the table's 176 bytes differ when the sample's command line ends in a line break?",
+        lambda: len(compare(_table(samples.CMDLINE), _table(samples.CMDLINE + "\n")).marked),
+        "sevlab.compare(one, other).marked lists the offsets; a hash may by chance keep a byte",
+    ),
+    "lost-cmdline": Exercise(
+        "Which command line is exercises.lost_table() made for? It is console=ttyS and a number from 0 to 99.",
+        lambda: _LOST_CMDLINE,
+        "build the table for each of the 100 command lines and compare its cmdline field with the lost one's",
+    ),
+    "start-address": Exercise(
+        "A firmware's footer gives 0xfffcc0a4 as reset address. What are CS base and RIP of the further CPUs? (a list)",
+        _start_address,
+        "sevlab.build_vmsa(..., cpu=1, reset_address=...) makes the page; the upper 16 bits go to CS base",
+    ),
+    "lost-launch": Exercise(
+        "Which profile (qemu or qemu-legacy) and number of CPUs (1 to 8) give exercises.lost_digest()? (a list)",
+        lambda: list(_LOST_LAUNCH),
+        "evidence.replace(profile=..., num_cpus=...).digest for each of the 16 pairs, compared with the lost one",
+    ),
+    "payload-size": Exercise(
+        "How many bytes is the payload of a packet with two secrets, of 32 and of 100 bytes?",
+        lambda: table_size([32, 100]),
+        "20 bytes of head, 20 before each secret, and zeros up to a multiple of 16",
+    ),
+    "lost-pin": Exercise(
+        "exercises.twice() is two packets under one TEK and one IV. The first holds b'0000'. What does the other hold?",
+        lambda: _LOST_PIN,
+        "exclusive-or of the two payloads is that of the two tables; the secret starts at byte 40; no key is needed",
     ),
     "policy": Exercise(
         "Which number is the policy with NODBG, NOKS and NOSEND set and all else clear?",

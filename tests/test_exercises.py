@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import struct
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,57 @@ def lost_build() -> int:
     return build
 
 
+def sample_table(cmdline: bytes) -> bytes:
+    """The kernel-hashes table of the second sample, by the standard library alone."""
+    parts = [
+        ("97d02dd8-bd20-4c94-aa78-e7714d36ab2a", cmdline + bytes(1)),
+        ("44baf731-3a2f-4bd7-9af1-41e29169781d", (SAMPLES / "initrd.bin").read_bytes()),
+        ("4de79437-abd2-427f-b835-d5b172d2045b", (SAMPLES / "kernel.bin").read_bytes()),
+    ]
+    head = uuid.UUID("9438d606-4f22-4cc9-b479-a793d411fd21").bytes_le + struct.pack("<H", 168)
+    entries = (uuid.UUID(guid).bytes_le + struct.pack("<H", 50) + hashlib.sha256(raw).digest() for guid, raw in parts)
+    return head + b"".join(entries) + bytes(8)
+
+
+def line_break() -> int:
+    both = zip(sample_table(b"console=ttyS0"), sample_table(b"console=ttyS0\n"), strict=True)
+    return sum(one != other for one, other in both)
+
+
+def lost_cmdline() -> str:
+    lost = exercises.lost_table().to_bytes()
+    (line,) = [line for line in (f"console=ttyS{n}" for n in range(100)) if sample_table(line.encode()) == lost]
+    return line
+
+
+def lost_launch() -> list[object]:
+    """Profile and number of CPUs, found with pages whose four changing bytes are set by hand."""
+    lost = exercises.lost_digest()
+    found: list[list[object]] = []
+    for profile, mxcsr, fcw in (("qemu", 0x1F80, 0x37F), ("qemu-legacy", 0, 0)):
+        running = hashlib.sha256((SAMPLES / "firmware-kernel.fd").read_bytes() + sample_table(b"console=ttyS0"))
+        for count in range(1, 9):
+            start = {} if count == 1 else {"cpu": 1, "reset_address": 0x80B004}
+            page = bytearray(sevlab.build_vmsa("qemu-legacy", signature=0xA00F11, **start).to_bytes())
+            struct.pack_into("<I4xH", page, 0x408, mxcsr, fcw)
+            running.update(page)
+            found += [[profile, count]] if running.digest() == lost else []
+    (only,) = found
+    return only
+
+
+def lost_pin() -> bytes:
+    one, two = (packet.payload[40:44] for packet in exercises.twice())
+    return bytes(a ^ b ^ ord("0") for a, b in zip(one, two, strict=True))
+
+
 RIGHT: dict[str, Any] = {
+    "payload-size": 192,  # 20 + 52 + 120
+    "lost-pin": lost_pin(),
+    "start-address": [0xFFFC0000, 0xC0A4],  # 0xfffcc0a4, cut in the middle
+    "lost-launch": lost_launch(),
+    "line-break": line_break(),
+    "lost-cmdline": lost_cmdline(),
     "policy": 0b001011,
     "offsets": changed_offsets(),
     "next-minor": sample_measure(api_minor=23).hex(),
@@ -42,6 +93,12 @@ RIGHT: dict[str, Any] = {
     "first-step": "vCPU 3",  # of vCPU 0, 1, 2 and 3, a host with three CPUs leaves out the last
 }
 WRONG: dict[str, list[Any]] = {
+    "payload-size": [132, 172, 208, None],
+    "lost-pin": [b"0000", lost_pin()[::-1] + b"0", "0000", None],
+    "start-address": [[0xFFFF0000, 0xFFF0], [0xFFFC, 0xC0A4], 0xFFFCC0A4, None],
+    "lost-launch": [["qemu", 9], ["gce", 1], "qemu", None],
+    "line-break": [0, 1, 176, None],
+    "lost-cmdline": ["console=ttyS0", "console=ttyS", 27, None],
     "policy": [0, 0b000111, 0b001010, "NODBG", None],
     "offsets": [[4], [4, 5, 6, 7], [], [8], None, "7"],
     "next-minor": [sample_measure().hex(), sample_measure(api_minor=21), "", b"", None],

@@ -5,24 +5,39 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..evidence import Evidence
+from ..formats.hashtable import HashTable
+from ..formats.vmsa import Vmsa
 from ..layout.rows import Layout
 from ..verify import Verdict
 from .bytemap import ByteMap
 from .coverage import CoverageBox
 from .explorer import Explorer
+from .table import TableExplorer
+from .vmsa import VmsaExplorer
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from ipywidgets import Widget
 
-__all__ = ["ByteMap", "CoverageBox", "Explorer", "explore"]
+__all__ = ["ByteMap", "CoverageBox", "Explorer", "TableExplorer", "VmsaExplorer", "explore"]
 
 
-def explore(thing: Evidence | Verdict | Layout | str) -> Widget:
-    """Return a widget for *thing*: all inputs of evidence, the byte map of one structure, or, for the text of a QEMU
-    command line or a libvirt domain XML, what the measurement covers of it.
+def explore(thing: Evidence | Verdict | Layout | str, **inputs: Any) -> Widget:
+    """Return a widget for *thing*: all inputs of evidence; a kernel-hashes table or a VMSA with the chain it is part
+    of; the byte map of any other structure; or, for the text of a QEMU command line or a libvirt domain XML, what the
+    measurement covers of it.
+
+    *inputs* are for a table and a VMSA alone: what :class:`TableExplorer` and :class:`VmsaExplorer` take.
 
     It is the live twin of :func:`sevlab.explain`. Raises TypeError for anything else.
     """
+    if isinstance(thing, HashTable):
+        return TableExplorer(thing, **inputs)
+    if isinstance(thing, Vmsa):
+        return VmsaExplorer(thing, **inputs)
+    if inputs:
+        raise TypeError(f"explore takes {sorted(inputs)[0]} for a table or a VMSA only")
     if isinstance(thing, Verdict):
         thing = thing.evidence
     if isinstance(thing, Evidence):

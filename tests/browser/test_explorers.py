@@ -1,0 +1,116 @@
+"""The explorers of one part of a launch, in real JupyterLab: edit a part, see the chain change at that step."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import struct
+from pathlib import Path
+
+from playwright.sync_api import Page
+
+import sevlab
+from sevlab import samples
+from tests.browser.lab import DARK, Lab, open_notebook, run_all, set_theme
+
+SAME, DIFFERS = "The launch digest is as at the start.", "First step that differs: "
+
+
+def keep_picture(page: Page, css: str, name: str) -> None:
+    """Store a screenshot when SEVLAB_PICTURES names a folder, for people who want to look."""
+    if folder := os.environ.get("SEVLAB_PICTURES"):
+        page.set_viewport_size({"width": 1280, "height": 2600})  # or what is scrolled away is not in it
+        page.locator(css).screenshot(path=Path(folder) / f"{name}.png")
+
+
+def spaced(raw: bytes) -> str:
+    """The first bytes of a digest, as the page's tables print them."""
+    return raw[:4].hex(" ")
+
+
+def test_editing_the_command_line_changes_the_chain_at_the_table(lab: Lab, page: Page) -> None:
+    open_notebook(page, lab, "03-kernel-hashes.ipynb")
+    run_all(page)
+    explorer = page.locator(".sevlab-table-explorer")
+    banner, chain = explorer.locator(".sevlab-banner"), explorer.locator(".sevlab-chain")
+    banner.get_by_text(SAME).wait_for()
+    whole = hashlib.sha256(samples.firmware_for_kernels()).digest()
+    before = chain.inner_text()
+    keep_picture(page, ".sevlab-table-explorer", "table-start")
+
+    box = explorer.get_by_label("Command line", exact=True)
+    box.fill("console=ttyS0\n")
+    page.keyboard.press("Tab")
+    banner.get_by_text(f"{DIFFERS}kernel hashes").wait_for()
+    changed = hashlib.sha256(b"console=ttyS0\n\0").digest()
+    first = explorer.locator("[data-offset='36']")
+    assert first.inner_text().split() == [f"{changed[0]:02x}*", "E"]
+    rows = chain.locator("tr")
+    assert "as at the start" in rows.nth(1).inner_text()
+    assert spaced(whole) in rows.nth(1).inner_text()
+    assert "CHANGED *" in rows.nth(2).inner_text()
+    assert "differs, for a step before it does" in rows.nth(3).inner_text()
+    keep_picture(page, ".sevlab-table-explorer", "table-changed")
+
+    kernel = explorer.get_by_label("Kernel", exact=True)
+    kernel.fill("no such file")
+    page.keyboard.press("Tab")
+    explorer.locator(".sevlab-error").get_by_role("alert").get_by_text("Kernel: received").wait_for()
+    banner.get_by_text("CANNOT TELL").wait_for()
+    assert chain.inner_text().strip() == ""
+    assert explorer.locator("[data-offset]").count() == 0
+    kernel.fill("samples/kernel.bin")
+    box.fill("console=ttyS0")
+    page.keyboard.press("Tab")
+    banner.get_by_text(SAME).wait_for()
+    assert chain.inner_text() == before
+    set_theme(page, DARK)
+    keep_picture(page, ".sevlab-table-explorer", "table-dark")
+
+
+def test_editing_a_register_changes_the_chain_at_its_cpu(lab: Lab, page: Page) -> None:
+    open_notebook(page, lab, "04-sev-es-and-the-vmsa.ipynb")
+    run_all(page)
+    explorer = page.locator(".sevlab-vmsa-explorer")
+    banner, chain = explorer.locator(".sevlab-banner"), explorer.locator(".sevlab-chain")
+    registers = explorer.locator(".sevlab-registers")
+    banner.get_by_text(SAME).wait_for()
+    before = chain.inner_text()
+    keep_picture(page, ".sevlab-vmsa-explorer", "vmsa-start")
+
+    explorer.get_by_label("Field", exact=True).select_option("rip")
+    value = explorer.get_by_label("Value", exact=True)
+    page.wait_for_function("node => node.value === '0xfff0'", arg=value.element_handle())
+    value.fill("0x1000")
+    page.keyboard.press("Tab")
+    banner.get_by_text(f"{DIFFERS}vCPU 0").wait_for()
+    registers.get_by_text("rip*", exact=True).wait_for()
+    rows = chain.locator("tr")
+    assert ["as at the start" in rows.nth(number).inner_text() for number in (1, 2)] == [True, True]
+    assert "CHANGED *" in rows.nth(3).inner_text()
+    assert "differs, for a step before it does" in rows.nth(4).inner_text()
+    edited = sevlab.build_vmsa("qemu-legacy", signature=0xA00F11).to_bytes()
+    edited = edited[:0x178] + struct.pack("<Q", 0x1000) + edited[0x180:]
+    assert spaced(hashlib.sha256(edited).digest()) in rows.nth(3).inner_text()
+    keep_picture(page, ".sevlab-vmsa-explorer", "vmsa-changed")
+
+    value.fill("1 << 4")
+    page.keyboard.press("Tab")
+    explorer.locator(".sevlab-error").get_by_role("alert").get_by_text("Value of rip: received").wait_for()
+    banner.get_by_text("CANNOT TELL").wait_for()
+    assert (chain.inner_text() + registers.inner_text()).strip() == ""
+    value.fill("")
+    page.keyboard.press("Tab")
+    banner.get_by_text(SAME).wait_for()
+
+    explorer.get_by_label("debug_swap (bit 5)").check()
+    registers.get_by_text("sev_features*", exact=True).wait_for()
+    explorer.get_by_label("debug_swap (bit 5)").uncheck()
+    banner.get_by_text(SAME).wait_for()
+    explorer.get_by_label("Profile").select_option("qemu")
+    registers.get_by_text("mxcsr*", exact=True).wait_for()
+    explorer.get_by_label("Profile").select_option("qemu-legacy")
+    banner.get_by_text(SAME).wait_for()
+    assert chain.inner_text() == before
+    set_theme(page, DARK)
+    keep_picture(page, ".sevlab-vmsa-explorer", "vmsa-dark")
