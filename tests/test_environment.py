@@ -24,7 +24,7 @@ LOCK = (ROOT / "requirements.lock").read_text()
 ENVIRONMENT = yaml.safe_load((ROOT / "environment.yml").read_text())
 
 # Where conda-forge's name is not PyPI's.
-CONDA_NAMES = {"matplotlib": "matplotlib-base", "playwright": "playwright-python"}
+CONDA_NAMES = {"dask": "dask-core", "matplotlib": "matplotlib-base", "playwright": "playwright-python"}
 
 # What conda needs beside our direct dependencies: Python, and pip to install sevlab itself.
 CONDA_ONLY = {"pip", "python"}
@@ -32,7 +32,19 @@ CONDA_ONLY = {"pip", "python"}
 # What conda-forge does not have; pip installs it there.
 PIP_ONLY = {"sev-snp-measure"}
 
-HEAVY = ["anywidget", "cryptography", "defusedxml", "IPython", "ipywidgets", "matplotlib", "numpy", "rich", "tomli_w"]
+HEAVY = [
+    "anywidget",
+    "cryptography",
+    "defusedxml",
+    "IPython",
+    "ipywidgets",
+    "matplotlib",
+    "numba",
+    "numpy",
+    "rich",
+    "tomli_w",
+    "tqdm",
+]
 
 
 def direct_dependencies() -> dict[str, Requirement]:

@@ -35,7 +35,7 @@ def parameters(path: Path) -> dict[str, Any]:
     """The inputs that a notebook's parameters cell gives to load_evidence; {} when it has no such cell."""
     for cell in nbformat.read(path, as_version=4).cells:
         if "parameters" in cell.metadata.get("tags", []):
-            (assignment,) = ast.parse(cell.source).body
+            assignment = ast.parse(cell.source).body[0]
             assert ast.unparse(assignment.value.func) == "sevlab.load_evidence"
             return {word.arg: ast.literal_eval(word.value) for word in assignment.value.keywords}
     return {}

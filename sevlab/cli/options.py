@@ -45,8 +45,8 @@ def _formatter(prog: str) -> argparse.HelpFormatter:
     return argparse.HelpFormatter(prog, width=100)
 
 
-def launch_parser(verb: str, description: str) -> Parser:
-    """Return a parser with the options that describe a launch."""
+def launch_parser(verb: str, description: str, *, keys: bool = True) -> Parser:
+    """Return a parser with the options that describe a launch; without *keys*, with none that shows keys."""
     parser = Parser(prog=f"sevlab {verb}", description=description, epilog=EPILOG, formatter_class=_formatter)
     host = parser.add_argument_group("what the host reports")
     host.add_argument("--measurement", "-m", metavar="BASE64", help="the measurement: 48 bytes in base64")
@@ -64,7 +64,8 @@ def launch_parser(verb: str, description: str) -> Parser:
     owner.add_argument("--tk", metavar="FILE", help="both keys in one file: TEK, then TIK, 32 raw bytes")
     parser.shown = shown = parser.add_argument_group("what is shown")
     shown.add_argument("--json", action="store_true", help="print the result as JSON")
-    shown.add_argument("--show-keys", action="store_true", help="show keys, which are hidden otherwise")
+    if keys:
+        shown.add_argument("--show-keys", action="store_true", help="show keys, which are hidden otherwise")
     return parser
 
 
@@ -85,10 +86,13 @@ def add_launch_options(group: argparse._ArgumentGroup) -> None:
 
 def evidence_from(args: argparse.Namespace) -> Evidence:
     """Read the launch that the options describe."""
+    return load_evidence(names=as_option, **inputs_from(args))
+
+
+def inputs_from(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the inputs that the options give, those of a case file among them."""
     given = {name: getattr(args, name) for name in (*REPORTED, *INPUTS, *KEYS)}
-    if args.case is not None:
-        given = _case_under(args.case, given)
-    return load_evidence(names=as_option, **given)
+    return given if args.case is None else _case_under(args.case, given)
 
 
 def _case_under(path: str, given: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,13 @@
+"""The search: which change of input explains a measurement that does not match.
+
+:mod:`~sevlab.search.hypotheses` declares every mistake that is looked for, :mod:`~sevlab.search.space` combines them,
+:mod:`~sevlab.search.engine` tries them, and :mod:`~sevlab.search.diagnosis` says what was found.
+"""
+
+from __future__ import annotations
+
+from .diagnose import BUDGET, diagnose
+from .diagnosis import Diagnosis, Explanation
+from .engine import Progress
+
+__all__ = ["BUDGET", "Diagnosis", "Explanation", "Progress", "diagnose"]

@@ -1,0 +1,88 @@
+"""A folder of files that may have been loaded: firmware images, kernels and initrds alike."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections import namedtuple
+from typing import TYPE_CHECKING
+
+from ..digest import BLOB_LIMIT, CHUNK
+from ..errors import InputError, quoted
+from ..formats.ovmf import parse_ovmf
+from ..inputs import FIRMWARE_LIMIT, open_input
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+#: Most files of a folder that are read.
+FILES_LIMIT = 20_000
+#: Images are parsed (for where further CPUs start) when they have at most so many bytes, and at least those of a table.
+_SMALLEST = 256
+
+
+class Candidate(namedtuple("Candidate", "path digest running size reset_address is_vars")):
+    """One file: its path, its SHA-256 and the hash to go on from, its size in bytes; as firmware, where further CPUs
+    start (or None) and whether it is a variable store alone."""
+
+    __slots__ = ()
+
+
+def read_candidates(
+    folder: str, name: str = "candidates", enough: Callable[[str], bool] = lambda now: False
+) -> tuple[list[Candidate], list[str]]:
+    """Read and hash every file in *folder*; return them, and a sentence for each thing that was left out.
+
+    Files of the same content count once. Folders within are not entered. *enough* is asked before each file, with
+    its name, and stops the reading when it answers true. Raises :class:`~sevlab.errors.InputError` with *name* for a
+    folder that cannot be read.
+    """
+    try:
+        names = sorted(os.listdir(folder))
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "not a folder's name"
+        raise InputError(name, f"{quoted(folder)}: {reason.lower()}", "a folder of files") from None
+    found: dict[bytes, Candidate] = {}
+    unread: list[str] = []
+    folders = 0
+    for number, file in enumerate(names):
+        if number >= FILES_LIMIT or enough(file):
+            unread.append(
+                f"{len(names) - number} of {len(names)} files in {quoted(folder)}: time or number did not allow it"
+            )
+            break
+        path = os.path.join(folder, file)
+        try:
+            if not stat.S_ISREG(os.stat(path).st_mode):
+                folders += 1
+                continue
+            candidate = _read(path, name)
+        except (InputError, OSError, ValueError) as error:
+            reason = error.received if isinstance(error, InputError) else getattr(error, "strerror", None) or str(error)
+            unread.append(f"{quoted(path)}: it cannot be read ({reason})")
+            continue
+        if candidate.size:
+            found.setdefault(candidate.digest, candidate)
+    if folders:
+        unread.append(f"{folders} entries of {quoted(folder)}: they are no plain files, and folders are not entered")
+    return list(found.values()), unread
+
+
+def _read(path: str, name: str) -> Candidate:
+    running, whole, size = hashlib.sha256(), bytearray(), 0
+    with open_input(path, name) as stream:
+        while chunk := stream.read(CHUNK):
+            running.update(chunk)
+            size += len(chunk)
+            if size > BLOB_LIMIT:
+                raise InputError(
+                    name, f"{quoted(path)}, more than {BLOB_LIMIT >> 20} MiB", "a kernel, initrd or firmware"
+                )
+            if size <= FIRMWARE_LIMIT:
+                whole += chunk
+    reset, is_vars = None, False
+    if _SMALLEST <= size <= FIRMWARE_LIMIT:
+        ovmf = parse_ovmf(bytes(whole))
+        reset, is_vars = ovmf.reset_address, ovmf.kind_key == "vars"
+    return Candidate(path, running.digest(), running, size, reset, is_vars)

@@ -1,0 +1,213 @@
+"""What a search found, in sentences: explanations, what was ruled out, and what could not be tried."""
+
+from __future__ import annotations
+
+from collections import namedtuple
+from typing import TYPE_CHECKING
+
+from ..errors import quoted
+from ..evidence import as_option
+from ..formats.policy import Policy
+from ..incidents import INCIDENTS
+from ..layout.page import Banner, Heading, Paragraph, Table, View
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from ..layout.page import Block
+    from .hypotheses import Hypothesis
+    from .space import Change
+
+MATCH, EXPLAINED, UNEXPLAINED = "match", "explained", "unexplained"
+OWNER = (
+    "This explains the report; it does not make the guest trustworthy. You must decide whether the values found are "
+    "ones you accept."
+)
+_NO_OPTION = {
+    "message": "the form of the message",
+    "table": "the size of the kernel-hashes table",
+    "reset_address": "the start address of further CPUs",
+}
+
+
+class Explanation(namedtuple("Explanation", "changes hypotheses")):
+    """Changed inputs under which the computed measure is the reported one, and the mistakes they point to."""
+
+    __slots__ = ()
+    changes: tuple[Change, ...]
+    hypotheses: tuple[Hypothesis, ...]
+
+    @property
+    def found(self) -> dict[str, Any]:
+        """The values found, by input."""
+        return {change.input: change.found for change in self.changes}
+
+    @property
+    def reasons(self) -> list[str]:
+        """For each mistake a few sentences: how it happens, and what it resembles."""
+        told = []
+        for hypothesis in self.hypotheses:
+            parts = [f"It resembles {INCIDENTS[key].name}: {INCIDENTS[key].lesson}" for key in hypothesis.incidents]
+            told.append(" ".join([hypothesis.how, *parts]))
+        return told
+
+    @property
+    def sentence(self) -> str:
+        """Everything in one paragraph: what was given and found, how it happens, what to look out for."""
+        values = [
+            f"{_named(change.input)}: given {_value(change, 'given')}, but {_value(change, 'found')} fits the report."
+            for change in self.changes
+        ]
+        return " ".join([*values, *dict.fromkeys(self.reasons), *self.alarms, OWNER])
+
+    @property
+    def alarms(self) -> list[str]:
+        """What the owner must not overlook in the values found."""
+        found = self.found
+        alarms = []
+        if "policy" in found:
+            policy = Policy(found["policy"])
+            given = next(change.given for change in self.changes if change.input == "policy")
+            if not policy.nodbg:
+                alarms.append(f"The policy found, {policy.text}, allows debugging: {Policy.nodbg.clear}")
+            for row, value in policy.items():
+                if row.is_flag and row.name != "nodbg" and not value and int(given) & row.mask:
+                    alarms.append(f"The policy found does not have {row.name.upper()}: {row.clear}")
+            alarms += policy.findings()
+        if any(name in found and found[name] == "all zero" for name in ("tk", "tik")):
+            alarms.append("The keys found are all zero: anyone can make this measurement, and it proves nothing.")
+        if found.get("kernel", "") is None:
+            alarms.append("No kernel was measured: the host may have loaded any kernel, initrd and command line.")
+        return alarms
+
+    @property
+    def incidents(self) -> tuple[str, ...]:
+        """Keys of the incidents it resembles."""
+        return tuple(dict.fromkeys(key for hypothesis in self.hypotheses for key in hypothesis.incidents))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as JSON-ready data."""
+        return {
+            "changes": [
+                {"input": change.input.replace("_", "-"), "given": change.given, "found": change.found}
+                for change in self.changes
+            ],
+            "sentence": self.sentence,
+            "alarms": self.alarms,
+            "incidents": list(self.incidents),
+        }
+
+    def blocks(self) -> list[Block]:
+        """Return what is shown of it."""
+        rows = [[_named(change.input), _value(change, "given"), _value(change, "found")] for change in self.changes]
+        told: dict[str, list[str]] = {}
+        for hypothesis, reason in zip(self.hypotheses, self.reasons, strict=True):
+            told.setdefault(reason, []).append(hypothesis.name)
+        return [
+            Table(["input", "given", "found"], rows, mono=[0, 1]),
+            *(Banner(alarm, "pink") for alarm in self.alarms),
+            *(Paragraph(f"{_first_upper('; '.join(names))}. {reason}") for reason, names in told.items()),
+        ]
+
+
+class RuledOut(namedtuple("RuledOut", "what values mistakes")):
+    """Something that was tried to its end in vain: what was changed, to how many values, which mistakes that covers."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.values}" + (f" ({self.mistakes})." if self.mistakes else ".")
+
+
+class Diagnosis:
+    """The outcome of :func:`sevlab.diagnose`.
+
+    ``status`` is "match", "explained" or "unexplained". ``explanations`` come with the fewest changes first.
+    ``tried`` is the number of candidates, ``seconds`` how long it took. ``searched`` tells what was tried to
+    its end in vain, ``not_tried`` what was not and why. ``stopped`` says why the search ended early, "" when it did
+    not.
+    """
+
+    def __init__(
+        self,
+        status: str,
+        explanations: Sequence[Explanation] = (),
+        tried: int = 0,
+        seconds: float = 0.0,
+        searched: Sequence[RuledOut] = (),
+        not_tried: Sequence[str] = (),
+        stopped: str = "",
+    ) -> None:
+        self.status, self.explanations = status, tuple(explanations)
+        self.tried, self.seconds = tried, seconds
+        self.searched, self.not_tried, self.stopped = tuple(searched), tuple(not_tried), stopped
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as JSON-ready data, as docs/diagnose.md describes it. Keys never appear."""
+        return {
+            "status": self.status,
+            "explanations": [explanation.as_dict() for explanation in self.explanations],
+            "tried": self.tried,
+            "seconds": round(self.seconds, 3),
+            "searched": [str(ruled_out) for ruled_out in self.searched],
+            "not-tried": list(self.not_tried),
+            "stopped": self.stopped,
+        }
+
+    def explain(self) -> View:
+        """Show the answer first, then what it rests on."""
+        if self.status == MATCH:
+            words = "MATCH: the computed measure equals the reported one, with every input as given"
+            return View(Banner(words, "green"), Paragraph("There is nothing to explain."))
+        effort = Paragraph(f"Tried {self.tried:,} candidates in {self.seconds:.1f} seconds.")
+        if self.status == EXPLAINED:
+            blocks: list[Block] = []
+            for number, explanation in enumerate(self.explanations):
+                count = len(explanation.hypotheses)
+                words = (
+                    f"EXPLAINED: with {count} change{'s' * (count > 1)} the computed measure equals the reported one"
+                )
+                blocks += [Banner(words if not number else f"Or: {words}", "orange"), *explanation.blocks()]
+            return View(*blocks, Paragraph(OWNER), effort)
+        words = "UNEXPLAINED: no change that was tried makes the computed measure equal the reported one"
+        blocks = [Banner(words, "pink")]
+        if self.stopped:
+            blocks.append(Paragraph(f"The search ended early: {self.stopped}."))
+        if self.searched:
+            rows = [list(ruled_out) for ruled_out in self.searched]
+            blocks += [Heading("Ruled out"), Table(["changed", "values tried", "mistakes looked for"], rows)]
+        if self.not_tried:
+            blocks += [
+                Heading("Not tried"),
+                Table(["what", "why"], [sentence.split(": ", 1) for sentence in self.not_tried]),
+            ]
+        return View(*blocks, effort)
+
+    def __str__(self) -> str:
+        return self.explain().text()
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return self.explain().html()
+
+
+def _first_upper(words: str) -> str:
+    return words[:1].upper() + words[1:]
+
+
+def _named(name: str) -> str:
+    return _NO_OPTION.get(name) or as_option(name)
+
+
+def _value(change: Change, side: str) -> str:
+    """Return a value for people: a number also in hex, a policy with its flags."""
+    value = getattr(change, side)
+    if value is None:
+        return "nothing"
+    if change.input == "policy" and isinstance(value, int):
+        return Policy(value).text
+    if isinstance(value, int):
+        return f"{value} (0x{value:x})" if value > 9 else str(value)
+    return quoted(value, 200) if change.input in ("cmdline", "measurement") else str(value)

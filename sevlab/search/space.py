@@ -1,0 +1,303 @@
+"""The space that is searched: for every input the value given, and the values it may have been instead.
+
+An :class:`Axis` is one thing that can be wrong. A *subset* of the axes is one kind of explanation ("the build and the
+number of CPUs were wrong"), and its size the number of combinations to try. Some inputs change what is hashed, and
+give *contexts*: a key, a digest, a reported measurement. The others (version and policy) only change the message, and
+give a *box*: all combinations of four lists of numbers, tried in every context.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import namedtuple
+from functools import cached_property
+from itertools import combinations, product
+from math import prod
+from typing import TYPE_CHECKING
+
+from ..digest import BLOB_LIMIT, load_hashed
+from ..errors import InputError
+from ..firmware import load_ovmf
+from ..formats.hashtable import HashTable, hash_cmdline
+from ..formats.ovmf import Ovmf, parse_ovmf
+from ..inputs import load_vmsa, parse_number
+from ..launch import DEFAULT_PROFILE
+from ..profiles import cpu_signature
+from .fold import CannotFold, Cpus, Fold, Image, Kernel
+from .hypotheses import HYPOTHESES, NUMBERS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from typing import Any
+
+    from .candidates import Candidate
+    from .engine import Box
+    from .given import Given
+
+#: Which inputs an axis is about, in the order in which contexts are made: what is hashed first comes first.
+AXES: dict[str, tuple[str, ...]] = {
+    "firmware": ("firmware",),
+    "kernel": ("kernel",),
+    "initrd": ("initrd",),
+    "cmdline": ("cmdline",),
+    "table": ("table",),
+    "profile": ("profile",),
+    "model": ("cpu_family", "cpu_model", "cpu_stepping"),
+    "features": ("guest_features",),
+    "reset": ("reset_address",),
+    "count": ("num_cpus",),
+    "key": ("tk",),
+    "message": ("message",),
+    "measurement": ("measurement",),
+    "api_major": ("api_major",),
+    "api_minor": ("api_minor",),
+    "build_id": ("build_id",),
+    "policy": ("policy",),
+}
+BOX = (*NUMBERS, "policy")
+_KERNEL, _TABLE = "kernel", {"initrd", "cmdline", "table"}
+_CPUS = {"profile", "model", "features", "reset", "count"}
+#: What is given of the inputs that no option names.
+_UNNAMED = {"message": "56 bytes", "table": HashTable.size, "reset_address": None}
+
+#: In the place of a value: nothing that could be used was given.
+MISSING = object()
+
+
+class Change(namedtuple("Change", "input given found")):
+    """One input: what was given, and what was found. None is "nothing"."""
+
+    __slots__ = ()
+
+
+class Choice(namedtuple("Choice", "value changes hypothesis likely")):
+    """A value of an axis. The value that was given has no changes and no hypothesis."""
+
+    __slots__ = ()
+
+
+class Axis(namedtuple("Axis", "name base choices")):
+    """One thing that can be wrong: the choice that was given (its value may be MISSING), and all others."""
+
+    __slots__ = ()
+
+
+class Subset(namedtuple("Subset", "names lists flip prior")):
+    """A kind of explanation: which axes are changed, the choices of each, and whether SEV-ES is switched by it."""
+
+    __slots__ = ()
+
+    @property
+    def size(self) -> int:
+        """How many combinations it has."""
+        return prod(map(len, self.lists))
+
+
+class Context(namedtuple("Context", "key old digest measure mnonce")):
+    """All that stands fixed while a box is tried: TIK (16 bytes), whether the message is the old one, launch digest
+    (32 bytes), reported measure (32 bytes) and nonce (16 bytes)."""
+
+    __slots__ = ()
+
+
+class Start:
+    """What is given, with its files read once. Hypotheses make their options from it."""
+
+    def __init__(self, given: Given, files: Sequence[Candidate] = ()) -> None:
+        self.given, self.files = given, files
+        self.nothing = hashlib.sha256(b"").digest()
+        launch = given.launch
+        self.ovmf: Ovmf | None = load_ovmf(str(launch["firmware"])) if "firmware" in launch else None
+        self.base_image = self.image(self.ovmf.image) if self.ovmf else Image(given.digest, None, 0, None)
+        self.kernel = self._hash("kernel")
+        self.initrd = self._hash("initrd")
+        self.cmdline = hash_cmdline(launch.get("cmdline"))
+        self.count = parse_number(launch["num_cpus"], "num_cpus", 4096) if "num_cpus" in launch else None
+        self.cpus = self._cpus()
+
+    def _hash(self, name: str) -> bytes | None:
+        if name not in self.given.launch:
+            return None
+        return load_hashed(str(self.given.launch[name]), name, limit=BLOB_LIMIT, empty=name == "initrd").digest
+
+    def _cpus(self) -> Cpus | None:
+        launch = self.given.launch
+        if "vmsa_cpu0" in launch:
+            pages = [
+                load_vmsa(str(launch[name])).to_bytes() if name in launch else None
+                for name in ("vmsa_cpu0", "vmsa_cpu1")
+            ]
+            return Cpus(None, None, None, None, *pages)
+        signature = None
+        if "cpu_family" in launch:
+            numbers = (parse_number(launch[name], name, 270) for name in AXES["model"])
+            signature = cpu_signature(*numbers)
+        features = parse_number(launch.get("guest_features", 0), "guest_features", (1 << 64) - 1)
+        return Cpus(launch.get("profile", DEFAULT_PROFILE), signature, features, None, None, None)
+
+    def image(self, raw: bytes) -> Image:
+        """Return these bytes as a firmware image."""
+        running = hashlib.sha256(raw)
+        return Image(running.digest(), running, len(raw), parse_ovmf(raw).reset_address)
+
+    def joined(self, path: str) -> Image:
+        """Return the firmware with another file before it, as in a combined image."""
+        assert self.ovmf is not None
+        return self.image(load_ovmf(path).image + self.ovmf.image)
+
+
+class Space:
+    """Every axis with its choices."""
+
+    def __init__(self, given: Given, files: Sequence[Candidate] = ()) -> None:
+        self.given = given
+        self.start = Start(given, files)
+        self.fold = Fold()
+        self.axes = {name: self._axis(name) for name in AXES}
+        self.is_es = bool(given.policy.es)
+
+    def _base(self, name: str) -> Any:
+        start, cpus = self.start, self.start.cpus
+        if name in NUMBERS:
+            return self.given.numbers[NUMBERS.index(name)]
+        if name in ("measurement", "key"):
+            reading = (self.given.measurements if name == "measurement" else self.given.keys)[0]
+            return MISSING if reading is None else reading.value
+        if name == "model":
+            fixed = cpus is None or cpus.boot is not None or cpus.signature is not None
+            return cpus.signature if cpus and fixed else MISSING
+        return {
+            "firmware": start.base_image,
+            "kernel": start.kernel,
+            "initrd": start.initrd or start.nothing,
+            "cmdline": start.cmdline,
+            "table": HashTable.size,
+            "profile": cpus.profile if cpus else MISSING,
+            "features": cpus.features if cpus else MISSING,
+            "reset": None,
+            "count": MISSING if start.count is None else start.count,
+            "message": False,
+            "policy": self.given.policy,
+        }[name]
+
+    def _axis(self, name: str) -> Axis:
+        """Gather the choices of an axis from all hypotheses about it; of equal values the first stays."""
+        inputs = (self.given.key_input,) if name == "key" else AXES[name]
+        base = self._base(name)
+        choices: dict[Any, Choice] = {}
+        measured = "firmware" in self.given.launch or name not in {"firmware", _KERNEL, *_TABLE, *_CPUS}
+        for hypothesis in HYPOTHESES if measured else ():
+            for option in hypothesis.options(self.start) if hypothesis.axis == name else ():
+                if option.value == base and type(option.value) is type(base):
+                    continue
+                known = choices.get(option.value)
+                if known is None or (option.likely and not known.likely):
+                    choices[option.value] = Choice(
+                        option.value, self._changes(inputs, option.found), hypothesis, option.likely
+                    )
+        return Axis(name, Choice(base, (), None, True), tuple(choices.values()))
+
+    def _changes(self, inputs: tuple[str, ...], found: Any) -> tuple[Change, ...]:
+        changes = []
+        for name in inputs:
+            given = _UNNAMED[name] if name in _UNNAMED else self.given.shown.get(name)
+            value = found[name] if isinstance(found, dict) else found
+            if given is not None and isinstance(value, int) and not isinstance(given, int):
+                given = int(str(given), 0)
+            if given != value or not isinstance(found, dict):
+                changes.append(Change(name, given, value))
+        return tuple(changes)
+
+    def subsets(self, changes: int, *, likely: bool) -> list[Subset]:
+        """Return every kind of explanation with exactly so many *changes*, the most promising first.
+
+        With *likely*, only likely choices are taken.
+        """
+        found = []
+        for names in combinations(AXES, changes):
+            for flip in (False, True) if "policy" in names else (False,):
+                subset = self._subset(names, flip, likely)
+                if subset is not None:
+                    found.append(subset)
+        return sorted(found, key=lambda subset: subset.size / subset.prior)
+
+    def _subset(self, names: tuple[str, ...], flip: bool, likely: bool) -> Subset | None:
+        chosen, es = set(names), self.is_es != flip
+        launch = "firmware" in self.given.launch
+        needed = {"measurement", "key", *(_CPUS if es and launch else ())}
+        if any(self.axes[name].base.value is MISSING and name not in chosen for name in needed):
+            return None
+        if (chosen & _CPUS and not (es and launch)) or ("message" in chosen and chosen & set(NUMBERS)):
+            return None
+        has_kernel = self.start.kernel is not None
+        if chosen & _TABLE and not has_kernel and _KERNEL not in chosen:
+            return None
+        lists = []
+        for name in names:
+            choices = [choice for choice in self.axes[name].choices if choice.likely or not likely]
+            if name == "policy" and launch:
+                choices = [choice for choice in choices if bool(choice.value.es) == es]
+            if name == _KERNEL and chosen & _TABLE:
+                choices = [choice for choice in choices if choice.value is not None]
+            lists.append(choices)
+        if not all(lists):
+            return None
+        prior = prod(max(choice.hypothesis.prior for choice in choices) for choices in lists)
+        return Subset(names, tuple(map(tuple, lists)), flip, prior)
+
+    def box(self, subset: Subset) -> Box:
+        """Return the four lists of a subset's box: API major, API minor, build, policy."""
+        lists = dict(zip(subset.names, subset.lists, strict=True))
+
+        def values(name: str) -> tuple[int, ...]:
+            return tuple(choice.value for choice in lists.get(name, (self.axes[name].base,)))
+
+        major, minor, build = map(values, NUMBERS)
+        return major, minor, build, values("policy")
+
+    def contexts(self, subset: Subset) -> Iterator[tuple[Context, tuple[Choice, ...]]]:
+        """Yield every context of a subset, with the choices that lead to it."""
+        pairs = [(name, choices) for name, choices in zip(subset.names, subset.lists, strict=True) if name not in BOX]
+        names = [name for name, _ in pairs]
+        values = {name: axis.base.value for name, axis in self.axes.items()}
+        es = self.is_es != subset.flip
+        moves_digest = subset.flip or bool(set(names) - {"key", "message", "measurement"})
+        digest = None
+        for choices in product(*(choices for _, choices in pairs)):
+            values.update(zip(names, (choice.value for choice in choices), strict=True))
+            if digest is None or moves_digest:
+                try:
+                    digest = self._digest(values, es)
+                except CannotFold:
+                    continue
+            blob = values["measurement"]
+            yield Context(values["key"], values["message"], digest, blob[:32], blob[32:]), choices
+
+    def _digest(self, values: dict[str, Any], es: bool) -> bytes:
+        if not self.given.launch:
+            return self.given.digest
+        kernel = None
+        if values["kernel"] is not None:
+            kernel = Kernel(values["kernel"], values["initrd"], values["cmdline"], values["table"])
+        if not es:
+            return self.fold.digest(values["firmware"], kernel, None, 0)
+        base = self.start.cpus
+        assert base is not None
+        cpus = base._replace(
+            profile=values["profile"],
+            signature=values["model"],
+            features=values["features"],
+            reset_address=values["reset"],
+        )
+        try:
+            return self.fold.digest(values["firmware"], kernel, cpus, values["count"])
+        except InputError:  # a profile that needs what is not known
+            raise CannotFold from None
+
+    @cached_property
+    def base_context(self) -> Context | None:
+        """The context of what was given, None when some of it could not be used."""
+        subset = self._subset((), False, False)
+        if subset is None:
+            return None
+        return next((context for context, _ in self.contexts(subset)), None)
