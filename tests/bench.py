@@ -26,6 +26,7 @@ from itertools import chain, cycle
 from pathlib import Path
 from statistics import median
 
+from tests.bench_search import search_rows
 from tests.peers import REAL_TOOL, SYSTEM_PYTHON, why_no_real_tool
 
 SEVLAB = str(Path(sys.executable).parent / "sevlab")
@@ -196,7 +197,8 @@ def main(words: Sequence[str] | None = None) -> int:
         print(f"Firmware of the processes: {image} ({size:.1f} MiB); in process: 4.0 MiB made on the spot.")
         print(f"Rounds: {rounds}.", flush=True)
         processes, widgets = process_rows(launch(image, folder), rounds), widget_rows(launch(made, folder), rounds)
-        return report(chain(processes, widgets, [digest_row(made, rounds)]))
+        searches = search_rows(folder, rounds, Row)
+        return report(chain(processes, widgets, [digest_row(made, rounds)], searches))
 
 
 if __name__ == "__main__":

@@ -33,6 +33,8 @@ TASK, FAST_TASK = 1 << 16, 1 << 22
 FAST_BOX = 1 << 20
 #: Work this large is worth starting processes for.
 PARALLEL = 1 << 17
+#: Work this large goes to an executor that was given.
+REMOTE = 1 << 15
 _SHORTEST_REPORT = 0.1
 
 
@@ -157,7 +159,7 @@ class Engine:
         else:
             fast, limit, kind = False, TASK, "processes"
         pool = None
-        if self._given is not None and total >= PARALLEL:
+        if self._given is not None and total >= REMOTE:
             pool = self._given
         elif self.jobs > 1 and total >= PARALLEL and size >= 64:
             pool = self._pool(kind)

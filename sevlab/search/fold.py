@@ -7,6 +7,7 @@ part goes on from the hash of the earlier ones. The hundredth virtual CPU costs 
 from __future__ import annotations
 
 from collections import namedtuple
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from ..formats.hashtable import HashTable
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 #: Most results kept of each kind. What is thrown away is computed again.
 LIMIT = 512
+_FEATURES_AT = next(row.offset for row in Vmsa.rows if row.name == "sev_features")
 
 
 class Image(namedtuple("Image", "digest running size reset_address")):
@@ -42,55 +44,51 @@ class Cpus(namedtuple("Cpus", "profile signature features reset_address boot fur
     __slots__ = ()
 
 
-class CannotFold(Exception):
-    """These parts make no launch: for example, nothing says where further CPUs start."""
-
-
 class Fold:
-    """Computes launch digests, and remembers what they share."""
+    """Computes launch digests (32 bytes each), and remembers what they share."""
 
     def __init__(self) -> None:
         self._tables: dict[Any, bytes] = {}
         self._pages: dict[Any, tuple[bytes, bytes | None]] = {}
         self._chains: dict[Any, tuple[Any, list[bytes]]] = {}
 
-    def digest(self, image: Image, kernel: Kernel | None, cpus: Cpus | None, count: int) -> bytes:
-        """Return the launch digest (32 bytes). *kernel* None: no table. *cpus* None: plain SEV.
-
-        Raises :class:`CannotFold` for parts that do not fit together.
-        """
-        if kernel is None and cpus is None:
+    def plain(self, image: Image, kernel: Kernel | None) -> bytes:
+        """Return the digest of plain SEV. *kernel* None: no table."""
+        if kernel is None:
             return image.digest  # type: ignore[no-any-return]
-        table = self._table(kernel) if kernel is not None else b""
-        if cpus is None:
-            running = image.running.copy()
-            running.update(table)
-            return running.digest()  # type: ignore[no-any-return]
-        pages = cpus
+        return self._begin(image, kernel).digest()  # type: ignore[no-any-return]
+
+    def chain(self, image: Image, kernel: Kernel | None, cpus: Cpus, count: int) -> list[bytes]:
+        """Return the digests of SEV-ES with 1, 2, ... virtual CPUs: *count* of them, or more.
+
+        One alone where nothing says how further CPUs start. Raises :class:`~sevlab.errors.InputError` for registers
+        that cannot be made.
+        """
         if cpus.reset_address is None and cpus.boot is None:
-            pages = cpus._replace(reset_address=image.reset_address)
-        key = (image.digest, table, pages)
+            cpus = cpus._replace(reset_address=image.reset_address)
+        key = (image.digest, kernel, cpus)
         if key not in self._chains:
+            self._page(cpus)
             _make_room(self._chains)
-            running = image.running.copy()
-            running.update(table)
-            self._chains[key] = running, []
+            self._chains[key] = self._begin(image, kernel), []
         running, digests = self._chains[key]
         if len(digests) < count:
-            boot, further = self._page(pages)
-            while len(digests) < count:
-                if digests and further is None:
-                    raise CannotFold
+            boot, further = self._page(cpus)
+            while len(digests) < count and not (digests and further is None):
                 running.update(further if digests else boot)
                 digests.append(running.digest())
-        return digests[count - 1]
+        return digests
 
-    def _table(self, kernel: Kernel) -> bytes:
-        if kernel not in self._tables:
-            _make_room(self._tables)
-            whole = HashTable(kernel=kernel.kernel, initrd=kernel.initrd, cmdline=kernel.cmdline).to_bytes()
-            self._tables[kernel] = whole[: kernel.size].ljust(kernel.size, b"\0")
-        return self._tables[kernel]
+    def _begin(self, image: Image, kernel: Kernel | None) -> Any:
+        """Return the hash after firmware and table."""
+        running = image.running.copy()
+        if kernel is not None:
+            if kernel not in self._tables:
+                _make_room(self._tables)
+                whole = HashTable(kernel=kernel.kernel, initrd=kernel.initrd, cmdline=kernel.cmdline).to_bytes()
+                self._tables[kernel] = whole[: kernel.size].ljust(kernel.size, b"\0")
+            running.update(self._tables[kernel])
+        return running
 
     def _page(self, cpus: Cpus) -> tuple[bytes, bytes | None]:
         """Return the save area of the boot CPU and that of the others; None for those where it cannot be made."""
@@ -106,12 +104,23 @@ def _make_room(kept: dict[Any, Any]) -> None:
 
 
 def _built(cpus: Cpus) -> tuple[bytes, bytes | None]:
-    """Build both pages from a profile."""
-    given = {"signature": cpus.signature, "sev_features": cpus.features}
-    boot = build_vmsa(cpus.profile, **given).to_bytes()
-    if not cpus.reset_address:
+    """Build both pages from a profile. SEV_FEATURES, of which many are tried, is laid over the same page."""
+    boot, further = _bare(cpus.profile, cpus.signature, cpus.reset_address)
+    features = int(cpus.features).to_bytes(8, "little")
+
+    def laid_over(page: bytes) -> bytes:
+        return page[:_FEATURES_AT] + features + page[_FEATURES_AT + 8 :]
+
+    return laid_over(boot), None if further is None else laid_over(further)
+
+
+@lru_cache(maxsize=LIMIT)
+def _bare(profile: str, signature: int | None, address: int | None) -> tuple[bytes, bytes | None]:
+    """Return both pages with SEV_FEATURES 0."""
+    boot = build_vmsa(profile, signature=signature).to_bytes()
+    if not address:
         return boot, None
-    return boot, build_vmsa(cpus.profile, cpu=1, reset_address=cpus.reset_address, **given).to_bytes()
+    return boot, build_vmsa(profile, cpu=1, signature=signature, reset_address=address).to_bytes()
 
 
 def _edited(cpus: Cpus) -> tuple[bytes, bytes | None]:

@@ -213,14 +213,14 @@ def _raw(value: Any, name: str) -> bytes:
 
 def _both(raw: bytes) -> list[Reading | None]:
     """Return the readings of a file that should hold TEK and TIK."""
-    forms = [("", raw)] if len(raw) == 2 * KEY_SIZE else [("", b""), *_key_forms(raw)]
+    forms = [("", raw)] if len(raw) == 2 * KEY_SIZE else [("", raw), *_key_forms(raw)]
     readings: list[Reading | None] = []
     for form, value in forms:
         if len(value) == 2 * KEY_SIZE:
             readings.append(Reading(value[KEY_SIZE:], form or "as given", form))
             joined = ", ".join(part for part in (form, _SWAPPED[0]) if part)
             readings.append(Reading(value[:KEY_SIZE], joined, joined))
-        elif len(value) == KEY_SIZE and value:
+        elif len(value) == KEY_SIZE:
             readings.append(Reading(value, form or "a single key", form or "a file with one key, the TIK"))
     return readings if len(raw) == 2 * KEY_SIZE else [None, *readings]
 
@@ -252,11 +252,10 @@ def _key_forms(raw: bytes) -> list[tuple[str, bytes]]:
     except UnicodeDecodeError:
         return found
     text = "".join(text.split())
-    for form, value in _decoded(text):
-        found.append((form.replace("digits", "text"), value))
     plain = decode_base64(text)
     if plain is not None:
         found.append(("base64 text", plain))
+    found += [(form.replace("digits", "text"), value) for form, value in _decoded(text) if value != plain]
     return [(form, value) for form, value in found if len(value) in (KEY_SIZE, 2 * KEY_SIZE)]
 
 

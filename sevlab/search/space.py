@@ -23,7 +23,7 @@ from ..formats.ovmf import Ovmf, parse_ovmf
 from ..inputs import load_vmsa, parse_number
 from ..launch import DEFAULT_PROFILE
 from ..profiles import cpu_signature
-from .fold import CannotFold, Cpus, Fold, Image, Kernel
+from .fold import Cpus, Fold, Image, Kernel
 from .hypotheses import HYPOTHESES, NUMBERS
 
 if TYPE_CHECKING:
@@ -56,6 +56,8 @@ AXES: dict[str, tuple[str, ...]] = {
 }
 BOX = (*NUMBERS, "policy")
 _KERNEL, _TABLE = "kernel", {"initrd", "cmdline", "table"}
+#: What does not change what is hashed before it: the number of pages comes last, the rest is not in the digest.
+_AFTER = ("count", "key", "message", "measurement")
 _CPUS = {"profile", "model", "features", "reset", "count"}
 #: What is given of the inputs that no option names.
 _UNNAMED = {"message": "56 bytes", "table": HashTable.size, "reset_address": None}
@@ -257,30 +259,34 @@ class Space:
 
     def contexts(self, subset: Subset) -> Iterator[tuple[Context, tuple[Choice, ...]]]:
         """Yield every context of a subset, with the choices that lead to it."""
-        pairs = [(name, choices) for name, choices in zip(subset.names, subset.lists, strict=True) if name not in BOX]
-        names = [name for name, _ in pairs]
+        lists = {name: choices for name, choices in zip(subset.names, subset.lists, strict=True) if name not in BOX}
+        before = [name for name in lists if name not in _AFTER]
+        counts = lists.get("count", (self.axes["count"].base,))
+        counted = "count" in lists
+        after = [lists.get(name, (self.axes[name].base,)) for name in _AFTER[1:]]
+        changed = [name in lists for name in _AFTER[1:]]
         values = {name: axis.base.value for name, axis in self.axes.items()}
         es = self.is_es != subset.flip
-        moves_digest = subset.flip or bool(set(names) - {"key", "message", "measurement"})
-        digest = None
-        for choices in product(*(choices for _, choices in pairs)):
-            values.update(zip(names, (choice.value for choice in choices), strict=True))
-            if digest is None or moves_digest:
-                try:
-                    digest = self._digest(values, es)
-                except CannotFold:
+        for choices in product(*(lists[name] for name in before)):
+            values.update(zip(before, (choice.value for choice in choices), strict=True))
+            for count, digest in zip(counts, self._digests(values, es, counts), strict=True):
+                if digest is None:
                     continue
-            blob = values["measurement"]
-            yield Context(values["key"], values["message"], digest, blob[:32], blob[32:]), choices
+                path = (*choices, count) if counted else choices
+                for last in product(*after):
+                    key, message, measurement = (choice.value for choice in last)
+                    taken = tuple(choice for choice, is_changed in zip(last, changed, strict=True) if is_changed)
+                    yield Context(key, message, digest, measurement[:32], measurement[32:]), path + taken
 
-    def _digest(self, values: dict[str, Any], es: bool) -> bytes:
+    def _digests(self, values: dict[str, Any], es: bool, counts: Sequence[Choice]) -> Sequence[bytes | None]:
+        """Return the launch digest for each number of virtual CPUs; None where there is no such launch."""
         if not self.given.launch:
-            return self.given.digest
+            return [self.given.digest]
         kernel = None
         if values["kernel"] is not None:
             kernel = Kernel(values["kernel"], values["initrd"], values["cmdline"], values["table"])
         if not es:
-            return self.fold.digest(values["firmware"], kernel, None, 0)
+            return [self.fold.plain(values["firmware"], kernel)] * len(counts)
         base = self.start.cpus
         assert base is not None
         cpus = base._replace(
@@ -289,10 +295,12 @@ class Space:
             features=values["features"],
             reset_address=values["reset"],
         )
+        numbers = [choice.value for choice in counts]
         try:
-            return self.fold.digest(values["firmware"], kernel, cpus, values["count"])
+            chain = self.fold.chain(values["firmware"], kernel, cpus, max(numbers))
         except InputError:  # a profile that needs what is not known
-            raise CannotFold from None
+            return [None] * len(numbers)
+        return [chain[number - 1] if number <= len(chain) else None for number in numbers]
 
     @cached_property
     def base_context(self) -> Context | None:
