@@ -59,6 +59,18 @@ class InputError(SevlabError):
         return f"{self.input}: received {self.received}; needed {self.needed}{advice}"
 
 
+class ConfigurationError(InputError):
+    """A domain that is configured so that its launch cannot be measured."""
+
+
+class StateError(InputError):
+    """A domain in a state in which its measurement cannot be judged."""
+
+
+class InsecureError(InputError):
+    """A way of asking whose answer could not be trusted: it would rest on what the host says."""
+
+
 class UnsupportedError(SevlabError):
     """A request that is understood but not supported; ``supported`` says what is."""
 

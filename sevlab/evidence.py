@@ -15,7 +15,7 @@ from .launch import FILES, INPUTS, Launch, load_launch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from typing import Any, Self
 
 #: The values the host reports, in the order of the command line. All are needed.
@@ -121,15 +121,7 @@ def load_evidence(*, names: Callable[[str], str] = as_written, **inputs: Any) ->
     if unknown := sorted(set(inputs) - {*REPORTED, *KEYS, *INPUTS, "digest"}):
         raise TypeError(f"load_evidence has no input named {unknown[0]!r}")
     given = {name: value for name, value in inputs.items() if value is not None}
-    if "tk" in given and ("tik" in given or "tek" in given):
-        raise InputError(names("tk"), f"together with {names('tik')} or {names('tek')}", "one of the two forms")
-    if "tk" not in given and not ("tik" in given and "tek" in given):
-        missing = [names(name) for name in ("tik", "tek") if name not in given]
-        raise InputError(
-            names("tk"),
-            f"neither it nor {' and '.join(missing)}",
-            f"{names('tk')}, or {names('tik')} and {names('tek')}",
-        )
+    check_keys(given, names)
     for name in (*REPORTED, "firmware"):
         if name not in given and not (name == "firmware" and "digest" in given):
             raise InputError(names(name), "nothing", "a value")
@@ -141,6 +133,20 @@ def load_evidence(*, names: Callable[[str], str] = as_written, **inputs: Any) ->
     if "digest" in given:
         return Evidence(**values, launch=Launch((), digest=given["digest"]), files=files)
     return Evidence(**values, launch=load_launch(values["policy"], names, **parts), inputs=parts, files=files)
+
+
+def check_keys(given: Mapping[str, Any], names: Callable[[str], str]) -> None:
+    """Refuse inputs without keys, or with both forms of them. Values of None count as not given."""
+    known = {name for name in KEYS if given.get(name) is not None}
+    if "tk" in known and len(known) > 1:
+        raise InputError(names("tk"), f"together with {names('tik')} or {names('tek')}", "one of the two forms")
+    if not {"tik", "tek"} <= known and "tk" not in known:
+        missing = [names(name) for name in ("tik", "tek") if name not in known]
+        raise InputError(
+            names("tk"),
+            f"neither it nor {' and '.join(missing)}",
+            f"{names('tk')}, or {names('tik')} and {names('tek')}",
+        )
 
 
 def _read(given: dict[str, Any], names: Callable[[str], str]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import hashlib
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,10 +37,15 @@ class Run:
         return next(reversed(self.err.splitlines()), "")
 
 
-def run(command: Sequence[str], folder: Path = ROOT, stdin: bytes = b"") -> Run:
-    """Run a command to its end in *folder*, without the variables that make a python find another one's modules."""
+def run(
+    command: Sequence[str], folder: Path = ROOT, stdin: bytes = b"", variables: Mapping[str, str] | None = None
+) -> Run:
+    """Run a command to its end in *folder*, without the variables that make a python find another one's modules.
+
+    *variables* are added to the environment.
+    """
     clean = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-    environment = {**clean, "LC_ALL": "C.UTF-8", "COLUMNS": "100"}
+    environment = {**clean, "LC_ALL": "C.UTF-8", "COLUMNS": "100", **(variables or {})}
     done = subprocess.run(command, input=stdin, capture_output=True, timeout=60, cwd=folder, env=environment)
     return Run(done.returncode, done.stdout.decode(), done.stderr.decode())
 

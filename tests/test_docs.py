@@ -20,6 +20,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 MANUAL = (ROOT / "docs" / "validate.md").read_text(encoding="utf-8")
 VALIDATE_ONLY = [
     *("--debug", "-d", "--quiet", "-q", "--inject-secret", "-s", "--secret-header", "--secret-payload"),
+    *("--connect", "-c", "--domain", "-o", "--insecure", "-i", "--ignore-config", "-g"),
 ]
 
 

@@ -32,6 +32,9 @@ CONDA_ONLY = {"pip", "python"}
 # What conda-forge does not have; pip installs it there.
 PIP_ONLY = {"sev-snp-measure"}
 
+# What pip would have to build against the system's own library; whoever wants it installs it.
+UNLOCKED = {"libvirt-python"}
+
 HEAVY = [
     "anywidget",
     "cryptography",
@@ -52,6 +55,8 @@ def direct_dependencies() -> dict[str, Requirement]:
     texts = [*PROJECT["dependencies"], *(text for extra in PROJECT["optional-dependencies"].values() for text in extra)]
     requirements = {canonicalize_name(requirement.name): requirement for requirement in map(Requirement, texts)}
     del requirements["sevlab"]
+    for name in UNLOCKED:
+        del requirements[name]
     return requirements
 
 

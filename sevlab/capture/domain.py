@@ -105,6 +105,16 @@ class Domain:
 
 def read_domain(text: str) -> Domain:
     """Read a domain XML; raise :class:`~sevlab.errors.InputError` when it is none, or could be a trap."""
+    root = read_xml(text)
+    # `virsh` keeps a running domain's status in an outer element.
+    domain = root if root.tag == "domain" else next(_descendants(root, "domain"), None)
+    if domain is None:
+        raise InputError(f"--{XML}", f"XML of {quoted(root.tag)}", _DOMAIN, "virsh dumpxml DOMAIN")
+    return Domain(domain)
+
+
+def read_xml(text: str) -> Element:
+    """Return the root element of an XML text, under the limits above."""
     check_size(text, XML, TEXT_LIMIT)
     from xml.etree.ElementTree import ParseError
 
@@ -115,7 +125,7 @@ def read_domain(text: str) -> Domain:
     try:
         # A declared encoding is about the file's bytes, which were decoded before.
         parser.feed(re.sub(r"^\s*<\?xml[^>]{0,200}\?>", "", text.lstrip("\ufeff"), count=1))
-        root = parser.close()
+        root: Element | None = parser.close()
     except DefusedXmlException:
         advice = "the output of virsh dumpxml, which has neither"
         raise InputError(f"--{XML}", "a document type or an entity declaration", _DOMAIN, advice) from None
@@ -124,11 +134,9 @@ def read_domain(text: str) -> Domain:
         raise InputError(f"--{XML}", received, _DOMAIN, "virsh dumpxml DOMAIN") from None
     except (ValueError, LookupError) as error:
         raise InputError(f"--{XML}", f"what is not XML: {quoted(error, 100)[1:-1]}", _DOMAIN) from None
-    # `virsh` keeps a running domain's status in an outer element.
-    domain = root if root.tag == "domain" else next(_descendants(root, "domain"), None)
-    if domain is None:
-        raise InputError(f"--{XML}", f"XML of {quoted(root.tag)}", _DOMAIN, "virsh dumpxml DOMAIN")
-    return Domain(domain)
+    if root is None:  # the parser raises before this
+        raise InputError(f"--{XML}", "no element", _DOMAIN)
+    return root
 
 
 def _descendants(element: Element, tag: str) -> Iterator[Element]:

@@ -1,7 +1,8 @@
 """The command line: ``sevlab VERB OPTIONS``. Thin over the library.
 
 Exit status, everywhere: 0 good, 1 did not validate, 2 inputs or usage that cannot be supported, 3 an error in our own
-code. A verb's module is imported only when the verb is used, because a validation should cost no more than its HMAC.
+code; ``validate`` with a libvirt domain also 4 to 6. A verb's module is imported only when the verb is used, because a
+validation should cost no more than its HMAC.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 GOOD, NOT_VALIDATED, UNUSABLE, OUR_ERROR, INTERRUPTED = 0, 1, 2, 3, 130
+#: More exact than UNUSABLE, for a libvirt domain: by the names of exceptions.
+DOMAIN_STATUS = {"ConfigurationError": 4, "StateError": 5, "InsecureError": 6}
 
 #: Every verb and what it does. The verb ``x`` lives in the module ``sevlab.cli.x``, which has ``run(words)``.
 VERBS = {
@@ -57,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             _complain(str(error))
             if "--json" in words:
                 _print_error_json(error)
-            return UNUSABLE
+            return DOMAIN_STATUS.get(type(error).__name__, UNUSABLE)
         if isinstance(error, OSError) and not isinstance(error, InputError | LayoutError):
             _complain(quoted(error, 300))
             return UNUSABLE

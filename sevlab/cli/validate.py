@@ -5,15 +5,18 @@ from __future__ import annotations
 import sys
 
 from ..errors import InputError
+from ..evidence import as_option, check_keys, load_evidence
 from ..verify import BAD, GOOD, Verdict, compare_measure
 from . import GOOD as EXIT_GOOD
 from . import NOT_VALIDATED, VERBS
-from .options import evidence_from, launch_parser
+from .options import inputs_from, launch_parser
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
+    from typing import Any
 
+    from ..domain import Guest
     from ..evidence import Evidence
 
 
@@ -24,6 +27,13 @@ def run(words: list[str]) -> int:
         "--debug", "-d", action="store_true", help="show every value on the way, on standard error"
     )
     parser.shown.add_argument("--quiet", "-q", action="store_true", help="print no verdict; the exit status tells it")
+    connection = parser.add_argument_group("a domain of libvirt, asked for what the options leave out")
+    connection.add_argument("--connect", "-c", metavar="URI", help="the hypervisor (default: qemu:///system)")
+    connection.add_argument("--domain", "-o", metavar="NAME", help="the domain: its name, number or UUID")
+    connection.add_argument("--insecure", "-i", action="store_true", help="go on where the answer cannot be trusted")
+    connection.add_argument(
+        "--ignore-config", "-g", action="store_true", help="do not check the domain's configuration"
+    )
     inject = parser.add_argument_group("a secret for the guest, packed when the launch validates")
     inject.add_argument(
         *("--inject-secret", "-s"),
@@ -38,11 +48,15 @@ def run(words: list[str]) -> int:
     _check_injection(args)
     if args.show_keys and not args.debug:
         raise InputError("--show-keys", "without --debug", "--debug, which it adds the keys to")
-    verdict = compare_measure(evidence_from(args))
+    inputs = inputs_from(args)
+    guest = None
+    if args.domain is not None:
+        guest, inputs = _ask(args, inputs)
+    verdict = compare_measure(load_evidence(names=as_option, **inputs))
     if args.debug:
         _debug(verdict, args.show_keys)
     if args.inject_secret:
-        _inject(args, verdict)  # before anything is called good, so that a bad secret is told first
+        _inject(args, verdict, guest)  # before anything is called good, so that a bad secret is told first
     if args.json:
         import json
 
@@ -58,12 +72,21 @@ def _check_injection(args: argparse.Namespace) -> None:
     """Refuse options of a secret that do not go together."""
     outputs = {"--secret-header": args.secret_header, "--secret-payload": args.secret_payload}
     missing = [name for name, path in outputs.items() if path is None]
-    if missing and (args.inject_secret or len(missing) == 1):
+    if missing and (len(missing) == 1 or (args.inject_secret and args.domain is None)):
         raise InputError(missing[0], "nothing", "a file, as for the other half of the packet")
 
 
-def _inject(args: argparse.Namespace, verdict: Verdict) -> None:
-    """Check every secret; when the launch validates, pack them and write the two files."""
+def _ask(args: argparse.Namespace, inputs: dict[str, Any]) -> tuple[Guest, dict[str, Any]]:
+    """Complete the inputs by what libvirt knows. Keys are asked for first: without them there is nothing to judge."""
+    from ..domain import URI, Guest, complete_inputs
+
+    check_keys(inputs, as_option)
+    guest = Guest(args.connect or URI, args.domain)
+    return guest, complete_inputs(guest, inputs, insecure=args.insecure, ignore_config=args.ignore_config)
+
+
+def _inject(args: argparse.Namespace, verdict: Verdict, guest: Guest | None) -> None:
+    """Check every secret; when the launch validates, pack them, write the two files, and hand them to the domain."""
     from ..secret import build_secret, load_secret
     from .files import write_files
 
@@ -79,7 +102,10 @@ def _inject(args: argparse.Namespace, verdict: Verdict) -> None:
         (args.secret_payload, packet.payload_base64.encode(), "--secret-payload"),
     ]
     inputs = [*evidence.files.values(), *(spec.partition(":")[2] for spec in args.inject_secret)]
-    write_files(files, force=True, inputs=inputs)
+    if args.secret_header is not None:
+        write_files(files, force=True, inputs=inputs)
+    if guest is not None:
+        guest.inject(packet.header_base64, packet.payload_base64)
 
 
 def _secret_area(evidence: Evidence) -> int | None:
