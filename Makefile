@@ -4,9 +4,11 @@
 PYTHON ?=
 PYTHONS = python3 python3.13 python3.12 python3.11 python3.14 python
 
-# Options handed on: make lab LAB_ARGS='--no-browser --port 9999', make test TEST_ARGS='-k layout'.
+# Options handed on: make lab LAB_ARGS='--no-browser --port 9999', make test TEST_ARGS='-k layout',
+# make app APP_ARGS='--no-browser --port 9998'.
 LAB_ARGS ?=
 TEST_ARGS ?=
+APP_ARGS ?=
 # make lock LOCK_ARGS=--upgrade moves every locked version forward.
 LOCK_ARGS ?=
 
@@ -23,13 +25,16 @@ SHELL = bash
 .DELETE_ON_ERROR:
 # The steps build on each other and share one environment, so -j must not overlap them.
 .NOTPARALLEL:
-.PHONY: help lab test lint bench docs notebooks samples lock wheel clean
+.PHONY: help lab app test lint bench docs notebooks samples lock wheel clean
 
 help: ## list what there is to make
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
 
 lab: $(READY) ## set up .venv and open JupyterLab on the first notebook (LAB_ARGS: its options)
 	$(BIN)/jupyter lab $(AS_ROOT) notebooks/00-start-here.ipynb $(LAB_ARGS)
+
+app: $(READY) ## show the debugger as an application, without code (APP_ARGS: Voila's options)
+	$(BIN)/voila notebooks/debugger.ipynb $(APP_ARGS)
 
 # Every step runs even when an earlier one failed: one run shows all there is to mend.
 # $(1) is what to call the step, $(2) the command.

@@ -9,6 +9,7 @@ import hashlib
 from collections import namedtuple
 
 from . import samples
+from .classroom import Mark, broken_launch
 from .formats.hashtable import HashTable, build_hash_table
 from .formats.message import Measurement, MeasureMessage
 from .formats.policy import Policy
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from .secret import SecretPacket
 
 
+__all__ = ["EXERCISES", "Exercise", "Mark", "ask", "broken_launch", "mark"]
+
+
 class Exercise(namedtuple("Exercise", "question solve hint")):
     """A question, a function that computes its solution, and a hint for wrong answers."""
 
@@ -34,17 +38,6 @@ class Exercise(namedtuple("Exercise", "question solve hint")):
     question: str
     solve: Callable[[], object]
     hint: str
-
-
-class Mark(namedtuple("Mark", "state text")):
-    """What comes of an answer: ``state`` is "right", "wrong" or "not tried"."""
-
-    __slots__ = ()
-    state: str
-    text: str
-
-    def __repr__(self) -> str:
-        return self.text
 
 
 def sample_message() -> MeasureMessage:
@@ -167,6 +160,11 @@ EXERCISES = {
         "Which profile (qemu or qemu-legacy) and number of CPUs (1 to 8) give exercises.lost_digest()? (a list)",
         lambda: list(_LOST_LAUNCH),
         "evidence.replace(profile=..., num_cpus=...).digest for each of the 16 pairs, compared with the lost one",
+    ),
+    "broken-launch": Exercise(
+        "Which inputs of exercises.broken_launch(12) are wrong? (a list of their names, as the page shows them)",
+        lambda: list(broken_launch(12).solution),
+        "sevlab.diagnose takes broken_launch(12).inputs, and .explanations[0].changes of what it returns names them",
     ),
     "payload-size": Exercise(
         "How many bytes is the payload of a packet with two secrets, of 32 and of 100 bytes?",

@@ -64,7 +64,20 @@ def test_links_between_documents_lead_somewhere() -> None:
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+#: Pages to work on, not lessons: they ask nothing and teach nothing.
+PAGES = {"debugger.ipynb"}
+LESSONS = [path for path in NOTEBOOKS if path.name not in PAGES]
+
+
+def test_a_page_is_a_widget_with_its_static_twin() -> None:
+    for name in PAGES:
+        notebook = nbformat.read(ROOT / "notebooks" / name, as_version=4)
+        assert notebook.cells[0].source.startswith("# ")
+        assert len(notebook.cells) <= 5
+        assert set(notebook.cells[-1].outputs[0].data) <= {"text/plain", "text/html"}
+
+
+@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
 def test_notebook_conventions(path: Path) -> None:
     notebook = nbformat.read(path, as_version=4)
     nbformat.validate(notebook)

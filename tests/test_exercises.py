@@ -79,7 +79,19 @@ def lost_pin() -> bytes:
     return bytes(a ^ b ^ ord("0") for a, b in zip(one, two, strict=True))
 
 
+def broken_launch() -> list[str]:
+    """The inputs of the broken launch, by trying: without a table, and with other numbers of version."""
+    launch = exercises.broken_launch(12)
+    given = {**launch.inputs, "kernel": None, "initrd": None, "cmdline": None}
+    evidence = sevlab.load_evidence(**given)
+    minors = [m for m in range(256) if sevlab.compare_measure(evidence.replace(api_minor=m)).matches]
+    assert len(minors) == 1
+    assert minors != [launch.inputs["api_minor"]]
+    return ["kernel", "api-minor"]
+
+
 RIGHT: dict[str, Any] = {
+    "broken-launch": broken_launch(),
     "payload-size": 192,  # 20 + 52 + 120
     "lost-pin": lost_pin(),
     "start-address": [0xFFFC0000, 0xC0A4],  # 0xfffcc0a4, cut in the middle
@@ -93,6 +105,7 @@ RIGHT: dict[str, Any] = {
     "first-step": "vCPU 3",  # of vCPU 0, 1, 2 and 3, a host with three CPUs leaves out the last
 }
 WRONG: dict[str, list[Any]] = {
+    "broken-launch": [["kernel"], ["kernel", "build-id"], [], "kernel", None],
     "payload-size": [132, 172, 208, None],
     "lost-pin": [b"0000", lost_pin()[::-1] + b"0", "0000", None],
     "start-address": [[0xFFFF0000, 0xFFF0], [0xFFFC, 0xC0A4], 0xFFFCC0A4, None],

@@ -11,6 +11,7 @@ is marked as named by the host: a launch validated with those says only that the
 
 from __future__ import annotations
 
+from .anything import parse_anything, recognize_text
 from .commandline import CommandLine, parse_command_line, read_command_line
 from .domain import Domain, parse_domain, read_domain
 from .files import locate
@@ -27,6 +28,7 @@ __all__ = [
     "Missing",
     "Remark",
     "locate",
+    "parse_anything",
     "parse_command_line",
     "parse_dmesg",
     "parse_domain",
@@ -34,4 +36,5 @@ __all__ = [
     "parse_qmp",
     "read_command_line",
     "read_domain",
+    "recognize_text",
 ]

@@ -62,6 +62,7 @@ def run(words: list[str]) -> int:
         print(json.dumps(diagnosis.as_dict(), indent=2))
     else:
         print(diagnosis.explain().text(painter()))
+        print(f"\n{diagnosis.effort}")
     return GOOD if diagnosis.status == MATCH else NOT_VALIDATED
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from ..case import Case
 from ..errors import InputError
 from ..evidence import Evidence, as_written
+from ..keys import Secret
 from ..verify import Verdict
 from .candidates import read_candidates
 from .diagnosis import EXPLAINED, MATCH, UNEXPLAINED, Diagnosis, Explanation, RuledOut
@@ -135,7 +136,8 @@ def _stage(space: Space, engine: Engine, changes: int, likely: bool) -> list[Exp
         for _, choices, hit in engine.run(space.contexts(subset), box, subset.size):
             chosen = _chosen(subset, choices, hit)
             key = tuple(change for choice in chosen for change in choice.changes)
-            found[key] = Explanation(key, tuple(choice.hypothesis for choice in chosen))
+            tik = next((Secret(choice.value) for choice in chosen if choice.hypothesis.axis == "key"), None)
+            found[key] = Explanation(key, tuple(choice.hypothesis for choice in chosen), tik)
             break  # an HMAC fits one message only: what else would be found says the same
         if found:
             return list(found.values())

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import namedtuple
 from typing import TYPE_CHECKING
 
-from ..errors import quoted
+from ..errors import UnsupportedError, quoted
 from ..evidence import as_option
 from ..formats.policy import Policy
 from ..incidents import INCIDENTS
+from ..inputs import KEY_SIZE
+from ..keys import Secret
 from ..layout.page import Banner, Heading, Paragraph, Table, View
 
 if TYPE_CHECKING:
@@ -24,24 +26,58 @@ OWNER = (
     "This explains the report; it does not make the guest trustworthy. You must decide whether the values found are "
     "ones you accept."
 )
-_NO_OPTION = {
+NO_OPTION = {
     "message": "the form of the message",
     "table": "the size of the kernel-hashes table",
     "reset_address": "the start address of further CPUs",
 }
 
 
-class Explanation(namedtuple("Explanation", "changes hypotheses")):
-    """Changed inputs under which the computed measure is the reported one, and the mistakes they point to."""
+#: Mistakes in bytes that no input of validate can name.
+NO_INPUT = ("another part of the firmware file", "padded firmware", "command line in other bytes")
+
+
+class Explanation(namedtuple("Explanation", "changes hypotheses tik")):
+    """Changed inputs under which the computed measure is the reported one, and the mistakes they point to.
+
+    ``tik`` is the transport integrity key that was found, None where the given one is right.
+    """
 
     __slots__ = ()
     changes: tuple[Change, ...]
     hypotheses: tuple[Hypothesis, ...]
+    tik: Secret | None
 
     @property
     def found(self) -> dict[str, Any]:
         """The values found, by input."""
         return {change.input: change.found for change in self.changes}
+
+    @property
+    def inputs(self) -> dict[str, Any]:
+        """The changes as inputs of :func:`sevlab.load_evidence` and ``Evidence.replace``; None takes an input away.
+
+        Raises :class:`~sevlab.errors.UnsupportedError` for what no input can say: another form of the message, other
+        bytes of a file or of the command line.
+        """
+        inputs: dict[str, Any] = {}
+        for change, hypothesis in ((change, self._hypothesis_of(change)) for change in self.changes):
+            if change.input in NO_OPTION or hypothesis.name in NO_INPUT:
+                raise UnsupportedError(
+                    f"validating with {_named(change.input)} as found", "what validate's options say"
+                )
+            if hypothesis.axis == "key":
+                inputs |= {"tk": None, "tik": self.tik, "tek": Secret(bytes(KEY_SIZE))}
+            else:
+                inputs[change.input] = change.found
+        if "kernel" in inputs and inputs["kernel"] is None:
+            inputs |= {"initrd": None, "cmdline": None}
+        return inputs
+
+    def _hypothesis_of(self, change: Change) -> Hypothesis:
+        from .space import AXES
+
+        return next(one for one in self.hypotheses if change.input in AXES[one.axis] or one.axis == "key")
 
     @property
     def reasons(self) -> list[str]:
@@ -98,8 +134,21 @@ class Explanation(namedtuple("Explanation", "changes hypotheses")):
             "incidents": list(self.incidents),
         }
 
-    def blocks(self) -> list[Block]:
-        """Return what is shown of it."""
+    def explain(self) -> View:
+        """Show the changes, what the owner must not overlook, and how such mistakes come about."""
+        count = len(self.hypotheses)
+        words = f"EXPLAINED: with {count} change{'s' * (count > 1)} the computed measure equals the reported one"
+        return View(Banner(words, "orange"), *self._blocks(), Paragraph(OWNER))
+
+    def __str__(self) -> str:
+        return self.explain().text()
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return self.explain().html()
+
+    def _blocks(self) -> list[Block]:
         rows = [[_named(change.input), _value(change, "given"), _value(change, "found")] for change in self.changes]
         told: dict[str, list[str]] = {}
         for hypothesis, reason in zip(self.hypotheses, self.reasons, strict=True):
@@ -155,34 +204,29 @@ class Diagnosis:
             "stopped": self.stopped,
         }
 
+    @property
+    def effort(self) -> str:
+        """How much was tried, in a sentence."""
+        return f"Tried {self.tried:,} candidates in {self.seconds:.1f} seconds."
+
     def explain(self) -> View:
         """Show the answer first, then what it rests on."""
         if self.status == MATCH:
             words = "MATCH: the computed measure equals the reported one, with every input as given"
             return View(Banner(words, "green"), Paragraph("There is nothing to explain."))
-        effort = Paragraph(f"Tried {self.tried:,} candidates in {self.seconds:.1f} seconds.")
         if self.status == EXPLAINED:
-            blocks: list[Block] = []
-            for number, explanation in enumerate(self.explanations):
-                count = len(explanation.hypotheses)
-                words = (
-                    f"EXPLAINED: with {count} change{'s' * (count > 1)} the computed measure equals the reported one"
-                )
-                blocks += [Banner(words if not number else f"Or: {words}", "orange"), *explanation.blocks()]
-            return View(*blocks, Paragraph(OWNER), effort)
+            return View(*(block for explanation in self.explanations for block in explanation.explain().blocks))
         words = "UNEXPLAINED: no change that was tried makes the computed measure equal the reported one"
-        blocks = [Banner(words, "pink")]
+        blocks: list[Block] = [Banner(words, "pink")]
         if self.stopped:
             blocks.append(Paragraph(f"The search ended early: {self.stopped}."))
         if self.searched:
             rows = [list(ruled_out) for ruled_out in self.searched]
             blocks += [Heading("Ruled out"), Table(["changed", "values tried", "mistakes looked for"], rows)]
         if self.not_tried:
-            blocks += [
-                Heading("Not tried"),
-                Table(["what", "why"], [sentence.split(": ", 1) for sentence in self.not_tried]),
-            ]
-        return View(*blocks, effort)
+            rows = [list(sentence.partition(": ")[::2]) for sentence in self.not_tried]
+            blocks += [Heading("Not tried"), Table(["what", "why"], rows)]
+        return View(*blocks)
 
     def __str__(self) -> str:
         return self.explain().text()
@@ -198,7 +242,7 @@ def _first_upper(words: str) -> str:
 
 
 def _named(name: str) -> str:
-    return _NO_OPTION.get(name) or as_option(name)
+    return NO_OPTION.get(name) or as_option(name)
 
 
 def _value(change: Change, side: str) -> str:

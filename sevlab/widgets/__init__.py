@@ -11,6 +11,7 @@ from ..layout.rows import Layout
 from ..verify import Verdict
 from .bytemap import ByteMap
 from .coverage import CoverageBox
+from .debugger import Debugger, debugger
 from .explorer import Explorer
 from .table import TableExplorer
 from .vmsa import VmsaExplorer
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from ipywidgets import Widget
 
-__all__ = ["ByteMap", "CoverageBox", "Explorer", "TableExplorer", "VmsaExplorer", "explore"]
+__all__ = ["ByteMap", "CoverageBox", "Debugger", "Explorer", "TableExplorer", "VmsaExplorer", "debugger", "explore"]
 
 
 def explore(thing: Evidence | Verdict | Layout | str, **inputs: Any) -> Widget:

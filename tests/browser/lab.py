@@ -23,6 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -115,24 +116,66 @@ def lab_server(root: Path) -> Iterator[Lab]:
                 server.wait()
 
 
+@contextlib.contextmanager
+def app_server(notebook: Path) -> Iterator[str]:
+    """Show a notebook as an application, as `make app` does; give its address."""
+    with tempfile.TemporaryDirectory(prefix="sevlab-app-") as folder:
+        state = Path(folder)
+        environment = {
+            **os.environ,
+            "IPYTHONDIR": str(state / "ipython"),
+            "JUPYTER_CONFIG_DIR": str(state / "config"),
+            "JUPYTER_DATA_DIR": str(state / "data"),
+            "JUPYTER_RUNTIME_DIR": str(state / "runtime"),
+        }
+        port = _free_port()
+        url = f"http://127.0.0.1:{port}"
+        command = [
+            sys.executable,
+            "-m",
+            "voila",
+            str(notebook),
+            "--no-browser",
+            f"--port={port}",
+            "--Voila.ip=127.0.0.1",
+        ]
+        log = state / "server.log"
+        with log.open("wb") as output:
+            server = subprocess.Popen(
+                command, cwd=notebook.parent, env=environment, stdout=output, stderr=subprocess.STDOUT
+            )
+        try:
+            _wait_for_server(url, server, log, path="/voila/static/require.min.js")
+            yield url
+        finally:
+            server.terminate()
+            try:
+                server.wait(20)
+            except subprocess.TimeoutExpired:
+                server.kill()
+                server.wait()
+
+
 def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
-def _wait_for_server(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
+def _wait_for_server(url: str, server: subprocess.Popen[bytes], log: Path, path: str = "") -> None:
     # No proxy: the server is on this machine, whatever the environment says about the rest of the world.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     deadline = time.monotonic() + SECONDS_TO_START
     while True:
         try:
-            opener.open(f"{url}/api/status?token={TOKEN}", timeout=2).close()
+            opener.open(url + (path or f"/api/status?token={TOKEN}"), timeout=2).close()
             return
+        except urllib.error.HTTPError:
+            return  # it answers
         except OSError as error:
             if server.poll() is not None or time.monotonic() > deadline:
                 tail = log.read_text(errors="replace")[-3000:]
-                raise RuntimeError(f"JupyterLab did not start. The end of its log:\n{tail}") from error
+                raise RuntimeError(f"The server did not start. The end of its log:\n{tail}") from error
             time.sleep(0.1)
 
 

@@ -1,0 +1,395 @@
+"""The debugger: paste what you have, see the verdict, press a button, read why, apply it, go on."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import ipywidgets as w
+
+from ..capture import Capture, parse_anything
+from ..capture.found import COMMAND_LINE, TEXT_LIMIT, XML
+from ..case import Case
+from ..case.reader import parse_case
+from ..coverage import cover_command_line, cover_domain
+from ..errors import InputError, SevlabError
+from ..evidence import as_option, load_evidence
+from ..inputs import KEY_SIZE
+from ..keys import Secret
+from ..layout.page import Banner, Paragraph, View
+from ..search import Diagnosis, diagnose
+from ..verify import GOOD, Verdict, compare_measure
+from .bytemap import with_static
+from .explorer import UPLOAD_LIMIT
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from ..search import Progress
+
+#: The boxes, in rows: inputs by name, and how wide each is.
+ROWS = (
+    {"measurement": "62em"},
+    {"api_major": "12em", "api_minor": "12em", "build_id": "12em", "policy": "16em"},
+    {"firmware": "44em"},
+    {"tk": "44em"},
+    {"tik": "44em"},
+    {"kernel": "44em"},
+    {"initrd": "44em"},
+    {"cmdline": "62em"},
+    {"num_cpus": "12em", "cpu_family": "12em", "cpu_model": "12em", "cpu_stepping": "13em"},
+    {"profile": "16em", "guest_features": "16em"},
+    {"vmsa_cpu0": "30em", "vmsa_cpu1": "30em"},
+)
+UPLOADS = ("firmware", "tk", "kernel", "initrd")
+LABELS = {
+    "measurement": "Measurement",
+    "api_major": "API major",
+    "api_minor": "API minor",
+    "build_id": "Build",
+    "policy": "Policy",
+    "firmware": "Firmware",
+    "tk": "Key file",
+    "tik": "TIK alone",
+    "kernel": "Kernel",
+    "initrd": "Initrd",
+    "cmdline": "Command line",
+    "num_cpus": "CPUs",
+    "cpu_family": "CPU family",
+    "cpu_model": "CPU model",
+    "cpu_stepping": "CPU stepping",
+    "profile": "Profile",
+    "guest_features": "SEV features",
+    "vmsa_cpu0": "VMSA 0",
+    "vmsa_cpu1": "VMSA 1",
+}
+_UPLOADED = "(uploaded)"
+_PASTE = "the output of virsh domlaunchsecinfo, a domain XML, a QEMU command line, QMP answers, or a case file"
+
+
+class Debugger(w.VBox):
+    """One page from what somebody has to why it does not match.
+
+    ``inputs`` are the current inputs, ``verdict`` is theirs (None while they cannot be read, then ``error`` says why),
+    ``diagnosis`` is the last one. The search runs beside the page, and can be stopped.
+    """
+
+    def __init__(self, inputs: Mapping[str, Any] | None = None) -> None:
+        self.capture = Capture()
+        self.verdict: Verdict | None = None
+        self.diagnosis: Diagnosis | None = None
+        self.error = ""
+        self._key: Secret | None = None
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._thread: threading.Thread | None = None
+        self._stop = threading.Event()
+        self._quiet = False
+        self._build()
+        super().__init__(self._parts())
+        self.add_class("sevlab-debugger")
+        self.set_inputs(inputs or {})
+
+    # --- the parts of the page
+
+    def _build(self) -> None:
+        self.paste = w.Textarea(
+            placeholder=_PASTE, continuous_update=False, layout=w.Layout(width="62em", height="9em")
+        )
+        self.paste.add_class("sevlab-paste")
+        self.read = _button("Read it", self.read_paste, "primary")
+        self.clear = _button("Start again", self.start_again)
+        self.understood, self.coverage = w.HTML(), w.HTML()
+        self.understood.add_class("sevlab-understood")
+        self.coverage.add_class("sevlab-coverage-result")
+        self.boxes = {name: self._box(name, width) for row in ROWS for name, width in row.items()}
+        self.uploads = {name: self._upload(name) for name in UPLOADS}
+        self.alert, self.banner = w.HTML(), w.HTML()
+        self.alert.add_class("sevlab-error")
+        self.banner.add_class("sevlab-verdict")
+        self.why = _button("Find out why", self.start, "primary")
+        self.stop = _button("Stop", self.stop_search)
+        self.budget = w.BoundedFloatText(
+            value=60, min=0.1, max=3600, description="Seconds", layout=w.Layout(width="13em"), style=_STYLE
+        )
+        self.candidates = w.Text(
+            description="Candidates",
+            placeholder="a folder of firmware, kernels and initrds to try",
+            continuous_update=False,
+            layout=w.Layout(width="44em"),
+            style=_STYLE,
+        )
+        self.progress, self.result = w.HTML(), w.VBox()
+        self.progress.add_class("sevlab-progress")
+        self.result.add_class("sevlab-diagnosis")
+        self.stop.disabled = True
+
+    def _parts(self) -> list[w.Widget]:
+        details = w.Accordion([self.coverage], titles=("What of it is measured",))
+        self._details = details
+        details.layout.display = "none"
+        rows = []
+        for row in ROWS:
+            parts = [self.boxes[name] for name in row]
+            parts += [self.uploads[name] for name in row if name in self.uploads]
+            rows.append(w.HBox(parts, layout=w.Layout(flex_flow="row wrap")))
+        return [
+            _heading("1. Paste what you have"),
+            self.paste,
+            w.HBox([self.read, self.clear]),
+            self.understood,
+            details,
+            _heading("2. Look at the inputs, and add what is missing"),
+            *rows,
+            _heading("3. Does it match?"),
+            self.alert,
+            self.banner,
+            _heading("4. Why not?"),
+            self.candidates,
+            w.HBox([self.why, self.stop, self.budget], layout=w.Layout(flex_flow="row wrap")),
+            self.progress,
+            self.result,
+        ]
+
+    def _box(self, name: str, width: str) -> w.Text:
+        box = w.Text(description=LABELS[name], continuous_update=False, layout=w.Layout(width=width), style=_STYLE)
+        box.observe(lambda change: self.refresh(), "value")
+        return box
+
+    def _upload(self, name: str) -> w.FileUpload:
+        upload = w.FileUpload(description=f"Upload {LABELS[name].lower()}", layout=w.Layout(width="auto"))
+        upload.observe(lambda change: self._uploaded(name), "value")
+        return upload
+
+    # --- from the person
+
+    def read_paste(self) -> None:
+        """Read what was pasted, and fill the boxes with what it says. Several pastes add up."""
+        text = self.paste.value
+        try:
+            if len(text) > TEXT_LIMIT:
+                raise InputError("pasted text", f"{len(text)} characters", f"at most {TEXT_LIMIT}")
+            if "[reported]" in text or text.lstrip().startswith("format"):
+                case = parse_case(text, os.path.join(os.curdir, "pasted case"))
+                found, shown = case.inputs, View(Banner(f"A case file with {len(case.inputs)} inputs", "green"))
+            else:
+                new = parse_anything(text)
+                self.capture += new
+                found = {name: one.value for name, one in self.capture.inputs.items()}
+                shown = self.capture.explain()
+                self._cover(new.source, text)
+        except SevlabError as error:
+            self.understood.value = _alert(str(error))
+            return
+        self.understood.value = f'<div role="status">{shown.html()}</div>'
+        self.set_inputs(found)
+
+    def _cover(self, source: str, text: str) -> None:
+        if source in (XML, COMMAND_LINE):
+            covered = cover_domain(text) if source == XML else cover_command_line(text)
+            self.coverage.value = covered.explain().html()
+            self._details.layout.display = ""
+
+    def start_again(self) -> None:
+        """Empty the page."""
+        self.stop_search()
+        self.capture, self._key, self.diagnosis = Capture(), None, None
+        self.paste.value = self.understood.value = self.coverage.value = self.progress.value = ""
+        self._details.layout.display = "none"
+        self.result.children = ()
+        self.set_inputs(dict.fromkeys(self.boxes))
+
+    def _uploaded(self, name: str) -> None:
+        """Take an upload, then empty the upload box: a key must not stay in the page's state."""
+        upload = self.uploads[name]
+        if not upload.value:
+            return
+        item = upload.value[0]
+        raw = bytes(item.content)
+        upload.value = ()
+        if not raw or len(raw) > UPLOAD_LIMIT:
+            self._fail(InputError(LABELS[name], f"an upload of {len(raw)} bytes", f"1 to {UPLOAD_LIMIT} bytes"))
+        elif name == "tk":
+            self._key = Secret(raw)
+            self.set_inputs({"tk": _UPLOADED})
+        else:
+            if self._folder is None:
+                self._folder = tempfile.TemporaryDirectory(prefix="sevlab-")
+            path = Path(self._folder.name, name)
+            path.write_bytes(raw)
+            self.set_inputs({name: str(path)})
+
+    def set_inputs(self, found: Mapping[str, Any]) -> None:
+        """Write values into the boxes; None empties one. What has no box is left out."""
+        self._quiet = True
+        try:
+            for name, value in found.items():
+                if isinstance(value, Secret):
+                    if name == "tek":  # no measure depends on it
+                        continue
+                    self._key, name, value = value, "tk", _UPLOADED
+                if name in self.boxes:
+                    self.boxes[name].value = "" if value is None else _written(name, value)
+        finally:
+            self._quiet = False
+        self.refresh()
+
+    @property
+    def inputs(self) -> dict[str, Any]:
+        """What stands in the boxes, by name. An uploaded key is a :class:`~sevlab.Secret`."""
+        texts = {name: box.value if name == "cmdline" else box.value.strip() for name, box in self.boxes.items()}
+        given: dict[str, Any] = {name: text for name, text in texts.items() if text}
+        if given.get("kernel") and self.boxes["cmdline"].value:
+            given["cmdline"] = self.boxes["cmdline"].value
+        if given.get("tk") == _UPLOADED and self._key is not None:
+            given["tk"] = self._key
+        for name in ("firmware", "kernel", "initrd", "tk"):
+            if given.get(name) == "-":
+                raise InputError(LABELS[name], "'-'", "a path, or an upload")
+        return given
+
+    # --- what follows
+
+    def refresh(self) -> None:
+        """Read the boxes and judge."""
+        if self._quiet:
+            return
+        try:
+            inputs = self.inputs
+            if not inputs:
+                self.verdict, self.error, self.alert.value = None, "", ""
+                self.banner.value = Banner("Nothing is given yet.", "grey").html()
+                return
+            self.verdict = compare_measure(load_evidence(names=_label, **_strict(inputs)))
+        except SevlabError as error:
+            self._fail(error)
+            return
+        self.error, self.alert.value = "", ""
+        self.banner.value = f'<div role="status">{self.verdict.explain().html()}</div>'
+
+    def _fail(self, error: SevlabError) -> None:
+        self.error, self.verdict = str(error), None
+        self.alert.value = _alert(self.error)
+        self.banner.value = ""
+
+    def start(self) -> None:
+        """Search beside the page."""
+        if self._thread is not None and self._thread.is_alive():
+            return
+        self._stop.clear()
+        self.why.disabled, self.stop.disabled = True, False
+        self.result.children = ()
+        self._thread = threading.Thread(target=self.search, daemon=True)
+        self._thread.start()
+
+    def stop_search(self) -> None:
+        """Let the search end soon."""
+        self._stop.set()
+
+    def wait(self, seconds: float | None = None) -> None:
+        """Wait for the search to end."""
+        if self._thread is not None:
+            self._thread.join(seconds)
+
+    def search(self) -> None:
+        """Search now, and show what comes of it."""
+        try:
+            self.diagnosis = diagnose(
+                self.inputs,
+                candidates=self.candidates.value.strip() or None,
+                budget=self.budget.value,
+                progress=self._tell,
+                names=_label,
+            )
+            self.progress.value = Paragraph(self.diagnosis.effort).html()
+            self._show(self.diagnosis)
+        except SevlabError as error:
+            self.progress.value = _alert(str(error))
+        finally:
+            self.why.disabled, self.stop.disabled = False, True
+
+    def _tell(self, progress: Progress) -> None:
+        if self._stop.is_set():
+            raise KeyboardInterrupt
+        words = (
+            f"{progress.seconds:.0f} s: {progress.tried:,} tried, {progress.rate:,.0f} per second. Now: {progress.now}."
+        )
+        self.progress.value = Paragraph(words).html()
+
+    def _show(self, diagnosis: Diagnosis) -> None:
+        page = w.HTML(f'<div role="status">{diagnosis.explain().html()}</div>')
+        parts: list[w.Widget] = [page]
+        for number, explanation in enumerate(diagnosis.explanations):
+            name = "Apply this" if len(diagnosis.explanations) == 1 else f"Apply explanation {number + 1}"
+            parts.append(_button(name, lambda explanation=explanation: self.apply(explanation), "success"))
+        self.result.children = parts
+
+    def apply(self, explanation: Any) -> None:
+        """Change the inputs as an explanation says, and judge again."""
+        try:
+            self.set_inputs(explanation.inputs)
+        except SevlabError as error:
+            self.progress.value = _alert(str(error))
+
+    def static(self) -> View:
+        """Return what is shown now, for where widgets do not run."""
+        if self.diagnosis is not None:
+            return self.diagnosis.explain()
+        if self.verdict is not None:
+            return View(Banner(GOOD, "green")) if self.verdict.matches else self.verdict.explain()
+        return View(Banner("The debugger: paste what you have, see the verdict, find out why.", "grey"))
+
+    def __repr__(self) -> str:
+        return self.static().text()
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        return with_static(super()._repr_mimebundle_(**kwargs), repr(self), self.static().html())
+
+
+_STYLE = {"description_width": "8em"}
+
+
+def _heading(words: str) -> w.HTML:
+    return w.HTML(f"<h3>{words}</h3>")
+
+
+def _button(words: str, action: Any, style: str = "") -> w.Button:
+    button = w.Button(description=words, button_style=style, layout=w.Layout(width="auto", align_self="flex-start"))
+    button.on_click(lambda pressed: action())
+    return button
+
+
+def _alert(words: str) -> str:
+    return f'<div role="alert">{Banner(words, "orange").html()}</div>'
+
+
+def _label(name: str) -> str:
+    return LABELS.get(name, as_option(name))
+
+
+def _written(name: str, value: Any) -> str:
+    return f"0x{int(value):x}" if name in ("policy", "guest_features") and isinstance(value, int) else str(value)
+
+
+def _strict(inputs: dict[str, Any]) -> dict[str, Any]:
+    """Return the inputs as validate takes them: an uploaded key by its size. No measure depends on the TEK."""
+    key = inputs.get("tk")
+    if key is None and "tik" not in inputs:
+        raise InputError(LABELS["tk"], "nothing", "the keys of this launch: a path, or an upload")
+    if key is None:
+        return {**inputs, "tek": Secret(bytes(KEY_SIZE))}
+    if not isinstance(key, Secret):
+        return inputs
+    raw = key.reveal()
+    if len(raw) not in (KEY_SIZE, 2 * KEY_SIZE):
+        raise InputError(LABELS["tk"], f"an upload of {len(raw)} bytes", "16 raw bytes (TIK) or 32 (TEK, then TIK)")
+    rest = {name: value for name, value in inputs.items() if name != "tk"}
+    return {**rest, "tik": Secret(raw[-KEY_SIZE:]), "tek": Secret(raw[:KEY_SIZE])}
+
+
+def debugger(inputs: Mapping[str, Any] | Case | None = None) -> Debugger:
+    """Return the debugger, empty or with some inputs (those of :func:`sevlab.load_evidence`, or a case)."""
+    return Debugger(inputs.inputs if isinstance(inputs, Case) else inputs)
