@@ -113,7 +113,7 @@ def _plot_chain(launch: Launch) -> Picture:
     count = len(launch.steps)
     title = f"A launch of {count} step{'s' * (count != 1)}, and the launch digest after each" if count else UNKNOWN
     figure, axes = _paper(str(launch), title, TITLE + max(1, len(rows)) * (height + GAP))
-    chain = _Chain(axes, EDGE, (4.9, 0.5, 3.6), height, 16)
+    chain = _Chain(axes, EDGE, (5.0, 0.5, 3.7), height, 16)
     if not runs:
         chain.lack(TITLE, UNKNOWN)
         chain.digest(TITLE, launch.digest, "launch digest, as given")
