@@ -84,6 +84,7 @@ _HOME = {
     "parse_qmp": "capture",
     "plot_avalanche": "plots",
     "plot_flash": "plots",
+    "plot_launch": "plots",
     "python_route": "walkthrough",
     "read_case": "case",
     "recognize_vmsa": "profiles",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import namedtuple
+from contextlib import suppress
 
 from . import samples
 from .classroom import Mark, broken_launch
@@ -79,9 +80,9 @@ def lost_table() -> HashTable:
     return _table(_LOST_CMDLINE)
 
 
-def _changed_offsets() -> list[int]:
+def _changed_offsets() -> set[int]:
     message = sample_message()
-    return compare(message, message.replace(policy=Policy(0x05000001))).marked
+    return set(compare(message, message.replace(policy=Policy(0x05000001))).marked)
 
 
 #: A secret of four digits that is hidden by a keystream used twice; students find it without any key.
@@ -148,7 +149,7 @@ EXERCISES = {
     ),
     "lost-cmdline": Exercise(
         "Which command line is exercises.lost_table() made for? It is console=ttyS and a number from 0 to 99.",
-        lambda: _LOST_CMDLINE,
+        _LOST_CMDLINE.encode,
         "build the table for each of the 100 command lines and compare its cmdline field with the lost one's",
     ),
     "start-address": Exercise(
@@ -158,7 +159,7 @@ EXERCISES = {
     ),
     "lost-launch": Exercise(
         "Which profile (qemu or qemu-legacy) and number of CPUs (1 to 8) give exercises.lost_digest()? (a list)",
-        lambda: list(_LOST_LAUNCH),
+        lambda: set(_LOST_LAUNCH),
         "evidence.replace(profile=..., num_cpus=...).digest for each of the 16 pairs, compared with the lost one",
     ),
     "broken-launch": Exercise(
@@ -210,17 +211,36 @@ def mark(name: str, answer: object) -> Mark:
     exercise = EXERCISES[name]
     if answer is ...:
         return Mark("not tried", f"{name}: not tried yet. Put your answer in place of ... and run the cell again.")
-    if _plain(answer) == _plain(exercise.solve()):
+    if _agrees(answer, exercise.solve()):
         return Mark("right", f"{name}: right.")
     return Mark("wrong", f"{name}: not yet. Hint: {exercise.hint}.")
 
 
-def _plain(answer: object) -> object:
-    """Return an answer in one form: bytes as hex, text in lower case, a set or tuple as a sorted list."""
+def _agrees(answer: object, solution: object) -> bool:
+    """Compare an answer with the solution, in the forms people give: which ones follows from the solution's type."""
+    if isinstance(solution, set | list):
+        return isinstance(answer, set | tuple | list) and _same_items(list(answer), solution)
+    if isinstance(solution, bytes):  # exact, to the last space
+        return answer in (solution, solution.decode())
+    if isinstance(solution, int):
+        return not isinstance(answer, bool) and _number(answer) == solution
     if isinstance(answer, bytes | bytearray):
-        return bytes(answer).hex()
+        answer = bytes(answer).hex()
+    return isinstance(answer, str) and answer.strip().lower().removeprefix("0x") == str(solution).lower()
+
+
+def _same_items(answer: list[object], solution: set[Any] | list[Any]) -> bool:
+    """Compare item by item; the order counts only where the solution has one."""
+    if len(answer) != len(solution):
+        return False
+    if isinstance(solution, set):
+        return all(any(_agrees(one, other) for one in answer) for other in solution)
+    return all(map(_agrees, answer, solution))
+
+
+def _number(answer: object) -> object:
+    """Return text that is a whole number as that number, anything else as it is."""
     if isinstance(answer, str):
-        return answer.strip().lower().removeprefix("0x")
-    if isinstance(answer, set | tuple | list):
-        return sorted(answer, key=repr)
+        with suppress(ValueError):
+            return int(answer.strip(), 0)
     return answer

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import namedtuple
-from itertools import groupby
+from itertools import groupby, zip_longest
 
 from .digest import BLOB_LIMIT, Hashed, load_hashed
 from .errors import InputError
@@ -38,6 +38,8 @@ FILES = ("firmware", "kernel", "initrd", "vmsa_cpu0", "vmsa_cpu1")
 #: The profile of libvirt 9.0's tool and of sevctl.
 DEFAULT_PROFILE = "qemu-legacy"
 CPU_LIMIT = 4096
+#: The tint of each step in every table and drawing; whatever is not named has the last.
+STEP_TINTS = {"firmware": "blue", "kernel hashes": "orange", "vCPU 0": "green", "": "purple"}
 
 
 class Step(namedtuple("Step", "name content doc")):
@@ -54,6 +56,27 @@ class Step(namedtuple("Step", "name content doc")):
     def digest(self) -> bytes:
         """SHA-256 of this step's bytes alone (32 bytes)."""
         return self.content.digest if isinstance(self.content, Hashed) else hashlib.sha256(self.content).digest()
+
+
+class Run(namedtuple("Run", "first last count after")):
+    """Equal steps in a row, shown as one: the first and the last, how many, and the launch digest after the last."""
+
+    __slots__ = ()
+
+    @property
+    def name(self) -> str:
+        """What they are called; of several, the names of the first and the last, in two lines."""
+        return str(self.first.name) if self.count == 1 else f"{self.first.name} to\n{self.last.name}"
+
+    @property
+    def amount(self) -> str:
+        """How much is loaded, in bytes, for people."""
+        return str(self.first.size) if self.count == 1 else f"{self.count} x {self.first.size}"
+
+    @property
+    def tint(self) -> str:
+        """Name of the colour it has in every table and drawing."""
+        return STEP_TINTS.get(self.first.name, STEP_TINTS[""])
 
 
 class Launch:
@@ -77,23 +100,25 @@ class Launch:
             self.digests.append(running.copy().digest())
         self.digest = self.digests[-1] if self.steps else digest
 
+    def runs(self) -> list[Run]:
+        """Return the steps as they are shown: equal ones in a row as one."""
+        pairs = zip(self.steps, self.digests, strict=True)
+        return [_run(list(group)) for _, group in groupby(pairs, key=lambda pair: pair[0].content)]
+
     def explain(self) -> View:
         """Show the chain: every step with its size, its own SHA-256, and the launch digest after it."""
         from .layout.page import Paragraph, Table, View, hex_lines
 
         if not self.steps:
             return View(Paragraph(f"The launch digest was given: {self.digest.hex()}. What was loaded is not known."))
-        rows = []
-        for _, group in groupby(zip(self.steps, self.digests, strict=True), key=lambda pair: pair[0].content):
-            pairs = list(group)
-            (first, _), (last, after) = pairs[0], pairs[-1]
-            name = first.name if len(pairs) == 1 else f"{first.name} to\n{last.name}"
-            size = str(first.size) if len(pairs) == 1 else f"{len(pairs)} x {first.size}"
-            rows.append([name, size, hex_lines(first.digest, 8), hex_lines(after, 8), first.doc])
+        runs = self.runs()
+        rows = [
+            [run.name, run.amount, hex_lines(run.first.digest, 8), hex_lines(run.after, 8), run.first.doc]
+            for run in runs
+        ]
         header = ["step", "bytes", "SHA-256 of it alone", "launch digest after it", "what it is"]
-        tints = [("blue", "orange", "green", "purple")[min(number, 3)] for number in range(len(rows))]
         warnings = [Paragraph(f"WARNING: {warning}") for warning in self.warnings]
-        return View(Table(header, rows, tints=tints, mono=[0, 1, 2, 3]), *warnings)
+        return View(Table(header, rows, tints=[run.tint for run in runs], mono=[0, 1, 2, 3]), *warnings)
 
     def __str__(self) -> str:
         return self.explain().text()
@@ -104,31 +129,75 @@ class Launch:
         return self.explain().html()
 
 
+def _run(pairs: Sequence[tuple[Step, bytes]]) -> Run:
+    """Return steps, each with the digest after it, as one run."""
+    return Run(pairs[0][0], pairs[-1][0], len(pairs), pairs[-1][1])
+
+
+class Pair(namedtuple("Pair", "reported computed same")):
+    """The same places in two launches: a :class:`Run` of each, None where it has no such step.
+
+    ``same`` says whether the launch digests after them are equal.
+    """
+
+    __slots__ = ()
+
+    @property
+    def kept(self) -> bool:
+        """Whether the same bytes are loaded on both sides, whatever the digests are."""
+        sides = self.reported, self.computed
+        return None not in sides and len({_loaded(side.first) for side in sides}) == 1
+
+
 class LaunchComparison:
-    """Two launches, step by step. ``first`` names the first step after which the digests differ, "" for none."""
+    """Two launches, step by step. ``first`` names the first step after which the digests differ.
+
+    It is "" when there is none, and when it cannot be known: of one launch only the digest was given.
+    """
 
     def __init__(self, reported: Launch, computed: Launch) -> None:
         self.reported, self.computed = reported, computed
-        self.first = ""
-        longest = max(len(reported.steps), len(computed.steps))
-        for number in range(longest):
-            sides = [launch.digests[number : number + 1] for launch in (reported, computed)]
-            if sides[0] != sides[1]:
-                steps = reported.steps[number : number + 1] or computed.steps[number : number + 1]
-                self.first = steps[0].name
-                break
         self.matches = reported.digest == computed.digest
+        parted = [pair.reported or pair.computed for pair in self.pairs() if not pair.same]
+        self.first = str(parted[0].first.name) if parted and self.is_known else ""
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the steps of both launches are known."""
+        return bool(self.reported.steps and self.computed.steps)
+
+    def pairs(self) -> list[Pair]:
+        """Return both chains side by side, in runs that are equal on each side."""
+
+        def alike(row: tuple[Any, ...]) -> tuple[object, ...]:
+            one, other = row
+            same = one is not None and other is not None and one[1] == other[1]
+            return same, *(side and _loaded(side[0]) for side in row)
+
+        sides = (zip(launch.steps, launch.digests, strict=True) for launch in (self.reported, self.computed))
+        made = []
+        for (same, *_), group in groupby(zip_longest(*sides), key=alike):
+            columns = ([side for side in column if side] for column in zip(*group, strict=True))
+            reported, computed = (_run(column) if column else None for column in columns)
+            made.append(Pair(reported, computed, same))
+        return made
 
     def explain(self) -> View:
         """Show both chains, and where they part."""
         from .layout.page import Banner, Heading, View
 
-        words = "The launches are equal" if self.matches else f"First step that differs: {self.first or 'not known'}"
         return View(
-            Banner(words, "green" if self.matches else "pink"),
+            Banner(self.words, "green" if self.matches else "pink"),
             *(Heading("reported"), self.reported.explain()),
             *(Heading("computed"), self.computed.explain()),
         )
+
+    @property
+    def words(self) -> str:
+        """The answer in one line."""
+        if self.matches:
+            return "The launch digests are equal"
+        return f"First step that differs: {self.first or 'not known, since only the digest of one was given'}"
 
     def __str__(self) -> str:
         return self.explain().text()
@@ -137,6 +206,11 @@ class LaunchComparison:
 
     def _repr_html_(self) -> str:
         return self.explain().html()
+
+
+def _loaded(step: Step) -> object:
+    """Return what compares equal for steps that load the same bytes, also of files that were hashed twice."""
+    return (step.size, step.digest) if isinstance(step.content, Hashed) else step.content
 
 
 def compare_launch(reported: Launch, computed: Launch) -> LaunchComparison:

@@ -106,7 +106,7 @@ def test_notebook_conventions(path: Path) -> None:
     assert [line for line in asserts if "==" in line or line.endswith(".matches")]
     for cell in code:
         assert not re.search(r"^\s*(def|class) ", cell.source, re.MULTILINE)
-        limit = 14 if "parameters" in cell.metadata.get("tags", []) else 4
+        limit = 14 if "parameters" in cell.metadata.get("tags", []) else 3
         assert len(cell.source.split("\n")) <= limit, cell.source
         assert not re.search(r"(?<![\w.])/(home|root|tmp|usr|work)/", str(cell)), "an absolute path"
     shown = {kind for cell in code for output in cell.outputs for kind in output.get("data", {})}

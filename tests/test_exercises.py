@@ -107,11 +107,11 @@ RIGHT: dict[str, Any] = {
 WRONG: dict[str, list[Any]] = {
     "broken-launch": [["kernel"], ["kernel", "build-id"], [], "kernel", None],
     "payload-size": [132, 172, 208, None],
-    "lost-pin": [b"0000", lost_pin()[::-1] + b"0", "0000", None],
-    "start-address": [[0xFFFF0000, 0xFFF0], [0xFFFC, 0xC0A4], 0xFFFCC0A4, None],
+    "lost-pin": [b"0000", lost_pin()[::-1] + b"0", "0000", lost_pin().hex(), int(lost_pin()), None],
+    "start-address": [[0xFFFF0000, 0xFFF0], [0xFFFC, 0xC0A4], [0xC0A4, 0xFFFC0000], 0xFFFCC0A4, None],
     "lost-launch": [["qemu", 9], ["gce", 1], "qemu", None],
     "line-break": [0, 1, 176, None],
-    "lost-cmdline": ["console=ttyS0", "console=ttyS", 27, None],
+    "lost-cmdline": ["console=ttyS0", "console=ttyS", 27, lost_cmdline() + " ", lost_cmdline().lower(), None],
     "policy": [0, 0b000111, 0b001010, "NODBG", None],
     "offsets": [[4], [4, 5, 6, 7], [], [8], None, "7"],
     "next-minor": [sample_measure().hex(), sample_measure(api_minor=21), "", b"", None],
@@ -158,6 +158,20 @@ def test_answers_are_taken_in_the_forms_people_give() -> None:
     for answer in ([7], (7,), {7}):
         assert exercises.mark("offsets", answer).state == "right"
     assert exercises.mark("policy", sevlab.Policy(11)).state == "right"
+    taken: dict[str, list[Any]] = {
+        "policy": ["11", "0xb", " 0b1011\n"],
+        "payload-size": ["192", "0xC0"],
+        "lost-pin": [lost_pin(), lost_pin().decode()],
+        "lost-cmdline": [lost_cmdline().encode()],
+        "start-address": [(0xFFFC0000, 0xC0A4), ["0xfffc0000", "0xC0A4"]],
+        "lost-launch": [lost_launch()[::-1], tuple(lost_launch()), [lost_launch()[0], str(lost_launch()[1])]],
+        "first-step": ["vcpu 3", " vCPU 3 "],
+    }
+    for name, answers in taken.items():
+        for answer in answers:
+            assert exercises.mark(name, answer).state == "right", (name, answer)
+    for answer in (True, [True], {7: 7}, [7, 7], [[7]]):
+        assert exercises.mark("offsets", answer).state == "wrong"
 
 
 @pytest.mark.parametrize("answer", [[1, "a"], {"a": 1}, object(), [[1], 2], [None, 1], sevlab.Policy], ids=repr)

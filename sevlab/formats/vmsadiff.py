@@ -62,7 +62,11 @@ class VmsaComparison(Comparison):
                 tints=[one.tint for _, one, _ in found],
                 mono=[0, 1, 3, 4],
             ),
-            *(Paragraph(f"{effect}: {words}") for effect, words in EFFECTS.items()),
+            *(
+                Paragraph(f"{name}: {words}")
+                for name, words in EFFECTS.items()
+                if name in {one.effect for one in found}
+            ),
         )
 
     def as_dict(self) -> dict[str, object]:

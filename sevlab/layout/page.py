@@ -100,7 +100,7 @@ class Code:
         return textwrap.indent(self.lines, "    ")
 
     def html(self) -> str:
-        return f'<pre style="white-space:pre-wrap;overflow-wrap:anywhere">{escape(self.lines)}</pre>'
+        return f'<pre style="{MONO};white-space:pre-wrap;overflow-wrap:anywhere">{escape(self.lines)}</pre>'
 
 
 class Banner:

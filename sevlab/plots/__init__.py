@@ -2,6 +2,7 @@
 
 from .avalanche import Avalanche, plot_avalanche
 from .flash import plot_flash
+from .launch import plot_launch
 from .picture import Picture
 
-__all__ = ["Avalanche", "Picture", "plot_avalanche", "plot_flash"]
+__all__ = ["Avalanche", "Picture", "plot_avalanche", "plot_flash", "plot_launch"]

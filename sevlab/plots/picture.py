@@ -6,6 +6,11 @@ from io import BytesIO
 from typing import Any
 
 from matplotlib.figure import Figure
+from PIL import Image
+
+# Pillow comes with matplotlib, which itself writes pictures with it.
+#: Colours of a stored picture: few enough that a notebook stays small, enough that no tint changes.
+COLOURS = 256
 
 
 class Picture(Figure):
@@ -22,7 +27,10 @@ class Picture(Figure):
     def _repr_png_(self) -> bytes:
         buffer = BytesIO()
         self.savefig(buffer, format="png", dpi=100, metadata={"Software": None})
-        return buffer.getvalue()
+        small = BytesIO()
+        with Image.open(buffer) as picture:
+            picture.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
+        return small.getvalue()
 
     def __repr__(self) -> str:
         return self.words

@@ -179,8 +179,8 @@ class OpenedSecret:
         return View(
             view,
             Paragraph(
-                "AES-128-CTR: every 16 bytes of the payload are exclusive-ored with AES under the TEK of a counter. "
-                "The counter starts as the IV and goes up by one, as a big-endian number of 16 bytes."
+                "AES-128-CTR: a counter is encrypted under the TEK, and 16 bytes of the payload are exclusive-ored "
+                "with the result. The counter starts as the IV and goes up by one, as a big-endian number of 16 bytes."
             ),
             self._counters(),
             self.table.explain(show_secret=show_secret),
@@ -190,12 +190,16 @@ class OpenedSecret:
         )
 
     def _counters(self) -> Table:
-        """Show the counters of the first two blocks and of the last."""
+        """Show the counters of the first blocks and of the last."""
         from ..layout.page import Table
 
         first, blocks = int.from_bytes(self.header.iv, "big"), len(self.payload) // BLOCK
         rows = []
-        for block in sorted({0, min(1, blocks - 1), blocks - 1}):
+        for block in range(blocks):
+            if 2 < block < blocks - 1:
+                continue
+            if block == blocks - 1 > 3:
+                rows.append(["...", "...", "..."])
             counter = (first + block) % (1 << 8 * BLOCK)
             at = BLOCK * block
             rows.append([f"0x{at:02x}", counter.to_bytes(BLOCK, "big").hex(), self.payload[at : at + BLOCK].hex()])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import groupby
 from typing import TYPE_CHECKING
 
 import ipywidgets as w
@@ -77,20 +76,10 @@ class ChainExplorer(w.VBox):
 
     def _chain(self, launch: Launch) -> Table:
         """Return the chain, each step marked; equal steps in a row share one line."""
-        steps = [
-            (step, before.content == step.content, old == new, new)
-            for before, step, old, new in zip(
-                self.start.steps, launch.steps, self.start.digests, launch.digests, strict=True
-            )
-        ]
         rows = []
-        for (_, kept, same), group in groupby(steps, key=lambda row: (row[0].content, row[1], row[2])):
-            members = list(group)
-            (first, *_), (last, *_, after) = members[0], members[-1]
-            name = first.name if len(members) == 1 else f"{first.name} to\n{last.name}"
-            size = str(first.size) if len(members) == 1 else f"{len(members)} x {first.size}"
-            state = SAME if same else FOLLOWS if kept else CHANGED
-            rows.append([name, size, hex_lines(first.digest, 8), hex_lines(after, 8), state])
+        for pair in compare_launch(self.start, launch).pairs():
+            run, state = pair.computed, SAME if pair.same else FOLLOWS if pair.kept else CHANGED
+            rows.append([run.name, run.amount, hex_lines(run.first.digest, 8), hex_lines(run.after, 8), state])
         header = ["step", "bytes", "SHA-256 of it alone", "launch digest after it", "state"]
         return Table(header, rows, tints=["pink" if row[4] == CHANGED else "" for row in rows], mono=[0, 1, 2, 3])
 

@@ -86,7 +86,7 @@ class TableExplorer(ChainExplorer):
             if steps[0].name != "firmware":
                 advice = "give explore the launch, or a firmware"
                 raise InputError(LABELS["firmware"], "a file", "an empty box, for a table without a launch", advice)
-            steps[0] = steps[0]._replace(content=_same(steps[0].content, self._file("firmware")))
+            steps[0] = steps[0]._replace(content=self._file("firmware"))
         return Launch(steps)
 
     def _keeps(self, name: str) -> bool:
@@ -118,11 +118,6 @@ class TableExplorer(ChainExplorer):
     def result(self) -> View:
         """Return the table byte by byte."""
         return explain_spans(self.table.spans(), self._marked())
-
-
-def _same(before: object, now: Hashed) -> Hashed:
-    """Return what was hashed before when it is the same, so that it compares equal."""
-    return before if isinstance(before, Hashed) and before[0] == now[0] and before.digest == now.digest else now
 
 
 def _cmdline(text: str) -> bytes:

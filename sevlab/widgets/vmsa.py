@@ -84,7 +84,9 @@ class VmsaExplorer(ChainExplorer):
             sku = 0, 0, 0  # RDX is then an edit
         address = further if is_boot else start
         starts = [*map(str, sku), f"0x{address:x}" if address else ""]
-        self.boxes = {name: text_box(LABELS[name], value) for name, value in zip(LABELS, starts, strict=False)}
+        self.boxes = {
+            name: text_box(LABELS[name], value, width="18em") for name, value in zip(LABELS, starts, strict=False)
+        }
         self.boxes["reset"].placeholder = "of the firmware"
         self._other_features = int(page.sev_features) & ~sum(row.mask for row in SevFeatures.rows if row.is_flag)
         self.features = {
@@ -103,6 +105,7 @@ class VmsaExplorer(ChainExplorer):
         self._rows = [
             _row(self.profile, self.cpu, self.boxes["reset"]),
             _row(*(self.boxes[name] for name in LIMITS)),
+            w.HTML("SEV features (the field sev_features), ticked where the bit is set:"),
             _row(*self.features.values()),
             _row(self.field, self.value),
         ]
