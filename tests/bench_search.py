@@ -22,8 +22,7 @@ from statistics import median
 from typing import Any
 
 from sevlab.search import engine
-from sevlab.search.engine import Engine, try_box
-from sevlab.search.space import Context
+from sevlab.search.engine import Context, Engine, try_box
 
 ROOT = Path(__file__).parent.parent
 PICTURE = ROOT / "build" / "search-rates.png"

@@ -24,9 +24,9 @@ import sevlab
 from sevlab import samples
 from sevlab.cli import main
 from sevlab.search import engine
-from sevlab.search.engine import Engine, Hit, Stopped, split_box, try_box
+from sevlab.search.engine import Context, Engine, Hit, Stopped, split_box, try_box
 from sevlab.search.hypotheses import HYPOTHESES
-from sevlab.search.space import AXES, Context
+from sevlab.search.space import AXES
 from tests.test_search_cases import ES, GIVEN, KERNEL, PLAIN, SPACES, report, reported_text, space_of, true_values
 
 TIK, TEK = samples.TIK, samples.TEK

@@ -1,6 +1,6 @@
 """The search: which change of input explains a measurement that does not match.
 
-:mod:`~sevlab.search.hypotheses` declares every mistake that is looked for, :mod:`~sevlab.search.space` combines them,
+:mod:`~sevlab.search.mistakes` declares every mistake that is looked for, :mod:`~sevlab.search.space` combines them,
 :mod:`~sevlab.search.engine` tries them, and :mod:`~sevlab.search.diagnosis` says what was found.
 """
 

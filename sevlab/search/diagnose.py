@@ -13,7 +13,7 @@ from .candidates import read_candidates
 from .diagnosis import EXPLAINED, MATCH, UNEXPLAINED, Diagnosis, Explanation, RuledOut
 from .engine import Engine, Stopped, try_box
 from .given import Given, given_of, read_given
-from .hypotheses import COUNT_LIMIT
+from .mistakes.cpus import COUNT_LIMIT
 from .space import BOX, Space
 
 if TYPE_CHECKING:

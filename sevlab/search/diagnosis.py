@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..layout.page import Block
-    from .hypotheses import Hypothesis
+    from .hypothesis import Hypothesis
     from .space import Change
 
 MATCH, EXPLAINED, UNEXPLAINED = "match", "explained", "unexplained"
@@ -154,7 +154,7 @@ class Explanation(namedtuple("Explanation", "changes hypotheses tik")):
         for hypothesis, reason in zip(self.hypotheses, self.reasons, strict=True):
             told.setdefault(reason, []).append(hypothesis.name)
         return [
-            Table(["input", "given", "found"], rows, mono=[0, 1]),
+            Table(["input", "given", "found"], rows, mono=[0, 1, 2]),
             *(Banner(alarm, "pink") for alarm in self.alarms),
             *(Paragraph(f"{_first_upper('; '.join(names))}. {reason}") for reason, names in told.items()),
         ]

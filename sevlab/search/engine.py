@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from types import ModuleType
     from typing import Any
 
-    from .space import Context
-
     Box = tuple[Sequence[int], Sequence[int], Sequence[int], Sequence[int]]
 
 #: Candidates of one task: short enough to stop soon, long enough to be worth sending.
@@ -36,6 +34,13 @@ PARALLEL = 1 << 17
 #: Work this large goes to an executor that was given.
 REMOTE = 1 << 15
 _SHORTEST_REPORT = 0.1
+
+
+class Context(namedtuple("Context", "key old digest measure mnonce")):
+    """All that stands fixed while a box is tried: TIK (16 bytes), whether the message is the old one, launch digest
+    (32 bytes), reported measure (32 bytes) and nonce (16 bytes)."""
+
+    __slots__ = ()
 
 
 class Hit(namedtuple("Hit", "context api_major api_minor build_id policy")):

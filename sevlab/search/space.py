@@ -8,23 +8,19 @@ give a *box*: all combinations of four lists of numbers, tried in every context.
 
 from __future__ import annotations
 
-import hashlib
 from collections import namedtuple
 from functools import cached_property
 from itertools import combinations, product
 from math import prod
 from typing import TYPE_CHECKING
 
-from ..digest import BLOB_LIMIT, load_hashed
 from ..errors import InputError
-from ..firmware import load_ovmf
-from ..formats.hashtable import HashTable, hash_cmdline
-from ..formats.ovmf import Ovmf, parse_ovmf
-from ..inputs import load_vmsa, parse_number
-from ..launch import DEFAULT_PROFILE
-from ..profiles import cpu_signature
-from .fold import Cpus, Fold, Image, Kernel
-from .hypotheses import HYPOTHESES, NUMBERS
+from ..formats.hashtable import HashTable
+from .engine import Context
+from .fold import Fold, Kernel
+from .hypotheses import HYPOTHESES
+from .mistakes.host import NUMBERS
+from .start import Start
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -93,59 +89,6 @@ class Subset(namedtuple("Subset", "names lists flip prior")):
     def size(self) -> int:
         """How many combinations it has."""
         return prod(map(len, self.lists))
-
-
-class Context(namedtuple("Context", "key old digest measure mnonce")):
-    """All that stands fixed while a box is tried: TIK (16 bytes), whether the message is the old one, launch digest
-    (32 bytes), reported measure (32 bytes) and nonce (16 bytes)."""
-
-    __slots__ = ()
-
-
-class Start:
-    """What is given, with its files read once. Hypotheses make their options from it."""
-
-    def __init__(self, given: Given, files: Sequence[Candidate] = ()) -> None:
-        self.given, self.files = given, files
-        self.nothing = hashlib.sha256(b"").digest()
-        launch = given.launch
-        self.ovmf: Ovmf | None = load_ovmf(str(launch["firmware"])) if "firmware" in launch else None
-        self.base_image = self.image(self.ovmf.image) if self.ovmf else Image(given.digest, None, 0, None)
-        self.kernel = self._hash("kernel")
-        self.initrd = self._hash("initrd")
-        self.cmdline = hash_cmdline(launch.get("cmdline"))
-        self.count = parse_number(launch["num_cpus"], "num_cpus", 4096) if "num_cpus" in launch else None
-        self.cpus = self._cpus()
-
-    def _hash(self, name: str) -> bytes | None:
-        if name not in self.given.launch:
-            return None
-        return load_hashed(str(self.given.launch[name]), name, limit=BLOB_LIMIT, empty=name == "initrd").digest
-
-    def _cpus(self) -> Cpus | None:
-        launch = self.given.launch
-        if "vmsa_cpu0" in launch:
-            pages = [
-                load_vmsa(str(launch[name])).to_bytes() if name in launch else None
-                for name in ("vmsa_cpu0", "vmsa_cpu1")
-            ]
-            return Cpus(None, None, None, None, *pages)
-        signature = None
-        if "cpu_family" in launch:
-            numbers = (parse_number(launch[name], name, 270) for name in AXES["model"])
-            signature = cpu_signature(*numbers)
-        features = parse_number(launch.get("guest_features", 0), "guest_features", (1 << 64) - 1)
-        return Cpus(launch.get("profile", DEFAULT_PROFILE), signature, features, None, None, None)
-
-    def image(self, raw: bytes) -> Image:
-        """Return these bytes as a firmware image."""
-        running = hashlib.sha256(raw)
-        return Image(running.digest(), running, len(raw), parse_ovmf(raw).reset_address)
-
-    def joined(self, path: str) -> Image:
-        """Return the firmware with another file before it, as in a combined image."""
-        assert self.ovmf is not None
-        return self.image(load_ovmf(path).image + self.ovmf.image)
 
 
 class Space:
