@@ -80,7 +80,7 @@ class Evidence:
     def replace(self, **changes: Any) -> Self:
         """Return a copy with some inputs changed; values as in :func:`load_evidence`, all else as it is.
 
-        An input that is changed to None is left out.
+        An input that is changed to None is left out. What was loaded is read again only when that can change it.
         """
         if unknown := sorted(set(changes) - {*REPORTED, *KEYS, *INPUTS, "digest"}):
             raise TypeError(f"Evidence has no input named {unknown[0]!r}")
@@ -91,7 +91,7 @@ class Evidence:
         inputs, launch = self.inputs, self.launch
         if "digest" in changes:
             inputs, launch = {}, Launch((), digest=changes["digest"])
-        elif set(changes) & set(INPUTS) or ("policy" in changes and inputs):
+        elif set(changes) & set(INPUTS) or (inputs and values["policy"].es != self.policy.es):
             inputs = inputs | {name: value for name, value in changes.items() if name in INPUTS}
             inputs = {name: value for name, value in inputs.items() if value is not None}
             launch = load_launch(values["policy"], **inputs)

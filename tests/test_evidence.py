@@ -148,6 +148,15 @@ def test_a_replaced_firmware_or_key_is_read(given_inputs: dict[str, Any], tmp_pa
     assert set(combined.files) == {"firmware", "tk"}
 
 
+def test_what_was_loaded_is_read_again_only_where_it_can_change(given_inputs: dict[str, Any], tmp_path: Path) -> None:
+    evidence = sevlab.load_evidence(**given_inputs)
+    (tmp_path / "firmware.fd").unlink()
+    assert evidence.replace(policy=0x3, build_id=1).launch is evidence.launch
+    for changes in ({"policy": 0x5}, {"num_cpus": 2}):
+        with pytest.raises(sevlab.InputError):
+            evidence.replace(**changes)
+
+
 def test_a_replaced_value_is_checked(given_inputs: dict[str, Any]) -> None:
     with pytest.raises(sevlab.InputError, match="build_id: received '256'"):
         sevlab.load_evidence(**given_inputs).replace(build_id=256)

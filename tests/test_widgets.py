@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 from collections.abc import Iterator
 from html.parser import HTMLParser
@@ -97,7 +98,7 @@ def test_without_nodbg_the_page_warns(explorer: Explorer) -> None:
 
 def test_the_es_box_asks_for_the_cpus(explorer: Explorer) -> None:
     explorer.policy.boxes["es"].value = True
-    assert explorer.error.startswith("num_cpus: received nothing")
+    assert explorer.error.startswith("CPU count: received nothing")
     explorer.policy.boxes["es"].value = False
     assert is_green(explorer)
 
@@ -237,13 +238,13 @@ def test_a_hostile_file_name_is_no_html(explorer: Explorer) -> None:
     assert "<img" not in shown(explorer)
 
 
-def test_an_uploaded_firmware_is_no_whole_launch_where_more_is_measured(tmp_path: Path) -> None:
+def test_an_uploaded_firmware_is_part_of_the_whole_launch(tmp_path: Path) -> None:
     samples.write_samples(tmp_path)
     explorer = sevlab.explore(load(tmp_path, kernel=str(tmp_path / "tk.bin")))
     digest = explorer.verdict.evidence.digest
-    upload(explorer.uploads["firmware"], samples.firmware())
-    assert explorer.verdict is None  # no verdict is better than a wrong one
-    assert explorer.error.startswith("Firmware: received an upload; needed a path")
+    upload(explorer.uploads["firmware"], samples.firmware_for_kernels())
+    table = sevlab.build_hash_table(hashlib.sha256(samples.TEK + samples.TIK).digest()).to_bytes()
+    assert explorer.evidence.digest == sevlab.compute_digest([samples.firmware_for_kernels(), table])
     explorer.paths["firmware"].value = str(tmp_path / "firmware.fd")
     assert explorer.verdict.evidence.digest == digest
 

@@ -7,23 +7,24 @@ from typing import TYPE_CHECKING
 
 import ipywidgets as w
 
-from ..digest import compute_digest
 from ..errors import InputError, SevlabError
-from ..evidence import Evidence, load_evidence
+from ..evidence import REPORTED, Evidence, load_evidence
 from ..inputs import KEY_SIZE, load_key, parse_measurement
 from ..keys import Secret
+from ..launch import FILES, compare_launch
 from ..layout.diff import compare
 from ..layout.explain import explain_spans
-from ..layout.page import Banner, Paragraph, View
+from ..layout.page import Banner, Heading, Paragraph, View
 from ..verify import BAD, GOOD, Verdict, compare_measure
+from . import launch
 from .bytemap import ByteMap, with_static
+from .filebox import STANDARD_INPUT, STYLE, UPLOAD_LIMIT, WIDE, FileBox
+from .launch import LaunchBox
 from .policy import PolicyBox
 
 if TYPE_CHECKING:
     from typing import Any
 
-#: JupyterLab drops the connection, without a word, when an upload is larger.
-UPLOAD_LIMIT = 9 << 20
 LABELS = {
     "measurement": "Measurement",
     "api_major": "API major",
@@ -32,31 +33,29 @@ LABELS = {
     "policy": "Policy",
     "firmware": "Firmware",
     "tik": "Key file",
+    **launch.LABELS,
 }
-_WIDE = {"width": "46em"}
-_STYLE = {"description_width": "7em"}
 
 
 class Explorer(w.VBox):
     """A launch whose every input can be changed.
 
     ``verdict`` is the current :class:`~sevlab.verify.Verdict`, None while an input cannot be read; ``error`` is then
-    the sentence that says why. ``evidence`` is the last evidence that could be read. A byte marked ``*`` differs from
-    the evidence the explorer was opened with.
+    the sentence that says why. ``evidence`` is the last evidence that could be read; what was uploaded is a file of it
+    as long as the kernel runs. A byte marked ``*`` differs from the evidence the explorer was opened with.
     """
 
     def __init__(self, evidence: Evidence) -> None:
         self.evidence = self._start = evidence
         self.verdict: Verdict | None = None
         self.error = ""
-        #: What was uploaded or given instead of a file: the digest under "firmware", the key under "tik".
-        self._held: dict[str, Any] = {"firmware": evidence.digest, "tik": evidence.tik}
-        self._shown_paths: dict[str, str] = {}
         self._build_inputs()
         self.banner = w.HTML()
         self.banner.add_class("sevlab-verdict")
         self.alert = w.HTML()
         self.alert.add_class("sevlab-error")
+        self.chain = w.HTML()
+        self.chain.add_class("sevlab-loaded")
         self.comparison = w.HTML()
         self.comparison.add_class("sevlab-comparison")
         self.message = ByteMap("The message under the HMAC: 56 bytes", evidence.message.spans())
@@ -66,6 +65,7 @@ class Explorer(w.VBox):
                 *self._rows,
                 self.alert,
                 self.banner,
+                self.chain,
                 self.message,
                 self.blob,
                 self.comparison,
@@ -77,103 +77,99 @@ class Explorer(w.VBox):
     def _build_inputs(self) -> None:
         evidence = self.evidence
 
-        def text(name: str, value: str, **more: Any) -> w.Text:
-            layout = w.Layout(**more.pop("layout", {"width": "14em"}))
-            box = w.Text(
-                value=value, description=LABELS[name], continuous_update=False, layout=layout, style=_STYLE, **more
-            )
-            box.observe(self.refresh, "value")
-            return box
-
         self.measurement = w.Textarea(
             value=base64.b64encode(evidence.measurement.to_bytes()).decode(),
             description=LABELS["measurement"],
             placeholder="base64 (64 characters, line breaks are fine) or hex (96 digits)",
             continuous_update=False,
-            layout=w.Layout(height="4em", **_WIDE),
-            style=_STYLE,
+            layout=w.Layout(height="4em", **WIDE),
+            style=STYLE,
         )
-        self.measurement.observe(self.refresh, "value")
         self.numbers = {
-            name: text(name, str(getattr(evidence, name))) for name in ("api_major", "api_minor", "build_id")
+            name: w.Text(
+                value=str(getattr(evidence, name)),
+                description=LABELS[name],
+                continuous_update=False,
+                layout=w.Layout(width="14em"),
+                style=STYLE,
+            )
+            for name in ("api_major", "api_minor", "build_id")
         }
         self.policy = PolicyBox(evidence.policy)
-        self.policy.number.style = _STYLE
-        self.policy.observe(self.refresh, "value")
+        self.policy.number.style = STYLE
+        for box in (self.measurement, self.policy, *self.numbers.values()):
+            box.observe(self.refresh, "value")
         files = evidence.files
-        self._shown_paths = {"firmware": files.get("firmware", ""), "tik": files.get("tk", files.get("tik", ""))}
-        self.paths = {
-            name: text(name, path, layout=_WIDE, placeholder="(given, not from a file)")
-            for name, path in self._shown_paths.items()
+        #: What else is loaded, and the two files that every launch has.
+        self.loaded = LaunchBox(evidence.inputs, self.refresh, self._fail)
+        self.files = {
+            "firmware": FileBox(
+                LABELS["firmware"],
+                files.get("firmware", ""),
+                f"Upload firmware (up to {UPLOAD_LIMIT >> 20} MiB)",
+                self.refresh,
+                self._fail,
+                held=None if evidence.inputs else evidence.digest,
+            ),
+            "tik": FileBox(
+                LABELS["tik"],
+                files.get("tk", files.get("tik", "")),
+                "Upload key (16 bytes TIK, or 32 bytes TEK and TIK)",
+                self.refresh,
+                self._fail,
+                keep=_tik,
+                held=evidence.tik,
+            ),
         }
-        self.uploads = {
-            "firmware": w.FileUpload(description=f"Upload firmware (up to {UPLOAD_LIMIT >> 20} MiB)"),
-            "tik": w.FileUpload(description="Upload key (16 bytes TIK, or 32 bytes TEK and TIK)"),
-        }
-        for name, upload in self.uploads.items():
-            upload.layout.width = "auto"
-            upload.observe(lambda change, name=name: self._uploaded(name), "value")
+        self.paths = {name: box.text for name, box in self.files.items()}
+        self.uploads = {name: box.upload for name, box in self.files.items()}
+        self._given_at_start = self._given()
         self._rows = [
             self.measurement,
             w.HBox(list(self.numbers.values()), layout=w.Layout(flex_flow="row wrap")),
             self.policy,
-            *(
-                w.HBox([self.paths[name], self.uploads[name]], layout=w.Layout(flex_flow="row wrap"))
-                for name in self.paths
-            ),
+            *self.files.values(),
+            self.loaded,
         ]
 
-    def _uploaded(self, name: str) -> None:
-        """Take what was uploaded, then empty the upload box: a key must not stay in the notebook's widget state."""
-        upload = self.uploads[name]
-        if not upload.value:
-            return
-        item = upload.value[0]
-        raw = bytes(item.content)
-        upload.value = ()
-        try:
-            self._held[name] = compute_digest([_image(raw)]) if name == "firmware" else _tik(raw)
-        except SevlabError as error:
-            self._fail(error)
-            return
-        self._shown_paths[name] = ""
-        self.paths[name].placeholder = f"uploaded: {item.name}"
-        if self.paths[name].value:
-            self.paths[name].value = ""  # which refreshes
-        else:
-            self.refresh()
+    def _given(self) -> dict[str, Any]:
+        """Return the inputs of the launch, as they stand in their boxes."""
+        firmware = self.files["firmware"].given()
+        return {"firmware": firmware, **self.loaded.given()}
 
     def _read(self) -> Evidence:
         """Read every box; raise the first error."""
-        inputs: dict[str, Any] = {
+        key, box = self.files["tik"].given(), self.files["tik"]
+        if key is None:
+            raise InputError(LABELS["tik"], "nothing", "a path, or an upload")
+        if isinstance(key, str):
+            key = box.held = _load_tik(key)
+        reported: dict[str, Any] = {
             "measurement": parse_measurement(self.measurement.value, LABELS["measurement"], allow_hex=True),
             **{name: box.value.strip() for name, box in self.numbers.items()},
             "policy": self.policy.value,
+            "tik": key,
             "tek": self._start.tek or Secret(bytes(KEY_SIZE)),
         }
-        others = {name: value for name, value in self._start.inputs.items() if name != "firmware"}
-        for name, box in self.paths.items():
-            path = box.value.strip()
-            if path == "-":
-                raise InputError(LABELS[name], "'-'", "a path, or an upload")
-            if path != self._shown_paths[name]:
-                self._held.pop(name, None)
-                self._shown_paths[name] = path
-            if name == "firmware" and path:
-                inputs |= {"firmware": path, **others}
-            elif name == "firmware" and "firmware" in self._held and others:
-                raise InputError(
-                    LABELS[name], "an upload", "a path, since more than firmware is measured in this launch"
-                )
-            elif name == "firmware" and "firmware" in self._held:
-                inputs["digest"] = self._held["firmware"]
-            elif name == "tik" and "tik" in self._held:
-                inputs["tik"] = self._held["tik"]
-            elif name == "tik" and path:
-                inputs["tik"] = self._held["tik"] = _load_tik(path)
-            else:
-                raise InputError(LABELS[name], "nothing", "a path, or an upload")
-        return load_evidence(names=lambda name: LABELS.get(name, name), **inputs)
+        given = self._given()
+        # What is said about the host is read first, and by itself: what was loaded may be known by its digest alone.
+        read = load_evidence(names=_name, digest=self._start.digest, **reported)
+        if self._holds_launch(given, read):
+            return self._start.replace(**{name: getattr(read, name) for name in (*REPORTED, "tik", "tek")})
+        if not isinstance(given["firmware"], str):
+            received = "nothing" if given["firmware"] is None else "a digest alone, for a launch of more than firmware"
+            raise InputError(LABELS["firmware"], received, "a path, or an upload")
+        if gone := [name for name in FILES if given.get(name) == STANDARD_INPUT]:
+            received = "standard input, which can be read only once, for a launch that is another one now"
+            raise InputError(LABELS[gone[0]], received, "a path, or an upload")
+        return load_evidence(names=_name, **reported, **given)
+
+    def _holds_launch(self, given: dict[str, Any], read: Evidence) -> bool:
+        """Say whether the launch is the one the explorer was opened with, and cannot be read again."""
+        if given != self._given_at_start:
+            return False
+        is_read_once = STANDARD_INPUT in [given.get(name) for name in FILES]
+        return not self._start.inputs or (is_read_once and read.policy.es == self._start.policy.es)
 
     def refresh(self, change: Any = None) -> None:
         """Read every box again and show what follows."""
@@ -186,18 +182,33 @@ class Explorer(w.VBox):
         self.alert.value = ""
         verdict = self.verdict
         self.banner.value = _spoken(self._banner())
+        self.chain.value = self._chain().html()
         self.message.show(evidence.message.spans(), compare(self._start.message, evidence.message).marked)
         self.blob.show(evidence.measurement.spans(), compare(self._start.measurement, evidence.measurement).marked)
         computed = evidence.measurement.replace(measure=verdict.computed)
-        warnings = [Paragraph(f"WARNING: {warning}") for warning in verdict.warnings]
+        told = [warning for warning in verdict.warnings if warning not in evidence.launch.warnings]
+        warnings = [Paragraph(f"WARNING: {warning}") for warning in told]
         self.comparison.value = View(compare(evidence.measurement, computed).explain(), *warnings).html()
 
     def _fail(self, error: SevlabError) -> None:
         """Say what is wrong with an input, and take back the verdict: an old one would be a wrong one."""
         self.error, self.verdict = str(error), None
+        for box in (*self.files.values(), *self.loaded.files.values()):
+            self.error = box.hide_folder(self.error)
+        if isinstance(error, InputError) and error.input in launch.LABELS.values():
+            self.loaded.selected_index = 0  # where the box is that has to be mended
         self.alert.value = f'<div role="alert">{Banner(self.error, "orange").html()}</div>'
         self.banner.value = _spoken(self._banner())
-        self.comparison.value = ""
+        self.comparison.value = self.chain.value = ""
+
+    def _chain(self) -> View:
+        """Return what was loaded, step by step, and where that parts from the start."""
+        first = compare_launch(self._start.launch, self.evidence.launch).first
+        return View(
+            Heading("What was loaded, and the launch digest after each step"),
+            *([Paragraph(f"First step that differs from the start: {first}")] if first else []),
+            self.evidence.launch.explain(),
+        )
 
     def _banner(self) -> Banner:
         if self.verdict is None:
@@ -208,7 +219,8 @@ class Explorer(w.VBox):
 
     def static(self) -> View:
         """Return what is shown now, without the inputs, for where widgets do not run."""
-        return View(self._banner(), explain_spans(self.evidence.message.spans()))
+        chain = [self._chain()] if self.verdict else []
+        return View(self._banner(), *chain, explain_spans(self.evidence.message.spans()))
 
     def __repr__(self) -> str:
         return self.static().text()
@@ -222,10 +234,9 @@ def _spoken(banner: Banner) -> str:
     return f'<div role="status">{banner.html()}</div>'
 
 
-def _image(raw: bytes) -> bytes:
-    if not raw:
-        raise InputError(LABELS["firmware"], "an empty upload", "a firmware image")
-    return raw
+def _name(name: str) -> str:
+    """Return what the boxes call an input."""
+    return LABELS.get(name, name)
 
 
 def _tik(raw: bytes) -> Secret:

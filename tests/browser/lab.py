@@ -242,6 +242,7 @@ def set_theme(page: Page, theme: str) -> None:
     """Change the theme of an open JupyterLab to LIGHT or DARK."""
     page.evaluate("theme => window.jupyterapp.commands.execute('apputils:change-theme', { theme })", theme)
     page.wait_for_selector(f"body[data-jp-theme-name='{theme}']", state="attached")
+    page.wait_for_selector("#jupyterlab-splash", state="detached")  # it covers the page while a theme loads
 
 
 def end_kernel(page: Page) -> None:

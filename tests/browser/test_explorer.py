@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import os
@@ -12,7 +13,7 @@ from playwright.sync_api import Locator, Page
 from sevlab import samples
 from sevlab.layout.span import TINTS
 from sevlab.verify import BAD, GOOD
-from tests.browser.lab import DARK, Lab, open_notebook, run_all, set_theme
+from tests.browser.lab import DARK, Lab, open_notebook, run_all, set_theme, write_notebook
 
 
 def spaced(measure: bytes) -> str:
@@ -36,6 +37,7 @@ def background(verdict: Locator) -> str:
 def keep_picture(page: Page, name: str) -> None:
     """Store a screenshot when SEVLAB_PICTURES names a folder, for people who want to look."""
     if folder := os.environ.get("SEVLAB_PICTURES"):
+        page.set_viewport_size({"width": 1280, "height": 2600})  # or what is scrolled away is not in it
         page.locator(".sevlab-explorer").screenshot(path=Path(folder) / f"{name}.png")
 
 
@@ -100,6 +102,91 @@ def test_typed_values_wrong_values_and_uploads(lab: Lab, page: Page) -> None:
         explorer.get_by_text("Upload firmware").click()
     chooser.value.set_files(lab.root / "samples" / "firmware.fd")
     verdict.get_by_text(GOOD).wait_for()
+
+
+WHOLE = f"""
+import sevlab
+
+sevlab.explore(sevlab.load_evidence(
+    measurement="{base64.b64encode(samples.es_measurement()).decode()}",
+    api_major=0, api_minor=22, build_id=13, policy=0x5,
+    firmware="samples/firmware-kernel.fd", tk="samples/tk.bin",
+    kernel="samples/kernel.bin", initrd="samples/initrd.bin", cmdline="console=ttyS0",
+    num_cpus=4, cpu_family=25, cpu_model=1, cpu_stepping=1,
+))
+"""
+
+
+def test_every_input_of_a_launch_can_be_changed(lab: Lab, page: Page) -> None:
+    write_notebook(lab.root / "whole.ipynb", WHOLE)
+    open_notebook(page, lab, "whole.ipynb")
+    run_all(page)
+    explorer = page.locator(".sevlab-explorer")
+    verdict, chain = explorer.locator(".sevlab-verdict"), explorer.locator(".sevlab-loaded")
+    error = explorer.locator(".sevlab-error")
+    verdict.get_by_text(GOOD).wait_for()
+    before = chain.inner_text()
+    firmware = hashlib.sha256(samples.firmware_for_kernels()).digest()
+    assert spaced(firmware) in before
+    tint = chain.locator("td", has_text="kernel hashes").evaluate("node => getComputedStyle(node).backgroundColor")
+    assert "#" + bytes(int(part) for part in tint[4:-1].split(",")).hex() == TINTS["orange"]
+    keep_picture(page, "launch-good")
+
+    box = explorer.get_by_label("Command line", exact=True)
+    box.fill("console=ttyS0\n")
+    page.keyboard.press("Tab")
+    verdict.get_by_text(BAD).wait_for()
+    chain.get_by_text("First step that differs from the start: kernel hashes").wait_for()
+    keep_picture(page, "launch-bad")
+    box.fill("console=ttyS0")
+    page.keyboard.press("Tab")
+    verdict.get_by_text(GOOD).wait_for()
+    assert chain.inner_text() == before
+
+    title = explorer.get_by_text("What else is loaded")
+    title.click()
+    count = explorer.get_by_label("CPU count", exact=True)
+    count.wait_for(state="hidden")
+    title.click()
+    count.fill("none")
+    page.keyboard.press("Tab")
+    error.get_by_role("alert").get_by_text("CPU count: received 'none'").wait_for()
+    verdict.get_by_text("CANNOT TELL").wait_for()
+    assert chain.inner_text().strip() == ""
+    keep_picture(page, "launch-error")
+    count.fill("5")
+    page.keyboard.press("Tab")
+    chain.get_by_text("First step that differs from the start: vCPU 4").wait_for()
+    count.fill("4")
+    page.keyboard.press("Tab")
+    verdict.get_by_text(GOOD).wait_for()
+    explorer.get_by_label("Profile", exact=True).select_option("qemu")
+    chain.get_by_text("First step that differs from the start: vCPU 0").wait_for()
+    explorer.get_by_label("Profile", exact=True).select_option("qemu-legacy")
+    verdict.get_by_text(GOOD).wait_for()
+
+    explorer.get_by_role("button", name="Remove Initrd").click()
+    verdict.get_by_text(BAD).wait_for()
+    with page.expect_file_chooser() as chooser:
+        explorer.get_by_text("Upload (up to").nth(1).click()
+    chooser.value.set_files(lab.root / "samples" / "initrd.bin")
+    verdict.get_by_text(GOOD).wait_for()
+    assert explorer.get_by_label("Initrd", exact=True).get_attribute("placeholder") == "uploaded: initrd.bin"
+    set_theme(page, DARK)
+    keep_picture(page, "launch-dark")
+
+
+def test_ticking_sev_es_opens_the_boxes_it_needs(lab: Lab, page: Page) -> None:
+    open_notebook(page, lab, "00-start-here.ipynb")
+    run_all(page)
+    explorer = page.locator(".sevlab-explorer")
+    explorer.locator(".sevlab-verdict").get_by_text(GOOD).wait_for()
+    count = explorer.get_by_label("CPU count", exact=True)
+    assert not count.is_visible()
+    keep_picture(page, "explorer-closed")
+    explorer.get_by_label("ES (bit 2)").check()
+    explorer.locator(".sevlab-error").get_by_role("alert").get_by_text("CPU count: received nothing").wait_for()
+    count.wait_for(state="visible")
 
 
 def test_the_byte_map_by_mouse_and_by_keyboard(lab: Lab, page: Page) -> None:
