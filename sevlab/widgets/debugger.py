@@ -23,7 +23,7 @@ from ..layout.page import Banner, Paragraph, View
 from ..search import Diagnosis, diagnose
 from ..verify import GOOD, Verdict, compare_measure
 from .bytemap import with_static
-from .explorer import UPLOAD_LIMIT
+from .filebox import UPLOAD_LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

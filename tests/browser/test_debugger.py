@@ -68,6 +68,7 @@ def test_a_hostile_paste_is_one_line_and_the_page_goes_on(lab: Lab, page: Page) 
         whole.get_by_role("button", name="Read it").click()
         whole.locator(".sevlab-understood").get_by_role("alert").get_by_text("received").wait_for()
     whole.get_by_role("button", name="Start again").click()
+    whole.locator(".sevlab-understood").get_by_role("alert").wait_for(state="detached")
     use_it(page, str(lab.root / "samples"), "debugger-again")
 
 
