@@ -1,0 +1,236 @@
+"""Certificates of legacy SEV: those of a platform, and those of AMD above them.
+
+Neither is X.509. A platform has four (PDH, PEK, OCA, CEK) of one form, 2084 bytes each; the owner's certificate for one
+launch (GODH) has it too. AMD has two, ASK and ARK, of another form, whose length depends on the size of their RSA key.
+All numbers are little-endian, those of keys and signatures too.
+
+Sources: sev-launch 10 and 11 (AMD 55766, SEV API, appendix C; AMDESE/sev-tool; the sev crate).
+"""
+
+from __future__ import annotations
+
+from ..errors import LayoutError
+from ..layout.rows import Layout, at, reserved
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import ClassVar
+
+SPEC = "AMD 55766 (SEV API), SEV certificate"
+AMD_SPEC = "AMD 55766 (SEV API), ASK and ARK certificate"
+#: Bytes of one coordinate or one half of an ECDSA signature; P-384 fills the first 48 of them.
+SCALAR = 72
+P384_BYTES = 48
+P256, P384 = 1, 2
+#: Bytes of a SEV certificate that its signatures cover: all before the first.
+SIGNED = 0x414
+
+
+class Named(int):
+    """A number with a meaning of its own. ``NAMES`` maps numbers to names."""
+
+    NAMES: ClassVar[dict[int, str]] = {}
+
+    @property
+    def text(self) -> str:
+        """The number in hex, and its name."""
+        return f"0x{int(self):04x} ({self.NAMES.get(int(self), 'unknown')})"
+
+    @property
+    def short(self) -> str:
+        """The name alone, or the number in hex."""
+        return self.NAMES.get(int(self), f"0x{int(self):x}").split(",")[0]
+
+
+ARK, ASK, INVALID, OCA, PEK, PDH, CEK = 0x0000, 0x0013, 0x1000, 0x1001, 0x1002, 0x1003, 0x1004
+RSA_SHA256, ECDSA_SHA256, ECDH_SHA256 = 0x001, 0x002, 0x003
+RSA_SHA384, ECDSA_SHA384, ECDH_SHA384 = 0x101, 0x102, 0x103
+
+
+class Usage(Named):
+    """What a key is for."""
+
+    NAMES: ClassVar = {
+        ARK: "ARK, AMD root key",
+        ASK: "ASK, AMD SEV signing key",
+        INVALID: "none, an unused slot",
+        OCA: "OCA, owner certificate authority",
+        PEK: "PEK, platform endorsement key",
+        PDH: "PDH, platform Diffie-Hellman key",
+        CEK: "CEK, chip endorsement key",
+    }
+
+
+class Algorithm(Named):
+    """How a key is used."""
+
+    NAMES: ClassVar = {
+        0: "none",
+        RSA_SHA256: "RSA, SHA-256",
+        ECDSA_SHA256: "ECDSA, SHA-256",
+        ECDH_SHA256: "ECDH, SHA-256",
+        RSA_SHA384: "RSA, SHA-384",
+        ECDSA_SHA384: "ECDSA, SHA-384",
+        ECDH_SHA384: "ECDH, SHA-384",
+    }
+
+
+class Curve(Named):
+    """An elliptic curve."""
+
+    NAMES: ClassVar = {P256: "P-256", P384: "P-384"}
+
+
+class EccKey(Layout, size=0x404, spec=SPEC + ", ECC public key"):
+    """A point on an elliptic curve, as a public key."""
+
+    curve: Curve = at(0x000, 4, "Which curve; in practice always P-384.", type=Curve)
+    qx: bytes = at(0x004, SCALAR, "x coordinate, little-endian; P-384 fills 48 bytes.", type=bytes)
+    qy: bytes = at(0x04C, SCALAR, "y coordinate, little-endian.", type=bytes)
+    reserved_94: bytes = reserved(0x094, 880)
+
+    @property
+    def x(self) -> int:
+        """The x coordinate as a number."""
+        return int.from_bytes(self.qx, "little")
+
+    @property
+    def y(self) -> int:
+        """The y coordinate as a number."""
+        return int.from_bytes(self.qy, "little")
+
+
+class EccSignature(Layout, size=0x200, spec=SPEC + ", ECDSA signature"):
+    """An ECDSA signature: two numbers."""
+
+    r: bytes = at(0x000, SCALAR, "First number, little-endian.", type=bytes)
+    s: bytes = at(0x048, SCALAR, "Second number, little-endian.", type=bytes)
+    reserved_90: bytes = reserved(0x090, 368)
+
+
+class SevCertificate(Layout, size=0x824, spec=SPEC):
+    """A certificate of SEV: PDH, PEK, OCA, CEK, or the owner's for one launch.
+
+    It has room for two signatures, each under the bytes before the first. An unused slot has usage 0x1000, algorithm
+    0 and zeros.
+    """
+
+    version: int = at(0x000, 4, "Version of this form.", const=1)
+    api_major: int = at(0x004, 1, "Major version of the SEV API that made it.")
+    api_minor: int = at(0x005, 1, "Minor version of the SEV API that made it.")
+    reserved_6: bytes = reserved(0x006, 2)
+    key_usage: Usage = at(0x008, 4, "What the key is for.", type=Usage)
+    key_algorithm: Algorithm = at(0x00C, 4, "How the key is used.", type=Algorithm)
+    key: EccKey = at(0x010, 0x404, "The public key.", type=EccKey)
+    sig1_usage: Usage = at(SIGNED, 4, "Which key made the first signature.", type=Usage)
+    sig1_algorithm: Algorithm = at(0x418, 4, "How it was made.", type=Algorithm)
+    sig1: bytes = at(0x41C, 0x200, "The first signature.", type=bytes)
+    sig2_usage: Usage = at(0x61C, 4, "Which key made the second signature.", type=Usage)
+    sig2_algorithm: Algorithm = at(0x620, 4, "How it was made.", type=Algorithm)
+    sig2: bytes = at(0x624, 0x200, "The second signature.", type=bytes)
+
+    @property
+    def signed(self) -> bytes:
+        """The bytes under both signatures (0x414 bytes)."""
+        return self.to_bytes()[:SIGNED]
+
+    @property
+    def signatures(self) -> list[tuple[Usage, Algorithm, bytes]]:
+        """Both slots: usage of the signing key, algorithm, signature (512 bytes)."""
+        return [
+            (self.sig1_usage, self.sig1_algorithm, self.sig1),
+            (self.sig2_usage, self.sig2_algorithm, self.sig2),
+        ]
+
+
+class AmdCertificate(Layout, size=0, spec=AMD_SPEC):
+    """A certificate of AMD: the root key ARK, or the signing key ASK. Its two sizes are declared below."""
+
+    BITS: ClassVar[int]
+    version: int
+    key_id: bytes
+    certifying_key_id: bytes
+    key_usage: Usage
+    exponent_bits: int
+    modulus_bits: int
+    exponent: bytes
+    modulus: bytes
+    signature: bytes
+
+    @property
+    def signed(self) -> bytes:
+        """The bytes under the signature: all before it."""
+        return self.to_bytes()[: -self.BITS // 8]
+
+
+def _rows(bits: int) -> dict[str, object]:
+    """Return the declaration for a key of so many bits; only the last three rows depend on it."""
+    size = bits // 8
+    return {
+        "version": at(0x00, 4, "Version of this form.", const=1),
+        "key_id": at(0x04, 16, "Names the key.", type=bytes),
+        "certifying_key_id": at(0x14, 16, "Names the key that signed it; the ARK signs itself.", type=bytes),
+        "key_usage": at(0x24, 4, "What the key is for.", type=Usage),
+        "reserved_28": reserved(0x28, 16),
+        "exponent_bits": at(0x38, 4, "Bits of the field of the public exponent (not of its value).", const=bits),
+        "modulus_bits": at(0x3C, 4, "Bits of the modulus.", const=bits),
+        "exponent": at(0x40, size, "The public exponent, little-endian.", type=bytes),
+        "modulus": at(0x40 + size, size, "The modulus, little-endian.", type=bytes),
+        "signature": at(0x40 + 2 * size, size, "RSA-PSS signature, little-endian.", type=bytes),
+        "BITS": bits,
+    }
+
+
+class AmdCertificate2048(AmdCertificate, size=832, spec=AMD_SPEC + ", RSA-2048"):
+    """A certificate of AMD with an RSA key of 2048 bits (Naples)."""
+
+    locals().update(_rows(2048))
+
+
+class AmdCertificate4096(AmdCertificate, size=1600, spec=AMD_SPEC + ", RSA-4096"):
+    """A certificate of AMD with an RSA key of 4096 bits (Rome and later)."""
+
+    locals().update(_rows(4096))
+
+
+_AMD = (AmdCertificate2048, AmdCertificate4096)
+#: The Naples ARK as it was first published, without its signature.
+_UNSIGNED_ARK = 576
+
+
+def parse_certificates(raw: bytes) -> list[SevCertificate | AmdCertificate]:
+    """Take certificates that stand one after the other apart, as ``sevctl export`` and the firmware write them.
+
+    What each is follows from its own bytes. Raises :class:`~sevlab.errors.LayoutError` for bytes that are neither
+    form, or end within one.
+    """
+    found: list[SevCertificate | AmdCertificate] = []
+    position = 0
+    while position < len(raw):
+        declared = _form(raw[position : position + 0x40])
+        part = raw[position : position + declared.size] if declared else b""
+        if declared is None or len(part) < declared.size:
+            rest = len(raw) - position
+            received = f"{rest} bytes at offset 0x{position:x} that are no certificate"
+            if declared is not None:
+                received = f"{rest} bytes at offset 0x{position:x} of a certificate of {declared.size}"
+                if rest == _UNSIGNED_ARK and issubclass(declared, AmdCertificate):
+                    received += ": the Naples ARK as first published, without its signature"
+            raise LayoutError("certificate", received, "SEV certificates (2084 bytes) and AMD's (832 or 1600)")
+        found.append(declared.from_bytes(part))
+        position += declared.size
+    return found
+
+
+def _form(head: bytes) -> type[SevCertificate] | type[AmdCertificate] | None:
+    """Return the layout that begins so; None for neither."""
+
+    def number(offset: int) -> int:
+        return int.from_bytes(head[offset : offset + 4], "little")
+
+    if len(head) < 0x40:
+        return None
+    for declared in _AMD:
+        if number(0x24) in (ARK, ASK) and number(0x38) == number(0x3C) == declared.BITS:
+            return declared
+    return SevCertificate if number(0x08) in Usage.NAMES and number(0x08) > INVALID else None

@@ -1,0 +1,330 @@
+"""The owner's half of LAUNCH_START: agree on a secret with the platform, and send it the keys of one launch.
+
+Both sides multiply their own private number with the other's public point on the curve P-384 (ECDH, elliptic-curve
+Diffie-Hellman) and get the same point. Its x coordinate is Z. From Z come a master secret, from that a key to encrypt
+(KEK) and one to authenticate (KIK), and under these travel TEK and TIK. The host passes all of it on, and has neither
+private number.
+
+The key derivation is NIST SP 800-108 in counter mode, but with its two numbers little-endian, as no library has it.
+Sources: sev-launch 6.1 to 6.6.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import secrets
+import struct
+from collections import namedtuple
+
+from .chain import load_point
+from .errors import InputError
+from .formats.policy import Policy
+from .formats.session import SessionBlob
+from .formats.sevcert import ECDH_SHA256, INVALID, P384, P384_BYTES, PDH, SCALAR, EccKey, SevCertificate
+from .keys import Secret
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from .layout.page import View
+
+KEY_SIZE = 16
+Z_SIZE = 48
+
+
+def derive_key(key: bytes, label: str, context: bytes = b"", size: int = KEY_SIZE) -> bytes:
+    """Return *size* bytes derived from *key* (NIST SP 800-108, counter mode, HMAC-SHA256; numbers little-endian).
+
+    *label* says what the key is for, *context* (any bytes) makes it another one each time.
+    """
+    made = b""
+    for number in range(1, -(-size // 32) + 1):
+        message = struct.pack("<I", number) + label.encode() + b"\0" + context + struct.pack("<I", 8 * size)
+        made += hmac.digest(key, message, "sha256")
+    return made[:size]
+
+
+class SessionKeys(namedtuple("SessionKeys", "z nonce master kek kik")):
+    """What both sides compute: Z (48 bytes, big-endian), the nonce, master secret, KEK and KIK (16 bytes each)."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "<session keys, hidden>"
+
+
+def derive_session_keys(z: bytes, nonce: bytes) -> SessionKeys:
+    """Return the keys that follow from Z (48 bytes) and the session's nonce (16 bytes).
+
+    Raises :class:`~sevlab.errors.InputError` for other sizes.
+    """
+    for name, value, size in (("z", z, Z_SIZE), ("nonce", nonce, KEY_SIZE)):
+        if len(value) != size:
+            raise InputError(name, f"{len(value)} bytes", f"{size} bytes")
+    master = derive_key(z, "sev-master-secret", nonce)
+    return SessionKeys(z, nonce, master, derive_key(master, "sev-kek"), derive_key(master, "sev-kik"))
+
+
+def wrap_keys(keys: SessionKeys, tek: bytes, tik: bytes, iv: bytes, policy: Policy) -> SessionBlob:
+    """Return the launch session that carries *tek* and *tik* (16 bytes each) and binds *policy*."""
+    wrapped = _ctr(keys.kek, iv, tek + tik)
+    return SessionBlob(
+        nonce=keys.nonce,
+        wrap_tk=wrapped,
+        wrap_iv=iv,
+        wrap_mac=hmac.digest(keys.kik, wrapped, "sha256"),
+        policy_mac=hmac.digest(tik, int(policy).to_bytes(4, "little"), "sha256"),
+    )
+
+
+class Session:
+    """A launch session from the owner's side, with every value on the way.
+
+    ``godh`` is the owner's certificate for this launch, ``blob`` the launch session: both go to the host. ``tek`` and
+    ``tik`` stay with the owner, as does ``private`` (the owner's private number).
+    """
+
+    def __init__(
+        self,
+        private: Secret,
+        godh: SevCertificate,
+        keys: SessionKeys,
+        blob: SessionBlob,
+        tek: Secret,
+        tik: Secret,
+        policy: Policy,
+    ) -> None:
+        self.private, self.godh, self.keys, self.blob = private, godh, keys, blob
+        self.tek, self.tik, self.policy = tek, tik, policy
+
+    def explain(self, *, show_keys: bool = False) -> View:
+        """Walk from the shared point to the launch session. Keys are hidden unless *show_keys* is set."""
+        return walk_session(self.keys, self.blob, self.policy, self.tek, self.tik, show_keys=show_keys)
+
+    @property
+    def godh_base64(self) -> str:
+        """The owner's certificate as QEMU's ``dh-cert-file`` and libvirt's ``dhCert`` take it."""
+        return base64.b64encode(self.godh.to_bytes()).decode()
+
+    @property
+    def blob_base64(self) -> str:
+        """The launch session as QEMU's ``session-file`` and libvirt's ``session`` take it."""
+        return base64.b64encode(self.blob.to_bytes()).decode()
+
+    def __str__(self) -> str:
+        return self.explain().text()
+
+    def _repr_html_(self) -> str:
+        return self.explain().html()
+
+    def __repr__(self) -> str:
+        return f"<Session for policy {self.policy.text}, keys hidden>"
+
+
+def make_session(
+    pdh: SevCertificate, policy: Policy | int, *, random: Callable[[int], bytes] = secrets.token_bytes
+) -> Session:
+    """Make the keys of one launch and pack them for the platform that has *pdh*. Verify its chain first.
+
+    *random* returns as many random bytes as it is asked for; give another one only to reproduce a session. Raises
+    :class:`~sevlab.errors.InputError` for a certificate that is no PDH with a point of P-384.
+    """
+    policy = Policy(policy)
+    if pdh.key_usage != PDH:
+        raise InputError("PDH", f"a certificate of usage {pdh.key_usage.text}", f"one of usage 0x{PDH:04x} (PDH)")
+    private = Secret(_scalar(random))
+    godh = godh_certificate(private)
+    nonce, iv, tek, tik = (random(KEY_SIZE) for _ in range(4))
+    keys = derive_session_keys(exchange(private, pdh.key), nonce)
+    return Session(private, godh, keys, wrap_keys(keys, tek, tik, iv, policy), Secret(tek), Secret(tik), policy)
+
+
+def exchange(private: Secret, key: EccKey) -> bytes:
+    """Return Z (48 bytes, big-endian): the x coordinate of the other side's point times the *private* number.
+
+    Raises :class:`~sevlab.errors.InputError` for a key that is no point of P-384. A platform that left this check out
+    could be made to give its private number away (CVE-2019-9836).
+    """
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    point = load_point(key)
+    if point is None:
+        raise InputError("public key", "what is no point of P-384", "a point of the curve P-384")
+    number = int.from_bytes(private.reveal(), "big")
+    return bytes(ec.derive_private_key(number, ec.SECP384R1()).exchange(ec.ECDH(), point))
+
+
+def public_key(private: Secret) -> EccKey:
+    """Return the public point of a private number (48 bytes, big-endian), as a certificate holds it."""
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    number = int.from_bytes(private.reveal(), "big")
+    point = ec.derive_private_key(number, ec.SECP384R1()).public_key().public_numbers()
+    return EccKey(curve=P384, qx=point.x.to_bytes(SCALAR, "little"), qy=point.y.to_bytes(SCALAR, "little"))
+
+
+def godh_certificate(private: Secret) -> SevCertificate:
+    """Return the owner's certificate for one launch. It is not signed, as with sevctl: the firmware does not check."""
+    unused = {"usage": INVALID, "algorithm": 0}
+    return SevCertificate(
+        api_major=0, api_minor=0, key_usage=PDH, key_algorithm=ECDH_SHA256, key=public_key(private),
+        sig1=bytes(512), sig2=bytes(512),
+        **{f"sig{number}_{name}": value for number in (1, 2) for name, value in unused.items()},
+    )  # fmt: skip
+
+
+Step = namedtuple("Step", "name state note")
+
+
+class OpenedSession:
+    """A launch session from the platform's side, checked in the firmware's order.
+
+    ``steps`` are the checks, ``opens`` says whether all hold; ``tek`` and ``tik`` are None where wrap_mac is wrong,
+    since the firmware does not decrypt then.
+    """
+
+    def __init__(self, blob: SessionBlob, godh: SevCertificate, private: Secret, policy: Policy | None = None) -> None:
+        self.blob, self.godh, self.policy = blob, godh, policy
+        self.steps: list[Step] = []
+        self.keys: SessionKeys | None = None
+        self.tek: Secret | None = None
+        self.tik: Secret | None = None
+        self._open(private)
+
+    def _step(self, name: str, right: bool, note: str) -> bool:
+        self.steps.append(Step(name, "match" if right else "mismatch", note))
+        return right
+
+    def _open(self, private: Secret) -> None:
+        try:
+            z = exchange(private, self.godh.key)
+        except InputError as error:
+            self._step("GODH is a point of P-384", False, f"received {error.received}")
+            return
+        self._step("GODH is a point of P-384", True, "the shared secret can be computed")
+        self.keys = derive_session_keys(z, self.blob.nonce)
+        computed = hmac.digest(self.keys.kik, self.blob.wrap_tk, "sha256")
+        if not self._step(
+            "wrap_mac", hmac.compare_digest(computed, self.blob.wrap_mac), "HMAC of wrap_tk under the KIK"
+        ):
+            return
+        both = _ctr(self.keys.kek, self.blob.wrap_iv, self.blob.wrap_tk)
+        self.tek, self.tik = Secret(both[:KEY_SIZE]), Secret(both[KEY_SIZE:])
+        if self.policy is None:
+            self.steps.append(Step("policy_mac", "not checked", "no policy was given"))
+            return
+        computed = hmac.digest(self.tik.reveal(), int(self.policy).to_bytes(4, "little"), "sha256")
+        self._step(
+            "policy_mac", hmac.compare_digest(computed, self.blob.policy_mac), "HMAC of the policy under the TIK"
+        )
+
+    @property
+    def opens(self) -> bool:
+        """True when no check failed."""
+        return all(step.state != "mismatch" for step in self.steps)
+
+    def explain(self, *, show_keys: bool = False) -> View:
+        """Show the checks, then every value on the way."""
+        from .layout.page import Banner, Table, View
+
+        words = "OK: The platform opens this session" if self.opens else "ERROR: The platform refuses this session"
+        tints = [{"match": "green", "mismatch": "pink"}.get(step.state, "grey") for step in self.steps]
+        blocks: list[Any] = [
+            Banner(words, "green" if self.opens else "pink"),
+            Table(["check", "state", "what"], [list(step) for step in self.steps], tints=tints),
+        ]
+        if self.keys is not None:
+            blocks += walk_session(self.keys, self.blob, self.policy, self.tek, self.tik, show_keys=show_keys).blocks
+        return View(*blocks)
+
+    def as_dict(self) -> dict[str, object]:
+        """Return the checks as JSON-ready data. Keys never appear."""
+        return {"status": "match" if self.opens else "mismatch", "steps": [step._asdict() for step in self.steps]}
+
+    def __str__(self) -> str:
+        return self.explain().text()
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return self.explain().html()
+
+
+def open_session(
+    blob: SessionBlob, godh: SevCertificate, private: Secret, policy: Policy | int | None = None
+) -> OpenedSession:
+    """Open a launch session as the platform with the *private* number of its PDH (48 bytes, big-endian) does.
+
+    Never raises on a session that does not open: ``opens`` and ``steps`` tell.
+    """
+    return OpenedSession(blob, godh, private, None if policy is None else Policy(policy))
+
+
+def walk_session(
+    keys: SessionKeys,
+    blob: SessionBlob,
+    policy: Policy | None,
+    tek: Secret | None,
+    tik: Secret | None,
+    *,
+    show_keys: bool = False,
+) -> View:
+    """Show every value from Z to the launch session. Those that are secret are hidden unless *show_keys* is set."""
+    from .layout.explain import explain_spans
+    from .layout.page import Heading, Table, View
+
+    def secret(raw: bytes | Secret | None) -> str:
+        raw = raw.reveal() if isinstance(raw, Secret) else raw
+        return "-" if raw is None else raw.hex() if show_keys else repr(Secret(raw))
+
+    rows = [
+        ["Z", "x of the shared point, 48 bytes, big-endian", secret(keys.z)],
+        ["nonce", "random, in the session", keys.nonce.hex()],
+        ["master secret", "KDF(Z, 'sev-master-secret', nonce)", secret(keys.master)],
+        ["KEK", "KDF(master secret, 'sev-kek')", secret(keys.kek)],
+        ["KIK", "KDF(master secret, 'sev-kik')", secret(keys.kik)],
+        ["TEK", "first half of wrap_tk, decrypted under the KEK", secret(tek)],
+        ["TIK", "second half of wrap_tk, decrypted under the KEK", secret(tik)],
+        ["policy", "its 4 bytes, little-endian", "-" if policy is None else int(policy).to_bytes(4, "little").hex()],
+    ]
+    return View(
+        Heading("From the shared point to the keys"),
+        Table(["value", "how", "bytes"], rows, mono=[2]),
+        Heading("The launch session, 128 bytes"),
+        explain_spans(blob.spans()),
+    )
+
+
+def _ctr(key: bytes, iv: bytes, data: bytes) -> bytes:
+    """Encrypt or decrypt with AES-128 in counter mode; the counter is all 16 bytes, big-endian."""
+    from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+
+    return bytes(Cipher(algorithms.AES(key), modes.CTR(iv)).encryptor().update(data))
+
+
+#: The order of P-384's base point (FIPS 186-4, D.1.2.4).
+_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFC7634D81F4372DDF581A0DB248B0A77AECEC196ACCC52973
+
+
+def _scalar(random: Callable[[int], bytes]) -> bytes:
+    """Return a private number (48 bytes, big-endian) from 56 random bytes (FIPS 186-5, A.2.1)."""
+    number = int.from_bytes(random(P384_BYTES + 8), "big") % (_ORDER - 1) + 1
+    return number.to_bytes(P384_BYTES, "big")
+
+
+def seeded(seed: bytes) -> Callable[[int], bytes]:
+    """Return a source of bytes that are the same for the same *seed*: to reproduce something, never to protect it."""
+    state = {"count": 0}
+
+    def read(size: int) -> bytes:
+        made = b""
+        while len(made) < size:
+            made += hashlib.sha256(seed + struct.pack("<Q", state["count"])).digest()
+            state["count"] += 1
+        return made[:size]
+
+    return read
