@@ -13,6 +13,7 @@ _HOME = {
     "Capture": "capture",
     "Case": "case",
     "Chain": "chain",
+    "ChainVerdict": "chain",
     "Comparison": "layout.diff",
     "Coverage": "coverage",
     "Diagnosis": "search",

@@ -107,6 +107,15 @@ class Chain:
         links += [Link("one of each", MISMATCH, f"{Usage(one.key_usage).short} came twice") for one in self.extra]
         return ChainVerdict(self, links)
 
+    def as_dict(self) -> dict[str, object]:
+        """Return every certificate as JSON-ready data: its fields by name, bytes as lower-case hex."""
+        return {
+            Usage(usage).short: {
+                span.name: int(span.value) if isinstance(span.value, int) else span.raw.hex() for span in one.spans()
+            }
+            for usage, one in self.certificates.items()
+        }
+
     def explain(self) -> View:
         """Show every certificate, from the platform's key up."""
         from .layout.explain import title

@@ -28,7 +28,7 @@ def declared(base: type) -> list[type]:
     return [
         thing
         for name, thing in things
-        if isinstance(thing, type) and issubclass(thing, base) and thing.__module__ == name
+        if isinstance(thing, type) and issubclass(thing, base) and thing.__module__ == name and thing.size
     ]
 
 

@@ -25,7 +25,7 @@ LAYOUTS = sorted(
         value
         for module in MODULES
         for value in vars(module).values()
-        if isinstance(value, type) and issubclass(value, Layout) and value is not Layout
+        if isinstance(value, type) and issubclass(value, Layout) and getattr(value, "rows", ())
     },
     key=lambda layout: layout.__name__,
 )

@@ -604,7 +604,14 @@ def test_keys_never_appear(capsys: pytest.CaptureFixture[str], tmp_path: Path) -
 def test_ctrl_c_ends_the_command_with_what_is_known() -> None:
     given = with_report(ES, key=bytes(range(16)))
     command = [sys.executable, "-m", "sevlab", "diagnose", *options(given)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    # Whoever runs the tests in the background has Ctrl-C switched off, and what he starts inherits that.
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     time.sleep(3)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=20)

@@ -30,6 +30,8 @@ VERBS = {
     "vmsa": "build, update, show or compare the registers that a virtual CPU of SEV-ES starts with",
     "capture": "make a case file of what virsh, QMP, a domain XML, a QEMU command line or dmesg say",
     "coverage": "label every part of a configuration: measured, not measured, or breaks measurement",
+    "chain": "show or verify the certificates of a platform, link by link up to AMD's root",
+    "session": "make the keys of one launch and pack them for one platform, or open such a session",
     "lab": "copy the notebooks to a folder of yours and open JupyterLab there",
 }
 

@@ -42,11 +42,14 @@ def write_bytes(path: str, raw: bytes, name: str, inputs: Iterable[str] = ()) ->
     write_files([(path, raw, name)], force=True, inputs=inputs)
 
 
-def write_files(files: Sequence[tuple[str, bytes, str]], *, force: bool = False, inputs: Iterable[str] = ()) -> None:
+def write_files(
+    files: Sequence[tuple[str, bytes, str]], *, force: bool = False, inputs: Iterable[str] = (), private: bool = False
+) -> None:
     """Write several files, all of them or none. Each is (path, content, the name its user knows it by).
 
-    Files that exist are replaced with *force* only, files named in *inputs* never. Raises
-    :class:`~sevlab.errors.InputError` when a file cannot be written; all that was there before is then untouched.
+    Files that exist are replaced with *force* only, files named in *inputs* never. *private* files can be read by
+    their owner alone (mode 0600). Raises :class:`~sevlab.errors.InputError` when a file cannot be written; all that
+    was there before is then untouched.
     """
     targets = [_check(path, name, force) for path, _, name in files]
     for number, (target, (path, _, name)) in enumerate(zip(targets, files, strict=True)):
@@ -59,7 +62,7 @@ def write_files(files: Sequence[tuple[str, bytes, str]], *, force: bool = False,
         waiting = []
         for target, (path, content, name) in zip(targets, files, strict=True):
             with _naming(path, name):
-                waiting.append(_write_beside(target, content))
+                waiting.append(_write_beside(target, content, private))
             undo.callback(_remove, waiting[-1])
         for temporary, target, (path, _, name) in zip(waiting, targets, files, strict=True):
             with _naming(path, name):
@@ -133,13 +136,13 @@ def _mode(target: str) -> int:
     return 0o666 & ~mask
 
 
-def _write_beside(target: str, content: bytes) -> str:
+def _write_beside(target: str, content: bytes, private: bool = False) -> str:
     """Write *content* to a temporary file in the target's folder; return its path."""
     descriptor, temporary = tempfile.mkstemp(prefix=".sevlab-", dir=os.path.dirname(target))
     try:
         with os.fdopen(descriptor, "wb") as stream:
             stream.write(content)
-        os.chmod(temporary, _mode(target))
+        os.chmod(temporary, 0o600 if private else _mode(target))
     except OSError:
         os.unlink(temporary)
         raise

@@ -1,0 +1,35 @@
+"""``sevlab chain``: is this platform genuine, and whose is it? Every link of its certificates, with its verdict."""
+
+from __future__ import annotations
+
+import json
+
+from ..chain import load_chain
+from ..inputs import check_standard_input
+from . import GOOD, NOT_VALIDATED, VERBS
+from .options import Parser
+from .terminal import painter
+
+EPILOG = (
+    "'-' reads a file from standard input. Exit status: 0 good, 1 a link does not hold or could not be checked, 2 "
+    "usage or input that cannot be supported, 3 an error in sevlab. docs/chain.md tells the rest."
+)
+
+
+def run(words: list[str]) -> int:
+    """Show or verify; return the exit status."""
+    parser = Parser(prog="sevlab chain", description=f"{VERBS['chain'].capitalize()}.", epilog=EPILOG)
+    actions = parser.add_subparsers(dest="action", metavar="show|verify", required=True)
+    for name, what in (("show", "show every certificate field by field"), ("verify", "check every link")):
+        action = actions.add_parser(name, help=what, description=f"{what.capitalize()}.", epilog=EPILOG)
+        action.add_argument("files", metavar="FILE", nargs="+", help="certificates, one or several in each file")
+        action.add_argument("--json", action="store_true", help="print the result as JSON")
+    args = parser.parse_args(words)
+    check_standard_input(("FILE", path) for path in args.files)
+    chain = load_chain(*args.files, name="FILE")
+    if args.action == "show":
+        print(json.dumps(chain.as_dict(), indent=2) if args.json else chain.explain().text(painter()))
+        return GOOD
+    verdict = chain.verify()
+    print(json.dumps(verdict.as_dict(), indent=2) if args.json else verdict.explain().text(painter()))
+    return GOOD if verdict.matches else NOT_VALIDATED

@@ -1,0 +1,125 @@
+"""``sevlab session``: make the keys of one launch and pack them for one platform, or open such a session."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from ..chain import ROOTS, load_chain
+from ..errors import InputError, LayoutError, quoted
+from ..formats.session import SessionBlob
+from ..formats.sevcert import PDH, SevCertificate
+from ..inputs import check_standard_input, decode_base64, load_file, parse_policy
+from ..keys import Secret
+from ..session import Z_SIZE, make_session, open_session
+from . import GOOD, NOT_VALIDATED, VERBS
+from .files import write_files
+from .options import Parser
+from .terminal import painter
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+
+EPILOG = (
+    "The chain is verified first. Exit status: 0 good, 1 the chain does not hold or the session does not open, 2 usage "
+    "or input that cannot be supported, 3 an error in sevlab. docs/session.md tells the rest."
+)
+OPEN = (
+    "Open a session as the platform does that has the private number of the PDH: check every MAC and show every value."
+)
+_LIMIT = 16 << 10
+
+
+def run(words: list[str]) -> int:
+    """Make a session, or open one; return the exit status."""
+    return _open(words[1:]) if words[:1] == ["open"] else _make(words)
+
+
+def _make(words: list[str]) -> int:
+    parser = Parser(prog="sevlab session", description=f"{VERBS['session'].capitalize()}.", epilog=EPILOG)
+    parser.add_argument("--name", default="vm", metavar="NAME", help="how the four files begin (default: vm)")
+    parser.add_argument("--force", action="store_true", help="replace these files if they exist")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    parser.add_argument("chain", metavar="CHAIN", help="the platform's certificates: sevctl export --full CHAIN")
+    parser.add_argument("policy", metavar="POLICY", help="the guest policy, in decimal or 0x hex")
+    args = parser.parse_args(words)
+    policy = parse_policy(args.policy, "POLICY")
+    chain = load_chain(args.chain, name="CHAIN")
+    verdict = chain.verify(ROOTS)
+    if not verdict.matches:
+        if args.json:
+            print(json.dumps({**verdict.as_dict(), "files": []}, indent=2))
+        else:
+            print(verdict.explain().text(painter()), file=sys.stderr)
+            print("ERROR: no session was made: its keys would go to whoever has this certificate", file=sys.stderr)
+        return NOT_VALIDATED
+    session = make_session(chain[PDH], policy)
+    contents = {
+        "godh.b64": session.godh_base64.encode(),
+        "session.b64": session.blob_base64.encode(),
+        "tek.bin": session.tek.reveal(),
+        "tik.bin": session.tik.reveal(),
+    }
+    files = [(f"{args.name}_{name}", content, "--name") for name, content in contents.items()]
+    write_files(files, force=args.force, inputs=[args.chain], private=True)
+    names = [path for path, _, _ in files]
+    if args.json:
+        print(json.dumps({**verdict.as_dict(), "policy": int(policy), "files": names}, indent=2))
+    else:
+        print(f"OK: a session for a genuine {verdict.product} platform, policy {policy.text}")
+        print(f"For the host: {names[0]} and {names[1]}. Yours alone: {names[2]} and {names[3]}.")
+    return GOOD
+
+
+def _open(words: list[str]) -> int:
+    parser = Parser(prog="sevlab session open", description=OPEN, epilog=EPILOG)
+    parser.add_argument(
+        "--pdh-key", required=True, metavar="FILE", help="the PDH's private number, 48 bytes, big-endian"
+    )
+    parser.add_argument("--policy", metavar="N", help="the guest policy, to check that it is the one of the session")
+    parser.add_argument("--show-keys", action="store_true", help="show keys, which are hidden otherwise")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    parser.add_argument("godh", metavar="GODH", help="the owner's certificate, 2084 bytes, raw or base64")
+    parser.add_argument("session", metavar="SESSION", help="the launch session, 128 bytes, raw or base64")
+    args = parser.parse_args(words)
+    named = {"--pdh-key": args.pdh_key, "GODH": args.godh, "SESSION": args.session}
+    check_standard_input(named.items())
+    opened = open_session(
+        SessionBlob.from_bytes(_part(args.session, "SESSION", SessionBlob.size)),
+        SevCertificate.from_bytes(_part(args.godh, "GODH", SevCertificate.size)),
+        _private(args),
+        None if args.policy is None else parse_policy(args.policy, "--policy"),
+    )
+    if args.json:
+        print(json.dumps(opened.as_dict(), indent=2))
+    else:
+        print(opened.explain(show_keys=args.show_keys).text(painter()))
+    return GOOD if opened.opens else NOT_VALIDATED
+
+
+def _private(args: argparse.Namespace) -> Secret:
+    raw = load_file(args.pdh_key, "--pdh-key", _LIMIT)
+    try:
+        if len(raw) != Z_SIZE:
+            raise LayoutError("", f"{len(raw)} bytes", "")
+        from cryptography.hazmat.primitives.asymmetric import ec
+
+        ec.derive_private_key(int.from_bytes(raw, "big"), ec.SECP384R1())
+    except (LayoutError, ValueError) as error:
+        received = error.received if isinstance(error, LayoutError) else "a number outside the curve's order"
+        needed = f"a private number of P-384: {Z_SIZE} bytes, big-endian"
+        raise InputError("--pdh-key", f"{quoted(args.pdh_key)}, {received}", needed) from None
+    return Secret(raw)
+
+
+def _part(path: str, name: str, size: int) -> bytes:
+    """Read exactly *size* bytes, raw or as base64 text."""
+    raw = load_file(path, name, _LIMIT)
+    if len(raw) == size:
+        return raw
+    decoded = decode_base64("".join(raw.decode("latin-1").split()))
+    if decoded is not None and len(decoded) == size:
+        return decoded
+    received = f"{len(raw)} bytes" if decoded is None else f"base64 of {len(decoded)} bytes"
+    raise InputError(name, f"{quoted(path)}, {received}", f"{size} bytes, raw or as base64 text")
