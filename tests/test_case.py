@@ -286,3 +286,20 @@ def test_reading_stays_light():
     )
     done = subprocess.run([sys.executable, "-S", "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
     assert set(ast.literal_eval(done.stdout)) <= {"typing"}  # tomllib itself imports typing
+
+
+def test_standard_input_is_read_once(capsys: pytest.CaptureFixture[str]) -> None:
+    from sevlab.cli import main
+
+    assert main(["validate", "--case", "-", "--firmware", "-"]) == 2
+    captured = capsys.readouterr()
+    assert captured.err.count("\n") == 1
+    assert "--firmware: received '-' when --case already reads standard input" in captured.err
+
+
+def test_a_case_that_cannot_be_opened_is_named_by_its_option(capsys: pytest.CaptureFixture[str]) -> None:
+    from sevlab.cli import main
+
+    for verb in ("validate", "explain", "diagnose"):
+        assert main([verb, "--case", "no such file"]) == 2
+        assert capsys.readouterr().err.startswith("ERROR: --case: received 'no such file'")

@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 
 
-def read_case(path: str) -> Case:
-    """Read and check a case file. Paths in it are relative to its folder.
+def read_case(path: str, name: str = "case file") -> Case:
+    """Read and check a case file, which its user knows as *name*. Paths in it are relative to its folder.
 
     Raises one :class:`~sevlab.errors.InputError` with the file, the line and the key for whatever does not belong.
     Files it names are not opened here: see :attr:`Case.changed`.
     """
-    with open_input(path, "case file") as stream:
+    with open_input(path, name) as stream:
         raw = stream.read(CASE_LIMIT + 1)
     if len(raw) > CASE_LIMIT:
         raise InputError(quoted(path), f"more than {CASE_LIMIT} bytes", "a case file, which is smaller")

@@ -7,7 +7,8 @@ import sys
 
 from ..errors import InputError
 from ..evidence import KEYS, REPORTED, Evidence, as_option, load_evidence
-from ..launch import INPUTS
+from ..inputs import check_standard_input
+from ..launch import FILES, INPUTS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -100,7 +101,9 @@ def _case_under(path: str, given: dict[str, Any]) -> dict[str, Any]:
     """Return what a case file gives, with explicit options laid over it; say which of its values they replace."""
     from ..case import read_case
 
-    case = read_case(path)
+    readers = [(as_option(name), given[name]) for name in (*FILES, *KEYS)]
+    check_standard_input([("--case", path), *readers])
+    case = read_case(path, "--case")
     merged, replaced = case.merged(given)
     for name in replaced:
         print(f"WARNING: {as_option(name)} of {path} is replaced by an option", file=sys.stderr)
