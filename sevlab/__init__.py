@@ -8,6 +8,7 @@ from __future__ import annotations
 __version__ = "0.1.0"
 
 _HOME = {
+    "AttestationReport": "formats.attestation",
     "BAD": "verify",
     "CPU_MODELS": "profiles",
     "Capture": "capture",
@@ -96,7 +97,9 @@ _HOME = {
     "python_route": "walkthrough",
     "read_case": "case",
     "recognize_vmsa": "profiles",
+    "simulate_launch": "simulator.launch",
     "split_signature": "profiles",
+    "verify_attestation": "chain",
     "verify_chain": "chain",
     "verify_measure": "verify",
     "write_case": "case",

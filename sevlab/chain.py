@@ -17,6 +17,7 @@ import hashlib
 from collections import namedtuple
 
 from .errors import InputError, LayoutError, quoted
+from .formats.attestation import AttestationReport
 from .formats.sevcert import (
     ARK,
     ASK,
@@ -217,6 +218,24 @@ def load_chain(*paths: str, name: str = "certificates") -> Chain:
 def verify_chain(chain: Chain, roots: dict[str, str] = ROOTS) -> ChainVerdict:
     """Check every link of a chain; see :meth:`Chain.verify`. Never raises on a link that does not hold."""
     return chain.verify(roots)
+
+
+def verify_attestation(report: AttestationReport, pek: SevCertificate, mnonce: bytes | None = None) -> list[Link]:
+    """Check a legacy attestation report under a platform's PEK. Verify the PEK's chain first.
+
+    *mnonce* is the nonce that was asked with (16 bytes): without it an old report would do. Returns the checks; never
+    raises on one that fails.
+    """
+    checks = [
+        Link("key", MATCH if pek.key_usage == PEK else MISMATCH, f"the certificate is of usage {pek.key_usage.text}")
+    ]
+    signature = EccSignature(r=report.r, s=report.s).to_bytes()
+    fault = next(iter(report.findings()), "") or ecdsa_fault(pek.key, signature, report.signed, ECDSA_SHA256)
+    checks.append(Link("signature", MISMATCH if fault else MATCH, fault or "the signature is right"))
+    if mnonce is None:
+        return [*checks, Link("mnonce", CANNOT_TELL, "no nonce was given: the report may be an old one")]
+    state = MATCH if report.mnonce == mnonce else MISMATCH
+    return [*checks, Link("mnonce", state, "the nonce that was asked with" if state == MATCH else "another nonce")]
 
 
 def _root(chain: Chain, roots: dict[str, str]) -> Link:

@@ -81,6 +81,15 @@ def wrap_keys(keys: SessionKeys, tek: bytes, tik: bytes, iv: bytes, policy: Poli
     )
 
 
+def unwrap_keys(keys: SessionKeys, blob: SessionBlob) -> tuple[Secret, Secret] | None:
+    """Return TEK and TIK of a launch session; None when wrap_mac is wrong, for then nothing is decrypted."""
+    computed = hmac.digest(keys.kik, blob.wrap_tk, "sha256")
+    if not hmac.compare_digest(computed, blob.wrap_mac):
+        return None
+    both = _ctr(keys.kek, blob.wrap_iv, blob.wrap_tk)
+    return Secret(both[:KEY_SIZE]), Secret(both[KEY_SIZE:])
+
+
 class Session:
     """A launch session from the owner's side, with every value on the way.
 
@@ -136,7 +145,7 @@ def make_session(
     policy = Policy(policy)
     if pdh.key_usage != PDH:
         raise InputError("PDH", f"a certificate of usage {pdh.key_usage.text}", f"one of usage 0x{PDH:04x} (PDH)")
-    private = Secret(_scalar(random))
+    private = make_private(random)
     godh = godh_certificate(private)
     nonce, iv, tek, tik = (random(KEY_SIZE) for _ in range(4))
     keys = derive_session_keys(exchange(private, pdh.key), nonce)
@@ -207,13 +216,10 @@ class OpenedSession:
             return
         self._step("GODH is a point of P-384", True, "the shared secret can be computed")
         self.keys = derive_session_keys(z, self.blob.nonce)
-        computed = hmac.digest(self.keys.kik, self.blob.wrap_tk, "sha256")
-        if not self._step(
-            "wrap_mac", hmac.compare_digest(computed, self.blob.wrap_mac), "HMAC of wrap_tk under the KIK"
-        ):
+        found = unwrap_keys(self.keys, self.blob)
+        if not self._step("wrap_mac", found is not None, "HMAC of wrap_tk under the KIK") or found is None:
             return
-        both = _ctr(self.keys.kek, self.blob.wrap_iv, self.blob.wrap_tk)
-        self.tek, self.tik = Secret(both[:KEY_SIZE]), Secret(both[KEY_SIZE:])
+        self.tek, self.tik = found
         if self.policy is None:
             self.steps.append(Step("policy_mac", "not checked", "no policy was given"))
             return
@@ -310,10 +316,10 @@ def _ctr(key: bytes, iv: bytes, data: bytes) -> bytes:
 _ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFC7634D81F4372DDF581A0DB248B0A77AECEC196ACCC52973
 
 
-def _scalar(random: Callable[[int], bytes]) -> bytes:
-    """Return a private number (48 bytes, big-endian) from 56 random bytes (FIPS 186-5, A.2.1)."""
+def make_private(random: Callable[[int], bytes] = secrets.token_bytes) -> Secret:
+    """Return a new private number (48 bytes, big-endian), from 56 random bytes (FIPS 186-5, A.2.1)."""
     number = int.from_bytes(random(P384_BYTES + 8), "big") % (_ORDER - 1) + 1
-    return number.to_bytes(P384_BYTES, "big")
+    return Secret(number.to_bytes(P384_BYTES, "big"))
 
 
 def seeded(seed: bytes) -> Callable[[int], bytes]:

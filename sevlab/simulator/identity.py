@@ -1,0 +1,158 @@
+"""Who a simulated platform is: its keys and certificates, up to a root that is visibly a sample.
+
+The sample root takes the place of AMD's. Its RSA keys follow from a sentence, so everybody has them: a chain below it
+proves nothing, and ``sevlab chain verify`` says that its root is not known.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cache
+
+from ..chain import Chain
+from ..formats.sevcert import (
+    ARK,
+    ASK,
+    CEK,
+    ECDH_SHA256,
+    ECDSA_SHA256,
+    INVALID,
+    OCA,
+    PDH,
+    PEK,
+    RSA_SHA256,
+    SCALAR,
+    AmdCertificate2048,
+    EccSignature,
+    SevCertificate,
+)
+from ..keys import Secret
+from ..session import make_private, public_key
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+_EXPONENT = 65537
+_SIZE = 256
+#: What is added to the number that a sentence makes, to get the next prime.
+_PRIMES = {(ARK, "p"): 546, (ARK, "q"): 478, (ASK, "p"): 114, (ASK, "q"): 802}
+_NAMES = {ARK: "ARK", ASK: "ASK"}
+
+
+def _prime(usage: int, letter: str) -> int:
+    """Return one prime of the sample root (1024 bits)."""
+    text = f"sevlab sample root, not a secret: {_NAMES[usage]} {letter}"
+    raw = b"".join(hashlib.sha256(f"{text} {number}".encode()).digest() for number in range(4))
+    return (int.from_bytes(raw, "big") | 3 << 1022 | 1) + _PRIMES[usage, letter]
+
+
+@cache
+def _rsa_key(usage: int) -> Any:
+    from cryptography.hazmat.primitives.asymmetric import rsa
+
+    p, q = _prime(usage, "p"), _prime(usage, "q")
+    d = pow(_EXPONENT, -1, (p - 1) * (q - 1))
+    public = rsa.RSAPublicNumbers(_EXPONENT, p * q)
+    crt = rsa.rsa_crt_dmp1(d, p), rsa.rsa_crt_dmq1(d, q), rsa.rsa_crt_iqmp(p, q)
+    return rsa.RSAPrivateNumbers(p, q, d, *crt, public).private_key()
+
+
+def _rsa_sign(usage: int, signed: bytes) -> bytes:
+    """Sign with a key of the sample root (RSA-PSS, SHA-256, a salt of 32 bytes); little-endian."""
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.asymmetric import padding
+
+    kind = hashes.SHA256()
+    pss = padding.PSS(padding.MGF1(kind), kind.digest_size)
+    return bytes(_rsa_key(usage).sign(signed, pss, kind))[::-1]
+
+
+@cache
+def sample_root() -> tuple[AmdCertificate2048, AmdCertificate2048]:
+    """Return ASK and ARK of the sample root. (RSA-PSS draws a salt, so the signatures differ from run to run.)"""
+
+    def certificate(usage: int, signer: int) -> AmdCertificate2048:
+        modulus = _prime(usage, "p") * _prime(usage, "q")
+        unsigned = AmdCertificate2048(
+            key_id=f"sevlab {_NAMES[usage]} key".encode().ljust(16, b"."),
+            certifying_key_id=f"sevlab {_NAMES[signer]} key".encode().ljust(16, b"."),
+            key_usage=usage,
+            exponent=_EXPONENT.to_bytes(_SIZE, "little"),
+            modulus=modulus.to_bytes(_SIZE, "little"),
+            signature=bytes(_SIZE),
+        )
+        return unsigned.replace(signature=_rsa_sign(signer, unsigned.signed))
+
+    return certificate(ASK, ARK), certificate(ARK, ARK)
+
+
+def sample_roots() -> dict[str, str]:
+    """Return the sample root as :func:`sevlab.verify_chain` takes roots."""
+    return {hashlib.sha256(sample_root()[1].to_bytes()).hexdigest(): "sample"}
+
+
+class Identity:
+    """The keys of one platform, and their certificates. *random* returns random bytes."""
+
+    def __init__(self, random: Callable[[int], bytes], api: tuple[int, int]) -> None:
+        self._random, self._api = random, api
+        self.keys: dict[int, Secret] = {usage: make_private(random) for usage in (CEK, OCA, PEK, PDH)}
+        self.chip_id = random(64)
+        self.certificates: dict[int, SevCertificate] = {}
+        self._certify()
+
+    def make_pek(self) -> None:
+        """Make a new platform endorsement key; the PDH is made anew with it."""
+        self.keys[PEK] = make_private(self._random)
+        self.make_pdh()
+
+    def make_pdh(self) -> None:
+        """Make a new Diffie-Hellman key."""
+        self.keys[PDH] = make_private(self._random)
+        self._certify()
+
+    @property
+    def chain(self) -> Chain:
+        """All six certificates."""
+        return Chain([*(self.certificates[usage] for usage in (PDH, PEK, OCA, CEK)), *sample_root()])
+
+    def sign(self, usage: int, signed: bytes) -> EccSignature:
+        """Sign with one of the platform's keys (ECDSA, SHA-256; the same bytes give the same signature)."""
+        from cryptography.hazmat.primitives import hashes
+        from cryptography.hazmat.primitives.asymmetric import ec
+        from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+
+        number = int.from_bytes(self.keys[usage].reveal(), "big")
+        key = ec.derive_private_key(number, ec.SECP384R1())
+        der = key.sign(signed, ec.ECDSA(hashes.SHA256(), deterministic_signing=True))
+        r, s = (part.to_bytes(SCALAR, "little") for part in decode_dss_signature(der))
+        return EccSignature(r=r, s=s)
+
+    def _certify(self) -> None:
+        """Make every certificate, from the chip's down."""
+        for usage, signers in ((CEK, (ASK,)), (OCA, (OCA,)), (PEK, (OCA, CEK)), (PDH, (PEK,))):
+            certificate = self._unsigned(usage)
+            for number, signer in enumerate(signers, 1):
+                algorithm = RSA_SHA256 if signer == ASK else ECDSA_SHA256
+                if signer == ASK:
+                    made = _rsa_sign(ASK, certificate.signed).ljust(512, b"\0")
+                else:
+                    made = self.sign(signer, certificate.signed).to_bytes()
+                names = (f"sig{number}_usage", f"sig{number}_algorithm", f"sig{number}")
+                certificate = certificate.replace(**dict(zip(names, (signer, algorithm, made), strict=True)))
+            self.certificates[usage] = certificate
+
+    def _unsigned(self, usage: int) -> SevCertificate:
+        slot = {"usage": INVALID, "algorithm": 0}
+        return SevCertificate(
+            api_major=self._api[0],
+            api_minor=self._api[1],
+            key_usage=usage,
+            key_algorithm=ECDH_SHA256 if usage == PDH else ECDSA_SHA256,
+            key=public_key(self.keys[usage]),
+            sig1=bytes(512),
+            sig2=bytes(512),
+            **{f"sig{number}_{name}": value for number in (1, 2) for name, value in slot.items()},
+        )

@@ -1,0 +1,139 @@
+"""A whole launch: owner, host and secure processor, from the certificates to the secret in the guest."""
+
+from __future__ import annotations
+
+import secrets
+
+from ..formats.secret import SecretTable
+from ..formats.sevcert import PDH
+from ..keys import Secret
+from ..session import seeded
+from .host import SECRET_AT, Host
+from .identity import sample_roots
+from .owner import Owner, Refusal
+from .platform import Platform
+from .psp import SECRET_LIMIT
+from .status import FirmwareError
+from .transcript import HOST, OWNER, PSP, Transcript
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any
+
+    from ..layout.page import View
+    from ..verify import Verdict
+
+
+class SimulatedLaunch:
+    """What came of a launch. ``caught`` is None when it went through, else who noticed and how."""
+
+    def __init__(self, platform: Platform, host: Host, owner: Owner) -> None:
+        self.platform, self.host, self.owner = platform, host, owner
+        self.transcript = Transcript()
+        self.verdict: Verdict | None = None
+        self.caught: tuple[str, Refusal | FirmwareError] | None = None
+
+    @property
+    def secrets_in_guest(self) -> list[bytes]:
+        """The secrets that the guest finds in its memory; none when the launch did not go through."""
+        guest = self.platform.guests.get(self.host.handle)
+        if guest is None or guest.state != "RUNNING":
+            return []
+        table = SecretTable(self.platform.memory.read(SECRET_AT, SECRET_LIMIT, guest.key.reveal()))
+        return [entry.data for entry in table.entries]
+
+    def explain(self) -> View:
+        """Show how it ended, then every message."""
+        from ..layout.page import Banner, View
+
+        if self.caught is None:
+            banner = Banner("OK: The guest runs and has its secret", "green")
+        else:
+            who, why = self.caught
+            banner = Banner(f"CAUGHT by the {who}: {why}", "pink")
+        return View(banner, *self.transcript.explain().blocks)
+
+    def __str__(self) -> str:
+        return self.explain().text()
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return self.explain().html()
+
+
+def simulate_launch(
+    inputs: dict[str, Any],
+    policy: int,
+    secret: Sequence[tuple[str, bytes]] = (("luks-key", b"a sample passphrase"),),
+    *,
+    tamper: dict[str, Callable[[bytes], bytes]] | None = None,
+    seed: bytes | None = None,
+    api: tuple[int, int] = (1, 55),
+    build: int = 25,
+    faults: frozenset[str] | set[str] = frozenset(),
+) -> SimulatedLaunch:
+    """Launch a guest with all three parties, and return what came of it.
+
+    *inputs* are as in :func:`sevlab.load_launch`; *secret* are pairs of a name and bytes; *tamper* makes the host a
+    tampering one (see :class:`~sevlab.simulator.host.Host`); *seed* makes a run that can be repeated; *api*, *build*
+    and *faults* are those of the :class:`~sevlab.simulator.psp.Platform`. What the owner or the firmware refuses is not
+    raised: it is in ``caught``.
+    """
+    random = secrets.token_bytes if seed is None else seeded(seed)
+    platform = Platform(api=api, build=build, random=random, faults=faults)
+    host, owner = Host(platform, inputs, policy), Owner(inputs, policy, secret, roots=sample_roots(), random=random)
+    host.tamper = dict(tamper or {})
+    run = SimulatedLaunch(platform, host, owner)
+    try:
+        _launch(run)
+    except Refusal as refusal:
+        run.caught = OWNER, refusal
+    except FirmwareError as error:
+        run.caught = PSP, error
+    return run
+
+
+def _launch(run: SimulatedLaunch) -> None:
+    """Go through the launch, and record it."""
+    platform, host, owner, record = run.platform, run.host, run.owner, run.transcript
+    platform.init()
+    chain = platform.pdh_cert_export()
+    record.send(PSP, HOST, "certificates", chain.to_bytes(), "PDH, PEK, OCA, CEK, and the root's ASK and ARK.")
+    record.send(HOST, OWNER, "certificates", chain.to_bytes(), "The same. The owner checks every link.")
+    session = owner.start(chain)
+    record.compute(OWNER, "TEK", session.tek, "Encrypts secrets; made for this launch.")
+    record.compute(OWNER, "TIK", session.tik, "Proves who made a message; made for this launch.")
+    wrapping = Secret(session.keys.kek + session.keys.kik)
+    record.compute(OWNER, "KEK, KIK", wrapping, "From the point shared with the PDH.")
+    godh, blob = session.godh.to_bytes(), session.blob.to_bytes()
+    record.send(OWNER, HOST, "GODH certificate", godh, "The owner's half of the key exchange.")
+    record.send(OWNER, HOST, "launch session", blob, "TEK and TIK, wrapped; two MACs.")
+    passed = host.changed("godh", godh) + host.changed("session", blob)
+    record.send(HOST, PSP, "LAUNCH_START", passed, "Both, and the policy.")
+
+    def loading(name: str, address: int, raw: bytes) -> None:
+        command = "LAUNCH_UPDATE_VMSA" if name.startswith("vCPU") else "LAUNCH_UPDATE_DATA"
+        record.send(HOST, PSP, f"{command} ({name})", raw, f"Hashed, then encrypted in place at 0x{address:x}.")
+
+    measurement = host.start(godh, blob, loading)
+    guest = platform.guests[host.handle]
+    record.compute(PSP, "launch digest", guest.digest, "SHA-256 over all of it.")
+    record.send(PSP, HOST, "LAUNCH_MEASURE", measurement.to_bytes(), "The measure and its nonce.")
+    text = host.domlaunchsecinfo().encode()
+    record.send(HOST, OWNER, "domlaunchsecinfo", text, "The same as text, with the versions.")
+    run.verdict = owner.judge(host.reported)
+    record.compute(OWNER, "measure", run.verdict.computed, "From the owner's own files: equal to the reported one.")
+    packet = owner.pack(run.verdict)
+    header, payload = packet.header.to_bytes(), packet.payload
+    record.send(OWNER, HOST, "secret packet", header + payload, "Encrypted under the TEK, bound to this measure.")
+    passed = host.changed("secret header", header) + host.changed("secret payload", payload)
+    record.send(HOST, PSP, "LAUNCH_SECRET", passed, "The same.")
+    host.inject(header, payload)
+    record.compute(PSP, "LAUNCH_FINISH", b"", "Keys wiped; the guest runs.")
+
+
+def platform_key(run: SimulatedLaunch) -> bytes:
+    """Return the private number of the simulated platform's PDH (48 bytes): what ``sevlab session open`` takes."""
+    return run.platform.identity.keys[PDH].reveal()

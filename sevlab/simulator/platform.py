@@ -1,0 +1,143 @@
+"""The whole platform: the secure processor, and the commands that move a guest to another platform.
+
+In SEND_START the platform plays the owner's part: it makes keys, and packs them for the receiver as an owner does for a
+launch. Source: sev-launch 9.2.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+
+from ..chain import Chain, load_point
+from ..errors import LayoutError
+from ..formats.policy import Policy
+from ..formats.secret import SecretFlags, SecretHeader, SecretMessageHead
+from ..formats.session import SessionBlob
+from ..formats.sevcert import ARK, OCA, PDH, PEK, SevCertificate, parse_certificates
+from ..keys import Secret
+from ..secret.packet import apply_keystream
+from ..session import KEY_SIZE, derive_session_keys, exchange, wrap_keys
+from .guest import Guest
+from .psp import BLOCK, SECRET_LIMIT, Firmware
+from .status import FirmwareError, demand
+
+
+class Platform(Firmware):
+    """A platform: its secure processor, its memory, its guests."""
+
+    def send_start(self, handle: int, pdh: bytes, platform: bytes = b"", amd: bytes = b"") -> SessionBlob:
+        """SEND_START: play the owner's part towards another platform, and return the session for it.
+
+        *pdh* is the other platform's PDH, *platform* its PEK, OCA and CEK, *amd* its ASK and ARK: what must be there,
+        and in order, is up to the policy. The PDH of this platform is the certificate that goes with the session.
+        """
+        self._working()
+        guest = self._guest(handle)
+        guest.demand("RUNNING")
+        demand(guest.asid, "INACTIVE")
+        demand(not guest.policy.nosend, "POLICY_FAILURE", "the policy forbids sending")
+        demand(len(pdh) == SevCertificate.size, "INVALID_LENGTH")
+        other = _chain(pdh, platform, amd)
+        if guest.policy.sev:
+            self._check_genuine(other, guest.policy)
+        if guest.policy.domain:
+            self._check_domain(other)
+        receiver = SevCertificate.from_bytes(pdh)
+        demand(load_point(receiver.key) is not None, "INVALID_CERTIFICATE")
+        guest.tek, guest.tik = Secret(self._random(KEY_SIZE)), Secret(self._random(KEY_SIZE))
+        keys = derive_session_keys(exchange(self.identity.keys[PDH], receiver.key), self._random(KEY_SIZE))
+        guest.move("SUPDATE")
+        return wrap_keys(keys, guest.tek.reveal(), guest.tik.reveal(), self._random(KEY_SIZE), guest.policy)
+
+    def _check_genuine(self, other: Chain, policy: Policy) -> None:
+        """The policy's SEV bit: AMD's chain of the receiver holds, under the root of this platform's own."""
+        links = other.verify(roots={_fingerprint(self.identity.chain): "own"}).links
+        right = all(link.state == "match" for link in links if "OCA" not in link.name)
+        demand(right, "BAD_SIGNATURE", "the receiver is no genuine platform")
+        pek = other[PEK]
+        demand((policy.api_major, policy.api_minor) <= (pek.api_major, pek.api_minor), "POLICY_FAILURE")
+
+    def _check_domain(self, other: Chain) -> None:
+        """The policy's DOMAIN bit: the receiver has the same owner."""
+        states = {link.name: link.state for link in other.verify().links}
+        needed = ("OCA signed by itself", "PEK signed by OCA", "PDH signed by PEK")
+        demand(all(states[name] == "match" for name in needed), "BAD_SIGNATURE", "the receiver's certificates")
+        demand(other[OCA] == self.identity.certificates[OCA], "POLICY_FAILURE", "the receiver has another owner")
+
+    def send_update_data(self, handle: int, address: int, length: int) -> tuple[bytes, bytes]:
+        """SEND_UPDATE_DATA: a piece of the guest's memory as a packet: header (52 bytes) and payload."""
+        self._working()
+        guest = self._guest(handle)
+        guest.demand("SUPDATE")
+        demand(address % BLOCK == 0, "INVALID_ADDRESS")
+        demand(0 < length <= SECRET_LIMIT and length % BLOCK == 0, "INVALID_LENGTH")
+        iv = self._random(KEY_SIZE)
+        payload = apply_keystream(guest.tek, iv, self.memory.read(address, length, guest.key.reveal()))
+        mac = _data_mac(guest, SecretFlags(0), iv, payload)
+        return SecretHeader(flags=SecretFlags(0), iv=iv, mac=mac).to_bytes(), payload
+
+    def send_finish(self, handle: int) -> None:
+        """SEND_FINISH: all is sent."""
+        self._working()
+        guest = self._guest(handle)
+        guest.demand("SUPDATE")
+        guest.wipe()
+        guest.move("SENT")
+
+    def send_cancel(self, handle: int) -> None:
+        """SEND_CANCEL: go on running here."""
+        self._working()
+        guest = self._guest(handle)
+        guest.demand("SUPDATE")
+        guest.wipe()
+        guest.move("RUNNING")
+
+    def receive_start(self, policy: int, pdh: bytes, session: bytes) -> int:
+        """RECEIVE_START: as LAUNCH_START, with the sender's PDH; certificate and session are needed."""
+        self._begun()
+        guest = Guest(policy)
+        demand(len(session) == SessionBlob.size and len(pdh) == SevCertificate.size, "INVALID_LENGTH")
+        blob = SessionBlob.from_bytes(session)
+        guest.tek, guest.tik = self._keys(SevCertificate.from_bytes(pdh), blob)
+        self._check_policy(guest, blob)
+        return self._admit(guest, "RUPDATE")
+
+    def receive_update_data(self, handle: int, header: bytes, address: int, payload: bytes) -> None:
+        """RECEIVE_UPDATE_DATA: check a packet of the sender, and write it into the guest's memory."""
+        self._working()
+        guest = self._guest(handle)
+        guest.demand("RUPDATE")
+        demand(guest.asid, "INACTIVE")
+        demand(address % BLOCK == 0, "INVALID_ADDRESS")
+        fits = 0 < len(payload) <= SECRET_LIMIT and len(payload) % BLOCK == 0
+        demand(len(header) == SecretHeader.size and fits, "INVALID_LENGTH")
+        packet = SecretHeader.from_bytes(header)
+        right = hmac.compare_digest(_data_mac(guest, packet.flags, packet.iv, payload), packet.mac)
+        demand(right, "BAD_MEASUREMENT", "the packet's MAC is wrong")
+        self.memory.write(address, apply_keystream(guest.tek, packet.iv, payload), guest.key.reveal())
+
+    def receive_finish(self, handle: int) -> None:
+        """RECEIVE_FINISH: all is there; the guest runs. It has no measurement here."""
+        self._working()
+        guest = self._guest(handle)
+        guest.demand("RUPDATE")
+        guest.wipe()
+        guest.move("RUNNING")
+
+
+def _data_mac(guest: Guest, flags: SecretFlags, iv: bytes, payload: bytes) -> bytes:
+    """Return the MAC of a migration packet: as a secret's, with context 0x02 and without the measure."""
+    head = SecretMessageHead(context=2, flags=flags, iv=iv, guest_length=len(payload), trans_length=len(payload))
+    return hmac.digest(guest.tik.reveal(), head.to_bytes() + payload, "sha256")
+
+
+def _chain(*parts: bytes) -> Chain:
+    try:
+        return Chain(one for part in parts for one in parse_certificates(part))
+    except LayoutError:
+        raise FirmwareError("INVALID_CERTIFICATE", "bytes that are no certificates") from None
+
+
+def _fingerprint(chain: Chain) -> str:
+    return hashlib.sha256(chain[ARK].to_bytes()).hexdigest()

@@ -1,0 +1,321 @@
+"""The secure processor: SEV's commands, each with its checks in the firmware's own order.
+
+A command returns what the firmware returns, or raises :class:`~sevlab.simulator.status.FirmwareError` with its status.
+The host calls them with addresses and lengths, as it would through its driver; the bytes are in :class:`Memory`.
+
+Source: sev-launch 1 to 3, 8 and 9, from AMD's published firmware. What they do not tell is said where it is decided.
+"""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+
+from ..chain import load_point
+from ..formats.attestation import AttestationReport
+from ..formats.message import Measurement, MeasureMessage, OldMeasureMessage
+from ..formats.secret import SecretHeader, SecretMessageHead
+from ..formats.session import SessionBlob
+from ..formats.sevcert import ECDH_SHA256, PDH, PEK, SevCertificate
+from ..keys import Secret
+from ..measure import compute_measure
+from ..secret.packet import apply_keystream
+from ..session import KEY_SIZE, Z_SIZE, derive_session_keys, exchange, unwrap_keys
+from .curve import multiply
+from .guest import Guest
+from .identity import Identity
+from .memory import PAGE, Memory
+from .status import FirmwareError, demand
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..chain import Chain
+
+#: Historical faults that can be switched on, and what each leaves out.
+FAULTS = {
+    "no-curve-check": "LAUNCH_START takes an owner's point that is not on the curve (CVE-2019-9836)",
+    "no-secret-mac": "LAUNCH_SECRET takes a packet whose MAC is wrong (to see what the MAC is for)",
+}
+#: The firmware's scratch buffer for a secret, and how many guests there can be.
+SECRET_LIMIT, GUESTS, ASIDS = 0x5000, 64, 509
+BLOCK = 16
+#: The first API whose measure and secret messages have a context byte and a version.
+NEW_MESSAGES = (0, 17)
+
+
+class Firmware:
+    """The secure processor with its memory and its guests: all commands but those that move a guest elsewhere.
+
+    *api* is (major, minor) of the SEV API, *build* the firmware's build. *random* returns random bytes;
+    :func:`sevlab.session.seeded` makes a run that can be repeated. *faults* are keys of :data:`FAULTS`.
+    """
+
+    def __init__(
+        self,
+        *,
+        api: tuple[int, int] = (1, 55),
+        build: int = 25,
+        random: Callable[[int], bytes] = secrets.token_bytes,
+        faults: frozenset[str] | set[str] = frozenset(),
+        es: bool = True,
+    ) -> None:
+        if unknown := sorted(set(faults) - set(FAULTS)):
+            raise TypeError(f"no fault is named {unknown[0]!r}; there are {', '.join(FAULTS)}")
+        self.api, self.build, self.faults, self.es = api, build, frozenset(faults), es
+        self.memory = Memory()
+        self.state = "UNINIT"
+        self._random = random
+        self.identity = Identity(random, api)
+        self.guests: dict[int, Guest] = {}
+
+    # --- the platform
+
+    def init(self) -> None:
+        """INIT: begin."""
+        demand(self.state == "UNINIT", "INVALID_PLATFORM_STATE", self.state)
+        self.state = "INIT"
+
+    def shutdown(self) -> None:
+        """SHUTDOWN: end every guest, whatever the state."""
+        self.guests.clear()
+        self.state = "UNINIT"
+
+    def platform_status(self) -> dict[str, int | str]:
+        """PLATFORM_STATUS, in any state."""
+        return {
+            "api_major": self.api[0],
+            "api_minor": self.api[1],
+            "build_id": self.build,
+            "state": self.state,
+            "es": int(self.es),
+            "guest_count": len(self.guests),
+        }
+
+    def pek_gen(self) -> None:
+        """PEK_GEN: a new platform key, while there is no guest."""
+        demand(self.state == "INIT", "INVALID_PLATFORM_STATE", self.state)
+        self.identity.make_pek()
+
+    def pdh_gen(self) -> None:
+        """PDH_GEN: a new Diffie-Hellman key."""
+        self._begun()
+        self.identity.make_pdh()
+
+    def pdh_cert_export(self) -> Chain:
+        """PDH_CERT_EXPORT: the platform's certificates, with those of the root."""
+        self._begun()
+        return self.identity.chain
+
+    def get_id(self) -> bytes:
+        """GET_ID: 64 bytes that name the chip."""
+        return self.identity.chip_id
+
+    # --- a launch
+
+    def launch_start(
+        self, policy: int, godh: bytes | None = None, session: bytes | None = None, handle: int = 0
+    ) -> int:
+        """LAUNCH_START: take the owner's certificate and session; return the new guest's handle.
+
+        Without a certificate the keys are all zero, and anybody can make the measurement. *handle* is a guest whose
+        memory key is shared, 0 for none.
+        """
+        self._begun()
+        guest = Guest(policy)
+        if godh is not None:
+            demand(len(session or b"") == SessionBlob.size and len(godh) == SevCertificate.size, "INVALID_LENGTH")
+            guest.tek, guest.tik = self._keys(SevCertificate.from_bytes(godh), SessionBlob.from_bytes(session or b""))
+            self._check_policy(guest, SessionBlob.from_bytes(session or b""))
+        if handle:
+            other = self._guest(handle)
+            demand(other.policy == policy and not other.policy.noks, "POLICY_FAILURE", "the key cannot be shared")
+            guest.shared = other.key
+        return self._admit(guest, "LUPDATE")
+
+    def _admit(self, guest: Guest, state: str) -> int:
+        """Give a new guest a handle, the lowest that is free, and a memory key where it shares none."""
+        free = next((number for number in range(1, GUESTS + 1) if number not in self.guests), 0)
+        demand(free, "RESOURCE_LIMIT", f"there are {GUESTS} guests")
+        demand(self.es or not guest.policy.es, "UNSUPPORTED", "this platform has no SEV-ES")
+        if guest.shared is None:
+            guest.shared = Secret(self._random(32))
+        guest.move(state)
+        self.guests[free] = guest
+        self.state = "WORKING"
+        return free
+
+    def _keys(self, godh: SevCertificate, blob: SessionBlob) -> tuple[Secret, Secret]:
+        """Unwrap TEK and TIK; wrap_mac is checked before."""
+        right = godh.version == 1 and godh.key_usage == PDH and godh.key_algorithm == ECDH_SHA256
+        demand(right, "INVALID_CERTIFICATE", "the owner's certificate is no PDH")
+        private = self.identity.keys[PDH]
+        if load_point(godh.key) is not None:
+            z = exchange(private, godh.key)
+        else:
+            demand("no-curve-check" in self.faults, "INVALID_CERTIFICATE", "the owner's key is no point of the curve")
+            point = multiply((godh.key.x, godh.key.y), int.from_bytes(private.reveal(), "big"))
+            z = (point[0] if point else 0).to_bytes(Z_SIZE, "big")
+        opened = unwrap_keys(derive_session_keys(z, blob.nonce), blob)
+        if opened is None:
+            raise FirmwareError("BAD_MEASUREMENT", "wrap_mac is wrong")
+        return opened
+
+    def _check_policy(self, guest: Guest, blob: SessionBlob) -> None:
+        policy = guest.policy
+        computed = hmac.digest(guest.tik.reveal(), int(policy).to_bytes(4, "little"), "sha256")
+        demand(hmac.compare_digest(computed, blob.policy_mac), "BAD_MEASUREMENT", "policy_mac is wrong")
+        demand(
+            (policy.api_major, policy.api_minor) <= self.api, "POLICY_FAILURE", "the policy asks for a newer firmware"
+        )
+        demand(not policy.reserved_6, "POLICY_FAILURE", "reserved bits of the policy are set")
+
+    def activate(self, handle: int, asid: int) -> None:
+        """ACTIVATE: bind a guest to an address space number, under which its key is used."""
+        self._working()
+        guest = self._guest(handle)
+        demand(0 < asid <= ASIDS, "INVALID_ASID")
+        demand(not guest.asid, "ACTIVE")
+        demand(all(other.asid != asid for other in self.guests.values()), "ASID_OWNED")
+        guest.asid = asid
+
+    def deactivate(self, handle: int) -> None:
+        """DEACTIVATE: take the address space number back."""
+        self._working()
+        guest = self._guest(handle)
+        demand(guest.asid, "INACTIVE")
+        guest.asid = 0
+
+    def launch_update_data(self, handle: int, address: int, length: int) -> None:
+        """LAUNCH_UPDATE_DATA: hash what the host wrote at *address*, then encrypt it in place."""
+        guest = self._loading(handle)
+        demand(address % BLOCK == 0, "INVALID_ADDRESS")
+        demand(length and length % BLOCK == 0, "INVALID_LENGTH")
+        self._take(guest, address, length)
+
+    def launch_update_vmsa(self, handle: int, address: int, length: int = PAGE) -> None:
+        """LAUNCH_UPDATE_VMSA: the same for the registers of one virtual CPU (4096 bytes)."""
+        guest = self._loading(handle)
+        demand(address % BLOCK == 0, "INVALID_ADDRESS")
+        demand(length == PAGE, "INVALID_LENGTH")
+        demand(guest.policy.es, "UNSUPPORTED", "the guest is no SEV-ES guest")
+        self._take(guest, address, length)
+
+    def _loading(self, handle: int) -> Guest:
+        self._working()
+        guest = self._guest(handle)
+        guest.demand("LUPDATE")
+        demand(guest.asid, "INACTIVE")
+        return guest
+
+    def _take(self, guest: Guest, address: int, length: int) -> None:
+        data = self.memory.read(address, length)
+        guest.running.update(data)
+        self.memory.write(address, data, guest.key.reveal())
+
+    def launch_measure(self, handle: int, length: int = Measurement.size) -> Measurement:
+        """LAUNCH_MEASURE: end the loading, and return the measure with a new nonce. Nothing can be added afterwards."""
+        self._working()
+        guest = self._guest(handle)
+        guest.demand("LUPDATE")
+        demand(length >= Measurement.size, "INVALID_LENGTH", f"{Measurement.size} bytes are needed")
+        guest.digest = guest.running.digest()
+        mnonce = self._random(KEY_SIZE)
+        known = {"policy": guest.policy, "digest": guest.digest, "mnonce": mnonce}
+        message: MeasureMessage | OldMeasureMessage = OldMeasureMessage(**known)
+        if self.api >= NEW_MESSAGES:
+            message = MeasureMessage(api_major=self.api[0], api_minor=self.api[1], build_id=self.build, **known)
+        guest.measure = compute_measure(message, guest.tik)
+        guest.move("LSECRET")
+        return Measurement(measure=guest.measure, mnonce=mnonce)
+
+    def launch_secret(
+        self, handle: int, header: bytes, address: int, payload: bytes, length: int | None = None
+    ) -> None:
+        """LAUNCH_SECRET: check a packet, decrypt it, and write the secret into the guest's memory at *address*.
+
+        *length* is how many bytes of the guest are to be filled: the payload's, unless the host says otherwise.
+        """
+        self._working()
+        guest = self._guest(handle)
+        length = len(payload) if length is None else length
+        demand(address % BLOCK == 0, "INVALID_ADDRESS")
+        fits = 0 < length <= SECRET_LIMIT and length % BLOCK == 0 and length == len(payload)
+        demand(len(header) == SecretHeader.size and fits, "INVALID_LENGTH")
+        guest.demand("LSECRET")
+        demand(guest.asid, "INACTIVE")
+        packet = SecretHeader.from_bytes(header)
+        head = SecretMessageHead(flags=packet.flags, iv=packet.iv, guest_length=length, trans_length=len(payload))
+        tail = guest.measure if self.api >= NEW_MESSAGES else b""
+        computed = hmac.digest(guest.tik.reveal(), head.to_bytes() + payload + tail, "sha256")
+        right = hmac.compare_digest(computed, packet.mac) or "no-secret-mac" in self.faults
+        demand(right, "BAD_MEASUREMENT", "the packet's MAC is wrong")
+        demand(not int(packet.flags) & 1, "UNSUPPORTED", "compressed secrets")
+        self.memory.write(address, apply_keystream(guest.tek, packet.iv, payload), guest.key.reveal())
+
+    def launch_finish(self, handle: int) -> None:
+        """LAUNCH_FINISH: wipe the keys of the launch, and let the guest run."""
+        self._working()
+        guest = self._guest(handle)
+        guest.demand("LSECRET")
+        guest.wipe()
+        guest.move("RUNNING")
+
+    # --- a guest that is there
+
+    def guest_status(self, handle: int) -> dict[str, int | str]:
+        """GUEST_STATUS."""
+        self._working()
+        guest = self._guest(handle)
+        return {"policy": int(guest.policy), "asid": guest.asid, "state": guest.state}
+
+    def attestation(self, handle: int, mnonce: bytes, length: int = AttestationReport.size) -> AttestationReport:
+        """ATTESTATION: a report about a guest, signed with the PEK. *mnonce* is the asker's (16 bytes)."""
+        self._working()
+        guest = self._guest(handle)
+        guest.demand("LSECRET", "RUNNING", "SUPDATE", "SENT")
+        demand(length >= AttestationReport.size, "INVALID_LENGTH", f"{AttestationReport.size} bytes are needed")
+        blank = bytes(72)
+        report = AttestationReport(mnonce=mnonce, digest=guest.digest, policy=guest.policy, r=blank, s=blank)
+        made = self.identity.sign(PEK, report.signed)
+        return report.replace(r=made.r, s=made.s)
+
+    def dbg_decrypt(self, handle: int, address: int, size: int) -> bytes:
+        """DBG_DECRYPT: a guest's memory in clear, where the policy allows debugging.
+
+        The facts tell of no state that is needed; here any guest will do.
+        """
+        return self.memory.read(address, size, self._debugged(handle, address, size).key.reveal())
+
+    def dbg_encrypt(self, handle: int, address: int, data: bytes) -> None:
+        """DBG_ENCRYPT: write into a guest's memory, where the policy allows debugging."""
+        self.memory.write(address, data, self._debugged(handle, address, len(data)).key.reveal())
+
+    def _debugged(self, handle: int, address: int, size: int) -> Guest:
+        self._working()
+        guest = self._guest(handle)
+        demand(not guest.policy.nodbg, "POLICY_FAILURE", "the policy forbids debugging")
+        demand(address % BLOCK == 0, "INVALID_ADDRESS")
+        demand(size and size % BLOCK == 0, "INVALID_LENGTH")
+        return guest
+
+    def decommission(self, handle: int) -> None:
+        """DECOMMISSION: end a guest, in any state."""
+        self._working()
+        self._guest(handle)
+        del self.guests[handle]
+        if not self.guests:
+            self.state = "INIT"
+
+    # --- checks that many commands share
+
+    def _begun(self) -> None:
+        demand(self.state in ("INIT", "WORKING"), "INVALID_PLATFORM_STATE", self.state)
+
+    def _working(self) -> None:
+        demand(self.state == "WORKING", "INVALID_PLATFORM_STATE", self.state)
+
+    def _guest(self, handle: int) -> Guest:
+        demand(handle in self.guests, "INVALID_GUEST", f"no guest has handle {handle}")
+        return self.guests[handle]
