@@ -15,11 +15,13 @@ from .formats.hashtable import HashTable, build_hash_table
 from .formats.message import Measurement, MeasureMessage
 from .formats.policy import Policy
 from .formats.secret import table_size
+from .formats.session import SessionBlob
 from .launch import Launch, compare_launch, load_launch
 from .layout.diff import compare
 from .measure import compute_measure
 from .profiles import build_vmsa
 from .secret import build_secret
+from .session import derive_session_keys, wrap_keys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -83,6 +85,16 @@ def lost_table() -> HashTable:
 def _changed_offsets() -> set[int]:
     message = sample_message()
     return set(compare(message, message.replace(policy=Policy(0x05000001))).marked)
+
+
+#: The policy of the lost session; students find it by trying 64.
+_LOST_POLICY = int.from_bytes(samples.TIK, "little") % 61
+
+
+def lost_session() -> SessionBlob:
+    """Return a launch session under the samples' keys whose policy nobody wrote down."""
+    keys = derive_session_keys(bytes(range(48)), samples.MNONCE)
+    return wrap_keys(keys, samples.TEK, samples.TIK, bytes(range(0x50, 0x60)), Policy(_LOST_POLICY))
 
 
 #: A secret of four digits that is hidden by a keystream used twice; students find it without any key.
@@ -151,6 +163,21 @@ EXERCISES = {
         "Which command line is exercises.lost_table() made for? It is console=ttyS and a number from 0 to 99.",
         _LOST_CMDLINE.encode,
         "build the table for each of the 100 command lines and compare its cmdline field with the lost one's",
+    ),
+    "who-notices": Exercise(
+        "The host changes one byte of wrap_iv in the launch session. Which check of the platform fails? (its name)",
+        lambda: "policy_mac",
+        "explore(opened) lets you change wrap_iv; no MAC covers it, but TEK and TIK come out wrong",
+    ),
+    "lost-policy": Exercise(
+        "Which policy, 0 to 63, is exercises.lost_session() bound to? Its TIK is the samples' 30 31 ... 3f.",
+        lambda: _LOST_POLICY,
+        "policy_mac is HMAC-SHA256 under the TIK of the policy's four bytes, little-endian; there are only 64 to try",
+    ),
+    "who-catches": Exercise(
+        "A host changes the nonce in the measurement it passes on. Which party notices? (as .caught names it)",
+        lambda: "owner",
+        "simulate the launch again with that change, and look at .caught",
     ),
     "start-address": Exercise(
         "A firmware's footer gives 0xfffcc0a4 as reset address. What are CS base and RIP of the further CPUs? (a list)",

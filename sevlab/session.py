@@ -198,6 +198,8 @@ class OpenedSession:
 
     def __init__(self, blob: SessionBlob, godh: SevCertificate, private: Secret, policy: Policy | None = None) -> None:
         self.blob, self.godh, self.policy = blob, godh, policy
+        #: The private number of the platform's PDH.
+        self.private = private
         self.steps: list[Step] = []
         self.keys: SessionKeys | None = None
         self.tek: Secret | None = None

@@ -90,7 +90,17 @@ def broken_launch() -> list[str]:
     return ["kernel", "api-minor"]
 
 
+def lost_policy() -> int:
+    """The policy under the lost session's MAC, by trying all."""
+    mac = exercises.lost_session().policy_mac
+    (found,) = (p for p in range(64) if hmac.digest(bytes(range(0x30, 0x40)), p.to_bytes(4, "little"), "sha256") == mac)
+    return found
+
+
 RIGHT: dict[str, Any] = {
+    "who-notices": "policy_mac",
+    "who-catches": "owner",
+    "lost-policy": lost_policy(),
     "broken-launch": broken_launch(),
     "payload-size": 192,  # 20 + 52 + 120
     "lost-pin": lost_pin(),
@@ -105,6 +115,9 @@ RIGHT: dict[str, Any] = {
     "first-step": "vCPU 3",  # of vCPU 0, 1, 2 and 3, a host with three CPUs leaves out the last
 }
 WRONG: dict[str, list[Any]] = {
+    "who-notices": ["wrap_mac", "GODH", "", None],
+    "who-catches": ["host", "secure processor", "", None],
+    "lost-policy": [lost_policy() + 1, -1, "NODBG", None],
     "broken-launch": [["kernel"], ["kernel", "build-id"], [], "kernel", None],
     "payload-size": [132, 172, 208, None],
     "lost-pin": [b"0000", lost_pin()[::-1] + b"0", "0000", lost_pin().hex(), int(lost_pin()), None],

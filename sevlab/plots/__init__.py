@@ -4,5 +4,6 @@ from .avalanche import Avalanche, plot_avalanche
 from .flash import plot_flash
 from .launch import plot_launch
 from .picture import Picture
+from .sequence import plot_transcript
 
-__all__ = ["Avalanche", "Picture", "plot_avalanche", "plot_flash", "plot_launch"]
+__all__ = ["Avalanche", "Picture", "plot_avalanche", "plot_flash", "plot_launch", "plot_transcript"]

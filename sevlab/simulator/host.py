@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 
 #: Where the firmware goes in our small memory, and where the secret. The digest binds neither.
 FIRMWARE_AT, SECRET_AT = 0x100000, 0x80000
-#: What can be changed on the way: the bytes of one step of the launch by its name, or one of these messages.
-MESSAGES = ("godh", "session", "measurement", "secret header", "secret payload")
+#: What can be changed on the way beside the steps of the launch: messages, and how many bytes each has at least.
+MESSAGE_SIZES = {"godh": 2084, "session": 128, "measurement": 48, "secret header": 52, "secret payload": 64}
 
 
 class Host:
     """A host with a platform, and the inputs that it was told to start the guest with.
 
     *inputs* are as in :func:`sevlab.load_launch`. ``tamper`` maps the name of a step (``firmware``, ``kernel hashes``,
-    ``vCPU 1``) or of a message (:data:`MESSAGES`) to a function that changes its bytes.
+    ``vCPU 1``) or of a message (:data:`MESSAGE_SIZES`) to a function that changes its bytes.
     """
 
     def __init__(self, platform: Platform, inputs: dict[str, Any], policy: int) -> None:

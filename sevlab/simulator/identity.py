@@ -32,7 +32,6 @@ from ..session import make_private, public_key
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any
 
 _EXPONENT = 65537
 _SIZE = 256
@@ -48,30 +47,28 @@ def _prime(usage: int, letter: str) -> int:
     return (int.from_bytes(raw, "big") | 3 << 1022 | 1) + _PRIMES[usage, letter]
 
 
-@cache
-def _rsa_key(usage: int) -> Any:
-    from cryptography.hazmat.primitives.asymmetric import rsa
-
-    p, q = _prime(usage, "p"), _prime(usage, "q")
-    d = pow(_EXPONENT, -1, (p - 1) * (q - 1))
-    public = rsa.RSAPublicNumbers(_EXPONENT, p * q)
-    crt = rsa.rsa_crt_dmp1(d, p), rsa.rsa_crt_dmq1(d, q), rsa.rsa_crt_iqmp(p, q)
-    return rsa.RSAPrivateNumbers(p, q, d, *crt, public).private_key()
-
-
 def _rsa_sign(usage: int, signed: bytes) -> bytes:
-    """Sign with a key of the sample root (RSA-PSS, SHA-256, a salt of 32 bytes); little-endian."""
-    from cryptography.hazmat.primitives import hashes
-    from cryptography.hazmat.primitives.asymmetric import padding
+    """Sign with a key of the sample root (RSASSA-PSS of RFC 8017, SHA-256); little-endian.
 
-    kind = hashes.SHA256()
-    pss = padding.PSS(padding.MGF1(kind), kind.digest_size)
-    return bytes(_rsa_key(usage).sign(signed, pss, kind))[::-1]
+    The salt, which should be random, follows from what is signed, so that samples are the same each time.
+    """
+    p, q = _prime(usage, "p"), _prime(usage, "q")
+    size = hashlib.sha256().digest_size
+    salt = hashlib.sha256(b"salt of a sample" + signed).digest()
+    digest = hashlib.sha256(bytes(8) + hashlib.sha256(signed).digest() + salt).digest()
+    block = b"\x01".rjust(_SIZE - 2 * size - 1, b"\0") + salt
+    mask = b"".join(
+        hashlib.sha256(digest + number.to_bytes(4, "big")).digest() for number in range(-(-len(block) // size))
+    )
+    masked = bytes(one ^ other for one, other in zip(block, mask, strict=False))
+    encoded = bytes([masked[0] & 0x7F]) + masked[1:] + digest + b"\xbc"
+    number = pow(int.from_bytes(encoded, "big"), pow(_EXPONENT, -1, (p - 1) * (q - 1)), p * q)
+    return number.to_bytes(_SIZE, "little")
 
 
 @cache
 def sample_root() -> tuple[AmdCertificate2048, AmdCertificate2048]:
-    """Return ASK and ARK of the sample root. (RSA-PSS draws a salt, so the signatures differ from run to run.)"""
+    """Return ASK and ARK of the sample root."""
 
     def certificate(usage: int, signer: int) -> AmdCertificate2048:
         modulus = _prime(usage, "p") * _prime(usage, "q")

@@ -8,7 +8,7 @@ from ..formats.secret import SecretTable
 from ..formats.sevcert import PDH
 from ..keys import Secret
 from ..session import seeded
-from .host import SECRET_AT, Host
+from .host import MESSAGE_SIZES, SECRET_AT, Host
 from .identity import sample_roots
 from .owner import Owner, Refusal
 from .platform import Platform
@@ -30,6 +30,8 @@ class SimulatedLaunch:
 
     def __init__(self, platform: Platform, host: Host, owner: Owner) -> None:
         self.platform, self.host, self.owner = platform, host, owner
+        #: What :func:`simulate_launch` was called with, to do it again with another host.
+        self.arguments: dict[str, Any] = {}
         self.transcript = Transcript()
         self.verdict: Verdict | None = None
         self.caught: tuple[str, Refusal | FirmwareError] | None = None
@@ -42,6 +44,16 @@ class SimulatedLaunch:
             return []
         table = SecretTable(self.platform.memory.read(SECRET_AT, SECRET_LIMIT, guest.key.reveal()))
         return [entry.data for entry in table.entries]
+
+    def again(self, tamper: dict[str, Callable[[bytes], bytes]]) -> SimulatedLaunch:
+        """Return the same launch with a host that changes something: see *tamper* of :func:`simulate_launch`."""
+        return simulate_launch(**self.arguments, tamper=tamper)
+
+    @property
+    def changeable(self) -> dict[str, int]:
+        """What a host could change on the way, and how many bytes it has: steps of the launch, and messages."""
+        sizes = {name: len(raw) for name, raw in Host(self.platform, self.host.inputs, self.host.policy).steps()}
+        return {**sizes, **MESSAGE_SIZES}
 
     def explain(self) -> View:
         """Show how it ended, then every message."""
@@ -86,6 +98,8 @@ def simulate_launch(
     host, owner = Host(platform, inputs, policy), Owner(inputs, policy, secret, roots=sample_roots(), random=random)
     host.tamper = dict(tamper or {})
     run = SimulatedLaunch(platform, host, owner)
+    run.arguments = {"inputs": inputs, "policy": policy, "secret": secret, "seed": seed, "api": api, "build": build}
+    run.arguments["faults"] = faults
     try:
         _launch(run)
     except Refusal as refusal:

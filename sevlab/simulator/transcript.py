@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from ..keys import Secret
 
 OWNER, HOST, PSP, GUEST = "owner", "host", "secure processor", "guest"
-_TINTS = {OWNER: "green", HOST: "orange", PSP: "blue", GUEST: "purple"}
+#: The tint of each party.
+TINT_OF = {OWNER: "green", HOST: "orange", PSP: "blue", GUEST: "purple"}
 #: Of longer messages the beginning and the end are shown.
 _SHOWN = 32
 
@@ -58,7 +59,7 @@ class Transcript:
         for number, entry in enumerate(self.entries, 1):
             way = f"{entry.sender}\n-> {entry.receiver}" if entry.is_message else f"{entry.sender}\n   computes"
             rows.append([str(number), way, narrow(entry.name, 24), str(entry.size), _bytes(entry.raw), entry.doc])
-        tints = [_TINTS[entry.sender] for entry in self.entries]
+        tints = [TINT_OF[entry.sender] for entry in self.entries]
         header = ["", "who", "what", "bytes", "content", "meaning"]
         return View(Heading("The launch, message by message"), Table(header, rows, tints=tints, mono=[0, 3, 4]))
 

@@ -8,12 +8,16 @@ from ..evidence import Evidence
 from ..formats.hashtable import HashTable
 from ..formats.vmsa import Vmsa
 from ..layout.rows import Layout
+from ..session import OpenedSession
+from ..simulator.launch import SimulatedLaunch
 from ..verify import Verdict
 from .bytemap import ByteMap
 from .coverage import CoverageBox
 from .debugger import Debugger, debugger
 from .explorer import Explorer
+from .session import SessionExplorer
 from .table import TableExplorer
+from .transcript import TranscriptExplorer
 from .vmsa import VmsaExplorer
 
 if TYPE_CHECKING:
@@ -21,12 +25,24 @@ if TYPE_CHECKING:
 
     from ipywidgets import Widget
 
-__all__ = ["ByteMap", "CoverageBox", "Debugger", "Explorer", "TableExplorer", "VmsaExplorer", "debugger", "explore"]
+__all__ = [
+    "ByteMap",
+    "CoverageBox",
+    "Debugger",
+    "Explorer",
+    "SessionExplorer",
+    "TableExplorer",
+    "TranscriptExplorer",
+    "VmsaExplorer",
+    "debugger",
+    "explore",
+]
 
 
-def explore(thing: Evidence | Verdict | Layout | str, **inputs: Any) -> Widget:
+def explore(thing: Evidence | Verdict | Layout | OpenedSession | SimulatedLaunch | str, **inputs: Any) -> Widget:
     """Return a widget for *thing*: all inputs of evidence; a kernel-hashes table or a VMSA with the chain it is part
-    of; the byte map of any other structure; or, for the text of a QEMU command line or a libvirt domain XML, what the
+    of; a launch session that was opened, every part of it to edit; a simulated launch, with a host to make dishonest;
+    the byte map of any other structure; or, for the text of a QEMU command line or a libvirt domain XML, what the
     measurement covers of it.
 
     *inputs* are for a table and a VMSA alone: what :class:`TableExplorer` and :class:`VmsaExplorer` take.
@@ -43,8 +59,12 @@ def explore(thing: Evidence | Verdict | Layout | str, **inputs: Any) -> Widget:
         thing = thing.evidence
     if isinstance(thing, Evidence):
         return Explorer(thing)
+    if isinstance(thing, OpenedSession):
+        return SessionExplorer(thing)
+    if isinstance(thing, SimulatedLaunch):
+        return TranscriptExplorer(thing)
     if isinstance(thing, Layout):
         return ByteMap(type(thing).__name__, thing.spans())
     if isinstance(thing, str):
         return CoverageBox(thing)
-    raise TypeError(f"explore takes evidence, a verdict, a layout or a configuration, not {type(thing).__name__}")
+    raise TypeError(f"explore does not take {type(thing).__name__}; sevlab.explore.__doc__ tells what it takes")
