@@ -192,6 +192,11 @@ def test_capture_validate_and_diagnose_take_what_the_simulator_makes(keys: Any) 
     assert {name: one.value for name, one in sevlab.parse_qmp(answers).inputs.items()} == run.host.reported
     evidence = sevlab.load_evidence(**run.host.reported, **keys(run), **ES)
     assert sevlab.compare_measure(evidence).matches
+    assert "OK: Looks good to me" in str(sevlab.explain(evidence))
+    session = run.owner.session
+    packet = next(entry.raw for entry in run.transcript.messages if entry.name == "secret packet")
+    opened = sevlab.open_secret(packet[:52], packet[52:], session.tik, session.tek, run.verdict.reported)
+    assert opened.opens
     diagnosis = sevlab.diagnose(evidence.replace(num_cpus=7, build_id=1), jobs=1)
     assert diagnosis.explanations[0].inputs == {"num_cpus": 3, "build_id": 25}
 
@@ -527,6 +532,55 @@ def test_a_firmware_that_does_not_look_at_the_curve_can_be_chosen() -> None:
 
 def json_points() -> Any:
     return json.loads(shared_data("invalid-curve", "points.json").read_text())["points"]
+
+
+def test_an_older_firmware_is_refused_unless_that_fault_is_chosen() -> None:
+    for faults in (set[str](), {"rollback"}):
+        platform = Platform(random=seeded(b"roll"), api=(0, 17), build=22, faults=faults)
+        platform.download_firmware((0, 17), 23)
+        platform.init()
+        if faults:
+            platform.download_firmware((0, 16), 12)
+            assert (platform.api, platform.build) == ((0, 16), 12)
+        else:
+            refused("BAD_VERSION", platform.download_firmware, (0, 16), 12)
+        platform.launch_start(1)
+        refused("INVALID_PLATFORM_STATE", platform.download_firmware, (9, 9), 9)
+
+
+def test_page_tables_that_nobody_guards_let_a_measured_guest_run_other_code() -> None:
+    """SEVered: what was measured stays measured, and another page is read in its place."""
+    for faults in (set[str](), {"unprotected-page-tables"}):
+        platform = Platform(random=seeded(b"pages"), faults=faults)
+        platform.init()
+        handle, _, _ = measured(platform, 1)
+        platform.memory.write(0x8000, b"other" * 100, platform.guests[handle].key.reveal())
+        assert platform.read_as_guest(handle, 0, 4096) == bytes(range(256)) * 16
+        if not faults:
+            refused("INVALID_PAGE_OWNER", platform.remap, handle, 0, 0x8000)
+            continue
+        platform.remap(handle, 0, 0x8000)
+        assert platform.read_as_guest(handle, 0, 10) == b"otherother"
+        assert platform.read_as_guest(handle, 4090, 10)[6:] == platform.read_as_guest(handle, 4096, 4)
+        refused("INVALID_ADDRESS", platform.remap, handle, 8, 0)
+
+
+def test_registers_are_sent_for_sev_es_only() -> None:
+    for policy in (1, 5):
+        sender, handle = running(b"vmsa", policy)
+        receiver = Platform(random=seeded(b"receiver"))
+        receiver.init()
+        blob = sender.send_start(handle, parts(receiver)[0])
+        moved = receiver.receive_start(policy, parts(sender)[0], blob.to_bytes())
+        receiver.activate(moved, 1)
+        if policy == 1:
+            refused("UNSUPPORTED", sender.send_update_vmsa, handle, 0)
+            refused("UNSUPPORTED", receiver.receive_update_vmsa, moved, bytes(52), 0, bytes(4096))
+            continue
+        header, payload = sender.send_update_vmsa(handle, 0)
+        refused("INVALID_LENGTH", receiver.receive_update_vmsa, moved, header, 0, payload[:16])
+        receiver.receive_update_vmsa(moved, header, 0, payload)
+        assert receiver.read_as_guest(moved, 0, 256) == bytes(range(256))
 
 
 def test_unknown_faults_are_refused() -> None:

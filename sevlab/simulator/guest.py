@@ -29,6 +29,8 @@ class Guest:
         self.shared: Secret | None = None
         self.tek, self.tik = Secret(bytes(16)), Secret(bytes(16))
         self.running = hashlib.sha256()
+        #: Pages of the guest that the host put elsewhere: page number of the guest, page number of the machine.
+        self.pages: dict[int, int] = {}
         self.digest, self.measure = bytes(32), bytes(32)
 
     @property

@@ -19,6 +19,7 @@ from ..keys import Secret
 from ..secret.packet import apply_keystream
 from ..session import KEY_SIZE, derive_session_keys, exchange, wrap_keys
 from .guest import Guest
+from .memory import PAGE
 from .psp import BLOCK, SECRET_LIMIT, Firmware
 from .status import FirmwareError, demand
 
@@ -77,6 +78,12 @@ class Platform(Firmware):
         mac = _data_mac(guest, SecretFlags(0), iv, payload)
         return SecretHeader(flags=SecretFlags(0), iv=iv, mac=mac).to_bytes(), payload
 
+    def send_update_vmsa(self, handle: int, address: int) -> tuple[bytes, bytes]:
+        """SEND_UPDATE_VMSA: the registers of one virtual CPU (4096 bytes), of SEV-ES guests."""
+        self._working()
+        demand(self._guest(handle).policy.es, "UNSUPPORTED", "the guest is no SEV-ES guest")
+        return self.send_update_data(handle, address, PAGE)
+
     def send_finish(self, handle: int) -> None:
         """SEND_FINISH: all is sent."""
         self._working()
@@ -116,6 +123,13 @@ class Platform(Firmware):
         right = hmac.compare_digest(_data_mac(guest, packet.flags, packet.iv, payload), packet.mac)
         demand(right, "BAD_MEASUREMENT", "the packet's MAC is wrong")
         self.memory.write(address, apply_keystream(guest.tek, packet.iv, payload), guest.key.reveal())
+
+    def receive_update_vmsa(self, handle: int, header: bytes, address: int, payload: bytes) -> None:
+        """RECEIVE_UPDATE_VMSA: the registers of one virtual CPU (4096 bytes), of SEV-ES guests."""
+        self._working()
+        demand(self._guest(handle).policy.es, "UNSUPPORTED", "the guest is no SEV-ES guest")
+        demand(len(payload) == PAGE, "INVALID_LENGTH")
+        self.receive_update_data(handle, header, address, payload)
 
     def receive_finish(self, handle: int) -> None:
         """RECEIVE_FINISH: all is there; the guest runs. It has no measurement here."""

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 FAULTS = {
     "no-curve-check": "LAUNCH_START takes an owner's point that is not on the curve (CVE-2019-9836)",
     "no-secret-mac": "LAUNCH_SECRET takes a packet whose MAC is wrong (to see what the MAC is for)",
+    "rollback": "DOWNLOAD_FIRMWARE takes an older firmware, with the faults of its time (arXiv 1908.11680)",
+    "unprotected-page-tables": "the host may put another page in the place of a guest's (CVE-2020-12967)",
 }
 #: The firmware's scratch buffer for a secret, and how many guests there can be.
 SECRET_LIMIT, GUESTS, ASIDS = 0x5000, 64, 509
@@ -111,6 +113,16 @@ class Firmware:
     def get_id(self) -> bytes:
         """GET_ID: 64 bytes that name the chip."""
         return self.identity.chip_id
+
+    def download_firmware(self, api: tuple[int, int], build: int) -> None:
+        """DOWNLOAD_FIRMWARE: another version, while there is no guest. An older one is refused.
+
+        The facts name no status for that; BAD_VERSION is chosen here.
+        """
+        demand(self.state in ("UNINIT", "INIT"), "INVALID_PLATFORM_STATE", self.state)
+        older = (*api, build) < (*self.api, self.build)
+        demand(not older or "rollback" in self.faults, "BAD_VERSION", "an older firmware")
+        self.api, self.build = api, build
 
     # --- a launch
 
@@ -299,6 +311,25 @@ class Firmware:
         demand(address % BLOCK == 0, "INVALID_ADDRESS")
         demand(size and size % BLOCK == 0, "INVALID_LENGTH")
         return guest
+
+    def read_as_guest(self, handle: int, address: int, size: int) -> bytes:
+        """Return what the guest reads: decrypted, and through the page tables that the host keeps."""
+        guest = self._guest(handle)
+        key, read = guest.key.reveal(), b""
+        while len(read) < size:
+            number, offset = divmod(address + len(read), PAGE)
+            part = min(PAGE - offset, size - len(read))
+            read += self.memory.read(guest.pages.get(number, number) * PAGE + offset, part, key)
+        return read
+
+    def remap(self, handle: int, address: int, other: int) -> None:
+        """Put the page at *other* where the guest has the page at *address*: no command, but what a host can do.
+
+        Plain SEV and SEV-ES do nothing against it; here it takes the fault ``unprotected-page-tables``.
+        """
+        demand("unprotected-page-tables" in self.faults, "INVALID_PAGE_OWNER", "the page tables are protected")
+        demand(address % PAGE == 0 and other % PAGE == 0, "INVALID_ADDRESS")
+        self._guest(handle).pages[address // PAGE] = other // PAGE
 
     def decommission(self, handle: int) -> None:
         """DECOMMISSION: end a guest, in any state."""
