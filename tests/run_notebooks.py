@@ -30,9 +30,23 @@ def clean(notebook: nbformat.NotebookNode) -> None:
     notebook.metadata.pop("widgets", None)
     notebook.metadata["language_info"] = {"name": "python"}
     for cell in notebook.cells:
+        if "outputs" in cell:  # what is printed slowly comes in pieces, other pieces each time
+            cell.outputs = _joined(cell.outputs)
         for output in cell.get("outputs", []):
             # A view without its state shows nothing; the static twin in the same output does.
             output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)
+
+
+def _joined(outputs: list[nbformat.NotebookNode]) -> list[nbformat.NotebookNode]:
+    """Return outputs with neighbouring pieces of one stream made one."""
+    joined: list[nbformat.NotebookNode] = []
+    for output in outputs:
+        last = joined[-1] if joined else None
+        if last is not None and output.output_type == last.output_type == "stream" and output.name == last.name:
+            last.text += output.text
+        else:
+            joined.append(output)
+    return joined
 
 
 if __name__ == "__main__":

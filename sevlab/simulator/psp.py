@@ -137,7 +137,9 @@ class Firmware:
         self._begun()
         guest = Guest(policy)
         if godh is not None:
-            demand(len(session or b"") == SessionBlob.size and len(godh) == SevCertificate.size, "INVALID_LENGTH")
+            sizes = len(godh), len(session or b"")
+            right = sizes == (SevCertificate.size, SessionBlob.size)
+            demand(right, "INVALID_LENGTH", f"certificate and session have {sizes[0]} and {sizes[1]} bytes")
             guest.tek, guest.tik = self._keys(SevCertificate.from_bytes(godh), SessionBlob.from_bytes(session or b""))
             self._check_policy(guest, SessionBlob.from_bytes(session or b""))
         if handle:
