@@ -16,6 +16,7 @@ from .measure import compute_measure
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .evidence import Evidence
+    from .formats.message import OldMeasureMessage
     from .layout.page import View
 
 MATCH, MISMATCH, NOT_CHECKED, CANNOT_TELL = "match", "mismatch", "not checked", "cannot tell"
@@ -32,13 +33,17 @@ class Check(namedtuple("Check", "name state reported computed note")):
 
 
 class Verdict:
-    """What comes of comparing a reported measure with the computed one. Make it with :func:`compare_measure`."""
+    """What comes of comparing a reported measure with the computed one. Make it with :func:`compare_measure`.
 
-    def __init__(self, evidence: Evidence) -> None:
+    ``message`` is what the HMAC was computed over: the evidence's own, unless another form of it was given.
+    """
+
+    def __init__(self, evidence: Evidence, message: OldMeasureMessage | None = None) -> None:
         self.evidence = evidence
+        self.message = evidence.message if message is None else message
         #: The measure (32 bytes) the host reports, and the one that follows from the owner's inputs.
         self.reported = evidence.measurement.measure
-        self.computed = compute_measure(evidence.message, evidence.tik)
+        self.computed = compute_measure(self.message, evidence.tik)
         self.matches = hmac.compare_digest(self.reported, self.computed)
         self.status = MATCH if self.matches else MISMATCH
 
@@ -46,7 +51,7 @@ class Verdict:
     def checks(self) -> list[Check]:
         """The measure first, then every field of the message that it covers, then what nothing covers."""
         checks = [Check("measure", self.status, self.reported, self.computed, "HMAC of the message under the TIK")]
-        for span in self.evidence.message.spans():
+        for span in self.message.spans():
             if self.matches:
                 checks.append(Check(span.name, MATCH, b"", span.raw, "confirmed, since the measure covers it"))
             else:

@@ -83,7 +83,7 @@ def test_a_thousand_random_launches() -> None:
         inputs, policy = chance.choice([(PLAIN, 1), (KERNEL, 1), (ES, 5)])
         inputs = {**inputs, **({"num_cpus": chance.randrange(1, 5)} if policy == 5 else {})}
         policy |= chance.choice([0, 2, 8, 32])
-        api = chance.choice([(0, 17), (0, 22), (1, 55)])
+        api = chance.choice([(0, 16), (0, 17), (0, 22), (1, 55)])
         steps = ["firmware"] + ["kernel hashes"] * ("kernel" in inputs) + ["vCPU 0"] * (policy & 4 > 0)
         messages = ["godh", "session", "measurement", "secret header", "secret payload"]
         target = chance.choice([None, None, *steps, *messages])
@@ -365,6 +365,9 @@ def test_a_secret_is_checked_in_order_and_lands_in_the_guest(api: tuple[int, int
     else:
         # Before 0.17 the measure is not under the MAC, so a packet of today's form does not open.
         refused("BAD_MEASUREMENT", platform.launch_secret, handle, header, 0, payload)
+        secret = [("luks-key", b"horse")]
+        packet = sevlab.build_secret(secret, session.tik, session.tek, measurement.measure, iv=bytes(16), old=True)
+        platform.launch_secret(handle, packet.header.to_bytes(), 0x2000, packet.payload)
     platform.launch_finish(handle)
     refused("INVALID_GUEST_STATE", platform.launch_secret, handle, header, 0, payload)
     assert platform.guests[handle].tik == sevlab.Secret(bytes(16))

@@ -109,12 +109,14 @@ def build_secret(
     *,
     iv: bytes | None = None,
     area: int | None = None,
+    old: bool = False,
 ) -> SecretPacket:
     """Pack *secrets* for the launch whose measure (32 bytes) is *measure*.
 
     *secrets* are pairs of a GUID (or its text, or an alias such as ``luks-key``) and the secret's bytes. *iv* (16
     bytes) is drawn at random; giving it is for reproducing a known packet only. *area* is the size in bytes of the
-    firmware's secret area, which QEMU does not check.
+    firmware's secret area, which QEMU does not check. *old* is for firmware before API 0.17, whose MAC does not cover
+    the measure.
 
     Validate the measurement before: a packet for a measure that you did not check is a gift to the host.
 
@@ -131,7 +133,7 @@ def build_secret(
     iv = os.urandom(BLOCK) if iv is None else check_size(iv, BLOCK, "iv")
     payload = apply_keystream(tek, iv, table.to_bytes())
     header = SecretHeader(flags=SecretFlags(0), iv=iv, mac=bytes(32))
-    header = header.replace(mac=SecretMessage(header, payload, measure).mac(tik))
+    header = header.replace(mac=SecretMessage(header, payload, b"" if old else measure).mac(tik))
     return SecretPacket(header, payload, table, _warnings(entries, tik, tek, len(payload), area))
 
 

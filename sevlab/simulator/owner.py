@@ -7,11 +7,13 @@ import secrets
 from ..chain import ROOTS, Chain
 from ..errors import SevlabError
 from ..evidence import load_evidence
+from ..formats.message import OldMeasureMessage
 from ..formats.policy import Policy
 from ..formats.sevcert import PDH
 from ..secret import SecretPacket, build_secret
 from ..session import Session, make_session
 from ..verify import Verdict, compare_measure
+from .status import NEW_MESSAGES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,6 +49,8 @@ class Owner:
         self.inputs, self.policy, self.secret = dict(inputs), Policy(policy), list(secret)
         self.roots, self._random = roots, random
         self.session: Session | None = None
+        #: Whether the firmware that was judged makes the messages of API before 0.17.
+        self._old = False
 
     def start(self, chain: Chain) -> Session:
         """Check the platform's certificates, and make the session of this launch. Raises :class:`Refusal`."""
@@ -66,7 +70,12 @@ class Owner:
             raise Refusal("there is no session yet")
         given = {name: value for name, value in reported.items() if name != "policy"}
         given |= {"policy": self.policy, "tik": self.session.tik, "tek": self.session.tek, **self.inputs}
-        verdict = compare_measure(load_evidence(**given))
+        evidence = load_evidence(**given)
+        verdict = compare_measure(evidence)
+        self._old = (evidence.api_major, evidence.api_minor) < NEW_MESSAGES
+        if self._old:
+            known = {"policy": evidence.policy, "digest": evidence.digest, "mnonce": evidence.measurement.mnonce}
+            verdict = Verdict(evidence, OldMeasureMessage(**known))
         if not verdict.matches:
             raise Refusal("the measurement does not match", verdict)
         return verdict
@@ -76,4 +85,4 @@ class Owner:
         if self.session is None or not verdict.matches:
             raise Refusal("no secret is sent to a launch that was not validated")
         iv = self._random(16)
-        return build_secret(self.secret, self.session.tik, self.session.tek, verdict.reported, iv=iv)
+        return build_secret(self.secret, self.session.tik, self.session.tek, verdict.reported, iv=iv, old=self._old)

@@ -25,7 +25,7 @@ from .curve import multiply
 from .guest import Guest
 from .identity import Identity
 from .memory import PAGE, Memory
-from .status import FirmwareError, demand
+from .status import NEW_MESSAGES, FirmwareError, demand
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,8 +43,6 @@ FAULTS = {
 #: The firmware's scratch buffer for a secret, and how many guests there can be.
 SECRET_LIMIT, GUESTS, ASIDS = 0x5000, 64, 509
 BLOCK = 16
-#: The first API whose measure and secret messages have a context byte and a version.
-NEW_MESSAGES = (0, 17)
 
 
 class Firmware:

@@ -51,6 +51,8 @@ STATUS = {
 }
 NUMBER = {name: number for number, name in STATUS.items()}
 
+#: The first API whose measure has a context byte and a version, and whose secret's MAC covers the measure.
+NEW_MESSAGES = (0, 17)
 PLATFORM_STATES = ("UNINIT", "INIT", "WORKING")
 GUEST_STATES = ("UNINIT", "LUPDATE", "LSECRET", "RUNNING", "SUPDATE", "RUPDATE", "SENT")
 
