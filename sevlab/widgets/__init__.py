@@ -67,4 +67,5 @@ def explore(thing: Evidence | Verdict | Layout | OpenedSession | SimulatedLaunch
         return ByteMap(type(thing).__name__, thing.spans())
     if isinstance(thing, str):
         return CoverageBox(thing)
-    raise TypeError(f"explore does not take {type(thing).__name__}; sevlab.explore.__doc__ tells what it takes")
+    known = "evidence, a verdict, a structure, an opened session, a simulated launch or a configuration"
+    raise TypeError(f"explore takes {known}, not {type(thing).__name__}")
