@@ -39,6 +39,9 @@ __all__ = [
 ]
 
 
+_TAKEN = "evidence, a verdict, a structure, an opened session, a simulated launch or a configuration"
+
+
 def explore(thing: Evidence | Verdict | Layout | OpenedSession | SimulatedLaunch | str, **inputs: Any) -> Widget:
     """Return a widget for *thing*: all inputs of evidence; a kernel-hashes table or a VMSA with the chain it is part
     of; a launch session that was opened, every part of it to edit; a simulated launch, with a host to make dishonest;
@@ -67,5 +70,4 @@ def explore(thing: Evidence | Verdict | Layout | OpenedSession | SimulatedLaunch
         return ByteMap(type(thing).__name__, thing.spans())
     if isinstance(thing, str):
         return CoverageBox(thing)
-    known = "evidence, a verdict, a structure, an opened session, a simulated launch or a configuration"
-    raise TypeError(f"explore takes {known}, not {type(thing).__name__}")
+    raise TypeError(f"explore takes {_TAKEN}, not {type(thing).__name__}")
