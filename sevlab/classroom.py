@@ -10,12 +10,15 @@ import base64
 import random
 import tempfile
 from collections import namedtuple
+from contextlib import suppress
+from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import samples
-from .errors import InputError
+from .errors import InputError, quoted
 from .formats.message import Measurement, MeasureMessage
+from .launch import DEFAULT_PROFILE
 from .layout.page import Heading, Paragraph, Table, View
 from .measure import compute_measure
 from .search.given import read_given
@@ -32,6 +35,7 @@ FAULTY = (
     *("key", "api_major", "api_minor", "build_id", "policy"),
 )
 MOST_FAULTS = 3
+FILES = ("firmware", "kernel", "initrd")
 
 
 class Mark(namedtuple("Mark", "state text")):
@@ -59,11 +63,14 @@ class BrokenLaunch:
         """Mark an answer: the names of the inputs that are wrong (``["build-id", "num-cpus"]``).
 
         A dictionary gives the right values too, and they are marked as well. ``...`` is an answer not tried.
+        Raises :class:`~sevlab.errors.InputError` for what names no inputs.
         """
         if answer is ...:
             return Mark("not tried", f"Not tried yet. How many faults: {len(self._chosen)}.")
         if isinstance(answer, str):
             answer = [answer]
+        if not hasattr(answer, "__iter__"):
+            raise InputError("answer", quoted(answer), 'a list of names of inputs, such as ["build-id", "tk"]')
         named = {self._axis_of(name): name for name in answer}
         right = set(named) & set(self._chosen)
         wrong_values = []
@@ -89,14 +96,17 @@ class BrokenLaunch:
         found = next((axis for axis, inputs in AXES.items() if plain in inputs), None)
         if found is None:
             known = [name.replace("_", "-") for axis in FAULTY for name in AXES[axis]]
-            raise InputError("answer", repr(name)[:60], f"names of inputs: {', '.join(known)}")
+            raise InputError("answer", quoted(name), f"names of inputs: {', '.join(known)}")
         return found
 
     def _is_value(self, name: object, value: object) -> bool:
         plain = str(name).strip().removeprefix("--").replace("-", "_")
         for change in self._chosen[self._axis_of(name)].changes:
             if change.input == plain:
-                return bool(change.found == value or str(change.found) == str(value))
+                # The page shows files by their names, so a name will do.
+                found = str(change.found)
+                names = {found, Path(found).name} if plain in FILES else {found}
+                return str(_number(value)) in names
         return False
 
     @property
@@ -112,8 +122,8 @@ class BrokenLaunch:
         """Show what the student is given."""
         rows = []
         for name, value in self.inputs.items():
-            shown = Path(value).name if name in ("firmware", "kernel", "initrd", "tk") else str(value)
-            shown = f"0x{value:x}" if name == "policy" else shown
+            shown = Path(value).name if name in (*FILES, "tk") else str(value)
+            shown = f"0x{value:x}" if name in ("policy", "guest_features") else shown
             rows.append([name.replace("_", "-"), "the host" if name == "measurement" else "the record", shown])
         count = len(self._chosen)
         task = f"{count} of these values {'is' if count == 1 else 'are'} not what the host launched with. Which?"
@@ -135,8 +145,8 @@ def broken_launch(seed: int, faults: int = 2) -> BrokenLaunch:
 
     Raises :class:`~sevlab.errors.InputError` for another number of faults.
     """
-    if not 1 <= faults <= MOST_FAULTS:
-        raise InputError("faults", str(faults), f"1 to {MOST_FAULTS}")
+    if faults not in range(1, MOST_FAULTS + 1):
+        raise InputError("faults", quoted(faults), f"1 to {MOST_FAULTS}")
     folder = tempfile.TemporaryDirectory(prefix="sevlab-classroom-")
     samples.write_samples(folder.name)
     chance = random.Random(f"sevlab {seed} {faults}")
@@ -146,7 +156,7 @@ def broken_launch(seed: int, faults: int = 2) -> BrokenLaunch:
         names = tuple(name for name in AXES if name in chance.sample(FAULTY, faults))
         chosen = _draw(space, names, chance) if len(names) == faults else None
         report = _report(space, chosen) if chosen is not None else None
-        if chosen is not None and report is not None:
+        if chosen is not None and report is not None and _all_count(space, chosen, report):
             text = base64.b64encode(report.to_bytes()).decode()
             return BrokenLaunch(seed, chosen, {**record, "measurement": text}, folder)
 
@@ -169,6 +179,8 @@ def _record(folder: Path, chance: random.Random) -> dict[str, Any]:
     if kind == 2:
         family, model, stepping = samples.ES_CPU
         record |= {"policy": 5, "num_cpus": 4, "cpu_family": family, "cpu_model": model, "cpu_stepping": stepping}
+        # The values that hold when none is given: what may be wrong must stand on the page.
+        record |= {"profile": DEFAULT_PROFILE, "guest_features": 0}
     return record
 
 
@@ -184,6 +196,12 @@ def _draw(space: Space, names: tuple[str, ...], chance: random.Random) -> dict[s
     return {name: chance.choice(choices) for name, choices in zip(names, lists, strict=True)}
 
 
+def _all_count(space: Space, chosen: Mapping[str, Choice], report: Measurement) -> bool:
+    """Tell whether no fault can be left out: a wrong CPU model, say, does nothing under a profile that has none."""
+    fewer = (names for size in range(len(chosen)) for names in combinations(chosen, size))
+    return all(_report(space, {name: chosen[name] for name in names}) != report for names in fewer)
+
+
 def _report(space: Space, chosen: Mapping[str, Choice]) -> Measurement | None:
     """Return what the host reports of the launch as it was; None when there is no such launch."""
     subset = Subset(tuple(chosen), tuple((choice,) for choice in chosen.values()), False, 1.0)
@@ -194,3 +212,11 @@ def _report(space: Space, chosen: Mapping[str, Choice]) -> Measurement | None:
     values = {name: chosen[name].value if name in chosen else space.axes[name].base.value for name in BOX}
     message = MeasureMessage(**values, digest=context.digest, mnonce=samples.MNONCE)
     return Measurement(measure=compute_measure(message, context.key), mnonce=samples.MNONCE)
+
+
+def _number(value: object) -> object:
+    """Return text that is a whole number (decimal or 0x hex) as that number, anything else as it is."""
+    if isinstance(value, str):
+        with suppress(ValueError):
+            return int(value.strip(), 0)
+    return value
