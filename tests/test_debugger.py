@@ -10,6 +10,7 @@ import pytest
 
 import sevlab
 from sevlab import samples
+from sevlab.capture.found import TEXT_LIMIT
 from sevlab.exercises import broken_launch
 from sevlab.widgets.debugger import Debugger, debugger
 from tests.test_search_cases import SPACES, report, true_values
@@ -62,11 +63,15 @@ def test_from_a_mismatch_to_the_reason_and_on(page: Debugger) -> None:
     search(page)
     assert page.diagnosis is not None
     assert page.diagnosis.status == "explained"
-    text, button = page.result.children
+    text, button, note = page.result.children
     assert "EXPLAINED" in text.value
     assert "Decimal versus hex" in text.value
+    assert (button.disabled, note.value) == (False, "")
     button.click()
     assert page.verdict.matches
+    assert button.disabled is True
+    assert "Applied" in note.value
+    assert "OK: Looks good to me" in repr(page)
     assert (page.boxes["build_id"].value, page.boxes["num_cpus"].value) == ("13", "4")
     assert page.why.disabled is False
     assert page.stop.disabled is True
@@ -111,6 +116,7 @@ def test_a_case_is_taken_by_paste_and_by_name(tmp_path: Path) -> None:
         "\0" * 1000,
         "<!DOCTYPE d [<!ENTITY a 'b'>]><domain>&a;</domain>",
         "x" * (2 << 20),
+        "a line of text\n" * 700_000,
         "\ud800",
         "sev-measurement: nonsense",
     ],
@@ -124,7 +130,29 @@ def test_a_hostile_paste_is_one_line_and_loses_nothing(text: str, page: Debugger
     assert len(page.understood.value) < 100_000
 
 
-def test_uploads_are_taken_and_keys_do_not_stay(page: Debugger, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("length", [TEXT_LIMIT + 1, 10_000_000, 10**12])
+def test_a_paste_too_long_to_send_is_told(length: int, page: Debugger) -> None:
+    before = page.inputs
+    page.paste._handle_custom_msg({"refused": length}, [])
+    assert f"{length} characters" in page.understood.value
+    assert 'role="alert"' in page.understood.value
+    assert page.inputs == before
+    page.read.click()  # what stood in the box is still there
+    assert "Understood" in page.understood.value
+    for nonsense in (None, {}, [], {"refused": "<b>"}, "x"):
+        page.paste._handle_custom_msg(nonsense, [])
+    assert "Understood" in page.understood.value
+
+
+def send(page: Debugger, name: str, raw: bytes) -> None:
+    """Upload as the browser does."""
+    item = {"name": name, "type": "", "size": len(raw), "content": memoryview(raw), "last_modified": 1700000000000}
+    page.uploads[name].set_state({"value": [item]})
+    assert page.uploads[name].value == ()
+    assert page.uploads[name].get_state()["value"] == []
+
+
+def test_uploads_are_taken_and_keys_do_not_stay(page: Debugger) -> None:
     for name, raw in (
         ("firmware", samples.firmware_for_kernels()),
         ("kernel", samples.KERNEL),
@@ -132,12 +160,7 @@ def test_uploads_are_taken_and_keys_do_not_stay(page: Debugger, monkeypatch: pyt
         ("tk", samples.TEK + samples.TIK),
     ):
         page.boxes[name].value = ""
-        page.uploads[name].value = (
-            ({"name": name, "type": "", "size": len(raw), "content": memoryview(raw)},) if False else ()
-        )
-        monkeypatch.setattr(page, "uploads", {**page.uploads, name: _Upload(raw)})
-        page._uploaded(name)
-        assert page.uploads[name].value == ()
+        send(page, name, raw)
     assert page.error == ""
     assert page.verdict is not None
     assert page.verdict.matches
@@ -149,20 +172,9 @@ def test_uploads_are_taken_and_keys_do_not_stay(page: Debugger, monkeypatch: pyt
     assert page.diagnosis.explanations[0].found == {"policy": 5}
 
 
-class _Upload:
-    def __init__(self, raw: bytes) -> None:
-        self.value: tuple[Any, ...] = (_Content(raw),)
-
-
-class _Content:
-    def __init__(self, raw: bytes) -> None:
-        self.content = memoryview(raw)
-
-
 @pytest.mark.parametrize("raw", [b"", b"short", (samples.TEK + samples.TIK).hex().encode()])
 def test_a_key_upload_of_another_size_is_told_and_searched(raw: bytes, page: Debugger) -> None:
-    page.uploads = {**page.uploads, "tk": _Upload(raw)}  # type: ignore[dict-item]
-    page._uploaded("tk")
+    send(page, "tk", raw)
     assert "Key file" in page.error
     assert samples.TIK.hex() not in page.error
     if len(raw) == 64:
@@ -176,8 +188,7 @@ def test_a_key_upload_of_another_size_is_told_and_searched(raw: bytes, page: Deb
 
 def test_a_search_can_be_stopped(page: Debugger) -> None:
     page.boxes["tk"].value = ""
-    page.uploads = {**page.uploads, "tk": _Upload(bytes(range(32)))}  # type: ignore[dict-item]
-    page._uploaded("tk")
+    send(page, "tk", bytes(range(32)))
     page.why.click()
     assert page.why.disabled is True
     assert page.stop.disabled is False
@@ -186,6 +197,68 @@ def test_a_search_can_be_stopped(page: Debugger) -> None:
     assert page.diagnosis is not None
     assert page.diagnosis.stopped == "it was interrupted"
     assert page.why.disabled is False
+
+
+def test_an_emptied_page_stays_empty_and_can_search_at_once(page: Debugger) -> None:
+    good = {name: box.value for name, box in page.boxes.items()}
+    send(page, "tk", bytes(range(32)))
+    page.why.click()
+    first = page._thread
+    page.clear.click()
+    assert page.why.disabled is False
+    page.set_inputs({**good, "build_id": 19})
+    search(page)
+    assert first is not None
+    first.join(30)
+    assert page.diagnosis is not None
+    assert page.diagnosis.explanations[0].found == {"build_id": 13}
+    assert "EXPLAINED" in page.result.children[0].value
+    send(page, "tk", bytes(range(32)))
+    page.why.click()
+    page.clear.click()
+    page.wait(30)
+    assert (page.diagnosis, page.result.children, page.progress.value) == (None, (), "")
+
+
+@pytest.mark.parametrize("when", ["after", "while"])
+def test_an_explanation_of_other_inputs_is_not_applied(
+    when: str, page: Debugger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page.boxes["build_id"].value = "19"
+    if when == "while":
+
+        def change_then_search(*args: Any, **options: Any) -> sevlab.Diagnosis:
+            diagnosis = sevlab.diagnose(*args, **options)
+            page.boxes["policy"].value = "0x1"
+            return diagnosis
+
+        monkeypatch.setitem(Debugger.search.__globals__, "diagnose", change_then_search)
+    search(page)
+    if when == "after":
+        page.boxes["policy"].value = "0x1"
+    text, button, note = page.result.children
+    assert "EXPLAINED" in text.value
+    assert button.disabled is True
+    assert "have changed since" in note.value
+    assert "EXPLAINED" not in repr(page)
+
+
+def test_an_error_of_ours_is_told_in_the_page(page: Debugger, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*args: Any, **options: Any) -> None:
+        raise RuntimeError("inside")
+
+    monkeypatch.setitem(Debugger.search.__globals__, "diagnose", fail)
+    with pytest.raises(RuntimeError):
+        page.search()
+    assert "An error in sevlab: RuntimeError" in page.progress.value
+    assert page.why.disabled is False
+
+
+def test_a_folder_that_is_not_there_is_named_as_on_the_page(page: Debugger) -> None:
+    page.boxes["build_id"].value = "19"
+    page.candidates.value = "/nonexistent"
+    search(page)
+    assert "Candidates: received" in page.progress.value
 
 
 def test_an_explanation_that_no_input_can_say_is_told(page: Debugger) -> None:

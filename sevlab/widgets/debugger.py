@@ -16,14 +16,15 @@ from ..case import Case
 from ..case.reader import parse_case
 from ..coverage import cover_command_line, cover_domain
 from ..errors import InputError, SevlabError
-from ..evidence import as_option, load_evidence
-from ..inputs import KEY_SIZE
+from ..evidence import load_evidence
 from ..keys import Secret
 from ..layout.page import Banner, Paragraph, View
 from ..search import Diagnosis, diagnose
 from ..verify import GOOD, Verdict, compare_measure
+from .boxes import CANDIDATES, LABELS, ROWS, UPLOADED, UPLOADS, as_evidence, label_of, write_value
 from .bytemap import with_static
 from .filebox import UPLOAD_LIMIT
+from .pastebox import PasteBox
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,43 +32,6 @@ if TYPE_CHECKING:
 
     from ..search import Progress
 
-#: The boxes, in rows: inputs by name, and how wide each is.
-ROWS = (
-    {"measurement": "62em"},
-    {"api_major": "12em", "api_minor": "12em", "build_id": "12em", "policy": "16em"},
-    {"firmware": "44em"},
-    {"tk": "44em"},
-    {"tik": "44em"},
-    {"kernel": "44em"},
-    {"initrd": "44em"},
-    {"cmdline": "62em"},
-    {"num_cpus": "12em", "cpu_family": "12em", "cpu_model": "12em", "cpu_stepping": "13em"},
-    {"profile": "16em", "guest_features": "16em"},
-    {"vmsa_cpu0": "30em", "vmsa_cpu1": "30em"},
-)
-UPLOADS = ("firmware", "tk", "kernel", "initrd")
-LABELS = {
-    "measurement": "Measurement",
-    "api_major": "API major",
-    "api_minor": "API minor",
-    "build_id": "Build",
-    "policy": "Policy",
-    "firmware": "Firmware",
-    "tk": "Key file",
-    "tik": "TIK alone",
-    "kernel": "Kernel",
-    "initrd": "Initrd",
-    "cmdline": "Command line",
-    "num_cpus": "CPUs",
-    "cpu_family": "CPU family",
-    "cpu_model": "CPU model",
-    "cpu_stepping": "CPU stepping",
-    "profile": "Profile",
-    "guest_features": "SEV features",
-    "vmsa_cpu0": "VMSA 0",
-    "vmsa_cpu1": "VMSA 1",
-}
-_UPLOADED = "(uploaded)"
 _PASTE = "the output of virsh domlaunchsecinfo, a domain XML, a QEMU command line, QMP answers, or a case file"
 
 
@@ -87,7 +51,7 @@ class Debugger(w.VBox):
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._thread: threading.Thread | None = None
         self._stop = threading.Event()
-        self._quiet = False
+        self._quiet, self._outdated = False, ""
         self._build()
         super().__init__(self._parts())
         self.add_class("sevlab-debugger")
@@ -96,16 +60,14 @@ class Debugger(w.VBox):
     # --- the parts of the page
 
     def _build(self) -> None:
-        self.paste = w.Textarea(
-            placeholder=_PASTE, continuous_update=False, layout=w.Layout(width="62em", height="9em")
-        )
+        self.paste = PasteBox("What you have", TEXT_LIMIT, self._refused, _PASTE)
         self.paste.add_class("sevlab-paste")
         self.read = _button("Read it", self.read_paste, "primary")
         self.clear = _button("Start again", self.start_again)
         self.understood, self.coverage = w.HTML(), w.HTML()
         self.understood.add_class("sevlab-understood")
         self.coverage.add_class("sevlab-coverage-result")
-        self.boxes = {name: self._box(name, width) for row in ROWS for name, width in row.items()}
+        self.boxes = {name: self._box(name, width) for row in ROWS for name, (_, width) in row.items()}
         self.uploads = {name: self._upload(name) for name in UPLOADS}
         self.alert, self.banner = w.HTML(), w.HTML()
         self.alert.add_class("sevlab-error")
@@ -116,13 +78,13 @@ class Debugger(w.VBox):
             value=60, min=0.1, max=3600, description="Seconds", layout=w.Layout(width="13em"), style=_STYLE
         )
         self.candidates = w.Text(
-            description="Candidates",
+            description=CANDIDATES,
             placeholder="a folder of firmware, kernels and initrds to try",
             continuous_update=False,
             layout=w.Layout(width="44em"),
             style=_STYLE,
         )
-        self.progress, self.result = w.HTML(), w.VBox()
+        self.progress, self.result, self.note = w.HTML(), w.VBox(), w.HTML()
         self.progress.add_class("sevlab-progress")
         self.result.add_class("sevlab-diagnosis")
         self.stop.disabled = True
@@ -143,6 +105,7 @@ class Debugger(w.VBox):
             self.understood,
             details,
             _heading("2. Look at the inputs, and add what is missing"),
+            w.HTML(f"Uploads take up to {UPLOAD_LIMIT >> 20} MiB each. Of larger files give the path."),
             *rows,
             _heading("3. Does it match?"),
             self.alert,
@@ -171,7 +134,7 @@ class Debugger(w.VBox):
         text = self.paste.value
         try:
             if len(text) > TEXT_LIMIT:
-                raise InputError("pasted text", f"{len(text)} characters", f"at most {TEXT_LIMIT}")
+                raise _too_long(len(text))
             if "[reported]" in text or text.lstrip().startswith("format"):
                 case = parse_case(text, os.path.join(os.curdir, "pasted case"))
                 found, shown = case.inputs, View(Banner(f"A case file with {len(case.inputs)} inputs", "green"))
@@ -187,6 +150,9 @@ class Debugger(w.VBox):
         self.understood.value = f'<div role="status">{shown.html()}</div>'
         self.set_inputs(found)
 
+    def _refused(self, length: int) -> None:
+        self.understood.value = _alert(str(_too_long(length)))
+
     def _cover(self, source: str, text: str) -> None:
         if source in (XML, COMMAND_LINE):
             covered = cover_domain(text) if source == XML else cover_command_line(text)
@@ -194,8 +160,10 @@ class Debugger(w.VBox):
             self._details.layout.display = ""
 
     def start_again(self) -> None:
-        """Empty the page."""
-        self.stop_search()
+        """Empty the page. A search that runs ends, and what it found is not shown."""
+        self._stop.set()
+        self._stop = threading.Event()
+        self.why.disabled, self.stop.disabled = False, True
         self.capture, self._key, self.diagnosis = Capture(), None, None
         self.paste.value = self.understood.value = self.coverage.value = self.progress.value = ""
         self._details.layout.display = "none"
@@ -214,7 +182,7 @@ class Debugger(w.VBox):
             self._fail(InputError(LABELS[name], f"an upload of {len(raw)} bytes", f"1 to {UPLOAD_LIMIT} bytes"))
         elif name == "tk":
             self._key = Secret(raw)
-            self.set_inputs({"tk": _UPLOADED})
+            self.set_inputs({"tk": UPLOADED})
         else:
             if self._folder is None:
                 self._folder = tempfile.TemporaryDirectory(prefix="sevlab-")
@@ -230,9 +198,9 @@ class Debugger(w.VBox):
                 if isinstance(value, Secret):
                     if name == "tek":  # no measure depends on it
                         continue
-                    self._key, name, value = value, "tk", _UPLOADED
+                    self._key, name, value = value, "tk", UPLOADED
                 if name in self.boxes:
-                    self.boxes[name].value = "" if value is None else _written(name, value)
+                    self.boxes[name].value = "" if value is None else write_value(name, value)
         finally:
             self._quiet = False
         self.refresh()
@@ -244,7 +212,7 @@ class Debugger(w.VBox):
         given: dict[str, Any] = {name: text for name, text in texts.items() if text}
         if given.get("kernel") and self.boxes["cmdline"].value:
             given["cmdline"] = self.boxes["cmdline"].value
-        if given.get("tk") == _UPLOADED and self._key is not None:
+        if given.get("tk") == UPLOADED and self._key is not None:
             given["tk"] = self._key
         for name in ("firmware", "kernel", "initrd", "tk"):
             if given.get(name) == "-":
@@ -257,13 +225,14 @@ class Debugger(w.VBox):
         """Read the boxes and judge."""
         if self._quiet:
             return
+        self._outdate("The inputs have changed since this search.")
         try:
             inputs = self.inputs
             if not inputs:
                 self.verdict, self.error, self.alert.value = None, "", ""
                 self.banner.value = Banner("Nothing is given yet.", "grey").html()
                 return
-            self.verdict = compare_measure(load_evidence(names=_label, **_strict(inputs)))
+            self.verdict = compare_measure(load_evidence(names=label_of, **as_evidence(inputs)))
         except SevlabError as error:
             self._fail(error)
             return
@@ -277,9 +246,9 @@ class Debugger(w.VBox):
 
     def start(self) -> None:
         """Search beside the page."""
-        if self._thread is not None and self._thread.is_alive():
+        if self.why.disabled:
             return
-        self._stop.clear()
+        self._stop = threading.Event()
         self.why.disabled, self.stop.disabled = True, False
         self.result.children = ()
         self._thread = threading.Thread(target=self.search, daemon=True)
@@ -295,37 +264,59 @@ class Debugger(w.VBox):
             self._thread.join(seconds)
 
     def search(self) -> None:
-        """Search now, and show what comes of it."""
+        """Search now, and show what comes of it, unless the page was emptied meanwhile."""
+        stop, self._outdated = self._stop, ""
         try:
-            self.diagnosis = diagnose(
+            diagnosis = diagnose(
                 self.inputs,
                 candidates=self.candidates.value.strip() or None,
                 budget=self.budget.value,
-                progress=self._tell,
-                names=_label,
+                progress=lambda progress: self._tell(progress, stop),
+                names=label_of,
             )
-            self.progress.value = Paragraph(self.diagnosis.effort).html()
-            self._show(self.diagnosis)
+            if stop is self._stop:
+                self.diagnosis = diagnosis
+                self.progress.value = Paragraph(diagnosis.effort).html()
+                self._show(diagnosis)
         except SevlabError as error:
-            self.progress.value = _alert(str(error))
+            self._tell_error(str(error), stop)
+        except Exception as error:  # nobody sees what a thread raises
+            self._tell_error(f"An error in sevlab: {type(error).__name__}. Please report it.", stop)
+            raise
         finally:
-            self.why.disabled, self.stop.disabled = False, True
+            if stop is self._stop:
+                self.why.disabled, self.stop.disabled = False, True
 
-    def _tell(self, progress: Progress) -> None:
-        if self._stop.is_set():
+    def _tell(self, progress: Progress, stop: threading.Event) -> None:
+        if stop.is_set():
             raise KeyboardInterrupt
         words = (
             f"{progress.seconds:.0f} s: {progress.tried:,} tried, {progress.rate:,.0f} per second. Now: {progress.now}."
         )
         self.progress.value = Paragraph(words).html()
 
+    def _tell_error(self, words: str, stop: threading.Event) -> None:
+        if stop is self._stop:
+            self.progress.value = _alert(words)
+
     def _show(self, diagnosis: Diagnosis) -> None:
-        page = w.HTML(f'<div role="status">{diagnosis.explain().html()}</div>')
-        parts: list[w.Widget] = [page]
+        parts: list[w.Widget] = [w.HTML(f'<div role="status">{diagnosis.explain().html()}</div>')]
         for number, explanation in enumerate(diagnosis.explanations):
             name = "Apply this" if len(diagnosis.explanations) == 1 else f"Apply explanation {number + 1}"
             parts.append(_button(name, lambda explanation=explanation: self.apply(explanation), "success"))
-        self.result.children = parts
+        self.note = w.HTML()
+        self.result.children = [*parts, self.note]
+        if self._outdated:
+            self._outdate(self._outdated)
+
+    def _outdate(self, words: str) -> None:
+        """Say that what was found is about other inputs than those that stand here now: it cannot be applied."""
+        self._outdated = words
+        if self.result.children:
+            for part in self.result.children:
+                if isinstance(part, w.Button):
+                    part.disabled = True
+            self.note.value = f'<div role="status">{Paragraph(words).html()}</div>'
 
     def apply(self, explanation: Any) -> None:
         """Change the inputs as an explanation says, and judge again."""
@@ -333,10 +324,12 @@ class Debugger(w.VBox):
             self.set_inputs(explanation.inputs)
         except SevlabError as error:
             self.progress.value = _alert(str(error))
+        else:
+            self._outdate("Applied: section 3 shows the verdict on the new inputs.")
 
     def static(self) -> View:
         """Return what is shown now, for where widgets do not run."""
-        if self.diagnosis is not None:
+        if self.diagnosis is not None and not self._outdated:
             return self.diagnosis.explain()
         if self.verdict is not None:
             return View(Banner(GOOD, "green")) if self.verdict.matches else self.verdict.explain()
@@ -362,32 +355,12 @@ def _button(words: str, action: Any, style: str = "") -> w.Button:
     return button
 
 
+def _too_long(length: int) -> InputError:
+    return InputError("pasted text", f"{length} characters", f"at most {TEXT_LIMIT}", "only the part that matters")
+
+
 def _alert(words: str) -> str:
     return f'<div role="alert">{Banner(words, "orange").html()}</div>'
-
-
-def _label(name: str) -> str:
-    return LABELS.get(name, as_option(name))
-
-
-def _written(name: str, value: Any) -> str:
-    return f"0x{int(value):x}" if name in ("policy", "guest_features") and isinstance(value, int) else str(value)
-
-
-def _strict(inputs: dict[str, Any]) -> dict[str, Any]:
-    """Return the inputs as validate takes them: an uploaded key by its size. No measure depends on the TEK."""
-    key = inputs.get("tk")
-    if key is None and "tik" not in inputs:
-        raise InputError(LABELS["tk"], "nothing", "the keys of this launch: a path, or an upload")
-    if key is None:
-        return {**inputs, "tek": Secret(bytes(KEY_SIZE))}
-    if not isinstance(key, Secret):
-        return inputs
-    raw = key.reveal()
-    if len(raw) not in (KEY_SIZE, 2 * KEY_SIZE):
-        raise InputError(LABELS["tk"], f"an upload of {len(raw)} bytes", "16 raw bytes (TIK) or 32 (TEK, then TIK)")
-    rest = {name: value for name, value in inputs.items() if name != "tk"}
-    return {**rest, "tik": Secret(raw[-KEY_SIZE:]), "tek": Secret(raw[:KEY_SIZE])}
 
 
 def debugger(inputs: Mapping[str, Any] | Case | None = None) -> Debugger:

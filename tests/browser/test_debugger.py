@@ -43,10 +43,15 @@ def use_it(page: Page, samples: str, name: str) -> None:
     result.get_by_text("Decimal versus hex").wait_for()
     result.get_by_text("does not make the guest trustworthy").wait_for()
     progress.get_by_text("candidates in").wait_for()
+    box = whole.locator(".sevlab-paste textarea").bounding_box()
+    assert box is not None
+    assert box["width"] > 500, "a measurement must fit in one line"
     keep_picture(page, f"{name}-explained")
     result.get_by_role("button", name="Apply this").click()
     verdict.get_by_text(GOOD).wait_for()
     assert whole.get_by_label("Build", exact=True).input_value() == "13"
+    result.get_by_text("Applied").wait_for()
+    assert result.get_by_role("button", name="Apply this").is_disabled()
     keep_picture(page, f"{name}-good")
 
 
@@ -70,6 +75,38 @@ def test_a_hostile_paste_is_one_line_and_the_page_goes_on(lab: Lab, page: Page) 
     whole.get_by_role("button", name="Start again").click()
     whole.locator(".sevlab-understood").get_by_role("alert").wait_for(state="detached")
     use_it(page, str(lab.root / "samples"), "debugger-again")
+
+
+def test_pastes_of_megabytes_are_one_line_and_the_page_goes_on(lab: Lab, page: Page) -> None:
+    """10 MiB in one message would end the connection; 100 MB in a text box would end the browser."""
+    open_notebook(page, lab, "debugger.ipynb")
+    run_all(page)
+    whole = page.locator(".sevlab-debugger")
+    box, understood = whole.locator(".sevlab-paste textarea"), whole.locator(".sevlab-understood")
+    whole.locator(".sevlab-verdict").get_by_text("Nothing is given yet").wait_for(timeout=60_000)
+    for lines in (80_000, 700_000, 7_000_000):
+        box.evaluate(
+            """(box, lines) => {
+                const clipboardData = new DataTransfer();
+                clipboardData.setData("text/plain", "a line of text\\n".repeat(lines));
+                box.dispatchEvent(new ClipboardEvent("paste", { clipboardData, bubbles: true, cancelable: true }));
+            }""",
+            lines,
+        )
+        understood.get_by_role("alert").get_by_text(f"received {15 * lines} characters").wait_for()
+    box.evaluate(
+        """box => {
+            const dataTransfer = new DataTransfer();
+            dataTransfer.setData("text/plain", "x".repeat(3 << 20));
+            box.dispatchEvent(new DragEvent("drop", { dataTransfer, bubbles: true, cancelable: true }));
+        }"""
+    )
+    understood.get_by_role("alert").get_by_text(f"received {3 << 20} characters").wait_for()
+    box.fill("x" * (2 << 20))  # not by a paste
+    page.keyboard.press("Tab")
+    understood.get_by_role("alert").get_by_text(f"received {2 << 20} characters").wait_for()
+    assert box.input_value() == ""
+    use_it(page, str(lab.root / "samples"), "debugger-after-megabytes")
 
 
 def test_the_debugger_as_an_application(lab: Lab, page: Page) -> None:
