@@ -331,6 +331,10 @@ def test_address_space_numbers(platform: Platform) -> None:
     refused("ACTIVE", platform.activate, one, 6)
     refused("ASID_OWNED", platform.activate, two, 5)
     platform.deactivate(one)
+    refused("DF_FLUSH_REQUIRED", platform.activate, two, 5)
+    refused("WBINVD_REQUIRED", platform.df_flush)
+    platform.wbinvd()
+    platform.df_flush()
     platform.activate(two, 5)
 
 

@@ -30,6 +30,9 @@ def add(one: Point, other: Point) -> Point:
 
 def multiply(point: Point, number: int) -> Point:
     """Return *number* times a point."""
+    # A certificate's coordinate has 72 bytes, more than the field: x and x + PRIME are the same point.
+    if point is not None:
+        point = point[0] % PRIME, point[1] % PRIME
     result: Point = None
     while number:
         if number & 1:

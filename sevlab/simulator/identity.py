@@ -100,6 +100,11 @@ class Identity:
         self.certificates: dict[int, SevCertificate] = {}
         self._certify()
 
+    def make_oca(self) -> None:
+        """Make a new owner's certificate authority; PEK and PDH are made anew with it."""
+        self.keys[OCA] = make_private(self._random)
+        self.make_pek()
+
     def make_pek(self) -> None:
         """Make a new platform endorsement key; the PDH is made anew with it."""
         self.keys[PEK] = make_private(self._random)

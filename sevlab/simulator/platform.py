@@ -31,7 +31,8 @@ class Platform(Firmware):
         """SEND_START: play the owner's part towards another platform, and return the session for it.
 
         *pdh* is the other platform's PDH, *platform* its PEK, OCA and CEK, *amd* its ASK and ARK: what must be there,
-        and in order, is up to the policy. The PDH of this platform is the certificate that goes with the session.
+        and in order, is up to the policy. Without its bits SEV and DOMAIN nobody looks at the last two. The PDH of
+        this platform is the certificate that goes with the session.
         """
         self._working()
         guest = self._guest(handle)
@@ -39,13 +40,14 @@ class Platform(Firmware):
         demand(guest.asid, "INACTIVE")
         demand(not guest.policy.nosend, "POLICY_FAILURE", "the policy forbids sending")
         demand(len(pdh) == SevCertificate.size, "INVALID_LENGTH")
-        other = _chain(pdh, platform, amd)
-        if guest.policy.sev:
-            self._check_genuine(other, guest.policy)
-        if guest.policy.domain:
-            self._check_domain(other)
         receiver = SevCertificate.from_bytes(pdh)
-        demand(load_point(receiver.key) is not None, "INVALID_CERTIFICATE")
+        # What is checked below is the chain of the PDH. Keys packed for another certificate would be for anybody.
+        demand(receiver.key_usage == PDH, "INVALID_CERTIFICATE", "the receiver's certificate is no PDH")
+        demand(load_point(receiver.key) is not None, "INVALID_CERTIFICATE", "the receiver's key is no point of P-384")
+        if guest.policy.sev:
+            self._check_genuine(_chain(pdh, platform, amd), guest.policy)
+        if guest.policy.domain:
+            self._check_domain(_chain(pdh, platform))
         guest.tek, guest.tik = Secret(self._random(KEY_SIZE)), Secret(self._random(KEY_SIZE))
         keys = derive_session_keys(exchange(self.identity.keys[PDH], receiver.key), self._random(KEY_SIZE))
         guest.move("SUPDATE")

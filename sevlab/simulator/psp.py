@@ -69,6 +69,9 @@ class Firmware:
         self._random = random
         self.identity = Identity(random, api)
         self.guests: dict[int, Guest] = {}
+        #: Address space numbers whose guests may still be in the caches, and whether WBINVD ran since the last of them.
+        self._unflushed: set[int] = set()
+        self._written_back = True
 
     # --- the platform
 
@@ -79,8 +82,31 @@ class Firmware:
 
     def shutdown(self) -> None:
         """SHUTDOWN: end every guest, whatever the state."""
+        for guest in self.guests.values():
+            self._release(guest)
         self.guests.clear()
         self.state = "UNINIT"
+
+    def platform_reset(self) -> None:
+        """PLATFORM_RESET: forget the owner. New OCA, PEK and PDH; the chip's CEK stays.
+
+        Only before INIT, as Linux has it (drivers/crypto/ccp); the facts name no state.
+        """
+        demand(self.state == "UNINIT", "INVALID_PLATFORM_STATE", self.state)
+        self.identity.make_oca()
+
+    def wbinvd(self) -> None:
+        """WBINVD on every core: no command, but what a host does before DF_FLUSH."""
+        self._written_back = True
+
+    def df_flush(self) -> None:
+        """DF_FLUSH: empty the data fabric's buffers; address space numbers that were given back can be used again.
+
+        Since the last DEACTIVATE the caches must have been written back, as Linux says (arch/x86/kvm/svm/sev.c).
+        """
+        self._begun()
+        demand(self._written_back, "WBINVD_REQUIRED")
+        self._unflushed.clear()
 
     def platform_status(self) -> dict[str, int | str]:
         """PLATFORM_STATUS, in any state."""
@@ -184,12 +210,16 @@ class Firmware:
         demand(not policy.reserved_6, "POLICY_FAILURE", "reserved bits of the policy are set")
 
     def activate(self, handle: int, asid: int) -> None:
-        """ACTIVATE: bind a guest to an address space number, under which its key is used."""
+        """ACTIVATE: bind a guest to an address space number, under which its key is used.
+
+        The order of these checks is chosen here.
+        """
         self._working()
         guest = self._guest(handle)
         demand(0 < asid <= ASIDS, "INVALID_ASID")
         demand(not guest.asid, "ACTIVE")
         demand(all(other.asid != asid for other in self.guests.values()), "ASID_OWNED")
+        demand(asid not in self._unflushed, "DF_FLUSH_REQUIRED")
         guest.asid = asid
 
     def deactivate(self, handle: int) -> None:
@@ -197,7 +227,12 @@ class Firmware:
         self._working()
         guest = self._guest(handle)
         demand(guest.asid, "INACTIVE")
-        guest.asid = 0
+        self._release(guest)
+
+    def _release(self, guest: Guest) -> None:
+        if guest.asid:
+            self._unflushed.add(guest.asid)
+            self._written_back, guest.asid = False, 0
 
     def launch_update_data(self, handle: int, address: int, length: int) -> None:
         """LAUNCH_UPDATE_DATA: hash what the host wrote at *address*, then encrypt it in place."""
@@ -334,7 +369,7 @@ class Firmware:
     def decommission(self, handle: int) -> None:
         """DECOMMISSION: end a guest, in any state."""
         self._working()
-        self._guest(handle)
+        self._release(self._guest(handle))
         del self.guests[handle]
         if not self.guests:
             self.state = "INIT"
