@@ -26,7 +26,6 @@ from sevlab.session import (
     wrap_keys,
 )
 from sevlab.simulator.curve import PRIME, multiply
-from sevlab.simulator.guest import MOVES
 from sevlab.simulator.identity import sample_roots
 from sevlab.simulator.launch import platform_key
 from sevlab.simulator.memory import Memory
@@ -625,7 +624,6 @@ class Commands(RuleBasedStateMachine):
     @initialize(es=st.booleans(), api=st.sampled_from([(0, 16), (0, 17), (1, 55)]))
     def make(self, es: bool, api: tuple[int, int]) -> None:
         self.platform = Platform(random=seeded(b"machine"), es=es, api=api)
-        self.states: dict[int, str] = {}
 
     def try_it(self, command: Any, *arguments: Any) -> Any:
         try:
@@ -692,11 +690,7 @@ class Commands(RuleBasedStateMachine):
         platform = self.platform
         assert platform.state in PLATFORM_STATES
         assert (platform.state == "WORKING") == bool(platform.guests)
-        for handle, guest in platform.guests.items():
-            assert guest.state in GUEST_STATES
-            before = self.states.get(handle, guest.state)
-            assert guest.state == before or before in MOVES
-        self.states = {handle: guest.state for handle, guest in platform.guests.items()}
+        assert {guest.state for guest in platform.guests.values()} <= set(GUEST_STATES)
 
 
 Commands.TestCase.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
