@@ -13,10 +13,12 @@ from __future__ import annotations
 import re
 import socket
 
-from .capture.domain import Domain as Configuration
-from .capture.domain import read_domain, read_xml
-from .errors import ConfigurationError, InputError, InsecureError, StateError, UnsupportedError, quoted
-from .inputs import parse_number
+from .capture.domain import Element, read_xml
+from .capture.found import TEXT_LIMIT
+from .errors import ConfigurationError, InputError, InsecureError, StateError, quoted
+from .evidence import REPORTED, as_option
+from .inputs import parse_policy
+from .launch import check_together
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,44 +26,52 @@ if TYPE_CHECKING:
     from typing import Any
 
 URI = "qemu:///system"
-#: The keys of what libvirt calls launch security information, and the inputs they are.
-_REPORTED = ("measurement", "api_major", "api_minor", "build_id", "policy")
 _UUID = re.compile(r"[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}", re.IGNORECASE)
 #: The elements of the configuration that name files, and the inputs they are.
 _FILES = {"firmware": "os/loader", "kernel": "os/kernel", "initrd": "os/initrd"}
-_INSTALL = "Debian's package python3-libvirt, or: pip install 'sevlab[libvirt]'"
+#: What asking takes beside the standard library, and where to get it.
+_INSTALL = {
+    "libvirt": "Debian's python3-libvirt (a venv needs --system-site-packages), or pip install 'sevlab[libvirt]'",
+    "defusedxml": "Debian's python3-defusedxml, or pip install defusedxml",
+}
 _SURE = "--insecure, if this is only a test"
 
 
 def import_libvirt() -> Any:
-    """Return libvirt's module. Raises :class:`~sevlab.errors.UnsupportedError` where there is none."""
+    """Return libvirt's module. Raises :class:`~sevlab.errors.InputError` where it or the XML reader is missing."""
     try:
+        import defusedxml  # noqa: F401
         import libvirt
-    except ImportError:
-        raise UnsupportedError("a libvirt domain without libvirt's module for Python", _INSTALL) from None
+    except ImportError as error:
+        name = error.name if error.name in _INSTALL else "libvirt"
+        received = f"a Python that cannot import {name} ({quoted(error, 100)})"
+        raise InputError("--domain", received, f"its module {name}", _INSTALL[name]) from None
     return libvirt
 
 
 class Guest:
-    """A guest under libvirt. ``connection`` and ``domain`` are libvirt's own objects."""
+    """A guest under libvirt, which is first asked by :meth:`connect`.
+
+    ``connection`` and ``domain`` are libvirt's own objects, there after :meth:`connect` and :meth:`find`.
+    """
 
     def __init__(self, uri: str, name: str, libvirt: Any = None) -> None:
         self.libvirt = import_libvirt() if libvirt is None else libvirt
         # libvirt prints every error on its own; here each is one line of ours.
         self.libvirt.registerErrorHandler(lambda context, error: None, None)
         self.uri, self.name = uri, name
-        self.connection = self._ask("--connect", uri, lambda: self.libvirt.open(uri))
 
-    def _ask(self, option: str, what: str, question: Callable[[], Any]) -> Any:
-        """Ask libvirt; what it refuses is one line that names the option."""
+    def ask(self, question: Callable[[], Any], option: str = "--domain") -> Any:
+        """Ask libvirt. What it refuses is one line that names the *option*, ``--domain`` or ``--connect``."""
         try:
             return question()
-        except self.libvirt.libvirtError as error:
-            raise InputError(option, f"{quoted(what)}: {quoted(error, 300)}", "an answer of libvirt") from None
+        except (self.libvirt.libvirtError, ValueError) as error:  # ValueError: words that are not UTF-8
+            asked = quoted(self.uri if option == "--connect" else self.name)
+            raise InputError(option, f"{asked}: {quoted(error, 300)}", "an answer of libvirt") from None
 
-    def ask(self, question: Callable[[], Any]) -> Any:
-        """Ask about the domain; raise :class:`~sevlab.errors.InputError` when libvirt refuses."""
-        return self._ask("--domain", self.name, question)
+    def connect(self) -> None:
+        """Connect to the hypervisor."""
+        self.connection = self.ask(lambda: self.libvirt.open(self.uri), "--connect")
 
     def find(self) -> None:
         """Look the domain up: by number, UUID or name."""
@@ -76,43 +86,49 @@ class Guest:
     @property
     def is_local(self) -> bool:
         """True when the hypervisor runs on this very machine."""
-        return bool(self._ask("--connect", self.uri, self.connection.getHostname) == socket.gethostname())
+        return bool(self.ask(self.connection.getHostname, "--connect") == socket.gethostname())
 
     def inject(self, header: str, payload: str) -> None:
         """Hand a secret's packet (both parts as base64) to the domain, and let it run."""
         self.ask(lambda: self.domain.setLaunchSecurityState({"sev-secret": payload, "sev-secret-header": header}, 0))
-        self.ask(self.domain.resume)
+        try:
+            self.ask(self.domain.resume)
+        except InputError as error:
+            received = f"{error.received}. It has the secret, but stays paused"
+            raise InputError("--domain", received, "a domain that goes on", "virsh resume") from None
 
 
 def complete_inputs(
     guest: Guest, given: dict[str, Any], *, insecure: bool = False, ignore_config: bool = False
 ) -> dict[str, Any]:
-    """Return the inputs *given*, completed by what libvirt knows of *guest*.
+    """Return the inputs *given*, completed by what libvirt knows of *guest*. What is given is not asked for.
 
     What may come from the host is taken; what may not is refused, unless *insecure*. *ignore_config* leaves out the
     checks of the domain's configuration. Raises :class:`~sevlab.errors.ConfigurationError`,
     :class:`~sevlab.errors.StateError` or :class:`~sevlab.errors.InsecureError` by what is refused, and
-    :class:`~sevlab.errors.InputError` for what libvirt does not answer.
+    :class:`~sevlab.errors.InputError` for what libvirt does not answer, and for inputs that do not go together.
     """
+    inputs = {name: value for name, value in given.items() if value is not None}
+    # Before anything is taken from the host: half of an answer must not be completed, and so replaced, by the host's.
+    check_together(inputs, as_option)
+    guest.connect()
     local = guest.is_local
     if local and not insecure:
         received = f"{quoted(guest.uri)}, a hypervisor on this machine"
         raise InsecureError("--connect", received, "one that is judged from another machine", _SURE)
     guest.find()
     state = _check_state(guest, insecure)
-    configuration = _read(guest.ask(guest.domain.XMLDesc), read_domain)
+    configuration = _read(guest.ask(guest.domain.XMLDesc), "domain")
     if not ignore_config:
-        check_configuration(configuration, has_kernel=given.get("kernel") is not None, insecure=insecure)
-    inputs = {name: value for name, value in given.items() if value is not None}
+        check_configuration(configuration, has_kernel="kernel" in inputs, insecure=insecure)
     inputs |= _reported(guest, inputs)
-    policy = parse_number(inputs["policy"], "--policy", 0xFFFFFFFF)
-    is_es = bool(policy & 4)
+    is_es = parse_policy(inputs["policy"], "--policy").es
     if is_es and "num_cpus" not in inputs:
         _refuse(insecure, "--num-cpus", "the number of virtual CPUs that the host says")
         inputs["num_cpus"] = state[3]
     for name, path in _FILES.items():
         _add_file(configuration, inputs, name, path, local=local, insecure=insecure)
-    if "cmdline" not in inputs and (element := configuration.root.first("os/cmdline")) is not None:
+    if "cmdline" not in inputs and (element := configuration.first("os/cmdline")) is not None:
         _refuse(insecure, "--cmdline", "a command line from the host's configuration")
         inputs["cmdline"] = element.text
     if is_es and not {"vmsa_cpu0", "cpu_family"} & set(inputs):
@@ -134,16 +150,18 @@ def _check_state(guest: Guest, insecure: bool) -> Any:
     return info
 
 
-def check_configuration(configuration: Configuration, *, has_kernel: bool, insecure: bool) -> None:
-    """Refuse a domain whose configuration cannot be measured, or whose measurement would prove too little."""
-    root = configuration.root
+def check_configuration(root: Element, *, has_kernel: bool, insecure: bool) -> None:
+    """Refuse a domain whose configuration cannot be measured, or whose measurement would prove too little.
+
+    *root* is the element ``domain`` of its XML.
+    """
     security = [one for one in root.all("launchSecurity") if one.attributes.get("type") == "sev"]
     if len(security) != 1:
-        raise ConfigurationError("--domain", "a configuration without SEV", "<launchSecurity type='sev'>")
+        raise ConfigurationError("--domain", "a configuration without SEV", "one <launchSecurity type='sev'>")
     for tag, what in (("dhCert", "the owner's certificate"), ("session", "the launch session")):
         if len(security[0].all(tag)) != 1:
             needed = f"<{tag}>, {what}: without it the keys are all zero and anyone can make the measurement"
-            raise ConfigurationError("--domain", f"a configuration without <{tag}>", needed)
+            raise ConfigurationError("--domain", f"a configuration without one <{tag}>", needed)
     if root.all("os/nvram") and not insecure:
         received = "firmware with a variable store (<nvram>), which is not measured"
         raise InsecureError("--domain", received, "one firmware image without it", _SURE)
@@ -170,23 +188,23 @@ def _refuse(insecure: bool, option: str, received: str) -> None:
 
 def _reported(guest: Guest, given: dict[str, Any]) -> dict[str, Any]:
     """Return what was not given of what the host reports. It may come from there, for the measure covers all of it."""
-    info = guest.ask(guest.domain.launchSecurityInfo)
-    reported = {}
-    for name in _REPORTED:
-        key = "sev-" + name.replace("_", "-")
-        if name in given:
-            continue
+    wanted = {name: "sev-" + name.replace("_", "-") for name in REPORTED if name not in given}
+    if not wanted:
+        return {}
+    answer = guest.ask(guest.domain.launchSecurityInfo)
+    info = answer if isinstance(answer, dict) else {}
+    for key in wanted.values():
         if key not in info:
-            raise InputError("--domain", f"launch security information without {key}", "a libvirt of 8.0 or newer")
-        reported[name] = info[key]
-    return reported
+            needed = f"it, as libvirt 8.0 or newer tells of a guest with SEV or SEV-ES; or {as_option(key[4:])}"
+            raise InputError("--domain", f"launch security information without {key}", needed)
+    return {name: info[key] for name, key in wanted.items()}
 
 
 def _add_file(
-    configuration: Configuration, inputs: dict[str, Any], name: str, path: str, *, local: bool, insecure: bool
+    configuration: Element, inputs: dict[str, Any], name: str, path: str, *, local: bool, insecure: bool
 ) -> None:
     """Take a file that the configuration names, where that is possible and wanted."""
-    element = configuration.root.first(path)
+    element = configuration.first(path)
     if name in inputs or (element is None and name != "firmware"):
         return
     if not local:
@@ -195,21 +213,25 @@ def _add_file(
     _refuse(insecure, f"--{name}", "a file that the host's configuration names")
     if element is None or not element.text:
         raise InputError(f"--{name}", "nothing, and the configuration names none", "a file")
-    inputs[name] = element.text
+    # The host must not make standard input one of the files.
+    inputs[name] = "./-" if element.text == "-" else element.text
 
 
 def _signature(guest: Guest) -> dict[str, Any]:
     """Return family, model and stepping of the host's CPU, from libvirt's capabilities."""
-    root = _read(guest.ask(guest.connection.getCapabilities), read_xml)
-    element = root.first("host/cpu/signature")
-    if element is None:
-        raise InputError("--connect", "capabilities without the CPU's signature", "a newer libvirt, or --cpu-family")
-    return {f"cpu_{part}": element.attributes.get(part, "") for part in ("family", "model", "stepping")}
+    root = _read(guest.ask(guest.connection.getCapabilities, "--connect"), "capabilities")
+    found = root.all("host/cpu/signature")
+    if len(found) != 1:
+        needed = "one CPU signature, as a newer libvirt tells it, or --cpu-family, --cpu-model, --cpu-stepping"
+        raise InputError("--connect", "capabilities without the CPU's signature", needed)
+    return {f"cpu_{part}": found[0].attributes.get(part, "") for part in ("family", "model", "stepping")}
 
 
-def _read(text: Any, reader: Callable[[str], Any]) -> Any:
-    """Read XML of the host, which may be anything."""
+def _read(text: Any, tag: str) -> Element:
+    """Read XML of the host, which may be anything. What is not about a *tag* holds nothing that we look for."""
     try:
-        return reader(text if isinstance(text, str) else "")
+        root = read_xml(text if isinstance(text, str) else "")
     except InputError as error:
-        raise InputError("--domain", f"from libvirt {error.received}", error.needed) from None
+        needed = f"the XML of its {tag}, at most {TEXT_LIMIT >> 20} MiB"
+        raise InputError("--domain", f"from libvirt {error.received}", needed) from None
+    return root if root.tag == tag else Element(tag, {})

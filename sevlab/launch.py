@@ -20,7 +20,7 @@ from .inputs import load_vmsa, parse_number
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
     from .formats.ovmf import Ovmf
@@ -232,7 +232,9 @@ def load_launch(policy: Policy, names: Callable[[str], str] = str, **inputs: Any
     given = {name: value for name, value in inputs.items() if value is not None}
     if unknown := sorted(set(given) - {*INPUTS, "cpu_signature"}):
         raise TypeError(f"a launch has no input named {unknown[0]!r}")
-    _check(given, names)
+    if "firmware" not in given:
+        raise InputError(names("firmware"), "nothing", "a firmware image")
+    check_together(given, names)
     ovmf = _ovmf(given, names) if _needs_tables(given, policy) else None
     if ovmf is not None:
         firmware = Hashed(ovmf.size, hashlib.sha256(ovmf.image))
@@ -253,10 +255,8 @@ def load_launch(policy: Policy, names: Callable[[str], str] = str, **inputs: Any
     return Launch(steps, warnings)
 
 
-def _check(given: dict[str, Any], names: Callable[[str], str]) -> None:
-    """Refuse inputs that do not go together."""
-    if "firmware" not in given:
-        raise InputError(names("firmware"), "nothing", "a firmware image")
+def check_together(given: Mapping[str, Any], names: Callable[[str], str] = str) -> None:
+    """Refuse inputs that do not go together, with :class:`~sevlab.errors.InputError`. No file is looked at."""
     for name in ("initrd", "cmdline"):
         if name in given and "kernel" not in given:
             raise InputError(names(name), f"it without {names('kernel')}", names("kernel"))

@@ -28,7 +28,7 @@ _PASSTHROUGH = "http://libvirt.org/schemas/domain/qemu/1.0"
 
 
 class Element:
-    """One XML element: ``tag`` without its namespace, ``attributes``, ``text`` (stripped) and ``children``."""
+    """One XML element: ``tag`` without its namespace, ``attributes``, ``text`` as it stands, and ``children``."""
 
     def __init__(self, tag: str, attributes: dict[str, str]) -> None:
         self.tag, self.attributes, self.text = tag, attributes, ""
@@ -78,9 +78,9 @@ class _Builder:
             self.texts[-1].append(text)
 
     def end(self, tag: str) -> None:
-        # Spaces within a text count: libvirt hands a command line on as it stands. So only blank texts are emptied.
-        text = "".join(self.texts.pop())
-        self.open.pop().text = text if text.strip() else ""
+        # Spaces count: libvirt hands a command line on as it stands. Only those that lay out children are dropped.
+        element, text = self.open.pop(), "".join(self.texts.pop())
+        element.text = text if text.strip() or not element.children else ""
 
     def close(self) -> Element | None:
         return self.root
@@ -220,9 +220,10 @@ def _blob(text: str, place: str, size: int, capture: Capture) -> None:
 def _kernel(root: Element, capture: Capture) -> None:
     for name in ("kernel", "initrd", "cmdline"):
         one = root.first(f"os/{name}")
-        if one is not None and one.text:
-            # A path is trimmed, a command line is not: every space of it is hashed.
-            capture.add(name, one.text if name == "cmdline" else one.text.strip(), f"/domain/os/{name}")
+        # A path is trimmed, a command line is not: every space of it is hashed.
+        text = "" if one is None else one.text if name == "cmdline" else one.text.strip()
+        if text:
+            capture.add(name, text, f"/domain/os/{name}")
 
 
 def _cpus(root: Element, capture: Capture) -> None:
@@ -234,7 +235,7 @@ def _cpus(root: Element, capture: Capture) -> None:
     if cpu is None:
         return
     model = cpu.first("model")
-    name = model.text.strip() if model is not None and model.text else cpu.attributes.get("mode", "")
+    name = (model.text.strip() if model is not None else "") or cpu.attributes.get("mode", "")
     if name:
         capture.add("cpu", name[:80], "/domain/cpu")
     numbers = CPU_MODELS.get(name)

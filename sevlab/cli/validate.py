@@ -14,14 +14,16 @@ from .options import inputs_from, launch_parser
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Callable
     from typing import Any
 
     from ..domain import Guest
     from ..evidence import Evidence
+    from .options import Parser
 
 
-def run(words: list[str]) -> int:
-    """Validate; return the exit status."""
+def validate_parser() -> Parser:
+    """Return the parser with all options of this verb."""
     parser = launch_parser("validate", f"{VERBS['validate'].capitalize()}.")
     parser.shown.add_argument(
         "--debug", "-d", action="store_true", help="show every value on the way, on standard error"
@@ -44,15 +46,21 @@ def run(words: list[str]) -> int:
     )
     inject.add_argument("--secret-header", metavar="FILE", help="where to write the packet's header, as base64")
     inject.add_argument("--secret-payload", metavar="FILE", help="where to write its encrypted payload, as base64")
-    args = parser.parse_args(words)
+    return parser
+
+
+def run(words: list[str]) -> int:
+    """Validate; return the exit status."""
+    args = validate_parser().parse_args(words)
     _check_injection(args)
     if args.show_keys and not args.debug:
         raise InputError("--show-keys", "without --debug", "--debug, which it adds the keys to")
     inputs = inputs_from(args)
     guest = None
+    names: Callable[[str], str] = as_option
     if args.domain is not None:
-        guest, inputs = _ask(args, inputs)
-    verdict = compare_measure(load_evidence(names=as_option, **inputs))
+        guest, inputs, names = _ask(args, inputs)
+    verdict = compare_measure(load_evidence(names=names, **inputs))
     if args.debug:
         _debug(verdict, args.show_keys)
     if args.inject_secret:
@@ -76,13 +84,18 @@ def _check_injection(args: argparse.Namespace) -> None:
         raise InputError(missing[0], "nothing", "a file, as for the other half of the packet")
 
 
-def _ask(args: argparse.Namespace, inputs: dict[str, Any]) -> tuple[Guest, dict[str, Any]]:
-    """Complete the inputs by what libvirt knows. Keys are asked for first: without them there is nothing to judge."""
+def _ask(args: argparse.Namespace, given: dict[str, Any]) -> tuple[Guest, dict[str, Any], Callable[[str], str]]:
+    """Complete the inputs by what libvirt knows; return also what to call them: the host's own are told apart.
+
+    Keys are asked for first: without them there is nothing to judge.
+    """
     from ..domain import URI, Guest, complete_inputs
 
-    check_keys(inputs, as_option)
+    check_keys(given, as_option)
     guest = Guest(args.connect or URI, args.domain)
-    return guest, complete_inputs(guest, inputs, insecure=args.insecure, ignore_config=args.ignore_config)
+    inputs = complete_inputs(guest, given, insecure=args.insecure, ignore_config=args.ignore_config)
+    taken = {name for name in inputs if given.get(name) is None}
+    return guest, inputs, lambda name: as_option(name) + (" (from libvirt)" if name in taken else "")
 
 
 def _inject(args: argparse.Namespace, verdict: Verdict, guest: Guest | None) -> None:
