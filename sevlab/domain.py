@@ -127,7 +127,7 @@ def complete_inputs(
         _refuse(insecure, "--num-cpus", "the number of virtual CPUs that the host says")
         inputs["num_cpus"] = state[3]
     for name, path in _FILES.items():
-        _add_file(configuration, inputs, name, path, local=local, insecure=insecure)
+        _add_file(configuration, inputs, name, path, local=local)
     if "cmdline" not in inputs and (element := configuration.first("os/cmdline")) is not None:
         _refuse(insecure, "--cmdline", "a command line from the host's configuration")
         inputs["cmdline"] = element.text
@@ -200,17 +200,17 @@ def _reported(guest: Guest, given: dict[str, Any]) -> dict[str, Any]:
     return {name: info[key] for name, key in wanted.items()}
 
 
-def _add_file(
-    configuration: Element, inputs: dict[str, Any], name: str, path: str, *, local: bool, insecure: bool
-) -> None:
-    """Take a file that the configuration names, where that is possible and wanted."""
+def _add_file(configuration: Element, inputs: dict[str, Any], name: str, path: str, *, local: bool) -> None:
+    """Take a file that the configuration names. Only a *local* hypervisor's files are here to be taken.
+
+    A local one is asked for anything only if that is insecure and wanted, so this need not be refused again.
+    """
     element = configuration.first(path)
     if name in inputs or (element is None and name != "firmware"):
         return
     if not local:
         received = "nothing, and the file that the configuration names is on another machine"
         raise InputError(f"--{name}", received, "the file itself")
-    _refuse(insecure, f"--{name}", "a file that the host's configuration names")
     if element is None or not element.text:
         raise InputError(f"--{name}", "nothing, and the configuration names none", "a file")
     # The host must not make standard input one of the files.
