@@ -10,7 +10,7 @@ Sources: sev-launch 10 and 11 (AMD 55766, SEV API, appendix C; AMDESE/sev-tool; 
 from __future__ import annotations
 
 from ..errors import LayoutError
-from ..layout.rows import Layout, at, reserved
+from ..layout.rows import Layout, Named, at, reserved
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,22 +24,6 @@ P384_BYTES = 48
 P256, P384 = 1, 2
 #: Bytes of a SEV certificate that its signatures cover: all before the first.
 SIGNED = 0x414
-
-
-class Named(int):
-    """A number with a meaning of its own. ``NAMES`` maps numbers to names."""
-
-    NAMES: ClassVar[dict[int, str]] = {}
-
-    @property
-    def text(self) -> str:
-        """The number in hex, and its name."""
-        return f"0x{int(self):04x} ({self.NAMES.get(int(self), 'unknown')})"
-
-    @property
-    def short(self) -> str:
-        """The name alone, or the number in hex."""
-        return self.NAMES.get(int(self), f"0x{int(self):x}").split(",")[0]
 
 
 ARK, ASK, INVALID, OCA, PEK, PDH, CEK = 0x0000, 0x0013, 0x1000, 0x1001, 0x1002, 0x1003, 0x1004

@@ -118,6 +118,22 @@ class Hex(int):
         return f"0x{int(self):x}"
 
 
+class Named(int):
+    """A number with a meaning of its own. ``NAMES`` maps numbers to names."""
+
+    NAMES: ClassVar[dict[int, str]] = {}
+
+    @property
+    def text(self) -> str:
+        """The number in hex, and its name."""
+        return f"0x{int(self):04x} ({self.NAMES.get(int(self), 'unknown')})"
+
+    @property
+    def short(self) -> str:
+        """The name alone, or the number in hex."""
+        return self.NAMES.get(int(self), f"0x{int(self):x}").split(",")[0]
+
+
 def at(offset: int, size: int, doc: str, *, type: type = int, const: Any = None, tint: str | None = None) -> Any:
     """Declare a field: *offset* and *size* in bytes, *doc* one sentence.
 

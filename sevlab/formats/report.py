@@ -1,0 +1,349 @@
+"""The SEV-SNP attestation report: what the secure processor says of a guest, signed with a key of the chip.
+
+1184 bytes. The guest asks for it and chooses REPORT_DATA; the host cannot make or change one. Each version is a class,
+and where the parts of a TCB (:mod:`~sevlab.formats.tcb`) lie depends on the product, so each class comes in two forms,
+one for Milan and Genoa and one for Turin. :func:`parse_report` chooses. The signature is made over the raw bytes, and
+only those are ever verified: a report that is taken apart and put together again may lose bytes that its reader does
+not know (F41).
+
+Sources: snp-launch 4 and 6 (AMD 56860, SNP ABI, ATTESTATION_REPORT). Version 5 and Turin are read, not seen: no real
+report of either was at hand. Version 4 is told in contradicting ways, so it counts as unknown.
+"""
+
+from __future__ import annotations
+
+from ..errors import LayoutError
+from ..layout.bits import Bits, bit, reserved_bits
+from ..layout.rows import Layout, Named, at, reserved
+from .sevcert import SCALAR, EccSignature
+from .snppolicy import SnpPolicy
+from .tcb import MilanTcb, Tcb, TurinTcb
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import ClassVar
+
+SPEC = "AMD 56860 (SNP ABI), ATTESTATION_REPORT"
+SIZE = 0x4A0
+#: Bytes that the signature covers: all before it.
+SIGNED = 0x2A0
+#: Bytes that come before the report in what a guest's driver answers.
+HEADER = 0x20
+ECDSA_P384_SHA384 = 1
+VCEK, VLEK, NO_KEY = 0, 1, 7
+
+
+class ReportAlgorithm(Named):
+    """How the report is signed."""
+
+    NAMES: ClassVar = {0: "none", ECDSA_P384_SHA384: "ECDSA on P-384, SHA-384"}
+
+
+class PlatformInfo(Bits, size=8, spec=SPEC + ", PLATFORM_INFO"):
+    """What is switched on on the platform that made the report."""
+
+    smt_en = bit(0, "SMT is on: two threads share a core.")
+    tsme_en = bit(1, "TSME is on: all memory is encrypted, whoever's it is.")
+    ecc_en = bit(2, "The memory corrects errors (ECC).")
+    rapl_dis = bit(3, "RAPL, the processor's power meter, is off.")
+    ciphertext_hiding_dram_en = bit(4, "The host cannot see ciphertext of guests' memory.")
+    alias_check_complete = bit(5, "At start-up no two addresses were found to be one cell (BadRAM, CVE-2024-21944).")
+    reserved_6 = reserved_bits(6, 1)
+    tio_en = bit(7, "Trusted devices (SEV-TIO) are on.")
+    reserved_8 = reserved_bits(8, 56)
+
+
+class KeyInfo(Bits, size=4, spec=SPEC + ", KEY_INFO"):
+    """Which keys were used. Four bytes."""
+
+    author_key_en = bit(0, "AUTHOR_KEY_DIGEST holds the digest of an author key.")
+    mask_chip_key = bit(1, "The host forbids reports under the chip's key.")
+    signing_key = bit(2, "Which key signed: 0 is VCEK (the chip's), 1 VLEK (a cloud's), 7 none.", width=3)
+    reserved_5 = reserved_bits(5, 27)
+
+    KEYS: ClassVar[Mapping[int, str]] = {VCEK: "VCEK", VLEK: "VLEK", NO_KEY: "none"}
+
+    @property
+    def signer(self) -> str:
+        """The signing key's kind: "VCEK", "VLEK", "none", or "unknown"."""
+        return self.KEYS.get(self.signing_key, "unknown")
+
+    @property
+    def text(self) -> str:
+        """The number in hex, and the signing key by name."""
+        flags = "".join(f", {name}" for name in self.flags)
+        return f"0x{int(self):08x} (signed with: {self.signer}{flags})"
+
+
+class Report(Layout, size=0, spec=SPEC):
+    """An attestation report, of whichever version."""
+
+    #: The version this class is for; 0 when it is of no known one.
+    VERSION: ClassVar[int] = 0
+    #: The form of its TCB versions; None when that is not known.
+    TCB: ClassVar[type[Tcb] | None] = None
+    version: int
+    guest_svn: int
+    policy: SnpPolicy
+    family_id: bytes
+    image_id: bytes
+    vmpl: int
+    signature_algo: ReportAlgorithm
+    current_tcb: Tcb
+    platform_info: PlatformInfo
+    key_info: KeyInfo
+    report_data: bytes
+    measurement: bytes
+    host_data: bytes
+    id_key_digest: bytes
+    author_key_digest: bytes
+    report_id: bytes
+    report_id_ma: bytes
+    reported_tcb: Tcb
+    chip_id: bytes
+    committed_tcb: Tcb
+    launch_tcb: Tcb
+    r: bytes
+    s: bytes
+
+    @property
+    def signed(self) -> bytes:
+        """The bytes under the signature (672 bytes), exactly as they came."""
+        return self.to_bytes()[:SIGNED]
+
+    @property
+    def signature(self) -> EccSignature:
+        """The signature (512 bytes)."""
+        return EccSignature.from_bytes(self.to_bytes()[SIGNED:])
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the version is one whose every field is known."""
+        return self.VERSION != 0
+
+    @property
+    def cpuid(self) -> tuple[int, int, int] | None:
+        """Family, model and stepping of the processor; None where the version does not tell."""
+        names = "cpuid_fam_id", "cpuid_mod_id", "cpuid_step"
+        return tuple(getattr(self, name) for name in names) if hasattr(self, names[0]) else None
+
+    @property
+    def product(self) -> str:
+        """The product by the report's own bytes; see :func:`tell_product`."""
+        return tell_product(self.to_bytes())
+
+
+def _rows(version: int, tcb: type[Tcb] | None) -> dict[str, object]:
+    """Declare a version of the report. *version* 0: only what all versions share, the rest being unknown bytes."""
+
+    def bytes_at(offset: int, size: int, doc: str, tint: str | None = None) -> object:
+        return at(offset, size, doc, type=bytes, tint=tint)
+
+    def tcb_at(offset: int, doc: str) -> object:
+        return at(offset, 8, doc, type=tcb or bytes)
+
+    def unknown(offset: int, size: int) -> object:
+        return at(offset, size, "Not known for this version.", type=bytes, tint="grey")
+
+    rest = reserved if version else unknown
+    rows: dict[str, object] = {
+        "version": at(0x000, 4, "Version of this structure.", const=version or None),
+        "guest_svn": at(0x004, 4, "Security version number (SVN) of the guest, from the ID block; else 0."),
+        "policy": at(0x008, 8, "The guest policy.", type=SnpPolicy, tint="yellow"),
+        "family_id": bytes_at(0x010, 16, "Family of the guest, from the ID block; else zero."),
+        "image_id": bytes_at(0x020, 16, "Image of the guest, from the ID block; else zero."),
+        "vmpl": at(0x030, 4, "VM privilege level (VMPL) that the report speaks for: 0 is the highest, 3 the lowest."),
+        "signature_algo": at(
+            0x034,
+            4,
+            "How the report is signed.",
+            type=ReportAlgorithm,
+            const=ReportAlgorithm(ECDSA_P384_SHA384),
+        ),
+        "current_tcb": tcb_at(0x038, "TCB that runs now."),
+        "platform_info": at(0x040, 8, "What is on on the platform.", type=PlatformInfo),
+        "key_info": at(0x048, 4, "Which keys were used.", type=KeyInfo),
+        "reserved_4c": rest(0x04C, 4),
+        "report_data": bytes_at(
+            0x050, 64, "What the guest wanted in it, such as a nonce or the hash of a key.", "pink"
+        ),
+        "measurement": bytes_at(0x090, 48, "The launch digest.", "teal"),
+        "host_data": bytes_at(0x0C0, 32, "What the host gave at LAUNCH_FINISH. The guest and the owner may check it."),
+        "id_key_digest": bytes_at(0x0E0, 48, "SHA-384 of the key that signed the ID block; zero without one."),
+        "author_key_digest": bytes_at(0x110, 48, "SHA-384 of the key that signed the ID key; zero without one."),
+        "report_id": bytes_at(0x140, 32, "A random number of this guest."),
+        "report_id_ma": bytes_at(0x160, 32, "That of its migration agent; all 0xff without one."),
+        "reported_tcb": tcb_at(0x180, "TCB that the signing key is made from, and which its certificate names."),
+    }
+    if version >= 3:
+        rows |= {
+            "cpuid_fam_id": at(0x188, 1, "Family of the processor (combined)."),
+            "cpuid_mod_id": at(0x189, 1, "Model of the processor (combined)."),
+            "cpuid_step": at(0x18A, 1, "Stepping of the processor."),
+            "reserved_18b": reserved(0x18B, 21),
+        }
+    else:
+        rows |= {"reserved_188": rest(0x188, 24)}
+    rows |= {
+        "chip_id": bytes_at(0x1A0, 64, "Names the chip; zero when masked. On Turin 8 bytes, then zeros.", "blue"),
+        "committed_tcb": tcb_at(0x1E0, "TCB below which the platform cannot go back."),
+        "current_build": at(0x1E8, 1, "Build of the SEV-SNP firmware that runs."),
+        "current_minor": at(0x1E9, 1, "Its minor version."),
+        "current_major": at(0x1EA, 1, "Its major version."),
+        "reserved_1eb": rest(0x1EB, 1),
+        "committed_build": at(0x1EC, 1, "Build of the firmware below which the platform cannot go back."),
+        "committed_minor": at(0x1ED, 1, "Its minor version."),
+        "committed_major": at(0x1EE, 1, "Its major version."),
+        "reserved_1ef": rest(0x1EF, 1),
+        "launch_tcb": tcb_at(0x1F0, "TCB at the time the guest was launched or taken in."),
+    }
+    if version >= 5:
+        rows |= {
+            "launch_mit_vector": at(0x1F8, 8, "Mitigations that were in force at launch, a bit each."),
+            "current_mit_vector": at(0x200, 8, "Mitigations that are in force now."),
+            "reserved_208": reserved(0x208, 152),
+        }
+    else:
+        rows |= {"reserved_1f8": rest(0x1F8, 168)}
+    return rows | {
+        "r": bytes_at(SIGNED, SCALAR, "First number of the signature, little-endian."),
+        "s": bytes_at(SIGNED + SCALAR, SCALAR, "Second number of the signature, little-endian."),
+        "reserved_330": reserved(SIGNED + 2 * SCALAR, 368),
+        "VERSION": version,
+        "TCB": tcb,
+    }
+
+
+class ReportV2(Report, size=SIZE, spec=SPEC + ", version 2 (ABI 1.55 and before)"):
+    """An attestation report of version 2, from Milan or Genoa."""
+
+    locals().update(_rows(2, MilanTcb))
+
+
+class ReportV3(Report, size=SIZE, spec=SPEC + ", version 3 (ABI 1.56)"):
+    """An attestation report of version 3, from Milan or Genoa: it tells the processor's family, model and stepping."""
+
+    locals().update(_rows(3, MilanTcb))
+
+
+class ReportV5(Report, size=SIZE, spec=SPEC + ", version 5 (ABI 1.58)"):
+    """An attestation report of version 5, from Milan or Genoa: it tells the mitigations in force."""
+
+    locals().update(_rows(5, MilanTcb))
+
+
+class TurinReportV2(Report, size=SIZE, spec=SPEC + ", version 2 (ABI 1.55 and before)"):
+    """An attestation report of version 2, from Turin."""
+
+    locals().update(_rows(2, TurinTcb))
+
+
+class TurinReportV3(Report, size=SIZE, spec=SPEC + ", version 3 (ABI 1.56)"):
+    """An attestation report of version 3, from Turin."""
+
+    locals().update(_rows(3, TurinTcb))
+
+
+class TurinReportV5(Report, size=SIZE, spec=SPEC + ", version 5 (ABI 1.58)"):
+    """An attestation report of version 5, from Turin."""
+
+    locals().update(_rows(5, TurinTcb))
+
+
+class UnknownReport(Report, size=SIZE, spec=SPEC):
+    """An attestation report of a version that sevlab does not know.
+
+    Only the fields that all versions share are named. TCB versions are bytes, since their form is not known either.
+    """
+
+    locals().update(_rows(0, None))
+
+
+class UnknownMilanReport(Report, size=SIZE, spec=SPEC):
+    """An attestation report of an unknown version, from Milan or Genoa as its certificate says."""
+
+    locals().update(_rows(0, MilanTcb))
+
+
+class UnknownTurinReport(Report, size=SIZE, spec=SPEC):
+    """An attestation report of an unknown version, from Turin as its certificate says."""
+
+    locals().update(_rows(0, TurinTcb))
+
+
+_CLASSES: dict[tuple[int, type[Tcb] | None], type[Report]] = {
+    (one.VERSION, one.TCB): one
+    for one in (
+        *(ReportV2, ReportV3, ReportV5, TurinReportV2, TurinReportV3, TurinReportV5),
+        *(UnknownReport, UnknownMilanReport, UnknownTurinReport),
+    )
+}
+VERSIONS = tuple(sorted({version for version, _ in _CLASSES if version}))
+#: The form of the TCB version by product.
+TCB_FORMS: dict[str, type[Tcb]] = {"Milan": MilanTcb, "Genoa": MilanTcb, "Turin": TurinTcb}
+#: Products by family and range of models, as CPUID tells them (vmsa 3.3). Bergamo and Siena count as Genoa.
+_PRODUCTS = (
+    (0x19, 0x00, 0x0F, "Milan"),
+    (0x19, 0x10, 0x1F, "Genoa"),
+    (0x19, 0xA0, 0xAF, "Genoa"),
+    (0x1A, 0x00, 0x11, "Turin"),
+)
+#: Bytes of a Turin's chip id; the other products fill all 64.
+TURIN_CHIP_ID = 8
+
+
+def product_of_cpu(family: int, model: int) -> str:
+    """Return the product that a processor's certificates are named after; "" for an unknown one."""
+    return next((name for known, low, high, name in _PRODUCTS if family == known and low <= model <= high), "")
+
+
+def tell_product(raw: bytes) -> str:
+    """Say which product made a report: "Milan", "Genoa", "Turin", "Milan or Genoa", or "" when it cannot be told.
+
+    From version 3 on the report tells the processor. Version 2 does not: a chip id of 8 bytes and zeros is a Turin's,
+    a longer one is not, and a masked one (all zero) tells nothing. Of an unknown version nothing is believed.
+    """
+    version = int.from_bytes(raw[:4], "little")
+    if version not in VERSIONS:
+        return ""
+    report = _CLASSES[version, MilanTcb].from_bytes(raw)
+    if report.cpuid is not None:
+        return product_of_cpu(*report.cpuid[:2])
+    chip_id = report.chip_id
+    if not any(chip_id):
+        return ""
+    return "Milan or Genoa" if any(chip_id[TURIN_CHIP_ID:]) else "Turin"
+
+
+def parse_report(raw: bytes, product: str = "") -> Report:
+    """Parse a report of exactly 1184 bytes; any content is accepted.
+
+    *product* ("Milan", "Genoa" or "Turin") says which form its TCB versions have; without it the report's own bytes
+    do, and where these do not tell, that of Milan and Genoa is taken for a known version, none for an unknown one.
+    Raises :class:`~sevlab.errors.LayoutError` for another length.
+    """
+    if len(raw) != SIZE:
+        raise LayoutError("report", f"{len(raw)} bytes", f"{SIZE} bytes")
+    raw = bytes(raw)
+    version = int.from_bytes(raw[:4], "little")
+    version = version if version in VERSIONS else 0
+    form = TCB_FORMS.get(product) or TCB_FORMS.get(tell_product(raw)) or (MilanTcb if version else None)
+    return _CLASSES[version, form].from_bytes(raw)
+
+
+class ReportRequest(Layout, size=0x60, spec="AMD 56860 (SNP ABI), MSG_REPORT_REQ"):
+    """What a guest sends to ask for a report."""
+
+    report_data: bytes = at(0x00, 64, "What the report is to hold.", type=bytes, tint="pink")
+    vmpl: int = at(0x40, 4, "VMPL that the report is to speak for; not below that of the key used.")
+    key_sel: int = at(0x44, 4, "Which key is to sign: 0 VLEK when there is one, else VCEK; 1 VCEK; 2 VLEK.")
+    reserved_48: bytes = reserved(0x48, 24)
+
+
+class ReportResponse(Layout, size=HEADER, spec="AMD 56860 (SNP ABI), MSG_REPORT_RSP"):
+    """What comes before the report in the answer."""
+
+    status: int = at(0x00, 4, "0 for good, 0x16 for a wrong parameter, 0x27 for a key that is not there.")
+    report_size: int = at(0x04, 4, "Bytes of the report that follows.")
+    reserved_8: bytes = reserved(0x08, 24)
