@@ -315,7 +315,8 @@ def _cpus(given: dict[str, Any], names: Callable[[str], str], ovmf: Ovmf | None)
         if name in given:
             cpus[name] = load_vmsa(str(given[name]), names(name))
     if {"profile", "guest_features", "cpu_family", "cpu_signature"} & set(given):
-        from .profiles import cpu_signature, find_profile
+        from .cpu import cpu_signature
+        from .profiles import find_profile
 
         cpus["profile"] = find_profile(given.get("profile", DEFAULT_PROFILE), names("profile"))
         cpus["features"] = parse_number(given.get("guest_features", 0), names("guest_features"), (1 << 64) - 1)

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from sevlab.cli import main
+from sevlab.cpu import CPU_MODELS
 from sevlab.formats.policy import Policy
 from sevlab.launch import load_launch
-from sevlab.profiles import CPU_MODELS
 from tests.peers import ovmf_images, run, why_no_ovmf
 from tests.shared_data import shared_data
 

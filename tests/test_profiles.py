@@ -26,8 +26,8 @@ from sevlab import (
     recognize_vmsa,
     split_signature,
 )
+from sevlab.cpu import describe_signature
 from sevlab.formats.vmsa import EFFECTS
-from sevlab.profiles import describe_signature
 from tests.shared_data import shared_data
 
 TURIN, START = 0x00B00F00, 0x0080B004

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import cached_property
 
-from ..profiles import CPU_MODELS
+from ..cpu import CPU_MODELS
 from .found import COMMAND_LINE, Capture
 from .words import Option, split_options
 

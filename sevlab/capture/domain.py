@@ -10,8 +10,8 @@ import base64
 import binascii
 import re
 
+from ..cpu import CPU_MODELS
 from ..errors import InputError, quoted
-from ..profiles import CPU_MODELS
 from .found import TEXT_LIMIT, XML, Capture, check_size, shown
 
 TYPE_CHECKING = False

@@ -101,7 +101,7 @@ def _inputs(args: argparse.Namespace) -> dict[str, Any]:
     if not MODES[args.mode]:
         return given
     if args.vcpu_type is not None:
-        from ..profiles import parse_cpu_model
+        from ..cpu import parse_cpu_model
 
         others = [name for name in ("vcpu_sig", "vcpu_family") if getattr(args, name) is not None]
         if others:

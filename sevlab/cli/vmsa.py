@@ -7,20 +7,12 @@ import hashlib
 import os
 import sys
 
+from ..cpu import Cpu, describe_signature, parse_cpu_model
 from ..errors import InputError, quoted
 from ..formats.vmsa import Vmsa
 from ..formats.vmsadiff import VmsaComparison
 from ..inputs import load_vmsa, parse_number
-from ..profiles import (
-    PROFILES,
-    Cpu,
-    build_vmsa,
-    describe_signature,
-    find_profile,
-    parse_cpu_model,
-    recognize_vmsa,
-    start_at,
-)
+from ..profiles import PROFILES, build_vmsa, find_profile, recognize_vmsa, start_at
 from . import GOOD, NOT_VALIDATED, VERBS
 from .options import Parser
 

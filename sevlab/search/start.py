@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
+from ..cpu import cpu_signature
 from ..digest import BLOB_LIMIT, load_hashed
 from ..firmware import load_ovmf
 from ..formats.hashtable import hash_cmdline
 from ..formats.ovmf import Ovmf, parse_ovmf
 from ..inputs import load_vmsa, parse_number
 from ..launch import DEFAULT_PROFILE
-from ..profiles import cpu_signature
 from .fold import Cpus, Image
 
 if TYPE_CHECKING:

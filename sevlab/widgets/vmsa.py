@@ -7,19 +7,13 @@ from typing import TYPE_CHECKING
 
 import ipywidgets as w
 
+from ..cpu import cpu_signature, split_signature
 from ..errors import InputError
 from ..formats.vmsa import SevFeatures, Vmsa
 from ..inputs import parse_bytes, parse_number
 from ..launch import Launch, Step
 from ..layout.page import Heading, Paragraph, Table, View, narrow
-from ..profiles import (
-    PROFILES,
-    build_vmsa,
-    cpu_signature,
-    parse_reset_address,
-    recognize_vmsa,
-    split_signature,
-)
+from ..profiles import PROFILES, build_vmsa, parse_reset_address, recognize_vmsa
 from .chain import STYLE, ChainExplorer, text_box
 
 if TYPE_CHECKING:

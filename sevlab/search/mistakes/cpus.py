@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ...profiles import CPU_MODELS, PROFILES, RESET_VECTOR, split_signature
+from ...cpu import CPU_MODELS, split_signature
+from ...profiles import PROFILES, RESET_VECTOR
 from ..hypothesis import Hypothesis, Option
 
 if TYPE_CHECKING:
