@@ -32,6 +32,7 @@ from .formats.sevcert import (
     PEK,
     RSA_SHA256,
     RSA_SHA384,
+    SCALAR,
     AmdCertificate,
     EccKey,
     EccSignature,
@@ -333,6 +334,18 @@ def ecdsa_fault(key: EccKey, signature: bytes, signed: bytes, algorithm: int) ->
     except (InvalidSignature, ValueError):
         return "the signature is wrong"
     return ""
+
+
+def ecdsa_sign(key: Any, signed: bytes, algorithm: int) -> EccSignature:
+    """Sign with a private key of P-384, as the library ``cryptography`` has it; the same bytes, the same signature."""
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+
+    kind = getattr(hashes, _HASHES[algorithm])()
+    der = key.sign(signed, ec.ECDSA(kind, deterministic_signing=True))
+    r, s = (part.to_bytes(SCALAR, "little") for part in decode_dss_signature(der))
+    return EccSignature(r=r, s=s)
 
 
 def load_point(key: EccKey) -> Any:

@@ -16,6 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 import sevlab
 from sevlab.formats.secret import SecretHeader
 from sevlab.formats.sevcert import CEK, PDH, PEK, EccKey
+from sevlab.formats.status import NUMBER, STATUS
 from sevlab.session import (
     derive_session_keys,
     make_private,
@@ -30,7 +31,7 @@ from sevlab.simulator.identity import sample_roots
 from sevlab.simulator.launch import platform_key
 from sevlab.simulator.memory import Memory
 from sevlab.simulator.platform import Platform
-from sevlab.simulator.status import GUEST_STATES, NUMBER, PLATFORM_STATES, STATUS, FirmwareError
+from sevlab.simulator.status import GUEST_STATES, PLATFORM_STATES, FirmwareError
 from tests.peers import real_validate, why_no_real_tool
 from tests.shared_data import shared_data
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from functools import cache
 
-from ..chain import Chain
+from ..chain import Chain, ecdsa_sign
 from ..formats.sevcert import (
     ARK,
     ASK,
@@ -21,7 +21,6 @@ from ..formats.sevcert import (
     PDH,
     PEK,
     RSA_SHA256,
-    SCALAR,
     AmdCertificate2048,
     EccSignature,
     SevCertificate,
@@ -122,15 +121,10 @@ class Identity:
 
     def sign(self, usage: int, signed: bytes) -> EccSignature:
         """Sign with one of the platform's keys (ECDSA, SHA-256; the same bytes give the same signature)."""
-        from cryptography.hazmat.primitives import hashes
         from cryptography.hazmat.primitives.asymmetric import ec
-        from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
         number = int.from_bytes(self.keys[usage].reveal(), "big")
-        key = ec.derive_private_key(number, ec.SECP384R1())
-        der = key.sign(signed, ec.ECDSA(hashes.SHA256(), deterministic_signing=True))
-        r, s = (part.to_bytes(SCALAR, "little") for part in decode_dss_signature(der))
-        return EccSignature(r=r, s=s)
+        return ecdsa_sign(ec.derive_private_key(number, ec.SECP384R1()), signed, ECDSA_SHA256)
 
     def _certify(self) -> None:
         """Make every certificate, from the chip's down."""
