@@ -18,7 +18,7 @@ GOOD, NOT_VALIDATED, UNUSABLE, OUR_ERROR, INTERRUPTED = 0, 1, 2, 3, 130
 #: More exact than UNUSABLE, for a libvirt domain: by the names of exceptions.
 DOMAIN_STATUS = {"ConfigurationError": 4, "StateError": 5, "InsecureError": 6}
 
-#: Every verb and what it does. The verb ``x`` lives in the module ``sevlab.cli.x``, which has ``run(words)``.
+#: Every verb and what it does. The verb ``x-y`` lives in the module ``sevlab.cli.x_y``, which has ``run(words)``.
 VERBS = {
     "validate": "say whether a launch measurement is the one that follows from your inputs",
     "explain": "take the measurement apart byte by byte and show every step to the verdict",
@@ -32,6 +32,7 @@ VERBS = {
     "coverage": "label every part of a configuration: measured, not measured, or breaks measurement",
     "chain": "show or verify the certificates of a platform, link by link up to AMD's root",
     "session": "make the keys of one launch and pack them for one platform, or open such a session",
+    "id-block": "build, show or verify an ID block, which says what a SEV-SNP launch must be",
     "lab": "copy the notebooks to a folder of yours and open JupyterLab there",
 }
 
@@ -106,7 +107,7 @@ def _dispatch(words: list[str]) -> int:
         raise InputError("verb", quoted(verb), f"one of {', '.join(VERBS)}", "sevlab --help")
     from importlib import import_module
 
-    status: int = import_module(f"sevlab.cli.{verb}").run(words[1:])
+    status: int = import_module(f"sevlab.cli.{verb.replace('-', '_')}").run(words[1:])
     return status
 
 

@@ -1,0 +1,140 @@
+"""``sevlab id-block``: say what a SEV-SNP launch must be, and sign it; show such a block; verify one."""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import json
+import sys
+
+from ..formats.idblock import IdBlock
+from ..formats.snppolicy import SnpPolicy
+from ..idblock import DEFAULT_POLICY, build_id_block, load_id_block, load_private_key, verify_id_block
+from ..inputs import check_standard_input, load_value, parse_bytes, parse_number
+from . import GOOD, NOT_VALIDATED, VERBS
+from .files import write_files
+from .options import Parser
+from .terminal import painter
+
+EPILOG = (
+    "Numbers are decimal or 0x hex, bytes hex or base64, '-' reads a file from standard input. Exit status: 0 good, "
+    "1 verify: a check fails or no measurement was compared, 2 usage or input that cannot be supported, 3 an error in "
+    "sevlab. docs/id-block.md tells the rest."
+)
+_SIZES = {row.name: row.size for row in IdBlock.rows}
+_POLICY_LIMIT, _SVN_LIMIT = ((1 << 8 * _SIZES[name]) - 1 for name in ("policy", "guest_svn"))
+_DIGEST_SIZE, _ID_SIZE = _SIZES["launch_digest"], _SIZES["family_id"]
+
+
+def run(words: list[str]) -> int:
+    """Build, show or verify; return the exit status."""
+    parser = Parser(prog="sevlab id-block", description=f"{VERBS['id-block'].capitalize()}.", epilog=EPILOG)
+    actions = parser.add_subparsers(dest="action", metavar="build|show|verify", required=True)
+    _add_build(actions)
+    for name, what in (
+        ("show", "show an ID block byte by byte"),
+        ("verify", "check an ID block as the firmware does when the launch is finished"),
+    ):
+        action = actions.add_parser(name, help=what, description=f"{what.capitalize()}.", epilog=EPILOG)
+        action.add_argument(
+            "files", metavar="FILE", nargs="+", help="ID block and ID authentication, in one file or two; see the docs"
+        )
+        action.add_argument("--json", action="store_true", help="print the result as JSON")
+        if name == "verify":
+            _add_launch(action)
+    args = parser.parse_args(words)
+    return {"build": _build, "show": _show, "verify": _verify}[args.action](args)
+
+
+def _add_build(actions: argparse._SubParsersAction[Parser]) -> None:
+    what = "say what a launch must be, and sign it"
+    build = actions.add_parser("build", help=what, description=f"{what.capitalize()}.", epilog=EPILOG)
+    build.add_argument(
+        "--measurement", metavar="VALUE", required=True, help="the launch digest (48 bytes), or its file"
+    )
+    build.add_argument("--idkey", metavar="FILE", required=True, help="the ID key: a private key of P-384, in PEM")
+    build.add_argument("--authorkey", metavar="FILE", help="the author key, which signs the ID key")
+    build.add_argument("--policy", metavar="N", default=DEFAULT_POLICY, help="the guest policy (default: 0x30000)")
+    build.add_argument("--svn", metavar="N", default=0, help="security version number of the guest (default: 0)")
+    build.add_argument("--family-id", metavar="VALUE", help="16 bytes of your choice (default: zeros)")
+    build.add_argument("--image-id", metavar="VALUE", help="16 bytes of your choice (default: zeros)")
+    build.add_argument("--out-block", metavar="FILE", help="write the ID block, 96 bytes, to this file")
+    build.add_argument("--out-auth", metavar="FILE", help="write the ID authentication, 4096 bytes, to this file")
+    build.add_argument("--force", action="store_true", help="replace these files if they exist")
+    build.add_argument("--json", action="store_true", help="print the result as JSON")
+
+
+def _add_launch(action: argparse.ArgumentParser) -> None:
+    action.add_argument("--measurement", metavar="VALUE", help="the digest of the launch, 48 bytes, or a file of it")
+    action.add_argument("--policy", metavar="N", help="the policy of the launch")
+    action.add_argument(
+        "--author-key-enabled",
+        action=argparse.BooleanOptionalAction,
+        help="whether the launch sets AUTH_KEY_EN, as QEMU's author-key-enabled does (default: if there is one)",
+    )
+
+
+def _build(args: argparse.Namespace) -> int:
+    files = {"--measurement": args.measurement, "--idkey": args.idkey, "--authorkey": args.authorkey}
+    check_standard_input(files.items())
+    policy = SnpPolicy(parse_number(args.policy, "--policy", _POLICY_LIMIT))
+    signed = build_id_block(
+        load_value(args.measurement, "--measurement", _DIGEST_SIZE),
+        load_private_key(args.idkey, "--idkey"),
+        None if args.authorkey is None else load_private_key(args.authorkey, "--authorkey"),
+        policy=policy,
+        guest_svn=parse_number(args.svn, "--svn", _SVN_LIMIT),
+        family_id=_id(args.family_id, "--family-id"),
+        image_id=_id(args.image_id, "--image-id"),
+    )
+    for finding in policy.findings():
+        print(f"WARNING: --policy: {finding}", file=sys.stderr)
+    outputs = ((args.out_block, signed.block, "--out-block"), (args.out_auth, signed.auth, "--out-auth"))
+    written = [(path, one.to_bytes(), name) for path, one, name in outputs if path is not None]
+    write_files(written, force=args.force, inputs=[path for path in files.values() if path is not None])
+    digests = signed.key_digests if args.authorkey else {"id_key_digest": signed.auth.id_key_digest}
+    encoded = {name: base64.b64encode(raw).decode() for name, raw in digests.items()}
+    if args.json:
+        result = {
+            "id_block": base64.b64encode(signed.block.to_bytes()).decode(),
+            "id_auth": base64.b64encode(signed.auth.to_bytes()).decode(),
+            **{name: raw.hex() for name, raw in digests.items()},
+            "files": [path for path, _, _ in written],
+        }
+        print(json.dumps(result, indent=2))
+        return GOOD
+    print(signed.properties)
+    # The labels are those of snp-create-id-block, so that scripts around it need not change.
+    print(f"id_key_hash: {encoded['id_key_digest']}")
+    if args.authorkey:
+        print(f"author_key: {encoded['author_key_digest']}")
+    return GOOD
+
+
+def _id(text: str | None, name: str) -> bytes:
+    return bytes(_ID_SIZE) if text is None else parse_bytes(text, name, _ID_SIZE)
+
+
+def _show(args: argparse.Namespace) -> int:
+    check_standard_input(("FILE", path) for path in args.files)
+    signed = load_id_block(*args.files, name="FILE")
+    if args.json:
+        digests = {name: raw.hex() for name, raw in signed.key_digests.items()}
+        parts = {"id_block": signed.block, "id_auth": signed.auth}
+        spans = {name: [span.as_dict() for span in one.spans()] for name, one in parts.items()}
+        print(json.dumps({**spans, **digests, "findings": signed.findings()}, indent=2))
+    else:
+        print(signed.explain().text(painter()))
+    return GOOD
+
+
+def _verify(args: argparse.Namespace) -> int:
+    check_standard_input([*(("FILE", path) for path in args.files), ("--measurement", args.measurement)])
+    verdict = verify_id_block(
+        load_id_block(*args.files, name="FILE"),
+        None if args.measurement is None else load_value(args.measurement, "--measurement", _DIGEST_SIZE),
+        None if args.policy is None else parse_number(args.policy, "--policy", _POLICY_LIMIT),
+        author_key_enabled=args.author_key_enabled,
+    )
+    print(json.dumps(verdict.as_dict(), indent=2) if args.json else verdict.explain().text(painter()))
+    return GOOD if verdict.matches else NOT_VALIDATED

@@ -1,0 +1,53 @@
+"""Private keys of P-384 out of PEM files: the only keys that can sign an ID block."""
+
+from __future__ import annotations
+
+from ..errors import InputError, quoted
+from ..formats.sevcert import P384_BYTES
+from ..inputs import load_file
+from ..keys import Secret
+
+#: Most bytes of a key file that are read.
+KEY_LIMIT = 64 << 10
+
+
+def load_private_key(path: str, name: str = "key") -> Secret:
+    """Return the private number (48 bytes, big-endian) of a P-384 key in a PEM file; ``-`` is standard input.
+
+    Raises :class:`~sevlab.errors.InputError`, with *name*, for any other key, with what came.
+    """
+    raw = load_file(path, name, KEY_LIMIT)
+    needed = "a private key of P-384, in PEM and not encrypted"
+    advice = "openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-384 -out FILE"
+    received, number = _read_key(raw)
+    if received:
+        if "encrypted" in received:
+            advice = "openssl pkey -in FILE -out NEW, which asks for the password"
+        raise InputError(name, f"{quoted(path)}, {received}", needed, advice)
+    return Secret(number.to_bytes(P384_BYTES, "big"))
+
+
+def _read_key(raw: bytes) -> tuple[str, int]:
+    """Return "" and the private number of a P-384 key; for anything else what it is, and 0."""
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric import ec, rsa
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    if b"-----BEGIN " not in raw:
+        return "what is no PEM" if raw else "an empty file", 0
+    if b"PRIVATE KEY-----" not in raw:
+        kind = raw.partition(b"-----BEGIN ")[2].partition(b"-----")[0][:40].decode("ascii", "replace")
+        return f"a PEM of {quoted(kind)}", 0
+    try:
+        key = load_pem_private_key(raw, None)
+    except TypeError:
+        return "an encrypted key", 0
+    except (ValueError, UnsupportedAlgorithm):
+        return "a PEM that holds no key that can be read", 0
+    if isinstance(key, rsa.RSAPrivateKey):
+        return f"an RSA key of {key.key_size} bits", 0
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        return f"a key of another kind ({type(key).__name__.removesuffix('PrivateKey')})", 0
+    if not isinstance(key.curve, ec.SECP384R1):
+        return f"a key of the curve {key.curve.name}", 0
+    return "", key.private_numbers().private_value
