@@ -61,7 +61,7 @@ def load_hashed(path: str, name: str = "firmware", *, limit: int = FIRMWARE_LIMI
     (unless *empty* allows that).
     """
     with open_input(path, name) as stream:
-        key = _identity(stream)
+        key = file_identity(stream)
         if key not in _known:
             running, total = hashlib.sha256(), 0
             while chunk := stream.read(CHUNK):
@@ -75,7 +75,7 @@ def load_hashed(path: str, name: str = "firmware", *, limit: int = FIRMWARE_LIMI
                         "the file QEMU loads as flash unit 0, such as OVMF.fd" if limit == FIRMWARE_LIMIT else "",
                     )
             hashed = Hashed(total, running)
-            if key and key == _identity(stream):
+            if key and key == file_identity(stream):
                 _known[key] = hashed
         else:
             hashed = _known[key]
@@ -84,8 +84,8 @@ def load_hashed(path: str, name: str = "firmware", *, limit: int = FIRMWARE_LIMI
     return hashed
 
 
-def _identity(stream: BinaryIO) -> tuple[int, ...]:
-    """Return what changes when a regular file's content does; () for standard input, pipes and devices."""
+def file_identity(stream: BinaryIO) -> tuple[int, ...]:
+    """Return what changes when the content of a regular file does; () for standard input, pipes and devices."""
     try:
         state = os.fstat(stream.fileno())
     except (OSError, ValueError):  # standard input need not be a file at all

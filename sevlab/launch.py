@@ -16,28 +16,32 @@ from itertools import groupby, zip_longest
 
 from .digest import BLOB_LIMIT, Hashed, load_hashed
 from .errors import InputError
-from .inputs import load_vmsa, parse_number
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
+    from .formats.hashtable import HashTable
     from .formats.ovmf import Ovmf
     from .formats.policy import Policy
-    from .formats.vmsa import Vmsa
     from .layout.page import View
 
+#: Inputs that stand for the CPU's signature.
+SKU = ("cpu_family", "cpu_model", "cpu_stepping")
 #: What describes a launch, by the names of the command line's options.
 INPUTS = (
     *("firmware", "kernel", "initrd", "cmdline", "num_cpus", "vmsa_cpu0", "vmsa_cpu1"),
-    *("cpu_family", "cpu_model", "cpu_stepping", "profile", "guest_features"),
+    *(*SKU, "profile", "guest_features"),
 )
+#: Inputs that only a SEV-SNP launch has. ``ovmf_hash`` is the digest after the firmware, ``vars_*`` go with ``svsm``.
+SNP_INPUTS = ("ovmf_hash", "svsm", "vars_size", "vars_file")
+#: Those about virtual CPUs.
+_ABOUT_CPUS = {*INPUTS, "cpu_signature"} - {"firmware", "kernel", "initrd", "cmdline"}
 #: Those that name files.
 FILES = ("firmware", "kernel", "initrd", "vmsa_cpu0", "vmsa_cpu1")
 #: The profile of libvirt 9.0's tool and of sevctl.
 DEFAULT_PROFILE = "qemu-legacy"
-CPU_LIMIT = 4096
 #: The tint of each step in every table and drawing; whatever is not named has the last.
 STEP_TINTS = {"firmware": "blue", "kernel hashes": "orange", "vCPU 0": "green", "": "purple"}
 
@@ -243,15 +247,19 @@ def load_launch(policy: Policy, names: Callable[[str], str] = str, **inputs: Any
     steps = [Step("firmware", firmware, "The firmware image, all of it.")]
     warnings = []
     if "kernel" in given:
-        steps.append(_table(given, names))
+        doc = "SHA-256 of command line, initrd and kernel, in one table."
+        steps.append(Step("kernel hashes", load_table(given, names).to_bytes(), doc))
         if ovmf is not None and ovmf.hash_area is None:
             warnings.append(
                 f"{names('firmware')}: this firmware has no area for kernel hashes. QEMU refuses to start such a "
                 "guest, and the firmware would not check them"
             )
-    cpus = _cpus(given, names, ovmf)
-    if policy.es:
-        steps += _vmsas(cpus, given, names, ovmf)
+    if policy.es or not set(given).isdisjoint(_ABOUT_CPUS):
+        from .registers import read_cpus  # not above: a plain SEV launch has no use for any of it
+
+        cpus = read_cpus(given, names, DEFAULT_PROFILE)
+        if policy.es:
+            steps += _vmsas(cpus, names, ovmf)
     return Launch(steps, warnings)
 
 
@@ -260,7 +268,7 @@ def check_together(given: Mapping[str, Any], names: Callable[[str], str] = str) 
     for name in ("initrd", "cmdline"):
         if name in given and "kernel" not in given:
             raise InputError(names(name), f"it without {names('kernel')}", names("kernel"))
-    sku = [name for name in ("cpu_family", "cpu_model", "cpu_stepping") if name in given]
+    sku = [name for name in SKU if name in given]
     files = [name for name in ("vmsa_cpu0", "vmsa_cpu1") if name in given]
     if sku and files:
         raise InputError(names(files[0]), f"together with {names(sku[0])}", "VMSA files, or the CPU's numbers")
@@ -268,7 +276,7 @@ def check_together(given: Mapping[str, Any], names: Callable[[str], str] = str) 
         if files and name in given:
             raise InputError(names(name), f"together with {names(files[0])}", "VMSA files, or how to make them")
     if 0 < len(sku) < 3:
-        missing = next(name for name in ("cpu_family", "cpu_model", "cpu_stepping") if name not in given)
+        missing = next(name for name in SKU if name not in given)
         raise InputError(names(missing), f"nothing beside {names(sku[0])}", "family, model and stepping together")
     if files == ["vmsa_cpu1"]:
         raise InputError(names("vmsa_cpu1"), f"it without {names('vmsa_cpu0')}", names("vmsa_cpu0"))
@@ -288,11 +296,15 @@ def _ovmf(given: dict[str, Any], names: Callable[[str], str]) -> Ovmf:
     return ovmf
 
 
-def _table(given: dict[str, Any], names: Callable[[str], str]) -> Step:
-    """Build the kernel-hashes step."""
+def load_table(given: Mapping[str, Any], names: Callable[[str], str] = str, *, empty: bool = False) -> HashTable:
+    """Hash the files ``kernel`` and ``initrd`` and the text ``cmdline`` of *given*; return the table of their hashes.
+
+    An empty kernel is refused unless *empty* allows it. Raises :class:`~sevlab.errors.InputError` for a file that
+    cannot be read.
+    """
     from .formats.hashtable import build_hash_table, hash_cmdline
 
-    kernel = load_hashed(str(given["kernel"]), names("kernel"), limit=BLOB_LIMIT).digest
+    kernel = load_hashed(str(given["kernel"]), names("kernel"), limit=BLOB_LIMIT, empty=empty).digest
     initrd = None
     if "initrd" in given:
         initrd = load_hashed(str(given["initrd"]), names("initrd"), limit=BLOB_LIMIT, empty=True).digest
@@ -300,71 +312,21 @@ def _table(given: dict[str, Any], names: Callable[[str], str]) -> Step:
         hash_cmdline(given.get("cmdline"))
     except InputError as error:
         raise InputError(names("cmdline"), error.received, error.needed, error.advice) from None
-    table = build_hash_table(kernel, initrd, given.get("cmdline"))
-    return Step("kernel hashes", table.to_bytes(), "SHA-256 of command line, initrd and kernel, in one table.")
+    return build_hash_table(kernel, initrd, given.get("cmdline"))
 
 
-def _cpus(given: dict[str, Any], names: Callable[[str], str], ovmf: Ovmf | None) -> dict[str, Any]:
-    """Read everything about virtual CPUs, also when nothing of it is measured: a wrong value is wrong all the same."""
-    cpus: dict[str, Any] = {}
-    if "num_cpus" in given:
-        cpus["count"] = parse_number(given["num_cpus"], names("num_cpus"), CPU_LIMIT)
-        if not cpus["count"]:
-            raise InputError(names("num_cpus"), "0", f"1 to {CPU_LIMIT}")
-    for name in ("vmsa_cpu0", "vmsa_cpu1"):
-        if name in given:
-            cpus[name] = load_vmsa(str(given[name]), names(name))
-    if {"profile", "guest_features", "cpu_family", "cpu_signature"} & set(given):
-        from .cpu import cpu_signature
-        from .profiles import find_profile
-
-        cpus["profile"] = find_profile(given.get("profile", DEFAULT_PROFILE), names("profile"))
-        cpus["features"] = parse_number(given.get("guest_features", 0), names("guest_features"), (1 << 64) - 1)
-        if "cpu_signature" in given:
-            cpus["signature"] = parse_number(given["cpu_signature"], names("cpu_signature"), 0xFFFFFFFF)
-        elif "cpu_family" in given:
-            family = parse_number(given["cpu_family"], names("cpu_family"), 270)
-            model = parse_number(given["cpu_model"], names("cpu_model"), 255)
-            cpus["signature"] = cpu_signature(
-                family, model, parse_number(given["cpu_stepping"], names("cpu_stepping"), 15)
-            )
-    return cpus
-
-
-def _vmsas(cpus: dict[str, Any], given: dict[str, Any], names: Callable[[str], str], ovmf: Ovmf | None) -> list[Step]:
+def _vmsas(cpus: dict[str, Any], names: Callable[[str], str], ovmf: Ovmf | None) -> list[Step]:
     """Return one step for each virtual CPU. All but the first start from the same registers."""
+    from .registers import build_registers
+
     if "count" not in cpus:
         raise InputError(names("num_cpus"), "nothing", "the number of virtual CPUs, which SEV-ES measures")
     count = cpus["count"]
-    boot, further = _pages(cpus, names, ovmf, count)
+    start = ovmf.reset_address if ovmf is not None else None
+    boot, further = build_registers(cpus, names, start, count)
     doc = "Initial registers of the boot CPU.", "Initial registers of a further CPU."
     steps = [Step("vCPU 0", boot.to_bytes(), doc[0])]
     if count > 1 and further is not None:
         page = further.to_bytes()
         steps += [Step(f"vCPU {number}", page, doc[1]) for number in range(1, count)]
     return steps
-
-
-def _pages(
-    cpus: dict[str, Any], names: Callable[[str], str], ovmf: Ovmf | None, count: int
-) -> tuple[Vmsa, Vmsa | None]:
-    """Return the registers of the boot CPU and of the further ones."""
-    if "vmsa_cpu0" in cpus:
-        if count > 1 and "vmsa_cpu1" not in cpus:
-            raise InputError(names("vmsa_cpu1"), f"nothing, for {count} virtual CPUs", "the VMSA of the further CPUs")
-        return cpus["vmsa_cpu0"], cpus.get("vmsa_cpu1")
-    if "signature" not in cpus and not ("profile" in cpus and not cpus["profile"].takes_signature):
-        needed = f"that, or {names('cpu_family')}, {names('cpu_model')} and {names('cpu_stepping')}"
-        raise InputError(names("vmsa_cpu0"), "nothing", needed)
-    from .profiles import build_vmsa
-
-    profile, signature, features = cpus["profile"].name, cpus.get("signature"), cpus["features"]
-    boot = build_vmsa(profile, signature=signature, sev_features=features)
-    if count == 1:
-        return boot, None
-    address = ovmf.reset_address if ovmf is not None else None
-    if address is None:
-        received = "a firmware that does not say where further CPUs start"
-        needed = "one with a SEV-ES reset block in its footer table"
-        raise InputError(names("firmware"), received, needed, "sevlab ovmf FILE says what it is")
-    return boot, build_vmsa(profile, cpu=1, signature=signature, reset_address=address, sev_features=features)

@@ -14,28 +14,58 @@ from __future__ import annotations
 from collections import namedtuple
 
 from .errors import InputError, quoted
+from .formats.pageinfo import UNMEASURED, ZERO, PageType
 from .formats.vmsa import Segment, Vmsa
 from .inputs import parse_number
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
     from .layout.page import View
 
 #: Where every x86 processor starts: 16 bytes below 4 GiB. CS base 0xffff0000 and RIP 0xfff0 add up to it.
 RESET_VECTOR = 0xFFFFFFF0
 
 
-class Profile(namedtuple("Profile", "name summary source since registers application")):
+class PageRules(namedtuple("PageRules", "sec_mem cpuid_last hashes_first", defaults=(ZERO, False, False))):
+    """How a VMM loads the pages that the firmware's metadata asks for, for a SEV-SNP guest.
+
+    ``sec_mem`` is the page type of SEC_MEM sections. ``cpuid_last``: CPUID pages come after all other sections.
+    ``hashes_first``: the page of kernel hashes comes before them. All else is in the order of the metadata.
+    """
+
+    __slots__ = ()
+
+    @property
+    def text(self) -> str:
+        """The rules in words."""
+        words = [f"SEC_MEM sections are loaded as {PageType(self.sec_mem).short} pages"]
+        words += ["CPUID pages come after all other sections"] if self.cpuid_last else []
+        words += ["the page of kernel hashes comes before all other sections"] if self.hashes_first else []
+        return "; ".join([*words, "the rest is in the order of the metadata"])
+
+
+class Profile(
+    namedtuple("Profile", "name summary source since registers application features pages", defaults=(1, PageRules())),
+):
     """The initial state of virtual CPUs under one VMM.
 
     ``summary`` is one sentence, ``source`` says who knows it, ``since`` when it holds. ``registers`` are the fields of
     a :class:`~sevlab.formats.vmsa.Vmsa` that are not zero, for the boot processor; ``application`` are those that
-    application processors have otherwise. Three things come from elsewhere: CS base and RIP, which are the upper and
-    the lower 16 bits of the address where the CPU starts; SEV_FEATURES; and RDX, which is the CPU signature unless
+    application processors have otherwise. ``features`` is the SEV_FEATURES of a SEV-SNP guest unless told otherwise,
+    and ``pages`` are the rules for its pages. Three things come from elsewhere: CS base and RIP, which are the upper
+    and the lower 16 bits of the address where the CPU starts; SEV_FEATURES; and RDX, which is the CPU signature unless
     the profile fixes it.
     """
 
     __slots__ = ()
+
+    @property
+    def is_flat(self) -> bool:
+        """True when every CPU starts in 32-bit mode, all with one page: RIP is then the whole address."""
+        return bool(self.registers["cs"].limit == 0xFFFFFFFF)
 
     @property
     def takes_signature(self) -> bool:
@@ -58,6 +88,7 @@ class Profile(namedtuple("Profile", "name summary source since registers applica
             Heading(f"profile {self.name}"),
             Paragraph(self.summary),
             Paragraph(f"Source: {self.source}. Since: {self.since}."),
+            Paragraph(f"SEV-SNP: SEV_FEATURES 0x{self.features:x} unless told otherwise. Pages: {self.pages.text}."),
             Table(["field", "boot processor", "application processors"], rows, mono=[0, 1, 2]),
             Paragraph(
                 f"Not in the table: CS base and RIP (where the CPU starts), SEV_FEATURES{rdx}. The rest is zero."
@@ -129,6 +160,7 @@ _KNOWN = (
         "reported on 2026-04-09; instances launched earlier keep ec2-rdx0",
         {**_EC2, "rdx": 0x600},
         _EC2_APPLICATION,
+        pages=PageRules(cpuid_last=True),
     ),
     Profile(
         "ec2-rdx0",
@@ -137,6 +169,7 @@ _KNOWN = (
         "the first SEV-SNP instances (2023), until April 2026",
         {**_EC2, "rdx": 0},
         _EC2_APPLICATION,
+        pages=PageRules(cpuid_last=True),
     ),
     Profile(
         "gce",
@@ -145,18 +178,58 @@ _KNOWN = (
         "reported on 2025-07-07",
         {**_LEGACY, "g_pat": 0x0000000000070106, "rdx": 0x600},
         {},
+        pages=PageRules(sec_mem=UNMEASURED),
+    ),
+)
+#: How KVM starts CPUs in 32-bit mode, as an SVSM (secure VM service module, runs below the firmware) needs them.
+_SVSM_DATA = Segment(selector=0x10, attrib=0xC93, limit=0xFFFFFFFF, base=0)
+#: Behaviours of hosts that only a SEV-SNP guest can tell apart, beside those above.
+_SNP_ONLY = (
+    Profile(
+        "qemu-debug-swap",
+        "QEMU on AMD's own kernels that switched DebugSwap on by themselves: SEV_FEATURES is 0x21.",
+        "sev-snp-measure 0.0.9 (virtee/sev-snp-measure#32, #44), AMDESE/AMDSEV#195",
+        "Linux 6.6 (October 2023) to about 6.8 (March 2024), out-of-tree; kvm_amd debug_swap=0 switches it off",
+        _LEGACY,
+        {},
+        0x21,
+    ),
+    Profile(
+        "qemu-hashes-first",
+        "QEMU of the first SEV-SNP patches: the page of kernel hashes is measured before the metadata's other pages.",
+        "sev-snp-measure up to 0.0.4 (virtee/sev-snp-measure#12)",
+        "the first public SEV-SNP patches, until April 2023",
+        _LEGACY,
+        {},
+        pages=PageRules(hashes_first=True),
+    ),
+    Profile(
+        "svsm",
+        "QEMU with a Coconut SVSM image: every CPU starts in 32-bit mode at the SVSM's first instruction.",
+        "sev-snp-measure 0.0.11 and later (virtee/sev-snp-measure#53); the FPU control word is 0 there",
+        "2024; newer SVSM releases come as IGVM files, which sevlab does not read",
+        {
+            **_LEGACY,
+            **dict.fromkeys(("es", "ss", "ds", "fs"), _SVSM_DATA),
+            "cs": Segment(selector=0x8, attrib=0xC9B, limit=0xFFFFFFFF, base=0),
+            "cr0": 0x11,
+            "mxcsr": 0x1F80,
+        },
+        {},
     ),
 )
 
-#: Every profile by its name.
+#: Every profile of a SEV-ES guest's registers by its name.
 PROFILES: dict[str, Profile] = {profile.name: profile for profile in _KNOWN}
+#: Every profile of a SEV-SNP host by its name: the same and more.
+SNP_PROFILES: dict[str, Profile] = {profile.name: profile for profile in (*_KNOWN, *_SNP_ONLY)}
 
 
-def find_profile(name: str, input: str = "profile") -> Profile:
-    """Return the profile of this name. Raises InputError, naming *input*, for an unknown one."""
-    if name not in PROFILES:
-        raise InputError(input, quoted(name), f"one of {', '.join(PROFILES)}")
-    return PROFILES[name]
+def find_profile(name: str, input: str = "profile", known: Mapping[str, Profile] = PROFILES) -> Profile:
+    """Return the profile of this name among *known*. Raises InputError, naming *input*, for an unknown one."""
+    if name not in known:
+        raise InputError(input, quoted(name), f"one of {', '.join(known)}")
+    return known[name]
 
 
 def build_vmsa(
@@ -169,25 +242,28 @@ def build_vmsa(
 ) -> Vmsa:
     """Build the page that a VMM makes for a virtual CPU (4096 bytes).
 
-    *profile* names the VMM's behaviour, a key of :data:`PROFILES`. *cpu* 0 is the boot processor; all others get the
-    same page, and need *reset_address*: where they start, the 32-bit address in the firmware's SEV-ES reset block.
+    *profile* names the VMM's behaviour, a key of :data:`SNP_PROFILES`. *cpu* 0 is the boot processor; all others get
+    the same page, and need *reset_address*: where they start, the 32-bit address in the firmware's SEV-ES reset block.
     *signature* goes into RDX (see :func:`cpu_signature`); profiles that fix RDX do without. *sev_features* is the
     64-bit SEV_FEATURES.
 
     Raises :class:`~sevlab.errors.InputError` for an unknown profile, a missing value or one out of range.
     """
-    chosen = find_profile(profile)
-    values = dict(chosen.registers)
+    chosen = find_profile(profile, known=SNP_PROFILES)
+    values: dict[str, Any] = dict(chosen.registers)
     if chosen.takes_signature:
         if signature is None:
             raise InputError("signature", "nothing", f"the CPU signature: profile {profile} puts it into RDX")
         values["rdx"] = parse_number(signature, "signature", 0xFFFFFFFF)
     values["sev_features"] = parse_number(sev_features, "sev_features", 0xFFFFFFFFFFFFFFFF)
     start = RESET_VECTOR
-    if parse_number(cpu, "cpu", 0xFFFFFFFF):
+    if parse_number(cpu, "cpu", 0xFFFFFFFF) or chosen.is_flat:
         values.update(chosen.application)
         start = parse_reset_address(reset_address)
-    return start_at(Vmsa.from_bytes(bytes(Vmsa.size)).replace(**values), start)
+    if chosen.is_flat:
+        values["rip"] = start
+    page = Vmsa.from_bytes(bytes(Vmsa.size)).replace(**values)
+    return page if chosen.is_flat else start_at(page, start)
 
 
 def parse_reset_address(address: int | None, name: str = "reset_address") -> int:

@@ -34,46 +34,12 @@ from sevlab.formats.ovmf import Ovmf, parse_ovmf
 from sevlab.formats.volume import NVRAM, VolumeHeader, find_volumes
 from sevlab.inputs import FIRMWARE_LIMIT
 from sevlab.layout.bar import COLUMNS, Bar, shares
+from tests.made_images import FFS, entry, image, metadata, tail, volume, with_metadata
 from tests.shared_data import shared_data
 
 DEBIAN = Path("/usr/share/OVMF")
 COMBINED = Path("/usr/share/ovmf/OVMF.fd")
-FFS = Guid.from_text("8c8ce578-8a3d-4f1c-9935-896185c32dd3")
 UNKNOWN = Guid.from_text("01234567-89ab-cdef-0123-456789abcdef")
-
-
-def entry(guid: bytes, data: bytes, length: int | None = None) -> bytes:
-    return data + struct.pack("<H", len(data) + 18 if length is None else length) + guid
-
-
-def tail(*entries: bytes, total: int | None = None) -> bytes:
-    """Build the end of an image: entries (the last one nearest the footer), footer, reset vector."""
-    body = b"".join(entries)
-    return body + entry(FOOTER, b"", len(body) + 18 if total is None else total) + bytes(12) + b"VTF\0" + bytes(16)
-
-
-def volume(guid: bytes, size: int, claimed: int | None = None) -> bytes:
-    """Build a firmware volume filled with 0xff."""
-    head = bytes(16) + guid + struct.pack("<Q4sIHHHBB", claimed or size, b"_FVH", 0, 72, 0, 0, 0, 2) + bytes(16)
-    checksum = -sum(struct.unpack("<36H", head)) & 0xFFFF
-    head = head[:0x32] + struct.pack("<H", checksum) + head[0x34:]
-    return head + b"\xff" * (size - len(head))
-
-
-def image(end: bytes, size: int = 0x2000) -> bytes:
-    """Build a CODE half: one volume whose end is *end*."""
-    return volume(FFS, size)[: size - len(end)] + end
-
-
-def metadata(*sections: tuple[int, int, int], count: int | None = None, **changes: int) -> bytes:
-    number = len(sections) if count is None else count
-    length, version = changes.get("length", 16 + 12 * number), changes.get("version", 1)
-    return struct.pack("<4sIII", b"ASEV", length, version, number) + b"".join(struct.pack("<III", *s) for s in sections)
-
-
-def with_metadata(body: bytes) -> bytes:
-    end = tail(entry(SEV_METADATA, bytes(4)))
-    return image(body + tail(entry(SEV_METADATA, struct.pack("<I", len(end) + len(body)))))
 
 
 def debian(name: str) -> Path:

@@ -141,7 +141,13 @@ def test_the_registers_written_are_the_peers(
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (("--mode", "snp"), "--mode 'snp' is not supported"),
+        (("--mode", "snp"), "--vcpu-type: received nothing"),
+        (("--mode", "snp", "--vcpus", "1", "--vcpu-sig", "1", "--svsm", "x"), "--svsm: received it with --mode snp"),
+        (("--mode", "snp:svsm", "--vcpus", "1", "--vcpu-sig", "1"), "--svsm: received nothing"),
+        (("--mode", "sev", "--trace"), "--trace: received it with --mode sev"),
+        (("--mode", "sev", "--snp-ovmf-hash", "00"), "--snp-ovmf-hash: received it with --mode sev"),
+        (("--mode", "snp", "--vmm-type", "kvm"), "--vmm-type: received 'kvm'"),
+        (("--mode", "snp", "--vmm-type", "gce", "--profile", "ec2"), "--profile: received 'ec2' with --vmm-type gce"),
         (("--mode", "x"), "--mode: received 'x'"),
         (("--mode", "seves"), "--vcpu-type: received nothing"),
         (("--mode", "seves", "--vcpu-type", "EPYC"), "--vcpus: received nothing"),

@@ -23,7 +23,7 @@ VERBS = {
     "validate": "say whether a launch measurement is the one that follows from your inputs",
     "explain": "take the measurement apart byte by byte and show every step to the verdict",
     "diagnose": "find the input that explains a measurement that does not match",
-    "digest": "compute the launch digest of firmware, kernel hashes and registers",
+    "digest": "compute the launch digest of firmware, kernel hashes and registers, for SEV, SEV-ES and SEV-SNP",
     "measure": "compute the measurement that a launch should report, from its parts",
     "secret": "pack secrets for one launch, or open such a packet and show its bytes",
     "ovmf": "say what a firmware file is, what it can do in a launch, and show its tables",

@@ -5,10 +5,10 @@ from __future__ import annotations
 import base64
 import sys
 
-from ..errors import InputError, UnsupportedError, quoted
+from ..errors import InputError, quoted
 from ..formats.policy import Policy
 from ..inputs import check_standard_input, parse_number
-from ..launch import load_launch
+from ..launch import SNP_INPUTS, load_launch
 from . import GOOD, VERBS
 from .options import Parser
 
@@ -17,13 +17,28 @@ if TYPE_CHECKING:
     import argparse
     from typing import Any
 
-#: Modes, and whether registers are measured in them.
-MODES = {"sev": False, "seves": True}
+    from ..launch import Launch
+    from ..snp.launch import SnpLaunch
+
+#: Modes of legacy SEV, and whether registers are measured in them.
+LEGACY_MODES = {"sev": False, "seves": True}
+OVMF_HASH, SVSM = "snp:ovmf-hash", "snp:svsm"
+#: Every mode.
+MODES = (*LEGACY_MODES, "snp", OVMF_HASH, SVSM)
 #: What each VMM type of sev-snp-measure can mean; the first is meant when nothing else is said.
-VMM_TYPES = {"QEMU": ("qemu", "qemu-legacy"), "ec2": ("ec2", "ec2-rdx0"), "gce": ("gce",)}
+VMM_TYPES = {
+    "QEMU": ("qemu", "qemu-legacy", "qemu-debug-swap", "qemu-hashes-first", "svsm"),
+    "ec2": ("ec2", "ec2-rdx0"),
+    "gce": ("gce",),
+}
 #: How sev-snp-measure's options are called in a launch.
-RENAMED = {"firmware": "ovmf", "cmdline": "append", "num_cpus": "vcpus", "cpu_signature": "vcpu_sig"} | {
-    f"cpu_{part}": f"vcpu_{part}" for part in ("family", "model", "stepping")
+RENAMED = {
+    "firmware": "ovmf",
+    "cmdline": "append",
+    "num_cpus": "vcpus",
+    "cpu_signature": "vcpu_sig",
+    **{f"cpu_{part}": f"vcpu_{part}" for part in ("family", "model", "stepping")},
+    "ovmf_hash": "snp_ovmf_hash",
 }
 EPILOG = "Numbers are decimal or 0x hex. '-' reads a file from standard input. Examples: docs/digest.md."
 
@@ -31,13 +46,39 @@ EPILOG = "Numbers are decimal or 0x hex. '-' reads a file from standard input. E
 def run(words: list[str]) -> int:
     """Compute and print a launch digest; return the exit status."""
     parser = Parser(prog="sevlab digest", description=f"{VERBS['digest'].capitalize()}.", epilog=EPILOG)
-    parser.add_argument("--mode", metavar="MODE", required=True, help=f"{' or '.join(MODES)}")
+    parser.add_argument("--mode", metavar="MODE", required=True, help=f"{', '.join(MODES)}")
+    add_digest_options(parser)
+    shown = parser.add_argument_group("what is shown")
+    shown.add_argument("--output-format", metavar="FORMAT", default="hex", help="hex (the default) or base64")
+    shown.add_argument("--dump-vmsa", action="store_true", help="write the registers to vmsa0.bin, vmsa1.bin, ...")
+    shown.add_argument("--force", action="store_true", help="let --dump-vmsa replace files")
+    shown.add_argument("--trace", action="store_true", help="print every link of the chain (SEV-SNP)")
+    shown.add_argument("--verbose", "-v", action="store_true", help="print a sentence in place of the bare digest")
+    shown.add_argument("--json", action="store_true", help="print every step as JSON")
+    args = parser.parse_args(words)
+    if args.mode not in MODES:
+        raise InputError("--mode", quoted(args.mode), f"one of {', '.join(MODES)}")
+    if args.output_format not in ("hex", "base64"):
+        raise InputError("--output-format", quoted(args.output_format), "hex or base64")
+    if args.mode in LEGACY_MODES:
+        return _legacy(args)
+    if args.mode == OVMF_HASH:
+        return _ovmf_hash(args)
+    return _snp(args)
+
+
+def add_digest_options(parser: Parser) -> None:
+    """Add the options that describe a launch; all are sev-snp-measure's but ``--profile``."""
     loaded = parser.add_argument_group("what is loaded")
-    loaded.add_argument("--ovmf", metavar="FILE", required=True, help="the firmware image")
+    loaded.add_argument("--ovmf", metavar="FILE", help="the firmware image")
     loaded.add_argument("--kernel", metavar="FILE", help="the kernel, for measured direct boot")
     loaded.add_argument("--initrd", metavar="FILE", help="the initrd (with --kernel)")
     loaded.add_argument("--append", metavar="TEXT", help="the kernel command line (with --kernel)")
-    cpus = parser.add_argument_group("virtual CPUs (mode seves)")
+    loaded.add_argument("--snp-ovmf-hash", metavar="HEX", help="the digest after the firmware, in its place (mode snp)")
+    loaded.add_argument("--svsm", metavar="FILE", help="the SVSM image (mode snp:svsm), with one of these two:")
+    loaded.add_argument("--vars-size", metavar="N", help="bytes of OVMF's variable store")
+    loaded.add_argument("--vars-file", metavar="FILE", help="OVMF's variable store, of which only the size counts")
+    cpus = parser.add_argument_group("virtual CPUs (all modes but sev)")
     cpus.add_argument("--vcpus", metavar="N", help="number of virtual CPUs")
     cpus.add_argument("--vcpu-type", metavar="NAME", help="QEMU's CPU model, such as EPYC-v4")
     cpus.add_argument("--vcpu-sig", metavar="N", help="in its place: the CPU signature (CPUID 1, EAX)")
@@ -45,48 +86,86 @@ def run(words: list[str]) -> int:
     cpus.add_argument("--vcpu-model", metavar="N", help="... its model ...")
     cpus.add_argument("--vcpu-stepping", metavar="N", help="... and its stepping")
     cpus.add_argument("--vmm-type", metavar="TYPE", help=f"{', '.join(VMM_TYPES)} (default: QEMU)")
-    cpus.add_argument("--profile", metavar="NAME", help="how the registers start (default: qemu)")
-    cpus.add_argument("--guest-features", metavar="N", help="SEV_FEATURES of the registers (default: 0)")
-    shown = parser.add_argument_group("what is shown")
-    shown.add_argument("--output-format", metavar="FORMAT", default="hex", help="hex (the default) or base64")
-    shown.add_argument("--dump-vmsa", action="store_true", help="write the registers to vmsa0.bin, vmsa1.bin, ...")
-    shown.add_argument("--force", action="store_true", help="let --dump-vmsa replace files")
-    shown.add_argument("--verbose", "-v", action="store_true", help="print a sentence in place of the bare digest")
-    shown.add_argument("--json", action="store_true", help="print every step as JSON")
-    args = parser.parse_args(words)
-    if args.mode not in MODES:
-        if args.mode.startswith("snp"):
-            raise UnsupportedError(f"--mode {quoted(args.mode)}", " and ".join(MODES))
-        raise InputError("--mode", quoted(args.mode), " or ".join(MODES))
-    if args.output_format not in ("hex", "base64"):
-        raise InputError("--output-format", quoted(args.output_format), "hex or base64")
-    launch = load_launch(Policy().replace(es=int(MODES[args.mode])), as_peer, **_inputs(args))
+    cpus.add_argument("--profile", metavar="NAME", help="how a host behaves (default: qemu)")
+    cpus.add_argument("--guest-features", metavar="N", help="SEV_FEATURES of the registers (SEV-ES: 0, SEV-SNP: 1)")
+
+
+def _legacy(args: argparse.Namespace) -> int:
+    """Print the digest of a SEV or SEV-ES launch."""
+    if args.trace:
+        raise InputError("--trace", f"it with --mode {args.mode}", "a mode of SEV-SNP", "--verbose shows every step")
+    inputs = digest_inputs(args)
+    for name in SNP_INPUTS:
+        if name in inputs:
+            raise InputError(as_peer(name), f"it with --mode {args.mode}", "a mode of SEV-SNP")
+    launch = load_launch(Policy().replace(es=int(LEGACY_MODES[args.mode])), as_peer, **inputs)
     if launch.warnings:  # QEMU starts no such guest, so the digest would be one of nothing
         needed = "a firmware with an area for kernel hashes"
         advice = "OvmfPkg/AmdSev of edk2; sevlab ovmf FILE says what a firmware can do"
         raise InputError("--kernel", f"one for {quoted(args.ovmf)}, which has no such area", needed, advice)
-    pages = [step.content for step in launch.steps if step.name.startswith("vCPU")]
+    _dump(args, [step.content for step in launch.steps if step.name.startswith("vCPU")])
+    steps = zip(launch.steps, launch.digests, strict=True)
+    rows = [
+        {"step": step.name, "size": step.size, "sha256": step.digest.hex(), "digest_after": after.hex()}
+        for step, after in steps
+    ]
+    _print(args, launch, {"mode": args.mode, "digest": launch.digest.hex(), "launch": rows})
+    return GOOD
+
+
+def _ovmf_hash(args: argparse.Namespace) -> int:
+    """Print the digest after the firmware alone, as ``--snp-ovmf-hash`` takes it."""
+    from ..snp.launch import SnpLaunch
+    from ..snp.load import load_image
+    from ..snp.order import firmware_region
+
+    launch = SnpLaunch([firmware_region(*load_image(_ovmf(args), "--ovmf"))])
+    _print(args, launch, {"mode": args.mode, **launch.as_dict()})
+    return GOOD
+
+
+def _snp(args: argparse.Namespace) -> int:
+    """Print the digest of a SEV-SNP launch."""
+    from ..formats.pageinfo import VMSA
+    from ..snp.load import load_snp_launch
+
+    if (args.svsm is not None) != (args.mode == SVSM):
+        received = "nothing" if args.svsm is None else f"it with --mode {args.mode}"
+        raise InputError("--svsm", received, "an SVSM image" if args.svsm is None else f"--mode {SVSM}")
+    launch = load_snp_launch(as_peer, **digest_inputs(args))
+    for warning in launch.warnings:
+        print(f"WARNING: {warning}", file=sys.stderr)
+    _dump(args, [link.region.page(link.number) for link in launch.links() if link.region.page_type == VMSA])
+    _print(args, launch, {"mode": args.mode, **launch.as_dict()})
+    return GOOD
+
+
+def _dump(args: argparse.Namespace, pages: list[bytes]) -> None:
     if args.dump_vmsa:
         from .files import write_files
 
         files = [(f"vmsa{number}.bin", page, "--dump-vmsa") for number, page in enumerate(pages)]
         write_files(files, force=args.force)
+
+
+def _print(args: argparse.Namespace, launch: Launch | SnpLaunch, data: dict[str, Any]) -> None:
     text = launch.digest.hex() if args.output_format == "hex" else base64.b64encode(launch.digest).decode()
     if args.json:
         import json
 
-        steps = zip(launch.steps, launch.digests, strict=True)
-        rows = [
-            {"step": step.name, "size": step.size, "sha256": step.digest.hex(), "digest_after": after.hex()}
-            for step, after in steps
-        ]
-        print(json.dumps({"mode": args.mode, "digest": launch.digest.hex(), "launch": rows}, indent=2))
-    elif args.verbose:
+        if args.trace:
+            data["links"] = [link.as_dict() for link in launch.links()]  # type: ignore[union-attr]
+        print(json.dumps(data, indent=2))
+        return
+    if args.trace:
+        for number, link in enumerate(launch.links(), 1):  # type: ignore[union-attr]
+            row = f"{number:5}  0x{link.gpa:012x}  {link.region.type_name:10}  {link.contents.hex()}"
+            print(f"{row}  {link.digest.hex()}  {link.name}")
+    if args.verbose:
         print(launch.explain().text(), file=sys.stderr)
         print(f"Launch digest ({args.mode}): {text}")
-    else:
+    elif not args.trace:
         print(text)
-    return GOOD
 
 
 def as_peer(name: str) -> str:
@@ -94,11 +173,21 @@ def as_peer(name: str) -> str:
     return "--" + RENAMED.get(name, name).replace("_", "-")
 
 
-def _inputs(args: argparse.Namespace) -> dict[str, Any]:
+def _ovmf(args: argparse.Namespace) -> str:
+    if args.ovmf is None:
+        raise InputError("--ovmf", "nothing", "the firmware image")
+    return str(args.ovmf)
+
+
+def digest_inputs(args: argparse.Namespace) -> dict[str, Any]:
     """Return the inputs of the launch that the options describe."""
-    check_standard_input((f"--{name}", getattr(args, name)) for name in ("ovmf", "kernel", "initrd"))
-    given = {name: getattr(args, RENAMED.get(name, name)) for name in ("firmware", "kernel", "initrd", "cmdline")}
-    if not MODES[args.mode]:
+    _ovmf(args)
+    files = ("ovmf", "kernel", "initrd", "svsm", "vars_file")
+    check_standard_input((as_peer(name), getattr(args, name)) for name in files)
+    names = ("firmware", "kernel", "initrd", "cmdline", *SNP_INPUTS)
+    given = {name: getattr(args, RENAMED.get(name, name)) for name in names}
+    given = {name: value for name, value in given.items() if value is not None}
+    if args.mode == "sev":
         return given
     if args.vcpu_type is not None:
         from ..cpu import parse_cpu_model
@@ -113,27 +202,30 @@ def _inputs(args: argparse.Namespace) -> dict[str, Any]:
         given["cpu_signature"] = parse_number(args.vcpu_sig, "--vcpu-sig", 0xFFFFFFFF)
     else:
         given |= {f"cpu_{part}": getattr(args, f"vcpu_{part}") for part in ("family", "model", "stepping")}
+    profile = _profile(args)
     if not any(value is not None for name, value in given.items() if name.startswith("cpu_")):
-        from ..profiles import find_profile
+        from ..profiles import PROFILES, SNP_PROFILES, find_profile
 
-        if find_profile(_profile(args), "--profile").takes_signature:
+        known = PROFILES if args.mode in LEGACY_MODES else SNP_PROFILES
+        if find_profile(profile or "qemu", "--profile", known).takes_signature:
             needed = "it, --vcpu-sig, or --vcpu-family, --vcpu-model and --vcpu-stepping"
             raise InputError("--vcpu-type", "nothing", needed)
-    return given | {
-        "num_cpus": args.vcpus,
-        "profile": _profile(args),
-        "guest_features": args.guest_features if args.guest_features is not None else 0,
-    }
+    if profile is None and args.mode in LEGACY_MODES:
+        profile = "qemu"
+    features = {"guest_features": args.guest_features}
+    return given | {"num_cpus": args.vcpus, "profile": profile} | features
 
 
-def _profile(args: argparse.Namespace) -> str:
-    """Return the profile's name. A VMM type and a profile that contradict each other are refused."""
+def _profile(args: argparse.Namespace) -> str | None:
+    """Return the profile's name, None for the mode's own. A VMM type and a profile that contradict are refused."""
     if args.vmm_type is None:
-        return str(args.profile or "qemu")
+        return None if args.profile is None else str(args.profile)
     kinds = {name.lower(): profiles for name, profiles in VMM_TYPES.items()}
     if args.vmm_type.lower() not in kinds:
         raise InputError("--vmm-type", quoted(args.vmm_type), ", ".join(VMM_TYPES))
     profiles = kinds[args.vmm_type.lower()]
     if args.profile is not None and args.profile not in profiles:
         raise InputError("--profile", f"{quoted(args.profile)} with --vmm-type {args.vmm_type}", " or ".join(profiles))
+    if args.profile is None and args.mode == SVSM and args.vmm_type.lower() == "qemu":
+        return None
     return str(args.profile or profiles[0])

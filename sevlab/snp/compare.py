@@ -1,0 +1,108 @@
+"""Two SEV-SNP launches side by side: the first link that differs, and why."""
+
+from __future__ import annotations
+
+from itertools import zip_longest
+
+from ..formats.pageinfo import VMSA
+from ..formats.vmsa import Vmsa
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ..layout.diff import Comparison
+    from ..layout.page import View
+    from .launch import SnpLaunch
+    from .region import Link
+
+
+class SnpComparison:
+    """Two launches, link by link. ``reported`` and ``computed`` are the launches.
+
+    ``number`` is the place in the chain (from 0) of the first link that differs, None when there is none;
+    ``reported_link`` and ``computed_link`` are the two links there, None where a chain has ended.
+    """
+
+    def __init__(self, reported: SnpLaunch, computed: SnpLaunch) -> None:
+        self.reported, self.computed = reported, computed
+        self.matches = reported.digest == computed.digest
+        self.number: int | None = None
+        self.reported_link: Link | None = None
+        self.computed_link: Link | None = None
+        if reported.start != computed.start:
+            return
+        for number, (one, other) in enumerate(zip_longest(reported.links(), computed.links())):
+            if one is None or other is None or one.digest != other.digest:
+                self.number, self.reported_link, self.computed_link = number, one, other
+                return
+
+    @property
+    def fields(self) -> list[str]:
+        """The fields of PAGE_INFO in which the first link differs, such as ``contents`` or ``gpa``."""
+        one, other = self.reported_link, self.computed_link
+        if one is None or other is None:
+            return []
+        infos = [link.region.info(link.number, bytes(48)) for link in (one, other)]
+        return list(infos[0].compare(infos[1]).differing)
+
+    @property
+    def words(self) -> str:
+        """The answer in one line."""
+        if self.matches:
+            return "The launch digests are equal"
+        if self.number is None:
+            return "The launches begin with different digests, so no link can be named"
+        if self.reported_link is None or self.computed_link is None:
+            longer, name = ("computed", self.computed_link) if self.reported_link is None else ("reported", None)
+            link = name or self.reported_link
+            assert link is not None
+            return f"Equal up to link {self.number}; then only the {longer} launch goes on, with {link.name}"
+        what = " and ".join(self.fields)
+        return f"Link {self.number + 1} is the first that differs ({what}): {_names(self)}"
+
+    @property
+    def registers(self) -> Comparison | None:
+        """Both pages, field by field, where the first link that differs holds registers; else None."""
+        sides = [link for link in (self.reported_link, self.computed_link) if link and link.region.page_type == VMSA]
+        if len(sides) < 2 or any(link.region.raw is None for link in sides):
+            return None
+        one, other = (Vmsa.from_bytes(link.region.raw) for link in sides)
+        return one.compare(other)
+
+    def explain(self) -> View:
+        """Show where the two part: the answer, both links, and what differs in the registers."""
+        from ..layout.page import Banner, Heading, Table, View, hex_lines
+
+        blocks: list[Any] = [Banner(self.words, "green" if self.matches else "pink")]
+        if self.number is not None:
+            rows = [
+                [side, link.name, link.region.type_name, f"0x{link.gpa:x}", hex_lines(link.contents, 12)]
+                for side, link in (("reported", self.reported_link), ("computed", self.computed_link))
+                if link is not None
+            ]
+            header = ["side", "page", "type", "guest address", "CONTENTS"]
+            blocks += [Heading(f"Link {self.number + 1}"), Table(header, rows, mono=[1, 2, 3, 4])]
+        if self.registers is not None:
+            blocks += self.registers.explain().blocks
+        return View(*blocks)
+
+    def __str__(self) -> str:
+        return self.explain().text()
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return self.explain().html()
+
+
+def _names(comparison: SnpComparison) -> str:
+    one, other = comparison.reported_link, comparison.computed_link
+    assert one is not None
+    assert other is not None
+    return one.name if one.name == other.name else f"reported {one.name}, computed {other.name}"
+
+
+def compare_snp_launch(reported: SnpLaunch, computed: SnpLaunch) -> SnpComparison:
+    """Compare two SEV-SNP launches link by link. Never raises on difference."""
+    return SnpComparison(reported, computed)

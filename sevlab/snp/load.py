@@ -1,0 +1,206 @@
+"""Reading what a SEV-SNP launch is made of."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import namedtuple
+
+from ..digest import file_identity
+from ..errors import InputError, quoted
+from ..formats.ovmf import parse_ovmf
+from ..formats.pageinfo import DIGEST, PAGE, ZEROS
+from ..incidents import INCIDENTS
+from ..inputs import FIRMWARE_LIMIT, load_file, open_input, parse_bytes, parse_number
+from ..launch import INPUTS as LEGACY_INPUTS
+from ..launch import SNP_INPUTS, check_together, load_table
+from ..profiles import SNP_PROFILES, PageRules, find_profile
+from ..registers import build_registers, read_cpus
+from .launch import SnpLaunch
+from .order import firmware_region, has_hashes, section_regions, svsm_region, svsm_start
+from .region import Region, cpu_region, hash_pages, hash_vmsa
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any
+
+    from ..formats.vmsa import Vmsa
+
+#: What describes a SEV-SNP launch, by the names of the command line's options.
+INPUTS = (*LEGACY_INPUTS, *SNP_INPUTS)
+DEFAULT_PROFILE = "qemu"
+#: The profile of every launch with an SVSM.
+SVSM_PROFILE = "svsm"
+
+
+class Image(namedtuple("Image", "ovmf contents")):
+    """A firmware image that was read, and the hashes of its pages (SHA-384, 48 bytes each)."""
+
+    __slots__ = ()
+
+
+#: Most images that are remembered. An image is thrown away when this many others were read after it.
+_KEPT = 4
+_known: dict[tuple[int, ...], Image] = {}
+
+
+def load_image(path: str, name: str = "firmware") -> Image:
+    """Read a firmware file (``-`` is standard input) and hash its pages.
+
+    An image is remembered for as long as its file stays the same (device, inode, size, time of change). Raises
+    :class:`~sevlab.errors.InputError` with *name* for a file that cannot be read, is empty, larger than 64 MiB, or not
+    made of whole pages.
+    """
+    with open_input(path, name) as stream:
+        key = file_identity(stream)
+        if key in _known:
+            return _known[key]
+        raw = stream.read(FIRMWARE_LIMIT + 1)
+        unchanged = key and key == file_identity(stream)
+    if len(raw) > FIRMWARE_LIMIT:
+        limit = f"{FIRMWARE_LIMIT >> 20} MiB"
+        raise InputError(name, f"{quoted(path)}, more than {limit}", f"a firmware image of at most {limit}")
+    image = make_image(raw, name, quoted(path))
+    if unchanged:
+        while len(_known) >= _KEPT:
+            del _known[next(iter(_known))]
+        _known[key] = image
+    return image
+
+
+def make_image(raw: bytes, name: str = "firmware", shown: str = "an image") -> Image:
+    """Return the bytes of a firmware image with the hashes of its pages; *shown* is what is said of it in a refusal."""
+    if not raw:
+        raise InputError(name, f"{shown}, an empty file", "a firmware image", "check how it was copied")
+    if len(raw) % PAGE:
+        advice = "sevlab ovmf FILE says what it is"
+        raise InputError(name, f"{shown}, {len(raw)} bytes", f"whole pages of {PAGE} bytes", advice)
+    return Image(parse_ovmf(raw), hash_pages(raw))
+
+
+def load_snp_launch(names: Callable[[str], str] = str, **inputs: Any) -> SnpLaunch:
+    """Read what a SEV-SNP launch is made of, and return it.
+
+    *inputs* are those of :data:`INPUTS`: ``firmware``, ``kernel``, ``initrd``, ``vmsa_cpu0``, ``vmsa_cpu1``, ``svsm``
+    and ``vars_file`` are paths, ``cmdline`` is text, ``ovmf_hash`` the launch digest after the firmware (48 bytes, or
+    96 hex digits), the rest are numbers (or text in decimal or 0x hex) and the name of a profile; ``cpu_signature`` may
+    stand for family, model and stepping. Without ``guest_features`` SEV_FEATURES is the profile's, 1 in most. *names*
+    turns an input's name into what its user calls it.
+
+    Raises :class:`~sevlab.errors.InputError` for inputs that cannot be used or do not go together.
+    """
+    given = {name: value for name, value in inputs.items() if value is not None}
+    if unknown := sorted(set(given) - {*INPUTS, "cpu_signature"}):
+        raise TypeError(f"a launch has no input named {unknown[0]!r}")
+    if "firmware" not in given:
+        raise InputError(names("firmware"), "nothing", "a firmware image")
+    _check(given, names)
+    given.setdefault("profile", SVSM_PROFILE if "svsm" in given else DEFAULT_PROFILE)
+    profile = find_profile(given["profile"], names("profile"), SNP_PROFILES)
+    given.setdefault("guest_features", profile.features)
+    cpus = read_cpus(given, names, DEFAULT_PROFILE, SNP_PROFILES)
+    if "count" not in cpus:
+        raise InputError(names("num_cpus"), "nothing", "the number of virtual CPUs, each of which is measured")
+    warnings: list[str] = []
+    start: int | None
+    image = load_image(str(given["firmware"]), names("firmware"))
+    if "svsm" in given:
+        regions, start = _svsm(given, image, names, warnings.append)
+    else:
+        regions = load_sections(image, profile.pages, given, names, warnings.append)
+        start = image.ovmf.reset_address
+    count = cpus["count"]
+    known = count if start is None or "vmsa_cpu0" in cpus else max(2, count)  # one more, to tell what it would add
+    boot, further = build_registers(cpus, names, start, known)
+    started = _ovmf_hash(given["ovmf_hash"], names("ovmf_hash")) if "ovmf_hash" in given else ZEROS
+    if "ovmf_hash" in given:
+        regions = regions[1:]
+    cpu_pages = register_regions(boot, further, count, profile.is_flat)
+    one_more = boot if profile.is_flat else further
+    return SnpLaunch([*regions, *cpu_pages], warnings, started, None if one_more is None else hash_vmsa(one_more))
+
+
+def load_sections(
+    image: Image,
+    rules: PageRules,
+    given: Mapping[str, Any],
+    names: Callable[[str], str] = str,
+    warn: Callable[[str], object] = lambda words: None,
+) -> list[Region]:
+    """Return the pages of a firmware and of what its metadata asks for, with the hashes of a kernel if one is given."""
+    table = None
+    if "kernel" in given:
+        if not has_hashes(image.ovmf):
+            received = f"one for a firmware without a section for kernel hashes ({INCIDENTS['F16'].name})"
+            needed = "a firmware whose SEV metadata has a KERNEL_HASHES section"
+            advice = f"OvmfPkg/AmdSev of edk2 as {names('firmware')}; sevlab ovmf FILE says what a firmware can do"
+            raise InputError(names("kernel"), received, needed, advice)
+        table = load_table(given, names, empty=True)
+        if table.kernel == hashlib.sha256(b"").digest():
+            warn(f"{names('kernel')}: an empty file, which boots nothing")
+    sections = section_regions(image.ovmf, rules, table, names("firmware"), warn)
+    return [firmware_region(*image), *sections]
+
+
+def register_regions(boot: Vmsa, further: Vmsa | None, count: int, is_flat: bool = False) -> list[Region]:
+    """Return the pages of *count* virtual CPUs. Under a flat profile all have the boot CPU's page."""
+    if is_flat:
+        return [cpu_region(boot, 0, count, "Initial registers of every CPU.")]
+    first = cpu_region(boot, 0, 1, "Initial registers of the boot CPU.")
+    if further is None or count == 1:
+        return [first]
+    return [first, cpu_region(further, 1, count - 1, "Initial registers of every further CPU.")]
+
+
+def load_ovmf_digest(path: str, name: str = "firmware") -> bytes:
+    """Return the launch digest (48 bytes) after the pages of a firmware image alone."""
+    return SnpLaunch([firmware_region(*load_image(path, name))]).digest
+
+
+def _check(given: Mapping[str, Any], names: Callable[[str], str]) -> None:
+    """Refuse inputs that do not go together. No file is looked at."""
+    check_together(given, names)
+    if "svsm" not in given:
+        for name in ("vars_size", "vars_file"):
+            if name in given:
+                raise InputError(names(name), f"it without {names('svsm')}", names("svsm"))
+        return
+    for name in ("kernel", "ovmf_hash", "vmsa_cpu0"):
+        if name in given:
+            raise InputError(names(name), f"together with {names('svsm')}", "one of the two")
+    if given.get("profile", SVSM_PROFILE) != SVSM_PROFILE:
+        received = f"{quoted(given['profile'])} together with {names('svsm')}"
+        raise InputError(names("profile"), received, f"{SVSM_PROFILE}, or none")
+    both = [name for name in ("vars_size", "vars_file") if name in given]
+    if len(both) != 1:
+        received = f"{names('vars_size')} and {names('vars_file')}" if both else "neither of the two"
+        raise InputError(names("vars_size"), received, f"{names('vars_size')} or {names('vars_file')}")
+
+
+def _svsm(
+    given: Mapping[str, Any], image: Image, names: Callable[[str], str], warn: Callable[[str], object]
+) -> tuple[list[Region], int]:
+    """Return the pages of OVMF and an SVSM, and where every CPU starts."""
+    svsm = load_image(str(given["svsm"]), names("svsm"))
+    if "vars_file" in given:
+        path = str(given["vars_file"])
+        if path == "-":
+            vars_size = len(load_file(path, names("vars_file"), FIRMWARE_LIMIT))
+        else:
+            with open_input(path, names("vars_file")) as stream:
+                vars_size = os.fstat(stream.fileno()).st_size
+    else:
+        vars_size = parse_number(given["vars_size"], names("vars_size"), FIRMWARE_LIMIT)
+    firmware = firmware_region(*image)
+    region = svsm_region(*svsm, image.ovmf, vars_size, names("svsm"))
+    start = svsm_start(svsm.ovmf, region, names("svsm"))
+    sections = section_regions(svsm.ovmf, SNP_PROFILES[SVSM_PROFILE].pages, None, names("svsm"), warn)
+    return [firmware, region, *sections], start
+
+
+def _ovmf_hash(value: Any, name: str) -> bytes:
+    """Return the launch digest after the firmware, from bytes or hex digits."""
+    if isinstance(value, bytes) and len(value) == DIGEST:
+        return value
+    return parse_bytes(value if isinstance(value, str) else repr(value), name, DIGEST)
