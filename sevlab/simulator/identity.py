@@ -27,42 +27,13 @@ from ..formats.sevcert import (
 )
 from ..keys import Secret
 from ..session import make_private, public_key
+from .signing import EXPONENT, RSA_SIZE, rsa_primes, rsa_sign
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_EXPONENT = 65537
-_SIZE = 256
-#: What is added to the number that a sentence makes, to get the next prime.
-_PRIMES = {(ARK, "p"): 546, (ARK, "q"): 478, (ASK, "p"): 114, (ASK, "q"): 802}
 _NAMES = {ARK: "ARK", ASK: "ASK"}
-
-
-def _prime(usage: int, letter: str) -> int:
-    """Return one prime of the sample root (1024 bits)."""
-    text = f"sevlab sample root, not a secret: {_NAMES[usage]} {letter}"
-    raw = b"".join(hashlib.sha256(f"{text} {number}".encode()).digest() for number in range(4))
-    return (int.from_bytes(raw, "big") | 3 << 1022 | 1) + _PRIMES[usage, letter]
-
-
-def _rsa_sign(usage: int, signed: bytes) -> bytes:
-    """Sign with a key of the sample root (RSASSA-PSS of RFC 8017, SHA-256); little-endian.
-
-    The salt, which should be random, follows from what is signed, so that samples are the same each time.
-    """
-    p, q = _prime(usage, "p"), _prime(usage, "q")
-    size = hashlib.sha256().digest_size
-    salt = hashlib.sha256(b"salt of a sample" + signed).digest()
-    digest = hashlib.sha256(bytes(8) + hashlib.sha256(signed).digest() + salt).digest()
-    block = b"\x01".rjust(_SIZE - 2 * size - 1, b"\0") + salt
-    mask = b"".join(
-        hashlib.sha256(digest + number.to_bytes(4, "big")).digest() for number in range(-(-len(block) // size))
-    )
-    masked = bytes(one ^ other for one, other in zip(block, mask, strict=False))
-    encoded = bytes([masked[0] & 0x7F]) + masked[1:] + digest + b"\xbc"
-    number = pow(int.from_bytes(encoded, "big"), pow(_EXPONENT, -1, (p - 1) * (q - 1)), p * q)
-    return number.to_bytes(_SIZE, "little")
 
 
 @cache
@@ -70,16 +41,16 @@ def sample_root() -> tuple[AmdCertificate2048, AmdCertificate2048]:
     """Return ASK and ARK of the sample root."""
 
     def certificate(usage: int, signer: int) -> AmdCertificate2048:
-        modulus = _prime(usage, "p") * _prime(usage, "q")
+        p, q = rsa_primes(_NAMES[usage])
         unsigned = AmdCertificate2048(
             key_id=f"sevlab {_NAMES[usage]} key".encode().ljust(16, b"."),
             certifying_key_id=f"sevlab {_NAMES[signer]} key".encode().ljust(16, b"."),
             key_usage=usage,
-            exponent=_EXPONENT.to_bytes(_SIZE, "little"),
-            modulus=modulus.to_bytes(_SIZE, "little"),
-            signature=bytes(_SIZE),
+            exponent=EXPONENT.to_bytes(RSA_SIZE, "little"),
+            modulus=(p * q).to_bytes(RSA_SIZE, "little"),
+            signature=bytes(RSA_SIZE),
         )
-        return unsigned.replace(signature=_rsa_sign(signer, unsigned.signed))
+        return unsigned.replace(signature=rsa_sign(_NAMES[signer], unsigned.signed)[::-1])
 
     return certificate(ASK, ARK), certificate(ARK, ARK)
 
@@ -133,7 +104,7 @@ class Identity:
             for number, signer in enumerate(signers, 1):
                 algorithm = RSA_SHA256 if signer == ASK else ECDSA_SHA256
                 if signer == ASK:
-                    made = _rsa_sign(ASK, certificate.signed).ljust(512, b"\0")
+                    made = rsa_sign(_NAMES[ASK], certificate.signed)[::-1].ljust(512, b"\0")
                 else:
                     made = self.sign(signer, certificate.signed).to_bytes()
                 names = (f"sig{number}_usage", f"sig{number}_algorithm", f"sig{number}")
