@@ -1,0 +1,108 @@
+"""The certificates for one report, put together from whatever files they came in."""
+
+from __future__ import annotations
+
+from ..errors import InputError, quoted
+from ..formats import certtable
+from ..formats.certtable import read_cert_table
+from ..inputs import check_standard_input, load_file
+from .certificate import Certificate, RevocationList, parse_certificate, parse_chain, parse_crl
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+#: Most bytes of one file.
+LIMIT = 64 << 10
+#: The files that certificates come in: one leaf, a chain or its two halves, a certificate table, a CRL.
+FILES = ("vcek", "vlek", "chain", "ask", "ark", "certs", "crl")
+
+
+class Certificates:
+    """A leaf (``vcek`` or ``vlek``), what signs it (``ask``: ASK or ASVK), the root (``ark``), and a ``crl``.
+
+    Each may be None. ``notes`` says what was odd about the file they came in.
+    """
+
+    def __init__(
+        self,
+        vcek: Certificate | None = None,
+        vlek: Certificate | None = None,
+        ask: Certificate | None = None,
+        ark: Certificate | None = None,
+        crl: RevocationList | None = None,
+        notes: Iterable[str] = (),
+    ) -> None:
+        self.vcek, self.vlek, self.ask, self.ark, self.crl = vcek, vlek, ask, ark, crl
+        self.notes = tuple(notes)
+
+    def leaf(self, kind: str) -> Certificate | None:
+        """Return the leaf of a kind ("VCEK" or "VLEK"); without one, the other, so that it can be told apart."""
+        return (self.vlek or self.vcek) if kind == "VLEK" else (self.vcek or self.vlek)
+
+    def as_dict(self) -> dict[str, object]:
+        """Return the certificates as JSON-ready data."""
+        named = {"vcek": self.vcek, "vlek": self.vlek, "ask": self.ask, "ark": self.ark}
+        return {name: one.as_dict() for name, one in named.items() if one is not None}
+
+
+def parse_bundle(names: Callable[[str], str] = str, **raws: bytes | None) -> Certificates:
+    """Put certificates together from the contents of files, by the names of :data:`FILES`.
+
+    *vcek*, *vlek*, *ask* and *ark* are one certificate each (DER or PEM), *chain* is PEM with several in any order,
+    *certs* a certificate table, *crl* a list of revoked certificates. What is named by itself wins over what a table
+    holds. *names* turns a name into what its user calls it. Raises :class:`~sevlab.errors.InputError` for what is
+    none of this, and for a chain beside its halves.
+    """
+    given = {name: raws.pop(name, None) for name in FILES}
+    if raws:
+        raise TypeError(f"no certificate is named {sorted(raws)[0]!r}")
+    halves = [names(name) for name in ("ask", "ark") if given[name] is not None]
+    if given["chain"] is not None and halves:
+        raise InputError(names("chain"), f"together with {' and '.join(halves)}", "one of the two forms")
+    found: dict[str, Certificate] = {}
+    notes: list[str] = []
+    crl = None
+    if given["certs"] is not None:
+        found, crl, notes = _from_table(given["certs"], names("certs"))
+    if given["chain"] is not None:
+        found |= _from_chain(parse_chain(given["chain"], names("chain")), names("chain"))
+    for name in ("vcek", "vlek", "ask", "ark"):
+        if (raw := given[name]) is not None:
+            found[name] = parse_certificate(raw, names(name))
+    if given["crl"] is not None:
+        crl = parse_crl(given["crl"], names("crl"))
+    return Certificates(**found, crl=crl, notes=notes)
+
+
+def load_certificates(names: Callable[[str], str] = str, **paths: str | None) -> Certificates:
+    """Read certificates from files and put them together; see :func:`parse_bundle` for the names."""
+    if unknown := sorted(set(paths) - set(FILES)):
+        raise TypeError(f"no certificate is named {unknown[0]!r}")
+    check_standard_input([(names(name), path) for name, path in paths.items()])
+    read = {name: load_file(path, names(name), LIMIT) for name, path in paths.items() if path is not None}
+    return parse_bundle(names, **read)
+
+
+def _from_table(raw: bytes, name: str) -> tuple[dict[str, Certificate], RevocationList | None, list[str]]:
+    table = read_cert_table(raw)
+    if not table.certificates:
+        why = "; ".join(table.findings) or "only an end"
+        raise InputError(name, f"{len(raw)} bytes without a certificate: {why}", "a certificate table")
+    parts = dict(table.certificates)
+    crl = parts.pop(certtable.CRL, None)
+    found = {kind: parse_certificate(part, f"{name}, {kind}") for kind, part in parts.items()}
+    notes = [*table.findings, *(f"an entry of the unknown kind {guid}" for guid in table.unknown)]
+    return found, None if crl is None else parse_crl(crl, f"{name}, crl"), [f"{name}: {note}" for note in notes]
+
+
+def _from_chain(certificates: list[Certificate], name: str) -> dict[str, Certificate]:
+    """Sort certificates by what they are: a root signs itself, a leaf has a leaf's name, the rest is between."""
+    found: dict[str, Certificate] = {}
+    for one in certificates:
+        place = "ark" if one.subject == one.issuer else one.kind.lower() if one.is_leaf else "ask"
+        if place in found:
+            received = f"two for one place: {quoted(found[place].common_name)} and {quoted(one.common_name)}"
+            raise InputError(name, received, "ASK (or ASVK) and ARK of one product")
+        found[place] = one
+    return found

@@ -1,0 +1,265 @@
+"""X.509 certificates and lists of revoked ones, read at once and whole: nothing is left that could fail later.
+
+AMD's leaves have serial number 0. RFC 5280 wants a positive one, so the library ``cryptography`` warns of such a
+certificate and means to refuse it one day. So the library gets a copy in which that byte is 1, and never sees the
+certificate itself; what was signed is taken from the bytes as they came.
+
+Sources: snp-launch 7; RFC 5280, 4.1.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+
+from ..errors import InputError, quoted
+from ..formats.sevcert import P384, SCALAR, EccKey
+from ..formats.vcek import CSP_ID, EXTENSIONS, HWID, PRODUCT_NAME, SPL, tell_kind
+from ..inputs import decode_base64
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+#: Up to the length of the serial number: two SEQUENCEs, the version, an INTEGER.
+_HEAD = re.compile(
+    rb"\x30(?:[\x00-\x7f]|\x81.|\x82..|\x83...)(?P<tbs>\x30(?:[\x00-\x7f]|\x81.|\x82..|\x83...))"
+    rb"(?:\xa0\x03\x02\x01.)?\x02(?P<size>[\x01-\x7f])",
+    re.DOTALL,
+)
+_PEM = re.compile(rb"-----BEGIN ([A-Z0-9 ]{1,40})-----(.*?)-----END \1-----", re.DOTALL)
+_CERTIFICATE, _CRL = "CERTIFICATE", "X509 CRL"
+
+
+def pem_blocks(raw: bytes, name: str, label: str) -> list[bytes]:
+    """Return the DER inside every PEM block of *raw*; [*raw*] when it is no PEM. *name* is for errors."""
+    if b"-----BEGIN " not in raw:
+        return [raw]
+    found = []
+    for kind, text in _PEM.findall(raw):
+        words = kind.decode("ascii")
+        der = decode_base64("".join(text.decode("latin-1").split()))
+        if words != label or der is None:
+            received = f"PEM of {words}" if words != label else "PEM whose text is not base64"
+            raise InputError(name, received, f"PEM of {label}")
+        found.append(der)
+    if not found or raw.count(b"-----BEGIN ") != len(found):
+        raise InputError(name, "PEM that breaks off", f"PEM of {label}, each with its BEGIN and its END")
+    return found
+
+
+class _Signed:
+    """What certificates and lists have in common: bytes that are signed, and how.
+
+    ``tbs`` are the signed bytes and ``signature`` the signature, both as they came. ``algorithm_fault`` says what is
+    wrong with the names of the algorithm, "" for nothing.
+    """
+
+    def __init__(self, der: bytes, library: Any, tbs: bytes, start: int) -> None:
+        self.der, self.tbs = der, tbs
+        self.signature = bytes(library.signature)
+        after = der[start + len(tbs) :]
+        named = after[: 2 + after[1]]
+        self.algorithm_fault = ""
+        # Beside the signature the algorithm's name is not signed; the same name within is.
+        if named not in tbs or der[-len(self.signature) - 1] != 0:
+            self.algorithm_fault = "the algorithm named beside the signature is not the signed one"
+
+
+class Certificate(_Signed):
+    """An X.509 certificate.
+
+    ``der`` are its bytes as they came; ``common_name`` that of its subject; ``kind`` ("ARK", "ASK", "ASVK", "VCEK",
+    "VLEK" or "") and ``product`` follow from names, a leaf's product from its extension productName; ``subject`` and
+    ``issuer`` are whole names (DER); ``not_before`` and ``not_after`` are in UTC; ``key`` is the public key as the
+    library ``cryptography`` has it, None for one that cannot be read; ``extensions`` maps object identifiers of AMD to
+    values; ``critical`` are the identifiers of critical extensions, ``basic`` and ``usage`` those two, as the library
+    has them. ``unread`` says what could not be read.
+    """
+
+    def __init__(self, raw: bytes, name: str = "certificate") -> None:
+        from cryptography import x509
+
+        head = _HEAD.match(raw)
+        size = head["size"][0] if head else 0
+        if head is None or len(raw) < head.end() + size:
+            raise _refused(raw, name)
+        place = head.end()
+        serial = raw[place : place + size]
+        self.serial = int.from_bytes(serial, "big", signed=True)
+        copy = raw if self.serial > 0 else raw[:place] + b"\x01" + raw[place + 1 :]
+        library = _eager(lambda: x509.load_der_x509_certificate(copy))
+        length = _eager(lambda: len(library.tbs_certificate_bytes)) if library else None
+        if length is None or _eager(lambda: library.signature) is None:
+            raise _refused(raw, name)
+        start = head.start("tbs")
+        super().__init__(raw, library, raw[start : start + length], start)
+        self.unread: list[str] = []
+        self.subject = self._read("subject", lambda: library.subject.public_bytes(), b"")
+        self.issuer = self._read("issuer", lambda: library.issuer.public_bytes(), b"")
+        self.common_name: str = self._read("common name", lambda: _common_name(library.subject), "")
+        self.not_before = self._read("beginning", lambda: library.not_valid_before_utc, None)
+        self.not_after = self._read("end", lambda: library.not_valid_after_utc, None)
+        self.key = self._read("key", lambda: _key(library), None)
+        found = self._read("extensions", lambda: list(library.extensions), [])
+        self.critical = {one.oid.dotted_string for one in found if one.critical}
+        self.extensions = {
+            one.oid.dotted_string: bytes(one.value.value)
+            for one in found
+            if isinstance(one.value, x509.UnrecognizedExtension)
+        }
+        known = {type(one.value): one.value for one in found}
+        self.basic, self.usage = known.get(x509.BasicConstraints), known.get(x509.KeyUsage)
+        self.kind, self.product = tell_kind(self.common_name)
+        if self.is_leaf:
+            self.product = self.product_name.partition("-")[0]
+
+    def _read(self, what: str, read: Callable[[], Any], otherwise: Any) -> Any:
+        value = _eager(read)
+        if value is None:
+            self.unread.append(what)
+        return otherwise if value is None else value
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether it is for a key that signs reports."""
+        return self.kind in ("VCEK", "VLEK")
+
+    @property
+    def ecc_key(self) -> EccKey | None:
+        """The public key in AMD's form (0x404 bytes); None when it is not one on P-384."""
+        from cryptography.hazmat.primitives.asymmetric import ec
+
+        if not isinstance(self.key, ec.EllipticCurvePublicKey) or not isinstance(self.key.curve, ec.SECP384R1):
+            return None
+        numbers = self.key.public_numbers()
+        return EccKey(curve=P384, qx=numbers.x.to_bytes(SCALAR, "little"), qy=numbers.y.to_bytes(SCALAR, "little"))
+
+    @property
+    def product_name(self) -> str:
+        """The extension productName, such as "Milan-B0"; "" when it is missing or no text."""
+        return _text(self.extensions.get(PRODUCT_NAME, b""))
+
+    @property
+    def csp_id(self) -> str:
+        """The extension CSP_ID, which names the cloud of a VLEK; "" when it is missing or no text."""
+        return _text(self.extensions.get(CSP_ID, b""))
+
+    @property
+    def hwid(self) -> bytes:
+        """The extension HWID, which names the chip of a VCEK (64 or 8 bytes); b"" when it is missing.
+
+        It is raw bytes, not an OCTET STRING; one that is wrapped into one is accepted. Length tells the two apart: a
+        raw one may begin with any byte.
+        """
+        value = self.extensions.get(HWID, b"")
+        wrapped = len(value) in (66, 10) and value[0] == 0x04 and value[1] == len(value) - 2
+        return value[2:] if wrapped else value
+
+    @property
+    def parts(self) -> dict[str, int]:
+        """The TCB that the certificate is for: every part whose extension is there and a number from 0 to 255."""
+        found = {name: integer(self.extensions.get(oid, b"")) for name, oid in SPL.items()}
+        return {name: value for name, value in found.items() if value is not None}
+
+    def as_dict(self) -> dict[str, object]:
+        """Return the certificate as JSON-ready data."""
+        import hashlib
+
+        return {
+            "kind": self.kind,
+            "common_name": self.common_name,
+            "product": self.product,
+            "serial": self.serial,
+            "not_before": None if self.not_before is None else self.not_before.isoformat(),
+            "not_after": None if self.not_after is None else self.not_after.isoformat(),
+            "sha256": hashlib.sha256(self.der).hexdigest(),
+            "extensions": {EXTENSIONS[oid]: raw.hex() for oid, raw in self.extensions.items() if oid in EXTENSIONS},
+        }
+
+    def __repr__(self) -> str:
+        return f"<Certificate {quoted(self.common_name)}, serial {self.serial:#x}>"
+
+
+class RevocationList(_Signed):
+    """A list of revoked certificates (CRL): ``issuer`` (DER), ``revoked`` serial numbers, and when it holds."""
+
+    def __init__(self, raw: bytes, name: str = "CRL") -> None:
+        from cryptography import x509
+
+        library = _eager(lambda: x509.load_der_x509_crl(raw))
+        tbs = _eager(lambda: library.tbs_certlist_bytes) if library else None
+        if tbs is None or tbs not in raw or _eager(lambda: library.signature) is None:
+            raise InputError(name, f"{len(raw)} bytes that are no list of revoked certificates", "a CRL, DER or PEM")
+        super().__init__(raw, library, tbs, raw.index(tbs))
+        self.issuer = _eager(lambda: library.issuer.public_bytes()) or b""
+        self.this_update = _eager(lambda: library.last_update_utc)
+        self.next_update = _eager(lambda: library.next_update_utc)
+        #: None when the list cannot be read to its end.
+        self.revoked: frozenset[int] | None = _eager(lambda: frozenset(one.serial_number for one in library))
+
+
+def parse_certificate(raw: bytes, name: str = "certificate") -> Certificate:
+    """Return the one certificate that *raw* holds, as DER or PEM; raises InputError with *name* for anything else."""
+    found = pem_blocks(raw, name, _CERTIFICATE)
+    if len(found) > 1:
+        raise InputError(name, f"{len(found)} certificates", "one certificate", "the option for a chain")
+    return Certificate(found[0], name)
+
+
+def parse_chain(raw: bytes, name: str = "chain") -> list[Certificate]:
+    """Return every certificate of a PEM file, or the one of a DER file; raises InputError as above."""
+    return [Certificate(one, name) for one in pem_blocks(raw, name, _CERTIFICATE)]
+
+
+def parse_crl(raw: bytes, name: str = "CRL") -> RevocationList:
+    """Return the list of revoked certificates that *raw* holds, as DER or PEM; raises InputError as above."""
+    return RevocationList(pem_blocks(raw, name, _CRL)[0], name)
+
+
+def integer(value: bytes) -> int | None:
+    """Return a DER INTEGER from 0 to 255; None for anything else, a longer way of writing it among them."""
+    if len(value) == 3 and value[:2] == b"\x02\x01" and value[2] < 0x80:
+        return value[2]
+    return value[3] if len(value) == 4 and value[:3] == b"\x02\x02\x00" and value[3] >= 0x80 else None
+
+
+def _text(value: bytes) -> str:
+    """Return a DER IA5String of at most 127 printable characters; "" for anything else."""
+    body = value[2:]
+    right = value[:1] == b"\x16" and value[1:2] == bytes([min(len(body), 0x80)]) and len(body) < 0x80
+    return body.decode("ascii") if right and all(0x20 <= byte < 0x7F for byte in body) else ""
+
+
+def _eager(read: Callable[[], Any]) -> Any:
+    """Return what *read* returns; None when it fails.
+
+    The library raises what it likes for broken bytes (ValueError, InvalidVersion, UnsupportedAlgorithm), and warns of
+    what it tolerates. Neither is for the person who was handed the bytes.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return read()
+        except Exception:
+            return None
+
+
+def _common_name(name: Any) -> str:
+    from cryptography.x509.oid import NameOID
+
+    found = [one.value for one in name.get_attributes_for_oid(NameOID.COMMON_NAME)]
+    return found[0] if len(found) == 1 and isinstance(found[0], str) else ""
+
+
+def _key(library: Any) -> Any:
+    """Return the public key. Its numbers are looked at here: a key off its curve is refused now, not later."""
+    key = library.public_key()
+    key.public_numbers()
+    return key
+
+
+def _refused(raw: bytes, name: str) -> InputError:
+    received = f"{len(raw)} bytes that are no X.509 certificate" if raw else "nothing"
+    return InputError(name, received, "a certificate, DER or PEM")

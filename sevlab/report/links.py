@@ -1,0 +1,164 @@
+"""From the leaf up to AMD's root: who signed what, who may, and when.
+
+Source: snp-launch 7.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from ..errors import quoted
+from ..formats.report import TCB_FORMS
+from ..formats.vcek import ARK, ASK, ASVK, SIGNERS
+from .bundle import Certificates
+from .certificate import Certificate, RevocationList
+from .check import Check, failed, judged, not_done, passed
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+#: Object identifiers of the two extensions that a certificate may mark as critical: these are understood.
+_BASIC, _USAGE = "2.5.29.19", "2.5.29.15"
+
+
+def check_signed_by(name: str, one: Certificate | None, signer: Certificate | None, kinds: tuple[str, str]) -> Check:
+    """Did *signer* sign *one*? *kinds* are what to call them."""
+    missing = [kind for kind, given in zip(kinds, (one, signer), strict=True) if given is None]
+    if one is None or signer is None:
+        return failed(name, f"no {' and no '.join(dict.fromkeys(missing))} was given")
+    if fault := signature_fault(one, signer):
+        return failed(name, fault)
+    by = "itself" if one is signer else f"the {kinds[1]}"
+    return passed(name, f"{kinds[0]} signed by {by}: RSASSA-PSS, SHA-384")
+
+
+def signature_fault(signed: Certificate | RevocationList, signer: Certificate) -> str:
+    """Return what is wrong with a signature of RSASSA-PSS (SHA-384, MGF1, a salt of 48 bytes); "" for nothing."""
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.asymmetric import padding, rsa
+
+    if signed.algorithm_fault:
+        return signed.algorithm_fault
+    if not isinstance(signer.key, rsa.RSAPublicKey):
+        return f"the key of {quoted(signer.common_name)} is no RSA key"
+    kind = hashes.SHA384()
+    try:
+        signer.key.verify(signed.signature, signed.tbs, padding.PSS(padding.MGF1(kind), kind.digest_size), kind)
+    except (InvalidSignature, ValueError):
+        return f"the signature is wrong: the key of {quoted(signer.common_name)} did not make it"
+    return ""
+
+
+def check_root(ark: Certificate | None, roots: Mapping[str, str]) -> Check:
+    """Is the ARK one that is trusted? It is known by the SHA-256 of its bytes; nothing above it could vouch for it."""
+    name = "ARK known"
+    if ark is None:
+        return failed(name, "no ARK was given")
+    digest = hashlib.sha256(ark.der).hexdigest()
+    if digest in roots:
+        return passed(name, f"{roots[digest]}: SHA-256 {digest}")
+    return failed(name, f"SHA-256 {digest} is that of no known root")
+
+
+def check_names(leaf: Certificate | None, certificates: Certificates) -> Check:
+    """Does each certificate name the one above it, and is each what its place needs?"""
+    name, ask, ark = "names", certificates.ask, certificates.ark
+    faults = []
+    if leaf is not None and not leaf.is_leaf:
+        faults.append(f"the leaf is for {quoted(leaf.common_name)}, which is neither VCEK nor VLEK")
+    if ask is not None and ask.kind not in ((SIGNERS[leaf.kind],) if leaf and leaf.is_leaf else (ASK, ASVK)):
+        faults.append(f"{quoted(ask.common_name)} is not the name of what signs a {leaf.kind if leaf else 'leaf'}")
+    if ark is not None and ark.kind != ARK:
+        faults.append(f"{quoted(ark.common_name)} is not the name of a root")
+    for one, signer in ((leaf, ask), (ask, ark), (ark, ark)):
+        if one is not None and signer is not None and one.issuer != signer.subject:
+            faults.append(f"{quoted(one.common_name)} names another issuer than {quoted(signer.common_name)}")
+    if not faults and None in (leaf, ask, ark):
+        return not_done(name, "certificates are missing")
+    return judged(name, faults, " <- ".join(one.common_name for one in (ark, ask, leaf) if one is not None))
+
+
+def check_products(leaf: Certificate | None, certificates: Certificates) -> Check:
+    """Are all certificates of one product?"""
+    given = [one for one in (certificates.ark, certificates.ask, leaf) if one is not None]
+    name = "one product"
+    if not given:
+        return not_done(name, "no certificates were given")
+    told = ", ".join(f"{one.kind or 'a certificate'}: {quoted(one.product or 'none')[1:-1]}" for one in given)
+    if len({one.product for one in given}) > 1:
+        return failed(name, f"the certificates are of several products ({told})", "F13")
+    return judged(name, [] if given[0].product in TCB_FORMS else [f"not a known product ({told})"], given[0].product)
+
+
+def check_uses(leaf: Certificate | None, certificates: Certificates) -> Check:
+    """May each key do what it did? Authorities sign certificates; a leaf must not."""
+    name, faults = "key usage", []
+    for one, place in ((certificates.ark, ARK), (certificates.ask, "ASK"), (leaf, "leaf")):
+        if one is None:
+            continue
+        called = one.kind or place
+        faults += [f"{called}: its {what} cannot be read" for what in one.unread]
+        if unknown := sorted(one.critical - {_BASIC, _USAGE}):
+            faults.append(f"{called}: the critical extension {unknown[0]} is not known")
+        authority = bool(getattr(one.basic, "ca", False))
+        signs = one.usage is not None and one.usage.key_cert_sign
+        if place == "leaf":
+            faults += ["the leaf may sign certificates"] if authority or signs else []
+            continue
+        if not (authority and signs):
+            faults.append(f"{called}: it must not sign certificates")
+        elif place == ARK and getattr(one.basic, "path_length", None) == 0:
+            faults.append("ARK: it must not stand above an authority")
+    if not faults and None in (leaf, certificates.ask, certificates.ark):
+        return not_done(name, "certificates are missing")
+    return judged(name, faults, "ARK and ASK are authorities that sign certificates, the leaf is none")
+
+
+def check_validity(leaf: Certificate | None, certificates: Certificates, at: datetime) -> Check:
+    """Are all certificates valid at a moment?"""
+    given = [one for one in (certificates.ark, certificates.ask, leaf) if one is not None]
+    name, moment, faults = "validity", f"{at:%Y-%m-%d %H:%M:%S} UTC", []
+    for one in given:
+        if one.not_before is None or one.not_after is None:
+            faults.append(f"{one.kind}: its dates cannot be read")
+        elif at < one.not_before:
+            faults.append(f"{one.kind}: not valid before {one.not_before:%Y-%m-%d}")
+        elif at > one.not_after:
+            faults.append(f"{one.kind}: expired on {one.not_after:%Y-%m-%d}")
+    if not given:
+        return not_done(name, "no certificates were given")
+    if faults:
+        return failed(name, f"at {moment}: {'; '.join(faults)}")
+    first = min(one.not_after for one in given)
+    return passed(name, f"all are valid at {moment}; the first expires on {first:%Y-%m-%d}")
+
+
+def check_revocation(leaf: Certificate | None, certificates: Certificates, at: datetime) -> Check:
+    """Is any certificate on the list of revoked ones?"""
+    name, crl, ark = "revocation", certificates.crl, certificates.ark
+    if crl is None:
+        return not_done(name, "no list of revoked certificates (CRL) was given")
+    if ark is None:
+        return failed(name, "no ARK was given to check the CRL with")
+    if fault := signature_fault(crl, ark):
+        return failed(name, f"the CRL's own signature: {fault}")
+    if crl.issuer != ark.subject:
+        return failed(name, "the CRL names another issuer than the ARK")
+    if ark.usage is None or not ark.usage.crl_sign:
+        return failed(name, "the ARK must not sign lists of revoked certificates")
+    if crl.revoked is None or crl.this_update is None or crl.next_update is None:
+        return failed(name, "the CRL cannot be read to its end, or lacks a date")
+    if not crl.this_update <= at <= crl.next_update:
+        dates = f"{crl.this_update:%Y-%m-%d} to {crl.next_update:%Y-%m-%d}"
+        return failed(name, f"the CRL holds from {dates}, not at {at:%Y-%m-%d}")
+    given = [one for one in (ark, certificates.ask, leaf) if one is not None and one.serial > 0]
+    faults = [f"{one.kind or one.common_name} is revoked (serial number 0x{one.serial:x})" for one in given]
+    faults = [fault for fault, one in zip(faults, given, strict=True) if one.serial in crl.revoked]
+    names = " and ".join(one.kind for one in given)
+    note = f"{names} not among {len(crl.revoked)} revoked"
+    if leaf is not None and leaf.serial == 0:
+        note += f"; every {leaf.kind} has serial number 0, so no list can name this one"
+    return judged(name, faults, note)

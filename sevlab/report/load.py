@@ -1,0 +1,91 @@
+"""Reading a report from a file, in whichever form it was saved."""
+
+from __future__ import annotations
+
+import re
+from collections import namedtuple
+
+from ..errors import InputError, quoted
+from ..formats.report import ECDSA_P384_SHA384, HEADER, SIZE, Report, ReportResponse, UnknownReport, parse_report
+from ..inputs import decode_base64, load_file
+
+#: Most bytes of a file that are looked at. A report takes 1184, its longest text form 2500.
+LIMIT = 64 << 10
+#: Versions that make it likely that bytes are a report.
+_LIKELY_VERSIONS = range(1, 16)
+_NEEDED = f"a report of {SIZE} bytes, or {SIZE + HEADER} with its header; binary, or as hex or base64 text"
+
+
+class ReportFile(namedtuple("ReportFile", "report form header")):
+    """A report as it was found: the report, its form in words, and the answer's header before it (None without)."""
+
+    __slots__ = ()
+
+    @property
+    def note(self) -> str:
+        """How it was found, in a sentence."""
+        if self.header is None:
+            return f"Read from {self.form}"
+        size, status = self.header.report_size, self.header.status
+        odd = "" if (size, status) == (SIZE, 0) else f" (odd: it says status 0x{status:x} and {size} bytes)"
+        return f"Read from {self.form}; the {HEADER} bytes before it are the header of the firmware's answer{odd}"
+
+
+def read_report(raw: bytes, name: str = "report", product: str = "") -> ReportFile:
+    """Take a report out of a file's bytes: binary, or hex or base64 text; a 32-byte header before it is recognised.
+
+    *product* as for :func:`sevlab.parse_report`. Raises :class:`~sevlab.errors.InputError` with *name*, and a guess,
+    for anything else.
+    """
+    for form, bare in _forms(raw):
+        if len(bare) == SIZE:
+            return ReportFile(parse_report(bare, product), form, None)
+        if len(bare) == SIZE + HEADER:
+            header = ReportResponse.from_bytes(bare[:HEADER])
+            return ReportFile(parse_report(bare[HEADER:], product), form, header)
+    form, bare = _forms(raw)[-1]
+    raise InputError(name, f"{len(bare)} bytes of {form}" if raw else "nothing", _NEEDED, _guess(bare))
+
+
+def load_report(path: str, name: str = "report", product: str = "") -> Report:
+    """Read a report from a file, ``-`` being standard input; see :func:`read_report`."""
+    report: Report = load_report_file(path, name, product).report
+    return report
+
+
+def load_report_file(path: str, name: str = "report", product: str = "") -> ReportFile:
+    """Read a report from a file, and say how it was found; see :func:`read_report`."""
+    raw = load_file(path, name, LIMIT)
+    try:
+        return read_report(raw, name, product)
+    except InputError as error:
+        raise InputError(name, f"{quoted(path)}, {error.received}", error.needed, error.advice) from None
+
+
+def _forms(raw: bytes) -> list[tuple[str, bytes]]:
+    """Return what the bytes can be read as; a binary report first, whatever its bytes spell."""
+    found = [("binary", raw)]
+    text = "".join(raw.decode("latin-1").split())
+    if re.fullmatch("(?:[0-9a-fA-F]{2})+", text):
+        found.append(("hex text", bytes.fromhex(text)))
+    elif (decoded := decode_base64(text)) is not None:
+        found.append(("base64 text", decoded))
+    return found
+
+
+def _looks_like_a_report(raw: bytes) -> bool:
+    report = UnknownReport.from_bytes(raw[:SIZE].ljust(SIZE, b"\0"))
+    return report.version in _LIKELY_VERSIONS and report.signature_algo == ECDSA_P384_SHA384
+
+
+def _guess(raw: bytes) -> str:
+    """Say what bytes of the wrong size may be."""
+    if raw[:2] == b"\x30\x82" or raw[:11] == b"-----BEGIN ":
+        return "a report: this is a certificate"
+    if len(raw) > SIZE + HEADER and _looks_like_a_report(raw[HEADER:]):
+        return f"what begins at byte {HEADER}, which looks like a report: tail -c +{HEADER + 1} FILE | head -c {SIZE}"
+    if len(raw) > SIZE and _looks_like_a_report(raw):
+        return f"its beginning, which looks like a report: head -c {SIZE} FILE"
+    if 0 < len(raw) < SIZE and _looks_like_a_report(raw):
+        return f"copying it again: it looks like a report that breaks off after {len(raw)} bytes"
+    return ""

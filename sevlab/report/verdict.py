@@ -1,0 +1,127 @@
+"""The checklist of a report, and what follows from it."""
+
+from __future__ import annotations
+
+import re
+
+from .check import FAIL, NOT_DONE, PASS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from ..formats.report import Report
+    from ..layout.page import Block, View
+    from .bundle import Certificates
+    from .certificate import Certificate
+    from .check import Check
+
+#: What a verdict can be, in one phrase.
+MATCH, MISMATCH, NOT_COMPARED = "match", "mismatch", "measurement: not compared"
+#: Bytes that are shown on a line of their own, to be copied.
+_DIGITS = re.compile(r" ([0-9a-f]{48,})")
+_TINTS = {PASS: "green", FAIL: "pink", NOT_DONE: "grey"}
+
+
+class ReportVerdict:
+    """What came of verifying a report.
+
+    ``genuine`` are the checks of who made it, ``wanted`` those of what it says; ``checks`` are both, in order.
+    ``product`` is that of the certificates, "" without; ``leaf`` is the certificate that should have signed.
+    """
+
+    def __init__(
+        self,
+        report: Report,
+        certificates: Certificates,
+        leaf: Certificate | None,
+        at: datetime,
+        genuine: list[Check],
+        wanted: list[Check],
+    ) -> None:
+        self.report, self.certificates, self.leaf, self.at = report, certificates, leaf, at
+        self.genuine, self.wanted = genuine, wanted
+        self.product = leaf.product if leaf is not None else ""
+
+    @property
+    def checks(self) -> list[Check]:
+        """Every check, in order."""
+        return [*self.genuine, *self.wanted]
+
+    def __getitem__(self, name: str) -> Check:
+        return next(check for check in self.checks if check.name == name)
+
+    @property
+    def failed(self) -> list[Check]:
+        """The checks that failed."""
+        return [check for check in self.checks if check.state == FAIL]
+
+    @property
+    def matches(self) -> bool:
+        """True when nothing failed and the measurement was compared."""
+        return not self.failed and self["measurement"].state == PASS
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader must not overlook, though it is no check that failed."""
+        found = list(self.certificates.notes)
+        if self["forbid_debug"].state == NOT_DONE and self.report.policy.debug:
+            found.append("the policy allows debugging, so the host may read the guest's memory; it may be forbidden")
+        return found
+
+    @property
+    def status(self) -> str:
+        """The verdict in one phrase: "match", "mismatch", or "measurement: not compared"."""
+        return MISMATCH if self.failed else MATCH if self.matches else NOT_COMPARED
+
+    def as_dict(self) -> dict[str, object]:
+        """Return the verdict as JSON-ready data."""
+        return {
+            "status": self.status,
+            "product": self.product,
+            "signing_key": self.report.key_info.signer,
+            "at": self.at.isoformat(),
+            "checks": [check.as_dict() for check in self.checks],
+            "certificates": self.certificates.as_dict(),
+            "notes": self.notes,
+        }
+
+    def explain(self) -> View:
+        """Show the answer, then the checklist."""
+        from ..layout.page import Banner, Heading, Paragraph, View
+
+        notes: list[Block] = [Paragraph(f"Beware: {note}.") for note in self.notes]
+        tint = "green" if self.matches else "pink"
+        return View(
+            Banner(self._words(), tint),
+            *notes,
+            Heading("Who made this report?"),
+            _table(self.genuine),
+            Heading("Does it say what you wanted?"),
+            _table(self.wanted),
+        )
+
+    def _words(self) -> str:
+        if self.failed:
+            count = len(self.failed)
+            names = ", ".join(check.name for check in self.failed)
+            return f"ERROR: {count} of {len(self.checks)} checks {'fails' if count == 1 else 'fail'}: {names}"
+        if not self.matches:
+            return "NOT DECIDED: nothing failed, but measurement: not compared"
+        return f"OK: a genuine {self.product} reports the measurement that you wanted"
+
+    def __str__(self) -> str:
+        return self.explain().text()
+
+    def __repr__(self) -> str:
+        return self.explain().text()
+
+    def _repr_html_(self) -> str:
+        return self.explain().html()
+
+
+def _table(checks: list[Check]) -> Block:
+    from ..layout.page import Table
+
+    rows = [[check.name, check.state, _DIGITS.sub(r"\n\1", check.words)] for check in checks]
+    return Table(["check", "state", "note"], rows, tints=[_TINTS[check.state] for check in checks])
