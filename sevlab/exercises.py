@@ -16,7 +16,7 @@ from .formats.message import Measurement, MeasureMessage
 from .formats.policy import Policy
 from .formats.secret import table_size
 from .formats.session import SessionBlob
-from .launch import Launch, compare_launch, load_launch
+from .launch import compare_launch
 from .layout.diff import compare
 from .measure import compute_measure
 from .profiles import build_vmsa
@@ -122,30 +122,12 @@ _LOST_LAUNCH = ("qemu" if samples.TIK[0] & 1 else "qemu-legacy", samples.TIK[1] 
 def lost_digest() -> bytes:
     """Return the digest (32 bytes) of the second sample's launch under another profile and number of CPUs."""
     profile, count = _LOST_LAUNCH
-    return _es_launch(profile=profile, num_cpus=count).digest
+    return samples.es_launch(profile=profile, num_cpus=count).digest
 
 
 def _first_step(**changes: object) -> str:
     """Return the first step of the second sample's launch that differs after a change."""
-    return compare_launch(_es_launch(), _es_launch(**changes)).first
-
-
-def _es_launch(**changes: object) -> Launch:
-    """Return the second sample's launch, with some inputs changed."""
-    import tempfile
-
-    with tempfile.TemporaryDirectory() as folder:
-        samples.write_samples(folder)
-        cpu = dict(zip(("cpu_family", "cpu_model", "cpu_stepping"), samples.ES_CPU, strict=True))
-        given: dict[str, Any] = {
-            "firmware": f"{folder}/firmware-kernel.fd",
-            "kernel": f"{folder}/kernel.bin",
-            "initrd": f"{folder}/initrd.bin",
-            "cmdline": samples.CMDLINE,
-            "num_cpus": samples.ES_CPUS,
-            **cpu,
-        }
-        return load_launch(Policy(samples.ES_POLICY), **{**given, **changes})
+    return compare_launch(samples.es_launch(), samples.es_launch(**changes)).first
 
 
 EXERCISES = {

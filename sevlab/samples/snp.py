@@ -1,0 +1,127 @@
+"""The sample of SEV-SNP: a firmware with SEV metadata, and the report of a guest that was launched with it.
+
+The report and its certificates are signed with keys below a made-up root (:mod:`~sevlab.simulator.kds`), which
+everybody has. So they prove nothing; they show what is checked, and in which order.
+"""
+
+from __future__ import annotations
+
+import struct
+import tempfile
+from functools import cache
+from pathlib import Path
+
+from ..formats.report import ReportV3
+from ..formats.sevcert import ECDSA_SHA384
+from ..formats.snppolicy import SnpPolicy
+from ..formats.tcb import MilanTcb
+from ..snp import SnpLaunch, load_snp_launch
+from .sev import HASH_AREA, RESET, RESET_ADDRESS, SECRET_AREA, end_firmware, es_inputs, footer_table
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ..simulator.kds import KeyServer
+
+PRODUCT = "Milan"
+#: The chip's name (64 bytes), what the guest wanted in the report (64 bytes), the guest's number (32 bytes).
+CHIP_ID, REPORT_DATA, REPORT_ID = bytes(range(0xC0, 0x100)), bytes(range(0x80, 0xC0)), bytes(range(0x20, 0x40))
+POLICY = 0x30000
+#: How new the platform is: four answers, all different. The guest was launched, then the firmware was replaced, and the
+#: host wants keys for an older state, for which it has a certificate.
+CURRENT, COMMITTED = MilanTcb(bl=4, tee=1, snp=24, ucode=219), MilanTcb(bl=4, tee=1, snp=23, ucode=219)
+LAUNCHED, REPORTED = MilanTcb(bl=4, tee=1, snp=23, ucode=213), MilanTcb(bl=4, tee=1, snp=22, ucode=213)
+#: SMT and correcting memory are on, and no two addresses are one cell.
+_PLATFORM = 0x25
+
+_METADATA = "dc886566-984a-4798-a75e-5585a7bf67cc"
+#: The sections of an AmdSev build of OVMF: address, bytes, what for.
+_SECTIONS = (
+    (0x800000, 0x9000, 0x01),  # SEC_MEM
+    (0x80A000, 0x3000, 0x01),
+    (0x80D000, 0x1000, 0x02),  # SECRETS
+    (0x80E000, 0x1000, 0x03),  # CPUID
+    (0x80F000, 0x1000, 0x04),  # SVSM_CAA
+    (0x810000, 0x1000, 0x10),  # KERNEL_HASHES
+    (0x811000, 0xF000, 0x01),
+)
+#: Secrets and hashes share the page of the section for hashes.
+_AREAS = ((struct.pack("<II", 0x810C00, 0x400), HASH_AREA), (struct.pack("<II", 0x810000, 0xC00), SECRET_AREA))
+
+
+def firmware_for_snp() -> bytes:
+    """Return the third sample firmware: lines of text that end in SEV metadata and a footer table that points there."""
+    listed = b"".join(struct.pack("<III", *section) for section in _SECTIONS)
+    metadata = struct.pack("<4sIII", b"ASEV", 16 + len(listed), 1, len(_SECTIONS)) + listed
+    reset = (struct.pack("<I", RESET), RESET_ADDRESS)
+    size = len(metadata) + len(footer_table([*_AREAS, (bytes(4), _METADATA), reset]))
+    return end_firmware(metadata + footer_table([*_AREAS, (struct.pack("<I", size), _METADATA), reset]))
+
+
+def snp_launch(**changes: Any) -> SnpLaunch:
+    """Return the launch of the sample: the second sample's kernel and CPUs, this firmware; some inputs changed."""
+    with tempfile.TemporaryDirectory() as folder:
+        given = es_inputs(folder)
+        Path(given["firmware"]).write_bytes(firmware_for_snp())
+        return load_snp_launch(**{**given, **changes})
+
+
+def key_server() -> KeyServer:
+    """Return what stands for AMD: it makes every certificate of the samples."""
+    from ..simulator.kds import KeyServer
+
+    return KeyServer()
+
+
+def sign_report(report: ReportV3, server: KeyServer) -> ReportV3:
+    """Return a report with the signature of its chip at its REPORTED_TCB, as the secure processor makes it."""
+    from ..chain import ecdsa_sign
+
+    key = server.vcek_key(PRODUCT, report.chip_id, report.reported_tcb)
+    made = ecdsa_sign(key, report.signed, ECDSA_SHA384)
+    return report.replace(r=made.r, s=made.s)
+
+
+@cache
+def snp_report() -> ReportV3:
+    """Return the report of the sample's guest (1184 bytes)."""
+    blank = ReportV3.from_bytes(bytes(ReportV3.size))
+    major, minor, build = 1, 57, 8
+    report = blank.replace(
+        version=ReportV3.VERSION,
+        policy=SnpPolicy(POLICY),
+        signature_algo=1,
+        current_tcb=CURRENT,
+        platform_info=_PLATFORM,
+        report_data=REPORT_DATA,
+        measurement=snp_launch().digest,
+        report_id=REPORT_ID,
+        report_id_ma=b"\xff" * 32,
+        reported_tcb=REPORTED,
+        cpuid_fam_id=0x19,
+        cpuid_mod_id=0x01,
+        cpuid_step=0x01,
+        chip_id=CHIP_ID,
+        committed_tcb=COMMITTED,
+        current_build=build,
+        current_minor=minor,
+        current_major=major,
+        committed_build=build - 1,
+        committed_minor=minor - 1,
+        committed_major=major,
+        launch_tcb=LAUNCHED,
+    )
+    return sign_report(report, key_server())
+
+
+def snp_samples() -> dict[str, bytes]:
+    """Return the files of the SEV-SNP sample by name."""
+    server = key_server()
+    return {
+        "ark-snp.der": server.ark(PRODUCT),
+        "chain-snp.pem": server.chain(PRODUCT),
+        "firmware-snp.fd": firmware_for_snp(),
+        "report-snp.bin": snp_report().to_bytes(),
+        "vcek-snp.der": server.vcek(PRODUCT, CHIP_ID, REPORTED),
+    }
