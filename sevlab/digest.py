@@ -13,7 +13,7 @@ import sys
 from collections import namedtuple
 
 from .errors import InputError, quoted
-from .inputs import FIRMWARE_LIMIT, open_input
+from .inputs import CHUNK, FIRMWARE_LIMIT, open_input
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 #: Largest kernel or initrd accepted, in bytes: it keeps an endless file from hanging us.
 BLOB_LIMIT = 2 << 30
-CHUNK = 1 << 20
 
 
 class Hashed(namedtuple("Hashed", "size running")):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .errors import InputError, quoted
 from .formats.ovmf import Ovmf, parse_ovmf
-from .inputs import FIRMWARE_LIMIT, open_input
+from .inputs import FIRMWARE_LIMIT, open_input, read_stream
 
 
 def load_ovmf(path: str, name: str = "firmware") -> Ovmf:
@@ -14,7 +14,7 @@ def load_ovmf(path: str, name: str = "firmware") -> Ovmf:
     64 MiB. Any other content is taken: what is odd is in ``findings``.
     """
     with open_input(path, name) as stream:
-        image = stream.read(FIRMWARE_LIMIT + 1)
+        image = read_stream(stream, FIRMWARE_LIMIT)
     if len(image) > FIRMWARE_LIMIT:
         raise InputError(
             name,

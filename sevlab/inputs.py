@@ -35,6 +35,8 @@ VMSA_LIMIT = 64 << 10
 #: Largest firmware image accepted, in bytes. Real ones are 1 to 16 MiB; the limit keeps an endless file from hanging
 #: us.
 FIRMWARE_LIMIT = 64 << 20
+#: Bytes that are read at once.
+CHUNK = 1 << 20
 
 _NUMBER = re.compile(r"0[xX][0-9a-fA-F]{1,16}|[0-9]{1,20}")
 _HEX = re.compile(r"[0-9a-fA-F]+")
@@ -178,10 +180,26 @@ def _value_or_file(value: str, name: str, size: int, parse: Callable[[str, str, 
         raise InputError(name, where, f"{error.needed}, or a file that holds them", error.advice) from None
 
 
+def read_stream(stream: BinaryIO, limit: int) -> bytes:
+    """Return what a stream holds, at most *limit* + 1 bytes: one more than may be there tells that there is more.
+
+    Python makes room for as many bytes as it is asked for, so a file is asked for no more than it has.
+    """
+    try:
+        wanted = os.fstat(stream.fileno()).st_size + 1
+    except (OSError, ValueError):  # standard input need not be a file at all
+        wanted = CHUNK
+    pieces, left = [], limit + 1
+    while left and (piece := stream.read(min(wanted, left))):
+        pieces.append(piece)
+        left, wanted = left - len(piece), CHUNK
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
 def load_file(path: str, name: str, limit: int) -> bytes:
     """Return everything in a file, at most *limit* bytes; ``-`` reads standard input."""
     with open_input(path, name) as stream:
-        raw = stream.read(limit + 1)
+        raw = read_stream(stream, limit)
     if len(raw) > limit:
         raise InputError(name, f"{quoted(path)}, more than {limit} bytes", f"a file of at most {limit} bytes")
     return raw

@@ -27,6 +27,7 @@ from pathlib import Path
 from statistics import median
 
 from tests.bench_search import search_rows
+from tests.bench_snp import snp_rows
 from tests.peers import REAL_TOOL, SYSTEM_PYTHON, why_no_real_tool
 
 SEVLAB = str(Path(sys.executable).parent / "sevlab")
@@ -69,17 +70,27 @@ def seconds(work: Work) -> float:
     return time.perf_counter() - start
 
 
-def timed(rounds: int, *works: Work) -> list[list[float]]:
-    """Return the times of each piece of work, in seconds: one warm-up, then *rounds* in turns."""
+def timed(rounds: int, *works: Work, before: Work = lambda: None) -> list[list[float]]:
+    """Return the times of each piece of work, in seconds: one warm-up, then *rounds* in turns.
+
+    *before* is done before each piece, and not timed.
+    """
+
+    def once(work: Work) -> float:
+        before()
+        return seconds(work)
+
     for work in works:
-        work()
-    times = [[seconds(work) for work in works] for _ in range(rounds)]
+        once(work)
+    times = [[once(work) for work in works] for _ in range(rounds)]
     return [list(column) for column in zip(*times, strict=True)]
 
 
-def compared(name: str, limit: float | None, rounds: int, ours: Work, yardstick: Work) -> Row:
+def compared(
+    name: str, limit: float | None, rounds: int, ours: Work, yardstick: Work, before: Work = lambda: None
+) -> Row:
     """Return the row of two pieces of work timed side by side."""
-    a, b = (median(times) for times in timed(rounds, ours, yardstick))
+    a, b = (median(times) for times in timed(rounds, ours, yardstick, before=before))
     return Row(name, a / b, limit, f"{1000 * a:.2f} / {1000 * b:.2f} ms")
 
 
@@ -215,7 +226,8 @@ def main(words: Sequence[str] | None = None) -> int:
         print(f"Rounds: {rounds}.", flush=True)
         processes, widgets = process_rows(launch(image, folder), rounds), widget_rows(launch(made, folder), rounds)
         searches = chain([simulation_row(folder, rounds)], search_rows(folder, rounds, Row))
-        return report(chain(processes, widgets, [digest_row(made, rounds)], searches))
+        launches = snp_rows(image, rounds, Row, compared, process)
+        return report(chain(processes, widgets, [digest_row(made, rounds)], launches, searches))
 
 
 if __name__ == "__main__":

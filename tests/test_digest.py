@@ -106,7 +106,7 @@ def test_a_file_that_changes_while_it_is_read_is_not_remembered(
     path = tmp_path / "firmware"
     path.write_bytes(b"old!")
     identities = iter([(1,), (2,), (1,), (1,)])
-    monkeypatch.setattr(digest, "_identity", lambda stream: next(identities))
+    monkeypatch.setattr(digest, "file_identity", lambda stream: next(identities))
     monkeypatch.setattr(digest, "_known", {})
     for _ in range(2):
         sevlab.load_digest(str(path))

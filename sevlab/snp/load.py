@@ -11,7 +11,7 @@ from ..errors import InputError, quoted
 from ..formats.ovmf import parse_ovmf
 from ..formats.pageinfo import DIGEST, PAGE, ZEROS
 from ..incidents import INCIDENTS
-from ..inputs import FIRMWARE_LIMIT, load_file, open_input, parse_bytes, parse_number
+from ..inputs import FIRMWARE_LIMIT, load_file, open_input, parse_bytes, parse_number, read_stream
 from ..launch import INPUTS as LEGACY_INPUTS
 from ..launch import SNP_INPUTS, check_together, load_table
 from ..profiles import SNP_PROFILES, PageRules, find_profile
@@ -56,7 +56,7 @@ def load_image(path: str, name: str = "firmware") -> Image:
         key = file_identity(stream)
         if key in _known:
             return _known[key]
-        raw = stream.read(FIRMWARE_LIMIT + 1)
+        raw = read_stream(stream, FIRMWARE_LIMIT)
         unchanged = key and key == file_identity(stream)
     if len(raw) > FIRMWARE_LIMIT:
         limit = f"{FIRMWARE_LIMIT >> 20} MiB"
