@@ -15,8 +15,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sevlab.case import BY_NAME, ROWS, Case, find_line, format_case, make_case, parse_case, read_case, write_case
+from sevlab.case import (
+    BY_NAME,
+    ROWS,
+    SNP,
+    Case,
+    Row,
+    find_line,
+    format_case,
+    make_case,
+    parse_case,
+    read_case,
+    write_case,
+)
 from sevlab.errors import InputError
+from sevlab.report import FILES, Wanted
+from sevlab.report.load import LIMIT
+from sevlab.report.wanted import SIZES
 
 ROOT = Path(__file__).resolve().parents[1]
 MEASUREMENT = "7vHlsVKpvBaUHU5jzpNtfLMFAljbBnVrkqO51p3Ny3sZHribEtvolLvSRs0SqW8a"
@@ -61,10 +76,21 @@ VALUES = {
     "text": st.text(st.characters(exclude_categories=["Cs"]), max_size=60),
     "file": st.from_regex(r"[a-z][a-z/]{0,20}[a-z]", fullmatch=True),
     "key file": st.from_regex(r"[a-z][a-z/]{0,20}[a-z]", fullmatch=True),
+    "forbid": st.booleans(),
 }
 
 
-@given(st.fixed_dictionaries({}, optional={row.name: VALUES[row.kind] for row in ROWS}), st.binary(max_size=8))
+def values_of(row: Row) -> st.SearchStrategy:
+    """Return values that a case may have under a key."""
+    if row.name == "snp_min_tcb":
+        return st.sampled_from(["bl=4,tee=0,snp=24,ucode=219", "fmc=1"])
+    if row.kind == "wanted":
+        size = SIZES[row.name.removeprefix("snp_")]
+        return st.binary(min_size=size, max_size=size).map(bytes.hex)
+    return st.integers(0, 3) if row.name == "snp_vmpl" else VALUES[row.kind]
+
+
+@given(st.fixed_dictionaries({}, optional={row.name: values_of(row) for row in ROWS}), st.binary(max_size=8))
 def test_what_is_written_is_read_back(inputs, salt):
     hashes = {name: hashlib.sha256(salt).hexdigest() for name in inputs if BY_NAME[name].kind == "file"}
     case = Case(inputs, hashes, {name: f"from {name}" for name in inputs})
@@ -100,6 +126,10 @@ REFUSED = {
     "negative": ("format = 1\n[reported]\npolicy = -1\n", 3, "0 to 4294967295"),
     "no CPU": ("format = 1\n[owner]\nnum-cpus = 0\n", 3, "1 to 4096"),
     "huge": ("format = 1\n[owner]\nnum-cpus = 0x" + "f" * 9000 + "\n", 3, "a huge number"),
+    "short wanted": ("format = 1\n[snp]\nsnp-measurement = 'aa'\n", 3, "snp.snp-measurement: received 'aa'"),
+    "no such part": ("format = 1\n[snp]\nsnp-min-tcb = 'cpu=1'\n", 3, "the part 'cpu'"),
+    "no decision": ("format = 1\n[snp]\nsnp-forbid-debug = 1\n", 3, "needed true or false"),
+    "no such VMPL": ("format = 1\n[snp]\nsnp-vmpl = 4\n", 3, "0 to 3"),
     "huge format": ("format = 0x" + "f" * 9000 + "\n", 1, "a huge number"),
     "huge decimal": ("format = " + "9" * 9000 + "\n", 0, "what is not TOML"),
     "short measurement": ("format = 1\n[reported]\nmeasurement = 'AAAA'\n", 3, "3 bytes"),
@@ -272,6 +302,25 @@ def test_options_win_over_the_case_and_alternatives_leave_it():
     assert replaced == ["cpu_family", "cpu_model", "cpu_stepping", "tik", "tek"]
     merged, replaced = case.merged({"policy": 4})
     assert (merged["policy"], replaced) == (4, ["policy"])
+
+
+def test_what_a_report_needs_is_apart_from_a_launch() -> None:
+    case = Case({"policy": 5, "report": "r", "chain": "c", "snp_policy": 0x30000, "snp_forbid_debug": True})
+    assert case.part() == {"policy": 5}
+    merged, replaced = case.merged({"policy": 4})
+    assert (merged, replaced) == ({"policy": 4}, ["policy"])
+    merged, replaced = case.merged({"ask": "a", "snp_policy": 1}, SNP)
+    assert merged == {"report": "r", "ask": "a", "snp_policy": 1, "snp_forbid_debug": True}
+    assert replaced == ["chain", "snp_policy"]
+
+
+def test_the_report_s_rows_are_what_its_verification_takes() -> None:
+    wanted = [row.name.removeprefix("snp_") for row in ROWS if row.name.startswith("snp_")]
+    assert tuple(wanted) == Wanted._fields
+    files = [row for row in ROWS if row.section == "snp" and row.kind == "file"]
+    assert tuple(row.name for row in files) == ("report", *FILES)
+    assert {row.limit for row in files} == {LIMIT}
+    assert [row.option for row in ROWS if row.name in ("policy", "snp_policy")] == ["--policy", "--policy"]
 
 
 def test_a_case_knows_its_names():

@@ -11,7 +11,7 @@ from .lines import find_line
 from .load import load_case
 from .model import Case, Change, hash_file, make_case
 from .reader import parse_case, read_case
-from .rows import BY_NAME, CASE_LIMIT, CPU_LIMIT, FILE_LIMIT, FORMAT, ROWS, Row
+from .rows import BY_NAME, CASE_LIMIT, CPU_LIMIT, FILE_LIMIT, FORMAT, LAUNCH, ROWS, SNP, Row
 from .writer import format_case, write_case
 
 __all__ = [
@@ -20,7 +20,9 @@ __all__ = [
     "CPU_LIMIT",
     "FILE_LIMIT",
     "FORMAT",
+    "LAUNCH",
     "ROWS",
+    "SNP",
     "Case",
     "Change",
     "Row",

@@ -8,17 +8,18 @@ from collections import namedtuple
 from ..digest import CHUNK
 from ..errors import InputError, quoted
 from ..inputs import open_input
-from .rows import BY_NAME, FILE, FILE_LIMIT
+from .rows import BY_NAME, FILE, FILE_LIMIT, LAUNCH
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
 # Inputs that stand for each other: giving one side on the command line drops the other side of the case.
 _ALTERNATIVES = (
     ({"tk"}, {"tik", "tek"}),
     ({"vmsa_cpu0", "vmsa_cpu1"}, {"cpu_family", "cpu_model", "cpu_stepping"}),
+    ({"chain"}, {"ask", "ark"}),
 )
 
 
@@ -36,8 +37,8 @@ class Change(namedtuple("Change", "name path recorded now")):
 class Case:
     """Every input of one launch.
 
-    ``inputs`` maps the names of validate's options, with ``_`` for ``-``, to values: the measurement as base64 text,
-    numbers as int, files and key files as paths that can be opened from here. ``hashes`` maps the names of files to
+    ``inputs`` maps the keys of the case, with ``_`` for ``-``, to values: the measurement as base64 text, numbers as
+    int, files and key files as paths that can be opened from here. ``hashes`` maps the names of files to
     their recorded SHA-256 (hex). ``origin`` tells in words where a value came from. ``path`` is the case file itself.
     """
 
@@ -71,8 +72,12 @@ class Case:
                 changes.append(Change(name, path, recorded, now))
         return changes
 
-    def merged(self, given: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-        """Return the inputs with *given* options laid over them, and the names of the case's values so replaced.
+    def part(self, sections: Sequence[str] = LAUNCH) -> dict[str, Any]:
+        """Return the inputs of some sections, those of a launch of SEV and SEV-ES unless told otherwise."""
+        return {name: value for name, value in self.inputs.items() if BY_NAME[name].section in sections}
+
+    def merged(self, given: Mapping[str, Any], sections: Sequence[str] = LAUNCH) -> tuple[dict[str, Any], list[str]]:
+        """Return the inputs of *sections* with *given* options laid over them, and the names of those so replaced.
 
         Values of None count as not given. ``tk`` replaces ``tik`` and ``tek`` and the other way round, and so do save
         areas and the CPU's family, model and stepping.
@@ -82,8 +87,9 @@ class Case:
         for one, other in _ALTERNATIVES:
             dropped |= other if one & set(explicit) else set()
             dropped |= one if other & set(explicit) else set()
-        kept = {name: value for name, value in self.inputs.items() if name not in dropped}
-        return {**kept, **explicit}, [name for name in self.inputs if name in dropped]
+        mine = self.part(sections)
+        kept = {name: value for name, value in mine.items() if name not in dropped}
+        return {**kept, **explicit}, [name for name in mine if name in dropped]
 
     def __repr__(self) -> str:
         return f"Case({self.path!r}, {', '.join(self.inputs) or 'empty'})"

@@ -10,7 +10,21 @@ from ..errors import InputError, quoted
 from ..inputs import open_input, parse_measurement
 from .lines import find_line
 from .model import Case
-from .rows import CASE_LIMIT, COUNT, DOT_LIMIT, FILE, FORMAT, KEY, MEASUREMENT, NUMBER, ROWS, SECTIONS, Row
+from .rows import (
+    CASE_LIMIT,
+    COUNT,
+    DOT_LIMIT,
+    FILE,
+    FORBID,
+    FORMAT,
+    KEY,
+    MEASUREMENT,
+    NUMBER,
+    ROWS,
+    SECTIONS,
+    WANTED,
+    Row,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -107,14 +121,29 @@ class _Reader:
             if not int(row.kind == COUNT) <= value <= row.limit:
                 self.refuse(keys, _shown(value), row.needed)
             return value
+        if row.kind == FORBID:
+            if not isinstance(value, bool):
+                self.refuse(keys, _kind(value), row.needed)
+            return value
         if not isinstance(value, str):
             self.refuse(keys, _kind(value), row.needed)
+        if row.kind == WANTED:
+            self._wanted(row, value)
         if row.kind == MEASUREMENT:
             try:
                 return base64.b64encode(parse_measurement(value).to_bytes()).decode()
             except InputError as error:
                 self.refuse(keys, error.received, error.needed, error.advice)
         return self._key_path(row, value) if row.kind == KEY else value
+
+    def _wanted(self, row: Row, value: str) -> None:
+        """Refuse what a report's verification cannot read. (Imported here: a case of a launch needs none of it.)"""
+        from ..report.wanted import parse_wanted
+
+        try:
+            parse_wanted(str, **{row.name.removeprefix("snp_"): value})
+        except InputError as error:
+            self.refuse((row.section, row.key), error.received, error.needed, error.advice)
 
     def _file(self, row: Row, value: Any) -> tuple[str, str]:
         keys = (row.section, row.key)

@@ -14,10 +14,14 @@ CASE_LIMIT = 64 << 10
 DOT_LIMIT = 1000
 #: Largest kernel or initrd that is hashed, in bytes.
 FILE_LIMIT = 1 << 30
+#: Largest report, and largest file of certificates, in bytes.
+REPORT_LIMIT = 64 << 10
 #: Most virtual CPUs of a guest.
 CPU_LIMIT = 4096
 
 MEASUREMENT, NUMBER, COUNT, TEXT, FILE, KEY = "measurement", "number", "count", "text", "file", "key file"
+#: Text that a report's verification reads, and a decision to forbid something.
+WANTED, FORBID = "wanted", "forbid"
 
 
 class Row(namedtuple("Row", "section key kind limit doc", defaults=(0, ""))):
@@ -27,8 +31,13 @@ class Row(namedtuple("Row", "section key kind limit doc", defaults=(0, ""))):
 
     @property
     def name(self) -> str:
-        """The input's name in Python: that of validate's option, with ``_`` for ``-``."""
+        """The input's name in Python: its key, with ``_`` for ``-``."""
         return str(self.key).replace("-", "_")
+
+    @property
+    def option(self) -> str:
+        """The option that gives the same: of ``validate``, or of ``report verify`` for the section ``snp``."""
+        return "--" + str(self.key).removeprefix("snp-")
 
     @property
     def needed(self) -> str:
@@ -41,6 +50,8 @@ class Row(namedtuple("Row", "section key kind limit doc", defaults=(0, ""))):
             TEXT: "text in quotes",
             FILE: "a table with path and sha256",
             KEY: "the path of a key file, in quotes",
+            WANTED: "text in quotes",
+            FORBID: "true or false",
         }[self.kind]
 
 
@@ -66,6 +77,29 @@ ROWS = (
     Row("owner", "tik", KEY, doc="File of the transport integrity key, 16 raw bytes."),
     Row("owner", "tek", KEY, doc="File of the transport encryption key, 16 raw bytes."),
     Row("owner", "tk", KEY, doc="File of both keys, TEK then TIK, 32 raw bytes, instead of tik and tek."),
+    Row("snp", "report", FILE, REPORT_LIMIT, "The attestation report."),
+    Row("snp", "vcek", FILE, REPORT_LIMIT, "The chip's certificate."),
+    Row("snp", "vlek", FILE, REPORT_LIMIT, "The cloud's certificate, instead of the chip's."),
+    Row("snp", "chain", FILE, REPORT_LIMIT, "ASK (or ASVK) and ARK, PEM."),
+    Row("snp", "ask", FILE, REPORT_LIMIT, "ASK or ASVK alone, instead of a chain."),
+    Row("snp", "ark", FILE, REPORT_LIMIT, "ARK alone, instead of a chain."),
+    Row("snp", "certs", FILE, REPORT_LIMIT, "A certificate table, as the host hands it to the guest."),
+    Row("snp", "crl", FILE, REPORT_LIMIT, "The list of revoked certificates."),
+    Row("snp", "snp-measurement", WANTED, doc="Wanted launch digest, 48 bytes as hex or base64."),
+    Row("snp", "snp-policy", NUMBER, (1 << 64) - 1, "Wanted guest policy of SEV-SNP."),
+    Row("snp", "snp-host-data", WANTED, doc="Wanted HOST_DATA, 32 bytes as hex or base64."),
+    Row("snp", "snp-report-data", WANTED, doc="Wanted REPORT_DATA, 64 bytes as hex or base64."),
+    Row("snp", "snp-family-id", WANTED, doc="Wanted FAMILY_ID, 16 bytes as hex or base64."),
+    Row("snp", "snp-image-id", WANTED, doc="Wanted IMAGE_ID, 16 bytes as hex or base64."),
+    Row("snp", "snp-id-key-digest", WANTED, doc="Wanted ID_KEY_DIGEST, 48 bytes as hex or base64."),
+    Row("snp", "snp-author-key-digest", WANTED, doc="Wanted AUTHOR_KEY_DIGEST, 48 bytes as hex or base64."),
+    Row("snp", "snp-min-tcb", WANTED, doc="Least REPORTED_TCB, as bl=4,tee=0,snp=24,ucode=219."),
+    Row("snp", "snp-vmpl", NUMBER, 3, "Wanted VMPL."),
+    Row("snp", "snp-forbid-debug", FORBID, doc="Whether a policy that allows debugging fails."),
+    Row("snp", "snp-forbid-smt", FORBID, doc="Whether a policy that allows SMT fails."),
+    Row("snp", "snp-forbid-migration", FORBID, doc="Whether a policy that allows migration fails."),
 )
 BY_NAME = {row.name: row for row in ROWS}
-SECTIONS = ("reported", "owner", "origin")
+#: What describes a launch of SEV or SEV-ES, and what an attestation report of SEV-SNP is verified with.
+LAUNCH, SNP = ("reported", "owner"), ("snp",)
+SECTIONS = (*LAUNCH, *SNP, "origin")

@@ -12,6 +12,7 @@ from ..launch import FILES, INPUTS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any, NoReturn
 
 #: Options that libvirt's tool does not have.
@@ -94,19 +95,25 @@ def evidence_from(args: argparse.Namespace) -> Evidence:
 def inputs_from(args: argparse.Namespace) -> dict[str, Any]:
     """Return the inputs that the options give, those of a case file among them."""
     given = {name: getattr(args, name) for name in (*REPORTED, *INPUTS, *KEYS)}
-    return given if args.case is None else _case_under(args.case, given)
-
-
-def _case_under(path: str, given: dict[str, Any]) -> dict[str, Any]:
-    """Return what a case file gives, with explicit options laid over it; say which of its values they replace."""
-    from ..case import read_case
-
     readers = [(as_option(name), given[name]) for name in (*FILES, *KEYS)]
+    return given if args.case is None else case_under(args.case, given, readers)
+
+
+def case_under(
+    path: str, given: dict[str, Any], readers: Sequence[tuple[str, str | None]], sections: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Return what a case file gives, with explicit options laid over it; say which of its values they replace.
+
+    *readers* are the options that may read standard input, and their values. *sections* are those of the case that
+    count, the launch of SEV and SEV-ES without any.
+    """
+    from ..case import BY_NAME, LAUNCH, read_case
+
     check_standard_input([("--case", path), *readers])
     case = read_case(path, "--case")
-    merged, replaced = case.merged(given)
+    merged, replaced = case.merged(given, sections or LAUNCH)
     for name in replaced:
-        print(f"WARNING: {as_option(name)} of {path} is replaced by an option", file=sys.stderr)
+        print(f"WARNING: {BY_NAME[name].option} of {path} is replaced by an option", file=sys.stderr)
     for change in case.changed:
         if change.name in merged and change.name not in replaced:
             print(f"WARNING: {path}: {change}", file=sys.stderr)

@@ -188,7 +188,7 @@ def of_case(case: Case) -> tuple[list[Part], Setup]:
         split=False,
     )
     parts = [
-        Part(f"{name.replace('_', '-')} = {shown(value, 120)}", f"case {name}") for name, value in case.inputs.items()
+        Part(f"{name.replace('_', '-')} = {shown(value, 120)}", f"case {name}") for name, value in case.part().items()
     ]
     if "firmware" not in case.inputs:
         parts.append(Part("(absent) firmware", "absent firmware"))

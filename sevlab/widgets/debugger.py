@@ -137,7 +137,7 @@ class Debugger(w.VBox):
                 raise _too_long(len(text))
             if "[reported]" in text or text.lstrip().startswith("format"):
                 case = parse_case(text, os.path.join(os.curdir, "pasted case"))
-                found, shown = case.inputs, View(Banner(f"A case file with {len(case.inputs)} inputs", "green"))
+                found, shown = case.part(), View(Banner(f"A case file with {len(case.part())} inputs", "green"))
             else:
                 new = parse_anything(text)
                 self.capture += new
