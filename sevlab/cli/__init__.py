@@ -30,6 +30,7 @@ VERBS = {
     "vmsa": "build, update, show or compare the registers that a virtual CPU of SEV-ES starts with",
     "capture": "make a case file of what virsh, QMP, a domain XML, a QEMU command line or dmesg say",
     "coverage": "label every part of a configuration: measured, not measured, or breaks measurement",
+    "report": "show or verify an attestation report of SEV-SNP, check by check up to AMD's root",
     "chain": "show or verify the certificates of a platform, link by link up to AMD's root",
     "session": "make the keys of one launch and pack them for one platform, or open such a session",
     "id-block": "build, show or verify an ID block, which says what a SEV-SNP launch must be",

@@ -204,7 +204,9 @@ def parse_certificate(raw: bytes, name: str = "certificate") -> Certificate:
     """Return the one certificate that *raw* holds, as DER or PEM; raises InputError with *name* for anything else."""
     found = pem_blocks(raw, name, _CERTIFICATE)
     if len(found) > 1:
-        raise InputError(name, f"{len(found)} certificates", "one certificate", "the option for a chain")
+        raise InputError(
+            name, f"{len(found)} certificates", "one certificate", "the option for a chain, which takes several"
+        )
     return Certificate(found[0], name)
 
 

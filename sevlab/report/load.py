@@ -44,7 +44,7 @@ def read_report(raw: bytes, name: str = "report", product: str = "") -> ReportFi
             header = ReportResponse.from_bytes(bare[:HEADER])
             return ReportFile(parse_report(bare[HEADER:], product), form, header)
     form, bare = _forms(raw)[-1]
-    raise InputError(name, f"{len(bare)} bytes of {form}" if raw else "nothing", _NEEDED, _guess(bare))
+    raise InputError(name, f"{len(bare)} bytes, {form}" if raw else "nothing", _NEEDED, _guess(bare))
 
 
 def load_report(path: str, name: str = "report", product: str = "") -> Report:
@@ -81,7 +81,7 @@ def _looks_like_a_report(raw: bytes) -> bool:
 def _guess(raw: bytes) -> str:
     """Say what bytes of the wrong size may be."""
     if raw[:2] == b"\x30\x82" or raw[:11] == b"-----BEGIN ":
-        return "a report: this is a certificate"
+        return "the report's own file: this is a certificate"
     if len(raw) > SIZE + HEADER and _looks_like_a_report(raw[HEADER:]):
         return f"what begins at byte {HEADER}, which looks like a report: tail -c +{HEADER + 1} FILE | head -c {SIZE}"
     if len(raw) > SIZE and _looks_like_a_report(raw):

@@ -20,13 +20,14 @@ _LINE = 64
 LADDER = ("launch_tcb", "reported_tcb", "committed_tcb", "current_tcb")
 
 
-def vcek_urls(report: Report) -> tuple[list[str], str]:
+def vcek_urls(report: Report, product: str = "") -> tuple[list[str], str]:
     """Return the addresses from which AMD's key server gives the VCEK of a report; without one, why there is none.
 
     They are made of REPORTED_TCB, never of CURRENT_TCB, which only looks alike (F38). Nothing is fetched. A report of
-    version 2 does not tell Milan from Genoa, so there may be two.
+    version 2 does not tell Milan from Genoa, so there may be two, unless *product* says which.
     """
-    products = report.product.split(" or ") if report.product else []
+    told = product or report.product
+    products = told.split(" or ") if told else []
     signer, reported = report.key_info.signer, report.reported_tcb
     if signer == "VLEK":
         return [], "A VLEK signed it, which AMD gives to the cloud alone: ask the host for its certificate table."
@@ -34,7 +35,7 @@ def vcek_urls(report: Report) -> tuple[list[str], str]:
         return [], "No key signed it that has a certificate."
     if not any(report.chip_id):
         return [], "CHIP_ID is masked, so nobody can ask for the chip's certificate: only the host has it."
-    products = [product for product in products if TCB_FORMS[product] is type(reported)]
+    products = [product for product in products if TCB_FORMS.get(product) is type(reported)]
     if not products or not isinstance(reported, Tcb):
         return [], "Which product made it is not known, and with it the form of its TCB. Try: --product"
     return [HOST + vcek_path(product, report.chip_id, reported) for product in products], ""
@@ -54,27 +55,36 @@ def tcb_ladder(report: Report) -> list[str]:
     return found
 
 
-def report_as_dict(report: Report) -> dict[str, object]:
-    """Return a report as JSON-ready data."""
-    urls, reason = vcek_urls(report)
+def report_findings(report: Report, product: str = "") -> list[str]:
+    """Return a sentence for everything that is odd; *product* is what its reader takes it to be from."""
+    told = report.product
+    found = [*report.findings(), *tcb_ladder(report)]
+    if product and told and product not in told.split(" or "):
+        found.append(f"the report itself says that it is from {told}, not {product}")
+    return found
+
+
+def report_as_dict(report: Report, product: str = "") -> dict[str, object]:
+    """Return a report as JSON-ready data; *product* as it was read with."""
+    urls, reason = vcek_urls(report, product)
     return {
         "version": report.version,
         "known": report.is_known,
-        "product": report.product,
+        "product": product or report.product,
         "signing_key": report.key_info.signer,
         "fields": {span.name: _value(span) for span in report.spans()},
         "policy": {row.name: value for row, value in report.policy.items() if not row.reserved},
         "tcb": {name: one.parts for name in LADDER if isinstance(one := getattr(report, name), Tcb)},
-        "findings": [*report.findings(), *tcb_ladder(report)],
+        "findings": report_findings(report, product),
         "vcek_urls": urls,
         "no_url": reason,
     }
 
 
-def explain_report(report: Report, note: str = "") -> View:
-    """Show every field of a report; *note* says where it came from."""
+def explain_report(report: Report, product: str = "", note: str = "") -> View:
+    """Show every field of a report; *product* as it was read with, *note* says where it came from."""
     from ..layout.explain import title
-    from ..layout.page import Code, Heading, Paragraph, Table, View
+    from ..layout.page import Heading, Paragraph, Table, View
 
     raw, rows, tints = report.to_bytes(), [], []
     for row in report.rows:
@@ -85,17 +95,11 @@ def explain_report(report: Report, note: str = "") -> View:
         words = f"{row.doc} ODD: {finding}." if finding else row.doc
         rows.append([row.name, f"0x{row.offset:03x}, {row.size}", _lines(row.text(value), value, words)])
         tints.append("pink" if finding else row.tint)
-    urls, reason = vcek_urls(report)
-    findings = [*report.findings(), *tcb_ladder(report)]
-    where: list[Block] = [Paragraph(reason)]
-    if urls:
-        words = "Nothing was fetched. The certificates above it are at "
-        chains = " and ".join(HOST + chain_path(url.removeprefix(HOST).split("/")[3]) for url in urls)
-        where = [Code("\n".join(urls)), Paragraph(f"{words}{chains}.")]
+    findings = report_findings(report, product)
     blocks: list[Block] = [Heading(f"{title(type(report))} ({report.size} bytes)")]
     blocks += [Paragraph(f"{note}.")] if note else []
     blocks += [
-        Paragraph(_sentence(report)),
+        Paragraph(_sentence(report, product)),
         Table(["field", "at, size", "value, and meaning"], rows, tints=tints, mono=[0, 1]),
         *_ladder(report),
         *_bits(report.policy),
@@ -103,14 +107,26 @@ def explain_report(report: Report, note: str = "") -> View:
         *_bits(report.key_info),
         Heading("What is odd"),
         Paragraph("; ".join(findings) + "." if findings else "Nothing: no reserved byte or bit is set."),
-        Heading("Where the certificate of its key is"),
-        *where,
+        *explain_urls(report, product),
     ]
     return View(*blocks)
 
 
-def _sentence(report: Report) -> str:
-    product = report.product or "a product that it does not tell"
+def explain_urls(report: Report, product: str = "") -> list[Block]:
+    """Show where the certificate of the signing key is to be had."""
+    from ..layout.page import Code, Heading, Paragraph
+
+    heading = Heading("Where the certificate of its key is")
+    urls, reason = vcek_urls(report, product)
+    if not urls:
+        return [heading, Paragraph(reason)]
+    words = "Nothing was fetched. The certificates above it are at "
+    chains = " and ".join(HOST + chain_path(url.removeprefix(HOST).split("/")[3]) for url in urls)
+    return [heading, Code("\n".join(urls)), Paragraph(f"{words}{chains}.")]
+
+
+def _sentence(report: Report, product: str) -> str:
+    product = product or report.product or "a product that it does not tell"
     words = f"Version {report.version}, from {product}, signed with: {report.key_info.signer}."
     if report.cpuid is not None:
         words += " CPUID: family 0x{:x}, model 0x{:x}, stepping {}.".format(*report.cpuid)

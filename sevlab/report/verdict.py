@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 
+from ..formats.report import TCB_FORMS
 from .check import FAIL, NOT_DONE, PASS
+from .show import explain_urls, vcek_urls
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 
 #: What a verdict can be, in one phrase.
 MATCH, MISMATCH, NOT_COMPARED = "match", "mismatch", "measurement: not compared"
+#: Checks that fail without the right leaf; then it is told where to get that.
+_ASK_AGAIN = {"signing key", "report signature", "TCB", "chip id"}
 #: Bytes that are shown on a line of their own, to be copied.
 _DIGITS = re.compile(r" ([0-9a-f]{48,})")
 _TINTS = {PASS: "green", FAIL: "pink", NOT_DONE: "grey"}
@@ -41,7 +45,7 @@ class ReportVerdict:
     ) -> None:
         self.report, self.certificates, self.leaf, self.at = report, certificates, leaf, at
         self.genuine, self.wanted = genuine, wanted
-        self.product = leaf.product if leaf is not None else ""
+        self.product = leaf.product if leaf is not None and leaf.product in TCB_FORMS else ""
 
     @property
     def checks(self) -> list[Check]:
@@ -66,7 +70,9 @@ class ReportVerdict:
         """What a reader must not overlook, though it is no check that failed."""
         found = list(self.certificates.notes)
         if self["forbid_debug"].state == NOT_DONE and self.report.policy.debug:
-            found.append("the policy allows debugging, so the host may read the guest's memory; it may be forbidden")
+            found.append(
+                "the policy allows debugging: the host may read the guest's memory. forbid_debug makes that fail"
+            )
         return found
 
     @property
@@ -83,6 +89,7 @@ class ReportVerdict:
             "at": self.at.isoformat(),
             "checks": [check.as_dict() for check in self.checks],
             "certificates": self.certificates.as_dict(),
+            "vcek_urls": vcek_urls(self.report, self.product)[0],
             "notes": self.notes,
         }
 
@@ -92,6 +99,7 @@ class ReportVerdict:
 
         notes: list[Block] = [Paragraph(f"Beware: {note}.") for note in self.notes]
         tint = "green" if self.matches else "pink"
+        wrong = {check.name for check in self.failed} & _ASK_AGAIN
         return View(
             Banner(self._words(), tint),
             *notes,
@@ -99,6 +107,7 @@ class ReportVerdict:
             _table(self.genuine),
             Heading("Does it say what you wanted?"),
             _table(self.wanted),
+            *(explain_urls(self.report, self.product) if wrong else []),
         )
 
     def _words(self) -> str:

@@ -1,0 +1,150 @@
+"""``sevlab report``: show an attestation report of SEV-SNP, or verify it up to AMD's root."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+from typing import TYPE_CHECKING
+
+from ..errors import InputError, quoted
+from ..evidence import as_option
+from ..formats.report import TCB_FORMS
+from ..formats.vcek import ROOTS
+from ..inputs import check_standard_input, load_file
+from ..report import (
+    FILES,
+    Wanted,
+    explain_report,
+    load_certificates,
+    load_report_file,
+    parse_certificate,
+    report_as_dict,
+    verify_report,
+)
+from ..report.load import LIMIT
+from . import GOOD, NOT_VALIDATED, VERBS
+from .options import Parser, case_under
+from .terminal import painter
+
+if TYPE_CHECKING:
+    from typing import Any
+
+EPILOG = (
+    "Numbers are decimal or 0x hex, bytes hex or base64, '-' reads a file from standard input. Nothing is fetched. "
+    "Exit status: 0 nothing failed and a measurement was compared, 1 something failed or no measurement was compared, "
+    "2 usage or input that cannot be supported, 3 an error in sevlab. docs/report.md tells the rest."
+)
+_FILE_HELP = {
+    "vcek": "the certificate of the chip's key (DER or PEM)",
+    "vlek": "the certificate of a cloud's key (DER or PEM)",
+    "chain": "ASK (or ASVK) and ARK in one PEM file",
+    "ask": "ASK or ASVK, where there is no --chain",
+    "ark": "ARK, where there is no --chain",
+    "certs": "a certificate table, as the host hands it to the guest",
+    "crl": "the list of revoked certificates (DER or PEM)",
+}
+_WANTED_HELP = {
+    "measurement": ("VALUE", "the launch digest, 48 bytes"),
+    "policy": ("N", "the guest policy, 64 bits"),
+    "host_data": ("VALUE", "HOST_DATA, 32 bytes"),
+    "report_data": ("VALUE", "REPORT_DATA, 64 bytes: what the guest put in, such as your nonce"),
+    "family_id": ("VALUE", "FAMILY_ID, 16 bytes"),
+    "image_id": ("VALUE", "IMAGE_ID, 16 bytes"),
+    "id_key_digest": ("VALUE", "digest of the key that signed the ID block, 48 bytes"),
+    "author_key_digest": ("VALUE", "digest of the key that signed the ID key, 48 bytes"),
+    "min_tcb": ("PARTS", "least REPORTED_TCB: bl=N,tee=N,snp=N,ucode=N, on Turin also fmc=N"),
+    "vmpl": ("N", "the VMPL that the report must speak for, 0 to 3"),
+    "forbid_debug": ("", "a policy that allows debugging fails"),
+    "forbid_smt": ("", "a policy that allows SMT fails"),
+    "forbid_migration": ("", "a policy that allows migration fails"),
+}
+
+
+def run(words: list[str]) -> int:
+    """Show or verify; return the exit status."""
+    parser = Parser(prog="sevlab report", description=f"{VERBS['report'].capitalize()}.", epilog=EPILOG)
+    actions = parser.add_subparsers(dest="action", metavar="show|verify", required=True)
+    what = "show every field of a report, its TCBs, and where its certificate is to be had"
+    show = actions.add_parser("show", help=what, description=f"{what.capitalize()}.", epilog=EPILOG)
+    show.add_argument("file", metavar="FILE", help="the report; binary, or hex or base64 text")
+    show.add_argument("--product", metavar="NAME", help=f"what made it, where it does not tell: {', '.join(TCB_FORMS)}")
+    what = "check who made a report, and whether it says what you wanted"
+    verify = actions.add_parser("verify", help=what, description=f"{what.capitalize()}.", epilog=EPILOG)
+    verify.add_argument("file", metavar="FILE", nargs="?", help="the report; binary, or hex or base64 text")
+    _add_verify(verify)
+    for action in (show, verify):
+        action.add_argument("--json", action="store_true", help="print the result as JSON")
+    args = parser.parse_args(words)
+    return {"show": _show, "verify": _verify}[args.action](args)
+
+
+def _add_verify(verify: argparse.ArgumentParser) -> None:
+    files = verify.add_argument_group("who made it")
+    for name in FILES:
+        files.add_argument(as_option(name), metavar="FILE", help=_FILE_HELP[name])
+    files.add_argument("--at", metavar="DATE", help="when certificates must be valid, UTC (default: now)")
+    files.add_argument(
+        "--trust-root", metavar="FILE", action="append", default=[], help="an ARK to trust beside AMD's; repeatable"
+    )
+    wanted = verify.add_argument_group("what you wanted")
+    for name in Wanted._fields:
+        metavar, words = _WANTED_HELP[name]
+        if metavar:
+            wanted.add_argument(as_option(name), metavar=metavar, help=words)
+        else:
+            wanted.add_argument(as_option(name), action="store_const", const=True, help=words)
+    verify.add_argument("--case", metavar="FILE", help="a case file with these inputs; options given beside it win")
+
+
+def _show(args: argparse.Namespace) -> int:
+    product = args.product or ""
+    if product and product not in TCB_FORMS:
+        raise InputError("--product", quoted(product), f"one of {', '.join(TCB_FORMS)}")
+    found = load_report_file(args.file, "FILE", product)
+    if args.json:
+        header = None if found.header is None else found.header.to_bytes().hex()
+        said = {"form": found.form, "header": header, **report_as_dict(found.report, product)}
+        print(json.dumps(said, indent=2))
+    else:
+        print(explain_report(found.report, product, found.note).text(painter()))
+    return GOOD
+
+
+def _verify(args: argparse.Namespace) -> int:
+    given = _given(args)
+    roots = dict(ROOTS)
+    for path in args.trust_root:
+        one = parse_certificate(load_file(path, "--trust-root", LIMIT), "--trust-root")
+        roots[hashlib.sha256(one.der).hexdigest()] = f"{one.product or 'unnamed'}, by --trust-root"
+    if given["report"] is None:
+        raise InputError("FILE", "nothing", "a report", "sevlab report verify --help")
+    found = load_report_file(given["report"], "FILE")
+    certificates = load_certificates(as_option, **{name: given[name] for name in FILES})
+    wanted = {name: given[name] for name in Wanted._fields}
+    verdict = verify_report(found.report, certificates, roots=roots, at=args.at, names=as_option, **wanted)
+    if args.json:
+        print(json.dumps(verdict.as_dict(), indent=2))
+    else:
+        if found.header is not None:
+            print(f"{found.note}.\n")
+        print(verdict.explain().text(painter()))
+    return GOOD if verdict.matches else NOT_VALIDATED
+
+
+def _given(args: argparse.Namespace) -> dict[str, Any]:
+    """Return report, certificates and what is wanted, by name; those of a case file where no option says otherwise."""
+    given: dict[str, Any] = {"report": args.file, **{name: getattr(args, name) for name in FILES}}
+    readers = [(as_option(name) if name != "report" else "FILE", path) for name, path in given.items()]
+    readers += [("--trust-root", path) for path in args.trust_root]
+    check_standard_input(readers)
+    wanted = {name: getattr(args, name) for name in Wanted._fields}
+    if args.case is None:
+        return {**given, **wanted}
+    from ..case import SNP
+
+    prefix = "snp_"
+    options = given | {prefix + name: value for name, value in wanted.items()}
+    merged = case_under(args.case, options, readers, SNP)
+    plain = {name.removeprefix(prefix): value for name, value in merged.items()}
+    return {**dict.fromkeys([*given, *wanted]), **plain}
