@@ -19,6 +19,8 @@ class Memory:
 
     def __init__(self) -> None:
         self._pages: dict[int, bytes] = {}
+        #: Pages behind which there is another page's cell, by their numbers: a memory module that lies about its size.
+        self.aliases: dict[int, int] = {}
 
     def read(self, address: int, size: int, key: bytes | None = None) -> bytes:
         """Return *size* bytes from *address*, decrypted under *key* when one is given."""
@@ -35,14 +37,14 @@ class Memory:
         whole[address - first * PAGE : address - first * PAGE + len(data)] = data
         for number in range(first, last):
             page = bytes(whole[(number - first) * PAGE : (number - first + 1) * PAGE])
-            self._pages[number] = _crypt(page, number, key, decrypt=False)
+            self._pages[self.aliases.get(number, number)] = _crypt(page, number, key, decrypt=False)
 
     def encrypt(self, address: int, size: int, key: bytes) -> None:
         """Encrypt in place what the host wrote in clear."""
         self.write(address, self.read(address, size), key)
 
     def _page(self, number: int) -> bytes:
-        return self._pages.get(number, bytes(PAGE))
+        return self._pages.get(self.aliases.get(number, number), bytes(PAGE))
 
 
 def _pages(address: int, size: int) -> tuple[int, int]:

@@ -1,0 +1,125 @@
+"""The host of a SEV-SNP guest: loads pages as QEMU with KVM does, and hands messages on.
+
+Nobody has to trust it: :attr:`SnpHost.tamper` changes any one thing it does.
+"""
+
+from __future__ import annotations
+
+from ...errors import InputError
+from ...formats.idblock import IdAuth, IdBlock
+from ...formats.pageinfo import PAGE
+from ...formats.report import HEADER, SIZE, ReportRequest
+from ...formats.snpcommand import FinishFlags, SnpLaunchFinish, SnpLaunchStart, SnpLaunchUpdate, StartFlags, UpdateFlags
+from ...formats.snppolicy import SnpPolicy
+from ...idblock import SignedIdBlock
+from ...snp import Region, load_snp_launch
+from .firmware import SnpPlatform
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+#: Where things go in our small memory. The digest binds none of it.
+CONTEXT_AT, BLOCK_AT, AUTH_AT, PAGES_AT = 0x20_0000, 0x20_1000, 0x20_2000, 0x40_0000
+ASID = 1
+#: What can be changed on the way beside the pages: messages, and how many bytes each has.
+MESSAGE_SIZES = {
+    "launch start": SnpLaunchStart.size,
+    "launch finish": SnpLaunchFinish.size,
+    "id block": IdBlock.size,
+    "id auth": IdAuth.size,
+    "report request": ReportRequest.size,
+    "report response": HEADER + SIZE,
+}
+
+
+class SnpHost:
+    """A host with a platform, and the inputs that it was told to start the guest with.
+
+    *inputs* are as in :func:`sevlab.load_snp_launch`. ``tamper`` maps the name of a region (as the launch calls it) or
+    of a message (:data:`MESSAGE_SIZES`) to a function that changes its bytes. Raises
+    :class:`~sevlab.errors.InputError` for inputs without the firmware's own pages.
+    """
+
+    def __init__(self, platform: SnpPlatform, inputs: dict[str, Any], policy: int) -> None:
+        self.platform, self.inputs, self.policy = platform, dict(inputs), SnpPolicy(policy)
+        self.tamper: dict[str, Callable[[bytes], bytes]] = {}
+        launch = load_snp_launch(**self.inputs)
+        if not launch.is_whole:
+            raise InputError(
+                "ovmf_hash", "the digest after the firmware", "the firmware itself, whose pages are loaded"
+            )
+        self.regions = launch.regions
+        self._next = PAGES_AT
+
+    def changed(self, name: str, raw: bytes) -> bytes:
+        """Return bytes as this host passes them on."""
+        change = self.tamper.get(name)
+        return raw if change is None else change(raw)
+
+    def pages(self, region: Region) -> bytes:
+        """Return what is loaded for a region, all pages one after the other."""
+        raw = b"".join(region.page(number) for number in range(len(region.contents)))
+        return self.changed(region.name, raw)
+
+    def start(self) -> SnpLaunchStart:
+        """Make the guest's context, and begin the launch. Returns the command."""
+        platform = self.platform
+        platform.rmp.update(CONTEXT_AT, immutable=True)
+        platform.gctx_create(CONTEXT_AT)
+        command = SnpLaunchStart(
+            gctx_paddr=CONTEXT_AT,
+            policy=self.policy,
+            ma_gctx_paddr=0,
+            flags=StartFlags(0),
+            desired_tsc_freq=0,
+            gosvw=bytes(16),
+        )
+        command = SnpLaunchStart.from_bytes(self.changed("launch start", command.to_bytes()))
+        platform.launch_start(command)
+        platform.activate(CONTEXT_AT, ASID)
+        return command
+
+    def load(self, region: Region) -> bytes:
+        """Give the guest the pages of a region. Returns their bytes."""
+        platform, raw = self.platform, self.pages(region)
+        for number in range(len(raw) // PAGE):
+            address, gpa = self._next, region.gpa + number * region.step
+            self._next += PAGE
+            platform.host_write(address, raw[number * PAGE : (number + 1) * PAGE])
+            platform.rmp.update(address, asid=ASID, gpa=gpa, immutable=True)
+            platform.map_page(ASID, gpa, address)
+            platform.launch_update(
+                SnpLaunchUpdate(
+                    gctx_paddr=CONTEXT_AT,
+                    flags=UpdateFlags(0).replace(page_type=region.page_type),
+                    page_paddr=address,
+                    vmpl1_perms=0,
+                    vmpl2_perms=0,
+                    vmpl3_perms=0,
+                )
+            )
+        return raw
+
+    def finish(self, signed: SignedIdBlock | None, author_key_enabled: bool, host_data: bytes) -> tuple[bytes, bytes]:
+        """End the launch. Returns the command, and ID block and ID authentication as they were passed (or nothing)."""
+        flags, parts = FinishFlags(0), b""
+        if signed is not None:
+            flags = flags.replace(id_block_en=1, auth_key_en=int(author_key_enabled))
+            block = self.changed("id block", signed.block.to_bytes())
+            auth = self.changed("id auth", signed.auth.to_bytes())
+            self.platform.host_write(BLOCK_AT, block)
+            self.platform.host_write(AUTH_AT, auth)
+            parts = block + auth
+        command = SnpLaunchFinish(
+            gctx_paddr=CONTEXT_AT, id_block_paddr=BLOCK_AT, id_auth_paddr=AUTH_AT, flags=flags, host_data=host_data
+        )
+        command = SnpLaunchFinish.from_bytes(self.changed("launch finish", command.to_bytes()))
+        self.platform.launch_finish(command)
+        return command.to_bytes(), parts
+
+    def request(self, vmpl: int, request: bytes) -> bytes:
+        """Carry a guest's request to the firmware and the answer back: a header, and the report."""
+        answer = self.platform.guest_request(CONTEXT_AT, vmpl, self.changed("report request", request))
+        return self.changed("report response", answer)

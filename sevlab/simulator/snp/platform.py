@@ -1,0 +1,273 @@
+"""The secure processor under SEV-SNP: the platform's commands, and the memory behind the reverse map table.
+
+A command returns what the firmware returns, or raises :class:`~sevlab.simulator.status.FirmwareError` with its status.
+What the processor itself refuses is an :class:`~sevlab.simulator.snp.rmp.RmpFault`. Where the facts tell no order or no
+status, that is said where it is chosen.
+
+Source: snp-launch 1 and 6.3 (AMD 56860, SNP ABI; AMD-ASPFW).
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections import namedtuple
+
+from ...cpu import CPU_MODELS
+from ...formats.pageinfo import PAGE
+from ...formats.report import TCB_FORMS, TURIN_CHIP_ID
+from ...formats.snpcommand import PlatformFlags, RmpFlags, SnpPlatformStatus
+from ...formats.tcb import Tcb
+from ...keys import Secret
+from ..kds import KeyServer
+from ..memory import Memory
+from ..status import FirmwareError, demand
+from .context import Context
+from .rmp import Rmp, RmpEntry
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+
+#: Historical faults that can be switched on, and what each leaves out.
+FAULTS = {
+    "no-rmp-check": "the host may write to any page (to see what the reverse map table is for)",
+    "rmp-open-at-init": "SNP_INIT leaves the reverse map table open while it sets it up (RMPocalypse, CVE-2025-0033)",
+    "aliased-memory": "SNP_INIT does not look for two addresses of one cell (BadRAM, CVE-2024-21944)",
+    "leaked-vcek-seed": "the seed of the chip's keys can be read out (arXiv 2605.12990)",
+}
+#: The ABI that first makes each version of the report (snp-launch 6.2).
+ABI = {2: (1, 55), 3: (1, 56), 5: (1, 58)}
+#: SVN of each part, so long as nobody asks for others.
+PARTS = {"fmc": 1, "bl": 4, "tee": 0, "snp": 24, "ucode": 219}
+ASIDS = 509
+#: Where the reverse map table itself lies, and the first page after it.
+RMP_AT, RMP_END = 0x10_0000, 0x20_0000
+
+
+class Version(namedtuple("Version", "major minor build tcb")):
+    """A firmware: version of its ABI, build, TCB."""
+
+    __slots__ = ()
+
+
+class Processor:
+    """The processor, its memory, and the platform's commands.
+
+    *product* is "Milan", "Genoa" or "Turin"; *version* that of its reports (2, 3 or 5), from which the firmware's ABI
+    follows; *tcb* the SVN of each part (see :data:`PARTS`); *smt* whether two threads share a core. *random* returns
+    random bytes; :func:`sevlab.session.seeded` makes a run that can be repeated. *faults* are keys of :data:`FAULTS`.
+    *aliases* are pages whose memory module lies: the page at each key is the one at its value. *server* has the keys
+    that AMD knows of the chip.
+    """
+
+    def __init__(
+        self,
+        *,
+        product: str = "Milan",
+        version: int = 3,
+        build: int = 25,
+        tcb: Mapping[str, int] | None = None,
+        smt: bool = True,
+        random: Callable[[int], bytes] = secrets.token_bytes,
+        faults: frozenset[str] | set[str] = frozenset(),
+        aliases: Mapping[int, int] | None = None,
+        server: KeyServer | None = None,
+    ) -> None:
+        if unknown := sorted(set(faults) - set(FAULTS)):
+            raise TypeError(f"no fault is named {unknown[0]!r}; there are {', '.join(FAULTS)}")
+        if product not in TCB_FORMS or version not in ABI:
+            raise TypeError(f"products are {', '.join(TCB_FORMS)}, and versions {', '.join(map(str, ABI))}")
+        self.product, self.version, self.smt, self.faults = product, version, smt, frozenset(faults)
+        self.cpu = CPU_MODELS[f"EPYC-{product}"]
+        self.server = server or KeyServer()
+        self.memory, self.rmp = Memory(), Rmp()
+        self.memory.aliases = {key // PAGE: value // PAGE for key, value in (aliases or {}).items()}
+        self._random = random
+        self._key = Secret(random(32))
+        size = TURIN_CHIP_ID if product == "Turin" else 64
+        self.chip_id = random(size).ljust(64, b"\0")
+        self.current = self.committed = Version(*ABI[version], build, self.make_tcb(tcb or {}))
+        self.reported_tcb = self.current.tcb
+        self.mask_chip_id = self.mask_chip_key = False
+        #: Names the cloud whose VLEK is loaded; "" when none is.
+        self.csp_id = ""
+        self.is_init = False
+        self.contexts: dict[int, Context] = {}
+        #: Where each guest's pages are, as the host's page tables have it: (ASID, guest address), machine address.
+        self.tables: dict[tuple[int, int], int] = {}
+        self._unflushed: set[int] = set()
+        #: Whether a host wrote to the reverse map table before the firmware could keep it from that.
+        self._rmp_taken = False
+
+    def make_tcb(self, parts: Mapping[str, int]) -> Tcb:
+        """Return a TCB version of this product; parts that are not given are those of :data:`PARTS`."""
+        form = TCB_FORMS[self.product]
+        return form(**{name: {**PARTS, **parts}[name] for name in form.part_names()})
+
+    # --- the platform
+
+    def snp_init(self, meanwhile: Callable[[], None] | None = None) -> None:
+        """SNP_INIT: take the reverse map table over. *meanwhile* is what other cores do in that time.
+
+        The table covers itself: its own pages become the firmware's, so that no host writes to it. With the fault
+        ``rmp-open-at-init`` other cores get at it before that. The status for aliased memory is chosen here.
+        """
+        demand(not self.is_init, "INVALID_PLATFORM_STATE", "INIT; needed UNINIT")
+        if "aliased-memory" not in self.faults:
+            demand(not self.memory.aliases, "HWERROR_UNSAFE", "two addresses are one cell of memory")
+        self.rmp, self._rmp_taken = Rmp(), False
+        own = [RmpEntry(assigned=True, immutable=True)] * ((RMP_END - RMP_AT) // PAGE)
+        if "rmp-open-at-init" not in self.faults:
+            self._cover(own)
+        if meanwhile is not None:
+            meanwhile()
+        if "rmp-open-at-init" in self.faults and not self._rmp_taken:
+            self._cover(own)
+        self.is_init = True
+
+    def _cover(self, own: list[RmpEntry]) -> None:
+        for number, entry in enumerate(own):
+            self.rmp.put(RMP_AT + number * PAGE, entry)
+
+    def write_rmp(self, address: int, entry: RmpEntry) -> None:
+        """What a host can do where the table is open to it: set the entry of the page at *address* to anything.
+
+        Raises :class:`~sevlab.simulator.snp.rmp.RmpFault` where it is not open. A host that writes within the window of
+        ``rmp-open-at-init`` keeps the table's own pages to itself, so that the window never closes.
+        """
+        self.rmp.check_host_write(RMP_AT, RMP_END - RMP_AT)
+        self._rmp_taken = True
+        self.rmp.put(address, entry)
+
+    def snp_shutdown(self) -> None:
+        """SNP_SHUTDOWN: end every guest. Memory keeps its content, and nobody's key reads it any more."""
+        for context in list(self.contexts.values()):
+            self._release(context)
+        self.contexts.clear()
+        self.tables.clear()
+        self.is_init, self.rmp = False, Rmp()
+
+    def platform_status(self) -> SnpPlatformStatus:
+        """SNP_PLATFORM_STATUS, in any state."""
+        flags = PlatformFlags(0).replace(
+            mask_chip_id=self.mask_chip_id, mask_chip_key=self.mask_chip_key, vlek_en=bool(self.csp_id)
+        )
+        return SnpPlatformStatus(
+            api_major=self.current.major,
+            api_minor=self.current.minor,
+            state=int(self.is_init),
+            rmp=RmpFlags(int(self.is_init)),
+            build_id=self.current.build,
+            flags=flags,
+            guest_count=len(self.contexts),
+            tcb_version=self.current.tcb.to_bytes(),
+            reported_tcb=self.reported_tcb.to_bytes(),
+        )
+
+    def config(
+        self, reported_tcb: Tcb | None = None, *, mask_chip_id: bool | None = None, mask_chip_key: bool | None = None
+    ) -> None:
+        """SNP_CONFIG: choose the TCB that reports are signed for, not above the committed one, and what they hide."""
+        self._ready()
+        if reported_tcb is not None:
+            below = self.committed.tcb.below(reported_tcb.parts)
+            demand(not below, "INVALID_PARAM", f"above the committed TCB: {', '.join(below)}")
+            self.reported_tcb = reported_tcb
+        if mask_chip_id is not None:
+            self.mask_chip_id = mask_chip_id
+        if mask_chip_key is not None:
+            self.mask_chip_key = mask_chip_key
+
+    def download_firmware_ex(self, parts: Mapping[str, int], build: int) -> None:
+        """DOWNLOAD_FIRMWARE_EX: run another firmware, with the SVN of each part. What was committed stays the floor."""
+        self._ready()
+        tcb = self.make_tcb(parts)
+        old = tcb.below(self.committed.tcb.parts)
+        demand(not old, "BAD_SVN", f"below the committed TCB: {', '.join(old)}")
+        self.current = Version(self.current.major, self.current.minor, build, tcb)
+
+    def commit(self) -> None:
+        """SNP_COMMIT: no firmware older than the current one will be taken any more."""
+        self._ready()
+        self.committed = self.current
+
+    def vlek_load(self, csp_id: str) -> None:
+        """SNP_VLEK_LOAD: take the key of a cloud, named *csp_id*. The wrapped form it comes in is left out."""
+        self._ready()
+        self.csp_id = csp_id
+
+    def leak(self) -> Callable[[Tcb], EllipticCurvePrivateKey]:
+        """What an attacker does within the secure processor: take the seed, and with it every VCEK of the chip.
+
+        No command. It takes the fault ``leaked-vcek-seed``. How one TCB's key follows from another's is simpler here
+        than it is: any TCB's key follows from the seed.
+        """
+        demand("leaked-vcek-seed" in self.faults, "UNSUPPORTED", "the seed does not leave the chip")
+        return lambda tcb: self.server.vcek_key(self.product, self.chip_id, tcb)
+
+    def df_flush(self) -> None:
+        """DF_FLUSH: address space numbers that were given back can be used again."""
+        self._ready()
+        self._unflushed.clear()
+
+    # --- memory, as host and guest have it
+
+    def host_write(self, address: int, data: bytes) -> None:
+        """Write as the host. The reverse map table refuses pages that are not its own."""
+        if "no-rmp-check" not in self.faults:
+            self.rmp.check_host_write(address, len(data))
+        self.memory.write(address, data)
+
+    def host_read(self, address: int, size: int) -> bytes:
+        """Read as the host: of a guest's pages it sees ciphertext."""
+        return self.memory.read(address, size)
+
+    def map_page(self, asid: int, gpa: int, address: int) -> None:
+        """Set the host's page tables: the guest finds the page at *address* at its own address *gpa*."""
+        self.tables[asid, gpa] = address
+
+    def guest_read(self, asid: int, gpa: int, size: int) -> bytes:
+        """Read as a guest, within one page: where the host's page tables lead, if the reverse map table agrees."""
+        address = self._guest_address(asid, gpa, size)
+        self.rmp.check_guest(asid, address, gpa)
+        return self.memory.read(address, size, self._owner(asid).memory_key.reveal())
+
+    def guest_write(self, asid: int, gpa: int, data: bytes) -> None:
+        """Write as a guest, within one page."""
+        address = self._guest_address(asid, gpa, len(data))
+        self.rmp.check_guest(asid, address, gpa)
+        self.memory.write(address, data, self._owner(asid).memory_key.reveal())
+
+    def guest_validate(self, asid: int, gpa: int, *, accept: bool = True) -> bool:
+        """PVALIDATE as a guest; returns whether that changed anything."""
+        return self.rmp.validate(asid, self._guest_address(asid, gpa, 1), gpa, accept=accept)
+
+    def _guest_address(self, asid: int, gpa: int, size: int) -> int:
+        start = gpa - gpa % PAGE
+        if gpa + size > start + PAGE or (asid, start) not in self.tables:
+            raise FirmwareError("INVALID_ADDRESS", f"0x{gpa:x} and {size} bytes are not one page that is there")
+        return self.tables[asid, start] + gpa % PAGE
+
+    def _owner(self, asid: int) -> Context:
+        owner = next((context for context in self.contexts.values() if context.asid == asid), None)
+        if owner is None:
+            raise FirmwareError("INVALID_ASID", f"no guest has ASID {asid}")
+        return owner
+
+    # --- what many commands share
+
+    def _ready(self) -> None:
+        demand(self.is_init, "INVALID_PLATFORM_STATE", "UNINIT; needed INIT")
+
+    def _context(self, address: int) -> Context:
+        there = self.rmp.entry(address).state == "CONTEXT" and address in self.contexts
+        demand(there, "INVALID_GUEST", f"0x{address:x} is no guest's context page")
+        return self.contexts[address]
+
+    def _release(self, context: Context) -> None:
+        if context.asid:
+            self._unflushed.add(context.asid)
+            self.tables = {place: address for place, address in self.tables.items() if place[0] != context.asid}
+            context.asid = 0
