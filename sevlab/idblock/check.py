@@ -16,6 +16,7 @@ from ..formats.idblock import ECDSA_P384_SHA384
 from ..formats.sevcert import ECDSA_SHA384
 from ..formats.status import status_text
 from ..incidents import INCIDENTS
+from ..report.check import FAIL, NOT_DONE, PASS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from ..layout.page import Banner, Block, View
     from .signed import SignedIdBlock
 
-PASS, FAIL, NOT_DONE = "pass", "fail", "not done"
 #: How the firmware answers when a stage fails, in its order; "" where the firmware of the facts does not look.
 STAGES = {
     "launch digest": "BAD_MEASUREMENT",

@@ -45,12 +45,11 @@ class SnpHost:
     def __init__(self, platform: SnpPlatform, inputs: dict[str, Any], policy: int) -> None:
         self.platform, self.inputs, self.policy = platform, dict(inputs), SnpPolicy(policy)
         self.tamper: dict[str, Callable[[bytes], bytes]] = {}
-        launch = load_snp_launch(**self.inputs)
-        if not launch.is_whole:
+        if self.inputs.get("ovmf_hash") is not None:
             raise InputError(
                 "ovmf_hash", "the digest after the firmware", "the firmware itself, whose pages are loaded"
             )
-        self.regions = launch.regions
+        self.regions = load_snp_launch(**self.inputs).regions
         self._next = PAGES_AT
 
     def changed(self, name: str, raw: bytes) -> bytes:
