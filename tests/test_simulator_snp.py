@@ -625,6 +625,67 @@ def test_pages_come_back_by_page_reclaim() -> None:
     assert fault(platform.rmp.update, CONTEXT, assigned=False) == ""
 
 
+def test_a_long_walk_of_random_commands() -> None:
+    """Whatever the order: nothing but refusals, no write into a guest, and the digest of what was taken."""
+    chance, platform = random.Random(1), begun()
+    contexts, pages = (CONTEXT, AGENT), [SMALL + 0x1000 * number for number in range(4)]
+    taken: dict[int, bytes] = {}
+    reached: set[str] = set()
+
+    def walk(name: str, command: Any, *arguments: Any, **named: Any) -> bool:
+        try:
+            command(*arguments, **named)
+        except (FirmwareError, RmpFault):
+            return False
+        reached.add(name)
+        return True
+
+    for _ in range(8000):
+        context, address = chance.choice(contexts), chance.choice(pages)
+        asid, gpa, state = chance.choice((1, 2)), chance.choice((0x1000, 0x2000)), platform.rmp.entry(address).state
+        page, page_type = bytes([chance.randrange(256)]) * 4096, chance.choice((1, 3, 4))
+        match chance.randrange(12):
+            case 0:
+                walk("firmware page", platform.rmp.update, context, immutable=True)
+            case 1:
+                if walk("gctx_create", platform.gctx_create, context):
+                    taken[context] = bytes(48)
+            case 2:
+                walk("launch_start", platform.launch_start, start_command(context=context))
+            case 3:
+                walk("activate", platform.activate, context, asid)
+            case 4:
+                immutable = chance.random() < 0.7
+                walk("pre-guest", platform.rmp.update, address, asid=asid, gpa=gpa, immutable=immutable)
+                platform.map_page(asid, gpa, address)
+            case 5:
+                content, place = platform.host_read(address, 4096), platform.rmp.entry(address).gpa
+                command = update_command(address, page_type).replace(gctx_paddr=context)
+                if walk("launch_update", platform.launch_update, command):
+                    taken[context] = chained([(page_type, place, content)], taken[context])
+            case 6 if chance.random() < 0.3:
+                walk("launch_finish", platform.launch_finish, finish_command().replace(gctx_paddr=context))
+            case 7 if chance.random() < 0.3:
+                walk("decommission", platform.decommission, context)
+                platform.df_flush()
+            case 8:
+                if walk("host_write", platform.host_write, address, page):
+                    assert state == "HYPERVISOR"
+            case 9:
+                if walk("guest_read", platform.guest_read, asid, gpa, 16):
+                    there = platform.rmp.entry(platform.tables[asid, gpa])
+                    assert (there.state, there.asid, there.gpa) == ("GUEST-VALID", asid, gpa)
+            case 10:
+                walk("take back", platform.rmp.update, address, assigned=False)
+            case 11:
+                walk("page_reclaim", platform.page_reclaim, chance.choice((context, address)))
+                walk("guest_validate", platform.guest_validate, asid, gpa)
+        assert {one: kept.digest for one, kept in platform.contexts.items()} == {
+            one: taken[one] for one in platform.contexts
+        }
+    assert len(reached) == 13, reached
+
+
 # --- reports
 
 

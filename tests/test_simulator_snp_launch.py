@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import sevlab
 from sevlab.chain import ecdsa_sign
-from sevlab.errors import InputError
+from sevlab.errors import InputError, LayoutError
 from sevlab.formats.report import parse_report
 from sevlab.formats.sevcert import ECDSA_SHA384
 from sevlab.keys import Secret
@@ -128,6 +128,20 @@ def test_a_digest_in_place_of_the_firmware_cannot_be_launched() -> None:
         launched({"ovmf_hash": bytes(48)})
 
 
+def test_misuse_is_told() -> None:
+    with pytest.raises(TypeError, match="cannot change 'kernel'; it can change firmware"):
+        launched(tamper={"kernel": flip(0)})
+    with pytest.raises(TypeError, match="no part of a TCB is named 'boot'"):
+        launched(tcb={"boot": 1})
+    for wrong in ({"report_data": b"x"}, {"host_data": b""}, {"policy": -1}, {"tcb": {"bl": 256}}):
+        with pytest.raises(LayoutError):
+            launched(**wrong)
+    for refused in ({"vmpl": 4}, {"csp_id": "\xe9"}):
+        run = launched(**refused)
+        assert run.caught is not None
+        assert "INVALID_PARAM" in str(run.caught[1])
+
+
 # --- hosts that tamper
 
 
@@ -172,6 +186,7 @@ def test_tampering_is_caught_by_whoever_can_see_it() -> None:
         ("report request", flip(0x40 * 8), "owner", "vmpl"),
         ("report request", flip(0x48 * 8), "guest", "INVALID_PARAM"),
         ("report response", flip(4 * 8), "guest", "INVALID_LENGTH"),
+        ("report response", lambda raw: raw[:5], "guest", "INVALID_LENGTH"),
         ("report response", flip((32 + 0x90) * 8), "owner", "report signature"),
         ("CPUID", lambda raw: bytes([65]) + raw[1:], "secure processor", "INVALID_PARAM"),
     ],

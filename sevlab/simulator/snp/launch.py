@@ -119,7 +119,8 @@ def simulate_snp_launch(
     author key. *csp_id* names a cloud whose VLEK is loaded. *tamper* makes the host a tampering one (see
     :class:`~sevlab.simulator.snp.host.SnpHost`); *seed* makes a run that can be repeated; the rest are those of the
     :class:`~sevlab.simulator.snp.platform.Processor`. What owner, firmware or processor refuse is not raised: it is in
-    ``caught``. Raises :class:`~sevlab.errors.InputError` for inputs that are no launch.
+    ``caught``. Raises :class:`~sevlab.errors.InputError` for inputs that are no launch,
+    :class:`~sevlab.errors.LayoutError` for bytes of another length, TypeError for a name that there is not.
     """
     arguments = {name: value for name, value in locals().items() if name != "tamper"}
     random = secrets.token_bytes if seed is None else seeded(seed)
@@ -129,6 +130,8 @@ def simulate_snp_launch(
     host = SnpHost(platform, inputs, policy)
     host.tamper = dict(tamper or {})
     run = SimulatedSnpLaunch(platform, host, load_snp_launch(**inputs))
+    if unknown := sorted(set(host.tamper) - set(run.changeable)):
+        raise TypeError(f"a host cannot change {unknown[0]!r}; it can change {', '.join(run.changeable)}")
     run.arguments = arguments
     enabled = author_key_enabled
     if enabled is None:
@@ -176,8 +179,8 @@ def _ask(run: SimulatedSnpLaunch, request: ReportRequest) -> bool:
     record.send(GUEST, PSP, "report request", request.to_bytes(), "What the report is to hold. The host carries it.")
     answer = host.request(request.vmpl, request.to_bytes())
     record.send(PSP, GUEST, "report response", answer, "A header, and the signed report.")
-    header = ReportResponse.from_bytes(answer[:HEADER])
-    if header.status or header.report_size != SIZE:
+    header = ReportResponse.from_bytes(answer[:HEADER].ljust(HEADER, b"\0"))
+    if header.status or header.report_size != SIZE or len(answer) != HEADER + SIZE:
         name = STATUS.get(header.status, "INVALID_PARAM") if header.status else "INVALID_LENGTH"
         run.caught = GUEST, FirmwareError(name, "there is no report")
         return False

@@ -44,7 +44,8 @@ class Messages(Processor):
         self._ready()
         context = self._context(address)
         context.demand("RUNNING")
-        demand(0 <= vmpl < VMPLS and len(request) == ReportRequest.size, "INVALID_PARAM")
+        demand(0 <= vmpl < VMPLS, "INVALID_PARAM", f"VMPL {vmpl}; there are 0 to {VMPLS - 1}")
+        demand(len(request) == ReportRequest.size, "INVALID_PARAM", f"a request of {len(request)} bytes")
         asked = ReportRequest.from_bytes(request)
         if asked.findings() or not vmpl <= asked.vmpl < VMPLS or asked.key_sel not in (ANY_KEY, VCEK_ONLY, VLEK_ONLY):
             return _answer("INVALID_PARAM")

@@ -103,6 +103,8 @@ class Processor:
 
     def make_tcb(self, parts: Mapping[str, int]) -> Tcb:
         """Return a TCB version of this product; parts that are not given are those of :data:`PARTS`."""
+        if unknown := sorted(set(parts) - set(PARTS)):
+            raise TypeError(f"no part of a TCB is named {unknown[0]!r}; there are {', '.join(PARTS)}")
         form = TCB_FORMS[self.product]
         return form(**{name: {**PARTS, **parts}[name] for name in form.part_names()})
 
@@ -196,6 +198,7 @@ class Processor:
     def vlek_load(self, csp_id: str) -> None:
         """SNP_VLEK_LOAD: take the key of a cloud, named *csp_id*. The wrapped form it comes in is left out."""
         self._ready()
+        demand(csp_id.isascii() and 0 < len(csp_id) < 128, "INVALID_PARAM", "a cloud's name has 1 to 127 ASCII letters")
         self.csp_id = csp_id
 
     def leak(self) -> Callable[[Tcb], EllipticCurvePrivateKey]:
