@@ -22,7 +22,8 @@ from sevlab.launch import Step
 from sevlab.layout.page import hex_lines
 from sevlab.layout.span import TINTS
 from sevlab.plots import Avalanche, Picture
-from sevlab.plots.launch import FOLLOWS, MARK, UNKNOWN
+from sevlab.plots.column import FOLLOWS, MARK
+from sevlab.plots.launch import UNKNOWN
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -291,5 +292,5 @@ def test_only_launches_are_drawn(folder: Path) -> None:
     whole = launch(folder)
     with pytest.raises(TypeError, match="not bytes"):
         sevlab.plot_launch(b"")
-    with pytest.raises(TypeError, match="not beside a LaunchComparison"):
+    with pytest.raises(TypeError, match="not a Launch beside a LaunchComparison"):
         sevlab.plot_launch(sevlab.compare_launch(whole, whole), whole)

@@ -101,7 +101,7 @@ def explain_report(report: Report, product: str = "", note: str = "") -> View:
     blocks += [
         Paragraph(_sentence(report, product)),
         Table(["field", "at, size", "value, and meaning"], rows, tints=tints, mono=[0, 1]),
-        *_ladder(report),
+        *explain_ladder(report),
         *_bits(report.policy),
         *_bits(report.platform_info),
         *_bits(report.key_info),
@@ -135,7 +135,7 @@ def _sentence(report: Report, product: str) -> str:
     return words
 
 
-def _ladder(report: Report) -> list[Block]:
+def explain_ladder(report: Report) -> list[Block]:
     """Show the four TCBs side by side, a line for each part."""
     from ..layout.page import Heading, Paragraph, Table
 

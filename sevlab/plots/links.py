@@ -1,0 +1,134 @@
+"""The chain of a SEV-SNP launch as a figure: regions of pages, and the launch digest after each."""
+
+from __future__ import annotations
+
+from itertools import zip_longest
+
+from ..formats.pageinfo import HASHED_TYPES
+from ..layout.page import hex_lines
+from ..layout.span import TINTS
+from ..snp.launch import TYPE_TINTS
+from .column import (
+    DIFFERS,
+    EDGE,
+    FIRST,
+    FOLLOWS,
+    LINE,
+    PAD,
+    SAME,
+    TITLE,
+    WIDTH,
+    Column,
+    drawn_rows,
+    fit,
+    judge,
+    paper,
+    write,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from matplotlib.axes import Axes
+
+    from ..snp import Region, SnpComparison, SnpLaunch
+    from .picture import Picture
+
+    #: The same place in two chains: on each side a region and the digest after it, None where a chain has ended.
+    Pair = tuple[tuple[Region, bytes] | None, tuple[Region, bytes] | None]
+
+HEIGHT, GAP = 0.6, 0.14
+#: Bytes that are shown of a digest, the last one's aside, which is shown whole. The words tell all of each.
+SHOWN = 8
+
+
+class _Regions(Column):
+    """A chain of regions."""
+
+    def draw(self, top: float, region: Region, after: bytes, *, wordy: bool = False, mark: bool = False) -> None:
+        """Draw a region, and the digest after its last page; *wordy* says what it is."""
+        left, wide, count = self.left + PAD, self.step - 2 * PAD, len(region.contents)
+        self.box(self.left, top, self.step, TINTS[TYPE_TINTS[region.type_name]], mark=mark)
+        write(self.axes, left, top + LINE, **fit(region.name, wide, size=9, weight="bold"))
+        words = f"{count} page{'s' * (count != 1)}, type {region.type_name}, at 0x{region.gpa:x}"
+        write(self.axes, left, top + 2.2 * LINE, **fit(words, wide, size=7.5))
+        words = "contents hashed" if region.page_type in HASHED_TYPES else "contents not hashed"
+        words += f". {region.doc}" if wordy else ""
+        write(self.axes, left, top + 3.2 * LINE, **fit(words, wide, size=7.5))
+        self.across(top, f"{count} x" if count > 1 else "")
+        self.box(self.right, top, self.after, "white", mark=mark)
+        lines = f"{hex_lines(after[:SHOWN], self.per_line)} ...".split("\n")
+        line = top + (self.height - LINE * len(lines)) / 2
+        write(self.axes, self.right + PAD, line, "digest after it")
+        for number, row in enumerate(lines, 1):
+            write(self.axes, self.right + PAD, line + number * LINE, row, size=7, family="monospace")
+
+
+def plot_links(launch: SnpLaunch) -> Picture:
+    """Draw the chain of a SEV-SNP launch, region by region."""
+    regions, pages = launch.regions, launch.pages
+    rows = drawn_rows(len(regions))
+    title = f"A SEV-SNP launch: {pages} page{'s' * (pages != 1)} in {len(regions)} region{'s' * (len(regions) != 1)}"
+    height = TITLE + len(rows) * (HEIGHT + GAP) + 0.3
+    figure, axes = paper(str(launch), title, height)
+    chain = _Regions(axes, EDGE, (5.6, 0.6, 3.0), HEIGHT, SHOWN)
+    for place, row in enumerate(rows):
+        top = TITLE + place * (HEIGHT + GAP)
+        if place:
+            chain.lead(top, GAP)
+        if isinstance(row, range):
+            chain.lack(top, _skipped([regions[number] for number in row]))
+        else:
+            chain.draw(top, regions[row], launch.after[row], wordy=True)
+    _write_digest(axes, height - 0.2, launch, "Launch digest")
+    return figure
+
+
+def plot_two_links(comparison: SnpComparison) -> Picture:
+    """Draw two chains beside each other, and mark the region in which they part."""
+    chains = [zip(one.regions, one.after, strict=True) for one in (comparison.reported, comparison.computed)]
+    pairs: list[Pair] = list(zip_longest(*chains))
+    is_known = comparison.matches or comparison.number is not None
+    parting = next((number for number, (one, other) in enumerate(pairs) if one != other), len(pairs))
+    rows, start = drawn_rows(len(pairs), parting), TITLE + 0.25
+    height = start + len(rows) * (HEIGHT + GAP) + 0.5
+    figure, axes = paper(str(comparison), comparison.words, height)
+    widths = (2.5, 0.36, 1.18)
+    for side, (name, place) in enumerate((("reported", EDGE), ("computed", WIDTH - EDGE - sum(widths)))):
+        write(axes, place, TITLE + 0.08, name, size=9.5, weight="bold")
+        chain = _Regions(axes, place, widths, HEIGHT, 4)
+        for number, row in enumerate(rows):
+            top = start + number * (HEIGHT + GAP)
+            there = [one for i in (row if isinstance(row, range) else [row]) if (one := pairs[i][side])]
+            if number and there:
+                chain.lead(top, GAP)
+            if not there:
+                chain.lack(top, "no such region")
+            elif isinstance(row, range):
+                chain.lack(top, _skipped([region for region, _ in there]))
+            else:
+                chain.draw(top, *there[0], mark=is_known and row == parting)
+        _write_digest(axes, height - 0.37 + 0.18 * side, getattr(comparison, name), name)
+    for number, row in enumerate(rows):
+        if is_known and not isinstance(row, range):
+            judge(axes, start + number * (HEIGHT + GAP) + HEIGHT / 2, _word(pairs[row], row - parting))
+    return figure
+
+
+def _word(pair: Pair, beyond: int) -> str:
+    """Say whether two regions differ; *beyond* is how many rows come between them and the first that do."""
+    one, other = pair
+    if beyond < 0:
+        return SAME
+    kept = one is not None and other is not None and one[0].loaded == other[0].loaded
+    return FIRST if beyond == 0 else FOLLOWS if kept else DIFFERS
+
+
+def _write_digest(axes: Axes, line: float, launch: SnpLaunch, name: str) -> None:
+    write(axes, EDGE, line, name, weight="bold")
+    write(axes, EDGE + 1.1, line, launch.digest.hex(), size=7.5, family="monospace")
+
+
+def _skipped(regions: Sequence[Region]) -> str:
+    return f"{len(regions)} more, not drawn"
