@@ -109,6 +109,16 @@ def test_without_an_author_key_nothing_of_it_is_there() -> None:
     ]
 
 
+def test_what_is_odd_stands_on_the_page() -> None:
+    zeros = SignedIdBlock(IdBlock.from_bytes(bytes(96)), IdAuth.from_bytes(bytes(4096)))
+    assert [line for line in str(zeros).splitlines() if line.startswith("ODD: ")] == [
+        "ODD: ID block, version: must be 0x00000001.",
+        "ODD: ID block, policy: bit 17 must be 1.",
+        "ODD: ID authentication, id_key_algo: must be 0x00000001.",
+    ]
+    assert "ODD" not in str(both())
+
+
 # --- one defect a stage
 
 

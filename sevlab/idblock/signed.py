@@ -46,9 +46,10 @@ class SignedIdBlock(namedtuple("SignedIdBlock", "block auth")):
 
     def explain(self) -> View:
         """Show both byte by byte, and the digests of the keys."""
-        from ..layout.page import View
+        from ..layout.page import Paragraph, View
 
-        return View(*self.block.explain().blocks, *self.auth.explain().blocks, *_digest_table(self.auth))
+        odd = [Paragraph(f"ODD: {finding}.") for finding in self.findings()]
+        return View(*self.block.explain().blocks, *self.auth.explain().blocks, *odd, *_digest_table(self.auth))
 
     def __str__(self) -> str:
         return self.explain().text()
