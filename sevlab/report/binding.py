@@ -38,8 +38,10 @@ def check_extensions(leaf: Certificate | None) -> Check:
         faults.append(f"{', '.join(missing)} missing, or no number from 0 to 255")
     if integer(leaf.extensions.get(STRUCT_VERSION, b"")) != STRUCT_VERSIONS[product]:
         faults.append(f"structVersion is not {STRUCT_VERSIONS[product]}, as on {product}")
-    if "fmc" in leaf.parts and "fmc" not in TCB_FORMS[product].part_names():
-        faults.append(f"fmcSPL, which {product} does not have")
+    foreign = set(SPL) - set(TCB_FORMS[product].part_names())
+    faults += [
+        f"{EXTENSIONS[SPL[part]]}, which {product} does not have" for part in foreign if SPL[part] in leaf.extensions
+    ]
     for part, oid in RESERVED_SPL.items():
         if integer(leaf.extensions.get(oid, b"\x02\x01\x00")) != 0:
             faults.append(f"{part.upper()}, which is reserved, is not 0")

@@ -70,12 +70,12 @@ class _Signed:
 class Certificate(_Signed):
     """An X.509 certificate.
 
-    ``der`` are its bytes as they came; ``common_name`` that of its subject; ``kind`` ("ARK", "ASK", "ASVK", "VCEK",
-    "VLEK" or "") and ``product`` follow from names, a leaf's product from its extension productName; ``subject`` and
-    ``issuer`` are whole names (DER); ``not_before`` and ``not_after`` are in UTC; ``key`` is the public key as the
-    library ``cryptography`` has it, None for one that cannot be read; ``extensions`` maps object identifiers of AMD to
-    values; ``critical`` are the identifiers of critical extensions, ``basic`` and ``usage`` those two, as the library
-    has them. ``unread`` says what could not be read.
+    ``der`` are its bytes as they came; ``common_name`` is that of its subject, and ``kind`` ("ARK", "ASK", "ASVK",
+    "VCEK", "VLEK" or "") follows from it; ``subject`` and ``issuer`` are whole names (DER); ``not_before`` and
+    ``not_after`` are in UTC; ``key`` is the public key as the library ``cryptography`` has it, None for one that cannot
+    be read; ``extensions`` maps object identifiers of AMD to values; ``critical`` are the identifiers of critical
+    extensions, ``basic`` and ``usage`` the two that X.509 itself has, as the library has them. ``unread`` says what
+    could not be read.
     """
 
     def __init__(self, raw: bytes, name: str = "certificate") -> None:
@@ -90,7 +90,7 @@ class Certificate(_Signed):
         self.serial = int.from_bytes(serial, "big", signed=True)
         copy = raw if self.serial > 0 else raw[:place] + b"\x01" + raw[place + 1 :]
         library = _eager(lambda: x509.load_der_x509_certificate(copy))
-        length = _eager(lambda: len(library.tbs_certificate_bytes)) if library else None
+        length = None if library is None else _eager(lambda: len(library.tbs_certificate_bytes))
         if length is None or _eager(lambda: library.signature) is None:
             raise _refused(raw, name)
         start = head.start("tbs")
@@ -111,9 +111,7 @@ class Certificate(_Signed):
         }
         known = {type(one.value): one.value for one in found}
         self.basic, self.usage = known.get(x509.BasicConstraints), known.get(x509.KeyUsage)
-        self.kind, self.product = tell_kind(self.common_name)
-        if self.is_leaf:
-            self.product = self.product_name.partition("-")[0]
+        self.kind, self._product = tell_kind(self.common_name)
 
     def _read(self, what: str, read: Callable[[], Any], otherwise: Any) -> Any:
         value = _eager(read)
@@ -125,6 +123,11 @@ class Certificate(_Signed):
     def is_leaf(self) -> bool:
         """Whether it is for a key that signs reports."""
         return self.kind in ("VCEK", "VLEK")
+
+    @property
+    def product(self) -> str:
+        """The product, such as "Milan": a leaf's by its extension productName, another's by its name; "" for none."""
+        return self.product_name.partition("-")[0] if self.is_leaf else self._product
 
     @property
     def ecc_key(self) -> EccKey | None:
@@ -189,7 +192,7 @@ class RevocationList(_Signed):
         from cryptography import x509
 
         library = _eager(lambda: x509.load_der_x509_crl(raw))
-        tbs = _eager(lambda: library.tbs_certlist_bytes) if library else None
+        tbs = None if library is None else _eager(lambda: library.tbs_certlist_bytes)
         if tbs is None or tbs not in raw or _eager(lambda: library.signature) is None:
             raise InputError(name, f"{len(raw)} bytes that are no list of revoked certificates", "a CRL, DER or PEM")
         super().__init__(raw, library, tbs, raw.index(tbs))

@@ -56,5 +56,7 @@ def rsa_sign(name: str, signed: bytes, algorithm: str = "sha256") -> bytes:
     mask = b"".join(digest(inner + number.to_bytes(4, "big")) for number in range(-(-len(block) // size)))
     masked = bytes(one ^ other for one, other in zip(block, mask, strict=False))
     encoded = bytes([masked[0] & 0x7F]) + masked[1:] + inner + b"\xbc"
-    number = pow(int.from_bytes(encoded, "big"), pow(EXPONENT, -1, (p - 1) * (q - 1)), p * q)
-    return number.to_bytes(RSA_SIZE, "big")
+    # Modulo p and q apart, then put together: four times as fast as modulo their product.
+    number = int.from_bytes(encoded, "big")
+    by_p, by_q = (pow(number, pow(EXPONENT, -1, prime - 1), prime) for prime in (p, q))
+    return (by_q + (by_p - by_q) * pow(q, -1, p) % p * q).to_bytes(RSA_SIZE, "big")
