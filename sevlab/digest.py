@@ -18,7 +18,7 @@ from .inputs import CHUNK, FIRMWARE_LIMIT, open_input
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from typing import BinaryIO
+    from typing import Any, BinaryIO
 
 #: Largest kernel or initrd accepted, in bytes: it keeps an endless file from hanging us.
 BLOB_LIMIT = 2 << 30
@@ -33,6 +33,13 @@ class Hashed(namedtuple("Hashed", "size running")):
     def digest(self) -> bytes:
         """SHA-256 of the bytes (32 bytes)."""
         return self.running.copy().digest()  # type: ignore[no-any-return]
+
+
+class Sha256(bytes):
+    """SHA-256 (32 bytes) of a file that is not here: it stands for the file where no more of it is measured."""
+
+    def __str__(self) -> str:
+        return f"SHA-256 {self.hex()}"
 
 
 _known: dict[tuple[int, ...], Hashed] = {}
@@ -81,6 +88,13 @@ def load_hashed(path: str, name: str = "firmware", *, limit: int = FIRMWARE_LIMI
     if not hashed.size and not empty:
         raise InputError(name, f"{quoted(path)}, an empty file", "a file with content", "check how it was copied")
     return hashed
+
+
+def load_sha256(value: Any, name: str, *, empty: bool = False) -> bytes:
+    """Return the SHA-256 (32 bytes) of a kernel or initrd, given as its path, or as the :class:`Sha256` itself."""
+    if isinstance(value, Sha256):
+        return bytes(value)
+    return load_hashed(str(value), name, limit=BLOB_LIMIT, empty=empty).digest
 
 
 def file_identity(stream: BinaryIO) -> tuple[int, ...]:

@@ -14,7 +14,7 @@ import hashlib
 from collections import namedtuple
 from itertools import groupby, zip_longest
 
-from .digest import BLOB_LIMIT, Hashed, load_hashed
+from .digest import Hashed, load_hashed, load_sha256
 from .errors import InputError
 
 TYPE_CHECKING = False
@@ -36,6 +36,15 @@ INPUTS = (
 )
 #: Inputs that only a SEV-SNP launch has. ``ovmf_hash`` is the digest after the firmware, ``vars_*`` go with ``svsm``.
 SNP_INPUTS = ("ovmf_hash", "svsm", "vars_size", "vars_file")
+#: What sev-snp-measure calls the inputs of a launch, where it has another name.
+PEER_NAMES = {
+    "firmware": "ovmf",
+    "cmdline": "append",
+    "num_cpus": "vcpus",
+    "cpu_signature": "vcpu_sig",
+    **{f"cpu_{part}": f"vcpu_{part}" for part in ("family", "model", "stepping")},
+    "ovmf_hash": "snp_ovmf_hash",
+}
 #: Those about virtual CPUs.
 _ABOUT_CPUS = {*INPUTS, "cpu_signature"} - {"firmware", "kernel", "initrd", "cmdline"}
 #: Those that name files.
@@ -217,6 +226,11 @@ def _loaded(step: Step) -> object:
     return (step.size, step.digest) if isinstance(step.content, Hashed) else step.content
 
 
+def as_peer(name: str) -> str:
+    """Return an input's name as sev-snp-measure's command line spells it."""
+    return "--" + PEER_NAMES.get(name, name).replace("_", "-")
+
+
 def compare_launch(reported: Launch, computed: Launch) -> LaunchComparison:
     """Compare two launches step by step. Never raises on difference."""
     return LaunchComparison(reported, computed)
@@ -226,10 +240,10 @@ def load_launch(policy: Policy, names: Callable[[str], str] = str, **inputs: Any
     """Read what a launch is made of, and return it.
 
     *inputs* are those of :data:`INPUTS`: ``firmware``, ``kernel``, ``initrd``, ``vmsa_cpu0`` and ``vmsa_cpu1`` are
-    paths, ``cmdline`` is text, the rest are numbers (or text in decimal or 0x hex) and the name of a profile;
-    ``cpu_signature`` (CPUID 1, EAX) may stand for family, model and stepping. Registers of virtual CPUs are loaded when
-    *policy* asks for SEV-ES; for plain SEV what describes them has no effect. *names* turns an input's name into what
-    its user calls it.
+    paths (of kernel and initrd also a :class:`~sevlab.digest.Sha256`), ``cmdline`` is text, the rest are numbers (or
+    text in decimal or 0x hex) and the name of a profile; ``cpu_signature`` (CPUID 1, EAX) may stand for family, model
+    and stepping. Registers of virtual CPUs are loaded when *policy* asks for SEV-ES; for plain SEV what describes them
+    has no effect. *names* turns an input's name into what its user calls it.
 
     Raises :class:`~sevlab.errors.InputError` for inputs that cannot be used or do not go together.
     """
@@ -304,10 +318,8 @@ def load_table(given: Mapping[str, Any], names: Callable[[str], str] = str, *, e
     """
     from .formats.hashtable import build_hash_table, hash_cmdline
 
-    kernel = load_hashed(str(given["kernel"]), names("kernel"), limit=BLOB_LIMIT, empty=empty).digest
-    initrd = None
-    if "initrd" in given:
-        initrd = load_hashed(str(given["initrd"]), names("initrd"), limit=BLOB_LIMIT, empty=True).digest
+    kernel = load_sha256(given["kernel"], names("kernel"), empty=empty)
+    initrd = load_sha256(given["initrd"], names("initrd"), empty=True) if "initrd" in given else None
     try:
         hash_cmdline(given.get("cmdline"))
     except InputError as error:

@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sevlab.case import (
+    ABOUT,
     BY_NAME,
+    MODES,
     ROWS,
     SNP,
     Case,
@@ -28,7 +31,10 @@ from sevlab.case import (
     read_case,
     write_case,
 )
+from sevlab.digest import Sha256
 from sevlab.errors import InputError
+from sevlab.formats.policy import Policy
+from sevlab.launch import load_launch
 from sevlab.report import FILES, Wanted
 from sevlab.report.load import LIMIT
 from sevlab.report.wanted import SIZES
@@ -56,9 +62,11 @@ def test_the_documented_example_is_read_in_full():
 
 def test_the_documentation_lists_every_key_with_its_meaning_and_no_other():
     listed = re.findall(r"^\| `\[(\w+)\]` \| `([\w-]+)` \| (.*) \|$", DOCS, re.MULTILINE)
-    assert [(section, key) for section, key, _ in listed] == [(row.section, row.key) for row in ROWS]
-    for row, (_, _, words) in zip(ROWS, listed, strict=True):
+    rows = (*ROWS, *ABOUT)
+    assert [(section, key) for section, key, _ in listed] == [(row.section, row.key) for row in rows]
+    for row, (_, _, words) in zip(rows, listed, strict=True):
         assert words.startswith(row.doc)
+        assert words.endswith(" Format 2.") == (row.since == 2)
 
 
 @pytest.mark.parametrize("text", re.findall(r"^    ERROR: (.*)$", DOCS, re.MULTILINE))
@@ -77,6 +85,7 @@ VALUES = {
     "file": st.from_regex(r"[a-z][a-z/]{0,20}[a-z]", fullmatch=True),
     "key file": st.from_regex(r"[a-z][a-z/]{0,20}[a-z]", fullmatch=True),
     "forbid": st.booleans(),
+    "mode": st.sampled_from(list(MODES)),
 }
 
 
@@ -87,15 +96,43 @@ def values_of(row: Row) -> st.SearchStrategy:
     if row.kind == "wanted":
         size = SIZES[row.name.removeprefix("snp_")]
         return st.binary(min_size=size, max_size=size).map(bytes.hex)
+    if row.kind == "bytes":
+        return st.binary(min_size=row.limit, max_size=row.limit)
+    if row.name in ("kernel", "initrd"):
+        return VALUES["file"] | st.binary(min_size=32, max_size=32).map(Sha256)
     return st.integers(0, 3) if row.name == "snp_vmpl" else VALUES[row.kind]
 
 
-@given(st.fixed_dictionaries({}, optional={row.name: values_of(row) for row in ROWS}), st.binary(max_size=8))
-def test_what_is_written_is_read_back(inputs, salt):
-    hashes = {name: hashlib.sha256(salt).hexdigest() for name in inputs if BY_NAME[name].kind == "file"}
-    case = Case(inputs, hashes, {name: f"from {name}" for name in inputs})
+def some(names: Sequence[str]) -> st.SearchStrategy:
+    """Return inputs that a case may have, any of *names*."""
+    rows = [BY_NAME[name] for name in names]
+    return st.fixed_dictionaries({}, optional={row.name: values_of(row) for row in rows})
+
+
+#: Inputs that contradict no other, and those that may be found.
+FREE = [name for name in BY_NAME if name not in ("digest", "mode")]
+FOUND = [name for name in BY_NAME if BY_NAME[name].kind not in ("key file", "forbid")]
+
+
+@given(
+    some(FREE) | some(["digest", "tik", "api_major"]) | some(["mode", "svsm", "num_cpus"]),
+    some(FOUND),
+    st.sets(st.sampled_from(FOUND)),
+    st.dictionaries(st.sampled_from([row.name for row in ABOUT]), VALUES["text"]),
+    st.binary(max_size=8),
+)
+def test_what_is_written_is_read_back(inputs, found, gone, about, salt):
+    found |= dict.fromkeys(gone)
+    sha256 = hashlib.sha256(salt).hexdigest()
+    hashes, found_hashes = (
+        {name: sha256 for name, value in some.items() if BY_NAME[name].kind == "file" and isinstance(value, str)}
+        for some in (inputs, found)
+    )
+    case = Case(inputs, hashes, {name: f"from {name}" for name in inputs}, "", about, found, found_hashes)
     again = parse_case(format_case(case), "")
-    assert (again.inputs, again.hashes, again.origin) == (case.inputs, case.hashes, case.origin)
+    for part in ("inputs", "hashes", "origin", "about", "found", "found_hashes"):
+        assert getattr(again, part) == getattr(case, part)
+    assert format_case(again) == format_case(case)
 
 
 @given(st.text(max_size=400) | st.text("[]{}=.\"'\n# format1owner-abc", max_size=400))
@@ -111,7 +148,24 @@ def test_any_text_gives_a_case_or_one_line(text):
 REFUSED = {
     "no TOML": ("format = = 1\n", 1, "what is not TOML"),
     "no format": ("[owner]\n", 0, "no format key"),
-    "other format": ("# c\nformat = 2\n", 2, "format: received '2'"),
+    "other format": ("# c\nformat = 3\n", 2, "format: received '3'; needed 1 to 2"),
+    "format before all": ("format = 0\n", 1, "format: received '0'"),
+    "section too new": ("format = 1\n[about]\n", 2, "about: received it in format 1; needed format = 2"),
+    "key too new": (f"format = 1\n[owner]\ndigest = '{'a' * 64}'\n", 3, "digest: received it in format 1"),
+    "no path in format 1": (f"format = 1\n[owner]\nkernel = {{ sha256 = '{'a' * 64}' }}\n", 3, "received no path"),
+    "no path for firmware": (f"format = 2\n[owner]\nfirmware = {{ sha256 = '{'a' * 64}' }}\n", 3, "received no path"),
+    "no such mode": ("format = 2\n[launch]\nmode = 'tdx'\n", 3, "needed one of sev, seves, snp, snp:svsm"),
+    "mode against policy": ("format = 2\n[reported]\npolicy = 1\n[launch]\nmode = 'seves'\n", 5, "needed 'sev'"),
+    "short digest": ("format = 2\n[owner]\ndigest = 'aa'\n", 3, "needed 32 bytes"),
+    "digest and firmware": (
+        f"format = 2\n[owner]\ndigest = '{'a' * 64}'\nfirmware = {{ path = 'f', sha256 = '{'a' * 64}' }}\n",
+        3,
+        "it together with firmware",
+    ),
+    "about no text": ("format = 2\n[about]\nnote = 3\n", 3, "about.note: received a number"),
+    "unknown about": ("format = 2\n[about]\nnotes = ''\n", 3, "about.notes: received an unknown key"),
+    "found key": ("format = 2\n[found]\ntik = 'k'\n", 3, "found.tik: received a key file"),
+    "found with true": ("format = 2\n[found]\nkernel = true\n", 3, "found.kernel: received true or false"),
     "true as format": ("format = true\n", 1, "true or false"),
     "unknown section": ("format = 1\n\n[owners]\ncmdline = 'x'\n", 3, "owners: received an unknown key"),
     "unknown key": ("format = 1\n[owner]\ncmdline = 'x'\nfirmwear = 'y'\n", 4, "owner.firmwear: received an unknown"),
@@ -323,9 +377,62 @@ def test_the_report_s_rows_are_what_its_verification_takes() -> None:
     assert [row.option for row in ROWS if row.name in ("policy", "snp_policy")] == ["--policy", "--policy"]
 
 
+def test_a_case_is_written_in_the_oldest_format_that_can_hold_it() -> None:
+    assert format_case(Case({"policy": 5, "snp_vmpl": 1})).splitlines()[1] == "format = 1"
+    for case in (
+        Case({"mode": "snp"}),
+        Case({"kernel": Sha256(bytes(32))}),
+        Case({"policy": 5}, about={"note": "x"}),
+        Case({"policy": 5}, found={"policy": 4}),
+    ):
+        assert format_case(case).splitlines()[1] == "format = 2"
+
+
+def test_a_case_knows_what_it_is_about() -> None:
+    assert Case({"policy": 1}).mode == "sev"
+    assert Case({"policy": 5}).mode == "seves"
+    assert Case({"svsm": "s"}).mode == "snp:svsm"
+    assert Case({"report": "r"}).mode == "snp"
+    assert Case({"mode": "seves"}).mode == "seves"
+    assert Case({}).mode == ""
+    assert Case({"mode": "snp", "policy": 1}).is_snp
+
+
+def test_what_was_found_takes_the_place_of_what_was_given() -> None:
+    case = Case(
+        {"firmware": "f", "kernel": "k", "cmdline": "x", "cpu_family": 25, "num_cpus": 2, "ovmf_hash": bytes(48)},
+        {"firmware": "11", "kernel": "22"},
+        found={"kernel": None, "cmdline": None, "cpu_signature": 1, "num_cpus": 4, "firmware": "g"},
+        found_hashes={"firmware": "33"},
+    )
+    explained = case.explained
+    assert explained.inputs == {"firmware": "g", "num_cpus": 4, "cpu_signature": 1}
+    assert explained.hashes == {"firmware": "33"}
+    assert explained.found == {}
+    assert case.files == {"11": "f", "22": "k", "33": "g"}
+
+
+def test_a_kernel_may_be_known_by_its_hash(files) -> None:
+    text = f"format = 2\n[owner]\nkernel = {{ sha256 = '{hashlib.sha256(b'k').hexdigest().upper()}' }}\n"
+    case = parse_case(text, "c.toml")
+    assert case.inputs["kernel"] == hashlib.sha256(b"k").digest()
+    assert str(case.inputs["kernel"]) == f"SHA-256 {hashlib.sha256(b'k').hexdigest()}"
+    assert (case.hashes, case.changed) == ({}, [])
+    (files / "kernel").write_bytes(b"k")
+    by_file, by_hash = (
+        load_launch(Policy(1), firmware=str(files / "fw" / "OVMF.fd"), kernel=kernel)
+        for kernel in (str(files / "kernel"), case.inputs["kernel"])
+    )
+    assert by_file.digest == by_hash.digest
+
+
 def test_a_case_knows_its_names():
     with pytest.raises(TypeError, match="firmwear"):
         Case({"firmwear": 1})
+    with pytest.raises(TypeError, match="notes"):
+        Case({}, about={"notes": ""})
+    with pytest.raises(TypeError, match="input"):
+        Case({}).replace(input={})
 
 
 def test_reading_stays_light():

@@ -7,31 +7,50 @@ as a mismatch anyway. The format is described, for people who write one by hand,
 
 from __future__ import annotations
 
+from .found import record_explanation
 from .lines import find_line
 from .load import load_case
-from .model import Case, Change, hash_file, make_case
+from .model import Case, Change, hash_file, hash_files, make_case
 from .reader import parse_case, read_case
-from .rows import BY_NAME, CASE_LIMIT, CPU_LIMIT, FILE_LIMIT, FORMAT, LAUNCH, ROWS, SNP, Row
+from .rows import (
+    ABOUT,
+    BY_NAME,
+    CASE_LIMIT,
+    CPU_LIMIT,
+    FILE_LIMIT,
+    FORMAT,
+    LAUNCH,
+    MODES,
+    ROWS,
+    SNP,
+    SNP_LAUNCH,
+    Row,
+)
 from .writer import format_case, write_case
 
 __all__ = [
+    "ABOUT",
     "BY_NAME",
     "CASE_LIMIT",
     "CPU_LIMIT",
     "FILE_LIMIT",
     "FORMAT",
     "LAUNCH",
+    "MODES",
     "ROWS",
     "SNP",
+    "SNP_LAUNCH",
     "Case",
     "Change",
     "Row",
     "find_line",
     "format_case",
     "hash_file",
+    "hash_files",
     "load_case",
     "make_case",
     "parse_case",
     "read_case",
+    "record_explanation",
     "write_case",
 ]

@@ -1,26 +1,34 @@
-"""One launch's inputs, and whether its files are still the same."""
+"""One launch's inputs, where they come from, what was found about them, and whether its files are still the same."""
 
 from __future__ import annotations
 
 import hashlib
 from collections import namedtuple
 
-from ..digest import CHUNK
+from ..digest import Sha256
 from ..errors import InputError, quoted
-from ..inputs import open_input
-from .rows import BY_NAME, FILE, FILE_LIMIT, LAUNCH
+from ..formats.policy import Policy
+from ..inputs import CHUNK, open_input
+from ..launch import INPUTS, SKU, SNP_INPUTS
+from .rows import ABOUT, BY_NAME, FILE, FILE_LIMIT, LAUNCH
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from typing import Any
+    from collections.abc import Iterable, Mapping, Sequence
+    from typing import Any, Self
 
-# Inputs that stand for each other: giving one side on the command line drops the other side of the case.
+#: Inputs that stand for each other: giving one side on the command line drops the other side of the case.
 _ALTERNATIVES = (
     ({"tk"}, {"tik", "tek"}),
-    ({"vmsa_cpu0", "vmsa_cpu1"}, {"cpu_family", "cpu_model", "cpu_stepping"}),
+    ({"vmsa_cpu0", "vmsa_cpu1"}, {*SKU, "cpu_signature"}),
+    ({"cpu_signature"}, {*SKU}),
+    ({"digest"}, {"firmware", "kernel", "initrd", "cmdline"}),
+    ({"vars_size"}, {"vars_file"}),
+    ({"report"}, {"reported_measurement"}),
     ({"chain"}, {"ask", "ark"}),
 )
+#: What says something about an input that another file would make untrue.
+_DEPENDS = {"firmware": {"ovmf_hash"}}
 
 
 class Change(namedtuple("Change", "name path recorded now")):
@@ -38,8 +46,11 @@ class Case:
     """Every input of one launch.
 
     ``inputs`` maps the keys of the case, with ``_`` for ``-``, to values: the measurement as base64 text, numbers as
-    int, files and key files as paths that can be opened from here. ``hashes`` maps the names of files to
-    their recorded SHA-256 (hex). ``origin`` tells in words where a value came from. ``path`` is the case file itself.
+    int, bytes as bytes, files and key files as paths that can be opened from here, a kernel or initrd of which only the
+    hash is known as :class:`~sevlab.digest.Sha256`. ``hashes`` maps the names of files to their recorded SHA-256 (hex).
+    ``origin`` tells in words where a value came from, ``about`` whatever else is to be told. ``found`` are the inputs
+    under which the computed value is the reported one, None for an input that must go; ``found_hashes`` are the hashes
+    of files among them. ``path`` is the case file itself.
     """
 
     def __init__(
@@ -48,12 +59,49 @@ class Case:
         hashes: Mapping[str, str] | None = None,
         origin: Mapping[str, str] | None = None,
         path: str = "",
+        about: Mapping[str, str] | None = None,
+        found: Mapping[str, Any] | None = None,
+        found_hashes: Mapping[str, str] | None = None,
     ) -> None:
-        unknown = sorted({*inputs, *(hashes or {}), *(origin or {})} - set(BY_NAME))
+        found = found or {}
+        unknown = sorted({*inputs, *(hashes or {}), *(origin or {}), *found, *(found_hashes or {})} - set(BY_NAME))
         if unknown:
             raise TypeError(f"a case has no input named {unknown[0]!r}")
+        if unknown := sorted(set(about or {}) - {row.name for row in ABOUT}):
+            raise TypeError(f"a case has nothing about itself named {unknown[0]!r}")
         self.inputs = {name: inputs[name] for name in BY_NAME if name in inputs}
-        self.hashes, self.origin, self.path = dict(hashes or {}), dict(origin or {}), path
+        self.found = {name: found[name] for name in BY_NAME if name in found}
+        self.hashes, self.found_hashes, self.origin = dict(hashes or {}), dict(found_hashes or {}), dict(origin or {})
+        self.about, self.path = dict(about or {}), path
+
+    def replace(self, **changes: Any) -> Self:
+        """Return a copy with some of its parts replaced, by the names of the constructor."""
+        names = ("inputs", "hashes", "origin", "path", "about", "found", "found_hashes")
+        if unknown := sorted(set(changes) - set(names)):
+            raise TypeError(f"a case has no part named {unknown[0]!r}")
+        return type(self)(**{name: changes.get(name, getattr(self, name)) for name in names})
+
+    @property
+    def mode(self) -> str:
+        """What was launched: a key of ``MODES``, told by the inputs where the case does not; "" when nothing tells."""
+        if "mode" in self.inputs:
+            return str(self.inputs["mode"])
+        if "svsm" in self.inputs:
+            return "snp:svsm"
+        if "policy" in self.inputs:
+            return "seves" if Policy(self.inputs["policy"]).es else "sev"
+        return "snp" if {"report", "reported_measurement", "ovmf_hash"} & set(self.inputs) else ""
+
+    @property
+    def is_snp(self) -> bool:
+        """Whether the case is about SEV-SNP."""
+        return self.mode.startswith("snp")
+
+    @property
+    def files(self) -> dict[str, str]:
+        """The paths of all files by their SHA-256 (hex), those found among them; key files are not in it."""
+        pairs = [(self.inputs, self.hashes), (self.found, self.found_hashes)]
+        return {sha256: inputs[name] for inputs, hashes in pairs for name, sha256 in hashes.items()}
 
     @property
     def changed(self) -> list[Change]:
@@ -62,19 +110,35 @@ class Case:
         A changed file is a finding, not an error: which file changed is often just what one is looking for.
         """
         changes = []
-        for name, recorded in self.hashes.items():
-            path = self.inputs[name]
-            try:
-                now = hash_file(path, name, BY_NAME[name].limit)
-            except InputError:
-                now = ""
-            if now != recorded:
-                changes.append(Change(name, path, recorded, now))
+        for inputs, hashes in ((self.inputs, self.hashes), (self.found, self.found_hashes)):
+            for name, recorded in hashes.items():
+                path = inputs[name]
+                try:
+                    now = hash_file(path, name, BY_NAME[name].limit)
+                except InputError:
+                    now = ""
+                if now != recorded:
+                    changes.append(Change(name, path, recorded, now))
         return changes
 
     def part(self, sections: Sequence[str] = LAUNCH) -> dict[str, Any]:
         """Return the inputs of some sections, those of a launch of SEV and SEV-ES unless told otherwise."""
         return {name: value for name, value in self.inputs.items() if BY_NAME[name].section in sections}
+
+    @property
+    def snp_launch(self) -> dict[str, Any]:
+        """The inputs of a SEV-SNP launch, as :func:`sevlab.load_snp_launch` takes them."""
+        names = {*INPUTS, *SNP_INPUTS, "cpu_signature"}
+        return {name: value for name, value in self.inputs.items() if name in names}
+
+    @property
+    def explained(self) -> Self:
+        """The case with what was found in place of what was given."""
+        given = {name: value for name, value in self.found.items() if value is not None}
+        dropped = _dropped(given) | set(self.found)
+        kept = {name: value for name, value in self.inputs.items() if name not in dropped}
+        hashes = {name: value for name, value in self.hashes.items() if name in kept} | self.found_hashes
+        return self.replace(inputs=kept | given, hashes=hashes, found={}, found_hashes={})
 
     def merged(self, given: Mapping[str, Any], sections: Sequence[str] = LAUNCH) -> tuple[dict[str, Any], list[str]]:
         """Return the inputs of *sections* with *given* options laid over them, and the names of those so replaced.
@@ -83,16 +147,25 @@ class Case:
         areas and the CPU's family, model and stepping.
         """
         explicit = {name: value for name, value in given.items() if value is not None}
-        dropped = set(explicit)
-        for one, other in _ALTERNATIVES:
-            dropped |= other if one & set(explicit) else set()
-            dropped |= one if other & set(explicit) else set()
+        dropped = set(explicit) | _dropped(explicit)
         mine = self.part(sections)
         kept = {name: value for name, value in mine.items() if name not in dropped}
         return {**kept, **explicit}, [name for name in mine if name in dropped]
 
     def __repr__(self) -> str:
         return f"Case({self.path!r}, {', '.join(self.inputs) or 'empty'})"
+
+
+def _dropped(names: Iterable[str]) -> set[str]:
+    """Return the inputs that these ones stand for, or make untrue."""
+    given = set(names)
+    dropped: set[str] = set()
+    for one, other in _ALTERNATIVES:
+        dropped |= other if one & given else set()
+        dropped |= one if other & given else set()
+    for name in given & set(_DEPENDS):
+        dropped |= _DEPENDS[name]
+    return dropped
 
 
 def hash_file(path: str, name: str, limit: int = FILE_LIMIT) -> str:
@@ -107,8 +180,15 @@ def hash_file(path: str, name: str, limit: int = FILE_LIMIT) -> str:
     return running.hexdigest()
 
 
-def make_case(inputs: Mapping[str, Any], origin: Mapping[str, str] | None = None) -> Case:
+def hash_files(inputs: Mapping[str, Any]) -> dict[str, str]:
+    """Return the SHA-256 (hex) of every file among *inputs*, as it is now. Key files are not opened."""
+    files = {name: value for name, value in inputs.items() if BY_NAME[name].kind == FILE}
+    paths = {name: str(value) for name, value in files.items() if value is not None and not isinstance(value, Sha256)}
+    return {name: hash_file(path, name, BY_NAME[name].limit) for name, path in paths.items()}
+
+
+def make_case(
+    inputs: Mapping[str, Any], origin: Mapping[str, str] | None = None, about: Mapping[str, str] | None = None
+) -> Case:
     """Return a case of *inputs*, with the SHA-256 of every file as it is now. Key files are not opened."""
-    files = {name: str(value) for name, value in inputs.items() if BY_NAME[name].kind == FILE}
-    hashes = {name: hash_file(path, name, BY_NAME[name].limit) for name, path in files.items()}
-    return Case(inputs, hashes, origin)
+    return Case(inputs, hash_files(inputs), origin, about=about)

@@ -6,11 +6,15 @@ import base64
 import os
 import re
 
+from ..digest import Sha256
 from ..errors import InputError, quoted
-from ..inputs import open_input, parse_measurement
+from ..inputs import open_input, parse_bytes, parse_measurement
 from .lines import find_line
 from .model import Case
 from .rows import (
+    ABOUT,
+    BY_HASH,
+    BYTES,
     CASE_LIMIT,
     COUNT,
     DOT_LIMIT,
@@ -19,6 +23,9 @@ from .rows import (
     FORMAT,
     KEY,
     MEASUREMENT,
+    MODE,
+    MODES,
+    NEW_SECTIONS,
     NUMBER,
     ROWS,
     SECTIONS,
@@ -57,33 +64,72 @@ class _Reader:
     """Checks one case file."""
 
     def __init__(self, path: str, text: str) -> None:
-        self.path, self.text = path, text
+        self.path, self.text, self.format = path, text, FORMAT
 
     def case(self) -> Case:
         data = self._parsed()
         if "format" not in data:
             raise InputError(quoted(self.path), "no format key", f"format = {FORMAT}", "is this a case file at all?")
-        if type(data["format"]) is not int or data["format"] != FORMAT:
-            self.refuse(("format",), _shown(data["format"]), f"{FORMAT}, the version this sevlab reads")
-        inputs: dict[str, Any] = {}
-        hashes: dict[str, str] = {}
+        if type(data["format"]) is not int or not 1 <= data["format"] <= FORMAT:
+            self.refuse(("format",), _shown(data["format"]), f"1 to {FORMAT}, the versions this sevlab reads")
+        self.format = data.pop("format")
         for section, table in data.items():
-            if section == "format":
-                continue
             if section not in SECTIONS:
                 self.refuse((section,), "an unknown key", f"one of format, {', '.join(SECTIONS)}")
+            if section in NEW_SECTIONS:
+                self._since((section,), 2)
             if not isinstance(table, dict):
                 self.refuse((section,), _kind(table), f"a table: [{section}]")
             for key in table:
                 self._known(section, key)
+        inputs, hashes = self._inputs(data)
+        found, found_hashes = self._inputs({row.section: data.get("found", {}) for row in ROWS}, "found")
+        case = Case(
+            inputs,
+            hashes,
+            self._words(data, "origin"),
+            self.path,
+            self._words(data, "about"),
+            found,
+            found_hashes,
+        )
+        self._check(case)
+        return case
+
+    def _inputs(self, data: dict[str, Any], place: str = "") -> tuple[dict[str, Any], dict[str, str]]:
+        """Return the inputs of a case, or those in the section *place*, and the hashes of files."""
+        inputs: dict[str, Any] = {}
+        hashes: dict[str, str] = {}
         for row in ROWS:
-            if row.key in data.get(row.section, {}):
-                value = data[row.section][row.key]
-                if row.kind == FILE:
-                    inputs[row.name], hashes[row.name] = self._file(row, value)
-                else:
-                    inputs[row.name] = self._value(row, value)
-        return Case(inputs, hashes, self._origin(data.get("origin", {})), self.path)
+            if row.key not in data.get(row.section, {}):
+                continue
+            value = data[row.section][row.key]
+            keys = (place or row.section, row.key)
+            self._since(keys, row.since)
+            if place and value is False:
+                inputs[row.name] = None
+            elif place and row.kind == KEY:
+                self.refuse(keys, "a key file", "what is no key", "about.explanation, in words")
+            elif row.kind == FILE:
+                inputs[row.name] = self._file(row, value, keys)
+                if not isinstance(inputs[row.name], Sha256):
+                    hashes[row.name] = value["sha256"].lower()
+            else:
+                inputs[row.name] = self._value(row, value, keys)
+        return inputs, hashes
+
+    def _since(self, keys: tuple[str, ...], version: int) -> None:
+        if version > self.format:
+            self.refuse(keys, f"it in format {self.format}", f"format = {version}, which brought it")
+
+    def _check(self, case: Case) -> None:
+        """Refuse what contradicts itself."""
+        if "digest" in case.inputs and (others := {"firmware", "kernel"} & set(case.inputs)):
+            self.refuse(("owner", "digest"), f"it together with {min(others)}", "one of the two")
+        mode, policy = case.inputs.get("mode", ""), case.inputs.get("policy")
+        told = case.replace(inputs={"policy": policy}).mode if policy is not None else mode
+        if mode and told != mode:
+            self.refuse(("launch", "mode"), f"{quoted(mode)} with the policy 0x{policy:x}", f"'{told}', as it says")
 
     def _parsed(self) -> dict[str, Any]:
         import tomllib
@@ -107,14 +153,14 @@ class _Reader:
         raise InputError(f"{where}, {shown}", received, needed, advice)
 
     def _known(self, section: str, key: str) -> None:
-        known = [row.key for row in ROWS if section in (row.section, "origin")]
+        rows = ABOUT if section == "about" else ROWS
+        known = [row.key for row in rows if section in (row.section, "origin", "found")]
         if key not in known:
             nearest = key.replace("_", "-")
             advice = nearest if nearest in known else ""
             self.refuse((section, key), "an unknown key", f"one of {', '.join(known)}", advice)
 
-    def _value(self, row: Row, value: Any) -> Any:
-        keys = (row.section, row.key)
+    def _value(self, row: Row, value: Any, keys: tuple[str, ...]) -> Any:
         if row.kind in (NUMBER, COUNT):
             if type(value) is not int:
                 self.refuse(keys, _kind(value), row.needed)
@@ -127,8 +173,15 @@ class _Reader:
             return value
         if not isinstance(value, str):
             self.refuse(keys, _kind(value), row.needed)
+        if row.kind == MODE and value not in MODES:
+            self.refuse(keys, quoted(value), row.needed)
         if row.kind == WANTED:
-            self._wanted(row, value)
+            self._wanted(row, value, keys)
+        if row.kind == BYTES:
+            try:
+                return parse_bytes(value, row.key, row.limit)
+            except InputError as error:
+                self.refuse(keys, error.received, error.needed, error.advice)
         if row.kind == MEASUREMENT:
             try:
                 return base64.b64encode(parse_measurement(value).to_bytes()).decode()
@@ -136,30 +189,35 @@ class _Reader:
                 self.refuse(keys, error.received, error.needed, error.advice)
         return self._key_path(row, value) if row.kind == KEY else value
 
-    def _wanted(self, row: Row, value: str) -> None:
+    def _wanted(self, row: Row, value: str, keys: tuple[str, ...]) -> None:
         """Refuse what a report's verification cannot read. (Imported here: a case of a launch needs none of it.)"""
         from ..report.wanted import parse_wanted
 
         try:
             parse_wanted(str, **{row.name.removeprefix("snp_"): value})
         except InputError as error:
-            self.refuse((row.section, row.key), error.received, error.needed, error.advice)
+            self.refuse(keys, error.received, error.needed, error.advice)
 
-    def _file(self, row: Row, value: Any) -> tuple[str, str]:
-        keys = (row.section, row.key)
+    def _file(self, row: Row, value: Any, keys: tuple[str, ...]) -> str | Sha256:
+        """Return the path of a file, or its SHA-256 alone where that is all there is and all there need be."""
         if not isinstance(value, dict):
             self.refuse(keys, _kind(value), row.needed, f'{row.key} = {{ path = "FILE", sha256 = "..." }}')
         for key in value:
             if key not in ("path", "sha256"):
                 self.refuse((*keys, key), "an unknown key", "path and sha256")
+        is_known_by_hash = row.name in BY_HASH and self.format > 1 and "path" not in value
         for key, what in (("path", "the file's path"), ("sha256", "the file's SHA-256, 64 hex digits")):
+            if key == "path" and is_known_by_hash:
+                continue
             if key not in value:
                 self.refuse(keys, f"no {key}", what, "sha256sum FILE" if key == "sha256" else "")
             if not isinstance(value[key], str):
                 self.refuse((*keys, key), _kind(value[key]), what)
         if not re.fullmatch("[0-9a-fA-F]{64}", value["sha256"]):
             self.refuse((*keys, "sha256"), quoted(value["sha256"], 70), "64 hex digits", "sha256sum FILE")
-        return self._path((*keys, "path"), value["path"]), value["sha256"].lower()
+        if is_known_by_hash:
+            return Sha256(bytes.fromhex(value["sha256"]))
+        return self._path((*keys, "path"), value["path"])
 
     def _path(self, keys: tuple[str, ...], value: str) -> str:
         if not value or "\0" in value:
@@ -176,10 +234,12 @@ class _Reader:
             self.refuse((row.section, row.key), "what looks like a key itself", row.needed, advice)
         return path
 
-    def _origin(self, table: dict[str, Any]) -> dict[str, str]:
+    def _words(self, data: dict[str, Any], section: str) -> dict[str, str]:
+        """Return a section that holds nothing but text."""
+        table = data.get(section, {})
         for key, value in table.items():
             if not isinstance(value, str):
-                self.refuse(("origin", key), _kind(value), "text in quotes")
+                self.refuse((section, key), _kind(value), "text in quotes")
         return {key.replace("-", "_"): value for key, value in table.items()}
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 
+from ..digest import Sha256
 from ..errors import InputError, quoted
 from .model import Case
 from .reader import parse_case
-from .rows import CASE_LIMIT, FILE, FORMAT, KEY, ROWS
+from .rows import ABOUT, BY_NAME, BYTES, CASE_LIMIT, FILE, FORMAT, KEY, ROWS, Row
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,19 +19,40 @@ def format_case(case: Case, folder: str | None = None) -> str:
     """Return a case as the text of a case file. Files below *folder* are named relative to it, others absolutely."""
     import tomli_w
 
-    document: dict[str, Any] = {"format": FORMAT}
+    document: dict[str, Any] = {"format": _version(case)}
+    if case.about:
+        document["about"] = {row.key: case.about[row.name] for row in ABOUT if row.name in case.about}
     for row in ROWS:
-        if row.name not in case.inputs:
-            continue
-        value = case.inputs[row.name]
-        if row.kind in (FILE, KEY):
-            value = _portable(str(value), folder)
-        if row.kind == FILE:
-            value = {"path": value, "sha256": case.hashes[row.name]}
-        document.setdefault(row.section, {})[row.key] = value
+        if row.name in case.inputs:
+            value = _value(row, case.inputs[row.name], case.hashes.get(row.name, ""), folder)
+            document.setdefault(row.section, {})[row.key] = value
+    found = {row: case.found[row.name] for row in ROWS if row.name in case.found}
+    if found:
+        document["found"] = {
+            row.key: False if value is None else _value(row, value, case.found_hashes.get(row.name, ""), folder)
+            for row, value in found.items()
+        }
     if case.origin:
         document["origin"] = {row.key: case.origin[row.name] for row in ROWS if row.name in case.origin}
     return "# A case file of sevlab: every input of one launch. See docs/case.md.\n" + tomli_w.dumps(document)
+
+
+def _version(case: Case) -> int:
+    """Return the oldest version of the format that can hold a case, so that an older sevlab can read it too."""
+    if case.about or case.found or any(isinstance(value, Sha256) for value in case.inputs.values()):
+        return FORMAT
+    return max((BY_NAME[name].since for name in (*case.inputs, *case.origin)), default=1)
+
+
+def _value(row: Row, value: Any, sha256: str, folder: str | None) -> Any:
+    """Return an input as TOML holds it."""
+    if isinstance(value, Sha256):
+        return {"sha256": value.hex()}
+    if row.kind in (FILE, KEY):
+        value = _portable(str(value), folder)
+    if row.kind == BYTES:
+        return bytes(value).hex()
+    return {"path": value, "sha256": sha256} if row.kind == FILE else value
 
 
 def _portable(path: str, folder: str | None) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from ..errors import InputError
+from ..errors import InputError, quoted
 from ..evidence import KEYS, REPORTED, Evidence, as_option, load_evidence
 from ..inputs import check_standard_input
 from ..launch import FILES, INPUTS
@@ -107,10 +107,13 @@ def case_under(
     *readers* are the options that may read standard input, and their values. *sections* are those of the case that
     count, the launch of SEV and SEV-ES without any.
     """
-    from ..case import BY_NAME, LAUNCH, read_case
+    from ..case import BY_NAME, LAUNCH, MODES, read_case
 
     check_standard_input([("--case", path), *readers])
     case = read_case(path, "--case")
+    if not sections and case.is_snp:
+        received = f"{quoted(path)}, a case of {MODES[case.mode]}"
+        raise InputError("--case", received, "a case of SEV or SEV-ES", f"sevlab case verify {path}")
     merged, replaced = case.merged(given, sections or LAUNCH)
     for name in replaced:
         print(f"WARNING: {BY_NAME[name].option} of {path} is replaced by an option", file=sys.stderr)

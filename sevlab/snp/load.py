@@ -83,10 +83,11 @@ def load_snp_launch(names: Callable[[str], str] = str, **inputs: Any) -> SnpLaun
     """Read what a SEV-SNP launch is made of, and return it.
 
     *inputs* are those of :data:`INPUTS`: ``firmware``, ``kernel``, ``initrd``, ``vmsa_cpu0``, ``vmsa_cpu1``, ``svsm``
-    and ``vars_file`` are paths, ``cmdline`` is text, ``ovmf_hash`` the launch digest after the firmware (48 bytes, or
-    96 hex digits), the rest are numbers (or text in decimal or 0x hex) and the name of a profile; ``cpu_signature`` may
-    stand for family, model and stepping. Without ``guest_features`` SEV_FEATURES is the profile's, 1 in most. *names*
-    turns an input's name into what its user calls it.
+    and ``vars_file`` are paths (of kernel and initrd also a :class:`~sevlab.digest.Sha256`), ``cmdline`` is text,
+    ``ovmf_hash`` the launch digest after the firmware (48 bytes, or 96 hex digits), the rest are numbers (or text in
+    decimal or 0x hex) and the name of a profile; ``cpu_signature`` may stand for family, model and stepping. Without
+    ``guest_features`` SEV_FEATURES is the profile's, 1 in most. *names* turns an input's name into what its user calls
+    it.
 
     Raises :class:`~sevlab.errors.InputError` for inputs that cannot be used or do not go together.
     """

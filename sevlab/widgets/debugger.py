@@ -365,4 +365,4 @@ def _alert(words: str) -> str:
 
 def debugger(inputs: Mapping[str, Any] | Case | None = None) -> Debugger:
     """Return the debugger, empty or with some inputs (those of :func:`sevlab.load_evidence`, or a case)."""
-    return Debugger(inputs.inputs if isinstance(inputs, Case) else inputs)
+    return Debugger(inputs.part() if isinstance(inputs, Case) else inputs)
