@@ -54,7 +54,7 @@ def said(words: list[str], capsys: pytest.CaptureFixture[str], status: int) -> A
 def test_certificates_come_in_three_ways(given: list[str], files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*VERIFY, *given, "--crl", "crl", "--measurement", MEASUREMENT]) == 0
     shown = capsys.readouterr().out
-    assert "OK: a genuine Milan reports the measurement that you wanted" in shown
+    assert "OK: a Milan reports the measurement that you wanted, below a root of yours, not of AMD" in shown
     assert "Milan, by --trust-root" in shown
 
 
@@ -149,6 +149,10 @@ def test_a_case_file_gives_everything_and_options_win(files: Path, capsys: pytes
 def test_other_verbs_leave_the_report_s_section_alone(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Path("case.toml").write_text(case(**{"snp-policy": "1"}))
     assert main(["validate", "--case", "case.toml"]) == 2
+    assert "a case of SEV-SNP; needed a case of SEV or SEV-ES" in capsys.readouterr().err
+    both = case(**{"snp-policy": "1"}) + "[reported]\npolicy = 1\n"
+    Path("both.toml").write_text(both)
+    assert main(["validate", "--case", "both.toml"]) == 2
     assert "--tk: received neither it nor" in capsys.readouterr().err
     assert main(["coverage", "--case", "case.toml"]) in (0, 1)
     assert "snp" not in capsys.readouterr().out

@@ -583,6 +583,18 @@ def test_missing_certificates_fail_where_they_are_needed() -> None:
         assert failures(made_verdict(make(), given, measurement=make()[0x90:0xC0])) == lines
     crl = Certificates(crl=parse_crl(SERVER.crl("Milan")))
     assert made_verdict(make(), crl)["revocation"].state == FAIL
+    with pytest.raises(KeyError):
+        verdict["colour"]
+
+
+def test_certificates_are_shown() -> None:
+    shown = str(certificates(crl=SERVER.crl("Milan")))
+    assert KeyServer().fingerprint("Milan") in shown
+    assert "bl 4, tee 0, snp 24, ucode 219" in shown
+    assert max(map(len, shown.splitlines())) <= 100
+    assert "<table" in certificates()._repr_html_()
+    assert repr(certificates()) == "<Certificates vcek ask ark>"
+    assert str(Certificates()) == "No certificates."
 
 
 def test_authorities_in_each_other_s_places_fail() -> None:
@@ -628,7 +640,11 @@ def test_pem_and_chains() -> None:
     crl = SERVER.crl("Milan")
     as_pem = b"-----BEGIN X509 CRL-----\n" + base64.encodebytes(crl) + b"-----END X509 CRL-----\n"
     assert parse_crl(as_pem).der == crl
+    hostile = b"-----BEGIN CERTIFICATE-----" * 2400
     refused = {
+        "many": (hostile, "breaks off"),
+        "half": (b"-----BEGIN CERT", "without a whole BEGIN"),
+        "end first": (b"-----END CERTIFICATE-----" + pem(ders["vcek"]), "breaks off"),
         "two": (pem(ders["vcek"]) * 2, "2 certificates"),
         "cut": (pem(ders["vcek"])[:-40], "breaks off"),
         "label": (pem(ders["vcek"]).replace(b"CERTIFICATE", b"PRIVATE KEY"), "PEM of PRIVATE KEY"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 from typing import TYPE_CHECKING
 
@@ -116,7 +115,7 @@ def _verify(args: argparse.Namespace) -> int:
     roots = dict(ROOTS)
     for path in args.trust_root:
         one = parse_certificate(load_file(path, "--trust-root", LIMIT), "--trust-root")
-        roots[hashlib.sha256(one.der).hexdigest()] = f"{one.product or 'unnamed'}, by --trust-root"
+        roots[one.sha256] = f"{one.product or 'unnamed'}, by --trust-root"
     if given["report"] is None:
         raise InputError("FILE", "nothing", "a report", "sevlab report verify --help")
     found = load_report_file(given["report"], "FILE")

@@ -50,7 +50,11 @@ def check_extensions(leaf: Certificate | None) -> Check:
     if leaf.kind != VLEK and len(leaf.hwid) != HWID_SIZES[product]:
         received = f"{len(leaf.hwid)} bytes" if leaf.hwid else "missing"
         faults.append(f"HWID is {received}, not {HWID_SIZES[product]} bytes as on {product}")
-    return judged(name, faults, f"structVersion, productName, {', '.join(leaf.parts)} and who it is for are there")
+    return judged(
+        name,
+        faults,
+        f"those for {', '.join(leaf.parts)}, product and {'cloud' if leaf.kind == VLEK else 'chip'} are there",
+    )
 
 
 def check_product(report: Report, leaf: Certificate | None) -> Check:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from ..errors import InputError, quoted
 from ..formats import certtable
 from ..formats.certtable import read_cert_table
+from ..formats.vcek import EXTENSIONS
 from ..inputs import check_standard_input, load_file
 from .certificate import Certificate, RevocationList, parse_certificate, parse_chain, parse_crl
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+    from ..layout.page import Block, View
 
 #: Most bytes of one file.
 LIMIT = 64 << 10
@@ -42,8 +45,39 @@ class Certificates:
 
     def as_dict(self) -> dict[str, object]:
         """Return the certificates as JSON-ready data."""
-        named = {"vcek": self.vcek, "vlek": self.vlek, "ask": self.ask, "ark": self.ark}
-        return {name: one.as_dict() for name, one in named.items() if one is not None}
+        return {name: one.as_dict() for name, one in self._named.items()}
+
+    @property
+    def _named(self) -> dict[str, Certificate]:
+        places = {"vcek": self.vcek, "vlek": self.vlek, "ask": self.ask, "ark": self.ark}
+        return {name: one for name, one in places.items() if one is not None}
+
+    def explain(self) -> View:
+        """Show every certificate, from the leaf up. Nothing is verified here."""
+        from ..layout.page import Heading, Paragraph, Table, View
+
+        blocks: list[Block] = []
+        for name, one in self._named.items():
+            dates = [f"{when:%Y-%m-%d}" if when is not None else "?" for when in (one.not_before, one.not_after)]
+            rows = [["subject", quoted(one.common_name)], ["product", quoted(one.product)]]
+            rows += [["serial number", f"0x{one.serial:x}"], ["valid", " to ".join(dates)], ["SHA-256", one.sha256]]
+            rows += [[EXTENSIONS[oid], raw.hex()] for oid, raw in one.extensions.items() if oid in EXTENSIONS]
+            if one.parts:
+                rows.append(["TCB", ", ".join(f"{part} {value}" for part, value in one.parts.items())])
+            blocks += [Heading(f"{one.kind or name}: {len(one.der)} bytes"), Table(["field", "value"], rows, mono=[1])]
+        if self.crl is not None:
+            count = "unreadable" if self.crl.revoked is None else str(len(self.crl.revoked))
+            blocks += [Heading("CRL"), Paragraph(f"A list of revoked certificates; names: {count}.")]
+        return View(*(blocks or [Paragraph("No certificates.")]), *(Paragraph(f"{note}.") for note in self.notes))
+
+    def __str__(self) -> str:
+        return self.explain().text()
+
+    def _repr_html_(self) -> str:
+        return self.explain().html()
+
+    def __repr__(self) -> str:
+        return f"<Certificates {' '.join(self._named)}>"
 
 
 def parse_bundle(names: Callable[[str], str] = str, **raws: bytes | None) -> Certificates:

@@ -9,6 +9,7 @@ Sources: snp-launch 7; RFC 5280, 4.1.
 
 from __future__ import annotations
 
+import hashlib
 import re
 import warnings
 
@@ -28,7 +29,7 @@ _HEAD = re.compile(
     rb"(?:\xa0\x03\x02\x01.)?\x02(?P<size>[\x01-\x7f])",
     re.DOTALL,
 )
-_PEM = re.compile(rb"-----BEGIN ([A-Z0-9 ]{1,40})-----(.*?)-----END \1-----", re.DOTALL)
+_PEM = re.compile(rb"-----(BEGIN|END) ([A-Z0-9 ]{1,40})-----")
 _CERTIFICATE, _CRL = "CERTIFICATE", "X509 CRL"
 
 
@@ -36,16 +37,19 @@ def pem_blocks(raw: bytes, name: str, label: str) -> list[bytes]:
     """Return the DER inside every PEM block of *raw*; [*raw*] when it is no PEM. *name* is for errors."""
     if b"-----BEGIN " not in raw:
         return [raw]
+    marks = list(_PEM.finditer(raw))
     found = []
-    for kind, text in _PEM.findall(raw):
-        words = kind.decode("ascii")
-        der = decode_base64("".join(text.decode("latin-1").split()))
+    for begin, end in zip(marks[::2], [*marks[1::2], None], strict=False):
+        words = begin[2].decode("ascii")
+        if end is None or (begin[1], end[1], end[2]) != (b"BEGIN", b"END", begin[2]):
+            raise InputError(name, "PEM that breaks off", f"PEM of {label}, each with its BEGIN and its END")
+        der = decode_base64("".join(raw[begin.end() : end.start()].decode("latin-1").split()))
         if words != label or der is None:
             received = f"PEM of {words}" if words != label else "PEM whose text is not base64"
             raise InputError(name, received, f"PEM of {label}")
         found.append(der)
-    if not found or raw.count(b"-----BEGIN ") != len(found):
-        raise InputError(name, "PEM that breaks off", f"PEM of {label}, each with its BEGIN and its END")
+    if not found:
+        raise InputError(name, "PEM without a whole BEGIN", f"PEM of {label}")
     return found
 
 
@@ -120,6 +124,11 @@ class Certificate(_Signed):
         return otherwise if value is None else value
 
     @property
+    def sha256(self) -> str:
+        """SHA-256 of the whole certificate as it came (DER), lower-case hex: how roots are known."""
+        return hashlib.sha256(self.der).hexdigest()
+
+    @property
     def is_leaf(self) -> bool:
         """Whether it is for a key that signs reports."""
         return self.kind in ("VCEK", "VLEK")
@@ -168,8 +177,6 @@ class Certificate(_Signed):
 
     def as_dict(self) -> dict[str, object]:
         """Return the certificate as JSON-ready data."""
-        import hashlib
-
         return {
             "kind": self.kind,
             "common_name": self.common_name,
@@ -177,7 +184,7 @@ class Certificate(_Signed):
             "serial": self.serial,
             "not_before": None if self.not_before is None else self.not_before.isoformat(),
             "not_after": None if self.not_after is None else self.not_after.isoformat(),
-            "sha256": hashlib.sha256(self.der).hexdigest(),
+            "sha256": self.sha256,
             "extensions": {EXTENSIONS[oid]: raw.hex() for oid, raw in self.extensions.items() if oid in EXTENSIONS},
         }
 

@@ -5,8 +5,6 @@ Source: snp-launch 7.
 
 from __future__ import annotations
 
-import hashlib
-
 from ..errors import quoted
 from ..formats.report import TCB_FORMS
 from ..formats.vcek import ARK, ASK, ASVK, SIGNERS
@@ -57,10 +55,9 @@ def check_root(ark: Certificate | None, roots: Mapping[str, str]) -> Check:
     name = "ARK known"
     if ark is None:
         return failed(name, "no ARK was given")
-    digest = hashlib.sha256(ark.der).hexdigest()
-    if digest in roots:
-        return passed(name, f"{roots[digest]}: SHA-256 {digest}")
-    return failed(name, f"SHA-256 {digest} is that of no known root")
+    if ark.sha256 in roots:
+        return passed(name, f"{roots[ark.sha256]}: SHA-256 {ark.sha256}")
+    return failed(name, f"SHA-256 {ark.sha256} is that of no known root")
 
 
 def check_names(leaf: Certificate | None, certificates: Certificates) -> Check:
@@ -122,12 +119,13 @@ def check_validity(leaf: Certificate | None, certificates: Certificates, at: dat
     given = [one for one in (certificates.ark, certificates.ask, leaf) if one is not None]
     name, moment, faults = "validity", f"{at:%Y-%m-%d %H:%M:%S} UTC", []
     for one in given:
+        called = one.kind or quoted(one.common_name)
         if one.not_before is None or one.not_after is None:
-            faults.append(f"{one.kind}: its dates cannot be read")
+            faults.append(f"{called}: its dates cannot be read")
         elif at < one.not_before:
-            faults.append(f"{one.kind}: not valid before {one.not_before:%Y-%m-%d}")
+            faults.append(f"{called}: not valid before {one.not_before:%Y-%m-%d}")
         elif at > one.not_after:
-            faults.append(f"{one.kind}: expired on {one.not_after:%Y-%m-%d}")
+            faults.append(f"{called}: expired on {one.not_after:%Y-%m-%d}")
     if not given:
         return not_done(name, "no certificates were given")
     if faults:
@@ -155,10 +153,12 @@ def check_revocation(leaf: Certificate | None, certificates: Certificates, at: d
         dates = f"{crl.this_update:%Y-%m-%d} to {crl.next_update:%Y-%m-%d}"
         return failed(name, f"the CRL holds from {dates}, not at {at:%Y-%m-%d}")
     given = [one for one in (ark, certificates.ask, leaf) if one is not None and one.serial > 0]
-    faults = [f"{one.kind or one.common_name} is revoked (serial number 0x{one.serial:x})" for one in given]
-    faults = [fault for fault, one in zip(faults, given, strict=True) if one.serial in crl.revoked]
-    names = " and ".join(one.kind for one in given)
-    note = f"{names} not among {len(crl.revoked)} revoked"
+    faults = [
+        f"{one.kind or quoted(one.common_name)} is revoked (serial number 0x{one.serial:x})"
+        for one in given
+        if one.serial in crl.revoked
+    ]
+    note = f"{' and '.join(one.kind or 'another' for one in given)} not among {len(crl.revoked)} revoked"
     if leaf is not None and leaf.serial == 0:
         note += f"; every {leaf.kind} has serial number 0, so no list can name this one"
     return judged(name, faults, note)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from ..formats.report import TCB_FORMS
+from ..formats.vcek import ROOTS
 from .check import FAIL, NOT_DONE, PASS
 from .show import explain_urls, vcek_urls
 
@@ -53,7 +54,7 @@ class ReportVerdict:
         return [*self.genuine, *self.wanted]
 
     def __getitem__(self, name: str) -> Check:
-        return next(check for check in self.checks if check.name == name)
+        return {check.name: check for check in self.checks}[name]
 
     @property
     def failed(self) -> list[Check]:
@@ -117,6 +118,9 @@ class ReportVerdict:
             return f"ERROR: {count} of {len(self.checks)} checks {'fails' if count == 1 else 'fail'}: {names}"
         if not self.matches:
             return "NOT DECIDED: nothing failed, but measurement: not compared"
+        ark = self.certificates.ark
+        if ark is None or ark.sha256 not in ROOTS:
+            return f"OK: a {self.product} reports the measurement that you wanted, below a root of yours, not of AMD"
         return f"OK: a genuine {self.product} reports the measurement that you wanted"
 
     def __str__(self) -> str:
