@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
+    from ..launch import Pair
+    from ..snp.compare import Pair as RegionPair
+
 WIDTH, EDGE, TITLE, LINE, GAP, PAD = 9.6, 0.2, 0.5, 0.15, 0.26, 0.08
 #: The border of the first step that differs, which is also told in words.
 MARK = "#b00020"
@@ -80,8 +83,9 @@ class Column:
             write(self.axes, left, line + number * LINE, row, size=7, family="monospace")
 
 
-def judge(axes: Axes, line: float, words: str) -> None:
+def judge(axes: Axes, line: float, pair: Pair | RegionPair, *, first: bool) -> None:
     """Say between two steps whether they differ."""
+    words = SAME if pair.same else FIRST if first else FOLLOWS if pair.kept else DIFFERS
     look: dict[str, Any] = {"color": MARK, "weight": "bold", "size": 8} if words == FIRST else {}
     write(axes, WIDTH / 2, line, textwrap.fill(words, 14), ha="center", **look)
 

@@ -6,14 +6,10 @@ from ..launch import Launch, LaunchComparison
 from ..layout.span import TINTS
 from ..snp import SnpComparison, SnpLaunch
 from .column import (
-    DIFFERS,
     EDGE,
-    FIRST,
-    FOLLOWS,
     GAP,
     LINE,
     PAD,
-    SAME,
     TITLE,
     WIDTH,
     Column,
@@ -29,7 +25,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..launch import Pair, Run
+    from ..launch import Run
     from .picture import Picture
 
 UNKNOWN = "What was loaded is not known: only the launch digest was given."
@@ -128,12 +124,8 @@ def _plot_pairs(comparison: LaunchComparison) -> Picture:
     if comparison.is_known:
         for number, row in enumerate(rows):
             if not isinstance(row, range):
-                judge(axes, start + number * (height + GAP) + height / 2, _word(pairs[row], first=row == parting))
+                judge(axes, start + number * (height + GAP) + height / 2, pairs[row], first=row == parting)
     return figure
-
-
-def _word(pair: Pair, *, first: bool) -> str:
-    return SAME if pair.same else FIRST if first else FOLLOWS if pair.kept else DIFFERS
 
 
 def _skipped(runs: Sequence[Run]) -> str:

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from itertools import zip_longest
-
 from ..formats.pageinfo import HASHED_TYPES
 from ..layout.page import hex_lines
 from ..layout.span import TINTS
 from ..snp.launch import TYPE_TINTS
 from .column import (
-    DIFFERS,
     EDGE,
-    FIRST,
-    FOLLOWS,
     LINE,
     PAD,
-    SAME,
     TITLE,
     WIDTH,
     Column,
@@ -34,9 +28,6 @@ if TYPE_CHECKING:
 
     from ..snp import Region, SnpComparison, SnpLaunch
     from .picture import Picture
-
-    #: The same place in two chains: on each side a region and the digest after it, None where a chain has ended.
-    Pair = tuple[tuple[Region, bytes] | None, tuple[Region, bytes] | None]
 
 HEIGHT, GAP = 0.6, 0.14
 #: Bytes that are shown of a digest, the last one's aside, which is shown whole. The words tell all of each.
@@ -87,10 +78,9 @@ def plot_links(launch: SnpLaunch) -> Picture:
 
 def plot_two_links(comparison: SnpComparison) -> Picture:
     """Draw two chains beside each other, and mark the region in which they part."""
-    chains = [zip(one.regions, one.after, strict=True) for one in (comparison.reported, comparison.computed)]
-    pairs: list[Pair] = list(zip_longest(*chains))
+    pairs = comparison.pairs()
     is_known = comparison.matches or comparison.number is not None
-    parting = next((number for number, (one, other) in enumerate(pairs) if one != other), len(pairs))
+    parting = next((number for number, pair in enumerate(pairs) if not pair.same), len(pairs))
     rows, start = drawn_rows(len(pairs), parting), TITLE + 0.25
     height = start + len(rows) * (HEIGHT + GAP) + 0.5
     figure, axes = paper(str(comparison), comparison.words, height)
@@ -112,17 +102,8 @@ def plot_two_links(comparison: SnpComparison) -> Picture:
         _write_digest(axes, height - 0.37 + 0.18 * side, getattr(comparison, name), name)
     for number, row in enumerate(rows):
         if is_known and not isinstance(row, range):
-            judge(axes, start + number * (HEIGHT + GAP) + HEIGHT / 2, _word(pairs[row], row - parting))
+            judge(axes, start + number * (HEIGHT + GAP) + HEIGHT / 2, pairs[row], first=row == parting)
     return figure
-
-
-def _word(pair: Pair, beyond: int) -> str:
-    """Say whether two regions differ; *beyond* is how many rows come between them and the first that do."""
-    one, other = pair
-    if beyond < 0:
-        return SAME
-    kept = one is not None and other is not None and one[0].loaded == other[0].loaded
-    return FIRST if beyond == 0 else FOLLOWS if kept else DIFFERS
 
 
 def _write_digest(axes: Axes, line: float, launch: SnpLaunch, name: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import namedtuple
 from itertools import zip_longest
 
 from ..formats.pageinfo import VMSA
@@ -15,6 +16,21 @@ if TYPE_CHECKING:
     from ..layout.page import View
     from .launch import SnpLaunch
     from .region import Link
+
+
+class Pair(namedtuple("Pair", "reported computed same")):
+    """The same place in two launches: on each side a region and the digest after it, None where a chain has ended.
+
+    ``same`` says whether both are equal, and so are all before them.
+    """
+
+    __slots__ = ()
+
+    @property
+    def kept(self) -> bool:
+        """Whether the same pages are loaded on both sides, whatever the digests are."""
+        sides = self.reported, self.computed
+        return None not in sides and sides[0][0].loaded == sides[1][0].loaded
 
 
 class SnpComparison:
@@ -36,6 +52,15 @@ class SnpComparison:
             if one is None or other is None or one.digest != other.digest:
                 self.number, self.reported_link, self.computed_link = number, one, other
                 return
+
+    def pairs(self) -> list[Pair]:
+        """Return both chains side by side, region by region."""
+        sides = (zip(launch.regions, launch.after, strict=True) for launch in (self.reported, self.computed))
+        made, same = [], self.reported.start == self.computed.start
+        for one, other in zip_longest(*sides):
+            same = same and None not in (one, other) and (one[0].loaded, one[1]) == (other[0].loaded, other[1])
+            made.append(Pair(one, other, same))
+        return made
 
     @property
     def fields(self) -> list[str]:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from ..evidence import Evidence
 from ..formats.hashtable import HashTable
+from ..formats.report import Report
 from ..formats.vmsa import Vmsa
 from ..layout.rows import Layout
 from ..session import OpenedSession
 from ..simulator.launch import SimulatedLaunch
+from ..snp import SnpLaunch
 from ..verify import Verdict
 from .bytemap import ByteMap
 from .coverage import CoverageBox
 from .debugger import Debugger, debugger
 from .explorer import Explorer
+from .report import ReportExplorer
 from .session import SessionExplorer
+from .snp import SnpExplorer
 from .table import TableExplorer
 from .transcript import TranscriptExplorer
 from .vmsa import VmsaExplorer
@@ -30,7 +35,9 @@ __all__ = [
     "CoverageBox",
     "Debugger",
     "Explorer",
+    "ReportExplorer",
     "SessionExplorer",
+    "SnpExplorer",
     "TableExplorer",
     "TranscriptExplorer",
     "VmsaExplorer",
@@ -39,16 +46,24 @@ __all__ = [
 ]
 
 
-_TAKEN = "evidence, a verdict, a structure, an opened session, a simulated launch or a configuration"
+_TAKEN = (
+    "evidence, a verdict, a structure, a report, an opened session, a simulated launch, a launch of SEV-SNP or its "
+    "inputs, or a configuration"
+)
 
 
-def explore(thing: Evidence | Verdict | Layout | OpenedSession | SimulatedLaunch | str, **inputs: Any) -> Widget:
+def explore(
+    thing: Evidence | Verdict | Layout | OpenedSession | SimulatedLaunch | SnpLaunch | Mapping[str, Any] | str,
+    **inputs: Any,
+) -> Widget:
     """Return a widget for *thing*: all inputs of evidence; a kernel-hashes table or a VMSA with the chain it is part
     of; a launch session that was opened, every part of it to edit; a simulated launch, with a host to make dishonest;
-    the byte map of any other structure; or, for the text of a QEMU command line or a libvirt domain XML, what the
-    measurement covers of it.
+    a SEV-SNP launch, link by link, whose inputs (those of :func:`sevlab.load_snp_launch`, in a mapping) can be changed;
+    an attestation report, every byte of it to edit, with the checklist; the byte map of any other structure; or, for
+    the text of a QEMU command line or a libvirt domain XML, what the measurement covers of it.
 
-    *inputs* are for a table and a VMSA alone: what :class:`TableExplorer` and :class:`VmsaExplorer` take.
+    *inputs* are for a table, a VMSA and a report alone: what :class:`TableExplorer`, :class:`VmsaExplorer` and
+    :class:`ReportExplorer` take.
 
     It is the live twin of :func:`sevlab.explain`. Raises TypeError for anything else.
     """
@@ -56,8 +71,10 @@ def explore(thing: Evidence | Verdict | Layout | OpenedSession | SimulatedLaunch
         return TableExplorer(thing, **inputs)
     if isinstance(thing, Vmsa):
         return VmsaExplorer(thing, **inputs)
+    if isinstance(thing, Report):
+        return ReportExplorer(thing, **inputs)
     if inputs:
-        raise TypeError(f"explore takes {sorted(inputs)[0]} for a table or a VMSA only")
+        raise TypeError(f"explore takes {sorted(inputs)[0]} for a table, a VMSA or a report only")
     if isinstance(thing, Verdict):
         thing = thing.evidence
     if isinstance(thing, Evidence):
@@ -70,4 +87,6 @@ def explore(thing: Evidence | Verdict | Layout | OpenedSession | SimulatedLaunch
         return ByteMap(type(thing).__name__, thing.spans())
     if isinstance(thing, str):
         return CoverageBox(thing)
+    if isinstance(thing, SnpLaunch | Mapping):
+        return SnpExplorer(thing)
     raise TypeError(f"explore takes {_TAKEN}, not {type(thing).__name__}")

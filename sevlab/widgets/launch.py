@@ -11,10 +11,11 @@ from ..profiles import PROFILES
 from .filebox import STYLE, UPLOAD_LIMIT, WIDE, FileBox
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from typing import Any
 
     from ..errors import SevlabError
+    from ..profiles import Profile
 
 #: The inputs of a launch but the firmware, in the order of their boxes, and what these are called.
 LABELS = {
@@ -38,12 +39,23 @@ class LaunchBox(w.Accordion):
     """Boxes for the inputs of a launch beside the firmware. An empty box is an input that is not given.
 
     *inputs* are those of the launch at the start; the boxes are shown when there are any, else they wait behind their
-    title. ``files``, ``numbers``, ``cmdline`` and ``profile`` are the boxes.
+    title. *profiles* are those to choose from, *default* the one that holds when none is given, and *features* stands
+    where no SEV_FEATURES is given. ``files``, ``numbers``, ``cmdline`` and ``profile`` are the boxes.
     """
 
     def __init__(
-        self, inputs: dict[str, Any], refresh: Callable[[], None], fail: Callable[[SevlabError], None]
+        self,
+        inputs: Mapping[str, Any],
+        refresh: Callable[[], None],
+        fail: Callable[[SevlabError], None],
+        *,
+        profiles: Mapping[str, Profile] = PROFILES,
+        default: str = DEFAULT_PROFILE,
+        features: str = "0",
+        title: str = TITLE,
     ) -> None:
+        self._default = default
+
         def changed(change: Any) -> None:
             refresh()
 
@@ -73,7 +85,7 @@ class LaunchBox(w.Accordion):
             name: w.Text(
                 value=str(inputs.get(name, "")),
                 description=LABELS[name],
-                placeholder="0" if name == "guest_features" else "(none)",
+                placeholder=features if name == "guest_features" else "(none)",
                 continuous_update=False,
                 layout=w.Layout(width="14em"),
                 style=STYLE,
@@ -81,8 +93,8 @@ class LaunchBox(w.Accordion):
             for name in NUMBERS
         }
         self.profile = w.Dropdown(
-            options=list(PROFILES),
-            value=inputs.get("profile", DEFAULT_PROFILE),
+            options=list(profiles),
+            value=inputs.get("profile", default),
             description=LABELS["profile"],
             layout=w.Layout(width="18em"),
             style=STYLE,
@@ -101,7 +113,7 @@ class LaunchBox(w.Accordion):
             self.files["vmsa_cpu0"],
             self.files["vmsa_cpu1"],
         ]
-        super().__init__([w.VBox(rows)], titles=(TITLE,), selected_index=0 if set(inputs) & set(LABELS) else None)
+        super().__init__([w.VBox(rows)], titles=(title,), selected_index=0 if set(inputs) & set(LABELS) else None)
         self.add_class("sevlab-launch")
 
     def given(self) -> dict[str, Any]:
@@ -110,5 +122,5 @@ class LaunchBox(w.Accordion):
         values |= {name: box.value.strip() or None for name, box in self.numbers.items()}
         values["cmdline"] = self.cmdline.value or None  # nothing of it is trimmed: every space is hashed
         # Not said is the default: beside VMSA files a profile may not be given.
-        values["profile"] = self.profile.value if self.profile.value != DEFAULT_PROFILE else None
+        values["profile"] = self.profile.value if self.profile.value != self._default else None
         return {name: values[name] for name in LABELS if values[name] is not None}
