@@ -232,5 +232,5 @@ def test_a_launch_without_the_part_is_refused(tmp_path: Path) -> None:
     for thing in (sevlab.build_hash_table(bytes(32)), sevlab.build_vmsa("ec2")):
         with pytest.raises(sevlab.InputError, match="launch: received one without this"):
             sevlab.explore(thing, launch=whole)
-    with pytest.raises(TypeError, match="explore takes launch for a table or a VMSA only"):
+    with pytest.raises(TypeError, match="explore takes launch for a table, a VMSA or a report only"):
         sevlab.explore(sevlab.Policy(0).explain().text(), launch=whole)
