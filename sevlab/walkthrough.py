@@ -16,7 +16,7 @@ from .verify import Verdict, compare_measure
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Protocol
+    from typing import Any, Protocol
 
     class Explained(Protocol):
         """Anything that makes its own page."""
@@ -29,11 +29,17 @@ def explain(thing: Layout | Bits | Explained | Evidence, *, show_keys: bool = Fa
 
     A structure is shown byte by byte and a policy bit by bit. Whatever has an ``explain`` method of its own (a
     verdict, a comparison, a firmware image, a secret packet) is asked for its page. For evidence the whole way is
-    walked, from the reported bytes to the verdict. Keys and the blocks made from them are hidden unless *show_keys* is
-    set. Raises TypeError for anything else.
+    walked, from the reported bytes to the verdict; an attestation report of SEV-SNP is shown as ``sevlab report show``
+    does. Keys and the blocks made from them are hidden unless *show_keys* is set. Raises TypeError for anything else.
     """
     if isinstance(thing, Evidence):
         return walk(compare_measure(thing), show_keys=show_keys)
+    # A report is told by its field: to import its room would cost every explanation more than it takes.
+    if hasattr(thing, "reported_tcb"):
+        from .report import explain_report
+
+        report: Any = thing
+        return explain_report(report)
     if hasattr(thing, "explain") and not isinstance(thing, type):
         return thing.explain()
     raise TypeError(f"explain takes evidence, a layout, bits, or what can explain itself, not {type(thing).__name__}")

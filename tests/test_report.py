@@ -715,6 +715,7 @@ def test_a_report_is_shown_in_full(product: str, version: int) -> None:
     raw = make(product, version)
     report = parse_report(raw, product)
     shown = str(sevlab.explain_report(report, product))
+    assert str(sevlab.explain(report)) == str(sevlab.explain_report(report))
     digits = raw[0x90:0xC0].hex()
     assert digits[:64] in shown
     assert digits[64:] in shown
