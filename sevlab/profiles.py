@@ -228,7 +228,7 @@ SNP_PROFILES: dict[str, Profile] = {profile.name: profile for profile in (*_KNOW
 def find_profile(name: str, input: str = "profile", known: Mapping[str, Profile] = PROFILES) -> Profile:
     """Return the profile of this name among *known*. Raises InputError, naming *input*, for an unknown one."""
     if name not in known:
-        raise InputError(input, quoted(name), f"one of {', '.join(known)}")
+        raise InputError(input, quoted(name), f"one of {', '.join(known)}", "sevlab profiles, which tells what each is")
     return known[name]
 
 

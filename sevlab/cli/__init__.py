@@ -28,6 +28,7 @@ VERBS = {
     "secret": "pack secrets for one launch, or open such a packet and show its bytes",
     "ovmf": "say what a firmware file is, what it can do in a launch, and show its tables",
     "vmsa": "build, update, show or compare the registers that a virtual CPU of SEV-ES starts with",
+    "profiles": "list or explain how hosts behave, and which release of which tool is right about which host",
     "capture": "make a case file of what virsh, QMP, a domain XML, a QEMU command line or dmesg say",
     "coverage": "label every part of a configuration: measured, not measured, or breaks measurement",
     "report": "show or verify an attestation report of SEV-SNP, check by check up to AMD's root",

@@ -225,7 +225,8 @@ def _profile(args: argparse.Namespace) -> str | None:
         raise InputError("--vmm-type", quoted(args.vmm_type), ", ".join(VMM_TYPES))
     profiles = kinds[args.vmm_type.lower()]
     if args.profile is not None and args.profile not in profiles:
-        raise InputError("--profile", f"{quoted(args.profile)} with --vmm-type {args.vmm_type}", " or ".join(profiles))
+        received = f"{quoted(args.profile)} with --vmm-type {args.vmm_type}"
+        raise InputError("--profile", received, " or ".join(profiles), "sevlab profiles, which tells what each is")
     if args.profile is None and args.mode == SVSM and args.vmm_type.lower() == "qemu":
         return None
     return str(args.profile or profiles[0])

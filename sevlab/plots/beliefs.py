@@ -32,8 +32,8 @@ def plot_matrix(matrix: BeliefMatrix) -> Picture:
     wide = (WIDTH - 2 * EDGE - NAMES) / len(hosts)
     for number, letter in enumerate(matrix.letters):
         write(axes, EDGE + NAMES + wide * (number + 0.5), TITLE + HEAD / 2, letter, size=9, weight="bold", ha="center")
-    for line, row in enumerate(rows):
-        top = TITLE + HEAD + ROW * line
+    for place, row in enumerate(rows):
+        top = TITLE + HEAD + ROW * place
         write(axes, EDGE, top + ROW / 2, **fit(row.release.name, NAMES - 0.1, size=8.5))
         for number, cell in enumerate(row.cells):
             left = EDGE + NAMES + wide * number

@@ -20,6 +20,7 @@ from .sev import HASH_AREA, RESET, RESET_ADDRESS, SECRET_AREA, end_firmware, es_
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Container
     from typing import Any
 
     from ..simulator.kds import KeyServer
@@ -50,10 +51,14 @@ _SECTIONS = (
 _AREAS = ((struct.pack("<II", 0x810C00, 0x400), HASH_AREA), (struct.pack("<II", 0x810000, 0xC00), SECRET_AREA))
 
 
-def firmware_for_snp() -> bytes:
-    """Return the third sample firmware: lines of text that end in SEV metadata and a footer table that points there."""
-    listed = b"".join(struct.pack("<III", *section) for section in _SECTIONS)
-    metadata = struct.pack("<4sIII", b"ASEV", 16 + len(listed), 1, len(_SECTIONS)) + listed
+def firmware_for_snp(left_out: Container[int] = ()) -> bytes:
+    """Return the third sample firmware: lines of text that end in SEV metadata and a footer table that points there.
+
+    Sections of the types *left_out* are not in its metadata.
+    """
+    sections = [struct.pack("<III", *section) for section in _SECTIONS if section[2] not in left_out]
+    listed = b"".join(sections)
+    metadata = struct.pack("<4sIII", b"ASEV", 16 + len(listed), 1, len(sections)) + listed
     reset = (struct.pack("<I", RESET), RESET_ADDRESS)
     size = len(metadata) + len(footer_table([*_AREAS, (bytes(4), _METADATA), reset]))
     return end_firmware(metadata + footer_table([*_AREAS, (struct.pack("<I", size), _METADATA), reset]))
