@@ -13,7 +13,7 @@ from ..idblock import DEFAULT_POLICY, build_id_block, load_id_block, load_privat
 from ..inputs import check_standard_input, load_value, parse_bytes, parse_number
 from . import GOOD, NOT_VALIDATED, VERBS
 from .files import write_files
-from .options import Parser
+from .options import Parser, sentence
 from .terminal import painter
 
 EPILOG = (
@@ -28,14 +28,14 @@ _DIGEST_SIZE, _ID_SIZE = _SIZES["launch_digest"], _SIZES["family_id"]
 
 def run(words: list[str]) -> int:
     """Build, show or verify; return the exit status."""
-    parser = Parser(prog="sevlab id-block", description=_sentence(VERBS["id-block"]), epilog=EPILOG)
+    parser = Parser(prog="sevlab id-block", description=sentence(VERBS["id-block"]), epilog=EPILOG)
     actions = parser.add_subparsers(dest="action", metavar="build|show|verify", required=True)
     _add_build(actions)
     for name, what in (
         ("show", "show an ID block byte by byte"),
         ("verify", "check an ID block as the firmware does when the launch is finished"),
     ):
-        action = actions.add_parser(name, help=what, description=_sentence(what), epilog=EPILOG)
+        action = actions.add_parser(name, help=what, description=sentence(what), epilog=EPILOG)
         action.add_argument(
             "files", metavar="FILE", nargs="+", help="ID block and ID authentication, in one file or two; see the docs"
         )
@@ -46,13 +46,9 @@ def run(words: list[str]) -> int:
     return {"build": _build, "show": _show, "verify": _verify}[args.action](args)
 
 
-def _sentence(words: str) -> str:
-    return f"{words[0].upper()}{words[1:]}."
-
-
 def _add_build(actions: argparse._SubParsersAction[Parser]) -> None:
     what = "say what a launch must be, and sign it"
-    build = actions.add_parser("build", help=what, description=_sentence(what), epilog=EPILOG)
+    build = actions.add_parser("build", help=what, description=sentence(what), epilog=EPILOG)
     build.add_argument(
         "--measurement", metavar="VALUE", required=True, help="the launch digest (48 bytes), or its file"
     )

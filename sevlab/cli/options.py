@@ -43,6 +43,11 @@ class Parser(argparse.ArgumentParser):
         raise InputError("usage", shown, "options as declared", f"{self.prog} --help")
 
 
+def sentence(words: str) -> str:
+    """Return *words* as a sentence; other than capitalize(), this keeps the capitals of SEV-SNP."""
+    return f"{words[0].upper()}{words[1:]}."
+
+
 def _formatter(prog: str) -> argparse.HelpFormatter:
     """Format help for 100 columns. (Asking the terminal for its width costs an import on every run.)"""
     return argparse.HelpFormatter(prog, width=100)

@@ -23,7 +23,7 @@ from ..report import (
 )
 from ..report.load import LIMIT
 from . import GOOD, NOT_VALIDATED, VERBS
-from .options import Parser, case_under
+from .options import Parser, case_under, sentence
 from .terminal import painter
 
 if TYPE_CHECKING:
@@ -62,14 +62,14 @@ _WANTED_HELP = {
 
 def run(words: list[str]) -> int:
     """Show or verify; return the exit status."""
-    parser = Parser(prog="sevlab report", description=f"{VERBS['report'].capitalize()}.", epilog=EPILOG)
+    parser = Parser(prog="sevlab report", description=sentence(VERBS["report"]), epilog=EPILOG)
     actions = parser.add_subparsers(dest="action", metavar="show|verify", required=True)
     what = "show every field of a report, its TCBs, and where its certificate is to be had"
-    show = actions.add_parser("show", help=what, description=f"{what.capitalize()}.", epilog=EPILOG)
+    show = actions.add_parser("show", help=what, description=sentence(what), epilog=EPILOG)
     show.add_argument("file", metavar="FILE", help="the report; binary, or hex or base64 text")
     show.add_argument("--product", metavar="NAME", help=f"what made it, where it does not tell: {', '.join(TCB_FORMS)}")
     what = "check who made a report, and whether it says what you wanted"
-    verify = actions.add_parser("verify", help=what, description=f"{what.capitalize()}.", epilog=EPILOG)
+    verify = actions.add_parser("verify", help=what, description=sentence(what), epilog=EPILOG)
     verify.add_argument("file", metavar="FILE", nargs="?", help="the report; binary, or hex or base64 text")
     _add_verify(verify)
     for action in (show, verify):
