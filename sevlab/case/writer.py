@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
 
 from ..digest import Sha256
 from ..errors import InputError, quoted
@@ -12,7 +13,8 @@ from .rows import ABOUT, BY_NAME, BYTES, CASE_LIMIT, FILE, FORMAT, KEY, ROWS, Ro
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, NoReturn
+    from collections.abc import Iterator
+    from typing import Any, BinaryIO, NoReturn
 
 
 def format_case(case: Case, folder: str | None = None) -> str:
@@ -70,11 +72,19 @@ def write_case(case: Case, path: str, force: bool = False) -> None:
     :class:`~sevlab.errors.InputError` when a value does not fit the format, when the file exists, or when it can't be
     written.
     """
-    import tempfile
-
     if not force and os.path.lexists(path):
         _exists(path)
     text = format_case(case, os.path.dirname(path) or ".")
+    raw = encode_case(text, path)
+    with whole_file(path, force) as stream:
+        stream.write(raw)
+
+
+def encode_case(text: str, path: str) -> bytes:
+    """Return the bytes of a case file that is to lie at *path*; every value is checked by reading the text back.
+
+    Raises :class:`~sevlab.errors.InputError` when a value does not fit the format.
+    """
     try:
         raw = text.encode("utf-8")
     except UnicodeEncodeError:
@@ -82,14 +92,28 @@ def write_case(case: Case, path: str, force: bool = False) -> None:
     if len(raw) > CASE_LIMIT:
         raise InputError(quoted(path), f"values of {len(raw)} bytes", f"at most {CASE_LIMIT} bytes")
     parse_case(text, path)
+    return raw
+
+
+@contextmanager
+def whole_file(path: str, force: bool = False, private: bool = False) -> Iterator[BinaryIO]:
+    """Yield a stream whose content becomes the file *path*, whole or not at all.
+
+    An existing file is replaced only with *force*; a *private* one is its owner's alone (mode 0600). Raises
+    :class:`~sevlab.errors.InputError` when the file exists or can't be written.
+    """
+    import tempfile
+
+    if not force and os.path.lexists(path):
+        _exists(path)
     temporary = ""
     try:
         descriptor, temporary = tempfile.mkstemp(prefix=".sevlab-", dir=os.path.dirname(path) or ".")
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(raw)
+        with os.fdopen(descriptor, "w+b") as stream:
+            yield stream
         mask = os.umask(0)
         os.umask(mask)
-        os.chmod(temporary, 0o666 & ~mask)
+        os.chmod(temporary, 0o600 if private else 0o666 & ~mask)
         if force:
             os.replace(temporary, path)
         else:

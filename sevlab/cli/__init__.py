@@ -30,6 +30,7 @@ VERBS = {
     "vmsa": "build, update, show or compare the registers that a virtual CPU of SEV-ES starts with",
     "profiles": "list or explain how hosts behave, and which release of which tool is right about which host",
     "capture": "make a case file of what virsh, QMP, a domain XML, a QEMU command line or dmesg say",
+    "case": "make, show, verify, pack, unpack or redact a case: a launch in one file that can be sent",
     "coverage": "label every part of a configuration: measured, not measured, or breaks measurement",
     "report": "show or verify an attestation report of SEV-SNP, check by check up to AMD's root",
     "chain": "show or verify the certificates of a platform, link by link up to AMD's root",

@@ -1,0 +1,127 @@
+"""Packing a case and its files into a bundle: the same bytes for the same case, wherever it is packed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import stat
+import zipfile
+
+from ..case import BY_NAME, Case, Change, format_case, parse_case
+from ..case.rows import KEY
+from ..case.writer import encode_case, whole_file
+from ..errors import InputError, quoted
+from ..inputs import CHUNK, TEXT_LIMIT, load_file, open_input
+from .archive import BLOBS, CASE, MANIFEST, TOTAL_LIMIT
+from .load import Bundle
+from .manifest import build_manifest
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any, BinaryIO
+
+#: What ``origin`` says of a key that is not in the bundle.
+LEFT_OUT = "a key file, left out of the bundle"
+#: The date of every member: the first that a zip archive can have. A real one would make two packings differ.
+_DATE = (1980, 1, 1, 0, 0, 0)
+_MODE = (stat.S_IFREG | 0o644) << 16
+_UNIX = 3
+
+
+def pack_case(case: Case, path: str, *, with_keys: bool = False, force: bool = False) -> Bundle:
+    """Write a case and every file it names into a bundle, whole or not at all, and return it.
+
+    Key files are left out, and nothing about them but their names stays, unless *with_keys* is set; then the bundle can
+    be read by its owner alone (mode 0600). Members are stored and not compressed, in a fixed order and with a fixed
+    date, so the same case gives the same bytes everywhere. An existing file is replaced only with *force*.
+
+    Raises :class:`~sevlab.errors.InputError` for a file that cannot be read or is not the one that the case recorded,
+    and when the bundle cannot be written.
+    """
+    keys = {name: str(value) for name, value in case.inputs.items() if BY_NAME[name].kind == KEY}
+    secrets = {name: load_file(file, name, TEXT_LIMIT) for name, file in keys.items()} if with_keys else {}
+    packed = _renamed(case, secrets, keys)
+    text = format_case(packed)
+    raw = encode_case(text, CASE)
+    files = case.files
+    sizes = {sha256: _size(case, sha256) for sha256 in files}
+    sizes |= {hashlib.sha256(key).hexdigest(): len(key) for key in secrets.values()}
+    if sum(sizes.values()) > TOTAL_LIMIT:
+        raise InputError(quoted(case.path or path), f"{sum(sizes.values())} bytes of files", f"at most {TOTAL_LIMIT}")
+    manifest = build_manifest(raw, sizes)
+    contents = {hashlib.sha256(key).hexdigest(): key for key in secrets.values()}
+    with whole_file(path, force, private=bool(secrets)) as stream, zipfile.ZipFile(stream, "w") as archive:
+        _add(archive, MANIFEST, manifest.to_bytes())
+        _add(archive, CASE, raw)
+        for sha256 in sorted(sizes):
+            if sha256 in files:
+                _add_file(archive, case, sha256, sizes[sha256])
+            else:
+                _add(archive, BLOBS + sha256, contents[sha256])
+    return Bundle(path, parse_case(text, CASE), manifest, text)
+
+
+def _renamed(case: Case, secrets: dict[str, bytes], keys: dict[str, str]) -> Case:
+    """Return the case as it stands in the bundle: files by their hash, keys as *secrets* has them or not at all."""
+    inputs = {name: value for name, value in case.inputs.items() if name not in keys}
+    inputs |= {name: BLOBS + sha256 for name, sha256 in case.hashes.items()}
+    inputs |= {name: BLOBS + hashlib.sha256(key).hexdigest() for name, key in secrets.items()}
+    found = case.found | {name: BLOBS + sha256 for name, sha256 in case.found_hashes.items()}
+    origin: dict[str, str] = {}
+    for name in case.hashes:
+        file = os.path.basename(str(case.inputs[name]))
+        if not re.fullmatch("[0-9a-f]{64}", file):
+            origin[name] = f"the file {file.encode(errors='backslashreplace').decode()}"
+    origin |= case.origin
+    if not secrets:
+        origin |= dict.fromkeys(keys, LEFT_OUT)
+    return case.replace(inputs=inputs, found=found, origin=origin)
+
+
+def _owner(case: Case, sha256: str) -> tuple[str, str]:
+    """Return the input that a file is for, and the file's path."""
+    pairs: tuple[tuple[dict[str, Any], dict[str, str]], ...] = (
+        (case.inputs, case.hashes),
+        (case.found, case.found_hashes),
+    )
+    return next((name, str(inputs[name])) for inputs, hashes in pairs for name in hashes if hashes[name] == sha256)
+
+
+def _size(case: Case, sha256: str) -> int:
+    name, path = _owner(case, sha256)
+    with open_input(path, name) as stream:
+        return os.fstat(stream.fileno()).st_size
+
+
+def _member(name: str) -> zipfile.ZipInfo:
+    member = zipfile.ZipInfo(name, _DATE)
+    member.create_system, member.external_attr = _UNIX, _MODE
+    return member
+
+
+def _add(archive: zipfile.ZipFile, name: str, raw: bytes) -> None:
+    archive.writestr(_member(name), raw)
+
+
+def _add_file(archive: zipfile.ZipFile, case: Case, sha256: str, size: int) -> None:
+    """Copy a file into the archive, and refuse it when it is not the one that the case recorded."""
+    name, path = _owner(case, sha256)
+    member, running, total = _member(BLOBS + sha256), hashlib.sha256(), 0
+    member.file_size = size
+    with open_input(path, name) as source, archive.open(member, "w") as target:
+        for chunk in _chunks(source, BY_NAME[name].limit):
+            running.update(chunk)
+            total += len(chunk)
+            target.write(chunk)
+    if running.hexdigest() != sha256 or total != size:
+        change = Change(name, path, sha256, running.hexdigest())
+        raise InputError(name.replace("_", "-"), str(change), "the file that the case was made with", "a new case")
+
+
+def _chunks(stream: BinaryIO, limit: int) -> Iterator[bytes]:
+    """Yield a file's bytes, and end it where it grows beyond what it may have."""
+    while limit >= 0 and (chunk := stream.read(CHUNK)):
+        limit -= len(chunk)
+        yield chunk

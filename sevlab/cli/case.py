@@ -1,0 +1,164 @@
+"""``sevlab case``: make, show, verify, pack, unpack or redact a case, in a file or in a bundle that can be sent."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shlex
+import tempfile
+from typing import TYPE_CHECKING
+
+from ..bundle import is_bundle, load_bundle, open_case, pack_case, redact_case, unpack_bundle, verify_case
+from ..bundle.show import case_as_dict, explain_case
+from ..evidence import KEYS, as_option
+from ..formats.vcek import ROOTS
+from ..inputs import check_standard_input, load_file
+from ..layout.page import Paragraph
+from ..report import parse_certificate
+from ..report.load import LIMIT
+from . import GOOD, NOT_VALIDATED, VERBS
+from .options import Parser
+from .terminal import painter
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Collection
+
+    from ..bundle import Bundle
+    from ..case import Case
+
+EPILOG = (
+    "CASE is a case file, a folder that has a case.toml, or a .sevcase bundle. Exit status: 0 done, or the case "
+    "validates, 1 it does not, 2 usage or input that cannot be supported, 3 an error in sevlab. Nothing in a bundle is "
+    "run. docs/case-format.md tells the rest."
+)
+#: Every action, and what it does.
+ACTIONS = {
+    "new": "make a case of inputs, with where they come from",
+    "show": "tell everything that is in a case, and judge nothing",
+    "verify": "check every hash, then the measurement or report, then the explanation in the case",
+    "pack": "put a case and its files into one bundle, without its keys",
+    "unpack": "take a bundle apart into a new folder",
+    "redact": "make a bundle without firmware, kernel and initrd that can still be diagnosed",
+}
+
+
+def run(words: list[str]) -> int:
+    """Do what is asked with a case; return the exit status."""
+    parser = Parser(prog="sevlab case", description=f"{VERBS['case'].capitalize()}.", epilog=EPILOG)
+    actions = parser.add_subparsers(dest="action", metavar="|".join(ACTIONS), required=True)
+    made = {}
+    for name, what in ACTIONS.items():
+        text = f"{what[0].upper()}{what[1:]}."
+        made[name] = actions.add_parser(name, help=what, description=text, epilog=EPILOG)
+        if name != "new":
+            made[name].add_argument("case", metavar="CASE", help="the case")
+    from .newcase import add_new, new
+
+    add_new(made["new"])
+    made["show"].add_argument("--json", action="store_true", help="print it as JSON")
+    _add_verify(made["verify"])
+    for name in ("pack", "redact"):
+        made[name].add_argument("--out", "-o", metavar="FILE", required=True, help="the bundle to write")
+        made[name].add_argument("--with-keys", action="store_true", help="put key files in, too: think twice")
+        made[name].add_argument("--force", action="store_true", help="replace the bundle if it exists")
+    made["redact"].add_argument(
+        "--digest-only", action="store_true", help="of everything that was loaded keep the launch digest alone"
+    )
+    made["unpack"].add_argument("folder", metavar="FOLDER", help="the folder to make")
+    args = parser.parse_args(words)
+    actions_by_name = {"new": new, "show": _show, "verify": _verify}
+    actions_by_name |= {"pack": _pack, "unpack": _unpack, "redact": _redact}
+    return actions_by_name[args.action](args)
+
+
+def _add_verify(verify: argparse.ArgumentParser) -> None:
+    verify.add_argument("--tik", metavar="FILE", help="transport integrity key, where the case comes without keys")
+    verify.add_argument("--tek", metavar="FILE", help="transport encryption key")
+    verify.add_argument("--tk", metavar="FILE", help="both keys in one file: TEK, then TIK")
+    verify.add_argument("--at", metavar="DATE", help="when certificates must be valid, UTC (default: now)")
+    verify.add_argument(
+        "--trust-root", metavar="FILE", action="append", default=[], help="an ARK to trust beside AMD's; repeatable"
+    )
+    verify.add_argument("--json", action="store_true", help="print the result as JSON")
+
+
+def read_roots(paths: list[str]) -> dict[str, str]:
+    """Return the roots to trust: AMD's, and those in files."""
+    roots = dict(ROOTS)
+    for path in paths:
+        one = parse_certificate(load_file(path, "--trust-root", LIMIT), "--trust-root")
+        roots[hashlib.sha256(one.der).hexdigest()] = f"{one.product or 'unnamed'}, by --trust-root"
+    return roots
+
+
+def _show(args: argparse.Namespace) -> int:
+    if not is_bundle(args.case):
+        with open_case(args.case, "CASE") as case:
+            data = {"bundle": None, **case_as_dict(case)}
+            print(json.dumps(data, indent=2) if args.json else explain_case(case).text(painter()))
+        return GOOD
+    bundle = load_bundle(args.case, "CASE")
+    version, blobs = bundle.manifest.version, bundle.manifest.blobs
+    if args.json:
+        print(json.dumps({"bundle": {"version": version, "blobs": blobs}, **case_as_dict(bundle.case)}, indent=2))
+        return GOOD
+    keys = f"keys among them: {', '.join(bundle.keys)}" if bundle.keys else "no keys among them"
+    print(f"A bundle of version {version} with {_count(blobs)}, {keys}. Every hash is right.\n")
+    print(explain_case(bundle.case, blobs).text(painter()))
+    return GOOD
+
+
+def _count(files: Collection[str]) -> str:
+    return f"{len(files)} {'file' if len(files) == 1 else 'files'}"
+
+
+def _verify(args: argparse.Namespace) -> int:
+    keys = {name: getattr(args, name) for name in KEYS}
+    check_standard_input([("CASE", args.case), *((as_option(name), path) for name, path in keys.items())])
+    with open_case(args.case, "CASE") as case:
+        verdict = verify_case(case, roots=read_roots(args.trust_root), at=args.at, names=_named, **keys)
+        if args.json:
+            print(json.dumps(verdict.as_dict(), indent=2))
+        else:
+            print(verdict.explain().text(painter()))
+        return GOOD if verdict.matches else NOT_VALIDATED
+
+
+def _named(name: str) -> str:
+    """Return what an input is called: keys and the moment are options here, all else is in the case."""
+    return as_option(name) if name in (*KEYS, "at") else name.replace("_", "-")
+
+
+def _pack(args: argparse.Namespace) -> int:
+    with open_case(args.case, "CASE") as case:
+        _write(case, args)
+    return GOOD
+
+
+def _redact(args: argparse.Namespace) -> int:
+    with open_case(args.case, "CASE") as case, tempfile.TemporaryDirectory(prefix="sevlab-") as folder:
+        redacted = redact_case(case, folder, digest_only=args.digest_only)
+        _write(redacted, args)
+    for name, words in redacted.origin.items():
+        if words.startswith("redacted: "):
+            print(Paragraph(f"{name.replace('_', '-')}: {words.removeprefix('redacted: ')}").text())
+    return GOOD
+
+
+def _write(case: Case, args: argparse.Namespace) -> None:
+    tell(pack_case(case, args.out, with_keys=args.with_keys, force=args.force))
+
+
+def tell(bundle: Bundle) -> None:
+    """Say what was written, and that keys are in it."""
+    print(f"Wrote {shlex.quote(bundle.path)}, with {_count(bundle.manifest.blobs)}.")
+    if bundle.keys:
+        print(f"WARNING: it has keys in it ({', '.join(bundle.keys)}): whoever has it can forge such measurements.")
+
+
+def _unpack(args: argparse.Namespace) -> int:
+    unpack_bundle(args.case, args.folder, "CASE")
+    where = shlex.quote(args.folder)
+    print(f"Unpacked {shlex.quote(args.case)} into {where}. Next: sevlab case verify {where}")
+    return GOOD
