@@ -61,13 +61,20 @@ def sample_roots() -> dict[str, str]:
 
 
 class Identity:
-    """The keys of one platform, and their certificates. *random* returns random bytes."""
+    """The keys of one platform, and their certificates. *random* returns random bytes.
 
-    def __init__(self, random: Callable[[int], bytes], api: tuple[int, int]) -> None:
+    *chip* is a CEK with its certificate, for a platform that has one already; without it a new chip is made.
+    """
+
+    def __init__(
+        self, random: Callable[[int], bytes], api: tuple[int, int], chip: tuple[Secret, SevCertificate] | None = None
+    ) -> None:
         self._random, self._api = random, api
         self.keys: dict[int, Secret] = {usage: make_private(random) for usage in (CEK, OCA, PEK, PDH)}
         self.chip_id = random(64)
         self.certificates: dict[int, SevCertificate] = {}
+        if chip is not None:
+            self.keys[CEK], self.certificates[CEK] = chip
         self._certify()
 
     def make_oca(self) -> None:
@@ -98,8 +105,10 @@ class Identity:
         return ecdsa_sign(ec.derive_private_key(number, ec.SECP384R1()), signed, ECDSA_SHA256)
 
     def _certify(self) -> None:
-        """Make every certificate, from the chip's down."""
+        """Make every certificate, from the chip's down. The chip's own is made once, in the factory."""
         for usage, signers in ((CEK, (ASK,)), (OCA, (OCA,)), (PEK, (OCA, CEK)), (PDH, (PEK,))):
+            if usage == CEK and CEK in self.certificates:
+                continue
             certificate = self._unsigned(usage)
             for number, signer in enumerate(signers, 1):
                 algorithm = RSA_SHA256 if signer == ASK else ECDSA_SHA256

@@ -16,7 +16,7 @@ from ..formats.attestation import AttestationReport
 from ..formats.message import Measurement, MeasureMessage, OldMeasureMessage
 from ..formats.secret import SecretHeader, SecretMessageHead
 from ..formats.session import SessionBlob
-from ..formats.sevcert import ECDH_SHA256, PDH, PEK, SevCertificate
+from ..formats.sevcert import CEK, ECDH_SHA256, PDH, PEK, SevCertificate
 from ..keys import Secret
 from ..measure import compute_measure
 from ..secret.packet import apply_keystream
@@ -64,6 +64,8 @@ class Firmware:
         if unknown := sorted(set(faults) - set(FAULTS)):
             raise TypeError(f"no fault is named {unknown[0]!r}; there are {', '.join(FAULTS)}")
         self.api, self.build, self.faults, self.es = api, build, frozenset(faults), es
+        #: The newest firmware that ever ran here: API and build.
+        self.newest = (*api, build)
         self.memory = Memory()
         self.state = "UNINIT"
         self._random = random
@@ -147,6 +149,17 @@ class Firmware:
         older = (*api, build) < (*self.api, self.build)
         demand(not older or "rollback" in self.faults, "BAD_VERSION", "an older firmware")
         self.api, self.build = api, build
+        self.newest = max(self.newest, (*api, build))
+
+    def leak_cek(self) -> Secret:
+        """What an attacker's own code in the secure processor does: read the chip's CEK (48 bytes, big-endian).
+
+        No command. It takes the fault ``rollback``, and an older firmware that was loaded by it: how such a firmware
+        is made to run foreign code is left out.
+        """
+        weak = "rollback" in self.faults and (*self.api, self.build) < self.newest
+        demand(weak, "UNSUPPORTED", "the CEK does not leave the chip")
+        return self.identity.keys[CEK]
 
     # --- a launch
 
