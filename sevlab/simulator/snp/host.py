@@ -17,7 +17,7 @@ from .firmware import SnpPlatform
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import Any
 
 #: Where things go in our small memory. The digest binds none of it.
@@ -38,18 +38,24 @@ class SnpHost:
     """A host with a platform, and the inputs that it was told to start the guest with.
 
     *inputs* are as in :func:`sevlab.load_snp_launch`. ``tamper`` maps the name of a region (as the launch calls it) or
-    of a message (:data:`MESSAGE_SIZES`) to a function that changes its bytes. Raises
-    :class:`~sevlab.errors.InputError` for inputs without the firmware's own pages.
+    of a message (:data:`MESSAGE_SIZES`) to a function that changes its bytes. *regions* are what is loaded in place of
+    what follows from the inputs. Raises :class:`~sevlab.errors.InputError` for inputs without the firmware's own pages.
     """
 
-    def __init__(self, platform: SnpPlatform, inputs: dict[str, Any], policy: int) -> None:
+    def __init__(
+        self,
+        platform: SnpPlatform,
+        inputs: dict[str, Any],
+        policy: int,
+        regions: Sequence[Region] | None = None,
+    ) -> None:
         self.platform, self.inputs, self.policy = platform, dict(inputs), SnpPolicy(policy)
         self.tamper: dict[str, Callable[[bytes], bytes]] = {}
         if self.inputs.get("ovmf_hash") is not None:
             raise InputError(
                 "ovmf_hash", "the digest after the firmware", "the firmware itself, whose pages are loaded"
             )
-        self.regions = load_snp_launch(**self.inputs).regions
+        self.regions = load_snp_launch(**self.inputs).regions if regions is None else tuple(regions)
         self._next = PAGES_AT
 
     def changed(self, name: str, raw: bytes) -> bytes:
