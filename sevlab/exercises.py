@@ -9,19 +9,22 @@ import hashlib
 from collections import namedtuple
 from contextlib import suppress
 
-from . import samples
+from . import attacks, samples
 from .classroom import Mark, broken_launch
 from .formats.hashtable import HashTable, build_hash_table
 from .formats.message import Measurement, MeasureMessage
 from .formats.policy import Policy
+from .formats.report import ReportV3, TurinReportV3
 from .formats.secret import table_size
 from .formats.session import SessionBlob
 from .launch import compare_launch
 from .layout.diff import compare
 from .measure import compute_measure
 from .profiles import build_vmsa
+from .samples import snp
 from .secret import build_secret
 from .session import derive_session_keys, wrap_keys
+from .snp import compare_snp_launch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -130,7 +133,60 @@ def _first_step(**changes: object) -> str:
     return compare_launch(samples.es_launch(), samples.es_launch(**changes)).first
 
 
+#: How many virtual CPUs the lost SEV-SNP launch has; students find it among 64.
+_LOST_CPUS = samples.TIK[2] + 1
+
+
+def lost_snp_digest() -> bytes:
+    """Return the digest (48 bytes) of the SEV-SNP sample's launch with a number of CPUs that nobody wrote down."""
+    return snp.snp_launch(num_cpus=_LOST_CPUS).digest
+
+
+#: The TCB that the lost certificate is for.
+_LOST_TCB = ("committed_tcb", "launch_tcb")[samples.TIK[1] & 1]
+
+
+def lost_vcek() -> bytes:
+    """Return a certificate (DER) of the sample's chip for one of the four TCBs in its report."""
+    report = snp.snp_report()
+    return snp.key_server().vcek(snp.PRODUCT, report.chip_id, getattr(report, _LOST_TCB))
+
+
+def _first_link(**changes: object) -> int:
+    """Return the number, from 1, of the first link of the SEV-SNP sample's launch that differs after a change."""
+    number = compare_snp_launch(snp.snp_launch(), snp.snp_launch(**changes)).number
+    assert number is not None
+    return number + 1
+
+
+def _places_of_snp() -> list[int]:
+    """Return the offsets of the part ``snp`` of REPORTED_TCB, in reports of Milan and of Turin."""
+    blank = (form.from_bytes(bytes(form.size)) for form in (ReportV3, TurinReportV3))
+    return [next(span.offset for span in report.spans() if span.name == "reported_tcb.snp") for report in blank]
+
+
 EXERCISES = {
+    "first-link": Exercise(
+        "The SEV-SNP sample is launched without kernel, initrd and cmdline. Which link differs first? (its number)",
+        lambda: _first_link(kernel=None, initrd=None, cmdline=None),
+        "links are numbered from 1; sevlab.compare_snp_launch names the first that differs",
+    ),
+    "lost-cpus": Exercise(
+        "How many virtual CPUs, 1 to 64, has the launch with exercises.lost_snp_digest()? All else is the sample's.",
+        lambda: _LOST_CPUS,
+        "launch.cpu_digests(64) lists the digests with 1, 2, 3 ... CPUs",
+    ),
+    "two-places": Exercise(
+        "At which offset of a report stands the part snp of REPORTED_TCB, on Milan and on Turin? (a list)",
+        _places_of_snp,
+        "REPORTED_TCB begins at 0x180; sevlab.explain(sevlab.TurinTcb.from_bytes(bytes(8))) shows where Turin has snp",
+    ),
+    "lost-vcek": Exercise(
+        "For which TCB of the report is the certificate exercises.lost_vcek()? (a field's name, such as current_tcb)",
+        lambda: _LOST_TCB,
+        "verify the report with it: the check TCB says what the certificate is for",
+    ),
+    **{name: Exercise(*task) for name, task in attacks.TASKS.items()},
     "first-step": Exercise(
         "The host starts the second sample with 3 virtual CPUs in place of 4. Which step of the chain differs first?",
         lambda: _first_step(num_cpus=samples.ES_CPUS - 1),

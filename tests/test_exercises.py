@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import itertools
 import struct
 import uuid
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 
 import sevlab
-from sevlab import exercises
+from sevlab import attacks, exercises
 
 SAMPLES = Path(__file__).resolve().parents[1] / "notebooks" / "samples"
 
@@ -97,7 +98,31 @@ def lost_policy() -> int:
     return found
 
 
+def open_orders() -> int:
+    """The program by hand: what is in the register when it is sent out."""
+    found = 0
+    for order in itertools.permutations(("LOAD SECRET", "ENCRYPT", "SEND", "FORGET", "HALT")):
+        place = order.index("SEND")
+        before = order[order.index("LOAD SECRET") : place] if order.index("LOAD SECRET") < place else ()
+        found += bool(before) and not {"ENCRYPT", "FORGET"} & set(before) and order.index("HALT") > place
+    return found
+
+
+def lost_neighbour() -> bytes:
+    one, two = attacks.neighbours()
+    head = bytes.fromhex("42f5741edd71664d963eef4287ff173b") + struct.pack("<I", 88)
+    head += bytes.fromhex("e5696873f084734992ec06879ce3da0b") + struct.pack("<I", 68)
+    stream = bytes(a ^ b for a, b in zip(one.payload, head + b"x" * 48, strict=False))
+    return bytes(a ^ b for a, b in zip(two.payload[40:44], stream[56:60], strict=True))
+
+
 RIGHT: dict[str, Any] = {
+    "pdh-guesses": 7,  # k is 0, or 1 to 6 but for the sign
+    "lost-toy": attacks.steal_toy(attacks.lost_platform())[0],
+    "impostor-policies": 2**4,  # all but NOSEND and DOMAIN
+    "open-orders": open_orders(),
+    "debug-policy": 0x30000 + (1 << 19),
+    "lost-neighbour": lost_neighbour(),
     "who-notices": "policy_mac",
     "who-catches": "owner",
     "lost-policy": lost_policy(),
@@ -115,6 +140,12 @@ RIGHT: dict[str, Any] = {
     "first-step": "vCPU 3",  # of vCPU 0, 1, 2 and 3, a host with three CPUs leaves out the last
 }
 WRONG: dict[str, list[Any]] = {
+    "pdh-guesses": [6, 13, 12, None],
+    "lost-toy": [1, -1, RIGHT["lost-toy"] + 1, None],
+    "impostor-policies": [64, 32, 48, None],
+    "open-orders": [1, 120, 24, None],
+    "debug-policy": [0x30000, 0x80000, 0x30001, None],
+    "lost-neighbour": [b"xxxx", "xxxx", b"", None],
     "who-notices": ["wrap_mac", "GODH", "", None],
     "who-catches": ["host", "secure processor", "", None],
     "lost-policy": [lost_policy() + 1, -1, "NODBG", None],
