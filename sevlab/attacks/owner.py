@@ -1,0 +1,53 @@
+"""The owner of an attacked guest: what it makes of the report that it is shown."""
+
+from __future__ import annotations
+
+from ..formats.vcek import VLEK
+from ..report.bundle import parse_bundle
+from ..report.check import failed, passed
+from ..report.verify import verify_report
+from ..simulator.kds import MOMENT
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
+
+    from ..formats.report import Report
+    from ..report.check import Check
+    from ..report.verdict import ReportVerdict
+    from ..simulator.snp.firmware import SnpPlatform
+
+
+def judge(
+    report: Report,
+    platform: SnpPlatform,
+    *,
+    certificates: tuple[bytes, ...] | None = None,
+    refused: Iterable[bytes] | None = None,
+    **wanted: Any,
+) -> ReportVerdict:
+    """Verify a report as an owner does who trusts the platform's made-up root, and return the verdict.
+
+    *certificates* are leaf, ASK and ARK (DER); those that belong to the report, unless others are given. *refused* are
+    the names of chips that the owner does not trust any more (64 bytes, on Turin 8): with it there is one more check,
+    ``refused chips``. It looks at the certificate, because a host may mask the chip's name in the report. *wanted* is
+    as :func:`sevlab.verify_report` takes it, which also says what it raises.
+    """
+    given = platform.certificates(report) if certificates is None else certificates
+    leaf = "vlek" if report.key_info.signer == VLEK else "vcek"
+    bundle = parse_bundle(str, **dict(zip((leaf, "ask", "ark"), given, strict=True)))
+    verdict = verify_report(report, bundle, roots=platform.server.roots, at=MOMENT, **wanted)
+    if refused is not None:
+        verdict.wanted.append(_check_chip(verdict, set(refused)))
+    return verdict
+
+
+def _check_chip(verdict: ReportVerdict, refused: set[bytes]) -> Check:
+    name, hwid = "refused chips", verdict.leaf.hwid if verdict.leaf is not None else b""
+    if not hwid:
+        return failed(name, "the certificate names no chip, so this may be one of those that are refused")
+    shown = f"{hwid[:8].hex()}..."
+    if hwid in {chip[: len(hwid)] for chip in refused}:
+        return failed(name, f"the chip {shown} is refused: its keys are not its own any more")
+    return passed(name, f"the chip {shown} is none of the {len(refused)} that are refused")
