@@ -21,13 +21,16 @@ from .formats.message import Measurement, MeasureMessage
 from .launch import DEFAULT_PROFILE
 from .layout.page import Heading, Paragraph, Table, View
 from .measure import compute_measure
+from .search.axis import Subset
 from .search.given import read_given
-from .search.space import AXES, BOX, Choice, Space, Subset
+from .search.space import AXES, BOX, Space
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from types import EllipsisType
     from typing import Any
+
+    from .search.axis import Choice
 
 #: What may be wrong: the axes whose inputs have options of their own.
 FAULTY = (
@@ -148,7 +151,7 @@ def broken_launch(seed: int, faults: int = 2) -> BrokenLaunch:
     if faults not in range(1, MOST_FAULTS + 1):
         raise InputError("faults", quoted(faults), f"1 to {MOST_FAULTS}")
     folder = tempfile.TemporaryDirectory(prefix="sevlab-classroom-")
-    samples.write_samples(folder.name)
+    samples.write_samples(folder.name, samples.SEV_FILES)
     chance = random.Random(f"sevlab {seed} {faults}")
     record = _record(Path(folder.name), chance)
     space = Space(read_given(record))

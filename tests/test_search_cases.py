@@ -18,8 +18,9 @@ import pytest
 
 import sevlab
 from sevlab import samples
+from sevlab.search.axis import Choice, Subset
 from sevlab.search.given import read_given
-from sevlab.search.space import BOX, Choice, Space, Subset
+from sevlab.search.space import BOX, Space
 
 SAMPLES = Path(__file__).parent.parent / "notebooks" / "samples"
 MNONCE = bytes(range(0x40, 0x50))

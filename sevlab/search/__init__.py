@@ -6,7 +6,8 @@
 
 from __future__ import annotations
 
-from .diagnose import BUDGET, diagnose
+from .course import BUDGET
+from .diagnose import diagnose
 from .diagnosis import Diagnosis, Explanation
 from .engine import Progress
 

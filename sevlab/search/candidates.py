@@ -8,13 +8,16 @@ import stat
 from collections import namedtuple
 from typing import TYPE_CHECKING
 
-from ..digest import BLOB_LIMIT, CHUNK
+from ..digest import BLOB_LIMIT
 from ..errors import InputError, quoted
 from ..formats.ovmf import parse_ovmf
-from ..inputs import FIRMWARE_LIMIT, open_input
+from ..inputs import CHUNK, FIRMWARE_LIMIT, open_input
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
+
+    from ..formats.ovmf import Ovmf
 
 #: Most files of a folder that are read.
 FILES_LIMIT = 20_000
@@ -22,20 +25,24 @@ FILES_LIMIT = 20_000
 _SMALLEST = 256
 
 
-class Candidate(namedtuple("Candidate", "path digest running size reset_address is_vars")):
+class Candidate(namedtuple("Candidate", "path digest running size reset_address is_vars image", defaults=(None,))):
     """One file: its path, its SHA-256 and the hash to go on from, its size in bytes; as firmware, where further CPUs
-    start (or None) and whether it is a variable store alone."""
+    start (or None), whether it is a variable store alone, and what else its reader made of it."""
 
     __slots__ = ()
 
 
 def read_candidates(
-    folder: str, name: str = "candidates", enough: Callable[[str], bool] = lambda now: False
+    folder: str,
+    name: str = "candidates",
+    enough: Callable[[str], bool] = lambda now: False,
+    measure: Callable[[Ovmf], Any] = lambda ovmf: None,
 ) -> tuple[list[Candidate], list[str]]:
     """Read and hash every file in *folder*; return them, and a sentence for each thing that was left out.
 
     Files of the same content count once. Folders within are not entered. *enough* is asked before each file, with
-    its name, and stops the reading when it answers true. Raises :class:`~sevlab.errors.InputError` with *name* for a
+    its name, and stops the reading when it answers true. What *measure* makes of a file that may be
+    firmware is the candidate's ``image``. Raises :class:`~sevlab.errors.InputError` with *name* for a
     folder that cannot be read.
     """
     try:
@@ -57,7 +64,7 @@ def read_candidates(
             if not stat.S_ISREG(os.stat(path).st_mode):
                 folders += 1
                 continue
-            candidate = _read(path, name)
+            candidate = _read(path, name, measure)
         except (InputError, OSError, ValueError) as error:
             reason = error.received if isinstance(error, InputError) else getattr(error, "strerror", None) or str(error)
             unread.append(f"{quoted(path)}: it cannot be read ({reason})")
@@ -69,7 +76,7 @@ def read_candidates(
     return list(found.values()), unread
 
 
-def _read(path: str, name: str) -> Candidate:
+def _read(path: str, name: str, measure: Callable[[Ovmf], Any]) -> Candidate:
     running, whole, size = hashlib.sha256(), bytearray(), 0
     with open_input(path, name) as stream:
         while chunk := stream.read(CHUNK):
@@ -81,8 +88,8 @@ def _read(path: str, name: str) -> Candidate:
                 )
             if size <= FIRMWARE_LIMIT:
                 whole += chunk
-    reset, is_vars = None, False
+    reset, is_vars, image = None, False, None
     if _SMALLEST <= size <= FIRMWARE_LIMIT:
         ovmf = parse_ovmf(bytes(whole))
-        reset, is_vars = ovmf.reset_address, ovmf.kind_key == "vars"
-    return Candidate(path, running.digest(), running, size, reset, is_vars)
+        reset, is_vars, image = ovmf.reset_address, ovmf.kind_key == "vars", measure(ovmf)
+    return Candidate(path, running.digest(), running, size, reset, is_vars, image)

@@ -18,14 +18,15 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..layout.page import Block
+    from .axis import Change
     from .hypothesis import Hypothesis
-    from .space import Change
 
 MATCH, EXPLAINED, UNEXPLAINED = "match", "explained", "unexplained"
 OWNER = (
     "This explains the report; it does not make the guest trustworthy. You must decide whether the values found are "
     "ones you accept."
 )
+NO_KERNEL = "No kernel was measured: the host may have loaded any kernel, initrd and command line."
 NO_OPTION = {
     "message": "the form of the message",
     "table": "the size of the kernel-hashes table",
@@ -44,9 +45,26 @@ class Explanation(namedtuple("Explanation", "changes hypotheses tik")):
     """
 
     __slots__ = ()
+    #: What is computed and compared.
+    COMPARED = "measure"
     changes: tuple[Change, ...]
     hypotheses: tuple[Hypothesis, ...]
     tik: Secret | None
+
+    def named(self, name: str) -> str:
+        """Return what an input is called: its option, or words for what is none."""
+        return NO_OPTION.get(name) or as_option(name)
+
+    def shown(self, change: Change, side: str) -> str:
+        """Return a value for people, the one ``given`` or ``found``: a number also in hex, a policy with its flags."""
+        value = getattr(change, side)
+        if value is None:
+            return "nothing"
+        if change.input == "policy" and isinstance(value, int):
+            return Policy(value).text
+        if isinstance(value, int):
+            return f"{value} (0x{value:x})" if value > 9 else str(value)
+        return quoted(value, 200) if change.input in ("cmdline", "measurement") else str(value)
 
     @property
     def found(self) -> dict[str, Any]:
@@ -64,7 +82,7 @@ class Explanation(namedtuple("Explanation", "changes hypotheses tik")):
         for change, hypothesis in ((change, self._hypothesis_of(change)) for change in self.changes):
             if change.input in NO_OPTION or hypothesis.name in NO_INPUT:
                 raise UnsupportedError(
-                    f"validating with {_named(change.input)} as found", "what validate's options say"
+                    f"validating with {self.named(change.input)} as found", "what validate's options say"
                 )
             if hypothesis.axis == "key":
                 inputs |= {"tk": None, "tik": self.tik, "tek": Secret(bytes(KEY_SIZE))}
@@ -91,10 +109,7 @@ class Explanation(namedtuple("Explanation", "changes hypotheses tik")):
     @property
     def sentence(self) -> str:
         """Everything in one paragraph: what was given and found, how it happens, what to look out for."""
-        values = [
-            f"{_named(change.input)}: given {_value(change, 'given')}, but {_value(change, 'found')} fits the report."
-            for change in self.changes
-        ]
+        values = [f"{name}: given {given}, but {found} fits the report." for name, given, found in self._rows()]
         return " ".join([*values, *dict.fromkeys(self.reasons), *self.alarms, OWNER])
 
     @property
@@ -114,7 +129,7 @@ class Explanation(namedtuple("Explanation", "changes hypotheses tik")):
         if any(name in found and found[name] == "all zero" for name in ("tk", "tik")):
             alarms.append("The keys found are all zero: anyone can make this measurement, and it proves nothing.")
         if found.get("kernel", "") is None:
-            alarms.append("No kernel was measured: the host may have loaded any kernel, initrd and command line.")
+            alarms.append(NO_KERNEL)
         return alarms
 
     @property
@@ -137,7 +152,9 @@ class Explanation(namedtuple("Explanation", "changes hypotheses tik")):
     def explain(self) -> View:
         """Show the changes, what the owner must not overlook, and how such mistakes come about."""
         count = len(self.hypotheses)
-        words = f"EXPLAINED: with {count} change{'s' * (count > 1)} the computed measure equals the reported one"
+        words = (
+            f"EXPLAINED: with {count} change{'s' * (count > 1)} the computed {self.COMPARED} equals the reported one"
+        )
         return View(Banner(words, "orange"), *self._blocks(), Paragraph(OWNER))
 
     def __str__(self) -> str:
@@ -148,13 +165,18 @@ class Explanation(namedtuple("Explanation", "changes hypotheses tik")):
     def _repr_html_(self) -> str:
         return self.explain().html()
 
+    def _rows(self) -> list[list[str]]:
+        return [
+            [self.named(change.input), self.shown(change, "given"), self.shown(change, "found")]
+            for change in self.changes
+        ]
+
     def _blocks(self) -> list[Block]:
-        rows = [[_named(change.input), _value(change, "given"), _value(change, "found")] for change in self.changes]
         told: dict[str, list[str]] = {}
         for hypothesis, reason in zip(self.hypotheses, self.reasons, strict=True):
             told.setdefault(reason, []).append(hypothesis.name)
         return [
-            Table(["input", "given", "found"], rows, mono=[0, 1, 2]),
+            Table(["input", "given", "found"], self._rows(), mono=[0, 1, 2]),
             *(Banner(alarm, "pink") for alarm in self.alarms),
             *(Paragraph(f"{_first_upper('; '.join(names))}. {reason}") for reason, names in told.items()),
         ]
@@ -177,6 +199,9 @@ class Diagnosis:
     its end in vain, ``not_tried`` what was not and why. ``stopped`` says why the search ended early, "" when it did
     not.
     """
+
+    #: What is computed and compared.
+    COMPARED = "measure"
 
     def __init__(
         self,
@@ -212,11 +237,11 @@ class Diagnosis:
     def explain(self) -> View:
         """Show the answer first, then what it rests on."""
         if self.status == MATCH:
-            words = "MATCH: the computed measure equals the reported one, with every input as given"
+            words = f"MATCH: the computed {self.COMPARED} equals the reported one, with every input as given"
             return View(Banner(words, "green"), Paragraph("There is nothing to explain."))
         if self.status == EXPLAINED:
             return View(*(block for explanation in self.explanations for block in explanation.explain().blocks))
-        words = "UNEXPLAINED: no change that was tried makes the computed measure equal the reported one"
+        words = f"UNEXPLAINED: no change that was tried makes the computed {self.COMPARED} equal the reported one"
         blocks: list[Block] = [Banner(words, "pink")]
         if self.stopped:
             blocks.append(Paragraph(f"The search ended early: {self.stopped}."))
@@ -239,19 +264,3 @@ class Diagnosis:
 
 def _first_upper(words: str) -> str:
     return words[:1].upper() + words[1:]
-
-
-def _named(name: str) -> str:
-    return NO_OPTION.get(name) or as_option(name)
-
-
-def _value(change: Change, side: str) -> str:
-    """Return a value for people: a number also in hex, a policy with its flags."""
-    value = getattr(change, side)
-    if value is None:
-        return "nothing"
-    if change.input == "policy" and isinstance(value, int):
-        return Policy(value).text
-    if isinstance(value, int):
-        return f"{value} (0x{value:x})" if value > 9 else str(value)
-    return quoted(value, 200) if change.input in ("cmdline", "measurement") else str(value)

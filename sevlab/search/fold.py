@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ..formats.hashtable import HashTable
 from ..formats.vmsa import Vmsa
-from ..profiles import PROFILES, RESET_VECTOR, build_vmsa, start_at
+from ..profiles import RESET_VECTOR, SNP_PROFILES, build_vmsa, start_at
 
 if TYPE_CHECKING:
     from typing import Any
@@ -69,7 +69,7 @@ class Fold:
         key = (image.digest, kernel, cpus)
         if key not in self._chains:
             self._page(cpus)
-            _make_room(self._chains)
+            make_room(self._chains)
             self._chains[key] = self._begin(image, kernel), []
         running, digests = self._chains[key]
         if len(digests) < count:
@@ -84,7 +84,7 @@ class Fold:
         running = image.running.copy()
         if kernel is not None:
             if kernel not in self._tables:
-                _make_room(self._tables)
+                make_room(self._tables)
                 whole = HashTable(kernel=kernel.kernel, initrd=kernel.initrd, cmdline=kernel.cmdline).to_bytes()
                 self._tables[kernel] = whole[: kernel.size].ljust(kernel.size, b"\0")
             running.update(self._tables[kernel])
@@ -93,14 +93,23 @@ class Fold:
     def _page(self, cpus: Cpus) -> tuple[bytes, bytes | None]:
         """Return the save area of the boot CPU and that of the others; None for those where it cannot be made."""
         if cpus not in self._pages:
-            _make_room(self._pages)
-            self._pages[cpus] = _built(cpus) if cpus.boot is None else _edited(cpus)
+            make_room(self._pages)
+            self._pages[cpus] = make_pages(cpus)
         return self._pages[cpus]
 
 
-def _make_room(kept: dict[Any, Any]) -> None:
-    if len(kept) >= LIMIT:
+def make_room(kept: dict[Any, Any], limit: int = LIMIT) -> None:
+    """Forget everything when *limit* results are kept."""
+    if len(kept) >= limit:
         kept.clear()
+
+
+def make_pages(cpus: Cpus) -> tuple[bytes, bytes | None]:
+    """Return the save area of the boot CPU and that of the others (4096 bytes each); None where there is none.
+
+    Raises :class:`~sevlab.errors.InputError` for registers that cannot be made.
+    """
+    return _built(cpus) if cpus.boot is None else _edited(cpus)
 
 
 def _built(cpus: Cpus) -> tuple[bytes, bytes | None]:
@@ -117,6 +126,9 @@ def _built(cpus: Cpus) -> tuple[bytes, bytes | None]:
 @lru_cache(maxsize=LIMIT)
 def _bare(profile: str, signature: int | None, address: int | None) -> tuple[bytes, bytes | None]:
     """Return both pages with SEV_FEATURES 0."""
+    if SNP_PROFILES[profile].is_flat:  # all CPUs have the same page
+        boot = build_vmsa(profile, signature=signature, reset_address=address).to_bytes()
+        return boot, boot
     boot = build_vmsa(profile, signature=signature).to_bytes()
     if not address:
         return boot, None
@@ -136,7 +148,7 @@ def _edit(page: Vmsa, cpus: Cpus) -> bytes:
         signature, features = page.rdx & 0xFFFFFFFF, int(page.sev_features)
         page = build_vmsa(cpus.profile, signature=signature, sev_features=features)
         if start != RESET_VECTOR:
-            page = start_at(page.replace(**PROFILES[cpus.profile].application), start)
+            page = start_at(page.replace(**SNP_PROFILES[cpus.profile].application), start)
     if cpus.signature is not None:
         page = page.replace(rdx=cpus.signature)
     if cpus.features is not None:

@@ -142,7 +142,7 @@ def _measurements(value: Any, name: str) -> list[Reading | None]:
     text = "".join(value.split())[: 2 * TEXT_LIMIT] if isinstance(value, str) else ""
     readings: list[tuple[bytes, str]] = []
     if plain is None:
-        for form, raw in _decoded(text):
+        for form, raw in decoded(text):
             readings.append((raw, form))
         if not any(len(raw) == Measurement.size for raw, _ in readings):
             parse_measurement(value, name)  # raises, and says what it looks like
@@ -157,7 +157,7 @@ def _measurements(value: Any, name: str) -> list[Reading | None]:
     ]
 
 
-def _decoded(text: str) -> list[tuple[str, bytes]]:
+def decoded(text: str) -> list[tuple[str, bytes]]:
     """Return what *text* may stand for: hex, URL-safe or padded base64, and these encoded twice."""
     found = []
     digits = text[2:] if text[:2] in ("0x", "0X") else text
@@ -176,7 +176,7 @@ def _decoded(text: str) -> list[tuple[str, bytes]]:
         except UnicodeDecodeError:
             inner = ""
         if inner and len(inner) < len(text):
-            found += [(f"{form}, inside base64", value) for form, value in _decoded(inner)]
+            found += [(f"{form}, inside base64", value) for form, value in decoded(inner)]
             plain = decode_base64(inner)
             if plain is not None:
                 found.append(("base64 encoded twice", plain))
@@ -255,7 +255,7 @@ def _key_forms(raw: bytes) -> list[tuple[str, bytes]]:
     plain = decode_base64(text)
     if plain is not None:
         found.append(("base64 text", plain))
-    found += [(form.replace("digits", "text"), value) for form, value in _decoded(text) if value != plain]
+    found += [(form.replace("digits", "text"), value) for form, value in decoded(text) if value != plain]
     return [(form, value) for form, value in found if len(value) in (KEY_SIZE, 2 * KEY_SIZE)]
 
 

@@ -1,21 +1,18 @@
-"""The space that is searched: for every input the value given, and the values it may have been instead.
+"""The space that is searched for SEV and SEV-ES: which inputs can be wrong, and what a change of each does.
 
-An :class:`Axis` is one thing that can be wrong. A *subset* of the axes is one kind of explanation ("the build and the
-number of CPUs were wrong"), and its size the number of combinations to try. Some inputs change what is hashed, and
-give *contexts*: a key, a digest, a reported measurement. The others (version and policy) only change the message, and
-give a *box*: all combinations of four lists of numbers, tried in every context.
+Some inputs change what is hashed, and give *contexts*: a key, a digest, a reported measurement. The others (version and
+policy) only change the message, and give a *box*: all combinations of four lists of numbers, tried in every context.
 """
 
 from __future__ import annotations
 
-from collections import namedtuple
 from functools import cached_property
-from itertools import combinations, product
-from math import prod
+from itertools import product
 from typing import TYPE_CHECKING
 
 from ..errors import InputError
 from ..formats.hashtable import HashTable
+from .axis import MISSING, Axes, make_subset
 from .engine import Context
 from .fold import Fold, Kernel
 from .hypotheses import HYPOTHESES
@@ -26,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from typing import Any
 
+    from .axis import Axis, Choice, Subset
     from .candidates import Candidate
     from .engine import Box
     from .given import Given
@@ -57,45 +55,35 @@ _AFTER = ("count", "key", "message", "measurement")
 _CPUS = {"profile", "model", "features", "reset", "count"}
 #: What is given of the inputs that no option names.
 _UNNAMED = {"message": "56 bytes", "table": HashTable.size, "reset_address": None}
-
-#: In the place of a value: nothing that could be used was given.
-MISSING = object()
-
-
-class Change(namedtuple("Change", "input given found")):
-    """One input: what was given, and what was found. None is "nothing"."""
-
-    __slots__ = ()
-
-
-class Choice(namedtuple("Choice", "value changes hypothesis likely")):
-    """A value of an axis. The value that was given has no changes and no hypothesis."""
-
-    __slots__ = ()
-
-
-class Axis(namedtuple("Axis", "name base choices")):
-    """One thing that can be wrong: the choice that was given (its value may be MISSING), and all others."""
-
-    __slots__ = ()
-
-
-class Subset(namedtuple("Subset", "names lists flip prior")):
-    """A kind of explanation: which axes are changed, the choices of each, and whether SEV-ES is switched by it."""
-
-    __slots__ = ()
-
-    @property
-    def size(self) -> int:
-        """How many combinations it has."""
-        return prod(map(len, self.lists))
+#: What each axis is called in sentences.
+WORDS = {
+    "firmware": "the firmware file",
+    "kernel": "the kernel",
+    "initrd": "the initrd",
+    "cmdline": "the command line",
+    "table": "the padding of the kernel-hashes table",
+    "profile": "the profile",
+    "model": "the CPU model",
+    "features": "SEV_FEATURES",
+    "reset": "the start address of further CPUs",
+    "count": "the number of virtual CPUs",
+    "key": "the key file",
+    "message": "the form of the message",
+    "measurement": "the form of the measurement",
+    "api_major": "API major",
+    "api_minor": "API minor",
+    "build_id": "the build",
+    "policy": "the policy",
+}
 
 
-class Space:
+class Space(Axes):
     """Every axis with its choices."""
 
+    INPUTS, WORDS, UNNAMED = AXES, WORDS, _UNNAMED
+
     def __init__(self, given: Given, files: Sequence[Candidate] = ()) -> None:
-        self.given = given
+        self.given, self.shown = given, given.shown
         self.start = Start(given, files)
         self.fold = Fold()
         self.axes = {name: self._axis(name) for name in AXES}
@@ -126,45 +114,16 @@ class Space:
         }[name]
 
     def _axis(self, name: str) -> Axis:
-        """Gather the choices of an axis from all hypotheses about it; of equal values the first stays."""
         inputs = (self.given.key_input,) if name == "key" else AXES[name]
-        base = self._base(name)
-        choices: dict[Any, Choice] = {}
         measured = "firmware" in self.given.launch or name not in {"firmware", _KERNEL, *_TABLE, *_CPUS}
-        for hypothesis in HYPOTHESES if measured else ():
-            for option in hypothesis.options(self.start) if hypothesis.axis == name else ():
-                if option.value == base and type(option.value) is type(base):
-                    continue
-                known = choices.get(option.value)
-                if known is None or (option.likely and not known.likely):
-                    choices[option.value] = Choice(
-                        option.value, self._changes(inputs, option.found), hypothesis, option.likely
-                    )
-        return Axis(name, Choice(base, (), None, True), tuple(choices.values()))
+        return self.gather(name, inputs, self._base(name), HYPOTHESES if measured else (), self.start)
 
-    def _changes(self, inputs: tuple[str, ...], found: Any) -> tuple[Change, ...]:
-        changes = []
-        for name in inputs:
-            given = _UNNAMED[name] if name in _UNNAMED else self.given.shown.get(name)
-            value = found[name] if isinstance(found, dict) else found
-            if given is not None and isinstance(value, int) and not isinstance(given, int):
-                given = int(str(given), 0)
-            if given != value or not isinstance(found, dict):
-                changes.append(Change(name, given, value))
-        return tuple(changes)
-
-    def subsets(self, changes: int, *, likely: bool) -> list[Subset]:
-        """Return every kind of explanation with exactly so many *changes*, the most promising first.
-
-        With *likely*, only likely choices are taken.
-        """
-        found = []
-        for names in combinations(AXES, changes):
-            for flip in (False, True) if "policy" in names else (False,):
-                subset = self._subset(names, flip, likely)
-                if subset is not None:
-                    found.append(subset)
-        return sorted(found, key=lambda subset: subset.size / subset.prior)
+    def kinds(self, names: tuple[str, ...], likely: bool) -> Iterator[Subset]:
+        """Yield the kinds of explanation in which just these axes are changed: a policy may switch SEV-ES."""
+        for flip in (False, True) if "policy" in names else (False,):
+            subset = self._subset(names, flip, likely)
+            if subset is not None:
+                yield subset
 
     def _subset(self, names: tuple[str, ...], flip: bool, likely: bool) -> Subset | None:
         chosen, es = set(names), self.is_es != flip
@@ -185,10 +144,7 @@ class Space:
             if name == _KERNEL and chosen & _TABLE:
                 choices = [choice for choice in choices if choice.value is not None]
             lists.append(choices)
-        if not all(lists):
-            return None
-        prior = prod(max(choice.hypothesis.prior for choice in choices) for choices in lists)
-        return Subset(names, tuple(map(tuple, lists)), flip, prior)
+        return make_subset(names, lists, flip)
 
     def box(self, subset: Subset) -> Box:
         """Return the four lists of a subset's box: API major, API minor, build, policy."""

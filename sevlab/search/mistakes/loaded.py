@@ -6,7 +6,6 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from ...formats.hashtable import HashTable, hash_cmdline
-from ..fold import Image
 from ..hypothesis import Hypothesis, Option
 
 if TYPE_CHECKING:
@@ -60,8 +59,9 @@ def _padded_image(start: Start) -> Iterator[Option]:
 
 def _candidate_images(start: Start) -> Iterator[Option]:
     for file in start.files:
-        if file.digest != start.base_image.digest:
-            yield Option(Image(*file[1:5]), file.path)
+        image = start.candidate(file)
+        if image is not None and image.digest != start.base_image.digest:
+            yield Option(image, file.path)
     ovmf = start.ovmf
     for file in start.files if ovmf is not None and ovmf.kind_key == "code" else ():
         if file.is_vars:
