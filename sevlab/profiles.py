@@ -29,11 +29,18 @@ if TYPE_CHECKING:
 RESET_VECTOR = 0xFFFFFFF0
 
 
-class PageRules(namedtuple("PageRules", "sec_mem cpuid_last hashes_first", defaults=(ZERO, False, False))):
+class PageRules(
+    namedtuple(
+        "PageRules",
+        "sec_mem cpuid_last hashes_first hashes_last left_out",
+        defaults=(ZERO, False, False, False, frozenset()),
+    )
+):
     """How a VMM loads the pages that the firmware's metadata asks for, for a SEV-SNP guest.
 
     ``sec_mem`` is the page type of SEC_MEM sections. ``cpuid_last``: CPUID pages come after all other sections.
-    ``hashes_first``: the page of kernel hashes comes before them. All else is in the order of the metadata.
+    ``hashes_first``, ``hashes_last``: the page of kernel hashes comes before or after them. ``left_out``: numbers of
+    section types that are not loaded at all. All else is in the order of the metadata.
     """
 
     __slots__ = ()
@@ -44,6 +51,8 @@ class PageRules(namedtuple("PageRules", "sec_mem cpuid_last hashes_first", defau
         words = [f"SEC_MEM sections are loaded as {PageType(self.sec_mem).short} pages"]
         words += ["CPUID pages come after all other sections"] if self.cpuid_last else []
         words += ["the page of kernel hashes comes before all other sections"] if self.hashes_first else []
+        words += ["the page of kernel hashes comes after all other sections"] if self.hashes_last else []
+        words += [f"sections of type {number:#x} are left out" for number in sorted(self.left_out)]
         return "; ".join([*words, "the rest is in the order of the metadata"])
 
 

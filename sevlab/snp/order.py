@@ -54,10 +54,14 @@ def section_regions(
             f"{name}: no SEV-SNP metadata in this firmware, so nothing but its image and the registers is measured. "
             "QEMU may start it, but it is not made for SEV-SNP; sevlab ovmf FILE says what it is"
         )
-    first = [one for one in sections if rules.hashes_first and one.type == _HASHES]
-    last = [one for one in sections if rules.cpuid_last and one.type == _NUMBERS["CPUID"]]
-    ordered = [*first, *(one for one in sections if one not in first and one not in last), *last]
-    return [_region(one, ovmf, rules, table, name, warn) for one in ordered]
+    return [_region(one, ovmf, rules, table, name, warn) for one in _ordered(sections, rules)]
+
+
+def _ordered(sections: Sequence[Section], rules: PageRules) -> list[Section]:
+    """Return the sections that are loaded, in the order in which they are."""
+    places = {_HASHES: rules.hashes_last - rules.hashes_first, _NUMBERS["CPUID"]: int(rules.cpuid_last)}
+    loaded = (one for one in sections if one.type not in rules.left_out)
+    return sorted(loaded, key=lambda section: places.get(section.type, 0))
 
 
 def has_hashes(ovmf: Ovmf) -> bool:

@@ -143,10 +143,15 @@ def cpu_region(page: Vmsa, first: int, count: int, doc: str) -> Region:
     return Region(name, VMSA, VMSA_GPA, (hash_vmsa(page),) * count, doc, page.to_bytes(), first)
 
 
+@lru_cache(maxsize=256)
+def _rest(page_type: int) -> bytes:
+    """Return what stands in PAGE_INFO between CONTENTS and the address: it is the same for all pages of a type."""
+    return Region("", page_type, 0, (ZEROS,)).info(0, ZEROS).to_bytes()[_REST:_GPA]
+
+
 def digests(region: Region, digest: bytes) -> Iterator[bytes]:
     """Yield the launch digest after each page of a region, going on from *digest*."""
-    # The last 16 bytes of PAGE_INFO, built once: only the address in them changes from page to page.
-    rest = region.info(0, digest).to_bytes()[_REST:_GPA] if region.contents else b""
+    rest = _rest(region.page_type)
     gpa, start = region.gpa, _EMPTY.copy
     if not region.step:  # further CPUs: one address, and one page after the first
         place = rest + gpa.to_bytes(8, "little")
