@@ -99,6 +99,13 @@ _KNOWN = (
         "The guest was measured for one CPU model and started with another.",
     ),
     Incident(
+        "F12",
+        "My CPU is a Turin",
+        "virtee/sev#317",
+        "2025-07",
+        "The model that is measured is the one QEMU shows the guest, not the processor below it.",
+    ),
+    Incident(
         "F13",
         "The wrong product's certificate",
         "kata-containers/kata-containers#12210",

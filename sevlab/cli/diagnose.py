@@ -7,57 +7,130 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from ..errors import InputError
+from ..errors import InputError, quoted
 from ..evidence import as_option
 from ..inputs import parse_number
+from ..launch import as_peer
 from ..search import BUDGET, diagnose
 from ..search.diagnosis import MATCH
 from . import GOOD, NOT_VALIDATED, VERBS
-from .options import inputs_from, launch_parser
+from .digest import LEGACY_MODES, OVMF_HASH, SVSM, add_digest_options, digest_inputs
+from .options import Parser, inputs_from, launch_parser
 from .terminal import painter
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Callable, Iterator
+    from typing import Any
 
-    from ..search import Progress
+    from ..formats.report import Report
+    from ..search import Diagnosis, Progress
 
 #: Longest budget, in seconds: a day.
 _LONGEST = 86400.0
 _MOST_JOBS = 1024
+#: The modes of SEV-SNP; in all others the guest policy says what is measured.
+SNP_MODES = ("snp", SVSM)
+MODES = (*LEGACY_MODES, *SNP_MODES)
 EPILOG = (
-    "Numbers are decimal or 0x hex. '-' reads a key file from standard input. Exit status: 0 nothing to explain, "
-    "1 explained or not, 2 usage or input that cannot be used, 3 an error in sevlab. What is tried is told in "
-    "docs/diagnose.md of the repository."
+    "Numbers are decimal or 0x hex. '-' reads a key file from standard input. With --mode snp other options are taken; "
+    "see sevlab diagnose --mode snp --help. Exit status: 0 nothing to explain, 1 explained or not, 2 usage or input "
+    "that cannot be used, 3 an error in sevlab. What is tried is told in docs/diagnose.md of the repository."
 )
+SNP_EPILOG = (
+    "What is not given of --vcpus and --vcpu-type is searched. Numbers are decimal or 0x hex. Exit status: 0 nothing "
+    "to explain, 1 explained or not, 2 usage or input that cannot be used, 3 an error in sevlab. What is tried is told "
+    "in docs/diagnose.md of the repository."
+)
+_MODE_HELP = f"{', '.join(MODES)}; without it SEV or SEV-ES, as the policy says"
 
 
 def run(words: list[str]) -> int:
     """Search; return 0 when there was nothing to explain, else 1."""
+    first = Parser(prog="sevlab diagnose", add_help=False, allow_abbrev=False)
+    first.add_argument("--mode")
+    mode = first.parse_known_args(words)[0].mode
+    if mode is not None and mode not in MODES:
+        advice = "--mode snp, which tries the digest of the firmware alone too" if mode == OVMF_HASH else ""
+        raise InputError("--mode", quoted(mode), f"one of {', '.join(MODES)}", advice)
+    return _run_snp(words) if mode in SNP_MODES else _run(words)
+
+
+def _run(words: list[str]) -> int:
+    """Search for SEV and SEV-ES."""
     parser = launch_parser("diagnose", f"{VERBS['diagnose'].capitalize()}. Takes the options of validate.", keys=False)
     parser.epilog = EPILOG
+    parser.add_argument("--mode", metavar="MODE", help=_MODE_HELP)
+    search = _add_search_options(parser)
+    search.add_argument("--jobs", metavar="N", help="how many workers (default: one for each core)")
+    args = parser.parse_args(words)
+    options = _search_options(args)
+    jobs = None if args.jobs is None else parse_number(args.jobs, "--jobs", _MOST_JOBS)
+    if jobs == 0:
+        raise InputError("--jobs", "0", f"1 to {_MOST_JOBS}")
+    with _shown() as progress:
+        diagnosis = diagnose(inputs_from(args), jobs=jobs, progress=progress, names=as_option, **options)
+    return _print(diagnosis, args)
+
+
+def _run_snp(words: list[str]) -> int:
+    """Search for SEV-SNP: the options of digest, and the reported launch digest."""
+    from ..search.snp import diagnose_snp
+
+    what = f"{VERBS['diagnose'].capitalize()}. With --mode snp: takes the options of digest"
+    parser = Parser(prog="sevlab diagnose --mode snp", description=f"{what}.", epilog=SNP_EPILOG)
+    parser.add_argument("--mode", metavar="MODE", help=_MODE_HELP)
+    reported = parser.add_argument_group("what the report tells: one of these two")
+    reported.add_argument("--measurement", "-m", metavar="HEX", help="its MEASUREMENT: 48 bytes as hex or base64")
+    reported.add_argument("--report", metavar="FILE", help="the whole report; its signature is not checked here")
+    add_digest_options(parser)
+    search = _add_search_options(parser)
+    search.add_argument("--jobs", metavar="N", help="has no effect: one core is enough for this search")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    args = parser.parse_args(words)
+    options = _search_options(args)
+    if args.jobs is not None:
+        print("WARNING: --jobs has no effect with --mode snp: one core is enough for this search", file=sys.stderr)
+    if args.mode == SVSM and args.svsm is None:
+        raise InputError("--svsm", "nothing", "an SVSM image")
+    args.mode = "snp" if args.svsm is None else SVSM
+    inputs = digest_inputs(args, whole=False)
+    reported_digest = _reported(args)
+    with _shown() as progress:
+        diagnosis = diagnose_snp(inputs, reported_digest, progress=progress, names=as_peer, **options)
+    return _print(diagnosis, args)
+
+
+def _reported(args: argparse.Namespace) -> str | Report:
+    if (args.measurement is None) == (args.report is None):
+        received = "neither it nor --report" if args.report is None else "it together with --report"
+        raise InputError("--measurement", received, "the launch digest that was reported: one of the two")
+    if args.report is None:
+        return str(args.measurement)
+    from ..report.load import load_report
+
+    return load_report(args.report, "--report")
+
+
+def _add_search_options(parser: Parser) -> argparse._ArgumentGroup:
     search = parser.add_argument_group("the search")
     search.add_argument("--candidates", metavar="DIR", help="a folder of firmware, kernels and initrds to try")
     search.add_argument("--budget", metavar="SECONDS", default=f"{BUDGET:g}", help="how long (default: %(default)s)")
     search.add_argument(
         "--max-changes", metavar="N", default="3", help="most wrong inputs at once, 1 to 4 (default: 3)"
     )
-    search.add_argument("--jobs", metavar="N", help="how many workers (default: one for each core)")
-    args = parser.parse_args(words)
-    budget = _seconds(args.budget)
-    changes = parse_number(args.max_changes, "--max-changes", 4)
-    jobs = None if args.jobs is None else parse_number(args.jobs, "--jobs", _MOST_JOBS)
-    if jobs == 0:
-        raise InputError("--jobs", "0", f"1 to {_MOST_JOBS}")
-    with _shown() as progress:
-        diagnosis = diagnose(
-            inputs_from(args),
-            candidates=args.candidates,
-            budget=budget,
-            max_changes=changes,
-            jobs=jobs,
-            progress=progress,
-            names=as_option,
-        )
+    return search
+
+
+def _search_options(args: argparse.Namespace) -> dict[str, Any]:
+    return {
+        "candidates": args.candidates,
+        "budget": _seconds(args.budget),
+        "max_changes": parse_number(args.max_changes, "--max-changes", 4),
+    }
+
+
+def _print(diagnosis: Diagnosis, args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(diagnosis.as_dict(), indent=2))
     else:

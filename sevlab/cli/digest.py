@@ -8,7 +8,7 @@ import sys
 from ..errors import InputError, quoted
 from ..formats.policy import Policy
 from ..inputs import check_standard_input, parse_number
-from ..launch import SNP_INPUTS, load_launch
+from ..launch import PEER_NAMES, SNP_INPUTS, as_peer, load_launch
 from . import GOOD, VERBS
 from .options import Parser
 
@@ -30,15 +30,6 @@ VMM_TYPES = {
     "QEMU": ("qemu", "qemu-legacy", "qemu-debug-swap", "qemu-hashes-first", "svsm"),
     "ec2": ("ec2", "ec2-rdx0"),
     "gce": ("gce",),
-}
-#: How sev-snp-measure's options are called in a launch.
-RENAMED = {
-    "firmware": "ovmf",
-    "cmdline": "append",
-    "num_cpus": "vcpus",
-    "cpu_signature": "vcpu_sig",
-    **{f"cpu_{part}": f"vcpu_{part}" for part in ("family", "model", "stepping")},
-    "ovmf_hash": "snp_ovmf_hash",
 }
 EPILOG = "Numbers are decimal or 0x hex. '-' reads a file from standard input. Examples: docs/digest.md."
 
@@ -168,24 +159,19 @@ def _print(args: argparse.Namespace, launch: Launch | SnpLaunch, data: dict[str,
         print(text)
 
 
-def as_peer(name: str) -> str:
-    """Return a launch input's name as sev-snp-measure spells it."""
-    return "--" + RENAMED.get(name, name).replace("_", "-")
-
-
 def _ovmf(args: argparse.Namespace) -> str:
     if args.ovmf is None:
         raise InputError("--ovmf", "nothing", "the firmware image")
     return str(args.ovmf)
 
 
-def digest_inputs(args: argparse.Namespace) -> dict[str, Any]:
-    """Return the inputs of the launch that the options describe."""
+def digest_inputs(args: argparse.Namespace, *, whole: bool = True) -> dict[str, Any]:
+    """Return the inputs of the launch that the options describe; a *whole* one needs a CPU model."""
     _ovmf(args)
     files = ("ovmf", "kernel", "initrd", "svsm", "vars_file")
     check_standard_input((as_peer(name), getattr(args, name)) for name in files)
     names = ("firmware", "kernel", "initrd", "cmdline", *SNP_INPUTS)
-    given = {name: getattr(args, RENAMED.get(name, name)) for name in names}
+    given = {name: getattr(args, PEER_NAMES.get(name, name)) for name in names}
     given = {name: value for name, value in given.items() if value is not None}
     if args.mode == "sev":
         return given
@@ -203,7 +189,7 @@ def digest_inputs(args: argparse.Namespace) -> dict[str, Any]:
     else:
         given |= {f"cpu_{part}": getattr(args, f"vcpu_{part}") for part in ("family", "model", "stepping")}
     profile = _profile(args)
-    if not any(value is not None for name, value in given.items() if name.startswith("cpu_")):
+    if whole and not any(value is not None for name, value in given.items() if name.startswith("cpu_")):
         from ..profiles import PROFILES, SNP_PROFILES, find_profile
 
         known = PROFILES if args.mode in LEGACY_MODES else SNP_PROFILES
