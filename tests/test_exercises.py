@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 import sevlab
 from sevlab import attacks, exercises
 
 SAMPLES = Path(__file__).resolve().parents[1] / "notebooks" / "samples"
+SNP = {"firmware": str(SAMPLES / "firmware-snp.fd"), "num_cpus": 1, "cpu_family": 25, "cpu_model": 1, "cpu_stepping": 1}
 
 
 def sample_measure(api_minor: int = 22, build_id: int = 13) -> bytes:
@@ -116,6 +118,24 @@ def lost_neighbour() -> bytes:
     return bytes(a ^ b for a, b in zip(two.payload[40:44], stream[56:60], strict=True))
 
 
+def zero_tag() -> str:
+    """The last block by hand: of 48 bytes it is whole, so what goes into the last AES is it, the link and K1."""
+    cipher = Cipher(algorithms.AES(bytes.fromhex("2b7e151628aed2a6abf7158809cf4f3c")), modes.ECB())
+    k1 = bytes.fromhex("fbeed618357133667c85e08f7236a8de")  # RFC 4493, 4
+    link = bytes(16)
+    for _ in range(2):
+        link = cipher.encryptor().update(bytes(a ^ b for a, b in zip(link, b"A" * 16, strict=True)))
+    last = cipher.decryptor().update(bytes(16))
+    return bytes(a ^ b ^ c for a, b, c in zip(last, link, k1, strict=True)).hex()
+
+
+def minted_chip() -> str:
+    run = sevlab.simulate_snp_launch(SNP, seed=b"1", faults={"leaked-vcek-seed"})
+    minted = attacks.mint_report(run.platform, run.parsed, chip_id=bytes(range(64)))
+    (failed,) = attacks.judge(minted, run.platform).failed
+    return failed.name
+
+
 RIGHT: dict[str, Any] = {
     "pdh-guesses": 7,  # k is 0, or 1 to 6 but for the sign
     "lost-toy": attacks.steal_toy(attacks.lost_platform())[0],
@@ -123,6 +143,11 @@ RIGHT: dict[str, Any] = {
     "open-orders": open_orders(),
     "debug-policy": 0x30000 + (1 << 19),
     "lost-neighbour": lost_neighbour(),
+    "kept-table": 2,  # kernel and initrd
+    "short-table": ["initrd", "cmdline"],
+    "digest-blocks": 3,  # 0x460 to 0x490
+    "zero-tag": zero_tag(),
+    "minted-chip": minted_chip(),
     "who-notices": "policy_mac",
     "who-catches": "owner",
     "lost-policy": lost_policy(),
@@ -146,6 +171,11 @@ WRONG: dict[str, list[Any]] = {
     "open-orders": [1, 120, 24, None],
     "debug-policy": [0x30000, 0x80000, 0x30001, None],
     "lost-neighbour": [b"xxxx", "xxxx", b"", None],
+    "kept-table": [0, 1, 3, None],
+    "short-table": [["initrd"], ["kernel"], "initrd", None],
+    "digest-blocks": [4, 48, 0, None],
+    "zero-tag": ["00" * 16, "41" * 16, b"", None],
+    "minted-chip": ["TCB", "report signature", "", None],
     "who-notices": ["wrap_mac", "GODH", "", None],
     "who-catches": ["host", "secure processor", "", None],
     "lost-policy": [lost_policy() + 1, -1, "NODBG", None],

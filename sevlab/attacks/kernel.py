@@ -55,7 +55,7 @@ class KernelSwap:
     @property
     def noticed(self) -> list[str]:
         """Who noticed: the owners that refused, and "the firmware" when it stopped the machine."""
-        owners = [f"the owner of the {seen.guest} guest" for seen in self.owners if seen.caught is not None]
+        owners = [f"the owner ({seen.guest})" for seen in self.owners if seen.caught is not None]
         return owners + (["the firmware"] if self.boot.runs == NOTHING else [])
 
     def explain(self) -> View:

@@ -5,12 +5,17 @@
 
 from __future__ import annotations
 
+import hashlib
 from itertools import permutations
 
 from ..formats.policy import Policy
 from ..formats.snppolicy import SnpPolicy
+from ..simulator.cmac import BLOCK
+from ..simulator.snp.context import ContextPage
+from .blobs import SUCCESS, boot_blobs, make_table
 from .blocks import INSTRUCTIONS, program, run_blocks
 from .keystream import LOST_PIN
+from .preimage import solve_block
 from .toy import LOST_PRIVATE
 
 TYPE_CHECKING = False
@@ -25,6 +30,29 @@ def _open_orders() -> int:
     """Return in how many orders of the five blocks the secret leaves the guest in clear."""
     secret = b"in clear"
     return sum(secret in run_blocks(program(order), secret) for order in permutations(INSTRUCTIONS))
+
+
+#: What a host hands to a firmware; the content does not matter.
+_BLOBS = {"kernel": b"kernel", "initrd": b"initrd", "cmdline": b"cmdline\0"}
+_HASHES = {name: hashlib.sha256(content).digest() for name, content in _BLOBS.items()}
+
+
+def _accepted(hashes: dict[str, bytes], **swapped: bytes) -> list[str]:
+    """Return the blobs that a hardened firmware accepts under a table of these hashes, some blobs swapped."""
+    answers = boot_blobs(make_table(hashes), {**_BLOBS, **swapped}).answers
+    return [answer.blob for answer in answers if answer.status == SUCCESS]
+
+
+def _swappable(*entries: str) -> set[str]:
+    """Return the blobs that can be swapped under a table with these entries alone."""
+    hashes = {name: _HASHES[name] for name in entries}
+    return {name for name in _BLOBS if name in _accepted(hashes, **{name: b"another"})}
+
+
+def _digest_blocks() -> int:
+    """Return how many blocks of encrypted memory the launch digest touches."""
+    place = next(row for row in ContextPage.rows if row.name == "launch_digest")
+    return (place.offset + place.size - 1) // BLOCK - place.offset // BLOCK + 1
 
 
 TASKS: dict[str, tuple[str, Callable[[], object], str]] = {
@@ -57,5 +85,30 @@ TASKS: dict[str, tuple[str, Callable[[], object], str]] = {
         "The IVs of the two packets of attacks.neighbours() differ by one. The first holds b'x' * 48. And the other?",
         lambda: LOST_PIN,
         "the second stream is the first from byte 16 on; the secret starts at byte 40 of each table; no key is needed",
+    ),
+    "kept-table": (
+        "A host keeps the owner's table and swaps only the command line. How many blobs does a hardened firmware take?",
+        lambda: len(_accepted(_HASHES, cmdline=b"another\0")),
+        "blobs are fetched in the order kernel, initrd, cmdline, and the machine stops at the first that is wrong",
+    ),
+    "short-table": (
+        "The table has an entry for the kernel alone. Which blobs can a host swap under a hardened firmware? (a list)",
+        lambda: _swappable("kernel"),
+        "attacks.make_table takes any entries, and attacks.boot_blobs says what becomes of each blob",
+    ),
+    "digest-blocks": (
+        "Memory is encrypted in blocks of 16 bytes. How many of them hold the launch digest in a context page?",
+        _digest_blocks,
+        "it has 48 bytes and begins at 0x460; does a block begin there?",
+    ),
+    "zero-tag": (
+        "Which 16 bytes behind b'A' * 32 make the AES-CMAC under the example key 16 zero bytes? (hex)",
+        lambda: solve_block(b"A" * 32 + bytes(BLOCK), 2, bytes(BLOCK)).block.hex(),
+        "attacks.solve_block takes a message with any 16 bytes there, the number of the block, and the tag",
+    ),
+    "minted-chip": (
+        "A minted report names another chip than its certificate does. Which check fails? (its name)",
+        lambda: "chip id",
+        "attacks.mint_report takes chip_id=..., and attacks.judge(...).failed lists what fails",
     ),
 }
