@@ -36,6 +36,20 @@ _KNOWN = (
         "Only the firmware is measured; the host may load any kernel.",
     ),
     Incident(
+        "A17",
+        "EntrySign",
+        "CVE-2024-56161, AMD-SB-7033",
+        "2025-02-03",
+        "Microcode could be forged on old firmware, so a verifier must ask for a TCB that is new enough.",
+    ),
+    Incident(
+        "A23",
+        "A leaked seed of the chip's keys",
+        "arXiv 2605.12990",
+        "2026-05-13",
+        "Whoever has a chip's secrets signs as any firmware that the chip ever had.",
+    ),
+    Incident(
         "F01",
         "debug_swap flips SEV_FEATURES",
         "AMDESE/AMDSEV#195",
@@ -202,6 +216,13 @@ _KNOWN = (
         "virtee/sevctl commit 7fa8440",
         "2023-06-13",
         "The documentation passed one key in the place of the other.",
+    ),
+    Incident(
+        "F35",
+        "A signature check that always passed",
+        "virtee/sev commit c3b7092",
+        "2020-05-18",
+        "No error was taken for a valid signature, so one chip's certificate passed below another product's root.",
     ),
     Incident(
         "F38",
