@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..errors import InputError
+from .axis import MISSING
 from .candidates import read_candidates
 from .diagnosis import EXPLAINED, MATCH, UNEXPLAINED, Diagnosis, RuledOut
 from .engine import Engine, Stopped
@@ -131,13 +132,19 @@ def _stage(task: Task, axes: Axes, engine: Engine, changes: int, likely: bool) -
 
 def _ruled_out(axes: Axes, changes: int, likely: bool) -> list[RuledOut]:
     """Say what a stage that found nothing has ruled out."""
-    if changes > 1:
-        return [RuledOut(_NUMBERS[changes], "their likely values" if likely else "all their values", "")]
-    rows = []
     singles = axes.subsets(1, likely=False)
-    for name, axis in axes.axes.items():
-        count = sum(subset.size for subset in singles if subset.names == (name,))
-        if count:
-            mistakes = "; ".join(dict.fromkeys(choice.hypothesis.name for choice in axis.choices))
-            rows.append(RuledOut(axes.WORDS[name], str(count), mistakes))
-    return rows
+    alone = {name for subset in singles for name in subset.names}
+    if changes > 1:
+        rows = []
+        if changes == 2 and any(axis.base.value is MISSING for axis in axes.axes.values()):
+            # Beside what was not given, no other change can be tried alone.
+            paired = {name for subset in axes.subsets(2, likely=False) for name in subset.names}
+            rows = [_row(axes, name, len(axes.axes[name].choices)) for name in axes.axes if name in paired - alone]
+        return [*rows, RuledOut(_NUMBERS[changes], "their likely values" if likely else "all their values", "")]
+    sizes = {name: sum(subset.size for subset in singles if subset.names == (name,)) for name in axes.axes}
+    return [_row(axes, name, size) for name, size in sizes.items() if size]
+
+
+def _row(axes: Axes, name: str, size: int) -> RuledOut:
+    mistakes = "; ".join(dict.fromkeys(choice.hypothesis.name for choice in axes.axes[name].choices))
+    return RuledOut(axes.WORDS[name], str(size), mistakes)

@@ -6,7 +6,7 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from ..cpu import cpu_signature
-from ..digest import BLOB_LIMIT, load_hashed
+from ..digest import load_sha256
 from ..firmware import load_ovmf
 from ..formats.hashtable import hash_cmdline
 from ..formats.ovmf import Ovmf, parse_ovmf
@@ -50,7 +50,7 @@ class Start:
     def _hash(self, name: str) -> bytes | None:
         if name not in self.given.launch:
             return None
-        return load_hashed(str(self.given.launch[name]), name, limit=BLOB_LIMIT, empty=name in self.MAY_BE_EMPTY).digest
+        return load_sha256(self.given.launch[name], name, empty=name in self.MAY_BE_EMPTY)
 
     def read_cpus(self) -> Cpus | None:
         """Return how virtual CPUs start, None where nothing is given."""

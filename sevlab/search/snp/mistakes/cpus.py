@@ -12,56 +12,61 @@ from ...mistakes.cpus import COUNT_LIMIT, LIKELY_FEATURES, RESET, counts, signat
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from ....profiles import Profile
     from ..start import SnpStart
 
 _DEBUG_SWAP = SevFeatures.debug_swap.mask
 _ADVICE = "Compute with the profile found if you accept such a host; else start the guest on one like yours."
-
-#: What a profile that was found instead of another one resembles.
-_RESEMBLES = {
-    "qemu": ("F05", "F04"),
-    "qemu-legacy": ("F05", "F04"),
-    "qemu-debug-swap": ("F01", "F02", "F03", "F04"),
-    "qemu-hashes-first": ("F22", "F04"),
-    "ec2": ("F07", "F21"),
-    "ec2-rdx0": ("F07", "F21"),
-    "gce": ("F09", "F21"),
-}
+#: In what the states of two QEMU hosts may differ: words, and what it resembles.
+_WORDS = "other floating-point control words"
+_SWITCH = "DebugSwap the other way"
+_CLOUD = "another hypervisor"
+_RESEMBLES = {_WORDS: ("F05",), _SWITCH: ("F01", "F02", "F03"), _CLOUD: ("F21",)}
+#: What a profile resembles by itself: F04, where a release of a tool took it for all hosts.
+_OWN = {"qemu-hashes-first": ("F22", "F04"), "ec2": ("F07",), "ec2-rdx0": ("F07",), "gce": ("F09",)}
 
 
-def _switched_off(start: SnpStart) -> Iterator[Option]:
-    """From a profile with DebugSwap to one without, where no option holds SEV_FEATURES."""
-    cpus = start.cpus
-    if cpus.profile is None or cpus.features is not None:
-        return
-    if SNP_PROFILES[cpus.profile].features & _DEBUG_SWAP:
-        for name in ("qemu", "qemu-legacy"):
-            yield Option(name, name)
+_HOSTS = [profile for profile in SNP_PROFILES.values() if not profile.is_flat]
 
 
-def _profile(name: str) -> Iterator[Option]:
-    yield Option(name, name)
+def _differences(given: Profile | None, found: Profile, is_set: bool) -> tuple[str, ...]:
+    """Say in what the profile found differs from the one given; *is_set*: SEV_FEATURES stay as they are."""
+    if given is None:
+        return ()
+    if not (given.takes_signature and found.takes_signature):
+        changed = {name for name, value in found.registers.items() if given.registers.get(name) != value}
+        return () if changed <= {"rdx"} and given.pages == found.pages else (_CLOUD,)
+    words = any(given.registers.get(name) != found.registers.get(name) for name in ("mxcsr", "x87_fcw"))
+    switch = not is_set and bool((given.features ^ found.features) & _DEBUG_SWAP)
+    return (*([_WORDS] if words else []), *([_SWITCH] if switch else []))
+
+
+def _is_told_apart(found: Profile, is_set: bool) -> bool:
+    """Say whether no earlier profile makes the same launch; *is_set*: SEV_FEATURES stay as they are."""
+    earlier = _HOSTS[: _HOSTS.index(found)] if is_set else []
+    return all((one.registers, one.pages) != (found.registers, found.pages) for one in earlier)
+
+
+def _profile(start: SnpStart, found: Profile, differences: tuple[str, ...]) -> Iterator[Option]:
+    given = None if start.cpus.profile is None else SNP_PROFILES[start.cpus.profile]
+    is_set = given is None or start.cpus.features is not None
+    if _differences(given, found, is_set) == differences and _is_told_apart(found, is_set):
+        yield Option(found.name, found.name)
 
 
 def profiles() -> Iterator[Hypothesis]:
-    """The mistake of another host: one for each profile that starts CPUs where a firmware says."""
-    yield Hypothesis(
-        "DebugSwap is off again",
-        "profile",
-        0.6,
-        _switched_off,
-        f"The host's kernel does not set DebugSwap in SEV_FEATURES any more, as kernels from Linux 6.8 on. {_ADVICE}",
-        ("F03", "F01", "F04"),
-    )
-    for name, profile in SNP_PROFILES.items():
-        if not profile.is_flat:
+    """The mistake of another host: for each profile that starts CPUs where a firmware says, and each way to differ."""
+    for found in _HOSTS:
+        pairs = [(given, is_set) for given in (None, *_HOSTS) for is_set in (given is None, True) if given is not found]
+        ways = (_differences(given, found, is_set) for given, is_set in pairs if _is_told_apart(found, is_set))
+        for differences in dict.fromkeys(ways):
             yield Hypothesis(
-                f"profile {name}",
+                f"profile {found.name}" + (f": {' and '.join(differences)}" if differences else ""),
                 "profile",
                 0.7,
-                lambda start, name=name: _profile(name),
-                f"{profile.summary} Since: {profile.since}. Source: {profile.source}. {_ADVICE}",
-                _RESEMBLES.get(name, ("F04",)),
+                lambda start, found=found, differences=differences: _profile(start, found, differences),
+                f"{found.summary} Since: {found.since}. Source: {found.source}. {_ADVICE}",
+                (*(key for words in differences for key in _RESEMBLES[words]), *_OWN.get(found.name, ("F04",))),
             )
 
 
