@@ -1,17 +1,23 @@
-"""Write the reference of all byte structures, ``docs/layouts.md``, from their declarations (``make docs``)."""
+"""Write the generated pages of ``docs/`` from declarations (``make docs``).
+
+``layouts.md`` is the reference of all byte structures, ``sevcase.schema.json`` the JSON Schema of bundles.
+"""
 
 from __future__ import annotations
 
 import importlib
+import json
 import pkgutil
 from pathlib import Path
 
 import sevlab.formats
+from sevlab.bundle import schema
 from sevlab.layout.bits import Bits
 from sevlab.layout.explain import title
 from sevlab.layout.rows import Layout
 
-TARGET = Path(__file__).resolve().parents[1] / "docs" / "layouts.md"
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+TARGET, SCHEMA = DOCS / "layouts.md", DOCS / "sevcase.schema.json"
 
 HEAD = """\
 # Byte structures
@@ -68,6 +74,12 @@ def reference() -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def schema_text() -> str:
+    """The schema as it is published."""
+    return json.dumps(schema(), indent=2) + "\n"
+
+
 if __name__ == "__main__":
-    TARGET.write_text(reference(), encoding="utf-8")
-    print(TARGET.relative_to(TARGET.parents[1]))
+    for target, text in ((TARGET, reference()), (SCHEMA, schema_text())):
+        target.write_text(text, encoding="utf-8")
+        print(target.relative_to(target.parents[1]))

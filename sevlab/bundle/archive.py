@@ -79,7 +79,7 @@ class Archive:
 
     def refuse(self, received: str, needed: str = _NEEDED, advice: str = "") -> NoReturn:
         """Raise the error for this archive."""
-        raise InputError(quoted(self.path), received, needed, advice)
+        raise InputError(quoted(self.path, 200), received, needed, advice)
 
     def _check_end(self, stream: BinaryIO) -> None:
         """Check the archive's last record, before anything is read that it points to."""

@@ -71,7 +71,7 @@ def unpack_bundle(path: str, folder: str, name: str = "bundle") -> Case:
     exists or cannot be made.
     """
     if os.path.lexists(folder):
-        raise InputError(quoted(folder), "a folder or file that exists", "the name of a new folder")
+        raise InputError(quoted(folder, 200), "a folder or file that exists", "the name of a new folder")
     with open_archive(path, name) as archive:
         bundle = _read(archive)
         temporary = ""
@@ -84,7 +84,7 @@ def unpack_bundle(path: str, folder: str, name: str = "bundle") -> Case:
             os.rename(temporary, folder)
         except (OSError, ValueError) as error:
             reason = (error.strerror or "error").lower() if isinstance(error, OSError) else "not a file name"
-            raise InputError(quoted(folder), reason, "a folder that can be made") from None
+            raise InputError(quoted(folder, 200), reason, "a folder that can be made") from None
         finally:
             if temporary and os.path.lexists(temporary):
                 shutil.rmtree(temporary)
@@ -108,7 +108,7 @@ def open_case(path: str, name: str = "case") -> Iterator[Case]:
 
 def _read(archive: Archive) -> Bundle:
     """Read manifest and case, and check them against each other and against the members."""
-    manifest = parse_manifest(archive.read(MANIFEST), f"{quoted(archive.path)}, {MANIFEST}")
+    manifest = parse_manifest(archive.read(MANIFEST), f"{quoted(archive.path, 200)}, {MANIFEST}")
     raw = archive.read(CASE)
     if manifest.case != (hashlib.sha256(raw).hexdigest(), len(raw)):
         archive.refuse(f"{CASE} with another SHA-256 or size than the manifest says", "the file that was packed")
@@ -122,7 +122,9 @@ def _read(archive: Archive) -> Bundle:
     except UnicodeDecodeError:
         archive.refuse(f"{CASE} that is not UTF-8 text", "a case file")
     except InputError as error:
-        raise InputError(f"{quoted(archive.path)}: {error.input}", error.received, error.needed, error.advice) from None
+        raise InputError(
+            f"{quoted(archive.path, 200)}: {error.input}", error.received, error.needed, error.advice
+        ) from None
     _check(archive, case, sizes)
     return Bundle(archive.path, case, manifest, text)
 
