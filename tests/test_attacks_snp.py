@@ -165,6 +165,18 @@ def test_the_verifiers_say_what_edk2_s_say(name: str) -> None:
     assert not loose.matches
 
 
+def test_the_verifiers_are_shown_side_by_side() -> None:
+    lines = shown(attacks.compare_verifiers({name: case[:2] for name, case in SITUATIONS.items()})).splitlines()
+    for name, (_, content, early, hardened) in SITUATIONS.items():
+        line = next(one for one in lines if one.startswith(f"{name}  "))
+        none = "EFI_SUCCESS" if content is not None else "not asked"
+        assert [word.strip() for word in line.removeprefix(name).strip().split("  ") if word][:3] == [
+            none,
+            early,
+            hardened,
+        ]
+
+
 def test_an_unknown_blob_and_an_endless_table() -> None:
     area = table_by_hand(HASHES)
     answers = [attacks.verify_blob(area, "shim", b"", verifier).status for verifier in ("none", "early", "hardened")]

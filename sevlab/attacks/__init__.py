@@ -20,7 +20,7 @@ Formats and formulae are the real ones. Nothing here reaches hardware: the platf
 from __future__ import annotations
 
 from .attempt import Attempt, attempt
-from .blobs import VERIFIERS, Answer, Boot, boot_blobs, make_table, verify_blob
+from .blobs import VERIFIERS, Answer, Boot, boot_blobs, compare_verifiers, make_table, verify_blob
 from .blocks import (
     INSTRUCTIONS,
     BlockLaunch,
@@ -73,6 +73,7 @@ __all__ = [
     "allow_debug",
     "attempt",
     "boot_blobs",
+    "compare_verifiers",
     "cut",
     "debug_page",
     "distance",

@@ -123,8 +123,8 @@ def verify_blob(area: bytes, name: str, content: bytes | None, verifier: str = "
     if verifier not in VERIFIERS:
         raise InputError("verifier", quoted(verifier), f"one of {', '.join(VERIFIERS)}")
     if content is None:
-        status, then = (DEAD_LOOP, "halts") if verifier == "hardened" else (NOT_ASKED, "the loader gives up")
-        return Answer(name, status, f"it could not be fetched; {then}")
+        status, then = (DEAD_LOOP, "") if verifier == "hardened" else (NOT_ASKED, ", and the loader gives up")
+        return Answer(name, status, f"it could not be fetched{then}")
     if verifier == "none":
         return Answer(name, SUCCESS, "nobody looks")
     cheated = DEAD_LOOP if verifier == "hardened" else DENIED
@@ -145,6 +145,17 @@ def verify_blob(area: bytes, name: str, content: bytes | None, verifier: str = "
         return Answer(name, cheated, "its hash is not the one in the table")
     status = SUCCESS if verifier == "hardened" else DENIED
     return Answer(name, status, "the table has no entry for it")
+
+
+def compare_verifiers(cases: Mapping[str, tuple[bytes, bytes | None]], blob: str = "initrd") -> View:
+    """Show what each verifier answers in each case: the place for hashes, and the blob; see :func:`verify_blob`."""
+    from ..layout.page import Table, View
+
+    rows = []
+    for case, (area, content) in cases.items():
+        answers = [verify_blob(area, blob, content, verifier) for verifier in VERIFIERS]
+        rows.append([case, *(answer.status for answer in answers), answers[-1].why])
+    return View(Table([f"what is wrong ({blob})", *VERIFIERS, f"why ({list(VERIFIERS)[-1]})"], rows, mono=[1, 2, 3]))
 
 
 def boot_blobs(area: bytes, blobs: Mapping[str, bytes | None], verifier: str = "hardened") -> Boot:
