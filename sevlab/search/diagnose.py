@@ -109,7 +109,7 @@ def _given(given: Evidence | Verdict | Case | Mapping[str, Any], names: Callable
         given = given.evidence
     if isinstance(given, Evidence):
         return given_of(given)
-    return read_given(given.inputs if isinstance(given, Case) else given, names)
+    return read_given(given.part() if isinstance(given, Case) else given, names)
 
 
 def _chosen(subset: Subset, choices: tuple[Choice, ...], hit: Hit) -> list[Choice]:

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 _DEBUG_SWAP = SevFeatures.debug_swap.mask
 _ADVICE = "Compute with the profile found if you accept such a host; else start the guest on one like yours."
-#: In what the states of two QEMU hosts may differ: words, and what it resembles.
-_WORDS = "other floating-point control words"
-_SWITCH = "DebugSwap the other way"
-_CLOUD = "another hypervisor"
+#: In what two hosts may differ, and what that resembles.
+_WORDS = "the floating-point control words are others"
+_SWITCH = "DebugSwap is the other way"
+_CLOUD = "the hypervisor is another one"
 _RESEMBLES = {_WORDS: ("F05",), _SWITCH: ("F01", "F02", "F03"), _CLOUD: ("F21",)}
 #: What a profile resembles by itself: F04, where a release of a tool took it for all hosts.
 _OWN = {"qemu-hashes-first": ("F22", "F04"), "ec2": ("F07",), "ec2-rdx0": ("F07",), "gce": ("F09",)}
@@ -60,12 +60,13 @@ def profiles() -> Iterator[Hypothesis]:
         pairs = [(given, is_set) for given in (None, *_HOSTS) for is_set in (given is None, True) if given is not found]
         ways = (_differences(given, found, is_set) for given, is_set in pairs if _is_told_apart(found, is_set))
         for differences in dict.fromkeys(ways):
+            told = f"Against the profile given, {' and '.join(differences)}. " if differences else ""
             yield Hypothesis(
-                f"profile {found.name}" + (f": {' and '.join(differences)}" if differences else ""),
+                f"profile {found.name}",
                 "profile",
                 0.7,
                 lambda start, found=found, differences=differences: _profile(start, found, differences),
-                f"{found.summary} Since: {found.since}. Source: {found.source}. {_ADVICE}",
+                f"{told}{found.summary} Since: {found.since}. Source: {found.source}. {_ADVICE}",
                 (*(key for words in differences for key in _RESEMBLES[words]), *_OWN.get(found.name, ("F04",))),
             )
 
