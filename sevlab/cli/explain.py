@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ..advice import advise
+from ..layout.page import View
 from ..verify import compare_measure
 from ..walkthrough import walk, walk_as_dict
 from . import GOOD, NOT_VALIDATED, VERBS
@@ -10,7 +12,7 @@ from .terminal import painter
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..layout.page import View
+    from ..evidence import Evidence
 
 
 def run(words: list[str]) -> int:
@@ -21,7 +23,8 @@ def run(words: list[str]) -> int:
     )
     args = parser.parse_args(words)
     verdict = compare_measure(evidence_from(args))
-    view = walk(verdict, show_keys=args.show_keys)
+    advice = advise(verdict.evidence)
+    view = View(walk(verdict, show_keys=args.show_keys), *advice.section(_command(verdict.evidence)))
     if args.html is not None:
         from .files import write_text
 
@@ -30,10 +33,18 @@ def run(words: list[str]) -> int:
         if args.json:
             import json
 
-            print(json.dumps(walk_as_dict(verdict, show_keys=args.show_keys), indent=2))
+            said = walk_as_dict(verdict, show_keys=args.show_keys)
+            print(json.dumps({**said, "vulnerabilities": advice.brief()}, indent=2))
         else:
             print(view.text(painter()))
     return GOOD if verdict.matches else NOT_VALIDATED
+
+
+def _command(evidence: Evidence) -> str:
+    """Return the command that tells more of the platform's vulnerabilities than the page does."""
+    version = f"--api {evidence.api_major}.{evidence.api_minor} --build {evidence.build_id}"
+    technology = "sev-es" if evidence.policy.es else "sev"
+    return f"sevlab advise {version} --policy 0x{evidence.policy:x} --technology {technology} --product NAME"
 
 
 def page(view: View) -> str:

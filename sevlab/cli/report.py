@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 from typing import TYPE_CHECKING
 
+from ..advice import advise, likely_product
 from ..errors import InputError, quoted
 from ..evidence import as_option
 from ..formats.report import TCB_FORMS
 from ..formats.vcek import ROOTS
 from ..inputs import check_standard_input, load_file
+from ..layout.page import View
 from ..report import (
     FILES,
     Wanted,
@@ -101,12 +104,14 @@ def _show(args: argparse.Namespace) -> int:
     if product and product not in TCB_FORMS:
         raise InputError("--product", quoted(product), f"one of {', '.join(TCB_FORMS)}")
     found = load_report_file(args.file, "FILE", product)
+    advice = advise(found.report, product=likely_product(found.report, product))
     if args.json:
         header = None if found.header is None else found.header.to_bytes().hex()
         said = {"form": found.form, "header": header, **report_as_dict(found.report, product)}
-        print(json.dumps(said, indent=2))
+        print(json.dumps({**said, "vulnerabilities": advice.brief()}, indent=2))
     else:
-        print(explain_report(found.report, product, found.note).text(painter()))
+        view = explain_report(found.report, product, found.note)
+        print(View(view, *advice.section(_command(args.file, product))).text(painter()))
     return GOOD
 
 
@@ -122,13 +127,21 @@ def _verify(args: argparse.Namespace) -> int:
     certificates = load_certificates(as_option, **{name: given[name] for name in FILES})
     wanted = {name: given[name] for name in Wanted._fields}
     verdict = verify_report(found.report, certificates, roots=roots, at=args.at, names=as_option, **wanted)
+    advice = advise(verdict)
     if args.json:
-        print(json.dumps(verdict.as_dict(), indent=2))
+        print(json.dumps({**verdict.as_dict(), "vulnerabilities": advice.brief()}, indent=2))
     else:
         if found.header is not None:
             print(f"{found.note}.\n")
-        print(verdict.explain().text(painter()))
+        view = verdict.explain()
+        print(View(view, *advice.section(_command(given["report"], verdict.product))).text(painter()))
     return GOOD if verdict.matches else NOT_VALIDATED
+
+
+def _command(path: str, product: str) -> str:
+    """Return the command that tells more of the platform's vulnerabilities than the page does."""
+    name = "FILE" if path == "-" else shlex.quote(quoted(path, 300)[1:-1])
+    return f"sevlab advise --report {name}" + (f" --product {product}" if product else "")
 
 
 def _given(args: argparse.Namespace) -> dict[str, Any]:
