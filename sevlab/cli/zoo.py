@@ -39,7 +39,7 @@ def run(words: list[str]) -> int:
     make = actions.add_parser("make", help=what, description=f"{what.capitalize()}.", epilog=EPILOG)
     make.add_argument("folder", metavar="DIR", help="the folder; it must be new, or empty")
     what = "run another program on every animal; it accepts when it ends with status 0"
-    epilog = f"{_NAMES} {{{{ and }}}} are plain braces. {EPILOG}".replace("%", "%%")
+    epilog = f"{_NAMES} {{{{ and }}}} are plain braces. {EPILOG}"
     trial = actions.add_parser("run", help=what, description=f"{what.capitalize()}.", epilog=epilog)
     trial.usage = "sevlab zoo run [OPTIONS] -- COMMAND..."
     trial.add_argument("--dir", metavar="DIR", help="a folder that zoo make wrote (default: a temporary one)")

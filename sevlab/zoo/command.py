@@ -23,8 +23,10 @@ if TYPE_CHECKING:
 
 #: Seconds that a program has for one animal, unless it is said otherwise.
 TIMEOUT = 30.0
-#: How much of the end of what a program prints is kept; the rest is read, and dropped.
-_TAIL = 4096
+#: How much of the beginning and of the end of what a program prints is kept; the rest is read, and dropped.
+_KEPT = 4096
+#: How a Python program begins when it fails; its last line then says why.
+_TRACEBACK = "Traceback (most recent call last)"
 #: Bytes that are read at once, and how many times more once a program has ended.
 _CHUNK, _REST = 1 << 16, 20
 #: How often it is looked whether a program has ended that keeps its output open.
@@ -97,21 +99,20 @@ def _try(animal: Animal, words: Sequence[str], timeout: float) -> Outcome:
         reason = (getattr(error, "strerror", None) or "cannot be started").lower()
         raise InputError("COMMAND", f"{quoted(words[0])}: {reason}", "a program that can be started") from None
     try:
-        tail, ended = _follow(process, time.monotonic() + timeout)
+        head, tail, ended = _follow(process, time.monotonic() + timeout)
     finally:
         _end(process)
-    words_said = _last_line(tail)
     if not ended:
         return Outcome(animal, False, False, f"stopped after {timeout:g} s")
     if process.returncode < 0:
         return Outcome(animal, False, False, f"ended by {_signal_name(-process.returncode)}")
-    return Outcome(animal, process.returncode == 0, True, words_said)
+    return Outcome(animal, process.returncode == 0, True, _said(head, tail))
 
 
-def _follow(process: subprocess.Popen[bytes], deadline: float) -> tuple[bytes, bool]:
-    """Read what a process prints until it ends or its time is up; return the end of it, and whether it ended."""
+def _follow(process: subprocess.Popen[bytes], deadline: float) -> tuple[bytes, bytes, bool]:
+    """Read what a process prints until it ends or its time is up; return both ends of that, and whether it ended."""
     assert process.stdout is not None
-    stream, tail, rest = process.stdout.fileno(), b"", _REST
+    stream, head, tail, rest = process.stdout.fileno(), b"", b"", _REST
     while (left := deadline - time.monotonic()) > 0:
         has_ended = _has_ended(process)
         if has_ended:
@@ -119,14 +120,14 @@ def _follow(process: subprocess.Popen[bytes], deadline: float) -> tuple[bytes, b
             rest, left = rest - 1, 0.0
         if rest and select.select([stream], [], [], min(left, _TICK))[0]:
             if chunk := os.read(stream, _CHUNK):
-                tail = (tail + chunk)[-_TAIL:]
+                head, tail = (head + chunk)[:_KEPT] if len(head) < _KEPT else head, (tail + chunk)[-_KEPT:]
                 continue
             if not has_ended:  # it has closed its output, and goes on
                 time.sleep(min(left, _TICK / 10))
                 continue
         if has_ended:
-            return tail, True
-    return tail, False
+            return head, tail, True
+    return head, tail, False
 
 
 def _has_ended(process: subprocess.Popen[bytes]) -> bool:
@@ -145,9 +146,14 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.stdout.close()
 
 
-def _last_line(tail: bytes) -> str:
-    lines = tail.decode("utf-8", "replace").split("\n")
-    return shown(next((line for line in reversed(lines) if line.strip()), ""))
+def _said(head: bytes, tail: bytes) -> str:
+    """Return the first line that was printed; of a traceback the last."""
+    first = _lines(head)[:1]
+    return shown("".join(_lines(tail)[-1:] if first and first[0].startswith(_TRACEBACK) else first))
+
+
+def _lines(raw: bytes) -> list[str]:
+    return [line for line in raw.decode("utf-8", "replace").split("\n") if line.strip()]
 
 
 def _signal_name(number: int) -> str:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .animal import Given
 
 #: Most characters that are kept of what a verifier said.
-LONGEST = 300
+LONGEST = 160
 
 
 class Outcome(namedtuple("Outcome", "animal accepted answered words", defaults=(True, ""))):
@@ -156,5 +156,6 @@ def _try(verifier: Callable[[Given], object], animal: Animal) -> Outcome:
 
 def shown(text: str) -> str:
     """Return somebody else's words on one line, and not too many."""
-    line = " ".join(text[: 4 * LONGEST].split())[:LONGEST]
-    return "".join(char if " " <= char <= "~" else ascii(char)[1:-1] for char in line)
+    line = " ".join(text[: 4 * LONGEST].split())
+    line = "".join(char if " " <= char <= "~" else ascii(char)[1:-1] for char in line)
+    return line if len(line) <= LONGEST else f"{line[:LONGEST]}..."
