@@ -77,11 +77,16 @@ def plot_links(launch: SnpLaunch) -> Picture:
 
 
 def plot_two_links(comparison: SnpComparison) -> Picture:
-    """Draw two chains beside each other, and mark the region in which they part."""
+    """Draw two chains beside each other, and mark the region in which they part.
+
+    Of the regions before it, which are equal, only the last is drawn where there are several.
+    """
     pairs = comparison.pairs()
     is_known = comparison.matches or comparison.number is not None
     parting = next((number for number, pair in enumerate(pairs) if not pair.same), len(pairs))
     rows, start = drawn_rows(len(pairs), parting), TITLE + 0.25
+    if 2 < parting < len(pairs):
+        rows = [range(parting - 1), *(row for row in rows if not isinstance(row, range) and row >= parting - 1)]
     height = start + len(rows) * (HEIGHT + GAP) + 0.5
     figure, axes = paper(str(comparison), comparison.words, height)
     widths = (2.5, 0.36, 1.18)
@@ -101,8 +106,9 @@ def plot_two_links(comparison: SnpComparison) -> Picture:
                 chain.draw(top, *there[0], mark=is_known and row == parting)
         _write_digest(axes, height - 0.37 + 0.18 * side, getattr(comparison, name), name)
     for number, row in enumerate(rows):
-        if is_known and not isinstance(row, range):
-            judge(axes, start + number * (HEIGHT + GAP) + HEIGHT / 2, pairs[row], first=row == parting)
+        if is_known and not (isinstance(row, range) and row.stop > parting):
+            pair = pairs[row.start if isinstance(row, range) else row]
+            judge(axes, start + number * (HEIGHT + GAP) + HEIGHT / 2, pair, first=row == parting)
     return figure
 
 
@@ -112,4 +118,4 @@ def _write_digest(axes: Axes, line: float, launch: SnpLaunch, name: str) -> None
 
 
 def _skipped(regions: Sequence[Region]) -> str:
-    return f"{len(regions)} more, not drawn"
+    return f"{len(regions)} regions, not drawn"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections import namedtuple
 
 from ..incidents import INCIDENTS
 
 PASS, FAIL, NOT_DONE = "pass", "fail", "not done"
+_DIGITS, _LINE = re.compile(r" ([0-9a-f]{48,})"), re.compile(".{1,64}")
 
 
 class Check(namedtuple("Check", "name state note incident", defaults=("",))):
@@ -21,6 +23,11 @@ class Check(namedtuple("Check", "name state note incident", defaults=("",))):
     def words(self) -> str:
         """The sentence, and the incident by name."""
         return f"{self.note}. It resembles {INCIDENTS[self.incident].name}" if self.incident else str(self.note)
+
+    @property
+    def lines(self) -> str:
+        """The sentence with long runs of hex digits on lines of their own, 64 to a line."""
+        return _DIGITS.sub(lambda found: "\n" + "\n".join(_LINE.findall(found[1])), self.words)
 
     def as_dict(self) -> dict[str, str]:
         """Return the check as JSON-ready data, the incident by its name."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 from ..formats.report import TCB_FORMS
 from ..formats.vcek import ROOTS
 from .check import FAIL, NOT_DONE, PASS
@@ -23,8 +21,6 @@ if TYPE_CHECKING:
 MATCH, MISMATCH, NOT_COMPARED = "match", "mismatch", "measurement: not compared"
 #: Checks that fail without the right leaf; then it is told where to get that.
 _ASK_AGAIN = {"signing key", "report signature", "TCB", "chip id"}
-#: Bytes that are shown on a line of their own, to be copied.
-_DIGITS = re.compile(r" ([0-9a-f]{48,})")
 _TINTS = {PASS: "green", FAIL: "pink", NOT_DONE: "grey"}
 
 
@@ -136,5 +132,5 @@ class ReportVerdict:
 def _table(checks: list[Check]) -> Block:
     from ..layout.page import Table
 
-    rows = [[check.name, check.state, _DIGITS.sub(r"\n\1", check.words)] for check in checks]
-    return Table(["check", "state", "note"], rows, tints=[_TINTS[check.state] for check in checks])
+    rows = [[check.name, check.state, check.lines] for check in checks]
+    return Table(["check", "state", "note"], rows, tints=[_TINTS[check.state] for check in checks], mono=[1])

@@ -189,10 +189,10 @@ class ReportExplorer(w.VBox):
         rows, tints = [], []
         for check in self.verdict.checks:
             was = self._before[check.name].state
-            mark = "*" if was != check.state else ""
-            rows.append([f"{check.name}{mark}", check.state, f"was: {was}" if mark else "the same", check.words])
+            name, state = (f"{check.name}*", f"{check.state}, was {was}") if was != check.state else check[:2]
+            rows.append([name, state, check.lines])
             tints.append(_TINTS[check.state])
-        return Table(["check", "state", "at the start", "note"], rows, tints=tints)
+        return Table(["check", "state", "note"], rows, tints=tints, mono=[1])
 
     def static(self) -> View:
         """Return what is shown now, without the inputs, for where widgets do not run."""

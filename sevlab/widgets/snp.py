@@ -11,8 +11,8 @@ from ..cpu import split_signature
 from ..errors import InputError, SevlabError
 from ..formats.pageinfo import PageInfo
 from ..inputs import parse_number
+from ..layout.bytemap import legend
 from ..layout.diff import compare
-from ..layout.explain import explain_spans
 from ..layout.page import Banner, Heading, Paragraph, Table, View, hex_lines
 from ..profiles import SNP_PROFILES
 from ..snp import SnpComparison, SnpLaunch, load_snp_launch
@@ -92,7 +92,7 @@ class SnpExplorer(w.VBox):
             self._fail,
             profiles=SNP_PROFILES,
             default=SVSM_PROFILE if "svsm" in inputs else DEFAULT_PROFILE,
-            features="the profile's",
+            features="(profile)",
             title=TITLE,
         )
         also = [w.HTML(Paragraph(f"Also given, and kept: {', '.join(self.fixed)}.").html())] if self.fixed else []
@@ -221,7 +221,9 @@ class SnpExplorer(w.VBox):
         if link is None:
             return View(self._banner(), self._chain())
         info, marked = self._info()
-        return View(self._banner(), self._chain(), *self._words(link), explain_spans(info.spans(), marked))
+        differ = [span.name for span in info.spans() if set(marked) & set(range(span.offset, span.offset + span.size))]
+        words = [Paragraph(f"Not as in this link at the start: {', '.join(differ)}.")] if differ else []
+        return View(self._banner(), self._chain(), *self._words(link), *words, legend(info.spans()))
 
     def __repr__(self) -> str:
         return self.static().text()
