@@ -175,10 +175,10 @@ RELEASES = (
         "sev crate",
         UNKNOWN,
         UNKNOWN,
-        {(SNP, QEMU): UNKNOWN, (SNP, EC2): Belief("ec2-rdx0", 1), (SNP, GCE): UNKNOWN, (SEV_ES, QEMU): UNKNOWN},
+        dict.fromkeys(((SNP, QEMU), (SNP, EC2), (SEV_ES, QEMU)), UNKNOWN),
         frozenset(),
-        "Only what it puts into RDX for EC2 is known here.",
-        "vmsa 2.3",
+        "It puts 0 into RDX for EC2 and has no GCE; what else it believes is not known here.",
+        "vmsa 2.3; snp-launch 2.5",
     ),
 )
 

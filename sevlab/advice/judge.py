@@ -87,7 +87,7 @@ def _judge_cures(advisory: Advisory, product: str, technology: str, platform: Pl
     for cure, holds, words in held:
         if holds is None or cure.mark != VERIFIED:
             sure = "" if cure.mark == VERIFIED else f" ({cure.mark})"
-            return UNKNOWN, f"Cured by {cure.words}{sure}; {words}."
+            return UNKNOWN, f"It would be cured by {cure.words}{sure}; {words}."
     if held or advisory.open == NO_CURE:
         words = f"It would be cured by {' or by '.join(cure.words for cure in cures)}"
         words = words if cures else "Nothing is known to cure it"
