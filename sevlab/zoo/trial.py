@@ -41,7 +41,8 @@ class Outcome(namedtuple("Outcome", "animal accepted answered words", defaults=(
     @property
     def sentence(self) -> str:
         """What the animal is, and what was said of it."""
-        return f"{self.animal.title}. Said: {self.words}" if self.words else str(self.animal.title)
+        how = "Said:" if self.answered else "It was"
+        return f"{self.animal.title}. {how} {self.words}" if self.words else str(self.animal.title)
 
     def as_dict(self) -> dict[str, object]:
         """Return the outcome as JSON-ready data."""
@@ -102,7 +103,7 @@ class Trial:
         blocks: list[Block] = [Banner(self._words(), "green" if self.passes else "pink")]
         if self.outcomes and not any(outcome.accepted for outcome in self.outcomes):
             first = self.outcomes[0]
-            said = f" For {first.animal.key} it said: {first.words}" if first.words else ""
+            said = f" For {first.animal.key}: {first.words}" if first.words else ""
             blocks.append(Paragraph(f"It accepted nothing at all. Is it called in the right way?{said}"))
         if self.let_through:
             rows = [[o.animal.key, o.animal.sentence] for o in self.let_through]
