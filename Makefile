@@ -25,7 +25,7 @@ SHELL = bash
 .DELETE_ON_ERROR:
 # The steps build on each other and share one environment, so -j must not overlap them.
 .NOTPARALLEL:
-.PHONY: help lab app test lint bench docs notebooks samples lock wheel clean
+.PHONY: help lab app test lint bench fuzz docs notebooks samples lock wheel clean
 
 help: ## list what there is to make
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -65,6 +65,12 @@ lint: $(READY) ## run only the checks of style, types and layers
 
 bench: $(READY) ## measure speed, as ratios to a yardstick in the same run
 	$(PY) -m tests.bench
+
+# atheris goes beside the environment, which holds what the lock says and nothing else.
+fuzz: $(READY) ## feed every parser with atheris, a minute each (FUZZ_ARGS='--seconds 600 report')
+	@[ -d build/fuzz/atheris ] || $(PY) -m pip install --disable-pip-version-check -q --target build/fuzz \
+	    "$$($(PY) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["fuzz"])')"
+	PYTHONPATH=build/fuzz $(PY) -m tests.fuzz $(FUZZ_ARGS)
 
 docs: $(READY) ## write the generated pages in docs/ again
 	$(PY) -m tests.make_docs

@@ -32,8 +32,8 @@ CONDA_ONLY = {"pip", "python"}
 # What conda-forge does not have; pip installs it there.
 PIP_ONLY = {"sev-snp-measure"}
 
-# What pip would have to build against the system's own library; whoever wants it installs it.
-UNLOCKED = {"libvirt-python"}
+# What has no wheel for every system; whoever wants it installs it.
+UNLOCKED = {"atheris", "libvirt-python"}
 
 HEAVY = [
     "anywidget",
