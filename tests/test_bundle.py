@@ -21,7 +21,6 @@ import pytest
 
 from sevlab.bundle import (
     explain_case,
-    is_bundle,
     load_bundle,
     open_case,
     pack_case,
@@ -31,7 +30,7 @@ from sevlab.bundle import (
     verify_case,
 )
 from sevlab.bundle.redact import keep_tables
-from sevlab.case import Case, format_case, make_case, read_case, record_explanation, write_case
+from sevlab.case import Case, format_case, is_bundle, make_case, read_case, record_explanation, write_case
 from sevlab.digest import Sha256
 from sevlab.errors import InputError, UnsupportedError
 from sevlab.formats.ovmf import parse_ovmf

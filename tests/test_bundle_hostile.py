@@ -17,10 +17,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sevlab.bundle import is_bundle, load_bundle, pack_case, unpack_bundle
+from sevlab.bundle import load_bundle, pack_case, unpack_bundle
 from sevlab.bundle.archive import MEMBER_LIMIT, RATIO_LIMIT
 from sevlab.bundle.manifest import build_manifest, parse_manifest
-from sevlab.case import Case, make_case
+from sevlab.case import Case, is_bundle, make_case
 from sevlab.errors import InputError
 
 FIRMWARE = Path(__file__).resolve().parents[1] / "notebooks" / "samples" / "firmware.fd"

@@ -8,7 +8,7 @@ comes of a case, and :mod:`.show` tells it in words. The format is described in 
 
 from __future__ import annotations
 
-from .load import Bundle, is_bundle, load_bundle, open_case, unpack_bundle
+from .load import Bundle, load_bundle, open_case, unpack_bundle
 from .manifest import VERSION, Manifest
 from .pack import pack_case
 from .redact import redact_case
@@ -22,7 +22,6 @@ __all__ = [
     "CaseVerdict",
     "Manifest",
     "explain_case",
-    "is_bundle",
     "load_bundle",
     "open_case",
     "pack_case",

@@ -8,10 +8,10 @@ import shutil
 import tempfile
 from contextlib import contextmanager
 
-from ..case import BY_NAME, Case, parse_case, read_case
+from ..case import BY_NAME, Case, is_bundle, parse_case, read_case
 from ..case.rows import FILE, KEY
 from ..errors import InputError, quoted
-from ..inputs import TEXT_LIMIT, open_input
+from ..inputs import TEXT_LIMIT
 from .archive import BLOBS, CASE, MANIFEST, Archive, open_archive
 from .manifest import Manifest, parse_manifest
 
@@ -38,17 +38,6 @@ class Bundle:
 
     def __repr__(self) -> str:
         return f"Bundle({self.path!r}, {len(self.manifest.blobs)} blobs)"
-
-
-def is_bundle(path: str) -> bool:
-    """Say whether a file is a bundle rather than a case file: by its first bytes, which no case file has."""
-    if path == "-":
-        return False
-    try:
-        with open_input(path, "case") as stream:
-            return stream.read(4) in (b"PK\x03\x04", b"PK\x05\x06")
-    except InputError:
-        return False
 
 
 def load_bundle(path: str, name: str = "bundle") -> Bundle:

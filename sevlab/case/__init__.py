@@ -11,7 +11,7 @@ from .found import record_explanation
 from .lines import find_line
 from .load import load_case
 from .model import Case, Change, hash_file, hash_files, make_case
-from .reader import parse_case, read_case
+from .reader import is_bundle, parse_case, read_case
 from .rows import (
     ABOUT,
     BY_NAME,
@@ -47,6 +47,7 @@ __all__ = [
     "format_case",
     "hash_file",
     "hash_files",
+    "is_bundle",
     "load_case",
     "make_case",
     "parse_case",

@@ -55,6 +55,17 @@ def read_case(path: str, name: str = "case file") -> Case:
     return parse_case(text, path)
 
 
+def is_bundle(path: str) -> bool:
+    """Say whether a file is a ``.sevcase`` bundle (:mod:`sevlab.bundle`): by its first bytes."""
+    if path == "-":
+        return False
+    try:
+        with open_input(path, "case") as stream:
+            return stream.read(4) in (b"PK\x03\x04", b"PK\x05\x06")
+    except InputError:
+        return False
+
+
 def parse_case(text: str, path: str) -> Case:
     """Check the text of a case file that lies, or is to lie, at *path*. Raises as :func:`read_case`."""
     return _Reader(path, text).case()

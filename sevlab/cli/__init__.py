@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import ExitStack
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,6 +41,9 @@ VERBS = {
     "id-block": "build, show or verify an ID block, which says what a SEV-SNP launch must be",
     "lab": "copy the notebooks to a folder of yours and open JupyterLab there",
 }
+
+#: What is to be done when the command has ended, such as taking away what was unpacked for it.
+AT_END = ExitStack()
 
 USAGE = "usage: sevlab VERB [OPTIONS]     (sevlab VERB --help tells a verb's options)"
 
@@ -74,6 +78,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             return UNUSABLE
         _complain(f"an error in sevlab itself, please report it: {type(error).__name__}: {quoted(error, 300)}")
         return OUR_ERROR
+    finally:
+        AT_END.close()
 
 
 def _prepare_output() -> None:

@@ -8,8 +8,9 @@ import shlex
 import tempfile
 from typing import TYPE_CHECKING
 
-from ..bundle import is_bundle, load_bundle, open_case, pack_case, redact_case, unpack_bundle, verify_case
+from ..bundle import load_bundle, open_case, pack_case, redact_case, unpack_bundle, verify_case
 from ..bundle.show import case_as_dict, explain_case
+from ..case import is_bundle
 from ..evidence import KEYS, as_option
 from ..formats.vcek import ROOTS
 from ..inputs import check_standard_input, load_file

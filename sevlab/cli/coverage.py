@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from argparse import HelpFormatter
 
-from ..case import read_case
 from ..coverage import cover_case, cover_command_line, cover_domain
 from . import GOOD, VERBS
 from .capture import read_text
-from .options import Parser
+from .options import Parser, legacy_case
 from .terminal import painter
 
 
@@ -28,7 +27,7 @@ def run(words: list[str]) -> int:
     parser.add_argument("--json", action="store_true", help="print the labels as JSON")
     args = parser.parse_args(words)
     if args.case is not None:
-        coverage = cover_case(read_case(args.case))
+        coverage = cover_case(legacy_case(args.case))
     elif args.xml is not None:
         coverage = cover_domain(read_text(args.xml, "--xml"))
     else:

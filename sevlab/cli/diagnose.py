@@ -14,8 +14,8 @@ from ..launch import as_peer
 from ..search import BUDGET, diagnose
 from ..search.diagnosis import MATCH
 from . import GOOD, NOT_VALIDATED, VERBS
-from .digest import LEGACY_MODES, OVMF_HASH, SVSM, add_digest_options, digest_inputs
-from .options import Parser, inputs_from, launch_parser
+from .digest import LEGACY_MODES, OVMF_HASH, SVSM, add_digest_options, digest_inputs, has_svsm
+from .options import Parser, inputs_from, launch_parser, opened_case
 from .terminal import painter
 
 if TYPE_CHECKING:
@@ -91,9 +91,9 @@ def _run_snp(words: list[str]) -> int:
     options = _search_options(args)
     if args.jobs is not None:
         print("WARNING: --jobs has no effect with --mode snp: one core is enough for this search", file=sys.stderr)
-    if args.mode == SVSM and args.svsm is None:
+    if args.mode == SVSM and not has_svsm(args):
         raise InputError("--svsm", "nothing", "an SVSM image")
-    args.mode = "snp" if args.svsm is None else SVSM
+    args.mode = SVSM if has_svsm(args) else "snp"
     inputs = digest_inputs(args, whole=False)
     reported_digest = _reported(args)
     with _shown() as progress:
@@ -102,14 +102,20 @@ def _run_snp(words: list[str]) -> int:
 
 
 def _reported(args: argparse.Namespace) -> str | Report:
-    if (args.measurement is None) == (args.report is None):
+    path = args.report
+    if args.case is not None and (args.measurement, path) == (None, None):
+        case = opened_case(args.case)
+        path = case.inputs.get("report")
+        if path is None and "reported_measurement" in case.inputs:
+            return str(case.inputs["reported_measurement"].hex())
+    if (args.measurement is None) == (path is None):
         received = "neither it nor --report" if args.report is None else "it together with --report"
         raise InputError("--measurement", received, "the launch digest that was reported: one of the two")
-    if args.report is None:
+    if path is None:
         return str(args.measurement)
     from ..report.load import load_report
 
-    return load_report(args.report, "--report")
+    return load_report(path, "--report")
 
 
 def _add_search_options(parser: Parser) -> argparse._ArgumentGroup:
@@ -125,7 +131,7 @@ def _add_search_options(parser: Parser) -> argparse._ArgumentGroup:
 def _search_options(args: argparse.Namespace) -> dict[str, Any]:
     return {
         "candidates": args.candidates,
-        "budget": _seconds(args.budget),
+        "budget": read_seconds(args.budget),
         "max_changes": parse_number(args.max_changes, "--max-changes", 4),
     }
 
@@ -139,7 +145,7 @@ def _print(diagnosis: Diagnosis, args: argparse.Namespace) -> int:
     return GOOD if diagnosis.status == MATCH else NOT_VALIDATED
 
 
-def _seconds(text: str) -> float:
+def read_seconds(text: str) -> float:
     try:
         seconds = float(text)
     except ValueError:

@@ -8,9 +8,9 @@ import sys
 from ..errors import InputError, quoted
 from ..formats.policy import Policy
 from ..inputs import check_standard_input, parse_number
-from ..launch import PEER_NAMES, SNP_INPUTS, as_peer, load_launch
+from ..launch import INPUTS, PEER_NAMES, SNP_INPUTS, as_peer, load_launch
 from . import GOOD, VERBS
-from .options import Parser
+from .options import Parser, case_under, opened_case
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ EPILOG = "Numbers are decimal or 0x hex. '-' reads a file from standard input. E
 def run(words: list[str]) -> int:
     """Compute and print a launch digest; return the exit status."""
     parser = Parser(prog="sevlab digest", description=f"{VERBS['digest'].capitalize()}.", epilog=EPILOG)
-    parser.add_argument("--mode", metavar="MODE", required=True, help=f"{', '.join(MODES)}")
+    parser.add_argument("--mode", metavar="MODE", help=f"{', '.join(MODES)} (with --case: the case's own)")
     add_digest_options(parser)
     shown = parser.add_argument_group("what is shown")
     shown.add_argument("--output-format", metavar="FORMAT", default="hex", help="hex (the default) or base64")
@@ -47,8 +47,11 @@ def run(words: list[str]) -> int:
     shown.add_argument("--verbose", "-v", action="store_true", help="print a sentence in place of the bare digest")
     shown.add_argument("--json", action="store_true", help="print every step as JSON")
     args = parser.parse_args(words)
+    if args.mode is None and args.case is not None:
+        args.mode = opened_case(args.case).mode or None
     if args.mode not in MODES:
-        raise InputError("--mode", quoted(args.mode), f"one of {', '.join(MODES)}")
+        received = "nothing" if args.mode is None else quoted(args.mode)
+        raise InputError("--mode", received, f"one of {', '.join(MODES)}")
     if args.output_format not in ("hex", "base64"):
         raise InputError("--output-format", quoted(args.output_format), "hex or base64")
     if args.mode in LEGACY_MODES:
@@ -61,6 +64,7 @@ def run(words: list[str]) -> int:
 def add_digest_options(parser: Parser) -> None:
     """Add the options that describe a launch; all are sev-snp-measure's but ``--profile``."""
     loaded = parser.add_argument_group("what is loaded")
+    loaded.add_argument("--case", metavar="FILE", help="a case file with these inputs; options given beside it win")
     loaded.add_argument("--ovmf", metavar="FILE", help="the firmware image")
     loaded.add_argument("--kernel", metavar="FILE", help="the kernel, for measured direct boot")
     loaded.add_argument("--initrd", metavar="FILE", help="the initrd (with --kernel)")
@@ -93,7 +97,7 @@ def _legacy(args: argparse.Namespace) -> int:
     if launch.warnings:  # QEMU starts no such guest, so the digest would be one of nothing
         needed = "a firmware with an area for kernel hashes"
         advice = "OvmfPkg/AmdSev of edk2; sevlab ovmf FILE says what a firmware can do"
-        raise InputError("--kernel", f"one for {quoted(args.ovmf)}, which has no such area", needed, advice)
+        raise InputError("--kernel", f"one for {quoted(inputs['firmware'])}, which has no such area", needed, advice)
     _dump(args, [step.content for step in launch.steps if step.name.startswith("vCPU")])
     steps = zip(launch.steps, launch.digests, strict=True)
     rows = [
@@ -110,7 +114,8 @@ def _ovmf_hash(args: argparse.Namespace) -> int:
     from ..snp.load import load_image
     from ..snp.order import firmware_region
 
-    launch = SnpLaunch([firmware_region(*load_image(_ovmf(args), "--ovmf"))])
+    path = _ovmf(args) if args.case is None else digest_inputs(args, whole=False)["firmware"]
+    launch = SnpLaunch([firmware_region(*load_image(path, "--ovmf"))])
     _print(args, launch, {"mode": args.mode, **launch.as_dict()})
     return GOOD
 
@@ -120,9 +125,9 @@ def _snp(args: argparse.Namespace) -> int:
     from ..formats.pageinfo import VMSA
     from ..snp.load import load_snp_launch
 
-    if (args.svsm is not None) != (args.mode == SVSM):
-        received = "nothing" if args.svsm is None else f"it with --mode {args.mode}"
-        raise InputError("--svsm", received, "an SVSM image" if args.svsm is None else f"--mode {SVSM}")
+    if (is_missing := not has_svsm(args)) == (args.mode == SVSM):
+        received = "nothing" if is_missing else f"it with --mode {args.mode}"
+        raise InputError("--svsm", received, "an SVSM image" if is_missing else f"--mode {SVSM}")
     launch = load_snp_launch(as_peer, **digest_inputs(args))
     for warning in launch.warnings:
         print(f"WARNING: {warning}", file=sys.stderr)
@@ -165,41 +170,66 @@ def _ovmf(args: argparse.Namespace) -> str:
     return str(args.ovmf)
 
 
+def has_svsm(args: argparse.Namespace) -> bool:
+    """Say whether the options, or a case under them, name an SVSM image."""
+    return args.svsm is not None or (args.case is not None and "svsm" in opened_case(args.case).inputs)
+
+
 def digest_inputs(args: argparse.Namespace, *, whole: bool = True) -> dict[str, Any]:
     """Return the inputs of the launch that the options describe; a *whole* one needs a CPU model."""
-    _ovmf(args)
+    if args.case is None:
+        _ovmf(args)
     files = ("ovmf", "kernel", "initrd", "svsm", "vars_file")
-    check_standard_input((as_peer(name), getattr(args, name)) for name in files)
+    readers = [(as_peer(name), getattr(args, name)) for name in files]
+    check_standard_input(readers)
     names = ("firmware", "kernel", "initrd", "cmdline", *SNP_INPUTS)
     given = {name: getattr(args, PEER_NAMES.get(name, name)) for name in names}
+    if args.mode != "sev":
+        given |= _cpu_inputs(args)
+    if args.case is not None:
+        from ..case import SNP_LAUNCH
+
+        given = case_under(args.case, given, readers, SNP_LAUNCH)
+        known = {*INPUTS, *SNP_INPUTS, "cpu_signature"}
+        given = {name: value for name, value in given.items() if name in known}
+        if "firmware" not in given:
+            raise InputError("--ovmf", "nothing, and the case has no firmware", "the firmware image")
     given = {name: value for name, value in given.items() if value is not None}
-    if args.mode == "sev":
-        return given
+    if args.mode != "sev":
+        if whole:
+            _check_model(args.mode, given)
+        if args.mode in LEGACY_MODES and args.case is None:
+            given.setdefault("profile", "qemu")  # a case means what validate would compute of it
+    return given
+
+
+def _cpu_inputs(args: argparse.Namespace) -> dict[str, Any]:
+    """Return what the options say of virtual CPUs."""
+    given = {"num_cpus": args.vcpus, "profile": _profile(args), "guest_features": args.guest_features}
     if args.vcpu_type is not None:
         from ..cpu import parse_cpu_model
 
         others = [name for name in ("vcpu_sig", "vcpu_family") if getattr(args, name) is not None]
         if others:
             raise InputError("--vcpu-type", f"together with --{others[0].replace('_', '-')}", "one of the two")
-        given["cpu_signature"] = parse_cpu_model(args.vcpu_type, "--vcpu-type").signature
-    elif args.vcpu_sig is not None:
+        return {**given, "cpu_signature": parse_cpu_model(args.vcpu_type, "--vcpu-type").signature}
+    if args.vcpu_sig is not None:
         if args.vcpu_family is not None:
             raise InputError("--vcpu-sig", "together with --vcpu-family", "one of the two")
-        given["cpu_signature"] = parse_number(args.vcpu_sig, "--vcpu-sig", 0xFFFFFFFF)
-    else:
-        given |= {f"cpu_{part}": getattr(args, f"vcpu_{part}") for part in ("family", "model", "stepping")}
-    profile = _profile(args)
-    if whole and not any(value is not None for name, value in given.items() if name.startswith("cpu_")):
-        from ..profiles import PROFILES, SNP_PROFILES, find_profile
+        return {**given, "cpu_signature": parse_number(args.vcpu_sig, "--vcpu-sig", 0xFFFFFFFF)}
+    return given | {f"cpu_{part}": getattr(args, f"vcpu_{part}") for part in ("family", "model", "stepping")}
 
-        known = PROFILES if args.mode in LEGACY_MODES else SNP_PROFILES
-        if find_profile(profile or "qemu", "--profile", known).takes_signature:
-            needed = "it, --vcpu-sig, or --vcpu-family, --vcpu-model and --vcpu-stepping"
-            raise InputError("--vcpu-type", "nothing", needed)
-    if profile is None and args.mode in LEGACY_MODES:
-        profile = "qemu"
-    features = {"guest_features": args.guest_features}
-    return given | {"num_cpus": args.vcpus, "profile": profile} | features
+
+def _check_model(mode: str, given: dict[str, Any]) -> None:
+    """Refuse a launch whose registers need a CPU model, without one."""
+    if any(name.startswith("cpu_") for name in given) or "vmsa_cpu0" in given:
+        return
+    from ..profiles import PROFILES, SNP_PROFILES, find_profile
+
+    known = PROFILES if mode in LEGACY_MODES else SNP_PROFILES
+    if find_profile(given.get("profile", "qemu"), "--profile", known).takes_signature:
+        needed = "it, --vcpu-sig, or --vcpu-family, --vcpu-model and --vcpu-stepping"
+        raise InputError("--vcpu-type", "nothing", needed)
 
 
 def _profile(args: argparse.Namespace) -> str | None:

@@ -153,9 +153,9 @@ def _read(row: Row, text: Any, name: str) -> Any:
 def _diagnosed(args: argparse.Namespace, case: Case) -> Case:
     """Search for an explanation, and note the one with the fewest changes."""
     from ..search.diagnosis import EXPLAINED
-    from .diagnose import _seconds
+    from .diagnose import read_seconds
 
-    found = _search(case, args.candidates, _seconds(args.budget))
+    found = _search(case, args.candidates, read_seconds(args.budget))
     print(found.explain())
     print(f"\n{found.effort}\n")
     if found.status != EXPLAINED:

@@ -9,11 +9,14 @@ from ..errors import InputError, quoted
 from ..evidence import KEYS, REPORTED, Evidence, as_option, load_evidence
 from ..inputs import check_standard_input
 from ..launch import FILES, INPUTS
+from . import AT_END
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any, NoReturn
+
+    from ..case import Case
 
 #: Options that libvirt's tool does not have.
 OURS = ("--case", "--json", "--show-keys", "--html", "--profile", "--guest-features")
@@ -23,6 +26,10 @@ EPILOG = (
     "of validate --domain also 4 its configuration, 5 its state, 6 insecure usage. "
     "The whole story, with the trust model and examples, is in docs/validate.md of the repository."
 )
+
+
+#: Cases that this command has opened, by path.
+_opened: dict[str, Case] = {}
 
 
 class Parser(argparse.ArgumentParser):
@@ -104,6 +111,33 @@ def inputs_from(args: argparse.Namespace) -> dict[str, Any]:
     return given if args.case is None else case_under(args.case, given, readers)
 
 
+def opened_case(path: str) -> Case:
+    """Return the case of a case file or a bundle. A bundle's files are there until the command ends."""
+    from ..case import is_bundle, read_case
+
+    if path not in _opened:
+        if is_bundle(path):
+            from ..bundle import open_case  # not above: whoever has a case file need not wait for it
+
+            _opened[path] = AT_END.enter_context(open_case(path, "--case"))
+        else:
+            _opened[path] = read_case(path, "--case")
+        AT_END.callback(_opened.pop, path)
+    return _opened[path]
+
+
+def legacy_case(path: str) -> Case:
+    """Return the case of a case file or a bundle; refuse one of SEV-SNP."""
+    from ..case import MODES
+
+    case = opened_case(path)
+    if case.is_snp:
+        received = f"{quoted(path)}, a case of {MODES[case.mode]}"
+        advice = "sevlab case verify, sevlab report verify or sevlab diagnose --mode snp"
+        raise InputError("--case", received, "a case of SEV or SEV-ES", advice)
+    return case
+
+
 def case_under(
     path: str, given: dict[str, Any], readers: Sequence[tuple[str, str | None]], sections: Sequence[str] = ()
 ) -> dict[str, Any]:
@@ -112,13 +146,10 @@ def case_under(
     *readers* are the options that may read standard input, and their values. *sections* are those of the case that
     count, the launch of SEV and SEV-ES without any.
     """
-    from ..case import BY_NAME, LAUNCH, MODES, read_case
+    from ..case import BY_NAME, LAUNCH
 
     check_standard_input([("--case", path), *readers])
-    case = read_case(path, "--case")
-    if not sections and case.is_snp:
-        received = f"{quoted(path)}, a case of {MODES[case.mode]}"
-        raise InputError("--case", received, "a case of SEV or SEV-ES", f"sevlab case verify {path}")
+    case = opened_case(path) if sections else legacy_case(path)
     merged, replaced = case.merged(given, sections or LAUNCH)
     for name in replaced:
         print(f"WARNING: {BY_NAME[name].option} of {path} is replaced by an option", file=sys.stderr)
