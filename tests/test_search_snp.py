@@ -6,6 +6,7 @@ The reported digest is made here with hashlib and struct alone, from the values 
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import random
 import struct
@@ -23,7 +24,7 @@ from sevlab.formats.report import SIZE, parse_report
 from sevlab.search.axis import MISSING, Choice
 from sevlab.search.candidates import read_candidates
 from sevlab.search.snp.firmware import measure_firmware
-from sevlab.search.snp.fold import SnpFold, walk
+from sevlab.search.snp.fold import walk
 from sevlab.search.snp.given import read_digest, read_snp_given
 from sevlab.search.snp.hypotheses import HYPOTHESES
 from sevlab.search.snp.space import AXES, WORDS, SnpSpace
@@ -577,17 +578,15 @@ def test_an_interrupt_returns_what_is_known(folder: Path) -> None:
 
 
 def test_all_numbers_of_cpus_come_from_one_walk(folder: Path) -> None:
-    space = space_of(folder)
-    fold = SnpFold()
-    values = {name: axis.base.value for name, axis in space.axes.items()}
-    before = fold.before(space._loaded(values))
-    assert before is not None
-    links = fold.links(space._cpus(values, before[1]))
-    assert links is not None
-    digests = walk(before[0][-1], links, 300)
+    digests = space_of(folder).cpu_digests(300)
     for count in (1, 2, 17, 300):
         assert digests[count - 1] == digest_of(folder, num_cpus=count)
-    assert walk(before[0][-1], (links[0], None), 300) == digests[:1]
+    assert (
+        walk(ZEROS, (bytes(64), None), 300)
+        == walk(ZEROS, (bytes(64), None), 1)
+        == [hashlib.sha384(bytes(112)).digest()]
+    )
+    assert space_of(folder, firmware=str(folder / "bare.fd")).cpu_digests(3) == []  # no place for the kernel's hashes
 
 
 def test_single_changes_of_a_large_firmware_are_quick(tmp_path: Path, folder: Path) -> None:

@@ -151,13 +151,19 @@ class SnpSpace(Axes):
         """Say whether the launch as it was given has the digest that was reported."""
         if self._lacks(set()):
             return False
+        count = int(self.axes["count"].base.value)
+        digests = self.cpu_digests(count)
+        return len(digests) == count and digests[-1] == bytes(self.axes["measurement"].base.value)
+
+    def cpu_digests(self, count: int) -> list[bytes]:
+        """Return the launch digests (48 bytes each) of what was given with 1, 2, ... *count* virtual CPUs.
+
+        None at all where there is no such launch, one alone where nothing says how further CPUs start.
+        """
         values = self._values()
         before = self.fold.before(self._loaded(values))
         links = before and self.fold.links(self._cpus(values, before[1]))
-        if not before or not links:
-            return False
-        digests = walk(before[0][-1], links, values["count"])
-        return len(digests) == int(values["count"]) and digests[-1] == bytes(values["measurement"])
+        return walk(before[0][-1], links, count) if before and links else []
 
     def hits(self, subset: Subset, engine: Engine) -> Iterator[list[Choice]]:
         """Try a kind of explanation to its end; yield the choices of those whose digest is the reported one."""
