@@ -137,7 +137,7 @@ def minted_chip() -> str:
 
 
 RIGHT: dict[str, Any] = {
-    "pdh-guesses": 7,  # k is 0, or 1 to 6 but for the sign
+    "pdh-guesses": 6,  # k is 1 to 6 but for the sign, or else 0
     "lost-toy": attacks.steal_toy(attacks.lost_platform())[0],
     "impostor-policies": 2**4,  # all but NOSEND and DOMAIN
     "open-orders": open_orders(),
@@ -165,7 +165,7 @@ RIGHT: dict[str, Any] = {
     "first-step": "vCPU 3",  # of vCPU 0, 1, 2 and 3, a host with three CPUs leaves out the last
 }
 WRONG: dict[str, list[Any]] = {
-    "pdh-guesses": [6, 13, 12, None],
+    "pdh-guesses": [7, 13, 12, None],
     "lost-toy": [1, -1, RIGHT["lost-toy"] + 1, None],
     "impostor-policies": [64, 32, 48, None],
     "open-orders": [1, 120, 24, None],

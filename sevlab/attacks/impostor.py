@@ -79,7 +79,7 @@ class Haul:
         if self.caught is not None:
             return f"REFUSED: {self.caught}"
         size = sum(map(len, self.parts.values()))
-        return f"{size} bytes of the guest's memory in clear, in {len(self.parts)} pieces"
+        return f"{size} bytes of the guest's memory in clear, in {len(self.parts)} piece{'s' * (len(self.parts) != 1)}"
 
 
 def migrate(platform: Platform, handle: int, impostor: Impostor, ranges: Iterable[tuple[int, int]]) -> Haul:

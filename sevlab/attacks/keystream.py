@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from ..secret import SecretPacket
     from ..simulator.platform import Platform
 
+#: A guest of the host's own lies as far from the others as its address space number says.
+_APART = 0x80_0000
 #: The number of a counter block has 16 bytes.
 _BLOCKS = 1 << 8 * BLOCK
 
@@ -69,13 +71,15 @@ def replay_secret(
     try:
         handle = platform.launch_start(policy, godh, session)
         asids = {guest.asid for guest in platform.guests.values()}
-        platform.activate(handle, next(number for number in range(1, len(asids) + 2) if number not in asids))
-        platform.memory.write(FIRMWARE_AT, firmware)
-        platform.launch_update_data(handle, FIRMWARE_AT, len(firmware))
+        asid = next(number for number in range(1, len(asids) + 2) if number not in asids)
+        platform.activate(handle, asid)
+        loaded, secret = FIRMWARE_AT + asid * _APART, SECRET_AT + asid * _APART
+        platform.memory.write(loaded, firmware)
+        platform.launch_update_data(handle, loaded, len(firmware))
         replay.measurement = platform.launch_measure(handle)
-        platform.launch_secret(handle, header, SECRET_AT, payload)
+        platform.launch_secret(handle, header, secret, payload)
         platform.launch_finish(handle)
-        table = SecretTable(platform.read_as_guest(handle, SECRET_AT, SECRET_LIMIT))
+        table = SecretTable(platform.read_as_guest(handle, secret, SECRET_LIMIT))
         replay.secrets = [entry.data for entry in table.entries]
     except FirmwareError as refusal:
         replay.caught = refusal

