@@ -47,7 +47,8 @@ def test_readme_names_every_verb_notebook_and_the_two_commands() -> None:
     for verb in VERBS:
         assert f"`sevlab {verb}" in README
     for path in NOTEBOOKS:
-        assert path.name in README
+        index = ROOT / "README.md" if path.parent.name == "notebooks" else path.parent / "README.md"
+        assert path.name in index.read_text(encoding="utf-8"), f"{index.relative_to(ROOT)} does not name {path.name}"
     assert "make lab" in README
     assert "make test" in README
 
@@ -56,8 +57,26 @@ def test_changelog_has_this_version() -> None:
     assert f"## {__version__}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("page", sorted((ROOT / "notebooks").glob("*/README.md")), ids=lambda page: page.parent.name)
+def test_an_index_asks_what_its_notebooks_ask(page: Path) -> None:
+    for name, question in re.findall(
+        r"^\| \[\w+\]\((.+\.ipynb)\) \| (.+?) \|", page.read_text(encoding="utf-8"), re.MULTILINE
+    ):
+        assert nbformat.read(page.parent / name, as_version=4).cells[0].source.split("\n")[0] == f"# {question}"
+
+
+def test_links_of_notebooks_lead_somewhere() -> None:
+    for path in NOTEBOOKS:
+        for cell in nbformat.read(path, as_version=4).cells:
+            for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", cell.source) if cell.cell_type == "markdown" else ():
+                found = path.parent / target
+                assert found.exists() or found.with_name(f"{found.name}.ipynb").exists(), (
+                    f"{path.name} links to {target}"
+                )
+
+
 def test_links_between_documents_lead_somewhere() -> None:
-    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "notebooks").rglob("*.md")]
     for page in pages:
         for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text(encoding="utf-8")):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"

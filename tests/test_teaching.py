@@ -42,7 +42,13 @@ def parameters(path: Path) -> dict[str, Any]:
     return {}
 
 
-GIVEN = {path.name: given for path in sorted(NOTEBOOKS.glob("*.ipynb")) if (given := parameters(path))}
+#: Every notebook by its path below the folder; what Jupyter left beside them is none.
+PATHS = {
+    path.relative_to(NOTEBOOKS).as_posix(): path
+    for path in sorted(NOTEBOOKS.rglob("*.ipynb"))
+    if ".ipynb_checkpoints" not in path.parts
+}
+GIVEN = {name: given for name, path in PATHS.items() if (given := parameters(path))}
 
 
 def test_the_notebooks_were_found() -> None:
@@ -54,7 +60,7 @@ def test_a_notebook_s_parameters_are_a_sample_and_validate(name: str, monkeypatc
     given = GIVEN[name]
     said = reported("launch-es.txt" if "num_cpus" in given else "launch.txt")
     assert {key: str(given[key]) for key in REPORTED} == said
-    monkeypatch.chdir(NOTEBOOKS)  # where its kernel runs
+    monkeypatch.chdir(PATHS[name].parent)  # where its kernel runs
     verdict = sevlab.verify_measure(sevlab.load_evidence(**given))
     assert verdict.reported == base64.b64decode(said["measurement"])[:32]
 
@@ -84,8 +90,7 @@ def test_libvirt_s_own_tool_validates_the_second_sample(cpus: int) -> None:
 
 
 SOURCES = {
-    path.name: "\n".join(cell.source for cell in nbformat.read(path, as_version=4).cells)
-    for path in sorted(NOTEBOOKS.glob("*.ipynb"))
+    name: "\n".join(cell.source for cell in nbformat.read(path, as_version=4).cells) for name, path in PATHS.items()
 }
 
 
@@ -101,11 +106,14 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def test_lab_copies_every_file_to_the_last_byte(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shipped = {
-        name: content for name, content in contents(NOTEBOOKS).items() if not name.startswith((".", "samples/."))
+        name: content
+        for name, content in contents(NOTEBOOKS).items()
+        if not any(part.startswith(".") for part in Path(name).parts)
     }
     assert main(["lab", "--copy-only", str(tmp_path / "mine")]) == 0
     assert contents(tmp_path / "mine") == shipped
     assert len(shipped) >= 13
+    assert {"attacks/README.md", "attacks/A01-invalid-curve.ipynb"} <= set(shipped)
     assert main(["lab", "--copy-only", str(tmp_path / "mine")]) == 0
     assert capsys.readouterr().out.splitlines() == [
         f"{tmp_path / 'mine'}: {len(shipped)} files copied, 0 already there and kept as they are.",
