@@ -19,6 +19,7 @@ from functools import cache
 from pathlib import Path
 
 import sevlab
+from sevlab.bundle import open_case, verify_case
 from sevlab.capture import parse_anything
 from sevlab.case.reader import parse_case
 from sevlab.errors import SevlabError
@@ -118,6 +119,20 @@ def id_block(raw: bytes) -> None:
     assert not verify_id_block(signed, measurement=bytes(48)).matches
 
 
+def bundle(raw: bytes) -> None:
+    """A bundle from a stranger; nothing but the bundle is there afterwards, whatever came of it."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "x.sevcase"
+        path.write_bytes(raw)
+        try:
+            with open_case(str(path)) as case:
+                assert str(sevlab.explain_case(case))
+                with suppress(SevlabError):
+                    verify_case(case, at=MOMENT)
+        finally:
+            assert [one.name for one in Path(folder).iterdir()] == ["x.sevcase"]
+
+
 def vmsa(raw: bytes) -> None:
     page = Vmsa.from_bytes(raw[:PAGE].ljust(PAGE, b"\0"))
     recognize_vmsa(page)
@@ -149,7 +164,7 @@ Target = Callable[[bytes], None]
 TARGETS: dict[str, Target] = {
     target.__name__: target
     for target in (
-        *(ovmf, snp_launch, report, certificate, certificate_table, verified, id_block, vmsa, legacy, texts),
+        *(ovmf, snp_launch, report, certificate, certificate_table, verified, id_block, bundle, vmsa, legacy, texts),
     )
 }
 
