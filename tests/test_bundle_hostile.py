@@ -107,9 +107,14 @@ def many(path: Path, claimed: int) -> Path:
     return path
 
 
-def lying(path: Path, size: int) -> Path:
-    """A deflated blob that claims another size, in both places where it is told."""
-    written(path, parts(b"x" * 4000), method=zipfile.ZIP_DEFLATED)
+def lying(path: Path, size: int, *, is_agreed: bool = False) -> Path:
+    """A deflated blob that claims another size, in both places where it is told; if agreed, in the manifest too."""
+    blob = b"x" * 4000
+    members = parts(blob)
+    if is_agreed:
+        told = build_manifest(members[1][1], {hashlib.sha256(blob).hexdigest(): size}).to_bytes()
+        members[0] = ("manifest.json", told)
+    written(path, members, method=zipfile.ZIP_DEFLATED)
     raw = path.read_bytes()
     sized = (4000).to_bytes(4, "little")
     spots = [at for at in range(len(raw)) if raw.startswith(sized, at)]
@@ -225,6 +230,8 @@ HOSTILE: dict[str, tuple[Callable[[Path], Path], str]] = {
     ),
     "claims less": (lambda path: lying(path, 400), "manifest and archive say different things"),
     "claims more": (lambda path: lying(path, 4001), "manifest and archive say different things"),
+    "all claim less": (lambda path: lying(path, 400, is_agreed=True), "cannot be unpacked"),
+    "all claim more": (lambda path: lying(path, 4001, is_agreed=True), "another size than it claims"),
     "claims 4 GiB": (lambda path: lying(path, 0xFFFFFFFE), "needed at most"),
     "overlap": (overlapping, "overlaps another member"),
     "gap": (with_gap, "bytes that belong to no member"),
