@@ -85,11 +85,25 @@ _KNOWN = (
         "Four bytes of every save area changed with the kernel.",
     ),
     Incident(
+        "F06",
+        "A digest that no input gives",
+        "virtee/sev-snp-measure#37",
+        "2024-01",
+        "A tool that knew one value of SEV_FEATURES could not describe a host that set another.",
+    ),
+    Incident(
         "F07",
         "EC2 changed RDX from 0 to 0x600",
         "virtee/sev-snp-measure#60",
         "2026-04-28",
         "Two bytes of every save area changed with the cloud; guests launched before keep the old digest.",
+    ),
+    Incident(
+        "F08",
+        "What is in an EC2 digest?",
+        "aws/uefi#10",
+        "2023-08-31",
+        "A cloud's registers and order of pages are its own; without them its digest cannot be computed.",
     ),
     Incident(
         "F09",
@@ -127,6 +141,13 @@ _KNOWN = (
         "A report of version 2 does not name its processor, so the product was guessed from a CPU model.",
     ),
     Incident(
+        "F14",
+        "Signature 0 refused",
+        "virtee/sev-snp-measure#67",
+        "2026-05-26",
+        "A number that may be 0 was taken for one that was not given.",
+    ),
+    Incident(
         "F15",
         "vCPU count decides the digest",
         "confidential-dot-ai/c8s#217",
@@ -148,6 +169,27 @@ _KNOWN = (
         "Firmware, options and kernel hashes must fit together, and each missing piece fails in its own way.",
     ),
     Incident(
+        "F18",
+        "48 bytes too many, and a hash that changes",
+        "AMDESE/qemu#10",
+        "2023-05-03",
+        "The firmware received more bytes of the kernel than the file has, and other ones at each boot.",
+    ),
+    Incident(
+        "F19",
+        "An assertion in place of an error",
+        "AMDESE/AMDSEV#142",
+        "2023-03-08",
+        "Kernel hashes were asked for, and the loader of that kind of kernel never made any.",
+    ),
+    Incident(
+        "F20",
+        "The setup header is left alone under SEV",
+        "project-oak/oak#5059",
+        "2025-05-20",
+        "QEMU patches a kernel's header, but not under SEV; a tool that did was off by a few bytes.",
+    ),
+    Incident(
         "F21",
         "Order and place of pages differ by hypervisor",
         "project-oak/oak#5060",
@@ -167,6 +209,13 @@ _KNOWN = (
         "virtee/sev-snp-measure#50",
         "2024-05",
         "OVMF got a section of a type that readers did not know; some stopped, some took it for zero pages.",
+    ),
+    Incident(
+        "F24",
+        "The footer table is not found",
+        "virtee/sev-snp-measure#51",
+        "2024-05-28",
+        "A tool did not find the table at the end of an image that boots.",
     ),
     Incident(
         "F25",
@@ -197,11 +246,32 @@ _KNOWN = (
         "The version of the owner's machine was used in place of the host's; the message itself changed at API 0.17.",
     ),
     Incident(
+        "F29",
+        "What exactly is the digest?",
+        "AMDESE/sev-tool#9",
+        "2019-04-10",
+        "Nobody can read the digest out of the firmware, so a wrong one shows only as a wrong HMAC.",
+    ),
+    Incident(
         "F30",
         "Keys saved before they existed",
         "AMDESE/sev-tool commit 663908b",
         "2020-04-22",
         "The key file was written before the keys were made.",
+    ),
+    Incident(
+        "F31",
+        "Policy MAC under the wrong key",
+        "virtee/sev commit 6a14a2a",
+        "2019-04-30",
+        "Two keys of a session were mistaken for each other in one of its fields.",
+    ),
+    Incident(
+        "F32",
+        "A session blob in another language",
+        "virtee/sevctl#58",
+        "2022-08-26",
+        "Byte orders, order of keys, width of a counter: each choice has one right value.",
     ),
     Incident(
         "F33",
@@ -225,11 +295,32 @@ _KNOWN = (
         "No error was taken for a valid signature, so one chip's certificate passed below another product's root.",
     ),
     Incident(
+        "F36",
+        "A report with a digest of 4 bytes",
+        "virtee/sev commit 71beb7a",
+        "2025-03-25",
+        "A structure was declared with the size of one field in the place of another's.",
+    ),
+    Incident(
+        "F37",
+        "A root that does not sign itself",
+        "AMDESE/AMDSEV#17",
+        "2019-02-16",
+        "The published root of Naples had no signature, and was kept because it was in use.",
+    ),
+    Incident(
         "F38",
         "Current TCB in the place of the reported one",
         "google/go-sev-guest#72",
         "2023-08-31",
         "The signing key is made from the reported TCB, so its certificate is the one to ask for.",
+    ),
+    Incident(
+        "F39",
+        "TCB bytes reversed, hex for decimal",
+        "AMDESE/sev-tool#48",
+        "2021-10-14",
+        "The key server wants each part of a TCB by name and in decimal.",
     ),
     Incident(
         "F40",
@@ -260,6 +351,20 @@ _KNOWN = (
         "Every leaf was taken for an intermediate certificate, so the chip id was not compared.",
     ),
     Incident(
+        "F44",
+        "Two truths at once",
+        "virtee/snpguest#109",
+        "2025-07-28",
+        "One command found the certificate's signature wrong, the other found the report genuine.",
+    ),
+    Incident(
+        "F45",
+        "Offsets of an older firmware",
+        "AMDESE/sev-tool#60",
+        "2022-05",
+        "The structure of an older ABI was laid over the report of a newer one.",
+    ),
+    Incident(
         "F46",
         "An ID block made by hand",
         "AMDESE/AMDSEV#212",
@@ -272,6 +377,13 @@ _KNOWN = (
         "agentrust-io/cmcp#172",
         "2026-06-06",
         "Signature and chain were right, and nobody looked at the digest that they sign.",
+    ),
+    Incident(
+        "F48",
+        "A race for the measured registers",
+        "CVE-2026-31591",
+        "2026-04-24",
+        "Virtual CPUs were not locked while their registers were taken for the launch.",
     ),
 )
 
