@@ -30,7 +30,7 @@ CONDA_NAMES = {"dask": "dask-core", "matplotlib": "matplotlib-base", "playwright
 CONDA_ONLY = {"pip", "python"}
 
 # What conda-forge does not have; pip installs it there.
-PIP_ONLY = {"sev-snp-measure"}
+PIP_ONLY = {"omne-attest", "sev-snp-measure"}
 
 # What has no wheel for every system; whoever wants it installs it.
 UNLOCKED = {"atheris", "libvirt-python"}
