@@ -24,19 +24,20 @@ def judge(
     platform: SnpPlatform,
     *,
     certificates: tuple[bytes, ...] | None = None,
+    crl: bytes | None = None,
     refused: Iterable[bytes] | None = None,
     **wanted: Any,
 ) -> ReportVerdict:
     """Verify a report as an owner does who trusts the platform's made-up root, and return the verdict.
 
-    *certificates* are leaf, ASK and ARK (DER); those that belong to the report, unless others are given. *refused* are
-    the names of chips that the owner does not trust any more (64 bytes, on Turin 8): with it there is one more check,
-    ``refused chips``. It looks at the certificate, because a host may mask the chip's name in the report. *wanted* is
-    as :func:`sevlab.verify_report` takes it, which also says what it raises.
+    *certificates* are leaf, ASK and ARK (DER); those that belong to the report, unless others are given; *crl* is
+    a list of revoked ones (DER). *refused* are the names of chips that the owner does not trust any more (64 bytes, on
+    Turin 8): with it there is one more check, ``refused chips``. It looks at the certificate, because a host may mask
+    the chip's name in the report. *wanted* is as :func:`sevlab.verify_report` takes it, which also says what it raises.
     """
     given = platform.certificates(report) if certificates is None else certificates
     leaf = "vlek" if report.key_info.signer == VLEK else "vcek"
-    bundle = parse_bundle(str, **dict(zip((leaf, "ask", "ark"), given, strict=True)))
+    bundle = parse_bundle(str, crl=crl, **dict(zip((leaf, "ask", "ark"), given, strict=True)))
     verdict = verify_report(report, bundle, roots=platform.server.roots, at=MOMENT, **wanted)
     if refused is not None:
         verdict.wanted.append(_check_chip(verdict, set(refused)))
