@@ -367,6 +367,7 @@ def test_hashes_that_do_not_fit_their_page(folder: Path) -> None:
         ({"svsm": "fw.fd", "vars_size": 4096}, "svsm: received .*needed an SVSM image that says where it starts"),
         ({"svsm": "fw.fd", "vars_size": 1}, "svsm: received an image of 16384 bytes below 1"),
         ({"ovmf_hash": "00"}, "ovmf_hash: received '00'"),
+        ({"ovmf_hash": "00" * 48}, "ovmf_hash: received 48 zero bytes"),
         ({"guest_features": 1 << 64}, "guest_features"),
         ({"vmsa_cpu0": "kernel", "cpu_signature": None}, "vmsa_cpu0"),
     ],
