@@ -201,7 +201,7 @@ def _svsm(
 
 
 def _ovmf_hash(value: Any, name: str) -> bytes:
-    """Return the launch digest after the firmware, from bytes or hex digits. Zeros are refused: no firmware has them."""
+    """Return the digest after the firmware, from bytes or hex digits. Zeros are refused: no firmware has them."""
     raw = value if isinstance(value, bytes) and len(value) == DIGEST else None
     if raw is None:
         raw = parse_bytes(value if isinstance(value, str) else repr(value), name, DIGEST)
