@@ -136,7 +136,39 @@ def minted_chip() -> str:
     return failed.name
 
 
+def lost_cpus() -> int:
+    """How many links of the further CPUs' page lead from the launch with one CPU to the lost digest."""
+    files = {"firmware": "firmware-snp.fd", "kernel": "kernel.bin", "initrd": "initrd.bin"}
+    inputs = {name: str(SAMPLES / file) for name, file in files.items()} | {"cmdline": "console=ttyS0"}
+    digest = sevlab.load_snp_launch(**inputs, num_cpus=1, cpu_signature=0xA00F11).digest
+    further = sevlab.build_vmsa("qemu", cpu=1, signature=0xA00F11, reset_address=0x80B004, sev_features=1)
+    rest = hashlib.sha384(further.to_bytes()).digest() + struct.pack("<HB5xQ", 112, 2, 0xFFFFFFFFF000)
+    for count in range(1, 65):
+        if digest == exercises.lost_snp_digest():
+            return count
+        digest = hashlib.sha384(digest + rest).digest()
+    raise AssertionError("not among 64")
+
+
+def lost_vcek() -> str:
+    """The TCB whose bytes stand in the report as the certificate's extensions have them."""
+    der, raw = exercises.lost_vcek(), (SAMPLES / "report-snp.bin").read_bytes()
+    # An object identifier of AMD's (1.3.6.1.4.1.3704.1.3.N) ends in 0x03 and N; then come the value and its INTEGER.
+    found = []
+    for number in (1, 2, 3, 8):
+        oid = bytes.fromhex("060a2b060104019c780103") + bytes([number])
+        value = der[der.index(oid) + len(oid) :][2:]
+        found.append(int.from_bytes(value[2 : 2 + value[1]], "big"))
+    places = {"current_tcb": 0x38, "reported_tcb": 0x180, "committed_tcb": 0x1E0, "launch_tcb": 0x1F0}
+    (name,) = (name for name, at in places.items() if [raw[at + i] for i in (0, 1, 6, 7)] == found)
+    return name
+
+
 RIGHT: dict[str, Any] = {
+    "first-link": 16 + 9 + 3 + 1 + 1 + 1 + 1,  # firmware, SEC_MEM twice, SECRETS, CPUID, SVSM_CAA; then the hashes
+    "lost-cpus": lost_cpus(),
+    "two-places": [0x180 + 6, 0x180 + 3],
+    "lost-vcek": lost_vcek(),
     "pdh-guesses": 6,  # k is 1 to 6 but for the sign, or else 0
     "lost-toy": attacks.steal_toy(attacks.lost_platform())[0],
     "impostor-policies": 2**4,  # all but NOSEND and DOMAIN
@@ -165,6 +197,10 @@ RIGHT: dict[str, Any] = {
     "first-step": "vCPU 3",  # of vCPU 0, 1, 2 and 3, a host with three CPUs leaves out the last
 }
 WRONG: dict[str, list[Any]] = {
+    "first-link": [31, 33, "kernel hashes", None],
+    "lost-cpus": [4, 65, 0, None],
+    "two-places": [[0x183, 0x186], [6, 3], 0x186, None],
+    "lost-vcek": ["current_tcb", "reported_tcb", "launch", "", None],
     "pdh-guesses": [7, 13, 12, None],
     "lost-toy": [1, -1, RIGHT["lost-toy"] + 1, None],
     "impostor-policies": [64, 32, 48, None],
