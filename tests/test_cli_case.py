@@ -218,6 +218,9 @@ def test_diagnose_takes_a_case_of_snp(tmp_path: Path, capsys: pytest.CaptureFixt
         capsys.readouterr()
         assert main(["diagnose", "--mode", "snp", "--case", one, "--json"]) == 1
         found = json.loads(capsys.readouterr().out)
+        assert main(["diagnose", "--case", one, "--json"]) == 1  # a case says itself what it is about
+        again = json.loads(capsys.readouterr().out)
+        assert again["explanations"] == found["explanations"]
         assert found["explanations"][0]["changes"] == [{"input": "num-cpus", "given": 7, "found": 4}]
     reported = case_of("snp").inputs
     measurement = explained("snp").inputs
@@ -241,7 +244,7 @@ def test_bundles_serve_as_cases_everywhere_and_leave_nothing(
     assert main(["coverage", "--case", legacy]) == 0
     assert main(["report", "verify", "--case", snp, *ROOT_OPTIONS]) == 0
     capsys.readouterr()
-    for words in (["validate", keys], ["coverage"], ["diagnose", keys]):
+    for words in (["validate", keys], ["coverage"]):
         assert main([*words, "--case", snp]) == 2
         assert "a case of SEV-SNP; needed a case of SEV or SEV-ES" in capsys.readouterr().err
     (tmp_path / "broken.sevcase").write_bytes(Path(legacy).read_bytes()[:-9])

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from typing import BinaryIO, NoReturn
 
 MANIFEST, CASE, BLOBS = "manifest.json", "case.toml", "blobs/"
-#: Most members. A case names at most 16 files and 3 keys, and its explanation as many files again.
+#: Most members. A case names at most 17 files and 3 keys, and its explanation as many files again.
 MEMBER_LIMIT = 64
 #: Most bytes of all members.
 TOTAL_LIMIT = 2 << 30

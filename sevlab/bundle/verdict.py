@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..case import Case, Change
+    from ..idblock import IdBlockVerdict
     from ..layout.page import Block
     from ..report import ReportVerdict
     from ..verify import Verdict
@@ -68,9 +69,9 @@ class CaseVerdict:
     """What comes of a case. Made by :func:`verify_case`.
 
     ``changed`` are files that are not the recorded ones. ``measure`` is the verdict about a measurement of SEV or
-    SEV-ES, ``digest`` the comparison of launch digests of SEV-SNP, ``report`` the verdict about a report; each is None
-    where the case is not about it. ``explanation`` is "holds", "does not hold", "cannot be computed", "in words only"
-    or "none", ``why`` says more. ``notes`` are what was not checked.
+    SEV-ES, ``digest`` the comparison of launch digests of SEV-SNP, ``report`` the verdict about a report, ``id_block``
+    that about an ID block; each is None where the case is not about it. ``explanation`` is "holds", "does not hold",
+    "cannot be computed", "in words only" or "none", ``why`` says more. ``notes`` are what was not checked.
     """
 
     def __init__(
@@ -83,14 +84,16 @@ class CaseVerdict:
         explanation: str,
         why: str,
         notes: Sequence[str],
+        id_block: IdBlockVerdict | None = None,
     ) -> None:
         self.case, self.changed, self.measure, self.digest, self.report = case, tuple(changed), measure, digest, report
         self.explanation, self.why, self.notes = explanation, why, tuple(notes)
+        self.id_block = id_block
 
     @property
     def parts(self) -> list[Any]:
         """The verdicts that there are."""
-        return [part for part in (self.measure, self.digest, self.report) if part is not None]
+        return [part for part in (self.measure, self.digest, self.report, self.id_block) if part is not None]
 
     @property
     def matches(self) -> bool:
@@ -115,6 +118,7 @@ class CaseVerdict:
             "measure": data(self.measure),
             "digest": data(self.digest),
             "report": data(self.report),
+            "id-block": data(self.id_block),
             "explanation": {"status": self.explanation, "why": self.why},
             "notes": list(self.notes),
         }
@@ -140,6 +144,8 @@ class CaseVerdict:
             return GOOD if self.matches else BAD
         if not self.matches:
             return "ERROR: this case does not validate"
+        if self.digest is None and self.report is None:
+            return "OK: the firmware would take this ID block"
         if self.report is None:
             return "OK: the computed launch digest is the reported one, whoever reported it"
         return "OK: the report is genuine, and says what it must"
@@ -164,7 +170,8 @@ def verify_case(
     """Say what comes of a case, with its files as they are now. Never raises on what does not match.
 
     A case of SEV or SEV-ES is validated; *keys* are ``tik`` and ``tek``, or ``tk``, where they are not in it. Of a case
-    of SEV-SNP the launch digest is computed and compared, and its report is verified, as far as it has them; *roots*
+    of SEV-SNP the launch digest is computed and compared, its report is verified, and its ID block, as far as it has
+    them; *roots*
     and *at* are those of :func:`sevlab.verify_report`. Last, the explanation in the case is computed again. *names*
     turns an input's name into what its user calls it.
 
@@ -172,16 +179,17 @@ def verify_case(
     """
     notes: list[str] = []
     changed = case.changed
-    measure = digest = report = None
+    measure = digest = report = id_block = None
     if case.is_snp:
         digest = _compare_digest(case, names)
         report = _verify_report(case, digest, roots, at, names, notes)
-        if digest is None and report is None:
-            needed = "a launch, and a report or its measurement"
+        id_block = _verify_id_block(case, digest, names)
+        if digest is None and report is None and id_block is None:
+            needed = "a launch, and a report or its measurement, or an ID block"
             raise InputError("case", f"no {needed}", needed, "sevlab case show tells what is in it")
     else:
         measure = _compare_measure(case, names, keys)
-    return CaseVerdict(case, changed, measure, digest, report, *_check_explanation(case, names, keys), notes)
+    return CaseVerdict(case, changed, measure, digest, report, *_check_explanation(case, names, keys), notes, id_block)
 
 
 def _compare_measure(case: Case, names: Callable[[str], str], keys: Mapping[str, Any]) -> Verdict:
@@ -220,6 +228,8 @@ def _verify_report(
 
     given = {name.removeprefix("snp_"): value for name, value in case.part(SNP).items()}
     path = given.pop("report", None)
+    if path is None and digest is None:
+        return None
     if path is None:
         notes.append("who says so: the case has no report, only a measurement without a signature")
         return None
@@ -232,6 +242,22 @@ def _verify_report(
         given.setdefault("measurement", digest.computed)
     report = load_report(path, names("report"))
     return verify_report(report, load_certificates(names, **files), roots=roots, at=at, names=names, **given)
+
+
+def _verify_id_block(case: Case, digest: DigestCheck | None, names: Callable[[str], str]) -> IdBlockVerdict | None:
+    """Check an ID block against the launch that was reported, or else against the one that is computed."""
+    if "id_block" not in case.inputs:
+        return None
+    from ..idblock import load_id_block, verify_id_block
+
+    measurement = None if digest is None else digest.reported
+    if measurement is None and "firmware" in case.inputs:
+        measurement = load_snp_launch(names, **case.snp_launch).digest
+    policy = case.inputs.get("snp_policy")
+    if policy is None and "report" in case.inputs:
+        policy = int(load_report(case.inputs["report"], names("report")).policy)
+    signed = load_id_block(str(case.inputs["id_block"]), name=names("id_block"))
+    return verify_id_block(signed, measurement, policy)
 
 
 def _check_explanation(case: Case, names: Callable[[str], str], keys: Mapping[str, Any]) -> tuple[str, str]:
@@ -252,4 +278,6 @@ def _check_explanation(case: Case, names: Callable[[str], str], keys: Mapping[st
 def _title(part: Any) -> str:
     if isinstance(part, DigestCheck):
         return "The launch digest"
+    if hasattr(part, "refusal"):
+        return "The ID block"
     return "The report" if hasattr(part, "genuine") else "The measurement"

@@ -96,6 +96,7 @@ ROWS = (
     Row("launch", "svsm", FILE, FIRMWARE_LIMIT, "The SVSM image (SEV-SNP).", 2),
     Row("launch", "vars-size", NUMBER, FIRMWARE_LIMIT, "Bytes of OVMF's variable store (with an SVSM).", 2),
     Row("launch", "vars-file", FILE, FIRMWARE_LIMIT, "OVMF's variable store, of which only the size counts.", 2),
+    Row("launch", "id-block", FILE, REPORT_LIMIT, "The ID block and its authentication, in one file (SEV-SNP).", 2),
     Row("snp", "report", FILE, REPORT_LIMIT, "The attestation report."),
     Row("snp", "vcek", FILE, REPORT_LIMIT, "The chip's certificate."),
     Row("snp", "vlek", FILE, REPORT_LIMIT, "The cloud's certificate, instead of the chip's."),

@@ -33,8 +33,8 @@ _MOST_JOBS = 1024
 SNP_MODES = ("snp", SVSM)
 MODES = (*LEGACY_MODES, *SNP_MODES)
 EPILOG = (
-    "Numbers are decimal or 0x hex. '-' reads a key file from standard input. With --mode snp other options are taken; "
-    "see sevlab diagnose --mode snp --help. Exit status: 0 nothing to explain, 1 explained or not, 2 usage or input "
+    "Numbers are decimal or 0x hex. '-' reads a key file from standard input. With --mode snp, or a case of SEV-SNP, "
+    "other options are taken; see sevlab diagnose --mode snp --help. Exit status: 0 nothing to explain, 1 explained or not, 2 usage or input "
     "that cannot be used, 3 an error in sevlab. What is tried is told in docs/diagnose.md of the repository."
 )
 SNP_EPILOG = (
@@ -49,7 +49,11 @@ def run(words: list[str]) -> int:
     """Search; return 0 when there was nothing to explain, else 1."""
     first = Parser(prog="sevlab diagnose", add_help=False, allow_abbrev=False)
     first.add_argument("--mode")
-    mode = first.parse_known_args(words)[0].mode
+    first.add_argument("--case")
+    known = first.parse_known_args(words)[0]
+    mode = known.mode
+    if mode is None and known.case is not None and (case := opened_case(known.case)).is_snp:
+        mode = case.mode
     if mode is not None and mode not in MODES:
         advice = "--mode snp, which tries the digest of the firmware alone too" if mode == OVMF_HASH else ""
         raise InputError("--mode", quoted(mode), f"one of {', '.join(MODES)}", advice)

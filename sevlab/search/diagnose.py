@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..case import Case
+from ..errors import InputError
 from ..evidence import Evidence, as_written
 from ..keys import Secret
 from ..verify import Verdict
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
     from typing import Any
 
+    from ..formats.report import Report
     from .axis import Choice, Subset
     from .diagnosis import Diagnosis
     from .engine import Engine, Hit, Progress
@@ -38,16 +40,21 @@ def diagnose(
 ) -> Diagnosis:
     """Find the fewest changes of inputs under which the computed measure equals the reported one.
 
-    *given* is evidence, its verdict, a case, or the inputs by name as in :func:`sevlab.load_evidence`; the measurement
-    and key files may be in forms that are refused there. *candidates* is a folder of files that may have been loaded.
-    *budget* is in seconds, *max_changes* 1 to 4, *jobs* how many workers to start (default: one for each core). A
-    ``concurrent.futures`` *executor* is used in place of own workers for all large work; the TIK is part of what it is
-    sent. *progress* is called about ten times a second; True shows a bar, for notebooks. *names* turns an input's name
-    into what its user calls it.
+    *given* is evidence, its verdict, a case (of SEV-SNP too: see :func:`sevlab.diagnose_snp`), or the inputs by name as
+    in :func:`sevlab.load_evidence`; the measurement and key files may be in forms that are refused there. *candidates*
+    is a folder of files that may have been loaded. *budget* is in seconds, *max_changes* 1 to 4, *jobs* how many
+    workers to start (default: one for each core). A ``concurrent.futures`` *executor* is used in place of own workers
+    for all large work; the TIK is part of what it is sent. *progress* is called about ten times a second; True shows a
+    bar, for notebooks. *names* turns an input's name into what its user calls it.
 
     An interrupt (Ctrl-C) ends the search and returns what is known so far. Raises
     :class:`~sevlab.errors.InputError` for inputs that cannot be used at all.
     """
+    if isinstance(given, Case) and given.is_snp:
+        from .snp import diagnose_snp
+
+        options: dict[str, Any] = {"candidates": candidates, "budget": budget, "max_changes": max_changes}
+        return diagnose_snp(given.snp_launch, _reported(given, names), progress=progress, names=names, **options)
     return search(_Measured(given, candidates, names), budget, max_changes, progress, jobs, executor)
 
 
@@ -102,6 +109,17 @@ class _Measured(Task):
             sentences.append("More than one virtual CPU: this firmware does not say where further ones start.")
         sentences.append("Changed bytes in a file, and keys of somebody else: no search can find these.")
         return sentences
+
+
+def _reported(case: Case, names: Callable[[str], str]) -> bytes | Report:
+    """Return what a case of SEV-SNP says was reported: a report, or its launch digest alone."""
+    if "report" in case.inputs:
+        from ..report import load_report
+
+        return load_report(case.inputs["report"], names("report"))
+    if "reported_measurement" not in case.inputs:
+        raise InputError(names("report"), "nothing", "a report, or its measurement", "what is to be explained?")
+    return bytes(case.inputs["reported_measurement"])
 
 
 def _given(given: Evidence | Verdict | Case | Mapping[str, Any], names: Callable[[str], str]) -> Given:
