@@ -402,6 +402,7 @@ def test_mutated_bundles_give_what_was_packed_or_one_line(
     assert everything(tmp_path) == before
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=60) | st.text('{}[]":,version1casesha256blob', max_size=60).map(str.encode))
 def test_any_manifest_is_read_or_refused(raw: bytes) -> None:
     try:
@@ -411,6 +412,7 @@ def test_any_manifest_is_read_or_refused(raw: bytes) -> None:
     assert said.isprintable()
 
 
+@settings(deadline=None)
 @given(
     st.binary(max_size=9), st.dictionaries(st.binary(min_size=32, max_size=32).map(bytes.hex), st.integers(0, 1 << 40))
 )

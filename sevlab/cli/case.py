@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shlex
 import tempfile
@@ -12,13 +11,11 @@ from ..bundle import load_bundle, open_case, pack_case, redact_case, unpack_bund
 from ..bundle.show import case_as_dict, explain_case
 from ..case import is_bundle
 from ..evidence import KEYS, as_option
-from ..formats.vcek import ROOTS
-from ..inputs import check_standard_input, load_file
+from ..inputs import check_standard_input
 from ..layout.page import Paragraph
-from ..report import parse_certificate
-from ..report.load import LIMIT
 from . import GOOD, NOT_VALIDATED, VERBS
 from .options import Parser
+from .report import read_roots
 from .terminal import painter
 
 if TYPE_CHECKING:
@@ -82,15 +79,6 @@ def _add_verify(verify: argparse.ArgumentParser) -> None:
         "--trust-root", metavar="FILE", action="append", default=[], help="an ARK to trust beside AMD's; repeatable"
     )
     verify.add_argument("--json", action="store_true", help="print the result as JSON")
-
-
-def read_roots(paths: list[str]) -> dict[str, str]:
-    """Return the roots to trust: AMD's, and those in files."""
-    roots = dict(ROOTS)
-    for path in paths:
-        one = parse_certificate(load_file(path, "--trust-root", LIMIT), "--trust-root")
-        roots[hashlib.sha256(one.der).hexdigest()] = f"{one.product or 'unnamed'}, by --trust-root"
-    return roots
 
 
 def _show(args: argparse.Namespace) -> int:

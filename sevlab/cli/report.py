@@ -115,12 +115,18 @@ def _show(args: argparse.Namespace) -> int:
     return GOOD
 
 
-def _verify(args: argparse.Namespace) -> int:
-    given = _given(args)
+def read_roots(paths: list[str]) -> dict[str, str]:
+    """Return the roots to trust, by the SHA-256 (hex) of their DER: AMD's, and those in files."""
     roots = dict(ROOTS)
-    for path in args.trust_root:
+    for path in paths:
         one = parse_certificate(load_file(path, "--trust-root", LIMIT), "--trust-root")
         roots[one.sha256] = f"{one.product or 'unnamed'}, by --trust-root"
+    return roots
+
+
+def _verify(args: argparse.Namespace) -> int:
+    given = _given(args)
+    roots = read_roots(args.trust_root)
     if given["report"] is None:
         raise InputError("FILE", "nothing", "a report", "sevlab report verify --help")
     found = load_report_file(given["report"], "FILE")
