@@ -94,7 +94,7 @@ class ContextReplay:
             banner = Banner("FOOLED: the evil guest's report shows the good guest's measurement", "pink")
         else:
             banner = Banner("The owner refuses the report: it does not show the good guest's measurement", "green")
-        rows = [[str(number), narrow(what, 44), outcome] for number, (what, outcome) in enumerate(self.steps, 1)]
+        rows = [[str(number), narrow(what, 36), outcome] for number, (what, outcome) in enumerate(self.steps, 1)]
         blocks: list[Block] = [banner, Table(["", "step", "outcome"], rows, mono=[0])]
         if self.met:
             header = ["guest", f"ciphertext at 0x{self.place:x}"]

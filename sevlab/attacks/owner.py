@@ -50,5 +50,5 @@ def _check_chip(verdict: ReportVerdict, refused: set[bytes]) -> Check:
         return failed(name, "the certificate names no chip, so this may be one of those that are refused")
     shown = f"{hwid[:8].hex()}..."
     if hwid in {chip[: len(hwid)] for chip in refused}:
-        return failed(name, f"the chip {shown} is refused: its keys are not its own any more")
+        return failed(name, f"the chip {shown} is refused: its keys are not its own any more", "A23")
     return passed(name, f"the chip {shown} is none of the {len(refused)} that are refused")
