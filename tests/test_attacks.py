@@ -435,6 +435,8 @@ def test_a_program_of_anything_runs_to_its_end() -> None:
     assert attacks.run_blocks(bytes(range(256)), SECRET) == []
     assert attacks.run_blocks(attacks.program(["SEND", "HALT", "SEND"]), SECRET) == [b""]
     assert attacks.run_blocks(attacks.program(["LOAD SECRET", "SEND", "FORGET", "SEND"]), SECRET) == [SECRET, b""]
+    with pytest.raises(sevlab.InputError, match="at most 16 bytes"):
+        attacks.program(["HALT", "A WORD THAT IS TOO LONG"])
     assert repr(attacks.cut(attacks.program())[2]) == "0x100020: SEND"
     assert repr(attacks.cut(bytes(64), 64)[0]) == "0x100000: 64 bytes"
 

@@ -13,6 +13,7 @@ import secrets
 from collections import namedtuple
 
 from ..digest import compute_digest
+from ..errors import InputError, quoted
 from ..formats.message import MeasureMessage
 from ..formats.pageinfo import NORMAL, PAGE
 from ..formats.secret import SecretTable
@@ -54,8 +55,15 @@ class Piece(namedtuple("Piece", "address raw")):
 
 
 def program(instructions: Iterable[str] = INSTRUCTIONS) -> bytes:
-    """Return a program: each instruction as a block of 16 bytes, filled up with spaces."""
-    return b"".join(one.encode().ljust(BLOCK) for one in instructions)
+    """Return a program: each instruction as a block of 16 bytes, filled up with spaces.
+
+    Raises :class:`~sevlab.errors.InputError` for an instruction that does not fit into one.
+    """
+    blocks = [one.encode().ljust(BLOCK) for one in instructions]
+    for block in blocks:
+        if len(block) > BLOCK:
+            raise InputError("instruction", quoted(block.decode()), f"text of at most {BLOCK} bytes")
+    return b"".join(blocks)
 
 
 def run_blocks(memory: bytes, secret: bytes) -> list[bytes]:
