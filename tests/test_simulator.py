@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 import sevlab
+from sevlab.attacks.points import FILE
 from sevlab.formats.secret import SecretHeader
 from sevlab.formats.sevcert import CEK, PDH, PEK, EccKey
 from sevlab.formats.status import NUMBER, STATUS
@@ -33,7 +34,6 @@ from sevlab.simulator.memory import Memory
 from sevlab.simulator.platform import Platform
 from sevlab.simulator.status import GUEST_STATES, PLATFORM_STATES, FirmwareError
 from tests.peers import real_validate, why_no_real_tool
-from tests.shared_data import shared_data
 
 SAMPLES = Path(__file__).parent.parent / "notebooks" / "samples"
 PLAIN: dict[str, Any] = {"firmware": str(SAMPLES / "firmware-kernel.fd")}
@@ -538,7 +538,7 @@ def test_a_firmware_that_does_not_look_at_the_curve_can_be_chosen() -> None:
 
 
 def json_points() -> Any:
-    return json.loads(shared_data("invalid-curve", "points.json").read_text())["points"]
+    return json.loads(FILE.read_text())["points"]
 
 
 def test_an_older_firmware_is_refused_unless_that_fault_is_chosen() -> None:
