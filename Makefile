@@ -78,8 +78,9 @@ docs: $(READY) ## write the generated pages in docs/ again
 notebooks: samples ## write the samples again, then run every notebook and store its outputs
 	$(PY) -m tests.run_notebooks
 
-samples: $(READY) ## write notebooks/samples/ again, byte for byte
+samples: $(READY) ## write notebooks/samples/ and the cases of notebooks/incidents/ again, byte for byte
 	$(PY) -m sevlab.samples notebooks/samples
+	$(PY) -m sevlab.replays notebooks/incidents/cases
 
 wheel: $(READY) ## build the wheel and the source archive into dist/
 	$(PY) -m hatchling build

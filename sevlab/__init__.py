@@ -151,6 +151,7 @@ _HOME = {
     "recognize_vmsa": "profiles",
     "record_explanation": "case",
     "redact_case": "bundle",
+    "replays": "",
     "run_zoo": "zoo",
     "sample_roots": "simulator.identity",
     "seeded": "session",

@@ -34,8 +34,9 @@ SNP_MODES = ("snp", SVSM)
 MODES = (*LEGACY_MODES, *SNP_MODES)
 EPILOG = (
     "Numbers are decimal or 0x hex. '-' reads a key file from standard input. With --mode snp, or a case of SEV-SNP, "
-    "other options are taken; see sevlab diagnose --mode snp --help. Exit status: 0 nothing to explain, 1 explained or not, 2 usage or input "
-    "that cannot be used, 3 an error in sevlab. What is tried is told in docs/diagnose.md of the repository."
+    "other options are taken; see sevlab diagnose --mode snp --help. Exit status: 0 nothing to explain, 1 explained or "
+    "not, 2 usage or input that cannot be used, 3 an error in sevlab. What is tried is told in docs/diagnose.md of the "
+    "repository."
 )
 SNP_EPILOG = (
     "What is not given of --vcpus and --vcpu-type is searched. Numbers are decimal or 0x hex. Exit status: 0 nothing "

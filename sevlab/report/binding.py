@@ -110,6 +110,9 @@ def check_tcb(report: Report, leaf: Certificate | None) -> Check:
 def check_chip(report: Report, leaf: Certificate | None) -> Check:
     """Is the leaf for the chip that made the report?"""
     name, chip_id = "chip id", report.chip_id
+    if leaf is None and tell_product(report.to_bytes()) == "Turin":
+        size = HWID_SIZES["Turin"]
+        return not_done(name, f"{_NO_LEAF}; a Turin's is asked for by the first {size} bytes of CHIP_ID alone", "F42")
     if leaf is None:
         return not_done(name, _NO_LEAF)
     if leaf.kind == VLEK:

@@ -20,7 +20,7 @@ from .sev import HASH_AREA, RESET, RESET_ADDRESS, SECRET_AREA, end_firmware, es_
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Container
+    from collections.abc import Container, Iterable
     from typing import Any
 
     from ..simulator.kds import KeyServer
@@ -37,6 +37,10 @@ LAUNCHED, REPORTED = MilanTcb(bl=4, tee=1, snp=23, ucode=213), MilanTcb(bl=4, te
 _PLATFORM = 0x25
 
 _METADATA = "dc886566-984a-4798-a75e-5585a7bf67cc"
+#: What names the entry that tells where an SVSM starts, and the start: bytes from the image's beginning.
+SVSM, _SVSM_START = "a789a612-0597-4c4b-a49f-cbb1fe9d1ddd", 0x40
+#: The type of the section that some readers do not know.
+SVSM_CAA = 0x04
 #: The sections of an AmdSev build of OVMF: address, bytes, what for.
 _SECTIONS = (
     (0x800000, 0x9000, 0x01),  # SEC_MEM
@@ -56,12 +60,25 @@ def firmware_for_snp(left_out: Container[int] = ()) -> bytes:
 
     Sections of the types *left_out* are not in its metadata.
     """
-    sections = [struct.pack("<III", *section) for section in _SECTIONS if section[2] not in left_out]
-    listed = b"".join(sections)
-    metadata = struct.pack("<4sIII", b"ASEV", 16 + len(listed), 1, len(sections)) + listed
-    reset = (struct.pack("<I", RESET), RESET_ADDRESS)
-    size = len(metadata) + len(footer_table([*_AREAS, (bytes(4), _METADATA), reset]))
-    return end_firmware(metadata + footer_table([*_AREAS, (struct.pack("<I", size), _METADATA), reset]))
+    sections = [section for section in _SECTIONS if section[2] not in left_out]
+    return _with_metadata(sections, _AREAS, (struct.pack("<I", RESET), RESET_ADDRESS))
+
+
+def svsm_image() -> bytes:
+    """Return what stands for an SVSM (the service module below a guest's firmware): the same lines, other tables."""
+    sections = [section for section in _SECTIONS if section[2] in (0x02, 0x03)]
+    return _with_metadata(sections, (), (struct.pack("<I", _SVSM_START), SVSM))
+
+
+def _with_metadata(
+    sections: Iterable[tuple[int, int, int]], before: Iterable[tuple[bytes, str]], after: tuple[bytes, str]
+) -> bytes:
+    """Return the sample firmware ending in SEV metadata, and a footer table that points there between two entries."""
+    parts = [struct.pack("<III", *section) for section in sections]
+    listed = b"".join(parts)
+    metadata = struct.pack("<4sIII", b"ASEV", 16 + len(listed), 1, len(parts)) + listed
+    size = len(metadata) + len(footer_table([*before, (bytes(4), _METADATA), after]))
+    return end_firmware(metadata + footer_table([*before, (struct.pack("<I", size), _METADATA), after]))
 
 
 def snp_launch(**changes: Any) -> SnpLaunch:

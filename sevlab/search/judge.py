@@ -12,6 +12,7 @@ from ..evidence import as_written, load_evidence
 from ..formats.vcek import ROOTS
 from ..incidents import INCIDENTS
 from ..layout.page import Banner, Heading, Paragraph, Table, View
+from ..report.check import FAIL
 from ..snp import compare_snp_launch, load_snp_launch
 from .diagnose import diagnose
 from .diagnosis import EXPLAINED
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from ..bundle import CaseVerdict
     from ..layout.diff import Comparison
+    from ..report.check import Check
     from ..snp import SnpComparison
     from .diagnosis import Diagnosis, Explanation
 
@@ -58,11 +60,18 @@ class Judgement:
     def incidents(self) -> tuple[str, ...]:
         """Keys of the public incidents (:data:`sevlab.INCIDENTS`) that this resembles, the nearest first."""
         keys = list(self.explanation.incidents) if self.explanation is not None else []
-        if self.verdict is not None and self.verdict.report is not None:
-            keys += [check.incident for check in self.verdict.report.checks if check.incident]
+        keys += [check.incident for check in self._told if check.incident]
         if self.wrong_block:
             keys.append("F46")
         return tuple(dict.fromkeys(keys))
+
+    @property
+    def _told(self) -> list[Check]:
+        """The checks of the report that fail, or resemble an incident; its digest where a launch was not compared."""
+        report = self.verdict.report if self.verdict is not None else None
+        checks = [] if report is None else [check for check in report.checks if check.state == FAIL or check.incident]
+        is_told = bool(self.refusal) or (self.verdict is not None and self.verdict.digest is not None)
+        return [check for check in checks if not (is_told and check.name == "measurement")]
 
     @property
     def wrong_block(self) -> list[str]:
@@ -116,9 +125,7 @@ class Judgement:
             both = (verdict.digest.reported, verdict.digest.computed)
             words = " is not ".join(f"{raw.hex()[:24]}..." for raw in both)
             rows.append(("launch digest", "mismatch", f"reported {words} computed"))
-        if verdict.report is not None:
-            checks = [check for check in verdict.report.checks if check.state == "fail" or check.incident]
-            rows += [(f"report: {check.name}", check.state, str(check.note)) for check in checks]
+        rows += [(f"report: {check.name}", check.state, str(check.note)) for check in self._told]
         if verdict.id_block is not None:
             rows += [
                 (f"ID block: {check.name}", f"fail: {check.status}" if check.status else "fail", check.note)

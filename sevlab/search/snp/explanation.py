@@ -52,6 +52,8 @@ class SnpExplanation(Explanation):
         if change.input == "measurement":
             digits, form = (str(value), "") if side == "given" else str(value).split(" ", 1)
             return f"{quoted(digits[:_DIGITS])}{'...' * (len(digits) > _DIGITS)} {form}".rstrip()
+        if change.input == "ovmf_hash" and isinstance(value, str) and len(value) > _DIGITS:
+            return f"{value[:_DIGITS]}..."
         if change.input in ("guest_features", "reset_address") and isinstance(value, int):
             return f"0x{value:x}"
         return super().shown(change, side)

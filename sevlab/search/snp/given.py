@@ -74,13 +74,20 @@ def read_snp_given(
     value = measurement.measurement if isinstance(measurement, Report) else measurement
     readings = read_digest(value, names("measurement"))
     warnings = _check(launch, names)
-    shown = {name: value if isinstance(value, int) else str(value) for name, value in launch.items()}
+    shown = {name: _shown(value) for name, value in launch.items()}
     shown["measurement"] = value.hex() if isinstance(value, bytes) else value
     if "vmsa_cpu0" not in launch:
         shown.setdefault("profile", SVSM_PROFILE if "svsm" in launch else DEFAULT_PROFILE)
     if "vars_file" in launch:
         shown["vars_size"] = os.path.getsize(launch["vars_file"])
     return SnpGiven(readings, launch, shown, report, warnings)
+
+
+def _shown(value: Any) -> Any:
+    """Return what is shown of an input: numbers as they are, bytes as hex."""
+    if isinstance(value, int):
+        return value
+    return value.hex() if type(value) is bytes else str(value)
 
 
 def _check(launch: Mapping[str, Any], names: Callable[[str], str]) -> tuple[str, ...]:

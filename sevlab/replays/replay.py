@@ -1,0 +1,140 @@
+"""What a replay is: a public incident, done again with sample files and a simulated host.
+
+A row tells who had what. From it a case is made that holds what the reporter had, and not why it did not match: what
+the host really did, and the incident that follows, stay in the row, where tests look.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections import namedtuple
+from pathlib import Path
+
+from ..case import make_case
+from ..cpu import CPU_MODELS
+from ..formats.pageinfo import PAGE
+from ..formats.volume import NVRAM, VolumeHeader
+from ..incidents import INCIDENTS
+from ..samples import CMDLINE, INITRD, KERNEL, TEK, TIK
+from ..samples.snp import SVSM_CAA, firmware_for_snp, svsm_image
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from ..case import Case
+
+#: Bytes of firmware that are kept of a sample: its end, which holds the tables. Bundles are sent, so they are small.
+FIRMWARE_SIZE = 8 << 10
+#: CPUID 1, EAX of the guest that most rows are about.
+MILAN = CPU_MODELS["EPYC-Milan"].signature
+#: Random bytes that QEMU 7.2 put behind a kernel (F18): here they are always the same.
+APPENDED = bytes(range(0xD0, 0x100))
+
+
+def variable_store() -> bytes:
+    """Return an empty store for the firmware's variables (4 KiB): the half of OVMF.fd that is no code."""
+    header = {
+        "zero_vector": bytes(16),
+        "file_system": NVRAM,
+        "length": PAGE,
+        "attributes": 0,
+        "header_length": _HEADER_SIZE,
+        "ext_header_offset": 0,
+        "reserved_36": 0,
+        "revision": 2,
+    }
+    raw = VolumeHeader(checksum=0, **header).to_bytes().ljust(_HEADER_SIZE, b"\0")
+    checksum = -sum(struct.unpack(f"<{_HEADER_SIZE // 2}H", raw)) & 0xFFFF
+    return VolumeHeader(checksum=checksum, **header).to_bytes().ljust(_HEADER_SIZE, b"\0").ljust(PAGE, b"\xff")
+
+
+#: Bytes of a volume's header with an empty block map.
+_HEADER_SIZE = 72
+#: Every file that an owner or a host of a row has, by name.
+FILES: dict[str, Callable[[], bytes]] = {
+    "OVMF.fd": lambda: firmware_for_snp()[-FIRMWARE_SIZE:],
+    "OVMF_CODE.fd": lambda: firmware_for_snp()[-FIRMWARE_SIZE:],
+    "OVMF-whole.fd": lambda: variable_store() + firmware_for_snp()[-FIRMWARE_SIZE:],
+    "OVMF-without-caa.fd": lambda: firmware_for_snp([SVSM_CAA])[-FIRMWARE_SIZE:],
+    "OVMF-without-hashes.fd": lambda: firmware_for_snp([_HASHES])[-FIRMWARE_SIZE:],
+    "coconut.bin": lambda: svsm_image()[-FIRMWARE_SIZE:],
+    "vmlinuz": lambda: KERNEL * 16,
+    "vmlinuz-received": lambda: KERNEL * 16 + APPENDED,
+    "initrd.img": lambda: INITRD * 16,
+    "tk.bin": lambda: TEK + TIK,
+}
+#: The type of the section for kernel hashes.
+_HASHES = 0x10
+#: The inputs of a launch that name files.
+FILE_INPUTS = ("firmware", "kernel", "initrd", "svsm", "tk")
+#: A guest that boots a kernel directly, as most rows have it.
+GUEST: dict[str, Any] = {
+    "firmware": "OVMF.fd",
+    "kernel": "vmlinuz",
+    "initrd": "initrd.img",
+    "cmdline": CMDLINE,
+    "num_cpus": 4,
+    "cpu_signature": MILAN,
+}
+
+
+class Replay(namedtuple("Replay", "key symptom versions owner host make found note", defaults=("",))):
+    """One incident done again.
+
+    ``key`` is that of :data:`sevlab.INCIDENTS`, ``symptom`` what the reporter saw, ``versions`` what was told of the
+    host's programs. ``owner`` are the inputs from which the owner computes, ``host`` what the host did otherwise;
+    ``make`` turns both into the inputs of a case, given a folder for files. ``found`` are the incidents that a search
+    has to name, the cause first; () where no search can know it. ``note`` says what the case stands for.
+    """
+
+    __slots__ = ()
+    key: str
+    symptom: str
+    versions: str
+    owner: dict[str, Any]
+    host: dict[str, Any]
+    make: Callable[[Replay, Path], dict[str, Any]]
+    found: tuple[str, ...]
+    note: str
+
+    @property
+    def file_name(self) -> str:
+        """What its bundle is called."""
+        return f"{self.key}.sevcase"
+
+    @property
+    def is_searchable(self) -> bool:
+        """Whether a search can name the cause."""
+        return bool(self.found)
+
+    def case(self, folder: Path) -> Case:
+        """Return the case of the reporter, its files in *folder*. Nothing in it says what the host did."""
+        incident = INCIDENTS[self.key]
+        about = {
+            "title": self.symptom,
+            "by": "sevlab.replays, with sample files, a simulated host and a made-up AMD",
+            "from": f"a replay of {incident.source}",
+            "when": incident.date,
+            "versions": self.versions,
+            "note": self.note,
+        }
+        return make_case(self.make(self, folder), about={name: words for name, words in about.items() if words})
+
+
+def write_inputs(given: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Write the files that inputs name into *folder*; return the inputs with their paths."""
+    inputs = {name: value for name, value in given.items() if value is not None}
+    for name in FILE_INPUTS:
+        if name in inputs:
+            path = folder / inputs[name]
+            path.write_bytes(FILES[inputs[name]]())
+            inputs[name] = str(path)
+    return inputs
+
+
+def write_file(folder: Path, name: str, content: bytes) -> str:
+    """Write a file into *folder*; return its path."""
+    (folder / name).write_bytes(content)
+    return str(folder / name)
