@@ -96,7 +96,7 @@ _KNOWN = (
         "EC2 changed RDX from 0 to 0x600",
         "virtee/sev-snp-measure#60",
         "2026-04-28",
-        "Two bytes of every save area changed with the cloud; guests launched before keep the old digest.",
+        "One register of every save area changed with the cloud; guests launched before keep the old digest.",
     ),
     Incident(
         "F08",

@@ -12,16 +12,28 @@ import tempfile
 from pathlib import Path
 
 from ..bundle import pack_case
-from .catalogue import catalogue
+from .catalogue import KINDS, NOTEBOOKS, catalogue
 from .published import published
-from .replay import Replay
+from .replay import FILES, Replay
 from .rows import REPLAYS
+from .tasks import TASKS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["REPLAYS", "Replay", "catalogue", "pack_replay", "published", "write_replays"]
+__all__ = [
+    "FILES",
+    "KINDS",
+    "NOTEBOOKS",
+    "REPLAYS",
+    "TASKS",
+    "Replay",
+    "catalogue",
+    "pack_replay",
+    "published",
+    "write_replays",
+]
 
 
 def pack_replay(key: str) -> bytes:
