@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections import namedtuple
 
 from ..incidents import INCIDENTS
@@ -9,8 +10,10 @@ from .rows import REPLAYS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..layout.page import View
+    from ..layout.page import Block, View
 
+#: How wide a cell of the table is, in characters.
+_WIDTH = 32
 #: Kinds of causes, and which incidents had them.
 KINDS = {
     "registers": "F01 F02 F03 F04 F05 F06 F07 F08 F09 F10 F11 F12 F14 F15",
@@ -96,20 +99,16 @@ class Catalogue:
         return View(Table(["kind of cause", "incidents", "with a bundle"], rows))
 
     def explain(self) -> View:
-        """Show the table."""
-        from ..layout.page import Table, View
+        """Show a table for each kind of cause."""
+        from ..layout.page import Heading, Table, View
 
-        rows = [
-            [
-                entry.key,
-                f"{INCIDENTS[entry.key].title}\n({INCIDENTS[entry.key].source}, {INCIDENTS[entry.key].date})",
-                entry.symptom,
-                entry.kind,
-                "\n".join(filter(None, (entry.notebook, entry.replayed))),
-            ]
-            for entry in self.entries
-        ]
-        return View(Table(["", "incident", "what was seen", "cause", "notebook, and what is done again"], rows))
+        blocks: list[Block] = []
+        header = ["", "incident", "what was seen", "notebook, and what is done again"]
+        for kind in KINDS:
+            rows = [_row(entry) for entry in self.of(kind).entries]
+            if rows:
+                blocks += [Heading(f"Cause: {kind}"), Table(header, rows)]
+        return View(*blocks)
 
     def __str__(self) -> str:
         return self.explain().text()
@@ -118,6 +117,14 @@ class Catalogue:
 
     def _repr_html_(self) -> str:
         return self.explain().html()
+
+
+def _row(entry: Entry) -> list[str]:
+    """Return an incident as a row of a table, its long cells in lines."""
+    incident = INCIDENTS[entry.key]
+    told = [*textwrap.wrap(incident.title, _WIDTH), *textwrap.wrap(f"({incident.source}, {incident.date})", _WIDTH)]
+    where = "\n".join(filter(None, (entry.notebook, entry.replayed)))
+    return [entry.key, "\n".join(told), "\n".join(textwrap.wrap(entry.symptom, _WIDTH)), where]
 
 
 def catalogue() -> Catalogue:

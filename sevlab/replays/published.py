@@ -85,17 +85,22 @@ PUBLISHED: dict[str, tuple[Digest, ...]] = {
 
 def published(key: str, judgement: Judgement | None = None) -> View:
     """Show the digests that were told of an incident; those of a replay's judgement beside them."""
-    from ..layout.page import Paragraph, Table, View, hex_lines
+    from ..layout.page import Paragraph, Table, View
 
     incident = INCIDENTS[key]
-    rows = [["public", one.what, hex_lines(bytes.fromhex(one.value), 24)] for one in PUBLISHED.get(key, ())]
+    rows = [["public", one.what, _lines(one.value)] for one in PUBLISHED.get(key, ())]
     verdict = judgement.verdict if judgement is not None else None
     if verdict is not None and verdict.digest is not None:
-        rows += [["ours", "the report", hex_lines(verdict.digest.reported, 24)]]
-        rows += [["ours", "computed from what was given", hex_lines(verdict.digest.computed, 24)]]
+        rows += [["ours", "the report", _lines(verdict.digest.reported.hex())]]
+        rows += [["ours", "computed from what was given", _lines(verdict.digest.computed.hex())]]
     words = (
         f"Public: {incident.source}, {incident.date}. They are of the reporter's firmware, which is not at hand, so "
         "they cannot be computed again here; ours are of the sample firmware. What is the same is what differs between "
         "two of them."
     )
     return View(Table(["whose", "what", "launch digest"], rows, mono=[2]), Paragraph(words))
+
+
+def _lines(digits: str) -> str:
+    """Return a digest in two lines, as hex: so it can be searched for in a thread, half by half."""
+    return "\n".join((digits[:48], digits[48:]))

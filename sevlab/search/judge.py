@@ -134,14 +134,18 @@ class Judgement:
             ]
         return rows
 
+    @property
+    def answer(self) -> str:
+        """What explains it, or else what is wrong, in a line; "" for nothing."""
+        if self.explanation is not None:
+            return "; ".join(one.name for one in self.explanation.hypotheses)
+        return "; ".join(what for what, _, _ in self._rows())
+
     def _words(self) -> str:
         if self.status == MATCH:
             return "NOTHING IS WRONG: all that this case has was checked, and is as it must be"
-        if self.explanation is not None:
-            names = "; ".join(one.name for one in self.explanation.hypotheses)
-            return f"FOUND: {names}"
         if self.status == FOUND:
-            return f"FOUND: it resembles {', '.join(self.incidents)}"
+            return f"FOUND: {self.answer}"
         return "NOT FOUND: this case does not validate, and nothing that was tried explains it"
 
     def __str__(self) -> str:
