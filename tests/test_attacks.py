@@ -169,7 +169,7 @@ def test_too_few_points_are_told() -> None:
     assert attacks.steal_pdh(begun(faults={"no-curve-check"}), []).private is None
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(1, 2**384 - 1), st.data())
 def test_residues_are_joined_to_the_number_whatever_their_signs(number: int, data: Any) -> None:
     points = attacks.load_points()[:103]
@@ -223,7 +223,7 @@ def naive(point: SmallPoint, prime: int) -> int:
     return count
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(1, attacks.TOY_PRIME))
 def test_any_private_number_of_a_toy_platform_is_taken(private: int) -> None:
     platform = attacks.ToyPlatform(private)
@@ -386,7 +386,7 @@ def test_a_block_that_is_written_over_is_measured_and_gone() -> None:
     assert launch.sent == [SECRET]
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.permutations(range(5)))
 def test_no_order_changes_the_digest(order: list[int]) -> None:
     pieces = attacks.cut(attacks.program())

@@ -232,7 +232,7 @@ def test_the_whole_table_is_qemu_s() -> None:
             attacks.make_table(wrong)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     area=st.binary(max_size=300)
     | st.integers(0, 167).flatmap(

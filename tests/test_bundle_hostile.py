@@ -364,7 +364,7 @@ def test_every_cut_and_every_changed_byte_is_refused_or_harmless(tmp_path: Path)
     assert harmless < len(raw) // 8  # dates and versions of tools, which nobody reads
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.binary(max_size=300) | st.binary(max_size=100).map(lambda raw: b"PK\x03\x04" + raw + b"PK\x05\x06" + bytes(18))
 )
@@ -377,7 +377,7 @@ def test_any_bytes_are_refused(tmp_path: Path, raw: bytes) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(st.tuples(st.integers(0, 2000), st.binary(min_size=1, max_size=6)), min_size=1, max_size=5), st.booleans()
 )
@@ -402,7 +402,6 @@ def test_mutated_bundles_give_what_was_packed_or_one_line(
     assert everything(tmp_path) == before
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=60) | st.text('{}[]":,version1casesha256blob', max_size=60).map(str.encode))
 def test_any_manifest_is_read_or_refused(raw: bytes) -> None:
     try:
@@ -412,7 +411,6 @@ def test_any_manifest_is_read_or_refused(raw: bytes) -> None:
     assert said.isprintable()
 
 
-@settings(deadline=None)
 @given(
     st.binary(max_size=9), st.dictionaries(st.binary(min_size=32, max_size=32).map(bytes.hex), st.integers(0, 1 << 40))
 )

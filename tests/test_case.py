@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sevlab.case import (
@@ -114,7 +114,6 @@ FREE = [name for name in BY_NAME if name not in ("digest", "mode")]
 FOUND = [name for name in BY_NAME if BY_NAME[name].kind not in ("key file", "forbid")]
 
 
-@settings(deadline=None)
 @given(
     some(FREE) | some(["digest", "tik", "api_major"]) | some(["mode", "svsm", "num_cpus"]),
     some(FOUND),

@@ -203,7 +203,7 @@ def test_a_value_that_does_not_fit_is_told_and_dropped_with_its_field(vmsa: Vmsa
     assert snapshot(vmsa) == before
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow])
 @given(st.binary(max_size=64), st.integers(0, 4096 - 64), st.booleans())
 def test_any_page_is_shown_as_it_is(noise: bytes, at: int, blank: bool) -> None:
     raw = bytearray(4096) if blank else bytearray(sevlab.build_vmsa("qemu", signature=0xA00F11).to_bytes())

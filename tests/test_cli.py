@@ -230,7 +230,7 @@ def test_a_value_that_is_missing(run: Run, right: dict[str, str]) -> None:
 # Whatever comes in.
 
 ANY_TEXT = st.text(st.characters(codec=None), max_size=80)
-FAST = settings(deadline=None, max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FAST = settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
 OPTIONS = [
     "--measurement",
     *NUMBERS,

@@ -250,7 +250,7 @@ def test_secret_from_standard_input(owner: Path, monkeypatch: pytest.MonkeyPatch
     assert opened("H", "P") == 0
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(header=st.binary(min_size=40, max_size=60), payload=st.binary(max_size=80), blob=st.text(max_size=70))
 def test_any_files_end_in_a_status(owner: Path, header: bytes, payload: bytes, blob: str) -> None:
     Path("any-h").write_bytes(header)

@@ -176,7 +176,7 @@ def test_evidence_does_not_show_its_keys(given_inputs: dict[str, Any]) -> None:
 ANY = st.none() | st.integers() | st.text(st.characters(codec=None), max_size=80) | st.binary(max_size=40)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(name=st.sampled_from(["measurement", "api_major", "api_minor", "build_id", "policy"]), value=ANY)
 def test_any_value_is_taken_or_refused(given_inputs: dict[str, Any], name: str, value: object) -> None:
     try:

@@ -25,14 +25,14 @@ def test_the_corpus_is_of_targets_and_small() -> None:
 
 
 @EACH
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(raw=st.binary(max_size=5000))
 def test_arbitrary_bytes(name: str, raw: bytes) -> None:
     attempt(TARGETS[name], raw)
 
 
 @EACH
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 @given(seed=st.integers(0, 1 << 32), changes=st.integers(0, 8), cut=st.booleans())
 def test_changed_and_truncated_bytes(name: str, seed: int, changes: int, cut: bool) -> None:
     chance = random.Random(seed)

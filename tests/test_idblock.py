@@ -204,7 +204,7 @@ def test_without_a_measurement_nothing_is_validated() -> None:
 
 
 @given(place=st.integers(0, 8 * 96 - 1))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_no_bit_of_the_block_changes_unseen(place: int) -> None:
     raw = bytearray(GOOD.block.to_bytes())
     raw[place // 8] ^= 1 << place % 8
@@ -214,7 +214,7 @@ def test_no_bit_of_the_block_changes_unseen(place: int) -> None:
 @given(
     raw=st.binary(min_size=96, max_size=96), auth=st.binary(max_size=0x1000), on=st.sampled_from([True, False, None])
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_any_bytes_are_judged(raw: bytes, auth: bytes, on: bool | None) -> None:
     signed = SignedIdBlock(IdBlock.from_bytes(raw), IdAuth.from_bytes(auth.ljust(0x1000, b"\0")))
     verdict = verify_id_block(signed, raw[:48], int(signed.block.policy), author_key_enabled=on)

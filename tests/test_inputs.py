@@ -20,7 +20,7 @@ RAW = bytes(range(48))
 TEXT = base64.b64encode(RAW).decode()
 #: Text with lone surrogates too, as file names and broken terminals give it.
 ANY_TEXT = st.text(st.characters(codec=None), max_size=120)
-FILES = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+FILES = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 
 
 def parsed(parse: Callable[..., object], *given: object) -> object:

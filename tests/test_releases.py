@@ -161,7 +161,7 @@ def test_the_matrix_is_of_one_launch(tmp_path: Path) -> None:
     assert two["sev-snp-measure 0.0.4", "before 6.6"].digest.hex()[:24] == "a08fcbba8729733c82cc1778"
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(seed=st.integers(0, 1 << 16), cpus=st.integers(1, 4), kernel=st.booleans())
 def test_a_cell_says_equal_exactly_when_the_digests_are(
     tmp_path_factory: pytest.TempPathFactory, seed: int, cpus: int, kernel: bool

@@ -38,7 +38,7 @@ def anything(seed: bytes) -> st.SearchStrategy[bytes]:
     return st.one_of(st.binary(max_size=300), some, cut, st.binary(max_size=8).map(lambda more: seed + more))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(raw=anything(make()) | anything(make().hex().encode()))
 def test_any_file_is_a_report_or_one_line(raw: bytes) -> None:
     try:
@@ -52,7 +52,7 @@ def test_any_file_is_a_report_or_one_line(raw: bytes) -> None:
     assert json.dumps(report_as_dict(found.report))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     raw=anything(LEAF) | anything(pem(LEAF)) | anything(SERVER.ask("Turin")),
     place=st.sampled_from(["vcek", "vlek", "ask", "ark", "chain"]),
@@ -69,7 +69,7 @@ def test_any_certificate_is_read_or_one_line(raw: bytes, place: str) -> None:
     assert json.dumps(verdict.as_dict())
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(certs=anything(table(vcek=LEAF, ask=SERVER.ask("Turin"), ark=SERVER.ark("Turin"), crl=CRL)))
 def test_any_table_is_read_or_one_line(certs: bytes) -> None:
     try:
@@ -80,7 +80,7 @@ def test_any_table_is_read_or_one_line(certs: bytes) -> None:
     assert str(verify_report(REPORT, given, at=MOMENT))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(crl=anything(CRL))
 def test_any_crl_is_read_or_one_line(crl: bytes) -> None:
     try:
@@ -92,7 +92,7 @@ def test_any_crl_is_read_or_one_line(crl: bytes) -> None:
     assert (verdict["revocation"].state == PASS) == (crl == CRL)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(report=st.binary(min_size=SIZE, max_size=SIZE))
 def test_any_1184_bytes_verify_or_not(report: bytes) -> None:
     for product in ("Milan", "Turin"):

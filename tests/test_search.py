@@ -263,7 +263,7 @@ def test_keys_in_two_files_are_read_in_every_form(tik: bytes, tek: bytes, word: 
     assert only(diagnose({**given, "measurement": text})).found == {"tik": word}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @drawn(content=st.binary(max_size=80))
 def test_any_key_file_ends_in_an_answer(content: bytes, tmp_path_factory: pytest.TempPathFactory) -> None:
     path = tmp_path_factory.mktemp("keys") / "tk"
@@ -364,7 +364,7 @@ def test_save_areas_from_files_are_searched_too(tmp_path: Path) -> None:
 # --- the engine
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @drawn(
     majors=NUMBERS,
     minors=NUMBERS,
@@ -382,7 +382,7 @@ def test_a_box_is_tried_whole_and_nothing_else(
     assert try_box([context(bytes(32), key)], box) == []
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @drawn(sizes=st.tuples(*[st.integers(1, 40)] * 4), limit=st.integers(1, 500))
 def test_a_box_is_cut_without_loss(sizes: tuple[int, ...], limit: int) -> None:
     from itertools import product
@@ -402,7 +402,7 @@ def test_the_kernel_knows_sha_256_s_constants() -> None:
     assert (int(kernel.START_WORDS[0]), int(kernel.START_WORDS[7])) == (0x6A09E667, 0x5BE0CD19)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @drawn(
     majors=NUMBERS,
     minors=NUMBERS,

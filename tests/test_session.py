@@ -75,7 +75,7 @@ def test_the_key_derivation_by_another_route(key: bytes, context: bytes, size: i
     assert derive_key(key, "sev-kek", context, size) == expected[:size]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.binary(max_size=8), policy=st.integers(0, 0xFFFFFFFF))
 def test_the_platform_opens_what_the_owner_makes(seed: bytes, policy: int) -> None:
     pdh = godh_certificate(PRIVATE)
@@ -96,7 +96,7 @@ def test_real_randomness_makes_another_session_each_time() -> None:
     assert one.godh != other.godh
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(place=st.integers(0, 128 * 8 - 1))
 def test_a_flipped_bit_of_the_session_stops_where_the_firmware_would(place: int) -> None:
     session = make_session(godh_certificate(PRIVATE), POLICY, random=seeded(b"flip"))

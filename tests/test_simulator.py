@@ -694,5 +694,5 @@ class Commands(RuleBasedStateMachine):
         assert {guest.state for guest in platform.guests.values()} <= set(GUEST_STATES)
 
 
-Commands.TestCase.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+Commands.TestCase.settings = settings(max_examples=40, stateful_step_count=30)
 TestCommands = Commands.TestCase

@@ -474,7 +474,7 @@ class Commands(RuleBasedStateMachine):
         self.call(which, "receive_update_vmsa" if vmsa else "receive_update_data", handle, header, address, payload)
 
 
-Commands.TestCase.settings = settings(max_examples=25, stateful_step_count=50, deadline=None)
+Commands.TestCase.settings = settings(max_examples=25, stateful_step_count=50)
 TestCommands = Commands.TestCase
 
 

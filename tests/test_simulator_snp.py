@@ -521,7 +521,7 @@ def test_cpuid_pages_are_checked_and_corrected() -> None:
 
 
 @given(raw=st.binary(max_size=4096), count=st.integers(0, 1 << 31) | st.integers(0, 70))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_any_cpuid_page_is_checked(raw: bytes, count: int) -> None:
     platform = begun()
     guest(platform)

@@ -69,7 +69,7 @@ def test_a_seed_makes_a_run_that_can_be_repeated() -> None:
     assert launched(seed=None).report != launched(seed=None).report
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     pages=st.integers(1, 12),
     seed=st.integers(0, 1 << 16),

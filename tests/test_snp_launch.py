@@ -205,7 +205,7 @@ def by_hand(
     return three_lines(pages + [(2, 0xFFFFFFFFF000, page) for page in vmsas])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     pages=st.integers(1, 12),
     seed=st.integers(0, 1 << 16),
@@ -418,7 +418,7 @@ def test_an_svsm_by_hand(folder: Path) -> None:
         assert len(found.cpu_digests(3)) == 3
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     body=st.binary(max_size=200)
     | st.lists(st.tuples(*[st.integers(0, 1 << 24)] * 3), max_size=5).map(lambda rows: metadata(*rows)),

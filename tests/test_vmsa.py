@@ -143,7 +143,7 @@ def test_html_holds_what_the_text_holds_and_nothing_that_changes() -> None:
 
 
 @given(PAGES)
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 def test_any_page_can_be_shown_and_compared(raw: bytes) -> None:
     vmsa = Vmsa.from_bytes(raw)
     comparison = compare(vmsa, ZERO)
@@ -322,7 +322,7 @@ def test_a_fixed_rdx_needs_no_cpu_and_a_given_one_is_noted(folder: Path, capsys:
 
 
 @given(page=SPARSE)
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_update_keeps_every_other_byte(tmp_path_factory: pytest.TempPathFactory, page: bytes) -> None:
     path = tmp_path_factory.mktemp("update") / "page"
     path.write_bytes(page)

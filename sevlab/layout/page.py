@@ -17,7 +17,7 @@ from .span import INK, TINTS, Hidden
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Protocol
 
     #: Adds terminal colour to a piece of text: ``paint(text, tint)``.
@@ -118,17 +118,25 @@ class Banner:
 
 
 class Table:
-    """A table. Cells are text and may hold line breaks; *tints* gives each row's tint ("" for none)."""
+    """A table. Cells are text and may hold line breaks; *tints* gives each row's tint ("" for none).
+
+    As text the last column is wrapped, and so are those in *wrapped*: column, and after how many characters.
+    """
 
     def __init__(
-        self, header: Sequence[str], rows: Sequence[Sequence[str]], tints: Sequence[str] = (), mono: Sequence[int] = ()
+        self,
+        header: Sequence[str],
+        rows: Sequence[Sequence[str]],
+        tints: Sequence[str] = (),
+        mono: Sequence[int] = (),
+        wrapped: Mapping[int, int] | None = None,
     ) -> None:
         self.header, self.rows = list(header), [list(row) for row in rows]
         self.tints = list(tints) or [""] * len(self.rows)
-        self.mono = set(mono)
+        self.mono, self.wrapped = set(mono), dict(wrapped or {})
 
     def text(self, paint: Paint = plain) -> str:
-        grid = [self.header, *self.rows]
+        grid = [[self._wrap(i, cell) for i, cell in enumerate(row)] for row in (self.header, *self.rows)]
         widths = [max(len(line) for row in grid for line in row[i].split("\n")) for i in range(len(self.header))]
         widths[-1] = max(20, WIDTH - sum(widths[:-1]) - 2 * (len(widths) - 1))
         lines = []
@@ -142,6 +150,13 @@ class Table:
                     parts[0] = paint(parts[0], tint)
                 lines.append("  ".join(parts).rstrip())
         return "\n".join(lines)
+
+    def _wrap(self, column: int, cell: str) -> str:
+        if column not in self.wrapped:
+            return cell
+        return "\n".join(
+            part for line in cell.split("\n") for part in textwrap.wrap(line, self.wrapped[column]) or [""]
+        )
 
     def html(self) -> str:
         def line(row: Sequence[str], tint: str, bold: bool) -> str:

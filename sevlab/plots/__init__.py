@@ -2,7 +2,6 @@
 
 from .avalanche import Avalanche, plot_avalanche
 from .beliefs import plot_matrix
-from .beliefs import plot_matrix
 from .flash import plot_flash
 from .launch import plot_launch
 from .memory import plot_memory
@@ -16,7 +15,6 @@ __all__ = [
     "plot_avalanche",
     "plot_flash",
     "plot_launch",
-    "plot_matrix",
     "plot_matrix",
     "plot_memory",
     "plot_tcb",

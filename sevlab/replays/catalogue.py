@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections import namedtuple
 
 from ..incidents import INCIDENTS
@@ -12,7 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..layout.page import Block, View
 
-#: How wide a cell of the table is, in characters.
+#: After how many characters a cell is wrapped in text.
 _WIDTH = 32
 #: Kinds of causes, and which incidents had them.
 KINDS = {
@@ -107,7 +106,7 @@ class Catalogue:
         for kind in KINDS:
             rows = [_row(entry) for entry in self.of(kind).entries]
             if rows:
-                blocks += [Heading(f"Cause: {kind}"), Table(header, rows)]
+                blocks += [Heading(f"Cause: {kind}"), Table(header, rows, wrapped={1: _WIDTH, 2: _WIDTH})]
         return View(*blocks)
 
     def __str__(self) -> str:
@@ -120,11 +119,9 @@ class Catalogue:
 
 
 def _row(entry: Entry) -> list[str]:
-    """Return an incident as a row of a table, its long cells in lines."""
     incident = INCIDENTS[entry.key]
-    told = [*textwrap.wrap(incident.title, _WIDTH), *textwrap.wrap(f"({incident.source}, {incident.date})", _WIDTH)]
     where = "\n".join(filter(None, (entry.notebook, entry.replayed)))
-    return [entry.key, "\n".join(told), "\n".join(textwrap.wrap(entry.symptom, _WIDTH)), where]
+    return [entry.key, f"{incident.title}\n({incident.source}, {incident.date})", entry.symptom, where]
 
 
 def catalogue() -> Catalogue:

@@ -16,6 +16,7 @@ from ..report.check import FAIL
 from ..snp import compare_snp_launch, load_snp_launch
 from .diagnose import diagnose
 from .diagnosis import EXPLAINED
+from .snp.explanation import UNCHECKED, SnpDiagnosis
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -189,6 +190,8 @@ def judge_case(
     if not refusal and (verdict is None or _is_right(verdict)):
         return Judgement(verdict, refusal, None, None)
     diagnosis = diagnose(case, names=names, **search)
+    if isinstance(diagnosis, SnpDiagnosis) and verdict is not None and verdict.report is not None:
+        diagnosis.notes = tuple(note for note in diagnosis.notes if note != UNCHECKED)  # it was checked above
     comparison = _compare(case, diagnosis.explanations[0]) if diagnosis.status == EXPLAINED else None
     return Judgement(verdict, refusal, diagnosis, comparison)
 
