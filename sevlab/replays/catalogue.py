@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import namedtuple
 
 from ..incidents import INCIDENTS
+from ..layout.shown import Shown
 from .rows import REPLAYS
 
 TYPE_CHECKING = False
@@ -77,7 +78,7 @@ class Entry(namedtuple("Entry", "key kind symptom notebook replayed")):
         return self.key in REPLAYS
 
 
-class Catalogue:
+class Catalogue(Shown):
     """All field incidents, or some of them: ``entries`` in the order of their keys."""
 
     def __init__(self, entries: list[Entry]) -> None:
@@ -108,14 +109,6 @@ class Catalogue:
             if rows:
                 blocks += [Heading(f"Cause: {kind}"), Table(header, rows, wrapped={1: _WIDTH, 2: _WIDTH})]
         return View(*blocks)
-
-    def __str__(self) -> str:
-        return self.explain().text()
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return self.explain().html()
 
 
 def _row(entry: Entry) -> list[str]:

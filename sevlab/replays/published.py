@@ -94,8 +94,9 @@ def published(key: str, judgement: Judgement | None = None) -> View:
         rows += [["ours", "the report", _lines(verdict.digest.reported.hex())]]
         rows += [["ours", "computed from what was given", _lines(verdict.digest.computed.hex())]]
     words = (
-        f"Public: {incident.source}, {incident.date}. These are digests of the reporter's firmware, which is not at hand, "
-        "so they cannot be computed here. Ours are of the sample firmware: done again is what was changed, not the digest."
+        f"Public: {incident.source}, {incident.date}. These are digests of the reporter's firmware, which is not at "
+        "hand, so they cannot be computed here. Ours are of the sample firmware: done again is what was changed, not "
+        "the digest."
     )
     return View(Table(["whose", "what", "launch digest"], rows, mono=[2]), Paragraph(words))
 

@@ -12,6 +12,7 @@ from ..evidence import as_written, load_evidence
 from ..formats.vcek import ROOTS
 from ..incidents import INCIDENTS
 from ..layout.page import Banner, Heading, Paragraph, Table, View
+from ..layout.shown import Shown
 from ..report.check import FAIL
 from ..snp import compare_snp_launch, load_snp_launch
 from .diagnose import diagnose
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 MATCH, FOUND, UNKNOWN = "match", "found", "unknown"
 
 
-class Judgement:
+class Judgement(Shown):
     """What comes of a case. Made by :func:`judge_case`.
 
     ``verdict`` is that of :func:`sevlab.verify_case`, None where there was nothing to compute from. ``refusal`` says
@@ -148,14 +149,6 @@ class Judgement:
         if self.status == FOUND:
             return f"FOUND: {self.answer}"
         return "NOT FOUND: this case does not validate, and nothing that was tried explains it"
-
-    def __str__(self) -> str:
-        return self.explain().text()
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return self.explain().html()
 
 
 def judge_case(
