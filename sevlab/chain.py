@@ -41,6 +41,7 @@ from .formats.sevcert import (
     parse_certificates,
 )
 from .inputs import decode_base64, load_file
+from .layout.shown import Shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -155,7 +156,7 @@ def _note(span: Any) -> str:
     return f"{span.doc} ODD: {span.finding}." if span.finding else str(span.doc)
 
 
-class ChainVerdict:
+class ChainVerdict(Shown):
     """What came of checking a chain. ``links`` in order from the root; ``product`` names the root, "" for none."""
 
     def __init__(self, chain: Chain, links: list[Link]) -> None:
@@ -186,14 +187,6 @@ class ChainVerdict:
         tints = [{MATCH: "green", MISMATCH: "pink"}.get(link.state, "orange") for link in self.links]
         rows = [list(link) for link in self.links]
         return View(Banner(words, "pink" if bad else "green"), Table(["link", "state", "note"], rows, tints=tints))
-
-    def __str__(self) -> str:
-        return self.explain().text()
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return self.explain().html()
 
 
 def load_chain(*paths: str, name: str = "certificates") -> Chain:

@@ -20,6 +20,7 @@ from .errors import InputError, quoted
 from .formats.message import Measurement, MeasureMessage
 from .launch import DEFAULT_PROFILE
 from .layout.page import Heading, Paragraph, Table, View
+from .layout.shown import Shown
 from .measure import compute_measure
 from .search.axis import Subset
 from .search.given import read_given
@@ -52,7 +53,7 @@ class Mark(namedtuple("Mark", "state text")):
         return self.text
 
 
-class BrokenLaunch:
+class BrokenLaunch(Shown):
     """A launch that does not match its record. Made by :func:`broken_launch`.
 
     ``inputs`` is the record with the host's report, for :func:`sevlab.load_evidence` and :func:`sevlab.diagnose`.
@@ -133,14 +134,6 @@ class BrokenLaunch:
         return View(
             Heading(f"Broken launch {self.seed}"), Table(["input", "from", "value"], rows, mono=[2]), Paragraph(task)
         )
-
-    def __str__(self) -> str:
-        return self.explain().text()
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return self.explain().html()
 
 
 def broken_launch(seed: int, faults: int = 2) -> BrokenLaunch:

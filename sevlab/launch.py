@@ -16,6 +16,7 @@ from itertools import groupby, zip_longest
 
 from .digest import Hashed, load_hashed, load_sha256
 from .errors import InputError
+from .layout.shown import Shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ class Run(namedtuple("Run", "first last count after")):
         return STEP_TINTS.get(self.first.name, STEP_TINTS[""])
 
 
-class Launch:
+class Launch(Shown):
     """Steps in order. ``digest`` is the launch digest, ``digests`` the digest after each step (32 bytes each).
 
     ``warnings`` are sentences about inputs that fit together badly. A launch of which only the digest is known has no
@@ -133,14 +134,6 @@ class Launch:
         warnings = [Paragraph(f"WARNING: {warning}") for warning in self.warnings]
         return View(Table(header, rows, tints=[run.tint for run in runs], mono=[0, 1, 2, 3]), *warnings)
 
-    def __str__(self) -> str:
-        return self.explain().text()
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return self.explain().html()
-
 
 def _run(pairs: Sequence[tuple[Step, bytes]]) -> Run:
     """Return steps, each with the digest after it, as one run."""
@@ -162,7 +155,7 @@ class Pair(namedtuple("Pair", "reported computed same")):
         return None not in sides and len({_loaded(side.first) for side in sides}) == 1
 
 
-class LaunchComparison:
+class LaunchComparison(Shown):
     """Two launches, step by step. ``first`` names the first step after which the digests differ.
 
     It is "" when there is none, and when it cannot be known: of one launch only the digest was given.
@@ -211,14 +204,6 @@ class LaunchComparison:
         if self.matches:
             return "The launch digests are equal"
         return f"First step that differs: {self.first or 'not known, since only the digest of one was given'}"
-
-    def __str__(self) -> str:
-        return self.explain().text()
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return self.explain().html()
 
 
 def _loaded(step: Step) -> object:

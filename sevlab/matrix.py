@@ -18,6 +18,7 @@ from .formats.policy import Policy
 from .hosts import MODES, SEV_ES, SNP, hosts_of
 from .inputs import parse_number
 from .launch import load_launch
+from .layout.shown import Shown
 from .registers import CPU_LIMIT
 from .releases import RELEASES, UNKNOWN, Belief
 from .snp import SnpLaunch, load_snp_launch
@@ -54,7 +55,7 @@ class Row(namedtuple("Row", "release cells")):
     __slots__ = ()
 
 
-class BeliefMatrix:
+class BeliefMatrix(Shown):
     """Releases against hosts, for one launch.
 
     ``mode`` is "snp" or "seves"; ``hosts`` are the columns; ``digests`` are theirs; ``rows`` are the releases;
@@ -131,14 +132,6 @@ class BeliefMatrix:
             Heading("The releases"),
             Table(["release", "when", "note"], notes),
         )
-
-    def __str__(self) -> str:
-        return self.explain().text()
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return self.explain().html()
 
 
 def belief_matrix(mode: str = SNP, names: Callable[[str], str] = str, **inputs: Any) -> BeliefMatrix:

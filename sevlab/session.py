@@ -24,6 +24,7 @@ from .formats.policy import Policy
 from .formats.session import SessionBlob
 from .formats.sevcert import ECDH_SHA256, INVALID, P384, P384_BYTES, PDH, SCALAR, EccKey, SevCertificate
 from .keys import Secret
+from .layout.shown import Shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -189,7 +190,7 @@ def godh_certificate(private: Secret) -> SevCertificate:
 Step = namedtuple("Step", "name state note")
 
 
-class OpenedSession:
+class OpenedSession(Shown):
     """A launch session from the platform's side, checked in the firmware's order.
 
     ``steps`` are the checks, ``opens`` says whether all hold; ``tek`` and ``tik`` are None where wrap_mac is wrong,
@@ -252,14 +253,6 @@ class OpenedSession:
     def as_dict(self) -> dict[str, object]:
         """Return the checks as JSON-ready data. Keys never appear."""
         return {"status": "match" if self.opens else "mismatch", "steps": [step._asdict() for step in self.steps]}
-
-    def __str__(self) -> str:
-        return self.explain().text()
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return self.explain().html()
 
 
 def open_session(

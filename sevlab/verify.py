@@ -11,6 +11,7 @@ import hmac
 from collections import namedtuple
 
 from .errors import MismatchError
+from .layout.shown import Shown
 from .measure import compute_measure
 
 TYPE_CHECKING = False
@@ -32,7 +33,7 @@ class Check(namedtuple("Check", "name state reported computed note")):
     __slots__ = ()
 
 
-class Verdict:
+class Verdict(Shown):
     """What comes of comparing a reported measure with the computed one. Make it with :func:`compare_measure`.
 
     ``message`` is what the HMAC was computed over: the evidence's own, unless another form of it was given.
@@ -105,14 +106,6 @@ class Verdict:
             ],
             "warnings": self.warnings,
         }
-
-    def __str__(self) -> str:
-        return self.explain().text()
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return self.explain().html()
 
 
 def compare_measure(evidence: Evidence) -> Verdict:

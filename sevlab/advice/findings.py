@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import namedtuple
 
 from ..advisories import UNKNOWN
+from ..layout.shown import Shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class Finding(namedtuple("Finding", "advisory state words accepted", defaults=(F
         return {"state": self.state, "why": self.words, "accepted": self.accepted, **self.advisory.as_dict()}
 
 
-class Advice:
+class Advice(Shown):
     """Every advisory, judged for one platform: ``findings`` in the order of the advisories."""
 
     def __init__(self, platform: Platform, findings: list[Finding]) -> None:
@@ -128,11 +129,3 @@ class Advice:
             Table(["state", "vulnerability", "why"], rows, tints=[_TINTS[one.state] for one in ordered]),
             Table(["state", "meaning"], [[state, STATES[state]] for state in STATES if state in present]),
         )
-
-    def __str__(self) -> str:
-        return self.explain().text()
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return self.explain().html()

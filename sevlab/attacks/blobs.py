@@ -16,6 +16,7 @@ from collections import namedtuple
 
 from ..errors import InputError, quoted
 from ..formats.hashtable import HashTable
+from ..layout.shown import Shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class Answer(namedtuple("Answer", "blob status why matches", defaults=(False,)))
     __slots__ = ()
 
 
-class Boot:
+class Boot(Shown):
     """What came of a boot.
 
     ``answers`` tells of each blob that was handed over, up to the one that ended it; ``runs`` is :data:`KERNEL`,
@@ -80,14 +81,6 @@ class Boot:
             words, tint = words + ", and every blob has its hash in the table", "green"
         rows = [[answer.blob, answer.status, answer.why] for answer in self.answers]
         return View(Banner(words, tint), Table([f"blob ({self.verifier})", "answer", "why"], rows, mono=[0, 1]))
-
-    def __str__(self) -> str:
-        return self.explain().text()
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return self.explain().html()
 
 
 def make_table(hashes: Mapping[str, bytes], size: int = 0) -> bytes:

@@ -18,6 +18,7 @@ from ..formats.pageinfo import PAGE
 from ..formats.report import HEADER, ReportRequest, parse_report
 from ..idblock import DEFAULT_POLICY, build_id_block
 from ..keys import Secret
+from ..layout.shown import Shown
 from ..session import seeded
 from ..simulator.cmac import BLOCK
 from ..simulator.snp.firmware import SnpPlatform
@@ -48,7 +49,7 @@ KEPT = 64
 _ID_KEY = Secret((7).to_bytes(48, "big"))
 
 
-class ContextReplay:
+class ContextReplay(Shown):
     """What came of putting a good guest's digest into an evil guest's context.
 
     ``good`` and ``evil`` are the digests that follow from the two guests' inputs (48 bytes). ``kept`` is the ciphertext
@@ -101,14 +102,6 @@ class ContextReplay:
             shown = [["good, kept", hex_lines(self.kept)], ["evil, met", hex_lines(self.met)]]
             blocks += [Heading("What the host sees of the digest"), Table(header, shown, mono=[0, 1])]
         return View(*blocks)
-
-    def __str__(self) -> str:
-        return self.explain().text()
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return self.explain().html()
 
 
 def replay_context(

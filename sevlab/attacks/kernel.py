@@ -17,6 +17,7 @@ from ..firmware import load_ovmf
 from ..formats.hashtable import HashTable
 from ..formats.policy import Policy
 from ..launch import load_launch
+from ..layout.shown import Shown
 from ..simulator.launch import simulate_launch
 from ..simulator.snp.launch import simulate_snp_launch
 from ..snp import load_snp_launch
@@ -42,7 +43,7 @@ class Seen(namedtuple("Seen", "guest computed reported caught")):
     __slots__ = ()
 
 
-class KernelSwap:
+class KernelSwap(Shown):
     """What came of booting another kernel, in guests of SEV, SEV-ES and SEV-SNP.
 
     ``owners`` tell what each guest's owner saw; ``boot`` is what the firmware then did; ``table`` are the 176 bytes
@@ -74,14 +75,6 @@ class KernelSwap:
             Heading("The firmware fetches the blobs"),
             *self.boot.explain().blocks,
         )
-
-    def __str__(self) -> str:
-        return self.explain().text()
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return self.explain().html()
 
 
 def swap_kernel(

@@ -16,6 +16,7 @@ from math import isqrt, prod
 from ..formats.policy import Policy
 from ..formats.sevcert import P384_BYTES, PDH
 from ..keys import Secret
+from ..layout.shown import Shown
 from ..session import (
     KEY_SIZE,
     Z_SIZE,
@@ -78,7 +79,7 @@ def join_residues(residues: Iterable[Residue]) -> int | None:
     return number if number and number * number == square else None
 
 
-class PdhTheft:
+class PdhTheft(Shown):
     """What came of trying to take the private number of a platform's PDH.
 
     ``private`` is the number (48 bytes, big-endian), None when it was not found; ``residues`` are what was learnt;
@@ -135,14 +136,6 @@ class PdhTheft:
         return View(
             Banner(f"{words}: {answer}", "pink" if found else "grey"), Table(header, rows, mono=[0, 1, 2, 3, 4])
         )
-
-    def __str__(self) -> str:
-        return self.explain().text()
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return self.explain().html()
 
 
 class Guesser:

@@ -10,6 +10,7 @@ Source: CVE-2024-56161; incidents A17; NIST SP 800-38B.
 from __future__ import annotations
 
 from ..errors import InputError
+from ..layout.shown import Shown
 from ..simulator.cmac import BLOCK, EXAMPLE_KEY, BlockCipher, compute_cmac, links, masked_blocks, masks
 from ..simulator.microcode import Patch, write_body
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 OPEN = "(open)"
 
 
-class Preimage:
+class Preimage(Shown):
     """A message whose AES-CMAC is a given tag.
 
     ``message`` is it whole, ``index`` the number of the block that was solved (from 0), ``block`` what came out (16
@@ -53,14 +54,6 @@ class Preimage:
             Banner(words, "pink"),
             Table(["block", "content", "link after it", "how the link is known"], rows, tints=tints, mono=[0, 1, 2]),
         )
-
-    def __str__(self) -> str:
-        return self.explain().text()
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return self.explain().html()
 
 
 def solve_block(message: bytes, index: int, tag: bytes, key: bytes = EXAMPLE_KEY) -> Preimage:

@@ -8,6 +8,7 @@ from ..errors import InputError, SevlabError
 from ..evidence import KEYS, as_written, load_evidence
 from ..formats.vcek import ROOTS
 from ..layout.page import Banner, Heading, Paragraph, Table, View, hex_lines
+from ..layout.shown import Shown
 from ..report import FILES, load_certificates, load_report, verify_report
 from ..snp import load_snp_launch
 from ..verify import BAD, GOOD, compare_measure
@@ -65,7 +66,7 @@ class DigestCheck(namedtuple("DigestCheck", "reported computed warnings")):
         )
 
 
-class CaseVerdict:
+class CaseVerdict(Shown):
     """What comes of a case. Made by :func:`verify_case`.
 
     ``changed`` are files that are not the recorded ones. ``measure`` is the verdict about a measurement of SEV or
@@ -149,14 +150,6 @@ class CaseVerdict:
         if self.report is None:
             return "OK: the computed launch digest is the reported one, whoever reported it"
         return "OK: the report is genuine, and says what it must"
-
-    def __str__(self) -> str:
-        return self.explain().text()
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return self.explain().html()
 
 
 def verify_case(

@@ -9,6 +9,7 @@ from ..case import BY_NAME, CPU_LIMIT
 from ..errors import InputError, quoted
 from ..formats.policy import Policy
 from ..inputs import parse_measurement, parse_number
+from ..layout.shown import Shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ class Missing(namedtuple("Missing", "name why how")):
     __slots__ = ()
 
 
-class Capture:
+class Capture(Shown):
     """Values, remarks, and what follows from them. Built by the readers, then added up: ``a + b``."""
 
     def __init__(self, source: str = "", found: Iterable[Found] = (), remarks: Iterable[Remark] = ()) -> None:
@@ -199,14 +200,6 @@ class Capture:
             "missing": [one._asdict() for one in self.missing],
             "remarks": [one._asdict() for one in self.remarks],
         }
-
-    def __str__(self) -> str:
-        return self.explain().text()
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return self.explain().html()
 
 
 def _checked(name: str, value: Any) -> Any:

@@ -6,6 +6,7 @@ from collections import namedtuple
 from functools import lru_cache
 
 from ..capture.found import shown
+from ..layout.shown import Shown
 from .configuration import Part, Setup, of_case, of_command_line, of_domain
 from .rules import BREAKS, MEASURED, NOT_MEASURED, find_rule
 
@@ -39,7 +40,7 @@ class Line(namedtuple("Line", "words path label reason")):
         return MARKS[self.label][1]
 
 
-class Coverage:
+class Coverage(Shown):
     """A configuration, labelled. ``lines`` are in the configuration's order; what is absent comes last."""
 
     def __init__(self, parts: Sequence[Part], setup: Setup) -> None:
@@ -81,14 +82,6 @@ class Coverage:
             "counts": {label: self.count(label) for label in MARKS},
             "parts": [line._asdict() for line in self.lines],
         }
-
-    def __str__(self) -> str:
-        return self.explain().text()
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return self.explain().html()
 
 
 def _cell(words: str) -> str:

@@ -16,6 +16,7 @@ from ..formats.idblock import ECDSA_P384_SHA384
 from ..formats.sevcert import ECDSA_SHA384
 from ..formats.status import status_text
 from ..incidents import INCIDENTS
+from ..layout.shown import Shown
 from ..report.check import FAIL, NOT_DONE, PASS
 
 TYPE_CHECKING = False
@@ -47,7 +48,7 @@ class IdCheck(namedtuple("IdCheck", "name state status note")):
     __slots__ = ()
 
 
-class IdBlockVerdict:
+class IdBlockVerdict(Shown):
     """What came of checking an ID block: ``checks`` in the firmware's order, and what a report would show."""
 
     def __init__(self, signed: SignedIdBlock, author_key_enabled: bool, checks: list[IdCheck]) -> None:
@@ -127,14 +128,6 @@ class IdBlockVerdict:
         if not self.compared:
             return Banner("NOT VALIDATED: no check fails, but the measurement was not compared", "grey")
         return Banner("OK: the firmware would take this ID block for this launch", "green")
-
-    def __str__(self) -> str:
-        return self.explain().text()
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return self.explain().html()
 
 
 def verify_id_block(

@@ -12,6 +12,7 @@ from ..incidents import INCIDENTS
 from ..inputs import KEY_SIZE
 from ..keys import Secret
 from ..layout.page import Banner, Heading, Paragraph, Table, View
+from ..layout.shown import Shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,7 +39,7 @@ NO_OPTION = {
 NO_INPUT = ("another part of the firmware file", "padded firmware", "command line in other bytes")
 
 
-class Explanation(namedtuple("Explanation", "changes hypotheses tik")):
+class Explanation(Shown, namedtuple("Explanation", "changes hypotheses tik")):
     """Changed inputs under which the computed measure is the reported one, and the mistakes they point to.
 
     ``tik`` is the transport integrity key that was found, None where the given one is right.
@@ -157,14 +158,6 @@ class Explanation(namedtuple("Explanation", "changes hypotheses tik")):
         )
         return View(Banner(words, "orange"), *self._blocks(), Paragraph(OWNER))
 
-    def __str__(self) -> str:
-        return self.explain().text()
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return self.explain().html()
-
     def _rows(self) -> list[list[str]]:
         return [
             [self.named(change.input), self.shown(change, "given"), self.shown(change, "found")]
@@ -191,7 +184,7 @@ class RuledOut(namedtuple("RuledOut", "what values mistakes")):
         return f"{self.what}: {self.values}" + (f" ({self.mistakes})." if self.mistakes else ".")
 
 
-class Diagnosis:
+class Diagnosis(Shown):
     """The outcome of :func:`sevlab.diagnose`.
 
     ``status`` is "match", "explained" or "unexplained". ``explanations`` come with the fewest changes first.
@@ -252,14 +245,6 @@ class Diagnosis:
             rows = [list(sentence.partition(": ")[::2]) for sentence in self.not_tried]
             blocks += [Heading("Not tried"), Table(["what", "why"], rows)]
         return View(*blocks)
-
-    def __str__(self) -> str:
-        return self.explain().text()
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return self.explain().html()
 
 
 def _first_upper(words: str) -> str:

@@ -108,7 +108,7 @@ class Judgement(Shown):
         if rows:
             blocks.append(Table(["what is wrong", "state", "note"], rows, mono=[1]))
         if self.diagnosis is not None:
-            blocks += [Heading("What explains the digest"), *self.diagnosis.explain().blocks]
+            blocks += [Heading("What explains it"), *self.diagnosis.explain().blocks]
         if self.incidents:
             told = [[key, INCIDENTS[key].title, INCIDENTS[key].lesson] for key in self.incidents]
             blocks += [Heading("Public incidents that this resembles"), Table(["", "title", "lesson"], told)]
@@ -138,10 +138,11 @@ class Judgement(Shown):
 
     @property
     def answer(self) -> str:
-        """What explains it, or else what is wrong, in a line; "" for nothing."""
+        """What explains it, in a line; or else the checks that resemble an incident, or whatever is wrong."""
         if self.explanation is not None:
             return "; ".join(one.name for one in self.explanation.hypotheses)
-        return "; ".join(what for what, _, _ in self._rows())
+        named = [f"report: {check.name}" for check in self._told if check.incident]
+        return "; ".join(named or [what for what, _, _ in self._rows()])
 
     def _words(self) -> str:
         if self.status == MATCH:

@@ -13,6 +13,7 @@ from ..formats.guid import Guid
 from ..formats.secret import BLOCK, SecretHeader, SecretTable
 from ..inputs import decode_base64, load_file
 from ..keys import Secret
+from ..layout.shown import Shown
 from ..measure import HmacSteps
 from .packet import HOST_LIMIT, MEASURE_SIZE, SecretMessage, apply_keystream, check_key, check_size
 
@@ -76,7 +77,7 @@ class Stage(namedtuple("Stage", "name state words")):
 GOOD, BAD, NOT_REACHED = "good", "bad", "not reached"
 
 
-class OpenedSecret:
+class OpenedSecret(Shown):
     """What comes of opening a packet. Make it with :func:`open_secret`.
 
     ``mac`` is the computed MAC, ``mac_matches`` says whether it is the header's. ``table`` is the decrypted table; None
@@ -249,14 +250,6 @@ class OpenedSecret:
             ],
             "findings": self.table.findings() if self.table else [],
         }
-
-    def __str__(self) -> str:
-        return self.explain().text()
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return self.explain().html()
 
 
 def _count(secrets: Sequence[object]) -> str:

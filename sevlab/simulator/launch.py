@@ -7,6 +7,7 @@ import secrets
 from ..formats.secret import SecretTable
 from ..formats.sevcert import PDH
 from ..keys import Secret
+from ..layout.shown import Shown
 from ..session import seeded
 from .host import MESSAGE_SIZES, SECRET_AT, Host
 from .identity import sample_roots
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from ..verify import Verdict
 
 
-class SimulatedLaunch:
+class SimulatedLaunch(Shown):
     """What came of a launch. ``caught`` is None when it went through, else who noticed and how."""
 
     def __init__(self, platform: Platform, host: Host, owner: Owner) -> None:
@@ -65,14 +66,6 @@ class SimulatedLaunch:
             who, why = self.caught
             banner = Banner(f"CAUGHT by the {who}: {why}", "pink")
         return View(banner, *self.transcript.explain().blocks)
-
-    def __str__(self) -> str:
-        return self.explain().text()
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return self.explain().html()
 
 
 def simulate_launch(

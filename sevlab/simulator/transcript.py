@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import namedtuple
 
 from ..layout.page import Heading, Table, View, hex_lines, narrow
+from ..layout.shown import Shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class Entry(namedtuple("Entry", "sender receiver name raw doc")):
         return len(self.raw)
 
 
-class Transcript:
+class Transcript(Shown):
     """The record of one launch: entries in their order."""
 
     def __init__(self) -> None:
@@ -62,14 +63,6 @@ class Transcript:
         tints = [TINT_OF[entry.sender] for entry in self.entries]
         header = ["", "who", "what", "bytes", "content", "meaning"]
         return View(Heading("The launch, message by message"), Table(header, rows, tints=tints, mono=[0, 3, 4]))
-
-    def __str__(self) -> str:
-        return self.explain().text()
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return self.explain().html()
 
 
 def _bytes(raw: bytes | Secret) -> str:

@@ -7,6 +7,7 @@ from itertools import zip_longest
 
 from ..formats.pageinfo import VMSA
 from ..formats.vmsa import Vmsa
+from ..layout.shown import Shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class Pair(namedtuple("Pair", "reported computed same")):
         return None not in sides and sides[0][0].loaded == sides[1][0].loaded
 
 
-class SnpComparison:
+class SnpComparison(Shown):
     """Two launches, link by link. ``reported`` and ``computed`` are the launches.
 
     ``number`` is the place in the chain (from 0) of the first link that differs, None when there is none;
@@ -111,14 +112,6 @@ class SnpComparison:
         if self.registers is not None:
             blocks += self.registers.explain().blocks
         return View(*blocks)
-
-    def __str__(self) -> str:
-        return self.explain().text()
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return self.explain().html()
 
 
 def _names(comparison: SnpComparison) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..formats.pageinfo import PAGE_DOCS, VMSA, ZEROS
+from ..layout.shown import Shown
 from .region import digests, extend, fold, links
 
 TYPE_CHECKING = False
@@ -24,7 +25,7 @@ TYPE_TINTS = {
 }
 
 
-class SnpLaunch:
+class SnpLaunch(Shown):
     """Pages in order. ``digest`` is the launch digest: 48 bytes, what the report calls MEASUREMENT.
 
     ``regions`` are the pages, equal kinds in a row as one. ``start`` is the digest before them: zeros, or the digest
@@ -112,14 +113,6 @@ class SnpLaunch:
             Table(["type", "what of it is bound, beside its address and its place in the order"], types, mono=[0]),
             Paragraph(f"Launch digest: {self.digest.hex()}"),
         )
-
-    def __str__(self) -> str:
-        return self.explain().text()
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return self.explain().html()
 
 
 def name_of(page_type: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import namedtuple
 
+from ..layout.shown import Shown
 from .animal import BAD, CONTROL, OPEN, Animal
 from .keeper import zoo
 
@@ -58,7 +59,7 @@ class Outcome(namedtuple("Outcome", "animal accepted answered words", defaults=(
         }
 
 
-class Trial:
+class Trial(Shown):
     """What came of trying a verifier: ``outcomes``, one for each animal."""
 
     def __init__(self, outcomes: Iterable[Outcome]) -> None:
@@ -127,14 +128,6 @@ class Trial:
         if self.passes:
             return f"OK: none of {bad} bad ones accepted, all of {good} genuine ones{more}"
         return f"ERROR: {through} of {bad} bad ones accepted, {refused} of {good} genuine ones not{more}"
-
-    def __str__(self) -> str:
-        return self.explain().text()
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return self.explain().html()
 
 
 def run_zoo(verifier: Callable[[Given], object], only: Iterable[str] = ()) -> Trial:

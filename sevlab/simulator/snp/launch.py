@@ -9,6 +9,7 @@ from ...formats.pageinfo import PAGE
 from ...formats.report import HEADER, SIZE, VLEK, Report, ReportRequest, ReportResponse, parse_report
 from ...formats.status import STATUS
 from ...idblock import DEFAULT_POLICY, SignedIdBlock
+from ...layout.shown import Shown
 from ...report.bundle import parse_bundle
 from ...report.verify import verify_report
 from ...session import seeded
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from .context import Context
 
 
-class SimulatedSnpLaunch:
+class SimulatedSnpLaunch(Shown):
     """What came of a launch. ``caught`` is None when it went through, else who noticed and how.
 
     ``computed`` is the launch that the owner computes from its own inputs, ``verdict`` what it made of the report.
@@ -80,14 +81,6 @@ class SimulatedSnpLaunch:
             who, why = self.caught
             banner = Banner(f"CAUGHT by the {who}: {why}", "pink")
         return View(banner, *self.transcript.explain().blocks)
-
-    def __str__(self) -> str:
-        return self.explain().text()
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return self.explain().html()
 
 
 def simulate_snp_launch(
