@@ -234,6 +234,9 @@ def test_every_product_version_and_key_verifies(product: str, version: int, vlek
     assert found["TCB"] == found["revocation"] == PASS
     if vlek:
         assert CSP in verdict["chip id"].note
+    # Which cloud it must be is asked for by name; a chip's key is no cloud's.
+    assert made_verdict(raw, given, csp_id=CSP)["chip id"].state == (PASS if vlek else FAIL)
+    assert made_verdict(raw, given, csp_id="elsewhere")["chip id"].state == FAIL
     assert "no list can name this one" in verdict["revocation"].note
     # Whatever is changed in what is signed, the signature tells, of unknown versions too.
     for place in range(0, SIGNED, 211):

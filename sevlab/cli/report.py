@@ -89,6 +89,7 @@ def _add_verify(verify: argparse.ArgumentParser) -> None:
     files.add_argument(
         "--trust-root", metavar="FILE", action="append", default=[], help="an ARK to trust beside AMD's; repeatable"
     )
+    files.add_argument("--csp-id", metavar="TEXT", help="the cloud that a VLEK must be for")
     wanted = verify.add_argument_group("what you wanted")
     for name in Wanted._fields:
         metavar, words = _WANTED_HELP[name]
@@ -132,7 +133,9 @@ def _verify(args: argparse.Namespace) -> int:
     found = load_report_file(given["report"], "FILE")
     certificates = load_certificates(as_option, **{name: given[name] for name in FILES})
     wanted = {name: given[name] for name in Wanted._fields}
-    verdict = verify_report(found.report, certificates, roots=roots, at=args.at, names=as_option, **wanted)
+    verdict = verify_report(
+        found.report, certificates, roots=roots, at=args.at, csp_id=args.csp_id, names=as_option, **wanted
+    )
     advice = advise(verdict)
     if args.json:
         print(json.dumps({**verdict.as_dict(), "vulnerabilities": advice.brief()}, indent=2))

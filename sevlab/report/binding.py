@@ -107,14 +107,19 @@ def check_tcb(report: Report, leaf: Certificate | None) -> Check:
     return failed(name, f"the certificate is for another TCB: {', '.join(differ)}")
 
 
-def check_chip(report: Report, leaf: Certificate | None) -> Check:
-    """Is the leaf for the chip that made the report?"""
+def check_chip(report: Report, leaf: Certificate | None, csp_id: str | None = None) -> Check:
+    """Is the leaf for the chip that made the report? A VLEK is for a cloud: for the one that was wanted, *csp_id*?"""
     name, chip_id = "chip id", report.chip_id
     if leaf is None and tell_product(report.to_bytes()) == "Turin":
         size = HWID_SIZES["Turin"]
         return not_done(name, f"{_NO_LEAF}; a Turin's is asked for by the first {size} bytes of CHIP_ID alone", "F42")
     if leaf is None:
         return not_done(name, _NO_LEAF)
+    if csp_id is not None:
+        words = f"CSP_ID is {quoted(leaf.csp_id)}" if leaf.kind == VLEK else f"a {leaf.kind or 'leaf'} names no cloud"
+        if leaf.kind == VLEK and leaf.csp_id == csp_id:
+            return passed(name, f"{words}, the cloud that was wanted")
+        return failed(name, f"{words}, wanted was {quoted(csp_id)}")
     if leaf.kind == VLEK:
         return not_done(name, f"a VLEK names no chip but a cloud: CSP_ID is {quoted(leaf.csp_id)}; is it yours?")
     if not any(chip_id):

@@ -36,6 +36,7 @@ def verify_report(
     *,
     roots: Mapping[str, str] = ROOTS,
     at: datetime | str | None = None,
+    csp_id: str | None = None,
     names: Callable[[str], str] = str,
     **wanted: Any,
 ) -> ReportVerdict:
@@ -43,11 +44,12 @@ def verify_report(
 
     *certificates* come from :func:`sevlab.load_certificates`. *roots* are the root certificates to trust, by the
     SHA-256 (hex) of their DER. *at* is the moment at which certificates must be valid, now without it; text is read by
-    :func:`parse_moment`. *wanted* are ``measurement``, ``policy``, ``host_data``, ``report_data``, ``family_id``,
-    ``image_id``, ``id_key_digest``, ``author_key_digest``, ``min_tcb``, ``vmpl``, ``forbid_debug``, ``forbid_smt`` and
-    ``forbid_migration``, each as :func:`~sevlab.report.wanted.parse_wanted` takes it; *names* turns those names into
-    what their user calls them. Raises :class:`~sevlab.errors.InputError` for a wanted value that cannot be,
-    :class:`~sevlab.errors.LayoutError` for a report of another length than 1184 bytes.
+    :func:`parse_moment`. *csp_id* is the cloud that a VLEK must be for. *wanted* are ``measurement``, ``policy``,
+    ``host_data``, ``report_data``, ``family_id``, ``image_id``, ``id_key_digest``, ``author_key_digest``, ``min_tcb``,
+    ``vmpl``, ``forbid_debug``, ``forbid_smt`` and ``forbid_migration``, each as
+    :func:`~sevlab.report.wanted.parse_wanted` takes it; *names* turns those names into what their user calls them.
+    Raises :class:`~sevlab.errors.InputError` for a wanted value that cannot be, :class:`~sevlab.errors.LayoutError` for
+    a report of another length than 1184 bytes.
     """
     asked = parse_wanted(names, **wanted)
     moment = parse_moment(at, names("at"))
@@ -74,7 +76,7 @@ def verify_report(
         check_extensions(leaf),
         check_product(parsed, leaf),
         check_tcb(parsed, leaf),
-        check_chip(parsed, leaf),
+        check_chip(parsed, leaf, csp_id),
     ]
     return ReportVerdict(parsed, given, leaf, moment, genuine, check_wanted(parsed, asked))
 
