@@ -17,6 +17,7 @@ import sevlab
 from sevlab import attacks, exercises
 
 SAMPLES = Path(__file__).resolve().parents[1] / "notebooks" / "samples"
+CASES = SAMPLES.parent / "incidents" / "cases"
 SNP = {"firmware": str(SAMPLES / "firmware-snp.fd"), "num_cpus": 1, "cpu_family": 25, "cpu_model": 1, "cpu_stepping": 1}
 
 
@@ -164,7 +165,32 @@ def lost_vcek() -> str:
     return name
 
 
+def half_fixed() -> int:
+    """How many ways to mend the two causes of F10 give the reported digest."""
+    with sevlab.open_case(str(CASES / "F10.sevcase")) as case:
+        reported = (Path(case.inputs["report"]).read_bytes())[0x90:0xC0]
+        ways = itertools.product(({}, {"num_cpus": 4}), ({}, {"guest_features": 0x21}))
+        return sum(sevlab.load_snp_launch(**{**case.snp_launch, **one, **two}).digest == reported for one, two in ways)
+
+
 RIGHT: dict[str, Any] = {
+    "no-bundle": sum(
+        not (CASES / f"{key}.sevcase").exists()
+        for key in ("F13", "F35", "F37", "F38", "F39", "F40", "F42", "F43", "F44")
+    ),
+    "control-words": sum(map(bool, struct.pack("<IH", 0x1F80, 0x37F))),  # where there were zeros
+    "right-releases": len(["0.0.10", "0.0.11", "0.0.12", "0.0.13"]),
+    "rdx-bytes": sum(map(bool, struct.pack("<Q", 0x600))),
+    "half-fixed": half_fixed(),
+    "shapes": len(list(itertools.product((1, 2, 4, 8, 16), (0x1, 0x21)))),
+    "no-kernel": len({"F16", "F17", "F25"}),  # F22 has it elsewhere, F23 lacks another page
+    "appended-hashes": sum(
+        hashlib.sha256(one).digest() != hashlib.sha256(other).digest()
+        for one, other in ((b"kernel", b"kernel" + bytes(48)), (b"initrd", b"initrd"), (b"cmdline\0", b"cmdline\0"))
+    ),
+    "hex-build": 0x25,
+    "first-part": bytes.fromhex("04000000000018db")[0],
+    "unsigned-bytes": 1184 - 0x2A0,
     "first-link": 16 + 9 + 3 + 1 + 1 + 1 + 1,  # firmware, SEC_MEM twice, SECRETS, CPUID, SVSM_CAA; then the hashes
     "lost-cpus": lost_cpus(),
     "two-places": [0x180 + 6, 0x180 + 3],
@@ -197,6 +223,17 @@ RIGHT: dict[str, Any] = {
     "first-step": "vCPU 3",  # of vCPU 0, 1, 2 and 3, a host with three CPUs leaves out the last
 }
 WRONG: dict[str, list[Any]] = {
+    "no-bundle": [5, 9, 0, None],
+    "control-words": [2, 6, 0, None],
+    "right-releases": [1, 5, 0, None],
+    "rdx-bytes": [2, 8, 0, None],
+    "half-fixed": [2, 4, 0, None],
+    "shapes": [5, 9, 32, None],
+    "no-kernel": [2, 4, 5, None],
+    "appended-hashes": [0, 2, 3, None],
+    "hex-build": [25, 19, 0, None],
+    "first-part": [219, 0, 24, None],
+    "unsigned-bytes": [672, 144, 0, None],
     "first-link": [31, 33, "kernel hashes", None],
     "lost-cpus": [4, 65, 0, None],
     "two-places": [[0x183, 0x186], [6, 3], 0x186, None],

@@ -234,6 +234,7 @@ def test_the_catalogue_has_every_field_incident_once() -> None:
     assert not set(REPLAYS) & set(OTHERS)
     assert sorted(key for words in NOTEBOOKS.values() for key in words.split()) == sorted(REPLAYS)
     text = str(found)
+    assert max(map(len, text.splitlines())) <= 100
     assert all(INCIDENTS[key].title in " ".join(text.split()) for key in ("F14", "F46"))
     assert sum(len(found.of(kind).entries) for kind in KINDS) == len(keys)
 

@@ -15,7 +15,8 @@ from ..hosts import HOSTS
 from ..matrix import belief_matrix
 from ..profiles import build_vmsa
 from ..samples import CMDLINE
-from .catalogue import catalogue
+from .catalogue import NOTEBOOKS, catalogue
+from .messages import MESSAGES
 from .replay import FILES, GUEST, MILAN
 from .rows import REPLAYS
 
@@ -42,6 +43,13 @@ def _changed_hashes() -> int:
         build_hash_table(hashes[kernel], hashes["initrd.img"], CMDLINE) for kernel in ("vmlinuz", "vmlinuz-received")
     )
     return len(one.compare(other).differing)
+
+
+def _without_kernel() -> int:
+    """Return how many hosts of the notebook's cases measured no kernel. Those of plain SEV have none to begin with."""
+    rows = [REPLAYS[key] for key in NOTEBOOKS["F16-hash-section"].split()]
+    launched = [{**({} if row in MESSAGES else GUEST), **row.owner, **row.host} for row in rows]
+    return sum(inputs.get("kernel") is None for inputs in launched)
 
 
 def _releases_right() -> int:
@@ -84,10 +92,10 @@ TASKS: dict[str, tuple[str, Callable[[], object], str]] = {
         lambda: len(_SHAPES) * len(_FEATURES),
         "each kind of host has its own chain, and each number of CPUs is another place in it",
     ),
-    "other-links": (
-        "The digests after the firmware's pages, in the cases F16, F17 and F22: how many different ones are there?",
-        lambda: len({REPLAYS[key].owner.get("firmware", GUEST["firmware"]) for key in ("F16", "F17", "F22")}),
-        "the section for hashes is told in the firmware's own metadata; where it is missing, the pages are others",
+    "no-kernel": (
+        "In how many of the cases of this notebook is there no kernel in the reported digest?",
+        _without_kernel,
+        "a kernel is in it when one was given, and the search did not take it away",
     ),
     "appended-hashes": (
         "Bytes are appended to the kernel. How many of the three hashes of the table change?",
@@ -100,7 +108,7 @@ TASKS: dict[str, tuple[str, Callable[[], object], str]] = {
         "2 * 16 + 5",
     ),
     "first-part": (
-        "The eight bytes of F40 are read as a Turin's. Which number does FMC get?",
+        "The eight bytes of the Milan above are read as a Turin's. Which number does FMC get?",
         lambda: TurinTcb.from_bytes(_SHOWN.to_bytes()).parts["fmc"],
         "FMC is the first byte of a Turin's TCB; the issue printed another number, which is one more slip",
     ),
