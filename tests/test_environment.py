@@ -165,7 +165,12 @@ def test_the_wheel_carries_the_notebooks(tmp_path: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
 
     notebooks = ROOT / "notebooks"
-    shipped = [path for kind in ("*.ipynb", "samples/**/*", "incidents/cases/*") for path in notebooks.rglob(kind) if path.is_file()]
+    shipped = [
+        path
+        for kind in ("*.ipynb", "samples/**/*", "incidents/cases/*")
+        for path in notebooks.rglob(kind)
+        if path.is_file()
+    ]
     wanted = {
         f"sevlab/_notebooks/{path.relative_to(notebooks).as_posix()}"
         for path in shipped
