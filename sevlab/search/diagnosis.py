@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
+    from ..incidents import Incident
     from ..layout.page import Block
     from .axis import Change
     from .hypothesis import Hypothesis
@@ -166,13 +167,19 @@ class Explanation(Shown, namedtuple("Explanation", "changes hypotheses tik")):
 
     def _blocks(self) -> list[Block]:
         told: dict[str, list[str]] = {}
-        for hypothesis, reason in zip(self.hypotheses, self.reasons, strict=True):
-            told.setdefault(reason, []).append(hypothesis.name)
+        for hypothesis in self.hypotheses:
+            told.setdefault(hypothesis.how, []).append(hypothesis.name)
+        alike = [[key, _told(INCIDENTS[key])] for key in self.incidents]
         return [
             Table(["input", "given", "found"], self._rows(), mono=[0, 1, 2]),
             *(Banner(alarm, "pink") for alarm in self.alarms),
-            *(Paragraph(f"{_first_upper('; '.join(names))}. {reason}") for reason, names in told.items()),
+            *(Paragraph(f"{_first_upper('; '.join(names))}. {how}") for how, names in told.items()),
+            *([Table(["it resembles", "what happened there"], alike)] if alike else []),
         ]
+
+
+def _told(incident: Incident) -> str:
+    return f"'{incident.title}': {incident.lesson} ({incident.source}, {incident.date})"
 
 
 class RuledOut(namedtuple("RuledOut", "what values mistakes")):
