@@ -19,6 +19,7 @@ from sevlab.advisories import (
     LEGACY,
     NO_CURE,
     PRODUCTS,
+    SEV,
     SEV_SNP,
     SNP_PRODUCTS,
     TECHNOLOGIES,
@@ -209,6 +210,8 @@ def fits(platform: Platform) -> bool:
 
 def is_there(cure: Any, platform: Platform) -> bool:
     """Say whether what a cure needs was given, and is enough; worked out here."""
+    if isinstance(cure, Firmware | Svn) and cure.product not in platform.products:
+        return False  # the same number cures one product and not another
     if isinstance(cure, Firmware):
         version = platform.version
         if version is None or (version[2] is None and version[:2] == cure.fixed[:2]):
@@ -223,6 +226,7 @@ def is_there(cure: Any, platform: Platform) -> bool:
 
 @given(PLATFORMS.filter(fits))
 @example(Platform())
+@example(Platform(("Milan",), (SEV,), tcb=milan(23)))
 def test_nothing_is_cured_without_the_datum_that_cures_it(platform: Platform) -> None:
     found = judge(platform)
     assert [one.advisory.key for one in found.findings] == list(ADVISORIES)
