@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 from collections import namedtuple
 from functools import lru_cache
-from itertools import groupby
 
 from ..formats.pageinfo import HASHED_TYPES, PAGE, VMSA, VMSA_GPA, ZEROS, PageInfo, PageType
 from ..formats.vmsa import HARMLESS, Field, Vmsa
@@ -154,14 +153,14 @@ def digests(region: Region, digest: bytes) -> Iterator[bytes]:
     rest = _rest(region.page_type)
     gpa, start = region.gpa, _EMPTY.copy
     if not region.step:  # further CPUs: one address, and one page after the first
-        place = rest + gpa.to_bytes(8, "little")
-        for contents, equal in groupby(region.contents):
-            tail = contents + place
-            for _ in equal:
-                link = start()
-                link.update(digest + tail)
-                digest = link.digest()
-                yield digest
+        place, last, tail = rest + gpa.to_bytes(8, "little"), b"", b""
+        for contents in region.contents:
+            if contents is not last:
+                last, tail = contents, contents + place
+            link = start()
+            link.update(digest + tail)
+            digest = link.digest()
+            yield digest
         return
     for contents in region.contents:
         link = start()
