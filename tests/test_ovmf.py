@@ -34,7 +34,7 @@ from sevlab.formats.ovmf import Ovmf, parse_ovmf
 from sevlab.formats.volume import NVRAM, VolumeHeader, find_volumes
 from sevlab.inputs import FIRMWARE_LIMIT
 from sevlab.layout.bar import COLUMNS, Bar, shares
-from tests.made_images import FFS, entry, image, metadata, tail, volume, with_metadata
+from tests.made_images import AMD_SEV, FFS, entry, image, metadata, tail, volume, with_metadata
 from tests.shared_data import shared_data
 
 DEBIAN = Path("/usr/share/OVMF")
@@ -63,15 +63,7 @@ def test_the_amdsev_build_of_2024() -> None:
     assert ovmf.reset_address == 0x80B004
     assert ovmf.secret_area == (0x810000, 0xC00)
     assert ovmf.hash_area == (0x810C00, 0x400)
-    assert [tuple(section) for section in ovmf.sections] == [
-        (0x800000, 0x9000, 1),
-        (0x80A000, 0x3000, 1),
-        (0x80D000, 0x1000, 2),
-        (0x80E000, 0x1000, 3),
-        (0x80F000, 0x1000, 4),
-        (0x810000, 0x1000, 0x10),
-        (0x811000, 0xF000, 1),
-    ]
+    assert tuple(map(tuple, ovmf.sections)) == AMD_SEV
     assert ovmf.table is not None
     assert ovmf.table.size == 136
     assert ovmf.metadata is not None
