@@ -4,7 +4,9 @@
 const ROW = 16;
 const WIDTH = "2.4em"; // of one byte
 const MARGIN = "3.5em"; // of the offsets before a row
-let maps = 0; // numbers the maps of a page, so that their elements' ids differ
+// Numbers the maps of a page, so that their elements' ids differ. Each widget has this module for itself, so the count
+// is the page's.
+const nextMap = () => (globalThis.sevlabMaps = (globalThis.sevlabMaps ?? 0) + 1);
 
 function element(tag, properties = {}, style = {}) {
   const node = document.createElement(tag);
@@ -14,7 +16,7 @@ function element(tag, properties = {}, style = {}) {
 }
 
 function render({ model, el }) {
-  const prefix = `sevlab-map-${maps++}`;
+  const prefix = `sevlab-map-${nextMap()}`;
   let cursor = -1; // the byte under the keyboard, or -1
 
   const title = element("div", {}, { fontWeight: "bold", margin: "4px 0" });

@@ -60,12 +60,12 @@ class ChainExplorer(w.VBox):
             self.launch, self.error = None, str(error)
         self.changed = compare_launch(self.start, self.launch).first if self.launch else ""
         self.alert.value = f'<div role="alert">{Banner(self.error, "orange").html()}</div>' if self.error else ""
-        self.banner.value = f'<div role="status">{self._banner().html()}</div>'
         self.chain.value = self._chain(self.launch).html() if self.launch else ""
         if self.launch:
             self.show()
         else:
             self.clear()
+        self.banner.value = f'<div role="status">{self._banner().html()}</div>'  # last: what it speaks of is there
 
     def _banner(self) -> Banner:
         if self.launch is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import tempfile
 import threading
@@ -21,13 +22,14 @@ from ..keys import Secret
 from ..layout.page import Banner, Paragraph, View
 from ..search import Diagnosis, diagnose
 from ..verify import GOOD, Verdict, compare_measure
+from .action import Button
 from .boxes import CANDIDATES, LABELS, ROWS, UPLOADED, UPLOADS, as_evidence, label_of, write_value
 from .bytemap import with_static
 from .filebox import UPLOAD_LIMIT
 from .pastebox import PasteBox
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from typing import Any
 
     from ..search import Progress
@@ -62,8 +64,6 @@ class Debugger(w.VBox):
     def _build(self) -> None:
         self.paste = PasteBox("What you have", TEXT_LIMIT, self._refused, _PASTE)
         self.paste.add_class("sevlab-paste")
-        self.read = _button("Read it", self.read_paste, "primary")
-        self.clear = _button("Start again", self.start_again)
         self.understood, self.coverage = w.HTML(), w.HTML()
         self.understood.add_class("sevlab-understood")
         self.coverage.add_class("sevlab-coverage-result")
@@ -72,8 +72,6 @@ class Debugger(w.VBox):
         self.alert, self.banner = w.HTML(), w.HTML()
         self.alert.add_class("sevlab-error")
         self.banner.add_class("sevlab-verdict")
-        self.why = _button("Find out why", self.start, "primary")
-        self.stop = _button("Stop", self.stop_search)
         self.budget = w.BoundedFloatText(
             value=60, min=0.1, max=3600, description="Seconds", layout=w.Layout(width="13em"), style=_STYLE
         )
@@ -87,7 +85,15 @@ class Debugger(w.VBox):
         self.progress, self.result, self.note = w.HTML(), w.VBox(), w.HTML()
         self.progress.add_class("sevlab-progress")
         self.result.add_class("sevlab-diagnosis")
+        self.read = self._button("Read it", self.read_paste, "primary")
+        self.clear = self._button("Start again", self.start_again)
+        self.why = self._button("Find out why", self.start, "primary")
+        self.stop = self._button("Stop", self.stop_search)
         self.stop.disabled = True
+
+    def _button(self, words: str, act: Callable[[], object], look: str = "") -> Button:
+        """Return a button that acts on the page as it is seen."""
+        return Button(words, act, [self.paste, *self.boxes.values(), self.candidates, self.budget], look)
 
     def _parts(self) -> list[w.Widget]:
         details = w.Accordion([self.coverage], titles=("What of it is measured",))
@@ -303,7 +309,7 @@ class Debugger(w.VBox):
         parts: list[w.Widget] = [w.HTML(f'<div role="status">{diagnosis.explain().html()}</div>')]
         for number, explanation in enumerate(diagnosis.explanations):
             name = "Apply this" if len(diagnosis.explanations) == 1 else f"Apply explanation {number + 1}"
-            parts.append(_button(name, lambda explanation=explanation: self.apply(explanation), "success"))
+            parts.append(self._button(name, functools.partial(self.apply, explanation), "success"))
         self.note = w.HTML()
         self.result.children = [*parts, self.note]
         if self._outdated:
@@ -314,7 +320,7 @@ class Debugger(w.VBox):
         self._outdated = words
         if self.result.children:
             for part in self.result.children:
-                if isinstance(part, w.Button):
+                if isinstance(part, Button):
                     part.disabled = True
             self.note.value = f'<div role="status">{Paragraph(words).html()}</div>'
 
@@ -347,12 +353,6 @@ _STYLE = {"description_width": "8em"}
 
 def _heading(words: str) -> w.HTML:
     return w.HTML(f"<h3>{words}</h3>")
-
-
-def _button(words: str, action: Any, style: str = "") -> w.Button:
-    button = w.Button(description=words, button_style=style, layout=w.Layout(width="auto", align_self="flex-start"))
-    button.on_click(lambda pressed: action())
-    return button
 
 
 def _too_long(length: int) -> InputError:

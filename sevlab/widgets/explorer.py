@@ -181,7 +181,6 @@ class Explorer(w.VBox):
         self.error, self.evidence, self.verdict = "", evidence, compare_measure(evidence)
         self.alert.value = ""
         verdict = self.verdict
-        self.banner.value = _spoken(self._banner())
         self.chain.value = self._chain().html()
         self.message.show(evidence.message.spans(), compare(self._start.message, evidence.message).marked)
         self.blob.show(evidence.measurement.spans(), compare(self._start.measurement, evidence.measurement).marked)
@@ -189,6 +188,7 @@ class Explorer(w.VBox):
         told = [warning for warning in verdict.warnings if warning not in evidence.launch.warnings]
         warnings = [Paragraph(f"WARNING: {warning}") for warning in told]
         self.comparison.value = View(compare(evidence.measurement, computed).explain(), *warnings).html()
+        self.banner.value = _spoken(self._banner())  # last: what it speaks of is there
 
     def _fail(self, error: SevlabError) -> None:
         """Say what is wrong with an input, and take back the verdict: an old one would be a wrong one."""
@@ -198,8 +198,8 @@ class Explorer(w.VBox):
         if isinstance(error, InputError) and error.input in launch.LABELS.values():
             self.loaded.selected_index = 0  # where the box is that has to be mended
         self.alert.value = f'<div role="alert">{Banner(self.error, "orange").html()}</div>'
-        self.banner.value = _spoken(self._banner())
         self.comparison.value = self.chain.value = ""
+        self.banner.value = _spoken(self._banner())
 
     def _chain(self) -> View:
         """Return what was loaded, step by step, and where that parts from the start."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import ipywidgets as w
 
 from ..errors import InputError, SevlabError
+from .action import Button
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,12 +65,11 @@ class FileBox(w.HBox):
             style=STYLE,
         )
         self.upload = w.FileUpload(description=upload, layout=w.Layout(width="auto"))
-        self.remove = w.Button(description=f"Remove {label}", layout=w.Layout(width="auto"))
+        self.remove = Button(f"Remove {label}", self._removed, [self.text])
         parts = [self.text, self.upload, self.remove] if optional else [self.text, self.upload]
         super().__init__(parts, layout=w.Layout(flex_flow="row wrap"))
         self.text.observe(lambda change: refresh(), "value")
         self.upload.observe(self._uploaded, "value")
-        self.remove.on_click(self._removed)
 
     def given(self) -> Any:
         """Return what is to be used: what is held, else the path, else None."""
@@ -94,7 +94,7 @@ class FileBox(w.HBox):
             return
         self._hold(held, f"uploaded: {item.name}")
 
-    def _removed(self, button: Any) -> None:
+    def _removed(self) -> None:
         self._hold(None, self._none)
 
     def _hold(self, held: object, words: str) -> None:

@@ -12,6 +12,7 @@ from ..inputs import parse_bytes, parse_number
 from ..layout.explain import explain_spans
 from ..layout.page import Banner, Heading, Paragraph, Table, View
 from ..report import FAIL, NOT_DONE, PASS, ReportVerdict, parse_moment, verify_report
+from .action import Button, EditBox
 from .bytemap import ByteMap, with_static
 from .chain import STYLE, text_box
 
@@ -42,10 +43,10 @@ class ReportExplorer(w.VBox):
         self.error = ""
         self._settling = False
         self.field = w.Dropdown(options=_names(self.start), value="measurement", description="Field", style=STYLE)
-        self.value = text_box("Value", "", width="58em", placeholder="(empty: as in the report given)")
         self.offset = text_box("Byte at", "", width="16em")
-        self.byte = text_box("Byte", "", width="16em", placeholder="(empty: as given)")
-        self.undo = w.Button(description="Take all changes back", layout=w.Layout(width="auto"))
+        self.value = EditBox("Value", [self.field], "58em", "(empty: as in the report given)")
+        self.byte = EditBox("Byte", [self.offset], "16em", "(empty: as given)")
+        self.undo = Button("Take all changes back", self._take_back)
         self.alert, self.banner, self.checklist = w.HTML(), w.HTML(), w.HTML()
         for box, what in ((self.alert, "error"), (self.banner, "banner"), (self.checklist, "checklist")):
             box.add_class(f"sevlab-{what}")
@@ -65,7 +66,6 @@ class ReportExplorer(w.VBox):
         self.offset.observe(self._moved, "value")
         self.value.observe(self._edited_field, "value")
         self.byte.observe(self._edited_byte, "value")
-        self.undo.on_click(self._take_back)
         self._chosen(None)
         self._show()
 
@@ -136,7 +136,7 @@ class ReportExplorer(w.VBox):
             return
         self._put(at, bytes([value]))
 
-    def _take_back(self, button: Any) -> None:
+    def _take_back(self) -> None:
         self._set(self.start.to_bytes(), self._span().offset)
 
     def _put(self, at: int, raw: bytes) -> None:
@@ -155,16 +155,16 @@ class ReportExplorer(w.VBox):
         self.error, self.alert.value = "", ""
         self.verdict = verify_report(self.report, **self._verify)
         self.report = self.verdict.report  # the certificate may tell what the report does not: which product it is
-        self.banner.value = f'<div role="status">{self._banner().html()}</div>'
         self.checklist.value = self._checks().html()
         self.map.show(self.report.spans(), self._marked())
+        self.banner.value = f'<div role="status">{self._banner().html()}</div>'  # last: what it speaks of is there
 
     def _fail(self, error: SevlabError) -> None:
         """Say what is wrong with an input, and take back the verdict: it would be of other bytes."""
         self.error, self.verdict = str(error), None
         self.alert.value = f'<div role="alert">{Banner(self.error, "orange").html()}</div>'
-        self.banner.value = f'<div role="status">{self._banner().html()}</div>'
         self.checklist.value = ""
+        self.banner.value = f'<div role="status">{self._banner().html()}</div>'
 
     def _span(self) -> Span:
         """Return the chosen field."""

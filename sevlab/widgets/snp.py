@@ -115,7 +115,6 @@ class SnpExplorer(w.VBox):
             return
         self.launch, self.error, self.alert.value = launch, "", ""
         self.comparison = SnpComparison(self.start, launch)
-        self.banner.value = f'<div role="status">{self._banner().html()}</div>'
         self.chain.value = self._chain().html()
         self._settling = True
         self.number.max, self.number.disabled = max(1, launch.pages), not launch.pages
@@ -128,6 +127,7 @@ class SnpExplorer(w.VBox):
         self.region.options = options or [("(none)", 0)]
         self._settling = False
         self._show_link()
+        self.banner.value = f'<div role="status">{self._banner().html()}</div>'  # last: what it speaks of is there
 
     def _fail(self, error: SevlabError) -> None:
         """Say what is wrong with an input, and take back what was computed: it would be of other inputs."""
@@ -138,9 +138,9 @@ class SnpExplorer(w.VBox):
             if isinstance(error, InputError) and error.input in launch.LABELS.values():
                 self.loaded.selected_index = 0  # where the box is that has to be mended
         self.alert.value = f'<div role="alert">{Banner(self.error, "orange").html()}</div>'
-        self.banner.value = f'<div role="status">{self._banner().html()}</div>'
         self.chain.value = self.link.value = ""
         self.map.show([])
+        self.banner.value = f'<div role="status">{self._banner().html()}</div>'
 
     def _step(self, change: Any) -> None:
         if not self._settling:

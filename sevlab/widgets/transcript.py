@@ -66,10 +66,10 @@ class TranscriptExplorer(w.VBox):
         self._show()
 
     def _show(self) -> None:
-        self.banner.value = f'<div role="status">{View(self._banner()).html()}</div>'
         self.step.max = len(self.run.transcript.entries)
         self.record.value = self.run.transcript.explain().html()
         self._show_step()
+        self.banner.value = f'<div role="status">{View(self._banner()).html()}</div>'  # last
 
     def _banner(self) -> Banner:
         if self.run.caught is None:

@@ -14,6 +14,7 @@ from ..inputs import parse_bytes, parse_number
 from ..launch import Launch, Step
 from ..layout.page import Heading, Paragraph, Table, View, narrow
 from ..profiles import PROFILES, build_vmsa, parse_reset_address, recognize_vmsa
+from .action import EditBox
 from .chain import STYLE, ChainExplorer, text_box
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ class VmsaExplorer(ChainExplorer):
             if row.is_flag
         }
         self.field = _choice("Field", FIELDS, "rdx")
-        self.value = text_box(LABELS["value"], "", width="46em", placeholder="(empty: as the profile makes it)")
+        self.value = EditBox(LABELS["value"], [self.field], "46em", "(empty: as the profile makes it)")
         self._rows = [
             _row(self.profile, self.cpu, self.boxes["reset"]),
             _row(*(self.boxes[name] for name in LIMITS)),

@@ -1,0 +1,86 @@
+"""Buttons and boxes whose message says what they act on.
+
+A value that was typed and the press of a button are two messages of two widgets, and nothing makes them arrive in the
+order they were sent: ipywidgets holds an update back while the one before it is on its way, and JupyterLab sends the
+first messages of a page to another thread of the kernel than the later ones. A press that arrives first would act on an
+older state than the one on the screen. So an action carries that state: what stands in the boxes it reads.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import anywidget
+import ipywidgets as w
+import traitlets
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any
+
+
+class Action(anywidget.AnyWidget):
+    """What a button and a box to edit share. ``beside`` are the boxes that it reads; their state comes with it."""
+
+    _esm = Path(__file__).with_name("action.js")
+    kind = traitlets.Unicode().tag(sync=True)
+    description = traitlets.Unicode().tag(sync=True)
+    disabled = traitlets.Bool().tag(sync=True)
+    beside: traitlets.List[Any] = traitlets.List(traitlets.Instance(w.Widget)).tag(sync=True, **w.widget_serialization)
+
+    def __init__(self, description: str, beside: Sequence[w.Widget], **traits: Any) -> None:
+        super().__init__(description=description, beside=list(beside), **traits)
+        self.on_msg(self._told)
+
+    def _told(self, widget: object, content: Any, buffers: object) -> None:
+        """Put what the page showed into the boxes, then act."""
+        if not isinstance(content, dict) or not isinstance(state := content.get("state"), list) or self.disabled:
+            return
+        for box, value in zip(self.beside, state, strict=False):
+            # What is no value for its box is of a page that the kernel has changed since.
+            with contextlib.suppress(traitlets.TraitError, ValueError, OverflowError):
+                if not isinstance(box, w.Dropdown):
+                    box.value = value
+                elif value is not None:  # nothing is chosen while a list is filled anew
+                    box.label = value
+        self._take(content)
+
+    def _take(self, content: dict[str, Any]) -> None:
+        """Act, when the boxes hold what the page showed."""
+
+
+class Button(Action):
+    """A button. *act* is called when it is pressed, after the boxes *beside* it hold what the page showed."""
+
+    look = traitlets.Unicode().tag(sync=True)
+
+    def __init__(
+        self, description: str, act: Callable[[], object], beside: Sequence[w.Widget] = (), look: str = ""
+    ) -> None:
+        layout = w.Layout(width="auto", align_self="flex-start")
+        super().__init__(description, beside, kind="button", look=look, layout=layout)
+        self._act = act
+
+    def _take(self, content: dict[str, Any]) -> None:
+        self._act()
+
+    def click(self) -> None:
+        """Do what a press does."""
+        self._act()
+
+
+class EditBox(Action):
+    """A box whose text is an edit of what the boxes *beside* it choose. ``value`` is its text, to set or to watch."""
+
+    value = traitlets.Unicode().tag(sync=True)
+    placeholder = traitlets.Unicode().tag(sync=True)
+
+    def __init__(self, description: str, beside: Sequence[w.Widget], width: str, placeholder: str = "") -> None:
+        layout = w.Layout(width=width, max_width="100%")
+        super().__init__(description, beside, kind="box", placeholder=placeholder, layout=layout)
+
+    def _take(self, content: dict[str, Any]) -> None:
+        if isinstance(text := content.get("entered"), str):
+            self.value = text
