@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import functools
 import hashlib
+import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +40,50 @@ class Run:
         return next(reversed(self.err.splitlines()), "")
 
 
+#: Programs that many tests run, and arguments with which they import what they need. Each is started once for all of
+#: its runs; every run is still a process of its own.
+_SERVED: dict[tuple[str, ...], list[str]] = {
+    (str(SYSTEM_PYTHON), str(REAL_TOOL)): ["--help"],
+    (sys.executable, "-m", "sevlab"): ["validate", "--tik", os.devnull],
+    (str(Path(sys.executable).with_name("sev-snp-measure")),): ["--help"],
+}
+
+
+class _Server:
+    """A running program_server.py. It ends with the process that started it, whose pipe then closes."""
+
+    def __init__(self, program: tuple[str, ...], path: str | None) -> None:
+        python, rest = (program[0], program[1:]) if len(program) > 1 else (sys.executable, program)
+        environment = {**_environment({}), **({"PYTHONPATH": path} if path else {})}
+        command = [python, str(ROOT / "tests" / "program_server.py"), json.dumps(_SERVED[program]), *rest]
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, cwd=ROOT
+        )
+        self.lock = threading.Lock()
+
+    def run(self, argv: Sequence[str], folder: Path, stdin: bytes, environment: Mapping[str, str]) -> Run:
+        request = {"argv": argv, "folder": str(folder), "environment": environment}
+        line = json.dumps({**request, "stdin": base64.b64encode(stdin).decode()})
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        with self.lock:
+            self.process.stdin.write(line.encode() + b"\n")
+            self.process.stdin.flush()
+            answer = json.loads(self.process.stdout.readline())
+        out, err = (base64.b64decode(answer[name]).decode() for name in ("out", "err"))
+        return Run(answer["status"], out, err)
+
+
+@functools.cache
+def _server(program: tuple[str, ...], path: str | None) -> _Server:
+    return _Server(program, path)
+
+
+def _environment(variables: Mapping[str, str]) -> dict[str, str]:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    return {**clean, "LC_ALL": "C.UTF-8", "COLUMNS": "100", **variables}
+
+
 def run(
     command: Sequence[str], folder: Path = ROOT, stdin: bytes = b"", variables: Mapping[str, str] | None = None
 ) -> Run:
@@ -44,8 +91,11 @@ def run(
 
     *variables* are added to the environment.
     """
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-    environment = {**clean, "LC_ALL": "C.UTF-8", "COLUMNS": "100", **(variables or {})}
+    environment = _environment(variables or {})
+    path = environment.get("PYTHONPATH")
+    program = next((one for one in _SERVED if tuple(command[: len(one)]) == one), None)
+    if program and not any(name.startswith("PYTHON") and name != "PYTHONPATH" for name in environment):
+        return _server(program, path).run(command[len(program) :], folder, stdin, environment)
     done = subprocess.run(command, input=stdin, capture_output=True, timeout=60, cwd=folder, env=environment)
     return Run(done.returncode, done.stdout.decode(), done.stderr.decode())
 
