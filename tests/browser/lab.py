@@ -2,18 +2,19 @@
 
 A test reads like a user:
 
-    def test_banner(lab, page):
-        open_notebook(page, lab, "01-fifty-six-bytes.ipynb")
-        run_all(page)
-        page.get_by_label("API minor").fill("52")
-        page.keyboard.press("Tab")
-        page.locator(".verdict", has_text="mismatch").wait_for()
+    def test_banner(sheet):
+        sheet.show(*needed("01-fifty-six-bytes.ipynb", "sevlab.explore("))
+        sheet.page.get_by_label("API minor").fill("52")
+        sheet.page.keyboard.press("Tab")
+        sheet.page.locator(".sevlab-verdict", has_text="mismatch").wait_for()
 
-The fixtures `lab` and `page` are in conftest.py.
+`sheet` is one open notebook for all tests: a test replaces its cells, and pays neither for a browser nor for a kernel.
+The fixtures are in conftest.py.
 """
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import json
 import os
@@ -30,8 +31,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
+NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 TOKEN = "sevlab-tests"
 
 # Debian calls it chromium, others chromium-browser.
@@ -60,6 +62,7 @@ LAB_SETTINGS = {
 LIGHT = "JupyterLab Light"
 DARK = "JupyterLab Dark"
 
+VIEWPORT = {"width": 1280, "height": 1400}
 SECONDS_TO_START = 90
 SECONDS_TO_OPEN = 60
 
@@ -185,18 +188,91 @@ def chromium_path() -> str | None:
 
 
 @contextlib.contextmanager
-def chromium_page(**context: object) -> Iterator[Page]:
-    """One page of a fresh Chromium. `page.problems` lists its uncaught exceptions and console errors."""
+def chromium_browser() -> Iterator[Browser]:
+    """A fresh Chromium."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium_path(), args=CHROMIUM_FLAGS)
         try:
-            page = browser.new_context(**{"viewport": {"width": 1280, "height": 1400}, **context}).new_page()
-            page.problems = []
-            page.on("pageerror", lambda error: page.problems.append(f"uncaught: {error}"))
-            page.on("console", lambda line: page.problems.append(line.text) if line.type == "error" else None)
-            yield page
+            yield browser
         finally:
             browser.close()
+
+
+def new_page(browser: Browser) -> Page:
+    """A page that shares nothing with others. `page.problems` lists its uncaught exceptions and console errors."""
+    page = browser.new_context(viewport=VIEWPORT).new_page()
+    page.problems = []
+    page.on("pageerror", lambda error: page.problems.append(f"uncaught: {error}"))
+    page.on("console", lambda line: page.problems.append(line.text) if line.type == "error" else None)
+    return page
+
+
+class Sheet:
+    """One open notebook for many tests. Each shows its own cells in it, in a kernel emptied of what was before."""
+
+    NAME = "sheet.ipynb"
+    EMPTY = "import ipywidgets\nipywidgets.Widget.close_all()\n%reset -f"
+
+    def __init__(self, page: Page, lab: Lab) -> None:
+        self.page, self.lab, self.theme = page, lab, LIGHT
+        write_notebook(lab.root / self.NAME, "")
+        open_notebook(page, lab, self.NAME)
+
+    def show(self, *sources: str) -> None:
+        """Put these cells into the notebook and run them to the end. One that raised fails the test."""
+        self.page.evaluate(
+            """sources => {
+                const model = window.jupyterapp.shell.currentWidget.content.model.sharedModel;
+                model.deleteCellRange(0, model.cells.length);
+                model.insertCells(0, sources.map(source => ({ cell_type: "code", source, metadata: {}, outputs: [] })));
+            }""",
+            [self.EMPTY, *sources],
+        )
+        run_all(self.page)
+
+    def use_theme(self, theme: str) -> None:
+        """Change the theme, which stays until the next test."""
+        if theme != self.theme:
+            set_theme(self.page, theme)
+            self.theme = theme
+
+    def keep_picture(self, css: str, name: str) -> None:
+        """Store a screenshot, when SEVLAB_PICTURES names a folder, for people who want to look."""
+        if folder := os.environ.get("SEVLAB_PICTURES"):
+            self.page.set_viewport_size({"width": 1280, "height": 2600})  # or what is scrolled away is not in it
+            self.page.locator(css).screenshot(path=Path(folder) / f"{name}.png")
+
+
+def needed(name: str, what: str) -> list[str]:
+    """The code cells of a notebook up to the first with *what* in it, without those it does not need.
+
+    A cell needs the last cell before it that gives a name it uses.
+    """
+    notebook = nbformat.read(NOTEBOOKS / name, as_version=4)
+    sources = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+    at = next(number for number, source in enumerate(sources) if what in source)
+    wanted, taken = _names_used(sources[at]), [sources[at]]
+    for source in reversed(sources[:at]):
+        if given := _names_given(source) & wanted:
+            taken.insert(0, source)
+            wanted = wanted - given | _names_used(source)
+    return taken
+
+
+def _names_used(source: str) -> set[str]:
+    return {node.id for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Name)}
+
+
+def _names_given(source: str) -> set[str]:
+    nodes = list(ast.walk(ast.parse(source)))
+    stored = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    imported = {
+        alias.asname or alias.name.split(".")[0]
+        for node in nodes
+        for alias in getattr(node, "names", [])
+        if isinstance(alias, ast.alias)
+    }
+    return stored | imported | {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.ClassDef)}
 
 
 def write_notebook(path: Path, *sources: str) -> None:

@@ -5,15 +5,13 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-import os
-from pathlib import Path
 
-from playwright.sync_api import Locator, Page
+from playwright.sync_api import Locator
 
 from sevlab import samples
 from sevlab.layout.span import TINTS
 from sevlab.verify import BAD, GOOD
-from tests.browser.lab import DARK, Lab, open_notebook, run_all, set_theme, write_notebook
+from tests.browser.lab import DARK, Sheet, needed
 
 
 def spaced(measure: bytes) -> str:
@@ -34,41 +32,34 @@ def background(verdict: Locator) -> str:
     return "#" + bytes(int(part) for part in painted.removeprefix("rgb(").rstrip(")").split(",")).hex()
 
 
-def keep_picture(page: Page, name: str) -> None:
-    """Store a screenshot when SEVLAB_PICTURES names a folder, for people who want to look."""
-    if folder := os.environ.get("SEVLAB_PICTURES"):
-        page.set_viewport_size({"width": 1280, "height": 2600})  # or what is scrolled away is not in it
-        page.locator(".sevlab-explorer").screenshot(path=Path(folder) / f"{name}.png")
-
-
-def test_flipping_a_policy_bit_turns_the_verdict_and_back(lab: Lab, page: Page) -> None:
-    open_notebook(page, lab, "01-fifty-six-bytes.ipynb")
-    run_all(page)
+def test_flipping_a_policy_bit_turns_the_verdict_and_back(sheet: Sheet) -> None:
+    page = sheet.page
+    sheet.show(*needed("01-fifty-six-bytes.ipynb", "sevlab.explore("))
     explorer = page.locator(".sevlab-explorer")
     verdict, comparison = explorer.locator(".sevlab-verdict"), explorer.locator(".sevlab-comparison")
     verdict.get_by_text(GOOD).wait_for()
     assert background(verdict) == TINTS["green"]
-    keep_picture(page, "explorer-good")
+    sheet.keep_picture(".sevlab-explorer", "explorer-good")
 
     explorer.get_by_label("NODBG (bit 0)").uncheck()
     verdict.get_by_text(BAD).wait_for()
     comparison.get_by_text(spaced(measure(policy=0))).first.wait_for()
     assert background(verdict) == TINTS["pink"]
     assert explorer.get_by_label("Policy", exact=True).input_value() == "0x0"
-    keep_picture(page, "explorer-bad")
+    sheet.keep_picture(".sevlab-explorer", "explorer-bad")
 
     explorer.get_by_label("NODBG (bit 0)").check()
     verdict.get_by_text(GOOD).wait_for()
     comparison.get_by_text(spaced(measure())).first.wait_for()
     assert explorer.get_by_label("Policy", exact=True).input_value() == "0x1"
 
-    set_theme(page, DARK)
-    keep_picture(page, "explorer-dark")
+    sheet.use_theme(DARK)
+    sheet.keep_picture(".sevlab-explorer", "explorer-dark")
 
 
-def test_typed_values_wrong_values_and_uploads(lab: Lab, page: Page) -> None:
-    open_notebook(page, lab, "00-start-here.ipynb")
-    run_all(page)
+def test_typed_values_wrong_values_and_uploads(sheet: Sheet) -> None:
+    page = sheet.page
+    sheet.show(*needed("00-start-here.ipynb", "sevlab.explore("))
     explorer = page.locator(".sevlab-explorer")
     verdict, error = explorer.locator(".sevlab-verdict"), explorer.locator(".sevlab-error")
 
@@ -81,7 +72,7 @@ def test_typed_values_wrong_values_and_uploads(lab: Lab, page: Page) -> None:
     page.keyboard.press("Tab")
     error.get_by_role("alert").get_by_text("API minor: received '256'").wait_for()
     verdict.get_by_text("CANNOT TELL").wait_for()
-    keep_picture(page, "explorer-error")
+    sheet.keep_picture(".sevlab-explorer", "explorer-error")
     minor.fill("22")
     page.keyboard.press("Tab")
     verdict.get_by_text(GOOD).wait_for()
@@ -92,7 +83,7 @@ def test_typed_values_wrong_values_and_uploads(lab: Lab, page: Page) -> None:
     page.keyboard.press("Tab")
     verdict.get_by_text(GOOD).wait_for()
 
-    changed = lab.root / "changed.fd"
+    changed = sheet.lab.root / "changed.fd"
     changed.write_bytes(samples.firmware()[:-1] + b"!")
     with page.expect_file_chooser() as chooser:
         explorer.get_by_text("Upload firmware").click()
@@ -100,7 +91,7 @@ def test_typed_values_wrong_values_and_uploads(lab: Lab, page: Page) -> None:
     verdict.get_by_text(BAD).wait_for()
     with page.expect_file_chooser() as chooser:
         explorer.get_by_text("Upload firmware").click()
-    chooser.value.set_files(lab.root / "samples" / "firmware.fd")
+    chooser.value.set_files(sheet.lab.root / "samples" / "firmware.fd")
     verdict.get_by_text(GOOD).wait_for()
 
 
@@ -117,10 +108,9 @@ sevlab.explore(sevlab.load_evidence(
 """
 
 
-def test_every_input_of_a_launch_can_be_changed(lab: Lab, page: Page) -> None:
-    write_notebook(lab.root / "whole.ipynb", WHOLE)
-    open_notebook(page, lab, "whole.ipynb")
-    run_all(page)
+def test_every_input_of_a_launch_can_be_changed(sheet: Sheet) -> None:
+    page = sheet.page
+    sheet.show(WHOLE)
     explorer = page.locator(".sevlab-explorer")
     verdict, chain = explorer.locator(".sevlab-verdict"), explorer.locator(".sevlab-loaded")
     error = explorer.locator(".sevlab-error")
@@ -130,14 +120,14 @@ def test_every_input_of_a_launch_can_be_changed(lab: Lab, page: Page) -> None:
     assert spaced(firmware) in before
     tint = chain.locator("td", has_text="kernel hashes").evaluate("node => getComputedStyle(node).backgroundColor")
     assert "#" + bytes(int(part) for part in tint[4:-1].split(",")).hex() == TINTS["orange"]
-    keep_picture(page, "launch-good")
+    sheet.keep_picture(".sevlab-explorer", "launch-good")
 
     box = explorer.get_by_label("Command line", exact=True)
     box.fill("console=ttyS0\n")
     page.keyboard.press("Tab")
     verdict.get_by_text(BAD).wait_for()
     chain.get_by_text("First step that differs from the start: kernel hashes").wait_for()
-    keep_picture(page, "launch-bad")
+    sheet.keep_picture(".sevlab-explorer", "launch-bad")
     box.fill("console=ttyS0")
     page.keyboard.press("Tab")
     verdict.get_by_text(GOOD).wait_for()
@@ -153,7 +143,7 @@ def test_every_input_of_a_launch_can_be_changed(lab: Lab, page: Page) -> None:
     error.get_by_role("alert").get_by_text("CPU count: received 'none'").wait_for()
     verdict.get_by_text("CANNOT TELL").wait_for()
     assert chain.inner_text().strip() == ""
-    keep_picture(page, "launch-error")
+    sheet.keep_picture(".sevlab-explorer", "launch-error")
     count.fill("5")
     page.keyboard.press("Tab")
     chain.get_by_text("First step that differs from the start: vCPU 4").wait_for()
@@ -169,29 +159,29 @@ def test_every_input_of_a_launch_can_be_changed(lab: Lab, page: Page) -> None:
     verdict.get_by_text(BAD).wait_for()
     with page.expect_file_chooser() as chooser:
         explorer.get_by_text("Upload (up to").nth(1).click()
-    chooser.value.set_files(lab.root / "samples" / "initrd.bin")
+    chooser.value.set_files(sheet.lab.root / "samples" / "initrd.bin")
     verdict.get_by_text(GOOD).wait_for()
     assert explorer.get_by_label("Initrd", exact=True).get_attribute("placeholder") == "uploaded: initrd.bin"
-    set_theme(page, DARK)
-    keep_picture(page, "launch-dark")
+    sheet.use_theme(DARK)
+    sheet.keep_picture(".sevlab-explorer", "launch-dark")
 
 
-def test_ticking_sev_es_opens_the_boxes_it_needs(lab: Lab, page: Page) -> None:
-    open_notebook(page, lab, "00-start-here.ipynb")
-    run_all(page)
+def test_ticking_sev_es_opens_the_boxes_it_needs(sheet: Sheet) -> None:
+    page = sheet.page
+    sheet.show(*needed("00-start-here.ipynb", "sevlab.explore("))
     explorer = page.locator(".sevlab-explorer")
     explorer.locator(".sevlab-verdict").get_by_text(GOOD).wait_for()
     count = explorer.get_by_label("CPU count", exact=True)
     assert not count.is_visible()
-    keep_picture(page, "explorer-closed")
+    sheet.keep_picture(".sevlab-explorer", "explorer-closed")
     explorer.get_by_label("ES (bit 2)").check()
     explorer.locator(".sevlab-error").get_by_role("alert").get_by_text("CPU count: received nothing").wait_for()
     count.wait_for(state="visible")
 
 
-def test_the_byte_map_by_mouse_and_by_keyboard(lab: Lab, page: Page) -> None:
-    open_notebook(page, lab, "00-start-here.ipynb")
-    run_all(page)
+def test_the_byte_map_by_mouse_and_by_keyboard(sheet: Sheet) -> None:
+    page = sheet.page
+    sheet.show(*needed("00-start-here.ipynb", "sevlab.explore("))
     explorer = page.locator(".sevlab-explorer")
     explorer.locator(".sevlab-verdict").get_by_text(GOOD).wait_for()
     grid, detail = explorer.locator(".sevlab-bytemap").first, explorer.locator(".sevlab-detail").first
@@ -221,9 +211,9 @@ def test_the_byte_map_by_mouse_and_by_keyboard(lab: Lab, page: Page) -> None:
     assert page.locator(".jp-Notebook .jp-Cell").count() == cells
 
 
-def test_a_configuration_is_labelled_in_the_page(lab: Lab, page: Page) -> None:
-    open_notebook(page, lab, "02-what-the-digest-covers.ipynb")
-    run_all(page)
+def test_a_configuration_is_labelled_in_the_page(sheet: Sheet) -> None:
+    page = sheet.page
+    sheet.show(*needed("02-what-the-digest-covers.ipynb", "sevlab.explore("))
     result = page.locator(".sevlab-coverage-result")
     result.get_by_text("(absent) kernel-hashes=on").wait_for()
     box = page.locator(".sevlab-coverage").get_by_label("Configuration")

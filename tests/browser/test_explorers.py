@@ -3,24 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import struct
-from pathlib import Path
 
-from playwright.sync_api import Page
+from playwright.sync_api import expect
 
 import sevlab
 from sevlab import samples
-from tests.browser.lab import DARK, Lab, open_notebook, run_all, set_theme
+from tests.browser.lab import DARK, Sheet, needed
 
 SAME, DIFFERS = "The launch digest is as at the start.", "First step that differs: "
-
-
-def keep_picture(page: Page, css: str, name: str) -> None:
-    """Store a screenshot when SEVLAB_PICTURES names a folder, for people who want to look."""
-    if folder := os.environ.get("SEVLAB_PICTURES"):
-        page.set_viewport_size({"width": 1280, "height": 2600})  # or what is scrolled away is not in it
-        page.locator(css).screenshot(path=Path(folder) / f"{name}.png")
 
 
 def spaced(raw: bytes) -> str:
@@ -28,15 +19,15 @@ def spaced(raw: bytes) -> str:
     return raw[:4].hex(" ")
 
 
-def test_editing_the_command_line_changes_the_chain_at_the_table(lab: Lab, page: Page) -> None:
-    open_notebook(page, lab, "03-kernel-hashes.ipynb")
-    run_all(page)
+def test_editing_the_command_line_changes_the_chain_at_the_table(sheet: Sheet) -> None:
+    page = sheet.page
+    sheet.show(*needed("03-kernel-hashes.ipynb", "sevlab.explore("))
     explorer = page.locator(".sevlab-table-explorer")
     banner, chain = explorer.locator(".sevlab-banner"), explorer.locator(".sevlab-chain")
     banner.get_by_text(SAME).wait_for()
     whole = hashlib.sha256(samples.firmware_for_kernels()).digest()
     before = chain.inner_text()
-    keep_picture(page, ".sevlab-table-explorer", "table-start")
+    sheet.keep_picture(".sevlab-table-explorer", "table-start")
 
     box = explorer.get_by_label("Command line", exact=True)
     box.fill("console=ttyS0\n")
@@ -50,7 +41,7 @@ def test_editing_the_command_line_changes_the_chain_at_the_table(lab: Lab, page:
     assert spaced(whole) in rows.nth(1).inner_text()
     assert "CHANGED *" in rows.nth(2).inner_text()
     assert "differs, for a step before it does" in rows.nth(3).inner_text()
-    keep_picture(page, ".sevlab-table-explorer", "table-changed")
+    sheet.keep_picture(".sevlab-table-explorer", "table-changed")
 
     kernel = explorer.get_by_label("Kernel", exact=True)
     kernel.fill("no such file")
@@ -64,23 +55,23 @@ def test_editing_the_command_line_changes_the_chain_at_the_table(lab: Lab, page:
     page.keyboard.press("Tab")
     banner.get_by_text(SAME).wait_for()
     assert chain.inner_text() == before
-    set_theme(page, DARK)
-    keep_picture(page, ".sevlab-table-explorer", "table-dark")
+    sheet.use_theme(DARK)
+    sheet.keep_picture(".sevlab-table-explorer", "table-dark")
 
 
-def test_editing_a_register_changes_the_chain_at_its_cpu(lab: Lab, page: Page) -> None:
-    open_notebook(page, lab, "04-sev-es-and-the-vmsa.ipynb")
-    run_all(page)
+def test_editing_a_register_changes_the_chain_at_its_cpu(sheet: Sheet) -> None:
+    page = sheet.page
+    sheet.show(*needed("04-sev-es-and-the-vmsa.ipynb", "sevlab.explore("))
     explorer = page.locator(".sevlab-vmsa-explorer")
     banner, chain = explorer.locator(".sevlab-banner"), explorer.locator(".sevlab-chain")
     registers = explorer.locator(".sevlab-registers")
     banner.get_by_text(SAME).wait_for()
     before = chain.inner_text()
-    keep_picture(page, ".sevlab-vmsa-explorer", "vmsa-start")
+    sheet.keep_picture(".sevlab-vmsa-explorer", "vmsa-start")
 
     explorer.get_by_label("Field", exact=True).select_option("rip")
     value = explorer.get_by_label("Value", exact=True)
-    page.wait_for_function("node => node.value === '0xfff0'", arg=value.element_handle())
+    expect(value).to_have_value("0xfff0")
     value.fill("0x1000")
     page.keyboard.press("Tab")
     banner.get_by_text(f"{DIFFERS}vCPU 0").wait_for()
@@ -92,7 +83,7 @@ def test_editing_a_register_changes_the_chain_at_its_cpu(lab: Lab, page: Page) -
     edited = sevlab.build_vmsa("qemu-legacy", signature=0xA00F11).to_bytes()
     edited = edited[:0x178] + struct.pack("<Q", 0x1000) + edited[0x180:]
     assert spaced(hashlib.sha256(edited).digest()) in rows.nth(3).inner_text()
-    keep_picture(page, ".sevlab-vmsa-explorer", "vmsa-changed")
+    sheet.keep_picture(".sevlab-vmsa-explorer", "vmsa-changed")
 
     value.fill("1 << 4")
     page.keyboard.press("Tab")
@@ -112,5 +103,5 @@ def test_editing_a_register_changes_the_chain_at_its_cpu(lab: Lab, page: Page) -
     explorer.get_by_label("Profile").select_option("qemu-legacy")
     banner.get_by_text(SAME).wait_for()
     assert chain.inner_text() == before
-    set_theme(page, DARK)
-    keep_picture(page, ".sevlab-vmsa-explorer", "vmsa-dark")
+    sheet.use_theme(DARK)
+    sheet.keep_picture(".sevlab-vmsa-explorer", "vmsa-dark")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from playwright.sync_api import Page
 
-from tests.browser.lab import DARK, Lab, open_notebook, run_all, set_theme, write_notebook
+from tests.browser.lab import DARK, NOTEBOOKS, Lab, Sheet, needed, open_notebook, run_all, set_theme, write_notebook
 
 GREETER = """
 import ipywidgets
@@ -34,11 +36,47 @@ def test_a_widget_answers_in_jupyterlab(lab: Lab, page: Page) -> None:
 
     set_theme(page, DARK)
     assert page.locator(".greeting b").inner_text() == "Ada"
+    page.get_by_label("Name").fill("Grace")
+    page.keyboard.press("Tab")
+    page.locator(".greeting", has_text="Hello, Grace").wait_for()
+    set_theme(page, "JupyterLab Light")  # the server remembers
 
 
-def test_a_cell_that_raises_is_reported(lab: Lab, page: Page) -> None:
-    write_notebook(lab.root / "broken.ipynb", "1 / 0")
-    open_notebook(page, lab, "broken.ipynb")
+def test_a_cell_that_raises_is_reported(sheet: Sheet) -> None:
     with pytest.raises(AssertionError, match="ZeroDivisionError"):
-        run_all(page)
-    page.problems.clear()  # Lab itself also logs a failed cell
+        sheet.show("1 / 0")
+    sheet.page.problems.clear()  # Lab itself also logs a failed cell
+
+
+def test_a_sheet_keeps_nothing_of_the_cells_before(sheet: Sheet) -> None:
+    sheet.show("left = 1", GREETER)
+    sheet.page.get_by_label("Name").wait_for()
+    sheet.show("print('left' in globals())")
+    sheet.page.get_by_text("False", exact=True).wait_for()
+    assert sheet.page.get_by_label("Name").count() == 0
+
+
+def test_needed_cells_are_those_that_give_the_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cells = ["import os, sys", "a = 1", "def f(x):\n    return os", "b = 1 / 0", "c = f(a)", "show(c)", "c = 2"]
+    write_notebook(tmp_path / "n.ipynb", *cells)
+    monkeypatch.setattr("tests.browser.lab.NOTEBOOKS", tmp_path)
+    assert needed("n.ipynb", "show(") == [cells[0], cells[1], cells[2], cells[4], cells[5]]
+
+
+WITH_WIDGETS = sorted(
+    str(path.relative_to(NOTEBOOKS))
+    for path in NOTEBOOKS.rglob("*.ipynb")
+    if ".ipynb_checkpoints" not in path.parts and "sevlab.explore(" in path.read_text(encoding="utf-8")
+)
+
+
+def test_there_are_notebooks_with_widgets() -> None:
+    assert len(WITH_WIDGETS) >= 9
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("name", WITH_WIDGETS)
+def test_a_whole_notebook_runs_in_the_lab(lab: Lab, page: Page, name: str) -> None:
+    open_notebook(page, lab, name)
+    run_all(page)
+    page.locator(".lm-Widget[class*='sevlab-']").first.wait_for(state="attached")

@@ -2,24 +2,12 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
-from playwright.sync_api import Page
-
-from tests.browser.lab import DARK, Lab, open_notebook, run_all, set_theme
+from tests.browser.lab import DARK, Sheet, needed
 
 
-def keep_picture(page: Page, css: str, name: str) -> None:
-    """Store a screenshot when SEVLAB_PICTURES names a folder, for people who want to look."""
-    if folder := os.environ.get("SEVLAB_PICTURES"):
-        page.set_viewport_size({"width": 1280, "height": 2600})
-        page.locator(css).screenshot(path=Path(folder) / f"{name}.png")
-
-
-def test_a_spoilt_session_is_stopped_by_a_check(lab: Lab, page: Page) -> None:
-    open_notebook(page, lab, "07-keys-and-the-session.ipynb")
-    run_all(page)
+def test_a_spoilt_session_is_stopped_by_a_check(sheet: Sheet) -> None:
+    page = sheet.page
+    sheet.show(*needed("07-keys-and-the-session.ipynb", "sevlab.explore("))
     explorer = page.locator(".sevlab-session-explorer")
     result = explorer.locator(".sevlab-session-result")
     result.get_by_text("OK: The platform opens this session").wait_for()
@@ -28,29 +16,29 @@ def test_a_spoilt_session_is_stopped_by_a_check(lab: Lab, page: Page) -> None:
     box.fill(("0" if before[0] != "0" else "1") + before[1:])
     page.keyboard.press("Tab")
     result.get_by_text("ERROR: The platform refuses this session").wait_for()
-    keep_picture(page, ".sevlab-session-explorer", "session-refused")
+    sheet.keep_picture(".sevlab-session-explorer", "session-refused")
     box.fill("zz")
     page.keyboard.press("Tab")
     explorer.locator(".sevlab-error").get_by_role("alert").get_by_text("wrap_iv: received").wait_for()
     box.fill(before)
     page.keyboard.press("Tab")
     result.get_by_text("OK: The platform opens this session").wait_for()
-    set_theme(page, DARK)
-    keep_picture(page, ".sevlab-session-explorer", "session-dark")
+    sheet.use_theme(DARK)
+    sheet.keep_picture(".sevlab-session-explorer", "session-dark")
 
 
-def test_a_cheating_host_is_caught_in_the_page(lab: Lab, page: Page) -> None:
-    open_notebook(page, lab, "08-a-launch-from-start-to-finish.ipynb")
-    run_all(page)
+def test_a_cheating_host_is_caught_in_the_page(sheet: Sheet) -> None:
+    page = sheet.page
+    sheet.show(*needed("08-a-launch-from-start-to-finish.ipynb", "sevlab.explore("))
     explorer = page.locator(".sevlab-transcript-explorer")
     verdict = explorer.locator(".sevlab-verdict")
     verdict.get_by_text("The guest runs and has its secret").wait_for()
     explorer.get_by_label("The host changes", exact=True).select_option("kernel hashes")
     verdict.get_by_text("CAUGHT by the owner").wait_for()
-    keep_picture(page, ".sevlab-transcript-explorer", "launch-caught")
+    sheet.keep_picture(".sevlab-transcript-explorer", "launch-caught")
     explorer.get_by_label("The host changes", exact=True).select_option("secret payload")
     verdict.get_by_text("CAUGHT by the secure processor").wait_for()
     explorer.get_by_label("The host changes", exact=True).select_option("nothing")
     verdict.get_by_text("The guest runs and has its secret").wait_for()
-    set_theme(page, DARK)
-    keep_picture(page, ".sevlab-transcript-explorer", "launch-honest-dark")
+    sheet.use_theme(DARK)
+    sheet.keep_picture(".sevlab-transcript-explorer", "launch-honest-dark")

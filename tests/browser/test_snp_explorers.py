@@ -5,24 +5,23 @@ from __future__ import annotations
 import hashlib
 import struct
 
-from playwright.sync_api import Page
+from playwright.sync_api import expect
 
 from sevlab.samples import snp
-from tests.browser.lab import DARK, Lab, open_notebook, run_all, set_theme
-from tests.browser.test_explorers import keep_picture
+from tests.browser.lab import DARK, Sheet, needed
 
 SAME = "The launch digest is as at the start."
 
 
-def test_a_changed_input_leads_to_the_first_link_that_differs(lab: Lab, page: Page) -> None:
-    open_notebook(page, lab, "09-snp-page-by-page.ipynb")
-    run_all(page)
+def test_a_changed_input_leads_to_the_first_link_that_differs(sheet: Sheet) -> None:
+    page = sheet.page
+    sheet.show(*needed("09-snp-page-by-page.ipynb", "sevlab.explore("))
     explorer = page.locator(".sevlab-snp-explorer")
     banner, chain = explorer.locator(".sevlab-banner"), explorer.locator(".sevlab-chain")
     banner.get_by_text(SAME).wait_for()
     before, cells = chain.inner_text(), page.locator(".jp-Cell").count()
     assert snp.snp_launch().digest.hex() in before
-    keep_picture(page, ".sevlab-snp-explorer", "snp-start")
+    sheet.keep_picture(".sevlab-snp-explorer", "snp-start")
 
     explorer.get_by_label("Command line", exact=True).fill("console=ttyS1")
     page.keyboard.press("Tab")
@@ -34,7 +33,7 @@ def test_a_changed_input_leads_to_the_first_link_that_differs(lab: Lab, page: Pa
     explorer.get_by_text("PAGE_INFO of link 32: kernel hashes").wait_for()
     assert explorer.locator("[data-offset='48']").inner_text().split()[0].endswith("*")
     assert not explorer.locator("[data-offset='0']").inner_text().split()[0].endswith("*")
-    keep_picture(page, ".sevlab-snp-explorer", "snp-changed")
+    sheet.keep_picture(".sevlab-snp-explorer", "snp-changed")
 
     number = explorer.get_by_label("Link", exact=True)
     number.press("ArrowUp")
@@ -63,36 +62,38 @@ def test_a_changed_input_leads_to_the_first_link_that_differs(lab: Lab, page: Pa
     page.keyboard.press("Tab")
     banner.get_by_text(SAME).wait_for()
     assert chain.inner_text() == before
-    set_theme(page, DARK)
-    keep_picture(page, ".sevlab-snp-explorer", "snp-dark")
+    sheet.use_theme(DARK)
+    sheet.keep_picture(".sevlab-snp-explorer", "snp-dark")
 
 
-def test_a_changed_byte_of_a_report_turns_checks_red(lab: Lab, page: Page) -> None:
-    open_notebook(page, lab, "10-a-report-byte-by-byte.ipynb")
-    run_all(page)
+def test_a_changed_byte_of_a_report_turns_checks_red(sheet: Sheet) -> None:
+    page = sheet.page
+    sheet.show(*needed("10-a-report-byte-by-byte.ipynb", "sevlab.explore("))
     explorer = page.locator(".sevlab-report-explorer")
     banner, checks = explorer.locator(".sevlab-banner"), explorer.locator(".sevlab-checklist")
     banner.get_by_text("Every check is as at the start.").wait_for()
     before = checks.inner_text()
-    keep_picture(page, ".sevlab-report-explorer", "report-start")
+    sheet.keep_picture(".sevlab-report-explorer", "report-start")
 
     explorer.locator("[data-offset='417']").click()  # the second byte of CHIP_ID
     field, value = explorer.get_by_label("Field", exact=True), explorer.get_by_label("Value", exact=True)
-    page.wait_for_function("node => node.value.startsWith('c0c1c2')", arg=value.element_handle())
+    byte = explorer.get_by_label("Byte", exact=True)
+    expect(byte).to_have_value("0xc0")  # the last box that is filled when a field is chosen
+    assert value.input_value().startswith("c0c1c2")
     assert field.evaluate("node => node.selectedOptions[0].label") == "chip_id"
     explorer.get_by_label("Byte at", exact=True).fill("0x1a1")
     page.keyboard.press("Tab")
-    byte = explorer.get_by_label("Byte", exact=True)
-    page.wait_for_function("node => node.value === '0xc1'", arg=byte.element_handle())
+    expect(byte).to_have_value("0xc1")
     byte.fill("0")
     page.keyboard.press("Tab")
     banner.get_by_text("1 byte changed. Other than at the start: report signature, chip id.").wait_for()
     assert explorer.locator("[data-offset='417']").inner_text().split()[0] == "00*"
     assert checks.get_by_text("fail, was pass", exact=True).count() == 2
-    keep_picture(page, ".sevlab-report-explorer", "report-changed")
+    sheet.keep_picture(".sevlab-report-explorer", "report-changed")
 
     field.select_option("vmpl")
-    page.wait_for_function("node => node.value === '0x0'", arg=value.element_handle())
+    expect(value).to_have_value("0x0")
+    expect(byte).to_have_value("0x00")
     assert explorer.locator("[data-offset='48']").get_attribute("aria-selected") == "true"
     value.fill("four")
     page.keyboard.press("Tab")
@@ -101,5 +102,5 @@ def test_a_changed_byte_of_a_report_turns_checks_red(lab: Lab, page: Page) -> No
     explorer.get_by_role("button", name="Take all changes back").click()
     banner.get_by_text("Every check is as at the start.").wait_for()
     assert checks.inner_text() == before
-    set_theme(page, DARK)
-    keep_picture(page, ".sevlab-report-explorer", "report-dark")
+    sheet.use_theme(DARK)
+    sheet.keep_picture(".sevlab-report-explorer", "report-dark")

@@ -10,8 +10,7 @@ from nbconvert import HTMLExporter
 from playwright.sync_api import Page
 
 from sevlab.layout.span import INK, TINTS
-
-NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
+from tests.browser.lab import NOTEBOOKS
 
 
 def luminance(colour: str) -> float:
