@@ -25,7 +25,7 @@ SHELL = bash
 .DELETE_ON_ERROR:
 # The steps build on each other and share one environment, so -j must not overlap them.
 .NOTPARALLEL:
-.PHONY: help lab app test lint bench fuzz docs notebooks samples lock wheel clean
+.PHONY: help lab app test soak lint bench fuzz docs notebooks samples lock wheel clean
 
 help: ## list what there is to make
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -49,6 +49,14 @@ $(call step,mypy,$(BIN)/mypy) \
 $(call step,lint-imports,$(BIN)/lint-imports --no-logo)
 endef
 
+# A worker for each processor. Those of a browser stay in one group, and the cells of a notebook in order.
+WORKERS = -n logical --maxprocesses 8
+
+define test_steps
+$(call step,pytest,$(PY) -m pytest -p no:nbval $(WORKERS) --dist loadgroup $(TEST_ARGS)) \
+$(call step,notebooks,$(PY) -m pytest --nbval --nbval-current-env $(WORKERS) --dist loadfile notebooks/)
+endef
+
 define verdict
 if [ -n "$$failed" ]; then echo "Failed: $${failed#, }" >&2; exit 1; fi
 endef
@@ -56,8 +64,14 @@ endef
 test: $(READY) ## run every test: style, types, layers, unit and browser tests, notebooks (TEST_ARGS: pytest's options)
 	@failed=; \
 	$(lint_steps) \
-	$(call step,pytest,$(PY) -m pytest -p no:nbval $(TEST_ARGS)) \
-	$(call step,notebooks,$(PY) -m pytest --nbval --nbval-current-env notebooks/) \
+	$(test_steps) \
+	$(verdict)
+
+soak: $(READY) ## run every test with all its cases and draws: over an hour (TEST_ARGS: pytest's options)
+	@failed=; \
+	export SEVLAB_SOAK=1; \
+	$(lint_steps) \
+	$(test_steps) \
 	$(verdict)
 
 lint: $(READY) ## run only the checks of style, types and layers

@@ -25,6 +25,7 @@ from sevlab.simulator.snp.launch import SimulatedSnpLaunch
 from sevlab.simulator.snp.rmp import RmpFault
 from sevlab.simulator.status import FirmwareError
 from tests.shared_data import shared_data
+from tests.soak import many
 
 SAMPLES = Path(__file__).parent.parent / "notebooks" / "samples"
 CPU = {"num_cpus": 2, "cpu_family": 25, "cpu_model": 1, "cpu_stepping": 1}
@@ -232,7 +233,7 @@ def test_the_whole_table_is_qemu_s() -> None:
             attacks.make_table(wrong)
 
 
-@settings(max_examples=300)
+@settings(max_examples=many(300, 60))
 @given(
     area=st.binary(max_size=300)
     | st.integers(0, 167).flatmap(

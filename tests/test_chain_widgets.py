@@ -16,6 +16,7 @@ from sevlab import samples
 from sevlab.widgets import TableExplorer, VmsaExplorer
 from sevlab.widgets.chain import ChainExplorer
 from sevlab.widgets.vmsa import APPLICATION, BOOT, FIELDS
+from tests.soak import many
 
 
 @pytest.fixture(autouse=True)
@@ -203,7 +204,7 @@ def test_a_value_that_does_not_fit_is_told_and_dropped_with_its_field(vmsa: Vmsa
     assert snapshot(vmsa) == before
 
 
-@settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=many(15, 5), suppress_health_check=[HealthCheck.too_slow])
 @given(st.binary(max_size=64), st.integers(0, 4096 - 64), st.booleans())
 def test_any_page_is_shown_as_it_is(noise: bytes, at: int, blank: bool) -> None:
     raw = bytearray(4096) if blank else bytearray(sevlab.build_vmsa("qemu", signature=0xA00F11).to_bytes())

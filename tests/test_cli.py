@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 import sevlab
 from sevlab import cli, samples
 from sevlab.cli import main
+from tests.soak import many
 
 GOOD = "OK: Looks good to me"
 BAD = "ERROR: Measurement does not match, VM is not trustworthy"
@@ -230,7 +231,7 @@ def test_a_value_that_is_missing(run: Run, right: dict[str, str]) -> None:
 # Whatever comes in.
 
 ANY_TEXT = st.text(st.characters(codec=None), max_size=80)
-FAST = settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FAST = settings(max_examples=many(80, 16), suppress_health_check=[HealthCheck.function_scoped_fixture])
 OPTIONS = [
     "--measurement",
     *NUMBERS,

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from sevlab.cli import main
 from sevlab.cli.files import write_files
 from sevlab.errors import InputError
+from tests.soak import many
 from tests.test_secret import DATA, HEADER, IV, MEASURE, TEK, TIK, sealed
 
 BLOB = MEASURE + bytes(range(0xE0, 0xF0))
@@ -250,7 +251,7 @@ def test_secret_from_standard_input(owner: Path, monkeypatch: pytest.MonkeyPatch
     assert opened("H", "P") == 0
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=many(60, 12), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(header=st.binary(min_size=40, max_size=60), payload=st.binary(max_size=80), blob=st.text(max_size=70))
 def test_any_files_end_in_a_status(owner: Path, header: bytes, payload: bytes, blob: str) -> None:
     Path("any-h").write_bytes(header)

@@ -43,6 +43,7 @@ from tests.fake_libvirt import (
     scenario,
     xml,
 )
+from tests.soak import many
 
 ROOT = Path(__file__).parent.parent
 BAD_MEASUREMENT = base64.b64encode(bytes(48)).decode()
@@ -439,7 +440,7 @@ OPTIONS = st.lists(
 
 
 @given(content=SCENARIOS, options=OPTIONS)
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=many(300, 60), suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_whatever_the_host_says_is_a_verdict_or_one_line(play: Play, content: Any, options: list[str]) -> None:
     status, out, err, _ = play(content, *options)
     assert status in (0, 1, 2, 4, 5, 6), err
@@ -449,7 +450,7 @@ def test_whatever_the_host_says_is_a_verdict_or_one_line(play: Play, content: An
 
 
 @given(content=SCENARIOS, has_firmware=st.booleans(), policy=st.sampled_from([None, 1, 5]))
-@settings(max_examples=300)
+@settings(max_examples=many(300, 60))
 def test_only_what_the_measure_covers_comes_from_the_host(content: Any, has_firmware: bool, policy: int | None) -> None:
     """Unless that is wanted, whatever the host says."""
     own = {"firmware": str(FIRMWARE) if has_firmware else None, "policy": policy, "measurement": None}

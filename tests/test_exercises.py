@@ -321,7 +321,7 @@ def test_answers_are_taken_in_the_forms_people_give() -> None:
         assert exercises.mark("offsets", answer).state == "wrong"
 
 
-@pytest.mark.parametrize("answer", [[1, "a"], {"a": 1}, object(), [[1], 2], [None, 1], sevlab.Policy], ids=repr)
+@pytest.mark.parametrize("answer", [[1, "a"], {"a": 1}, object(), [[1], 2], [None, 1], sevlab.Policy])
 def test_answers_of_any_kind_are_marked_not_raised(answer: object) -> None:
     for name in RIGHT:
         assert exercises.mark(name, answer).state == "wrong"

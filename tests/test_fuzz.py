@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.fuzz import CORPUS, TARGETS, attempt, seeds
+from tests.soak import many
 
 EACH = pytest.mark.parametrize("name", TARGETS)
 
@@ -25,14 +26,14 @@ def test_the_corpus_is_of_targets_and_small() -> None:
 
 
 @EACH
-@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=many(60, 12), suppress_health_check=[HealthCheck.too_slow])
 @given(raw=st.binary(max_size=5000))
 def test_arbitrary_bytes(name: str, raw: bytes) -> None:
     attempt(TARGETS[name], raw)
 
 
 @EACH
-@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=many(40, 8), suppress_health_check=[HealthCheck.too_slow])
 @given(seed=st.integers(0, 1 << 32), changes=st.integers(0, 8), cut=st.booleans())
 def test_changed_and_truncated_bytes(name: str, seed: int, changes: int, cut: bool) -> None:
     chance = random.Random(seed)

@@ -31,6 +31,7 @@ from sevlab.idblock import STAGES, SignedIdBlock, build_id_block, load_id_block,
 from sevlab.incidents import INCIDENTS
 from sevlab.keys import Secret
 from tests.peers import run
+from tests.soak import many
 
 DIGEST = bytes(range(48))
 ID, AUTHOR = (Secret(number.to_bytes(48, "big")) for number in (0x1234567890ABCDEF, 0xFEDCBA0987654321))
@@ -204,7 +205,7 @@ def test_without_a_measurement_nothing_is_validated() -> None:
 
 
 @given(place=st.integers(0, 8 * 96 - 1))
-@settings(max_examples=60)
+@settings(max_examples=many(60, 12))
 def test_no_bit_of_the_block_changes_unseen(place: int) -> None:
     raw = bytearray(GOOD.block.to_bytes())
     raw[place // 8] ^= 1 << place % 8
@@ -214,7 +215,7 @@ def test_no_bit_of_the_block_changes_unseen(place: int) -> None:
 @given(
     raw=st.binary(min_size=96, max_size=96), auth=st.binary(max_size=0x1000), on=st.sampled_from([True, False, None])
 )
-@settings(max_examples=60)
+@settings(max_examples=many(60, 12))
 def test_any_bytes_are_judged(raw: bytes, auth: bytes, on: bool | None) -> None:
     signed = SignedIdBlock(IdBlock.from_bytes(raw), IdAuth.from_bytes(auth.ljust(0x1000, b"\0")))
     verdict = verify_id_block(signed, raw[:48], int(signed.block.policy), author_key_enabled=on)
@@ -269,7 +270,7 @@ def test_what_is_no_id_block_is_refused(folder: Path, content: bytes, words: str
 
 
 @given(raw=st.one_of(st.binary(max_size=9000), st.text(alphabet="id-blockauth=,\"':A\n ").map(str.encode)))
-@settings(max_examples=150)
+@settings(max_examples=many(150, 30))
 def test_any_file_is_read_or_refused_in_one_line(tmp_path_factory: pytest.TempPathFactory, raw: bytes) -> None:
     path = tmp_path_factory.getbasetemp() / "any id block"
     path.write_bytes(raw)

@@ -15,12 +15,13 @@ from hypothesis import strategies as st
 
 import sevlab
 from sevlab import inputs, samples
+from tests.soak import many
 
 RAW = bytes(range(48))
 TEXT = base64.b64encode(RAW).decode()
 #: Text with lone surrogates too, as file names and broken terminals give it.
 ANY_TEXT = st.text(st.characters(codec=None), max_size=120)
-FILES = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+FILES = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=many(60, 12))
 
 
 def parsed(parse: Callable[..., object], *given: object) -> object:

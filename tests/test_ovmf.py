@@ -36,6 +36,7 @@ from sevlab.inputs import FIRMWARE_LIMIT
 from sevlab.layout.bar import COLUMNS, Bar, shares
 from tests.made_images import AMD_SEV, FFS, entry, image, metadata, tail, volume, with_metadata
 from tests.shared_data import shared_data
+from tests.soak import many
 
 DEBIAN = Path("/usr/share/OVMF")
 COMBINED = Path("/usr/share/ovmf/OVMF.fd")
@@ -397,7 +398,7 @@ def test_arbitrary_bytes_before_a_footer(raw: bytes, total: int, after: bytes) -
     check(parse_ovmf(raw + tail(total=total) + after))
 
 
-@settings(max_examples=60)
+@settings(max_examples=many(60, 12))
 @given(st.data())
 def test_mutated_real_tails(data: st.DataObject) -> None:
     raw = bytearray(data.draw(st.sampled_from(real_tails())))

@@ -19,11 +19,12 @@ from sevlab.snp.order import has_hashes
 from tests.made_images import RESET, entry, image, snp_image, svsm_image, tail
 from tests.peers import ovmf_images, run
 from tests.shared_data import shared_data
+from tests.soak import many
 
 pytestmark = pytest.mark.peer
 
 peer = pytest.importorskip("sevsnpmeasure.guest", reason="no sev-snp-measure: pip install sev-snp-measure")
-SEED, NEEDED = 7, 600
+SEED, NEEDED = 7, many(600, 260)
 FEATURES = (0, 1, 0x20, 0x21, 0x201, (1 << 64) - 1)
 
 

@@ -23,6 +23,7 @@ from sevlab.profiles import SNP_PROFILES
 from sevlab.releases import RELEASES, UNKNOWN, explain_profile, profile_as_dict
 from tests.made_images import AMD_SEV, snp_image
 from tests.shared_data import shared_data
+from tests.soak import many
 
 EPYC = 0x800F12
 NEWEST = "sev-snp-measure 0.0.13"
@@ -161,7 +162,7 @@ def test_the_matrix_is_of_one_launch(tmp_path: Path) -> None:
     assert two["sev-snp-measure 0.0.4", "before 6.6"].digest.hex()[:24] == "a08fcbba8729733c82cc1778"
 
 
-@settings(max_examples=8)
+@settings(max_examples=many(8, 5))
 @given(seed=st.integers(0, 1 << 16), cpus=st.integers(1, 4), kernel=st.booleans())
 def test_a_cell_says_equal_exactly_when_the_digests_are(
     tmp_path_factory: pytest.TempPathFactory, seed: int, cpus: int, kernel: bool

@@ -13,6 +13,7 @@ from sevlab.formats.report import SIZE
 from sevlab.report import PASS, parse_bundle, read_report, report_as_dict, verify_report
 from sevlab.simulator.kds import MOMENT
 from tests.snp_reports import CHIPS, SERVER, TCBS, certificates, make, pem, table
+from tests.soak import many
 
 REPORT = make("Turin")
 LEAF = SERVER.vcek("Turin", CHIPS["Turin"], TCBS["Turin"])
@@ -38,7 +39,7 @@ def anything(seed: bytes) -> st.SearchStrategy[bytes]:
     return st.one_of(st.binary(max_size=300), some, cut, st.binary(max_size=8).map(lambda more: seed + more))
 
 
-@settings(max_examples=150)
+@settings(max_examples=many(150, 30))
 @given(raw=anything(make()) | anything(make().hex().encode()))
 def test_any_file_is_a_report_or_one_line(raw: bytes) -> None:
     try:
@@ -52,7 +53,7 @@ def test_any_file_is_a_report_or_one_line(raw: bytes) -> None:
     assert json.dumps(report_as_dict(found.report))
 
 
-@settings(max_examples=150)
+@settings(max_examples=many(150, 30))
 @given(
     raw=anything(LEAF) | anything(pem(LEAF)) | anything(SERVER.ask("Turin")),
     place=st.sampled_from(["vcek", "vlek", "ask", "ark", "chain"]),
@@ -69,7 +70,7 @@ def test_any_certificate_is_read_or_one_line(raw: bytes, place: str) -> None:
     assert json.dumps(verdict.as_dict())
 
 
-@settings(max_examples=150)
+@settings(max_examples=many(150, 30))
 @given(certs=anything(table(vcek=LEAF, ask=SERVER.ask("Turin"), ark=SERVER.ark("Turin"), crl=CRL)))
 def test_any_table_is_read_or_one_line(certs: bytes) -> None:
     try:
@@ -80,7 +81,7 @@ def test_any_table_is_read_or_one_line(certs: bytes) -> None:
     assert str(verify_report(REPORT, given, at=MOMENT))
 
 
-@settings(max_examples=150)
+@settings(max_examples=many(150, 30))
 @given(crl=anything(CRL))
 def test_any_crl_is_read_or_one_line(crl: bytes) -> None:
     try:
@@ -92,7 +93,7 @@ def test_any_crl_is_read_or_one_line(crl: bytes) -> None:
     assert (verdict["revocation"].state == PASS) == (crl == CRL)
 
 
-@settings(max_examples=100)
+@settings(max_examples=many(100, 20))
 @given(report=st.binary(min_size=SIZE, max_size=SIZE))
 def test_any_1184_bytes_verify_or_not(report: bytes) -> None:
     for product in ("Milan", "Turin"):

@@ -27,6 +27,7 @@ from sevlab.search import engine
 from sevlab.search.engine import Context, Engine, Hit, Stopped, split_box, try_box
 from sevlab.search.hypotheses import HYPOTHESES
 from sevlab.search.space import AXES
+from tests.soak import many
 from tests.test_search_cases import ES, GIVEN, KERNEL, PLAIN, SPACES, report, reported_text, space_of, true_values
 
 TIK, TEK = samples.TIK, samples.TEK
@@ -263,7 +264,7 @@ def test_keys_in_two_files_are_read_in_every_form(tik: bytes, tek: bytes, word: 
     assert only(diagnose({**given, "measurement": text})).found == {"tik": word}
 
 
-@settings(max_examples=60)
+@settings(max_examples=many(60, 12))
 @drawn(content=st.binary(max_size=80))
 def test_any_key_file_ends_in_an_answer(content: bytes, tmp_path_factory: pytest.TempPathFactory) -> None:
     path = tmp_path_factory.mktemp("keys") / "tk"
@@ -364,7 +365,7 @@ def test_save_areas_from_files_are_searched_too(tmp_path: Path) -> None:
 # --- the engine
 
 
-@settings(max_examples=50)
+@settings(max_examples=many(50, 10))
 @drawn(
     majors=NUMBERS,
     minors=NUMBERS,
@@ -382,7 +383,7 @@ def test_a_box_is_tried_whole_and_nothing_else(
     assert try_box([context(bytes(32), key)], box) == []
 
 
-@settings(max_examples=50)
+@settings(max_examples=many(50, 10))
 @drawn(sizes=st.tuples(*[st.integers(1, 40)] * 4), limit=st.integers(1, 500))
 def test_a_box_is_cut_without_loss(sizes: tuple[int, ...], limit: int) -> None:
     from itertools import product
@@ -402,7 +403,7 @@ def test_the_kernel_knows_sha_256_s_constants() -> None:
     assert (int(kernel.START_WORDS[0]), int(kernel.START_WORDS[7])) == (0x6A09E667, 0x5BE0CD19)
 
 
-@settings(max_examples=30)
+@settings(max_examples=many(30, 6))
 @drawn(
     majors=NUMBERS,
     minors=NUMBERS,

@@ -21,13 +21,14 @@ from sevlab import samples
 from sevlab.search.axis import Choice, Subset
 from sevlab.search.given import read_given
 from sevlab.search.space import BOX, Space
+from tests.soak import many
 
 SAMPLES = Path(__file__).parent.parent / "notebooks" / "samples"
 MNONCE = bytes(range(0x40, 0x50))
 SEED = 4
 #: How many cases have one, two and three faults. The longest searches are those for three.
-CASES = {1: 180, 2: 85, 3: 35}
-HOPELESS = 100
+CASES = {1: many(180, 30), 2: many(85, 10), 3: many(35, 3)}
+HOPELESS = many(100, 15)
 
 PLAIN: dict[str, Any] = {
     "api_major": 0,

@@ -24,6 +24,7 @@ from sevlab.keys import Secret
 from sevlab.measure import compute_measure
 from sevlab.secret import build_secret, load_packet_part, load_secret, open_secret, parse_secret_name
 from sevlab.secret.packet import HOST_LIMIT, LARGEST, apply_keystream
+from tests.soak import many
 
 
 def run_of(first: int, size: int) -> bytes:
@@ -368,7 +369,7 @@ def covers(table: SecretTable) -> None:
     assert table.findings() is not None
 
 
-@settings(max_examples=200)
+@settings(max_examples=many(200, 40))
 @given(raw=st.binary(max_size=200), length=st.integers(0, 300), entry=st.integers(0, 300), real=st.booleans())
 def test_any_bytes_parse(raw: bytes, length: int, entry: int, real: bool) -> None:
     if real:

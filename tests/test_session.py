@@ -28,6 +28,7 @@ from sevlab.session import (
     wrap_keys,
 )
 from tests.shared_data import shared_data
+from tests.soak import many
 from tests.test_chain import PLATFORM, path_of
 
 
@@ -75,7 +76,7 @@ def test_the_key_derivation_by_another_route(key: bytes, context: bytes, size: i
     assert derive_key(key, "sev-kek", context, size) == expected[:size]
 
 
-@settings(max_examples=25)
+@settings(max_examples=many(25, 5))
 @given(seed=st.binary(max_size=8), policy=st.integers(0, 0xFFFFFFFF))
 def test_the_platform_opens_what_the_owner_makes(seed: bytes, policy: int) -> None:
     pdh = godh_certificate(PRIVATE)
@@ -96,7 +97,7 @@ def test_real_randomness_makes_another_session_each_time() -> None:
     assert one.godh != other.godh
 
 
-@settings(max_examples=60)
+@settings(max_examples=many(60, 12))
 @given(place=st.integers(0, 128 * 8 - 1))
 def test_a_flipped_bit_of_the_session_stops_where_the_firmware_would(place: int) -> None:
     session = make_session(godh_certificate(PRIVATE), POLICY, random=seeded(b"flip"))

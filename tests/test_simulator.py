@@ -34,6 +34,7 @@ from sevlab.simulator.memory import Memory
 from sevlab.simulator.platform import Platform
 from sevlab.simulator.status import GUEST_STATES, PLATFORM_STATES, FirmwareError
 from tests.peers import real_validate, why_no_real_tool
+from tests.soak import many
 
 SAMPLES = Path(__file__).parent.parent / "notebooks" / "samples"
 PLAIN: dict[str, Any] = {"firmware": str(SAMPLES / "firmware-kernel.fd")}
@@ -75,11 +76,11 @@ def test_a_launch_goes_through_and_the_secret_arrives(inputs: dict[str, Any], po
     assert sevlab.simulate_launch(inputs, policy).host.measurement != run.host.measurement
 
 
-def test_a_thousand_random_launches() -> None:
+def test_random_launches() -> None:
     """The owner validates exactly when nothing was tampered with; else the right party says so."""
     chance = random.Random(SEED)
     seen: dict[str, int] = {}
-    for number in range(1000):
+    for number in range(many(1000, 120)):
         inputs, policy = chance.choice([(PLAIN, 1), (KERNEL, 1), (ES, 5)])
         inputs = {**inputs, **({"num_cpus": chance.randrange(1, 5)} if policy == 5 else {})}
         policy |= chance.choice([0, 2, 8, 32])
@@ -694,5 +695,5 @@ class Commands(RuleBasedStateMachine):
         assert {guest.state for guest in platform.guests.values()} <= set(GUEST_STATES)
 
 
-Commands.TestCase.settings = settings(max_examples=40, stateful_step_count=30)
+Commands.TestCase.settings = settings(max_examples=many(40, 8), stateful_step_count=30)
 TestCommands = Commands.TestCase

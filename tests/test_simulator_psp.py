@@ -21,6 +21,7 @@ from sevlab.session import godh_certificate, make_private, make_session, seeded
 from sevlab.simulator.identity import sample_roots
 from sevlab.simulator.platform import Platform
 from sevlab.simulator.status import FirmwareError
+from tests.soak import many
 
 PAGE = bytes(range(256)) * 16
 PRIME = 2**384 - 2**128 - 2**96 + 2**32 - 1
@@ -474,7 +475,7 @@ class Commands(RuleBasedStateMachine):
         self.call(which, "receive_update_vmsa" if vmsa else "receive_update_data", handle, header, address, payload)
 
 
-Commands.TestCase.settings = settings(max_examples=25, stateful_step_count=50)
+Commands.TestCase.settings = settings(max_examples=many(25, 5), stateful_step_count=50)
 TestCommands = Commands.TestCase
 
 

@@ -36,6 +36,7 @@ from sevlab.simulator.snp.context import ContextPage
 from sevlab.simulator.snp.firmware import SnpPlatform
 from sevlab.simulator.snp.rmp import Rmp, RmpEntry, RmpFault
 from sevlab.simulator.status import FirmwareError
+from tests.soak import many
 
 CONTEXT, AGENT, SOMEWHERE, BLOCK, AUTH = 0x200000, 0x201000, 0x202000, 0x210000, 0x211000
 SMALL, LARGE = 0x300000, 0x400000
@@ -521,7 +522,7 @@ def test_cpuid_pages_are_checked_and_corrected() -> None:
 
 
 @given(raw=st.binary(max_size=4096), count=st.integers(0, 1 << 31) | st.integers(0, 70))
-@settings(max_examples=50)
+@settings(max_examples=many(50, 10))
 def test_any_cpuid_page_is_checked(raw: bytes, count: int) -> None:
     platform = begun()
     guest(platform)

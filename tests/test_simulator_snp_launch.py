@@ -26,6 +26,7 @@ from sevlab.simulator.snp.platform import FAULTS
 from sevlab.simulator.snp.rmp import RmpEntry, RmpFault
 from sevlab.simulator.status import FirmwareError
 from tests.made_images import AMD_SEV, snp_image, svsm_image
+from tests.soak import many
 from tests.test_simulator import flip
 
 SAMPLES = Path(__file__).parent.parent / "notebooks" / "samples"
@@ -69,7 +70,7 @@ def test_a_seed_makes_a_run_that_can_be_repeated() -> None:
     assert launched(seed=None).report != launched(seed=None).report
 
 
-@settings(max_examples=40)
+@settings(max_examples=many(40, 8))
 @given(
     pages=st.integers(1, 12),
     seed=st.integers(0, 1 << 16),

@@ -22,6 +22,7 @@ from sevlab.snp.load import load_ovmf_digest
 from sevlab.snp.region import blank_region, cpu_region, hash_pages, hash_vmsa
 from tests.made_images import AMD_SEV, RESET, metadata, snp_image, svsm_image, with_metadata
 from tests.shared_data import shared_data
+from tests.soak import many
 
 EPYC = 0x800F12
 
@@ -205,7 +206,7 @@ def by_hand(
     return three_lines(pages + [(2, 0xFFFFFFFFF000, page) for page in vmsas])
 
 
-@settings(max_examples=40)
+@settings(max_examples=many(40, 8))
 @given(
     pages=st.integers(1, 12),
     seed=st.integers(0, 1 << 16),
@@ -418,7 +419,7 @@ def test_an_svsm_by_hand(folder: Path) -> None:
         assert len(found.cpu_digests(3)) == 3
 
 
-@settings(max_examples=60)
+@settings(max_examples=many(60, 12))
 @given(
     body=st.binary(max_size=200)
     | st.lists(st.tuples(*[st.integers(0, 1 << 24)] * 3), max_size=5).map(lambda rows: metadata(*rows)),

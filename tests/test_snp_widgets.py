@@ -17,6 +17,7 @@ from sevlab import samples
 from sevlab.formats.report import SIGNED
 from sevlab.samples import snp
 from sevlab.widgets import ReportExplorer, SnpExplorer
+from tests.soak import many
 
 AT = "2026-01-01"
 
@@ -266,7 +267,7 @@ def test_an_edited_field_turns_its_checks_red(folder: Path, field: str, value: s
     assert explorer.value.value == was
 
 
-@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=many(15, 5), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(0, 1183), st.integers(0, 255))
 def test_any_byte_can_be_changed_and_taken_back(folder: Path, at: int, value: int) -> None:
     explorer = report(folder)

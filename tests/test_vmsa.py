@@ -19,6 +19,7 @@ from sevlab.formats.vmsa import DIGEST, EFFECTS, HARMLESS, MEANING, Field
 from sevlab.formats.vmsadiff import VmsaComparison
 from sevlab.layout.rows import Layout, at
 from tests.shared_data import shared_data
+from tests.soak import many
 
 ZERO = Vmsa.from_bytes(bytes(4096))
 # Some random bytes at a random place in zeros, or random bytes throughout (too many for hypothesis to draw itself).
@@ -83,7 +84,7 @@ def test_any_page_parses_and_builds_back_to_itself(raw: bytes) -> None:
 
 
 @given(SPARSE, st.integers(0, 8 * 4096 - 1))
-@settings(max_examples=50)
+@settings(max_examples=many(50, 10))
 def test_one_flipped_bit_is_one_differing_field(raw: bytes, position: int) -> None:
     flipped = bytearray(raw)
     flipped[position // 8] ^= 1 << position % 8
@@ -322,7 +323,7 @@ def test_a_fixed_rdx_needs_no_cpu_and_a_given_one_is_noted(folder: Path, capsys:
 
 
 @given(page=SPARSE)
-@settings(max_examples=10)
+@settings(max_examples=many(10, 5))
 def test_update_keeps_every_other_byte(tmp_path_factory: pytest.TempPathFactory, page: bytes) -> None:
     path = tmp_path_factory.mktemp("update") / "page"
     path.write_bytes(page)
