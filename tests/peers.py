@@ -96,7 +96,7 @@ def run(
     program = next((one for one in _SERVED if tuple(command[: len(one)]) == one), None)
     if program and not any(name.startswith("PYTHON") and name != "PYTHONPATH" for name in environment):
         return _server(program, path).run(command[len(program) :], folder, stdin, environment)
-    done = subprocess.run(command, input=stdin, capture_output=True, timeout=60, cwd=folder, env=environment)
+    done = subprocess.run(command, input=stdin, capture_output=True, timeout=300, cwd=folder, env=environment)
     return Run(done.returncode, done.stdout.decode(), done.stderr.decode())
 
 

@@ -18,7 +18,7 @@ import sys
 import tempfile
 import traceback
 
-SECONDS = 60
+SECONDS = 300
 
 
 def run(program, argv):

@@ -54,7 +54,7 @@ def test_a_search_is_for_what_the_page_shows(tmp_path: Path) -> None:
     page.paste.value = (tmp_path / "launch.txt").read_text()
     page.read.click()
     press(page.why, Build="19", Seconds=30.0)
-    page.wait(60)
+    page.wait(300)
     assert page.diagnosis is not None
     assert [change.input for change in page.diagnosis.explanations[0].changes] == ["build_id"]
     assert page.budget.value == 30

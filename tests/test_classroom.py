@@ -17,7 +17,7 @@ from sevlab.search.space import AXES
 )
 def test_diagnose_finds_the_faults(seed: int, faults: int) -> None:
     launch = broken_launch(seed, faults)
-    diagnosis = sevlab.diagnose(launch.inputs, budget=120)
+    diagnosis = sevlab.diagnose(launch.inputs, budget=600)
     assert diagnosis.status == "explained"
     (explanation,) = diagnosis.explanations
     assert {change.input.replace("_", "-"): change.found for change in explanation.changes} == launch.solution

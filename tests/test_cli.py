@@ -65,7 +65,7 @@ def process(*argv: str, **options: object) -> subprocess.CompletedProcess[str]:
     """Run it as people do."""
     options = {"stdin": subprocess.DEVNULL, **options}
     return subprocess.run(
-        [sys.executable, "-m", "sevlab", *argv], capture_output=True, text=True, timeout=60, **options
+        [sys.executable, "-m", "sevlab", *argv], capture_output=True, text=True, timeout=300, **options
     )
 
 
@@ -349,7 +349,7 @@ def test_closed_streams(right: dict[str, str], verb: str, closed: str, status: i
         if changes == {"--tik": "-"} and "<" not in closed:
             continue
         command = shlex.join([sys.executable, "-m", "sevlab", verb, *words({**right, **changes})])
-        done = subprocess.run(["sh", "-c", f"{command} {closed}"], capture_output=True, text=True, timeout=60)
+        done = subprocess.run(["sh", "-c", f"{command} {closed}"], capture_output=True, text=True, timeout=300)
         assert done.returncode == expected
         assert "Traceback" not in done.stdout + done.stderr
 
@@ -358,7 +358,7 @@ def test_closed_streams(right: dict[str, str], verb: str, closed: str, status: i
 def test_output_that_cannot_be_written_is_no_success(right: dict[str, str]) -> None:
     with open("/dev/full", "w") as full:
         command = [sys.executable, "-m", "sevlab", "explain", *words(right)]
-        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=300)
     assert done.returncode == 2
     assert done.stderr.startswith("ERROR: ")
     assert done.stderr.count("\n") == 1
@@ -369,7 +369,7 @@ def test_output_that_cannot_be_written_is_no_success(right: dict[str, str]) -> N
 def test_a_reader_that_leaves_early(right: dict[str, str], verb: str, more: str) -> None:
     command = shlex.join([sys.executable, "-m", "sevlab", verb, *words(right)])
     for reader in ("head -n 1", "true"):
-        done = subprocess.run(["sh", "-c", f"{command} {more} | {reader}"], capture_output=True, text=True, timeout=60)
+        done = subprocess.run(["sh", "-c", f"{command} {more} | {reader}"], capture_output=True, text=True, timeout=300)
         assert done.stderr == ""
 
 

@@ -76,7 +76,7 @@ def test_pack_unpack_and_folders(tmp_path: Path, capsys: pytest.CaptureFixture[s
 
 
 def test_a_diagnosis_is_noted_and_checked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = made(tmp_path, "sev", "--build-id=14", "--diagnose", "--budget=20")
+    path = made(tmp_path, "sev", "--build-id=14", "--diagnose", "--budget=300")
     assert "EXPLAINED" in capsys.readouterr().out
     assert main(["case", "verify", path, f"--tk={at('tk.bin')}"]) == 1
     assert "THE EXPLANATION HOLDS" in capsys.readouterr().out

@@ -98,7 +98,7 @@ def test_only_a_plot_imports_matplotlib() -> None:
         "sevlab.plot_avalanche\n"
         "print('matplotlib' in sys.modules, 'matplotlib.pyplot' in sys.modules)"
     )
-    done = subprocess.run([sys.executable, "-c", lines], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", lines], capture_output=True, text=True, timeout=300)
     assert done.stdout.splitlines() == ["[]", "True False"], done.stderr
 
 

@@ -102,7 +102,7 @@ def real_pages(cases: list[tuple[int, int, int, int]]) -> tuple[list[tuple[str, 
     if not REAL_TOOL.exists():
         pytest.skip(f"no {REAL_TOOL}: install Debian's package libvirt-clients-qemu")
     command = [SYSTEM_PYTHON, "-I", "-c", _DRIVER, str(REAL_TOOL)]
-    done = subprocess.run(command, input=json.dumps(cases), capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, input=json.dumps(cases), capture_output=True, text=True, timeout=300)
     if "ModuleNotFoundError" in done.stderr:
         pytest.skip(f"{REAL_TOOL} lacks a library: reinstall Debian's package libvirt-clients-qemu")
     assert done.returncode == 0, done.stderr

@@ -119,7 +119,7 @@ def test_every_case_in_the_declared_space_is_explained_and_rightly(faults: int) 
     for name, chosen in cases(faults):
         space, given = SPACES[name], GIVEN[name]
         text = reported_text(space, chosen)
-        diagnosis = sevlab.diagnose({**given, "measurement": text}, budget=120, max_changes=faults)
+        diagnosis = sevlab.diagnose({**given, "measurement": text}, budget=600, max_changes=faults)
         what = {axis: choice.changes for axis, choice in chosen.items()}
         assert diagnosis.status == "explained", (name, what)
         (explanation,) = diagnosis.explanations
@@ -159,7 +159,7 @@ def test_no_hopeless_case_is_explained(name: str, tmp_path: Path) -> None:
         else:
             measurement = report(values, key=chance.randbytes(16))
         text = base64.b64encode(measurement).decode()
-        diagnosis = sevlab.diagnose({**GIVEN[name], "measurement": text}, budget=30, max_changes=1, jobs=1)
+        diagnosis = sevlab.diagnose({**GIVEN[name], "measurement": text}, budget=300, max_changes=1, jobs=1)
         assert (diagnosis.status, diagnosis.explanations) == ("unexplained", ())
         assert diagnosis.searched
 

@@ -40,13 +40,13 @@ def pipe_in(monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
 
 
 def shell(command: str) -> str:
-    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=300)
     assert done.stderr == ""
     return done.stdout
 
 
 def fresh_python(lines: str) -> str:
-    done = subprocess.run([sys.executable, "-I", "-c", lines], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-I", "-c", lines], capture_output=True, text=True, timeout=300)
     assert done.stderr == ""
     return done.stdout.strip()
 

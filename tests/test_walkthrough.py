@@ -71,13 +71,13 @@ def from_files(folder: Path, form: str) -> sevlab.Evidence:
 
 
 def shell(command: str, **options: object) -> str:
-    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=60, **options)
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=300, **options)
     assert done.stderr == ""
     return done.stdout.split()[-1]
 
 
 def fresh_python(lines: str, **options: object) -> str:
-    done = subprocess.run([sys.executable, "-I", "-c", lines], capture_output=True, text=True, timeout=60, **options)
+    done = subprocess.run([sys.executable, "-I", "-c", lines], capture_output=True, text=True, timeout=300, **options)
     assert done.stderr == ""
     return done.stdout.strip()
 
