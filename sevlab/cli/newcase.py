@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from .. import __version__
 from ..bundle import open_case, pack_case
 from ..case import ABOUT, BY_NAME, MODES, ROWS, Case, Row, hash_file, record_explanation, write_case
-from ..case.rows import BYTES, COUNT, FILE, FORBID, KEY, MEASUREMENT, MODE, NUMBER
+from ..case.reader import parse_wanted_text
+from ..case.rows import BYTES, COUNT, FILE, FORBID, KEY, MEASUREMENT, MODE, NUMBER, WANTED
 from ..errors import InputError, quoted
 from ..inputs import parse_bytes, parse_measurement, parse_number
 from ..launch import PEER_NAMES
@@ -109,11 +110,15 @@ def _with_inputs(args: argparse.Namespace, base: Case) -> Case:
     hashes = {name: base.hashes[name] for name in inputs if name in base.hashes and given[name] is None}
     hashes |= _hashes({name: value for name, value in given.items() if value is not None}, "--")
     found, found_hashes = dict(base.found), dict(base.found_hashes)
+    named: set[str] = set()
     for text in args.found:
         key, equals, value = text.partition("=")
         row = next((row for row in ROWS if row.key == key and row.kind not in (KEY, FORBID)), None)
         if row is None or not equals:
             raise InputError("--found", quoted(text), "KEY=VALUE with the key of an input that is no key file")
+        if row.name in named:
+            raise InputError("--found", f"{key} twice", "every key once")
+        named.add(row.name)
         found[row.name] = _read(row, value or None, f"--found {key}")
         found_hashes.pop(row.name, None)
         found_hashes |= _hashes({row.name: found[row.name]} if value else {}, "--found ")
@@ -143,6 +148,8 @@ def _read(row: Row, text: Any, name: str) -> Any:
         return parse_bytes(text, name, row.limit)
     if row.kind == MEASUREMENT:
         return base64.b64encode(parse_measurement(text, name).to_bytes()).decode()
+    if row.kind == WANTED:
+        return parse_wanted_text(row, text, name)
     if row.kind == MODE and text not in MODES:
         raise InputError(name, quoted(text), row.needed)
     if row.kind in (FILE, KEY) and text == "-":
