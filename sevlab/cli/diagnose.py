@@ -49,6 +49,7 @@ _MODE_HELP = f"{', '.join(MODES)}; without it SEV or SEV-ES, as the policy says"
 def run(words: list[str]) -> int:
     """Search; return 0 when there was nothing to explain, else 1."""
     first = Parser(prog="sevlab diagnose", add_help=False, allow_abbrev=False)
+    first.repeated = "ignore"  # the parser that follows tells
     first.add_argument("--mode")
     first.add_argument("--case")
     known = first.parse_known_args(words)[0]

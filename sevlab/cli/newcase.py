@@ -14,7 +14,7 @@ from ..case.reader import parse_wanted_text
 from ..case.rows import BYTES, COUNT, FILE, FORBID, KEY, MEASUREMENT, MODE, NUMBER, WANTED
 from ..errors import InputError, quoted
 from ..inputs import parse_bytes, parse_measurement, parse_number
-from ..launch import PEER_NAMES
+from ..launch import PEER_NAMES, SKU
 from . import GOOD
 
 if TYPE_CHECKING:
@@ -102,8 +102,8 @@ def _with_inputs(args: argparse.Namespace, base: Case) -> Case:
     if args.vcpu_type is not None:
         from ..cpu import parse_cpu_model
 
-        if given["cpu_signature"] is not None:
-            raise InputError("--vcpu-type", "together with --cpu-signature", "one of the two")
+        if others := [name for name in ("cpu_signature", *SKU) if given[name] is not None]:
+            raise InputError("--vcpu-type", f"together with --{others[0].replace('_', '-')}", "one of the two")
         given["cpu_signature"] = parse_cpu_model(args.vcpu_type, "--vcpu-type").signature
     sections = tuple(_SECTIONS)
     inputs, _ = base.merged(given, sections)

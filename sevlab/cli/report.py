@@ -81,7 +81,8 @@ def run(words: list[str]) -> int:
     return {"show": _show, "verify": _verify}[args.action](args)
 
 
-def _add_verify(verify: argparse.ArgumentParser) -> None:
+def _add_verify(verify: Parser) -> None:
+    verify.repeated = "refuse"
     files = verify.add_argument_group("who made it")
     for name in FILES:
         files.add_argument(as_option(name), metavar="FILE", help=_FILE_HELP[name])

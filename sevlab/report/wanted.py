@@ -179,7 +179,7 @@ def _least(value: Any, name: str) -> dict[str, int]:
     """Read the least numbers of a TCB by part: each part once, at least one of them, in the order of PARTS."""
     needed = f"parts and numbers, each part once, such as bl=4,tee=0,snp=24,ucode=219 (parts: {', '.join(PARTS)})"
     if isinstance(value, str):
-        pairs = []
+        pairs: list[tuple[Any, Any]] = []
         for text in value.split(","):
             part, equals, number = text.partition("=")
             if not equals:
