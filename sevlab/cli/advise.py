@@ -58,6 +58,8 @@ def _advise(args: argparse.Namespace) -> Advice:
         raise InputError(files[0], f"together with {[*files[1:], *numbers][0]}", "one source of what is known")
     if not files and not numbers and args.product is None:
         raise InputError("usage", "nothing", "--report, --case, --api, --policy or --product", "sevlab advise --help")
+    if args.product == "":
+        raise InputError("--product", "nothing", f"one of {', '.join(PRODUCTS)}")
     options = {"product": args.product, "accept": args.accept, "names": as_option}
     if args.report is not None:
         from ..report import load_report

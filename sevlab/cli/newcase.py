@@ -13,7 +13,7 @@ from ..case import ABOUT, BY_NAME, MODES, ROWS, Case, Row, hash_file, record_exp
 from ..case.reader import parse_wanted_text
 from ..case.rows import BYTES, COUNT, FILE, FORBID, KEY, MEASUREMENT, MODE, NUMBER, WANTED
 from ..errors import InputError, quoted
-from ..inputs import parse_bytes, parse_measurement, parse_number
+from ..inputs import parse_bytes, parse_measurement, parse_number, parse_seconds
 from ..launch import PEER_NAMES, SKU
 from . import GOOD
 
@@ -160,9 +160,9 @@ def _read(row: Row, text: Any, name: str) -> Any:
 def _diagnosed(args: argparse.Namespace, case: Case) -> Case:
     """Search for an explanation, and note the one with the fewest changes."""
     from ..search.diagnosis import EXPLAINED
-    from .diagnose import read_seconds
+    from .diagnose import LONGEST
 
-    found = _search(case, args.candidates, read_seconds(args.budget))
+    found = _search(case, args.candidates, parse_seconds(args.budget, "--budget", LONGEST))
     print(found.explain())
     print(f"\n{found.effort}\n")
     if found.status != EXPLAINED:

@@ -102,9 +102,9 @@ def _add_verify(verify: Parser) -> None:
 
 
 def _show(args: argparse.Namespace) -> int:
+    if args.product is not None and args.product not in TCB_FORMS:
+        raise InputError("--product", quoted(args.product), f"one of {', '.join(TCB_FORMS)}")
     product = args.product or ""
-    if product and product not in TCB_FORMS:
-        raise InputError("--product", quoted(product), f"one of {', '.join(TCB_FORMS)}")
     found = load_report_file(args.file, "FILE", product)
     advice = advise(found.report, product=likely_product(found.report, product))
     if args.json:
