@@ -23,7 +23,7 @@ from .keys import Secret
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from typing import BinaryIO
+    from typing import Any, BinaryIO
 
     from .formats.vmsa import Vmsa
 
@@ -154,6 +154,14 @@ def decode_base64(text: str) -> bytes | None:
     except binascii.Error:
         return None
     return raw if base64.b64encode(raw).decode() == text else None
+
+
+def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object of JSON; a key that comes twice means one thing to one reader and another to the next."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key comes twice")
+    return found
 
 
 def load_value(value: str, name: str, size: int) -> bytes:

@@ -139,7 +139,9 @@ def _verify(args: argparse.Namespace) -> int:
     )
     advice = advise(verdict)
     if args.json:
-        print(json.dumps({**verdict.as_dict(), "vulnerabilities": advice.brief()}, indent=2))
+        said = verdict.as_dict()
+        said["notes"] = [*verdict.notes, *([found.note] if found.odd else [])]
+        print(json.dumps({**said, "vulnerabilities": advice.brief()}, indent=2))
     else:
         if found.header is not None:
             print(f"{found.note}.\n")
