@@ -111,13 +111,21 @@ class Chain:
         return ChainVerdict(self, links)
 
     def as_dict(self) -> dict[str, object]:
-        """Return every certificate as JSON-ready data: its fields by name, bytes as lower-case hex."""
-        return {
-            Usage(usage).short: {
+        """Return every certificate as JSON-ready data: its fields by name, bytes as lower-case hex.
+
+        A second PDH is called ``PDH 2``.
+        """
+        found: dict[str, object] = {}
+        for one in (*self.certificates.values(), *self.extra):
+            name = short = Usage(one.key_usage).short
+            number = 1
+            while name in found:
+                number += 1
+                name = f"{short} {number}"
+            found[name] = {
                 span.name: int(span.value) if isinstance(span.value, int) else span.raw.hex() for span in one.spans()
             }
-            for usage, one in self.certificates.items()
-        }
+        return found
 
     def explain(self) -> View:
         """Show every certificate, from the platform's key up."""
@@ -125,16 +133,15 @@ class Chain:
         from .layout.page import Heading, Table, View, narrow
 
         blocks: list[Any] = []
-        for usage in (PDH, PEK, OCA, CEK, ASK, ARK):
-            if usage not in self:
-                continue
-            one = self[usage]
+        ordered = [self[usage] for usage in (PDH, PEK, OCA, CEK, ASK, ARK) if usage in self]
+        for one in (*ordered, *self.extra):
+            again = ", again" if any(one is other for other in self.extra) else ""
             rows = [
                 [span.name, f"0x{span.offset:03x}", str(span.size), narrow(_short(span)), _note(span)]
                 for span in one.spans()
                 if any(span.raw) or span.finding
             ]
-            blocks += [Heading(f"{Usage(usage).text}: {title(type(one))} ({one.size} bytes)")]
+            blocks += [Heading(f"{Usage(one.key_usage).text}{again}: {title(type(one))} ({one.size} bytes)")]
             blocks += [Table(["field", "offset", "size", "value", "meaning"], rows, mono=[0, 1, 2, 3])]
         return View(*blocks)
 

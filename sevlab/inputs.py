@@ -23,7 +23,7 @@ from .keys import Secret
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from typing import BinaryIO
+    from typing import Any, BinaryIO
 
     from .formats.vmsa import Vmsa
 
@@ -39,6 +39,7 @@ FIRMWARE_LIMIT = 64 << 20
 CHUNK = 1 << 20
 
 _NUMBER = re.compile(r"0[xX][0-9a-fA-F]{1,16}|[0-9]{1,20}")
+_SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?|\.[0-9]{1,9}")
 _HEX = re.compile(r"[0-9a-fA-F]+")
 _BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}")
 
@@ -61,6 +62,14 @@ def parse_number(text: str | int, name: str, limit: int) -> int:
     if not 0 <= number <= limit:
         raise InputError(name, quoted(text), needed)
     return number
+
+
+def parse_seconds(text: str, name: str, limit: float) -> float:
+    """Return a number of seconds above 0 and at most *limit*, written in decimal."""
+    seconds = float(text) if _SECONDS.fullmatch(text) else 0.0
+    if not 0 < seconds <= limit:
+        raise InputError(name, quoted(text), f"seconds, more than 0 and at most {limit:g}")
+    return seconds
 
 
 def parse_policy(text: str | int, name: str = "policy") -> Policy:
@@ -145,6 +154,14 @@ def decode_base64(text: str) -> bytes | None:
     except binascii.Error:
         return None
     return raw if base64.b64encode(raw).decode() == text else None
+
+
+def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object of JSON; a key that comes twice means one thing to one reader and another to the next."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key comes twice")
+    return found
 
 
 def load_value(value: str, name: str, size: int) -> bytes:

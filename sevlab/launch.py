@@ -268,9 +268,12 @@ def check_together(given: Mapping[str, Any], names: Callable[[str], str] = str) 
         if name in given and "kernel" not in given:
             raise InputError(names(name), f"it without {names('kernel')}", names("kernel"))
     sku = [name for name in SKU if name in given]
+    signature = [name for name in ("cpu_signature",) if name in given]
     files = [name for name in ("vmsa_cpu0", "vmsa_cpu1") if name in given]
-    if sku and files:
-        raise InputError(names(files[0]), f"together with {names(sku[0])}", "VMSA files, or the CPU's numbers")
+    if sku and signature:
+        raise InputError(names(signature[0]), f"together with {names(sku[0])}", "one of the two")
+    if files and (numbers := sku + signature):
+        raise InputError(names(files[0]), f"together with {names(numbers[0])}", "VMSA files, or the CPU's numbers")
     for name in ("profile", "guest_features"):
         if files and name in given:
             raise InputError(names(name), f"together with {names(files[0])}", "VMSA files, or how to make them")

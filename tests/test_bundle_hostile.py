@@ -22,6 +22,7 @@ from sevlab.bundle.archive import MEMBER_LIMIT, RATIO_LIMIT
 from sevlab.bundle.manifest import build_manifest, parse_manifest
 from sevlab.case import Case, is_bundle, make_case
 from sevlab.errors import InputError
+from tests.soak import some
 
 FIRMWARE = Path(__file__).resolve().parents[1] / "notebooks" / "samples" / "firmware.fd"
 
@@ -139,6 +140,35 @@ def with_gap(path: Path) -> Path:
     return patched(path, (-6, (place + 6).to_bytes(4, "little")))
 
 
+def with_extra(path: Path, local: bytes = b"", listed: bytes = b"", comment: bytes = b"") -> Path:
+    """Bytes that belong to a member by every number of the archive, and that no reader shows."""
+    raw = written(path, parts()).read_bytes()
+    place = central(path)
+    size = int.from_bytes(raw[26:28], "little")
+    head = raw[:28] + len(local).to_bytes(2, "little") + raw[30 : 30 + size] + local + raw[30 + size : place]
+    lengths = b"".join(len(one).to_bytes(2, "little") for one in (listed, comment))
+    entry = raw[place : place + 30] + lengths + raw[place + 34 : place + 46 + size] + listed + comment
+    others, end = raw[place + 46 + size : -22], raw[-22:]
+    for moved in range(others.count(b"PK\x01\x02")):
+        at = [at for at in range(len(others)) if others.startswith(b"PK\x01\x02", at)][moved] + 42
+        there = int.from_bytes(others[at : at + 4], "little") + len(local)
+        others = others[:at] + there.to_bytes(4, "little") + others[at + 4 :]
+    told = (len(entry) + len(others)).to_bytes(4, "little") + len(head).to_bytes(4, "little")
+    path.write_bytes(head + entry + others + end[:12] + told + end[20:])
+    return path
+
+
+def with_packed_surplus(path: Path, method: int) -> Path:
+    """A last member with bytes behind its end that its own numbers count as packed."""
+    raw = written(path, parts(bytes(BLOB * 9)), method=method).read_bytes()
+    place, entry = central(path), raw.rindex(b"PK\x01\x02")
+    local = int.from_bytes(raw[entry + 42 : entry + 46], "little")
+    packed = (int.from_bytes(raw[entry + 20 : entry + 24], "little") + 6).to_bytes(4, "little")
+    path.write_bytes(raw[:place] + b"hidden" + raw[place:])
+    moved = (place + 6).to_bytes(4, "little")
+    return patched(path, (local + 18, packed), (entry + 6 + 20, packed), (-6, moved))
+
+
 def prefixed(path: Path) -> Path:
     raw = written(path, parts()).read_bytes()
     path.write_bytes(b"#!/bin/sh\n" + raw)
@@ -235,6 +265,11 @@ HOSTILE: dict[str, tuple[Callable[[Path], Path], str]] = {
     "claims 4 GiB": (lambda path: lying(path, 0xFFFFFFFE), "needed at most"),
     "overlap": (overlapping, "overlaps another member"),
     "gap": (with_gap, "bytes that belong to no member"),
+    "extra field before the data": (lambda path: with_extra(path, local=b"\1\2\3\0abc"), "an extra field or another"),
+    "extra field in the list": (lambda path: with_extra(path, listed=b"\1\2\3\0abc"), "extra fields or comments"),
+    "comment of a member": (lambda path: with_extra(path, comment=b"hidden"), "extra fields or comments"),
+    "surplus behind stored": (lambda path: with_packed_surplus(path, zipfile.ZIP_STORED), "stored in"),
+    "surplus behind deflated": (lambda path: with_packed_surplus(path, zipfile.ZIP_DEFLATED), "cannot be unpacked"),
     "something before": (prefixed, "not where it must be"),
     "something after": (lambda path: path.write_bytes(written(path, parts()).read_bytes() + b"x") and path, "no zip"),
     "zip64": (zip64, "zip64"),
@@ -324,6 +359,18 @@ def test_hostile_bundles_are_refused_in_one_line_and_leave_nothing(name: str, tm
         assert len(str(caught.value)) < 500
         assert peak < 8 << 20
     assert everything(tmp_path) == before
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_no_bundle_takes_one_more_byte_anywhere(method: int, tmp_path: Path) -> None:
+    """Nothing hides between members, nor in what is said of them."""
+    whole = written(tmp_path / "whole", parts(), method=method).read_bytes()
+    path = tmp_path / "x.sevcase"
+    for place in some(range(len(whole) + 1), 150):
+        for byte in b"\0P\xff":
+            path.write_bytes(whole[:place] + bytes([byte]) + whole[place:])
+            with pytest.raises(InputError):
+                load_bundle(str(path))
 
 
 def test_the_small_bundle_itself_is_read(tmp_path: Path) -> None:

@@ -2,7 +2,8 @@
 
 A member is one of three names, which are compared as a whole, so there is no path to leave a folder by. Everything a
 hostile archive can claim (how many members, how large, where they lie) is checked against limits and against what is
-really there, before and while it is read. Python's zipfile does the reading.
+really there, before and while it is read: every byte belongs to a member, to what is said of it, or to the list of
+members. Python's zipfile reads that list.
 """
 
 from __future__ import annotations
@@ -43,6 +44,8 @@ _END64 = b"PK\x06\x07"
 _END64_SIZE = 20
 #: Local file header (APPNOTE 4.3.7): signature, version, flags, method, time, date, CRC, sizes, lengths of name, extra.
 _LOCAL = struct.Struct("<4s5H3L2H")
+#: Bytes of a member's entry in the list (APPNOTE 4.3.12), beside its name, extra field and comment.
+_ENTRY = 46
 _ENCRYPTED, _SIZES_LATER = 1 << 0, 1 << 3
 #: How hard the packer tried (bits 1 and 2), and names in UTF-8.
 _HARMLESS = 1 << 1 | 1 << 2 | 1 << 11
@@ -70,12 +73,14 @@ class Archive:
         self.path = path
         self._check_end(stream)
         try:
-            self._zip = zipfile.ZipFile(stream)
+            with zipfile.ZipFile(stream) as archive:
+                members = archive.infolist()
         except _BROKEN:
             self.refuse("no zip archive that can be read")
-        self._members = self._zip.infolist()
-        self._check_members(stream)
-        self.sizes = {member.filename: member.file_size for member in self._members}
+        self._check_members(members)
+        self._check_places(members, stream)
+        self._stream, self._members = stream, {member.filename: member for member in members}
+        self.sizes = {member.filename: member.file_size for member in members}
 
     def refuse(self, received: str, needed: str = _NEEDED, advice: str = "") -> NoReturn:
         """Raise the error for this archive."""
@@ -105,14 +110,14 @@ class Archive:
             self.refuse(f"a zip archive of {members} members", f"at most {MEMBER_LIMIT}")
         if length > _DIRECTORY_LIMIT or offset + length != place:
             self.refuse("a zip archive whose list of members is not where it must be")
-        self._count, self._directory = members, offset
+        self._count, self._directory, self._length = members, offset, length
 
-    def _check_members(self, stream: BinaryIO) -> None:
-        if len(self._members) != self._count:
-            self.refuse(f"a list of {len(self._members)} members that claims {self._count}")
+    def _check_members(self, members: list[zipfile.ZipInfo]) -> None:
+        if len(members) != self._count:
+            self.refuse(f"a list of {len(members)} members that claims {self._count}")
         seen: set[str] = set()
         total = 0
-        for member in self._members:
+        for member in members:
             name = member.orig_filename
             if name not in (MANIFEST, CASE) and not _BLOB.fullmatch(name):
                 needed = f"only {MANIFEST}, {CASE} and {BLOBS} with 64 hex digits"
@@ -133,7 +138,10 @@ class Archive:
         for name in (MANIFEST, CASE):
             if name not in seen:
                 self.refuse(f"a zip archive without {name}")
-        self._check_places(stream)
+        if any(member.extra or member.comment for member in members):
+            self.refuse("a zip archive with extra fields or comments in its list of members")
+        if self._length != sum(_ENTRY + len(member.orig_filename) for member in members):
+            self.refuse("a zip archive with other bytes in its list of members than it needs")
 
     def _check_kind(self, member: zipfile.ZipInfo) -> None:
         """Refuse a member that is no plain file, or not plainly in the archive."""
@@ -145,38 +153,75 @@ class Archive:
             self.refuse(f"{name}, encrypted", "a bundle that is not")
         if member.flag_bits & _SIZES_LATER:
             self.refuse(f"{name}, whose size stands behind its data", "sizes before the data", "sevlab case pack")
+        if member.compress_type == zipfile.ZIP_STORED and member.compress_size != member.file_size:
+            self.refuse(f"{name}, stored in {member.compress_size} bytes, but of {member.file_size}")
         if member.flag_bits & ~_HARMLESS or member.compress_type not in _METHODS:
             self.refuse(f"{name}, packed in a way that is not known", "stored or deflated", "sevlab case pack")
 
-    def _check_places(self, stream: BinaryIO) -> None:
-        """Check that the members lie one after the other from the first byte on, and say of themselves what the list
-        says of them. So no two share bytes, and nothing is hidden between them."""
+    def _check_places(self, members: list[zipfile.ZipInfo], stream: BinaryIO) -> None:
+        """Check that the members lie one after the other from the first byte on, say of themselves what the list says
+        of them, and no more. So no two share bytes, and nothing is hidden between them."""
         place = 0
-        for member in sorted(self._members, key=lambda member: member.header_offset):
+        for member in sorted(members, key=lambda member: member.header_offset):
             stream.seek(place)
             raw = stream.read(_LOCAL.size)
             if member.header_offset != place or len(raw) < _LOCAL.size:
                 self.refuse(f"{member.filename}, which overlaps another member or does not follow it")
-            mark, _, flags, method, _, _, crc, packed, size, name, extra = _LOCAL.unpack(raw)
+            mark, _, flags, method, _, _, crc, packed, size, length, extra = _LOCAL.unpack(raw)
             told = (member.flag_bits, member.compress_type, member.CRC, member.compress_size, member.file_size)
             if mark != b"PK\x03\x04" or (flags, method, crc, packed, size) != told:
                 self.refuse(f"{member.filename}, which says something else of itself than the list of members")
-            place += _LOCAL.size + name + extra + member.compress_size
+            if extra or stream.read(length) != member.orig_filename.encode("ascii"):
+                self.refuse(f"{member.filename}, with an extra field or another name before its data")
+            place += _LOCAL.size + length + member.compress_size
         if place != self._directory:
             self.refuse("a zip archive with bytes that belong to no member")
 
     def chunks(self, name: str) -> Iterator[bytes]:
         """Yield what a member holds, a MiB at a time, never more than it claims."""
-        left = self.sizes[name]
+        member = self._members[name]
+        left, crc = member.file_size, 0
         try:
-            with self._zip.open(name) as stream:
-                while chunk := stream.read(CHUNK):
-                    left -= len(chunk)
-                    yield chunk
-        except _BROKEN:
-            self.refuse(f"{name}, which cannot be unpacked", "a whole bundle", "asking for it again: it is damaged")
+            for chunk in self._unpacked(member):
+                left -= len(chunk)
+                if left < 0:
+                    self._refuse_packed(name)
+                crc = zlib.crc32(chunk, crc)
+                yield chunk
+        except zlib.error:
+            self._refuse_packed(name)
         if left:
             self.refuse(f"{name}, which has another size than it claims")
+        if crc != member.CRC:
+            self._refuse_packed(name)
+
+    def _unpacked(self, member: zipfile.ZipInfo) -> Iterator[bytes]:
+        """Yield what a member unpacks to. Every packed byte must have a part in it."""
+        if member.compress_type == zipfile.ZIP_STORED:
+            yield from self._packed(member)
+            return
+        inflate = zlib.decompressobj(-zlib.MAX_WBITS)
+        for piece in self._packed(member):
+            rest = piece
+            while chunk := inflate.decompress(rest, CHUNK):
+                yield chunk
+                rest = inflate.unconsumed_tail
+        if not inflate.eof or inflate.unused_data:
+            self._refuse_packed(member.filename)
+
+    def _packed(self, member: zipfile.ZipInfo) -> Iterator[bytes]:
+        place = member.header_offset + _LOCAL.size + len(member.filename)
+        left = member.compress_size
+        while left:
+            self._stream.seek(place)
+            piece = self._stream.read(min(CHUNK, left))
+            if not piece:
+                self._refuse_packed(member.filename)
+            place, left = place + len(piece), left - len(piece)
+            yield piece
+
+    def _refuse_packed(self, name: str) -> NoReturn:
+        self.refuse(f"{name}, which cannot be unpacked", "a whole bundle", "asking for it again: it is damaged")
 
     def read(self, name: str) -> bytes:
         """Return what a small member holds."""

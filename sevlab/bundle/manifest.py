@@ -8,6 +8,7 @@ import re
 from collections import namedtuple
 
 from ..errors import InputError, quoted
+from ..inputs import once
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def build_manifest(case: bytes, blobs: Mapping[str, int]) -> Manifest:
 def parse_manifest(raw: bytes, name: str) -> Manifest:
     """Read a manifest. Raises :class:`~sevlab.errors.InputError` with *name* for whatever is none."""
     try:
-        document = json.loads(raw.decode("utf-8"), object_pairs_hook=_once)
+        document = json.loads(raw.decode("utf-8"), object_pairs_hook=once)
     except (ValueError, RecursionError):  # JSONDecodeError and UnicodeDecodeError are ValueErrors
         raise InputError(name, "what is not JSON with every key once", "a manifest", "docs/case-format.md") from None
     version = document.get("version") if isinstance(document, dict) else None
@@ -68,11 +69,3 @@ def _file(value: Any, name: str) -> tuple[str, int]:
         if isinstance(sha256, str) and _SHA256.fullmatch(sha256) and type(size) is int and size >= 0:
             return sha256, size
     raise InputError(name, "a file without its sha256 and size", '{"sha256": 64 hex digits, "size": bytes}')
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return an object of JSON; a key that comes twice means one thing to one reader and another to the next."""
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a key comes twice")
-    return found

@@ -6,7 +6,7 @@ import re
 from functools import cached_property
 
 from ..cpu import CPU_MODELS
-from .found import COMMAND_LINE, Capture
+from .found import COMMAND_LINE, Capture, shown
 from .words import Option, split_options
 
 GUEST_TYPES = ("sev-guest", "sev-snp-guest")
@@ -25,6 +25,22 @@ class CommandLine:
     def last(self, name: str) -> str | None:
         """Return the value of the last option of a name; QEMU lets the last one win."""
         return next((one.value for one in reversed(self.options) if one.name == name and one.value is not None), None)
+
+    @property
+    def repeated(self) -> list[str]:
+        """What of a launch is told twice, and differently, in sentences. QEMU takes the last of it without a word."""
+        found = []
+        for name in ("-kernel", "-initrd", "-append", "-bios"):
+            if len({one.value for one in self.options if one.name == name and one.value is not None}) > 1:
+                found.append(f"{name} comes more than once; the last one counts, as in QEMU")
+        guest = self.guest
+        for key in dict.fromkeys(key for key, _ in guest.parts) if guest is not None else ():
+            if guest is not None and len({value for name, value in guest.parts if name == key}) > 1:
+                found.append(f"-object {guest.part('qom-type')},{shown(key)} comes more than once; the last one counts")
+        guests = [one for one in self.options if one.name == "-object" and one.part("qom-type") in GUEST_TYPES]
+        if len(guests) > 1:
+            found.append(f"{len(guests)} objects can make it an SEV guest; the one that -machine names counts")
+        return found
 
     @cached_property
     def machine(self) -> dict[str, str]:
@@ -122,6 +138,8 @@ def parse_command_line(text: str) -> Capture:
     if not any(one.name for one in command.options):
         capture.remark_if_empty()
         return capture
+    for words in command.repeated:
+        capture.remark(words)
     if command.last("-readconfig"):
         capture.remark("-readconfig names a file with more options, which was not read")
     _firmware(command, capture)

@@ -24,6 +24,11 @@ ELEMENT_LIMIT = 20_000
 _DOMAIN = "the XML of a libvirt domain"
 #: Sizes in bytes of what dhCert and session hold: an SEV certificate and a launch session.
 _BLOBS = {"dhCert": 0x824, "session": 0x80}
+#: What a launch depends on, and what may therefore come once.
+_ONCE = (
+    *("launchSecurity", "launchSecurity/policy", "launchSecurity/dhCert", "launchSecurity/session"),
+    *("os/loader", "os/nvram", "os/kernel", "os/initrd", "os/cmdline", "vcpu", "cpu", "cpu/model"),
+)
 _PASSTHROUGH = "http://libvirt.org/schemas/domain/qemu/1.0"
 
 
@@ -107,10 +112,17 @@ def read_domain(text: str) -> Domain:
     """Read a domain XML; raise :class:`~sevlab.errors.InputError` when it is none, or could be a trap."""
     root = read_xml(text)
     # `virsh` keeps a running domain's status in an outer element.
-    domain = root if root.tag == "domain" else next(_descendants(root, "domain"), None)
-    if domain is None:
+    domains = [root] if root.tag == "domain" else list(_descendants(root, "domain"))
+    if not domains:
         raise InputError(f"--{XML}", f"XML of {quoted(root.tag)}", _DOMAIN, "virsh dumpxml DOMAIN")
-    return Domain(domain)
+    if len(domains) > 1:
+        raise InputError(f"--{XML}", f"XML of {len(domains)} domains", "one", "virsh dumpxml DOMAIN")
+    for path in _ONCE:
+        if (count := len([one for one in domains[0].all(path) if one.text.strip() or one.attributes])) > 1:
+            raise InputError(
+                f"--{XML}", f"/domain/{path} {count} times", "it once: another reader may take another one"
+            )
+    return Domain(domains[0])
 
 
 def read_xml(text: str) -> Element:
@@ -161,7 +173,7 @@ def parse_domain(text: str) -> Capture:
 
 def _firmware(root: Element, capture: Capture) -> None:
     loaders = [one for one in root.all("os/loader") if one.text.strip()]
-    for loader in loaders[-1:]:
+    for loader in loaders:
         capture.add("firmware", loader.text.strip(), "/domain/os/loader")
     if not loaders:
         capture.remark("/domain/os/loader names no firmware; libvirt chose it: virsh dumpxml of the running domain")

@@ -7,6 +7,7 @@ import binascii
 import json
 import re
 
+from ..inputs import once
 from .found import QMP, Capture, check_size, shown
 
 TYPE_CHECKING = False
@@ -122,8 +123,8 @@ def _closing(text: str, start: int) -> int:
 
 
 def load_json(text: str) -> Any:
-    """Return what JSON text holds, None when it is not JSON."""
+    """Return what JSON text holds, None when it is not JSON, or has a key twice (which QEMU refuses, too)."""
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=once)
     except (ValueError, RecursionError):  # ValueError is also what a number of more than 4300 digits raises
         return None

@@ -71,6 +71,14 @@ def parse_case(text: str, path: str) -> Case:
     return _Reader(path, text).case()
 
 
+def parse_wanted_text(row: Row, value: str, name: str) -> str:
+    """Return what is wanted of a report as text in one form, whatever form it came in; InputError with *name*."""
+    from ..report.wanted import parse_wanted, wanted_text  # not above: a case of a launch needs none of it
+
+    field = row.name.removeprefix("snp_")
+    return wanted_text(field, getattr(parse_wanted(lambda _: name, **{field: value}), field))
+
+
 class _Reader:
     """Checks one case file."""
 
@@ -187,7 +195,10 @@ class _Reader:
         if row.kind == MODE and value not in MODES:
             self.refuse(keys, quoted(value), row.needed)
         if row.kind == WANTED:
-            self._wanted(row, value, keys)
+            try:
+                return parse_wanted_text(row, value, row.key)
+            except InputError as error:
+                self.refuse(keys, error.received, error.needed, error.advice)
         if row.kind == BYTES:
             try:
                 return parse_bytes(value, row.key, row.limit)
@@ -199,15 +210,6 @@ class _Reader:
             except InputError as error:
                 self.refuse(keys, error.received, error.needed, error.advice)
         return self._key_path(row, value) if row.kind == KEY else value
-
-    def _wanted(self, row: Row, value: str, keys: tuple[str, ...]) -> None:
-        """Refuse what a report's verification cannot read. (Imported here: a case of a launch needs none of it.)"""
-        from ..report.wanted import parse_wanted
-
-        try:
-            parse_wanted(str, **{row.name.removeprefix("snp_"): value})
-        except InputError as error:
-            self.refuse(keys, error.received, error.needed, error.advice)
 
     def _file(self, row: Row, value: Any, keys: tuple[str, ...]) -> str | Sha256:
         """Return the path of a file, or its SHA-256 alone where that is all there is and all there need be."""

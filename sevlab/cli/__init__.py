@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,6 +44,8 @@ VERBS = {
 
 #: What is to be done when the command has ended, such as taking away what was unpacked for it.
 AT_END = ExitStack()
+#: Warnings that come last, when the command ends without an error: then the error is the one line that counts.
+LAST_WORDS: list[str] = []
 
 USAGE = "usage: sevlab VERB [OPTIONS]     (sevlab VERB --help tells a verb's options)"
 
@@ -55,6 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         status = _dispatch(words)
         sys.stdout.flush()
+        _warn_last()
         return status
     except BrokenPipeError:
         # Whoever read our output (head, less) has seen enough. Python must not complain again at exit.
@@ -79,6 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _complain(f"an error in sevlab itself, please report it: {type(error).__name__}: {quoted(error, 300)}")
         return OUR_ERROR
     finally:
+        LAST_WORDS.clear()
         AT_END.close()
 
 
@@ -98,6 +102,13 @@ def _complain(words: str) -> None:
         print(f"ERROR: {words}", file=sys.stderr)
     except OSError:
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+
+
+def _warn_last() -> None:
+    """Print the warnings that come last. Where standard error is closed or full, the exit status stays as it is."""
+    with suppress(OSError, ValueError):
+        for words in LAST_WORDS:
+            print(f"WARNING: {words}", file=sys.stderr)
 
 
 def _dispatch(words: list[str]) -> int:

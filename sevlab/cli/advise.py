@@ -31,6 +31,7 @@ EPILOG = (
 def run(words: list[str]) -> int:
     """Judge every advisory; return the exit status."""
     parser = Parser(prog="sevlab advise", description=f"{VERBS['advise'].capitalize()}.", epilog=EPILOG)
+    parser.repeated = "refuse"
     known = parser.add_argument_group("what is known of the platform")
     known.add_argument("--report", metavar="FILE", help="its attestation report (SEV-SNP)")
     known.add_argument("--case", metavar="FILE", help="a case file with a report, or with a launch of SEV or SEV-ES")
@@ -57,6 +58,8 @@ def _advise(args: argparse.Namespace) -> Advice:
         raise InputError(files[0], f"together with {[*files[1:], *numbers][0]}", "one source of what is known")
     if not files and not numbers and args.product is None:
         raise InputError("usage", "nothing", "--report, --case, --api, --policy or --product", "sevlab advise --help")
+    if args.product == "":
+        raise InputError("--product", "nothing", f"one of {', '.join(PRODUCTS)}")
     options = {"product": args.product, "accept": args.accept, "names": as_option}
     if args.report is not None:
         from ..report import load_report

@@ -70,7 +70,8 @@ def run(words: list[str]) -> int:
     return actions_by_name[args.action](args)
 
 
-def _add_verify(verify: argparse.ArgumentParser) -> None:
+def _add_verify(verify: Parser) -> None:
+    verify.repeated = "refuse"
     verify.add_argument("--tik", metavar="FILE", help="transport integrity key, where the case comes without keys")
     verify.add_argument("--tek", metavar="FILE", help="transport encryption key")
     verify.add_argument("--tk", metavar="FILE", help="both keys in one file: TEK, then TIK")

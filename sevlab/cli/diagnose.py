@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import InputError, quoted
 from ..evidence import as_option
-from ..inputs import parse_number
+from ..inputs import parse_number, parse_seconds
 from ..launch import as_peer
 from ..search import BUDGET, diagnose
 from ..search.diagnosis import MATCH
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ..search import Diagnosis, Progress
 
 #: Longest budget, in seconds: a day.
-_LONGEST = 86400.0
+LONGEST = 86400.0
 _MOST_JOBS = 1024
 #: The modes of SEV-SNP; in all others the guest policy says what is measured.
 SNP_MODES = ("snp", SVSM)
@@ -49,6 +49,7 @@ _MODE_HELP = f"{', '.join(MODES)}; without it SEV or SEV-ES, as the policy says"
 def run(words: list[str]) -> int:
     """Search; return 0 when there was nothing to explain, else 1."""
     first = Parser(prog="sevlab diagnose", add_help=False, allow_abbrev=False)
+    first.repeated = "ignore"  # the parser that follows tells
     first.add_argument("--mode")
     first.add_argument("--case")
     known = first.parse_known_args(words)[0]
@@ -136,7 +137,7 @@ def _add_search_options(parser: Parser) -> argparse._ArgumentGroup:
 def _search_options(args: argparse.Namespace) -> dict[str, Any]:
     return {
         "candidates": args.candidates,
-        "budget": read_seconds(args.budget),
+        "budget": parse_seconds(args.budget, "--budget", LONGEST),
         "max_changes": parse_number(args.max_changes, "--max-changes", 4),
     }
 
@@ -148,16 +149,6 @@ def _print(diagnosis: Diagnosis, args: argparse.Namespace) -> int:
         print(diagnosis.explain().text(painter()))
         print(f"\n{diagnosis.effort}")
     return GOOD if diagnosis.status == MATCH else NOT_VALIDATED
-
-
-def read_seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds <= _LONGEST:
-        raise InputError("--budget", text[:100], f"seconds, more than 0 and at most {_LONGEST:g}")
-    return seconds
 
 
 @contextmanager

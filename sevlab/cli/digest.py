@@ -8,7 +8,7 @@ import sys
 from ..errors import InputError, quoted
 from ..formats.policy import Policy
 from ..inputs import check_standard_input, parse_number
-from ..launch import INPUTS, PEER_NAMES, SNP_INPUTS, as_peer, load_launch
+from ..launch import INPUTS, PEER_NAMES, SKU, SNP_INPUTS, as_peer, load_launch
 from . import GOOD, VERBS
 from .options import Parser, case_under, opened_case
 
@@ -31,6 +31,7 @@ VMM_TYPES = {
     "ec2": ("ec2", "ec2-rdx0"),
     "gce": ("gce",),
 }
+_SKU = tuple(PEER_NAMES[name] for name in SKU)
 EPILOG = "Numbers are decimal or 0x hex. '-' reads a file from standard input. Examples: docs/digest.md."
 
 
@@ -209,15 +210,14 @@ def _cpu_inputs(args: argparse.Namespace) -> dict[str, Any]:
     if args.vcpu_type is not None:
         from ..cpu import parse_cpu_model
 
-        others = [name for name in ("vcpu_sig", "vcpu_family") if getattr(args, name) is not None]
-        if others:
+        if others := [name for name in ("vcpu_sig", *_SKU) if getattr(args, name) is not None]:
             raise InputError("--vcpu-type", f"together with --{others[0].replace('_', '-')}", "one of the two")
         return {**given, "cpu_signature": parse_cpu_model(args.vcpu_type, "--vcpu-type").signature}
     if args.vcpu_sig is not None:
-        if args.vcpu_family is not None:
-            raise InputError("--vcpu-sig", "together with --vcpu-family", "one of the two")
+        if others := [name for name in _SKU if getattr(args, name) is not None]:
+            raise InputError("--vcpu-sig", f"together with --{others[0].replace('_', '-')}", "one of the two")
         return {**given, "cpu_signature": parse_number(args.vcpu_sig, "--vcpu-sig", 0xFFFFFFFF)}
-    return given | {f"cpu_{part}": getattr(args, f"vcpu_{part}") for part in ("family", "model", "stepping")}
+    return given | {name: getattr(args, PEER_NAMES[name]) for name in SKU}
 
 
 def _check_model(mode: str, given: dict[str, Any]) -> None:

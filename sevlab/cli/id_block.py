@@ -64,7 +64,8 @@ def _add_build(actions: argparse._SubParsersAction[Parser]) -> None:
     build.add_argument("--json", action="store_true", help="print the result as JSON")
 
 
-def _add_launch(action: argparse.ArgumentParser) -> None:
+def _add_launch(action: Parser) -> None:
+    action.repeated = "refuse"
     action.add_argument("--measurement", metavar="VALUE", help="the digest of the launch, 48 bytes, or a file of it")
     action.add_argument("--policy", metavar="N", help="the policy of the launch")
     action.add_argument(

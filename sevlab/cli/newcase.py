@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 from .. import __version__
 from ..bundle import open_case, pack_case
 from ..case import ABOUT, BY_NAME, MODES, ROWS, Case, Row, hash_file, record_explanation, write_case
-from ..case.rows import BYTES, COUNT, FILE, FORBID, KEY, MEASUREMENT, MODE, NUMBER
+from ..case.reader import parse_wanted_text
+from ..case.rows import BYTES, COUNT, FILE, FORBID, KEY, MEASUREMENT, MODE, NUMBER, WANTED
 from ..errors import InputError, quoted
-from ..inputs import parse_bytes, parse_measurement, parse_number
-from ..launch import PEER_NAMES
+from ..inputs import parse_bytes, parse_measurement, parse_number, parse_seconds
+from ..launch import PEER_NAMES, SKU
 from . import GOOD
 
 if TYPE_CHECKING:
@@ -101,19 +102,23 @@ def _with_inputs(args: argparse.Namespace, base: Case) -> Case:
     if args.vcpu_type is not None:
         from ..cpu import parse_cpu_model
 
-        if given["cpu_signature"] is not None:
-            raise InputError("--vcpu-type", "together with --cpu-signature", "one of the two")
+        if others := [name for name in ("cpu_signature", *SKU) if given[name] is not None]:
+            raise InputError("--vcpu-type", f"together with --{others[0].replace('_', '-')}", "one of the two")
         given["cpu_signature"] = parse_cpu_model(args.vcpu_type, "--vcpu-type").signature
     sections = tuple(_SECTIONS)
     inputs, _ = base.merged(given, sections)
     hashes = {name: base.hashes[name] for name in inputs if name in base.hashes and given[name] is None}
     hashes |= _hashes({name: value for name, value in given.items() if value is not None}, "--")
     found, found_hashes = dict(base.found), dict(base.found_hashes)
+    named: set[str] = set()
     for text in args.found:
         key, equals, value = text.partition("=")
         row = next((row for row in ROWS if row.key == key and row.kind not in (KEY, FORBID)), None)
         if row is None or not equals:
             raise InputError("--found", quoted(text), "KEY=VALUE with the key of an input that is no key file")
+        if row.name in named:
+            raise InputError("--found", f"{key} twice", "every key once")
+        named.add(row.name)
         found[row.name] = _read(row, value or None, f"--found {key}")
         found_hashes.pop(row.name, None)
         found_hashes |= _hashes({row.name: found[row.name]} if value else {}, "--found ")
@@ -143,6 +148,8 @@ def _read(row: Row, text: Any, name: str) -> Any:
         return parse_bytes(text, name, row.limit)
     if row.kind == MEASUREMENT:
         return base64.b64encode(parse_measurement(text, name).to_bytes()).decode()
+    if row.kind == WANTED:
+        return parse_wanted_text(row, text, name)
     if row.kind == MODE and text not in MODES:
         raise InputError(name, quoted(text), row.needed)
     if row.kind in (FILE, KEY) and text == "-":
@@ -153,9 +160,9 @@ def _read(row: Row, text: Any, name: str) -> Any:
 def _diagnosed(args: argparse.Namespace, case: Case) -> Case:
     """Search for an explanation, and note the one with the fewest changes."""
     from ..search.diagnosis import EXPLAINED
-    from .diagnose import read_seconds
+    from .diagnose import LONGEST
 
-    found = _search(case, args.candidates, read_seconds(args.budget))
+    found = _search(case, args.candidates, parse_seconds(args.budget, "--budget", LONGEST))
     print(found.explain())
     print(f"\n{found.effort}\n")
     if found.status != EXPLAINED:

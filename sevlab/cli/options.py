@@ -9,7 +9,7 @@ from ..errors import InputError, quoted
 from ..evidence import KEYS, REPORTED, Evidence, as_option, load_evidence
 from ..inputs import check_standard_input
 from ..launch import FILES, INPUTS
-from . import AT_END
+from . import AT_END, LAST_WORDS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,6 +37,25 @@ class Parser(argparse.ArgumentParser):
 
     #: Where a verb adds its own options about what is shown.
     shown: argparse._ArgumentGroup
+    #: What happens to an option that is given again, because no value must be dropped in silence: "warn" that the last
+    #: one counts; "refuse" it, where it may be a requirement; "ignore" it, in a first look at the words.
+    repeated = "warn"
+
+    def parse_known_args(self, *args: Any, **kwargs: Any) -> Any:
+        """Parse, as argparse does; which options were seen is counted anew."""
+        self._seen: set[str] = set()
+        return super().parse_known_args(*args, **kwargs)
+
+    def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> Any:
+        """Notice an option that is given again: argparse calls this once for each time."""
+        if action.option_strings and isinstance(action, argparse._StoreAction | argparse.BooleanOptionalAction):
+            name = action.option_strings[0]
+            if name in self._seen and self.repeated == "refuse":
+                raise InputError(name, "it more than once", "it once")
+            if name in self._seen and self.repeated == "warn":
+                LAST_WORDS.append(f"{name} was given more than once; the last one counts")
+            self._seen.add(name)
+        return super()._get_values(action, arg_strings)
 
     def _get_option_tuples(self, option_string: str) -> list[Any]:
         """Let what libvirt's tool takes as a short form of one of its options stay one, beside options of our own."""

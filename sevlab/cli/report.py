@@ -81,7 +81,8 @@ def run(words: list[str]) -> int:
     return {"show": _show, "verify": _verify}[args.action](args)
 
 
-def _add_verify(verify: argparse.ArgumentParser) -> None:
+def _add_verify(verify: Parser) -> None:
+    verify.repeated = "refuse"
     files = verify.add_argument_group("who made it")
     for name in FILES:
         files.add_argument(as_option(name), metavar="FILE", help=_FILE_HELP[name])
@@ -101,9 +102,9 @@ def _add_verify(verify: argparse.ArgumentParser) -> None:
 
 
 def _show(args: argparse.Namespace) -> int:
+    if args.product is not None and args.product not in TCB_FORMS:
+        raise InputError("--product", quoted(args.product), f"one of {', '.join(TCB_FORMS)}")
     product = args.product or ""
-    if product and product not in TCB_FORMS:
-        raise InputError("--product", quoted(product), f"one of {', '.join(TCB_FORMS)}")
     found = load_report_file(args.file, "FILE", product)
     advice = advise(found.report, product=likely_product(found.report, product))
     if args.json:
@@ -138,7 +139,9 @@ def _verify(args: argparse.Namespace) -> int:
     )
     advice = advise(verdict)
     if args.json:
-        print(json.dumps({**verdict.as_dict(), "vulnerabilities": advice.brief()}, indent=2))
+        said = verdict.as_dict()
+        said["notes"] = [*verdict.notes, *([found.note] if found.odd else [])]
+        print(json.dumps({**said, "vulnerabilities": advice.brief()}, indent=2))
     else:
         if found.header is not None:
             print(f"{found.note}.\n")

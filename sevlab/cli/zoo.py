@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import math
 import sys
 from typing import TYPE_CHECKING
 
 from ..errors import InputError, quoted
+from ..inputs import parse_seconds
 from ..layout.page import Heading, Paragraph, Table, View
 from ..zoo import LAPSES, run_zoo_command, zoo, zoo_table
 from ..zoo.command import TIMEOUT
@@ -90,7 +90,8 @@ def _make(args: argparse.Namespace) -> int:
 
 def _run(args: argparse.Namespace, command: list[str]) -> int:
     show = _progress if sys.stderr.isatty() else None
-    trial = run_zoo_command(command, _chosen(args), folder=args.dir, timeout=_seconds(args.timeout), progress=show)
+    timeout = TIMEOUT if args.timeout is None else parse_seconds(args.timeout, "--timeout", _LONGEST)
+    trial = run_zoo_command(command, _chosen(args), folder=args.dir, timeout=timeout, progress=show)
     if show is not None:
         print(end="\r\x1b[K", file=sys.stderr)
     if args.json:
@@ -110,18 +111,6 @@ def _chosen(args: argparse.Namespace) -> list[Animal]:
     if not found:
         raise InputError("--skip", quoted(args.skip), "at least one animal that is left")
     return found
-
-
-def _seconds(text: str | None) -> float:
-    if text is None:
-        return TIMEOUT
-    try:
-        value = float(text) if len(text) <= 20 else math.nan
-    except ValueError:
-        value = math.nan
-    if not 0 < value <= _LONGEST:
-        raise InputError("--timeout", quoted(text), f"seconds, above 0 and at most {_LONGEST:g}")
-    return value
 
 
 def _progress(done: int, count: int) -> None:

@@ -48,17 +48,27 @@ class CertTableEntry(Layout, size=24, spec="AMD 56421 (GHCB), certificate table"
     length: int = at(0x14, 4, "Bytes of the certificate.")
 
 
-class CertTable(namedtuple("CertTable", "certificates unknown findings")):
-    """A table that was read: certificates (bytes, DER or PEM) by kind, GUIDs that are not known, and what is odd."""
+class CertTable(namedtuple("CertTable", "certificates unknown findings again", defaults=((),))):
+    """A table that was read: the first certificate (bytes, DER or PEM) of each kind, unknown GUIDs, and what is odd.
+
+    ``again`` are further certificates of a kind, as pairs of kind and bytes.
+    """
 
     __slots__ = ()
 
 
 def read_cert_table(raw: bytes) -> CertTable:
-    """Read a certificate table; what is odd becomes a sentence, never an exception."""
+    """Read a certificate table; what is odd becomes a sentence, never an exception.
+
+    Odd are an end that is missing, entries that reach over the end or over each other, and bytes other than zero that
+    belong to no entry. (A host hands a table over in whole pages, with zeros at their end.)
+    """
     certificates: dict[str, bytes] = {}
+    again: list[tuple[str, bytes]] = []
     unknown: list[str] = []
     findings: list[str] = []
+    taken: list[tuple[int, int]] = []
+    head = len(raw)
     for number in range(LIMIT + 1):
         place = number * CertTableEntry.size
         part = raw[place : place + CertTableEntry.size]
@@ -66,15 +76,30 @@ def read_cert_table(raw: bytes) -> CertTable:
             findings.append(f"the table does not end within {min(LIMIT, len(raw) // CertTableEntry.size)} entries")
             break
         if not any(part):
+            head = place + CertTableEntry.size
             break
         entry = CertTableEntry.from_bytes(part)
         kind, end = KINDS.get(entry.guid.written, ""), entry.offset + entry.length
+        if end > len(raw):
+            findings.append(f"{kind or entry.guid.written}: it ends at byte {end}, but there are {len(raw)}")
+            continue
+        taken.append((int(entry.offset), end))
         if not kind:
             unknown.append(entry.guid.written)
-        elif end > len(raw):
-            findings.append(f"{kind}: it ends at byte {end}, but there are {len(raw)}")
         elif kind in certificates:
-            findings.append(f"{kind}: it comes twice; the first counts")
+            again.append((kind, raw[entry.offset : end]))
         else:
             certificates[kind] = raw[entry.offset : end]
-    return CertTable(certificates, tuple(unknown), tuple(findings))
+    return CertTable(certificates, tuple(unknown), (*findings, *_gaps(raw, head, taken)), tuple(again))
+
+
+def _gaps(raw: bytes, head: int, taken: list[tuple[int, int]]) -> list[str]:
+    """Return what is odd about the places of entries behind a list of entries that ends at byte *head*."""
+    findings, place = [], head
+    for start, end in [*sorted(taken), (len(raw), len(raw))]:
+        if start < place and start < end:
+            findings.append(f"bytes {start} to {min(end, place) - 1} belong to two entries")
+        elif any(raw[place:start]):
+            findings.append(f"bytes {place} to {start - 1} belong to no entry, and are not zero")
+        place = max(place, end)
+    return findings

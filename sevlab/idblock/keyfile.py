@@ -6,6 +6,7 @@ from ..errors import InputError, quoted
 from ..formats.sevcert import P384_BYTES
 from ..inputs import load_file
 from ..keys import Secret
+from ..pem import is_pem, split_pem
 
 #: Most bytes of a key file that are read.
 KEY_LIMIT = 64 << 10
@@ -19,12 +20,21 @@ def load_private_key(path: str, name: str = "key") -> Secret:
     raw = load_file(path, name, KEY_LIMIT)
     needed = "a private key of P-384, in PEM and not encrypted"
     advice = "openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-384 -out FILE"
+    if is_pem(raw):
+        _check_blocks([label for label, _ in split_pem(raw, name, needed)], f"{name}: {quoted(path)}", needed)
     received, number = _read_key(raw)
     if received:
         if "encrypted" in received:
             advice = "openssl pkey -in FILE -out NEW, which asks for the password"
         raise InputError(name, f"{quoted(path)}, {received}", needed, advice)
     return Secret(number.to_bytes(P384_BYTES, "big"))
+
+
+def _check_blocks(labels: list[str], where: str, needed: str) -> None:
+    """Refuse a file with more than one key in it. (openssl ecparam -genkey writes the curve's name before its key.)"""
+    others = [label for label in labels if label != "EC PARAMETERS"]
+    if len(others) > 1 or len(labels) - len(others) > 1:
+        raise InputError(where, f"{len(labels)} PEM blocks ({', '.join(labels[:4])})", f"one block: {needed}")
 
 
 def _read_key(raw: bytes) -> tuple[str, int]:

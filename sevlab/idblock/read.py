@@ -41,8 +41,9 @@ def _parts(raw: bytes, path: str, name: str) -> list[tuple[str, bytes]]:
     whole = _kind(raw)
     if whole:
         return [(whole, raw)]
-    text = raw.decode("ascii", "replace")
-    if properties := _PROPERTY.findall(text):
+    text = raw.decode("utf-8", "replace")
+    is_text = all(char.isprintable() or char in "\t\r\n" for char in text) and "\ufffd" not in text
+    if is_text and (properties := _PROPERTY.findall(text)):
         return [(kind, _value(kind, value, path, name)) for kind, value in properties]
     bare = "".join(text.split())
     decoded = bytes.fromhex(bare) if _HEX.fullmatch(bare) and len(bare) % 2 == 0 else None

@@ -8,7 +8,7 @@ of it, :mod:`.verdict` holds the checklist, :mod:`.show` shows a report without 
 from __future__ import annotations
 
 from .bundle import FILES, Certificates, load_certificates, parse_bundle
-from .certificate import Certificate, RevocationList, parse_certificate, parse_chain, parse_crl
+from .certificate import Certificate, RevocationList, parse_certificate, parse_chain, parse_crl, parse_crls
 from .check import FAIL, NOT_DONE, PASS, Check
 from .load import ReportFile, load_report, load_report_file, read_report
 from .show import explain_report, report_as_dict, vcek_urls
@@ -36,6 +36,7 @@ __all__ = [
     "parse_certificate",
     "parse_chain",
     "parse_crl",
+    "parse_crls",
     "parse_moment",
     "parse_wanted",
     "read_report",

@@ -7,7 +7,7 @@ from ..formats import certtable
 from ..formats.certtable import read_cert_table
 from ..formats.vcek import EXTENSIONS
 from ..inputs import check_standard_input, load_file
-from .certificate import Certificate, RevocationList, parse_certificate, parse_chain, parse_crl
+from .certificate import Certificate, RevocationList, parse_certificate, parse_chain, parse_crls
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,9 +22,10 @@ FILES = ("vcek", "vlek", "chain", "ask", "ark", "certs", "crl")
 
 
 class Certificates:
-    """A leaf (``vcek`` or ``vlek``), what signs it (``ask``: ASK or ASVK), the root (``ark``), and a ``crl``.
+    """A leaf (``vcek`` or ``vlek``), what signs it (``ask``: ASK or ASVK), the root (``ark``); each may be None.
 
-    Each may be None. ``notes`` says what was odd about the file they came in.
+    ``crls`` are lists of revoked certificates; *crl* may be one or several. ``notes`` says what was odd about the files
+    they came in.
     """
 
     def __init__(
@@ -33,10 +34,11 @@ class Certificates:
         vlek: Certificate | None = None,
         ask: Certificate | None = None,
         ark: Certificate | None = None,
-        crl: RevocationList | None = None,
+        crl: RevocationList | Iterable[RevocationList] | None = None,
         notes: Iterable[str] = (),
     ) -> None:
-        self.vcek, self.vlek, self.ask, self.ark, self.crl = vcek, vlek, ask, ark, crl
+        self.vcek, self.vlek, self.ask, self.ark = vcek, vlek, ask, ark
+        self.crls = (crl,) if isinstance(crl, RevocationList) else tuple(crl or ())
         self.notes = tuple(notes)
 
     def leaf(self, kind: str) -> Certificate | None:
@@ -65,9 +67,10 @@ class Certificates:
             if one.parts:
                 rows.append(["TCB", ", ".join(f"{part} {value}" for part, value in one.parts.items())])
             blocks += [Heading(f"{one.kind or name}: {len(one.der)} bytes"), Table(["field", "value"], rows, mono=[1])]
-        if self.crl is not None:
-            count = "unreadable" if self.crl.revoked is None else str(len(self.crl.revoked))
-            blocks += [Heading("CRL"), Paragraph(f"A list of revoked certificates; names: {count}.")]
+        for crl in self.crls:
+            count = "unreadable" if crl.revoked is None else str(len(crl.revoked))
+            words = f"A list of revoked certificates of {quoted(crl.issuer_name)}; names: {count}."
+            blocks += [Heading("CRL"), Paragraph(words), *(Paragraph(f"It {fault}.") for fault in crl.faults)]
         return View(*(blocks or [Paragraph("No certificates.")]), *(Paragraph(f"{note}.") for note in self.notes))
 
     def __str__(self) -> str:
@@ -83,10 +86,11 @@ class Certificates:
 def parse_bundle(names: Callable[[str], str] = str, **raws: bytes | None) -> Certificates:
     """Put certificates together from the contents of files, by the names of :data:`FILES`.
 
-    *vcek*, *vlek*, *ask* and *ark* are one certificate each (DER or PEM), *chain* is PEM with several in any order,
-    *certs* a certificate table, *crl* a list of revoked certificates. What is named by itself wins over what a table
-    holds. *names* turns a name into what its user calls it. Raises :class:`~sevlab.errors.InputError` for what is
-    none of this, and for a chain beside its halves.
+    *vcek*, *vlek*, *ask* and *ark* are one certificate each (DER or PEM), *chain* has several in any order, *certs* is
+    a certificate table, *crl* has lists of revoked certificates, which count beside those of a table. What is named by
+    itself wins over what a table holds, and a note says so. *names* turns a name into what its user calls it. Raises
+    :class:`~sevlab.errors.InputError` for what is none of this, for two certificates in one place, and for a chain
+    beside its halves.
     """
     given = {name: raws.pop(name, None) for name in FILES}
     if raws:
@@ -95,18 +99,27 @@ def parse_bundle(names: Callable[[str], str] = str, **raws: bytes | None) -> Cer
     if given["chain"] is not None and halves:
         raise InputError(names("chain"), f"together with {' and '.join(halves)}", "one of the two forms")
     found: dict[str, Certificate] = {}
+    crls: list[RevocationList] = []
     notes: list[str] = []
-    crl = None
     if given["certs"] is not None:
-        found, crl, notes = _from_table(given["certs"], names("certs"))
+        found, crls, notes = _from_table(given["certs"], names("certs"))
+    named: dict[str, Certificate] = {}
     if given["chain"] is not None:
-        found |= _from_chain(parse_chain(given["chain"], names("chain")), names("chain"))
+        named = _from_chain(parse_chain(given["chain"], names("chain")), names("chain"))
     for name in ("vcek", "vlek", "ask", "ark"):
         if (raw := given[name]) is not None:
-            found[name] = parse_certificate(raw, names(name))
+            one = parse_certificate(raw, names(name))
+            if name in named and named[name].der != one.der:
+                raise InputError(names(name), f"another {one.kind or name} than {names('chain')} has", "one of the two")
+            named[name] = one
+    notes += [
+        f"{names('certs')}: its {name} is not used, because another one was given"
+        for name, one in found.items()
+        if name in named and named[name].der != one.der
+    ]
     if given["crl"] is not None:
-        crl = parse_crl(given["crl"], names("crl"))
-    return Certificates(**found, crl=crl, notes=notes)
+        crls += parse_crls(given["crl"], names("crl"))
+    return Certificates(**(found | named), crl=crls, notes=notes)
 
 
 def load_certificates(names: Callable[[str], str] = str, **paths: str | None) -> Certificates:
@@ -118,16 +131,22 @@ def load_certificates(names: Callable[[str], str] = str, **paths: str | None) ->
     return parse_bundle(names, **read)
 
 
-def _from_table(raw: bytes, name: str) -> tuple[dict[str, Certificate], RevocationList | None, list[str]]:
+def _from_table(raw: bytes, name: str) -> tuple[dict[str, Certificate], list[RevocationList], list[str]]:
     table = read_cert_table(raw)
     if not table.certificates:
         why = "; ".join(table.findings) or "only an end"
         raise InputError(name, f"{len(raw)} bytes without a certificate: {why}", "a certificate table")
-    parts = dict(table.certificates)
-    crl = parts.pop(certtable.CRL, None)
-    found = {kind: parse_certificate(part, f"{name}, {kind}") for kind, part in parts.items()}
+    found: dict[str, Certificate] = {}
+    crls: list[RevocationList] = []
+    for kind, part in (*table.certificates.items(), *table.again):
+        if kind == certtable.CRL:
+            crls += parse_crls(part, f"{name}, {kind}")
+        elif kind in found:
+            raise InputError(name, f"two entries of the kind {kind}", "one of each")
+        else:
+            found[kind] = parse_certificate(part, f"{name}, {kind}")
     notes = [*table.findings, *(f"an entry of the unknown kind {guid}" for guid in table.unknown)]
-    return found, None if crl is None else parse_crl(crl, f"{name}, crl"), [f"{name}: {note}" for note in notes]
+    return found, crls, [f"{name}: {note}" for note in notes]
 
 
 def _from_chain(certificates: list[Certificate], name: str) -> dict[str, Certificate]:

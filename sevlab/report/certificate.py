@@ -16,11 +16,11 @@ import warnings
 from ..errors import InputError, quoted
 from ..formats.sevcert import P384, SCALAR, EccKey
 from ..formats.vcek import CSP_ID, EXTENSIONS, HWID, PRODUCT_NAME, SPL, tell_kind
-from ..inputs import decode_base64
+from ..pem import pem_or_der
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from typing import Any
 
 #: Up to the length of the serial number: two SEQUENCEs, the version, an INTEGER.
@@ -29,28 +29,12 @@ _HEAD = re.compile(
     rb"(?:\xa0\x03\x02\x01.)?\x02(?P<size>[\x01-\x7f])",
     re.DOTALL,
 )
-_PEM = re.compile(rb"-----(BEGIN|END) ([A-Z0-9 ]{1,40})-----")
 _CERTIFICATE, _CRL = "CERTIFICATE", "X509 CRL"
-
-
-def pem_blocks(raw: bytes, name: str, label: str) -> list[bytes]:
-    """Return the DER inside every PEM block of *raw*; [*raw*] when it is no PEM. *name* is for errors."""
-    if b"-----BEGIN " not in raw:
-        return [raw]
-    marks = list(_PEM.finditer(raw))
-    found = []
-    for begin, end in zip(marks[::2], [*marks[1::2], None], strict=False):
-        words = begin[2].decode("ascii")
-        if end is None or (begin[1], end[1], end[2]) != (b"BEGIN", b"END", begin[2]):
-            raise InputError(name, "PEM that breaks off", f"PEM of {label}, each with its BEGIN and its END")
-        der = decode_base64("".join(raw[begin.end() : end.start()].decode("latin-1").split()))
-        if words != label or der is None:
-            received = f"PEM of {words}" if words != label else "PEM whose text is not base64"
-            raise InputError(name, received, f"PEM of {label}")
-        found.append(der)
-    if not found:
-        raise InputError(name, "PEM without a whole BEGIN", f"PEM of {label}")
-    return found
+#: Critical extensions of a list of revoked certificates, and of an entry, that are understood: the key's and the list's
+#: number; the reason and since when. (Others that are understood limit a list; see _limits.)
+_LIST_EXTENSIONS = {"2.5.29.20", "2.5.29.35"}
+_ENTRY_EXTENSIONS = {"2.5.29.21", "2.5.29.24"}
+_MOST_FAULTS = 3
 
 
 class _Signed:
@@ -193,7 +177,13 @@ class Certificate(_Signed):
 
 
 class RevocationList(_Signed):
-    """A list of revoked certificates (CRL): ``issuer`` (DER), ``revoked`` serial numbers, and when it holds."""
+    """A list of revoked certificates (CRL).
+
+    ``issuer`` is its issuer's name (DER) and ``issuer_name`` the common name in it; ``revoked`` are the serial numbers
+    that it revokes, without entries of the reason removeFromCRL, and None when it cannot be read to its end;
+    ``this_update`` and ``next_update`` say when it holds. ``faults`` say why it is not the whole list for all
+    certificates of its issuer; then a certificate that is not named may be revoked all the same.
+    """
 
     def __init__(self, raw: bytes, name: str = "CRL") -> None:
         from cryptography import x509
@@ -204,15 +194,63 @@ class RevocationList(_Signed):
             raise InputError(name, f"{len(raw)} bytes that are no list of revoked certificates", "a CRL, DER or PEM")
         super().__init__(raw, library, tbs, raw.index(tbs))
         self.issuer = _eager(lambda: library.issuer.public_bytes()) or b""
+        self.issuer_name: str = _eager(lambda: _common_name(library.issuer)) or ""
         self.this_update = _eager(lambda: library.last_update_utc)
         self.next_update = _eager(lambda: library.next_update_utc)
-        #: None when the list cannot be read to its end.
-        self.revoked: frozenset[int] | None = _eager(lambda: frozenset(one.serial_number for one in library))
+        self.revoked: frozenset[int] | None = _eager(lambda: frozenset(_revoked(library)))
+        self.faults: list[str] = []
+        if self.revoked is None or self.this_update is None or self.next_update is None:
+            self.faults.append("cannot be read to its end, or lacks a date")
+        limits = _eager(lambda: _limits(library))
+        self.faults += ["has extensions that cannot be read"] if limits is None else limits
+
+
+def _revoked(library: Any) -> Iterator[int]:
+    """Yield the serial numbers that a list revokes."""
+    from cryptography import x509
+
+    for entry in library:
+        reasons = [one.value.reason for one in entry.extensions if isinstance(one.value, x509.CRLReason)]
+        if reasons != [x509.ReasonFlags.remove_from_crl]:
+            yield entry.serial_number
+
+
+def _limits(library: Any) -> list[str]:
+    """Return why a list is not the whole list of its issuer: words that go behind "the CRL"."""
+    from cryptography import x509
+
+    found = []
+    for one in library.extensions:
+        value, oid = one.value, one.oid.dotted_string
+        if isinstance(value, x509.DeltaCRLIndicator):
+            found.append("is a delta list (deltaCRLIndicator), which tells only what changed since a whole one")
+        elif isinstance(value, x509.IssuingDistributionPoint):
+            found += [
+                f"is limited by its IssuingDistributionPoint: {words}"
+                for words, limits in (
+                    ("it is for user certificates alone", value.only_contains_user_certs),
+                    ("it is for attribute certificates alone", value.only_contains_attribute_certs),
+                    ("it names only some reasons", value.only_some_reasons),
+                    ("it is an indirect list", value.indirect_crl),
+                    ("it is that of one distribution point", value.full_name or value.relative_name),
+                )
+                if limits
+            ]
+        elif one.critical and oid not in _LIST_EXTENSIONS:
+            found.append(f"has the critical extension {oid}, which is not known")
+    for entry in library:
+        for one in entry.extensions:
+            oid = one.oid.dotted_string
+            if isinstance(one.value, x509.CertificateIssuer):
+                found.append(f"has an entry (0x{entry.serial_number:x}) for another issuer's certificate")
+            elif one.critical and oid not in _ENTRY_EXTENSIONS:
+                found.append(f"has an entry with the critical extension {oid}, which is not known")
+    return list(dict.fromkeys(found))[:_MOST_FAULTS]
 
 
 def parse_certificate(raw: bytes, name: str = "certificate") -> Certificate:
     """Return the one certificate that *raw* holds, as DER or PEM; raises InputError with *name* for anything else."""
-    found = pem_blocks(raw, name, _CERTIFICATE)
+    found = pem_or_der(raw, name, _CERTIFICATE)
     if len(found) > 1:
         raise InputError(
             name, f"{len(found)} certificates", "one certificate", "the option for a chain, which takes several"
@@ -221,13 +259,21 @@ def parse_certificate(raw: bytes, name: str = "certificate") -> Certificate:
 
 
 def parse_chain(raw: bytes, name: str = "chain") -> list[Certificate]:
-    """Return every certificate of a PEM file, or the one of a DER file; raises InputError as above."""
-    return [Certificate(one, name) for one in pem_blocks(raw, name, _CERTIFICATE)]
+    """Return every certificate of a file, PEM or DER one after the other; raises InputError as above."""
+    return [Certificate(one, name) for one in pem_or_der(raw, name, _CERTIFICATE)]
+
+
+def parse_crls(raw: bytes, name: str = "CRL") -> list[RevocationList]:
+    """Return every list of revoked certificates of a file, PEM or DER one after the other; raises InputError."""
+    return [RevocationList(one, name) for one in pem_or_der(raw, name, _CRL)]
 
 
 def parse_crl(raw: bytes, name: str = "CRL") -> RevocationList:
-    """Return the list of revoked certificates that *raw* holds, as DER or PEM; raises InputError as above."""
-    return RevocationList(pem_blocks(raw, name, _CRL)[0], name)
+    """Return the one list of revoked certificates that *raw* holds, as DER or PEM; raises InputError for several."""
+    found = parse_crls(raw, name)
+    if len(found) > 1:
+        raise InputError(name, f"{len(found)} lists of revoked certificates", "one")
+    return found[0]
 
 
 def integer(value: bytes) -> int | None:

@@ -135,30 +135,46 @@ def check_validity(leaf: Certificate | None, certificates: Certificates, at: dat
 
 
 def check_revocation(leaf: Certificate | None, certificates: Certificates, at: datetime) -> Check:
-    """Is any certificate on the list of revoked ones?"""
-    name, crl, ark = "revocation", certificates.crl, certificates.ark
-    if crl is None:
+    """Is any certificate on a list of revoked ones? One list of the ARK must be whole and hold at that moment.
+
+    A certificate that any list of the ARK names is revoked, also when that list is an old or a limited one. Lists of
+    other issuers are named and not used.
+    """
+    name, crls, ark = "revocation", certificates.crls, certificates.ark
+    if not crls:
         return not_done(name, "no list of revoked certificates (CRL) was given")
     if ark is None:
         return failed(name, "no ARK was given to check the CRL with")
-    if fault := signature_fault(crl, ark):
-        return failed(name, f"the CRL's own signature: {fault}")
-    if crl.issuer != ark.subject:
-        return failed(name, "the CRL names another issuer than the ARK")
-    if ark.usage is None or not ark.usage.crl_sign:
-        return failed(name, "the ARK must not sign lists of revoked certificates")
-    if crl.revoked is None or crl.this_update is None or crl.next_update is None:
-        return failed(name, "the CRL cannot be read to its end, or lacks a date")
-    if not crl.this_update <= at <= crl.next_update:
-        dates = f"{crl.this_update:%Y-%m-%d} to {crl.next_update:%Y-%m-%d}"
-        return failed(name, f"the CRL holds from {dates}, not at {at:%Y-%m-%d}")
     given = [one for one in (ark, certificates.ask, leaf) if one is not None and one.serial > 0]
-    faults = [
-        f"{one.kind or quoted(one.common_name)} is revoked (serial number 0x{one.serial:x})"
-        for one in given
-        if one.serial in crl.revoked
-    ]
-    note = f"{' and '.join(one.kind or 'another' for one in given)} not among {len(crl.revoked)} revoked"
+    faults: list[str] = []
+    aside: list[str] = []
+    whole = []
+    for number, crl in enumerate(crls, 1):
+        called = "the CRL" if len(crls) == 1 else f"CRL {number} of {len(crls)}"
+        if crl.issuer != ark.subject:
+            aside.append(f"{called} is one of {quoted(crl.issuer_name)}, not of {quoted(ark.common_name)}")
+        elif fault := signature_fault(crl, ark):
+            faults.append(f"{called}'s own signature: {fault}")
+        else:
+            faults += [
+                f"{one.kind or quoted(one.common_name)} is revoked (serial number 0x{one.serial:x})"
+                for one in given
+                if one.serial in (crl.revoked or ())
+            ]
+            faults += [f"{called} {limit}" for limit in crl.faults]
+            if crl.faults:
+                continue
+            if crl.this_update <= at <= crl.next_update:
+                whole.append(crl)
+            else:
+                dates = f"{crl.this_update:%Y-%m-%d} to {crl.next_update:%Y-%m-%d}"
+                aside.append(f"{called} holds from {dates}, not at {at:%Y-%m-%d}")
+    if ark.usage is None or not ark.usage.crl_sign:
+        faults.append("the ARK must not sign lists of revoked certificates")
+    if faults or not whole:
+        return failed(name, "; ".join(dict.fromkeys([*faults, *aside])))
+    count = len(frozenset().union(*(crl.revoked or () for crl in whole)))
+    note = f"{' and '.join(one.kind or 'another' for one in given)} not among {count} revoked"
     if leaf is not None and leaf.serial == 0:
         note += f"; every {leaf.kind} has serial number 0, so no list can name this one"
-    return judged(name, faults, note)
+    return passed(name, "; ".join([note, *(f"not used: {words}" for words in aside)]))

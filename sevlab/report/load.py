@@ -26,9 +26,20 @@ class ReportFile(namedtuple("ReportFile", "report form header")):
         """How it was found, in a sentence."""
         if self.header is None:
             return f"Read from {self.form}"
-        size, status = self.header.report_size, self.header.status
-        odd = "" if (size, status) == (SIZE, 0) else f" (odd: it says status 0x{status:x} and {size} bytes)"
+        odd = f" (odd: {self.odd})" if self.odd else ""
         return f"Read from {self.form}; the {HEADER} bytes before it are the header of the firmware's answer{odd}"
+
+    @property
+    def odd(self) -> str:
+        """What is odd about the header before it, "" for nothing."""
+        if self.header is None or ((self.header.status, self.header.report_size) == (0, SIZE) and not any(self._rest)):
+            return ""
+        status, size = self.header.status, self.header.report_size
+        return f"it says status 0x{status:x} and {size} bytes{', and the rest of it is not zero' * any(self._rest)}"
+
+    @property
+    def _rest(self) -> bytes:
+        return bytes(self.header.reserved_8)
 
 
 def read_report(raw: bytes, name: str = "report", product: str = "") -> ReportFile:
@@ -48,8 +59,11 @@ def read_report(raw: bytes, name: str = "report", product: str = "") -> ReportFi
 
 
 def load_report(path: str, name: str = "report", product: str = "") -> Report:
-    """Read a report from a file, ``-`` being standard input; see :func:`read_report`."""
-    report: Report = load_report_file(path, name, product).report
+    """Read a report from a file, ``-`` being standard input; see :func:`read_report`. An odd header is refused here."""
+    found = load_report_file(path, name, product)
+    if found.odd:
+        raise InputError(name, f"{quoted(path)}, whose header is odd: {found.odd}", _NEEDED, "sevlab report show")
+    report: Report = found.report
     return report
 
 

@@ -53,6 +53,8 @@ def verify_report(
     """
     asked = parse_wanted(names, **wanted)
     moment = parse_moment(at, names("at"))
+    if csp_id == "":
+        raise InputError(names("csp_id"), "nothing", "the CSP_ID of a cloud")
     given = certificates or Certificates()
     raw = report if isinstance(report, bytes) else report.to_bytes()
     parsed = parse_report(raw)
@@ -90,6 +92,8 @@ def parse_moment(value: datetime | str | None, name: str = "at") -> datetime:
         return datetime.now(UTC)
     try:
         moment = datetime.fromisoformat(value if len(value) <= 40 else "") if isinstance(value, str) else value
+        if not isinstance(moment, datetime):
+            raise ValueError
         return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     except (ValueError, OverflowError):
         needed = "a date (YYYY-MM-DD) or a time in ISO 8601, such as 2026-01-31T12:00:00Z"

@@ -7,6 +7,7 @@ vouches for somebody else's guest (F47).
 from __future__ import annotations
 
 from collections import namedtuple
+from collections.abc import Mapping
 
 from ..errors import InputError, quoted
 from ..formats.report import Report, ReportV2
@@ -17,7 +18,7 @@ from .check import Check, failed, not_done, passed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from typing import Any
 
 #: Fields that are compared byte for byte.
@@ -54,8 +55,8 @@ def parse_wanted(names: Callable[[str], str] = str, **values: Any) -> Wanted:
     """Check what is wanted. Bytes may come as bytes, or as hex or base64 text; numbers as int, or decimal or 0x text.
 
     *min_tcb* is a mapping of parts to least numbers, or text such as ``bl=4,tee=0,snp=24,ucode=219``; parts that are
-    not named may be anything. None counts as not wanted. Raises :class:`~sevlab.errors.InputError` for a value that
-    cannot be, TypeError for an unknown name.
+    not named may be anything, but at least one must be named, and none twice. None counts as not wanted. Raises
+    :class:`~sevlab.errors.InputError` for a value that cannot be, TypeError for an unknown name.
     """
     if unknown := sorted(set(values) - set(Wanted._fields)):
         raise TypeError(f"nothing named {unknown[0]!r} can be wanted")
@@ -72,9 +73,18 @@ def parse_wanted(names: Callable[[str], str] = str, **values: Any) -> Wanted:
             found[name] = parse_number(value, called, _HIGHEST_VMPL)
         elif name == "min_tcb":
             found[name] = _least(value, called)
+        elif isinstance(value, bool):
+            found[name] = value
         else:
-            found[name] = bool(value)
+            raise InputError(called, quoted(value), "True or False")
     return Wanted(**found)
+
+
+def wanted_text(name: str, value: Any) -> str:
+    """Return a value of :class:`Wanted` as text from which :func:`parse_wanted` reads the same value."""
+    if name == "min_tcb":
+        return ",".join(f"{part}={number}" for part, number in value.items())
+    return str(value.hex())
 
 
 def check_wanted(report: Report, wanted: Wanted) -> list[Check]:
@@ -157,30 +167,37 @@ def _check_forbidden(name: str, report: Report, asked: bool) -> Check:
 
 
 def _bytes(value: Any, name: str, size: int) -> bytes:
-    if isinstance(value, bytes | bytearray):
-        if len(value) != size:
-            raise InputError(name, f"{len(value)} bytes", f"{size} bytes")
-        return bytes(value)
+    if isinstance(value, bytes | bytearray | memoryview):
+        raw = bytes(value)
+        if len(raw) != size:
+            raise InputError(name, f"{len(raw)} bytes", f"{size} bytes")
+        return raw
     return parse_bytes(value, name, size)
 
 
 def _least(value: Any, name: str) -> dict[str, int]:
-    """Read the least numbers of a TCB by part."""
-    needed = f"parts and numbers, such as bl=4,tee=0,snp=24,ucode=219 (parts: {', '.join(PARTS)})"
+    """Read the least numbers of a TCB by part: each part once, at least one of them, in the order of PARTS."""
+    needed = f"parts and numbers, each part once, such as bl=4,tee=0,snp=24,ucode=219 (parts: {', '.join(PARTS)})"
     if isinstance(value, str):
-        pairs = [part.partition("=") for part in value.split(",")]
-        if any(not equals for _, equals, _ in pairs) or len({part for part, _, _ in pairs}) != len(pairs):
-            raise InputError(name, quoted(value), needed)
-        value = {part.strip(): number.strip() for part, _, number in pairs}
+        pairs: list[tuple[Any, Any]] = []
+        for text in value.split(","):
+            part, equals, number = text.partition("=")
+            if not equals:
+                raise InputError(name, quoted(value) if value.strip() else "nothing", needed)
+            pairs.append((part.strip(), number.strip()))
     elif isinstance(value, Tcb):
-        value = value.parts
-    if not hasattr(value, "items"):
+        pairs = list(value.parts.items())
+    elif isinstance(value, Mapping):
+        pairs = list(value.items())
+    else:
         raise InputError(name, type(value).__name__, needed)
-    return _numbers(value, name, needed)
-
-
-def _numbers(value: Mapping[str, Any], name: str, needed: str) -> dict[str, int]:
-    for part in value:
+    least: dict[str, int] = {}
+    for part, number in pairs:
         if part not in PARTS:
             raise InputError(name, f"the part {quoted(part)}", needed)
-    return {part: parse_number(value[part], f"{name} {part}", 255) for part in PARTS if part in value}
+        if part in least:
+            raise InputError(name, f"the part {part} twice", needed)
+        least[part] = parse_number(number, f"{name} {part}", 255)
+    if not least:
+        raise InputError(name, "no part", needed)
+    return {part: least[part] for part in PARTS if part in least}

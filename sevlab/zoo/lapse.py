@@ -11,7 +11,7 @@ from collections import namedtuple
 from ..formats.report import SIZE, TCB_FORMS, parse_report
 from ..formats.tcb import MilanTcb
 from ..formats.vcek import VLEK
-from ..report import FAIL, Certificates, parse_certificate, parse_chain, parse_crl, parse_wanted, verify_report
+from ..report import FAIL, Certificates, parse_certificate, parse_chain, parse_crls, parse_wanted, verify_report
 from ..simulator.kds import MOMENT
 from .naive import naive_signature
 
@@ -46,7 +46,7 @@ def judge(given: Given) -> ReportVerdict:
     ask, ark = parse_chain(given.chain, "chain")
     return verify_report(
         given.report,
-        Certificates(parse_certificate(given.vcek, "leaf"), ask=ask, ark=ark, crl=parse_crl(given.crl)),
+        Certificates(parse_certificate(given.vcek, "leaf"), ask=ask, ark=ark, crl=parse_crls(given.crl)),
         roots={given.root_sha256: given.product},
         at=MOMENT,
         measurement=given.measurement,
