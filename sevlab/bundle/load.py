@@ -52,8 +52,8 @@ def load_bundle(path: str, name: str = "bundle") -> Bundle:
     return bundle
 
 
-def unpack_bundle(path: str, folder: str, name: str = "bundle") -> Case:
-    """Unpack a bundle into a new folder, whole or not at all, and return its case.
+def unpack_bundle(path: str, folder: str, name: str = "bundle", own: bool = False) -> Case:
+    """Unpack a bundle into a new folder, whole or not at all, and return its case: the user's *own*, or a stranger's.
 
     The folder gets the members as they are: ``case.toml``, ``manifest.json`` and ``blobs/``. It appears under its name
     when everything was checked. Raises :class:`~sevlab.errors.InputError` as :func:`load_bundle`, and for a folder that
@@ -77,22 +77,24 @@ def unpack_bundle(path: str, folder: str, name: str = "bundle") -> Case:
         finally:
             if temporary and os.path.lexists(temporary):
                 shutil.rmtree(temporary)
-    return read_case(os.path.join(folder, CASE))
+    return read_case(os.path.join(folder, CASE), own=own).replace(bundled=True)
 
 
 @contextmanager
-def open_case(path: str, name: str = "case") -> Iterator[Case]:
+def open_case(path: str, name: str = "case", own: bool = False) -> Iterator[Case]:
     """Yield the case of a case file, of a folder that has one, or of a bundle, its files being there to be opened.
 
-    A bundle is unpacked into a temporary folder, which is gone afterwards.
+    A bundle is unpacked into a temporary folder, which is gone afterwards. *own* says that the case is its user's own:
+    see :class:`~sevlab.Case`.
     """
     if os.path.isdir(path):
-        yield read_case(os.path.join(path, CASE), name)
+        case = read_case(os.path.join(path, CASE), name, own)
+        yield case.replace(bundled=os.path.exists(os.path.join(path, MANIFEST)))
     elif is_bundle(path):
         with tempfile.TemporaryDirectory(prefix="sevlab-") as folder:
-            yield unpack_bundle(path, os.path.join(folder, "case"), name)
+            yield unpack_bundle(path, os.path.join(folder, "case"), name, own)
     else:
-        yield read_case(path, name)
+        yield read_case(path, name, own)
 
 
 def _read(archive: Archive) -> Bundle:

@@ -38,8 +38,10 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 
 
-def read_case(path: str, name: str = "case file") -> Case:
+def read_case(path: str, name: str = "case file", own: bool = False) -> Case:
     """Read and check a case file, which its user knows as *name*. Paths in it are relative to its folder.
+
+    *own* says that the case is its user's own, not somebody else's: see :class:`Case`.
 
     Raises one :class:`~sevlab.errors.InputError` with the file, the line and the key for whatever does not belong.
     Files it names are not opened here: see :attr:`Case.changed`.
@@ -52,7 +54,7 @@ def read_case(path: str, name: str = "case file") -> Case:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
         raise InputError(quoted(path), f"byte 0x{raw[error.start]:02x} at {error.start}", "UTF-8 text") from None
-    return parse_case(text, path)
+    return parse_case(text, path, own)
 
 
 def is_bundle(path: str) -> bool:
@@ -66,16 +68,16 @@ def is_bundle(path: str) -> bool:
         return False
 
 
-def parse_case(text: str, path: str) -> Case:
-    """Check the text of a case file that lies, or is to lie, at *path*. Raises as :func:`read_case`."""
-    return _Reader(path, text).case()
+def parse_case(text: str, path: str, own: bool = False) -> Case:
+    """Check the text of a case file that lies, or is to lie, at *path*. Takes *own* and raises as :func:`read_case`."""
+    return _Reader(path, text, own).case()
 
 
 class _Reader:
     """Checks one case file."""
 
-    def __init__(self, path: str, text: str) -> None:
-        self.path, self.text, self.format = path, text, FORMAT
+    def __init__(self, path: str, text: str, own: bool) -> None:
+        self.path, self.text, self.own, self.format = path, text, own, FORMAT
 
     def case(self) -> Case:
         data = self._parsed()
@@ -103,6 +105,7 @@ class _Reader:
             self._words(data, "about"),
             found,
             found_hashes,
+            self.own,
         )
         self._check(case)
         return case
