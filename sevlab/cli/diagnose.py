@@ -156,7 +156,7 @@ def read_seconds(text: str) -> float:
     except ValueError:
         seconds = 0.0
     if not 0 < seconds <= _LONGEST:
-        raise InputError("--budget", text[:100], f"seconds, more than 0 and at most {_LONGEST:g}")
+        raise InputError("--budget", quoted(text), f"seconds, more than 0 and at most {_LONGEST:g}")
     return seconds
 
 

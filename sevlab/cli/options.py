@@ -8,6 +8,7 @@ import sys
 from ..errors import InputError, quoted
 from ..evidence import KEYS, REPORTED, Evidence, as_option, load_evidence
 from ..inputs import check_standard_input
+from ..keytext import hide_keys
 from ..launch import FILES, INPUTS
 from . import AT_END
 
@@ -46,6 +47,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         # argparse repeats words as they were typed; escaped, they can neither forge a line nor flood the terminal.
+        message = hide_keys(message)
         shown = "".join(c if " " <= c <= "~" else ascii(c)[1:-1] for c in message[:300])
         raise InputError("usage", shown, "options as declared", f"{self.prog} --help")
 
@@ -113,8 +115,10 @@ def add_launch_options(group: argparse._ArgumentGroup) -> None:
 
 
 def evidence_from(args: argparse.Namespace) -> Evidence:
-    """Read the launch that the options describe."""
-    return load_evidence(names=as_option, **inputs_from(args))
+    """Read the launch that the options describe, all of which will be shown but the keys."""
+    evidence = load_evidence(names=as_option, **inputs_from(args))
+    evidence.refuse_keys(as_option)
+    return evidence
 
 
 def inputs_from(args: argparse.Namespace) -> dict[str, Any]:
