@@ -46,7 +46,8 @@ class Case:
     """Every input of one launch.
 
     ``inputs`` maps the keys of the case, with ``_`` for ``-``, to values: the measurement as base64 text, numbers as
-    int, bytes as bytes, files and key files as paths that can be opened from here, a kernel or initrd of which only the
+    int, bytes as bytes, files and key files as paths that can be opened from here, a key out of a
+    bundle as a :class:`~sevlab.Secret`, a kernel or initrd of which only the
     hash is known as :class:`~sevlab.digest.Sha256`. ``hashes`` maps the names of files to their recorded SHA-256 (hex).
     ``origin`` tells in words where a value came from, ``about`` whatever else is to be told. ``found`` are the inputs
     under which the computed value is the reported one, None for an input that must go; ``found_hashes`` are the hashes

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shlex
-import tempfile
 from typing import TYPE_CHECKING
 
 from ..bundle import load_bundle, open_case, pack_case, redact_case, unpack_bundle, verify_case
@@ -13,6 +12,7 @@ from ..case import is_bundle
 from ..evidence import KEYS, as_option
 from ..inputs import check_standard_input
 from ..layout.page import Paragraph
+from ..leftovers import temporary_folder
 from . import GOOD, NOT_VALIDATED, VERBS
 from .options import Parser, add_own_case
 from .report import read_roots
@@ -127,7 +127,7 @@ def _pack(args: argparse.Namespace) -> int:
 
 
 def _redact(args: argparse.Namespace) -> int:
-    with open_case(args.case, "CASE", args.own_case) as case, tempfile.TemporaryDirectory(prefix="sevlab-") as folder:
+    with open_case(args.case, "CASE", args.own_case) as case, temporary_folder() as folder:
         redacted = redact_case(case, folder, digest_only=args.digest_only)
         _write(redacted, args)
     for name, words in redacted.origin.items():

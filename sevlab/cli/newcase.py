@@ -13,6 +13,7 @@ from ..case import ABOUT, BY_NAME, MODES, ROWS, Case, Row, hash_file, record_exp
 from ..case.rows import BYTES, COUNT, FILE, FORBID, KEY, MEASUREMENT, MODE, NUMBER
 from ..errors import InputError, quoted
 from ..inputs import parse_bytes, parse_measurement, parse_number
+from ..keys import Secret
 from ..launch import PEER_NAMES
 from . import GOOD
 from .options import add_case
@@ -92,6 +93,8 @@ def _make(args: argparse.Namespace, base: Case) -> int:
     else:
         write_case(case, args.out, args.force)
         print(f"Wrote {shlex.quote(args.out)}.")
+        if any(isinstance(value, Secret) for value in case.inputs.values()):
+            print("WARNING: the keys in the bundle are not in it: sevlab case unpack makes files that a case can name.")
     print(f"Next: sevlab case verify {shlex.quote(args.out)}")
     return GOOD
 
