@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 #: Bytes that SHA-256 takes in at a time; HMAC pads its key to one such block.
 BLOCK = 64
 TIK_SIZE = 16
+#: Stands above shell lines that give a key to OpenSSL, which reads keys of a MAC or a cipher from nowhere else.
+KEY_IS_SHOWN = "# While this runs, every user of this machine can see the key in ps."
 
 
 def compute_measure(message: MeasureMessage | OldMeasureMessage, tik: Secret | bytes) -> bytes:

@@ -14,7 +14,7 @@ from ..formats.secret import BLOCK, SecretHeader, SecretTable
 from ..inputs import decode_base64, load_file
 from ..keys import Secret, check_key, hide_key, refuse_keys
 from ..layout.shown import Shown
-from ..measure import HmacSteps
+from ..measure import KEY_IS_SHOWN, HmacSteps
 from .packet import HOST_LIMIT, MEASURE_SIZE, SecretMessage, apply_keystream, check_size
 
 TYPE_CHECKING = False
@@ -209,7 +209,7 @@ class OpenedSecret(Shown):
         return Table(["bytes from", "counter", "payload"], rows, mono=[0, 1, 2])
 
     def openssl_route(self) -> str:
-        """Return shell lines that compute the MAC and the table with OpenSSL alone. The keys stay in their files."""
+        """Return shell lines that compute the MAC and the table with OpenSSL alone, which takes keys as arguments."""
         text = "payload_base64" in self.files
 
         def quote(path: str) -> str:
@@ -225,6 +225,7 @@ class OpenedSecret(Shown):
 
         head, measure = (base64.b64encode(raw).decode() for raw in (self.message.head.to_bytes(), self.measure))
         return (
+            f"{KEY_IS_SHOWN}\n"
             f"{{ echo {head} | base64 -d; {read}; echo {measure} | base64 -d; }} |\n"
             f"  openssl dgst -sha256 -mac HMAC -macopt hexkey:{key('tik', 16)}\n"
             f"{read} |\n"
