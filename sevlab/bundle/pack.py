@@ -9,6 +9,7 @@ import stat
 import zipfile
 
 from ..case import BY_NAME, Case, Change, format_case, parse_case
+from ..case.found import without_folders
 from ..case.rows import KEY
 from ..case.writer import encode_case, refuse_key_files, whole_file
 from ..errors import InputError, quoted
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 LEFT_OUT = "a key file, left out of the bundle"
 #: The date of every member: the first that a zip archive can have. A real one would make two packings differ.
 _DATE = (1980, 1, 1, 0, 0, 0)
+#: The folders of a path in words about an origin: a host's, whose file has another path here.
+_PATH = re.compile(r"(?<![\w./:])/(?:[^\s/]+/)+")
 _MODE = (stat.S_IFREG | 0o644) << 16
 _UNIX = 3
 
@@ -87,10 +90,13 @@ def _renamed(case: Case, secrets: dict[str, Secret], keys: dict[str, Any]) -> Ca
         file = os.path.basename(str(case.inputs[name]))
         if not re.fullmatch("[0-9a-f]{64}", file):
             origin[name] = f"the file {file.encode(errors='backslashreplace').decode()}"
-    origin |= case.origin
+    origin |= {name: _PATH.sub("", without_folders(words, case)) for name, words in case.origin.items()}
     if not secrets:
         origin |= dict.fromkeys(keys, LEFT_OUT)
-    return case.replace(inputs=inputs, found=found, origin=origin)
+    about = dict(case.about)
+    if "explanation" in about:
+        about["explanation"] = without_folders(about["explanation"], case)
+    return case.replace(inputs=inputs, found=found, origin=origin, about=about)
 
 
 def _owner(case: Case, sha256: str) -> tuple[str, str]:
