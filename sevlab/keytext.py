@@ -16,6 +16,8 @@ _LIMIT = 4096
 _HEX = re.compile(r"(?:(?:0[xX]|\\x|%)?[0-9a-fA-F]++[\s:;,.|/_\-]*+)++")
 _TOKEN = re.compile(r"(?:0[xX]|\\x|%)?([0-9a-fA-F]+)")
 _GUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+#: What stands before hex digits that are a hash, such as that of a file system in a kernel's command line.
+_HASH = re.compile(r"(?<![\w-])(?:root|usr|verity)?(?:hash|sha256)[=:]$")
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{22,}+={0,2}+")
 #: How many characters of base64 such keys have without padding, and what the last can be.
 _LAST = {22: "AQgw", 43: "AEIMQUYcgkosw048", 64: ""}
@@ -45,10 +47,12 @@ def hide_keys(text: str, marks: str = "<>") -> str:
         whole = match[0].rstrip(" \t\r\n:;,.|/_-")
         tokens = _TOKEN.findall(whole)
         count = sum(map(len, tokens))
+        is_long = count >= 2 * min(SIZES)
         is_bytes = len(tokens) >= min(SIZES) and all(int(one) < 256 for one in tokens if one.isdigit())
-        if _GUID.fullmatch(whole) or not (count >= 2 * min(SIZES) or is_bytes):
+        is_public = _GUID.fullmatch(whole) or _HASH.search(text[max(0, match.start() - 20) : match.start()])
+        if is_public or not (is_long or is_bytes):
             return match[0]
-        what = f"{count} hex digits" if count >= 2 * min(SIZES) else f"{len(tokens)} numbers"
+        what = f"{count} hex digits" if is_long else f"{len(tokens)} numbers"
         return f"{marks[0]}{what}{marks[1]}{match[0][len(whole) :]}"
 
     def base64(match: re.Match[str]) -> str:
