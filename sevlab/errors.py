@@ -13,15 +13,20 @@ The data is on the exception; the text is built from it.
 
 from __future__ import annotations
 
+from .keytext import describe_text, hide_keys
 
-def quoted(value: object, limit: int = 60) -> str:
+
+def quoted(value: object, limit: int = 60, public: bool = False) -> str:
     """Return *value* as it came in, safe to print on one line.
 
     Control characters, line breaks and non-ASCII text are escaped, and anything longer than *limit* characters is cut,
-    so that hostile input can neither forge a line of output nor flood the terminal.
+    so that hostile input can neither forge a line of output nor flood the terminal. What may be a key is described
+    instead: ``<32 hex digits, hidden>``; but not of a *public* value, such as a measurement.
     """
     text = hex(value) if isinstance(value, int) and value.bit_length() > 4096 else str(value)
-    shown = ascii(text[:limit])
+    if not public and (what := describe_text(text)):
+        return f"<{what}, hidden>"
+    shown = ascii((text if public else hide_keys(text[: limit + 4096]))[:limit])
     return shown if len(text) <= limit else f"{shown}... ({len(text)} characters)"
 
 

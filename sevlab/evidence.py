@@ -10,7 +10,7 @@ from .errors import InputError
 from .formats.message import Measurement, MeasureMessage
 from .formats.policy import Policy
 from .inputs import KEY_SIZE, check_standard_input, load_key, parse_measurement, parse_number, parse_policy
-from .keys import Secret
+from .keys import Secret, hide_key, refuse_keys
 from .launch import FILES, INPUTS, Launch, load_launch
 
 TYPE_CHECKING = False
@@ -84,6 +84,7 @@ class Evidence:
         """
         if unknown := sorted(set(changes) - {*REPORTED, *KEYS, *INPUTS, "digest"}):
             raise TypeError(f"Evidence has no input named {unknown[0]!r}")
+        hide_keys(changes)
         values = {name: getattr(self, name) for name in (*REPORTED, "tik", "tek")}
         values |= _read({name: value for name, value in changes.items() if name in (*REPORTED, *KEYS)}, as_written)
         replaced = set(changes) | ({"tk", "tik", "tek"} if set(changes) & {"tk", "tik"} else set())
@@ -99,6 +100,13 @@ class Evidence:
         files |= {name: str(inputs[name]) for name in FILES if name in inputs}
         return type(self)(**values, launch=launch, inputs=inputs, files=files)
 
+    def refuse_keys(self, names: Callable[[str], str] = as_written) -> None:
+        """Refuse a reported measurement that has one of the keys in it, before it is shown.
+
+        A host does not know the keys: whoever has such a measurement mixed up two files.
+        """
+        refuse_keys(self.measurement.to_bytes(), names("measurement"), self.tik, self.tek)
+
     def __repr__(self) -> str:
         firmware = self.files.get("firmware", "(digest given)")
         return (
@@ -112,12 +120,13 @@ def load_evidence(*, names: Callable[[str], str] = as_written, **inputs: Any) ->
 
     Needed: ``measurement`` (base64 text, or a :class:`Measurement`), ``api_major``, ``api_minor``, ``build_id``,
     ``policy`` (numbers, or text in decimal or 0x hex), ``firmware`` (a path) or ``digest`` (32 bytes), and the keys:
-    either ``tk`` (a path to 32 raw bytes, TEK then TIK) or ``tik`` and ``tek`` (paths to 16 raw bytes each, or
-    :class:`Secret`). What else was loaded, when it was: see :func:`sevlab.launch.load_launch`. *names* turns an
-    input's name into what its user calls it, for messages.
+    either ``tk`` (a path to 32 raw bytes, TEK then TIK) or ``tik`` and ``tek`` (paths to 16 raw bytes each), or a
+    :class:`Secret` for each. What else was loaded, when it was: see :func:`sevlab.launch.load_launch`. *names* turns
+    an input's name into what its user calls it, for messages.
 
     Raises :class:`~sevlab.errors.InputError` for the first input that cannot be used.
     """
+    hide_keys(inputs)
     if unknown := sorted(set(inputs) - {*REPORTED, *KEYS, *INPUTS, "digest"}):
         raise TypeError(f"load_evidence has no input named {unknown[0]!r}")
     given = {name: value for name, value in inputs.items() if value is not None}
@@ -133,6 +142,14 @@ def load_evidence(*, names: Callable[[str], str] = as_written, **inputs: Any) ->
     if "digest" in given:
         return Evidence(**values, launch=Launch((), digest=given["digest"]), files=files)
     return Evidence(**values, launch=load_launch(values["policy"], names, **parts), inputs=parts, files=files)
+
+
+def hide_keys(inputs: dict[str, Any]) -> dict[str, Any]:
+    """Hide the keys among *inputs*, in place, from any traceback (see :func:`sevlab.keys.hide_key`); return them."""
+    for name in KEYS:
+        if name in inputs:
+            inputs[name] = hide_key(inputs[name])
+    return inputs
 
 
 def check_keys(given: Mapping[str, Any], names: Callable[[str], str]) -> None:
@@ -160,13 +177,11 @@ def _read(given: dict[str, Any], names: Callable[[str], str]) -> dict[str, Any]:
             values[name] = parse_number(value, names(name), 255)
         elif name == "policy":
             values[name] = parse_policy(value, names(name))
-        elif name == "tk":
-            files[name] = str(value)
-            both = load_key(str(value), names(name), 2 * KEY_SIZE).reveal()
-            values["tek"], values["tik"] = Secret(both[:KEY_SIZE]), Secret(both[KEY_SIZE:])
-        elif name in KEYS and not isinstance(value, Secret):
-            files[name] = str(value)
-            values[name] = load_key(str(value), names(name))
+        elif name in KEYS:
+            key = load_key(value, names(name), (2 if name == "tk" else 1) * KEY_SIZE)
+            if not isinstance(value, Secret):
+                files[name] = str(value)
+            values |= {"tek": key.part(0, KEY_SIZE), "tik": key.part(KEY_SIZE)} if name == "tk" else {name: key}
         else:
             values[name] = value
     return values

@@ -18,7 +18,8 @@ from contextlib import contextmanager
 from .errors import InputError, LayoutError, quoted
 from .formats.message import Measurement
 from .formats.policy import Policy
-from .keys import Secret
+from .keys import NoKey, Secret, hide_key
+from .keytext import describe_content, describe_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -56,8 +57,8 @@ def parse_number(text: str | int, name: str, limit: int) -> int:
         number = text
     else:
         if not _NUMBER.fullmatch(text):
-            bare_hex = _HEX.fullmatch(text) and not text.isdigit()
-            raise InputError(name, quoted(text), needed, f"0x{text[:16]} if that is hex" if bare_hex else "")
+            bare_hex = len(text) <= 16 and _HEX.fullmatch(text) and not text.isdigit()
+            raise InputError(name, quoted(text), needed, f"0x{text} if that is hex" if bare_hex else "")
         number = int(text, 16 if text[:2] in ("0x", "0X") else 10)
     if not 0 <= number <= limit:
         raise InputError(name, quoted(text), needed)
@@ -99,7 +100,8 @@ def parse_measurement(text: str, name: str = "measurement", *, allow_hex: bool =
     if not _BASE64.fullmatch(bare):
         stray = next((c for c in bare if not re.fullmatch("[A-Za-z0-9+/]", c)), "=")
         advice = "replace - by + and _ by / if this is URL-safe base64" if stray in "-_" else ""
-        raise InputError(name, f"{quoted(text)} with the stray character {stray!a}", needed, advice)
+        received = quoted(text) if describe_text(text) else f"{quoted(text)} with the stray character {stray!a}"
+        raise InputError(name, received, needed, advice)
     try:
         raw = base64.b64decode(bare, validate=True)
     except binascii.Error:
@@ -184,7 +186,7 @@ def load_measurement(value: str, name: str = "measurement") -> Measurement:
 def _value_or_file(value: str, name: str, size: int, parse: Callable[[str, str, int], bytes]) -> bytes:
     """Return the *size* bytes that the file *value* holds, raw or as text; with no such file, what *value* says."""
     is_file = value == "-" or ("\0" not in value and os.path.exists(value))
-    text = value
+    text, raw = value, b""
     if is_file:
         raw = load_file(value, name, TEXT_LIMIT)
         if len(raw) == size:
@@ -193,7 +195,11 @@ def _value_or_file(value: str, name: str, size: int, parse: Callable[[str, str, 
     try:
         return parse(text, name, size)
     except InputError as error:
-        where = f"the file {quoted(value)} with {error.received}" if is_file else f"{quoted(value)}, which is no file"
+        # What a file holds is never shown: it may be a key, given in the wrong place.
+        where = f"{quoted(value)}, which is no file"
+        if is_file:
+            where = f"the file {quoted(value)} with {describe_content(raw)}"
+            text, raw = "", b""
         raise InputError(name, where, f"{error.needed}, or a file that holds them", error.advice) from None
 
 
@@ -223,17 +229,19 @@ def load_file(path: str, name: str, limit: int) -> bytes:
 
 
 def load_keys(
-    names: Callable[[str], str], *, tik: str | None = None, tek: str | None = None, tk: str | None = None
+    names: Callable[[str], str], *, tik: Any = None, tek: Any = None, tk: Any = None
 ) -> tuple[Secret, Secret]:
     """Return the TEK and the TIK, from a file each (16 raw bytes) or from one file *tk* that holds both in that order.
 
-    *names* turns ``tik``, ``tek`` and ``tk`` into what their user calls them.
+    Each can be a path, or a :class:`~sevlab.keys.Secret`. *names* turns ``tik``, ``tek`` and ``tk`` into what their
+    user calls them.
     """
+    tik, tek, tk = hide_key(tik), hide_key(tek), hide_key(tk)
     if tk is not None and (tik is not None or tek is not None):
         raise InputError(names("tk"), f"together with {names('tik')} or {names('tek')}", "one of the two forms")
     if tk is not None:
-        both = load_key(tk, names("tk"), 2 * KEY_SIZE).reveal()
-        return Secret(both[:KEY_SIZE]), Secret(both[KEY_SIZE:])
+        both = load_key(tk, names("tk"), 2 * KEY_SIZE)
+        return both.part(0, KEY_SIZE), both.part(KEY_SIZE)
     if tik is None or tek is None:
         missing = " and ".join(names(name) for name, path in (("tik", tik), ("tek", tek)) if path is None)
         both_forms = f"{names('tk')}, or {names('tik')} and {names('tek')}"
@@ -287,23 +295,42 @@ def _reason(error: OSError | ValueError) -> str:
     return (error.strerror or "cannot be read").lower() if isinstance(error, OSError) else "not a file name"
 
 
-def load_key(path: str, name: str, size: int = KEY_SIZE) -> Secret:
+def load_key(path: Any, name: str, size: int = KEY_SIZE) -> Secret:
     """Return a key of exactly *size* raw bytes from a file; ``-`` reads standard input.
 
-    A file of another size is refused with a guess at what it holds (hex text, base64 text, a trailing line break, a
-    combined file), because that is how keys usually go wrong. The guess never shows the key.
+    What is a :class:`~sevlab.keys.Secret` already is checked alike. A key of another size is refused with a guess at
+    what it is (hex text, base64 text, a trailing line break, a combined file), because that is how keys usually go
+    wrong. Neither the guess nor a local variable on the way shows the key, nor text that may be one.
     """
-    with open_input(path, name) as stream:
-        raw = stream.read(TEXT_LIMIT + 1)
-    if len(raw) == size:
-        return Secret(raw)
-    received = f"{quoted(path)}, {len(raw) if len(raw) <= TEXT_LIMIT else f'more than {TEXT_LIMIT}'} bytes"
-    guess, advice = _key_guess(raw, size)
+    path = hide_key(path)
+    if isinstance(path, NoKey):
+        needed = "the path of a key file" if path.what[:1].isdigit() else f"the path of a key file, or {size} bytes"
+        raise InputError(name, f"{path.what}, which may be a key and name no file", needed)
+    key = path if isinstance(path, Secret) else _read_hidden(path, name, TEXT_LIMIT)
+    if len(key) == size:
+        return key
+    where = "a key" if isinstance(path, Secret) else quoted(path)
+    received = f"{where}, {len(key) if len(key) <= TEXT_LIMIT else f'more than {TEXT_LIMIT}'} bytes"
+    guess, advice = _key_guess(key, size)
     raise InputError(name, received + guess, f"a key of {size} raw bytes", advice)
 
 
-def _key_guess(raw: bytes, size: int) -> tuple[str, str]:
+def load_hidden(path: str, name: str, limit: int) -> Secret:
+    """Return everything in a file, as :func:`load_file` does, hidden from the first moment."""
+    key = _read_hidden(path, name, limit)
+    if len(key) > limit:
+        raise InputError(name, f"{quoted(path)}, more than {limit} bytes", f"a file of at most {limit} bytes")
+    return key
+
+
+def _read_hidden(path: str, name: str, limit: int) -> Secret:
+    with open_input(path, name) as stream:
+        return Secret(read_stream(stream, limit))
+
+
+def _key_guess(key: Secret, size: int) -> tuple[str, str]:
     """Say what bytes of the wrong size look like, and what to try."""
+    raw = key.reveal()
     text = "".join(chr(byte) for byte in raw.strip())
     if not raw:
         return " (an empty file)", "make the keys again, for example with: sevctl session"

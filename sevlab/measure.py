@@ -9,8 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 
-from .errors import InputError
-from .keys import Secret
+from .keys import Secret, check_key, hide_key
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,6 +27,8 @@ if TYPE_CHECKING:
 #: Bytes that SHA-256 takes in at a time; HMAC pads its key to one such block.
 BLOCK = 64
 TIK_SIZE = 16
+#: Stands above shell lines that give a key to OpenSSL, which reads keys of a MAC or a cipher from nowhere else.
+KEY_IS_SHOWN = "# While this runs, every user of this machine can see the key in ps."
 
 
 def compute_measure(message: MeasureMessage | OldMeasureMessage, tik: Secret | bytes) -> bytes:
@@ -35,7 +36,8 @@ def compute_measure(message: MeasureMessage | OldMeasureMessage, tik: Secret | b
 
     Raises :class:`~sevlab.errors.InputError` for a key of another size.
     """
-    return hmac.digest(_key(tik), message.to_bytes(), "sha256")
+    tik = hide_key(tik)
+    return hmac.digest(check_key(tik, "tik", TIK_SIZE).reveal(), message.to_bytes(), "sha256")
 
 
 class HmacSteps:
@@ -47,7 +49,8 @@ class HmacSteps:
     """
 
     def __init__(self, message: Message, tik: Secret | bytes) -> None:
-        block = _key(tik).ljust(BLOCK, b"\0")
+        tik = hide_key(tik)
+        block = check_key(tik, "tik", TIK_SIZE).reveal().ljust(BLOCK, b"\0")
         inner_block, outer_block = bytes(b ^ 0x36 for b in block), bytes(b ^ 0x5C for b in block)
         self.key_block, self.inner_block, self.outer_block = Secret(block), Secret(inner_block), Secret(outer_block)
         self.inner = hashlib.sha256(inner_block + message.to_bytes()).digest()
@@ -68,10 +71,3 @@ class HmacSteps:
             [result, "SHA-256(outer block, inner)", self.measure.hex()],
         ]
         return Table(["step", "how", "value"], rows, mono=[2])
-
-
-def _key(tik: Secret | bytes) -> bytes:
-    raw = tik.reveal() if isinstance(tik, Secret) else bytes(tik)
-    if len(raw) != TIK_SIZE:
-        raise InputError("tik", f"a key of {len(raw)} bytes", f"{TIK_SIZE} bytes")
-    return raw

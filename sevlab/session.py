@@ -23,13 +23,15 @@ from .errors import InputError
 from .formats.policy import Policy
 from .formats.session import SessionBlob
 from .formats.sevcert import ECDH_SHA256, INVALID, P384, P384_BYTES, PDH, SCALAR, EccKey, SevCertificate
-from .keys import Secret
+from .keys import Secret, check_key, hide_key, refuse_keys
 from .layout.shown import Shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
+
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
     from .layout.page import View
 
@@ -63,22 +65,25 @@ def derive_session_keys(z: bytes, nonce: bytes) -> SessionKeys:
 
     Raises :class:`~sevlab.errors.InputError` for other sizes.
     """
-    for name, value, size in (("z", z, Z_SIZE), ("nonce", nonce, KEY_SIZE)):
-        if len(value) != size:
-            raise InputError(name, f"{len(value)} bytes", f"{size} bytes")
-    master = derive_key(z, "sev-master-secret", nonce)
-    return SessionKeys(z, nonce, master, derive_key(master, "sev-kek"), derive_key(master, "sev-kik"))
+    z = hide_key(z)
+    raw = check_key(z, "z", Z_SIZE).reveal() if len(nonce) == KEY_SIZE else b""
+    if not raw:
+        raise InputError("nonce", f"{len(nonce)} bytes", f"{KEY_SIZE} bytes")
+    master = derive_key(raw, "sev-master-secret", nonce)
+    return SessionKeys(raw, nonce, master, derive_key(master, "sev-kek"), derive_key(master, "sev-kik"))
 
 
-def wrap_keys(keys: SessionKeys, tek: bytes, tik: bytes, iv: bytes, policy: Policy) -> SessionBlob:
+def wrap_keys(keys: SessionKeys, tek: Secret | bytes, tik: Secret | bytes, iv: bytes, policy: Policy) -> SessionBlob:
     """Return the launch session that carries *tek* and *tik* (16 bytes each) and binds *policy*."""
-    wrapped = _ctr(keys.kek, iv, tek + tik)
+    tek, tik = hide_key(tek), hide_key(tik)
+    tek, tik = check_key(tek, "tek"), check_key(tik, "tik")
+    wrapped = _ctr(keys.kek, iv, tek.reveal() + tik.reveal())
     return SessionBlob(
         nonce=keys.nonce,
         wrap_tk=wrapped,
         wrap_iv=iv,
         wrap_mac=hmac.digest(keys.kik, wrapped, "sha256"),
-        policy_mac=hmac.digest(tik, int(policy).to_bytes(4, "little"), "sha256"),
+        policy_mac=hmac.digest(tik.reveal(), int(policy).to_bytes(4, "little"), "sha256"),
     )
 
 
@@ -148,9 +153,10 @@ def make_session(
         raise InputError("PDH", f"a certificate of usage {pdh.key_usage.text}", f"one of usage 0x{PDH:04x} (PDH)")
     private = make_private(random)
     godh = godh_certificate(private)
-    nonce, iv, tek, tik = (random(KEY_SIZE) for _ in range(4))
+    nonce, iv = random(KEY_SIZE), random(KEY_SIZE)
+    tek, tik = Secret(random(KEY_SIZE)), Secret(random(KEY_SIZE))
     keys = derive_session_keys(exchange(private, pdh.key), nonce)
-    return Session(private, godh, keys, wrap_keys(keys, tek, tik, iv, policy), Secret(tek), Secret(tik), policy)
+    return Session(private, godh, keys, wrap_keys(keys, tek, tik, iv, policy), tek, tik, policy)
 
 
 def exchange(private: Secret, key: EccKey) -> bytes:
@@ -164,16 +170,23 @@ def exchange(private: Secret, key: EccKey) -> bytes:
     point = load_point(key)
     if point is None:
         raise InputError("public key", "what is no point of P-384", "a point of the curve P-384")
-    number = int.from_bytes(private.reveal(), "big")
-    return bytes(ec.derive_private_key(number, ec.SECP384R1()).exchange(ec.ECDH(), point))
+    return bytes(load_private(private).exchange(ec.ECDH(), point))
+
+
+def load_private(private: Secret) -> EllipticCurvePrivateKey:
+    """Return a private number of P-384 as cryptography takes it; raise InputError for what is none."""
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    try:
+        return ec.derive_private_key(int.from_bytes(private.reveal(), "big"), ec.SECP384R1())
+    except ValueError:
+        pass  # and raised below, or the error would keep frames that hold the number
+    raise InputError("private", "a number outside the order of P-384", "a private number of P-384")
 
 
 def public_key(private: Secret) -> EccKey:
     """Return the public point of a private number (48 bytes, big-endian), as a certificate holds it."""
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    number = int.from_bytes(private.reveal(), "big")
-    point = ec.derive_private_key(number, ec.SECP384R1()).public_key().public_numbers()
+    point = load_private(private).public_key().public_numbers()
     return EccKey(curve=P384, qx=point.x.to_bytes(SCALAR, "little"), qy=point.y.to_bytes(SCALAR, "little"))
 
 
@@ -260,8 +273,14 @@ def open_session(
 ) -> OpenedSession:
     """Open a launch session as the platform with the *private* number of its PDH (48 bytes, big-endian) does.
 
-    Never raises on a session that does not open: ``opens`` and ``steps`` tell.
+    Never raises on a session that does not open: ``opens`` and ``steps`` tell. Raises
+    :class:`~sevlab.errors.InputError` for a private number that is none, and for a session or certificate that has it
+    in it, since both are shown.
     """
+    private = hide_key(private)
+    private = check_key(private, "private", Z_SIZE)
+    for public, name in ((blob.to_bytes(), "session"), (godh.to_bytes(), "godh")):
+        refuse_keys(public, name, private)
     return OpenedSession(blob, godh, private, None if policy is None else Policy(policy))
 
 

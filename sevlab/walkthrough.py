@@ -11,7 +11,7 @@ from .layout.diff import compare
 from .layout.explain import explain_bits, explain_spans
 from .layout.page import Code, Heading, Paragraph, View
 from .layout.rows import Layout
-from .measure import HmacSteps
+from .measure import KEY_IS_SHOWN, HmacSteps
 from .verify import Verdict, compare_measure
 
 TYPE_CHECKING = False
@@ -91,12 +91,13 @@ def _key_file(evidence: Evidence) -> tuple[str, int]:
 
 
 def openssl_route(evidence: Evidence) -> str:
-    """Return a shell line that computes the same measure with OpenSSL alone. The key stays in its file."""
+    """Return a shell line that computes the same measure with OpenSSL alone, which takes the key as an argument."""
     name, offset = _key_file(evidence)
     skip = f"-j{offset} " if offset else ""
     name = f"./{name}" if name.startswith("-") else name  # or od takes it for an option
     message = base64.b64encode(evidence.message.to_bytes()).decode()
     return (
+        f"{KEY_IS_SHOWN}\n"
         f"echo {message} | openssl base64 -d -A |\n"
         f"  openssl dgst -sha256 -mac HMAC -macopt hexkey:$(od -An -v -tx1 {skip}{shlex.quote(name)} | tr -d ' \\n')"
     )

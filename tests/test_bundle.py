@@ -215,8 +215,9 @@ def test_keys_that_are_asked_for_are_their_owner_s_alone(kind: str, tmp_path: Pa
     assert path.stat().st_mode & 0o777 == 0o600
     with open_case(str(path)) as case:
         assert verify_case(case).matches
-        for name in bundle.keys:
-            assert os.stat(case.inputs[name]).st_mode & 0o777 == 0o600
+    case = unpack_bundle(str(path), str(tmp_path / "out"))
+    for name in bundle.keys:
+        assert os.stat(case.inputs[name]).st_mode & 0o777 == 0o600
     assert "Key files" in str(explain_case(bundle.case, bundle.manifest.blobs))
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
-import tempfile
 from contextlib import contextmanager
 
 from ..case import BY_NAME, Case, is_bundle, parse_case, read_case
 from ..case.rows import FILE, KEY
 from ..errors import InputError, quoted
 from ..inputs import TEXT_LIMIT
+from ..keys import Secret
+from ..leftovers import temporary_folder
 from .archive import BLOBS, CASE, MANIFEST, Archive, open_archive
 from .manifest import Manifest, parse_manifest
 
@@ -52,8 +52,8 @@ def load_bundle(path: str, name: str = "bundle") -> Bundle:
     return bundle
 
 
-def unpack_bundle(path: str, folder: str, name: str = "bundle") -> Case:
-    """Unpack a bundle into a new folder, whole or not at all, and return its case.
+def unpack_bundle(path: str, folder: str, name: str = "bundle", own: bool = False) -> Case:
+    """Unpack a bundle into a new folder, whole or not at all, and return its case: the user's *own*, or a stranger's.
 
     The folder gets the members as they are: ``case.toml``, ``manifest.json`` and ``blobs/``. It appears under its name
     when everything was checked. Raises :class:`~sevlab.errors.InputError` as :func:`load_bundle`, and for a folder that
@@ -63,36 +63,51 @@ def unpack_bundle(path: str, folder: str, name: str = "bundle") -> Case:
         raise InputError(quoted(folder, 200), "a folder or file that exists", "the name of a new folder")
     with open_archive(path, name) as archive:
         bundle = _read(archive)
-        temporary = ""
         try:
-            temporary = tempfile.mkdtemp(prefix=".sevlab-", dir=os.path.dirname(os.path.abspath(folder)))
-            _fill(archive, bundle, temporary)
-            mask = os.umask(0)
-            os.umask(mask)
-            os.chmod(temporary, 0o777 & ~mask)
-            os.rename(temporary, folder)
+            with temporary_folder(".sevlab-", os.path.dirname(os.path.abspath(folder))) as temporary:
+                _fill(archive, bundle, temporary)
+                for key in {str(bundle.case.inputs[name]) for name in bundle.keys}:
+                    _copy(archive, key.removeprefix(BLOBS), os.path.join(temporary, key), private=True)
+                mask = os.umask(0)
+                os.umask(mask)
+                os.chmod(temporary, 0o777 & ~mask)
+                os.rename(temporary, folder)
         except (OSError, ValueError) as error:
             reason = (error.strerror or "error").lower() if isinstance(error, OSError) else "not a file name"
             raise InputError(quoted(folder, 200), reason, "a folder that can be made") from None
-        finally:
-            if temporary and os.path.lexists(temporary):
-                shutil.rmtree(temporary)
-    return read_case(os.path.join(folder, CASE))
+    return read_case(os.path.join(folder, CASE), own=own).replace(bundled=True)
 
 
 @contextmanager
-def open_case(path: str, name: str = "case") -> Iterator[Case]:
+def open_case(path: str, name: str = "case", own: bool = False) -> Iterator[Case]:
     """Yield the case of a case file, of a folder that has one, or of a bundle, its files being there to be opened.
 
-    A bundle is unpacked into a temporary folder, which is gone afterwards.
+    A bundle is unpacked into a temporary folder, which is gone afterwards. Its keys are not among the files: they stay
+    in memory, and are inputs of the case as a :class:`~sevlab.Secret` instead of a path. *own* says that the case is
+    its user's own: see :class:`~sevlab.Case`.
     """
     if os.path.isdir(path):
-        yield read_case(os.path.join(path, CASE), name)
+        case = read_case(os.path.join(path, CASE), name, own)
+        yield case.replace(bundled=os.path.exists(os.path.join(path, MANIFEST)))
     elif is_bundle(path):
-        with tempfile.TemporaryDirectory(prefix="sevlab-") as folder:
-            yield unpack_bundle(path, os.path.join(folder, "case"), name)
+        with temporary_folder() as folder:
+            yield _case_in(folder, path, name, own)
     else:
-        yield read_case(path, name)
+        yield read_case(path, name, own)
+
+
+def _case_in(folder: str, path: str, name: str, own: bool) -> Case:
+    """Return the case of a bundle, its files in *folder*, its keys in memory."""
+    with open_archive(path, name) as archive:
+        bundle = _read(archive)
+        try:
+            _fill(archive, bundle, folder)
+        except OSError as error:
+            reason = f"{(error.strerror or 'error').lower()}, in the folder for temporary files"
+            raise InputError(name, reason, "room to unpack a bundle", "TMPDIR=FOLDER") from None
+        keys = {key: _load_key(archive, str(bundle.case.inputs[key])) for key in bundle.keys}
+    case = read_case(os.path.join(folder, CASE), own=own)
+    return case.replace(inputs=case.inputs | keys, bundled=True)
 
 
 def _read(archive: Archive) -> Bundle:
@@ -124,7 +139,8 @@ def _check(archive: Archive, case: Case, sizes: dict[str, int]) -> None:
     def refuse(name: str, received: str, needed: str) -> NoReturn:
         archive.refuse(f"{CASE}, {name.replace('_', '-')}: {received}", needed)
 
-    named = set()
+    named: set[str] = set()
+    keys: set[str] = set()
     for inputs, hashes in ((case.inputs, case.hashes), (case.found, case.found_hashes)):
         for name, value in inputs.items():
             kind = BY_NAME[name].kind
@@ -137,20 +153,32 @@ def _check(archive: Archive, case: Case, sizes: dict[str, int]) -> None:
                 limit = TEXT_LIMIT if kind == KEY else BY_NAME[name].limit
                 if sizes[sha256] > limit:
                     refuse(name, f"a file of {sizes[sha256]} bytes", f"at most {limit}")
-                named.add(sha256)
+                (keys if kind == KEY else named).add(sha256)
+    if both := sorted(keys & named):
+        archive.refuse(f"{BLOBS}{both[0]}, which is a key and something else too", "keys that are nothing else")
+    named |= keys
     if stray := sorted(set(sizes) - named):
         archive.refuse(f"{BLOBS}{stray[0]}, which {CASE} does not name", "only files of the case")
 
 
 def _fill(archive: Archive, bundle: Bundle, folder: str) -> None:
-    """Write every member of a bundle into a folder that is new."""
+    """Write every member of a bundle but its keys into a folder that is new."""
     os.mkdir(os.path.join(folder, BLOBS))
     for name in (MANIFEST, CASE):
         with open(os.path.join(folder, name), "xb") as stream:
             stream.write(archive.read(name))
-    secret = {str(bundle.case.inputs[name]) for name in bundle.keys}
+    keys = {str(bundle.case.inputs[name]) for name in bundle.keys}
     for sha256 in bundle.manifest.blobs:
-        _copy(archive, sha256, os.path.join(folder, BLOBS, sha256), BLOBS + sha256 in secret)
+        if BLOBS + sha256 not in keys:
+            _copy(archive, sha256, os.path.join(folder, BLOBS, sha256))
+
+
+def _load_key(archive: Archive, member: str) -> Secret:
+    """Return a key of a bundle, which gets to no disk."""
+    key = Secret(archive.read(member))
+    if BLOBS + hashlib.sha256(key.reveal()).hexdigest() != member:
+        archive.refuse(f"{member} with another SHA-256", "the file that was packed")
+    return key
 
 
 def _copy(archive: Archive, sha256: str, path: str | None, private: bool = False) -> None:

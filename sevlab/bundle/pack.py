@@ -9,10 +9,12 @@ import stat
 import zipfile
 
 from ..case import BY_NAME, Case, Change, format_case, parse_case
+from ..case.found import without_folders
 from ..case.rows import KEY
-from ..case.writer import encode_case, whole_file
+from ..case.writer import encode_case, refuse_key_files, whole_file
 from ..errors import InputError, quoted
-from ..inputs import CHUNK, TEXT_LIMIT, load_file, open_input
+from ..inputs import CHUNK, TEXT_LIMIT, load_hidden, open_input
+from ..keys import Secret
 from .archive import BLOBS, CASE, MANIFEST, TOTAL_LIMIT
 from .load import Bundle
 from .manifest import build_manifest
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 LEFT_OUT = "a key file, left out of the bundle"
 #: The date of every member: the first that a zip archive can have. A real one would make two packings differ.
 _DATE = (1980, 1, 1, 0, 0, 0)
+#: The folders of a path in words about an origin: a host's, whose file has another path here.
+_PATH = re.compile(r"(?<![\w./:])/(?:[^\s/]+/)+")
 _MODE = (stat.S_IFREG | 0o644) << 16
 _UNIX = 3
 
@@ -37,21 +41,25 @@ def pack_case(case: Case, path: str, *, with_keys: bool = False, force: bool = F
     be read by its owner alone (mode 0600). Members are stored and not compressed, in a fixed order and with a fixed
     date, so the same case gives the same bytes everywhere. An existing file is replaced only with *force*.
 
-    Raises :class:`~sevlab.errors.InputError` for a file that cannot be read or is not the one that the case recorded,
-    and when the bundle cannot be written.
+    Raises :class:`~sevlab.errors.InputError` for a file that cannot be read, is not the one that the case recorded or
+    is the file of a key, and when the bundle cannot be written.
     """
-    keys = {name: str(value) for name, value in case.inputs.items() if BY_NAME[name].kind == KEY}
-    secrets = {name: load_file(file, name, TEXT_LIMIT) for name, file in keys.items()} if with_keys else {}
+    refuse_key_files(case)
+    keys = {name: value for name, value in case.inputs.items() if BY_NAME[name].kind == KEY}
+    secrets = {name: _load_key(value, name) for name, value in keys.items()} if with_keys else {}
     packed = _renamed(case, secrets, keys)
     text = format_case(packed)
     raw = encode_case(text, CASE)
     files = case.files
     sizes = {sha256: _size(case, sha256) for sha256 in files}
-    sizes |= {hashlib.sha256(key).hexdigest(): len(key) for key in secrets.values()}
+    contents = {_sha256(key): key for key in secrets.values()}
+    for name, sha256 in [*case.hashes.items(), *case.found_hashes.items()]:
+        if sha256 in contents:
+            raise InputError(name.replace("_", "-"), "the file of a key", "another file")
+    sizes |= {sha256: len(key) for sha256, key in contents.items()}
     if sum(sizes.values()) > TOTAL_LIMIT:
         raise InputError(quoted(case.path or path), f"{sum(sizes.values())} bytes of files", f"at most {TOTAL_LIMIT}")
     manifest = build_manifest(raw, sizes)
-    contents = {hashlib.sha256(key).hexdigest(): key for key in secrets.values()}
     with whole_file(path, force, private=bool(secrets)) as stream, zipfile.ZipFile(stream, "w") as archive:
         _add(archive, MANIFEST, manifest.to_bytes())
         _add(archive, CASE, raw)
@@ -59,25 +67,36 @@ def pack_case(case: Case, path: str, *, with_keys: bool = False, force: bool = F
             if sha256 in files:
                 _add_file(archive, case, sha256, sizes[sha256])
             else:
-                _add(archive, BLOBS + sha256, contents[sha256])
+                _add(archive, BLOBS + sha256, contents[sha256].reveal())
     return Bundle(path, parse_case(text, CASE), manifest, text)
 
 
-def _renamed(case: Case, secrets: dict[str, bytes], keys: dict[str, str]) -> Case:
+def _load_key(value: Any, name: str) -> Secret:
+    return value if isinstance(value, Secret) else load_hidden(str(value), name, TEXT_LIMIT)
+
+
+def _sha256(key: Secret) -> str:
+    return hashlib.sha256(key.reveal()).hexdigest()
+
+
+def _renamed(case: Case, secrets: dict[str, Secret], keys: dict[str, Any]) -> Case:
     """Return the case as it stands in the bundle: files by their hash, keys as *secrets* has them or not at all."""
     inputs = {name: value for name, value in case.inputs.items() if name not in keys}
     inputs |= {name: BLOBS + sha256 for name, sha256 in case.hashes.items()}
-    inputs |= {name: BLOBS + hashlib.sha256(key).hexdigest() for name, key in secrets.items()}
+    inputs |= {name: BLOBS + _sha256(key) for name, key in secrets.items()}
     found = case.found | {name: BLOBS + sha256 for name, sha256 in case.found_hashes.items()}
     origin: dict[str, str] = {}
     for name in case.hashes:
         file = os.path.basename(str(case.inputs[name]))
         if not re.fullmatch("[0-9a-f]{64}", file):
             origin[name] = f"the file {file.encode(errors='backslashreplace').decode()}"
-    origin |= case.origin
+    origin |= {name: _PATH.sub("", without_folders(words, case)) for name, words in case.origin.items()}
     if not secrets:
         origin |= dict.fromkeys(keys, LEFT_OUT)
-    return case.replace(inputs=inputs, found=found, origin=origin)
+    about = dict(case.about)
+    if "explanation" in about:
+        about["explanation"] = without_folders(about["explanation"], case)
+    return case.replace(inputs=inputs, found=found, origin=origin, about=about)
 
 
 def _owner(case: Case, sha256: str) -> tuple[str, str]:

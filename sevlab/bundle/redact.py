@@ -23,6 +23,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+#: What ``origin`` says of a file that is in the redacted case as it was.
+_KEPT = "kept by redact as it was"
 _LOADED = {*INPUTS, *SNP_INPUTS, "cpu_signature", "digest"}
 _DIGEST_ONLY = (
     "--digest-only, which keeps the launch digest alone: it can be validated, but no other kernel, command line or "
@@ -35,7 +37,8 @@ def redact_case(case: Case, folder: str, *, digest_only: bool = False) -> Case:
 
     Of a SEV-SNP launch the launch digest after the firmware stays, and an image of the firmware's tables with zeros for
     all else, which is written into *folder*; of a launch of plain SEV without kernel hashes its launch digest; of
-    kernel and initrd their SHA-256. With *digest_only*, of any launch its digest alone.
+    kernel and initrd their SHA-256. With *digest_only*, of any launch its digest alone. The words that explain the case
+    and those that tell where inputs came from go too, whoever wrote them: they name what is left out.
 
     Raises :class:`~sevlab.errors.InputError` for a launch of which nothing that could be diagnosed would be left, and
     for one without a firmware.
@@ -44,6 +47,18 @@ def redact_case(case: Case, folder: str, *, digest_only: bool = False) -> Case:
         raise InputError("case", "one without a firmware", "a case with something to leave out")
     if changed := case.changed:
         raise InputError("case", str(changed[0]), "the files that the case was made with", "a new case")
+    return _without_words(_redacted(case, folder, digest_only), case)
+
+
+def _without_words(redacted: Case, case: Case) -> Case:
+    """Return a redacted case without the words that were in *case* and could name what was left out of it."""
+    about = {name: words for name, words in case.about.items() if name != "explanation"}
+    kept = dict.fromkeys(redacted.hashes, _KEPT)  # or pack_case would note the names of their files
+    told = {name: words for name, words in redacted.origin.items() if case.origin.get(name) != words}
+    return redacted.replace(about=about, origin=kept | told)
+
+
+def _redacted(case: Case, folder: str, digest_only: bool) -> Case:
     if digest_only:
         return _digest_only(case)
     if case.mode == "snp:svsm":
@@ -82,11 +97,8 @@ def _without_firmware(inputs: dict[str, Any], folder: str, words: dict[str, str]
     kept = os.path.join(folder, f"tables-{digest.hex()[:16]}.fd")
     with open(kept, "wb") as stream:
         stream.write(stub)
-    words["firmware"] = (
-        f"redacted: the tables of an image of {ovmf.size} bytes with the SHA-256 "
-        f"{hash_files({'firmware': path})['firmware']}, and zeros for all else"
-    )
-    words.setdefault("ovmf_hash", "the launch digest after the whole firmware, kept by redact")
+    words["firmware"] = f"redacted: the tables of an image of {ovmf.size} bytes, and zeros for all else"
+    words["ovmf_hash"] = "redacted: the launch digest after the whole firmware"
     return {"firmware": kept, "ovmf_hash": digest}
 
 

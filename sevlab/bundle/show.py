@@ -8,6 +8,7 @@ import re
 from ..case import ABOUT, BY_NAME, MODES, ROWS
 from ..case.rows import BYTES, FILE, KEY
 from ..digest import Sha256
+from ..keys import Secret
 from ..layout.page import Banner, Heading, Paragraph, Table, View
 
 TYPE_CHECKING = False
@@ -70,7 +71,8 @@ def case_as_dict(case: Case) -> dict[str, Any]:
             elif name in hashes:
                 made[row.key] = {"path": value, "sha256": hashes[name]}
             else:
-                made[row.key] = value.hex() if isinstance(value, bytes) else value
+                shown = repr(value) if isinstance(value, Secret) else value
+                made[row.key] = value.hex() if isinstance(value, bytes) else shown
         return made
 
     return {

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections import namedtuple
 
 from ..case import BY_NAME, CPU_LIMIT
 from ..errors import InputError, quoted
 from ..formats.policy import Policy
 from ..inputs import parse_measurement, parse_number
+from ..keytext import hide_keys
 from ..layout.shown import Shown
 
 TYPE_CHECKING = False
@@ -47,6 +49,8 @@ HASHED = ("kernel", "initrd", "cmdline")
 #: What is known about the guest beside its inputs: they decide which inputs count.
 FACTS = ("guest", "kernel_hashes", "cpu", "nvram")
 
+#: A measurement in base64: it is as long as a private number, and no secret.
+_MEASUREMENT = re.compile("[A-Za-z0-9+/]{64}")
 _LIMITS = {name: row.limit for name, row in BY_NAME.items() if row.limit} | {"num_cpus": CPU_LIMIT}
 
 
@@ -228,10 +232,14 @@ def check_size(text: str, source: str, limit: int = TEXT_LIMIT) -> None:
 
 
 def shown(value: object, limit: int = 80) -> str:
-    """Return a value for people: as it is when it is short and plain, else quoted, escaped and cut."""
+    """Return a value for people: as it is when it is short and plain, else quoted, escaped and cut; see quoted."""
     if isinstance(value, bool):
         return "on" if value else "off"
+    if isinstance(value, bytes):  # a digest
+        return value.hex() if type(value) is bytes else str(value)
     text = str(value)
+    if text != hide_keys(text) and not _MEASUREMENT.fullmatch(text):
+        return quoted(text, limit)
     if 0 < len(text) <= limit and text.isascii() and text.isprintable() and text == text.strip():
         return text
     return quoted(text, limit)

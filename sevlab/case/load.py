@@ -10,12 +10,13 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-def load_case(path: str, **changes: Any) -> Evidence:
+def load_case(path: str, *, own: bool = False, **changes: Any) -> Evidence:
     """Read a case file and every file it names, and return the launch as evidence.
 
-    *changes* win over the case; they are those of :func:`sevlab.load_evidence`. Raises
+    *own* says that the case is its user's own. *changes* win over the case; they are those of
+    :func:`sevlab.load_evidence`. Raises
     :class:`~sevlab.errors.InputError` for a case or an input that cannot be used. A file that is no longer the one the
     case was made with is taken as it is: ``read_case(path).changed`` tells.
     """
-    inputs, _ = read_case(path).merged(changes)
+    inputs, _ = read_case(path, own=own).merged(changes)
     return load_evidence(**inputs)

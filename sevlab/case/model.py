@@ -46,11 +46,14 @@ class Case:
     """Every input of one launch.
 
     ``inputs`` maps the keys of the case, with ``_`` for ``-``, to values: the measurement as base64 text, numbers as
-    int, bytes as bytes, files and key files as paths that can be opened from here, a kernel or initrd of which only the
+    int, bytes as bytes, files and key files as paths that can be opened from here, a key out of a
+    bundle as a :class:`~sevlab.Secret`, a kernel or initrd of which only the
     hash is known as :class:`~sevlab.digest.Sha256`. ``hashes`` maps the names of files to their recorded SHA-256 (hex).
     ``origin`` tells in words where a value came from, ``about`` whatever else is to be told. ``found`` are the inputs
     under which the computed value is the reported one, None for an input that must go; ``found_hashes`` are the hashes
-    of files among them. ``path`` is the case file itself.
+    of files among them. ``path`` is the case file itself. ``own`` says that the case is its user's own: its keys and
+    wishes are trusted, and files that it names anywhere are opened. ``bundled`` says that its files came with it, in a
+    bundle or in the folder of one that was unpacked.
     """
 
     def __init__(
@@ -62,6 +65,8 @@ class Case:
         about: Mapping[str, str] | None = None,
         found: Mapping[str, Any] | None = None,
         found_hashes: Mapping[str, str] | None = None,
+        own: bool = False,
+        bundled: bool = False,
     ) -> None:
         found = found or {}
         unknown = sorted({*inputs, *(hashes or {}), *(origin or {}), *found, *(found_hashes or {})} - set(BY_NAME))
@@ -73,10 +78,11 @@ class Case:
         self.found = {name: found[name] for name in BY_NAME if name in found}
         self.hashes, self.found_hashes, self.origin = dict(hashes or {}), dict(found_hashes or {}), dict(origin or {})
         self.about, self.path = dict(about or {}), path
+        self.own, self.bundled = own, bundled
 
     def replace(self, **changes: Any) -> Self:
         """Return a copy with some of its parts replaced, by the names of the constructor."""
-        names = ("inputs", "hashes", "origin", "path", "about", "found", "found_hashes")
+        names = ("inputs", "hashes", "origin", "path", "about", "found", "found_hashes", "own", "bundled")
         if unknown := sorted(set(changes) - set(names)):
             raise TypeError(f"a case has no part named {unknown[0]!r}")
         return type(self)(**{name: changes.get(name, getattr(self, name)) for name in names})
@@ -190,5 +196,8 @@ def hash_files(inputs: Mapping[str, Any]) -> dict[str, str]:
 def make_case(
     inputs: Mapping[str, Any], origin: Mapping[str, str] | None = None, about: Mapping[str, str] | None = None
 ) -> Case:
-    """Return a case of *inputs*, with the SHA-256 of every file as it is now. Key files are not opened."""
-    return Case(inputs, hash_files(inputs), origin, about=about)
+    """Return a case of *inputs*, with the SHA-256 of every file as it is now. Key files are not opened.
+
+    It is the caller's own: see :class:`Case`.
+    """
+    return Case(inputs, hash_files(inputs), origin, about=about, own=True)

@@ -9,6 +9,7 @@ import re
 from ..digest import Sha256
 from ..errors import InputError, quoted
 from ..inputs import open_input, parse_bytes, parse_measurement
+from ..keys import describe_path
 from .lines import find_line
 from .model import Case
 from .rows import (
@@ -38,8 +39,14 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 
 
-def read_case(path: str, name: str = "case file") -> Case:
+#: What stands in a case as a key of TOML; anything else may be anything.
+_KNOWN = {row.key for row in (*ROWS, *ABOUT)}
+
+
+def read_case(path: str, name: str = "case file", own: bool = False) -> Case:
     """Read and check a case file, which its user knows as *name*. Paths in it are relative to its folder.
+
+    *own* says that the case is its user's own, not somebody else's: see :class:`Case`.
 
     Raises one :class:`~sevlab.errors.InputError` with the file, the line and the key for whatever does not belong.
     Files it names are not opened here: see :attr:`Case.changed`.
@@ -51,8 +58,8 @@ def read_case(path: str, name: str = "case file") -> Case:
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise InputError(quoted(path), f"byte 0x{raw[error.start]:02x} at {error.start}", "UTF-8 text") from None
-    return parse_case(text, path)
+        raise InputError(quoted(path), f"bytes that are no UTF-8, the first at {error.start}", "UTF-8 text") from None
+    return parse_case(text, path, own)
 
 
 def is_bundle(path: str) -> bool:
@@ -66,9 +73,9 @@ def is_bundle(path: str) -> bool:
         return False
 
 
-def parse_case(text: str, path: str) -> Case:
-    """Check the text of a case file that lies, or is to lie, at *path*. Raises as :func:`read_case`."""
-    return _Reader(path, text).case()
+def parse_case(text: str, path: str, own: bool = False) -> Case:
+    """Check the text of a case file that lies, or is to lie, at *path*. Takes *own* and raises as :func:`read_case`."""
+    return _Reader(path, text, own).case()
 
 
 def parse_wanted_text(row: Row, value: str, name: str) -> str:
@@ -82,8 +89,8 @@ def parse_wanted_text(row: Row, value: str, name: str) -> str:
 class _Reader:
     """Checks one case file."""
 
-    def __init__(self, path: str, text: str) -> None:
-        self.path, self.text, self.format = path, text, FORMAT
+    def __init__(self, path: str, text: str, own: bool) -> None:
+        self.path, self.text, self.own, self.format = path, text, own, FORMAT
 
     def case(self) -> Case:
         data = self._parsed()
@@ -111,6 +118,7 @@ class _Reader:
             self._words(data, "about"),
             found,
             found_hashes,
+            self.own,
         )
         self._check(case)
         return case
@@ -168,7 +176,9 @@ class _Reader:
         line = find_line(self.text, keys)
         where = f"{quoted(self.path)}, line {line}" if line else quoted(self.path)
         # A key is as hostile as a value: an odd one is shown escaped.
-        shown = ".".join(key if re.fullmatch("[A-Za-z0-9_-]{1,40}", key) else quoted(key, 40) for key in keys)
+        shown = ".".join(
+            key if re.fullmatch("[A-Za-z0-9_-]{1,20}", key) or key in _KNOWN else quoted(key, 40) for key in keys
+        )
         raise InputError(f"{where}, {shown}", received, needed, advice)
 
     def _known(self, section: str, key: str) -> None:
@@ -240,9 +250,7 @@ class _Reader:
     def _key_path(self, row: Row, value: str) -> str:
         path = self._path((row.section, row.key), value)
         # The text of a key must not end up in a message, so this is said without showing it.
-        if re.fullmatch("[0-9a-fA-F]{32}|[0-9a-fA-F]{64}|[A-Za-z0-9+/]{22}==|[A-Za-z0-9+/]{43}=", value) and (
-            not os.path.exists(path)
-        ):
+        if not os.path.lexists(path) and (describe_path(value) or describe_path(path)):
             advice = "write the key's raw bytes into a file of its own, mode 0600"
             self.refuse((row.section, row.key), "what looks like a key itself", row.needed, advice)
         return path

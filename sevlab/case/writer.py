@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from ..digest import Sha256
 from ..errors import InputError, quoted
+from ..keys import Secret
 from .model import Case
 from .reader import parse_case
 from .rows import ABOUT, BY_NAME, BYTES, CASE_LIMIT, FILE, FORMAT, KEY, ROWS, Row
@@ -18,14 +19,17 @@ if TYPE_CHECKING:
 
 
 def format_case(case: Case, folder: str | None = None) -> str:
-    """Return a case as the text of a case file. Files below *folder* are named relative to it, others absolutely."""
+    """Return a case as the text of a case file. Files below *folder* are named relative to it, others absolutely.
+
+    A key that is in memory, out of a bundle, is left out: a case file names the files of keys.
+    """
     import tomli_w
 
     document: dict[str, Any] = {"format": _version(case)}
     if case.about:
         document["about"] = {row.key: case.about[row.name] for row in ABOUT if row.name in case.about}
     for row in ROWS:
-        if row.name in case.inputs:
+        if row.name in case.inputs and not isinstance(case.inputs[row.name], Secret):
             value = _value(row, case.inputs[row.name], case.hashes.get(row.name, ""), folder)
             document.setdefault(row.section, {})[row.key] = value
     found = {row: case.found[row.name] for row in ROWS if row.name in case.found}
@@ -74,10 +78,27 @@ def write_case(case: Case, path: str, force: bool = False) -> None:
     """
     if not force and os.path.lexists(path):
         _exists(path)
+    refuse_key_files(case)
     text = format_case(case, os.path.dirname(path) or ".")
     raw = encode_case(text, path)
     with whole_file(path, force) as stream:
         stream.write(raw)
+
+
+def refuse_key_files(case: Case) -> None:
+    """Refuse a case that names one file as a key and as something else: its hash, or it itself, would travel."""
+    keys = [value for name, value in case.inputs.items() if BY_NAME[name].kind == KEY and isinstance(value, str)]
+    for inputs, hashes in ((case.inputs, case.hashes), (case.found, case.found_hashes)):
+        for name in hashes:
+            if any(_is_same(str(inputs[name]), key) for key in keys):
+                raise InputError(name.replace("_", "-"), f"{quoted(inputs[name])}, the file of a key", "another file")
+
+
+def _is_same(one: str, other: str) -> bool:
+    try:
+        return os.path.samefile(one, other)
+    except (OSError, ValueError):
+        return False
 
 
 def encode_case(text: str, path: str) -> bytes:

@@ -11,6 +11,8 @@ import os
 import sys
 from contextlib import ExitStack, suppress
 
+from .signals import Ended, clean_end
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,9 +53,39 @@ USAGE = "usage: sevlab VERB [OPTIONS]     (sevlab VERB --help tells a verb's opt
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; return its exit status. No input ends in a traceback."""
+    """Run one command; return its exit status. No input ends in a traceback, and no signal leaves anything behind."""
     words = list(sys.argv[1:] if argv is None else argv)
     _prepare_output()
+    try:
+        with clean_end(_clean_up):
+            return _run(words)
+    except KeyboardInterrupt:
+        _say_last("Interrupted.")
+        return INTERRUPTED
+    except Ended as ended:
+        _say_last(f"Ended by {ended.name}.")
+        return ended.status
+
+
+def _clean_up() -> None:
+    """Do what is to be done when the command has ended, and take away what a signal kept others from taking away."""
+    try:
+        AT_END.close()
+    finally:
+        if leftovers := sys.modules.get("sevlab.leftovers"):
+            leftovers.remove_leftovers()
+
+
+def _say_last(words: str) -> None:
+    """Print a line on standard error, should there be anyone to read it: a terminal that is closed is gone."""
+    try:
+        print(words, file=sys.stderr)
+    except OSError:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+
+
+def _run(words: list[str]) -> int:
+    """Run one command; return its exit status."""
     try:
         status = _dispatch(words)
         sys.stdout.flush()
@@ -63,9 +95,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Whoever read our output (head, less) has seen enough. Python must not complain again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return UNUSABLE
-    except KeyboardInterrupt:
-        print("Interrupted.", file=sys.stderr)
-        return INTERRUPTED
     except SystemExit as leaving:  # argparse leaves this way after --help
         return leaving.code if isinstance(leaving.code, int) else UNUSABLE
     except Exception as error:
@@ -83,7 +112,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return OUR_ERROR
     finally:
         LAST_WORDS.clear()
-        AT_END.close()
 
 
 def _prepare_output() -> None:
@@ -98,10 +126,7 @@ def _prepare_output() -> None:
 
 def _complain(words: str) -> None:
     """Print an error. When even that fails, the exit status still tells."""
-    try:
-        print(f"ERROR: {words}", file=sys.stderr)
-    except OSError:
-        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+    _say_last(f"ERROR: {words}")
 
 
 def _warn_last() -> None:

@@ -10,7 +10,7 @@ from ..advisories import PRODUCTS
 from ..errors import InputError
 from ..evidence import as_option
 from . import GOOD, NOT_VALIDATED, VERBS
-from .options import Parser
+from .options import Parser, add_case
 from .terminal import painter
 
 TYPE_CHECKING = False
@@ -34,7 +34,7 @@ def run(words: list[str]) -> int:
     parser.repeated = "refuse"
     known = parser.add_argument_group("what is known of the platform")
     known.add_argument("--report", metavar="FILE", help="its attestation report (SEV-SNP)")
-    known.add_argument("--case", metavar="FILE", help="a case file with a report, or with a launch of SEV or SEV-ES")
+    add_case(known, "a case file with a report, or with a launch of SEV or SEV-ES")
     known.add_argument("--api", metavar="M.N", help="in their place: the version of its API, such as 1.55 ...")
     known.add_argument("--build", metavar="N", help="... the build of its firmware ...")
     known.add_argument("--policy", metavar="N", help="... the guest's policy ...")
@@ -68,7 +68,7 @@ def _advise(args: argparse.Namespace) -> Advice:
     if args.case is not None:
         from ..case import read_case
 
-        case = read_case(args.case, "--case")
+        case = read_case(args.case, "--case", args.own_case)
         for change in case.changed:
             print(f"WARNING: {args.case}: {change}", file=sys.stderr)
         return advise(case, **options)

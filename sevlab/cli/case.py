@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shlex
-import tempfile
 from typing import TYPE_CHECKING
 
 from ..bundle import load_bundle, open_case, pack_case, redact_case, unpack_bundle, verify_case
@@ -13,8 +12,9 @@ from ..case import is_bundle
 from ..evidence import KEYS, as_option
 from ..inputs import check_standard_input
 from ..layout.page import Paragraph
+from ..leftovers import temporary_folder
 from . import GOOD, NOT_VALIDATED, VERBS
-from .options import Parser
+from .options import Parser, add_own_case
 from .report import read_roots
 from .terminal import painter
 
@@ -51,6 +51,7 @@ def run(words: list[str]) -> int:
         made[name] = actions.add_parser(name, help=what, description=text, epilog=EPILOG)
         if name != "new":
             made[name].add_argument("case", metavar="CASE", help="the case")
+            add_own_case(made[name])
     from .newcase import add_new, new
 
     add_new(made["new"])
@@ -84,7 +85,7 @@ def _add_verify(verify: Parser) -> None:
 
 def _show(args: argparse.Namespace) -> int:
     if not is_bundle(args.case):
-        with open_case(args.case, "CASE") as case:
+        with open_case(args.case, "CASE", args.own_case) as case:
             data = {"bundle": None, **case_as_dict(case)}
             print(json.dumps(data, indent=2) if args.json else explain_case(case).text(painter()))
         return GOOD
@@ -106,7 +107,7 @@ def _count(files: Collection[str]) -> str:
 def _verify(args: argparse.Namespace) -> int:
     keys = {name: getattr(args, name) for name in KEYS}
     check_standard_input([("CASE", args.case), *((as_option(name), path) for name, path in keys.items())])
-    with open_case(args.case, "CASE") as case:
+    with open_case(args.case, "CASE", args.own_case) as case:
         verdict = verify_case(case, roots=read_roots(args.trust_root), at=args.at, names=_named, **keys)
         if args.json:
             print(json.dumps(verdict.as_dict(), indent=2))
@@ -121,13 +122,13 @@ def _named(name: str) -> str:
 
 
 def _pack(args: argparse.Namespace) -> int:
-    with open_case(args.case, "CASE") as case:
+    with open_case(args.case, "CASE", args.own_case) as case:
         _write(case, args)
     return GOOD
 
 
 def _redact(args: argparse.Namespace) -> int:
-    with open_case(args.case, "CASE") as case, tempfile.TemporaryDirectory(prefix="sevlab-") as folder:
+    with open_case(args.case, "CASE", args.own_case) as case, temporary_folder() as folder:
         redacted = redact_case(case, folder, digest_only=args.digest_only)
         _write(redacted, args)
     for name, words in redacted.origin.items():
@@ -148,7 +149,7 @@ def tell(bundle: Bundle) -> None:
 
 
 def _unpack(args: argparse.Namespace) -> int:
-    unpack_bundle(args.case, args.folder, "CASE")
+    unpack_bundle(args.case, args.folder, "CASE", args.own_case)
     where = shlex.quote(args.folder)
     print(f"Unpacked {shlex.quote(args.case)} into {where}. Next: sevlab case verify {where}")
     return GOOD

@@ -7,7 +7,7 @@ from argparse import HelpFormatter
 from ..coverage import cover_case, cover_command_line, cover_domain
 from . import GOOD, VERBS
 from .capture import read_text
-from .options import Parser, legacy_case
+from .options import Parser, add_own_case, legacy_case
 from .terminal import painter
 
 
@@ -24,10 +24,11 @@ def run(words: list[str]) -> int:
     what.add_argument("--case", metavar="FILE", help="a case file")
     what.add_argument("--xml", metavar="FILE", help="what 'virsh dumpxml DOMAIN' printed")
     what.add_argument("--qemu-cmdline", metavar="FILE", help="QEMU's command line, from a script, a log or ps")
+    add_own_case(parser)
     parser.add_argument("--json", action="store_true", help="print the labels as JSON")
     args = parser.parse_args(words)
     if args.case is not None:
-        coverage = cover_case(legacy_case(args.case))
+        coverage = cover_case(legacy_case(args))
     elif args.xml is not None:
         coverage = cover_domain(read_text(args.xml, "--xml"))
     else:

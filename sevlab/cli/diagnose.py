@@ -15,7 +15,7 @@ from ..search import BUDGET, diagnose
 from ..search.diagnosis import MATCH
 from . import GOOD, NOT_VALIDATED, VERBS
 from .digest import LEGACY_MODES, OVMF_HASH, SVSM, add_digest_options, digest_inputs, has_svsm
-from .options import Parser, inputs_from, launch_parser, opened_case
+from .options import Parser, add_case, inputs_from, launch_parser, opened_case
 from .terminal import painter
 
 if TYPE_CHECKING:
@@ -51,10 +51,10 @@ def run(words: list[str]) -> int:
     first = Parser(prog="sevlab diagnose", add_help=False, allow_abbrev=False)
     first.repeated = "ignore"  # the parser that follows tells
     first.add_argument("--mode")
-    first.add_argument("--case")
+    add_case(first)
     known = first.parse_known_args(words)[0]
     mode = known.mode
-    if mode is None and known.case is not None and (case := opened_case(known.case)).is_snp:
+    if mode is None and known.case is not None and (case := opened_case(known)).is_snp:
         mode = case.mode
     if mode is not None and mode not in MODES:
         advice = "--mode snp, which tries the digest of the firmware alone too" if mode == OVMF_HASH else ""
@@ -110,7 +110,7 @@ def _run_snp(words: list[str]) -> int:
 def _reported(args: argparse.Namespace) -> str | Report:
     path = args.report
     if args.case is not None and (args.measurement, path) == (None, None):
-        case = opened_case(args.case)
+        case = opened_case(args)
         path = case.inputs.get("report")
         if path is None and "reported_measurement" in case.inputs:
             return str(case.inputs["reported_measurement"].hex())

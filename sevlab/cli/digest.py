@@ -10,7 +10,7 @@ from ..formats.policy import Policy
 from ..inputs import check_standard_input, parse_number
 from ..launch import INPUTS, PEER_NAMES, SKU, SNP_INPUTS, as_peer, load_launch
 from . import GOOD, VERBS
-from .options import Parser, case_under, opened_case
+from .options import Parser, add_case, case_under, opened_case
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def run(words: list[str]) -> int:
     shown.add_argument("--json", action="store_true", help="print every step as JSON")
     args = parser.parse_args(words)
     if args.mode is None and args.case is not None:
-        args.mode = opened_case(args.case).mode or None
+        args.mode = opened_case(args).mode or None
     if args.mode not in MODES:
         received = "nothing" if args.mode is None else quoted(args.mode)
         raise InputError("--mode", received, f"one of {', '.join(MODES)}")
@@ -65,7 +65,7 @@ def run(words: list[str]) -> int:
 def add_digest_options(parser: Parser) -> None:
     """Add the options that describe a launch; all are sev-snp-measure's but ``--profile``."""
     loaded = parser.add_argument_group("what is loaded")
-    loaded.add_argument("--case", metavar="FILE", help="a case file with these inputs; options given beside it win")
+    add_case(loaded)
     loaded.add_argument("--ovmf", metavar="FILE", help="the firmware image")
     loaded.add_argument("--kernel", metavar="FILE", help="the kernel, for measured direct boot")
     loaded.add_argument("--initrd", metavar="FILE", help="the initrd (with --kernel)")
@@ -173,7 +173,7 @@ def _ovmf(args: argparse.Namespace) -> str:
 
 def has_svsm(args: argparse.Namespace) -> bool:
     """Say whether the options, or a case under them, name an SVSM image."""
-    return args.svsm is not None or (args.case is not None and "svsm" in opened_case(args.case).inputs)
+    return args.svsm is not None or (args.case is not None and "svsm" in opened_case(args).inputs)
 
 
 def digest_inputs(args: argparse.Namespace, *, whole: bool = True) -> dict[str, Any]:
@@ -190,7 +190,7 @@ def digest_inputs(args: argparse.Namespace, *, whole: bool = True) -> dict[str, 
     if args.case is not None:
         from ..case import SNP_LAUNCH
 
-        given = case_under(args.case, given, readers, SNP_LAUNCH)
+        given = case_under(args, given, readers, SNP_LAUNCH)
         known = {*INPUTS, *SNP_INPUTS, "cpu_signature"}
         given = {name: value for name, value in given.items() if name in known}
         if "firmware" not in given:

@@ -11,6 +11,7 @@ from ..formats.idblock import IdBlock
 from ..formats.snppolicy import SnpPolicy
 from ..idblock import DEFAULT_POLICY, build_id_block, load_id_block, load_private_key, verify_id_block
 from ..inputs import check_standard_input, load_value, parse_bytes, parse_number
+from ..keys import refuse_keys
 from . import GOOD, NOT_VALIDATED, VERBS
 from .files import write_files
 from .options import Parser, sentence
@@ -79,15 +80,20 @@ def _build(args: argparse.Namespace) -> int:
     files = {"--measurement": args.measurement, "--idkey": args.idkey, "--authorkey": args.authorkey}
     check_standard_input(files.items())
     policy = SnpPolicy(parse_number(args.policy, "--policy", _POLICY_LIMIT))
-    signed = build_id_block(
-        load_value(args.measurement, "--measurement", _DIGEST_SIZE),
+    keys = (
         load_private_key(args.idkey, "--idkey"),
         None if args.authorkey is None else load_private_key(args.authorkey, "--authorkey"),
-        policy=policy,
-        guest_svn=parse_number(args.svn, "--svn", _SVN_LIMIT),
-        family_id=_id(args.family_id, "--family-id"),
-        image_id=_id(args.image_id, "--image-id"),
     )
+    public = {
+        "--measurement": load_value(args.measurement, "--measurement", _DIGEST_SIZE),
+        "--family-id": _id(args.family_id, "--family-id"),
+        "--image-id": _id(args.image_id, "--image-id"),
+    }
+    for name, raw in public.items():
+        refuse_keys(raw, name, *keys)
+    measurement, family_id, image_id = public.values()
+    svn = parse_number(args.svn, "--svn", _SVN_LIMIT)
+    signed = build_id_block(measurement, *keys, policy=policy, guest_svn=svn, family_id=family_id, image_id=image_id)
     for finding in policy.findings():
         print(f"WARNING: --policy: {finding}", file=sys.stderr)
     outputs = ((args.out_block, signed.block, "--out-block"), (args.out_auth, signed.auth, "--out-auth"))

@@ -17,6 +17,7 @@ from ..inputs import (
     parse_number,
     parse_policy,
 )
+from ..keys import refuse_keys
 from ..launch import load_launch
 from ..measure import compute_measure
 from . import GOOD, VERBS
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     import argparse
 
     from ..formats.policy import Policy
+    from ..keys import Secret
 
 #: The options that make the launch digest.
 LAUNCH = ("firmware", "kernel", "initrd", "cmdline", "num_cpus", "vmsa_cpu0", "vmsa_cpu1")
@@ -64,15 +66,16 @@ def run(words: list[str]) -> int:
     args = parser.parse_args(words)
     _check_files(args)
     policy = parse_policy(args.policy, "--policy")
+    tik = load_key(args.tik, "--tik")  # first: what is shown must not have it in it
     message = MeasureMessage(
         api_major=parse_number(args.api_major, "--api-major", 255),
         api_minor=parse_number(args.api_minor, "--api-minor", 255),
         build_id=parse_number(args.build_id, "--build-id", 255),
         policy=policy,
         digest=compute_launch_digest(args, policy),
-        mnonce=_nonce(args),
+        mnonce=_nonce(args, tik),
     )
-    tik = load_key(args.tik, "--tik")
+    refuse_keys(message.digest, "--launch-digest", tik)
     measurement = Measurement(measure=compute_measure(message, tik), mnonce=message.mnonce)
     if args.outfile is not None:
         from .files import write_files
@@ -103,10 +106,15 @@ def compute_launch_digest(args: argparse.Namespace, policy: Policy) -> bytes:
     return launch.digest
 
 
-def _nonce(args: argparse.Namespace) -> bytes:
+def _nonce(args: argparse.Namespace, tik: Secret) -> bytes:
+    """Return the nonce, which will stand in the result: so it is no key."""
     if args.nonce is not None:
-        return load_value(args.nonce, "--nonce", 16)
-    return load_measurement(args.launch_measure_blob, "--launch-measure-blob").mnonce
+        nonce = load_value(args.nonce, "--nonce", 16)
+        refuse_keys(nonce, "--nonce", tik)
+        return nonce
+    measurement = load_measurement(args.launch_measure_blob, "--launch-measure-blob")
+    refuse_keys(measurement.to_bytes(), "--launch-measure-blob", tik)
+    return measurement.mnonce
 
 
 def _check_files(args: argparse.Namespace) -> None:

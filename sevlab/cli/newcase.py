@@ -14,8 +14,10 @@ from ..case.reader import parse_wanted_text
 from ..case.rows import BYTES, COUNT, FILE, FORBID, KEY, MEASUREMENT, MODE, NUMBER, WANTED
 from ..errors import InputError, quoted
 from ..inputs import parse_bytes, parse_measurement, parse_number, parse_seconds
+from ..keys import Secret
 from ..launch import PEER_NAMES, SKU
 from . import GOOD
+from .options import add_case
 
 if TYPE_CHECKING:
     import argparse
@@ -54,7 +56,7 @@ def add_new(parser: argparse.ArgumentParser) -> None:
         if row.name != "written_by":
             words = f"{row.doc[0].lower()}{row.doc[1:].rstrip('.')}"
             about.add_argument("--" + row.key, dest=f"about_{row.name}", metavar="TEXT", help=words)
-    about.add_argument("--case", metavar="CASE", help="a case to begin with; options given beside it win")
+    add_case(about, "a case to begin with; options given beside it win", "CASE")
     why = parser.add_argument_group("what explains it")
     why.add_argument("--diagnose", action="store_true", help="search for an explanation, and note it")
     why.add_argument("--candidates", metavar="DIR", help="a folder of firmware, kernels and initrds to try")
@@ -74,8 +76,8 @@ def new(args: argparse.Namespace) -> int:
     if args.with_keys and not args.out.endswith(SUFFIX):
         raise InputError("--with-keys", "it with a case file", f"--out with a name that ends in {SUFFIX}")
     if args.case is None:
-        return _make(args, Case({}))
-    with open_case(args.case, "--case") as case:
+        return _make(args, Case({}, own=True))
+    with open_case(args.case, "--case", args.own_case) as case:
         return _make(args, case)
 
 
@@ -92,6 +94,8 @@ def _make(args: argparse.Namespace, base: Case) -> int:
     else:
         write_case(case, args.out, args.force)
         print(f"Wrote {shlex.quote(args.out)}.")
+        if any(isinstance(value, Secret) for value in case.inputs.values()):
+            print("WARNING: the keys in the bundle are not in it: sevlab case unpack makes files that a case can name.")
     print(f"Next: sevlab case verify {shlex.quote(args.out)}")
     return GOOD
 

@@ -8,6 +8,7 @@ import sys
 from ..errors import InputError, quoted
 from ..evidence import KEYS, REPORTED, Evidence, as_option, load_evidence
 from ..inputs import check_standard_input
+from ..keytext import hide_keys
 from ..launch import FILES, INPUTS
 from . import AT_END, LAST_WORDS
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from ..case import Case
 
 #: Options that libvirt's tool does not have.
-OURS = ("--case", "--json", "--show-keys", "--html", "--profile", "--guest-features")
+OURS = ("--case", "--own-case", "--json", "--show-keys", "--html", "--profile", "--guest-features")
 EPILOG = (
     "Numbers are decimal or 0x hex. '-' reads a file from standard input. "
     "Exit status: 0 validated, 1 did not validate, 2 usage or input that cannot be supported, 3 an error in sevlab; "
@@ -65,6 +66,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         # argparse repeats words as they were typed; escaped, they can neither forge a line nor flood the terminal.
+        message = hide_keys(message)
         shown = "".join(c if " " <= c <= "~" else ascii(c)[1:-1] for c in message[:300])
         raise InputError("usage", shown, "options as declared", f"{self.prog} --help")
 
@@ -88,7 +90,7 @@ def launch_parser(verb: str, description: str, *, keys: bool = True) -> Parser:
     host.add_argument("--api-minor", metavar="N", help="minor version of the host's SEV API")
     host.add_argument("--build-id", metavar="N", help="build number of the host's SEV firmware")
     host.add_argument("--policy", metavar="N", help="the guest policy")
-    host.add_argument("--case", metavar="FILE", help="a case file with these inputs; options given beside it win")
+    add_case(host)
     owner = parser.add_argument_group("what the owner knows")
     owner.add_argument("--firmware", "-f", metavar="FILE", help="the guest's firmware image, such as OVMF.fd")
     launch = parser.add_argument_group("what else was loaded")
@@ -101,6 +103,19 @@ def launch_parser(verb: str, description: str, *, keys: bool = True) -> Parser:
     if keys:
         shown.add_argument("--show-keys", action="store_true", help="show keys, which are hidden otherwise")
     return parser
+
+
+def add_case(group: argparse._ActionsContainer, words: str = "", metavar: str = "FILE") -> None:
+    """Add the option for a case, which *words* tell of, and that for saying whose it is."""
+    told = words or "a case file with these inputs; options given beside it win"
+    group.add_argument("--case", metavar=metavar, help=told)
+    add_own_case(group)
+
+
+def add_own_case(group: argparse._ActionsContainer) -> None:
+    """Add the option for a case that its user made, where a case is taken."""
+    words = "the case is yours: its keys and wishes are trusted, files it names anywhere are opened"
+    group.add_argument("--own-case", action="store_true", help=words)
 
 
 def add_launch_options(group: argparse._ArgumentGroup) -> None:
@@ -119,56 +134,63 @@ def add_launch_options(group: argparse._ArgumentGroup) -> None:
 
 
 def evidence_from(args: argparse.Namespace) -> Evidence:
-    """Read the launch that the options describe."""
-    return load_evidence(names=as_option, **inputs_from(args))
+    """Read the launch that the options describe, all of which will be shown but the keys."""
+    evidence = load_evidence(names=as_option, **inputs_from(args))
+    evidence.refuse_keys(as_option)
+    return evidence
 
 
 def inputs_from(args: argparse.Namespace) -> dict[str, Any]:
     """Return the inputs that the options give, those of a case file among them."""
     given = {name: getattr(args, name) for name in (*REPORTED, *INPUTS, *KEYS)}
     readers = [(as_option(name), given[name]) for name in (*FILES, *KEYS)]
-    return given if args.case is None else case_under(args.case, given, readers)
+    return given if args.case is None else case_under(args, given, readers)
 
 
-def opened_case(path: str) -> Case:
-    """Return the case of a case file or a bundle. A bundle's files are there until the command ends."""
+def opened_case(args: argparse.Namespace) -> Case:
+    """Return the case that --case names, a case file or a bundle. A bundle's files are there until the command ends."""
     from ..case import is_bundle, read_case
 
+    path, own = str(args.case), bool(args.own_case)
     if path not in _opened:
         if is_bundle(path):
             from ..bundle import open_case  # not above: whoever has a case file need not wait for it
 
-            _opened[path] = AT_END.enter_context(open_case(path, "--case"))
+            _opened[path] = AT_END.enter_context(open_case(path, "--case", own))
         else:
-            _opened[path] = read_case(path, "--case")
+            _opened[path] = read_case(path, "--case", own)
         AT_END.callback(_opened.pop, path)
     return _opened[path]
 
 
-def legacy_case(path: str) -> Case:
-    """Return the case of a case file or a bundle; refuse one of SEV-SNP."""
+def legacy_case(args: argparse.Namespace) -> Case:
+    """Return the case that --case names; refuse one of SEV-SNP."""
     from ..case import MODES
 
-    case = opened_case(path)
+    case = opened_case(args)
     if case.is_snp:
-        received = f"{quoted(path)}, a case of {MODES[case.mode]}"
+        received = f"{quoted(args.case)}, a case of {MODES[case.mode]}"
         advice = "sevlab case verify, sevlab report verify or sevlab diagnose --mode snp"
         raise InputError("--case", received, "a case of SEV or SEV-ES", advice)
     return case
 
 
 def case_under(
-    path: str, given: dict[str, Any], readers: Sequence[tuple[str, str | None]], sections: Sequence[str] = ()
+    args: argparse.Namespace,
+    given: dict[str, Any],
+    readers: Sequence[tuple[str, str | None]],
+    sections: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Return what a case file gives, with explicit options laid over it; say which of its values they replace.
+    """Return what the case of --case gives, with explicit options laid over it; say which of its values they replace.
 
     *readers* are the options that may read standard input, and their values. *sections* are those of the case that
     count, the launch of SEV and SEV-ES without any.
     """
     from ..case import BY_NAME, LAUNCH
 
+    path = args.case
     check_standard_input([("--case", path), *readers])
-    case = opened_case(path) if sections else legacy_case(path)
+    case = opened_case(args) if sections else legacy_case(args)
     merged, replaced = case.merged(given, sections or LAUNCH)
     for name in replaced:
         print(f"WARNING: {BY_NAME[name].option} of {path} is replaced by an option", file=sys.stderr)

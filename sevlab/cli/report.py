@@ -26,7 +26,7 @@ from ..report import (
 )
 from ..report.load import LIMIT
 from . import GOOD, NOT_VALIDATED, VERBS
-from .options import Parser, case_under, sentence
+from .options import Parser, add_case, case_under, sentence
 from .terminal import painter
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def _add_verify(verify: Parser) -> None:
             wanted.add_argument(as_option(name), metavar=metavar, help=words)
         else:
             wanted.add_argument(as_option(name), action="store_const", const=True, help=words)
-    verify.add_argument("--case", metavar="FILE", help="a case file with these inputs; options given beside it win")
+    add_case(verify)
 
 
 def _show(args: argparse.Namespace) -> int:
@@ -169,6 +169,6 @@ def _given(args: argparse.Namespace) -> dict[str, Any]:
 
     prefix = "snp_"
     options = given | {prefix + name: value for name, value in wanted.items()}
-    merged = case_under(args.case, options, readers, SNP)
+    merged = case_under(args, options, readers, SNP)
     plain = {name.removeprefix(prefix): value for name, value in merged.items()}
     return {**dict.fromkeys([*given, *wanted]), **plain}

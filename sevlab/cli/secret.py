@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from ..errors import InputError
 from ..evidence import as_option
 from ..inputs import check_standard_input, load_keys, load_measurement, parse_bytes
+from ..keys import refuse_keys
 from ..secret import SecretPacket, build_secret, load_packet_part, load_secret, open_secret
 from ..secret.packet import USUAL_AREA
 from . import GOOD, NOT_VALIDATED, VERBS
@@ -18,6 +19,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
+
+    from ..keys import Secret
 
 BUILD = (
     "Pack secrets for one launch, in the form that QEMU and libvirt hand to the firmware. Validate the measurement "
@@ -67,6 +70,14 @@ def _common(args: argparse.Namespace) -> list[tuple[str, str | None]]:
     return [(as_option(name), getattr(args, name)) for name in names]
 
 
+def _keys_and_measure(args: argparse.Namespace) -> tuple[Secret, Secret, bytes]:
+    """Return TEK, TIK and the measure (32 bytes). A blob that has a key in it is refused: it would be shown."""
+    tek, tik = load_keys(as_option, tik=args.tik, tek=args.tek, tk=args.tk)
+    measurement = load_measurement(args.launch_measure_blob, "--launch-measure-blob")
+    refuse_keys(measurement.to_bytes(), "--launch-measure-blob", tek, tik)
+    return tek, tik, measurement.measure
+
+
 @contextmanager
 def _naming() -> Iterator[None]:
     """Call an input that the library refuses by its name here."""
@@ -82,9 +93,9 @@ def _build(args: argparse.Namespace) -> int:
 
     secret_files = [spec.partition(":")[2] for spec in args.secret]
     check_standard_input([*_common(args), *(("--secret", path) for path in secret_files)])
-    tek, tik = load_keys(as_option, tik=args.tik, tek=args.tek, tk=args.tk)
-    measure = load_measurement(args.launch_measure_blob, "--launch-measure-blob").measure
+    tek, tik, measure = _keys_and_measure(args)
     iv = parse_bytes(args.iv, "--iv", 16) if args.iv is not None else None
+    refuse_keys(iv or b"", "--iv", tek, tik)  # it stands in the header
     secrets = [load_secret(spec, "--secret") for spec in args.secret]
     with _naming():
         packet = build_secret(secrets, tik, tek, measure, iv=iv, area=USUAL_AREA)
@@ -129,10 +140,11 @@ def _say_built(args: argparse.Namespace, packet: SecretPacket, warnings: list[st
 
 def _open(args: argparse.Namespace) -> int:
     check_standard_input([*_common(args), ("HEADER", args.header), ("PAYLOAD", args.payload)])
-    tek, tik = load_keys(as_option, tik=args.tik, tek=args.tek, tk=args.tk)
-    measure = load_measurement(args.launch_measure_blob, "--launch-measure-blob").measure
+    tek, tik, measure = _keys_and_measure(args)
     header, _ = load_packet_part(args.header, "HEADER")
     payload, is_text = load_packet_part(args.payload, "PAYLOAD")
+    for public, name in ((header, "HEADER"), (payload, "PAYLOAD")):  # every byte of both will be shown
+        refuse_keys(public, name, tek, tik)
     files = {name: getattr(args, name) for name in ("tik", "tek", "tk") if getattr(args, name) not in (None, "-")}
     if args.payload != "-":
         files["payload_base64" if is_text else "payload"] = args.payload

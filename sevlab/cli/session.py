@@ -6,12 +6,12 @@ import json
 import sys
 
 from ..chain import ROOTS, load_chain
-from ..errors import InputError, LayoutError, quoted
+from ..errors import InputError, quoted
 from ..formats.session import SessionBlob
 from ..formats.sevcert import PDH, SevCertificate
-from ..inputs import check_standard_input, decode_base64, load_file, parse_policy
-from ..keys import Secret
-from ..session import Z_SIZE, make_session, open_session
+from ..inputs import check_standard_input, decode_base64, load_file, load_hidden, parse_policy
+from ..keys import Secret, refuse_keys
+from ..session import Z_SIZE, make_session, open_session, public_key
 from . import GOOD, NOT_VALIDATED, VERBS
 from .files import write_files
 from .options import Parser
@@ -85,10 +85,15 @@ def _open(words: list[str]) -> int:
     args = parser.parse_args(words)
     named = {"--pdh-key": args.pdh_key, "GODH": args.godh, "SESSION": args.session}
     check_standard_input(named.items())
+    private = _private(args)
+    session = _part(args.session, "SESSION", SessionBlob.size)
+    godh = _part(args.godh, "GODH", SevCertificate.size)
+    for public, name in ((session, "SESSION"), (godh, "GODH")):
+        refuse_keys(public, name, private)
     opened = open_session(
-        SessionBlob.from_bytes(_part(args.session, "SESSION", SessionBlob.size)),
-        SevCertificate.from_bytes(_part(args.godh, "GODH", SevCertificate.size)),
-        _private(args),
+        SessionBlob.from_bytes(session),
+        SevCertificate.from_bytes(godh),
+        private,
         None if args.policy is None else parse_policy(args.policy, "--policy"),
     )
     if args.json:
@@ -99,18 +104,16 @@ def _open(words: list[str]) -> int:
 
 
 def _private(args: argparse.Namespace) -> Secret:
-    raw = load_file(args.pdh_key, "--pdh-key", _LIMIT)
+    private = load_hidden(args.pdh_key, "--pdh-key", _LIMIT)
+    received = f"{len(private)} bytes" if len(private) != Z_SIZE else "a number outside the curve's order"
     try:
-        if len(raw) != Z_SIZE:
-            raise LayoutError("", f"{len(raw)} bytes", "")
-        from cryptography.hazmat.primitives.asymmetric import ec
-
-        ec.derive_private_key(int.from_bytes(raw, "big"), ec.SECP384R1())
-    except (LayoutError, ValueError) as error:
-        received = error.received if isinstance(error, LayoutError) else "a number outside the curve's order"
-        needed = f"a private number of P-384: {Z_SIZE} bytes, big-endian"
-        raise InputError("--pdh-key", f"{quoted(args.pdh_key)}, {received}", needed) from None
-    return Secret(raw)
+        if len(private) == Z_SIZE:
+            public_key(private)
+            return private
+    except InputError:
+        pass
+    needed = f"a private number of P-384: {Z_SIZE} bytes, big-endian"
+    raise InputError("--pdh-key", f"{quoted(args.pdh_key)}, {received}", needed)
 
 
 def _part(path: str, name: str, size: int) -> bytes:

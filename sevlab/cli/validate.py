@@ -60,7 +60,8 @@ def run(words: list[str]) -> int:
     names: Callable[[str], str] = as_option
     if args.domain is not None:
         guest, inputs, names = _ask(args, inputs)
-    verdict = compare_measure(load_evidence(names=names, **inputs))
+    evidence = load_evidence(names=names, **inputs)
+    verdict = compare_measure(evidence)
     if args.debug:
         _debug(verdict, args.show_keys)
     if args.inject_secret:
@@ -68,7 +69,7 @@ def run(words: list[str]) -> int:
     if args.json:
         import json
 
-        print(json.dumps(verdict.as_dict(), indent=2))
+        print(_hidden(evidence, json.dumps(verdict.as_dict(), indent=2)))
     elif not args.quiet:
         _say(verdict)
         if args.inject_secret and verdict.matches:
@@ -136,7 +137,7 @@ def _say(verdict: Verdict) -> None:
         print(GOOD)
     else:
         print(BAD, file=sys.stderr)
-        print(f"  reported measure  {verdict.reported.hex()}", file=sys.stderr)
+        print(f"  reported measure  {_hidden(verdict.evidence, verdict.reported.hex())}", file=sys.stderr)
         print(f"  computed measure  {verdict.computed.hex()}", file=sys.stderr)
         print("  At least one input differs from what the host's firmware measured.", file=sys.stderr)
         print("  To see every step: the same options after 'sevlab explain'.", file=sys.stderr)
@@ -162,4 +163,12 @@ def _debug(verdict: Verdict, show_keys: bool) -> None:
         "reported mnonce": evidence.measurement.mnonce.hex(),
     }
     for name, value in values.items():
-        print(f"[DEBUG]: {name}: {value}", file=sys.stderr)
+        shown = value if show_keys else _hidden(evidence, value)
+        print(f"[DEBUG]: {name}: {shown}", file=sys.stderr)
+
+
+def _hidden(evidence: Evidence, text: str) -> str:
+    """Return *text* without the keys, should they stand in what the host reported: a key file given as a report."""
+    for key in (evidence.tik, evidence.tek):
+        text = text if key is None else key.hide_in(text)
+    return text

@@ -8,8 +8,9 @@ from ..capture.commandline import CommandLine, read_command_line
 from ..capture.domain import Domain, read_domain
 from ..capture.found import shown
 from ..capture.words import split_options
-from ..errors import InputError, UnsupportedError, quoted
+from ..errors import InputError, UnsupportedError
 from ..formats.policy import Policy
+from ..keytext import describe_content
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -78,7 +79,8 @@ def of_command_line(text: str) -> tuple[list[Part], Setup]:
     if guest is not None and guest.part("qom-type") == "sev-snp-guest":
         _refuse_snp()
     if not any(one.name for one in command.options):
-        raise InputError("--qemu-cmdline", quoted(text), "a QEMU command line")
+        received = f"{describe_content(text.encode(errors='replace'))}, without an option"
+        raise InputError("--qemu-cmdline", received, "a QEMU command line")
     setup = Setup(
         sev=guest is not None,
         linked=command.linked,

@@ -10,13 +10,13 @@ from collections import namedtuple
 
 from ..chain import ecdsa_sign
 from ..formats.idblock import ECDSA_P384_SHA384, IdAuth, IdBlock
-from ..formats.sevcert import ECDSA_SHA384, EccKey, EccSignature
+from ..formats.sevcert import ECDSA_SHA384, P384_BYTES, EccKey, EccSignature
 from ..formats.snppolicy import SnpPolicy
-from ..session import public_key
+from ..keys import Secret, check_key, hide_key, refuse_keys
+from ..session import load_private, public_key
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..keys import Secret
     from ..layout.page import Block, View
 
 #: The policy that QEMU, sev-snp-measure and the sev crate take when none is given.
@@ -72,8 +72,15 @@ def build_id_block(
 
     *measurement* is the launch digest (48 bytes); keys are private numbers of P-384 (48 bytes, big-endian; see
     :func:`load_private_key`); *policy* is the guest policy (64 bits), *guest_svn* has 32 bits, *family_id* and
-    *image_id* 16 bytes each. Raises :class:`~sevlab.errors.LayoutError` for values that do not fit.
+    *image_id* 16 bytes each. Raises :class:`~sevlab.errors.LayoutError` for values that do not fit, and
+    :class:`~sevlab.errors.InputError` for keys that are none, and for a value that has a key in it: the block is shown
+    to the host.
     """
+    id_key, author_key = hide_key(id_key), hide_key(author_key)
+    id_key = check_key(id_key, "id_key", P384_BYTES)
+    author_key = None if author_key is None else check_key(author_key, "author_key", P384_BYTES)
+    for public, name in ((measurement, "measurement"), (family_id, "family_id"), (image_id, "image_id")):
+        refuse_keys(public, name, id_key, author_key)
     block = IdBlock(
         launch_digest=measurement,
         family_id=family_id,
@@ -94,10 +101,7 @@ def build_id_block(
 
 
 def _sign(private: Secret, signed: bytes) -> EccSignature:
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    number = int.from_bytes(private.reveal(), "big")
-    return ecdsa_sign(ec.derive_private_key(number, ec.SECP384R1()), signed, ECDSA_SHA384)
+    return ecdsa_sign(load_private(private), signed, ECDSA_SHA384)
 
 
 def _digest_table(auth: IdAuth) -> list[Block]:

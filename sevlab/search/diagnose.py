@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from ..case import Case
 from ..errors import InputError
-from ..evidence import Evidence, as_written
+from ..evidence import Evidence, as_written, hide_keys
 from ..keys import Secret
 from ..verify import Verdict
 from .course import BUDGET, Task, search
@@ -17,7 +18,7 @@ from .mistakes.cpus import COUNT_LIMIT
 from .space import BOX, Space
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from concurrent.futures import Executor
     from typing import Any
 
@@ -55,6 +56,8 @@ def diagnose(
 
         options: dict[str, Any] = {"candidates": candidates, "budget": budget, "max_changes": max_changes}
         return diagnose_snp(given.snp_launch, _reported(given, names), progress=progress, names=names, **options)
+    if isinstance(given, Mapping):
+        given = hide_keys(dict(given))
     return search(_Measured(given, candidates, names), budget, max_changes, progress, jobs, executor)
 
 

@@ -66,7 +66,9 @@ class Explanation(Shown, namedtuple("Explanation", "changes hypotheses tik")):
             return Policy(value).text
         if isinstance(value, int):
             return f"{value} (0x{value:x})" if value > 9 else str(value)
-        return quoted(value, 200) if change.input in ("cmdline", "measurement") else str(value)
+        if change.input in ("cmdline", "measurement"):
+            return quoted(value, 200, public=change.input == "measurement")
+        return str(value)
 
     @property
     def found(self) -> dict[str, Any]:

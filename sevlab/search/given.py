@@ -10,10 +10,11 @@ from __future__ import annotations
 import base64
 import re
 from collections import namedtuple
+from itertools import product
 from typing import TYPE_CHECKING
 
 from ..errors import InputError
-from ..evidence import KEYS, REPORTED, Evidence, as_written
+from ..evidence import KEYS, REPORTED, Evidence, as_written, hide_keys
 from ..formats.message import Measurement
 from ..formats.policy import Policy
 from ..inputs import (
@@ -21,12 +22,13 @@ from ..inputs import (
     TEXT_LIMIT,
     check_standard_input,
     decode_base64,
-    load_file,
+    load_hidden,
+    load_key,
     parse_measurement,
     parse_number,
     parse_policy,
 )
-from ..keys import Secret
+from ..keys import NoKey, Secret, refuse_keys
 from ..launch import FILES, INPUTS, load_launch
 
 if TYPE_CHECKING:
@@ -42,6 +44,15 @@ class Reading(namedtuple("Reading", "value found form")):
     """One way to read an input: the value, what is shown of it, and how it was read in words ("" for plainly)."""
 
     __slots__ = ()
+
+
+class KeyReading(Reading):
+    """One way to read a key. It does not show itself."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "<a key, hidden>"
 
 
 class Given:
@@ -72,6 +83,7 @@ def read_given(inputs: Mapping[str, Any], names: Callable[[str], str] = as_writt
 
     Raises :class:`~sevlab.errors.InputError` for an input that no reading of a measurement or a key can mend.
     """
+    inputs = hide_keys(dict(inputs))
     given = {name: value for name, value in inputs.items() if value is not None}
     if unknown := sorted(set(given) - {*REPORTED, *KEYS, *INPUTS, "digest"}):
         raise TypeError(f"diagnose has no input named {unknown[0]!r}")
@@ -88,11 +100,14 @@ def read_given(inputs: Mapping[str, Any], names: Callable[[str], str] = as_writt
             raise InputError(names(name), "'-'", "a file, since it may have to be read more than once")
     if "digest" not in given:
         load_launch(policy.replace(es=0), names, **launch)  # reads all that is given, and refuses what is wrong
+    measurements = _measurements(given["measurement"], names("measurement"))
+    for blob, key in product(filter(None, measurements), filter(None, keys)):
+        refuse_keys(blob.value, names("measurement"), Secret(key.value))
     shown = {name: _shown(name, value) for name, value in given.items()}
     shown |= {"api_major": major, "api_minor": minor, "build_id": build, "policy": int(policy)}
     return Given(
         *(
-            _measurements(given["measurement"], names("measurement")),
+            measurements,
             keys,
             (major, minor, build),
             policy,
@@ -110,9 +125,9 @@ def given_of(evidence: Evidence) -> Given:
     text = base64.b64encode(measurement.to_bytes()).decode()
     numbers = evidence.api_major, evidence.api_minor, evidence.build_id
     key_input = "tk" if "tk" in evidence.files else "tik"
-    keys: list[Reading | None] = [Reading(evidence.tik.reveal(), "as given", "")]
+    keys: list[Reading | None] = [KeyReading(evidence.tik.reveal(), "as given", "")]
     if evidence.tek is not None:
-        keys.append(Reading(evidence.tek.reveal(), *_SWAPPED))
+        keys.append(KeyReading(evidence.tek.reveal(), *_SWAPPED))
     shown = {
         **{name: _shown(name, value) for name, value in evidence.inputs.items()},
         **dict(zip(REPORTED, (text, *numbers, int(evidence.policy)), strict=True)),
@@ -202,13 +217,15 @@ def _keys(given: Mapping[str, Any], names: Callable[[str], str]) -> tuple[str, l
     readings = _single(_raw(given["tik"], names("tik")))
     if "tek" in given:
         readings += [
-            Reading(reading.value, *_SWAPPED) for reading in _single(_raw(given["tek"], names("tek"))) if reading
+            KeyReading(reading.value, *_SWAPPED) for reading in _single(_raw(given["tek"], names("tek"))) if reading
         ]
     return "tik", _with_zero(readings)
 
 
 def _raw(value: Any, name: str) -> bytes:
-    return value.reveal() if isinstance(value, Secret) else load_file(str(value), name, TEXT_LIMIT)
+    if isinstance(value, NoKey):
+        load_key(value, name)  # raises, and says what it looks like
+    return (value if isinstance(value, Secret) else load_hidden(str(value), name, TEXT_LIMIT)).reveal()
 
 
 def _both(raw: bytes) -> list[Reading | None]:
@@ -217,26 +234,26 @@ def _both(raw: bytes) -> list[Reading | None]:
     readings: list[Reading | None] = []
     for form, value in forms:
         if len(value) == 2 * KEY_SIZE:
-            readings.append(Reading(value[KEY_SIZE:], form or "as given", form))
+            readings.append(KeyReading(value[KEY_SIZE:], form or "as given", form))
             joined = ", ".join(part for part in (form, _SWAPPED[0]) if part)
-            readings.append(Reading(value[:KEY_SIZE], joined, joined))
+            readings.append(KeyReading(value[:KEY_SIZE], joined, joined))
         elif len(value) == KEY_SIZE:
-            readings.append(Reading(value, form or "a single key", form or "a file with one key, the TIK"))
+            readings.append(KeyReading(value, form or "a single key", form or "a file with one key, the TIK"))
     return readings if len(raw) == 2 * KEY_SIZE else [None, *readings]
 
 
 def _single(raw: bytes) -> list[Reading | None]:
     """Return the readings of a file that should hold the TIK alone."""
     if len(raw) == KEY_SIZE:
-        return [Reading(raw, "as given", "")]
+        return [KeyReading(raw, "as given", "")]
     readings: list[Reading | None] = [None]
     for form, value in [("", raw), *_key_forms(raw)]:
         if len(value) == KEY_SIZE:
-            readings.append(Reading(value, form, form))
+            readings.append(KeyReading(value, form, form))
         elif len(value) == 2 * KEY_SIZE:
             for half, word in ((value[KEY_SIZE:], "second half"), (value[:KEY_SIZE], "first half")):
                 joined = ", ".join(part for part in (form, f"{word} of a file with both keys") if part)
-                readings.append(Reading(half, joined, joined))
+                readings.append(KeyReading(half, joined, joined))
     return readings
 
 
@@ -263,4 +280,4 @@ def _with_zero(readings: list[Reading | None]) -> list[Reading | None]:
     """Add the key of a launch without a session: all zero."""
     if any(reading is not None and reading.value == _ZERO for reading in readings[:1]):
         return readings
-    return [*readings, Reading(_ZERO, "all zero", "all zero")]
+    return [*readings, KeyReading(_ZERO, "all zero", "all zero")]

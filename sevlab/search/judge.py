@@ -158,6 +158,7 @@ def judge_case(
     roots: Mapping[str, str] = ROOTS,
     at: datetime | str | None = None,
     keys: Mapping[str, str] | None = None,
+    own: bool = False,
     names: Callable[[str], str] = as_written,
     **search: Any,
 ) -> Judgement:
@@ -165,12 +166,13 @@ def judge_case(
 
     *given* is a case, or the path of a case file, a folder or a bundle. *roots* and *at* are those of
     :func:`sevlab.verify_report`. *keys* are the paths of ``tik`` and ``tek``, or ``tk``, where they are not in the
-    case. *search* are options of :func:`sevlab.diagnose`: ``candidates``, ``budget``, ``max_changes``, ``progress``.
+    case. *own* says that the case at a path is its user's own (see :class:`sevlab.Case`). *search* are options of
+    :func:`sevlab.diagnose`: ``candidates``, ``budget``, ``max_changes``, ``progress``.
 
     Raises :class:`~sevlab.errors.InputError` for a case that cannot be used at all.
     """
     if isinstance(given, str):
-        with open_case(given) as case:
+        with open_case(given, own=own) as case:
             found = judge_case(case, roots=roots, at=at, keys=keys, names=names, **search)
             return _portable(found, case)
     case, refusal = given.replace(inputs={**given.inputs, **(keys or {})}), ""

@@ -12,10 +12,10 @@ from ..errors import InputError
 from ..formats.guid import Guid
 from ..formats.secret import BLOCK, SecretHeader, SecretTable
 from ..inputs import decode_base64, load_file
-from ..keys import Secret
+from ..keys import Secret, check_key, hide_key, refuse_keys
 from ..layout.shown import Shown
-from ..measure import HmacSteps
-from .packet import HOST_LIMIT, MEASURE_SIZE, SecretMessage, apply_keystream, check_key, check_size
+from ..measure import KEY_IS_SHOWN, HmacSteps
+from .packet import HOST_LIMIT, MEASURE_SIZE, SecretMessage, apply_keystream, check_size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ def open_secret(
     Raises :class:`~sevlab.errors.InputError` when a key, the header (52 bytes), the measure (32 bytes) or the payload
     (16 bytes to 16 KiB, in whole blocks of 16) has another size.
     """
+    tik, tek = hide_key(tik), hide_key(tek)
     tik, tek = check_key(tik, "tik"), check_key(tek, "tek")
     raw = header.to_bytes() if isinstance(header, SecretHeader) else header
     swapped = "the two files the other way round" if len(payload) == SecretHeader.size else ""
@@ -51,6 +52,7 @@ def open_secret(
     check_size(
         measure, MEASURE_SIZE, "measure", "the first 32 of the measurement's 48 bytes" if len(measure) == 48 else ""
     )
+    refuse_keys(measure, "measure", tik, tek)
     return OpenedSecret(header, bytes(payload), tik, tek, bytes(measure), dict(files or {}))
 
 
@@ -207,7 +209,7 @@ class OpenedSecret(Shown):
         return Table(["bytes from", "counter", "payload"], rows, mono=[0, 1, 2])
 
     def openssl_route(self) -> str:
-        """Return shell lines that compute the MAC and the table with OpenSSL alone. The keys stay in their files."""
+        """Return shell lines that compute the MAC and the table with OpenSSL alone, which takes keys as arguments."""
         text = "payload_base64" in self.files
 
         def quote(path: str) -> str:
@@ -223,6 +225,7 @@ class OpenedSecret(Shown):
 
         head, measure = (base64.b64encode(raw).decode() for raw in (self.message.head.to_bytes(), self.measure))
         return (
+            f"{KEY_IS_SHOWN}\n"
             f"{{ echo {head} | base64 -d; {read}; echo {measure} | base64 -d; }} |\n"
             f"  openssl dgst -sha256 -mac HMAC -macopt hexkey:{key('tik', 16)}\n"
             f"{read} |\n"

@@ -20,8 +20,9 @@ from ..formats.secret import (
     build_secret_table,
     table_size,
 )
-from ..inputs import KEY_SIZE, load_file
-from ..keys import Secret
+from ..inputs import load_file
+from ..keys import Secret, check_key, hide_key, refuse_keys
+from ..keytext import describe_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -97,8 +98,10 @@ def load_secret(spec: str, name: str = "secret") -> tuple[Guid, Secret]:
     """
     what, colon, path = spec.partition(":")
     if not colon or not path:
-        raise InputError(name, quoted(spec), "GUID:PATH", f"luks-key:{spec or 'PATH'} for the key of a LUKS disk")
-    return parse_secret_name(what, name), Secret(load_file(path, name, LARGEST))
+        advice = f"luks-key:{'PATH' if describe_text(spec) else spec or 'PATH'} for the key of a LUKS disk"
+        raise InputError(name, quoted(spec), "GUID:PATH", advice)
+    guid = parse_secret_name(what, name)
+    return guid, Secret(load_file(path, name, LARGEST))
 
 
 def build_secret(
@@ -120,14 +123,18 @@ def build_secret(
 
     Validate the measurement before: a packet for a measure that you did not check is a gift to the host.
 
-    Raises :class:`~sevlab.errors.InputError` for keys, a measure or an IV of another size, for no secret at all, for
+    Raises :class:`~sevlab.errors.InputError` for keys, a measure or an IV of another size, for a measure with a key in
+    it, for no secret at all, for
     the same GUID twice or an all-zero one (Linux would show no secret, or pass over it), and for more than the 16 KiB
     that Linux hands to the firmware.
     """
+    tik, tek = hide_key(tik), hide_key(tek)
+    secrets = [(what, Secret(data) if isinstance(data, bytes | bytearray) else data) for what, data in secrets]
     tik, tek = check_key(tik, "tik"), check_key(tek, "tek")
     check_size(
         measure, MEASURE_SIZE, "measure", "the first 32 of the measurement's 48 bytes" if len(measure) == 48 else ""
     )
+    refuse_keys(measure, "measure", tik, tek)
     entries = _entries(secrets)
     table = build_secret_table((guid, data.reveal()) for guid, data in entries)
     iv = os.urandom(BLOCK) if iv is None else check_size(iv, BLOCK, "iv")
@@ -186,14 +193,6 @@ def apply_keystream(tek: Secret, iv: bytes, data: bytes) -> bytes:
 
     cipher = Cipher(algorithms.AES(tek.reveal()), modes.CTR(iv)).encryptor()
     return cipher.update(data) + cipher.finalize()
-
-
-def check_key(key: Secret | bytes, name: str) -> Secret:
-    """Return a key of 16 bytes; raise InputError with *name* for another size."""
-    key = key if isinstance(key, Secret) else Secret(key)
-    if len(key) != KEY_SIZE:
-        raise InputError(name, f"a key of {len(key)} bytes", f"{KEY_SIZE} bytes")
-    return key
 
 
 def check_size(raw: bytes, size: int, name: str, advice: str = "") -> bytes:
