@@ -118,10 +118,10 @@ def read_domain(text: str) -> Domain:
     if len(domains) > 1:
         raise InputError(f"--{XML}", f"XML of {len(domains)} domains", "one", "virsh dumpxml DOMAIN")
     for path in _ONCE:
-        if (count := len([one for one in domains[0].all(path) if one.text.strip() or one.attributes])) > 1:
-            raise InputError(
-                f"--{XML}", f"/domain/{path} {count} times", "it once: another reader may take another one"
-            )
+        found = [one for one in domains[0].all(path) if one.text.strip() or one.attributes or one.children]
+        if len(found) > 1:
+            needed = "it once, because readers differ in which one they take"
+            raise InputError(f"--{XML}", f"/domain/{path} {len(found)} times", needed)
     return Domain(domains[0])
 
 
