@@ -77,7 +77,7 @@ def unpack_bundle(path: str, folder: str, name: str = "bundle", own: bool = Fals
         finally:
             if temporary and os.path.lexists(temporary):
                 shutil.rmtree(temporary)
-    return read_case(os.path.join(folder, CASE), own=own).replace(bundled=True)
+    return read_case(os.path.join(folder, CASE), own=own)
 
 
 @contextmanager
@@ -88,8 +88,7 @@ def open_case(path: str, name: str = "case", own: bool = False) -> Iterator[Case
     see :class:`~sevlab.Case`.
     """
     if os.path.isdir(path):
-        case = read_case(os.path.join(path, CASE), name, own)
-        yield case.replace(bundled=os.path.exists(os.path.join(path, MANIFEST)))
+        yield read_case(os.path.join(path, CASE), name, own)
     elif is_bundle(path):
         with tempfile.TemporaryDirectory(prefix="sevlab-") as folder:
             yield unpack_bundle(path, os.path.join(folder, "case"), name, own)
@@ -109,7 +108,7 @@ def _read(archive: Archive) -> Bundle:
         archive.refuse(f"{BLOBS}{odd[0]}, of which manifest and archive say different things", "the same in both")
     try:
         text = raw.decode("utf-8")
-        case = parse_case(text, CASE)
+        case = parse_case(text, CASE).replace(bundled=True)
     except UnicodeDecodeError:
         archive.refuse(f"{CASE} that is not UTF-8 text", "a case file")
     except InputError as error:

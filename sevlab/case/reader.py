@@ -37,6 +37,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, NoReturn
 
+#: What lies beside the case file in a bundle, and so in a folder that one was unpacked into.
+UNPACKED = ("manifest.json", "blobs")
+
 
 def read_case(path: str, name: str = "case file", own: bool = False) -> Case:
     """Read and check a case file, which its user knows as *name*. Paths in it are relative to its folder.
@@ -106,9 +109,15 @@ class _Reader:
             found,
             found_hashes,
             self.own,
+            self._is_unpacked(),
         )
         self._check(case)
         return case
+
+    def _is_unpacked(self) -> bool:
+        """Say whether the file lies in the folder of a bundle that was unpacked, among the files that came with it."""
+        folder = os.path.dirname(self.path)
+        return bool(self.path) and all(os.path.exists(os.path.join(folder, name)) for name in UNPACKED)
 
     def _inputs(self, data: dict[str, Any], place: str = "") -> tuple[dict[str, Any], dict[str, str]]:
         """Return the inputs of a case, or those in the section *place*, and the hashes of files."""

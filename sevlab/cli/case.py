@@ -13,8 +13,10 @@ from ..case import is_bundle
 from ..evidence import KEYS, as_option
 from ..inputs import check_standard_input
 from ..layout.page import Paragraph
-from . import GOOD, NOT_VALIDATED, VERBS
-from .options import Parser, add_own_case
+from ..outcome import MATCH
+from ..outcome import UNUSABLE as UNUSABLE_CASE
+from . import GOOD, NOT_VALIDATED, UNUSABLE, VERBS
+from .options import Parser, add_own_case, tell_trust
 from .report import read_roots
 from .terminal import painter
 
@@ -112,7 +114,8 @@ def _verify(args: argparse.Namespace) -> int:
             print(json.dumps(verdict.as_dict(), indent=2))
         else:
             print(verdict.explain().text(painter()))
-        return GOOD if verdict.matches else NOT_VALIDATED
+        tell_trust(verdict.trust, args.case)
+        return {MATCH: GOOD, UNUSABLE_CASE: UNUSABLE}.get(verdict.status, NOT_VALIDATED)
 
 
 def _named(name: str) -> str:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 
     from ..case import Case
+    from ..outcome import Trust
 
 #: Options that libvirt's tool does not have.
 OURS = ("--case", "--own-case", "--json", "--show-keys", "--html", "--profile", "--guest-features")
@@ -114,7 +115,8 @@ def add_launch_options(group: argparse._ArgumentGroup) -> None:
 
 def evidence_from(args: argparse.Namespace) -> Evidence:
     """Read the launch that the options describe."""
-    return load_evidence(names=as_option, **inputs_from(args))
+    inputs = inputs_from(args)
+    return load_evidence(names=as_option, trust=trust_from(args), **inputs)
 
 
 def inputs_from(args: argparse.Namespace) -> dict[str, Any]:
@@ -140,6 +142,17 @@ def opened_case(args: argparse.Namespace) -> Case:
     return _opened[path]
 
 
+def trust_from(args: argparse.Namespace) -> Trust | None:
+    """Return what is trusted of the case of --case where no option gives the keys; None without a case."""
+    return None if args.case is None else opened_case(args).trust({name: getattr(args, name) for name in KEYS})
+
+
+def tell_trust(trust: Trust, path: str) -> None:
+    """Say on standard error what is taken on the word of the case at *path*: a key, or all that a bundle wants."""
+    for note in trust.notes if trust.keys or trust.bundled else ():
+        print(f"NOTE: {path}: {note}", file=sys.stderr)
+
+
 def legacy_case(args: argparse.Namespace) -> Case:
     """Return the case that --case names; refuse one of SEV-SNP."""
     from ..case import MODES
@@ -163,7 +176,7 @@ def case_under(
     *readers* are the options that may read standard input, and their values. *sections* are those of the case that
     count, the launch of SEV and SEV-ES without any.
     """
-    from ..case import BY_NAME, LAUNCH
+    from ..case import BY_NAME, LAUNCH, SNP
 
     path = args.case
     check_standard_input([("--case", path), *readers])
@@ -171,6 +184,8 @@ def case_under(
     merged, replaced = case.merged(given, sections or LAUNCH)
     for name in replaced:
         print(f"WARNING: {BY_NAME[name].option} of {path} is replaced by an option", file=sys.stderr)
+    if not sections or set(sections) <= set(SNP):
+        tell_trust(case.trust(given, sections or LAUNCH), path)
     for change in case.changed:
         if change.name in merged and change.name not in replaced:
             print(f"WARNING: {path}: {change}", file=sys.stderr)
