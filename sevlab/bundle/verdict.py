@@ -233,7 +233,7 @@ def verify_case(
         trust = case.trust(sections=SNP)
         digest = _compare_digest(case, names)
         report = _verify_report(case, digest, roots, at, names, notes, trust)
-        id_block = _verify_id_block(case, digest, names)
+        id_block = _verify_id_block(case, names)
         if digest is None and report is None and id_block is None:
             needed = "a launch, and a report or its measurement, or an ID block"
             raise InputError("case", f"no {needed}", needed, "sevlab case show tells what is in it")
@@ -258,10 +258,15 @@ def _compare_measure(
     return compare_measure(load_evidence(names=names, trust=trust, **inputs))
 
 
-def _compare_digest(case: Case, names: Callable[[str], str]) -> DigestCheck | None:
-    reported = case.inputs.get("reported_measurement")
+def _reported(case: Case, names: Callable[[str], str]) -> bytes | None:
+    """Return the launch digest (48 bytes) that a report, or else the host alone, says was measured."""
     if "report" in case.inputs:
-        reported = load_report(case.inputs["report"], names("report")).measurement
+        return bytes(load_report(case.inputs["report"], names("report")).measurement)
+    return case.inputs.get("reported_measurement")
+
+
+def _compare_digest(case: Case, names: Callable[[str], str]) -> DigestCheck | None:
+    reported = _reported(case, names)
     if reported is None:
         return None
     if "firmware" in case.inputs:
@@ -300,13 +305,13 @@ def _verify_report(
     return verify_report(report, certificates, roots=roots, at=at, names=names, trust=trust, **given)
 
 
-def _verify_id_block(case: Case, digest: DigestCheck | None, names: Callable[[str], str]) -> IdBlockVerdict | None:
+def _verify_id_block(case: Case, names: Callable[[str], str]) -> IdBlockVerdict | None:
     """Check an ID block against the launch that was reported, or else against the one that is computed."""
     if "id_block" not in case.inputs:
         return None
     from ..idblock import load_id_block, verify_id_block
 
-    measurement = None if digest is None else digest.reported
+    measurement = _reported(case, names)
     if measurement is None and "firmware" in case.inputs:
         measurement = load_snp_launch(names, **case.snp_launch).digest
     policy = case.inputs.get("snp_policy")

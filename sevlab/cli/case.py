@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 EPILOG = (
     "CASE is a case file, a folder that has a case.toml, or a .sevcase bundle. Exit status: 0 done, or the case "
-    "validates, 1 it does not, 2 usage or input that cannot be supported, 3 an error in sevlab. Nothing in a bundle is "
-    "run. docs/case-format.md tells the rest."
+    "validates, 1 it does not or is not decided, 2 usage or input that cannot be supported, 3 an error in sevlab. "
+    "Nothing in a bundle is run. docs/case-format.md tells the rest."
 )
 #: Every action, and what it does.
 ACTIONS = {

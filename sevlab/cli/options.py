@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 OURS = ("--case", "--own-case", "--json", "--show-keys", "--html", "--profile", "--guest-features")
 EPILOG = (
     "Numbers are decimal or 0x hex. '-' reads a file from standard input. "
-    "Exit status: 0 validated, 1 did not validate, 2 usage or input that cannot be supported, 3 an error in sevlab; "
-    "of validate --domain also 4 its configuration, 5 its state, 6 insecure usage. "
+    "Exit status: 0 validated, 1 did not validate or not decided, 2 usage or input that cannot be supported, "
+    "3 an error in sevlab; of validate --domain also 4 its configuration, 5 its state, 6 insecure usage. "
     "The whole story, with the trust model and examples, is in docs/validate.md of the repository."
 )
 
