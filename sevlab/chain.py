@@ -42,6 +42,7 @@ from .formats.sevcert import (
 )
 from .inputs import decode_base64, load_file
 from .layout.shown import Shown
+from .outcome import MATCH, MISMATCH, NOT_DECIDED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
 
     from .layout.page import View
 
-MATCH, MISMATCH, CANNOT_TELL = "match", "mismatch", "cannot tell"
+CANNOT_TELL = "cannot tell"
 #: Most bytes of certificates that are read from one file.
 LIMIT = 64 << 10
 
@@ -175,10 +176,16 @@ class ChainVerdict(Shown):
         """True when every link was checked and is right."""
         return all(link.state == MATCH for link in self.links)
 
+    @property
+    def status(self) -> str:
+        """ "match", "mismatch", or "not_decided" when a certificate is missing and nothing is wrong."""
+        wrong = any(link.state == MISMATCH for link in self.links)
+        return MISMATCH if wrong else MATCH if self.matches else NOT_DECIDED
+
     def as_dict(self) -> dict[str, object]:
         """Return the verdict as JSON-ready data."""
         return {
-            "status": MATCH if self.matches else MISMATCH,
+            "status": self.status,
             "product": self.product,
             "links": [link._asdict() for link in self.links],
         }
@@ -189,7 +196,9 @@ class ChainVerdict(Shown):
 
         bad = [link.name for link in self.links if link.state != MATCH]
         words = f"OK: a genuine {self.product} platform, and every link is signed"
-        if bad:
+        if self.status == NOT_DECIDED:
+            words = f"NOT DECIDED: {len(bad)} of {len(self.links)} links cannot be checked: {', '.join(bad)}"
+        elif bad:
             words = f"ERROR: {len(bad)} of {len(self.links)} links do not hold: {', '.join(bad)}"
         tints = [{MATCH: "green", MISMATCH: "pink"}.get(link.state, "orange") for link in self.links]
         rows = [list(link) for link in self.links]

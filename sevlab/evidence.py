@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any, Self
 
+    from .outcome import Trust
+
 #: The values the host reports, in the order of the command line. All are needed.
 REPORTED = ("measurement", "api_major", "api_minor", "build_id", "policy")
 KEYS = ("tik", "tek", "tk")
@@ -39,7 +41,8 @@ class Evidence:
     ``measurement`` is the reported blob; ``api_major``, ``api_minor`` and ``build_id`` are 0 to 255; ``policy`` is the
     guest policy; ``launch`` is what was loaded, and ``digest`` its launch digest (32 bytes); ``tik`` is the transport
     integrity key, ``tek`` the transport encryption key (which no measure depends on). ``inputs`` are the inputs of the
-    launch as they were given, ``files`` those of all inputs that are files; both are for showing.
+    launch as they were given, ``files`` those of all inputs that are files; both are for showing. ``trust`` says which
+    keys came from a case, None where there was no case.
     """
 
     def __init__(
@@ -54,10 +57,11 @@ class Evidence:
         tek: Secret | None = None,
         inputs: dict[str, Any] | None = None,
         files: dict[str, str] | None = None,
+        trust: Trust | None = None,
     ) -> None:
         self.measurement, self.policy, self.launch = measurement, policy, launch
         self.api_major, self.api_minor, self.build_id = api_major, api_minor, build_id
-        self.tik, self.tek = tik, tek
+        self.tik, self.tek, self.trust = tik, tek, trust
         self.inputs, self.files = dict(inputs or {}), dict(files or {})
 
     @property
@@ -98,7 +102,10 @@ class Evidence:
             launch = load_launch(values["policy"], **inputs)
         files = {name: path for name, path in files.items() if name not in FILES}
         files |= {name: str(inputs[name]) for name in FILES if name in inputs}
-        return type(self)(**values, launch=launch, inputs=inputs, files=files)
+        trust = self.trust
+        if trust is not None:
+            trust = trust._replace(names=tuple(name for name in trust.names if name not in replaced))
+        return type(self)(**values, launch=launch, inputs=inputs, files=files, trust=trust)
 
     def refuse_keys(self, names: Callable[[str], str] = as_written) -> None:
         """Refuse a reported measurement that has one of the keys in it, before it is shown.
@@ -115,14 +122,15 @@ class Evidence:
         )
 
 
-def load_evidence(*, names: Callable[[str], str] = as_written, **inputs: Any) -> Evidence:
+def load_evidence(*, names: Callable[[str], str] = as_written, trust: Trust | None = None, **inputs: Any) -> Evidence:
     """Read and check every input of a launch.
 
     Needed: ``measurement`` (base64 text, or a :class:`Measurement`), ``api_major``, ``api_minor``, ``build_id``,
     ``policy`` (numbers, or text in decimal or 0x hex), ``firmware`` (a path) or ``digest`` (32 bytes), and the keys:
     either ``tk`` (a path to 32 raw bytes, TEK then TIK) or ``tik`` and ``tek`` (paths to 16 raw bytes each), or a
     :class:`Secret` for each. What else was loaded, when it was: see :func:`sevlab.launch.load_launch`. *names* turns
-    an input's name into what its user calls it, for messages.
+    an input's name into what its user calls it, for messages. *trust* is what of it came from a case
+    (:meth:`sevlab.Case.trust`), where there is one.
 
     Raises :class:`~sevlab.errors.InputError` for the first input that cannot be used.
     """
@@ -140,8 +148,9 @@ def load_evidence(*, names: Callable[[str], str] = as_written, **inputs: Any) ->
     parts = {name: value for name, value in given.items() if name in INPUTS}
     files = values.pop("files") | {name: str(parts[name]) for name in FILES if name in parts}
     if "digest" in given:
-        return Evidence(**values, launch=Launch((), digest=given["digest"]), files=files)
-    return Evidence(**values, launch=load_launch(values["policy"], names, **parts), inputs=parts, files=files)
+        return Evidence(**values, launch=Launch((), digest=given["digest"]), files=files, trust=trust)
+    launch = load_launch(values["policy"], names, **parts)
+    return Evidence(**values, launch=launch, inputs=parts, files=files, trust=trust)
 
 
 def hide_keys(inputs: dict[str, Any]) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from .formats.session import SessionBlob
 from .formats.sevcert import ECDH_SHA256, INVALID, P384, P384_BYTES, PDH, SCALAR, EccKey, SevCertificate
 from .keys import Secret, check_key, hide_key, refuse_keys
 from .layout.shown import Shown
+from .outcome import MATCH, MISMATCH
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -221,7 +222,7 @@ class OpenedSession(Shown):
         self._open(private)
 
     def _step(self, name: str, right: bool, note: str) -> bool:
-        self.steps.append(Step(name, "match" if right else "mismatch", note))
+        self.steps.append(Step(name, MATCH if right else MISMATCH, note))
         return right
 
     def _open(self, private: Secret) -> None:
@@ -247,14 +248,19 @@ class OpenedSession(Shown):
     @property
     def opens(self) -> bool:
         """True when no check failed."""
-        return all(step.state != "mismatch" for step in self.steps)
+        return all(step.state != MISMATCH for step in self.steps)
+
+    @property
+    def status(self) -> str:
+        """ "match" when no check failed, else "mismatch"."""
+        return MATCH if self.opens else MISMATCH
 
     def explain(self, *, show_keys: bool = False) -> View:
         """Show the checks, then every value on the way."""
         from .layout.page import Banner, Table, View
 
         words = "OK: The platform opens this session" if self.opens else "ERROR: The platform refuses this session"
-        tints = [{"match": "green", "mismatch": "pink"}.get(step.state, "grey") for step in self.steps]
+        tints = [{MATCH: "green", MISMATCH: "pink"}.get(step.state, "grey") for step in self.steps]
         blocks: list[Any] = [
             Banner(words, "green" if self.opens else "pink"),
             Table(["check", "state", "what"], [list(step) for step in self.steps], tints=tints),
@@ -265,7 +271,7 @@ class OpenedSession(Shown):
 
     def as_dict(self) -> dict[str, object]:
         """Return the checks as JSON-ready data. Keys never appear."""
-        return {"status": "match" if self.opens else "mismatch", "steps": [step._asdict() for step in self.steps]}
+        return {"status": self.status, "steps": [step._asdict() for step in self.steps]}
 
 
 def open_session(

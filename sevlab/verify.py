@@ -3,6 +3,8 @@
 A measure is an HMAC. When it matches, every field of the message under it is confirmed at once. When it does not, it
 says only that at least one input differs, not which. The verdict keeps those two apart: a field is *match*,
 *mismatch*, *not checked*, or *cannot tell*.
+
+With a key that came from the same stranger as the measure, a right HMAC says nothing: that is *not decided*.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from collections import namedtuple
 from .errors import MismatchError
 from .layout.shown import Shown
 from .measure import compute_measure
+from .outcome import MATCH, MISMATCH, NOT_DECIDED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,7 +23,7 @@ if TYPE_CHECKING:
     from .formats.message import OldMeasureMessage
     from .layout.page import View
 
-MATCH, MISMATCH, NOT_CHECKED, CANNOT_TELL = "match", "mismatch", "not checked", "cannot tell"
+NOT_CHECKED, CANNOT_TELL = "not checked", "cannot tell"
 
 #: The two first lines that scripts know from libvirt's virt-qemu-sev-validate.
 GOOD = "OK: Looks good to me"
@@ -37,16 +40,27 @@ class Verdict(Shown):
     """What comes of comparing a reported measure with the computed one. Make it with :func:`compare_measure`.
 
     ``message`` is what the HMAC was computed over: the evidence's own, unless another form of it was given.
+    ``agrees`` says whether reported and computed measure are the same, ``matches`` whether that proves anything: not
+    with a key out of a stranger's bundle. ``status`` is "match", "mismatch" or "not_decided".
     """
 
     def __init__(self, evidence: Evidence, message: OldMeasureMessage | None = None) -> None:
-        self.evidence = evidence
+        self.evidence, self.trust = evidence, evidence.trust
         self.message = evidence.message if message is None else message
         #: The measure (32 bytes) the host reports, and the one that follows from the owner's inputs.
         self.reported = evidence.measurement.measure
         self.computed = compute_measure(self.message, evidence.tik)
-        self.matches = hmac.compare_digest(self.reported, self.computed)
-        self.status = MATCH if self.matches else MISMATCH
+        self.agrees = hmac.compare_digest(self.reported, self.computed)
+        doubtful = self.trust is not None and self.trust.is_doubtful
+        self.status = MISMATCH if not self.agrees else NOT_DECIDED if doubtful else MATCH
+        self.matches = self.status == MATCH
+
+    @property
+    def words(self) -> str:
+        """The verdict in a line; the two of libvirt's tool, or what is missing."""
+        if self.status == NOT_DECIDED and self.trust is not None:
+            return f"NOT DECIDED: the measurement {self.trust.words}"
+        return GOOD if self.matches else BAD
 
     @property
     def checks(self) -> list[Check]:
@@ -56,7 +70,8 @@ class Verdict(Shown):
             if self.matches:
                 checks.append(Check(span.name, MATCH, b"", span.raw, "confirmed, since the measure covers it"))
             else:
-                checks.append(Check(span.name, CANNOT_TELL, b"", span.raw, "used as given"))
+                note = "right if the key is yours" if self.agrees else "used as given"
+                checks.append(Check(span.name, CANNOT_TELL, b"", span.raw, note))
         checks.append(Check("tek", NOT_CHECKED, b"", b"", "no measure depends on the TEK"))
         return checks
 
@@ -87,9 +102,9 @@ class Verdict(Shown):
             ]
             for check in self.checks
         ]
-        words = GOOD if self.matches else BAD
         return View(
-            Banner(words, "green" if self.matches else "pink"),
+            Banner(self.words, "green" if self.matches else "pink"),
+            *(Paragraph(f"NOTE: {note}.") for note in (self.trust.notes if self.trust is not None else ())),
             Table(["field", "state", "reported", "computed", "note"], rows, mono=[0, 2, 3]),
             *(Paragraph(f"WARNING: {warning}") for warning in self.warnings),
         )
@@ -105,6 +120,7 @@ class Verdict(Shown):
                 for check in self.checks
             ],
             "warnings": self.warnings,
+            **({} if self.trust is None else {"trusted_from_case": list(self.trust.names)}),
         }
 
 

@@ -70,7 +70,8 @@ def test_pack_unpack_and_folders(tmp_path: Path, capsys: pytest.CaptureFixture[s
         assert capsys.readouterr().err.count("\n") == 1
     assert main(["case", "pack", toml, "-o", packed, "--force", "--with-keys"]) == 0
     assert "WARNING: it has keys in it (tk)" in capsys.readouterr().out
-    assert main(["case", "verify", packed]) == 0
+    assert main(["case", "verify", packed, "--own-case"]) == 0
+    assert main(["case", "verify", packed]) == 1
     assert main(["case", "show", packed]) == 0
     assert "keys among them: tk" in capsys.readouterr().out
 

@@ -61,7 +61,7 @@ def test_certificates_come_in_three_ways(given: list[str], files: Path, capsys: 
 def test_exit_1_without_a_measurement_and_when_something_fails(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*VERIFY, *CHAIN]) == 1
     assert "NOT DECIDED: nothing failed, but measurement: not compared" in capsys.readouterr().out
-    assert said([*VERIFY, *CHAIN], capsys, 1)["status"] == "measurement: not compared"
+    assert said([*VERIFY, *CHAIN], capsys, 1)["status"] == "not_decided"
     assert main([*VERIFY, *CHAIN, "--measurement", "00" * 48]) == 1
     assert "ERROR: 1 of 29 checks fails: measurement" in capsys.readouterr().out
     assert main(["report", "verify", "report", "--at", AT, *CHAIN, "--measurement", MEASUREMENT]) == 1

@@ -338,7 +338,7 @@ def test_build_show_verify(folder: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert max(map(len, capsys.readouterr().out.splitlines())) <= 100
     assert main(["id-block", "verify", "a", "b", "--json", *launch]) == 0
     told = json.loads(capsys.readouterr().out)
-    assert (told["status"], told["firmware_status"]) == ("pass", "SUCCESS")
+    assert (told["status"], told["firmware_status"]) == ("match", "SUCCESS")
     assert told["reported"]["id_key_digest"] == KEY_DIGEST
     assert main(["id-block", "verify", "a", "b"]) == 1
     assert main(["id-block", "verify", "a", "b", *launch[:2], "--policy", "0"]) == 1

@@ -87,8 +87,7 @@ def open_case(path: str, name: str = "case", own: bool = False) -> Iterator[Case
     its user's own: see :class:`~sevlab.Case`.
     """
     if os.path.isdir(path):
-        case = read_case(os.path.join(path, CASE), name, own)
-        yield case.replace(bundled=os.path.exists(os.path.join(path, MANIFEST)))
+        yield read_case(os.path.join(path, CASE), name, own)
     elif is_bundle(path):
         with temporary_folder() as folder:
             yield _case_in(folder, path, name, own)
@@ -122,7 +121,7 @@ def _read(archive: Archive) -> Bundle:
         archive.refuse(f"{BLOBS}{odd[0]}, of which manifest and archive say different things", "the same in both")
     try:
         text = raw.decode("utf-8")
-        case = parse_case(text, CASE)
+        case = parse_case(text, CASE).replace(bundled=True)
     except UnicodeDecodeError:
         archive.refuse(f"{CASE} that is not UTF-8 text", "a case file")
     except InputError as error:

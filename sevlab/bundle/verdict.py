@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections import namedtuple
 
+from ..case import SNP
 from ..errors import InputError, SevlabError
 from ..evidence import KEYS, as_written, load_evidence
 from ..formats.vcek import ROOTS
+from ..launch import INPUTS, SNP_INPUTS
 from ..layout.page import Banner, Heading, Paragraph, Table, View, hex_lines
 from ..layout.shown import Shown
+from ..outcome import MATCH, MISMATCH, NOT_DECIDED, UNUSABLE, Trust
 from ..report import FILES, load_certificates, load_report, verify_report
 from ..snp import load_snp_launch
-from ..verify import BAD, GOOD, compare_measure
+from ..verify import compare_measure
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,14 +28,16 @@ if TYPE_CHECKING:
     from ..report import ReportVerdict
     from ..verify import Verdict
 
-MATCH, MISMATCH = "match", "mismatch"
 #: What can be said of the explanation in a case.
-HOLDS, FAILS, UNUSABLE, WORDS, NONE = "holds", "does not hold", "cannot be computed", "in words only", "none"
+HOLDS, FAILS, NOT_COMPUTED, WORDS, NONE = "holds", "does not hold", "cannot be computed", "in words only", "none"
+_NOTHING = Trust()
+#: What describes a launch of SEV-SNP, which cannot be computed without a firmware.
+_LAUNCHED = {*INPUTS, *SNP_INPUTS, "cpu_signature"}
 #: How the sentence about an explanation goes.
 _EXPLAINED = {
     HOLDS: "THE EXPLANATION HOLDS: with the inputs found, the computed value is the reported one",
     FAILS: "THE EXPLANATION DOES NOT HOLD: with the inputs found, the computed value is still not the reported one",
-    UNUSABLE: "THE EXPLANATION CANNOT BE COMPUTED",
+    NOT_COMPUTED: "THE EXPLANATION CANNOT BE COMPUTED",
     WORDS: "The explanation is in words only, so it was not computed",
 }
 
@@ -47,11 +52,15 @@ class DigestCheck(namedtuple("DigestCheck", "reported computed warnings")):
         """Whether both are the same."""
         return bool(self.reported == self.computed)
 
+    @property
+    def status(self) -> str:
+        """ "match" or "mismatch": of the two digests alone, whoever reported the one."""
+        return MATCH if self.matches else MISMATCH
+
     def as_dict(self) -> dict[str, Any]:
         """Return it as JSON-ready data."""
-        status = MATCH if self.matches else MISMATCH
         both = {"reported": self.reported.hex(), "computed": self.computed.hex()}
-        return {"status": status, **both, "warnings": list(self.warnings)}
+        return {"status": self.status, **both, "warnings": list(self.warnings)}
 
     def explain(self) -> View:
         """Show both."""
@@ -72,7 +81,8 @@ class CaseVerdict(Shown):
     ``changed`` are files that are not the recorded ones. ``measure`` is the verdict about a measurement of SEV or
     SEV-ES, ``digest`` the comparison of launch digests of SEV-SNP, ``report`` the verdict about a report, ``id_block``
     that about an ID block; each is None where the case is not about it. ``explanation`` is "holds", "does not hold",
-    "cannot be computed", "in words only" or "none", ``why`` says more. ``notes`` are what was not checked.
+    "cannot be computed", "in words only" or "none", ``why`` says more. ``notes`` are what was not checked, ``missing``
+    is the evidence without which nothing is decided, ``trust`` what is taken on the case's own word.
     """
 
     def __init__(
@@ -86,10 +96,13 @@ class CaseVerdict(Shown):
         why: str,
         notes: Sequence[str],
         id_block: IdBlockVerdict | None = None,
+        *,
+        trust: Trust = _NOTHING,
+        missing: Sequence[str] = (),
     ) -> None:
         self.case, self.changed, self.measure, self.digest, self.report = case, tuple(changed), measure, digest, report
         self.explanation, self.why, self.notes = explanation, why, tuple(notes)
-        self.id_block = id_block
+        self.id_block, self.trust, self.missing = id_block, trust, tuple(missing)
 
     @property
     def parts(self) -> list[Any]:
@@ -98,13 +111,34 @@ class CaseVerdict(Shown):
 
     @property
     def matches(self) -> bool:
-        """True when no file has changed and everything that was checked is as it must be."""
-        return not self.changed and all(part.matches for part in self.parts)
+        """True when no file has changed, nothing is missing, and everything that was checked is as it must be."""
+        return self.status == MATCH
 
     @property
     def status(self) -> str:
-        """ "match" or "mismatch"."""
-        return MATCH if self.matches else MISMATCH
+        """ "match", "mismatch", "not_decided", or "unusable": a genuine report, and the ID block of another launch."""
+        block = self.id_block if self._is_of_another_launch else None
+        changed = [change for change in self.changed if block is None or change.name != "id_block"]
+        if changed or any(part.status == MISMATCH for part in self.parts if part is not block):
+            return MISMATCH
+        if block is not None:
+            return UNUSABLE
+        return NOT_DECIDED if self.missing or any(part.status == NOT_DECIDED for part in self.parts) else MATCH
+
+    @property
+    def _is_of_another_launch(self) -> bool:
+        """Whether a genuine report shows that the launch went through, and the ID block would have stopped it.
+
+        Then the case contradicts itself. It is no mismatch: without the block there would be nothing wrong.
+        """
+        if self.report is None or not self.report.matches or self.id_block is None:
+            return False
+        return bool(self.id_block.failed) or "id_block" in [change.name for change in self.changed]
+
+    @property
+    def not_asked(self) -> list[str]:
+        """What might have been required of the report, and was not."""
+        return self.report.not_asked if self.report is not None else []
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as JSON-ready data; keys never appear."""
@@ -122,34 +156,52 @@ class CaseVerdict(Shown):
             "id-block": data(self.id_block),
             "explanation": {"status": self.explanation, "why": self.why},
             "notes": list(self.notes),
+            "missing": list(self.missing),
+            "not_asked": self.not_asked,
+            "trusted_from_case": list(self.trust.names),
         }
 
     def explain(self) -> View:
         """Show the answer first, then each part of it."""
-        blocks: list[Block] = [Banner(self._words(), "green" if self.matches else "pink")]
+        blocks: list[Block] = [Banner(self.words, "green" if self.matches else "pink")]
         if self.explanation != NONE:
             tint = {HOLDS: "orange", WORDS: "grey"}.get(self.explanation, "pink")
             blocks.append(Banner(_EXPLAINED[self.explanation], tint))
             blocks.append(Paragraph(self.why))
         blocks += [Paragraph(f"CHANGED: {change}.") for change in self.changed]
         blocks += [Paragraph(f"NOT CHECKED: {note}.") for note in self.notes]
+        if self.not_asked:
+            blocks.append(Paragraph(f"NOT ASKED: {', '.join(self.not_asked)}."))
         for part in self.parts:
             banner, *rest = part.explain().blocks
             blocks += [Heading(_title(part)), *([] if part is self.measure and not self.changed else [banner]), *rest]
         return View(*blocks)
 
-    def _words(self) -> str:
+    @property
+    def words(self) -> str:
+        """The verdict in a line."""
+        if self.status == UNUSABLE:
+            return "UNUSABLE: the report is of a launch that went through, the ID block is of another one"
         if self.changed:
             return f"ERROR: {len(self.changed)} files of this case are not the recorded ones"
         if self.measure is not None:
-            return GOOD if self.matches else BAD
-        if not self.matches:
+            return str(self.measure.words)
+        if self.status == MISMATCH:
             return "ERROR: this case does not validate"
-        if self.digest is None and self.report is None:
-            return "OK: the firmware would take this ID block"
-        if self.report is None:
-            return "OK: the computed launch digest is the reported one, whoever reported it"
-        return "OK: the report is genuine, and says what it must"
+        if self.report is not None and (self.status == MATCH or not self.missing):
+            return str(self.report.words)
+        return f"NOT DECIDED: {self._so_far}; missing: {', '.join(self.missing)}"
+
+    @property
+    def _so_far(self) -> str:
+        """What is known where not all is."""
+        if self.report is not None and self.report.missing:
+            return "who made the report was not checked"
+        if self.report is not None:
+            return "the launch that the case describes was not computed"
+        if self.digest is not None:
+            return "the computed launch digest is the reported one, whoever reported it"
+        return "whether the firmware took this ID block is not known"
 
 
 def verify_case(
@@ -162,41 +214,59 @@ def verify_case(
 ) -> CaseVerdict:
     """Say what comes of a case, with its files as they are now. Never raises on what does not match.
 
-    A case of SEV or SEV-ES is validated; *keys* are ``tik`` and ``tek``, or ``tk``, where they are not in it. Of a case
-    of SEV-SNP the launch digest is computed and compared, its report is verified, and its ID block, as far as it has
-    them; *roots*
-    and *at* are those of :func:`sevlab.verify_report`. Last, the explanation in the case is computed again. *names*
-    turns an input's name into what its user calls it.
+    A case of SEV or SEV-ES is validated; *keys* are ``tik`` and ``tek``, or ``tk``, where they are not in it, or are
+    those of a stranger's bundle. Of a case of SEV-SNP the launch digest is computed and compared, its report is
+    verified, and its ID block, as far as it has them; *roots* and *at* are those of :func:`sevlab.verify_report`. Last,
+    the explanation in the case is computed again. *names* turns an input's name into what its user calls it.
+
+    Only a case with all the evidence matches: a measurement and a key that is not a stranger's, or a report with its
+    certificates and a measurement to compare. Whatever is missing is told, and then it is not decided.
 
     Raises :class:`~sevlab.errors.InputError` for inputs that cannot be used, and for a case without anything to check.
     """
     notes: list[str] = []
+    missing: list[str] = []
     changed = case.changed
     measure = digest = report = id_block = None
+    trust = case.trust(keys)
     if case.is_snp:
+        trust = case.trust(sections=SNP)
         digest = _compare_digest(case, names)
-        report = _verify_report(case, digest, roots, at, names, notes)
-        id_block = _verify_id_block(case, digest, names)
+        report = _verify_report(case, digest, roots, at, names, notes, trust)
+        id_block = _verify_id_block(case, names)
         if digest is None and report is None and id_block is None:
             needed = "a launch, and a report or its measurement, or an ID block"
             raise InputError("case", f"no {needed}", needed, "sevlab case show tells what is in it")
+        missing += ["a report with its certificates"] if report is None else report.missing
+        if "firmware" not in case.inputs and _LAUNCHED & set(case.inputs):
+            missing.append("the firmware")
     else:
-        measure = _compare_measure(case, names, keys)
-    return CaseVerdict(case, changed, measure, digest, report, *_check_explanation(case, names, keys), notes, id_block)
+        measure = _compare_measure(case, names, keys, trust)
+    explained = _check_explanation(case, names, keys)
+    return CaseVerdict(
+        case, changed, measure, digest, report, *explained, notes, id_block, trust=trust, missing=missing
+    )
 
 
-def _compare_measure(case: Case, names: Callable[[str], str], keys: Mapping[str, Any]) -> Verdict:
+def _compare_measure(
+    case: Case, names: Callable[[str], str], keys: Mapping[str, Any], trust: Trust = _NOTHING
+) -> Verdict:
     inputs, _ = case.merged(keys)
     if not set(KEYS) & set(inputs):
         needed = f"{names('tk')}, or {names('tik')} and {names('tek')}, since the case comes without keys"
         raise InputError(names("tk"), "nothing", needed)
-    return compare_measure(load_evidence(names=names, **inputs))
+    return compare_measure(load_evidence(names=names, trust=trust, **inputs))
+
+
+def _reported(case: Case, names: Callable[[str], str]) -> bytes | None:
+    """Return the launch digest (48 bytes) that a report, or else the host alone, says was measured."""
+    if "report" in case.inputs:
+        return bytes(load_report(case.inputs["report"], names("report")).measurement)
+    return case.inputs.get("reported_measurement")
 
 
 def _compare_digest(case: Case, names: Callable[[str], str]) -> DigestCheck | None:
-    reported = case.inputs.get("reported_measurement")
-    if "report" in case.inputs:
-        reported = load_report(case.inputs["report"], names("report")).measurement
+    reported = _reported(case, names)
     if reported is None:
         return None
     if "firmware" in case.inputs:
@@ -216,9 +286,8 @@ def _verify_report(
     at: datetime | str | None,
     names: Callable[[str], str],
     notes: list[str],
+    trust: Trust,
 ) -> ReportVerdict | None:
-    from ..case import SNP
-
     given = {name.removeprefix("snp_"): value for name, value in case.part(SNP).items()}
     path = given.pop("report", None)
     if path is None and digest is None:
@@ -229,21 +298,20 @@ def _verify_report(
     files = {name: given.pop(name) for name in FILES if name in given}
     if not files:
         notes.append("who made the report: the case has no certificates")
-        if digest is not None and not given:
-            return None
     if digest is not None:
         given.setdefault("measurement", digest.computed)
-    report = load_report(path, names("report"))
-    return verify_report(report, load_certificates(names, **files), roots=roots, at=at, names=names, **given)
+    report, certificates = load_report(path, names("report")), load_certificates(names, **files)
+    trust = trust._replace(wants=digest is not None)
+    return verify_report(report, certificates, roots=roots, at=at, names=names, trust=trust, **given)
 
 
-def _verify_id_block(case: Case, digest: DigestCheck | None, names: Callable[[str], str]) -> IdBlockVerdict | None:
+def _verify_id_block(case: Case, names: Callable[[str], str]) -> IdBlockVerdict | None:
     """Check an ID block against the launch that was reported, or else against the one that is computed."""
     if "id_block" not in case.inputs:
         return None
     from ..idblock import load_id_block, verify_id_block
 
-    measurement = None if digest is None else digest.reported
+    measurement = _reported(case, names)
     if measurement is None and "firmware" in case.inputs:
         measurement = load_snp_launch(names, **case.snp_launch).digest
     policy = case.inputs.get("snp_policy")
@@ -262,9 +330,9 @@ def _check_explanation(case: Case, names: Callable[[str], str], keys: Mapping[st
     try:
         found = _compare_digest(explained, names) if case.is_snp else _compare_measure(explained, names, keys)
     except SevlabError as error:
-        return UNUSABLE, str(error)
+        return NOT_COMPUTED, str(error)
     if found is None:
-        return UNUSABLE, "The case has nothing that was reported, or nothing to compute from."
+        return NOT_COMPUTED, "The case has nothing that was reported, or nothing to compute from."
     return (HOLDS if found.matches else FAILS), told or "It is told in inputs only."
 
 

@@ -18,5 +18,6 @@ def load_case(path: str, *, own: bool = False, **changes: Any) -> Evidence:
     :class:`~sevlab.errors.InputError` for a case or an input that cannot be used. A file that is no longer the one the
     case was made with is taken as it is: ``read_case(path).changed`` tells.
     """
-    inputs, _ = read_case(path, own=own).merged(changes)
-    return load_evidence(**inputs)
+    case = read_case(path, own=own)
+    inputs, _ = case.merged(changes)
+    return load_evidence(trust=case.trust(changes), **inputs)

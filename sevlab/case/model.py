@@ -10,7 +10,8 @@ from ..errors import InputError, quoted
 from ..formats.policy import Policy
 from ..inputs import CHUNK, open_input
 from ..launch import INPUTS, SKU, SNP_INPUTS
-from .rows import ABOUT, BY_NAME, FILE, FILE_LIMIT, LAUNCH
+from ..outcome import Trust
+from .rows import ABOUT, BY_NAME, FILE, FILE_LIMIT, KEY, LAUNCH, SNP
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -157,6 +158,19 @@ class Case:
         mine = self.part(sections)
         kept = {name: value for name, value in mine.items() if name not in dropped}
         return {**kept, **explicit}, [name for name in mine if name in dropped]
+
+    def trust(self, given: Mapping[str, Any] | None = None, sections: Sequence[str] = LAUNCH) -> Trust:
+        """Return what a verdict takes on this case's word: keys, and what is wanted, where *given* does not replace it.
+
+        The arguments are those of :meth:`merged`.
+        """
+        merged, replaced = self.merged(given or {}, sections)
+        kept = [BY_NAME[name] for name in merged if self.inputs.get(name, False) is not False and name not in replaced]
+        return Trust(
+            tuple(row.key for row in kept if row.kind == KEY or (row.section in SNP and row.kind != FILE)),
+            self.bundled,
+            self.own,
+        )
 
     def __repr__(self) -> str:
         return f"Case({self.path!r}, {', '.join(self.inputs) or 'empty'})"

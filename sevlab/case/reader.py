@@ -38,6 +38,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, NoReturn
 
+#: What lies beside the case file in a bundle, and so in a folder that one was unpacked into.
+UNPACKED = ("manifest.json", "blobs")
+
 
 #: What stands in a case as a key of TOML; anything else may be anything.
 _KNOWN = {row.key for row in (*ROWS, *ABOUT)}
@@ -119,9 +122,15 @@ class _Reader:
             found,
             found_hashes,
             self.own,
+            self._is_unpacked(),
         )
         self._check(case)
         return case
+
+    def _is_unpacked(self) -> bool:
+        """Say whether the file lies in the folder of a bundle that was unpacked, among the files that came with it."""
+        folder = os.path.dirname(self.path)
+        return bool(self.path) and all(os.path.exists(os.path.join(folder, name)) for name in UNPACKED)
 
     def _inputs(self, data: dict[str, Any], place: str = "") -> tuple[dict[str, Any], dict[str, str]]:
         """Return the inputs of a case, or those in the section *place*, and the hashes of files."""

@@ -13,8 +13,10 @@ from ..evidence import KEYS, as_option
 from ..inputs import check_standard_input
 from ..layout.page import Paragraph
 from ..leftovers import temporary_folder
-from . import GOOD, NOT_VALIDATED, VERBS
-from .options import Parser, add_own_case
+from ..outcome import MATCH
+from ..outcome import UNUSABLE as UNUSABLE_CASE
+from . import GOOD, NOT_VALIDATED, UNUSABLE, VERBS
+from .options import Parser, add_own_case, tell_trust
 from .report import read_roots
 from .terminal import painter
 
@@ -27,8 +29,8 @@ if TYPE_CHECKING:
 
 EPILOG = (
     "CASE is a case file, a folder that has a case.toml, or a .sevcase bundle. Exit status: 0 done, or the case "
-    "validates, 1 it does not, 2 usage or input that cannot be supported, 3 an error in sevlab. Nothing in a bundle is "
-    "run. docs/case-format.md tells the rest."
+    "validates, 1 it does not or is not decided, 2 usage or input that cannot be supported, 3 an error in sevlab. "
+    "Nothing in a bundle is run. docs/case-format.md tells the rest."
 )
 #: Every action, and what it does.
 ACTIONS = {
@@ -113,7 +115,8 @@ def _verify(args: argparse.Namespace) -> int:
             print(json.dumps(verdict.as_dict(), indent=2))
         else:
             print(verdict.explain().text(painter()))
-        return GOOD if verdict.matches else NOT_VALIDATED
+        tell_trust(verdict.trust, args.case)
+        return {MATCH: GOOD, UNUSABLE_CASE: UNUSABLE}.get(verdict.status, NOT_VALIDATED)
 
 
 def _named(name: str) -> str:

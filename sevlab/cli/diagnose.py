@@ -11,11 +11,11 @@ from ..errors import InputError, quoted
 from ..evidence import as_option
 from ..inputs import parse_number, parse_seconds
 from ..launch import as_peer
+from ..outcome import MATCH
 from ..search import BUDGET, diagnose
-from ..search.diagnosis import MATCH
 from . import GOOD, NOT_VALIDATED, VERBS
 from .digest import LEGACY_MODES, OVMF_HASH, SVSM, add_digest_options, digest_inputs, has_svsm
-from .options import Parser, add_case, inputs_from, launch_parser, opened_case
+from .options import Parser, add_case, inputs_from, launch_parser, opened_case, trust_from
 from .terminal import painter
 
 if TYPE_CHECKING:
@@ -75,7 +75,9 @@ def _run(words: list[str]) -> int:
     if jobs == 0:
         raise InputError("--jobs", "0", f"1 to {_MOST_JOBS}")
     with _shown() as progress:
-        diagnosis = diagnose(inputs_from(args), jobs=jobs, progress=progress, names=as_option, **options)
+        diagnosis = diagnose(
+            inputs_from(args), jobs=jobs, progress=progress, names=as_option, trust=trust_from(args), **options
+        )
     return _print(diagnosis, args)
 
 

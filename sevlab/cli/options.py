@@ -18,13 +18,14 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 
     from ..case import Case
+    from ..outcome import Trust
 
 #: Options that libvirt's tool does not have.
 OURS = ("--case", "--own-case", "--json", "--show-keys", "--html", "--profile", "--guest-features")
 EPILOG = (
     "Numbers are decimal or 0x hex. '-' reads a file from standard input. "
-    "Exit status: 0 validated, 1 did not validate, 2 usage or input that cannot be supported, 3 an error in sevlab; "
-    "of validate --domain also 4 its configuration, 5 its state, 6 insecure usage. "
+    "Exit status: 0 validated, 1 did not validate or not decided, 2 usage or input that cannot be supported, "
+    "3 an error in sevlab; of validate --domain also 4 its configuration, 5 its state, 6 insecure usage. "
     "The whole story, with the trust model and examples, is in docs/validate.md of the repository."
 )
 
@@ -135,7 +136,8 @@ def add_launch_options(group: argparse._ArgumentGroup) -> None:
 
 def evidence_from(args: argparse.Namespace) -> Evidence:
     """Read the launch that the options describe, all of which will be shown but the keys."""
-    evidence = load_evidence(names=as_option, **inputs_from(args))
+    inputs = inputs_from(args)
+    evidence = load_evidence(names=as_option, trust=trust_from(args), **inputs)
     evidence.refuse_keys(as_option)
     return evidence
 
@@ -163,6 +165,17 @@ def opened_case(args: argparse.Namespace) -> Case:
     return _opened[path]
 
 
+def trust_from(args: argparse.Namespace) -> Trust | None:
+    """Return what is trusted of the case of --case where no option gives the keys; None without a case."""
+    return None if args.case is None else opened_case(args).trust({name: getattr(args, name) for name in KEYS})
+
+
+def tell_trust(trust: Trust, path: str) -> None:
+    """Say on standard error what is taken on the word of the case at *path*: a key, or all that a bundle wants."""
+    for note in trust.notes if trust.keys or trust.bundled else ():
+        print(f"NOTE: {path}: {note}", file=sys.stderr)
+
+
 def legacy_case(args: argparse.Namespace) -> Case:
     """Return the case that --case names; refuse one of SEV-SNP."""
     from ..case import MODES
@@ -186,7 +199,7 @@ def case_under(
     *readers* are the options that may read standard input, and their values. *sections* are those of the case that
     count, the launch of SEV and SEV-ES without any.
     """
-    from ..case import BY_NAME, LAUNCH
+    from ..case import BY_NAME, LAUNCH, SNP
 
     path = args.case
     check_standard_input([("--case", path), *readers])
@@ -194,6 +207,8 @@ def case_under(
     merged, replaced = case.merged(given, sections or LAUNCH)
     for name in replaced:
         print(f"WARNING: {BY_NAME[name].option} of {path} is replaced by an option", file=sys.stderr)
+    if not sections or set(sections) <= set(SNP):
+        tell_trust(case.trust(given, sections or LAUNCH), path)
     for change in case.changed:
         if change.name in merged and change.name not in replaced:
             print(f"WARNING: {path}: {change}", file=sys.stderr)

@@ -26,11 +26,13 @@ from ..report import (
 )
 from ..report.load import LIMIT
 from . import GOOD, NOT_VALIDATED, VERBS
-from .options import Parser, add_case, case_under, sentence
+from .options import Parser, add_case, case_under, opened_case, sentence
 from .terminal import painter
 
 if TYPE_CHECKING:
     from typing import Any
+
+    from ..outcome import Trust
 
 EPILOG = (
     "Numbers are decimal or 0x hex, bytes hex or base64, '-' reads a file from standard input. Nothing is fetched. "
@@ -127,7 +129,7 @@ def read_roots(paths: list[str]) -> dict[str, str]:
 
 
 def _verify(args: argparse.Namespace) -> int:
-    given = _given(args)
+    given, trust = _given(args)
     roots = read_roots(args.trust_root)
     if given["report"] is None:
         raise InputError("FILE", "nothing", "a report", "sevlab report verify --help")
@@ -135,7 +137,7 @@ def _verify(args: argparse.Namespace) -> int:
     certificates = load_certificates(as_option, **{name: given[name] for name in FILES})
     wanted = {name: given[name] for name in Wanted._fields}
     verdict = verify_report(
-        found.report, certificates, roots=roots, at=args.at, csp_id=args.csp_id, names=as_option, **wanted
+        found.report, certificates, roots=roots, at=args.at, csp_id=args.csp_id, names=as_option, trust=trust, **wanted
     )
     advice = advise(verdict)
     if args.json:
@@ -156,19 +158,22 @@ def _command(path: str, product: str) -> str:
     return f"sevlab advise --report {name}" + (f" --product {product}" if product else "")
 
 
-def _given(args: argparse.Namespace) -> dict[str, Any]:
-    """Return report, certificates and what is wanted, by name; those of a case file where no option says otherwise."""
+def _given(args: argparse.Namespace) -> tuple[dict[str, Any], Trust | None]:
+    """Return report, certificates and what is wanted, by name; those of a case file where no option says otherwise.
+
+    Return also what is trusted of the case, None without one.
+    """
     given: dict[str, Any] = {"report": args.file, **{name: getattr(args, name) for name in FILES}}
     readers = [(as_option(name) if name != "report" else "FILE", path) for name, path in given.items()]
     readers += [("--trust-root", path) for path in args.trust_root]
     check_standard_input(readers)
     wanted = {name: getattr(args, name) for name in Wanted._fields}
     if args.case is None:
-        return {**given, **wanted}
+        return {**given, **wanted}, None
     from ..case import SNP
 
     prefix = "snp_"
     options = given | {prefix + name: value for name, value in wanted.items()}
     merged = case_under(args, options, readers, SNP)
     plain = {name.removeprefix(prefix): value for name, value in merged.items()}
-    return {**dict.fromkeys([*given, *wanted]), **plain}
+    return {**dict.fromkeys([*given, *wanted]), **plain}, opened_case(args).trust(options, SNP)

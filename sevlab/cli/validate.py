@@ -6,10 +6,10 @@ import sys
 
 from ..errors import InputError
 from ..evidence import as_option, check_keys, load_evidence
-from ..verify import BAD, GOOD, Verdict, compare_measure
+from ..verify import BAD, Verdict, compare_measure
 from . import GOOD as EXIT_GOOD
 from . import NOT_VALIDATED, VERBS
-from .options import inputs_from, launch_parser
+from .options import inputs_from, launch_parser, trust_from
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def run(words: list[str]) -> int:
     names: Callable[[str], str] = as_option
     if args.domain is not None:
         guest, inputs, names = _ask(args, inputs)
-    evidence = load_evidence(names=names, **inputs)
+    evidence = load_evidence(names=names, trust=trust_from(args), **inputs)
     verdict = compare_measure(evidence)
     if args.debug:
         _debug(verdict, args.show_keys)
@@ -133,8 +133,8 @@ def _secret_area(evidence: Evidence) -> int | None:
 
 
 def _say(verdict: Verdict) -> None:
-    if verdict.matches:
-        print(GOOD)
+    if verdict.agrees:
+        print(verdict.words)
     else:
         print(BAD, file=sys.stderr)
         print(f"  reported measure  {_hidden(verdict.evidence, verdict.reported.hex())}", file=sys.stderr)

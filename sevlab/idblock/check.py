@@ -17,6 +17,7 @@ from ..formats.sevcert import ECDSA_SHA384
 from ..formats.status import status_text
 from ..incidents import INCIDENTS
 from ..layout.shown import Shown
+from ..outcome import MATCH, MISMATCH, NOT_DECIDED
 from ..report.check import FAIL, NOT_DONE, PASS
 
 TYPE_CHECKING = False
@@ -75,6 +76,11 @@ class IdBlockVerdict(Shown):
         return self.compared and not self.failed
 
     @property
+    def status(self) -> str:
+        """ "match", "mismatch", or "not_decided" when nothing fails and no measurement was compared."""
+        return MISMATCH if self.failed else MATCH if self.compared else NOT_DECIDED
+
+    @property
     def reported(self) -> dict[str, object]:
         """What the report of the guest will show of the ID block, by the names of the report's fields."""
         block, digests = self.signed.block, self.signed.key_digests
@@ -88,7 +94,7 @@ class IdBlockVerdict(Shown):
         refusal = self.refusal
         reported = {name: value.hex() if isinstance(value, bytes) else value for name, value in self.reported.items()}
         return {
-            "status": PASS if self.matches else FAIL if self.failed else NOT_DONE,
+            "status": self.status,
             "firmware_status": refusal.status if refusal else "SUCCESS",
             "author_key_enabled": self.author_key_enabled,
             "checks": [check._asdict() for check in self.checks],

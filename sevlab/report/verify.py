@@ -27,17 +27,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any
 
+    from ..outcome import Trust
     from .certificate import Certificate
 
 
 def verify_report(
-    report: Report | bytes,
+    report: Report | bytes | bytearray | memoryview,
     certificates: Certificates | None = None,
     *,
     roots: Mapping[str, str] = ROOTS,
     at: datetime | str | None = None,
     csp_id: str | None = None,
     names: Callable[[str], str] = str,
+    trust: Trust | None = None,
     **wanted: Any,
 ) -> ReportVerdict:
     """Verify a report: who made it, and whether it says what was wanted. Never raises on a check that fails.
@@ -48,15 +50,21 @@ def verify_report(
     ``host_data``, ``report_data``, ``family_id``, ``image_id``, ``id_key_digest``, ``author_key_digest``, ``min_tcb``,
     ``vmpl``, ``forbid_debug``, ``forbid_smt`` and ``forbid_migration``, each as
     :func:`~sevlab.report.wanted.parse_wanted` takes it; *names* turns those names into what their user calls them.
-    Raises :class:`~sevlab.errors.InputError` for a wanted value that cannot be, :class:`~sevlab.errors.LayoutError` for
-    a report of another length than 1184 bytes.
+    *trust* is what of it a case wanted (:meth:`sevlab.Case.trust`), where there is a case.
+
+    Raises :class:`~sevlab.errors.InputError` for a wanted value that cannot be or that asks for nothing,
+    :class:`~sevlab.errors.LayoutError` for a report of another length than 1184 bytes.
     """
     asked = parse_wanted(names, **wanted)
+    if asked.min_tcb is not None and not asked.min_tcb:
+        raise InputError(names("min_tcb"), "no part", "at least one part and its least number, or no such requirement")
+    if csp_id is not None and not csp_id:
+        raise InputError(names("csp_id"), "an empty text", "the name of a cloud, or no such requirement")
     moment = parse_moment(at, names("at"))
     if csp_id == "":
         raise InputError(names("csp_id"), "nothing", "the CSP_ID of a cloud")
     given = certificates or Certificates()
-    raw = report if isinstance(report, bytes) else report.to_bytes()
+    raw = bytes(report) if isinstance(report, bytes | bytearray | memoryview) else report.to_bytes()
     parsed = parse_report(raw)
     leaf = given.leaf(parsed.key_info.signer)
     parsed = parse_report(raw, _form(parsed, leaf))
@@ -80,7 +88,7 @@ def verify_report(
         check_tcb(parsed, leaf),
         check_chip(parsed, leaf, csp_id),
     ]
-    return ReportVerdict(parsed, given, leaf, moment, genuine, check_wanted(parsed, asked))
+    return ReportVerdict(parsed, given, leaf, moment, genuine, check_wanted(parsed, asked), trust)
 
 
 def parse_moment(value: datetime | str | None, name: str = "at") -> datetime:
@@ -95,7 +103,7 @@ def parse_moment(value: datetime | str | None, name: str = "at") -> datetime:
         if not isinstance(moment, datetime):
             raise ValueError
         return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    except (ValueError, OverflowError):
+    except (AttributeError, TypeError, ValueError, OverflowError):
         needed = "a date (YYYY-MM-DD) or a time in ISO 8601, such as 2026-01-31T12:00:00Z"
         raise InputError(name, quoted(value), needed) from None
 

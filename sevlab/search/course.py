@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..errors import InputError
+from ..outcome import MATCH
 from .axis import MISSING
 from .candidates import read_candidates
-from .diagnosis import EXPLAINED, MATCH, UNEXPLAINED, Diagnosis, RuledOut
+from .diagnosis import EXPLAINED, UNEXPLAINED, Diagnosis, RuledOut
 from .engine import Engine, Stopped
 
 if TYPE_CHECKING:

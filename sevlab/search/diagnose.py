@@ -9,6 +9,7 @@ from ..case import Case
 from ..errors import InputError
 from ..evidence import Evidence, as_written, hide_keys
 from ..keys import Secret
+from ..outcome import MATCH, NOT_DECIDED
 from ..verify import Verdict
 from .course import BUDGET, Task, search
 from .diagnosis import Explanation
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..formats.report import Report
+    from ..outcome import Trust
     from .axis import Choice, Subset
     from .diagnosis import Diagnosis
     from .engine import Engine, Hit, Progress
@@ -38,6 +40,7 @@ def diagnose(
     executor: Executor | None = None,
     progress: Callable[[Progress], object] | bool | None = None,
     names: Callable[[str], str] = as_written,
+    trust: Trust | None = None,
 ) -> Diagnosis:
     """Find the fewest changes of inputs under which the computed measure equals the reported one.
 
@@ -46,7 +49,8 @@ def diagnose(
     is a folder of files that may have been loaded. *budget* is in seconds, *max_changes* 1 to 4, *jobs* how many
     workers to start (default: one for each core). A ``concurrent.futures`` *executor* is used in place of own workers
     for all large work; the TIK is part of what it is sent. *progress* is called about ten times a second; True shows a
-    bar, for notebooks. *names* turns an input's name into what its user calls it.
+    bar, for notebooks. *names* turns an input's name into what its user calls it. *trust* is what
+    inputs by name took from a case (:meth:`sevlab.Case.trust`).
 
     An interrupt (Ctrl-C) ends the search and returns what is known so far. Raises
     :class:`~sevlab.errors.InputError` for inputs that cannot be used at all.
@@ -58,7 +62,12 @@ def diagnose(
         return diagnose_snp(given.snp_launch, _reported(given, names), progress=progress, names=names, **options)
     if isinstance(given, Mapping):
         given = hide_keys(dict(given))
-    return search(_Measured(given, candidates, names), budget, max_changes, progress, jobs, executor)
+    diagnosis = search(_Measured(given, candidates, names), budget, max_changes, progress, jobs, executor)
+    evidence = given.evidence if isinstance(given, Verdict) else given
+    diagnosis.trust = given.trust() if isinstance(given, Case) else getattr(evidence, "trust", trust)
+    if diagnosis.status == MATCH and diagnosis.trust is not None and diagnosis.trust.is_doubtful:
+        diagnosis.status = NOT_DECIDED
+    return diagnosis
 
 
 class _Measured(Task):

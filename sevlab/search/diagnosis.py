@@ -13,6 +13,7 @@ from ..inputs import KEY_SIZE
 from ..keys import Secret
 from ..layout.page import Banner, Heading, Paragraph, Table, View
 from ..layout.shown import Shown
+from ..outcome import MATCH, NOT_DECIDED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,10 +21,11 @@ if TYPE_CHECKING:
 
     from ..incidents import Incident
     from ..layout.page import Block
+    from ..outcome import Trust
     from .axis import Change
     from .hypothesis import Hypothesis
 
-MATCH, EXPLAINED, UNEXPLAINED = "match", "explained", "unexplained"
+EXPLAINED, UNEXPLAINED = "explained", "unexplained"
 OWNER = (
     "This explains the report; it does not make the guest trustworthy. You must decide whether the values found are "
     "ones you accept."
@@ -196,7 +198,8 @@ class RuledOut(namedtuple("RuledOut", "what values mistakes")):
 class Diagnosis(Shown):
     """The outcome of :func:`sevlab.diagnose`.
 
-    ``status`` is "match", "explained" or "unexplained". ``explanations`` come with the fewest changes first.
+    ``status`` is "match", "explained" or "unexplained"; "not_decided" where reported and computed value agree by a key
+    out of a stranger's bundle, as ``trust`` tells. ``explanations`` come with the fewest changes first.
     ``tried`` is the number of candidates, ``seconds`` how long it took. ``searched`` tells what was tried to
     its end in vain, ``not_tried`` what was not and why. ``stopped`` says why the search ended early, "" when it did
     not.
@@ -204,6 +207,8 @@ class Diagnosis(Shown):
 
     #: What is computed and compared.
     COMPARED = "measure"
+    #: What was taken from a case; None where nothing was.
+    trust: Trust | None = None
 
     def __init__(
         self,
@@ -229,6 +234,7 @@ class Diagnosis(Shown):
             "searched": [str(ruled_out) for ruled_out in self.searched],
             "not-tried": list(self.not_tried),
             "stopped": self.stopped,
+            **({} if self.trust is None else {"trusted_from_case": list(self.trust.names)}),
         }
 
     @property
@@ -241,6 +247,9 @@ class Diagnosis(Shown):
         if self.status == MATCH:
             words = f"MATCH: the computed {self.COMPARED} equals the reported one, with every input as given"
             return View(Banner(words, "green"), Paragraph("There is nothing to explain."))
+        if self.status == NOT_DECIDED and self.trust is not None:
+            words = f"NOT DECIDED: the {self.COMPARED} {self.trust.words}"
+            return View(Banner(words, "pink"), *(Paragraph(f"NOTE: {note}.") for note in self.trust.notes))
         if self.status == EXPLAINED:
             return View(*(block for explanation in self.explanations for block in explanation.explain().blocks))
         words = f"UNEXPLAINED: no change that was tried makes the computed {self.COMPARED} equal the reported one"

@@ -13,6 +13,7 @@ from ..formats.vcek import ROOTS
 from ..incidents import INCIDENTS
 from ..layout.page import Banner, Heading, Paragraph, Table, View
 from ..layout.shown import Shown
+from ..outcome import MATCH, NOT_DECIDED
 from ..report.check import FAIL
 from ..snp import compare_snp_launch, load_snp_launch
 from .diagnose import diagnose
@@ -30,8 +31,8 @@ if TYPE_CHECKING:
     from ..snp import SnpComparison
     from .diagnosis import Diagnosis, Explanation
 
-#: What can be said of a case: it is as it must be; it is not, and why; it is not, and nobody knows why.
-MATCH, FOUND, UNKNOWN = "match", "found", "unknown"
+#: What can be said of a case beside a match and what is not decided: what is wrong with it, or that nobody knows.
+FOUND, UNKNOWN = "found", "unknown"
 
 
 class Judgement(Shown):
@@ -83,10 +84,13 @@ class Judgement(Shown):
 
     @property
     def status(self) -> str:
-        """ "match", "found" or "unknown"."""
+        """ "match", "found", "not_decided" or "unknown"."""
         if self.verdict is not None and self.verdict.matches and not self.refusal:
             return MATCH
-        return FOUND if self.incidents or self.explanation is not None else UNKNOWN
+        if self.incidents or self.explanation is not None:
+            return FOUND
+        undecided = self.verdict is not None and self.verdict.status == NOT_DECIDED and not self.refusal
+        return NOT_DECIDED if undecided else UNKNOWN
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as JSON-ready data."""
@@ -149,6 +153,8 @@ class Judgement(Shown):
             return "NOTHING IS WRONG: all that this case has was checked, and is as it must be"
         if self.status == FOUND:
             return f"FOUND: {self.answer}"
+        if self.status == NOT_DECIDED and self.verdict is not None:
+            return self.verdict.words
         return "NOT FOUND: this case does not validate, and nothing that was tried explains it"
 
 
@@ -177,7 +183,7 @@ def judge_case(
             return _portable(found, case)
     case, refusal = given.replace(inputs={**given.inputs, **(keys or {})}), ""
     try:
-        verdict: CaseVerdict | None = verify_case(case, roots=roots, at=at, names=names)
+        verdict: CaseVerdict | None = verify_case(given, roots=roots, at=at, names=names, **(keys or {}))
     except InputError as error:
         if not (case.is_snp and "firmware" in case.inputs):
             raise

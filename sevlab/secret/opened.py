@@ -15,6 +15,7 @@ from ..inputs import decode_base64, load_file
 from ..keys import Secret, check_key, hide_key, refuse_keys
 from ..layout.shown import Shown
 from ..measure import KEY_IS_SHOWN, HmacSteps
+from ..outcome import MATCH, MISMATCH
 from .packet import HOST_LIMIT, MEASURE_SIZE, SecretMessage, apply_keystream, check_size
 
 TYPE_CHECKING = False
@@ -103,6 +104,11 @@ class OpenedSecret(Shown):
     def opens(self) -> bool:
         """True when every check is good."""
         return self.table is not None and self.table.is_table
+
+    @property
+    def status(self) -> str:
+        """ "match" when every check is good, else "mismatch"."""
+        return MATCH if self.opens else MISMATCH
 
     @property
     def secrets(self) -> list[tuple[Guid, Secret]]:
@@ -235,7 +241,7 @@ class OpenedSecret(Shown):
     def as_dict(self, *, show_secret: bool = False) -> dict[str, object]:
         """Return the same as JSON-ready data; bytes are lower-case hex, hidden ones None, keys never appear."""
         return {
-            "status": "match" if self.opens else "mismatch",
+            "status": self.status,
             "checks": [stage._asdict() for stage in self.stages],
             "header": [span.as_dict() for span in self.header.spans()],
             "message": [span.as_dict() for span in self.message.head.spans()],
