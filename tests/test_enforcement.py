@@ -366,7 +366,7 @@ def test_what_was_not_read_is_told_a_few_times_only() -> None:
 SEEDS = [image for image, _, _ in IMAGES.values() if len(image) < 20_000]
 
 
-@settings(max_examples=many(150, 4000), deadline=None)
+@settings(max_examples=many(4000, 150), deadline=None)
 @given(
     st.sampled_from(SEEDS),
     st.lists(st.tuples(st.integers(0, 1 << 20), st.binary(min_size=1, max_size=24)), max_size=8),
