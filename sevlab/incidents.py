@@ -159,7 +159,7 @@ _KNOWN = (
         "OVMF without the section for hashes",
         "virtee/sev-snp-measure#26",
         "2023-07-09",
-        "Only the AmdSev build of OVMF measures a kernel.",
+        "Only the AmdSev build of OVMF checks a kernel's hashes, and until 2025 only it had a place for them.",
     ),
     Incident(
         "F17",

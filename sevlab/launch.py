@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import namedtuple
+from functools import cached_property
 from itertools import groupby, zip_longest
 
 from .digest import Hashed, load_hashed, load_sha256
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
+    from .formats.enforcement import Enforcement
     from .formats.hashtable import HashTable
     from .formats.ovmf import Ovmf
     from .formats.policy import Policy
@@ -93,15 +95,74 @@ class Run(namedtuple("Run", "first last count after")):
         return STEP_TINTS.get(self.first.name, STEP_TINTS[""])
 
 
-class Launch(Shown):
-    """Steps in order. ``digest`` is the launch digest, ``digests`` the digest after each step (32 bytes each).
+class Booting(Shown):
+    """What every launch has that may boot a kernel: what its owner should know of it.
 
-    ``warnings`` are sentences about inputs that fit together badly. A launch of which only the digest is known has no
-    steps.
+    *given* are sentences about inputs that fit together badly. *firmware* is what its user calls the firmware, and the
+    image itself, where a kernel is measured with it: whether its code checks the kernel's hash is then told too, by
+    every caller that shows ``warnings`` and ``notes``. The code is read when one of these is first asked for.
     """
 
-    def __init__(self, steps: Sequence[Step], warnings: Sequence[str] = (), digest: bytes = b"") -> None:
-        self.steps, self.warnings = tuple(steps), tuple(warnings)
+    def __init__(self, given: Sequence[str] = (), firmware: tuple[str, Ovmf] | None = None) -> None:
+        self._given, self._firmware = tuple(given), firmware
+
+    @property
+    def lacks_place(self) -> bool:
+        """Whether a kernel is given for a firmware without a place for its hash: QEMU does not start such a guest."""
+        return self._firmware is not None and self._firmware[1].hash_area is None
+
+    @cached_property
+    def enforcement(self) -> Enforcement | None:
+        """Whether the firmware enforces the measured kernel's hash. None without a kernel or a place for its hash."""
+        if self._firmware is None or self.lacks_place:
+            return None
+        from .formats.enforcement import judge_enforcement  # not above: it decompresses the firmware
+
+        return judge_enforcement(self._firmware[1])
+
+    @property
+    def warnings(self) -> list[str]:
+        """What is wrong: sentences about inputs that fit together badly, and a kernel that nothing checks."""
+        return [*self._given, *self._said("warning")]
+
+    @property
+    def notes(self) -> list[str]:
+        """What is only worth knowing: a kernel of which sevlab cannot tell whether anything checks it."""
+        return self._said("note")
+
+    def _said(self, how: str) -> list[str]:
+        if self.enforcement is None or self._firmware is None:
+            return []
+        words = getattr(self.enforcement, how)(self._firmware[0])
+        return [words] if words else []
+
+    def judged(self) -> dict[str, object]:
+        """Return ``warnings`` as JSON-ready data; with them ``notes`` and ``enforcement``, where it is asked about."""
+        if self.enforcement is None:
+            return {"warnings": self.warnings}
+        return {"warnings": self.warnings, "notes": self.notes, "enforcement": self.enforcement.as_dict()}
+
+    @property
+    def remarks(self) -> list[str]:
+        """Warnings and notes as lines, each with the word that says which it is."""
+        return [f"WARNING: {words}" for words in self.warnings] + [f"NOTE: {words}" for words in self.notes]
+
+
+class Launch(Booting):
+    """Steps in order. ``digest`` is the launch digest, ``digests`` the digest after each step (32 bytes each).
+
+    A launch of which only the digest is known has no steps. For the other arguments see :class:`Booting`.
+    """
+
+    def __init__(
+        self,
+        steps: Sequence[Step],
+        warnings: Sequence[str] = (),
+        digest: bytes = b"",
+        firmware: tuple[str, Ovmf] | None = None,
+    ) -> None:
+        super().__init__(warnings, firmware)
+        self.steps = tuple(steps)
         self.digests: list[bytes] = []
         running = hashlib.sha256()
         for number, step in enumerate(self.steps):
@@ -131,8 +192,8 @@ class Launch(Shown):
             for run in runs
         ]
         header = ["step", "bytes", "SHA-256 of it alone", "launch digest after it", "what it is"]
-        warnings = [Paragraph(f"WARNING: {warning}") for warning in self.warnings]
-        return View(Table(header, rows, tints=[run.tint for run in runs], mono=[0, 1, 2, 3]), *warnings)
+        table = Table(header, rows, tints=[run.tint for run in runs], mono=[0, 1, 2, 3])
+        return View(table, *(Paragraph(line) for line in self.remarks))
 
 
 def _run(pairs: Sequence[tuple[Step, bytes]]) -> Run:
@@ -259,7 +320,7 @@ def load_launch(policy: Policy, names: Callable[[str], str] = str, **inputs: Any
         cpus = read_cpus(given, names, DEFAULT_PROFILE)
         if policy.es:
             steps += _vmsas(cpus, names, ovmf)
-    return Launch(steps, warnings)
+    return Launch(steps, warnings, firmware=(names("firmware"), ovmf) if ovmf and "kernel" in given else None)
 
 
 def check_together(given: Mapping[str, Any], names: Callable[[str], str] = str) -> None:

@@ -88,6 +88,16 @@ class Verdict(Shown):
             )
         return warnings
 
+    @property
+    def notes(self) -> list[str]:
+        """What is only worth knowing, and what sevlab cannot tell."""
+        return self.evidence.launch.notes
+
+    @property
+    def remarks(self) -> list[str]:
+        """Warnings and notes as lines, each with the word that says which it is."""
+        return [f"WARNING: {words}" for words in self.warnings] + [f"NOTE: {words}" for words in self.notes]
+
     def explain(self) -> View:
         """Show the banner, the checks and the warnings."""
         from .layout.page import Banner, Paragraph, Table, View, hex_lines
@@ -106,7 +116,7 @@ class Verdict(Shown):
             Banner(self.words, "green" if self.matches else "pink"),
             *(Paragraph(f"NOTE: {note}.") for note in (self.trust.notes if self.trust is not None else ())),
             Table(["field", "state", "reported", "computed", "note"], rows, mono=[0, 2, 3]),
-            *(Paragraph(f"WARNING: {warning}") for warning in self.warnings),
+            *(Paragraph(line) for line in self.remarks),
         )
 
     def as_dict(self) -> dict[str, object]:
@@ -119,6 +129,7 @@ class Verdict(Shown):
                 {**check._asdict(), "reported": check.reported.hex(), "computed": check.computed.hex()}
                 for check in self.checks
             ],
+            **self.evidence.launch.judged(),
             "warnings": self.warnings,
             **({} if self.trust is None else {"trusted_from_case": list(self.trust.names)}),
         }

@@ -228,7 +228,8 @@ def test_the_command_labels_and_tells_the_same_as_json(desk, capsys, words):
     assert main(["coverage", *words, "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert text.count("\nM  measured") == told["counts"][MEASURED]
-    assert set(told) == {"status", "setup", "counts", "parts"}
+    assert set(told) - {"firmware"} == {"status", "setup", "counts", "parts"}
+    assert ("firmware" in told) == (told["setup"]["enforcement"] != "") == ("Firmware: " in text)
 
 
 @pytest.mark.parametrize(

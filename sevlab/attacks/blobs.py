@@ -30,7 +30,7 @@ SUCCESS, DENIED, DEAD_LOOP = "EFI_SUCCESS", "EFI_ACCESS_DENIED", "dead loop"
 NOT_ASKED = "not asked"
 #: The verifiers, and what each does.
 VERIFIERS = {
-    "none": "any build of OVMF but AmdSev: every blob is accepted",
+    "none": "builds of OVMF other than AmdSev, whether they have the place or not: every blob is accepted",
     "early": "AmdSev until 2024: a blob that is not the right one is denied, and the firmware goes on",
     "hardened": "AmdSev since edk2 pull request 5769 (2024): where the host cheats, the machine stops",
 }

@@ -2,9 +2,10 @@
 
 A kernel that is booted directly is no part of the launch digest. Only a table of its hashes may be, when the host was
 asked for one (``kernel-hashes=on``). Then the owner sees another table in the digest, and the firmware sees a blob that
-does not have its hash in the table. Each sees only its half, so a host has two ways to try.
+does not have its hash in the table. Each sees only its half, so a host has two ways to try. And what distributions ship
+since edk2-stable202511 has the place for the table, and no code that looks into it.
 
-Source: incidents A09; measured-direct-boot 2.
+Sources: incidents A09; measured-direct-boot 2; edk2 commit 4b1711d431 (2025-09-11).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 
 from ..errors import InputError
 from ..firmware import load_ovmf
+from ..formats.enforcement import PLACE_ONLY
 from ..formats.hashtable import HashTable
 from ..formats.policy import Policy
 from ..launch import load_launch
@@ -83,22 +85,26 @@ def swap_kernel(
     *,
     hashes: bool = True,
     keep_table: bool = False,
-    verifier: str = "hardened",
+    verifier: str | None = None,
     seed: bytes = b"a swapped kernel",
 ) -> KernelSwap:
     """Launch what the owner wants, boot what the host wants, and see who notices.
 
     *inputs* are the owner's, as :func:`sevlab.load_snp_launch` takes them, with a kernel; *swapped* are those of
     ``kernel``, ``initrd`` and ``cmdline`` that the host replaces. *hashes* is whether the owner asked for the table of
-    hashes; *keep_table* whether the host loads the owner's table, and not that of what it boots. *verifier* is the
-    firmware's (:data:`~sevlab.attacks.blobs.VERIFIERS`): the sample firmware has no code, so it is chosen here. Raises
-    :class:`~sevlab.errors.InputError` for inputs that are no launch, and for others in *swapped*.
+    hashes; *keep_table* whether the host loads the owner's table, and not that of what it boots. *verifier* is a key of
+    :data:`~sevlab.attacks.blobs.VERIFIERS`; without it the firmware's code decides: "none" where it has the place and
+    no code that checks it, else "hardened". Raises :class:`~sevlab.errors.InputError` for inputs that are no launch,
+    and for others in *swapped*.
     """
     if unknown := sorted(set(swapped) - set(BOOTED)):
         raise InputError("swapped", unknown[0], f"one of {', '.join(BOOTED)}")
-    area = load_ovmf(str(inputs["firmware"])).hash_area
+    ovmf = load_ovmf(str(inputs["firmware"]))
+    area = ovmf.hash_area
     if area is None or "kernel" not in inputs:
         raise InputError("inputs", "no kernel, or a firmware without a place for hashes", "both")
+    if verifier is None:
+        verifier = "none" if ovmf.enforcement and ovmf.enforcement.answer == PLACE_ONLY else "hardened"
     wanted = dict(inputs) if hashes else {name: value for name, value in inputs.items() if name not in BOOTED}
     loaded = wanted if keep_table or not hashes else {**wanted, **swapped}
     table = _step(loaded)

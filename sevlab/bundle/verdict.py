@@ -42,7 +42,7 @@ _EXPLAINED = {
 }
 
 
-class DigestCheck(namedtuple("DigestCheck", "reported computed warnings")):
+class DigestCheck(namedtuple("DigestCheck", "reported computed warnings notes", defaults=((),))):
     """The launch digest of SEV-SNP (48 bytes), as a report tells it, and as it follows from the inputs."""
 
     __slots__ = ()
@@ -60,7 +60,8 @@ class DigestCheck(namedtuple("DigestCheck", "reported computed warnings")):
     def as_dict(self) -> dict[str, Any]:
         """Return it as JSON-ready data."""
         both = {"reported": self.reported.hex(), "computed": self.computed.hex()}
-        return {"status": self.status, **both, "warnings": list(self.warnings)}
+        notes = {"notes": list(self.notes)} if self.notes else {}
+        return {"status": self.status, **both, "warnings": list(self.warnings), **notes}
 
     def explain(self) -> View:
         """Show both."""
@@ -72,6 +73,7 @@ class DigestCheck(namedtuple("DigestCheck", "reported computed warnings")):
             Banner(words, "green" if self.matches else "pink"),
             Table(["launch digest", "48 bytes"], rows, mono=[1]),
             *(Paragraph(f"WARNING: {warning}.") for warning in self.warnings),
+            *(Paragraph(f"NOTE: {note}.") for note in self.notes),
         )
 
 
@@ -271,7 +273,7 @@ def _compare_digest(case: Case, names: Callable[[str], str]) -> DigestCheck | No
         return None
     if "firmware" in case.inputs:
         launch = load_snp_launch(names, **case.snp_launch)
-        return DigestCheck(reported, launch.digest, launch.warnings)
+        return DigestCheck(reported, launch.digest, launch.warnings, launch.notes)
     if "snp_measurement" in case.inputs and "report" not in case.inputs:
         from ..report import parse_wanted
 

@@ -95,9 +95,9 @@ def _legacy(args: argparse.Namespace) -> int:
         if name in inputs:
             raise InputError(as_peer(name), f"it with --mode {args.mode}", "a mode of SEV-SNP")
     launch = load_launch(Policy().replace(es=int(LEGACY_MODES[args.mode])), as_peer, **inputs)
-    if launch.warnings:  # QEMU starts no such guest, so the digest would be one of nothing
+    if launch.lacks_place:  # the digest would be one of nothing
         needed = "a firmware with an area for kernel hashes"
-        advice = "OvmfPkg/AmdSev of edk2; sevlab ovmf FILE says what a firmware can do"
+        advice = "sevlab ovmf FILE says what a firmware can do; OvmfPkg/AmdSev of edk2 has the area and checks it"
         raise InputError("--kernel", f"one for {quoted(inputs['firmware'])}, which has no such area", needed, advice)
     _dump(args, [step.content for step in launch.steps if step.name.startswith("vCPU")])
     steps = zip(launch.steps, launch.digests, strict=True)
@@ -105,7 +105,7 @@ def _legacy(args: argparse.Namespace) -> int:
         {"step": step.name, "size": step.size, "sha256": step.digest.hex(), "digest_after": after.hex()}
         for step, after in steps
     ]
-    _print(args, launch, {"mode": args.mode, "digest": launch.digest.hex(), "launch": rows})
+    _print(args, launch, {"mode": args.mode, "digest": launch.digest.hex(), "launch": rows, **launch.judged()})
     return GOOD
 
 
@@ -130,8 +130,6 @@ def _snp(args: argparse.Namespace) -> int:
         received = "nothing" if is_missing else f"it with --mode {args.mode}"
         raise InputError("--svsm", received, "an SVSM image" if is_missing else f"--mode {SVSM}")
     launch = load_snp_launch(as_peer, **digest_inputs(args))
-    for warning in launch.warnings:
-        print(f"WARNING: {warning}", file=sys.stderr)
     _dump(args, [link.region.page(link.number) for link in launch.links() if link.region.page_type == VMSA])
     _print(args, launch, {"mode": args.mode, **launch.as_dict()})
     return GOOD
@@ -146,6 +144,8 @@ def _dump(args: argparse.Namespace, pages: list[bytes]) -> None:
 
 
 def _print(args: argparse.Namespace, launch: Launch | SnpLaunch, data: dict[str, Any]) -> None:
+    for line in () if args.verbose and not args.json else launch.remarks:  # explain() has them
+        print(line, file=sys.stderr)
     text = launch.digest.hex() if args.output_format == "hex" else base64.b64encode(launch.digest).decode()
     if args.json:
         import json

@@ -18,7 +18,7 @@ from ..inputs import (
     parse_policy,
 )
 from ..keys import refuse_keys
-from ..launch import load_launch
+from ..launch import Launch, load_launch
 from ..measure import compute_measure
 from . import GOOD, VERBS
 from .options import Parser
@@ -67,12 +67,13 @@ def run(words: list[str]) -> int:
     _check_files(args)
     policy = parse_policy(args.policy, "--policy")
     tik = load_key(args.tik, "--tik")  # first: what is shown must not have it in it
+    loaded = read_launch(args, policy)
     message = MeasureMessage(
         api_major=parse_number(args.api_major, "--api-major", 255),
         api_minor=parse_number(args.api_minor, "--api-minor", 255),
         build_id=parse_number(args.build_id, "--build-id", 255),
         policy=policy,
-        digest=compute_launch_digest(args, policy),
+        digest=loaded.digest,
         mnonce=_nonce(args, tik),
     )
     refuse_keys(message.digest, "--launch-digest", tik)
@@ -82,7 +83,9 @@ def run(words: list[str]) -> int:
 
         inputs = [path for path in (args.tik, args.firmware) if path]
         write_files([(args.outfile, measurement.to_bytes(), "--outfile")], force=True, inputs=inputs)
-    _say(args, message, measurement)
+    _say(args, message, measurement, loaded)
+    for line in loaded.remarks:
+        print(line, file=sys.stderr)
     for sentence in policy.findings():
         print(f"WARNING: policy: {sentence}", file=sys.stderr)
     if not any(tik.reveal()):
@@ -90,20 +93,17 @@ def run(words: list[str]) -> int:
     return GOOD
 
 
-def compute_launch_digest(args: argparse.Namespace, policy: Policy) -> bytes:
-    """Return the launch digest (32 bytes) of what the options say was loaded."""
+def read_launch(args: argparse.Namespace, policy: Policy) -> Launch:
+    """Return the launch that the options describe, or of which they give the digest."""
     given = {name: getattr(args, name) for name in LAUNCH if getattr(args, name) is not None}
     if args.launch_digest is not None:
         if given:
             other = as_option(next(iter(given)))
             raise InputError("--launch-digest", f"together with {other}", "the digest alone, or what it is made of")
-        return parse_bytes(args.launch_digest, "--launch-digest", 32)
+        return Launch((), digest=parse_bytes(args.launch_digest, "--launch-digest", 32))
     if args.firmware is None:
         raise InputError("--firmware", "neither it nor --launch-digest", "one of the two")
-    launch = load_launch(policy, as_option, **given)
-    for warning in launch.warnings:
-        print(f"WARNING: {warning}", file=sys.stderr)
-    return launch.digest
+    return load_launch(policy, as_option, **given)
 
 
 def _nonce(args: argparse.Namespace, tik: Secret) -> bytes:
@@ -122,7 +122,7 @@ def _check_files(args: argparse.Namespace) -> None:
     check_standard_input((f"--{name.replace('_', '-')}", getattr(args, name)) for name in files)
 
 
-def _say(args: argparse.Namespace, message: MeasureMessage, measurement: Measurement) -> None:
+def _say(args: argparse.Namespace, message: MeasureMessage, measurement: Measurement, launch: Launch) -> None:
     text = base64.b64encode(measurement.to_bytes()).decode()
     if args.json:
         import json
@@ -134,6 +134,7 @@ def _say(args: argparse.Namespace, message: MeasureMessage, measurement: Measure
             "digest": message.digest.hex(),
             "message": [span.as_dict() for span in message.spans()],
             "outfile": args.outfile,
+            **launch.judged(),
         }
         print(json.dumps(result, indent=2))
     elif args.outfile is not None:

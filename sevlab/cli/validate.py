@@ -141,8 +141,9 @@ def _say(verdict: Verdict) -> None:
         print(f"  computed measure  {verdict.computed.hex()}", file=sys.stderr)
         print("  At least one input differs from what the host's firmware measured.", file=sys.stderr)
         print("  To see every step: the same options after 'sevlab explain'.", file=sys.stderr)
-    for warning in verdict.warnings:
-        print(f"WARNING: {warning}", file=sys.stderr)
+    sys.stdout.flush()  # the verdict first: to read the firmware's code takes a moment
+    for line in verdict.remarks:
+        print(line, file=sys.stderr)
 
 
 def _debug(verdict: Verdict, show_keys: bool) -> None:

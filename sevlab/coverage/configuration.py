@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections import namedtuple
 
 from ..capture.commandline import CommandLine, read_command_line
 from ..capture.domain import Domain, read_domain
+from ..capture.files import locate
 from ..capture.found import shown
 from ..capture.words import split_options
-from ..errors import InputError, UnsupportedError
+from ..errors import InputError, UnsupportedError, quoted
+from ..firmware import load_ovmf
+from ..formats.enforcement import CANNOT_TELL, PLACE_ONLY, Enforcement
 from ..formats.policy import Policy
+from ..inputs import FIRMWARE_LIMIT
 from ..keytext import describe_content
 
 TYPE_CHECKING = False
@@ -23,12 +28,17 @@ if TYPE_CHECKING:
 Part = namedtuple("Part", "words path")
 
 
-class Setup(namedtuple("Setup", "sev linked es hashes kernel flash split")):
+#: The answer about a firmware without a place for kernel hashes.
+NO_PLACE = "no_place"
+
+
+class Setup(namedtuple("Setup", "sev linked es hashes kernel flash split enforcement")):
     """What decides about the parts.
 
     Is it an SEV guest (``sev``) whose object is in use (``linked``); SEV-ES (``es``, None when no policy is known);
     are kernel ``hashes`` on; is a ``kernel`` given; is there firmware in ``flash`` unit 0; is it ``split``, with its
-    variables in unit 1.
+    variables in unit 1. ``enforcement`` is what the firmware makes of a measured kernel: "enforces", "place_only",
+    "cannot_tell" or "no_place"; "" where no kernel is measured.
     """
 
     __slots__ = ()
@@ -50,6 +60,9 @@ _CONDITIONS: dict[str, Callable[[Setup], bool]] = {
     "split": lambda setup: setup.split,
     "no-sev": lambda setup: not setup.sev,
     "unlinked": lambda setup: not setup.linked,
+    "place-only": lambda setup: setup.enforcement == PLACE_ONLY,
+    "no-place": lambda setup: setup.enforcement == NO_PLACE,
+    "cannot-tell": lambda setup: setup.enforcement == CANNOT_TELL,
 }
 
 #: Options whose parts are labelled one by one.
@@ -72,7 +85,48 @@ def _refuse_snp() -> None:
     raise UnsupportedError("coverage of an SEV-SNP guest", "SEV and SEV-ES guests, whose measurement works otherwise")
 
 
-def of_command_line(text: str) -> tuple[list[Part], Setup]:
+class Firmware(namedtuple("Firmware", "answer text")):
+    """What a firmware makes of kernel hashes: the answer as in :class:`Setup`, and a sentence with what was seen."""
+
+    __slots__ = ()
+
+
+def read_firmware(path: str | None) -> Firmware:
+    """Say what the firmware at *path* makes of kernel hashes. A path that is not absolute is the host's own business.
+
+    No path at all, and what is no regular file of this machine, cannot tell. Nothing is raised.
+    """
+    here = locate(path, None, FIRMWARE_LIMIT)[0] if path else ""
+    if not here:
+        which = f"the firmware {quoted(path)} is not here" if path else "no firmware is named"
+        found: Enforcement | None = Enforcement(CANNOT_TELL, (f"{which}, so its code was not read",))
+    else:
+        try:
+            found = load_ovmf(here).enforcement
+        except InputError as error:
+            found = Enforcement(CANNOT_TELL, (str(error),))
+    if found is None:
+        return Firmware(NO_PLACE, f"The firmware {quoted(here)} has no place for kernel hashes")
+    return Firmware(found.answer, found.text)
+
+
+def _judged(setup: Setup, path: str | None, parts: list[Part]) -> tuple[list[Part], Setup, str]:
+    """Return the parts, the setup and a sentence, with what the firmware makes of a kernel that is measured."""
+    if not (setup.sev and setup.linked and setup.hashes and setup.kernel):
+        return parts, setup, ""
+    firmware = read_firmware(path)
+    if firmware.answer in _LACKING:
+        parts = [*parts, Part(*_LACKING[firmware.answer])]
+    return parts, setup._replace(enforcement=firmware.answer), firmware.text
+
+
+_LACKING = {
+    PLACE_ONLY: ("(absent) code in the firmware that checks kernel hashes", "absent enforcement"),
+    NO_PLACE: ("(absent) place for kernel hashes in the firmware", "absent place"),
+}
+
+
+def of_command_line(text: str) -> tuple[list[Part], Setup, str]:
     """Return the parts of a QEMU command line."""
     command = read_command_line(text)
     guest = command.guest
@@ -89,6 +143,7 @@ def of_command_line(text: str) -> tuple[list[Part], Setup]:
         kernel=command.last("-kernel") is not None,
         flash=command.flash(0) is not None,
         split=command.flash(1) is not None,
+        enforcement="",
     )
     parts = _option_parts(command)
     if guest is None:
@@ -99,7 +154,7 @@ def of_command_line(text: str) -> tuple[list[Part], Setup]:
         parts.append(Part("(absent) kernel-hashes=on", "absent kernel-hashes"))
     if command.flash(0) is None and command.last("-bios") is None:
         parts.append(Part("(absent) firmware: -drive if=pflash,... or -bios", "absent firmware"))
-    return parts, setup
+    return _judged(setup, command.flash(0) or command.last("-bios"), parts)
 
 
 def _option_parts(command: CommandLine) -> list[Part]:
@@ -126,7 +181,7 @@ def _option_parts(command: CommandLine) -> list[Part]:
     return parts
 
 
-def of_domain(text: str) -> tuple[list[Part], Setup]:
+def of_domain(text: str) -> tuple[list[Part], Setup, str]:
     """Return the parts of a libvirt domain XML."""
     domain = read_domain(text)
     security = domain.security
@@ -143,15 +198,17 @@ def of_domain(text: str) -> tuple[list[Part], Setup]:
         kernel=domain.root.first("os/kernel") is not None,
         flash=False,
         split=domain.root.first("os/nvram") is not None,
+        enforcement="",
     )
     parts = [part for child in domain.root.children for part in _element_parts(child, "/domain", domain)]
     if not setup.sev:
         parts.append(Part("(absent) <launchSecurity type='sev'>", "absent sev-guest"))
     elif setup.kernel and not setup.hashes:
         parts.append(Part("(absent) kernelHashes='yes'", "absent kernel-hashes"))
-    if domain.root.first("os/loader") is None:
+    loaders = [one.text.strip() for one in domain.root.all("os/loader")]
+    if not loaders:
         parts.append(Part("(absent) <loader> in <os>", "absent firmware"))
-    return parts, setup
+    return _judged(setup, next(reversed([text for text in loaders if text]), None), parts)
 
 
 def _element_parts(element: Element, above: str, domain: Domain) -> list[Part]:
@@ -177,7 +234,7 @@ def _tag(element: Element) -> str:
     return f"<{element.tag}{attributes}>{inner}</{element.tag}>" if inner else f"<{element.tag}{attributes}/>"
 
 
-def of_case(case: Case) -> tuple[list[Part], Setup]:
+def of_case(case: Case) -> tuple[list[Part], Setup, str]:
     """Return the parts of a case: its inputs."""
     policy = case.inputs.get("policy")
     setup = Setup(
@@ -188,10 +245,12 @@ def of_case(case: Case) -> tuple[list[Part], Setup]:
         kernel="kernel" in case.inputs,
         flash=False,
         split=False,
+        enforcement="",
     )
     parts = [
         Part(f"{name.replace('_', '-')} = {shown(value, 120)}", f"case {name}") for name, value in case.part().items()
     ]
     if "firmware" not in case.inputs:
         parts.append(Part("(absent) firmware", "absent firmware"))
-    return parts, setup
+        return _judged(setup, None, parts)
+    return _judged(setup, os.path.abspath(str(case.inputs["firmware"])), parts)

@@ -43,8 +43,10 @@ class Line(namedtuple("Line", "words path label reason")):
 class Coverage(Shown):
     """A configuration, labelled. ``lines`` are in the configuration's order; what is absent comes last."""
 
-    def __init__(self, parts: Sequence[Part], setup: Setup) -> None:
+    def __init__(self, parts: Sequence[Part], setup: Setup, firmware: str = "") -> None:
         self.setup = setup
+        #: What the firmware makes of a kernel that is measured: one sentence. "" where none is.
+        self.firmware = firmware
 
         @lru_cache(maxsize=4096)
         def rule(path: str) -> tuple[str, str]:
@@ -72,7 +74,8 @@ class Coverage(Shown):
         words = "Nothing here breaks the measurement" if not self.broken else "Something here breaks the measurement"
         table = Table(["", "label", "part", "why"], rows, [line.tint for line in lines], mono=[0, 2])
         rest = [Paragraph(f"{len(self.lines) - len(lines)} more parts are not shown.")] * (len(lines) < len(self.lines))
-        return View(Banner(f"{words}: {counts}", "pink" if self.broken else "green"), table, *rest)
+        said = [Paragraph(f"Firmware: {self.firmware}.")] if self.firmware else []
+        return View(Banner(f"{words}: {counts}", "pink" if self.broken else "green"), *said, table, *rest)
 
     def as_dict(self) -> dict[str, object]:
         """Return everything as JSON-ready data."""
@@ -81,6 +84,7 @@ class Coverage(Shown):
             "setup": self.setup._asdict(),
             "counts": {label: self.count(label) for label in MARKS},
             "parts": [line._asdict() for line in self.lines],
+            **({"firmware": self.firmware} if self.firmware else {}),
         }
 
 

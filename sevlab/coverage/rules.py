@@ -82,6 +82,27 @@ RULES = (
     Rule(MEASURED, "case firmware", "", "The firmware is the first thing measured, every byte of it."),
     # The kernel.
     Rule(
+        BREAKS,
+        "absent enforcement",
+        "",
+        "The firmware has the place but no code that checks it: the digest names this kernel while any kernel boots.",
+    ),
+    Rule(BREAKS, "absent place", "", "QEMU refuses to start a guest with kernel hashes and this firmware."),
+    Rule(
+        NOT_MEASURED,
+        "-kernel|-initrd|-append|/domain/os/kernel|/domain/os/initrd|/domain/os/cmdline|case kernel|case initrd"
+        "|case cmdline",
+        "hashes kernel place-only",
+        "Its SHA-256 is in the measured table of hashes, but nothing compares the two: the host can replace it unseen.",
+    ),
+    Rule(
+        MEASURED,
+        "-kernel|-initrd|-append|/domain/os/kernel|/domain/os/initrd|/domain/os/cmdline|case kernel|case initrd"
+        "|case cmdline",
+        "hashes kernel cannot-tell",
+        "Its SHA-256 is in the measured table of hashes. Whether the firmware compares the two, sevlab cannot tell.",
+    ),
+    Rule(
         MEASURED, "-kernel|/domain/os/kernel|case kernel", "hashes", "Its SHA-256 is in the measured table of hashes."
     ),
     Rule(

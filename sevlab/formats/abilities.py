@@ -1,9 +1,10 @@
-"""What a firmware image can do in a launch, judged by its tables alone."""
+"""What a firmware image can do in a launch, judged by its tables, and for kernel hashes by its code too."""
 
 from __future__ import annotations
 
 from collections import namedtuple
 
+from .enforcement import CANNOT_TELL, ENFORCES, PLACE_ONLY
 from .footer import HASH_BLOCK, RESET_BLOCK, SECRET_BLOCK, SEV_METADATA
 from .hashtable import HashTable
 
@@ -20,7 +21,11 @@ PROCESSORS = "Start SEV-ES application processors?"
 SNP = "Run as an SEV-SNP guest?"
 SECRET = "Receive a launch secret?"
 
-_AMDSEV = "Only edk2's OvmfPkg/AmdSev build has it; OvmfPkgX64 and OvmfPkgIa32X64 do not."
+_SINCE = (
+    "Of edk2's builds OvmfPkg/AmdSev has it, and since edk2-stable202511 OvmfPkgX64 and OvmfPkgIa32X64 have it too."
+)
+#: The answer about kernel hashes, by what the code does.
+_ENFORCED = {ENFORCES: "yes", PLACE_ONLY: "no", CANNOT_TELL: "unknown"}
 
 
 def judge(ovmf: Ovmf) -> list[Ability]:
@@ -52,7 +57,7 @@ def _absent(ovmf: Ovmf, guid: Guid, advice: str) -> tuple[str, str]:
 
 def _hashes(ovmf: Ovmf) -> tuple[str, str]:
     if not ovmf.hash_area:
-        return _absent(ovmf, HASH_BLOCK, _AMDSEV)
+        return _absent(ovmf, HASH_BLOCK, _SINCE)
     base, size = ovmf.hash_area
     if size < HashTable.size:
         return "no", f"Its area of {size} bytes is too small for the table of {HashTable.size} bytes; QEMU refuses it."
@@ -61,7 +66,9 @@ def _hashes(ovmf: Ovmf) -> tuple[str, str]:
         pages = [section for section in ovmf.sections if section.name == "KERNEL_HASHES"]
         if not any(section.base <= base and base + HashTable.size <= section.end for section in pages):
             words += " But no KERNEL_HASHES section of its SEV metadata holds that area, so not under SEV-SNP."
-    return "yes", words + " The image only declares this: whether it stops at a wrong hash is up to its code."
+    found = ovmf.enforcement
+    assert found is not None
+    return _ENFORCED[found.answer], f"{words} {found.text}."
 
 
 def _processors(ovmf: Ovmf) -> tuple[str, str]:
@@ -91,6 +98,6 @@ def _snp(ovmf: Ovmf) -> tuple[str, str]:
 
 def _secret(ovmf: Ovmf) -> tuple[str, str]:
     if not ovmf.secret_area:
-        return _absent(ovmf, SECRET_BLOCK, _AMDSEV)
+        return _absent(ovmf, SECRET_BLOCK, _SINCE)
     base, size = ovmf.secret_area
     return "yes", f"The secret goes to 0x{base:x}, an area of {size} bytes."

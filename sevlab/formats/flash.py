@@ -277,6 +277,7 @@ def as_dict(ovmf: Ovmf) -> dict[str, object]:
         "reset_address": ovmf.reset_address,
         "hash_area": area(ovmf.hash_area),
         "secret_area": area(ovmf.secret_area),
+        "enforcement": ovmf.enforcement.as_dict() if ovmf.enforcement else None,
         "table": {"offset": ovmf.table.offset, "size": ovmf.table.size} if ovmf.table else None,
         "entries": [
             {

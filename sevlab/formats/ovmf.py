@@ -34,6 +34,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..layout.page import View
     from .abilities import Ability
+    from .enforcement import Enforcement
     from .footer import Entry, Metadata, Section, Table
     from .guid import Guid
     from .volume import Volume
@@ -213,6 +214,16 @@ class Ovmf:
     def sections(self) -> tuple[Section, ...]:
         """The sections of the SEV metadata, in file order, which is the order they are measured in."""
         return tuple(self.metadata.sections) if self.metadata and not self.trailing else ()
+
+    @property
+    def enforcement(self) -> Enforcement | None:
+        """Whether its code enforces the kernel hashes, and what was seen; None where no table says where they are.
+
+        The code is decompressed for that when it is first asked for, which takes about a tenth of a second.
+        """
+        from .enforcement import judge_enforcement
+
+        return judge_enforcement(self)
 
     def abilities(self) -> list[Ability]:
         """Return (question, yes/no/unknown, sentence) for each thing a launch may want of this firmware."""

@@ -16,6 +16,10 @@ from ..layout.rows import Hex, Layout, at
 from .guid import Guid
 
 NVRAM = Guid.from_text("fff12b8d-7696-4c8b-a985-2747075b4f50")
+#: What a volume with files holds: firmware file systems 2 and 3.
+FILE_SYSTEMS = tuple(
+    Guid.from_text(text) for text in ("8c8ce578-8a3d-4f1c-9935-896185c32dd3", "5473c07a-3dcb-4dca-bd6f-1e9689e7349a")
+)
 SIGNATURE = b"_FVH"
 #: Where the signature stands in the header, in bytes.
 SIGNATURE_AT = 0x28
@@ -68,7 +72,7 @@ def find_volumes(image: bytes) -> tuple[Volume, ...]:
         found = image.find(SIGNATURE, place)
         if found < 0:
             break
-        volume = _read_volume(image, found - SIGNATURE_AT)
+        volume = read_volume(image, found - SIGNATURE_AT)
         place = found + 1
         if volume and (not volumes or volume.offset >= volumes[-1].end):
             volumes.append(volume)
@@ -76,7 +80,8 @@ def find_volumes(image: bytes) -> tuple[Volume, ...]:
     return tuple(volumes)
 
 
-def _read_volume(image: bytes, offset: int) -> Volume | None:
+def read_volume(image: bytes, offset: int) -> Volume | None:
+    """Return the volume whose header lies at *offset* (bytes), None when no sound header does."""
     raw = image[offset : offset + VolumeHeader.size] if offset >= 0 else b""
     if len(raw) < VolumeHeader.size:
         return None

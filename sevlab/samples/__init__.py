@@ -74,10 +74,12 @@ the keys are visibly samples.
 | `tik.bin` | 16 | transport integrity key, `30 31 ... 3f` |
 | `tk.bin` | 32 | both: TEK, then TIK |
 | `launch.txt` | - | what the host reports, as `virsh domlaunchsecinfo` prints it |
-| `firmware-kernel.fd` | 65536 | the same, ending in the tables of an OVMF that checks kernel hashes |
+| `firmware-kernel.fd` | 65536 | the same, ending in the tables of an OVMF with a place for kernel hashes |
 | `kernel.bin`, `initrd.bin` | - | stand for a kernel and an initrd |
 | `launch-es.txt` | - | what the host reports of a SEV-ES guest, which is described below |
 | `firmware-snp.fd` | 65536 | the same, ending in the tables and the SEV metadata of an OVMF for SEV-SNP |
+| `firmware-enforcing.fd` | 65536 | the same as a firmware volume, with a driver that names the kernel hashes |
+| `firmware-stock.fd` | 65536 | the same without these names: a place for hashes, and no code that checks them |
 | `report-snp.bin` | 1184 | the attestation report of a SEV-SNP guest, which is described below |
 | `vcek-snp.der` | - | the certificate of the key that signed it |
 | `chain-snp.pem` | - | the two certificates above it: ASK, then ARK |
@@ -109,7 +111,15 @@ _MAKERS: dict[str, Callable[[], bytes]] = {
 }
 #: The files by what they are for. Those of SEV need the standard library alone.
 SEV_FILES = tuple(_MAKERS)
-SNP_FILES = ("ark-snp.der", "chain-snp.pem", "firmware-snp.fd", "report-snp.bin", "vcek-snp.der")
+SNP_FILES = (
+    "ark-snp.der",
+    "chain-snp.pem",
+    "firmware-enforcing.fd",
+    "firmware-snp.fd",
+    "firmware-stock.fd",
+    "report-snp.bin",
+    "vcek-snp.der",
+)
 
 
 def samples(names: Iterable[str] = (*SEV_FILES, *SNP_FILES)) -> dict[str, bytes]:

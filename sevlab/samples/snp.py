@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 import tempfile
+import uuid
 from functools import cache
 from pathlib import Path
 
@@ -51,6 +52,15 @@ _SECTIONS = (
     (0x810000, 0x1000, 0x10),  # KERNEL_HASHES
     (0x811000, 0xF000, 0x01),
 )
+#: A volume of files, the driver that hands over a kernel (edk2's QemuKernelLoaderFsDxe), a file of raw bytes.
+_FILE_SYSTEM, _LOADER, _FILLER = (
+    *("8c8ce578-8a3d-4f1c-9935-896185c32dd3", "806040ca-dad9-4978-a3b4-2d2ab0c8a48f"),
+    "5e71ab5e-0000-4000-8000-736576616c62",
+)
+_KERNEL_HASH, _INITRD_HASH, _CMDLINE_HASH = (
+    *("4de79437-abd2-427f-b835-d5b172d2045b", "44baf731-3a2f-4bd7-9af1-41e29169781d"),
+    "97d02dd8-bd20-4c94-aa78-e7714d36ab2a",
+)
 #: Secrets and hashes share the page of the section for hashes.
 _AREAS = ((struct.pack("<II", 0x810C00, 0x400), HASH_AREA), (struct.pack("<II", 0x810000, 0xC00), SECRET_AREA))
 
@@ -62,6 +72,39 @@ def firmware_for_snp(left_out: Container[int] = ()) -> bytes:
     """
     sections = [section for section in _SECTIONS if section[2] not in left_out]
     return _with_metadata(sections, _AREAS, (struct.pack("<I", RESET), RESET_ADDRESS))
+
+
+def firmware_with_code(*, checks: bool) -> bytes:
+    """Return the fourth sample firmware: the third one as a firmware volume, with the driver that hands over a kernel.
+
+    The driver is text that does nothing. When it *checks*, it has the GUIDs of the three hashes, as a verifier has.
+    """
+    guids = b"".join(uuid.UUID(text).bytes_le for text in (_KERNEL_HASH, _INITRD_HASH, _CMDLINE_HASH) if checks)
+    program = b"sevlab sample driver, which hands over nothing.\n".ljust(64) + guids
+    driver = _section(0x10, program) + _section(0x15, "QemuKernelLoaderFsDxe\0".encode("utf-16-le"))
+    whole = firmware_for_snp()
+    head = bytes(16) + uuid.UUID(_FILE_SYSTEM).bytes_le
+    head += struct.pack("<Q4sIHHHBB", len(whole), b"_FVH", 0x800, 72, 0, 0, 0, 2) + struct.pack(
+        "<4I", 1, len(whole), 0, 0
+    )
+    head = head[:0x32] + struct.pack("<H", -sum(struct.unpack("<36H", head)) & 0xFFFF) + head[0x34:]
+    begin = head + _file(_LOADER, 0x07, driver)
+    rest = whole[len(begin) + 24 :]
+    return begin + _file(_FILLER, 0x01, rest)
+
+
+def _section(kind: int, content: bytes) -> bytes:
+    """Return a section of a file, filled up to whole 4 bytes."""
+    raw = (4 + len(content)).to_bytes(3, "little") + bytes([kind]) + content
+    return raw.ljust(-(-len(raw) // 4) * 4, b"\0")
+
+
+def _file(guid: str, kind: int, content: bytes) -> bytes:
+    """Return a file of a firmware volume, filled up to whole 8 bytes."""
+    size = (24 + len(content)).to_bytes(3, "little")
+    head = uuid.UUID(guid).bytes_le + bytes([0, 0xAA, kind, 0]) + size + b"\xf8"
+    head = head[:16] + bytes([-(sum(head) - 0xAA - 0xF8) & 0xFF]) + head[17:]
+    return (head + content).ljust(-(-len(head + content) // 8) * 8, b"\xff")
 
 
 def svsm_image() -> bytes:
@@ -143,7 +186,9 @@ def snp_samples() -> dict[str, bytes]:
     return {
         "ark-snp.der": server.ark(PRODUCT),
         "chain-snp.pem": server.chain(PRODUCT),
+        "firmware-enforcing.fd": firmware_with_code(checks=True),
         "firmware-snp.fd": firmware_for_snp(),
+        "firmware-stock.fd": firmware_with_code(checks=False),
         "report-snp.bin": snp_report().to_bytes(),
         "vcek-snp.der": server.vcek(PRODUCT, CHIP_ID, REPORTED),
     }

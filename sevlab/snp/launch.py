@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..formats.pageinfo import PAGE_DOCS, VMSA, ZEROS
-from ..layout.shown import Shown
+from ..launch import Booting
 from .region import digests, extend, fold, links
 
 TYPE_CHECKING = False
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from typing import Any
 
+    from ..formats.ovmf import Ovmf
     from ..layout.page import View
     from .region import Link, Region
 
@@ -25,12 +26,12 @@ TYPE_TINTS = {
 }
 
 
-class SnpLaunch(Shown):
+class SnpLaunch(Booting):
     """Pages in order. ``digest`` is the launch digest: 48 bytes, what the report calls MEASUREMENT.
 
     ``regions`` are the pages, equal kinds in a row as one. ``start`` is the digest before them: zeros, or the digest
-    after the firmware where only that was given. ``warnings`` are sentences about inputs that fit together badly.
-    ``further`` is CONTENTS of the page that one more virtual CPU would add (48 bytes), None where it is not known.
+    after the firmware where only that was given. ``further`` is CONTENTS of the page that one more virtual CPU would
+    add (48 bytes), None where it is not known. For the other arguments see :class:`~sevlab.launch.Booting`.
     """
 
     def __init__(
@@ -39,8 +40,10 @@ class SnpLaunch(Shown):
         warnings: Sequence[str] = (),
         start: bytes = ZEROS,
         further: bytes | None = None,
+        firmware: tuple[str, Ovmf] | None = None,
     ) -> None:
-        self.regions, self.warnings, self.start, self.further = tuple(regions), tuple(warnings), start, further
+        super().__init__(warnings, firmware)
+        self.regions, self.start, self.further = tuple(regions), start, further
         self.after: list[bytes] = []
         digest = start
         for region in self.regions:
@@ -89,7 +92,7 @@ class SnpLaunch(Shown):
                 }
                 for region, after in zip(self.regions, self.after, strict=True)
             ],
-            "warnings": list(self.warnings),
+            **self.judged(),
         }
 
     def explain(self) -> View:
@@ -109,7 +112,7 @@ class SnpLaunch(Shown):
             Heading(f"{self.pages} pages, in {len(self.regions)} regions"),
             Paragraph(f"The chain begins with {begin}."),
             Table(header, rows, tints=tints, mono=[0, 1, 2, 3, 4]),
-            *(Paragraph(f"WARNING: {warning}") for warning in self.warnings),
+            *(Paragraph(line) for line in self.remarks),
             Table(["type", "what of it is bound, beside its address and its place in the order"], types, mono=[0]),
             Paragraph(f"Launch digest: {self.digest.hex()}"),
         )

@@ -119,7 +119,9 @@ def load_snp_launch(names: Callable[[str], str] = str, **inputs: Any) -> SnpLaun
         regions = regions[1:]
     cpu_pages = register_regions(boot, further, count, profile.is_flat)
     one_more = boot if profile.is_flat else further
-    return SnpLaunch([*regions, *cpu_pages], warnings, started, None if one_more is None else hash_vmsa(one_more))
+    further_page = None if one_more is None else hash_vmsa(one_more)
+    firmware = (names("firmware"), image.ovmf) if "kernel" in given else None
+    return SnpLaunch([*regions, *cpu_pages], warnings, started, further_page, firmware)
 
 
 def load_sections(
@@ -135,7 +137,7 @@ def load_sections(
         if not has_hashes(image.ovmf):
             received = f"one for a firmware without a section for kernel hashes ({INCIDENTS['F16'].name})"
             needed = "a firmware whose SEV metadata has a KERNEL_HASHES section"
-            advice = f"OvmfPkg/AmdSev of edk2 as {names('firmware')}; sevlab ovmf FILE says what a firmware can do"
+            advice = f"OvmfPkg/AmdSev of edk2 as {names('firmware')}, which checks them too: sevlab ovmf FILE tells"
             raise InputError(names("kernel"), received, needed, advice)
         table = load_table(given, names, empty=True)
         if table.kernel == hashlib.sha256(b"").digest():

@@ -338,7 +338,8 @@ class Debugger(w.VBox):
         if self.diagnosis is not None and not self._outdated:
             return self.diagnosis.explain()
         if self.verdict is not None:
-            return View(Banner(GOOD, "green")) if self.verdict.matches else self.verdict.explain()
+            good = View(Banner(GOOD, "green"), *map(Paragraph, self.verdict.remarks))
+            return good if self.verdict.matches else self.verdict.explain()
         return View(Banner("The debugger: paste what you have, see the verdict, find out why.", "grey"))
 
     def __repr__(self) -> str:

@@ -209,7 +209,7 @@ class SnpExplorer(w.VBox):
         tints = ["pink" if row[-1] == CHANGED else "" for row in rows]
         return View(
             Table(header, rows, tints=tints, mono=[0, 1, 2, 3, 4]),
-            *(Paragraph(f"WARNING: {warning}") for warning in self.launch.warnings),
+            *(Paragraph(line) for line in self.launch.remarks),
             Paragraph(f"Launch digest: {self.launch.digest.hex()}"),
         )
 

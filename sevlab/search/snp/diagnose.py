@@ -50,7 +50,7 @@ def diagnose_snp(
     if task.space is not None:
         given = task.space.given
         found.notes = (
-            *(f"WARNING: {words}" for words in given.warnings),
+            *given.remarks,
             *([UNCHECKED] if given.report is not None else []),
         )
         found.alarms = () if given.report is None else tuple(report_alarms(given.report))

@@ -35,7 +35,7 @@ class SnpGiven:
 
     ``measurements`` are the readings of the reported digest; the first is the plain one and is None where that fails.
     ``launch`` holds the inputs of the launch by name, ``shown`` what was given, by input, for showing (defaults
-    included). ``report`` is the whole report, None where only its digest was given. ``warnings`` are sentences about
+    included). ``report`` is the whole report, None where only its digest was given. ``remarks`` are lines about
     inputs that fit together badly.
     """
 
@@ -45,10 +45,10 @@ class SnpGiven:
         launch: dict[str, Any],
         shown: dict[str, Any],
         report: Report | None,
-        warnings: tuple[str, ...],
+        remarks: list[str],
     ) -> None:
         self.measurements, self.launch, self.shown = measurements, launch, shown
-        self.report, self.warnings = report, warnings
+        self.report, self.remarks = report, remarks
         #: Of legacy SEV, where a digest may stand for what was loaded.
         self.digest = b""
 
@@ -73,14 +73,14 @@ def read_snp_given(
     report = measurement if isinstance(measurement, Report) else None
     value = measurement.measurement if isinstance(measurement, Report) else measurement
     readings = read_digest(value, names("measurement"))
-    warnings = _check(launch, names)
+    remarks = _check(launch, names)
     shown = {name: _shown(value) for name, value in launch.items()}
     shown["measurement"] = value.hex() if isinstance(value, bytes) else value
     if "vmsa_cpu0" not in launch:
         shown.setdefault("profile", SVSM_PROFILE if "svsm" in launch else DEFAULT_PROFILE)
     if "vars_file" in launch:
         shown["vars_size"] = os.path.getsize(launch["vars_file"])
-    return SnpGiven(readings, launch, shown, report, warnings)
+    return SnpGiven(readings, launch, shown, report, remarks)
 
 
 def _shown(value: Any) -> Any:
@@ -90,7 +90,7 @@ def _shown(value: Any) -> Any:
     return value.hex() if type(value) is bytes else str(value)
 
 
-def _check(launch: Mapping[str, Any], names: Callable[[str], str]) -> tuple[str, ...]:
+def _check(launch: Mapping[str, Any], names: Callable[[str], str]) -> list[str]:
     """Read all that is given, and refuse what is wrong; return what is odd. What may be searched is filled in."""
     whole = {**launch, "num_cpus": 1}
     if not {"cpu_signature", "vmsa_cpu0", *SKU} & set(launch):
@@ -99,7 +99,7 @@ def _check(launch: Mapping[str, Any], names: Callable[[str], str]) -> tuple[str,
         image = load_image(str(launch["firmware"]), names("firmware"))
         for name in () if has_hashes(image.ovmf) else ("kernel", "initrd", "cmdline"):
             whole.pop(name, None)
-    return load_snp_launch(names, **whole).warnings
+    return load_snp_launch(names, **whole).remarks
 
 
 def read_digest(value: Any, name: str) -> list[Reading | None]:

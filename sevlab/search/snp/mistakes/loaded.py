@@ -70,8 +70,9 @@ LOADED = (
         "kernel",
         0.8,
         _unhashed,
-        "This firmware has no section for kernel hashes, so nothing of the kernel is measured. Only the AmdSev build "
-        "of OVMF has one: let the host use that build if the kernel is to be measured.",
+        "This firmware has no section for kernel hashes, so nothing of the kernel is measured. Let the host use the "
+        "AmdSev build of OVMF if the kernel is to be measured: others have a section too since edk2-stable202511, but "
+        "no code that checks the hashes.",
         ("F16", "A09"),
     ),
     *KERNEL,

@@ -1,0 +1,291 @@
+"""The programs inside a firmware image: its volumes, files and sections, and what is compressed in them.
+
+A firmware volume holds files, a file holds sections, and a section holds a program, or more sections, or another
+volume. OVMF compresses nearly all of itself into one such section, with LZMA. :class:`Programs` walks all of it, and
+decompresses no more than its caller looks at. Any bytes are taken, within the limits below; what could not be read
+becomes a sentence.
+
+Sources: UEFI Platform Initialization specification, volume 3 (volume, file and section headers); edk2,
+``LzmaCustomDecompressLib``; the images of Debian's package ovmf.
+"""
+
+from __future__ import annotations
+
+from collections import namedtuple
+
+from .guid import Guid
+from .volume import FILE_SYSTEMS, HEADER_LIMIT, VolumeHeader, read_volume
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from typing import Protocol
+
+    from .volume import Volume
+
+    class Source(Protocol):
+        """Bytes of a file, or what was compressed in it."""
+
+        def cut(self, start: int, end: int) -> bytes: ...
+
+
+#: Most bytes that are decompressed, all sections together. OVMF has 8 to 14 MiB.
+DECODED_LIMIT = 64 << 20
+#: Most bytes that a decompressor may keep for itself. OVMF needs 16 MiB; a hostile header asks for 4 GiB.
+MEMORY_LIMIT = 40 << 20
+#: Volumes and sections within each other that are entered. OVMF has 4.
+DEPTH_LIMIT = 12
+#: Most files and sections that are looked at. OVMF has about 700.
+ITEMS_LIMIT = 20_000
+#: Most sentences about what could not be read.
+LOST_LIMIT = 8
+#: Bytes that are decompressed at once.
+_CHUNK = 256 << 10
+_NAME_LIMIT = 64
+
+LZMA = Guid.from_text("ee4e5898-3914-4259-9d6e-dc7bd79403cf")
+
+_COMPRESSION, _GUIDED, _NAME, _VOLUME = 0x01, 0x02, 0x15, 0x17
+#: Sections that hold a program: PE32, PIC (position-independent code), TE (terse executable).
+_PROGRAMS = (0x10, 0x11, 0x12)
+#: Files without sections: raw data, and padding.
+_WITHOUT_SECTIONS = (0x01, 0xF0)
+#: An attribute of a file whose size takes 8 bytes more.
+_LARGE = 0x01
+#: States of a file: one of the first is set when its data holds, one of the second when it no longer does.
+_HOLDS, _GONE = 0x04 | 0x08, 0x10 | 0x20
+#: An attribute of a volume: what is erased is ones, so states are stored inverted.
+_ERASED_TO_ONES = 0x800
+#: An attribute of a guided section whose content must be decoded first.
+_ENCODED = 0x01
+
+
+class Program(namedtuple("Program", "guid name place source start end")):
+    """A program: GUID and name of its file ("" for none), where it is in words, and how to get its bytes."""
+
+    __slots__ = ()
+
+    @property
+    def content(self) -> bytes:
+        """The bytes of the program."""
+        return self.source.cut(self.start, self.end)  # type: ignore[no-any-return]
+
+    @property
+    def text(self) -> str:
+        """The program for people: name, GUID, place."""
+        return f"{self.name or 'a program without a name'} ({self.guid}, in the {self.place})"
+
+
+class _Stored:
+    """Bytes of the file itself."""
+
+    def __init__(self, raw: bytes) -> None:
+        self.raw = raw
+
+    def cut(self, start: int, end: int) -> bytes:
+        return self.raw[start:end]
+
+
+class _Decoded:
+    """What comes out of an LZMA stream, decompressed as far as somebody has looked."""
+
+    def __init__(self, raw: bytes, walk: Programs) -> None:
+        import lzma
+
+        self._walk, self._input, self._damage = walk, raw, (lzma.LZMAError, EOFError, MemoryError)
+        self._decoder: lzma.LZMADecompressor | None
+        self._decoder = lzma.LZMADecompressor(format=lzma.FORMAT_ALONE, memlimit=MEMORY_LIMIT)
+        self.raw = bytearray()
+
+    def cut(self, start: int, end: int) -> bytes:
+        while len(self.raw) < end and self._decoder is not None:
+            self._decode(max(end - len(self.raw), _CHUNK))
+        with memoryview(self.raw) as view:
+            return bytes(view[start:end])
+
+    def close(self) -> None:
+        """Give back what the decompressor holds. What it has made stays."""
+        self._decoder, self._input = None, b""
+
+    def _decode(self, wanted: int) -> None:
+        assert self._decoder is not None
+        wanted = min(wanted, self._walk.left)
+        if wanted <= 0:
+            self._walk.lose(f"compressed code beyond {DECODED_LIMIT >> 20} MiB")
+            self.close()
+            return
+        try:
+            made = self._decoder.decompress(self._input, wanted)
+        except self._damage:
+            self._walk.lose("damaged compressed code")
+            self.close()
+            return
+        self._input = b""
+        self.raw += made
+        self._walk.left -= len(made)
+        if self._decoder.eof or not made:
+            if not self._decoder.eof:
+                self._walk.lose("compressed code that is cut off")
+            self.close()
+
+
+class Programs:
+    """The programs of a firmware image, in their order: iterate over it, once.
+
+    ``lost`` says what could not be read of what was walked so far: at most :data:`LOST_LIMIT` phrases.
+    """
+
+    def __init__(self, image: bytes, volumes: Sequence[Volume]) -> None:
+        self._image, self._volumes = image, volumes
+        self.lost: list[str] = []
+        #: Bytes that may still be decompressed, and files and sections that may still be looked at.
+        self.left, self._items = DECODED_LIMIT, ITEMS_LIMIT
+
+    def lose(self, what: str) -> None:
+        """Note that something could not be read."""
+        if what not in self.lost and len(self.lost) < LOST_LIMIT:
+            self.lost.append(what)
+
+    def __iter__(self) -> Iterator[Program]:
+        for volume in self._volumes:
+            place = f"volume at file offset 0x{volume.offset:x}"
+            yield from self._volume(_Stored(self._image), volume.offset, len(self._image), place, 0)
+
+    def _volume(self, source: Source, start: int, end: int, place: str, depth: int) -> Iterator[Program]:
+        """Walk the files of a volume. It may reach from *start* to *end*."""
+        raw = source.cut(start, min(end, start + HEADER_LIMIT))
+        volume = read_volume(raw, 0)
+        if volume is None:
+            self.lose("a firmware volume with a damaged header")
+            return
+        if volume.file_system not in FILE_SYSTEMS:
+            if not volume.is_nvram:
+                self.lose(f"a firmware volume of an unknown kind ({volume.file_system})")
+            return
+        if start + volume.size > end:
+            self.lose("a firmware volume that is cut off")
+        end = min(end, start + volume.size)
+        header = VolumeHeader.from_bytes(raw[: VolumeHeader.size])
+        erased = 0xFF if header.attributes & _ERASED_TO_ONES else 0
+        at = int(header.header_length)
+        if further := int(header.ext_header_offset):
+            at = further + int.from_bytes(source.cut(start + further + 16, start + further + 20), "little")
+        at = start + _up(at, 8)
+        while at + 24 <= end:
+            head = source.cut(at, at + 32)
+            if head[:24] == bytes([erased]) * 24:  # nothing was ever written here, nor further on
+                return
+            size, length = _file_size(head)
+            if not size or at + size > end or not self._count():
+                self.lose("a firmware volume whose files cannot be told apart")
+                return
+            state = head[23] ^ erased
+            if state & _HOLDS and not state & _GONE and head[18] not in _WITHOUT_SECTIONS:
+                yield from self._file(source, Guid(head[:16]), at + length, at + size, place, depth)
+            at = start + _up(at + size - start, 8)
+
+    def _count(self) -> bool:
+        """Count a file or a section; say whether it may still be looked at."""
+        self._items -= 1
+        return self._items >= 0
+
+    def _file(self, source: Source, guid: Guid, start: int, end: int, place: str, depth: int) -> Iterator[Program]:
+        """Yield what the sections of a file hold. Its own programs come last: its name comes after them."""
+        own: list[Program] = []
+        name = ""
+        for found in self._sections(source, start, end, place, depth):
+            if isinstance(found, str):
+                name = found
+            elif found.guid is None:
+                own.append(found)
+            else:
+                yield found
+        for program in own:
+            yield program._replace(guid=guid, name=name)
+
+    def _sections(self, source: Source, start: int, end: int, place: str, depth: int) -> Iterator[Program | str]:
+        """Yield the name that sections give their file, their programs (still without GUID), and those of volumes."""
+        at = start
+        while at + 4 <= end:
+            head = source.cut(at, at + 8)
+            size, length = int.from_bytes(head[:3], "little"), 4
+            if size == 0xFFFFFF:
+                size, length = int.from_bytes(head[4:8], "little"), 8
+            if len(head) < length or size < length or at + size > end or not self._count():
+                self.lose("a file whose sections cannot be told apart")
+                return
+            kind, body, stop = head[3], at + length, at + size
+            if kind in _PROGRAMS:
+                yield Program(None, "", place, source, body, stop)
+            elif kind == _NAME:
+                yield _name(source.cut(body, min(stop, body + 2 * _NAME_LIMIT)))
+            elif kind in (_VOLUME, _GUIDED, _COMPRESSION):
+                if depth >= DEPTH_LIMIT:
+                    self.lose(f"what lies more than {DEPTH_LIMIT} levels deep")
+                elif kind == _VOLUME:
+                    yield from self._volume(source, body, stop, place, depth + 1)
+                else:
+                    yield from self._packed(source, kind, at, body, stop, place, depth + 1)
+            at = start + _up(stop - start, 4)
+
+    def _packed(
+        self, source: Source, kind: int, at: int, body: int, end: int, place: str, depth: int
+    ) -> Iterator[Program | str]:
+        """Yield what a section holds whose content may be encoded. Its header is at *at*, the rest of it at *body*."""
+        head = source.cut(body, min(end, body + 20))
+        if kind == _COMPRESSION:
+            if head[4:5] == b"\0":
+                yield from self._sections(source, body + 5, end, place, depth)
+            else:
+                self.lose("code in a compression that sevlab does not read")
+            return
+        guid, attributes = head[:16], int.from_bytes(head[18:20], "little")
+        start = at + int.from_bytes(head[16:18], "little")
+        if len(head) < 20 or not body + 20 <= start <= end:
+            self.lose("a section with a damaged header")
+        elif guid == LZMA:
+            yield from self._lzma(source.cut(start, end), place, depth)
+        elif attributes & _ENCODED:
+            self.lose(f"code in an encoding that sevlab does not read ({Guid(guid)})")
+        else:
+            yield from self._sections(source, start, end, place, depth)
+
+    def _lzma(self, raw: bytes, place: str, depth: int) -> Iterator[Program | str]:
+        """Yield what is in an LZMA stream, whose bytes 5 to 12 tell how long that is."""
+        try:
+            decoded = _Decoded(raw, self)
+        except ImportError:
+            self.lose("compressed code, for want of Python's module lzma")
+            return
+        size = int.from_bytes(raw[5:13], "little")
+        if not raw[5:13] or size > DECODED_LIMIT:
+            self.lose(f"compressed code beyond {DECODED_LIMIT >> 20} MiB")
+        where = place if place.startswith("compressed") else f"compressed {place}"
+        try:
+            yield from self._sections(decoded, 0, min(size, DECODED_LIMIT), where, depth)
+        finally:
+            decoded.close()
+
+
+def _up(number: int, step: int) -> int:
+    """Return the next multiple of *step*."""
+    return -(-number // step) * step
+
+
+def _file_size(head: bytes) -> tuple[int, int]:
+    """Return the sizes of a file and of its header, from its first 32 bytes; (0, 0) where those are none."""
+    if len(head) < 24:
+        return 0, 0
+    size, length = int.from_bytes(head[20:23], "little"), 24
+    if head[19] & _LARGE:
+        size, length = int.from_bytes(head[24:32], "little"), 32
+    # The header's bytes sum up to 0, without those that tell of the content and of the state.
+    if len(head) < length or size < length or (sum(head[:length]) - head[17] - head[23]) & 0xFF:
+        return 0, 0
+    return size, length
+
+
+def _name(raw: bytes) -> str:
+    """Return a file's name; "" for one that is not plain ASCII: it comes from a stranger."""
+    name = raw.decode("utf-16-le", "replace").partition("\0")[0]
+    return name if name.isascii() and name.isprintable() else ""
