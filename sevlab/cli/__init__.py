@@ -7,9 +7,10 @@ validation should cost no more than its HMAC.
 
 from __future__ import annotations
 
-import os
 import sys
 from contextlib import ExitStack
+
+from .streams import careful_streams, why
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,17 +50,22 @@ USAGE = "usage: sevlab VERB [OPTIONS]     (sevlab VERB --help tells a verb's opt
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; return its exit status. No input ends in a traceback."""
+    """Run one command; return its exit status. No input ends in a traceback, and no lost output in success."""
     words = list(sys.argv[1:] if argv is None else argv)
-    _prepare_output()
+    with careful_streams() as finish:
+        status = _run(words)
+        out, err = finish()
+        if out is not None and (reason := why(out)):
+            _complain(f"standard output: {reason}")
+        # The status of validate is libvirt's, which does not depend on what is said beside the verdict.
+        is_lost = out or (err and words[:1] != ["validate"])
+        return UNUSABLE if status == GOOD and is_lost else status
+
+
+def _run(words: list[str]) -> int:
+    """Run one command; turn whatever ends it into an exit status."""
     try:
-        status = _dispatch(words)
-        sys.stdout.flush()
-        return status
-    except BrokenPipeError:
-        # Whoever read our output (head, less) has seen enough. Python must not complain again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return UNUSABLE
+        return _dispatch(words)
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
         return INTERRUPTED
@@ -82,22 +88,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         AT_END.close()
 
 
-def _prepare_output() -> None:
-    """Make output that is closed a sink, and show what its encoding cannot hold (any file name) escaped."""
-    if sys.stdout is None:
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
-    if sys.stderr is None:
-        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
-    if hasattr(sys.stdout, "reconfigure"):
-        sys.stdout.reconfigure(errors="backslashreplace")
-
-
 def _complain(words: str) -> None:
-    """Print an error. When even that fails, the exit status still tells."""
-    try:
-        print(f"ERROR: {words}", file=sys.stderr)
-    except OSError:
-        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+    print(f"ERROR: {words}", file=sys.stderr)
 
 
 def _dispatch(words: list[str]) -> int:

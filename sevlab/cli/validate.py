@@ -10,6 +10,7 @@ from ..verify import BAD, GOOD, Verdict, compare_measure
 from . import GOOD as EXIT_GOOD
 from . import NOT_VALIDATED, VERBS
 from .options import inputs_from, launch_parser
+from .streams import output_is_closed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def run(words: list[str]) -> int:
     elif not args.quiet:
         _say(verdict)
         if args.inject_secret and verdict.matches:
-            print(f"OK: Injected {len(args.inject_secret)} secrets")
+            _answer(f"OK: Injected {len(args.inject_secret)} secrets")
     return EXIT_GOOD if verdict.matches else NOT_VALIDATED
 
 
@@ -131,9 +132,17 @@ def _secret_area(evidence: Evidence) -> int | None:
     return area[1] if area is not None else None
 
 
+def _answer(words: str) -> None:
+    """Print a line of the verdict. Without a standard output the status says it all, as that of the original does."""
+    if output_is_closed():
+        print(f"NOTE: standard output is closed: {words}", file=sys.stderr)
+    else:
+        print(words)
+
+
 def _say(verdict: Verdict) -> None:
     if verdict.matches:
-        print(GOOD)
+        _answer(GOOD)
     else:
         print(BAD, file=sys.stderr)
         print(f"  reported measure  {verdict.reported.hex()}", file=sys.stderr)
