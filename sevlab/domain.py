@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 import socket
+from contextlib import suppress
 
 from .capture.domain import Element, read_xml
 from .capture.found import TEXT_LIMIT
@@ -23,7 +24,10 @@ from .launch import check_together
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from ipaddress import IPv4Address, IPv6Address
     from typing import Any
+
+    Address = IPv4Address | IPv6Address
 
 URI = "qemu:///system"
 _UUID = re.compile(r"[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}", re.IGNORECASE)
@@ -34,6 +38,8 @@ _INSTALL = {
     "libvirt": "Debian's python3-libvirt (a venv needs --system-site-packages), or pip install 'sevlab[libvirt]'",
     "defusedxml": "Debian's python3-defusedxml, or pip install defusedxml",
 }
+#: How many seconds to wait for the names that the system looks up: it may ask a server that does not answer.
+PATIENCE = 2.0
 _SURE = "--insecure, if this is only a test"
 
 
@@ -84,9 +90,10 @@ class Guest:
             self.domain = self.ask(lambda: connection.lookupByName(name))
 
     @property
-    def is_local(self) -> bool:
-        """True when the hypervisor runs on this very machine."""
-        return bool(self.ask(self.connection.getHostname, "--connect") == socket.gethostname())
+    def host(self) -> str:
+        """The host's name, as the hypervisor tells it; "" when it tells none."""
+        answer = self.ask(self.connection.getHostname, "--connect")
+        return bare_name(answer) if isinstance(answer, str) else ""
 
     def inject(self, header: str, payload: str) -> None:
         """Hand a secret's packet (both parts as base64) to the domain, and let it run."""
@@ -96,6 +103,85 @@ class Guest:
         except InputError as error:
             received = f"{error.received}. It has the secret, but stays paused"
             raise InputError("--domain", received, "a domain that goes on", "virsh resume") from None
+
+
+def bare_name(name: str) -> str:
+    """Return a host's name (or address) as names are compared: in lower case, without white space or a final dot."""
+    return name.strip().rstrip(".").lower()
+
+
+def is_this_machine(host: str) -> bool:
+    """Say whether *host*, a name or an address as :func:`bare_name` returns it, is this very machine.
+
+    A short name is that of any full name that begins with it. Asking the system for more names may take long, so it is
+    the last thing tried, and given up after :data:`PATIENCE`.
+    """
+    if not host:
+        return False
+    address = _address(host)
+    if address is not None and _is_own(address):
+        return True
+    known = {"localhost", "localhost.localdomain", bare_name(socket.gethostname())}
+    return any(_is_same(host, address, name) for name in known) or any(
+        _is_same(host, address, name) for name in _looked_up_names()
+    )
+
+
+def _is_same(host: str, address: Address | None, name: str) -> bool:
+    """Say whether a host's name or address, whichever it is, is the same as a *name* or address of this machine."""
+    if address is not None:
+        return address == _address(name)
+    if "." in host and "." in name:
+        return host == name
+    return host.partition(".")[0] == name.partition(".")[0]
+
+
+def _address(text: str) -> Address | None:
+    """Return an IP address from its text, also in brackets; None for anything else. IPv4 within IPv6 is IPv4."""
+    import ipaddress
+
+    try:
+        address = ipaddress.ip_address(text.removeprefix("[").removesuffix("]"))
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+def _is_own(address: Address) -> bool:
+    """Say whether one of this machine's network interfaces has an address: only then can a socket be bound to it."""
+    if address.is_loopback or address.is_unspecified:
+        return True
+    if address.is_multicast or str(address) == "255.255.255.255":  # any socket can be bound to these
+        return False
+    text = str(address).partition("%")[0]
+    places: list[tuple[Any, ...]] = [(text, 0)]
+    if address.version == 6 and address.is_link_local:  # it counts on one interface, which need not be named
+        places = [(text, 0, 0, number) for number, _ in socket.if_nameindex()]
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    for place in places:
+        with suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.bind(place)
+            return True
+    return False
+
+
+def _looked_up_names() -> set[str]:
+    """Return this machine's names and addresses as the system looks them up; none when that takes too long."""
+    from threading import Thread
+
+    found: list[str] = []
+
+    def look() -> None:
+        with suppress(OSError, ValueError):
+            found.append(socket.getfqdn())
+        with suppress(OSError, ValueError):  # this is how libvirt finds the name that it answers
+            for *_, name, place in socket.getaddrinfo(socket.gethostname(), None, flags=socket.AI_CANONNAME):
+                found.extend((name, str(place[0])))
+
+    looking = Thread(target=look, daemon=True)
+    looking.start()
+    looking.join(PATIENCE)
+    return {bare_name(name) for name in found} - {""}
 
 
 def complete_inputs(
@@ -112,10 +198,12 @@ def complete_inputs(
     # Before anything is taken from the host: half of an answer must not be completed, and so replaced, by the host's.
     check_together(inputs, as_option)
     guest.connect()
-    local = guest.is_local
-    if local and not insecure:
-        received = f"{quoted(guest.uri)}, a hypervisor on this machine"
-        raise InsecureError("--connect", received, "one that is judged from another machine", _SURE)
+    host = guest.host
+    local = is_this_machine(host)
+    if (local or not host) and not insecure:
+        what = f"on this machine, {quoted(host)}" if local else "that does not say where it is"
+        needed = "one that is judged from another machine"
+        raise InsecureError("--connect", f"{quoted(guest.uri)}, a hypervisor {what}", needed, _SURE)
     guest.find()
     state = _check_state(guest, insecure)
     configuration = _read(guest.ask(guest.domain.XMLDesc), "domain")

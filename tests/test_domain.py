@@ -6,8 +6,10 @@ import base64
 import hashlib
 import io
 import json
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -17,9 +19,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sevlab import open_secret, samples
+from sevlab import domain, open_secret, samples
 from sevlab.cli import main
-from sevlab.domain import Guest, complete_inputs
+from sevlab.domain import Guest, bare_name, complete_inputs, is_this_machine
 from sevlab.errors import SevlabError
 from sevlab.evidence import REPORTED
 from sevlab.formats.policy import Policy
@@ -67,6 +69,113 @@ def play(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
 
 def called(stub: ModuleType) -> list[str]:
     return [call[0] for call in stub.calls]
+
+
+# ---------------------------------------------------------------- where the hypervisor is
+
+
+@pytest.fixture
+def named(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Give this machine a name, a full name, and addresses that only its name service knows."""
+
+    def named(name: str, full: str = "", *addresses: str, wait: float = 0) -> None:
+        def look(*_: object, **__: object) -> list[Any]:
+            time.sleep(wait)
+            return [(2, 1, 6, full, (address, 0)) for address in addresses]
+
+        monkeypatch.setattr(socket, "gethostname", lambda: name)
+        monkeypatch.setattr(socket, "getfqdn", lambda *_: time.sleep(wait) or full or name)
+        monkeypatch.setattr(socket, "getaddrinfo", look)
+
+    return named
+
+
+#: What a hypervisor answers, on a machine that is called `vm`, in full `vm.a.org`, and is 198.51.100.7 outside.
+HERE = [
+    *("vm", "VM", "Vm.", " vm\n", "vm.a.org", "VM.A.ORG.", "vm.example.com"),
+    *("localhost", "LocalHost.", "localhost.localdomain", "127.0.0.1", "127.9.9.9", "0.0.0.0"),
+    *("::", "::1", "[::1]", "0:0:0:0:0:0:0:1", "::ffff:127.0.0.1", "198.51.100.7", "::ffff:198.51.100.7"),
+]
+ELSEWHERE = [
+    *("vm2", "v", "a.org", "vm-a.org", "xvm.a.org", "127.0.0.1.a.org", "203.0.113.9", "2001:db8::9", "[2001:db8::9]"),
+    *("224.0.0.1", "255.255.255.255", "ff02::1", "fe80::9", "fe80::9%none", "2001:db8::9%lo"),
+    *("\0", "\x1b[2J", "%s", "[", "x" * 100_000, "\udcff", "v\u00fc"),
+]
+
+
+@pytest.mark.parametrize("uri", ["qemu:///system", "qemu+ssh://vm/system", "qemu+tcp://localhost:16509/system"])
+def test_a_host_does_not_judge_itself(play: Play, named: Callable[..., None], uri: str) -> None:
+    """What the hypervisor answers counts, never the address: a tunnel through localhost ends on another machine."""
+    named("vm", "vm.a.org", "198.51.100.7")
+    for host in HERE:
+        status, out, err, stub = play(scenario(host=host), *WHOLE, "-c", uri)
+        assert (status, out, err.count("\n"), called(stub)) == (6, "", 1, ["open", "getHostname"]), host
+        assert f"received '{uri}', a hypervisor on this machine, '{host.strip().rstrip('.').lower()}'" in err
+    for host in ELSEWHERE:
+        assert play(scenario(host=host), *WHOLE, "-c", uri)[:3] == (0, "OK: Looks good to me\n", ""), host[:20]
+    for host in ("", ".", " ", None, 5, b"vm"):
+        status, out, err, _ = play(scenario(host=host), *WHOLE, "-c", uri)
+        assert (status, out, err.count("\n")) == (6, "", 1), host
+        assert "a hypervisor that does not say where it is" in err
+
+
+def test_insecure_takes_files_from_this_machine_whatever_its_name(play: Play, named: Callable[..., None]) -> None:
+    named("vm", "vm.a.org", "198.51.100.7")
+    for host in HERE:
+        assert play(scenario(host=host), "-i")[:3] == (0, "OK: Looks good to me\n", ""), host
+    for host in (*ELSEWHERE, ""):
+        status, _, err, _ = play(scenario(host=host), "-i")
+        assert (status, "is on another machine" in err, err.count("\n")) == (2, True, 1), host[:20]
+
+
+@pytest.mark.parametrize(
+    ("name", "full", "answer", "same"),
+    [
+        ("vm.a.org", "vm.a.org", "vm", True),
+        ("vm.a.org", "vm.a.org", "vm.b.org", False),
+        ("VM.A.org", "", "vm.a.ORG.", True),
+        ("box", "vm.a.org", "vm.a.org", True),
+        ("box", "vm.a.org", "vm", True),
+        ("box", "vm.a.org", "vm.b.org", False),
+        ("10", "10", "10.0.0.1", False),
+        ("vm", "127.0.0.1", "vm2", False),
+    ],
+)
+def test_short_names_count_where_one_side_is_short(
+    named: Callable[..., None], name: str, full: str, answer: str, same: bool
+) -> None:
+    named(name, full)
+    assert is_this_machine(bare_name(answer)) is same
+
+
+def test_own_addresses_are_known_without_a_name_service(named: Callable[..., None]) -> None:
+    """Whatever interfaces this machine has; a machine without a network has none to ask of."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # sends nothing
+        except OSError:
+            pytest.skip("this machine has no network")
+        own = probe.getsockname()[0]
+    named("vm")
+    assert is_this_machine(own)
+
+
+def test_a_name_service_that_does_not_answer_is_given_up(
+    play: Play, named: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(domain, "PATIENCE", 0.05)
+    named("vm", "other.a.org", wait=2)
+    start = time.monotonic()
+    assert play(scenario(host="vm"), *WHOLE)[0] == 6  # nothing is looked up
+    assert play(scenario(host="elsewhere"), *WHOLE)[0] == 0
+    assert time.monotonic() - start < 1.5
+
+    def broken(*_: object, **__: object) -> None:
+        raise OSError("no name service")
+
+    for name in ("getfqdn", "getaddrinfo"):
+        monkeypatch.setattr(socket, name, broken)
+    assert play(scenario(host="elsewhere"), *WHOLE)[0] == 0
 
 
 # ---------------------------------------------------------------- what is asked

@@ -10,6 +10,7 @@ import importlib.util
 import itertools
 import json
 import random
+import socket
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -334,6 +335,17 @@ DIFFERENCES = [
     Difference(
         "domain: a hypervisor on this machine, and a file that is missing",
         *(scenario(host="local"), ["-f", "none"], (6, "No such file"), (6, "a hypervisor on this machine")),
+    ),
+    *(
+        Difference(
+            "domain: a hypervisor on this machine that answers another of its names, or an address of it",
+            *(scenario(host=host), WHOLE, GOOD, (6, "a hypervisor on this machine")),
+        )
+        for host in (f"{socket.gethostname()}.example.org", f"{socket.gethostname()}.", "localhost", "127.0.0.1")
+    ),
+    Difference(
+        "domain: a hypervisor that does not say its name",
+        *(scenario(host=""), WHOLE, GOOD, (6, "a hypervisor that does not say where it is")),
     ),
     Difference(
         "`--secret-header` and `--secret-payload` with a domain",

@@ -7,11 +7,11 @@ validation should cost no more than its HMAC.
 
 from __future__ import annotations
 
-import os
 import sys
 from contextlib import ExitStack, suppress
 
 from .signals import Ended, clean_end
+from .streams import careful_streams, why
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -53,48 +53,32 @@ USAGE = "usage: sevlab VERB [OPTIONS]     (sevlab VERB --help tells a verb's opt
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; return its exit status. No input ends in a traceback, and no signal leaves anything behind."""
+    """Run one command; return its exit status.
+
+    No input ends in a traceback, no signal leaves anything behind, and lost output is no success.
+    """
     words = list(sys.argv[1:] if argv is None else argv)
-    _prepare_output()
-    try:
-        with clean_end(_clean_up):
-            return _run(words)
-    except KeyboardInterrupt:
-        _say_last("Interrupted.")
-        return INTERRUPTED
-    except Ended as ended:
-        _say_last(f"Ended by {ended.name}.")
-        return ended.status
-
-
-def _clean_up() -> None:
-    """Do what is to be done when the command has ended, and take away what a signal kept others from taking away."""
-    try:
-        AT_END.close()
-    finally:
-        if leftovers := sys.modules.get("sevlab.leftovers"):
-            leftovers.remove_leftovers()
-
-
-def _say_last(words: str) -> None:
-    """Print a line on standard error, should there be anyone to read it: a terminal that is closed is gone."""
-    try:
-        print(words, file=sys.stderr)
-    except OSError:
-        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+    with careful_streams() as finish:
+        status = _run(words)
+        out, err = finish()
+        if out is not None and (reason := why(out)):
+            _complain(f"standard output: {reason}")
+        # The status of validate is libvirt's, which does not depend on what is said beside the verdict.
+        is_lost = out or (err and words[:1] != ["validate"])
+        return UNUSABLE if status == GOOD and is_lost else status
 
 
 def _run(words: list[str]) -> int:
-    """Run one command; return its exit status."""
+    """Run one command; turn whatever ends it into an exit status."""
     try:
-        status = _dispatch(words)
-        sys.stdout.flush()
-        _warn_last()
-        return status
-    except BrokenPipeError:
-        # Whoever read our output (head, less) has seen enough. Python must not complain again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return UNUSABLE
+        with clean_end(_clean_up):
+            return _dispatch_and_warn(words)
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        return INTERRUPTED
+    except Ended as ended:
+        print(f"Ended by {ended.name}.", file=sys.stderr)
+        return ended.status
     except SystemExit as leaving:  # argparse leaves this way after --help
         return leaving.code if isinstance(leaving.code, int) else UNUSABLE
     except Exception as error:
@@ -114,26 +98,25 @@ def _run(words: list[str]) -> int:
         LAST_WORDS.clear()
 
 
-def _prepare_output() -> None:
-    """Make output that is closed a sink, and show what its encoding cannot hold (any file name) escaped."""
-    if sys.stdout is None:
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
-    if sys.stderr is None:
-        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
-    if hasattr(sys.stdout, "reconfigure"):
-        sys.stdout.reconfigure(errors="backslashreplace")
-
-
 def _complain(words: str) -> None:
-    """Print an error. When even that fails, the exit status still tells."""
-    _say_last(f"ERROR: {words}")
+    print(f"ERROR: {words}", file=sys.stderr)
 
 
-def _warn_last() -> None:
-    """Print the warnings that come last. Where standard error is closed or full, the exit status stays as it is."""
-    with suppress(OSError, ValueError):
-        for words in LAST_WORDS:
-            print(f"WARNING: {words}", file=sys.stderr)
+def _dispatch_and_warn(words: list[str]) -> int:
+    """Run a verb, and then say the warnings that come last."""
+    status = _dispatch(words)
+    for line in LAST_WORDS:
+        print(f"WARNING: {line}", file=sys.stderr)
+    return status
+
+
+def _clean_up() -> None:
+    """Do what is to be done when the command has ended, and take away what a signal kept others from taking away."""
+    try:
+        AT_END.close()
+    finally:
+        if leftovers := sys.modules.get("sevlab.leftovers"):
+            leftovers.remove_leftovers()
 
 
 def _dispatch(words: list[str]) -> int:

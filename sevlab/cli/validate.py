@@ -10,6 +10,7 @@ from ..verify import BAD, Verdict, compare_measure
 from . import GOOD as EXIT_GOOD
 from . import NOT_VALIDATED, VERBS
 from .options import inputs_from, launch_parser, trust_from
+from .streams import output_is_closed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def run(words: list[str]) -> int:
     elif not args.quiet:
         _say(verdict)
         if args.inject_secret and verdict.matches:
-            print(f"OK: Injected {len(args.inject_secret)} secrets")
+            _answer(f"OK: Injected {len(args.inject_secret)} secrets")
     return EXIT_GOOD if verdict.matches else NOT_VALIDATED
 
 
@@ -132,9 +133,17 @@ def _secret_area(evidence: Evidence) -> int | None:
     return area[1] if area is not None else None
 
 
+def _answer(words: str) -> None:
+    """Print a line of the verdict. Without a standard output the status says it all, as that of the original does."""
+    if output_is_closed():
+        print(f"NOTE: standard output is closed: {words}", file=sys.stderr)
+    else:
+        print(words)
+
+
 def _say(verdict: Verdict) -> None:
     if verdict.agrees:
-        print(verdict.words)
+        _answer(verdict.words)
     else:
         print(BAD, file=sys.stderr)
         print(f"  reported measure  {_hidden(verdict.evidence, verdict.reported.hex())}", file=sys.stderr)
