@@ -8,7 +8,7 @@ validation should cost no more than its HMAC.
 from __future__ import annotations
 
 import sys
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 
 from .signals import Ended, clean_end
 from .streams import careful_streams, why
