@@ -121,7 +121,7 @@ DROPPED = {
         ["case", "new", "--cpu-family=25", "--vcpu-type=EPYC", "-o", "/nowhere/x"],
         "--vcpu-type: received together with --cpu-family",
     ),
-    "no cloud": (["report", "verify", "report", "--csp-id", ""], "--csp-id: received nothing"),
+    "no cloud": (["report", "verify", "report", "--csp-id", ""], "--csp-id: received an empty text"),
     "no product": (["report", "show", "report", "--product", ""], "--product: received ''"),
     "no product to advise": (["advise", "--product", ""], "--product: received nothing"),
     "seconds": (["zoo", "run", "--timeout", "1_0", "--", "true", "{report}"], "--timeout: received '1_0'"),
@@ -339,7 +339,7 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 ALL = ["--vcek", "leaf.der", "--chain", "chain.pem", "--crl", "crl.der"]
 MEASURE = [
-    *("measure", "--api-major=0", "--api-minor=22", "--build-id=13", "--policy=1", "--tik=tik", "--nonce=tik"),
+    *("measure", "--api-major=0", "--api-minor=22", "--build-id=13", "--policy=1", "--tik=tik", f"--nonce={'11' * 16}"),
     f"--launch-digest={'00' * 32}",
 ]
 #: Every file that holds a structure, the command that reads it, and its status for the good file.

@@ -367,12 +367,12 @@ def test_a_case_file_whose_key_lies_on_the_disk_gets_a_note(
     assert main([*verb, path]) == 0
     captured = capsys.readouterr()
     assert captured.out.strip().startswith(GOOD)
-    assert captured.err.count("NOTE: ") == 1
+    assert captured.err.count("taken from the case") == 1
     assert f"{' and '.join(names)} {'was' if kind == 'sev' else 'were'} taken from the case" in captured.err
     assert main([*verb, path, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["trusted_from_case"] == names
     assert main([*verb, path, "--own-case"]) == 0
-    assert "NOTE" not in capsys.readouterr().err
+    assert "taken from the case" not in capsys.readouterr().err
 
 
 def test_no_secret_is_packed_by_a_stranger_s_keys(
