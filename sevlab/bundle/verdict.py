@@ -9,6 +9,7 @@ from ..evidence import KEYS, as_written, load_evidence
 from ..formats.vcek import ROOTS
 from ..layout.page import Banner, Heading, Paragraph, Table, View, hex_lines
 from ..layout.shown import Shown
+from ..reading import opened_once
 from ..report import FILES, load_certificates, load_report, verify_report
 from ..snp import load_snp_launch
 from ..verify import BAD, GOOD, compare_measure
@@ -152,6 +153,7 @@ class CaseVerdict(Shown):
         return "OK: the report is genuine, and says what it must"
 
 
+@opened_once()
 def verify_case(
     case: Case,
     *,

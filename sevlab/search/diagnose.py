@@ -8,6 +8,7 @@ from ..case import Case
 from ..errors import InputError
 from ..evidence import Evidence, as_written
 from ..keys import Secret
+from ..reading import opened_once
 from ..verify import Verdict
 from .course import BUDGET, Task, search
 from .diagnosis import Explanation
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from .engine import Engine, Hit, Progress
 
 
+@opened_once()
 def diagnose(
     given: Evidence | Verdict | Case | Mapping[str, Any],
     *,
