@@ -10,9 +10,11 @@ import zipfile
 
 from ..case import BY_NAME, Case, Change, format_case, parse_case
 from ..case.rows import KEY
-from ..case.writer import encode_case, whole_file
+from ..case.writer import encode_case, note_files
 from ..errors import InputError, quoted
-from ..inputs import CHUNK, TEXT_LIMIT, load_file, open_input
+from ..inputs import KEY_SIZE, load_key
+from ..reading import CHUNK, CasePath, note_input, open_input, opened_once
+from ..writing import check_output, whole_file
 from .archive import BLOBS, CASE, MANIFEST, TOTAL_LIMIT
 from .load import Bundle
 from .manifest import build_manifest
@@ -30,18 +32,24 @@ _MODE = (stat.S_IFREG | 0o644) << 16
 _UNIX = 3
 
 
-def pack_case(case: Case, path: str, *, with_keys: bool = False, force: bool = False) -> Bundle:
+@opened_once()
+def pack_case(case: Case, path: str, *, with_keys: bool = False, force: bool = False, name: str = "bundle") -> Bundle:
     """Write a case and every file it names into a bundle, whole or not at all, and return it.
 
     Key files are left out, and nothing about them but their names stays, unless *with_keys* is set; then the bundle can
     be read by its owner alone (mode 0600). Members are stored and not compressed, in a fixed order and with a fixed
-    date, so the same case gives the same bytes everywhere. An existing file is replaced only with *force*.
+    date, so the same case gives the same bytes everywhere. An existing file is replaced only with *force*, the case and
+    its files never. *name* is what the user calls the bundle.
 
     Raises :class:`~sevlab.errors.InputError` for a file that cannot be read or is not the one that the case recorded,
     and when the bundle cannot be written.
     """
+    note_files(case)
+    if case.path:
+        note_input(case.path)
+    check_output(path, name, force=force)
     keys = {name: str(value) for name, value in case.inputs.items() if BY_NAME[name].kind == KEY}
-    secrets = {name: load_file(file, name, TEXT_LIMIT) for name, file in keys.items()} if with_keys else {}
+    secrets = {name: _key(file, name) for name, file in keys.items()} if with_keys else {}
     packed = _renamed(case, secrets, keys)
     text = format_case(packed)
     raw = encode_case(text, CASE)
@@ -52,7 +60,7 @@ def pack_case(case: Case, path: str, *, with_keys: bool = False, force: bool = F
         raise InputError(quoted(case.path or path), f"{sum(sizes.values())} bytes of files", f"at most {TOTAL_LIMIT}")
     manifest = build_manifest(raw, sizes)
     contents = {hashlib.sha256(key).hexdigest(): key for key in secrets.values()}
-    with whole_file(path, force, private=bool(secrets)) as stream, zipfile.ZipFile(stream, "w") as archive:
+    with whole_file(path, name, force=force, private=bool(secrets)) as stream, zipfile.ZipFile(stream, "w") as archive:
         _add(archive, MANIFEST, manifest.to_bytes())
         _add(archive, CASE, raw)
         for sha256 in sorted(sizes):
@@ -61,6 +69,14 @@ def pack_case(case: Case, path: str, *, with_keys: bool = False, force: bool = F
             else:
                 _add(archive, BLOBS + sha256, contents[sha256])
     return Bundle(path, parse_case(text, CASE), manifest, text)
+
+
+def _key(path: str, name: str) -> bytes:
+    """Return the bytes of a key file. One that somebody else's case names elsewhere may be anything, and stays out."""
+    if isinstance(path, CasePath) and path.is_outside:
+        received = f"{quoted(path)}, outside the case's folder"
+        raise InputError(name, received, "a key in the folder of the case", "--own-case, if the case is yours")
+    return load_key(path, name, (1 + (name == "tk")) * KEY_SIZE).reveal()
 
 
 def _renamed(case: Case, secrets: dict[str, bytes], keys: dict[str, str]) -> Case:
@@ -72,7 +88,7 @@ def _renamed(case: Case, secrets: dict[str, bytes], keys: dict[str, str]) -> Cas
     origin: dict[str, str] = {}
     for name in case.hashes:
         file = os.path.basename(str(case.inputs[name]))
-        if not re.fullmatch("[0-9a-f]{64}", file):
+        if not re.fullmatch("-|[0-9]+|[0-9a-f]{64}", file):  # standard input, a pipe's number, a file of a bundle
             origin[name] = f"the file {file.encode(errors='backslashreplace').decode()}"
     origin |= case.origin
     if not secrets:
@@ -92,7 +108,7 @@ def _owner(case: Case, sha256: str) -> tuple[str, str]:
 def _size(case: Case, sha256: str) -> int:
     name, path = _owner(case, sha256)
     with open_input(path, name) as stream:
-        return os.fstat(stream.fileno()).st_size
+        return stream.seek(0, os.SEEK_END)
 
 
 def _member(name: str) -> zipfile.ZipInfo:

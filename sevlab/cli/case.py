@@ -137,7 +137,7 @@ def _redact(args: argparse.Namespace) -> int:
 
 
 def _write(case: Case, args: argparse.Namespace) -> None:
-    tell(pack_case(case, args.out, with_keys=args.with_keys, force=args.force))
+    tell(pack_case(case, args.out, with_keys=args.with_keys, force=args.force, name="--out"))
 
 
 def tell(bundle: Bundle) -> None:
