@@ -6,6 +6,7 @@ file (a pipe, a terminal, standard output) is written to, never replaced.
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import stat
@@ -18,7 +19,7 @@ from .reading import descriptor_of, is_input
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from typing import Any, BinaryIO
+    from typing import Any, BinaryIO, TextIO
 
 #: Bytes for a pipe that wait in memory until all are there; more of them wait in a file without a name.
 _IN_MEMORY = 16 << 20
@@ -72,6 +73,11 @@ def check_output(path: str, name: str, *, force: bool = False) -> None:
     _Output(path, name, force)
 
 
+def stream_beside(path: str) -> TextIO:
+    """Return where to say what was written to *path*: on standard error when it is standard output itself."""
+    return sys.stderr if path == "-" or descriptor_of(path) == 1 else sys.stdout
+
+
 class _Output:
     """One file that is to be written. ``target`` is its path without links, "" for what is written to as it is."""
 
@@ -94,6 +100,8 @@ class _Output:
             yield
         except (OSError, ValueError) as error:
             reason = (error.strerror or "error").lower() if isinstance(error, OSError) else "not a file name"
+            if isinstance(error, OSError) and error.errno == errno.ENXIO:
+                reason = "a pipe that nobody reads"
             raise InputError(self.name, f"{quoted(self.path)}: {reason}", "a file that can be written") from None
 
     def _look(self) -> None:
@@ -223,6 +231,9 @@ def _writing(outputs: Sequence[_Output]) -> Iterator[list[BinaryIO]]:
                 for output in reversed(outputs):
                     output.put_back()
                 raise
+            finally:
+                for output in outputs:
+                    output.clear()
     finally:
         with _undisturbed():
             for output in outputs:

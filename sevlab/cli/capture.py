@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from argparse import HelpFormatter
 
 from ..capture import (
@@ -23,7 +22,7 @@ from ..errors import InputError, UnsupportedError, quoted
 from ..evidence import KEYS
 from ..inputs import check_standard_input
 from ..reading import note_input, open_input
-from ..writing import check_output
+from ..writing import check_output, stream_beside
 from . import GOOD, VERBS
 from .options import Parser
 from .terminal import painter
@@ -171,7 +170,7 @@ def _tell(args: Namespace, capture: Capture) -> None:
         print(json.dumps({"status": status, "case": args.o, **capture.as_dict()}, indent=2))
         return
     # With the case on standard output, what is said about it must not get into it.
-    stream = sys.stderr if args.o == "-" else sys.stdout
+    stream = stream_beside(args.o)
     print(capture.explain().text(painter()), file=stream)
     if args.o != "-":
         import shlex

@@ -129,6 +129,8 @@ def _say(args: argparse.Namespace, message: MeasureMessage, measurement: Measure
         }
         print(json.dumps(result, indent=2))
     elif args.outfile is not None:
-        print(f"Wrote {measurement.size} bytes to {args.outfile}")
+        from ..writing import stream_beside
+
+        print(f"Wrote {measurement.size} bytes to {args.outfile}", file=stream_beside(args.outfile))
     else:
         print(text)

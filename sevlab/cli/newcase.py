@@ -14,7 +14,7 @@ from ..case.rows import BYTES, COUNT, FILE, FORBID, KEY, MEASUREMENT, MODE, NUMB
 from ..errors import InputError, quoted
 from ..inputs import KEY_SIZE, check_standard_input, load_key, parse_bytes, parse_measurement, parse_number
 from ..launch import PEER_NAMES
-from ..writing import check_output
+from ..writing import check_output, stream_beside
 from . import GOOD
 from .options import add_case
 
@@ -94,8 +94,8 @@ def _make(args: argparse.Namespace, base: Case) -> int:
         tell(pack_case(case, args.out, with_keys=args.with_keys, force=args.force, name="--out"))
     else:
         write_case(case, args.out, args.force, "--out")
-        print(f"Wrote {shlex.quote(args.out)}.")
-    print(f"Next: sevlab case verify {shlex.quote(args.out)}")
+        print(f"Wrote {shlex.quote(args.out)}.", file=stream_beside(args.out))
+    print(f"Next: sevlab case verify {shlex.quote(args.out)}", file=stream_beside(args.out))
     return GOOD
 
 

@@ -12,7 +12,7 @@ from ..formats.vmsa import Vmsa
 from ..formats.vmsadiff import VmsaComparison
 from ..inputs import load_vmsa, parse_number
 from ..profiles import PROFILES, build_vmsa, find_profile, recognize_vmsa, start_at
-from ..writing import check_output, write_bytes
+from ..writing import check_output, stream_beside, write_bytes
 from . import GOOD, NOT_VALIDATED, VERBS
 from .options import Parser
 
@@ -156,7 +156,7 @@ def _tell(path: str, vmsa: Vmsa, how: str) -> int:
     print(
         f"{quoted(path)}: {how}, RDX 0x{vmsa.rdx:x}, starts at 0x{start:x}, SEV_FEATURES 0x{vmsa.sev_features:x}, "
         f"SHA-256 {hashlib.sha256(vmsa.to_bytes()).hexdigest()}",
-        file=sys.stderr if path == "-" else sys.stdout,
+        file=stream_beside(path),
     )
     return GOOD
 

@@ -22,12 +22,14 @@ from ..inputs import (
     check_standard_input,
     decode_base64,
     load_file,
+    load_key,
     parse_measurement,
     parse_number,
     parse_policy,
 )
 from ..keys import Secret
 from ..launch import FILES, INPUTS, load_launch
+from ..reading import CasePath
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -195,7 +197,7 @@ def _keys(given: Mapping[str, Any], names: Callable[[str], str]) -> tuple[str, l
         needed = f"{names('tk')}, or {names('tik')} and {names('tek')}"
         raise InputError(names("tk"), f"neither it nor {names('tik')}", needed)
     if "tk" in given:
-        return "tk", _with_zero(_both(_raw(given["tk"], names("tk"))))
+        return "tk", _with_zero(_both(_raw(given["tk"], names("tk"), 2 * KEY_SIZE)))
     readings = _single(_raw(given["tik"], names("tik")))
     if "tek" in given:
         readings += [
@@ -204,7 +206,9 @@ def _keys(given: Mapping[str, Any], names: Callable[[str], str]) -> tuple[str, l
     return "tik", _with_zero(readings)
 
 
-def _raw(value: Any, name: str) -> bytes:
+def _raw(value: Any, name: str, size: int = KEY_SIZE) -> bytes:
+    if isinstance(value, CasePath) and value.is_outside:  # a stranger named it: not a guess at what it holds
+        return load_key(value, name, size).reveal()
     return value.reveal() if isinstance(value, Secret) else load_file(str(value), name, TEXT_LIMIT)
 
 
