@@ -598,3 +598,17 @@ def test_the_budget_holds_while_the_inputs_are_read(desk: Path) -> None:
 
 def test_verify_case_uses_what_it_hashed(desk: Path) -> None:
     assert verify_case(read_case("case.toml", own=True)).matches
+
+
+def test_reading_stays_light(desk: Path) -> None:
+    """A validation without a pipe and without an output needs none of these."""
+    heavy = ("sevlab.writing", "tempfile", "shutil", "select", "signal", "threading")
+    words = ["validate", *LAUNCH, "--firmware=firmware.fd", "--tk=tk.bin"]
+    code = f"import sys; from sevlab.cli import main; main({words!r});"
+    code += f" print([name for name in {heavy!r} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-S", "-c", code], capture_output=True, text=True, env=light(), check=True)
+    assert done.stdout.splitlines() == ["OK: Looks good to me", "[]"]
+
+
+def light() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(Path(sevlab.__file__).parent.parent)}
