@@ -12,6 +12,7 @@ from .formats.policy import Policy
 from .inputs import KEY_SIZE, check_standard_input, load_key, parse_measurement, parse_number, parse_policy
 from .keys import Secret, hide_key, refuse_keys
 from .launch import FILES, INPUTS, Launch, load_launch
+from .reading import opened_once
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ class Evidence:
             mnonce=self.measurement.mnonce,
         )
 
+    @opened_once()
     def replace(self, **changes: Any) -> Self:
         """Return a copy with some inputs changed; values as in :func:`load_evidence`, all else as it is.
 
@@ -122,6 +124,7 @@ class Evidence:
         )
 
 
+@opened_once()
 def load_evidence(*, names: Callable[[str], str] = as_written, trust: Trust | None = None, **inputs: Any) -> Evidence:
     """Read and check every input of a launch.
 

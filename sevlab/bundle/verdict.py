@@ -12,6 +12,7 @@ from ..launch import INPUTS, SNP_INPUTS
 from ..layout.page import Banner, Heading, Paragraph, Table, View, hex_lines
 from ..layout.shown import Shown
 from ..outcome import MATCH, MISMATCH, NOT_DECIDED, UNUSABLE, Trust
+from ..reading import opened_once
 from ..report import FILES, load_certificates, load_report, verify_report
 from ..snp import load_snp_launch
 from ..verify import compare_measure
@@ -206,6 +207,7 @@ class CaseVerdict(Shown):
         return "whether the firmware took this ID block is not known"
 
 
+@opened_once()
 def verify_case(
     case: Case,
     *,

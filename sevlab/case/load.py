@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..evidence import Evidence, load_evidence
+from ..reading import opened_once
 from .reader import read_case
 
 TYPE_CHECKING = False
@@ -10,6 +11,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 
+@opened_once()
 def load_case(path: str, *, own: bool = False, **changes: Any) -> Evidence:
     """Read a case file and every file it names, and return the launch as evidence.
 

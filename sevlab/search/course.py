@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import InputError
 from ..outcome import MATCH
+from ..reading import watched
 from .axis import MISSING
 from .candidates import read_candidates
 from .diagnosis import EXPLAINED, UNEXPLAINED, Diagnosis, RuledOut
@@ -96,8 +97,10 @@ def search(
     not_tried: list[str] = []
     searched: list[RuledOut] = []
     stopped = ""
+    engine.now = "the inputs"
     try:
-        axes = task.open(engine, not_tried)
+        with watched(engine.check):
+            axes = task.open(engine, not_tried)
         if task.matches():
             return task.outcome(MATCH, tried=1, seconds=engine.seconds)
         not_tried += task.impossible()

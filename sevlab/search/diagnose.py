@@ -10,6 +10,7 @@ from ..errors import InputError
 from ..evidence import Evidence, as_written, hide_keys
 from ..keys import Secret
 from ..outcome import MATCH, NOT_DECIDED
+from ..reading import opened_once
 from ..verify import Verdict
 from .course import BUDGET, Task, search
 from .diagnosis import Explanation
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from .engine import Engine, Hit, Progress
 
 
+@opened_once()
 def diagnose(
     given: Evidence | Verdict | Case | Mapping[str, Any],
     *,

@@ -14,6 +14,7 @@ from ..incidents import INCIDENTS
 from ..layout.page import Banner, Heading, Paragraph, Table, View
 from ..layout.shown import Shown
 from ..outcome import MATCH, NOT_DECIDED
+from ..reading import opened_once
 from ..report.check import FAIL
 from ..snp import compare_snp_launch, load_snp_launch
 from .diagnose import diagnose
@@ -158,6 +159,7 @@ class Judgement(Shown):
         return "NOT FOUND: this case does not validate, and nothing that was tried explains it"
 
 
+@opened_once()
 def judge_case(
     given: str | Case,
     *,
