@@ -6,7 +6,7 @@ import re
 from functools import cached_property
 
 from ..cpu import CPU_MODELS
-from .found import COMMAND_LINE, Capture
+from .found import COMMAND_LINE, Capture, shown
 from .words import Option, split_options
 
 GUEST_TYPES = ("sev-guest", "sev-snp-guest")
@@ -162,7 +162,7 @@ def _guest(command: CommandLine, capture: Capture) -> None:
     capture.add("guest", kind.removesuffix("-guest"), where)
     if not command.linked:
         capture.remark(
-            f"no -machine confidential-guest-support={guest.part('id') or 'ID'} names the {kind} object: "
+            f"no -machine confidential-guest-support={shown(guest.part('id') or 'ID')} names the {kind} object: "
             "this guest runs without SEV"
         )
     if kind != "sev-guest":
