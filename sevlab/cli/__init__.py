@@ -61,7 +61,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return UNUSABLE
     except KeyboardInterrupt:
-        print("Interrupted.", file=sys.stderr)
+        from .terminal import say
+
+        say("Interrupted.", to=sys.stderr)
         return INTERRUPTED
     except SystemExit as leaving:  # argparse leaves this way after --help
         return leaving.code if isinstance(leaving.code, int) else UNUSABLE
@@ -88,29 +90,34 @@ def _prepare_output() -> None:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
     if sys.stderr is None:
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115
-    if hasattr(sys.stdout, "reconfigure"):
-        sys.stdout.reconfigure(errors="backslashreplace")
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _complain(words: str) -> None:
     """Print an error. When even that fails, the exit status still tells."""
+    from .terminal import say
+
     try:
-        print(f"ERROR: {words}", file=sys.stderr)
+        say(f"ERROR: {words}", to=sys.stderr)
     except OSError:
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115
 
 
 def _dispatch(words: list[str]) -> int:
+    from .terminal import say
+
     verb = words[0] if words else "--help"
     if verb in ("--version", "-V"):
         from .. import __version__
 
-        print(f"sevlab {__version__}")
+        say(f"sevlab {__version__}")
         return GOOD
     if verb in ("--help", "-h", "help"):
         width = max(map(len, VERBS))
-        print(USAGE, "", *(f"  {name:{width}}  {what}" for name, what in VERBS.items()), sep="\n")
-        print("\nsevlab --version prints the version. Exit status: 0 good, 1 did not validate, 2 unusable input.")
+        say(USAGE, "", *(f"  {name:{width}}  {what}" for name, what in VERBS.items()))
+        say("", "sevlab --version prints the version. Exit status: 0 good, 1 did not validate, 2 unusable input.")
         return GOOD if words else UNUSABLE
     if verb not in VERBS:
         from ..errors import InputError, quoted
@@ -123,6 +130,7 @@ def _dispatch(words: list[str]) -> int:
 
 
 def _print_error_json(error: Exception) -> None:
-    import json
+    from .terminal import say_json
 
-    print(json.dumps({"status": "unusable", "error": str(error), **{k: str(v) for k, v in vars(error).items()}}))
+    told = {name: str(value) for name, value in vars(error).items()}
+    say_json({"status": "unusable", "error": str(error), **told}, indent=None)

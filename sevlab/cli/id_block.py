@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 import base64
-import json
-import sys
 
 from ..formats.idblock import IdBlock
 from ..formats.snppolicy import SnpPolicy
@@ -14,7 +12,7 @@ from ..inputs import check_standard_input, load_value, parse_bytes, parse_number
 from . import GOOD, NOT_VALIDATED, VERBS
 from .files import write_files
 from .options import Parser, sentence
-from .terminal import painter
+from .terminal import say, say_json, show, warn
 
 EPILOG = (
     "Numbers are decimal or 0x hex, bytes hex or base64, '-' reads a file from standard input. Exit status: 0 good, "
@@ -88,7 +86,7 @@ def _build(args: argparse.Namespace) -> int:
         image_id=_id(args.image_id, "--image-id"),
     )
     for finding in policy.findings():
-        print(f"WARNING: --policy: {finding}", file=sys.stderr)
+        warn(f"--policy: {finding}")
     outputs = ((args.out_block, signed.block, "--out-block"), (args.out_auth, signed.auth, "--out-auth"))
     written = [(path, one.to_bytes(), name) for path, one, name in outputs if path is not None]
     write_files(written, force=args.force, inputs=[path for path in files.values() if path is not None])
@@ -101,13 +99,13 @@ def _build(args: argparse.Namespace) -> int:
             **{name: raw.hex() for name, raw in digests.items()},
             "files": [path for path, _, _ in written],
         }
-        print(json.dumps(result, indent=2))
+        say_json(result)
         return GOOD
-    print(signed.properties)
+    say(signed.properties)
     # The labels are those of snp-create-id-block, so that scripts around it need not change.
-    print(f"id_key_hash: {encoded['id_key_digest']}")
+    say(f"id_key_hash: {encoded['id_key_digest']}")
     if args.authorkey:
-        print(f"author_key: {encoded['author_key_digest']}")
+        say(f"author_key: {encoded['author_key_digest']}")
     return GOOD
 
 
@@ -122,9 +120,9 @@ def _show(args: argparse.Namespace) -> int:
         digests = {name: raw.hex() for name, raw in signed.key_digests.items()}
         parts = {"id_block": signed.block, "id_auth": signed.auth}
         spans = {name: [span.as_dict() for span in one.spans()] for name, one in parts.items()}
-        print(json.dumps({**spans, **digests, "findings": signed.findings()}, indent=2))
+        say_json({**spans, **digests, "findings": signed.findings()})
     else:
-        print(signed.explain().text(painter()))
+        show(signed.explain())
     return GOOD
 
 
@@ -136,5 +134,8 @@ def _verify(args: argparse.Namespace) -> int:
         None if args.policy is None else parse_number(args.policy, "--policy", _POLICY_LIMIT),
         author_key_enabled=args.author_key_enabled,
     )
-    print(json.dumps(verdict.as_dict(), indent=2) if args.json else verdict.explain().text(painter()))
+    if args.json:
+        say_json(verdict.as_dict())
+    else:
+        show(verdict.explain())
     return GOOD if verdict.matches else NOT_VALIDATED

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import base64
-import sys
 
-from ..errors import InputError
+from ..errors import InputError, shell_word
 from ..evidence import as_option
 from ..formats.message import Measurement, MeasureMessage
 from ..inputs import (
@@ -21,6 +20,7 @@ from ..launch import load_launch
 from ..measure import compute_measure
 from . import GOOD, VERBS
 from .options import Parser
+from .terminal import say, say_json, warn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -81,9 +81,9 @@ def run(words: list[str]) -> int:
         write_files([(args.outfile, measurement.to_bytes(), "--outfile")], force=True, inputs=inputs)
     _say(args, message, measurement)
     for sentence in policy.findings():
-        print(f"WARNING: policy: {sentence}", file=sys.stderr)
+        warn(f"policy: {sentence}")
     if not any(tik.reveal()):
-        print("WARNING: tik is all zero, which is what a launch without a session uses", file=sys.stderr)
+        warn("tik is all zero, which is what a launch without a session uses")
     return GOOD
 
 
@@ -99,7 +99,7 @@ def compute_launch_digest(args: argparse.Namespace, policy: Policy) -> bytes:
         raise InputError("--firmware", "neither it nor --launch-digest", "one of the two")
     launch = load_launch(policy, as_option, **given)
     for warning in launch.warnings:
-        print(f"WARNING: {warning}", file=sys.stderr)
+        warn(warning)
     return launch.digest
 
 
@@ -117,8 +117,6 @@ def _check_files(args: argparse.Namespace) -> None:
 def _say(args: argparse.Namespace, message: MeasureMessage, measurement: Measurement) -> None:
     text = base64.b64encode(measurement.to_bytes()).decode()
     if args.json:
-        import json
-
         result = {
             "measurement": text,
             "measure": measurement.measure.hex(),
@@ -127,8 +125,8 @@ def _say(args: argparse.Namespace, message: MeasureMessage, measurement: Measure
             "message": [span.as_dict() for span in message.spans()],
             "outfile": args.outfile,
         }
-        print(json.dumps(result, indent=2))
+        say_json(result)
     elif args.outfile is not None:
-        print(f"Wrote {measurement.size} bytes to {args.outfile}")
+        say(f"Wrote {measurement.size} bytes to {shell_word(args.outfile)}")
     else:
-        print(text)
+        say(text)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import shlex
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -11,10 +10,12 @@ from .. import __version__
 from ..bundle import open_case, pack_case
 from ..case import ABOUT, BY_NAME, MODES, ROWS, Case, Row, hash_file, record_explanation, write_case
 from ..case.rows import BYTES, COUNT, FILE, FORBID, KEY, MEASUREMENT, MODE, NUMBER
-from ..errors import InputError, quoted
+from ..errors import InputError, quoted, shell_word
 from ..inputs import parse_bytes, parse_measurement, parse_number
 from ..launch import PEER_NAMES
 from . import GOOD
+from .options import phrase
+from .terminal import say, show
 
 if TYPE_CHECKING:
     import argparse
@@ -41,7 +42,7 @@ def add_new(parser: argparse.ArgumentParser) -> None:
         spelled = ["--" + row.key]
         if row.name in PEER_NAMES:
             spelled.append("--" + PEER_NAMES[row.name].replace("_", "-"))
-        doc = f"{row.doc[0].lower()}{row.doc[1:].rstrip('.')}"
+        doc = phrase(row.doc)
         if row.kind == FORBID:
             groups[row.section].add_argument(*spelled, dest=row.name, action="store_const", const=True, help=doc)
         else:
@@ -51,8 +52,7 @@ def add_new(parser: argparse.ArgumentParser) -> None:
     about = parser.add_argument_group("where it comes from")
     for row in ABOUT:
         if row.name != "written_by":
-            words = f"{row.doc[0].lower()}{row.doc[1:].rstrip('.')}"
-            about.add_argument("--" + row.key, dest=f"about_{row.name}", metavar="TEXT", help=words)
+            about.add_argument("--" + row.key, dest=f"about_{row.name}", metavar="TEXT", help=phrase(row.doc))
     about.add_argument("--case", metavar="CASE", help="a case to begin with; options given beside it win")
     why = parser.add_argument_group("what explains it")
     why.add_argument("--diagnose", action="store_true", help="search for an explanation, and note it")
@@ -90,8 +90,8 @@ def _make(args: argparse.Namespace, base: Case) -> int:
         tell(pack_case(case, args.out, with_keys=args.with_keys, force=args.force))
     else:
         write_case(case, args.out, args.force)
-        print(f"Wrote {shlex.quote(args.out)}.")
-    print(f"Next: sevlab case verify {shlex.quote(args.out)}")
+        say(f"Wrote {shell_word(args.out)}.")
+    say(f"Next: sevlab case verify {shell_word(args.out)}")
     return GOOD
 
 
@@ -156,8 +156,8 @@ def _diagnosed(args: argparse.Namespace, case: Case) -> Case:
     from .diagnose import read_seconds
 
     found = _search(case, args.candidates, read_seconds(args.budget))
-    print(found.explain())
-    print(f"\n{found.effort}\n")
+    show(found.explain())
+    say("", found.effort, "")
     if found.status != EXPLAINED:
         return case
     return record_explanation(case, found.explanations[0])

@@ -10,6 +10,7 @@ from ..verify import BAD, GOOD, Verdict, compare_measure
 from . import GOOD as EXIT_GOOD
 from . import NOT_VALIDATED, VERBS
 from .options import inputs_from, launch_parser
+from .terminal import say, say_json, warn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -66,13 +67,11 @@ def run(words: list[str]) -> int:
     if args.inject_secret:
         _inject(args, verdict, guest)  # before anything is called good, so that a bad secret is told first
     if args.json:
-        import json
-
-        print(json.dumps(verdict.as_dict(), indent=2))
+        say_json(verdict.as_dict())
     elif not args.quiet:
         _say(verdict)
         if args.inject_secret and verdict.matches:
-            print(f"OK: Injected {len(args.inject_secret)} secrets")
+            say(f"OK: Injected {len(args.inject_secret)} secrets")
     return EXIT_GOOD if verdict.matches else NOT_VALIDATED
 
 
@@ -109,7 +108,7 @@ def _inject(args: argparse.Namespace, verdict: Verdict, guest: Guest | None) -> 
         return
     packet = build_secret(secrets, evidence.tik, evidence.tek, verdict.reported, area=_secret_area(evidence))
     for warning in packet.warnings:
-        print(f"WARNING: {warning}", file=sys.stderr)
+        warn(warning)
     files = [
         (args.secret_header, packet.header_base64.encode(), "--secret-header"),
         (args.secret_payload, packet.payload_base64.encode(), "--secret-payload"),
@@ -133,15 +132,18 @@ def _secret_area(evidence: Evidence) -> int | None:
 
 def _say(verdict: Verdict) -> None:
     if verdict.matches:
-        print(GOOD)
+        say(GOOD)
     else:
-        print(BAD, file=sys.stderr)
-        print(f"  reported measure  {verdict.reported.hex()}", file=sys.stderr)
-        print(f"  computed measure  {verdict.computed.hex()}", file=sys.stderr)
-        print("  At least one input differs from what the host's firmware measured.", file=sys.stderr)
-        print("  To see every step: the same options after 'sevlab explain'.", file=sys.stderr)
+        say(
+            BAD,
+            f"  reported measure  {verdict.reported.hex()}",
+            f"  computed measure  {verdict.computed.hex()}",
+            "  At least one input differs from what the host's firmware measured.",
+            "  To see every step: the same options after 'sevlab explain'.",
+            to=sys.stderr,
+        )
     for warning in verdict.warnings:
-        print(f"WARNING: {warning}", file=sys.stderr)
+        warn(warning)
 
 
 def _debug(verdict: Verdict, show_keys: bool) -> None:
@@ -162,4 +164,4 @@ def _debug(verdict: Verdict, show_keys: bool) -> None:
         "reported mnonce": evidence.measurement.mnonce.hex(),
     }
     for name, value in values.items():
-        print(f"[DEBUG]: {name}: {value}", file=sys.stderr)
+        say(f"[DEBUG]: {name}: {value}", to=sys.stderr)
