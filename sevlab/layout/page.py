@@ -41,7 +41,7 @@ MONO = "font-family:monospace"
 CELL = "text-align:left;vertical-align:top;padding:2px 8px"
 
 
-#: How the answers begin, and what stands beside them. No line that only continues another begins so.
+#: How the answers begin, and what stands beside them. No row of a table, and no line that continues another, does.
 VERDICTS = (
     "OK",
     "ERROR",
@@ -61,8 +61,12 @@ VERDICTS = (
     "CAUGHT",
     "REFUSED",
     "FOOLED",
+    "FOUND",
+    "NOT FOUND",
+    "FINDING",
+    "ODD",
 )
-_VERDICT = re.compile(rf"(?:{'|'.join(VERDICTS)})\b")
+_VERDICT = re.compile(rf" *(?:{'|'.join(VERDICTS)})\b")
 
 
 def plain(text: str, tint: str) -> str:
@@ -92,13 +96,18 @@ def narrow(text: str, width: int = 26) -> str:
     return "\n".join(part for line in lines for part in textwrap.wrap(line, width) or [""])
 
 
+def _marked(line: str) -> str:
+    """Return a line that is no answer, with a mark if it begins like one, or it could pass for one."""
+    return f"... {line}" if _VERDICT.match(line) else line
+
+
 def _filled(words: str, whole: bool = False) -> list[str]:
-    """Return *words* in lines; one that goes on with what looks like an answer is marked, or it could pass for one.
+    """Return *words* in lines, of which only the first may begin as an answer.
 
     Long words are kept *whole*, if asked for: addresses and digests, to be copied.
     """
     first, *rest = textwrap.wrap(words, WIDTH, break_long_words=not whole, break_on_hyphens=not whole) or [""]
-    return [first, *(f"... {line}" if _VERDICT.match(line) else line for line in rest)]
+    return [first, *map(_marked, rest)]
 
 
 class Heading:
@@ -201,6 +210,7 @@ class Table:
             tint = self.tints[number - 1] if number else ""
             for i in range(max(map(len, cells))):
                 parts = [(cell[i] if i < len(cell) else "").ljust(w) for cell, w in zip(cells, widths, strict=True)]
+                parts[0] = _marked(parts[0])
                 if tint and i == 0 and parts[0].strip():
                     parts[0] = paint(parts[0], tint)
                 lines.append("  ".join(parts).rstrip())
