@@ -55,8 +55,9 @@ def escaped(text: str, keep: str = "") -> str:
 def shell_word(path: str) -> str:
     """Return the name of a file as one word of a shell, which can be pasted and is safe to print.
 
-    What cannot be shown is written as ``$'...'``, byte by byte in octal, as bash, zsh and POSIX of 2024 read it. A name
-    that begins with a dash gets ``./``, or a command would take it for an option.
+    What cannot be shown is left to ``printf``, byte by byte in octal, which every shell understands. That would lose a
+    line break at the end, so a name that has one is written as ``$'...'``, which not every shell has. A name that
+    begins with a dash gets ``./``, or a command would take it for an option.
     """
     import shlex
 
@@ -64,8 +65,9 @@ def shell_word(path: str) -> str:
         path = f"./{path}"
     if all(map(is_shown, path)):
         return shlex.quote(path)
-    raw = "".join(c if is_shown(c) and c not in "\\'" else _octal(c) for c in path)
-    return f"$'{raw}'"
+    # Of what is shown, that means something to printf or, within double quotes, to a shell that keeps a history.
+    raw = "".join(c if is_shown(c) and c not in "\\'%!" else _octal(c) for c in path)
+    return f"$'{raw}'" if path.endswith("\n") else f"\"$(printf '{raw}')\""
 
 
 def _octal(character: str) -> str:

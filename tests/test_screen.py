@@ -117,16 +117,19 @@ NAMES = st.text(st.characters(exclude_characters="\0/", exclude_categories=["Cs"
 @settings(max_examples=many(50, 3), deadline=None)
 @given(names=st.lists(NAMES | st.binary(min_size=1).map(lambda raw: os.fsdecode(raw.replace(b"\0", b"x"))), min_size=1))
 def test_a_shell_reads_a_name_back_to_the_last_byte(names: list[str]) -> None:
-    names += [*HOSTILE.values(), "-e", "a'b\\c\x1b'd\\", "\x1b0011", "~", "$(x)\x1b", "!a\x1b", ""]
+    names += [*HOSTILE.values(), "-e", "a'b\\c\x1b'd\\", "\x1b0011", "~", "$(x)\x1b", "!a%d\x1b", "\n\x1b`", ""]
     words = [shell_word(name) for name in names]
     for word in words:
         assert_safe(word, keep="")
     script = "".join(f"printf '%s\\0' {word}\n" for word in words)
-    read = subprocess.run(["bash", "-c", script], capture_output=True, check=True).stdout.split(b"\0")[:-1]
-    assert [os.fsdecode(raw) for raw in read] == [f"./{n}" if n[:1] == "-" and n != "-" else n for n in names]
+    expected = [f"./{name}" if name[:1] == "-" and name != "-" else name for name in names]
+    for shell in ("bash", "sh"):
+        if shell == "sh" and any(name.endswith("\n") for name in names):
+            continue  # $'...' is for newer shells
+        read = subprocess.run([shell, "-c", script], capture_output=True, check=True).stdout.split(b"\0")[:-1]
+        assert [os.fsdecode(raw) for raw in read] == expected
 
 
-@pytest.mark.parametrize("words", HOSTILE.values(), ids=HOSTILE)
 @pytest.mark.parametrize(
     "make",
     [
@@ -138,8 +141,9 @@ def test_a_shell_reads_a_name_back_to_the_last_byte(names: list[str]) -> None:
         lambda w: MismatchError(w, None),
     ],
 )
-def test_an_error_is_one_line_that_is_safe(make: Callable[[str], Exception], words: str) -> None:
-    assert_safe(str(make(f"x{words}{FORGERY}")), keep="")
+def test_an_error_is_one_line_that_is_safe(make: Callable[[str], Exception]) -> None:
+    for words in HOSTILE.values():
+        assert_safe(str(make(f"x{words}{FORGERY}")), keep="")
 
 
 # Pages.
