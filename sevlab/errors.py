@@ -8,12 +8,75 @@ program can tell them apart and a person gets one line that helps:
 * a request that sevlab cannot fulfil: :class:`UnsupportedError`;
 * values that were compared and differ: :class:`MismatchError`.
 
-The data is on the exception; the text is built from it.
+The data is on the exception; the text is built from it, one line that is safe to print: what came from outside may be
+part of it.
 """
 
 from __future__ import annotations
 
 from .keytext import describe_text, hide_keys
+
+#: Characters that show nothing or change what is beside them, though Python calls them printable: the combining
+#: grapheme joiner, fillers of Hangul and Khmer, the blank Braille pattern, and all that choose a variant.
+_UNSEEN = frozenset(
+    chr(number)
+    for first, last in (
+        (0x34F, 0x34F),
+        (0x115F, 0x1160),
+        (0x17B4, 0x17B5),
+        (0x180B, 0x180F),
+        (0x2800, 0x2800),
+        (0x3164, 0x3164),
+        (0xFE00, 0xFE0F),
+        (0xFFA0, 0xFFA0),
+        (0xE0100, 0xE01EF),
+    )
+    for number in range(first, last + 1)
+)
+
+
+def is_shown(character: str) -> bool:
+    """Say whether a character is safe to print: it can be seen, and it neither moves nor hides anything.
+
+    Control characters (C0, DEL, C1), line breaks of any kind, format characters (bidi controls, zero-width ones), lone
+    surrogates, private and unassigned characters, and spaces other than the usual one are not.
+    """
+    return character.isprintable() and character not in _UNSEEN
+
+
+def escaped(text: str, keep: str = "") -> str:
+    """Return *text* with every character that is not :func:`safe to print <is_shown>` as an escape such as ``\\x1b``.
+
+    *keep* are characters that stay: a page that has lines of its own keeps the line break.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(c if c in keep or is_shown(c) else c.encode("unicode_escape").decode() for c in text)
+
+
+def shell_word(path: str) -> str:
+    """Return the name of a file as one word of a shell, which can be pasted and is safe to print.
+
+    What cannot be shown is left to ``printf``, byte by byte in octal, which every shell understands. That would lose a
+    line break at the end, so a name that has one is written as ``$'...'``, which not every shell has. A name that
+    begins with a dash gets ``./``, or a command would take it for an option.
+    """
+    import shlex
+
+    if path.startswith("-") and path != "-":
+        path = f"./{path}"
+    if all(map(is_shown, path)):
+        return shlex.quote(path)
+    # Of what is shown, that means something to printf or, within double quotes, to a shell that keeps a history.
+    raw = "".join(c if is_shown(c) and c not in "\\'%!" else _octal(c) for c in path)
+    return f"$'{raw}'" if path.endswith("\n") else f"\"$(printf '{raw}')\""
+
+
+def _octal(character: str) -> str:
+    # A name that is no UTF-8 has its bytes as U+DC80 to U+DCFF.
+    undecoded = 0xDC80 <= ord(character) <= 0xDCFF
+    raw = character.encode(errors="surrogateescape" if undecoded else "surrogatepass")
+    return "".join(f"\\{byte:03o}" for byte in raw)
 
 
 def quoted(value: object, limit: int = 60, public: bool = False) -> str:
@@ -45,7 +108,7 @@ class LayoutError(SevlabError):
         self.where, self.received, self.needed = where, received, needed
 
     def __str__(self) -> str:
-        return f"{self.where}: received {self.received}; needed {self.needed}"
+        return escaped(f"{self.where}: received {self.received}; needed {self.needed}")
 
 
 class InputError(SevlabError):
@@ -61,7 +124,7 @@ class InputError(SevlabError):
 
     def __str__(self) -> str:
         advice = f". Try: {self.advice}" if self.advice else ""
-        return f"{self.input}: received {self.received}; needed {self.needed}{advice}"
+        return escaped(f"{self.input}: received {self.received}; needed {self.needed}{advice}")
 
 
 class ConfigurationError(InputError):
@@ -84,7 +147,7 @@ class UnsupportedError(SevlabError):
         self.what, self.supported = what, supported
 
     def __str__(self) -> str:
-        return f"{self.what} is not supported; supported: {self.supported}"
+        return escaped(f"{self.what} is not supported; supported: {self.supported}")
 
 
 class MismatchError(SevlabError):
@@ -95,4 +158,4 @@ class MismatchError(SevlabError):
         self.message, self.comparison = message, comparison
 
     def __str__(self) -> str:
-        return self.message
+        return escaped(self.message)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import base64
-import shlex
 
+from .errors import shell_word
 from .evidence import Evidence
 from .layout.bits import Bits
 from .layout.diff import compare
@@ -94,12 +94,11 @@ def openssl_route(evidence: Evidence) -> str:
     """Return a shell line that computes the same measure with OpenSSL alone, which takes the key as an argument."""
     name, offset = _key_file(evidence)
     skip = f"-j{offset} " if offset else ""
-    name = f"./{name}" if name.startswith("-") else name  # or od takes it for an option
     message = base64.b64encode(evidence.message.to_bytes()).decode()
     return (
         f"{KEY_IS_SHOWN}\n"
         f"echo {message} | openssl base64 -d -A |\n"
-        f"  openssl dgst -sha256 -mac HMAC -macopt hexkey:$(od -An -v -tx1 {skip}{shlex.quote(name)} | tr -d ' \\n')"
+        f"  openssl dgst -sha256 -mac HMAC -macopt hexkey:$(od -An -v -tx1 {skip}{shell_word(name)} | tr -d ' \\n')"
     )
 
 

@@ -520,12 +520,12 @@ def test_lab_copies_once_and_keeps_what_people_changed(run: Run, tmp_path: Path)
     status, out, err = run("lab", "--copy-only", str(folder))
     assert (status, err) == (0, "")
     copied = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
-    assert out == f"{folder}: {len(copied)} files copied, 0 already there and kept as they are.\n"
+    assert out == f"Copied {len(copied)} files to '{folder}'. Kept 0 that were already there.\n"
     assert {Path("00-start-here.ipynb"), Path("01-fifty-six-bytes.ipynb"), Path("samples/tk.bin")} <= set(copied)
     (folder / "00-start-here.ipynb").write_text("mine")
     (folder / "samples" / "tek.bin").unlink()
     status, out, _ = run("lab", "--copy-only", str(folder))
-    assert out == f"{folder}: 1 files copied, {len(copied) - 1} already there and kept as they are.\n"
+    assert out == f"Copied 1 files to '{folder}'. Kept {len(copied) - 1} that were already there.\n"
     assert (folder / "00-start-here.ipynb").read_text() == "mine"
     assert (folder / "samples" / "tek.bin").read_bytes() == samples.TEK
 

@@ -116,8 +116,8 @@ def test_lab_copies_every_file_to_the_last_byte(tmp_path: Path, capsys: pytest.C
     assert {"attacks/README.md", "attacks/A01-invalid-curve.ipynb"} <= set(shipped)
     assert main(["lab", "--copy-only", str(tmp_path / "mine")]) == 0
     assert capsys.readouterr().out.splitlines() == [
-        f"{tmp_path / 'mine'}: {len(shipped)} files copied, 0 already there and kept as they are.",
-        f"{tmp_path / 'mine'}: 0 files copied, {len(shipped)} already there and kept as they are.",
+        f"Copied {len(shipped)} files to {tmp_path / 'mine'}. Kept 0 that were already there.",
+        f"Copied 0 files to {tmp_path / 'mine'}. Kept {len(shipped)} that were already there.",
     ]
 
 

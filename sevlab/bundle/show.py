@@ -33,15 +33,15 @@ def explain_case(case: Case, sizes: Mapping[str, int] | None = None) -> View:
     about = MODES.get(case.mode, "nothing that can be told: no mode, no policy, no report")
     blocks: list[Block] = [Banner(f"A case of {about}", "grey")]
     if case.about:
-        rows = [[row.key, _shown_words(case.about[row.name])] for row in ABOUT if row.name in case.about]
-        blocks += [Heading("About"), Table(["what", "words"], rows)]
+        rows = [[row.key, case.about[row.name]] for row in ABOUT if row.name in case.about]
+        blocks += [Heading("About, in the words of the case"), Table(["what", "words"], rows)]
     rows = [_input(row, case.inputs[row.name], case) for row in ROWS if row.name in case.inputs]
     rows += [
-        [row.key, "not in the case", _shown_words(case.origin[row.name])]
+        [row.key, "not in the case", case.origin[row.name]]
         for row in ROWS
         if row.name in case.origin and row.name not in case.inputs
     ]
-    blocks += [Heading("Inputs"), Table(["input", "value", "where from"], rows, mono=[0, 1])]
+    blocks += [Heading("Inputs"), Table(["input", "value", "where from, as the case says"], rows, mono=[0, 1])]
     files = [*_files(case.inputs, case.hashes, sizes), *_files(case.found, case.found_hashes, sizes)]
     if files:
         blocks += [Heading("Files"), Table(["for", "bytes", "SHA-256"], files, mono=[0, 1, 2])]
@@ -85,7 +85,7 @@ def case_as_dict(case: Case) -> dict[str, Any]:
 
 
 def _input(row: Row, value: Any, case: Case) -> list[str]:
-    return [row.key, _value(row, value), _shown_words(case.origin.get(row.name, ""))]
+    return [row.key, _value(row, value), case.origin.get(row.name, "")]
 
 
 def _value(row: Row, value: Any) -> str:
@@ -97,7 +97,7 @@ def _value(row: Row, value: Any) -> str:
         return _broken(f"SHA-256 {value.hex()}")
     if isinstance(value, int) and not isinstance(value, bool) and value > 9:
         return f"{value} (0x{value:x})"
-    text = _shown_words(str(value))
+    text = str(value)
     return f"{text[:_BLOB]}..." if row.kind in (FILE, KEY) and _IN_BUNDLE.fullmatch(text) else _broken(text)
 
 
@@ -113,14 +113,6 @@ def _files(inputs: dict[str, Any], hashes: dict[str, str], sizes: Mapping[str, i
                 size = "not there"
         rows.append([BY_NAME[name].key, size, sha256])
     return rows
-
-
-def _shown_words(text: str) -> str:
-    """Return words of a stranger, safe to print: what is not printable is escaped, line breaks aside."""
-    return "\n".join(
-        "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
-        for line in text.split("\n")
-    )
 
 
 def _broken(text: str) -> str:

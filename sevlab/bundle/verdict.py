@@ -9,7 +9,7 @@ from ..errors import InputError, SevlabError
 from ..evidence import KEYS, as_written, load_evidence
 from ..formats.vcek import ROOTS
 from ..launch import INPUTS, SNP_INPUTS
-from ..layout.page import Banner, Heading, Paragraph, Table, View, hex_lines
+from ..layout.page import Banner, Heading, Paragraph, Quote, Table, View, hex_lines
 from ..layout.shown import Shown
 from ..outcome import MATCH, MISMATCH, NOT_DECIDED, UNUSABLE, Trust
 from ..reading import opened_once
@@ -170,7 +170,8 @@ class CaseVerdict(Shown):
         if self.explanation != NONE:
             tint = {HOLDS: "orange", WORDS: "grey"}.get(self.explanation, "pink")
             blocks.append(Banner(_EXPLAINED[self.explanation], tint))
-            blocks.append(Paragraph(self.why))
+            theirs = self.why == self.case.about.get("explanation")
+            blocks.append(Quote("The case says:", self.why) if theirs else Paragraph(self.why))
         blocks += [Paragraph(f"CHANGED: {change}.") for change in self.changed]
         blocks += [Paragraph(f"NOT CHECKED: {note}.") for note in self.notes]
         if self.not_asked:

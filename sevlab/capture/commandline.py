@@ -180,7 +180,7 @@ def _guest(command: CommandLine, capture: Capture) -> None:
     capture.add("guest", kind.removesuffix("-guest"), where)
     if not command.linked:
         capture.remark(
-            f"no -machine confidential-guest-support={guest.part('id') or 'ID'} names the {kind} object: "
+            f"no -machine confidential-guest-support={shown(guest.part('id') or 'ID')} names the {kind} object: "
             "this guest runs without SEV"
         )
     if kind != "sev-guest":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from ..digest import Sha256
-from ..errors import InputError, quoted
+from ..errors import InputError, is_shown, quoted
 from ..keys import Secret
 from ..reading import note_input, opened_once
 from ..writing import check_output, write_files
@@ -40,7 +40,19 @@ def format_case(case: Case, folder: str | None = None) -> str:
         }
     if case.origin:
         document["origin"] = {row.key: case.origin[row.name] for row in ROWS if row.name in case.origin}
-    return "# A case file of sevlab: every input of one launch. See docs/case.md.\n" + tomli_w.dumps(document)
+    text = "# A case file of sevlab: every input of one launch. See docs/case.md.\n" + tomli_w.dumps(document)
+    return "".join(c if c == "\n" or is_shown(c) else _escape(c) for c in text)
+
+
+def _escape(character: str) -> str:
+    """Return a character as a TOML string may hold it, so that the text of a case is safe to print.
+
+    All of them stand in basic strings. What is no character (half of a pair) stays, to be refused where it is encoded.
+    """
+    number = ord(character)
+    if 0xD800 <= number <= 0xDFFF:
+        return character
+    return f"\\u{number:04x}" if number <= 0xFFFF else f"\\U{number:08x}"
 
 
 def _version(case: Case) -> int:

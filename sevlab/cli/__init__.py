@@ -74,10 +74,14 @@ def _run(words: list[str]) -> int:
         with clean_end(_clean_up):
             return _dispatch_and_warn(words)
     except KeyboardInterrupt:
-        print("Interrupted.", file=sys.stderr)
+        from .terminal import say
+
+        say("Interrupted.", to=sys.stderr)
         return INTERRUPTED
     except Ended as ended:
-        print(f"Ended by {ended.name}.", file=sys.stderr)
+        from .terminal import say
+
+        say(f"Ended by {ended.name}.", to=sys.stderr)
         return ended.status
     except SystemExit as leaving:  # argparse leaves this way after --help
         return leaving.code if isinstance(leaving.code, int) else UNUSABLE
@@ -99,14 +103,18 @@ def _run(words: list[str]) -> int:
 
 
 def _complain(words: str) -> None:
-    print(f"ERROR: {words}", file=sys.stderr)
+    from .terminal import say
+
+    say(f"ERROR: {words}", to=sys.stderr)
 
 
 def _dispatch_and_warn(words: list[str]) -> int:
     """Run a verb, and then say the warnings that come last."""
+    from .terminal import warn
+
     status = _dispatch(words)
     for line in LAST_WORDS:
-        print(f"WARNING: {line}", file=sys.stderr)
+        warn(line)
     return status
 
 
@@ -120,16 +128,18 @@ def _clean_up() -> None:
 
 
 def _dispatch(words: list[str]) -> int:
+    from .terminal import say
+
     verb = words[0] if words else "--help"
     if verb in ("--version", "-V"):
         from .. import __version__
 
-        print(f"sevlab {__version__}")
+        say(f"sevlab {__version__}")
         return GOOD
     if verb in ("--help", "-h", "help"):
         width = max(map(len, VERBS))
-        print(USAGE, "", *(f"  {name:{width}}  {what}" for name, what in VERBS.items()), sep="\n")
-        print("\nsevlab --version prints the version. Exit status: 0 good, 1 did not validate, 2 unusable input.")
+        say(USAGE, "", *(f"  {name:{width}}  {what}" for name, what in VERBS.items()))
+        say("", "sevlab --version prints the version. Exit status: 0 good, 1 did not validate, 2 unusable input.")
         return GOOD if words else UNUSABLE
     if verb not in VERBS:
         from ..errors import InputError, quoted
@@ -145,6 +155,7 @@ def _dispatch(words: list[str]) -> int:
 
 
 def _print_error_json(error: Exception) -> None:
-    import json
+    from .terminal import say_json
 
-    print(json.dumps({"status": "unusable", "error": str(error), **{k: str(v) for k, v in vars(error).items()}}))
+    told = {name: str(value) for name, value in vars(error).items()}
+    say_json({"status": "unusable", "error": str(error), **told}, indent=None)

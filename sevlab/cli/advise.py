@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import sys
-
 from ..advice import NAMES, advise
 from ..advisories import PRODUCTS
-from ..errors import InputError
+from ..errors import InputError, shell_word
 from ..evidence import as_option
 from . import GOOD, NOT_VALIDATED, VERBS
 from .options import Parser, add_case
-from .terminal import painter
+from .terminal import say_json, show, warn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,7 +42,10 @@ def run(words: list[str]) -> int:
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     args = parser.parse_args(words)
     advice = _advise(args)
-    print(json.dumps(advice.as_dict(), indent=2) if args.json else advice.explain().text(painter()))
+    if args.json:
+        say_json(advice.as_dict())
+    else:
+        show(advice.explain())
     bad = advice.applies or (args.strict and not advice.is_certain)
     return NOT_VALIDATED if bad else GOOD
 
@@ -70,6 +70,6 @@ def _advise(args: argparse.Namespace) -> Advice:
 
         case = read_case(args.case, "--case", args.own_case)
         for change in case.changed:
-            print(f"WARNING: {args.case}: {change}", file=sys.stderr)
+            warn(f"{shell_word(args.case)}: {change}")
         return advise(case, **options)
     return advise(**options, **given)

@@ -17,15 +17,15 @@ from ..capture import (
 )
 from ..capture.found import COMMAND_LINE, DMESG, HASHED, HERE, NEEDED, OPTION, QMP, SECINFO, TEXT_LIMIT, XML, shown
 from ..case import BY_NAME, format_case, make_case, write_case
-from ..case.writer import check_names
-from ..errors import InputError, UnsupportedError, quoted
+from ..case.writer import check_names, encode_case
+from ..errors import InputError, UnsupportedError, quoted, shell_word
 from ..evidence import KEYS
 from ..inputs import check_standard_input
 from ..reading import note_input, open_input
 from ..writing import check_output, stream_beside
 from . import GOOD, VERBS
 from .options import Parser
-from .terminal import painter
+from .terminal import say, say_json, show
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -64,8 +64,10 @@ def run(words: list[str]) -> int:
         {name: one.value for name, one in inputs.items()}, {name: one.origin for name, one in inputs.items()}
     )
     if args.o == "-":
+        from ..writing import write_bytes
+
         check_names(case)
-        print(format_case(case, "."), end="")
+        write_bytes("-", encode_case(format_case(case, "."), "-o"), "-o")
     else:
         write_case(case, args.o, args.force, "-o")
     _tell(args, capture)
@@ -164,17 +166,13 @@ def _find_files(args: Namespace, capture: Capture) -> None:
 
 def _tell(args: Namespace, capture: Capture) -> None:
     if args.json:
-        import json
-
         status = "incomplete" if capture.missing else "complete"
-        print(json.dumps({"status": status, "case": args.o, **capture.as_dict()}, indent=2))
+        say_json({"status": status, "case": args.o, **capture.as_dict()})
         return
     # With the case on standard output, what is said about it must not get into it.
     stream = stream_beside(args.o)
-    print(capture.explain().text(painter()), file=stream)
+    show(capture.explain(), to=stream)
     if args.o != "-":
-        import shlex
-
-        print(f"\nWrote {shlex.quote(args.o)}.", file=stream)
+        say("", f"Wrote {shell_word(args.o)}.", to=stream)
         if not capture.missing:
-            print(f"Next: sevlab validate --case {shlex.quote(args.o)}", file=stream)
+            say(f"Next: sevlab validate --case {shell_word(args.o)}", to=stream)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import shlex
 from typing import TYPE_CHECKING
 
 from ..bundle import load_bundle, open_case, pack_case, redact_case, unpack_bundle, verify_case
 from ..bundle.show import case_as_dict, explain_case
 from ..case import is_bundle
+from ..errors import shell_word
 from ..evidence import KEYS, as_option
 from ..inputs import check_standard_input
 from ..layout.page import Paragraph
@@ -19,7 +18,7 @@ from ..writing import stream_beside
 from . import GOOD, NOT_VALIDATED, UNUSABLE, VERBS
 from .options import Parser, add_own_case, tell_trust
 from .report import read_roots
-from .terminal import painter
+from .terminal import say, say_json, show
 
 if TYPE_CHECKING:
     import argparse
@@ -90,16 +89,19 @@ def _show(args: argparse.Namespace) -> int:
     if not is_bundle(args.case):
         with open_case(args.case, "CASE", args.own_case) as case:
             data = {"bundle": None, **case_as_dict(case)}
-            print(json.dumps(data, indent=2) if args.json else explain_case(case).text(painter()))
+            if args.json:
+                say_json(data)
+            else:
+                show(explain_case(case))
         return GOOD
     bundle = load_bundle(args.case, "CASE")
     version, blobs = bundle.manifest.version, bundle.manifest.blobs
     if args.json:
-        print(json.dumps({"bundle": {"version": version, "blobs": blobs}, **case_as_dict(bundle.case)}, indent=2))
+        say_json({"bundle": {"version": version, "blobs": blobs}, **case_as_dict(bundle.case)})
         return GOOD
     keys = f"keys among them: {', '.join(bundle.keys)}" if bundle.keys else "no keys among them"
-    print(f"A bundle of version {version} with {_count(blobs)}, {keys}. Every hash is right.\n")
-    print(explain_case(bundle.case, blobs).text(painter()))
+    say(f"A bundle of version {version} with {_count(blobs)}, {keys}. Every hash is right.", "")
+    show(explain_case(bundle.case, blobs))
     return GOOD
 
 
@@ -113,9 +115,9 @@ def _verify(args: argparse.Namespace) -> int:
     with open_case(args.case, "CASE", args.own_case) as case:
         verdict = verify_case(case, roots=read_roots(args.trust_root), at=args.at, names=_named, **keys)
         if args.json:
-            print(json.dumps(verdict.as_dict(), indent=2))
+            say_json(verdict.as_dict())
         else:
-            print(verdict.explain().text(painter()))
+            show(verdict.explain())
         tell_trust(verdict.trust, args.case)
         return {MATCH: GOOD, UNUSABLE_CASE: UNUSABLE}.get(verdict.status, NOT_VALIDATED)
 
@@ -136,9 +138,10 @@ def _redact(args: argparse.Namespace) -> int:
         redacted = redact_case(case, folder, digest_only=args.digest_only)
         _write(redacted, args)
     for name, words in redacted.origin.items():
-        if words.startswith("redacted: "):
+        # What the case said before it was redacted is its sender's, however it begins.
+        if words.startswith("redacted: ") and words != case.origin.get(name):
             told = Paragraph(f"{name.replace('_', '-')}: {words.removeprefix('redacted: ')}")
-            print(told.text(), file=stream_beside(args.out))
+            show(told, to=stream_beside(args.out))
     return GOOD
 
 
@@ -149,14 +152,14 @@ def _write(case: Case, args: argparse.Namespace) -> None:
 def tell(bundle: Bundle) -> None:
     """Say what was written, and that keys are in it."""
     stream = stream_beside(bundle.path)
-    print(f"Wrote {shlex.quote(bundle.path)}, with {_count(bundle.manifest.blobs)}.", file=stream)
+    say(f"Wrote {shell_word(bundle.path)}, with {_count(bundle.manifest.blobs)}.", to=stream)
     if bundle.keys:
         words = f"it has keys in it ({', '.join(bundle.keys)}): whoever has it can forge such measurements."
-        print(f"WARNING: {words}", file=stream)
+        say(f"WARNING: {words}", to=stream)
 
 
 def _unpack(args: argparse.Namespace) -> int:
     unpack_bundle(args.case, args.folder, "CASE", args.own_case)
-    where = shlex.quote(args.folder)
-    print(f"Unpacked {shlex.quote(args.case)} into {where}. Next: sevlab case verify {where}")
+    where = shell_word(args.folder)
+    say(f"Unpacked {shell_word(args.case)} into {where}. Next: sevlab case verify {where}")
     return GOOD

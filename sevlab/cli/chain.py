@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
-
 from ..chain import load_chain
 from ..inputs import check_standard_input
 from . import GOOD, NOT_VALIDATED, VERBS
-from .options import Parser
-from .terminal import painter
+from .options import Parser, sentence
+from .terminal import say_json, show
 
 EPILOG = (
     "'-' reads a file from standard input. Exit status: 0 good, 1 a link does not hold or could not be checked, 2 "
@@ -18,7 +16,7 @@ EPILOG = (
 
 def run(words: list[str]) -> int:
     """Show or verify; return the exit status."""
-    parser = Parser(prog="sevlab chain", description=f"{VERBS['chain'].capitalize()}.", epilog=EPILOG)
+    parser = Parser(prog="sevlab chain", description=sentence(VERBS["chain"]), epilog=EPILOG)
     actions = parser.add_subparsers(dest="action", metavar="show|verify", required=True)
     for name, what in (("show", "show every certificate field by field"), ("verify", "check every link")):
         action = actions.add_parser(name, help=what, description=f"{what.capitalize()}.", epilog=EPILOG)
@@ -28,8 +26,14 @@ def run(words: list[str]) -> int:
     check_standard_input(("FILE", path) for path in args.files)
     chain = load_chain(*args.files, name="FILE")
     if args.action == "show":
-        print(json.dumps(chain.as_dict(), indent=2) if args.json else chain.explain().text(painter()))
+        if args.json:
+            say_json(chain.as_dict())
+        else:
+            show(chain.explain())
         return GOOD
     verdict = chain.verify()
-    print(json.dumps(verdict.as_dict(), indent=2) if args.json else verdict.explain().text(painter()))
+    if args.json:
+        say_json(verdict.as_dict())
+    else:
+        show(verdict.explain())
     return GOOD if verdict.matches else NOT_VALIDATED

@@ -8,7 +8,7 @@ from ..coverage import cover_case, cover_command_line, cover_domain
 from . import GOOD, VERBS
 from .capture import read_text
 from .options import Parser, add_own_case, legacy_case
-from .terminal import painter
+from .terminal import say_json, show
 
 
 def run(words: list[str]) -> int:
@@ -34,9 +34,7 @@ def run(words: list[str]) -> int:
     else:
         coverage = cover_command_line(read_text(args.qemu_cmdline, "--qemu-cmdline"))
     if args.json:
-        import json
-
-        print(json.dumps(coverage.as_dict(), indent=2))
+        say_json(coverage.as_dict())
     else:
-        print(coverage.explain().text(painter()))
+        show(coverage.explain())
     return GOOD

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from ..errors import InputError, quoted
+from ..errors import InputError, escaped, quoted
 from ..evidence import as_option
 from ..inputs import parse_number, parse_seconds
 from ..launch import as_peer
@@ -16,7 +15,7 @@ from ..search import BUDGET, diagnose
 from . import GOOD, NOT_VALIDATED, VERBS
 from .digest import LEGACY_MODES, OVMF_HASH, SVSM, add_digest_options, digest_inputs, has_svsm
 from .options import Parser, add_case, inputs_from, launch_parser, opened_case, trust_from
-from .terminal import painter
+from .terminal import say, say_json, show, warn
 
 if TYPE_CHECKING:
     import argparse
@@ -98,7 +97,7 @@ def _run_snp(words: list[str]) -> int:
     args = parser.parse_args(words)
     options = _search_options(args)
     if args.jobs is not None:
-        print("WARNING: --jobs has no effect with --mode snp: one core is enough for this search", file=sys.stderr)
+        warn("--jobs has no effect with --mode snp: one core is enough for this search")
     if args.mode == SVSM and not has_svsm(args):
         raise InputError("--svsm", "nothing", "an SVSM image")
     args.mode = SVSM if has_svsm(args) else "snp"
@@ -146,10 +145,10 @@ def _search_options(args: argparse.Namespace) -> dict[str, Any]:
 
 def _print(diagnosis: Diagnosis, args: argparse.Namespace) -> int:
     if args.json:
-        print(json.dumps(diagnosis.as_dict(), indent=2))
+        say_json(diagnosis.as_dict())
     else:
-        print(diagnosis.explain().text(painter()))
-        print(f"\n{diagnosis.effort}")
+        show(diagnosis.explain())
+        say("", diagnosis.effort)
     return GOOD if diagnosis.status == MATCH else NOT_VALIDATED
 
 
@@ -160,9 +159,12 @@ def _shown() -> Iterator[Callable[[Progress], object] | None]:
         yield None
         return
     from rich.console import Console
+    from rich.text import Text
+
+    def told(progress: Progress) -> Text:
+        # Not a plain string: rich would read colours out of the name of a file.
+        return Text(escaped(f"tried {progress.tried:,} ({progress.rate:,.0f}/s)  now: {progress.now}"))
 
     console = Console(stderr=True)
     with console.status("reading the inputs") as status:
-        yield lambda progress: status.update(
-            f"tried {progress.tried:,} ({progress.rate:,.0f}/s)  now: {progress.now}", spinner="dots"
-        )
+        yield lambda progress: status.update(told(progress), spinner="dots")

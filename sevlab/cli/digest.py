@@ -10,7 +10,8 @@ from ..formats.policy import Policy
 from ..inputs import check_standard_input, parse_number
 from ..launch import INPUTS, PEER_NAMES, SKU, SNP_INPUTS, as_peer, load_launch
 from . import GOOD, VERBS
-from .options import Parser, add_case, case_under, opened_case
+from .options import Parser, add_case, case_under, opened_case, sentence
+from .terminal import say, say_json, show
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ EPILOG = "Numbers are decimal or 0x hex. '-' reads a file from standard input. E
 
 def run(words: list[str]) -> int:
     """Compute and print a launch digest; return the exit status."""
-    parser = Parser(prog="sevlab digest", description=f"{VERBS['digest'].capitalize()}.", epilog=EPILOG)
+    parser = Parser(prog="sevlab digest", description=sentence(VERBS["digest"]), epilog=EPILOG)
     parser.add_argument("--mode", metavar="MODE", help=f"{', '.join(MODES)} (with --case: the case's own)")
     add_digest_options(parser)
     shown = parser.add_argument_group("what is shown")
@@ -145,24 +146,22 @@ def _dump(args: argparse.Namespace, pages: list[bytes]) -> None:
 
 def _print(args: argparse.Namespace, launch: Launch | SnpLaunch, data: dict[str, Any]) -> None:
     for line in () if args.verbose and not args.json else launch.remarks:  # explain() has them
-        print(line, file=sys.stderr)
+        say(line, to=sys.stderr)
     text = launch.digest.hex() if args.output_format == "hex" else base64.b64encode(launch.digest).decode()
     if args.json:
-        import json
-
         if args.trace:
             data["links"] = [link.as_dict() for link in launch.links()]  # type: ignore[union-attr]
-        print(json.dumps(data, indent=2))
+        say_json(data)
         return
     if args.trace:
         for number, link in enumerate(launch.links(), 1):  # type: ignore[union-attr]
             row = f"{number:5}  0x{link.gpa:012x}  {link.region.type_name:10}  {link.contents.hex()}"
-            print(f"{row}  {link.digest.hex()}  {link.name}")
+            say(f"{row}  {link.digest.hex()}  {link.name}")
     if args.verbose:
-        print(launch.explain().text(), file=sys.stderr)
-        print(f"Launch digest ({args.mode}): {text}")
+        show(launch.explain(), to=sys.stderr)
+        say(f"Launch digest ({args.mode}): {text}")
     elif not args.trace:
-        print(text)
+        say(text)
 
 
 def _ovmf(args: argparse.Namespace) -> str:

@@ -8,7 +8,7 @@ from ..verify import compare_measure
 from ..walkthrough import walk, walk_as_dict
 from . import GOOD, NOT_VALIDATED, VERBS
 from .options import evidence_from, launch_parser
-from .terminal import painter
+from .terminal import say_json, show
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,12 +32,10 @@ def run(words: list[str]) -> int:
         write_text(args.html, page(view), "--html", force=args.force)
     if args.html != "-":
         if args.json:
-            import json
-
             said = walk_as_dict(verdict, show_keys=args.show_keys)
-            print(json.dumps({**said, "vulnerabilities": advice.brief()}, indent=2))
+            say_json({**said, "vulnerabilities": advice.brief()})
         else:
-            print(view.text(painter()))
+            show(view)
     return GOOD if verdict.matches else NOT_VALIDATED
 
 

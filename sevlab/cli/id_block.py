@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 import base64
-import json
-import sys
 
 from ..formats.idblock import IdBlock
 from ..formats.snppolicy import SnpPolicy
@@ -15,7 +13,7 @@ from ..keys import refuse_keys
 from ..writing import write_files
 from . import GOOD, NOT_VALIDATED, VERBS
 from .options import Parser, sentence
-from .terminal import painter
+from .terminal import say, say_json, show, warn
 
 EPILOG = (
     "Numbers are decimal or 0x hex, bytes hex or base64, '-' reads a file from standard input. Exit status: 0 good, "
@@ -95,7 +93,7 @@ def _build(args: argparse.Namespace) -> int:
     svn = parse_number(args.svn, "--svn", _SVN_LIMIT)
     signed = build_id_block(measurement, *keys, policy=policy, guest_svn=svn, family_id=family_id, image_id=image_id)
     for finding in policy.findings():
-        print(f"WARNING: --policy: {finding}", file=sys.stderr)
+        warn(f"--policy: {finding}")
     outputs = ((args.out_block, signed.block, "--out-block"), (args.out_auth, signed.auth, "--out-auth"))
     written = [(path, one.to_bytes(), name) for path, one, name in outputs if path is not None]
     write_files(written, force=args.force)
@@ -108,13 +106,13 @@ def _build(args: argparse.Namespace) -> int:
             **{name: raw.hex() for name, raw in digests.items()},
             "files": [path for path, _, _ in written],
         }
-        print(json.dumps(result, indent=2))
+        say_json(result)
         return GOOD
-    print(signed.properties)
+    say(signed.properties)
     # The labels are those of snp-create-id-block, so that scripts around it need not change.
-    print(f"id_key_hash: {encoded['id_key_digest']}")
+    say(f"id_key_hash: {encoded['id_key_digest']}")
     if args.authorkey:
-        print(f"author_key: {encoded['author_key_digest']}")
+        say(f"author_key: {encoded['author_key_digest']}")
     return GOOD
 
 
@@ -129,9 +127,9 @@ def _show(args: argparse.Namespace) -> int:
         digests = {name: raw.hex() for name, raw in signed.key_digests.items()}
         parts = {"id_block": signed.block, "id_auth": signed.auth}
         spans = {name: [span.as_dict() for span in one.spans()] for name, one in parts.items()}
-        print(json.dumps({**spans, **digests, "findings": signed.findings()}, indent=2))
+        say_json({**spans, **digests, "findings": signed.findings()})
     else:
-        print(signed.explain().text(painter()))
+        show(signed.explain())
     return GOOD
 
 
@@ -143,5 +141,8 @@ def _verify(args: argparse.Namespace) -> int:
         None if args.policy is None else parse_number(args.policy, "--policy", _POLICY_LIMIT),
         author_key_enabled=args.author_key_enabled,
     )
-    print(json.dumps(verdict.as_dict(), indent=2) if args.json else verdict.explain().text(painter()))
+    if args.json:
+        say_json(verdict.as_dict())
+    else:
+        show(verdict.explain())
     return GOOD if verdict.matches else NOT_VALIDATED

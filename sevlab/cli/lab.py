@@ -8,9 +8,10 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-from ..errors import InputError, UnsupportedError, quoted
+from ..errors import InputError, UnsupportedError, quoted, shell_word
 from . import GOOD, UNUSABLE, VERBS
-from .options import Parser
+from .options import Parser, sentence
+from .terminal import say
 
 FIRST = "00-start-here.ipynb"
 
@@ -19,7 +20,7 @@ def run(words: list[str]) -> int:
     """Copy the notebooks, open JupyterLab; return its exit status."""
     parser = Parser(
         prog="sevlab lab",
-        description=f"{VERBS['lab'].capitalize()}. A file that is already in the folder is kept as it is.",
+        description=f"{sentence(VERBS['lab'])} A file that is already in the folder is kept as it is.",
         epilog="What follows -- goes to JupyterLab, as in: sevlab lab -- --no-browser",
     )
     parser.add_argument("folder", nargs="?", default="sevlab-notebooks", help="where to (default: %(default)s)")
@@ -27,7 +28,7 @@ def run(words: list[str]) -> int:
     own, rest = (words[: words.index("--")], words[words.index("--") + 1 :]) if "--" in words else (words, [])
     args = parser.parse_args(own)
     copied, kept = copy_notebooks(Path(args.folder))
-    print(f"{args.folder}: {copied} files copied, {kept} already there and kept as they are.")
+    say(f"Copied {copied} files to {shell_word(args.folder)}. Kept {kept} that were already there.")
     if args.copy_only:
         return GOOD
     if find_spec("jupyterlab") is None:

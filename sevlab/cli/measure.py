@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import sys
 
-from ..errors import InputError
+from ..errors import InputError, shell_word
 from ..evidence import as_option
 from ..formats.message import Measurement, MeasureMessage
 from ..inputs import (
@@ -22,6 +22,7 @@ from ..launch import Launch, load_launch
 from ..measure import compute_measure
 from . import GOOD, VERBS
 from .options import Parser
+from .terminal import say, say_json, warn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -85,11 +86,11 @@ def run(words: list[str]) -> int:
         write_files([(args.outfile, measurement.to_bytes(), "--outfile")], force=args.force)
     _say(args, message, measurement, loaded)
     for line in loaded.remarks:
-        print(line, file=sys.stderr)
+        say(line, to=sys.stderr)
     for sentence in policy.findings():
-        print(f"WARNING: policy: {sentence}", file=sys.stderr)
+        warn(f"policy: {sentence}")
     if not any(tik.reveal()):
-        print("WARNING: tik is all zero, which is what a launch without a session uses", file=sys.stderr)
+        warn("tik is all zero, which is what a launch without a session uses")
     return GOOD
 
 
@@ -125,8 +126,6 @@ def _check_files(args: argparse.Namespace) -> None:
 def _say(args: argparse.Namespace, message: MeasureMessage, measurement: Measurement, launch: Launch) -> None:
     text = base64.b64encode(measurement.to_bytes()).decode()
     if args.json:
-        import json
-
         result = {
             "measurement": text,
             "measure": measurement.measure.hex(),
@@ -136,10 +135,10 @@ def _say(args: argparse.Namespace, message: MeasureMessage, measurement: Measure
             "outfile": args.outfile,
             **launch.judged(),
         }
-        print(json.dumps(result, indent=2))
+        say_json(result)
     elif args.outfile is not None:
         from ..writing import stream_beside
 
-        print(f"Wrote {measurement.size} bytes to {args.outfile}", file=stream_beside(args.outfile))
+        say(f"Wrote {measurement.size} bytes to {shell_word(args.outfile)}", to=stream_beside(args.outfile))
     else:
-        print(text)
+        say(text)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import shlex
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,7 @@ from ..bundle import open_case, pack_case
 from ..case import ABOUT, BY_NAME, MODES, ROWS, Case, Row, hash_file, record_explanation, write_case
 from ..case.reader import parse_wanted_text
 from ..case.rows import BYTES, COUNT, FILE, FORBID, KEY, MEASUREMENT, MODE, NUMBER, WANTED
-from ..errors import InputError, quoted
+from ..errors import InputError, quoted, shell_word
 from ..inputs import (
     KEY_SIZE,
     check_standard_input,
@@ -26,7 +25,8 @@ from ..keys import Secret
 from ..launch import PEER_NAMES, SKU
 from ..writing import check_output, stream_beside
 from . import GOOD
-from .options import add_case
+from .options import add_case, phrase
+from .terminal import say, show
 
 if TYPE_CHECKING:
     import argparse
@@ -53,7 +53,7 @@ def add_new(parser: argparse.ArgumentParser) -> None:
         spelled = ["--" + row.key]
         if row.name in PEER_NAMES:
             spelled.append("--" + PEER_NAMES[row.name].replace("_", "-"))
-        doc = f"{row.doc[0].lower()}{row.doc[1:].rstrip('.')}"
+        doc = phrase(row.doc)
         if row.kind == FORBID:
             groups[row.section].add_argument(*spelled, dest=row.name, action="store_const", const=True, help=doc)
         else:
@@ -63,8 +63,7 @@ def add_new(parser: argparse.ArgumentParser) -> None:
     about = parser.add_argument_group("where it comes from")
     for row in ABOUT:
         if row.name != "written_by":
-            words = f"{row.doc[0].lower()}{row.doc[1:].rstrip('.')}"
-            about.add_argument("--" + row.key, dest=f"about_{row.name}", metavar="TEXT", help=words)
+            about.add_argument("--" + row.key, dest=f"about_{row.name}", metavar="TEXT", help=phrase(row.doc))
     add_case(about, "a case to begin with; options given beside it win", "CASE")
     why = parser.add_argument_group("what explains it")
     why.add_argument("--diagnose", action="store_true", help="search for an explanation, and note it")
@@ -104,11 +103,11 @@ def _make(args: argparse.Namespace, base: Case) -> int:
         tell(pack_case(case, args.out, with_keys=args.with_keys, force=args.force, name="--out"))
     else:
         write_case(case, args.out, args.force, "--out")
-        print(f"Wrote {shlex.quote(args.out)}.", file=stream_beside(args.out))
+        say(f"Wrote {shell_word(args.out)}.", to=stream_beside(args.out))
         if any(isinstance(value, Secret) for value in case.inputs.values()):
             words = "the keys in the bundle are not in it: sevlab case unpack makes files that a case can name."
-            print(f"WARNING: {words}", file=stream_beside(args.out))
-    print(f"Next: sevlab case verify {shlex.quote(args.out)}", file=stream_beside(args.out))
+            say(f"WARNING: {words}", to=stream_beside(args.out))
+    say(f"Next: sevlab case verify {shell_word(args.out)}", to=stream_beside(args.out))
     return GOOD
 
 
@@ -179,8 +178,8 @@ def _diagnosed(args: argparse.Namespace, case: Case) -> Case:
     from .diagnose import LONGEST
 
     found = _search(case, args.candidates, parse_seconds(args.budget, "--budget", LONGEST))
-    print(found.explain())
-    print(f"\n{found.effort}\n")
+    show(found.explain())
+    say("", found.effort, "")
     if found.status != EXPLAINED:
         return case
     return record_explanation(case, found.explanations[0])

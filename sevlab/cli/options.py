@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 
-from ..errors import InputError, quoted
+from ..errors import InputError, quoted, shell_word
 from ..evidence import KEYS, REPORTED, Evidence, as_option, load_evidence
 from ..inputs import check_standard_input
 from ..keytext import hide_keys
 from ..launch import FILES, INPUTS
 from . import AT_END, LAST_WORDS
+from .terminal import say, warn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -66,15 +67,18 @@ class Parser(argparse.ArgumentParser):
         return theirs if len(theirs) == 1 else found
 
     def error(self, message: str) -> NoReturn:
-        # argparse repeats words as they were typed; escaped, they can neither forge a line nor flood the terminal.
-        message = hide_keys(message)
-        shown = "".join(c if " " <= c <= "~" else ascii(c)[1:-1] for c in message[:300])
-        raise InputError("usage", shown, "options as declared", f"{self.prog} --help")
+        # argparse repeats words as they were typed, of any length; the error escapes them.
+        raise InputError("usage", hide_keys(message)[:300], "options as declared", f"{self.prog} --help")
 
 
 def sentence(words: str) -> str:
     """Return *words* as a sentence; other than capitalize(), this keeps the capitals of SEV-SNP."""
     return f"{words[0].upper()}{words[1:]}."
+
+
+def phrase(words: str) -> str:
+    """Return a sentence as the help of an option has it: without its full stop, and small unless it begins as CPU."""
+    return (words if words[1:2].isupper() else f"{words[:1].lower()}{words[1:]}").rstrip(".")
 
 
 def _formatter(prog: str) -> argparse.HelpFormatter:
@@ -173,7 +177,7 @@ def trust_from(args: argparse.Namespace) -> Trust | None:
 def tell_trust(trust: Trust, path: str) -> None:
     """Say on standard error what is taken on the word of the case at *path*: a key, or all that a bundle wants."""
     for note in trust.notes if trust.keys or trust.bundled else ():
-        print(f"NOTE: {path}: {note}", file=sys.stderr)
+        say(f"NOTE: {shell_word(path)}: {note}", to=sys.stderr)
 
 
 def legacy_case(args: argparse.Namespace) -> Case:
@@ -206,10 +210,10 @@ def case_under(
     case = opened_case(args) if sections else legacy_case(args)
     merged, replaced = case.merged(given, sections or LAUNCH)
     for name in replaced:
-        print(f"WARNING: {BY_NAME[name].option} of {path} is replaced by an option", file=sys.stderr)
+        warn(f"{BY_NAME[name].option} of {shell_word(path)} is replaced by an option")
     if not sections or set(sections) <= set(SNP):
         tell_trust(case.trust(given, sections or LAUNCH), path)
     for change in case.changed:
         if change.name in merged and change.name not in replaced:
-            print(f"WARNING: {path}: {change}", file=sys.stderr)
+            warn(f"{shell_word(path)}: {change}")
     return merged

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..firmware import load_ovmf
 from . import GOOD, NOT_VALIDATED, VERBS
 from .options import Parser
+from .terminal import say_json, show
 
 EPILOG = (
     "Exit status: 0 a whole OVMF code image with a sound footer table, 1 something else (it says what), 2 a file that "
@@ -23,11 +24,7 @@ def run(words: list[str]) -> int:
     args = parser.parse_args(words)
     ovmf = load_ovmf(args.firmware, "FILE")
     if args.json:
-        import json
-
-        print(json.dumps(ovmf.as_dict(), indent=2))
+        say_json(ovmf.as_dict())
     else:
-        from .terminal import painter
-
-        print(ovmf.explain().text(painter()))
+        show(ovmf.explain())
     return GOOD if ovmf.is_usable else NOT_VALIDATED

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
-
 from ..errors import InputError, quoted
 from ..hosts import MODES
 from ..launch import as_peer
+from ..layout.page import Paragraph, Table, View
 from ..profiles import SNP_PROFILES
 from ..releases import explain_profile, profile_as_dict
 from . import GOOD, VERBS
 from .options import Parser
-from .terminal import painter
+from .terminal import say_json, show
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -56,21 +55,19 @@ def _list(args: argparse.Namespace) -> int:
             {part: getattr(profile, part) for part in ("name", "summary", "since", "source")}
             for profile in SNP_PROFILES.values()
         ]
-        print(json.dumps(found, indent=2))
+        say_json(found)
         return GOOD
-    from ..layout.page import Paragraph, Table, View
-
     rows = [[profile.name, f"{profile.summary} Since: {profile.since}."] for profile in SNP_PROFILES.values()]
     tail = "sevlab profiles NAME explains one; sevlab profiles --matrix says which release of a tool believes which."
-    print(View(Table(["profile", "what it does, and since when"], rows), Paragraph(tail)).text(painter()))
+    show(View(Table(["profile", "what it does, and since when"], rows), Paragraph(tail)))
     return GOOD
 
 
 def _explain(args: argparse.Namespace) -> int:
     if args.json:
-        print(json.dumps(profile_as_dict(args.name), indent=2))
+        say_json(profile_as_dict(args.name))
     else:
-        print(explain_profile(args.name).text(painter()))
+        show(explain_profile(args.name))
     return GOOD
 
 
@@ -84,9 +81,9 @@ def _matrix(args: argparse.Namespace) -> int:
     inputs = _inputs(args)
     found = [belief_matrix(mode, as_peer, **inputs) for mode in ([args.mode] if args.mode else MODES)]
     if args.json:
-        print(json.dumps({one.mode: one.as_dict() for one in found}, indent=2))
+        say_json({one.mode: one.as_dict() for one in found})
     else:
-        print("\n\n".join(one.explain().text(painter()) for one in found))
+        show(View(*(one.explain() for one in found)))
     return GOOD
 
 

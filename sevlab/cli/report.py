@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
-import shlex
 from typing import TYPE_CHECKING
 
 from ..advice import advise, likely_product
-from ..errors import InputError, quoted
+from ..errors import InputError, quoted, shell_word
 from ..evidence import as_option
 from ..formats.report import TCB_FORMS
 from ..formats.vcek import ROOTS
@@ -27,7 +25,7 @@ from ..report import (
 from ..report.load import LIMIT
 from . import GOOD, NOT_VALIDATED, VERBS
 from .options import Parser, add_case, case_under, opened_case, sentence
-from .terminal import painter
+from .terminal import say, say_json, show
 
 if TYPE_CHECKING:
     from typing import Any
@@ -112,10 +110,10 @@ def _show(args: argparse.Namespace) -> int:
     if args.json:
         header = None if found.header is None else found.header.to_bytes().hex()
         said = {"form": found.form, "header": header, **report_as_dict(found.report, product)}
-        print(json.dumps({**said, "vulnerabilities": advice.brief()}, indent=2))
+        say_json({**said, "vulnerabilities": advice.brief()})
     else:
         view = explain_report(found.report, product, found.note)
-        print(View(view, *advice.section(_command(args.file, product))).text(painter()))
+        show(View(view, *advice.section(_command(args.file, product))))
     return GOOD
 
 
@@ -143,18 +141,18 @@ def _verify(args: argparse.Namespace) -> int:
     if args.json:
         said = verdict.as_dict()
         said["notes"] = [*verdict.notes, *([found.note] if found.odd else [])]
-        print(json.dumps({**said, "vulnerabilities": advice.brief()}, indent=2))
+        say_json({**said, "vulnerabilities": advice.brief()})
     else:
         if found.header is not None:
-            print(f"{found.note}.\n")
+            say(f"{found.note}.", "")
         view = verdict.explain()
-        print(View(view, *advice.section(_command(given["report"], verdict.product))).text(painter()))
+        show(View(view, *advice.section(_command(given["report"], verdict.product))))
     return GOOD if verdict.matches else NOT_VALIDATED
 
 
 def _command(path: str, product: str) -> str:
     """Return the command that tells more of the platform's vulnerabilities than the page does."""
-    name = "FILE" if path == "-" else shlex.quote(quoted(path, 300)[1:-1])
+    name = "FILE" if path == "-" else shell_word(path)
     return f"sevlab advise --report {name}" + (f" --product {product}" if product else "")
 
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import base64
-import sys
 from contextlib import contextmanager
 
-from ..errors import InputError
+from ..errors import InputError, shell_word
 from ..evidence import as_option
 from ..inputs import check_standard_input, load_keys, load_measurement, parse_bytes
 from ..keys import refuse_keys
@@ -14,6 +13,7 @@ from ..secret import SecretPacket, build_secret, load_packet_part, load_secret, 
 from ..secret.packet import USUAL_AREA
 from . import GOOD, NOT_VALIDATED, VERBS
 from .options import Parser
+from .terminal import say, say_json, show, warn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -116,8 +116,6 @@ def _build(args: argparse.Namespace) -> int:
 def _say_built(args: argparse.Namespace, packet: SecretPacket, warnings: list[str]) -> None:
     parts = {"header": (args.header, packet.header.to_bytes()), "payload": (args.payload, packet.payload)}
     if args.json:
-        import json
-
         result: dict[str, object] = {
             name: {"path": path, "size": len(raw), "base64": base64.b64encode(raw).decode()}
             for name, (path, raw) in parts.items()
@@ -126,14 +124,14 @@ def _say_built(args: argparse.Namespace, packet: SecretPacket, warnings: list[st
             {"guid": str(entry.guid), "name": entry.guid.name, "size": len(entry.data)}
             for entry in packet.table.entries
         ]
-        print(json.dumps({"status": "built", **result, "warnings": warnings}, indent=2))
+        say_json({"status": "built", **result, "warnings": warnings})
     else:
         for entry in packet.table.entries:
-            print(f"packed   {entry.guid.text}, {len(entry.data)} bytes")
+            say(f"packed   {entry.guid.text}, {len(entry.data)} bytes")
         for name, (path, raw) in parts.items():
-            print(f"{name:8} {path}, {len(raw)} bytes")
+            say(f"{name:8} {shell_word(path)}, {len(raw)} bytes")
     for warning in warnings:
-        print(f"WARNING: {warning}", file=sys.stderr)
+        warn(warning)
 
 
 def _open(args: argparse.Namespace) -> int:
@@ -149,11 +147,7 @@ def _open(args: argparse.Namespace) -> int:
     with _naming():
         opened = open_secret(header, payload, tik, tek, measure, files=files)
     if args.json:
-        import json
-
-        print(json.dumps(opened.as_dict(show_secret=args.show_secret), indent=2))
+        say_json(opened.as_dict(show_secret=args.show_secret))
     else:
-        from .terminal import painter
-
-        print(opened.explain(show_secret=args.show_secret, show_keys=args.show_keys).text(painter()))
+        show(opened.explain(show_secret=args.show_secret, show_keys=args.show_keys))
     return GOOD if opened.opens else NOT_VALIDATED

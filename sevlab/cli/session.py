@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import sys
 
 from ..chain import ROOTS, load_chain
-from ..errors import InputError, quoted
+from ..errors import InputError, quoted, shell_word
 from ..formats.session import SessionBlob
 from ..formats.sevcert import PDH, SevCertificate
 from ..inputs import check_standard_input, decode_base64, load_file, load_hidden, parse_policy
@@ -15,7 +14,7 @@ from ..session import Z_SIZE, make_session, open_session, public_key
 from ..writing import write_files
 from . import GOOD, NOT_VALIDATED, VERBS
 from .options import Parser
-from .terminal import painter
+from .terminal import say, say_json, show
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,10 +48,10 @@ def _make(words: list[str]) -> int:
     verdict = chain.verify(ROOTS)
     if not verdict.matches:
         if args.json:
-            print(json.dumps({**verdict.as_dict(), "files": []}, indent=2))
+            say_json({**verdict.as_dict(), "files": []})
         else:
-            print(verdict.explain().text(painter()), file=sys.stderr)
-            print("ERROR: no session was made: its keys would go to whoever has this certificate", file=sys.stderr)
+            show(verdict.explain(), to=sys.stderr)
+            say("ERROR: no session was made: its keys would go to whoever has this certificate", to=sys.stderr)
         return NOT_VALIDATED
     session = make_session(chain[PDH], policy)
     contents = {
@@ -65,10 +64,11 @@ def _make(words: list[str]) -> int:
     write_files(files, force=args.force, private=True)
     names = [path for path, _, _ in files]
     if args.json:
-        print(json.dumps({**verdict.as_dict(), "policy": int(policy), "files": names}, indent=2))
+        say_json({**verdict.as_dict(), "policy": int(policy), "files": names})
     else:
-        print(f"OK: a session for a genuine {verdict.product} platform, policy {policy.text}")
-        print(f"For the host: {names[0]} and {names[1]}. Yours alone: {names[2]} and {names[3]}.")
+        say(f"OK: a session for a genuine {verdict.product} platform, policy {policy.text}")
+        godh, blob, tek, tik = map(shell_word, names)
+        say(f"For the host: {godh} and {blob}. Yours alone: {tek} and {tik}.")
     return GOOD
 
 
@@ -97,9 +97,9 @@ def _open(words: list[str]) -> int:
         None if args.policy is None else parse_policy(args.policy, "--policy"),
     )
     if args.json:
-        print(json.dumps(opened.as_dict(), indent=2))
+        say_json(opened.as_dict())
     else:
-        print(opened.explain(show_keys=args.show_keys).text(painter()))
+        show(opened.explain(show_keys=args.show_keys))
     return GOOD if opened.opens else NOT_VALIDATED
 
 

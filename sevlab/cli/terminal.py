@@ -1,25 +1,67 @@
-"""Colour, where there is a terminal to show it."""
+"""What is printed: lines, pages and JSON, safe to show, with colour where there is a terminal for it.
+
+Every verb prints through this module alone. Words of strangers (names of files, whatever a case or a host says) may be
+part of anything, so they are escaped here, and in the blocks of a page.
+"""
 
 from __future__ import annotations
 
 import sys
 
-from ..layout.page import plain
-from ..layout.span import INK, TINTS
+from ..errors import escaped
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any, Protocol, TextIO
+
     from ..layout.page import Paint
 
+    class Page(Protocol):
+        """What prints as text: a view, or what explains itself as one."""
 
-def painter() -> Paint:
+        def text(self, paint: Paint = ...) -> str: ...
+
+
+def say(*lines: str, to: TextIO | None = None) -> None:
+    """Print lines, on standard output unless told otherwise. A line break within one is shown as ``\\n``."""
+    print(*(escaped(line) for line in lines), sep="\n", file=to)
+
+
+def warn(words: str) -> None:
+    """Print a warning on standard error."""
+    say(f"WARNING: {words}", to=sys.stderr)
+
+
+def show(page: Page, to: TextIO | None = None) -> None:
+    """Print a page. Its blocks have escaped what they hold, before it is coloured."""
+    print(page.text(painter(to)), file=to)
+
+
+def say_json(data: Any, indent: int | None = 2) -> None:
+    """Print data as JSON, in printable ASCII."""
+    import json
+
+    # JSON lets DEL stand in a string as it is.
+    print(json.dumps(data, indent=indent).replace("\x7f", "\\u007f"))
+
+
+def say_over(words: str) -> None:
+    """Print words on standard error, over those that stand on its last line."""
+    print(f"\r{escaped(words)}\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+def painter(to: TextIO | None = None) -> Paint:
     """Return how to colour text: by field on a terminal, not at all in a pipe or when NO_COLOR is set."""
-    if not sys.stdout.isatty():
+    from ..layout.page import plain
+    from ..layout.span import INK, TINTS
+
+    stream = sys.stdout if to is None else to
+    if not stream.isatty():
         return plain
     from rich.console import Console
     from rich.style import Style
 
-    console = Console()
+    console = Console(file=stream)
     system = console.color_system
     if system is None or console.no_color:  # rich knows a terminal's colours even where NO_COLOR forbids them
         return plain

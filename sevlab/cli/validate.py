@@ -11,6 +11,7 @@ from . import GOOD as EXIT_GOOD
 from . import NOT_VALIDATED, VERBS
 from .options import inputs_from, launch_parser, trust_from
 from .streams import output_is_closed
+from .terminal import say, say_json, warn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def run(words: list[str]) -> int:
     if args.json:
         import json
 
-        print(_hidden(evidence, json.dumps(verdict.as_dict(), indent=2)))
+        say_json(json.loads(_hidden(evidence, json.dumps(verdict.as_dict()))))
     elif not args.quiet:
         _say(verdict)
         if args.inject_secret and verdict.matches:
@@ -111,7 +112,7 @@ def _inject(args: argparse.Namespace, verdict: Verdict, guest: Guest | None) -> 
         return
     packet = build_secret(secrets, evidence.tik, evidence.tek, verdict.reported, area=_secret_area(evidence))
     for warning in packet.warnings:
-        print(f"WARNING: {warning}", file=sys.stderr)
+        warn(warning)
     files = [
         (args.secret_header, packet.header_base64.encode(), "--secret-header"),
         (args.secret_payload, packet.payload_base64.encode(), "--secret-payload"),
@@ -135,23 +136,26 @@ def _secret_area(evidence: Evidence) -> int | None:
 def _answer(words: str) -> None:
     """Print a line of the verdict. Without a standard output the status says it all, as that of the original does."""
     if output_is_closed():
-        print(f"NOTE: standard output is closed: {words}", file=sys.stderr)
+        say(f"NOTE: standard output is closed: {words}", to=sys.stderr)
     else:
-        print(words)
+        say(words)
 
 
 def _say(verdict: Verdict) -> None:
     if verdict.agrees:
         _answer(verdict.words)
     else:
-        print(BAD, file=sys.stderr)
-        print(f"  reported measure  {_hidden(verdict.evidence, verdict.reported.hex())}", file=sys.stderr)
-        print(f"  computed measure  {verdict.computed.hex()}", file=sys.stderr)
-        print("  At least one input differs from what the host's firmware measured.", file=sys.stderr)
-        print("  To see every step: the same options after 'sevlab explain'.", file=sys.stderr)
+        say(
+            BAD,
+            f"  reported measure  {_hidden(verdict.evidence, verdict.reported.hex())}",
+            f"  computed measure  {verdict.computed.hex()}",
+            "  At least one input differs from what the host's firmware measured.",
+            "  To see every step: the same options after 'sevlab explain'.",
+            to=sys.stderr,
+        )
     sys.stdout.flush()  # the verdict first: to read the firmware's code takes a moment
     for line in verdict.remarks:
-        print(line, file=sys.stderr)
+        say(line, to=sys.stderr)
 
 
 def _debug(verdict: Verdict, show_keys: bool) -> None:
@@ -173,7 +177,7 @@ def _debug(verdict: Verdict, show_keys: bool) -> None:
     }
     for name, value in values.items():
         shown = value if show_keys else _hidden(evidence, value)
-        print(f"[DEBUG]: {name}: {shown}", file=sys.stderr)
+        say(f"[DEBUG]: {name}: {shown}", to=sys.stderr)
 
 
 def _hidden(evidence: Evidence, text: str) -> str:

@@ -15,6 +15,7 @@ from ..profiles import PROFILES, build_vmsa, find_profile, recognize_vmsa, start
 from ..writing import check_output, stream_beside, write_bytes
 from . import GOOD, NOT_VALIDATED, VERBS
 from .options import Parser
+from .terminal import say, say_json, show
 
 DEFAULT_PROFILE = "qemu-legacy"
 LIMITS = {"family": 270, "model": 255, "stepping": 15}
@@ -129,9 +130,9 @@ def _build(args: argparse.Namespace) -> int:
         profile.name, cpu=cpu, signature=signature, reset_address=_start(args, cpu), sev_features=features
     )
     if signature is not None and not profile.takes_signature:
-        print(
+        say(
             f"NOTE: profile {profile.name} fixes RDX; the CPU's family, model and stepping play no part.",
-            file=sys.stderr,
+            to=sys.stderr,
         )
     write_bytes(args.file, vmsa.to_bytes(), "FILE", force=args.force)
     return _tell(args.file, vmsa, f"profile {profile.name}")
@@ -153,10 +154,10 @@ def _update(args: argparse.Namespace) -> int:
 
 def _tell(path: str, vmsa: Vmsa, how: str) -> int:
     start = vmsa.cs.base + vmsa.rip
-    print(
+    say(
         f"{quoted(path)}: {how}, RDX 0x{vmsa.rdx:x}, starts at 0x{start:x}, SEV_FEATURES 0x{vmsa.sev_features:x}, "
         f"SHA-256 {hashlib.sha256(vmsa.to_bytes()).hexdigest()}",
-        file=stream_beside(path),
+        to=stream_beside(path),
     )
     return GOOD
 
@@ -165,16 +166,13 @@ def _show(args: argparse.Namespace) -> int:
     vmsa = load_vmsa(args.file, "FILE")
     sha256 = hashlib.sha256(vmsa.to_bytes()).hexdigest()
     if args.json:
-        import json
-
-        print(json.dumps(_as_dict(vmsa, sha256), indent=2))
+        say_json(_as_dict(vmsa, sha256))
         return GOOD
     from ..layout.page import Paragraph, View
-    from .terminal import painter
 
     heading, *fields = vmsa.explain().blocks
     answers = [Paragraph(_likeness(vmsa)), Paragraph(f"SHA-256 of the page: {sha256}")]
-    print(View(heading, *answers, *fields).text(painter()))
+    show(View(heading, *answers, *fields))
     return GOOD
 
 
@@ -209,12 +207,8 @@ def _diff(args: argparse.Namespace) -> int:
     first, second = load_vmsa(args.first, "A"), load_vmsa(args.second, "B")
     comparison = VmsaComparison(first, second, names=("A", "B"))
     if args.json:
-        import json
-
-        print(json.dumps(comparison.as_dict(), indent=2))
+        say_json(comparison.as_dict())
     else:
-        from .terminal import painter
-
-        print(f"A: {quoted(args.first)}\nB: {quoted(args.second)}\n")
-        print(comparison.explain().text(painter()))
+        say(f"A: {quoted(args.first)}", f"B: {quoted(args.second)}", "")
+        show(comparison.explain())
     return GOOD if comparison.matches else NOT_VALIDATED

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import TYPE_CHECKING
 
-from ..errors import InputError, quoted
+from ..errors import InputError, quoted, shell_word
 from ..inputs import parse_seconds
 from ..layout.page import Heading, Paragraph, Table, View
 from ..zoo import LAPSES, run_zoo_command, zoo, zoo_table
@@ -14,7 +13,7 @@ from ..zoo.command import TIMEOUT
 from ..zoo.files import PLACEHOLDERS, TABLE, write_zoo
 from . import GOOD, NOT_VALIDATED, VERBS
 from .options import Parser
-from .terminal import painter
+from .terminal import say, say_json, say_over, show
 
 if TYPE_CHECKING:
     import argparse
@@ -59,7 +58,7 @@ def run(words: list[str]) -> int:
 def _list(args: argparse.Namespace) -> int:
     table = zoo_table(_chosen(args))
     if args.json:
-        print(json.dumps(table, indent=2))
+        say_json(table)
         return GOOD
     animals = _chosen(args)
     checks = [animal.lapse for animal in animals if animal.lapse is not None]
@@ -71,7 +70,7 @@ def _list(args: argparse.Namespace) -> int:
         Heading("The careless checks that would let them through"),
         Table(["careless check", "what it is"], [[one.key, one.title] for one in dict.fromkeys(checks)]),
     )
-    print(view.text(painter()))
+    show(view)
     return GOOD
 
 
@@ -79,25 +78,28 @@ def _make(args: argparse.Namespace) -> int:
     animals = zoo()
     count = write_zoo(args.folder, animals)
     if args.json:
-        print(json.dumps({"folder": args.folder, "files": count, **zoo_table(animals)}, indent=2))
+        say_json({"folder": args.folder, "files": count, **zoo_table(animals)})
         return GOOD
     kinds = [animal.kind for animal in animals]
     told = ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds))
-    print(f"{args.folder}: {len(animals)} animals ({told}), {len(LAPSES)} careless checks, {count} files.")
-    print(f"{TABLE} holds the truth about each.")
+    say(
+        f"Wrote {count} files to {shell_word(args.folder)}: "
+        f"{len(animals)} animals ({told}), {len(LAPSES)} careless checks.",
+        f"{TABLE} holds the truth about each.",
+    )
     return GOOD
 
 
 def _run(args: argparse.Namespace, command: list[str]) -> int:
-    show = _progress if sys.stderr.isatty() else None
+    progress = _progress if sys.stderr.isatty() else None
     timeout = TIMEOUT if args.timeout is None else parse_seconds(args.timeout, "--timeout", _LONGEST)
-    trial = run_zoo_command(command, _chosen(args), folder=args.dir, timeout=timeout, progress=show)
-    if show is not None:
-        print(end="\r\x1b[K", file=sys.stderr)
+    trial = run_zoo_command(command, _chosen(args), folder=args.dir, timeout=timeout, progress=progress)
+    if progress is not None:
+        say_over("")
     if args.json:
-        print(json.dumps({"command": command, **trial.as_dict()}, indent=2))
+        say_json({"command": command, **trial.as_dict()})
     else:
-        print(trial.explain().text(painter()))
+        show(trial.explain())
     return GOOD if trial.passes else NOT_VALIDATED
 
 
@@ -114,4 +116,4 @@ def _chosen(args: argparse.Namespace) -> list[Animal]:
 
 
 def _progress(done: int, count: int) -> None:
-    print(f"\r{done} of {count}", end="", file=sys.stderr, flush=True)
+    say_over(f"{done} of {count}")

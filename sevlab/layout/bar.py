@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
+from ..errors import escaped
 from .page import plain, tinted
 from .span import INK, letters
 
@@ -38,7 +39,9 @@ class Bar:
         for label, width, (name, size, tint) in zip(letters(len(self.parts)), widths, self.parts, strict=True):
             share = f"width:{100 * width / whole:.2f}%"
             style = f"{tinted(tint)};{share};border:1px solid {INK};text-align:center;padding:6px 0"
-            cells.append(f'<td style="{style}" title="{escape(f"{label}: {name}, {size} bytes")}">{label}</td>')
+            cells.append(
+                f'<td style="{style}" title="{escape(escaped(f"{label}: {name}, {size} bytes"))}">{label}</td>'
+            )
         style = "border-collapse:collapse;table-layout:fixed;width:100%;max-width:60em"
         return f'<table style="{style}"><tbody><tr>{"".join(cells)}</tr></tbody></table>'
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
+from ..errors import escaped
 from .page import CELL, MONO, Table, hex_lines, narrow, plain, tinted
 from .span import INK, Hidden, Span, letters
 
@@ -59,7 +60,7 @@ class ByteMap:
                     f"border:1px solid {INK};border-left:{edge}px solid {INK}"
                 )
                 body = f"{'<b>' if mark else ''}{byte}{mark}{'</b>' if mark else ''}<br>{label}"
-                cells.append(f'<td style="{style}" title="{escape(title)}">{body}</td>')
+                cells.append(f'<td style="{style}" title="{escape(escaped(title))}">{body}</td>')
             rows.append(f"<tr>{''.join(cells)}</tr>")
         return f'<table style="border-collapse:collapse;line-height:1.4"><tbody>{"".join(rows)}</tbody></table>'
 

@@ -6,13 +6,18 @@ HTML, from the same data, so the two can't drift apart. The text is complete by 
 The HTML is deterministic and has no script, no ids and no style sheet: colours stand on each cell, because notebook
 viewers strip the rest, and the outputs stored in notebooks are compared by the tests. Only tinted cells fix their text
 colour; everything else inherits the reader's light or dark theme.
+
+Words may come from strangers, so every block escapes what cannot be seen when it takes them: no text and no HTML of a
+page holds a control character. Whole passages of a stranger's are a :class:`Quote`, told from the page's own words.
 """
 
 from __future__ import annotations
 
+import re
 import textwrap
 from html import escape
 
+from ..errors import escaped
 from .span import INK, TINTS, Hidden
 
 TYPE_CHECKING = False
@@ -34,6 +39,34 @@ if TYPE_CHECKING:
 WIDTH = 100
 MONO = "font-family:monospace"
 CELL = "text-align:left;vertical-align:top;padding:2px 8px"
+
+
+#: How the answers begin, and what stands beside them. No row of a table, and no line that continues another, does.
+VERDICTS = (
+    "OK",
+    "ERROR",
+    "WARNING",
+    "NOTE",
+    "MATCH",
+    "MISMATCH",
+    "EXPLAINED",
+    "UNEXPLAINED",
+    "THE EXPLANATION",
+    "NOTHING IS WRONG",
+    "CHANGED",
+    "NOT CHECKED",
+    "NOT DECIDED",
+    "NOT VALIDATED",
+    "CANNOT TELL",
+    "CAUGHT",
+    "REFUSED",
+    "FOOLED",
+    "FOUND",
+    "NOT FOUND",
+    "FINDING",
+    "ODD",
+)
+_VERDICT = re.compile(rf" *(?:{'|'.join(VERDICTS)})\b")
 
 
 def plain(text: str, tint: str) -> str:
@@ -63,14 +96,28 @@ def narrow(text: str, width: int = 26) -> str:
     return "\n".join(part for line in lines for part in textwrap.wrap(line, width) or [""])
 
 
+def _marked(line: str) -> str:
+    """Return a line that is no answer, with a mark if it begins like one, or it could pass for one."""
+    return f"... {line}" if _VERDICT.match(line) else line
+
+
+def _filled(words: str, whole: bool = False) -> list[str]:
+    """Return *words* in lines, of which only the first may begin as an answer.
+
+    Long words are kept *whole*, if asked for: addresses and digests, to be copied.
+    """
+    first, *rest = textwrap.wrap(words, WIDTH, break_long_words=not whole, break_on_hyphens=not whole) or [""]
+    return [first, *map(_marked, rest)]
+
+
 class Heading:
     """A section's title."""
 
     def __init__(self, title: str) -> None:
-        self.title = title
+        self.title = escaped(title, "\n")
 
     def text(self, paint: Paint = plain) -> str:
-        lines = textwrap.wrap(self.title, WIDTH)
+        lines = _filled(self.title)
         return "\n".join([*lines, "-" * max(map(len, lines))])
 
     def html(self) -> str:
@@ -81,20 +128,37 @@ class Paragraph:
     """Sentences."""
 
     def __init__(self, words: str) -> None:
-        self.words = words
+        self.words = escaped(words, "\n")
 
     def text(self, paint: Paint = plain) -> str:
-        return textwrap.fill(self.words, WIDTH, break_long_words=False, break_on_hyphens=False)
+        return "\n".join(_filled(self.words, whole=True))
 
     def html(self) -> str:
         return f'<p style="max-width:60em">{escape(self.words)}</p>'
+
+
+class Quote:
+    """Somebody else's words, each line marked, below a *label* that says whose they are."""
+
+    def __init__(self, label: str, words: str) -> None:
+        self.label, self.words = escaped(label), escaped(words, "\n")
+
+    def text(self, paint: Paint = plain) -> str:
+        mark = "    > "
+        lines = [part for line in self.words.split("\n") for part in textwrap.wrap(line, WIDTH - len(mark)) or [""]]
+        return "\n".join([self.label, *(f"{mark}{line}".rstrip() for line in lines)])
+
+    def html(self) -> str:
+        style = "border-left:3px solid;margin-left:1em;padding-left:10px;max-width:58em;overflow-wrap:anywhere"
+        body = escape(self.words).replace("\n", "<br>")
+        return f'<p style="max-width:60em">{escape(self.label)}</p>\n<div style="{style}">{body}</div>'
 
 
 class Code:
     """Lines to copy and run elsewhere."""
 
     def __init__(self, lines: str) -> None:
-        self.lines = lines
+        self.lines = escaped(lines, "\n")
 
     def text(self, paint: Paint = plain) -> str:
         return textwrap.indent(self.lines, "    ")
@@ -107,7 +171,7 @@ class Banner:
     """The answer, in words first: tint green for good, pink for bad, grey for anything else."""
 
     def __init__(self, words: str, tint: str) -> None:
-        self.words, self.tint = words, tint
+        self.words, self.tint = escaped(words), tint
 
     def text(self, paint: Paint = plain) -> str:
         return paint(f" {self.words} ", self.tint)
@@ -131,7 +195,7 @@ class Table:
         mono: Sequence[int] = (),
         wrapped: Mapping[int, int] | None = None,
     ) -> None:
-        self.header, self.rows = list(header), [list(row) for row in rows]
+        self.header, *self.rows = ([escaped(cell, "\n") for cell in row] for row in (header, *rows))
         self.tints = list(tints) or [""] * len(self.rows)
         self.mono, self.wrapped = set(mono), dict(wrapped or {})
 
@@ -146,6 +210,7 @@ class Table:
             tint = self.tints[number - 1] if number else ""
             for i in range(max(map(len, cells))):
                 parts = [(cell[i] if i < len(cell) else "").ljust(w) for cell, w in zip(cells, widths, strict=True)]
+                parts[0] = _marked(parts[0])
                 if tint and i == 0 and parts[0].strip():
                     parts[0] = paint(parts[0], tint)
                 lines.append("  ".join(parts).rstrip())

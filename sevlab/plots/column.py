@@ -8,6 +8,7 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.patches import Rectangle
 from matplotlib.textpath import text_to_path
 
+from ..errors import escaped
 from ..layout.page import hex_lines
 from ..layout.span import INK
 from .picture import Picture
@@ -116,13 +117,15 @@ def paper(words: str, title: str, height: float) -> tuple[Picture, Axes]:
 
 def write(axes: Axes, left: float, line: float, words: str, **look: Any) -> None:
     """Write words; a step's name is no formula, whatever signs are in it."""
-    axes.text(left, line, words, **{"color": INK, "size": 7.5, "va": "center", "parse_math": False, **look})
+    axes.text(
+        left, line, escaped(words, "\n"), **{"color": INK, "size": 7.5, "va": "center", "parse_math": False, **look}
+    )
 
 
 def fit(words: str, wide: float, **look: Any) -> dict[str, Any]:
     """Return words, cut to one line of at most *wide* inches, with their looks."""
     font = FontProperties(size=look["size"], weight=look.get("weight", "normal"))
-    line = " ".join(words.split())[:CUT]
+    line = escaped(" ".join(words.split()))[:CUT]
     shown = line
     # An inch has 72 points; drawn on whole pixels, letters are a little wider than they are by themselves.
     while text_to_path.get_text_width_height_descent(shown, font, ismath=False)[0] > 69 * wide:

@@ -8,6 +8,8 @@ from typing import Any
 from matplotlib.figure import Figure
 from PIL import Image
 
+from ..errors import escaped
+
 # Pillow comes with matplotlib, which itself writes pictures with it.
 #: Colours of a stored picture: few enough that a notebook stays small, enough that no tint changes.
 COLOURS = 256
@@ -22,7 +24,7 @@ class Picture(Figure):
 
     def __init__(self, words: str, **options: Any) -> None:
         super().__init__(facecolor="white", **options)
-        self.words = words
+        self.words = escaped(words, "\n")
 
     def _repr_png_(self) -> bytes:
         buffer = BytesIO()

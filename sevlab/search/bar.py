@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from tqdm.auto import tqdm
 
+from ..errors import escaped
+
 if TYPE_CHECKING:
     from .engine import Progress
 
@@ -22,9 +24,8 @@ class Bar:
 
     def __call__(self, progress: Progress) -> None:
         """Show how far the search is."""
-        self._bar.set_postfix_str(
-            f"{progress.tried:,} tried, {progress.rate:,.0f}/s, now {progress.now}", refresh=False
-        )
+        words = f"{progress.tried:,} tried, {progress.rate:,.0f}/s, now {progress.now}"
+        self._bar.set_postfix_str(escaped(words), refresh=False)
         self._bar.update(progress.seconds - self._bar.n)
 
     def close(self) -> None:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-import shlex
 from collections import namedtuple
 
-from ..errors import InputError
+from ..errors import InputError, shell_word
 from ..formats.guid import Guid
 from ..formats.secret import BLOCK, SecretHeader, SecretTable
 from ..inputs import decode_base64, load_file
@@ -218,16 +217,13 @@ class OpenedSecret(Shown):
         """Return shell lines that compute the MAC and the table with OpenSSL alone, which takes keys as arguments."""
         text = "payload_base64" in self.files
 
-        def quote(path: str) -> str:
-            return shlex.quote(f"./{path}" if path.startswith("-") else path)  # or od and cat take it for an option
-
-        path = quote(self.files.get("payload_base64") or self.files.get("payload") or "PAYLOAD")
+        path = shell_word(self.files.get("payload_base64") or self.files.get("payload") or "PAYLOAD")
         read = f"base64 -d {path}" if text else f"cat {path}"
 
         def key(name: str, offset: int) -> str:
             both = "tk" in self.files
             file = self.files["tk"] if both else self.files.get(name, f"{name.upper()}_FILE")
-            return f"$(od -An -v -tx1 {f'-j{offset} -N16 ' if both else ''}{quote(file)} | tr -d ' \\n')"
+            return f"$(od -An -v -tx1 {f'-j{offset} -N16 ' if both else ''}{shell_word(file)} | tr -d ' \\n')"
 
         head, measure = (base64.b64encode(raw).decode() for raw in (self.message.head.to_bytes(), self.measure))
         return (

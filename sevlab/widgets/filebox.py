@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import ipywidgets as w
 
-from ..errors import InputError, SevlabError
+from ..errors import InputError, SevlabError, escaped
 from .action import Button
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ class FileBox(w.HBox):
         except SevlabError as error:
             self._fail(error)
             return
-        self._hold(held, f"uploaded: {item.name}")
+        self._hold(held, escaped(f"uploaded: {item.name}"))
 
     def _removed(self) -> None:
         self._hold(None, self._none)
