@@ -95,7 +95,7 @@ def test_lab_copies_and_keeps_what_people_changed(tmp_path: Path, capsys: pytest
     (folder / "samples" / "tk.bin").unlink()
     assert main(["lab", "--copy-only", str(folder)]) == 0
     assert (folder / lab.FIRST).read_text() == "mine"
-    assert capsys.readouterr().out.splitlines()[-1].startswith(f"{folder}: 1 files copied, ")
+    assert capsys.readouterr().out.splitlines()[-1].startswith(f"Copied 1 files to {folder}. ")
     assert [path for path in folder.rglob("*") if "partial" in path.name or "checkpoint" in path.name] == []
 
 

@@ -54,6 +54,7 @@ VERDICTS = (
     "THE EXPLANATION",
     "NOTHING IS WRONG",
     "CHANGED",
+    "NOT ASKED",
     "NOT CHECKED",
     "NOT DECIDED",
     "NOT VALIDATED",
@@ -65,6 +66,7 @@ VERDICTS = (
     "NOT FOUND",
     "FINDING",
     "ODD",
+    "UNUSABLE",
 )
 _VERDICT = re.compile(rf" *(?:{'|'.join(VERDICTS)})\b")
 

@@ -212,7 +212,8 @@ class Engine:
     def close(self) -> None:
         """Stop every worker that was started here."""
         for pool in self._pools.values():
-            pool.shutdown(wait=False, cancel_futures=True)
+            # Waited for, or Python, when it ends, may write to a pipe that the pool is just closing.
+            pool.shutdown(wait=True, cancel_futures=True)
         self._pools.clear()
 
 
