@@ -10,7 +10,7 @@ from ..case import BY_NAME, Case, is_bundle, parse_case, read_case
 from ..case.rows import FILE, KEY
 from ..errors import InputError, quoted
 from ..inputs import TEXT_LIMIT
-from ..keys import Secret
+from ..keys import Secret, refuse_key_name
 from ..leftovers import temporary_folder
 from .archive import BLOBS, CASE, MANIFEST, Archive, open_archive
 from .manifest import Manifest, parse_manifest
@@ -59,6 +59,7 @@ def unpack_bundle(path: str, folder: str, name: str = "bundle", own: bool = Fals
     when everything was checked. Raises :class:`~sevlab.errors.InputError` as :func:`load_bundle`, and for a folder that
     exists or cannot be made.
     """
+    refuse_key_name(folder, "folder")
     if os.path.lexists(folder):
         raise InputError(quoted(folder, 200), "a folder or file that exists", "the name of a new folder")
     with open_archive(path, name) as archive:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import namedtuple
 
 from ..errors import InputError, SevlabError
-from ..evidence import KEYS, as_written, load_evidence
+from ..evidence import KEYS, as_written, hide_keys, load_evidence
 from ..formats.vcek import ROOTS
 from ..layout.page import Banner, Heading, Paragraph, Table, View, hex_lines
 from ..layout.shown import Shown
@@ -170,6 +170,7 @@ def verify_case(
 
     Raises :class:`~sevlab.errors.InputError` for inputs that cannot be used, and for a case without anything to check.
     """
+    hide_keys(keys)
     notes: list[str] = []
     changed = case.changed
     measure = digest = report = id_block = None
@@ -190,7 +191,9 @@ def _compare_measure(case: Case, names: Callable[[str], str], keys: Mapping[str,
     if not set(KEYS) & set(inputs):
         needed = f"{names('tk')}, or {names('tik')} and {names('tek')}, since the case comes without keys"
         raise InputError(names("tk"), "nothing", needed)
-    return compare_measure(load_evidence(names=names, **inputs))
+    evidence = load_evidence(names=names, **inputs)
+    evidence.refuse_keys(names)
+    return compare_measure(evidence)
 
 
 def _compare_digest(case: Case, names: Callable[[str], str]) -> DigestCheck | None:

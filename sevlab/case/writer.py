@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from ..digest import Sha256
 from ..errors import InputError, quoted
-from ..keys import Secret
+from ..keys import Secret, refuse_key_name
 from .model import Case
 from .reader import parse_case
 from .rows import ABOUT, BY_NAME, BYTES, CASE_LIMIT, FILE, FORMAT, KEY, ROWS, Row
@@ -76,6 +76,7 @@ def write_case(case: Case, path: str, force: bool = False) -> None:
     :class:`~sevlab.errors.InputError` when a value does not fit the format, when the file exists, or when it can't be
     written.
     """
+    refuse_key_name(path, "output")
     if not force and os.path.lexists(path):
         _exists(path)
     refuse_key_files(case)
@@ -125,6 +126,7 @@ def whole_file(path: str, force: bool = False, private: bool = False) -> Iterato
     """
     import tempfile
 
+    refuse_key_name(path, "output")
     if not force and os.path.lexists(path):
         _exists(path)
     temporary = ""

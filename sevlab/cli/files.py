@@ -9,6 +9,7 @@ import tempfile
 from contextlib import ExitStack, contextmanager
 
 from ..errors import InputError, quoted
+from ..keys import refuse_key_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -113,6 +114,7 @@ def _check(path: str, name: str, force: bool) -> str:
     """Return where a file really is, symbolic links followed; refuse what must not be written over."""
     if path == "-":
         raise InputError(name, "'-'", "the name of a file")
+    refuse_key_name(path, name)
     with _naming(path, name):
         target = os.path.realpath(path)
         try:
