@@ -17,6 +17,7 @@ from sevlab import leftovers
 from sevlab.bundle import pack_case
 from sevlab.case import make_case
 from sevlab.cli import main
+from sevlab.cli.files import write_files
 from sevlab.cli.signals import ENDING, Ended, clean_end
 from tests.key_forms import TEK, TIK, shown
 from tests.soak import many
@@ -84,6 +85,24 @@ def test_a_second_signal_soon_after_belongs_to_the_first() -> None:
     with pytest.raises(Ended):
         command()
     assert done == [1]
+
+
+def test_a_signal_between_two_files_leaves_both_as_they_were(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).write_bytes(b"old")
+
+    def link(*given: object, **more: object) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(5)
+
+    def command() -> None:
+        with clean_end(lambda: None):
+            write_files([(str(tmp_path / name), b"new", name) for name in ("a", "b")], force=True)
+
+    monkeypatch.setattr(os, "link", link)  # what puts the first of two files in its place
+    with pytest.raises(Ended):
+        command()
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"a": b"old", "b": b"old"}
 
 
 def test_other_threads_are_left_alone() -> None:
