@@ -90,6 +90,8 @@ def parse_measurement(text: str, name: str = "measurement", *, allow_hex: bool =
         if allow_hex:
             return Measurement.from_bytes(bytes.fromhex(bare))
         raise InputError(name, "96 hex digits", needed, "the same bytes as base64: xxd -r -p | base64")
+    if allow_hex and is_hex_of_other_size(bare):
+        raise InputError(name, f"{len(bare)} hex digits", needed)
     if not bare:
         raise InputError(name, "nothing", needed)
     if not _BASE64.fullmatch(bare):
@@ -124,7 +126,7 @@ def parse_bytes(text: str, name: str, size: int) -> bytes:
     bare = text.translate({9: None, 10: None, 13: None, 32: None})
     if len(bare) == digits and _HEX.fullmatch(bare):
         return bytes.fromhex(bare)
-    raw = decode_base64(bare)
+    raw = None if is_hex_of_other_size(bare) else decode_base64(bare)
     if raw is not None and len(raw) == size and len(bare) == characters:
         return raw
     if not bare:
@@ -140,6 +142,11 @@ def parse_bytes(text: str, name: str, size: int) -> bytes:
     elif raw is not None:
         meaning = f", {len(raw)} bytes of base64"
     raise InputError(name, quoted(text) + meaning, needed, advice)
+
+
+def is_hex_of_other_size(text: str) -> bool:
+    """Say whether what could be base64 must be hex digits: no 48 bytes are by chance, but both keys in hex are."""
+    return bool(_HEX.fullmatch(text)) and len(text) >= 2 * KEY_SIZE and len(set(text.lower())) > 4
 
 
 def decode_base64(text: str) -> bytes | None:

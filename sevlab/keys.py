@@ -7,7 +7,7 @@ import hmac
 import os
 
 from .errors import InputError
-from .keytext import describe_text
+from .keytext import describe_text, hide_keys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,8 +27,9 @@ class Secret:
     __slots__ = ("_bytes",)
 
     def __init__(self, raw: Any) -> None:
-        kind = "" if isinstance(raw, bytes | bytearray | memoryview) else type(raw).__name__
-        if kind:
+        self._bytes = b""
+        if not isinstance(raw, bytes | bytearray | memoryview):
+            kind = type(raw).__name__
             raw = b""  # or a traceback that shows local variables would show it
             raise TypeError(f"a Secret is made of bytes, not of {kind}")
         self._bytes = bytes(raw)
@@ -44,10 +45,11 @@ class Secret:
     def is_in(self, public: bytes) -> bool:
         """Say whether *public* has 16 bytes in a row of this secret in it, as bytes, hex or base64, or is a part of it.
 
+        They count backwards too: some write a number's last byte first.
         A secret of one byte over and over, such as the all-zero TIK, is in nothing: everybody knows it.
         """
         windows = [self._bytes[at : at + _WINDOW] for at in range(max(1, len(self) - _WINDOW + 1))]
-        windows = [one for one in windows if len(set(one)) > 1]
+        windows = [one for both in windows for one in (both, both[::-1]) if len(set(one)) > 1]
         text = public.lower()
         return any(
             one in public
@@ -115,8 +117,8 @@ def describe_path(path: str) -> str:
         size = len(os.fsencode(path))
     except (ValueError, UnicodeError):
         size = len(path)
-    what = describe_text(path)
-    return what or (f"{len(path)} characters" if size in (16, 32) else "")
+    is_one = size in (16, 32) or (os.sep not in path and hide_keys(path) != path)
+    return describe_text(path) or (f"{len(path)} characters" if is_one else "")
 
 
 def check_key(key: Any, name: str, size: int = 16) -> Secret:

@@ -29,8 +29,9 @@ _MANY = 4
 def describe_text(text: str) -> str:
     """Say what *text* is when the whole of it may be a key, as in ``32 hex digits``; "" when it is none."""
     text = text[:_LIMIT]
-    hidden = hide_keys(text.strip(), "{}")
-    if (match := re.fullmatch(r"\{([^{}]+)\}[\s:;,.|/_\-]*", hidden)) and hidden != text.strip():
+    core = text.strip(" \t\r\n[](){}<>'\"`,;")
+    hidden = hide_keys(core, "{}")
+    if (match := re.fullmatch(r"\{([^{}]+)\}[\s:;,.|/_\-]*", hidden)) and hidden != core:
         return match[1]
     bare = re.sub(r"[\s:;,]+", "", text)
     if _BASE64.fullmatch(bare) and _is_base64_key(bare):

@@ -14,6 +14,7 @@ import sys
 from contextlib import contextmanager, suppress
 
 from .errors import InputError, quoted
+from .keytext import describe_text, hide_keys
 from .reading import descriptor_of, is_input
 
 TYPE_CHECKING = False
@@ -78,6 +79,14 @@ def stream_beside(path: str) -> TextIO:
     return sys.stderr if path == "-" or descriptor_of(path) == 1 else sys.stdout
 
 
+def refuse_key_name(path: str, name: str) -> None:
+    """Refuse to make a file whose name may have a key in it: what is written is named in what is said about it."""
+    base = os.path.basename(path) or path
+    if describe_text(base) or hide_keys(base) != base:
+        received = f"a name with what may be a key in it ({describe_text(base) or 'a part of it'})"
+        raise InputError(name, received, "the name of a file", "another name")
+
+
 class _Output:
     """One file that is to be written. ``target`` is its path without links, "" for what is written to as it is."""
 
@@ -85,6 +94,7 @@ class _Output:
         self.path, self.name, self.force, self.private, self.update = path, name, force, private, update
         if path == "-":
             raise InputError(name, "'-'", "the name of a file")
+        refuse_key_name(path, name)
         self.target, self.mode = "", 0
         self._stream: Any = None
         self._descriptor: int | None = None

@@ -75,7 +75,7 @@ def test_keys_are_only_where_nothing_can_be_judged_without_and_are_visibly_sampl
     if bundle.keys:
         assert "visibly samples" in bundle.case.about["note"]
         with open_case(str(CASES / f"{key}.sevcase")) as case:
-            assert Path(case.inputs["tk"]).read_bytes() == TEK + TIK
+            assert case.inputs["tk"].reveal() == TEK + TIK
 
 
 @pytest.mark.parametrize("key", [key for key, row in REPLAYS.items() if row.is_searchable])

@@ -12,6 +12,7 @@ from ..errors import InputError, quoted
 from ..inputs import TEXT_LIMIT
 from ..keys import Secret
 from ..leftovers import temporary_folder
+from ..writing import refuse_key_name
 from .archive import BLOBS, CASE, MANIFEST, Archive, open_archive
 from .manifest import Manifest, parse_manifest
 
@@ -59,6 +60,7 @@ def unpack_bundle(path: str, folder: str, name: str = "bundle", own: bool = Fals
     when everything was checked. Raises :class:`~sevlab.errors.InputError` as :func:`load_bundle`, and for a folder that
     exists or cannot be made.
     """
+    refuse_key_name(folder, "folder")
     if os.path.lexists(folder):
         raise InputError(quoted(folder, 200), "a folder or file that exists", "the name of a new folder")
     with open_archive(path, name) as archive:

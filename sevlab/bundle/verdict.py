@@ -6,7 +6,7 @@ from collections import namedtuple
 
 from ..case import SNP
 from ..errors import InputError, SevlabError
-from ..evidence import KEYS, as_written, load_evidence
+from ..evidence import KEYS, as_written, hide_keys, load_evidence
 from ..formats.vcek import ROOTS
 from ..launch import INPUTS, SNP_INPUTS
 from ..layout.page import Banner, Heading, Paragraph, Quote, Table, View, hex_lines
@@ -229,6 +229,7 @@ def verify_case(
 
     Raises :class:`~sevlab.errors.InputError` for inputs that cannot be used, and for a case without anything to check.
     """
+    hide_keys(keys)
     notes: list[str] = []
     missing: list[str] = []
     changed = case.changed
@@ -260,7 +261,9 @@ def _compare_measure(
     if not set(KEYS) & set(inputs):
         needed = f"{names('tk')}, or {names('tik')} and {names('tek')}, since the case comes without keys"
         raise InputError(names("tk"), "nothing", needed)
-    return compare_measure(load_evidence(names=names, trust=trust, **inputs))
+    evidence = load_evidence(names=names, trust=trust, **inputs)
+    evidence.refuse_keys(names)
+    return compare_measure(evidence)
 
 
 def _reported(case: Case, names: Callable[[str], str]) -> bytes | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..evidence import Evidence, load_evidence
+from ..evidence import Evidence, hide_keys, load_evidence
 from ..reading import opened_once
 from .reader import read_case
 
@@ -20,6 +20,7 @@ def load_case(path: str, *, own: bool = False, **changes: Any) -> Evidence:
     :class:`~sevlab.errors.InputError` for a case or an input that cannot be used. A file that is no longer the one the
     case was made with is taken as it is: ``read_case(path).changed`` tells.
     """
+    hide_keys(changes)
     case = read_case(path, own=own)
     inputs, _ = case.merged(changes)
     return load_evidence(trust=case.trust(changes), **inputs)

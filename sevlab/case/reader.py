@@ -261,7 +261,7 @@ class _Reader:
     def _key_path(self, row: Row, value: str) -> str:
         path = self._path((row.section, row.key), value)
         # The text of a key must not end up in a message, so this is said without showing it.
-        if not os.path.lexists(path) and (describe_path(value) or describe_path(path)):
+        if not os.path.lexists(path) and describe_path(value):
             advice = "write the key's raw bytes into a file of its own, mode 0600"
             self.refuse((row.section, row.key), "what looks like a key itself", row.needed, advice)
         return path

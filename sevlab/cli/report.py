@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 from ..advice import advise, likely_product
 from ..errors import InputError, quoted, shell_word
-from ..evidence import as_option
+from ..evidence import KEYS, as_option
 from ..formats.report import TCB_FORMS
 from ..formats.vcek import ROOTS
-from ..inputs import check_standard_input, load_file
+from ..inputs import check_standard_input, decode_base64, load_file
+from ..keys import Secret, refuse_keys
 from ..layout.page import View
 from ..report import (
     FILES,
@@ -126,6 +127,18 @@ def read_roots(paths: list[str]) -> dict[str, str]:
     return roots
 
 
+def _refuse_keys(args: argparse.Namespace, wanted: dict[str, Any]) -> None:
+    """Refuse a wanted value with a key of the case in it: it would be shown beside the report's."""
+    if args.case is None:
+        return
+    inputs = opened_case(args).inputs
+    keys = [inputs[name] for name in KEYS if isinstance(inputs.get(name), Secret)]
+    for name, value in wanted.items():
+        if isinstance(value, str):
+            for raw in (value.encode(), decode_base64("".join(value.split())) or b""):
+                refuse_keys(raw, as_option(name), *keys)
+
+
 def _verify(args: argparse.Namespace) -> int:
     given, trust = _given(args)
     roots = read_roots(args.trust_root)
@@ -134,6 +147,7 @@ def _verify(args: argparse.Namespace) -> int:
     found = load_report_file(given["report"], "FILE")
     certificates = load_certificates(as_option, **{name: given[name] for name in FILES})
     wanted = {name: given[name] for name in Wanted._fields}
+    _refuse_keys(args, wanted)
     verdict = verify_report(
         found.report, certificates, roots=roots, at=args.at, csp_id=args.csp_id, names=as_option, trust=trust, **wanted
     )

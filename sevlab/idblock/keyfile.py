@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..errors import InputError, quoted
 from ..formats.sevcert import P384_BYTES
 from ..inputs import load_hidden
-from ..keys import Secret
+from ..keys import Secret, hide_key
 from ..pem import is_pem, split_pem
 
 #: Most bytes of a key file that are read.
@@ -17,8 +17,10 @@ def load_private_key(path: str, name: str = "key") -> Secret:
 
     Raises :class:`~sevlab.errors.InputError`, with *name*, for any other key, with what came.
     """
+    path, needed = hide_key(path), "a private key of P-384, in PEM and not encrypted"
+    if not isinstance(path, str):
+        raise InputError(name, repr(path), f"the path of a file with {needed}")
     pem = load_hidden(path, name, KEY_LIMIT)
-    needed = "a private key of P-384, in PEM and not encrypted"
     advice = "openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-384 -out FILE"
     if is_pem(pem.reveal()):
         _check_blocks([label for label, _ in split_pem(pem.reveal(), name, needed)], f"{name}: {quoted(path)}", needed)

@@ -22,6 +22,7 @@ from ..inputs import (
     TEXT_LIMIT,
     check_standard_input,
     decode_base64,
+    is_hex_of_other_size,
     load_hidden,
     load_key,
     parse_measurement,
@@ -148,6 +149,8 @@ def _measurements(value: Any, name: str) -> list[Reading | None]:
     """Return the readings of a measurement: plainly, as hex, encoded twice, and with its two parts exchanged."""
     if isinstance(value, Measurement):
         value = base64.b64encode(value.to_bytes()).decode()
+    if isinstance(value, str) and is_hex_of_other_size("".join(value.split())):
+        parse_measurement(value, name, allow_hex=True)  # raises for what has another size
     try:
         plain: bytes | None = parse_measurement(value, name).to_bytes()
     except InputError:

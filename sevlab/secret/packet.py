@@ -22,11 +22,12 @@ from ..formats.secret import (
 )
 from ..inputs import load_file
 from ..keys import Secret, check_key, hide_key, refuse_keys
-from ..keytext import describe_text
+from ..keytext import describe_text, hide_keys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from typing import Any
 
 MEASURE_SIZE = 32
 #: Linux hands no larger packet to the firmware, in bytes. Source: sev-launch 3, host limit.
@@ -98,7 +99,8 @@ def load_secret(spec: str, name: str = "secret") -> tuple[Guid, Secret]:
     """
     what, colon, path = spec.partition(":")
     if not colon or not path:
-        advice = f"luks-key:{'PATH' if describe_text(spec) else spec or 'PATH'} for the key of a LUKS disk"
+        path = spec if spec and hide_keys(spec) == spec and not describe_text(spec) else "PATH"
+        advice = f"luks-key:{path} for the key of a LUKS disk"
         raise InputError(name, quoted(spec), "GUID:PATH", advice)
     guid = parse_secret_name(what, name)
     return guid, Secret(load_file(path, name, LARGEST))
@@ -129,7 +131,7 @@ def build_secret(
     that Linux hands to the firmware.
     """
     tik, tek = hide_key(tik), hide_key(tek)
-    secrets = [(what, Secret(data) if isinstance(data, bytes | bytearray) else data) for what, data in secrets]
+    secrets = [(what, hide_key(data)) for what, data in secrets]
     tik, tek = check_key(tik, "tik"), check_key(tek, "tek")
     check_size(
         measure, MEASURE_SIZE, "measure", "the first 32 of the measurement's 48 bytes" if len(measure) == 48 else ""
@@ -144,16 +146,18 @@ def build_secret(
     return SecretPacket(header, payload, table, _warnings(entries, tik, tek, len(payload), area))
 
 
-def _entries(secrets: Iterable[tuple[Guid | str, Secret | bytes]]) -> list[tuple[Guid, Secret]]:
+def _entries(secrets: Iterable[tuple[Guid | str, Any]]) -> list[tuple[Guid, Secret]]:
     """Check what is to be packed."""
     entries: list[tuple[Guid, Secret]] = []
     for what, data in secrets:
+        if not isinstance(data, Secret):
+            raise InputError("secret", "text" if isinstance(data, str) else data.what, "bytes")
         guid = what if isinstance(what, Guid) else parse_secret_name(what)
         if not any(guid):
             raise InputError("secret", f"the GUID {guid}", "another one: this one marks a deleted entry")
         if any(guid == other for other, _ in entries):
             raise InputError("secret", f"{guid.text} twice", "every GUID once: Linux and libvirt refuse such a table")
-        entries.append((guid, data if isinstance(data, Secret) else Secret(data)))
+        entries.append((guid, data))
     if not entries:
         raise InputError("secret", "none", "at least one secret")
     size = table_size(len(data) for _, data in entries)

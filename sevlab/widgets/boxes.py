@@ -62,8 +62,7 @@ def as_evidence(inputs: dict[str, Any]) -> dict[str, Any]:
         return {**inputs, "tek": Secret(bytes(KEY_SIZE))}
     if not isinstance(key, Secret):
         return inputs
-    raw = key.reveal()
-    if len(raw) not in (KEY_SIZE, 2 * KEY_SIZE):
-        raise InputError(LABELS["tk"], f"an upload of {len(raw)} bytes", "16 raw bytes (TIK) or 32 (TEK, then TIK)")
+    if len(key) not in (KEY_SIZE, 2 * KEY_SIZE):
+        raise InputError(LABELS["tk"], f"an upload of {len(key)} bytes", "16 raw bytes (TIK) or 32 (TEK, then TIK)")
     rest = {name: value for name, value in inputs.items() if name != "tk"}
-    return {**rest, "tik": Secret(raw[-KEY_SIZE:]), "tek": Secret(raw[:KEY_SIZE])}
+    return {**rest, "tik": key.part(-KEY_SIZE), "tek": key.part(0, KEY_SIZE)}

@@ -241,14 +241,15 @@ def _name(name: str) -> str:
 
 def _tik(raw: bytes) -> Secret:
     """Take the TIK from uploaded bytes: 16 are the TIK, 32 are TEK and then TIK."""
-    if len(raw) not in (KEY_SIZE, 2 * KEY_SIZE):
-        raise InputError(LABELS["tik"], f"an upload of {len(raw)} bytes", "16 raw bytes (TIK) or 32 (TEK, then TIK)")
-    return Secret(raw[-KEY_SIZE:])
+    key, raw = Secret(raw), b""
+    if len(key) not in (KEY_SIZE, 2 * KEY_SIZE):
+        raise InputError(LABELS["tik"], f"an upload of {len(key)} bytes", "16 raw bytes (TIK) or 32 (TEK, then TIK)")
+    return key.part(-KEY_SIZE)
 
 
 def _load_tik(path: str) -> Secret:
     """Read the TIK from a file of 16 bytes (TIK) or 32 (TEK, then TIK)."""
     try:
-        return Secret(load_key(path, LABELS["tik"], 2 * KEY_SIZE).reveal()[KEY_SIZE:])
+        return load_key(path, LABELS["tik"], 2 * KEY_SIZE).part(KEY_SIZE)
     except InputError:
         return load_key(path, LABELS["tik"])
