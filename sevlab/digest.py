@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import os
-import stat
-import sys
 from collections import namedtuple
 
 from .errors import InputError, quoted
-from .inputs import CHUNK, FIRMWARE_LIMIT, open_input
+from .inputs import FIRMWARE_LIMIT
+from .reading import CHUNK, LARGEST, open_input
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from typing import Any, BinaryIO
 
 #: Largest kernel or initrd accepted, in bytes: it keeps an endless file from hanging us.
-BLOB_LIMIT = 2 << 30
+BLOB_LIMIT = LARGEST
 
 
 class Hashed(namedtuple("Hashed", "size running")):
@@ -61,30 +60,30 @@ def load_digest(path: str, name: str = "firmware") -> bytes:
 def load_hashed(path: str, name: str = "firmware", *, limit: int = FIRMWARE_LIMIT, empty: bool = False) -> Hashed:
     """Hash a file; ``-`` reads standard input.
 
-    The file is read once. Its hash is remembered for as long as the file stays the same (device, inode, size, time of
-    change), so asking again, as a widget does at every key press, costs nothing. Raises
+    The file is read once. Its hash is remembered until the command ends, and for as long as the file stays the same
+    (device, inode, size, time of change), so asking again, as a widget does at every key press, costs nothing. Raises
     :class:`~sevlab.errors.InputError` with *name* for a file that is missing, larger than *limit* bytes, or empty
     (unless *empty* allows that).
     """
-    with open_input(path, name) as stream:
+    with open_input(path, name, hashed=True) as stream:
         key = file_identity(stream)
-        if key not in _known:
-            running, total = hashlib.sha256(), 0
-            while chunk := stream.read(CHUNK):
-                running.update(chunk)
-                total += len(chunk)
-                if total > limit:
-                    raise InputError(
-                        name,
-                        f"{quoted(path)}, more than {limit >> 20} MiB",
-                        f"a file of at most {limit >> 20} MiB",
-                        "the file QEMU loads as flash unit 0, such as OVMF.fd" if limit == FIRMWARE_LIMIT else "",
-                    )
-            hashed = Hashed(total, running)
-            if key and key == file_identity(stream):
-                _known[key] = hashed
-        else:
-            hashed = _known[key]
+        if stream.hashed is None and key in _known:
+            stream.settle(*_known[key])
+        total = 0
+        while stream.hashed is None and (chunk := stream.read(CHUNK)):
+            total += len(chunk)
+            if total > limit:
+                break
+        if stream.hashed is None or stream.hashed[0] > limit:
+            raise InputError(
+                name,
+                f"{quoted(path)}, more than {limit >> 20} MiB",
+                f"a file of at most {limit >> 20} MiB",
+                "the file QEMU loads as flash unit 0, such as OVMF.fd" if limit == FIRMWARE_LIMIT else "",
+            )
+        hashed = Hashed(*stream.hashed)
+        if key and key == file_identity(stream):
+            _known[key] = hashed
     if not hashed.size and not empty:
         raise InputError(name, f"{quoted(path)}, an empty file", "a file with content", "check how it was copied")
     return hashed
@@ -101,8 +100,6 @@ def file_identity(stream: BinaryIO) -> tuple[int, ...]:
     """Return what changes when the content of a regular file does; () for standard input, pipes and devices."""
     try:
         state = os.fstat(stream.fileno())
-    except (OSError, ValueError):  # standard input need not be a file at all
-        return ()
-    if not stat.S_ISREG(state.st_mode) or stream is getattr(sys.stdin, "buffer", None):
+    except (OSError, ValueError):
         return ()
     return state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns

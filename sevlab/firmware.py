@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from .errors import InputError, quoted
 from .formats.ovmf import Ovmf, parse_ovmf
-from .inputs import FIRMWARE_LIMIT, open_input, read_stream
+from .inputs import FIRMWARE_LIMIT, read_stream
+from .reading import open_input
 
 
 def load_ovmf(path: str, name: str = "firmware") -> Ovmf:

@@ -8,22 +8,19 @@ from __future__ import annotations
 
 import base64
 import binascii
-import errno
 import os
 import re
-import stat
-import sys
-from contextlib import contextmanager
 
 from .errors import InputError, LayoutError, quoted
 from .formats.message import Measurement
 from .formats.policy import Policy
 from .keys import NoKey, Secret, hide_key
 from .keytext import describe_content, describe_text
+from .reading import CHUNK, CasePath, open_input
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
     from typing import Any, BinaryIO
 
     from .formats.vmsa import Vmsa
@@ -36,8 +33,6 @@ VMSA_LIMIT = 64 << 10
 #: Largest firmware image accepted, in bytes. Real ones are 1 to 16 MiB; the limit keeps an endless file from hanging
 #: us.
 FIRMWARE_LIMIT = 64 << 20
-#: Bytes that are read at once.
-CHUNK = 1 << 20
 
 _NUMBER = re.compile(r"0[xX][0-9a-fA-F]{1,16}|[0-9]{1,20}")
 _HEX = re.compile(r"[0-9a-fA-F]+")
@@ -255,36 +250,6 @@ def _measurement_advice(size: int) -> str:
     return "the value of sev-measurement from virsh domlaunchsecinfo, or of data from query-sev-launch-measure"
 
 
-@contextmanager
-def open_input(path: str, name: str) -> Iterator[BinaryIO]:
-    """Open a file for reading bytes, ``-`` being standard input; raise InputError when that can't be done."""
-    if path == "-":
-        if sys.stdin is None:
-            raise InputError(name, "'-' with standard input closed", "a file, or data on standard input")
-        yield sys.stdin.buffer
-        return
-    try:
-        # Opened without blocking, so that a named pipe nobody writes to reads as empty instead of hanging us.
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-    except (OSError, ValueError) as error:
-        raise InputError(name, f"{quoted(path)}: {_reason(error)}", "a file that can be read") from None
-    if stat.S_ISDIR(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise InputError(name, f"{quoted(path)}, a folder", "a file")
-    with os.fdopen(descriptor, "rb") as stream:
-        os.set_blocking(descriptor, True)
-        try:
-            yield stream
-        except OSError as error:
-            raise InputError(name, f"{quoted(path)}: {_reason(error)}", "a file that can be read") from None
-
-
-def _reason(error: OSError | ValueError) -> str:
-    if isinstance(error, OSError) and error.errno == errno.ENOENT:
-        return "no such file"
-    return (error.strerror or "cannot be read").lower() if isinstance(error, OSError) else "not a file name"
-
-
 def load_key(path: Any, name: str, size: int = KEY_SIZE) -> Secret:
     """Return a key of exactly *size* raw bytes from a file; ``-`` reads standard input.
 
@@ -299,6 +264,8 @@ def load_key(path: Any, name: str, size: int = KEY_SIZE) -> Secret:
     key = path if isinstance(path, Secret) else _read_hidden(path, name, TEXT_LIMIT)
     if len(key) == size:
         return key
+    if isinstance(path, CasePath) and path.is_outside:  # no word about a file that a stranger named
+        raise InputError(name, f"{quoted(path)}, which is no such key", f"a key of {size} raw bytes")
     where = "a key" if isinstance(path, Secret) else quoted(path)
     received = f"{where}, {len(key) if len(key) <= TEXT_LIMIT else f'more than {TEXT_LIMIT}'} bytes"
     guess, advice = _key_guess(key, size)

@@ -142,11 +142,3 @@ def refuse_keys(public: bytes, name: str, *keys: Secret | None) -> None:
         size, public = len(public), b""
         needed = "a value that has no key in it"
         raise InputError(name, f"{size} bytes that have a key in them, which was given too", needed, "another file")
-
-
-def refuse_key_name(path: str, name: str) -> None:
-    """Refuse to make a file whose name may have a key in it: what is written is named in what is said about it."""
-    base = os.path.basename(path) or path
-    if describe_text(base) or hide_keys(base) != base:
-        received = f"a name with what may be a key in it ({describe_text(base) or 'a part of it'})"
-        raise InputError(name, received, "the name of a file", "another name")

@@ -17,6 +17,7 @@ from itertools import groupby, zip_longest
 from .digest import Hashed, load_hashed, load_sha256
 from .errors import InputError
 from .layout.shown import Shown
+from .reading import opened_once
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -221,6 +222,7 @@ def compare_launch(reported: Launch, computed: Launch) -> LaunchComparison:
     return LaunchComparison(reported, computed)
 
 
+@opened_once()
 def load_launch(policy: Policy, names: Callable[[str], str] = str, **inputs: Any) -> Launch:
     """Read what a launch is made of, and return it.
 
@@ -239,10 +241,7 @@ def load_launch(policy: Policy, names: Callable[[str], str] = str, **inputs: Any
         raise InputError(names("firmware"), "nothing", "a firmware image")
     check_together(given, names)
     ovmf = _ovmf(given, names) if _needs_tables(given, policy) else None
-    if ovmf is not None:
-        firmware = Hashed(ovmf.size, hashlib.sha256(ovmf.image))
-    else:
-        firmware = load_hashed(str(given["firmware"]), names("firmware"))
+    firmware = load_hashed(str(given["firmware"]), names("firmware"))  # of the bytes that the tables are from
     steps = [Step("firmware", firmware, "The firmware image, all of it.")]
     warnings = []
     if "kernel" in given:

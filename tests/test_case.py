@@ -331,8 +331,10 @@ def test_a_dangling_link_is_not_written_through(files):
     path.symlink_to(files / "elsewhere")
     with pytest.raises(InputError, match="--force"):
         write_case(make_case(inputs_of(files)), str(path))
-    write_case(make_case(inputs_of(files)), str(path), force=True)
     assert not (files / "elsewhere").exists()
+    write_case(make_case(inputs_of(files)), str(path), force=True)
+    assert path.is_symlink()
+    assert read_case(str(files / "elsewhere")).inputs["policy"] == 5
 
 
 @pytest.mark.parametrize(

@@ -68,7 +68,9 @@ def test_pack_unpack_and_folders(tmp_path: Path, capsys: pytest.CaptureFixture[s
     for words in (["unpack", packed, folder], ["pack", toml, "-o", packed], ["pack", "none", "-o", again]):
         assert main(["case", *words]) == 2
         assert capsys.readouterr().err.count("\n") == 1
-    assert main(["case", "pack", toml, "-o", packed, "--force", "--with-keys"]) == 0
+    assert main(["case", "pack", toml, "-o", packed, "--force", "--with-keys"]) == 2
+    assert "outside the case's folder" in capsys.readouterr().err
+    assert main(["case", "pack", toml, "-o", packed, "--force", "--with-keys", "--own-case"]) == 0
     assert "WARNING: it has keys in it (tk)" in capsys.readouterr().out
     assert main(["case", "verify", packed]) == 0
     assert main(["case", "show", packed]) == 0

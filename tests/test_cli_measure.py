@@ -74,10 +74,13 @@ def test_worked_example(capsys: pytest.CaptureFixture[str], loaded: str, nonce: 
 def test_outfile(capsys: pytest.CaptureFixture[str]) -> None:
     words = f"{OURS} --launch-digest {OUR_DIGEST} --nonce {OUR_NONCE.hex()} --outfile"
     Path("out").write_bytes(b"old")
-    assert measure(f"{words} out") == 0
+    assert measure(f"{words} out") == 2
+    assert "which exists" in capsys.readouterr().err
+    assert Path("out").read_bytes() == b"old"
+    assert measure(f"{words} out --force") == 0
     assert Path("out").read_bytes().hex() == OUR_MEASURE + OUR_NONCE.hex()
     assert capsys.readouterr().out == "Wrote 48 bytes to out\n"
-    assert measure(f"{words} tik") == 2
+    assert measure(f"{words} tik --force") == 2
     assert measure(f"{words} nowhere/out") == 2
     assert len(Path("tik").read_bytes()) == 16
 

@@ -17,8 +17,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sevlab.cli import main
-from sevlab.cli.files import write_files
 from sevlab.errors import InputError
+from sevlab.writing import write_files
 from tests.soak import many
 from tests.test_secret import DATA, HEADER, IV, MEASURE, TEK, TIK, sealed
 

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 
 from ..case import CASE_LIMIT, FILE_LIMIT
 from ..errors import InputError, quoted
-from ..inputs import CHUNK, open_input
+from ..reading import CHUNK, open_input
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -83,9 +83,7 @@ class Archive:
 
     def _check_end(self, stream: BinaryIO) -> None:
         """Check the archive's last record, before anything is read that it points to."""
-        if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
-            self.refuse("no regular file", "a bundle in a file")
-        size = os.fstat(stream.fileno()).st_size
+        size = stream.seek(0, os.SEEK_END)
         if size > TOTAL_LIMIT + (1 << 20):
             self.refuse(f"{size} bytes", f"a bundle of at most {TOTAL_LIMIT >> 20} MiB")
         if size < _END.size:
@@ -190,7 +188,5 @@ def open_archive(path: str, name: str = "bundle") -> Iterator[Archive]:
     Raises :class:`~sevlab.errors.InputError`, in one line, for whatever is not a plain archive of the three kinds of
     members within the limits; *name* is what its user calls it.
     """
-    if path == "-":
-        raise InputError(name, "'-'", "a bundle in a file, since it is read from its end")
     with open_input(path, name) as stream:
         yield Archive(path, stream)

@@ -10,8 +10,9 @@ from ..case import BY_NAME, Case, is_bundle, parse_case, read_case
 from ..case.rows import FILE, KEY
 from ..errors import InputError, quoted
 from ..inputs import TEXT_LIMIT
-from ..keys import Secret, refuse_key_name
+from ..keys import Secret
 from ..leftovers import temporary_folder
+from ..writing import refuse_key_name
 from .archive import BLOBS, CASE, MANIFEST, Archive, open_archive
 from .manifest import Manifest, parse_manifest
 

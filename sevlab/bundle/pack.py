@@ -11,10 +11,12 @@ import zipfile
 from ..case import BY_NAME, Case, Change, format_case, parse_case
 from ..case.found import without_folders
 from ..case.rows import KEY
-from ..case.writer import encode_case, refuse_key_files, whole_file
+from ..case.writer import encode_case, note_files, refuse_key_files
 from ..errors import InputError, quoted
-from ..inputs import CHUNK, TEXT_LIMIT, load_hidden, open_input
+from ..inputs import KEY_SIZE, load_key
 from ..keys import Secret
+from ..reading import CHUNK, CasePath, note_input, open_input, opened_once
+from ..writing import check_output, whole_file
 from .archive import BLOBS, CASE, MANIFEST, TOTAL_LIMIT
 from .load import Bundle
 from .manifest import build_manifest
@@ -34,17 +36,23 @@ _MODE = (stat.S_IFREG | 0o644) << 16
 _UNIX = 3
 
 
-def pack_case(case: Case, path: str, *, with_keys: bool = False, force: bool = False) -> Bundle:
+@opened_once()
+def pack_case(case: Case, path: str, *, with_keys: bool = False, force: bool = False, name: str = "bundle") -> Bundle:
     """Write a case and every file it names into a bundle, whole or not at all, and return it.
 
     Key files are left out, and nothing about them but their names stays, unless *with_keys* is set; then the bundle can
     be read by its owner alone (mode 0600). Members are stored and not compressed, in a fixed order and with a fixed
-    date, so the same case gives the same bytes everywhere. An existing file is replaced only with *force*.
+    date, so the same case gives the same bytes everywhere. An existing file is replaced only with *force*, the case and
+    its files never. *name* is what the user calls the bundle.
 
     Raises :class:`~sevlab.errors.InputError` for a file that cannot be read, is not the one that the case recorded or
     is the file of a key, and when the bundle cannot be written.
     """
     refuse_key_files(case)
+    note_files(case)
+    if case.path:
+        note_input(case.path)
+    check_output(path, name, force=force)
     keys = {name: value for name, value in case.inputs.items() if BY_NAME[name].kind == KEY}
     secrets = {name: _load_key(value, name) for name, value in keys.items()} if with_keys else {}
     packed = _renamed(case, secrets, keys)
@@ -60,7 +68,7 @@ def pack_case(case: Case, path: str, *, with_keys: bool = False, force: bool = F
     if sum(sizes.values()) > TOTAL_LIMIT:
         raise InputError(quoted(case.path or path), f"{sum(sizes.values())} bytes of files", f"at most {TOTAL_LIMIT}")
     manifest = build_manifest(raw, sizes)
-    with whole_file(path, force, private=bool(secrets)) as stream, zipfile.ZipFile(stream, "w") as archive:
+    with whole_file(path, name, force=force, private=bool(secrets)) as stream, zipfile.ZipFile(stream, "w") as archive:
         _add(archive, MANIFEST, manifest.to_bytes())
         _add(archive, CASE, raw)
         for sha256 in sorted(sizes):
@@ -71,8 +79,12 @@ def pack_case(case: Case, path: str, *, with_keys: bool = False, force: bool = F
     return Bundle(path, parse_case(text, CASE), manifest, text)
 
 
-def _load_key(value: Any, name: str) -> Secret:
-    return value if isinstance(value, Secret) else load_hidden(str(value), name, TEXT_LIMIT)
+def _load_key(path: Any, name: str) -> Secret:
+    """Return a key. One whose file somebody else's case names elsewhere may be anything, and stays out."""
+    if isinstance(path, CasePath) and path.is_outside:
+        received = f"{quoted(path)}, outside the case's folder"
+        raise InputError(name, received, "a key in the folder of the case", "--own-case, if the case is yours")
+    return load_key(path, name, (1 + (name == "tk")) * KEY_SIZE)
 
 
 def _sha256(key: Secret) -> str:
@@ -88,7 +100,7 @@ def _renamed(case: Case, secrets: dict[str, Secret], keys: dict[str, Any]) -> Ca
     origin: dict[str, str] = {}
     for name in case.hashes:
         file = os.path.basename(str(case.inputs[name]))
-        if not re.fullmatch("[0-9a-f]{64}", file):
+        if not re.fullmatch("-|[0-9]+|[0-9a-f]{64}", file):  # standard input, a pipe's number, a file of a bundle
             origin[name] = f"the file {file.encode(errors='backslashreplace').decode()}"
     origin |= {name: _PATH.sub("", without_folders(words, case)) for name, words in case.origin.items()}
     if not secrets:
@@ -111,7 +123,7 @@ def _owner(case: Case, sha256: str) -> tuple[str, str]:
 def _size(case: Case, sha256: str) -> int:
     name, path = _owner(case, sha256)
     with open_input(path, name) as stream:
-        return os.fstat(stream.fileno()).st_size
+        return stream.seek(0, os.SEEK_END)
 
 
 def _member(name: str) -> zipfile.ZipInfo:

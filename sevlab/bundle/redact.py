@@ -17,6 +17,7 @@ from ..formats.ovmf import Ovmf, parse_ovmf
 from ..formats.pageinfo import PAGE
 from ..formats.policy import Policy
 from ..launch import INPUTS, SNP_INPUTS, load_launch
+from ..reading import opened_once
 from ..snp.load import load_image, load_ovmf_digest, load_snp_launch
 
 TYPE_CHECKING = False
@@ -32,6 +33,7 @@ _DIGEST_ONLY = (
 )
 
 
+@opened_once()
 def redact_case(case: Case, folder: str, *, digest_only: bool = False) -> Case:
     """Return a case without its firmware, kernel and initrd, diagnosable like the whole one.
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import namedtuple
 
 from ..errors import InputError, SevlabError
-from ..evidence import KEYS, as_written, hide_keys, load_evidence
+from ..evidence import KEYS, as_written, load_evidence, takes_keys
 from ..formats.vcek import ROOTS
 from ..layout.page import Banner, Heading, Paragraph, Table, View, hex_lines
 from ..layout.shown import Shown
+from ..reading import opened_once
 from ..report import FILES, load_certificates, load_report, verify_report
 from ..snp import load_snp_launch
 from ..verify import BAD, GOOD, compare_measure
@@ -152,6 +153,8 @@ class CaseVerdict(Shown):
         return "OK: the report is genuine, and says what it must"
 
 
+@takes_keys
+@opened_once()
 def verify_case(
     case: Case,
     *,
@@ -170,7 +173,6 @@ def verify_case(
 
     Raises :class:`~sevlab.errors.InputError` for inputs that cannot be used, and for a case without anything to check.
     """
-    hide_keys(keys)
     notes: list[str] = []
     changed = case.changed
     measure = digest = report = id_block = None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ..evidence import Evidence, hide_keys, load_evidence
+from ..evidence import Evidence, load_evidence, takes_keys
+from ..reading import opened_once
 from .reader import read_case
 
 TYPE_CHECKING = False
@@ -10,6 +11,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 
+@takes_keys
+@opened_once()
 def load_case(path: str, *, own: bool = False, **changes: Any) -> Evidence:
     """Read a case file and every file it names, and return the launch as evidence.
 
@@ -18,6 +21,5 @@ def load_case(path: str, *, own: bool = False, **changes: Any) -> Evidence:
     :class:`~sevlab.errors.InputError` for a case or an input that cannot be used. A file that is no longer the one the
     case was made with is taken as it is: ``read_case(path).changed`` tells.
     """
-    hide_keys(changes)
     inputs, _ = read_case(path, own=own).merged(changes)
     return load_evidence(**inputs)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import namedtuple
 
 from ..digest import Sha256
 from ..errors import InputError, quoted
 from ..formats.policy import Policy
-from ..inputs import CHUNK, open_input
 from ..launch import INPUTS, SKU, SNP_INPUTS
+from ..reading import CHUNK, CasePath, open_input
 from .rows import ABOUT, BY_NAME, FILE, FILE_LIMIT, LAUNCH
 
 TYPE_CHECKING = False
@@ -37,6 +36,9 @@ class Change(namedtuple("Change", "name path recorded now")):
     __slots__ = ()
 
     def __str__(self) -> str:
+        if not self.now and isinstance(self.path, CasePath) and self.path.is_outside:
+            where = "is not in the folder of the case, and need not be the recorded file"
+            return f"{self.name}: {quoted(self.path)} {where}, SHA-256 {self.recorded}"
         if not self.now:
             return f"{self.name}: {quoted(self.path)} can't be read now; the case recorded SHA-256 {self.recorded}"
         return f"{self.name}: {quoted(self.path)} has changed: recorded SHA-256 {self.recorded}, now {self.now}"
@@ -176,14 +178,13 @@ def _dropped(names: Iterable[str]) -> set[str]:
 
 def hash_file(path: str, name: str, limit: int = FILE_LIMIT) -> str:
     """Return the SHA-256 of a file as hex; raise :class:`~sevlab.errors.InputError` when it can't be read."""
-    running, total = hashlib.sha256(), 0
-    with open_input(path, name) as stream:
-        while chunk := stream.read(CHUNK):
-            running.update(chunk)
+    with open_input(path, name, hashed=True) as stream:
+        total = 0
+        while stream.hashed is None and total <= limit and (chunk := stream.read(CHUNK)):
             total += len(chunk)
-            if total > limit:
-                raise InputError(name, f"{quoted(path)}, more than {limit} bytes", f"a file of at most {limit} bytes")
-    return running.hexdigest()
+        if stream.hashed is None or stream.hashed[0] > limit:
+            raise InputError(name, f"{quoted(path)}, more than {limit} bytes", f"a file of at most {limit} bytes")
+        return str(stream.hashed[1].copy().hexdigest())
 
 
 def hash_files(inputs: Mapping[str, Any]) -> dict[str, str]:

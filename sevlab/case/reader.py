@@ -8,8 +8,9 @@ import re
 
 from ..digest import Sha256
 from ..errors import InputError, quoted
-from ..inputs import open_input, parse_bytes, parse_measurement
+from ..inputs import parse_bytes, parse_measurement
 from ..keys import describe_path
+from ..reading import CasePath, descriptor_of, open_input
 from .lines import find_line
 from .model import Case
 from .rows import (
@@ -64,8 +65,6 @@ def read_case(path: str, name: str = "case file", own: bool = False) -> Case:
 
 def is_bundle(path: str) -> bool:
     """Say whether a file is a ``.sevcase`` bundle (:mod:`sevlab.bundle`): by its first bytes."""
-    if path == "-":
-        return False
     try:
         with open_input(path, "case") as stream:
             return stream.read(4) in (b"PK\x03\x04", b"PK\x05\x06")
@@ -238,12 +237,15 @@ class _Reader:
             self.refuse((*keys, "sha256"), quoted(value["sha256"], 70), "64 hex digits", "sha256sum FILE")
         if is_known_by_hash:
             return Sha256(bytes.fromhex(value["sha256"]))
-        return self._path((*keys, "path"), value["path"])
+        return self._path((*keys, "path"), value["path"], value["sha256"].lower())
 
-    def _path(self, keys: tuple[str, ...], value: str) -> str:
+    def _path(self, keys: tuple[str, ...], value: str, sha256: str = "") -> str:
         if not value or "\0" in value:
             self.refuse(keys, quoted(value), "the path of a file")
-        return os.path.join(os.path.dirname(self.path), value)
+        # A case that comes through a pipe lies nowhere: its files are looked for here.
+        folder = "" if descriptor_of(self.path) is not None else os.path.dirname(self.path)
+        path = os.path.join(folder, value)
+        return path if self.own else CasePath(path, folder, sha256)
 
     def _key_path(self, row: Row, value: str) -> str:
         path = self._path((row.section, row.key), value)

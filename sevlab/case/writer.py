@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
 
 from ..digest import Sha256
 from ..errors import InputError, quoted
-from ..keys import Secret, refuse_key_name
+from ..keys import Secret
+from ..reading import note_input, opened_once
+from ..writing import check_output, write_files
 from .model import Case
 from .reader import parse_case
 from .rows import ABOUT, BY_NAME, BYTES, CASE_LIMIT, FILE, FORMAT, KEY, ROWS, Row
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from typing import Any, BinaryIO, NoReturn
+    from typing import Any
 
 
 def format_case(case: Case, folder: str | None = None) -> str:
@@ -69,21 +69,40 @@ def _portable(path: str, folder: str | None) -> str:
     return path if inside.split(os.sep)[0] == os.pardir else inside
 
 
-def write_case(case: Case, path: str, force: bool = False) -> None:
-    """Write a case file, whole or not at all. An existing file is replaced only with *force*.
+@opened_once()
+def write_case(case: Case, path: str, force: bool = False, name: str = "case file") -> None:
+    """Write a case file, whole or not at all. An existing file is replaced only with *force*, a file of the case never.
 
-    Every value is checked by reading the text back before anything is written. Raises
-    :class:`~sevlab.errors.InputError` when a value does not fit the format, when the file exists, or when it can't be
-    written.
+    Every value is checked by reading the text back before anything is written. *name* is what the user calls the case
+    file. Raises :class:`~sevlab.errors.InputError` when a value does not fit the format, when the file exists, or when
+    it can't be written.
     """
-    refuse_key_name(path, "output")
-    if not force and os.path.lexists(path):
-        _exists(path)
+    note_files(case)
+    check_output(path, name, force=force)
+    check_names(case)
     refuse_key_files(case)
-    text = format_case(case, os.path.dirname(path) or ".")
-    raw = encode_case(text, path)
-    with whole_file(path, force) as stream:
-        stream.write(raw)
+    raw = encode_case(format_case(case, os.path.dirname(path) or "."), path)
+    write_files([(path, raw, name)], force=force)
+
+
+def note_files(case: Case) -> None:
+    """Let nothing that a case names be replaced by this command, whether it was opened or not."""
+    for inputs in (case.inputs, case.found):
+        for name, value in inputs.items():
+            if BY_NAME[name].kind in (FILE, KEY) and isinstance(value, str):
+                note_input(value)
+
+
+def check_names(case: Case) -> None:
+    """Refuse a case whose files are pipes or standard input: nobody could open them again by their names."""
+    for inputs in (case.inputs, case.found):
+        for name, value in inputs.items():
+            if BY_NAME[name].kind not in (FILE, KEY) or not isinstance(value, str) or "\0" in value:
+                continue
+            if value == "-" or (os.path.exists(value) and not os.path.isfile(value)):
+                needed = "a regular file, which a case file can name"
+                advice = "a bundle (case new -o NAME.sevcase), which holds the files themselves"
+                raise InputError("--" + BY_NAME[name].key, quoted(value), needed, advice)
 
 
 def refuse_key_files(case: Case) -> None:
@@ -115,52 +134,3 @@ def encode_case(text: str, path: str) -> bytes:
         raise InputError(quoted(path), f"values of {len(raw)} bytes", f"at most {CASE_LIMIT} bytes")
     parse_case(text, path)
     return raw
-
-
-@contextmanager
-def whole_file(path: str, force: bool = False, private: bool = False) -> Iterator[BinaryIO]:
-    """Yield a stream whose content becomes the file *path*, whole or not at all.
-
-    An existing file is replaced only with *force*; a *private* one is its owner's alone (mode 0600). Raises
-    :class:`~sevlab.errors.InputError` when the file exists or can't be written.
-    """
-    import tempfile
-
-    refuse_key_name(path, "output")
-    if not force and os.path.lexists(path):
-        _exists(path)
-    temporary = ""
-    try:
-        descriptor, temporary = tempfile.mkstemp(prefix=".sevlab-", dir=os.path.dirname(path) or ".")
-        with os.fdopen(descriptor, "w+b") as stream:
-            yield stream
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(temporary, 0o600 if private else 0o666 & ~mask)
-        if force:
-            os.replace(temporary, path)
-        else:
-            _rename_to_new(temporary, path)
-    except FileExistsError:
-        _exists(path)
-    except (OSError, ValueError) as error:
-        reason = (error.strerror or "error").lower() if isinstance(error, OSError) else "not a file name"
-        raise InputError(quoted(path), reason, "a file that can be written") from None
-    finally:
-        if temporary and os.path.exists(temporary):
-            os.unlink(temporary)
-
-
-def _rename_to_new(temporary: str, path: str) -> None:
-    """Give a file its name, unless someone took that name in the meantime."""
-    try:
-        os.link(temporary, path)  # unlike a rename, a link never replaces a file
-    except FileExistsError:
-        raise
-    except OSError:  # a file system without links, such as FAT: claim the name, then rename over the claim
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
-        os.replace(temporary, path)
-
-
-def _exists(path: str) -> NoReturn:
-    raise InputError(quoted(path), "a file that exists", "a new file", "--force, to replace it")

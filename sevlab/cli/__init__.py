@@ -142,6 +142,9 @@ def _dispatch(words: list[str]) -> int:
         raise InputError("verb", quoted(verb), f"one of {', '.join(VERBS)}", "sevlab --help")
     from importlib import import_module
 
+    from ..reading import opened_once
+
+    AT_END.enter_context(opened_once(fresh=True, patient=True))
     status: int = import_module(f"sevlab.cli.{verb.replace('-', '_')}").run(words[1:])
     return status
 

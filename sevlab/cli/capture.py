@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from argparse import HelpFormatter
 
 from ..capture import (
@@ -18,9 +17,12 @@ from ..capture import (
 )
 from ..capture.found import COMMAND_LINE, DMESG, HASHED, HERE, NEEDED, OPTION, QMP, SECINFO, TEXT_LIMIT, XML, shown
 from ..case import BY_NAME, format_case, make_case, write_case
+from ..case.writer import check_names
 from ..errors import InputError, UnsupportedError, quoted
 from ..evidence import KEYS
-from ..inputs import check_standard_input, open_input
+from ..inputs import check_standard_input
+from ..reading import note_input, open_input
+from ..writing import check_output, stream_beside
 from . import GOOD, VERBS
 from .options import Parser
 from .terminal import painter
@@ -46,10 +48,12 @@ def run(words: list[str]) -> int:
     if args.o == "-" and args.json:
         raise InputError("-o", "'-' together with --json", "one of the two on standard output")
     # Asked before any work is done; asked again, without a gap, when the file gets its name.
-    if args.o != "-" and not args.force and os.path.lexists(args.o):
-        raise InputError("-o", f"{quoted(args.o)}, which exists", "a new file", "--force, to replace it")
+    if args.o != "-":
+        check_output(args.o, "-o", force=args.force)
     capture = _read(args)
-    _spare_inputs(args)
+    for name in (*FILES, *KEYS):
+        if getattr(args, name):
+            note_input(getattr(args, name))
     _owner(args, capture)
     _find_files(args, capture)
     if capture.chosen.get("guest") and capture.chosen["guest"].value == "sev-snp":
@@ -60,9 +64,10 @@ def run(words: list[str]) -> int:
         {name: one.value for name, one in inputs.items()}, {name: one.origin for name, one in inputs.items()}
     )
     if args.o == "-":
+        check_names(case)
         print(format_case(case, "."), end="")
     else:
-        write_case(case, args.o, args.force)
+        write_case(case, args.o, args.force, "-o")
     _tell(args, capture)
     return GOOD
 
@@ -124,16 +129,6 @@ def read_text(path: str, name: str) -> str:
     return raw.decode("utf-8-sig", "surrogateescape")
 
 
-def _spare_inputs(args: Namespace) -> None:
-    """Refuse to write the case over something that was given to be read."""
-    if args.o == "-" or not os.path.exists(args.o):
-        return
-    for name in (*(source.replace("-", "_") for source in READERS), *FILES, *KEYS):
-        path = getattr(args, name)
-        if path and path != "-" and os.path.exists(path) and os.path.samefile(path, args.o):
-            raise InputError("-o", f"{quoted(args.o)}, which is an input", "another file")
-
-
 def _owner(args: Namespace, capture: Capture) -> None:
     """Take the owner's own files over whatever the host names."""
     if args.tk and (args.tik or args.tek):
@@ -175,7 +170,7 @@ def _tell(args: Namespace, capture: Capture) -> None:
         print(json.dumps({"status": status, "case": args.o, **capture.as_dict()}, indent=2))
         return
     # With the case on standard output, what is said about it must not get into it.
-    stream = sys.stderr if args.o == "-" else sys.stdout
+    stream = stream_beside(args.o)
     print(capture.explain().text(painter()), file=stream)
     if args.o != "-":
         import shlex

@@ -13,6 +13,7 @@ from ..evidence import KEYS, as_option
 from ..inputs import check_standard_input
 from ..layout.page import Paragraph
 from ..leftovers import temporary_folder
+from ..writing import stream_beside
 from . import GOOD, NOT_VALIDATED, VERBS
 from .options import Parser, add_own_case
 from .report import read_roots
@@ -132,19 +133,22 @@ def _redact(args: argparse.Namespace) -> int:
         _write(redacted, args)
     for name, words in redacted.origin.items():
         if words.startswith("redacted: "):
-            print(Paragraph(f"{name.replace('_', '-')}: {words.removeprefix('redacted: ')}").text())
+            told = Paragraph(f"{name.replace('_', '-')}: {words.removeprefix('redacted: ')}")
+            print(told.text(), file=stream_beside(args.out))
     return GOOD
 
 
 def _write(case: Case, args: argparse.Namespace) -> None:
-    tell(pack_case(case, args.out, with_keys=args.with_keys, force=args.force))
+    tell(pack_case(case, args.out, with_keys=args.with_keys, force=args.force, name="--out"))
 
 
 def tell(bundle: Bundle) -> None:
     """Say what was written, and that keys are in it."""
-    print(f"Wrote {shlex.quote(bundle.path)}, with {_count(bundle.manifest.blobs)}.")
+    stream = stream_beside(bundle.path)
+    print(f"Wrote {shlex.quote(bundle.path)}, with {_count(bundle.manifest.blobs)}.", file=stream)
     if bundle.keys:
-        print(f"WARNING: it has keys in it ({', '.join(bundle.keys)}): whoever has it can forge such measurements.")
+        words = f"it has keys in it ({', '.join(bundle.keys)}): whoever has it can forge such measurements."
+        print(f"WARNING: {words}", file=stream)
 
 
 def _unpack(args: argparse.Namespace) -> int:

@@ -138,7 +138,7 @@ def _snp(args: argparse.Namespace) -> int:
 
 def _dump(args: argparse.Namespace, pages: list[bytes]) -> None:
     if args.dump_vmsa:
-        from .files import write_files
+        from ..writing import write_files
 
         files = [(f"vmsa{number}.bin", page, "--dump-vmsa") for number, page in enumerate(pages)]
         write_files(files, force=args.force)

@@ -21,14 +21,15 @@ def run(words: list[str]) -> int:
     parser.shown.add_argument(
         "--html", metavar="FILE", help="write the page as HTML to FILE as well ('-': print only that)"
     )
+    parser.shown.add_argument("--force", action="store_true", help="let --html replace a file")
     args = parser.parse_args(words)
     verdict = compare_measure(evidence_from(args))
     advice = advise(verdict.evidence)
     view = View(walk(verdict, show_keys=args.show_keys), *advice.section(_command(verdict.evidence)))
     if args.html is not None:
-        from .files import write_text
+        from ..writing import write_text
 
-        write_text(args.html, page(view), "--html", verdict.evidence.files.values())
+        write_text(args.html, page(view), "--html", force=args.force)
     if args.html != "-":
         if args.json:
             import json

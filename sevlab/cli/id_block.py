@@ -12,8 +12,8 @@ from ..formats.snppolicy import SnpPolicy
 from ..idblock import DEFAULT_POLICY, build_id_block, load_id_block, load_private_key, verify_id_block
 from ..inputs import check_standard_input, load_value, parse_bytes, parse_number
 from ..keys import refuse_keys
+from ..writing import write_files
 from . import GOOD, NOT_VALIDATED, VERBS
-from .files import write_files
 from .options import Parser, sentence
 from .terminal import painter
 
@@ -97,7 +97,7 @@ def _build(args: argparse.Namespace) -> int:
         print(f"WARNING: --policy: {finding}", file=sys.stderr)
     outputs = ((args.out_block, signed.block, "--out-block"), (args.out_auth, signed.auth, "--out-auth"))
     written = [(path, one.to_bytes(), name) for path, one, name in outputs if path is not None]
-    write_files(written, force=args.force, inputs=[path for path in files.values() if path is not None])
+    write_files(written, force=args.force)
     digests = signed.key_digests if args.authorkey else {"id_key_digest": signed.auth.id_key_digest}
     encoded = {name: base64.b64encode(raw).decode() for name, raw in digests.items()}
     if args.json:

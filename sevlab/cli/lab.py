@@ -66,7 +66,7 @@ def copy_notebooks(folder: Path) -> tuple[int, int]:
             target = folder / path.relative_to(origin)
             if not path.is_file() or any(part.startswith((".", "__")) for part in path.relative_to(origin).parts):
                 continue
-            if target.exists():
+            if os.path.lexists(target):  # a link to nowhere is somebody's, too
                 kept += 1
                 continue
             target.parent.mkdir(parents=True, exist_ok=True)

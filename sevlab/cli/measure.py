@@ -62,6 +62,7 @@ def run(words: list[str]) -> int:
     launch.add_argument("--vmsa-cpu0", metavar="FILE", help="register state (VMSA) of the first CPU, 4096 bytes")
     launch.add_argument("--vmsa-cpu1", metavar="FILE", help="register state (VMSA) of every other CPU")
     parser.add_argument("--outfile", metavar="FILE", help="write the 48 raw bytes to FILE instead of printing base64")
+    parser.add_argument("--force", action="store_true", help="let --outfile replace a file")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     args = parser.parse_args(words)
     _check_files(args)
@@ -78,10 +79,9 @@ def run(words: list[str]) -> int:
     refuse_keys(message.digest, "--launch-digest", tik)
     measurement = Measurement(measure=compute_measure(message, tik), mnonce=message.mnonce)
     if args.outfile is not None:
-        from .files import write_files
+        from ..writing import write_files
 
-        inputs = [path for path in (args.tik, args.firmware) if path]
-        write_files([(args.outfile, measurement.to_bytes(), "--outfile")], force=True, inputs=inputs)
+        write_files([(args.outfile, measurement.to_bytes(), "--outfile")], force=args.force)
     _say(args, message, measurement)
     for sentence in policy.findings():
         print(f"WARNING: policy: {sentence}", file=sys.stderr)
@@ -137,6 +137,8 @@ def _say(args: argparse.Namespace, message: MeasureMessage, measurement: Measure
         }
         print(json.dumps(result, indent=2))
     elif args.outfile is not None:
-        print(f"Wrote {measurement.size} bytes to {args.outfile}")
+        from ..writing import stream_beside
+
+        print(f"Wrote {measurement.size} bytes to {args.outfile}", file=stream_beside(args.outfile))
     else:
         print(text)

@@ -12,9 +12,10 @@ from ..bundle import open_case, pack_case
 from ..case import ABOUT, BY_NAME, MODES, ROWS, Case, Row, hash_file, record_explanation, write_case
 from ..case.rows import BYTES, COUNT, FILE, FORBID, KEY, MEASUREMENT, MODE, NUMBER
 from ..errors import InputError, quoted
-from ..inputs import parse_bytes, parse_measurement, parse_number
+from ..inputs import KEY_SIZE, check_standard_input, load_key, parse_bytes, parse_measurement, parse_number
 from ..keys import Secret
 from ..launch import PEER_NAMES
+from ..writing import check_output, stream_beside
 from . import GOOD
 from .options import add_case
 
@@ -74,6 +75,8 @@ def new(args: argparse.Namespace) -> int:
     """Make a case; return the exit status."""
     if args.with_keys and not args.out.endswith(SUFFIX):
         raise InputError("--with-keys", "it with a case file", f"--out with a name that ends in {SUFFIX}")
+    check_standard_input([("--case", args.case), *(("--" + row.key, getattr(args, row.name)) for row in ROWS)])
+    check_output(args.out, "--out", force=args.force)
     if args.case is None:
         return _make(args, Case({}, own=True))
     with open_case(args.case, "--case", args.own_case) as case:
@@ -89,13 +92,14 @@ def _make(args: argparse.Namespace, base: Case) -> int:
     if args.diagnose:
         case = _diagnosed(args, case)
     if args.out.endswith(SUFFIX):
-        tell(pack_case(case, args.out, with_keys=args.with_keys, force=args.force))
+        tell(pack_case(case, args.out, with_keys=args.with_keys, force=args.force, name="--out"))
     else:
-        write_case(case, args.out, args.force)
-        print(f"Wrote {shlex.quote(args.out)}.")
+        write_case(case, args.out, args.force, "--out")
+        print(f"Wrote {shlex.quote(args.out)}.", file=stream_beside(args.out))
         if any(isinstance(value, Secret) for value in case.inputs.values()):
-            print("WARNING: the keys in the bundle are not in it: sevlab case unpack makes files that a case can name.")
-    print(f"Next: sevlab case verify {shlex.quote(args.out)}")
+            words = "the keys in the bundle are not in it: sevlab case unpack makes files that a case can name."
+            print(f"WARNING: {words}", file=stream_beside(args.out))
+    print(f"Next: sevlab case verify {shlex.quote(args.out)}", file=stream_beside(args.out))
     return GOOD
 
 
@@ -149,8 +153,8 @@ def _read(row: Row, text: Any, name: str) -> Any:
         return base64.b64encode(parse_measurement(text, name).to_bytes()).decode()
     if row.kind == MODE and text not in MODES:
         raise InputError(name, quoted(text), row.needed)
-    if row.kind in (FILE, KEY) and text == "-":
-        raise InputError(name, "'-'", "a file, which the case can name")
+    if row.kind == KEY:
+        load_key(text, name, (1 + (row.key == "tk")) * KEY_SIZE)  # a file of another size is no key
     return text
 
 

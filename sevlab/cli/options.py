@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ..case import Case
 
 #: Options that libvirt's tool does not have.
-OURS = ("--case", "--own-case", "--json", "--show-keys", "--html", "--profile", "--guest-features")
+OURS = ("--case", "--own-case", "--json", "--show-keys", "--html", "--force", "--profile", "--guest-features")
 EPILOG = (
     "Numbers are decimal or 0x hex. '-' reads a file from standard input. "
     "Exit status: 0 validated, 1 did not validate, 2 usage or input that cannot be supported, 3 an error in sevlab; "

@@ -89,7 +89,7 @@ def _naming() -> Iterator[None]:
 
 
 def _build(args: argparse.Namespace) -> int:
-    from .files import write_files
+    from ..writing import write_files
 
     secret_files = [spec.partition(":")[2] for spec in args.secret]
     check_standard_input([*_common(args), *(("--secret", path) for path in secret_files)])
@@ -99,11 +99,9 @@ def _build(args: argparse.Namespace) -> int:
     secrets = [load_secret(spec, "--secret") for spec in args.secret]
     with _naming():
         packet = build_secret(secrets, tik, tek, measure, iv=iv, area=USUAL_AREA)
-    inputs = [path for _, path in _common(args) if path] + secret_files
     write_files(
         [(args.header, packet.header.to_bytes(), "HEADER"), (args.payload, packet.payload, "PAYLOAD")],
         force=args.force,
-        inputs=inputs,
     )
     warnings = list(packet.warnings)
     if iv is not None:

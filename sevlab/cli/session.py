@@ -12,8 +12,8 @@ from ..formats.sevcert import PDH, SevCertificate
 from ..inputs import check_standard_input, decode_base64, load_file, load_hidden, parse_policy
 from ..keys import Secret, refuse_keys
 from ..session import Z_SIZE, make_session, open_session, public_key
+from ..writing import write_files
 from . import GOOD, NOT_VALIDATED, VERBS
-from .files import write_files
 from .options import Parser
 from .terminal import painter
 
@@ -62,7 +62,7 @@ def _make(words: list[str]) -> int:
         "tik.bin": session.tik.reveal(),
     }
     files = [(f"{args.name}_{name}", content, "--name") for name, content in contents.items()]
-    write_files(files, force=args.force, inputs=[args.chain], private=True)
+    write_files(files, force=args.force, private=True)
     names = [path for path, _, _ in files]
     if args.json:
         print(json.dumps({**verdict.as_dict(), "policy": int(policy), "files": names}, indent=2))

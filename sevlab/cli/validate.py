@@ -102,7 +102,7 @@ def _ask(args: argparse.Namespace, given: dict[str, Any]) -> tuple[Guest, dict[s
 def _inject(args: argparse.Namespace, verdict: Verdict, guest: Guest | None) -> None:
     """Check every secret; when the launch validates, pack them, write the two files, and hand them to the domain."""
     from ..secret import build_secret, load_secret
-    from .files import write_files
+    from ..writing import write_files
 
     secrets = [load_secret(spec, "--inject-secret") for spec in args.inject_secret]
     evidence = verdict.evidence
@@ -115,16 +115,15 @@ def _inject(args: argparse.Namespace, verdict: Verdict, guest: Guest | None) -> 
         (args.secret_header, packet.header_base64.encode(), "--secret-header"),
         (args.secret_payload, packet.payload_base64.encode(), "--secret-payload"),
     ]
-    inputs = [*evidence.files.values(), *(spec.partition(":")[2] for spec in args.inject_secret)]
     if args.secret_header is not None:
-        write_files(files, force=True, inputs=inputs)
+        write_files(files, force=True)
     if guest is not None:
         guest.inject(packet.header_base64, packet.payload_base64)
 
 
 def _secret_area(evidence: Evidence) -> int | None:
     """Return how many bytes the firmware keeps for secrets; None when it does not say."""
-    if evidence.files.get("firmware", "-") == "-":
+    if "firmware" not in evidence.files:
         return None
     from ..firmware import load_ovmf
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import os
 import sys
 
 from ..cpu import Cpu, describe_signature, parse_cpu_model
@@ -13,6 +12,7 @@ from ..formats.vmsa import Vmsa
 from ..formats.vmsadiff import VmsaComparison
 from ..inputs import load_vmsa, parse_number
 from ..profiles import PROFILES, build_vmsa, find_profile, recognize_vmsa, start_at
+from ..writing import check_output, stream_beside, write_bytes
 from . import GOOD, NOT_VALIDATED, VERBS
 from .options import Parser
 
@@ -123,8 +123,8 @@ def _build(args: argparse.Namespace) -> int:
             "nothing",
             f"--family, --model and --stepping, or --vcpu-type: profile {profile.name} needs them",
         )
-    if not args.force and args.file != "-" and os.path.lexists(args.file):
-        raise InputError("FILE", f"{quoted(args.file)}, which exists", "a new file", "--force to overwrite it")
+    if args.file != "-":
+        check_output(args.file, "FILE", force=args.force)
     vmsa = build_vmsa(
         profile.name, cpu=cpu, signature=signature, reset_address=_start(args, cpu), sev_features=features
     )
@@ -133,7 +133,8 @@ def _build(args: argparse.Namespace) -> int:
             f"NOTE: profile {profile.name} fixes RDX; the CPU's family, model and stepping play no part.",
             file=sys.stderr,
         )
-    return _write(args.file, vmsa, f"profile {profile.name}")
+    write_bytes(args.file, vmsa.to_bytes(), "FILE", force=args.force)
+    return _tell(args.file, vmsa, f"profile {profile.name}")
 
 
 def _update(args: argparse.Namespace) -> int:
@@ -146,18 +147,16 @@ def _update(args: argparse.Namespace) -> int:
         vmsa = vmsa.replace(rdx=signature)
     if start is not None:
         vmsa = start_at(vmsa, start)
-    return _write(args.file, vmsa, "updated")
+    write_bytes(args.file, vmsa.to_bytes(), "FILE", force=True, update=True)
+    return _tell(args.file, vmsa, "updated")
 
 
-def _write(path: str, vmsa: Vmsa, how: str) -> int:
-    from .files import write_bytes
-
-    write_bytes(path, vmsa.to_bytes(), "FILE")
+def _tell(path: str, vmsa: Vmsa, how: str) -> int:
     start = vmsa.cs.base + vmsa.rip
     print(
         f"{quoted(path)}: {how}, RDX 0x{vmsa.rdx:x}, starts at 0x{start:x}, SEV_FEATURES 0x{vmsa.sev_features:x}, "
         f"SHA-256 {hashlib.sha256(vmsa.to_bytes()).hexdigest()}",
-        file=sys.stderr if path == "-" else sys.stdout,
+        file=stream_beside(path),
     )
     return GOOD
 

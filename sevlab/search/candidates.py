@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 from collections import namedtuple
@@ -11,7 +10,8 @@ from typing import TYPE_CHECKING
 from ..digest import BLOB_LIMIT
 from ..errors import InputError, quoted
 from ..formats.ovmf import parse_ovmf
-from ..inputs import CHUNK, FIRMWARE_LIMIT, open_input
+from ..inputs import FIRMWARE_LIMIT
+from ..reading import CHUNK, open_input
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,10 +40,10 @@ def read_candidates(
 ) -> tuple[list[Candidate], list[str]]:
     """Read and hash every file in *folder*; return them, and a sentence for each thing that was left out.
 
-    Files of the same content count once. Folders within are not entered. *enough* is asked before each file, with
-    its name, and stops the reading when it answers true. What *measure* makes of a file that may be
-    firmware is the candidate's ``image``. Raises :class:`~sevlab.errors.InputError` with *name* for a
-    folder that cannot be read.
+    Files of the same content count once. Folders within are not entered. *enough* is asked before each file, and
+    after each MiB of it, with its name, and stops the reading when it answers true. What *measure* makes of a file that
+    may be firmware is the candidate's ``image``. Raises :class:`~sevlab.errors.InputError` with *name* for a folder
+    that cannot be read.
     """
     try:
         names = sorted(os.listdir(folder))
@@ -54,17 +54,19 @@ def read_candidates(
     unread: list[str] = []
     folders = 0
     for number, file in enumerate(names):
+        left_out = f"{len(names) - number} of {len(names)} files in {quoted(folder)}: time or number did not allow it"
         if number >= FILES_LIMIT or enough(file):
-            unread.append(
-                f"{len(names) - number} of {len(names)} files in {quoted(folder)}: time or number did not allow it"
-            )
+            unread.append(left_out)
             break
         path = os.path.join(folder, file)
         try:
             if not stat.S_ISREG(os.stat(path).st_mode):
                 folders += 1
                 continue
-            candidate = _read(path, name, measure)
+            candidate = _read(path, name, measure, lambda: enough(file))  # noqa: B023
+            if candidate is None:
+                unread.append(left_out)
+                break
         except (InputError, OSError, ValueError) as error:
             reason = error.received if isinstance(error, InputError) else getattr(error, "strerror", None) or str(error)
             unread.append(f"{quoted(path)}: it cannot be read ({reason})")
@@ -76,11 +78,13 @@ def read_candidates(
     return list(found.values()), unread
 
 
-def _read(path: str, name: str, measure: Callable[[Ovmf], Any]) -> Candidate:
-    running, whole, size = hashlib.sha256(), bytearray(), 0
-    with open_input(path, name) as stream:
+def _read(path: str, name: str, measure: Callable[[Ovmf], Any], enough: Callable[[], bool]) -> Candidate | None:
+    """Read and hash a file; return None when there was not enough time for it."""
+    whole, size = bytearray(), 0
+    with open_input(path, name, hashed=True, brief=True) as stream:
         while chunk := stream.read(CHUNK):
-            running.update(chunk)
+            if enough():
+                return None
             size += len(chunk)
             if size > BLOB_LIMIT:
                 raise InputError(
@@ -88,8 +92,10 @@ def _read(path: str, name: str, measure: Callable[[Ovmf], Any]) -> Candidate:
                 )
             if size <= FIRMWARE_LIMIT:
                 whole += chunk
+        assert stream.hashed is not None
+        running = stream.hashed[1]
     reset, is_vars, image = None, False, None
     if _SMALLEST <= size <= FIRMWARE_LIMIT:
         ovmf = parse_ovmf(bytes(whole))
         reset, is_vars, image = ovmf.reset_address, ovmf.kind_key == "vars", measure(ovmf)
-    return Candidate(path, running.digest(), running, size, reset, is_vars, image)
+    return Candidate(path, running.copy().digest(), running, size, reset, is_vars, image)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..errors import InputError
+from ..reading import watched
 from .axis import MISSING
 from .candidates import read_candidates
 from .diagnosis import EXPLAINED, MATCH, UNEXPLAINED, Diagnosis, RuledOut
@@ -95,8 +96,10 @@ def search(
     not_tried: list[str] = []
     searched: list[RuledOut] = []
     stopped = ""
+    engine.now = "the inputs"
     try:
-        axes = task.open(engine, not_tried)
+        with watched(engine.check):
+            axes = task.open(engine, not_tried)
         if task.matches():
             return task.outcome(MATCH, tried=1, seconds=engine.seconds)
         not_tried += task.impossible()

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from ..case import Case
 from ..errors import InputError
-from ..evidence import Evidence, as_written, hide_keys
+from ..evidence import Evidence, as_written, takes_keys
 from ..keys import Secret
+from ..reading import opened_once
 from ..verify import Verdict
 from .course import BUDGET, Task, search
 from .diagnosis import Explanation
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from .engine import Engine, Hit, Progress
 
 
+@takes_keys
+@opened_once()
 def diagnose(
     given: Evidence | Verdict | Case | Mapping[str, Any],
     *,
@@ -56,8 +59,6 @@ def diagnose(
 
         options: dict[str, Any] = {"candidates": candidates, "budget": budget, "max_changes": max_changes}
         return diagnose_snp(given.snp_launch, _reported(given, names), progress=progress, names=names, **options)
-    if isinstance(given, Mapping):
-        given = hide_keys(dict(given))
     return search(_Measured(given, candidates, names), budget, max_changes, progress, jobs, executor)
 
 

@@ -31,6 +31,7 @@ from ..inputs import (
 )
 from ..keys import NoKey, Secret, refuse_keys
 from ..launch import FILES, INPUTS, load_launch
+from ..reading import CasePath
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -96,9 +97,6 @@ def read_given(inputs: Mapping[str, Any], names: Callable[[str], str] = as_writt
     major, minor, build = (parse_number(given[name], names(name), 255) for name in REPORTED[1:4])
     key_input, keys = _keys(given, names)
     launch = {name: value for name, value in given.items() if name in INPUTS}
-    for name in FILES:
-        if launch.get(name) == "-":
-            raise InputError(names(name), "'-'", "a file, since it may have to be read more than once")
     if "digest" not in given:
         load_launch(policy.replace(es=0), names, **launch)  # reads all that is given, and refuses what is wrong
     measurements = _measurements(given["measurement"], names("measurement"))
@@ -216,7 +214,7 @@ def _keys(given: Mapping[str, Any], names: Callable[[str], str]) -> tuple[str, l
         needed = f"{names('tk')}, or {names('tik')} and {names('tek')}"
         raise InputError(names("tk"), f"neither it nor {names('tik')}", needed)
     if "tk" in given:
-        return "tk", _with_zero(_both(_raw(given["tk"], names("tk"))))
+        return "tk", _with_zero(_both(_raw(given["tk"], names("tk"), 2 * KEY_SIZE)))
     readings = _single(_raw(given["tik"], names("tik")))
     if "tek" in given:
         readings += [
@@ -225,9 +223,9 @@ def _keys(given: Mapping[str, Any], names: Callable[[str], str]) -> tuple[str, l
     return "tik", _with_zero(readings)
 
 
-def _raw(value: Any, name: str) -> bytes:
-    if isinstance(value, NoKey):
-        load_key(value, name)  # raises, and says what it looks like
+def _raw(value: Any, name: str, size: int = KEY_SIZE) -> bytes:
+    if isinstance(value, NoKey) or (isinstance(value, CasePath) and value.is_outside):
+        return load_key(value, name, size).reveal()  # not a guess at what a file holds that a stranger named
     return (value if isinstance(value, Secret) else load_hidden(str(value), name, TEXT_LIMIT)).reveal()
 
 

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 from ..bundle import open_case, verify_case
 from ..case import Case
 from ..errors import InputError, UnsupportedError
-from ..evidence import as_written, hide_keys, load_evidence
+from ..evidence import as_written, load_evidence, takes_keys
 from ..formats.vcek import ROOTS
 from ..incidents import INCIDENTS
 from ..layout.page import Banner, Heading, Paragraph, Table, View
 from ..layout.shown import Shown
+from ..reading import opened_once
 from ..report.check import FAIL
 from ..snp import compare_snp_launch, load_snp_launch
 from .diagnose import diagnose
@@ -152,6 +153,8 @@ class Judgement(Shown):
         return "NOT FOUND: this case does not validate, and nothing that was tried explains it"
 
 
+@takes_keys
+@opened_once()
 def judge_case(
     given: str | Case,
     *,
@@ -171,12 +174,11 @@ def judge_case(
 
     Raises :class:`~sevlab.errors.InputError` for a case that cannot be used at all.
     """
-    keys = hide_keys(dict(keys or {}))
     if isinstance(given, str):
         with open_case(given, own=own) as case:
             found = judge_case(case, roots=roots, at=at, keys=keys, names=names, **search)
             return _portable(found, case)
-    case, refusal = given.replace(inputs={**given.inputs, **keys}), ""
+    case, refusal = given.replace(inputs={**given.inputs, **(keys or {})}), ""
     try:
         verdict: CaseVerdict | None = verify_case(case, roots=roots, at=at, names=names)
     except InputError as error:

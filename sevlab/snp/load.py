@@ -11,10 +11,11 @@ from ..errors import InputError, quoted
 from ..formats.ovmf import parse_ovmf
 from ..formats.pageinfo import DIGEST, PAGE, ZEROS
 from ..incidents import INCIDENTS
-from ..inputs import FIRMWARE_LIMIT, load_file, open_input, parse_bytes, parse_number, read_stream
+from ..inputs import FIRMWARE_LIMIT, parse_bytes, parse_number, read_stream
 from ..launch import INPUTS as LEGACY_INPUTS
 from ..launch import SNP_INPUTS, check_together, load_table
 from ..profiles import SNP_PROFILES, PageRules, find_profile
+from ..reading import open_input, opened_once
 from ..registers import build_registers, read_cpus
 from .launch import SnpLaunch
 from .order import firmware_region, has_hashes, section_regions, svsm_region, svsm_start
@@ -79,6 +80,7 @@ def make_image(raw: bytes, name: str = "firmware", shown: str = "an image") -> I
     return Image(parse_ovmf(raw), hash_pages(raw))
 
 
+@opened_once()
 def load_snp_launch(names: Callable[[str], str] = str, **inputs: Any) -> SnpLaunch:
     """Read what a SEV-SNP launch is made of, and return it.
 
@@ -185,12 +187,7 @@ def _svsm(
     """Return the pages of OVMF and an SVSM, and where every CPU starts."""
     svsm = load_image(str(given["svsm"]), names("svsm"))
     if "vars_file" in given:
-        path = str(given["vars_file"])
-        if path == "-":
-            vars_size = len(load_file(path, names("vars_file"), FIRMWARE_LIMIT))
-        else:
-            with open_input(path, names("vars_file")) as stream:
-                vars_size = os.fstat(stream.fileno()).st_size
+        vars_size = load_size(str(given["vars_file"]), names("vars_file"))
     else:
         vars_size = parse_number(given["vars_size"], names("vars_size"), FIRMWARE_LIMIT)
     firmware = firmware_region(*image)
@@ -198,6 +195,12 @@ def _svsm(
     start = svsm_start(svsm.ovmf, region, names("svsm"))
     sections = section_regions(svsm.ovmf, SNP_PROFILES[SVSM_PROFILE].pages, None, names("svsm"), warn)
     return [firmware, region, *sections], start
+
+
+def load_size(path: str, name: str) -> int:
+    """Return how many bytes a file has."""
+    with open_input(path, name) as stream:
+        return stream.seek(0, os.SEEK_END)
 
 
 def _ovmf_hash(value: Any, name: str) -> bytes:

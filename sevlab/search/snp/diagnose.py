@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ...evidence import as_written
+from ...reading import opened_once
 from ...snp.order import has_hashes
 from ..course import BUDGET, Task, search
 from ..mistakes.cpus import COUNT_LIMIT
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from ..engine import Engine, Progress
 
 
+@opened_once()
 def diagnose_snp(
     inputs: Mapping[str, Any],
     measurement: bytes | str | Report,

@@ -10,9 +10,9 @@ from ...errors import InputError, quoted
 from ...formats.pageinfo import DIGEST, ZEROS
 from ...formats.report import SIZE, Report
 from ...inputs import TEXT_LIMIT, parse_bytes, parse_number
-from ...launch import FILES, SKU
+from ...launch import SKU
 from ...registers import CPU_LIMIT
-from ...snp.load import DEFAULT_PROFILE, INPUTS, SVSM_PROFILE, load_image, load_snp_launch
+from ...snp.load import DEFAULT_PROFILE, INPUTS, SVSM_PROFILE, load_image, load_size, load_snp_launch
 from ...snp.order import has_hashes
 from ..given import Reading, decoded
 
@@ -64,9 +64,6 @@ def read_snp_given(
     launch = {name: value for name, value in inputs.items() if value is not None}
     if unknown := sorted(set(launch) - {*INPUTS, "cpu_signature"}):
         raise TypeError(f"diagnose_snp has no input named {unknown[0]!r}")
-    for name in (*FILES, "svsm", "vars_file"):
-        if launch.get(name) == "-":
-            raise InputError(names(name), "'-'", "a file, since it may have to be read more than once")
     count = parse_number(launch["num_cpus"], names("num_cpus"), CPU_LIMIT) if "num_cpus" in launch else 1
     if not count:
         raise InputError(names("num_cpus"), "0", f"1 to {CPU_LIMIT}")
@@ -79,7 +76,7 @@ def read_snp_given(
     if "vmsa_cpu0" not in launch:
         shown.setdefault("profile", SVSM_PROFILE if "svsm" in launch else DEFAULT_PROFILE)
     if "vars_file" in launch:
-        shown["vars_size"] = os.path.getsize(launch["vars_file"])
+        shown["vars_size"] = load_size(str(launch["vars_file"]), names("vars_file"))
     return SnpGiven(readings, launch, shown, report, warnings)
 
 
