@@ -88,7 +88,11 @@ def parse_measurement(text: str, name: str = "measurement", *, allow_hex: bool =
     if not _BASE64.fullmatch(bare):
         stray = next((c for c in bare if not re.fullmatch("[A-Za-z0-9+/]", c)), "=")
         advice = "replace - by + and _ by / if this is URL-safe base64" if stray in "-_" else ""
-        received = quoted(text) if describe_text(text) else f"{quoted(text)} with the stray character {stray!a}"
+        digits = re.sub("[^A-Za-z0-9+/_-]", "", bare)
+        is_public = len(digits) == 64 and not _HEX.fullmatch(digits)  # as long as a measurement and as no TEK or TIK
+        received = quoted(text, public=is_public)
+        if is_public or not describe_text(text):
+            received += f" with the stray character {stray!a}"
         raise InputError(name, received, needed, advice)
     try:
         raw = base64.b64decode(bare, validate=True)
