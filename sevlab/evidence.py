@@ -6,6 +6,8 @@ keys). The names are those of the command line's options, with ``_`` for ``-``.
 
 from __future__ import annotations
 
+from functools import wraps
+
 from .errors import InputError
 from .formats.message import Measurement, MeasureMessage
 from .formats.policy import Policy
@@ -17,7 +19,9 @@ from .reading import opened_once
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from typing import Any, Self
+    from typing import Any, Self, TypeVar
+
+    F = TypeVar("F", bound=Callable[..., Any])
 
     from .outcome import Trust
 
@@ -34,6 +38,23 @@ def as_written(name: str) -> str:
 def as_option(name: str) -> str:
     """Return an input's name as the command line spells it."""
     return "--" + name.replace("_", "-")
+
+
+def takes_keys(function: F) -> F:
+    """Hide the keys that *function* is given, by name or in a mapping, before any other frame can hold them.
+
+    It goes on top of other decorators: a traceback with local variables shows those of their frames, too.
+    """
+
+    @wraps(function)
+    def call(*args: Any, **inputs: Any) -> Any:
+        hide_keys(inputs)
+        if isinstance(inputs.get("keys"), dict):
+            inputs["keys"] = hide_keys(dict(inputs["keys"]))
+        args = tuple(hide_keys(dict(one)) if isinstance(one, dict) else one for one in args)
+        return function(*args, **inputs)
+
+    return call  # type: ignore[return-value]
 
 
 class Evidence:
@@ -82,6 +103,7 @@ class Evidence:
             mnonce=self.measurement.mnonce,
         )
 
+    @takes_keys
     @opened_once()
     def replace(self, **changes: Any) -> Self:
         """Return a copy with some inputs changed; values as in :func:`load_evidence`, all else as it is.
@@ -90,7 +112,6 @@ class Evidence:
         """
         if unknown := sorted(set(changes) - {*REPORTED, *KEYS, *INPUTS, "digest"}):
             raise TypeError(f"Evidence has no input named {unknown[0]!r}")
-        hide_keys(changes)
         values = {name: getattr(self, name) for name in (*REPORTED, "tik", "tek")}
         values |= _read({name: value for name, value in changes.items() if name in (*REPORTED, *KEYS)}, as_written)
         replaced = set(changes) | ({"tk", "tik", "tek"} if set(changes) & {"tk", "tik"} else set())
@@ -124,6 +145,7 @@ class Evidence:
         )
 
 
+@takes_keys
 @opened_once()
 def load_evidence(*, names: Callable[[str], str] = as_written, trust: Trust | None = None, **inputs: Any) -> Evidence:
     """Read and check every input of a launch.
@@ -137,7 +159,6 @@ def load_evidence(*, names: Callable[[str], str] = as_written, trust: Trust | No
 
     Raises :class:`~sevlab.errors.InputError` for the first input that cannot be used.
     """
-    hide_keys(inputs)
     if unknown := sorted(set(inputs) - {*REPORTED, *KEYS, *INPUTS, "digest"}):
         raise TypeError(f"load_evidence has no input named {unknown[0]!r}")
     given = {name: value for name, value in inputs.items() if value is not None}

@@ -601,7 +601,7 @@ def test_verify_case_uses_what_it_hashed(desk: Path) -> None:
 
 
 def test_reading_stays_light(desk: Path) -> None:
-    """A validation without a pipe and without an output needs none of these."""
+    """A validation without a pipe and without an output needs none of these. (The signals of a run are handled.)"""
     heavy = ("sevlab.writing", "tempfile", "shutil", "select", "threading")
     words = ["validate", *LAUNCH, "--firmware=firmware.fd", "--tk=tk.bin"]
     code = f"import sys; from sevlab.cli import main; main({words!r});"

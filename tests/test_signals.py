@@ -12,13 +12,13 @@ import time
 from pathlib import Path
 
 import pytest
-from sevlab.cli.files import write_files
 
 from sevlab import leftovers
 from sevlab.bundle import pack_case
 from sevlab.case import make_case
 from sevlab.cli import main
 from sevlab.cli.signals import ENDING, Ended, clean_end
+from sevlab.writing import write_files
 from tests.key_forms import TEK, TIK, shown
 from tests.soak import many
 from tests.test_bundle import inputs_of

@@ -6,7 +6,7 @@ from collections import namedtuple
 
 from ..case import SNP
 from ..errors import InputError, SevlabError
-from ..evidence import KEYS, as_written, hide_keys, load_evidence
+from ..evidence import KEYS, as_written, load_evidence, takes_keys
 from ..formats.vcek import ROOTS
 from ..launch import INPUTS, SNP_INPUTS
 from ..layout.page import Banner, Heading, Paragraph, Quote, Table, View, hex_lines
@@ -208,6 +208,7 @@ class CaseVerdict(Shown):
         return "whether the firmware took this ID block is not known"
 
 
+@takes_keys
 @opened_once()
 def verify_case(
     case: Case,
@@ -229,7 +230,6 @@ def verify_case(
 
     Raises :class:`~sevlab.errors.InputError` for inputs that cannot be used, and for a case without anything to check.
     """
-    hide_keys(keys)
     notes: list[str] = []
     missing: list[str] = []
     changed = case.changed

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..evidence import Evidence, hide_keys, load_evidence
+from ..evidence import Evidence, load_evidence, takes_keys
 from ..reading import opened_once
 from .reader import read_case
 
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 
+@takes_keys
 @opened_once()
 def load_case(path: str, *, own: bool = False, **changes: Any) -> Evidence:
     """Read a case file and every file it names, and return the launch as evidence.
@@ -20,7 +21,6 @@ def load_case(path: str, *, own: bool = False, **changes: Any) -> Evidence:
     :class:`~sevlab.errors.InputError` for a case or an input that cannot be used. A file that is no longer the one the
     case was made with is taken as it is: ``read_case(path).changed`` tells.
     """
-    hide_keys(changes)
     case = read_case(path, own=own)
     inputs, _ = case.merged(changes)
     return load_evidence(trust=case.trust(changes), **inputs)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..case import Case
 from ..errors import InputError
-from ..evidence import Evidence, as_written, hide_keys
+from ..evidence import Evidence, as_written, takes_keys
 from ..keys import Secret
 from ..outcome import MATCH, NOT_DECIDED
 from ..reading import opened_once
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from .engine import Engine, Hit, Progress
 
 
+@takes_keys
 @opened_once()
 def diagnose(
     given: Evidence | Verdict | Case | Mapping[str, Any],
@@ -62,8 +63,6 @@ def diagnose(
 
         options: dict[str, Any] = {"candidates": candidates, "budget": budget, "max_changes": max_changes}
         return diagnose_snp(given.snp_launch, _reported(given, names), progress=progress, names=names, **options)
-    if isinstance(given, Mapping):
-        given = hide_keys(dict(given))
     diagnosis = search(_Measured(given, candidates, names), budget, max_changes, progress, jobs, executor)
     evidence = given.evidence if isinstance(given, Verdict) else given
     diagnosis.trust = given.trust() if isinstance(given, Case) else getattr(evidence, "trust", trust)

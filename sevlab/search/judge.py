@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ..bundle import open_case, verify_case
 from ..case import Case
 from ..errors import InputError, UnsupportedError
-from ..evidence import as_written, hide_keys, load_evidence
+from ..evidence import as_written, load_evidence, takes_keys
 from ..formats.vcek import ROOTS
 from ..incidents import INCIDENTS
 from ..layout.page import Banner, Heading, Paragraph, Table, View
@@ -159,6 +159,7 @@ class Judgement(Shown):
         return "NOT FOUND: this case does not validate, and nothing that was tried explains it"
 
 
+@takes_keys
 @opened_once()
 def judge_case(
     given: str | Case,
@@ -179,12 +180,11 @@ def judge_case(
 
     Raises :class:`~sevlab.errors.InputError` for a case that cannot be used at all.
     """
-    keys = hide_keys(dict(keys or {}))
     if isinstance(given, str):
         with open_case(given, own=own) as case:
             found = judge_case(case, roots=roots, at=at, keys=keys, names=names, **search)
             return _portable(found, case)
-    case, refusal = given.replace(inputs={**given.inputs, **keys}), ""
+    case, refusal = given.replace(inputs={**given.inputs, **(keys or {})}), ""
     try:
         verdict: CaseVerdict | None = verify_case(given, roots=roots, at=at, names=names, **(keys or {}))
     except InputError as error:
