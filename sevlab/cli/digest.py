@@ -11,6 +11,7 @@ from ..inputs import check_standard_input, parse_number
 from ..launch import INPUTS, PEER_NAMES, SNP_INPUTS, as_peer, load_launch
 from . import GOOD, VERBS
 from .options import Parser, case_under, opened_case
+from .terminal import say_json
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -147,11 +148,9 @@ def _dump(args: argparse.Namespace, pages: list[bytes]) -> None:
 def _print(args: argparse.Namespace, launch: Launch | SnpLaunch, data: dict[str, Any]) -> None:
     text = launch.digest.hex() if args.output_format == "hex" else base64.b64encode(launch.digest).decode()
     if args.json:
-        import json
-
         if args.trace:
-            data["links"] = [link.as_dict() for link in launch.links()]  # type: ignore[union-attr]
-        print(json.dumps(data, indent=2))
+            data["links"] = (link.as_dict() for link in launch.links())  # type: ignore[union-attr]
+        say_json(data)
         return
     if args.trace:
         for number, link in enumerate(launch.links(), 1):  # type: ignore[union-attr]

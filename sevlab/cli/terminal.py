@@ -1,4 +1,4 @@
-"""Colour, where there is a terminal to show it."""
+"""What is printed: JSON, and colour where there is a terminal to show it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,32 @@ from ..layout.span import INK, TINTS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from ..layout.page import Paint
+
+
+def say_json(data: dict[str, Any]) -> None:
+    """Print an object as JSON. A value that is an iterator is printed as a list, of which only one item is kept."""
+    import json
+    from collections.abc import Iterator
+
+    def lines(value: Any, depth: int) -> str:
+        return json.dumps(value, indent=2).replace("\n", "\n" + "  " * depth)  # a text in JSON has no line break
+
+    before = "{"
+    for key, value in data.items():
+        print(f"{before}\n  {json.dumps(key)}: ", end="")
+        if isinstance(value, Iterator):
+            opening = "["
+            for item in value:
+                print(f"{opening}\n    {lines(item, 2)}", end="")
+                opening = ","
+            print("[]" if opening == "[" else "\n  ]", end="")
+        else:
+            print(lines(value, 1), end="")
+        before = ","
+    print("{}" if before == "{" else "\n}")
 
 
 def painter() -> Paint:

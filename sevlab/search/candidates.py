@@ -6,6 +6,7 @@ import hashlib
 import os
 import stat
 from collections import namedtuple
+from io import BytesIO
 from typing import TYPE_CHECKING
 
 from ..digest import BLOB_LIMIT
@@ -77,7 +78,7 @@ def read_candidates(
 
 
 def _read(path: str, name: str, measure: Callable[[Ovmf], Any]) -> Candidate:
-    running, whole, size = hashlib.sha256(), bytearray(), 0
+    running, whole, size = hashlib.sha256(), BytesIO(), 0
     with open_input(path, name) as stream:
         while chunk := stream.read(CHUNK):
             running.update(chunk)
@@ -87,9 +88,9 @@ def _read(path: str, name: str, measure: Callable[[Ovmf], Any]) -> Candidate:
                     name, f"{quoted(path)}, more than {BLOB_LIMIT >> 20} MiB", "a kernel, initrd or firmware"
                 )
             if size <= FIRMWARE_LIMIT:
-                whole += chunk
+                whole.write(chunk)
     reset, is_vars, image = None, False, None
     if _SMALLEST <= size <= FIRMWARE_LIMIT:
-        ovmf = parse_ovmf(bytes(whole))
+        ovmf = parse_ovmf(whole.getvalue())  # other than bytes() of a bytearray, this is no copy
         reset, is_vars, image = ovmf.reset_address, ovmf.kind_key == "vars", measure(ovmf)
     return Candidate(path, running.digest(), running, size, reset, is_vars, image)
