@@ -30,7 +30,7 @@ EPILOG = (
 
 def run(words: list[str]) -> int:
     """Judge every advisory; return the exit status."""
-    parser = Parser(prog="sevlab advise", description=f"{VERBS['advise'].capitalize()}.", epilog=EPILOG)
+    parser = Parser(prog="sevlab advise", description=VERBS["advise"], epilog=EPILOG)
     known = parser.add_argument_group("what is known of the platform")
     known.add_argument("--report", metavar="FILE", help="its attestation report (SEV-SNP)")
     known.add_argument("--case", metavar="FILE", help="a case file with a report, or with a launch of SEV or SEV-ES")

@@ -37,7 +37,7 @@ EPILOG = "Numbers are decimal or 0x hex. '-' reads a file from standard input. E
 
 def run(words: list[str]) -> int:
     """Compute and print a launch digest; return the exit status."""
-    parser = Parser(prog="sevlab digest", description=f"{VERBS['digest'].capitalize()}.", epilog=EPILOG)
+    parser = Parser(prog="sevlab digest", description=VERBS["digest"], epilog=EPILOG)
     parser.add_argument("--mode", metavar="MODE", help=f"{', '.join(MODES)} (with --case: the case's own)")
     add_digest_options(parser)
     shown = parser.add_argument_group("what is shown")

@@ -19,7 +19,7 @@ def run(words: list[str]) -> int:
     """Copy the notebooks, open JupyterLab; return its exit status."""
     parser = Parser(
         prog="sevlab lab",
-        description=f"{VERBS['lab'].capitalize()}. A file that is already in the folder is kept as it is.",
+        description=f"{VERBS['lab']}. A file that is already in the folder is kept as it is.",
         epilog="What follows -- goes to JupyterLab, as in: sevlab lab -- --no-browser",
     )
     parser.add_argument("folder", nargs="?", default="sevlab-notebooks", help="where to (default: %(default)s)")

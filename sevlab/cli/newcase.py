@@ -15,6 +15,7 @@ from ..errors import InputError, quoted
 from ..inputs import parse_bytes, parse_measurement, parse_number
 from ..launch import PEER_NAMES
 from . import GOOD
+from .options import phrase
 
 if TYPE_CHECKING:
     import argparse
@@ -41,7 +42,7 @@ def add_new(parser: argparse.ArgumentParser) -> None:
         spelled = ["--" + row.key]
         if row.name in PEER_NAMES:
             spelled.append("--" + PEER_NAMES[row.name].replace("_", "-"))
-        doc = f"{row.doc[0].lower()}{row.doc[1:].rstrip('.')}"
+        doc = phrase(row.doc)
         if row.kind == FORBID:
             groups[row.section].add_argument(*spelled, dest=row.name, action="store_const", const=True, help=doc)
         else:
@@ -51,7 +52,7 @@ def add_new(parser: argparse.ArgumentParser) -> None:
     about = parser.add_argument_group("where it comes from")
     for row in ABOUT:
         if row.name != "written_by":
-            words = f"{row.doc[0].lower()}{row.doc[1:].rstrip('.')}"
+            words = phrase(row.doc)
             about.add_argument("--" + row.key, dest=f"about_{row.name}", metavar="TEXT", help=words)
     about.add_argument("--case", metavar="CASE", help="a case to begin with; options given beside it win")
     why = parser.add_argument_group("what explains it")
