@@ -17,6 +17,7 @@ from ..errors import InputError, quoted
 from ..formats.sevcert import P384, SCALAR, EccKey
 from ..formats.vcek import CSP_ID, EXTENSIONS, HWID, PRODUCT_NAME, SPL, tell_kind
 from ..inputs import decode_base64
+from ..needs import require
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -254,6 +255,9 @@ def _eager(read: Callable[[], Any]) -> Any:
         warnings.simplefilter("ignore")
         try:
             return read()
+        except AttributeError:
+            require("cryptography")  # an old one has no such name, which says nothing about the bytes
+            return None
         except Exception:
             return None
 
