@@ -5,7 +5,7 @@ PYTHON ?=
 PYTHONS = python3 python3.13 python3.12 python3.11 python3.14 python
 
 # Options handed on: make lab LAB_ARGS='--no-browser --port 9999', make test TEST_ARGS='-k layout',
-# make app APP_ARGS='--no-browser --port 9998'.
+# make app APP_ARGS='--port 9998'.
 LAB_ARGS ?=
 TEST_ARGS ?=
 APP_ARGS ?=
@@ -33,8 +33,9 @@ help: ## list what there is to make
 lab: $(READY) ## set up .venv and open JupyterLab on the first notebook (LAB_ARGS: its options)
 	$(BIN)/jupyter lab $(AS_ROOT) notebooks/00-start-here.ipynb $(LAB_ARGS)
 
+# Voila reads notebooks/voila.json where it is started: this machine alone, a token, no other name of it.
 app: $(READY) ## show the debugger as an application, without code (APP_ARGS: Voila's options)
-	$(BIN)/voila notebooks/debugger.ipynb $(APP_ARGS)
+	cd notebooks && ../$(BIN)/voila debugger.ipynb $(APP_ARGS)
 
 # Every step runs even when an earlier one failed: one run shows all there is to mend.
 # $(1) is what to call the step, $(2) the command.

@@ -17,6 +17,7 @@ def forget() -> None:
 
     load._known.clear()
     region._extend.cache_clear()
+    region._extend_large.cache_clear()
 
 
 def snp_rows(image: Path, rounds: int, row: Callable[..., Any], compared: Any, process: Any) -> Iterator[Any]:

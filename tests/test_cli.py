@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -183,6 +184,31 @@ def test_every_verb_has_help(run: Run, verb: str) -> None:
     assert out.startswith(f"usage: sevlab {verb}")
     assert max(map(len, out.splitlines())) <= 110
     assert verb in run("--help")[1]
+
+
+ACTIONS = {
+    "case": ["new", "show", "verify", "pack", "unpack", "redact"],
+    "chain": ["show", "verify"],
+    "diagnose": ["--mode=snp"],
+    "id-block": ["build", "show", "verify"],
+    "report": ["show", "verify"],
+    "secret": ["build", "open"],
+    "session": ["open"],
+    "vmsa": ["build", "update", "show", "diff"],
+    "zoo": ["list", "make", "run"],
+}
+
+
+@pytest.mark.parametrize("verb", cli.VERBS)
+def test_help_keeps_the_capitals_of_names(run: Run, verb: str) -> None:
+    """Of SEV-SNP and CPU, at the beginning of a sentence and within one."""
+    pages = {action: run(verb, *action.split(), "--help")[1] for action in ("", *ACTIONS.get(verb, []))}
+    flat = {action: " ".join(page.split()) for action, page in pages.items()}
+    assert f"{cli.VERBS[verb][0].upper()}{cli.VERBS[verb][1:]}." in flat[""].replace("- ", "-")
+    for action, page in flat.items():
+        assert not re.search(r"\b[a-z][A-Z]", page), action
+        small = re.findall(r"(?<![\w./<-])(?:sev|sev-es|sev-snp|amd|qemu|cpu|ovmf|vmsa)(?:'s)?(?= [a-z])", page)
+        assert set(small) <= {"sev", "ovmf", "vmsa"}, action  # the modes' and verbs' own names
 
 
 @BOTH

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -167,7 +168,7 @@ def test_the_wheel_carries_the_notebooks(tmp_path: Path) -> None:
     notebooks = ROOT / "notebooks"
     shipped = [
         path
-        for kind in ("*.ipynb", "samples/**/*", "incidents/cases/*")
+        for kind in ("*.ipynb", "voila.json", "samples/**/*", "incidents/cases/*")
         for path in notebooks.rglob(kind)
         if path.is_file()
     ]
@@ -183,6 +184,15 @@ def test_the_wheel_carries_the_notebooks(tmp_path: Path) -> None:
     assert {name.split("/")[0] for name in names} == {"sevlab", f"sevlab-{wheel.name.split('-')[1]}.dist-info"}
     unwanted = re.compile(r"(^|/)(\.ipynb_checkpoints|__pycache__|tests|test_[^/]*|conftest\.py)(/|$)")
     assert not list(filter(unwanted.search, names))
+
+
+def test_the_application_is_for_who_started_it() -> None:
+    """Voila reads voila.json in the folder where it is started; tests/browser looks at what that does."""
+    told = json.loads((ROOT / "notebooks" / "voila.json").read_text())["Voila"]
+    assert (told["ip"], told["auto_token"]) == ("127.0.0.1", True)
+    assert told["tornado_settings"] == {"allow_remote_access": False, "local_hostnames": ["localhost"]}
+    rule = (ROOT / "Makefile").read_text().partition("\napp: ")[2].partition("\n\n")[0]
+    assert rule.splitlines()[1] == "\tcd notebooks && ../$(BIN)/voila debugger.ipynb $(APP_ARGS)"
 
 
 def test_importing_sevlab_is_light() -> None:

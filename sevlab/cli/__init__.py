@@ -85,9 +85,14 @@ def _run(words: list[str]) -> int:
         return ended.status
     except SystemExit as leaving:  # argparse leaves this way after --help
         return leaving.code if isinstance(leaving.code, int) else UNUSABLE
-    except Exception as error:
+    except Exception as raised:
         from ..errors import InputError, LayoutError, SevlabError, quoted
 
+        error = raised
+        if not isinstance(raised, SevlabError | OSError):
+            from ..needs import lacking
+
+            error = lacking(raised) or raised
         if isinstance(error, SevlabError):
             _complain(str(error))
             if "--json" in words:

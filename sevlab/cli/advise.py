@@ -27,7 +27,7 @@ EPILOG = (
 
 def run(words: list[str]) -> int:
     """Judge every advisory; return the exit status."""
-    parser = Parser(prog="sevlab advise", description=f"{VERBS['advise'].capitalize()}.", epilog=EPILOG)
+    parser = Parser(prog="sevlab advise", description=VERBS["advise"], epilog=EPILOG)
     parser.repeated = "refuse"
     known = parser.add_argument_group("what is known of the platform")
     known.add_argument("--report", metavar="FILE", help="its attestation report (SEV-SNP)")

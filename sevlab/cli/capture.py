@@ -77,7 +77,7 @@ def run(words: list[str]) -> int:
 def _parser() -> Parser:
     parser = Parser(
         prog="sevlab capture",
-        description=f"{VERBS['capture'][0].upper()}{VERBS['capture'][1:]}.",
+        description=VERBS["capture"],
         epilog="'-' reads one of the texts from standard input. Exit status: 0 a case file was written (complete or "
         "not: the output says what is missing), 2 usage or input that cannot be supported, 3 an error in sevlab. "
         "The case file's format is in docs/case.md.",

@@ -45,12 +45,11 @@ ACTIONS = {
 
 def run(words: list[str]) -> int:
     """Do what is asked with a case; return the exit status."""
-    parser = Parser(prog="sevlab case", description=f"{VERBS['case'].capitalize()}.", epilog=EPILOG)
+    parser = Parser(prog="sevlab case", description=VERBS["case"], epilog=EPILOG)
     actions = parser.add_subparsers(dest="action", metavar="|".join(ACTIONS), required=True)
     made = {}
     for name, what in ACTIONS.items():
-        text = f"{what[0].upper()}{what[1:]}."
-        made[name] = actions.add_parser(name, help=what, description=text, epilog=EPILOG)
+        made[name] = actions.add_parser(name, help=what, description=what, epilog=EPILOG)
         if name != "new":
             made[name].add_argument("case", metavar="CASE", help="the case")
             add_own_case(made[name])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..chain import load_chain
 from ..inputs import check_standard_input
 from . import GOOD, NOT_VALIDATED, VERBS
-from .options import Parser, sentence
+from .options import Parser
 from .terminal import say_json, show
 
 EPILOG = (
@@ -16,10 +16,10 @@ EPILOG = (
 
 def run(words: list[str]) -> int:
     """Show or verify; return the exit status."""
-    parser = Parser(prog="sevlab chain", description=sentence(VERBS["chain"]), epilog=EPILOG)
+    parser = Parser(prog="sevlab chain", description=VERBS["chain"], epilog=EPILOG)
     actions = parser.add_subparsers(dest="action", metavar="show|verify", required=True)
     for name, what in (("show", "show every certificate field by field"), ("verify", "check every link")):
-        action = actions.add_parser(name, help=what, description=f"{what.capitalize()}.", epilog=EPILOG)
+        action = actions.add_parser(name, help=what, description=what, epilog=EPILOG)
         action.add_argument("files", metavar="FILE", nargs="+", help="certificates, one or several in each file")
         action.add_argument("--json", action="store_true", help="print the result as JSON")
     args = parser.parse_args(words)

@@ -15,7 +15,7 @@ def run(words: list[str]) -> int:
     """Label a configuration; return the exit status."""
     parser = Parser(
         prog="sevlab coverage",
-        description=f"{VERBS['coverage'][0].upper()}{VERBS['coverage'][1:]}.",
+        description=VERBS["coverage"],
         epilog="'-' reads standard input. Exit status: 0 the configuration was labelled, whatever the labels, 2 usage "
         "or input that cannot be supported, 3 an error in sevlab.",
         formatter_class=lambda prog: HelpFormatter(prog, width=100),

@@ -63,7 +63,7 @@ def run(words: list[str]) -> int:
 
 def _run(words: list[str]) -> int:
     """Search for SEV and SEV-ES."""
-    parser = launch_parser("diagnose", f"{VERBS['diagnose'].capitalize()}. Takes the options of validate.", keys=False)
+    parser = launch_parser("diagnose", f"{VERBS['diagnose']}. Takes the options of validate.", keys=False)
     parser.epilog = EPILOG
     parser.add_argument("--mode", metavar="MODE", help=_MODE_HELP)
     search = _add_search_options(parser)
@@ -84,7 +84,7 @@ def _run_snp(words: list[str]) -> int:
     """Search for SEV-SNP: the options of digest, and the reported launch digest."""
     from ..search.snp import diagnose_snp
 
-    what = f"{VERBS['diagnose'].capitalize()}. With --mode snp: takes the options of digest"
+    what = f"{VERBS['diagnose']}. With --mode snp: takes the options of digest"
     parser = Parser(prog="sevlab diagnose --mode snp", description=f"{what}.", epilog=SNP_EPILOG)
     parser.add_argument("--mode", metavar="MODE", help=_MODE_HELP)
     reported = parser.add_argument_group("what the report tells: one of these two")

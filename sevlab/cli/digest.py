@@ -10,7 +10,7 @@ from ..formats.policy import Policy
 from ..inputs import check_standard_input, parse_number
 from ..launch import INPUTS, PEER_NAMES, SKU, SNP_INPUTS, as_peer, load_launch
 from . import GOOD, VERBS
-from .options import Parser, add_case, case_under, opened_case, sentence
+from .options import Parser, add_case, case_under, opened_case
 from .terminal import say, say_json, show
 
 TYPE_CHECKING = False
@@ -38,7 +38,7 @@ EPILOG = "Numbers are decimal or 0x hex. '-' reads a file from standard input. E
 
 def run(words: list[str]) -> int:
     """Compute and print a launch digest; return the exit status."""
-    parser = Parser(prog="sevlab digest", description=sentence(VERBS["digest"]), epilog=EPILOG)
+    parser = Parser(prog="sevlab digest", description=VERBS["digest"], epilog=EPILOG)
     parser.add_argument("--mode", metavar="MODE", help=f"{', '.join(MODES)} (with --case: the case's own)")
     add_digest_options(parser)
     shown = parser.add_argument_group("what is shown")
@@ -150,7 +150,7 @@ def _print(args: argparse.Namespace, launch: Launch | SnpLaunch, data: dict[str,
     text = launch.digest.hex() if args.output_format == "hex" else base64.b64encode(launch.digest).decode()
     if args.json:
         if args.trace:
-            data["links"] = [link.as_dict() for link in launch.links()]  # type: ignore[union-attr]
+            data["links"] = (link.as_dict() for link in launch.links())  # type: ignore[union-attr]
         say_json(data)
         return
     if args.trace:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def run(words: list[str]) -> int:
     """Explain; return the exit status, which is that of validate."""
-    parser = launch_parser("explain", f"{VERBS['explain'].capitalize()}.")
+    parser = launch_parser("explain", VERBS["explain"])
     parser.shown.add_argument(
         "--html", metavar="FILE", help="write the page as HTML to FILE as well ('-': print only that)"
     )

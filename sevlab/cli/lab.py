@@ -5,43 +5,91 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
 from ..errors import InputError, UnsupportedError, quoted, shell_word
 from . import GOOD, UNUSABLE, VERBS
-from .options import Parser, sentence
+from .options import Parser
 from .terminal import say
 
 FIRST = "00-start-here.ipynb"
+#: Seconds that a server has to end its kernels when it is asked to end.
+PATIENCE = 20.0
 
 
 def run(words: list[str]) -> int:
     """Copy the notebooks, open JupyterLab; return its exit status."""
     parser = Parser(
         prog="sevlab lab",
-        description=f"{sentence(VERBS['lab'])} A file that is already in the folder is kept as it is.",
+        description=f"{VERBS['lab']}. A file that is already in the folder is kept as it is.",
         epilog="What follows -- goes to JupyterLab, as in: sevlab lab -- --no-browser",
     )
     parser.add_argument("folder", nargs="?", default="sevlab-notebooks", help="where to (default: %(default)s)")
     parser.add_argument("--copy-only", action="store_true", help="copy, and do not open JupyterLab")
     own, rest = (words[: words.index("--")], words[words.index("--") + 1 :]) if "--" in words else (words, [])
     args = parser.parse_args(own)
+    if not args.copy_only and find_spec("jupyterlab") is None:
+        raise InputError(
+            "JupyterLab", "nothing: it is not installed", "sevlab's extra 'lab'", "pip install 'sevlab[lab]'"
+        )
     copied, kept = copy_notebooks(Path(args.folder))
     say(f"Copied {copied} files to {shell_word(args.folder)}. Kept {kept} that were already there.")
     if args.copy_only:
         return GOOD
-    if find_spec("jupyterlab") is None:
-        raise InputError(
-            "JupyterLab", "nothing: it is not installed", "sevlab's extra 'lab'", "pip install 'sevlab[lab]'"
-        )
     sys.stdout.flush()
     command = [sys.executable, "-m", "jupyter", "lab", str(Path(args.folder) / FIRST), *rest]
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         command.insert(4, "--allow-root")  # JupyterLab refuses to run as root without being told
-    import subprocess
+    return _serve(command)
 
-    return GOOD if subprocess.call(command) == 0 else UNUSABLE
+
+def _serve(command: list[str]) -> int:
+    """Run a server until it ends; return the exit status, after a signal 128 and its number, as a shell says it.
+
+    A signal that ends this process (Ctrl-C is one) ends the server first, which has :data:`PATIENCE` for its kernels.
+    """
+    import signal
+    import subprocess
+    from threading import Timer
+
+    received: list[int] = []
+    server: subprocess.Popen[bytes] | None = None
+
+    def end(number: int, frame: object) -> None:
+        received.append(number)
+        if server is not None:
+            stop(server)
+
+    def stop(server: subprocess.Popen[bytes]) -> None:
+        server.terminate()
+        if not waiting.is_alive():
+            waiting.start()
+
+    def give_up() -> None:
+        if server is not None:
+            server.kill()
+
+    waiting = Timer(PATIENCE, give_up)
+    waiting.daemon = True
+    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT") if hasattr(signal, name)]
+    # One that is ignored stays so: that is how nohup works.
+    before = {number: signal.signal(number, end) for number in numbers if signal.getsignal(number) != signal.SIG_IGN}
+    try:
+        server = subprocess.Popen(command)
+        if received:  # before there was a server to end
+            stop(server)
+        status = server.wait()
+    finally:
+        waiting.cancel()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if received:
+        name = signal.Signals(received[0]).name
+        print("Interrupted." if name == "SIGINT" else f"Ended by {name}.", file=sys.stderr)
+        return 128 + received[0]
+    return GOOD if status == 0 else UNUSABLE
 
 
 def source() -> Path:
@@ -62,6 +110,7 @@ def copy_notebooks(folder: Path) -> tuple[int, int]:
     """
     copied = kept = 0
     origin = source()
+    made: list[Path] = []
     try:
         for path in sorted(origin.rglob("*")):
             target = folder / path.relative_to(origin)
@@ -70,13 +119,32 @@ def copy_notebooks(folder: Path) -> tuple[int, int]:
             if os.path.lexists(target):  # a link to nowhere is somebody's, too
                 kept += 1
                 continue
-            target.parent.mkdir(parents=True, exist_ok=True)
-            partial = target.with_name(f".{target.name}.partial")
-            partial.unlink(missing_ok=True)  # it may be a link to somewhere else
-            shutil.copyfile(path, partial)
-            os.replace(partial, target)
+            _make_folder(target.parent, made)
+            _copy(path, target)
             copied += 1
     except (OSError, ValueError) as error:
+        for one in reversed(made):
+            with suppress(OSError):  # something is in it
+                one.rmdir()
         reason = (getattr(error, "strerror", None) or "cannot be used").lower()
         raise InputError("folder", f"{quoted(folder)}: {reason}", "a folder that can be written") from None
     return copied, kept
+
+
+def _make_folder(folder: Path, made: list[Path]) -> None:
+    """Make a folder and those above it; add those that were not there to *made*."""
+    for one in reversed([one for one in (folder, *folder.parents) if not one.is_dir()]):
+        one.mkdir()
+        made.append(one)
+
+
+def _copy(path: Path, target: Path) -> None:
+    """Copy a file, whole or not at all."""
+    partial = target.with_name(f".{target.name}.partial")
+    partial.unlink(missing_ok=True)  # it may be a link to somewhere else
+    try:
+        shutil.copyfile(path, partial)
+        os.replace(partial, target)
+    except OSError:
+        partial.unlink(missing_ok=True)
+        raise

@@ -41,7 +41,7 @@ EPILOG = (
 
 def run(words: list[str]) -> int:
     """Compute and print a measurement; return the exit status."""
-    parser = Parser(prog="sevlab measure", description=f"{VERBS['measure'].capitalize()}.", epilog=EPILOG)
+    parser = Parser(prog="sevlab measure", description=VERBS["measure"], epilog=EPILOG)
     host = parser.add_argument_group("the platform, the policy and the key")
     host.add_argument("--api-major", metavar="N", required=True, help="major version of the host's SEV API")
     host.add_argument("--api-minor", metavar="N", required=True, help="minor version of the host's SEV API")

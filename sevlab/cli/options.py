@@ -36,7 +36,10 @@ _opened: dict[str, Case] = {}
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser that speaks in one line, as everything else here does."""
+    """An argument parser that speaks in one line, as everything else here does.
+
+    Its description is made a sentence, so that what a verb does can be said once, in VERBS.
+    """
 
     #: Where a verb adds its own options about what is shown.
     shown: argparse._ArgumentGroup
@@ -60,6 +63,9 @@ class Parser(argparse.ArgumentParser):
             self._seen.add(name)
         return super()._get_values(action, arg_strings)
 
+    def __init__(self, *, description: str | None = None, **more: Any) -> None:
+        super().__init__(description=description and sentence(description), **more)
+
     def _get_option_tuples(self, option_string: str) -> list[Any]:
         """Let what libvirt's tool takes as a short form of one of its options stay one, beside options of our own."""
         found = super()._get_option_tuples(option_string)
@@ -73,12 +79,14 @@ class Parser(argparse.ArgumentParser):
 
 def sentence(words: str) -> str:
     """Return *words* as a sentence; other than capitalize(), this keeps the capitals of SEV-SNP."""
-    return f"{words[0].upper()}{words[1:]}."
+    return f"{words[0].upper()}{words[1:].removesuffix('.')}."
 
 
 def phrase(words: str) -> str:
-    """Return a sentence as the help of an option has it: without its full stop, and small unless it begins as CPU."""
-    return (words if words[1:2].isupper() else f"{words[:1].lower()}{words[1:]}").rstrip(".")
+    """Return a sentence as it stands within another one: "CPU family" as it is, but "number of virtual CPUs"."""
+    first = words.partition(" ")[0]
+    begin = words[0].lower() if len(first) == 1 or first[1:].islower() else words[0]
+    return f"{begin}{words[1:].rstrip('.')}"
 
 
 def _formatter(prog: str) -> argparse.HelpFormatter:

@@ -15,7 +15,7 @@ EPILOG = (
 
 def run(words: list[str]) -> int:
     """Explain a firmware file; return the exit status."""
-    what = f"{VERBS['ovmf'].capitalize()}."
+    what = VERBS["ovmf"]
     parser = Parser(prog="sevlab ovmf", description=what, epilog=EPILOG)
     parser.add_argument(
         "firmware", metavar="FILE", help="the firmware image, such as OVMF.fd; '-' reads standard input"

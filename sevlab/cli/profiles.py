@@ -28,7 +28,7 @@ DEFAULTS = {"vcpus": "1", "vcpu_type": "EPYC-v4"}
 def run(words: list[str]) -> int:
     """List the profiles, explain one, or print the matrix; return the exit status."""
     what = VERBS["profiles"]
-    parser = Parser(prog="sevlab profiles", description=f"{what[0].upper()}{what[1:]}.", epilog=EPILOG)
+    parser = Parser(prog="sevlab profiles", description=what, epilog=EPILOG)
     parser.add_argument("name", metavar="NAME", nargs="?", help="the profile to explain; without it all are listed")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     matrix = parser.add_argument_group("who is right about whom")

@@ -35,7 +35,7 @@ EPILOG = "'-' reads a file from standard input. Exit status and examples: docs/s
 
 def run(words: list[str]) -> int:
     """Build or open; return the exit status."""
-    parser = Parser(prog="sevlab secret", description=f"{VERBS['secret'].capitalize()}.", epilog=EPILOG)
+    parser = Parser(prog="sevlab secret", description=VERBS["secret"], epilog=EPILOG)
     actions = parser.add_subparsers(dest="action", metavar="build|open", required=True)
     build = actions.add_parser("build", help="pack secrets for one launch", description=BUILD, epilog=EPILOG)
     opener = actions.add_parser("open", help="check, decrypt and explain a packet", description=OPEN, epilog=EPILOG)

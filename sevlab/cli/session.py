@@ -36,7 +36,7 @@ def run(words: list[str]) -> int:
 
 
 def _make(words: list[str]) -> int:
-    parser = Parser(prog="sevlab session", description=f"{VERBS['session'].capitalize()}.", epilog=EPILOG)
+    parser = Parser(prog="sevlab session", description=VERBS["session"], epilog=EPILOG)
     parser.add_argument("--name", default="vm", metavar="NAME", help="how the four files begin (default: vm)")
     parser.add_argument("--force", action="store_true", help="replace these files if they exist")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")

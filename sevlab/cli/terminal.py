@@ -38,11 +38,33 @@ def show(page: Page, to: TextIO | None = None) -> None:
 
 
 def say_json(data: Any, indent: int | None = 2) -> None:
-    """Print data as JSON, in printable ASCII."""
-    import json
+    """Print data as JSON, in printable ASCII; without an *indent* in one line.
 
-    # JSON lets DEL stand in a string as it is.
-    print(json.dumps(data, indent=indent).replace("\x7f", "\\u007f"))
+    A value of an object that is an iterator is printed as a list, of which only one item is kept at a time.
+    """
+    import json
+    from collections.abc import Iterator
+
+    def lines(value: Any, depth: int) -> str:
+        # JSON lets DEL stand in a string as it is. A text in JSON has no line break.
+        return json.dumps(value, indent=indent).replace("\x7f", "\\u007f").replace("\n", "\n" + "  " * depth)
+
+    if not isinstance(data, dict) or not any(isinstance(value, Iterator) for value in data.values()):
+        print(lines(data, 0))
+        return
+    before = "{"
+    for key, value in data.items():
+        print(f"{before}\n  {lines(key, 0)}: ", end="")
+        if isinstance(value, Iterator):
+            opening = "["
+            for item in value:
+                print(f"{opening}\n    {lines(item, 2)}", end="")
+                opening = ","
+            print("[]" if opening == "[" else "\n  ]", end="")
+        else:
+            print(lines(value, 1), end="")
+        before = ","
+    print("\n}")
 
 
 def say_over(words: str) -> None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 def validate_parser() -> Parser:
     """Return the parser with all options of this verb."""
-    parser = launch_parser("validate", f"{VERBS['validate'].capitalize()}.")
+    parser = launch_parser("validate", VERBS["validate"])
     parser.shown.add_argument(
         "--debug", "-d", action="store_true", help="show every value on the way, on standard error"
     )

@@ -36,7 +36,7 @@ def run(words: list[str]) -> int:
 
 def _parser() -> Parser:
     what = VERBS["vmsa"]
-    parser = Parser(prog="sevlab vmsa", description=f"{what[0].upper()}{what[1:]}.", epilog=EPILOG)
+    parser = Parser(prog="sevlab vmsa", description=what, epilog=EPILOG)
     acts = parser.add_subparsers(title="what to do", metavar="ACT", required=True, parser_class=Parser)
 
     build = acts.add_parser("build", help="write the page that a VMM makes for a virtual CPU", epilog=EPILOG)

@@ -30,16 +30,16 @@ _LONGEST = 3600.0
 
 def run(words: list[str]) -> int:
     """List, make or run; return the exit status."""
-    parser = Parser(prog="sevlab zoo", description=f"{VERBS['zoo'].capitalize()}.", epilog=EPILOG)
+    parser = Parser(prog="sevlab zoo", description=VERBS["zoo"], epilog=EPILOG)
     actions = parser.add_subparsers(dest="action", metavar="list|make|run", required=True)
     what = "list the animals: what each is, and what is wrong with it"
-    listing = actions.add_parser("list", help=what, description=f"{what.capitalize()}.", epilog=EPILOG)
+    listing = actions.add_parser("list", help=what, description=what, epilog=EPILOG)
     what = "write every animal's files and the truth about it (zoo.json) into a new folder"
-    make = actions.add_parser("make", help=what, description=f"{what.capitalize()}.", epilog=EPILOG)
+    make = actions.add_parser("make", help=what, description=what, epilog=EPILOG)
     make.add_argument("folder", metavar="DIR", help="the folder; it must be new, or empty")
     what = "run another program on every animal; it accepts when it ends with status 0"
     epilog = f"{_NAMES} {{{{ and }}}} are plain braces. {EPILOG}"
-    trial = actions.add_parser("run", help=what, description=f"{what.capitalize()}.", epilog=epilog)
+    trial = actions.add_parser("run", help=what, description=what, epilog=epilog)
     trial.usage = "sevlab zoo run [OPTIONS] -- COMMAND..."
     trial.add_argument("--dir", metavar="DIR", help="a folder that zoo make wrote (default: a temporary one)")
     trial.add_argument("--timeout", metavar="S", help=f"seconds for one animal (default: {TIMEOUT:g})")

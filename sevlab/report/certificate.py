@@ -16,6 +16,7 @@ import warnings
 from ..errors import InputError, quoted
 from ..formats.sevcert import P384, SCALAR, EccKey
 from ..formats.vcek import CSP_ID, EXTENSIONS, HWID, PRODUCT_NAME, SPL, tell_kind
+from ..needs import require
 from ..pem import pem_or_der
 
 TYPE_CHECKING = False
@@ -300,6 +301,9 @@ def _eager(read: Callable[[], Any]) -> Any:
         warnings.simplefilter("ignore")
         try:
             return read()
+        except AttributeError:
+            require("cryptography")  # an old one has no such name, which says nothing about the bytes
+            return None
         except Exception:
             return None
 

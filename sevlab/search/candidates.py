@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections import namedtuple
+from io import BytesIO
 from typing import TYPE_CHECKING
 
 from ..digest import BLOB_LIMIT
@@ -80,7 +81,7 @@ def read_candidates(
 
 def _read(path: str, name: str, measure: Callable[[Ovmf], Any], enough: Callable[[], bool]) -> Candidate | None:
     """Read and hash a file; return None when there was not enough time for it."""
-    whole, size = bytearray(), 0
+    whole, size = BytesIO(), 0
     with open_input(path, name, hashed=True, brief=True) as stream:
         while chunk := stream.read(CHUNK):
             if enough():
@@ -91,11 +92,11 @@ def _read(path: str, name: str, measure: Callable[[Ovmf], Any], enough: Callable
                     name, f"{quoted(path)}, more than {BLOB_LIMIT >> 20} MiB", "a kernel, initrd or firmware"
                 )
             if size <= FIRMWARE_LIMIT:
-                whole += chunk
+                whole.write(chunk)
         assert stream.hashed is not None
         running = stream.hashed[1]
     reset, is_vars, image = None, False, None
     if _SMALLEST <= size <= FIRMWARE_LIMIT:
-        ovmf = parse_ovmf(bytes(whole))
+        ovmf = parse_ovmf(whole.getvalue())  # other than bytes() of a bytearray, this is no copy
         reset, is_vars, image = ovmf.reset_address, ovmf.kind_key == "vars", measure(ovmf)
     return Candidate(path, running.copy().digest(), running, size, reset, is_vars, image)

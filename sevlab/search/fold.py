@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 #: Most results kept of each kind. What is thrown away is computed again.
 LIMIT = 512
+#: Most digests kept in all chains, of 80 bytes each: a guest may have thousands of virtual CPUs.
+_DIGESTS = 1 << 17
 _FEATURES_AT = next(row.offset for row in Vmsa.rows if row.name == "sev_features")
 
 
@@ -67,13 +69,11 @@ class Fold:
         if cpus.reset_address is None and cpus.boot is None:
             cpus = cpus._replace(reset_address=image.reset_address)
         key = (image.digest, kernel, cpus)
-        if key not in self._chains:
-            self._page(cpus)
-            make_room(self._chains)
-            self._chains[key] = self._begin(image, kernel), []
-        running, digests = self._chains[key]
+        running, digests = self._chains.get(key) or (self._begin(image, kernel), [])
         if len(digests) < count:
             boot, further = self._page(cpus)
+            make_room(self._chains, max(1, min(LIMIT, _DIGESTS // count)))
+            self._chains[key] = running, digests
             while len(digests) < count and not (digests and further is None):
                 running.update(further if digests else boot)
                 digests.append(running.digest())

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections import namedtuple
+from collections import deque, namedtuple
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from ..digest import file_identity
 from ..errors import InputError, quoted
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any
 
+    from ..formats.ovmf import Ovmf
     from ..formats.vmsa import Vmsa
 
 #: What describes a SEV-SNP launch, by the names of the command line's options.
@@ -41,9 +43,11 @@ class Image(namedtuple("Image", "ovmf contents")):
     __slots__ = ()
 
 
-#: Most images that are remembered. An image is thrown away when this many others were read after it.
-_KEPT = 4
-_known: dict[tuple[int, ...], Image] = {}
+#: Most images that are remembered, and the most bytes of one. Larger ones are known for as long as somebody has them.
+_KEPT, _KEPT_SIZE = 4, 16 << 20
+_kept: deque[Ovmf] = deque(maxlen=_KEPT)
+_known: WeakValueDictionary[tuple[int, ...], Ovmf] = WeakValueDictionary()
+_contents: WeakKeyDictionary[Ovmf, tuple[bytes, ...]] = WeakKeyDictionary()
 
 
 def load_image(path: str, name: str = "firmware") -> Image:
@@ -55,18 +59,18 @@ def load_image(path: str, name: str = "firmware") -> Image:
     """
     with open_input(path, name) as stream:
         key = file_identity(stream)
-        if key in _known:
-            return _known[key]
+        if key and (ovmf := _known.get(key)) is not None:
+            return Image(ovmf, _contents[ovmf])
         raw = read_stream(stream, FIRMWARE_LIMIT)
         unchanged = key and key == file_identity(stream)
     if len(raw) > FIRMWARE_LIMIT:
         limit = f"{FIRMWARE_LIMIT >> 20} MiB"
         raise InputError(name, f"{quoted(path)}, more than {limit}", f"a firmware image of at most {limit}")
     image = make_image(raw, name, quoted(path))
-    if unchanged:
-        while len(_known) >= _KEPT:
-            del _known[next(iter(_known))]
-        _known[key] = image
+    if key and unchanged:
+        _known[key], _contents[image.ovmf] = image
+        if len(raw) <= _KEPT_SIZE:
+            _kept.append(image.ovmf)
     return image
 
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 #: Where the digest before the page ends and the rest of PAGE_INFO begins, and where the address is.
 _REST, _GPA = PageInfo.length.offset, PageInfo.gpa.offset  # type: ignore[attr-defined]
+#: Pages of which only a few regions are remembered (4 MiB).
+_LARGE = 1024
 #: A hash of nothing yet. To copy it takes two thirds of the time of a new one, which OpenSSL has to look up first.
 _EMPTY = hashlib.sha384()
 #: Fields of a VMSA that the firmware takes as zero: GUEST_TSC_SCALE and GUEST_TSC_OFFSET.
@@ -112,15 +114,15 @@ class Link(namedtuple("Link", "region number digest")):
 
 def hash_pages(raw: bytes) -> tuple[bytes, ...]:
     """Return the SHA-384 of every page of 4096 bytes (48 bytes each). Equal pages are hashed once."""
-    known: dict[bytes, bytes] = {}
-    found = []
+    known: dict[int, int] = {}  # by Python's own hash the first page that has it: a copy of each page would be too much
+    found: list[bytes] = []
     last, digest = b"", b""
-    for place in range(0, len(raw), PAGE):
+    for number, place in enumerate(range(0, len(raw), PAGE)):
         page = raw[place : place + PAGE]
         if page != last:  # equal pages mostly come in a row, and comparing is cheaper than looking up
-            last, digest = page, known.get(page, b"")
-            if not digest:
-                digest = known[page] = hashlib.sha384(page).digest()
+            first = known.setdefault(hash(page), number)
+            is_known = first < number and raw[first * PAGE : first * PAGE + PAGE] == page
+            last, digest = page, found[first] if is_known else hashlib.sha384(page).digest()
         found.append(digest)
     return tuple(found)
 
@@ -172,14 +174,18 @@ def digests(region: Region, digest: bytes) -> Iterator[bytes]:
 
 def extend(digest: bytes, region: Region) -> bytes:
     """Return the launch digest after a region, going on from *digest*. What was computed lately is remembered."""
-    return _extend(digest, region.page_type, region.gpa, region.contents)
+    remembered = _extend if len(region.contents) < _LARGE else _extend_large
+    return remembered(digest, region.page_type, region.gpa, region.contents)
 
 
-@lru_cache(maxsize=256)
-def _extend(digest: bytes, page_type: int, gpa: int, contents: tuple[bytes, ...]) -> bytes:
+def _last(digest: bytes, page_type: int, gpa: int, contents: tuple[bytes, ...]) -> bytes:
     for after in digests(Region("", page_type, gpa, contents), digest):
         digest = after
     return digest
+
+
+# The hashes of the pages are remembered with it: of large images there must not be many.
+_extend, _extend_large = lru_cache(maxsize=256)(_last), lru_cache(maxsize=4)(_last)
 
 
 def fold(regions: Iterable[Region], start: bytes = ZEROS) -> bytes:

@@ -121,7 +121,10 @@ def lab_server(root: Path) -> Iterator[Lab]:
 
 @contextlib.contextmanager
 def app_server(notebook: Path) -> Iterator[str]:
-    """Show a notebook as an application, as `make app` does; give its address."""
+    """Show a notebook as an application, as `make app` does: with the voila.json beside it. Give its address.
+
+    That is without the token, which is TOKEN here.
+    """
     with tempfile.TemporaryDirectory(prefix="sevlab-app-") as folder:
         state = Path(folder)
         environment = {
@@ -133,15 +136,7 @@ def app_server(notebook: Path) -> Iterator[str]:
         }
         port = _free_port()
         url = f"http://127.0.0.1:{port}"
-        command = [
-            sys.executable,
-            "-m",
-            "voila",
-            str(notebook),
-            "--no-browser",
-            f"--port={port}",
-            "--Voila.ip=127.0.0.1",
-        ]
+        command = [sys.executable, "-m", "voila", notebook.name, f"--port={port}", f"--token={TOKEN}"]
         log = state / "server.log"
         with log.open("wb") as output:
             server = subprocess.Popen(

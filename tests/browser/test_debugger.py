@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import http.client
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.lab import DARK, Lab, Sheet, app_server, needed, open_notebook, run_all
+from tests.browser.lab import DARK, TOKEN, Lab, Sheet, app_server, needed, open_notebook, run_all
 from tests.soak import many
 
 GOOD, BAD = "OK: Looks good to me", "ERROR: Measurement does not match, VM is not trustworthy"
@@ -165,9 +166,31 @@ def test_the_debugger_s_whole_notebook(lab: Lab, page: Page) -> None:
     use_it(page, lab.root / "samples")
 
 
+def nobody_else_gets_in(url: str) -> None:
+    """Without the token there is a login page, and no kernel; under a name of somebody else's there is nothing."""
+    upgrade = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
+    channels = f"{url}/api/kernels/00000000-0000-0000-0000-000000000000/channels"
+    for address, headers, wanted in (
+        (url, {}, 302),
+        (f"{url}/?token=wrong", {}, 302),
+        (f"{url}/?token={TOKEN}", {"Host": "evil.example"}, 403),
+        (f"{url}/login", {"Host": "evil.example"}, 403),
+        (f"{url}/?token={TOKEN}", {"Host": "127.0.0.1.evil.example:80"}, 403),
+        (channels, {**upgrade, "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ=="}, 403),
+    ):
+        host, path = address.removeprefix("http://").partition("/")[::2]
+        connection = http.client.HTTPConnection(host, timeout=20)
+        connection.request("GET", f"/{path}", headers=headers)
+        answer = connection.getresponse()
+        assert answer.status == wanted, (address, headers)
+        assert wanted != 302 or answer.getheader("Location", "").startswith("/login")
+        connection.close()
+
+
 def test_the_debugger_as_an_application(lab: Lab, page: Page) -> None:
     with app_server(lab.root / "debugger.ipynb") as url:
-        page.goto(url, timeout=120_000)
+        nobody_else_gets_in(url)
+        page.goto(f"{url}/?token={TOKEN}", timeout=120_000)
         use_it(page, lab.root / "samples")
         assert page.get_by_text("sevlab.debugger()").count() == 0  # no code is shown
         page.problems.clear()  # Voila's own page asks for things that are not there
