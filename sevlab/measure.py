@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 
+from .arguments import checked
 from .errors import InputError
 from .keys import Secret
 
@@ -30,6 +31,7 @@ BLOCK = 64
 TIK_SIZE = 16
 
 
+@checked
 def compute_measure(message: MeasureMessage | OldMeasureMessage, tik: Secret | bytes) -> bytes:
     """Return the measure (32 bytes) of *message* under the transport integrity key *tik* (16 bytes).
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import namedtuple
 
+from ..arguments import checked
 from ..errors import InputError, SevlabError
 from ..evidence import KEYS, as_written, load_evidence
 from ..formats.vcek import ROOTS
@@ -152,6 +153,7 @@ class CaseVerdict(Shown):
         return "OK: the report is genuine, and says what it must"
 
 
+@checked
 def verify_case(
     case: Case,
     *,

@@ -13,6 +13,7 @@ import hashlib
 import re
 import warnings
 
+from ..arguments import checked
 from ..errors import InputError, quoted
 from ..formats.sevcert import P384, SCALAR, EccKey
 from ..formats.vcek import CSP_ID, EXTENSIONS, HWID, PRODUCT_NAME, SPL, tell_kind
@@ -211,6 +212,7 @@ class RevocationList(_Signed):
         self.revoked: frozenset[int] | None = _eager(lambda: frozenset(one.serial_number for one in library))
 
 
+@checked
 def parse_certificate(raw: bytes, name: str = "certificate") -> Certificate:
     """Return the one certificate that *raw* holds, as DER or PEM; raises InputError with *name* for anything else."""
     found = pem_blocks(raw, name, _CERTIFICATE)
@@ -221,11 +223,13 @@ def parse_certificate(raw: bytes, name: str = "certificate") -> Certificate:
     return Certificate(found[0], name)
 
 
+@checked
 def parse_chain(raw: bytes, name: str = "chain") -> list[Certificate]:
     """Return every certificate of a PEM file, or the one of a DER file; raises InputError as above."""
     return [Certificate(one, name) for one in pem_blocks(raw, name, _CERTIFICATE)]
 
 
+@checked
 def parse_crl(raw: bytes, name: str = "CRL") -> RevocationList:
     """Return the list of revoked certificates that *raw* holds, as DER or PEM; raises InputError as above."""
     return RevocationList(pem_blocks(raw, name, _CRL)[0], name)

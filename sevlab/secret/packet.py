@@ -7,7 +7,8 @@ import hmac
 import os
 from collections import namedtuple
 
-from ..errors import InputError, quoted
+from ..arguments import checked
+from ..errors import ArgumentError, InputError, quoted
 from ..formats.guid import Guid
 from ..formats.secret import (
     ALIASES,
@@ -101,6 +102,7 @@ def load_secret(spec: str, name: str = "secret") -> tuple[Guid, Secret]:
     return parse_secret_name(what, name), Secret(load_file(path, name, LARGEST))
 
 
+@checked
 def build_secret(
     secrets: Sequence[tuple[Guid | str, Secret | bytes]],
     tik: Secret | bytes,
@@ -140,7 +142,10 @@ def build_secret(
 def _entries(secrets: Iterable[tuple[Guid | str, Secret | bytes]]) -> list[tuple[Guid, Secret]]:
     """Check what is to be packed."""
     entries: list[tuple[Guid, Secret]] = []
-    for what, data in secrets:
+    for pair in secrets:
+        if len(pair) != 2:
+            raise ArgumentError("secrets", f"{len(pair)} of something", "pairs of a GUID and bytes")
+        what, data = pair
         guid = what if isinstance(what, Guid) else parse_secret_name(what)
         if not any(guid):
             raise InputError("secret", f"the GUID {guid}", "another one: this one marks a deleted entry")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ...arguments import checked
 from ...evidence import as_written
 from ...snp.order import has_hashes
 from ..course import BUDGET, Task, search
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from ..engine import Engine, Progress
 
 
+@checked
 def diagnose_snp(
     inputs: Mapping[str, Any],
     measurement: bytes | str | Report,
