@@ -16,6 +16,7 @@ from __future__ import annotations
 import hashlib
 from collections import namedtuple
 
+from .arguments import checked
 from .errors import InputError, LayoutError, quoted
 from .formats.attestation import AttestationReport
 from .formats.sevcert import (
@@ -225,11 +226,13 @@ def load_chain(*paths: str, name: str = "certificates") -> Chain:
     return Chain(found)
 
 
+@checked
 def verify_chain(chain: Chain, roots: dict[str, str] = ROOTS) -> ChainVerdict:
     """Check every link of a chain; see :meth:`Chain.verify`. Never raises on a link that does not hold."""
     return chain.verify(roots)
 
 
+@checked
 def verify_attestation(report: AttestationReport, pek: SevCertificate, mnonce: bytes | None = None) -> list[Link]:
     """Check a legacy attestation report under a platform's PEK. Verify the PEK's chain first.
 

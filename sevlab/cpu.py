@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import namedtuple
 
+from .arguments import checked
 from .errors import InputError, quoted
 from .inputs import parse_number
 
@@ -29,6 +30,7 @@ class Cpu(namedtuple("Cpu", "family model stepping")):
         return cpu_signature(*self)
 
 
+@checked
 def cpu_signature(family: int, model: int, stepping: int) -> int:
     """Return the CPU signature: what CPUID function 1 returns in EAX, and RDX holds after a reset.
 
@@ -43,6 +45,7 @@ def cpu_signature(family: int, model: int, stepping: int) -> int:
     return (family - base) << 20 | (model >> 4) << 16 | base << 8 | (model & 0xF) << 4 | stepping
 
 
+@checked
 def split_signature(signature: int) -> Cpu:
     """Return family, model and stepping of a CPU signature, the inverse of :func:`cpu_signature`.
 
@@ -83,6 +86,7 @@ def describe_signature(signature: int) -> str:
     return f"0x{signature:x} (family {cpu.family}, model {cpu.model}, stepping {cpu.stepping}{name})"
 
 
+@checked
 def parse_cpu_model(name: str, input: str = "CPU model") -> Cpu:
     """Return the processor that QEMU's CPU model *name* stands for.
 

@@ -127,6 +127,10 @@ class InputError(SevlabError):
         return escaped(f"{self.input}: received {self.received}; needed {self.needed}{advice}")
 
 
+class ArgumentError(InputError, TypeError):
+    """An argument of a type that a function does not take: a mistake of a program, not of what it was given."""
+
+
 class ConfigurationError(InputError):
     """A domain that is configured so that its launch cannot be measured."""
 

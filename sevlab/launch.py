@@ -15,6 +15,7 @@ from collections import namedtuple
 from functools import cached_property
 from itertools import groupby, zip_longest
 
+from .arguments import checked
 from .digest import Hashed, load_hashed, load_sha256
 from .errors import InputError
 from .layout.shown import Shown
@@ -278,6 +279,7 @@ def as_peer(name: str) -> str:
     return "--" + PEER_NAMES.get(name, name).replace("_", "-")
 
 
+@checked
 def compare_launch(reported: Launch, computed: Launch) -> LaunchComparison:
     """Compare two launches step by step. Never raises on difference."""
     return LaunchComparison(reported, computed)

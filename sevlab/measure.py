@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 
+from .arguments import checked
 from .keys import Secret, check_key, hide_key
 
 TYPE_CHECKING = False
@@ -31,6 +32,7 @@ TIK_SIZE = 16
 KEY_IS_SHOWN = "# While this runs, every user of this machine can see the key in ps."
 
 
+@checked
 def compute_measure(message: MeasureMessage | OldMeasureMessage, tik: Secret | bytes) -> bytes:
     """Return the measure (32 bytes) of *message* under the transport integrity key *tik* (16 bytes).
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections import namedtuple
 
+from .arguments import checked
 from .errors import InputError, quoted
 from .formats.pageinfo import UNMEASURED, ZERO, PageType
 from .formats.vmsa import Segment, Vmsa
@@ -241,6 +242,7 @@ def find_profile(name: str, input: str = "profile", known: Mapping[str, Profile]
     return known[name]
 
 
+@checked
 def build_vmsa(
     profile: str,
     *,
@@ -293,6 +295,7 @@ def start_at(vmsa: Vmsa, address: int) -> Vmsa:
     return vmsa.replace(**{"cs.base": address & 0xFFFF0000, "rip": address & 0xFFFF})
 
 
+@checked
 def recognize_vmsa(vmsa: Vmsa) -> list[tuple[Profile, bool, list[str]]]:
     """Say which profiles build this page: each profile, whether for the boot processor, and the fields that differ.
 

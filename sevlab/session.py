@@ -18,8 +18,9 @@ import secrets
 import struct
 from collections import namedtuple
 
+from .arguments import checked
 from .chain import load_point
-from .errors import InputError
+from .errors import InputError, quoted
 from .formats.policy import Policy
 from .formats.session import SessionBlob
 from .formats.sevcert import ECDH_SHA256, INVALID, P384, P384_BYTES, PDH, SCALAR, EccKey, SevCertificate
@@ -37,14 +38,20 @@ if TYPE_CHECKING:
     from .layout.page import View
 
 KEY_SIZE = 16
+#: Most bytes that are derived from a key at once.
+DERIVED_LIMIT = 1 << 16
 Z_SIZE = 48
 
 
+@checked
 def derive_key(key: bytes, label: str, context: bytes = b"", size: int = KEY_SIZE) -> bytes:
     """Return *size* bytes derived from *key* (NIST SP 800-108, counter mode, HMAC-SHA256; numbers little-endian).
 
-    *label* says what the key is for, *context* (any bytes) makes it another one each time.
+    *label* says what the key is for, *context* (any bytes) makes it another one each time. Raises
+    :class:`~sevlab.errors.InputError` for more than :data:`DERIVED_LIMIT` bytes.
     """
+    if not 0 <= size <= DERIVED_LIMIT:
+        raise InputError("size", quoted(size), f"0 to {DERIVED_LIMIT} bytes")
     made = b""
     for number in range(1, -(-size // 32) + 1):
         message = struct.pack("<I", number) + label.encode() + b"\0" + context + struct.pack("<I", 8 * size)
@@ -74,10 +81,15 @@ def derive_session_keys(z: bytes, nonce: bytes) -> SessionKeys:
     return SessionKeys(raw, nonce, master, derive_key(master, "sev-kek"), derive_key(master, "sev-kik"))
 
 
+@checked
 def wrap_keys(keys: SessionKeys, tek: Secret | bytes, tik: Secret | bytes, iv: bytes, policy: Policy) -> SessionBlob:
-    """Return the launch session that carries *tek* and *tik* (16 bytes each) and binds *policy*."""
-    tek, tik = hide_key(tek), hide_key(tik)
+    """Return the launch session that carries *tek* and *tik* (16 bytes each) and binds *policy*.
+
+    *iv* has 16 bytes; raises :class:`~sevlab.errors.InputError` for another size.
+    """
     tek, tik = check_key(tek, "tek"), check_key(tik, "tik")
+    if len(iv) != KEY_SIZE:
+        raise InputError("iv", f"{len(iv)} bytes", f"{KEY_SIZE} bytes")
     wrapped = _ctr(keys.kek, iv, tek.reveal() + tik.reveal())
     return SessionBlob(
         nonce=keys.nonce,
@@ -141,6 +153,7 @@ class Session:
         return f"<Session for policy {self.policy.text}, keys hidden>"
 
 
+@checked
 def make_session(
     pdh: SevCertificate, policy: Policy | int, *, random: Callable[[int], bytes] = secrets.token_bytes
 ) -> Session:
@@ -160,6 +173,7 @@ def make_session(
     return Session(private, godh, keys, wrap_keys(keys, tek, tik, iv, policy), tek, tik, policy)
 
 
+@checked
 def exchange(private: Secret, key: EccKey) -> bytes:
     """Return Z (48 bytes, big-endian): the x coordinate of the other side's point times the *private* number.
 
@@ -185,12 +199,14 @@ def load_private(private: Secret) -> EllipticCurvePrivateKey:
     raise InputError("private", "a number outside the order of P-384", "a private number of P-384")
 
 
+@checked
 def public_key(private: Secret) -> EccKey:
     """Return the public point of a private number (48 bytes, big-endian), as a certificate holds it."""
     point = load_private(private).public_key().public_numbers()
     return EccKey(curve=P384, qx=point.x.to_bytes(SCALAR, "little"), qy=point.y.to_bytes(SCALAR, "little"))
 
 
+@checked
 def godh_certificate(private: Secret) -> SevCertificate:
     """Return the owner's certificate for one launch. It is not signed, as with sevctl: the firmware does not check."""
     unused = {"usage": INVALID, "algorithm": 0}
@@ -274,6 +290,7 @@ class OpenedSession(Shown):
         return {"status": self.status, "steps": [step._asdict() for step in self.steps]}
 
 
+@checked
 def open_session(
     blob: SessionBlob, godh: SevCertificate, private: Secret, policy: Policy | int | None = None
 ) -> OpenedSession:
@@ -342,6 +359,7 @@ def make_private(random: Callable[[int], bytes] = secrets.token_bytes) -> Secret
     return Secret(number.to_bytes(P384_BYTES, "big"))
 
 
+@checked
 def seeded(seed: bytes) -> Callable[[int], bytes]:
     """Return a source of bytes that are the same for the same *seed*: to reproduce something, never to protect it."""
     state = {"count": 0}

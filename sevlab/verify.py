@@ -12,6 +12,7 @@ from __future__ import annotations
 import hmac
 from collections import namedtuple
 
+from .arguments import checked
 from .errors import MismatchError
 from .layout.shown import Shown
 from .measure import compute_measure
@@ -135,11 +136,13 @@ class Verdict(Shown):
         }
 
 
+@checked
 def compare_measure(evidence: Evidence) -> Verdict:
     """Compute the measure from the owner's inputs and set it against the reported one. Never raises on difference."""
     return Verdict(evidence)
 
 
+@checked
 def verify_measure(evidence: Evidence) -> Verdict:
     """As :func:`compare_measure`, but raise :class:`~sevlab.errors.MismatchError`, with the verdict, on difference."""
     verdict = Verdict(evidence)

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="
 MIB = 1 << 20
 SIZE = many(64, 16) * MIB
 #: In 10**6 bytes: 200 are the promise; of the smaller images there may be one, and the hashes of its pages.
-LIMIT = many(200, 42)
+LIMIT = many(200, 50)
 #: A launch that is loaded from a small firmware, in pages.
 PAGES = many(1 << 18, 1 << 14)
 #: Runs the command line, then prints the most memory that this process had. (What getrusage says begins with that of

@@ -7,6 +7,7 @@ import json
 import re
 from collections import namedtuple
 
+from ..arguments import checked
 from ..errors import InputError, quoted
 from ..inputs import once
 
@@ -44,6 +45,7 @@ def build_manifest(case: bytes, blobs: Mapping[str, int]) -> Manifest:
     return Manifest(VERSION, (hashlib.sha256(case).hexdigest(), len(case)), dict(blobs))
 
 
+@checked
 def parse_manifest(raw: bytes, name: str) -> Manifest:
     """Read a manifest. Raises :class:`~sevlab.errors.InputError` with *name* for whatever is none."""
     try:

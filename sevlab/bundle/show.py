@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 
+from ..arguments import checked
 from ..case import ABOUT, BY_NAME, MODES, ROWS
 from ..case.rows import BYTES, FILE, KEY
 from ..digest import Sha256
@@ -25,6 +26,7 @@ _IN_BUNDLE, _BLOB = re.compile("blobs/[0-9a-f]{64}"), 18
 _WIDTH = 48
 
 
+@checked
 def explain_case(case: Case, sizes: Mapping[str, int] | None = None) -> View:
     """Show everything in a case: what it is about, every input with its origin, every file, and the explanation.
 

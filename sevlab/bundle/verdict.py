@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import namedtuple
 
+from ..arguments import checked
 from ..case import SNP
 from ..errors import InputError, SevlabError
 from ..evidence import KEYS, as_written, load_evidence, takes_keys
@@ -210,6 +211,7 @@ class CaseVerdict(Shown):
 
 @takes_keys
 @opened_once()
+@checked
 def verify_case(
     case: Case,
     *,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from ..arguments import checked
 from ..errors import InputError, quoted
 from .commandline import parse_command_line
 from .domain import parse_domain
@@ -39,6 +40,7 @@ def recognize_text(text: str) -> str:
     return ""
 
 
+@checked
 def parse_anything(text: str) -> Capture:
     """Read a text of any of the sources. Raises :class:`~sevlab.errors.InputError` for a text that is none of them."""
     if len(text) > TEXT_LIMIT:

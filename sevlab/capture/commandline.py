@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from functools import cached_property
 
+from ..arguments import checked
 from ..cpu import CPU_MODELS
 from .found import COMMAND_LINE, Capture, shown
 from .words import Option, split_options
@@ -129,6 +130,7 @@ def read_command_line(text: str) -> CommandLine:
     return CommandLine(*split_options(text))
 
 
+@checked
 def parse_command_line(text: str) -> Capture:
     """Read a QEMU command line: from a script, from libvirt's log, from ps, or from /proc/PID/cmdline."""
     command = read_command_line(text)

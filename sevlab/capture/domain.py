@@ -10,6 +10,7 @@ import base64
 import binascii
 import re
 
+from ..arguments import checked
 from ..cpu import CPU_MODELS
 from ..errors import InputError, quoted
 from .found import TEXT_LIMIT, XML, Capture, check_size, shown
@@ -158,6 +159,7 @@ def _descendants(element: Element, tag: str) -> Iterator[Element]:
         yield from _descendants(child, tag)
 
 
+@checked
 def parse_domain(text: str) -> Capture:
     """Read a domain XML (``virsh dumpxml DOMAIN``). Raises as :func:`read_domain`."""
     domain = read_domain(text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from ..arguments import checked
 from .found import DMESG, SECINFO, Capture, check_size, shown
 
 _NAME = re.compile("sev-[a-z0-9-]{1,60}")
@@ -20,6 +21,7 @@ _ABOUT_SEV = re.compile("ccp|kvm_amd|SEV")
 _TROUBLE = re.compile("fail|error|timed out", re.IGNORECASE)
 
 
+@checked
 def parse_domlaunchsecinfo(text: str) -> Capture:
     """Read what ``virsh domlaunchsecinfo DOMAIN`` prints: ``name : value`` lines, numbers in decimal.
 
@@ -44,6 +46,7 @@ def parse_domlaunchsecinfo(text: str) -> Capture:
     return capture
 
 
+@checked
 def parse_dmesg(text: str) -> Capture:
     """Read the SEV lines of the host kernel's log: API version, build, what is enabled. Numbers are decimal.
 

@@ -7,6 +7,7 @@ import binascii
 import json
 import re
 
+from ..arguments import checked
 from ..inputs import once
 from .found import QMP, Capture, check_size, shown
 
@@ -28,6 +29,7 @@ _NUMBERS = {"api-major": "api_major", "api-minor": "api_minor", "build-id": "bui
 _BEFORE_MEASURING = ("uninit", "launch-update")
 
 
+@checked
 def parse_qmp(text: str) -> Capture:
     """Read the answers to ``query-sev`` and ``query-sev-launch-measure`` out of a transcript.
 

@@ -87,7 +87,7 @@ def _serve(command: list[str]) -> int:
             signal.signal(number, handler)
     if received:
         name = signal.Signals(received[0]).name
-        print("Interrupted." if name == "SIGINT" else f"Ended by {name}.", file=sys.stderr)
+        say("Interrupted." if name == "SIGINT" else f"Ended by {name}.", to=sys.stderr)
         return 128 + received[0]
     return GOOD if status == 0 else UNUSABLE
 

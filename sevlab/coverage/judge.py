@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import namedtuple
 from functools import lru_cache
 
+from ..arguments import checked
 from ..capture.found import shown
 from ..layout.shown import Shown
 from .configuration import Part, Setup, of_case, of_command_line, of_domain
@@ -96,16 +97,19 @@ def _cell(words: str) -> str:
     return "\n".join(text[start : start + _CELL] for start in range(0, len(text), _CELL))
 
 
+@checked
 def cover_command_line(text: str) -> Coverage:
     """Label a QEMU command line. Raises InputError for what is none, UnsupportedError for SEV-SNP."""
     return Coverage(*of_command_line(text))
 
 
+@checked
 def cover_domain(text: str) -> Coverage:
     """Label a libvirt domain XML. Raises InputError for what is none, UnsupportedError for SEV-SNP."""
     return Coverage(*of_domain(text))
 
 
+@checked
 def cover_case(case: Case) -> Coverage:
     """Label the inputs of a case."""
     return Coverage(*of_case(case))

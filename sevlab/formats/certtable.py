@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import namedtuple
 
+from ..arguments import checked
 from ..layout.rows import Hex, Layout, at
 
 VCEK, VLEK, ASK, ARK, CRL = "vcek", "vlek", "ask", "ark", "crl"
@@ -57,6 +58,7 @@ class CertTable(namedtuple("CertTable", "certificates unknown findings again", d
     __slots__ = ()
 
 
+@checked
 def read_cert_table(raw: bytes) -> CertTable:
     """Read a certificate table; what is odd becomes a sentence, never an exception.
 

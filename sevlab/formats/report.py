@@ -12,6 +12,7 @@ report of either was at hand. Version 4 is told in contradicting ways, so it cou
 
 from __future__ import annotations
 
+from ..arguments import checked
 from ..errors import LayoutError
 from ..layout.bits import Bits, bit, reserved_bits
 from ..layout.rows import Layout, Named, at, reserved
@@ -316,6 +317,7 @@ def tell_product(raw: bytes) -> str:
     return "Milan or Genoa" if any(chip_id[TURIN_CHIP_ID:]) else "Turin"
 
 
+@checked
 def parse_report(raw: bytes, product: str = "") -> Report:
     """Parse a report of exactly 1184 bytes; any content is accepted.
 

@@ -9,6 +9,7 @@ Sources: sev-launch 10 and 11 (AMD 55766, SEV API, appendix C; AMDESE/sev-tool; 
 
 from __future__ import annotations
 
+from ..arguments import checked
 from ..errors import LayoutError
 from ..layout.rows import Layout, Named, at, reserved
 
@@ -182,6 +183,7 @@ _AMD = (AmdCertificate2048, AmdCertificate4096)
 _UNSIGNED_ARK = 576
 
 
+@checked
 def parse_certificates(raw: bytes) -> list[SevCertificate | AmdCertificate]:
     """Take certificates that stand one after the other apart, as ``sevctl export`` and the firmware write them.
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import namedtuple
 
+from ..arguments import checked
 from ..chain import ecdsa_fault, load_point
 from ..formats.idblock import ECDSA_P384_SHA384
 from ..formats.sevcert import ECDSA_SHA384
@@ -136,6 +137,7 @@ class IdBlockVerdict(Shown):
         return Banner("OK: the firmware would take this ID block for this launch", "green")
 
 
+@checked
 def verify_id_block(
     signed: SignedIdBlock,
     measurement: bytes | None = None,

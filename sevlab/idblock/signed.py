@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 from collections import namedtuple
 
+from ..arguments import checked
 from ..chain import ecdsa_sign
 from ..formats.idblock import ECDSA_P384_SHA384, IdAuth, IdBlock
 from ..formats.sevcert import ECDSA_SHA384, P384_BYTES, EccKey, EccSignature
@@ -58,6 +59,7 @@ class SignedIdBlock(namedtuple("SignedIdBlock", "block auth")):
         return self.explain().html()
 
 
+@checked
 def build_id_block(
     measurement: bytes,
     id_key: Secret,

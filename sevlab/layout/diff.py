@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..arguments import checked
 from ..errors import LayoutError
 from .explain import LARGE
 from .page import Banner, Heading, Table, View, hex_lines, narrow
@@ -97,6 +98,7 @@ def sides(ours: Span, theirs: Span) -> tuple[str, str]:
     return first, second
 
 
+@checked
 def compare(reported: Layout, computed: Layout) -> Comparison:
     """Compare two structures of the same kind, field by field.
 

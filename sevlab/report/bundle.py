@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..arguments import checked
 from ..errors import InputError, quoted
 from ..formats import certtable
 from ..formats.certtable import read_cert_table
@@ -83,6 +84,7 @@ class Certificates:
         return f"<Certificates {' '.join(self._named)}>"
 
 
+@checked
 def parse_bundle(names: Callable[[str], str] = str, **raws: bytes | None) -> Certificates:
     """Put certificates together from the contents of files, by the names of :data:`FILES`.
 

@@ -13,6 +13,7 @@ import hashlib
 import re
 import warnings
 
+from ..arguments import checked
 from ..errors import InputError, quoted
 from ..formats.sevcert import P384, SCALAR, EccKey
 from ..formats.vcek import CSP_ID, EXTENSIONS, HWID, PRODUCT_NAME, SPL, tell_kind
@@ -249,6 +250,7 @@ def _limits(library: Any) -> list[str]:
     return list(dict.fromkeys(found))[:_MOST_FAULTS]
 
 
+@checked
 def parse_certificate(raw: bytes, name: str = "certificate") -> Certificate:
     """Return the one certificate that *raw* holds, as DER or PEM; raises InputError with *name* for anything else."""
     found = pem_or_der(raw, name, _CERTIFICATE)
@@ -259,6 +261,7 @@ def parse_certificate(raw: bytes, name: str = "certificate") -> Certificate:
     return Certificate(found[0], name)
 
 
+@checked
 def parse_chain(raw: bytes, name: str = "chain") -> list[Certificate]:
     """Return every certificate of a file, PEM or DER one after the other; raises InputError as above."""
     return [Certificate(one, name) for one in pem_or_der(raw, name, _CERTIFICATE)]
@@ -269,6 +272,7 @@ def parse_crls(raw: bytes, name: str = "CRL") -> list[RevocationList]:
     return [RevocationList(one, name) for one in pem_or_der(raw, name, _CRL)]
 
 
+@checked
 def parse_crl(raw: bytes, name: str = "CRL") -> RevocationList:
     """Return the one list of revoked certificates that *raw* holds, as DER or PEM; raises InputError for several."""
     found = parse_crls(raw, name)

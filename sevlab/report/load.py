@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import namedtuple
 
+from ..arguments import checked
 from ..errors import InputError, quoted
 from ..formats.report import ECDSA_P384_SHA384, HEADER, SIZE, Report, ReportResponse, UnknownReport, parse_report
 from ..inputs import decode_base64, load_file
@@ -42,6 +43,7 @@ class ReportFile(namedtuple("ReportFile", "report form header")):
         return bytes(self.header.reserved_8)
 
 
+@checked
 def read_report(raw: bytes, name: str = "report", product: str = "") -> ReportFile:
     """Take a report out of a file's bytes: binary, or hex or base64 text; a 32-byte header before it is recognised.
 

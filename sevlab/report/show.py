@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..arguments import checked
 from ..formats.report import TCB_FORMS, Report
 from ..formats.tcb import PART_DOCS, PARTS, Tcb
 from .kds import HOST, chain_path, vcek_path
@@ -20,6 +21,7 @@ _LINE = 64
 LADDER = ("launch_tcb", "reported_tcb", "committed_tcb", "current_tcb")
 
 
+@checked
 def vcek_urls(report: Report, product: str = "") -> tuple[list[str], str]:
     """Return the addresses from which AMD's key server gives the VCEK of a report; without one, why there is none.
 
@@ -81,6 +83,7 @@ def report_as_dict(report: Report, product: str = "") -> dict[str, object]:
     }
 
 
+@checked
 def explain_report(report: Report, product: str = "", note: str = "") -> View:
     """Show every field of a report; *product* as it was read with, *note* says where it came from."""
     from ..layout.explain import title

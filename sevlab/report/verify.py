@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from ..arguments import checked
 from ..errors import InputError, quoted
 from ..formats.report import TCB_FORMS, Report, parse_report, tell_product
 from ..formats.vcek import ROOTS
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from .certificate import Certificate
 
 
+@checked
 def verify_report(
     report: Report | bytes | bytearray | memoryview,
     certificates: Certificates | None = None,
@@ -91,6 +93,7 @@ def verify_report(
     return ReportVerdict(parsed, given, leaf, moment, genuine, check_wanted(parsed, asked), trust)
 
 
+@checked
 def parse_moment(value: datetime | str | None, name: str = "at") -> datetime:
     """Return a moment in UTC: now for None; text is a date (its first second) or a full ISO 8601 time.
 

@@ -7,6 +7,7 @@ import hashlib
 import hmac
 from collections import namedtuple
 
+from ..arguments import checked
 from ..errors import InputError, shell_word
 from ..formats.guid import Guid
 from ..formats.secret import BLOCK, SecretHeader, SecretTable
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from ..layout.page import Table, View
 
 
+@checked
 def open_secret(
     header: SecretHeader | bytes,
     payload: bytes,

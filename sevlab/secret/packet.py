@@ -7,7 +7,8 @@ import hmac
 import os
 from collections import namedtuple
 
-from ..errors import InputError, quoted
+from ..arguments import checked
+from ..errors import ArgumentError, InputError, quoted
 from ..formats.guid import Guid
 from ..formats.secret import (
     ALIASES,
@@ -106,6 +107,7 @@ def load_secret(spec: str, name: str = "secret") -> tuple[Guid, Secret]:
     return guid, Secret(load_file(path, name, LARGEST))
 
 
+@checked
 def build_secret(
     secrets: Sequence[tuple[Guid | str, Secret | bytes]],
     tik: Secret | bytes,
@@ -126,11 +128,13 @@ def build_secret(
     Validate the measurement before: a packet for a measure that you did not check is a gift to the host.
 
     Raises :class:`~sevlab.errors.InputError` for keys, a measure or an IV of another size, for a measure with a key in
-    it, for no secret at all, for
-    the same GUID twice or an all-zero one (Linux would show no secret, or pass over it), and for more than the 16 KiB
-    that Linux hands to the firmware.
+    it, for no secret at all, for the same GUID twice or an all-zero one (Linux would show no secret, or pass over it),
+    and for more than the 16 KiB that Linux hands to the firmware.
     """
     tik, tek = hide_key(tik), hide_key(tek)
+    for pair in secrets:
+        if len(pair) != 2:
+            raise ArgumentError("secrets", f"{len(pair)} of something", "pairs of a GUID and bytes")
     secrets = [(what, hide_key(data)) for what, data in secrets]
     tik, tek = check_key(tik, "tik"), check_key(tek, "tek")
     check_size(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import namedtuple
 from itertools import zip_longest
 
+from ..arguments import checked
 from ..formats.pageinfo import VMSA
 from ..formats.vmsa import Vmsa
 from ..layout.shown import Shown
@@ -121,6 +122,7 @@ def _names(comparison: SnpComparison) -> str:
     return one.name if one.name == other.name else f"reported {one.name}, computed {other.name}"
 
 
+@checked
 def compare_snp_launch(reported: SnpLaunch, computed: SnpLaunch) -> SnpComparison:
     """Compare two SEV-SNP launches link by link. Never raises on difference."""
     return SnpComparison(reported, computed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ...arguments import checked
 from ...evidence import as_written
 from ...reading import opened_once
 from ...snp.order import has_hashes
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 
 @opened_once()
+@checked
 def diagnose_snp(
     inputs: Mapping[str, Any],
     measurement: bytes | str | Report,
