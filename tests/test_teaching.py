@@ -137,7 +137,15 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], list[list[str]]]:
 
     def stand_in(status: int) -> list[list[str]]:
         made: list[list[str]] = []
-        monkeypatch.setattr(subprocess, "call", lambda command: made.append(command) or status)
+
+        class Server:
+            def __init__(self, command: list[str]) -> None:
+                made.append(command)
+
+            def wait(self) -> int:
+                return status
+
+        monkeypatch.setattr(subprocess, "Popen", Server)
         monkeypatch.setattr(lab, "find_spec", lambda name: object())
         return made
 
@@ -156,7 +164,7 @@ def test_lab_opens_the_first_notebook_and_hands_on_what_follows(
     assert words[-3:] == [str(tmp_path / "mine" / lab.FIRST), "--no-browser", "--port=0"]
 
 
-def test_without_jupyterlab_the_notebooks_are_copied_and_the_extra_is_named(
+def test_without_jupyterlab_the_extra_is_named_and_nothing_is_made(
     tmp_path: Path,
     calls: Callable[[int], list[list[str]]],
     monkeypatch: pytest.MonkeyPatch,
@@ -170,4 +178,4 @@ def test_without_jupyterlab_the_notebooks_are_copied_and_the_extra_is_named(
     assert err.count("\n") == 1
     assert "sevlab[lab]" in err
     assert made == []
-    assert (tmp_path / "mine" / lab.FIRST).is_file()
+    assert not (tmp_path / "mine").exists()
