@@ -51,13 +51,26 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
 
     @wraps(function)
     def run(*args: Any, **named: Any) -> R:
-        # Rebound, not named anew: a traceback that shows local variables must not show a key.
+        # Rebound, not named anew, and then held where nothing is seen: a traceback that shows local variables must not
+        # show a key, not even one within a list.
         args, named, fault = fit(args, named)  # type: ignore[assignment]
         if fault is not None:
             raise fault
-        return function(*args, **named)
+        held = _Held(args, named)
+        args, named = (), {}
+        return function(*held.args, **held.named)
 
     return run
+
+
+class _Held:
+    """Arguments on their way to a function, which do not show themselves."""
+
+    def __init__(self, args: Sequence[Any], named: dict[str, Any]) -> None:
+        self.args, self.named = args, named
+
+    def __repr__(self) -> str:
+        return "<arguments>"
 
 
 def _fit(value: Any, kinds: Sequence[str], secret: Callable[[bytes], Any] | None) -> tuple[Any, bool]:

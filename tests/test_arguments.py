@@ -129,6 +129,7 @@ def calls(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Call]:
         (report.parse_certificate, [raw("vcek-snp.der"), "name"], {}),
         (report.parse_chain, [pem, "name"], {}),
         (report.parse_crl, [bytes(10), "name"], {}),
+        (report.parse_crls, [bytes(10), "name"], {}),
         (report.parse_moment, ["2026-01-01", "name"], {}),
         (report.read_report, [raw("report-snp.bin"), "name", ""], {}),
         (read_cert_table, [bytes(24)], {}),

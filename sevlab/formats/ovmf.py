@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections import Counter, namedtuple
 
-from ..arguments import checked
 from ..errors import InputError
 from .footer import (
     ENTRY_TYPES,
@@ -254,7 +253,6 @@ class Ovmf:
         return self.explain().html()
 
 
-@checked
 def parse_ovmf(image: bytes) -> Ovmf:
     """Say what a firmware file is, and read its tables. Any bytes are taken: what is odd is in ``findings``.
 

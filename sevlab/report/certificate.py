@@ -267,6 +267,7 @@ def parse_chain(raw: bytes, name: str = "chain") -> list[Certificate]:
     return [Certificate(one, name) for one in pem_or_der(raw, name, _CERTIFICATE)]
 
 
+@checked
 def parse_crls(raw: bytes, name: str = "CRL") -> list[RevocationList]:
     """Return every list of revoked certificates of a file, PEM or DER one after the other; raises InputError."""
     return [RevocationList(one, name) for one in pem_or_der(raw, name, _CRL)]

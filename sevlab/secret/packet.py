@@ -132,9 +132,8 @@ def build_secret(
     and for more than the 16 KiB that Linux hands to the firmware.
     """
     tik, tek = hide_key(tik), hide_key(tek)
-    for pair in secrets:
-        if len(pair) != 2:
-            raise ArgumentError("secrets", f"{len(pair)} of something", "pairs of a GUID and bytes")
+    if odd := {len(pair) for pair in secrets} - {2}:
+        raise ArgumentError("secrets", f"{min(odd)} of something", "pairs of a GUID and bytes")
     secrets = [(what, hide_key(data)) for what, data in secrets]
     tik, tek = check_key(tik, "tik"), check_key(tek, "tek")
     check_size(
