@@ -50,11 +50,11 @@ $(call step,mypy,$(BIN)/mypy) \
 $(call step,lint-imports,$(BIN)/lint-imports --no-logo)
 endef
 
-# A worker for each processor. Those of a browser stay in one group, and the cells of a notebook in order.
+# A worker for each processor. tests/conftest.py says which tests stay together; the cells of a notebook do.
 WORKERS = -n logical --maxprocesses 8
 
 define test_steps
-$(call step,pytest,$(PY) -m pytest -p no:nbval $(WORKERS) --dist loadgroup $(TEST_ARGS)) \
+$(call step,pytest,$(PY) -m pytest -p no:nbval $(WORKERS) $(TEST_ARGS)) \
 $(call step,notebooks,$(PY) -m pytest --nbval --nbval-current-env $(WORKERS) --dist loadfile notebooks/)
 endef
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -15,6 +16,22 @@ from tests.soak import SOAK, many
 # home they differ, and find what is left to find.
 settings.register_profile("sevlab", deadline=None, derandomize="CI" in os.environ, max_examples=many(100, 20))
 settings.load_profile("sevlab")
+
+
+#: Tests that one worker runs, by how their names begin: they share what takes long to make.
+TOGETHER = ("tests/browser/", "tests/test_peer_validate.py::")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Hand out tests one by one, but those of a group to one worker. (xdist's own groups need an older pytest.)"""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return next((group for group in TOGETHER if nodeid.startswith(group)), nodeid)
+
+    return Scheduling(config, log)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

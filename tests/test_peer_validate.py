@@ -18,8 +18,7 @@ import pytest
 from tests.peers import ROOT, Run, our_validate, ovmf_images, real_validate, why_no_ovmf, why_no_real_tool
 from tests.soak import many
 
-# One worker: the generated cases are run once for all the tests that look at them.
-pytestmark = [pytest.mark.peer, pytest.mark.xdist_group("validate")]
+pytestmark = pytest.mark.peer
 
 GOOD = "OK: Looks good to me"
 BAD = "ERROR: Measurement does not match, VM is not trustworthy"

@@ -26,12 +26,10 @@ HERE = Path(__file__).parent
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    # pytest hands over the items of every folder, so only those below this one are marked. One worker runs them all,
-    # with one JupyterLab, while the others do the rest.
+    # pytest hands over the items of every folder, so only those below this one are marked.
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.browser)
-            item.add_marker(pytest.mark.xdist_group("browser"))
 
 
 # Of the package, not of the session: Playwright runs an event loop, which tests elsewhere want for themselves.
