@@ -98,7 +98,8 @@ def parse_measurement(text: str, name: str = "measurement", *, allow_hex: bool =
         stray = next((c for c in bare if not re.fullmatch("[A-Za-z0-9+/]", c)), "=")
         advice = "replace - by + and _ by / if this is URL-safe base64" if stray in "-_" else ""
         digits = re.sub("[^A-Za-z0-9+/_-]", "", bare)
-        is_public = len(digits) == 64 and not _HEX.fullmatch(digits)  # as long as a measurement and as no TEK or TIK
+        # As long as a measurement, with a stray character or two: no TEK or TIK, and no list of its bytes.
+        is_public = len(digits) == 64 and len(bare) <= 66 and not _HEX.fullmatch(digits)
         received = quoted(text, public=is_public)
         if is_public or not describe_text(text):
             received += f" with the stray character {stray!a}"

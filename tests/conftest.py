@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 from typing import Any
 
 import pytest
@@ -17,6 +18,13 @@ from tests.soak import SOAK, many
 settings.register_profile("sevlab", deadline=None, derandomize="CI" in os.environ, max_examples=many(100, 20))
 settings.load_profile("sevlab")
 
+
+# Whoever runs the tests in the background, or with nohup, has some signals switched off, and every process that a test
+# starts would inherit that.
+for _name in ("SIGTERM", "SIGHUP", "SIGQUIT"):
+    if hasattr(signal, _name):
+        signal.signal(getattr(signal, _name), signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 #: Tests that one worker runs, by how their names begin: they share what takes long to make.
 TOGETHER = ("tests/browser/", "tests/test_peer_validate.py::")

@@ -133,10 +133,15 @@ def load_certificates(names: Callable[[str], str] = str, **paths: str | None) ->
     return parse_bundle(names, **read)
 
 
+#: Bytes of a file that no certificate fits into, and a key does, also as text.
+_SHORT = 100
+
+
 def _from_table(raw: bytes, name: str) -> tuple[dict[str, Certificate], list[RevocationList], list[str]]:
     table = read_cert_table(raw)
     if not table.certificates:
-        why = "; ".join(table.findings) or "only an end"
+        # What so short a file holds may be a key, and is not told.
+        why = "; ".join(table.findings if len(raw) > _SHORT else ()) or "only an end, or too short for one"
         raise InputError(name, f"{len(raw)} bytes without a certificate: {why}", "a certificate table")
     found: dict[str, Certificate] = {}
     crls: list[RevocationList] = []
