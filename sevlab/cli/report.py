@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from ..advice import advise, likely_product
-from ..errors import InputError, quoted, shell_word
+from ..errors import InputError, quoted, renaming, shell_word
 from ..evidence import KEYS, as_option
 from ..formats.report import TCB_FORMS
 from ..formats.vcek import ROOTS
@@ -145,12 +145,14 @@ def _verify(args: argparse.Namespace) -> int:
     if given["report"] is None:
         raise InputError("FILE", "nothing", "a report", "sevlab report verify --help")
     found = load_report_file(given["report"], "FILE")
-    certificates = load_certificates(as_option, **{name: given[name] for name in FILES})
+    with renaming(as_option):
+        certificates = load_certificates(**{name: given[name] for name in FILES})
     wanted = {name: given[name] for name in Wanted._fields}
     _refuse_keys(args, wanted)
-    verdict = verify_report(
-        found.report, certificates, roots=roots, at=args.at, csp_id=args.csp_id, names=as_option, trust=trust, **wanted
-    )
+    with renaming(as_option):
+        verdict = verify_report(
+            found.report, certificates, roots=roots, at=args.at, csp_id=args.csp_id, trust=trust, **wanted
+        )
     advice = advise(verdict)
     if args.json:
         said = verdict.as_dict()
