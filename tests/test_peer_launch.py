@@ -15,7 +15,7 @@ from typing import NamedTuple
 import pytest
 
 from sevlab.formats.policy import Policy
-from sevlab.launch import load_launch
+from sevlab.launch_inputs import load_launch
 from tests.peers import ROOT, our_validate, ovmf_images, real_validate, why_no_ovmf, why_no_real_tool
 from tests.soak import many
 

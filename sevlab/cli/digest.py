@@ -8,7 +8,7 @@ import sys
 from ..errors import InputError, quoted, renaming
 from ..formats.policy import Policy
 from ..inputs import check_standard_input, parse_number
-from ..launch import INPUTS, PEER_NAMES, SKU, SNP_INPUTS, as_peer, load_launch
+from ..launch_inputs import INPUTS, PEER_NAMES, SKU, SNP_INPUTS, as_peer, load_launch
 from . import GOOD, VERBS
 from .options import Parser, add_case, case_under, opened_case
 from .terminal import say, say_json, show
@@ -16,10 +16,12 @@ from .terminal import say, say_json, show
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterable
     from typing import Any
 
     from ..launch import Launch
     from ..snp.launch import SnpLaunch
+    from ..snp.region import Link
 
 #: Modes of legacy SEV, and whether registers are measured in them.
 LEGACY_MODES = {"sev": False, "seves": True}
@@ -119,7 +121,7 @@ def _ovmf_hash(args: argparse.Namespace) -> int:
 
     path = _ovmf(args) if args.case is None else digest_inputs(args, whole=False)["firmware"]
     launch = SnpLaunch([firmware_region(*load_image(path, "--ovmf"))])
-    _print(args, launch, {"mode": args.mode, **launch.as_dict()})
+    _print(args, launch, {"mode": args.mode, **launch.as_dict()}, launch.links())
     return GOOD
 
 
@@ -135,7 +137,7 @@ def _snp(args: argparse.Namespace) -> int:
     with renaming(as_peer):
         launch = load_snp_launch(**inputs)
     _dump(args, [link.region.page(link.number) for link in launch.links() if link.region.page_type == VMSA])
-    _print(args, launch, {"mode": args.mode, **launch.as_dict()})
+    _print(args, launch, {"mode": args.mode, **launch.as_dict()}, launch.links())
     return GOOD
 
 
@@ -147,17 +149,19 @@ def _dump(args: argparse.Namespace, pages: list[bytes]) -> None:
         write_files(files, force=args.force)
 
 
-def _print(args: argparse.Namespace, launch: Launch | SnpLaunch, data: dict[str, Any]) -> None:
+def _print(
+    args: argparse.Namespace, launch: Launch | SnpLaunch, data: dict[str, object], links: Iterable[Link] = ()
+) -> None:
     for line in () if args.verbose and not args.json else launch.remarks:  # explain() has them
         say(line, to=sys.stderr)
     text = launch.digest.hex() if args.output_format == "hex" else base64.b64encode(launch.digest).decode()
     if args.json:
         if args.trace:
-            data["links"] = (link.as_dict() for link in launch.links())  # type: ignore[union-attr]
+            data["links"] = (link.as_dict() for link in links)
         say_json(data)
         return
     if args.trace:
-        for number, link in enumerate(launch.links(), 1):  # type: ignore[union-attr]
+        for number, link in enumerate(links, 1):
             row = f"{number:5}  0x{link.gpa:012x}  {link.region.type_name:10}  {link.contents.hex()}"
             say(f"{row}  {link.digest.hex()}  {link.name}")
     if args.verbose:

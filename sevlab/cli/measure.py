@@ -6,7 +6,6 @@ import base64
 import sys
 
 from ..errors import InputError, renaming, shell_word
-from ..evidence import as_option
 from ..formats.message import Measurement, MeasureMessage
 from ..inputs import (
     check_standard_input,
@@ -18,7 +17,8 @@ from ..inputs import (
     parse_policy,
 )
 from ..keys import refuse_keys
-from ..launch import Launch, load_launch
+from ..launch import Launch
+from ..launch_inputs import as_option, load_launch
 from ..measure import compute_measure
 from . import GOOD, VERBS
 from .options import Parser

@@ -6,10 +6,10 @@ import argparse
 import sys
 
 from ..errors import InputError, quoted, renaming, shell_word
-from ..evidence import KEYS, REPORTED, Evidence, as_option, load_evidence
+from ..evidence import KEYS, REPORTED, Evidence, load_evidence
 from ..inputs import check_standard_input
 from ..keytext import hide_keys
-from ..launch import FILES, INPUTS
+from ..launch_inputs import FILES, INPUTS, as_option
 from . import AT_END, LAST_WORDS
 from .terminal import say, warn
 
