@@ -158,11 +158,11 @@ class Evidence:
 @checked
 def load_evidence(
     *,
-    measurement: str | Measurement | None = None,
-    api_major: str | int | None = None,
-    api_minor: str | int | None = None,
-    build_id: str | int | None = None,
-    policy: str | int | None = None,
+    measurement: Any = None,
+    api_major: Any = None,
+    api_minor: Any = None,
+    build_id: Any = None,
+    policy: Any = None,
     digest: bytes | None = None,
     tik: Any = None,
     tek: Any = None,
