@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from . import samples
 from .errors import InputError, quoted
 from .formats.message import Measurement, MeasureMessage
-from .launch import DEFAULT_PROFILE
+from .launch_inputs import DEFAULT_PROFILE
 from .layout.page import Heading, Paragraph, Table, View
 from .layout.shown import Shown
 from .measure import compute_measure

@@ -1,37 +1,20 @@
-"""SHA-256 of what is loaded: of bytes, and of files that are asked about again and again.
-
-The launch digest binds the bytes in their order. It does not bind the addresses they were loaded to. Source: AMD 55766
-(SEV API), LAUNCH_UPDATE_DATA and LAUNCH_MEASURE.
-"""
+"""SHA-256 of files that are asked about again and again."""
 
 from __future__ import annotations
 
-import hashlib
 import os
-from collections import namedtuple
 
 from .errors import InputError, quoted
 from .inputs import FIRMWARE_LIMIT
+from .launch import Hashed
 from .reading import CHUNK, LARGEST, open_input
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from typing import Any, BinaryIO
 
 #: Largest kernel or initrd accepted, in bytes: it keeps an endless file from hanging us.
 BLOB_LIMIT = LARGEST
-
-
-class Hashed(namedtuple("Hashed", "size running")):
-    """Bytes that were hashed: how many, and the SHA-256 after them, from which hashing can go on."""
-
-    __slots__ = ()
-
-    @property
-    def digest(self) -> bytes:
-        """SHA-256 of the bytes (32 bytes)."""
-        return self.running.copy().digest()  # type: ignore[no-any-return]
 
 
 class Sha256(bytes):
@@ -42,14 +25,6 @@ class Sha256(bytes):
 
 
 _known: dict[tuple[int, ...], Hashed] = {}
-
-
-def compute_digest(parts: Iterable[bytes]) -> bytes:
-    """Return the launch digest (32 bytes) over *parts* in the order the host loads them."""
-    running = hashlib.sha256()
-    for part in parts:
-        running.update(part)
-    return running.digest()
 
 
 def load_digest(path: str, name: str = "firmware") -> bytes:

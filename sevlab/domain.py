@@ -17,9 +17,9 @@ from contextlib import suppress
 from .capture.domain import Element, read_xml
 from .capture.found import TEXT_LIMIT
 from .errors import ConfigurationError, InputError, InsecureError, StateError, quoted
-from .evidence import REPORTED, as_option
+from .evidence import REPORTED
 from .inputs import parse_policy
-from .launch import check_together
+from .launch_inputs import INPUTS, LaunchInputs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -196,7 +196,7 @@ def complete_inputs(
     """
     inputs = {name: value for name, value in given.items() if value is not None}
     # Before anything is taken from the host: half of an answer must not be completed, and so replaced, by the host's.
-    check_together(inputs)
+    LaunchInputs(**{name: inputs.get(name) for name in INPUTS}).check()
     guest.connect()
     host = guest.host
     local = is_this_machine(host)
@@ -283,7 +283,7 @@ def _reported(guest: Guest, given: dict[str, Any]) -> dict[str, Any]:
     info = answer if isinstance(answer, dict) else {}
     for key in wanted.values():
         if key not in info:
-            needed = f"it, as libvirt 8.0 or newer tells of a guest with SEV or SEV-ES; or {as_option(key[4:])}"
+            needed = f"it, as libvirt 8.0 or newer tells of a guest with SEV or SEV-ES; or --{key[4:]}"
             raise InputError("--domain", f"launch security information without {key}", needed)
     return {name: info[key] for name, key in wanted.items()}
 

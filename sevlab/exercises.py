@@ -17,14 +17,13 @@ from .formats.policy import Policy
 from .formats.report import ReportV3, TurinReportV3
 from .formats.secret import table_size
 from .formats.session import SessionBlob
-from .launch import compare_launch
+from .launch_compare import compare_launch
 from .layout.diff import compare
 from .measure import compute_measure
 from .profiles import build_vmsa
 from .samples import snp
 from .secret import build_secret
 from .session import derive_session_keys, wrap_keys
-from .snp import compare_snp_launch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,7 +47,7 @@ class Exercise(namedtuple("Exercise", "question solve hint")):
 
 def sample_message() -> MeasureMessage:
     """Return the message of the sample launch."""
-    from .digest import compute_digest
+    from .launch import compute_digest
 
     return MeasureMessage(
         api_major=samples.API_MAJOR,
@@ -154,7 +153,7 @@ def lost_vcek() -> bytes:
 
 def _first_link(**changes: object) -> int:
     """Return the number, from 1, of the first link of the SEV-SNP sample's launch that differs after a change."""
-    number = compare_snp_launch(snp.snp_launch(), snp.snp_launch(**changes)).number
+    number = compare_launch(snp.snp_launch(), snp.snp_launch(**changes)).number
     assert number is not None
     return number + 1
 
@@ -169,7 +168,7 @@ EXERCISES = {
     "first-link": Exercise(
         "The SEV-SNP sample is launched without kernel, initrd and cmdline. Which link differs first? (its number)",
         lambda: _first_link(kernel=None, initrd=None, cmdline=None),
-        "links are numbered from 1; sevlab.compare_snp_launch names the first that differs",
+        "links are numbered from 1; sevlab.compare_launch names the first that differs",
     ),
     "lost-cpus": Exercise(
         "How many virtual CPUs, 1 to 64, has the launch with exercises.lost_snp_digest()? All else is the sample's.",

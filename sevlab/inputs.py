@@ -241,16 +241,21 @@ def load_keys(*, tik: Any = None, tek: Any = None, tk: Any = None) -> tuple[Secr
     Each can be a path, or a :class:`~sevlab.keys.Secret`.
     """
     tik, tek, tk = hide_key(tik), hide_key(tek), hide_key(tk)
-    if tk is not None and (tik is not None or tek is not None):
-        raise InputError("tk", f"together with {named('tik')} or {named('tek')}", "one of the two forms")
+    check_keys(tik=tik, tek=tek, tk=tk)
     if tk is not None:
         both = load_key(tk, "tk", 2 * KEY_SIZE)
         return both.part(0, KEY_SIZE), both.part(KEY_SIZE)
-    if tik is None or tek is None:
-        missing = " and ".join(named(name) for name, path in (("tik", tik), ("tek", tek)) if path is None)
+    return load_key(tek, "tek"), load_key(tik, "tik")
+
+
+def check_keys(*, tik: object = None, tek: object = None, tk: object = None) -> None:
+    """Refuse inputs without keys, or with both forms of them."""
+    missing = " and ".join(named(name) for name, key in (("tik", tik), ("tek", tek)) if key is None)
+    if tk is not None and (tik is not None or tek is not None):
+        raise InputError("tk", f"together with {named('tik')} or {named('tek')}", "one of the two forms")
+    if tk is None and missing:
         both_forms = f"{named('tk')}, or {named('tik')} and {named('tek')}"
         raise InputError("tk", f"neither it nor {missing}", both_forms)
-    return load_key(tek, "tek"), load_key(tik, "tik")
 
 
 def check_standard_input(given: Iterable[tuple[str, str | None]]) -> None:

@@ -17,9 +17,8 @@ from .formats.footer import SECTION_TYPES
 from .formats.policy import Policy
 from .hosts import MODES, SEV_ES, SNP, hosts_of
 from .inputs import parse_number
-from .launch import load_launch
+from .launch_inputs import CPU_LIMIT, load_launch
 from .layout.shown import Shown
-from .registers import CPU_LIMIT
 from .releases import RELEASES, UNKNOWN, Belief
 from .snp import SnpLaunch, load_snp_launch
 

@@ -74,11 +74,12 @@ def walk(verdict: Verdict, *, show_keys: bool = False) -> View:
 def _covered(evidence: Evidence) -> str:
     """Say what the digest covers, and what it does not."""
     parts = ["the firmware"]
-    if "kernel" in evidence.inputs:
+    has_kernel = evidence.inputs is not None and evidence.inputs.kernel is not None
+    if has_kernel:
         parts.append("the hashes of kernel, initrd and command line")
     if evidence.policy.es:
         parts.append("the virtual CPUs' registers")
-    missing = ["the disk"] + ([] if "kernel" in evidence.inputs else ["a kernel"])
+    missing = ["the disk"] + ([] if has_kernel else ["a kernel"])
     missing += [] if evidence.policy.es else ["the registers of virtual CPUs"]
     return f"The digest covers {' and '.join(parts)}, in this order. It does not cover {' or '.join(missing)}."
 

@@ -65,15 +65,15 @@ def calls(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Call]:
     packet = sevlab.build_secret([("luks-key", b"x")], samples.TIK, samples.TEK, bytes(32))
     parsed = sevlab.parse_report(raw("report-snp.bin"))
     certificates = sevlab.load_certificates(vcek=str(folder / "vcek-snp.der"), chain=str(folder / "chain-snp.pem"))
-    evidence = sevlab.load_evidence(
-        measurement=Measurement.from_bytes(samples.measurement()),
-        api_major=0,
-        api_minor=22,
-        build_id=13,
-        policy=1,
-        firmware=str(folder / "firmware.fd"),
-        tk=str(folder / "tk.bin"),
-    )
+    reported = {
+        "measurement": Measurement.from_bytes(samples.measurement()),
+        "api_major": 0,
+        "api_minor": 22,
+        "build_id": 13,
+        "policy": 1,
+        "tk": str(folder / "tk.bin"),
+    }
+    evidence = sevlab.load_evidence(firmware=str(folder / "firmware.fd"), **reported)
     text = (folder / "launch.txt").read_text()
     wanted = {"measurement": digest, "report_data": parsed.report_data, "at": "2026-01-01", "csp_id": None}
     keys = sevlab.derive_session_keys(bytes(range(48)), bytes(16))
@@ -91,7 +91,7 @@ def calls(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Call]:
         (sevlab.compare, [evidence.message, evidence.message], {}),
         (sevlab.compare_launch, [evidence.launch, evidence.launch], {}),
         (sevlab.compare_measure, [evidence], {}),
-        (sevlab.compare_snp_launch, [launch, launch], {}),
+        (sevlab.compare_launch, [launch, launch], {}),
         (sevlab.compute_digest, [[b"a", b"b"]], {}),
         (sevlab.compute_measure, [evidence.message, samples.TIK], {}),
         (sevlab.cover_command_line, ["qemu -machine q35 -object sev-guest,id=s,policy=1"], {}),
@@ -123,6 +123,7 @@ def calls(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Call]:
         (sevlab.verify_chain, [identity.chain], {}),
         (sevlab.verify_id_block, [signed, digest, 0x30000], {"author_key_enabled": None}),
         (sevlab.verify_measure, [evidence], {}),
+        (sevlab.load_evidence, [], {**reported, "digest": bytes(32)}),
         (sevlab.verify_report, [raw("report-snp.bin"), certificates], wanted),
         (sevlab.wrap_keys, [keys, bytes(16), bytes(16), bytes(16), sevlab.Policy(1)], {}),
         (report.parse_bundle, [], {"vcek": raw("vcek-snp.der"), "chain": pem}),

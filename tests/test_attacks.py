@@ -420,7 +420,7 @@ def test_less_than_a_block_is_refused(address: int, size: int, name: str) -> Non
 def test_snp_binds_the_address_and_its_firmware_agrees() -> None:
     pieces = attacks.cut(attacks.program())
     usual, moved = attacks.launch_block_pages(pieces), attacks.launch_block_pages(attacks.swap(pieces, 1, 2))
-    compared = sevlab.compare_snp_launch(moved, usual)
+    compared = sevlab.compare_launch(moved, usual)
     assert not compared.matches
     assert compared.fields == ["gpa"]
     assert compared.number == 1

@@ -34,7 +34,7 @@ from sevlab.case import (
 from sevlab.digest import Sha256
 from sevlab.errors import InputError
 from sevlab.formats.policy import Policy
-from sevlab.launch import load_launch
+from sevlab.launch_inputs import load_launch
 from sevlab.report import FILES, Wanted
 from sevlab.report.load import LIMIT
 from sevlab.report.wanted import SIZES

@@ -36,7 +36,7 @@ class Reads:
             def copy(self) -> object:
                 return self.real.copy()
 
-        monkeypatch.setattr(digest.hashlib, "sha256", Counting)
+        monkeypatch.setattr(hashlib, "sha256", Counting)
 
 
 @pytest.fixture

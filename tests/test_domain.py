@@ -25,7 +25,7 @@ from sevlab.domain import Guest, bare_name, complete_inputs, is_this_machine
 from sevlab.errors import SevlabError
 from sevlab.evidence import REPORTED
 from sevlab.formats.policy import Policy
-from sevlab.launch import load_launch
+from sevlab.launch_inputs import load_launch
 from tests.fake_libvirt import (
     CAPABILITIES,
     CONFIGURATIONS,

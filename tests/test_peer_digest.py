@@ -10,7 +10,7 @@ import pytest
 from sevlab.cli import main
 from sevlab.cpu import CPU_MODELS
 from sevlab.formats.policy import Policy
-from sevlab.launch import load_launch
+from sevlab.launch_inputs import load_launch
 from tests.peers import ovmf_images, run, why_no_ovmf
 from tests.shared_data import shared_data
 

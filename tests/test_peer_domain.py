@@ -23,7 +23,7 @@ import pytest
 from sevlab import open_secret, samples
 from sevlab.cli.validate import validate_parser
 from sevlab.formats.policy import Policy
-from sevlab.launch import load_launch
+from sevlab.launch_inputs import load_launch
 from tests.fake_libvirt import (
     BOOT,
     CAPABILITIES,

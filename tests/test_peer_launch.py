@@ -15,7 +15,7 @@ from typing import NamedTuple
 import pytest
 
 from sevlab.formats.policy import Policy
-from sevlab.launch import load_launch
+from sevlab.launch_inputs import load_launch
 from tests.peers import ROOT, our_validate, ovmf_images, real_validate, why_no_ovmf, why_no_real_tool
 from tests.soak import many
 
@@ -223,4 +223,4 @@ def test_a_kernel_for_a_firmware_without_a_hash_area_is_warned_of(folder: Path) 
     assert real_validate(*given, folder=folder).err == ""
     ours = our_validate(*given, folder=folder)
     assert ours.status == 0
-    assert "WARNING: --firmware: this firmware has no area for kernel hashes" in ours.err
+    assert "WARNING: firmware: this firmware has no area for kernel hashes" in ours.err

@@ -210,4 +210,4 @@ def test_the_peer_is_silent_where_we_warn(
     assert main(["digest", *given]) == 0
     said = capsys.readouterr()
     assert said.out.strip() == theirs(*given, folder=folder)
-    assert "WARNING: --ovmf: no SEV-SNP metadata in this firmware" in said.err
+    assert "WARNING: firmware: no SEV-SNP metadata in this firmware" in said.err

@@ -16,8 +16,9 @@ from sevlab.errors import InputError
 from sevlab.formats import pageinfo
 from sevlab.formats.hashtable import build_hash_table
 from sevlab.formats.vmsa import Vmsa
+from sevlab.launch_compare import compare_launch
 from sevlab.profiles import SNP_PROFILES, build_vmsa
-from sevlab.snp import Region, SnpLaunch, compare_snp_launch, load_snp_launch
+from sevlab.snp import Region, SnpLaunch, load_snp_launch
 from sevlab.snp.load import load_ovmf_digest
 from sevlab.snp.region import blank_region, cpu_region, hash_pages, hash_vmsa
 from tests.made_images import AMD_SEV, RESET, metadata, snp_image, svsm_image, with_metadata
@@ -293,22 +294,22 @@ def test_hashes_first_is_another_order(folder: Path) -> None:
     assert one.digest != other.digest
     assert [region.name for region in other.regions][1] == "kernel hashes"
     assert sorted(map(str, (r.loaded for r in one.regions))) == sorted(map(str, (r.loaded for r in other.regions)))
-    assert compare_snp_launch(one, other).number == 4
+    assert compare_launch(one, other).number == 4
 
 
 def test_comparison_names_the_first_link(folder: Path) -> None:
     one = launch(folder, num_cpus=2)
-    assert compare_snp_launch(one, launch(folder, num_cpus=2)).words == "The launch digests are equal"
-    features = compare_snp_launch(one, launch(folder, num_cpus=2, guest_features=0x21))
+    assert compare_launch(one, launch(folder, num_cpus=2)).words == "The launch digests are equal"
+    features = compare_launch(one, launch(folder, num_cpus=2, guest_features=0x21))
     assert features.words == "Link 36 is the first that differs (contents): vCPU 0"
     assert features.registers is not None
     assert features.registers.differing == ["sev_features"]
     assert "DEBUG_SWAP" in str(features)
-    more = compare_snp_launch(one, launch(folder, num_cpus=3))
+    more = compare_launch(one, launch(folder, num_cpus=3))
     assert more.words == "Equal up to link 37; then only the computed launch goes on, with vCPU 2"
-    gce = compare_snp_launch(one, launch(folder, profile="gce"))
+    gce = compare_launch(one, launch(folder, profile="gce"))
     assert (gce.number, gce.fields) == (4, ["page_type"])
-    begun = compare_snp_launch(one, launch(folder, num_cpus=3, ovmf_hash=bytes(range(48))))
+    begun = compare_launch(one, launch(folder, num_cpus=3, ovmf_hash=bytes(range(48))))
     assert begun.number is None
     assert "begin with different digests" in str(begun)
 

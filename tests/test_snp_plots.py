@@ -84,9 +84,9 @@ def test_two_chains_are_marked_where_they_part(
     launch: sevlab.SnpLaunch, changes: dict[str, object], first: int | None, after: list[str]
 ) -> None:
     other = snp.snp_launch(**changes)
-    picture = sevlab.plot_launch(*((launch, other) if changes else (sevlab.compare_snp_launch(launch, other),)))
+    picture = sevlab.plot_launch(*((launch, other) if changes else (sevlab.compare_launch(launch, other),)))
     written = words(picture)
-    assert written[0] == sevlab.compare_snp_launch(launch, other).words
+    assert written[0] == sevlab.compare_launch(launch, other).words
     said = [word for word in written if word in {SAME, FIRST, FOLLOWS, DIFFERS}]
     # Of the equal regions before the first that differs, the last is drawn, the others as one.
     assert said == ([SAME] * 10 if first is None else [SAME, SAME, FIRST, *after])

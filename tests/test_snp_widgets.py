@@ -197,7 +197,7 @@ def test_what_a_widget_is_where_none_runs(launch: SnpExplorer, folder: Path) -> 
 def test_explore_says_what_it_takes(folder: Path) -> None:
     with pytest.raises(sevlab.InputError, match="Firmware: received nothing"):
         sevlab.explore({"num_cpus": 4})
-    with pytest.raises(TypeError, match="no input named 'cpus'"):
+    with pytest.raises(TypeError, match="'cpus'"):
         sevlab.explore({**inputs(folder), "cpus": 4})
     with pytest.raises(TypeError, match="a table, a VMSA or a report only"):
         sevlab.explore(inputs(folder), num_cpus=4)

@@ -12,7 +12,6 @@ from __future__ import annotations
 import secrets
 from collections import namedtuple
 
-from ..digest import compute_digest
 from ..errors import InputError, quoted
 from ..formats.message import MeasureMessage
 from ..formats.pageinfo import NORMAL, PAGE
@@ -20,6 +19,7 @@ from ..formats.secret import SecretTable
 from ..formats.sevcert import PDH
 from ..idblock import DEFAULT_POLICY
 from ..keys import Secret
+from ..launch import compute_digest
 from ..measure import compute_measure
 from ..secret import build_secret
 from ..secret.packet import apply_keystream

@@ -18,7 +18,7 @@ from ..firmware import load_ovmf
 from ..formats.enforcement import PLACE_ONLY
 from ..formats.hashtable import HashTable
 from ..formats.policy import Policy
-from ..launch import load_launch
+from ..launch_inputs import load_launch
 from ..layout.shown import Shown
 from ..simulator.launch import simulate_launch
 from ..simulator.snp.launch import simulate_snp_launch

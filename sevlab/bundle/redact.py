@@ -16,7 +16,7 @@ from ..formats.footer import RESET_VECTOR, EntryEnd
 from ..formats.ovmf import Ovmf, parse_ovmf
 from ..formats.pageinfo import PAGE
 from ..formats.policy import Policy
-from ..launch import INPUTS, SNP_INPUTS, load_launch
+from ..launch_inputs import INPUTS, SNP_INPUTS, load_launch
 from ..reading import opened_once
 from ..snp.load import load_image, load_ovmf_digest, load_snp_launch
 

@@ -9,7 +9,7 @@ from ..case import SNP
 from ..errors import InputError, SevlabError, named
 from ..evidence import KEYS, load_evidence, takes_keys
 from ..formats.vcek import ROOTS
-from ..launch import INPUTS, SNP_INPUTS
+from ..launch_inputs import INPUTS, SNP_INPUTS
 from ..layout.page import Banner, Heading, Paragraph, Quote, Table, View, hex_lines
 from ..layout.shown import Shown
 from ..outcome import MATCH, MISMATCH, NOT_DECIDED, UNUSABLE, Trust

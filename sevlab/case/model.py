@@ -7,7 +7,7 @@ from collections import namedtuple
 from ..digest import Sha256
 from ..errors import InputError, quoted
 from ..formats.policy import Policy
-from ..launch import INPUTS, SKU, SNP_INPUTS
+from ..launch_inputs import INPUTS, SKU, SNP_INPUTS
 from ..outcome import Trust
 from ..reading import CHUNK, CasePath, open_input
 from .rows import ABOUT, BY_NAME, FILE, FILE_LIMIT, KEY, LAUNCH, SNP

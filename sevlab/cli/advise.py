@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..advice import NAMES, advise
 from ..advisories import PRODUCTS
 from ..errors import InputError, renaming, shell_word
-from ..evidence import as_option
+from ..launch_inputs import as_option
 from . import GOOD, NOT_VALIDATED, VERBS
 from .options import Parser, add_case
 from .terminal import say_json, show, warn

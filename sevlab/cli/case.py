@@ -8,8 +8,9 @@ from ..bundle import load_bundle, open_case, pack_case, redact_case, unpack_bund
 from ..bundle.show import case_as_dict, explain_case
 from ..case import is_bundle
 from ..errors import renaming, shell_word
-from ..evidence import KEYS, as_option
+from ..evidence import KEYS
 from ..inputs import check_standard_input
+from ..launch_inputs import as_option
 from ..layout.page import Paragraph
 from ..leftovers import temporary_folder
 from ..outcome import MATCH

@@ -7,9 +7,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ..errors import InputError, escaped, quoted, renaming
-from ..evidence import as_option
 from ..inputs import parse_number, parse_seconds
-from ..launch import as_peer
+from ..launch_inputs import as_option, as_peer
 from ..outcome import MATCH
 from ..search import BUDGET, diagnose
 from . import GOOD, NOT_VALIDATED, VERBS

@@ -8,18 +8,20 @@ import sys
 from ..errors import InputError, quoted, renaming
 from ..formats.policy import Policy
 from ..inputs import check_standard_input, parse_number
-from ..launch import INPUTS, PEER_NAMES, SKU, SNP_INPUTS, as_peer, load_launch
+from ..launch_inputs import INPUTS, SKU, SNP_INPUTS, as_peer, load_launch
 from . import GOOD, VERBS
-from .options import Parser, add_case, case_under, opened_case
+from .options import Parser, add_case, add_inputs, case_under, opened_case
 from .terminal import say, say_json, show
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterable
     from typing import Any
 
     from ..launch import Launch
     from ..snp.launch import SnpLaunch
+    from ..snp.region import Link
 
 #: Modes of legacy SEV, and whether registers are measured in them.
 LEGACY_MODES = {"sev": False, "seves": True}
@@ -32,7 +34,9 @@ VMM_TYPES = {
     "ec2": ("ec2", "ec2-rdx0"),
     "gce": ("gce",),
 }
-_SKU = tuple(PEER_NAMES[name] for name in SKU)
+#: What is loaded beside registers, and what stands for a CPU model.
+_LOADED = ("firmware", "kernel", "initrd", "cmdline", *SNP_INPUTS)
+_MODEL = ("cpu_signature", *SKU)
 EPILOG = "Numbers are decimal or 0x hex. '-' reads a file from standard input. Examples: docs/digest.md."
 
 
@@ -67,24 +71,11 @@ def add_digest_options(parser: Parser) -> None:
     """Add the options that describe a launch; all are sev-snp-measure's but ``--profile``."""
     loaded = parser.add_argument_group("what is loaded")
     add_case(loaded)
-    loaded.add_argument("--ovmf", metavar="FILE", help="the firmware image")
-    loaded.add_argument("--kernel", metavar="FILE", help="the kernel, for measured direct boot")
-    loaded.add_argument("--initrd", metavar="FILE", help="the initrd (with --kernel)")
-    loaded.add_argument("--append", metavar="TEXT", help="the kernel command line (with --kernel)")
-    loaded.add_argument("--snp-ovmf-hash", metavar="HEX", help="the digest after the firmware, in its place (mode snp)")
-    loaded.add_argument("--svsm", metavar="FILE", help="the SVSM image (mode snp:svsm), with one of these two:")
-    loaded.add_argument("--vars-size", metavar="N", help="bytes of OVMF's variable store")
-    loaded.add_argument("--vars-file", metavar="FILE", help="OVMF's variable store, of which only the size counts")
+    add_inputs(loaded, *_LOADED, spell=as_peer)
     cpus = parser.add_argument_group("virtual CPUs (all modes but sev)")
-    cpus.add_argument("--vcpus", metavar="N", help="number of virtual CPUs")
     cpus.add_argument("--vcpu-type", metavar="NAME", help="QEMU's CPU model, such as EPYC-v4")
-    cpus.add_argument("--vcpu-sig", metavar="N", help="in its place: the CPU signature (CPUID 1, EAX)")
-    cpus.add_argument("--vcpu-family", metavar="N", help="in its place: the CPU's family ...")
-    cpus.add_argument("--vcpu-model", metavar="N", help="... its model ...")
-    cpus.add_argument("--vcpu-stepping", metavar="N", help="... and its stepping")
+    add_inputs(cpus, "num_cpus", *_MODEL, "profile", "guest_features", spell=as_peer)
     cpus.add_argument("--vmm-type", metavar="TYPE", help=f"{', '.join(VMM_TYPES)} (default: QEMU)")
-    cpus.add_argument("--profile", metavar="NAME", help="how a host behaves (default: qemu)")
-    cpus.add_argument("--guest-features", metavar="N", help="SEV_FEATURES of the registers (SEV-ES: 0, SEV-SNP: 1)")
 
 
 def _legacy(args: argparse.Namespace) -> int:
@@ -119,7 +110,7 @@ def _ovmf_hash(args: argparse.Namespace) -> int:
 
     path = _ovmf(args) if args.case is None else digest_inputs(args, whole=False)["firmware"]
     launch = SnpLaunch([firmware_region(*load_image(path, "--ovmf"))])
-    _print(args, launch, {"mode": args.mode, **launch.as_dict()})
+    _print(args, launch, {"mode": args.mode, **launch.as_dict()}, launch.links())
     return GOOD
 
 
@@ -135,7 +126,7 @@ def _snp(args: argparse.Namespace) -> int:
     with renaming(as_peer):
         launch = load_snp_launch(**inputs)
     _dump(args, [link.region.page(link.number) for link in launch.links() if link.region.page_type == VMSA])
-    _print(args, launch, {"mode": args.mode, **launch.as_dict()})
+    _print(args, launch, {"mode": args.mode, **launch.as_dict()}, launch.links())
     return GOOD
 
 
@@ -147,17 +138,19 @@ def _dump(args: argparse.Namespace, pages: list[bytes]) -> None:
         write_files(files, force=args.force)
 
 
-def _print(args: argparse.Namespace, launch: Launch | SnpLaunch, data: dict[str, Any]) -> None:
+def _print(
+    args: argparse.Namespace, launch: Launch | SnpLaunch, data: dict[str, object], links: Iterable[Link] = ()
+) -> None:
     for line in () if args.verbose and not args.json else launch.remarks:  # explain() has them
         say(line, to=sys.stderr)
     text = launch.digest.hex() if args.output_format == "hex" else base64.b64encode(launch.digest).decode()
     if args.json:
         if args.trace:
-            data["links"] = (link.as_dict() for link in launch.links())  # type: ignore[union-attr]
+            data["links"] = (link.as_dict() for link in links)
         say_json(data)
         return
     if args.trace:
-        for number, link in enumerate(launch.links(), 1):  # type: ignore[union-attr]
+        for number, link in enumerate(links, 1):
             row = f"{number:5}  0x{link.gpa:012x}  {link.region.type_name:10}  {link.contents.hex()}"
             say(f"{row}  {link.digest.hex()}  {link.name}")
     if args.verbose:
@@ -168,9 +161,9 @@ def _print(args: argparse.Namespace, launch: Launch | SnpLaunch, data: dict[str,
 
 
 def _ovmf(args: argparse.Namespace) -> str:
-    if args.ovmf is None:
+    if args.firmware is None:
         raise InputError("--ovmf", "nothing", "the firmware image")
-    return str(args.ovmf)
+    return str(args.firmware)
 
 
 def has_svsm(args: argparse.Namespace) -> bool:
@@ -182,11 +175,10 @@ def digest_inputs(args: argparse.Namespace, *, whole: bool = True) -> dict[str, 
     """Return the inputs of the launch that the options describe; a *whole* one needs a CPU model."""
     if args.case is None:
         _ovmf(args)
-    files = ("ovmf", "kernel", "initrd", "svsm", "vars_file")
+    files = ("firmware", "kernel", "initrd", "svsm", "vars_file")
     readers = [(as_peer(name), getattr(args, name)) for name in files]
     check_standard_input(readers)
-    names = ("firmware", "kernel", "initrd", "cmdline", *SNP_INPUTS)
-    given = {name: getattr(args, PEER_NAMES.get(name, name)) for name in names}
+    given = {name: getattr(args, name) for name in _LOADED}
     if args.mode != "sev":
         given |= _cpu_inputs(args)
     if args.case is not None:
@@ -208,18 +200,19 @@ def digest_inputs(args: argparse.Namespace, *, whole: bool = True) -> dict[str, 
 
 def _cpu_inputs(args: argparse.Namespace) -> dict[str, Any]:
     """Return what the options say of virtual CPUs."""
-    given = {"num_cpus": args.vcpus, "profile": _profile(args), "guest_features": args.guest_features}
+    given = {"num_cpus": args.num_cpus, "profile": _profile(args), "guest_features": args.guest_features}
+    models = [name for name in _MODEL if getattr(args, name) is not None]
     if args.vcpu_type is not None:
         from ..cpu import parse_cpu_model
 
-        if others := [name for name in ("vcpu_sig", *_SKU) if getattr(args, name) is not None]:
-            raise InputError("--vcpu-type", f"together with --{others[0].replace('_', '-')}", "one of the two")
+        if models:
+            raise InputError("--vcpu-type", f"together with {as_peer(models[0])}", "one of the two")
         return {**given, "cpu_signature": parse_cpu_model(args.vcpu_type, "--vcpu-type").signature}
-    if args.vcpu_sig is not None:
-        if others := [name for name in _SKU if getattr(args, name) is not None]:
-            raise InputError("--vcpu-sig", f"together with --{others[0].replace('_', '-')}", "one of the two")
-        return {**given, "cpu_signature": parse_number(args.vcpu_sig, "--vcpu-sig", 0xFFFFFFFF)}
-    return given | {name: getattr(args, PEER_NAMES[name]) for name in SKU}
+    if args.cpu_signature is not None:
+        if models[1:]:
+            raise InputError("--vcpu-sig", f"together with {as_peer(models[1])}", "one of the two")
+        return {**given, "cpu_signature": parse_number(args.cpu_signature, "--vcpu-sig", 0xFFFFFFFF)}
+    return given | {name: getattr(args, name) for name in SKU}
 
 
 def _check_model(mode: str, given: dict[str, Any]) -> None:

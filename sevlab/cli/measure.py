@@ -6,7 +6,6 @@ import base64
 import sys
 
 from ..errors import InputError, renaming, shell_word
-from ..evidence import as_option
 from ..formats.message import Measurement, MeasureMessage
 from ..inputs import (
     check_standard_input,
@@ -18,10 +17,11 @@ from ..inputs import (
     parse_policy,
 )
 from ..keys import refuse_keys
-from ..launch import Launch, load_launch
+from ..launch import Launch
+from ..launch_inputs import as_option, load_launch
 from ..measure import compute_measure
 from . import GOOD, VERBS
-from .options import Parser
+from .options import Parser, add_inputs, add_platform
 from .terminal import say, say_json, warn
 
 TYPE_CHECKING = False
@@ -43,10 +43,7 @@ def run(words: list[str]) -> int:
     """Compute and print a measurement; return the exit status."""
     parser = Parser(prog="sevlab measure", description=VERBS["measure"], epilog=EPILOG)
     host = parser.add_argument_group("the platform, the policy and the key")
-    host.add_argument("--api-major", metavar="N", required=True, help="major version of the host's SEV API")
-    host.add_argument("--api-minor", metavar="N", required=True, help="minor version of the host's SEV API")
-    host.add_argument("--build-id", metavar="N", required=True, help="build number of the host's SEV firmware")
-    host.add_argument("--policy", metavar="N", required=True, help="the guest policy")
+    add_platform(host, required=True)
     host.add_argument("--tik", metavar="FILE", required=True, help="transport integrity key, 16 raw bytes")
     nonce = parser.add_argument_group("the nonce, one of").add_mutually_exclusive_group(required=True)
     nonce.add_argument("--nonce", metavar="NONCE", help="16 bytes: base64, hex, or a file that holds them")
@@ -55,13 +52,7 @@ def run(words: list[str]) -> int:
     )
     launch = parser.add_argument_group("what was loaded")
     launch.add_argument("--launch-digest", metavar="DIGEST", help="the launch digest itself, 32 bytes: base64 or hex")
-    launch.add_argument("--firmware", metavar="FILE", help="the guest's firmware image, such as OVMF.fd")
-    launch.add_argument("--kernel", metavar="FILE", help="the kernel, for measured direct boot")
-    launch.add_argument("--initrd", metavar="FILE", help="the initrd")
-    launch.add_argument("--cmdline", metavar="TEXT", help="the kernel command line")
-    launch.add_argument("--num-cpus", metavar="N", help="number of virtual CPUs, for SEV-ES")
-    launch.add_argument("--vmsa-cpu0", metavar="FILE", help="register state (VMSA) of the first CPU, 4096 bytes")
-    launch.add_argument("--vmsa-cpu1", metavar="FILE", help="register state (VMSA) of every other CPU")
+    add_inputs(launch, *LAUNCH)
     parser.add_argument("--outfile", metavar="FILE", help="write the 48 raw bytes to FILE instead of printing base64")
     parser.add_argument("--force", action="store_true", help="let --outfile replace a file")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")

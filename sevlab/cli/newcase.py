@@ -22,7 +22,7 @@ from ..inputs import (
     parse_seconds,
 )
 from ..keys import Secret
-from ..launch import PEER_NAMES, SKU
+from ..launch_inputs import PEER_NAMES, SKU
 from ..writing import check_output, stream_beside
 from . import GOOD
 from .options import add_case, phrase

@@ -6,16 +6,16 @@ import argparse
 import sys
 
 from ..errors import InputError, quoted, renaming, shell_word
-from ..evidence import KEYS, REPORTED, Evidence, as_option, load_evidence
+from ..evidence import KEYS, REPORTED, Evidence, load_evidence
 from ..inputs import check_standard_input
 from ..keytext import hide_keys
-from ..launch import FILES, INPUTS
+from ..launch_inputs import FILES, INPUTS, as_option
 from . import AT_END, LAST_WORDS
 from .terminal import say, warn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from typing import Any, NoReturn
 
     from ..case import Case
@@ -99,15 +99,12 @@ def launch_parser(verb: str, description: str, *, keys: bool = True) -> Parser:
     parser = Parser(prog=f"sevlab {verb}", description=description, epilog=EPILOG, formatter_class=_formatter)
     host = parser.add_argument_group("what the host reports")
     host.add_argument("--measurement", "-m", metavar="BASE64", help="the measurement: 48 bytes in base64")
-    host.add_argument("--api-major", metavar="N", help="major version of the host's SEV API")
-    host.add_argument("--api-minor", metavar="N", help="minor version of the host's SEV API")
-    host.add_argument("--build-id", metavar="N", help="build number of the host's SEV firmware")
-    host.add_argument("--policy", metavar="N", help="the guest policy")
+    add_platform(host)
     add_case(host)
     owner = parser.add_argument_group("what the owner knows")
-    owner.add_argument("--firmware", "-f", metavar="FILE", help="the guest's firmware image, such as OVMF.fd")
+    add_inputs(owner, "firmware", letters=True)
     launch = parser.add_argument_group("what else was loaded")
-    add_launch_options(launch)
+    add_inputs(launch, *INPUTS[1:], letters=True)
     owner.add_argument("--tik", metavar="FILE", help="transport integrity key, 16 raw bytes")
     owner.add_argument("--tek", metavar="FILE", help="transport encryption key, 16 raw bytes")
     owner.add_argument("--tk", metavar="FILE", help="both keys in one file: TEK, then TIK, 32 raw bytes")
@@ -116,6 +113,17 @@ def launch_parser(verb: str, description: str, *, keys: bool = True) -> Parser:
     if keys:
         shown.add_argument("--show-keys", action="store_true", help="show keys, which are hidden otherwise")
     return parser
+
+
+def add_platform(group: argparse._ArgumentGroup, *, required: bool = False) -> None:
+    """Add the options for the numbers that a platform and a policy have."""
+    for name, words in (
+        ("--api-major", "major version of the host's SEV API"),
+        ("--api-minor", "minor version of the host's SEV API"),
+        ("--build-id", "build number of the host's SEV firmware"),
+        ("--policy", "the guest policy"),
+    ):
+        group.add_argument(name, metavar="N", required=required, help=words)
 
 
 def add_case(group: argparse._ActionsContainer, words: str = "", metavar: str = "FILE") -> None:
@@ -131,19 +139,36 @@ def add_own_case(group: argparse._ActionsContainer) -> None:
     group.add_argument("--own-case", action="store_true", help=words)
 
 
-def add_launch_options(group: argparse._ArgumentGroup) -> None:
-    """Add the options for what is loaded beside the firmware."""
-    group.add_argument("--kernel", "-k", metavar="FILE", help="the kernel, for measured direct boot")
-    group.add_argument("--initrd", "-r", metavar="FILE", help="the initrd (with --kernel)")
-    group.add_argument("--cmdline", "-e", metavar="TEXT", help="the kernel command line (with --kernel)")
-    group.add_argument("--num-cpus", "-n", metavar="N", help="number of virtual CPUs (SEV-ES)")
-    group.add_argument("--vmsa-cpu0", "-0", metavar="FILE", help="registers (VMSA) of the boot CPU (SEV-ES)")
-    group.add_argument("--vmsa-cpu1", "-1", metavar="FILE", help="registers of all further CPUs (SEV-ES)")
-    group.add_argument("--cpu-family", metavar="N", help="in place of VMSA files: the CPU's family ...")
-    group.add_argument("--cpu-model", metavar="N", help="... its model ...")
-    group.add_argument("--cpu-stepping", metavar="N", help="... and its stepping")
-    group.add_argument("--profile", metavar="NAME", help="how the registers start (default: qemu-legacy)")
-    group.add_argument("--guest-features", metavar="N", help="SEV_FEATURES of the registers (default: 0)")
+#: The inputs of a launch as options: libvirt's letter, what the value is, and what it says.
+_LAUNCH = {
+    "firmware": ("f", "FILE", "the guest firmware image, such as OVMF.fd"),
+    "kernel": ("k", "FILE", "the kernel, for measured direct boot"),
+    "initrd": ("r", "FILE", "the initrd (with a kernel)"),
+    "cmdline": ("e", "TEXT", "the kernel command line (with a kernel)"),
+    "num_cpus": ("n", "N", "number of virtual CPUs (all but plain SEV)"),
+    "vmsa_cpu0": ("0", "FILE", "registers (VMSA) of the boot CPU, 4096 bytes (SEV-ES)"),
+    "vmsa_cpu1": ("1", "FILE", "registers of all further CPUs (SEV-ES)"),
+    "cpu_signature": ("", "N", "the CPU signature (CPUID 1, EAX), instead of a CPU model"),
+    "cpu_family": ("", "N", "instead of VMSA files or a CPU model: the CPU's family ..."),
+    "cpu_model": ("", "N", "... its model ..."),
+    "cpu_stepping": ("", "N", "... and its stepping"),
+    "profile": ("", "NAME", "how a host behaves (default: qemu; of validate, explain and diagnose: qemu-legacy)"),
+    "guest_features": ("", "N", "SEV_FEATURES of the registers (default: 0 for SEV-ES, 1 for SEV-SNP)"),
+    "ovmf_hash": ("", "HEX", "the digest after the firmware, in its place (mode snp)"),
+    "svsm": ("", "FILE", "the SVSM image (mode snp:svsm), with one of these two:"),
+    "vars_size": ("", "N", "bytes of OVMF's variable store"),
+    "vars_file": ("", "FILE", "OVMF's variable store, of which only the size counts"),
+}
+
+
+def add_inputs(
+    group: argparse._ArgumentGroup, *names: str, spell: Callable[[str], str] = as_option, letters: bool = False
+) -> None:
+    """Add options for inputs of a launch, as *spell* writes them, with libvirt's *letters*."""
+    for name in names:
+        letter, metavar, words = _LAUNCH[name]
+        flags = [spell(name), *([f"-{letter}"] if letters and letter else [])]
+        group.add_argument(*flags, dest=name, metavar=metavar, help=words)
 
 
 def evidence_from(args: argparse.Namespace) -> Evidence:

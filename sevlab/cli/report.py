@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 from ..advice import advise, likely_product
 from ..errors import InputError, quoted, renaming, shell_word
-from ..evidence import KEYS, as_option
+from ..evidence import KEYS
 from ..formats.report import TCB_FORMS
 from ..formats.vcek import ROOTS
 from ..inputs import check_standard_input, decode_base64, load_file
 from ..keys import Secret, refuse_keys
+from ..launch_inputs import as_option
 from ..layout.page import View
 from ..report import (
     FILES,

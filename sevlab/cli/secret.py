@@ -5,9 +5,9 @@ from __future__ import annotations
 import base64
 
 from ..errors import renaming, shell_word
-from ..evidence import as_option
 from ..inputs import check_standard_input, load_keys, load_measurement, parse_bytes
 from ..keys import refuse_keys
+from ..launch_inputs import as_option
 from ..secret import SecretPacket, build_secret, load_packet_part, load_secret, open_secret
 from ..secret.packet import USUAL_AREA
 from . import GOOD, NOT_VALIDATED, VERBS

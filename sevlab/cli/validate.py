@@ -5,7 +5,9 @@ from __future__ import annotations
 import sys
 
 from ..errors import InputError, renaming
-from ..evidence import as_option, check_keys, load_evidence
+from ..evidence import KEYS, load_evidence
+from ..inputs import check_keys
+from ..launch_inputs import as_option
 from ..verify import BAD, Verdict, compare_measure
 from . import GOOD as EXIT_GOOD
 from . import NOT_VALIDATED, VERBS
@@ -96,7 +98,7 @@ def _ask(args: argparse.Namespace, given: dict[str, Any]) -> tuple[Guest, dict[s
     from ..domain import URI, Guest, complete_inputs
 
     with renaming(as_option):
-        check_keys(given)
+        check_keys(**{name: given.get(name) for name in KEYS})
         guest = Guest(args.connect or URI, args.domain)
         inputs = complete_inputs(guest, given, insecure=args.insecure, ignore_config=args.ignore_config)
     taken = {name for name in inputs if given.get(name) is None}

@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
-    from ..launch import Pair
-    from ..snp.compare import Pair as RegionPair
+    from ..launch_compare import Pair
 
 WIDTH, EDGE, TITLE, LINE, GAP, PAD = 9.6, 0.2, 0.5, 0.15, 0.26, 0.08
 #: The border of the first step that differs, which is also told in words.
@@ -84,7 +83,7 @@ class Column:
             write(self.axes, left, line + number * LINE, row, size=7, family="monospace")
 
 
-def judge(axes: Axes, line: float, pair: Pair | RegionPair, *, first: bool) -> None:
+def judge(axes: Axes, line: float, pair: Pair, *, first: bool) -> None:
     """Say between two steps whether they differ."""
     words = SAME if pair.same else FIRST if first else FOLLOWS if pair.kept else DIFFERS
     look: dict[str, Any] = {"color": MARK, "weight": "bold", "size": 8} if words == FIRST else {}

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from ..launch import Launch, LaunchComparison
+from ..launch import Launch
+from ..launch_compare import LaunchComparison
 from ..layout.span import TINTS
-from ..snp import SnpComparison, SnpLaunch
+from ..snp import SnpLaunch
 from .column import (
     EDGE,
     GAP,
@@ -31,9 +32,7 @@ if TYPE_CHECKING:
 UNKNOWN = "What was loaded is not known: only the launch digest was given."
 
 
-def plot_launch(
-    launch: Launch | LaunchComparison | SnpLaunch | SnpComparison, computed: Launch | SnpLaunch | None = None
-) -> Picture:
+def plot_launch(launch: Launch | SnpLaunch | LaunchComparison, computed: Launch | SnpLaunch | None = None) -> Picture:
     """Draw a launch as a chain: what is loaded, and the launch digest after it.
 
     Of SEV and SEV-ES that is each step with its size and its own SHA-256, of SEV-SNP each region of pages with its
@@ -41,17 +40,13 @@ def plot_launch(
     then the reported one), and the first step, or link, that differs is marked. Steps are grouped and coloured as
     ``explain`` does.
     """
-    if isinstance(launch, Launch) and isinstance(computed, Launch):
+    if isinstance(launch, Launch | SnpLaunch) and computed is not None and type(computed) is type(launch):
         launch = LaunchComparison(launch, computed)
-    elif isinstance(launch, SnpLaunch) and isinstance(computed, SnpLaunch):
-        launch = SnpComparison(launch, computed)
     elif computed is not None:
         sides = f"a {type(computed).__name__} beside a {type(launch).__name__}"
         raise TypeError(f"plot_launch takes two launches of one kind, not {sides}")
     if isinstance(launch, LaunchComparison):
-        return _plot_pairs(launch)
-    if isinstance(launch, SnpComparison):
-        return plot_two_links(launch)
+        return plot_two_links(launch) if isinstance(launch.reported, SnpLaunch) else _plot_pairs(launch)
     if isinstance(launch, Launch):
         return _plot_chain(launch)
     if isinstance(launch, SnpLaunch):

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
-    from ..snp import Region, SnpComparison, SnpLaunch
+    from ..launch_compare import LaunchComparison
+    from ..snp import Region, SnpLaunch
     from .picture import Picture
 
 HEIGHT, GAP = 0.6, 0.14
@@ -76,7 +77,7 @@ def plot_links(launch: SnpLaunch) -> Picture:
     return figure
 
 
-def plot_two_links(comparison: SnpComparison) -> Picture:
+def plot_two_links(comparison: LaunchComparison) -> Picture:
     """Draw two chains beside each other, and mark the region in which they part.
 
     Of the regions before it, which are equal, only the last is drawn where there are several.

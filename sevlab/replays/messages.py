@@ -9,7 +9,7 @@ import base64
 
 from ..formats.message import MeasureMessage
 from ..formats.policy import Policy
-from ..launch import load_launch
+from ..launch_inputs import load_launch
 from ..measure import compute_measure
 from ..samples import MNONCE, POLICY, TIK
 from .replay import Replay, write_inputs

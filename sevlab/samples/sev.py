@@ -15,7 +15,7 @@ import uuid
 from pathlib import Path
 
 from ..formats.policy import Policy
-from ..launch import load_launch
+from ..launch_inputs import load_launch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -6,11 +6,11 @@ from collections import namedtuple
 from typing import TYPE_CHECKING
 
 from ..errors import UnsupportedError, quoted
-from ..evidence import as_option
 from ..formats.policy import Policy
 from ..incidents import INCIDENTS
 from ..inputs import KEY_SIZE
 from ..keys import Secret
+from ..launch_inputs import as_option
 from ..layout.page import Banner, Heading, Paragraph, Table, View
 from ..layout.shown import Shown
 from ..outcome import MATCH, NOT_DECIDED

@@ -30,7 +30,7 @@ from ..inputs import (
     parse_policy,
 )
 from ..keys import NoKey, Secret, refuse_keys
-from ..launch import FILES, INPUTS, load_launch
+from ..launch_inputs import FILES, INPUTS, load_launch
 from ..reading import CasePath
 
 if TYPE_CHECKING:
@@ -120,6 +120,7 @@ def read_given(inputs: Mapping[str, Any]) -> Given:
 
 def given_of(evidence: Evidence) -> Given:
     """Return what *evidence* was made of."""
+    inputs = {} if evidence.inputs is None else evidence.inputs.given
     measurement = evidence.measurement
     text = base64.b64encode(measurement.to_bytes()).decode()
     numbers = evidence.api_major, evidence.api_minor, evidence.build_id
@@ -128,13 +129,13 @@ def given_of(evidence: Evidence) -> Given:
     if evidence.tek is not None:
         keys.append(KeyReading(evidence.tek.reveal(), *_SWAPPED))
     shown = {
-        **{name: _shown(name, value) for name, value in evidence.inputs.items()},
+        **{name: _shown(name, value) for name, value in inputs.items()},
         **dict(zip(REPORTED, (text, *numbers, int(evidence.policy)), strict=True)),
         key_input: "as given",
     }
-    digest = b"" if evidence.inputs else evidence.digest
+    digest = b"" if inputs else evidence.digest
     readings = _measurements(text, "measurement")
-    return Given(readings, _with_zero(keys), numbers, evidence.policy, evidence.inputs, shown, key_input, digest)
+    return Given(readings, _with_zero(keys), numbers, evidence.policy, inputs, shown, key_input, digest)
 
 
 def _shown(name: str, value: Any) -> Any:

@@ -11,12 +11,13 @@ from ..errors import InputError, UnsupportedError
 from ..evidence import load_evidence, takes_keys
 from ..formats.vcek import ROOTS
 from ..incidents import INCIDENTS
+from ..launch_compare import compare_launch
 from ..layout.page import Banner, Heading, Paragraph, Table, View
 from ..layout.shown import Shown
 from ..outcome import MATCH, NOT_DECIDED
 from ..reading import opened_once
 from ..report.check import FAIL
-from ..snp import compare_snp_launch, load_snp_launch
+from ..snp import load_snp_launch
 from .diagnose import diagnose
 from .diagnosis import EXPLAINED
 from .snp.explanation import UNCHECKED, SnpDiagnosis
@@ -27,9 +28,9 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..bundle import CaseVerdict
+    from ..launch_compare import LaunchComparison
     from ..layout.diff import Comparison
     from ..report.check import Check
-    from ..snp import SnpComparison
     from .diagnosis import Diagnosis, Explanation
 
 #: What can be said of a case beside a match and what is not decided: what is wrong with it, or that nobody knows.
@@ -50,7 +51,7 @@ class Judgement(Shown):
         verdict: CaseVerdict | None,
         refusal: str,
         diagnosis: Diagnosis | None,
-        comparison: SnpComparison | Comparison | None,
+        comparison: LaunchComparison | Comparison | None,
     ) -> None:
         self.verdict, self.refusal, self.diagnosis, self.comparison = verdict, refusal, diagnosis, comparison
 
@@ -213,14 +214,14 @@ def _without_launch(case: Case, roots: Any, at: Any) -> CaseVerdict | None:
     return verify_case(case.replace(inputs=kept, hashes={}), roots=roots, at=at)
 
 
-def _compare(case: Case, explanation: Explanation) -> SnpComparison | Comparison | None:
+def _compare(case: Case, explanation: Explanation) -> LaunchComparison | Comparison | None:
     """Return what differs between the launch as it was given and the one that was found."""
     try:
         found = explanation.inputs
         if not case.is_snp:
             evidence = load_evidence(**case.part())
             return evidence.replace(**found).message.compare(evidence.message)
-        return compare_snp_launch(*(load_snp_launch(**inputs) for inputs in (case.snp_launch | found, case.snp_launch)))
+        return compare_launch(*(load_snp_launch(**inputs) for inputs in (case.snp_launch | found, case.snp_launch)))
     except (UnsupportedError, InputError):
         return None  # what was found, or what was given, is no launch that inputs can say
 

@@ -11,7 +11,7 @@ from ..firmware import load_ovmf
 from ..formats.hashtable import hash_cmdline
 from ..formats.ovmf import Ovmf, parse_ovmf
 from ..inputs import load_vmsa, parse_number
-from ..launch import DEFAULT_PROFILE, SKU
+from ..launch_inputs import DEFAULT_PROFILE, SKU
 from .fold import Cpus, Image
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ import base64
 import json
 from pathlib import Path
 
-from ..digest import Hashed
 from ..formats.message import Measurement
 from ..formats.policy import Policy
-from ..launch import load_launch
+from ..launch import Hashed
+from ..launch_inputs import load_launch
 from .memory import PAGE
 from .platform import Platform
 

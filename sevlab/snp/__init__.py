@@ -6,9 +6,8 @@ in which order, :mod:`~sevlab.snp.load` reads what they are made of, and :mod:`~
 
 from __future__ import annotations
 
-from .compare import SnpComparison, compare_snp_launch
 from .launch import SnpLaunch
 from .load import load_snp_launch
 from .region import Link, Region
 
-__all__ = ["Link", "Region", "SnpComparison", "SnpLaunch", "compare_snp_launch", "load_snp_launch"]
+__all__ = ["Link", "Region", "SnpLaunch", "load_snp_launch"]

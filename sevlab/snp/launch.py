@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import namedtuple
+
 from ..formats.pageinfo import PAGE_DOCS, VMSA, ZEROS
 from ..launch import Booting
 from .region import digests, extend, fold, links
@@ -24,6 +26,17 @@ TYPE_TINTS = {
     "SECRETS": "pink",
     "CPUID": "yellow",
 }
+
+
+class Loaded(namedtuple("Loaded", "region after")):
+    """Pages of one region, and the launch digest after them."""
+
+    __slots__ = ()
+
+    @property
+    def loaded(self) -> object:
+        """What compares equal for regions that add the same links."""
+        return self.region.loaded
 
 
 class SnpLaunch(Booting):
@@ -64,6 +77,10 @@ class SnpLaunch(Booting):
     def links(self) -> Iterator[Link]:
         """Yield every link of the chain, page by page."""
         return links(self.regions, self.start)
+
+    def runs(self) -> list[Loaded]:
+        """Return the pages as they are shown: by region."""
+        return [Loaded(*pair) for pair in zip(self.regions, self.after, strict=True)]
 
     def cpu_digests(self, count: int) -> list[bytes]:
         """Return the launch digests with 1, 2, ... *count* virtual CPUs; each is one more link than the one before.

@@ -13,25 +13,22 @@ from ..formats.ovmf import parse_ovmf
 from ..formats.pageinfo import DIGEST, PAGE, ZEROS
 from ..incidents import INCIDENTS
 from ..inputs import FIRMWARE_LIMIT, parse_bytes, parse_number, read_stream
-from ..launch import INPUTS as LEGACY_INPUTS
-from ..launch import SNP_INPUTS, check_together, load_table
+from ..launch_inputs import LaunchInputs, load_table, read_cpus
 from ..profiles import SNP_PROFILES, PageRules, find_profile
 from ..reading import open_input, opened_once
-from ..registers import build_registers, read_cpus
+from ..registers import build_registers
 from .launch import SnpLaunch
 from .order import firmware_region, has_hashes, section_regions, svsm_region, svsm_start
 from .region import Region, cpu_region, hash_pages, hash_vmsa
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from typing import Any
 
     from ..formats.ovmf import Ovmf
     from ..formats.vmsa import Vmsa
 
-#: What describes a SEV-SNP launch, by the names of the command line's options.
-INPUTS = (*LEGACY_INPUTS, *SNP_INPUTS)
 DEFAULT_PROFILE = "qemu"
 #: The profile of every launch with an SVSM.
 SVSM_PROFILE = "svsm"
@@ -86,64 +83,56 @@ def make_image(raw: bytes, name: str = "firmware", shown: str = "an image") -> I
 
 @opened_once()
 def load_snp_launch(**inputs: Any) -> SnpLaunch:
-    """Read what a SEV-SNP launch is made of, and return it.
+    """Read what a SEV-SNP launch is made of (:class:`~sevlab.launch_inputs.LaunchInputs`), and return it.
 
-    *inputs* are those of :data:`INPUTS`: ``firmware``, ``kernel``, ``initrd``, ``vmsa_cpu0``, ``vmsa_cpu1``, ``svsm``
-    and ``vars_file`` are paths (of kernel and initrd also a :class:`~sevlab.digest.Sha256`), ``cmdline`` is text,
-    ``ovmf_hash`` the launch digest after the firmware (48 bytes, or 96 hex digits), the rest are numbers (or text in
-    decimal or 0x hex) and the name of a profile; ``cpu_signature`` may stand for family, model and stepping. Without
-    ``guest_features`` SEV_FEATURES is the profile's, 1 in most.
-
-    Raises :class:`~sevlab.errors.InputError` for inputs that cannot be used or do not go together.
+    Without ``guest_features`` SEV_FEATURES is the profile's, 1 in most. Raises :class:`~sevlab.errors.InputError` for
+    inputs that cannot be used or do not go together.
     """
-    given = {name: value for name, value in inputs.items() if value is not None}
-    if unknown := sorted(set(given) - {*INPUTS, "cpu_signature"}):
-        raise TypeError(f"a launch has no input named {unknown[0]!r}")
-    if "firmware" not in given:
+    given = LaunchInputs(**inputs)
+    if given.firmware is None:
         raise InputError("firmware", "nothing", "a firmware image")
     _check(given)
-    given.setdefault("profile", SVSM_PROFILE if "svsm" in given else DEFAULT_PROFILE)
-    profile = find_profile(given["profile"], "profile", SNP_PROFILES)
-    given.setdefault("guest_features", profile.features)
-    cpus = read_cpus(given, DEFAULT_PROFILE, SNP_PROFILES)
-    if "count" not in cpus:
+    name = given.profile if given.profile is not None else DEFAULT_PROFILE if given.svsm is None else SVSM_PROFILE
+    profile = find_profile(name, "profile", SNP_PROFILES)
+    features = profile.features if given.guest_features is None else given.guest_features
+    cpus = read_cpus(given.replace(profile=name, guest_features=features), DEFAULT_PROFILE, SNP_PROFILES)
+    if cpus.count is None:
         raise InputError("num_cpus", "nothing", "the number of virtual CPUs, each of which is measured")
     warnings: list[str] = []
     start: int | None
-    image = load_image(str(given["firmware"]), "firmware")
-    if "svsm" in given:
+    image = load_image(str(given.firmware))
+    if given.svsm is not None:
         regions, start = _svsm(given, image, warnings.append)
     else:
         regions = load_sections(image, profile.pages, given, warnings.append)
         start = image.ovmf.reset_address
-    count = cpus["count"]
-    known = count if start is None or "vmsa_cpu0" in cpus else max(2, count)  # one more, to tell what it would add
+    known = cpus.count if start is None or cpus.boot is not None else max(2, cpus.count)  # one more, for what it adds
     boot, further = build_registers(cpus, start, known)
-    started = _ovmf_hash(given["ovmf_hash"], "ovmf_hash") if "ovmf_hash" in given else ZEROS
-    if "ovmf_hash" in given:
-        regions = regions[1:]
-    cpu_pages = register_regions(boot, further, count, profile.is_flat)
+    started = ZEROS
+    if given.ovmf_hash is not None:
+        started, regions = _ovmf_hash(given.ovmf_hash), regions[1:]
     one_more = boot if profile.is_flat else further
-    further_page = None if one_more is None else hash_vmsa(one_more)
-    firmware = image.ovmf if "kernel" in given else None
-    return SnpLaunch([*regions, *cpu_pages], warnings, started, further_page, firmware)
+    return SnpLaunch(
+        [*regions, *register_regions(boot, further, cpus.count, profile.is_flat)],
+        warnings,
+        started,
+        None if one_more is None else hash_vmsa(one_more),
+        None if given.kernel is None else image.ovmf,
+    )
 
 
 def load_sections(
-    image: Image,
-    rules: PageRules,
-    given: Mapping[str, Any],
-    warn: Callable[[str], object] = lambda words: None,
+    image: Image, rules: PageRules, inputs: LaunchInputs, warn: Callable[[str], object] = lambda words: None
 ) -> list[Region]:
     """Return the pages of a firmware and of what its metadata asks for, with the hashes of a kernel if one is given."""
     table = None
-    if "kernel" in given:
+    if inputs.kernel is not None:
         if not has_hashes(image.ovmf):
             received = f"one for a firmware without a section for kernel hashes ({INCIDENTS['F16'].name})"
             needed = "a firmware whose SEV metadata has a KERNEL_HASHES section"
             advice = f"OvmfPkg/AmdSev of edk2 as {named('firmware')}, which checks them too: sevlab ovmf FILE tells"
             raise InputError("kernel", received, needed, advice)
-        table = load_table(given, empty=True)
+        table = load_table(inputs, empty=True)
         if table.kernel == hashlib.sha256(b"").digest():
             warn("kernel: an empty file, which boots nothing")
     sections = section_regions(image.ovmf, rules, table, "firmware", warn)
@@ -165,38 +154,39 @@ def load_ovmf_digest(path: str, name: str = "firmware") -> bytes:
     return SnpLaunch([firmware_region(*load_image(path, name))]).digest
 
 
-def _check(given: Mapping[str, Any]) -> None:
+def _check(inputs: LaunchInputs) -> None:
     """Refuse inputs that do not go together. No file is looked at."""
-    check_together(given)
-    if "svsm" not in given:
-        for name in ("vars_size", "vars_file"):
-            if name in given:
-                raise InputError(name, f"it without {named('svsm')}", named("svsm"))
+    inputs.check()
+    given = inputs.given
+    both = [name for name in ("vars_size", "vars_file") if name in given]
+    if inputs.svsm is None:
+        if both:
+            raise InputError(both[0], f"it without {named('svsm')}", named("svsm"))
         return
     for name in ("kernel", "ovmf_hash", "vmsa_cpu0"):
         if name in given:
             raise InputError(name, f"together with {named('svsm')}", "one of the two")
-    if given.get("profile", SVSM_PROFILE) != SVSM_PROFILE:
-        received = f"{quoted(given['profile'])} together with {named('svsm')}"
-        raise InputError("profile", received, f"{SVSM_PROFILE}, or none")
-    both = [name for name in ("vars_size", "vars_file") if name in given]
+    if inputs.profile not in (None, SVSM_PROFILE):
+        raise InputError(
+            "profile", f"{quoted(inputs.profile)} together with {named('svsm')}", f"{SVSM_PROFILE}, or none"
+        )
     if len(both) != 1:
         received = f"{named('vars_size')} and {named('vars_file')}" if both else "neither of the two"
         raise InputError("vars_size", received, f"{named('vars_size')} or {named('vars_file')}")
 
 
-def _svsm(given: Mapping[str, Any], image: Image, warn: Callable[[str], object]) -> tuple[list[Region], int]:
+def _svsm(inputs: LaunchInputs, image: Image, warn: Callable[[str], object]) -> tuple[list[Region], int]:
     """Return the pages of OVMF and an SVSM, and where every CPU starts."""
-    svsm = load_image(str(given["svsm"]), "svsm")
-    if "vars_file" in given:
-        vars_size = load_size(str(given["vars_file"]), "vars_file")
+    svsm = load_image(str(inputs.svsm), "svsm")
+    if inputs.vars_file is not None:
+        vars_size = load_size(str(inputs.vars_file), "vars_file")
     else:
-        vars_size = parse_number(given["vars_size"], "vars_size", FIRMWARE_LIMIT)
-    firmware = firmware_region(*image)
+        assert inputs.vars_size is not None
+        vars_size = parse_number(inputs.vars_size, "vars_size", FIRMWARE_LIMIT)
     region = svsm_region(*svsm, image.ovmf, vars_size, "svsm")
     start = svsm_start(svsm.ovmf, region, "svsm")
     sections = section_regions(svsm.ovmf, SNP_PROFILES[SVSM_PROFILE].pages, None, "svsm", warn)
-    return [firmware, region, *sections], start
+    return [firmware_region(*image), region, *sections], start
 
 
 def load_size(path: str, name: str) -> int:
@@ -205,11 +195,12 @@ def load_size(path: str, name: str) -> int:
         return stream.seek(0, os.SEEK_END)
 
 
-def _ovmf_hash(value: Any, name: str) -> bytes:
+def _ovmf_hash(value: bytes | str) -> bytes:
     """Return the digest after the firmware, from bytes or hex digits. Zeros are refused: no firmware has them."""
     raw = value if isinstance(value, bytes) and len(value) == DIGEST else None
     if raw is None:
-        raw = parse_bytes(value if isinstance(value, str) else repr(value), name, DIGEST)
+        raw = parse_bytes(value if isinstance(value, str) else repr(value), "ovmf_hash", DIGEST)
     if raw == ZEROS:
-        raise InputError(name, "48 zero bytes", "the digest after the firmware", "sevlab digest --mode snp:ovmf-hash")
+        advice = "sevlab digest --mode snp:ovmf-hash"
+        raise InputError("ovmf_hash", "48 zero bytes", "the digest after the firmware", advice)
     return raw

@@ -101,6 +101,11 @@ class Link(namedtuple("Link", "region number digest")):
         pages = len(self.region.contents)
         return self.region.name if pages == 1 else f"{self.region.name}, page {self.number + 1} of {pages}"
 
+    @property
+    def loaded(self) -> object:
+        """What compares equal for links that load the same page."""
+        return self.region.page_type, self.gpa, self.contents
+
     def as_dict(self) -> dict[str, object]:
         """Return the link as JSON-ready data; digests are lower-case hex."""
         return {

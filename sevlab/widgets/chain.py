@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import ipywidgets as w
 
 from ..errors import SevlabError
-from ..launch import Launch, compare_launch
+from ..launch import Launch
+from ..launch_compare import compare_launch
 from ..layout.page import Banner, Table, View, hex_lines
 from .bytemap import with_static
 

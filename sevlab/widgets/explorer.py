@@ -11,7 +11,8 @@ from ..errors import InputError, SevlabError, renaming
 from ..evidence import REPORTED, Evidence, load_evidence
 from ..inputs import KEY_SIZE, load_key, parse_measurement
 from ..keys import Secret
-from ..launch import FILES, compare_launch
+from ..launch_compare import compare_launch
+from ..launch_inputs import FILES
 from ..layout.diff import compare
 from ..layout.explain import explain_spans
 from ..layout.page import Banner, Heading, Paragraph, View
@@ -101,7 +102,7 @@ class Explorer(w.VBox):
             box.observe(self.refresh, "value")
         files = evidence.files
         #: What else is loaded, and the two files that every launch has.
-        self.loaded = LaunchBox(evidence.inputs, self.refresh, self._fail)
+        self.loaded = LaunchBox({} if evidence.inputs is None else evidence.inputs.given, self.refresh, self._fail)
         self.files = {
             "firmware": FileBox(
                 LABELS["firmware"],

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import ipywidgets as w
 
-from ..launch import DEFAULT_PROFILE, FILES
+from ..launch_inputs import DEFAULT_PROFILE, FILES
 from ..profiles import PROFILES
 from .filebox import STYLE, UPLOAD_LIMIT, WIDE, FileBox
 

@@ -11,11 +11,12 @@ from ..cpu import split_signature
 from ..errors import InputError, SevlabError, renaming
 from ..formats.pageinfo import PageInfo
 from ..inputs import parse_number
+from ..launch_compare import LaunchComparison
 from ..layout.bytemap import legend
 from ..layout.diff import compare
 from ..layout.page import Banner, Heading, Paragraph, Table, View, hex_lines
 from ..profiles import SNP_PROFILES
-from ..snp import SnpComparison, SnpLaunch, load_snp_launch
+from ..snp import SnpLaunch, load_snp_launch
 from ..snp.launch import place
 from ..snp.load import DEFAULT_PROFILE, SVSM_PROFILE
 from . import launch
@@ -48,7 +49,7 @@ class SnpExplorer(w.VBox):
 
     def __init__(self, launch: SnpLaunch | Mapping[str, Any]) -> None:
         self.launch: SnpLaunch | None = None
-        self.comparison: SnpComparison | None = None
+        self.comparison: LaunchComparison | None = None
         self.error = ""
         self._settling = False
         self.firmware: FileBox | None = None
@@ -116,7 +117,7 @@ class SnpExplorer(w.VBox):
             self._fail(error)
             return
         self.launch, self.error, self.alert.value = launch, "", ""
-        self.comparison = SnpComparison(self.start, launch)
+        self.comparison = LaunchComparison(self.start, launch)
         self.chain.value = self._chain().html()
         self._settling = True
         self.number.max, self.number.disabled = max(1, launch.pages), not launch.pages

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import ipywidgets as w
 
-from ..digest import BLOB_LIMIT, Hashed, load_hashed
+from ..digest import BLOB_LIMIT, load_hashed
 from ..errors import InputError
 from ..formats.hashtable import HashTable, hash_cmdline
-from ..launch import Launch, Step
+from ..launch import Hashed, Launch, Step
 from ..layout.diff import compare
 from ..layout.explain import explain_spans
 from .bytemap import ByteMap

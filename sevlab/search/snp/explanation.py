@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ...cpu import CPU_MODELS
 from ...errors import UnsupportedError, quoted
 from ...formats.snppolicy import SnpPolicy
-from ...launch import SKU, as_peer
+from ...launch_inputs import SKU, as_peer
 from ...layout.page import Banner, Paragraph, View
 from ..diagnosis import NO_INPUT, NO_KERNEL, Diagnosis, Explanation
 

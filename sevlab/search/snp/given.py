@@ -10,9 +10,8 @@ from ...errors import InputError, quoted
 from ...formats.pageinfo import DIGEST, ZEROS
 from ...formats.report import SIZE, Report
 from ...inputs import TEXT_LIMIT, parse_bytes, parse_number
-from ...launch import SKU
-from ...registers import CPU_LIMIT
-from ...snp.load import DEFAULT_PROFILE, INPUTS, SVSM_PROFILE, load_image, load_size, load_snp_launch
+from ...launch_inputs import CPU_LIMIT, SKU, LaunchInputs
+from ...snp.load import DEFAULT_PROFILE, SVSM_PROFILE, load_image, load_size, load_snp_launch
 from ...snp.order import has_hashes
 from ..given import Reading, decoded
 
@@ -60,8 +59,7 @@ def read_snp_given(inputs: Mapping[str, Any], measurement: bytes | str | Report)
     an input that cannot be used, and for a digest that is none in any reading.
     """
     launch = {name: value for name, value in inputs.items() if value is not None}
-    if unknown := sorted(set(launch) - {*INPUTS, "cpu_signature"}):
-        raise TypeError(f"diagnose_snp has no input named {unknown[0]!r}")
+    LaunchInputs(**launch)  # refuses names that no input has
     count = parse_number(launch["num_cpus"], "num_cpus", CPU_LIMIT) if "num_cpus" in launch else 1
     if not count:
         raise InputError("num_cpus", "0", f"1 to {CPU_LIMIT}")
