@@ -66,7 +66,7 @@ def both(**changes: int) -> SignedIdBlock:
 def says(signed: SignedIdBlock, digest: bytes = DIGEST, policy: int = 0x30000, on: bool | None = None) -> list[str]:
     """What fails, each with the firmware's answer."""
     verdict = verify_id_block(signed, digest, policy, author_key_enabled=on)
-    return [f"{check.name}: {check.status}" for check in verdict.checks if check.state == "fail"]
+    return [f"{check.name}: {STAGES[check.name]}" for check in verdict.checks if check.state == "mismatch"]
 
 
 # --- what is built
@@ -177,8 +177,7 @@ def test_one_defect_a_stage(stage: str) -> None:
     assert says(signed, digest, policy) == failing
     assert not verdict.matches
     first = failing[0].partition(": ")[2]
-    refusal = verdict.refusal
-    assert (refusal.status if refusal else "") == first
+    assert (verdict.firmware_status if verdict.refusal else "") == first
     assert INCIDENTS["F46"].name in " ".join(str(verdict).split())
     assert ("the firmware would answer" in str(verdict)) == bool(first)
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from ..formats.vcek import VLEK
+from ..outcome import MATCH, MISMATCH
 from ..report.bundle import parse_bundle
-from ..report.check import failed, passed
 from ..report.verify import verify_report
 from ..simulator.kds import MOMENT
+from ..verify import Check
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..formats.report import Report
-    from ..report.check import Check
     from ..report.verdict import ReportVerdict
     from ..simulator.snp.firmware import SnpPlatform
 
@@ -47,8 +47,8 @@ def judge(
 def _check_chip(verdict: ReportVerdict, refused: set[bytes]) -> Check:
     name, hwid = "refused chips", verdict.leaf.hwid if verdict.leaf is not None else b""
     if not hwid:
-        return failed(name, "the certificate names no chip, so this may be one of those that are refused")
+        return Check(name, MISMATCH, "the certificate names no chip, so this may be one of those that are refused")
     shown = f"{hwid[:8].hex()}..."
     if hwid in {chip[: len(hwid)] for chip in refused}:
-        return failed(name, f"the chip {shown} is refused: its keys are not its own any more", "A23")
-    return passed(name, f"the chip {shown} is none of the {len(refused)} that are refused")
+        return Check(name, MISMATCH, f"the chip {shown} is refused: its keys are not its own any more", incident="A23")
+    return Check(name, MATCH, f"the chip {shown} is none of the {len(refused)} that are refused")

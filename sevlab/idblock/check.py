@@ -9,8 +9,6 @@ Sources: snp-launch 1.4 and 5 (AMD 56860, SNP_LAUNCH_FINISH; AMD-ASPFW).
 
 from __future__ import annotations
 
-from collections import namedtuple
-
 from ..arguments import checked
 from ..chain import ecdsa_fault, load_point
 from ..formats.idblock import ECDSA_P384_SHA384
@@ -18,8 +16,8 @@ from ..formats.sevcert import ECDSA_SHA384
 from ..formats.status import status_text
 from ..incidents import INCIDENTS
 from ..layout.shown import Shown
-from ..outcome import MATCH, MISMATCH, NOT_DECIDED
-from ..report.check import FAIL, NOT_DONE, PASS
+from ..outcome import MATCH, MISMATCH, NOT_CHECKED, NOT_DECIDED
+from ..verify import TINTS, Check, judged
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,32 +42,31 @@ STAGES = {
 }
 
 
-class IdCheck(namedtuple("IdCheck", "name state status note")):
-    """One check: its name, "pass", "fail" or "not done", the firmware's status when it fails, and a sentence."""
-
-    __slots__ = ()
-
-
 class IdBlockVerdict(Shown):
     """What came of checking an ID block: ``checks`` in the firmware's order, and what a report would show."""
 
-    def __init__(self, signed: SignedIdBlock, author_key_enabled: bool, checks: list[IdCheck]) -> None:
+    def __init__(self, signed: SignedIdBlock, author_key_enabled: bool, checks: list[Check]) -> None:
         self.signed, self.author_key_enabled, self.checks = signed, author_key_enabled, checks
 
     @property
-    def refusal(self) -> IdCheck | None:
+    def refusal(self) -> Check | None:
         """The first check that fails and at which the firmware stops; None when it goes through."""
-        return next((check for check in self.checks if check.state == FAIL and check.status), None)
+        return next((check for check in self.checks if check.state == MISMATCH and STAGES[check.name]), None)
+
+    @property
+    def firmware_status(self) -> str:
+        """What the firmware answers: "SUCCESS", or the status of the check at which it stops."""
+        return STAGES[self.refusal.name] if self.refusal else "SUCCESS"
 
     @property
     def failed(self) -> list[str]:
         """The names of the checks that fail."""
-        return [check.name for check in self.checks if check.state == FAIL]
+        return [check.name for check in self.checks if check.state == MISMATCH]
 
     @property
     def compared(self) -> bool:
         """Whether a measurement was compared: without that a signature says nothing about a launch."""
-        return bool(self.checks[0].state != NOT_DONE)
+        return bool(self.checks[0].state != NOT_CHECKED)
 
     @property
     def matches(self) -> bool:
@@ -92,13 +89,12 @@ class IdBlockVerdict(Shown):
 
     def as_dict(self) -> dict[str, object]:
         """Return the verdict as JSON-ready data; bytes are lower-case hex."""
-        refusal = self.refusal
         reported = {name: value.hex() if isinstance(value, bytes) else value for name, value in self.reported.items()}
         return {
             "status": self.status,
-            "firmware_status": refusal.status if refusal else "SUCCESS",
+            "firmware_status": self.firmware_status,
             "author_key_enabled": self.author_key_enabled,
-            "checks": [check._asdict() for check in self.checks],
+            "checks": [{**check.as_dict(), "status": STAGES[check.name]} for check in self.checks],
             "reported": reported,
         }
 
@@ -106,16 +102,15 @@ class IdBlockVerdict(Shown):
         """Show the answer, every check, and what the report will show."""
         from ..layout.page import Heading, Paragraph, Table, View, hex_lines
 
-        tints = [{PASS: "green", FAIL: "pink"}.get(check.state, "grey") for check in self.checks]
-        rows = [
-            [check.state, check.name, status_text(check.status) if check.status else "-", check.note]
-            for check in self.checks
-        ]
+        answers = {name: status_text(status) if status else "-" for name, status in STAGES.items()}
+        rows = [[check.state, check.name, answers[check.name], check.note] for check in self.checks]
         shown = {**self.reported, "policy": self.signed.block.policy.text}
         lines = [[name, hex_lines(raw, 24) if isinstance(raw, bytes) else str(raw)] for name, raw in shown.items()]
         blocks: list[Block] = [
             self._banner(),
-            Table(["state", "check", "answer if it fails", "note"], rows, tints=tints),
+            Table(
+                ["state", "check", "answer if it fails", "note"], rows, [TINTS[check.state] for check in self.checks]
+            ),
             Heading("What the guest's report shows of it, once the firmware takes it"),
             Table(["field", "value"], lines, mono=[0, 1]),
         ]
@@ -126,10 +121,9 @@ class IdBlockVerdict(Shown):
     def _banner(self) -> Banner:
         from ..layout.page import Banner
 
-        refusal = self.refusal
-        if refusal:
-            answer = status_text(refusal.status)
-            return Banner(f"ERROR: the firmware would answer {answer}, because of: {refusal.name}", "pink")
+        if self.refusal:
+            answer = status_text(self.firmware_status)
+            return Banner(f"ERROR: the firmware would answer {answer}, because of: {self.refusal.name}", "pink")
         if self.failed:
             return Banner(f"ERROR: wrong is: {', '.join(self.failed)}", "pink")
         if not self.compared:
@@ -166,7 +160,7 @@ def verify_id_block(
     if enabled:
         made, over = auth.id_key_sig.to_bytes(), auth.id_key.to_bytes()
         faults["ID key signature"] = ecdsa_fault(auth.author_key, made, over, ECDSA_SHA384)
-    checks = [_check(name, status, faults[name], enabled, auth.has_author) for name, status in STAGES.items()]
+    checks = [_check(name, faults[name], auth.has_author) for name in STAGES]
     return IdBlockVerdict(signed, enabled, checks)
 
 
@@ -187,13 +181,13 @@ _FORM = ("version", "policy", "reserved")
 _GIVE = {"launch digest": "no measurement was given", "policy": "no policy of the launch was given"}
 
 
-def _check(name: str, status: str, fault: str | None, enabled: bool, has_author: bool) -> IdCheck:
+def _check(name: str, fault: str | None, has_author: bool) -> Check:
     if fault is None:
         why = _GIVE.get(name) or ("AUTH_KEY_EN is off" if has_author else "there is no author key")
-        return IdCheck(name, NOT_DONE, status, why)
+        return Check(name, NOT_CHECKED, why)
     if name == "form" and fault:
         fault += "; the firmware that sevlab knows does not look, another may"
-    return IdCheck(name, FAIL if fault else PASS, status, fault or _GOOD[name])
+    return judged(name, fault, _GOOD[name])
 
 
 def _differs(named: Any, launched: Any, text: Callable[[Any], str]) -> str:

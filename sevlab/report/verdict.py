@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 from ..formats.report import TCB_FORMS
 from ..formats.vcek import ARK, ASK, ASVK, ROOTS, VCEK, VLEK
-from ..outcome import MATCH, MISMATCH, NOT_DECIDED, Trust
-from .check import FAIL, NOT_DONE, PASS
+from ..incidents import INCIDENTS
+from ..outcome import CANNOT_TELL, MATCH, MISMATCH, NOT_CHECKED, NOT_DECIDED, Trust
+from ..verify import Check, check_table
 from .show import explain_urls, vcek_urls
 
 TYPE_CHECKING = False
@@ -16,23 +19,10 @@ if TYPE_CHECKING:
     from ..layout.page import Block, View
     from .bundle import Certificates
     from .certificate import Certificate
-    from .check import Check
 
-#: Places of certificates, from the report up.
-_LEAF, _ASK, _ARK = "leaf", "authority", "root"
-#: Checks that fail where a certificate is missing, and which ones they need. Without these they decide nothing.
-_NEEDS = {
-    "signing key": (_LEAF,),
-    "report signature": (_LEAF,),
-    "leaf signature": (_LEAF, _ASK),
-    "ASK signature": (_ASK, _ARK),
-    "ARK signature": (_ARK,),
-    "ARK known": (_ARK,),
-    "revocation": (_ARK,),
-}
 #: Checks that fail without the right leaf; then it is told where to get that.
 _ASK_AGAIN = {"signing key", "report signature", "TCB", "chip id"}
-_TINTS = {PASS: "green", FAIL: "pink", NOT_DONE: "grey"}
+_DIGITS, _LINE = re.compile(r" ([0-9a-f]{48,})"), re.compile(".{1,64}")
 
 
 class ReportVerdict:
@@ -67,39 +57,32 @@ class ReportVerdict:
 
     @property
     def failed(self) -> list[Check]:
-        """The checks that failed."""
-        return [check for check in self.checks if check.state == FAIL]
+        """The checks that found a mismatch, or cannot tell for want of a certificate."""
+        return [check for check in self.checks if check.state in (MISMATCH, CANNOT_TELL)]
 
     @property
     def missing(self) -> list[str]:
         """The certificates that were not given, and without which nobody knows who made the report."""
-        called = {_LEAF: VCEK, _ASK: ASK, _ARK: ARK}
-        if self.report.key_info.signer == VLEK:
-            called |= {_LEAF: VLEK, _ASK: ASVK}
-        return [called[place] for place in self._empty]
-
-    @property
-    def _empty(self) -> list[str]:
-        """The places for which there is no certificate."""
-        places = {_LEAF: self.leaf, _ASK: self.certificates.ask, _ARK: self.certificates.ark}
-        return [place for place, one in places.items() if one is None]
+        names = (VLEK, ASVK, ARK) if self.report.key_info.signer == VLEK else (VCEK, ASK, ARK)
+        given = (self.leaf, self.certificates.ask, self.certificates.ark)
+        return [name for name, one in zip(names, given, strict=True) if one is None]
 
     @property
     def not_asked(self) -> list[str]:
         """What might have been required of the report, and was not."""
         asked = [*self.wanted, self["revocation"]]
-        return [check.name for check in asked if check.state == NOT_DONE]
+        return [check.name for check in asked if check.state == NOT_CHECKED]
 
     @property
     def matches(self) -> bool:
         """True when nothing failed and the measurement was compared."""
-        return not self.failed and self["measurement"].state == PASS
+        return not self.failed and self["measurement"].state == MATCH
 
     @property
     def notes(self) -> list[str]:
         """What a reader must not overlook, though it is no check that failed."""
         found = list(self.certificates.notes)
-        if self["forbid_debug"].state == NOT_DONE and self.report.policy.debug:
+        if self["forbid_debug"].state == NOT_CHECKED and self.report.policy.debug:
             found.append(
                 "the policy allows debugging: the host may read the guest's memory. forbid_debug makes that fail"
             )
@@ -111,7 +94,7 @@ class ReportVerdict:
 
         It is not decided where no measurement was compared, and where all that fails does so for want of a certificate.
         """
-        if any(not set(self._empty) & set(_NEEDS.get(check.name, ())) for check in self.failed):
+        if any(check.state == MISMATCH for check in self.checks):
             return MISMATCH
         return MATCH if self.matches else NOT_DECIDED
 
@@ -122,7 +105,7 @@ class ReportVerdict:
             "product": self.product,
             "signing_key": self.report.key_info.signer,
             "at": self.at.isoformat(),
-            "checks": [check.as_dict() for check in self.checks],
+            "checks": [{**one.as_dict(), "incident": _incident(one)} for one in self.checks],
             "certificates": self.certificates.as_dict(),
             "vcek_urls": vcek_urls(self.report, self.product)[0],
             "notes": self.notes,
@@ -135,16 +118,16 @@ class ReportVerdict:
 
         notes: list[Block] = [Paragraph(f"Beware: {note}.") for note in self.notes]
         notes += [Paragraph(f"NOTE: {note}.") for note in (self.trust.notes if self.trust is not None else ())]
-        asked = [check.name for check in self.wanted if check.state != NOT_DONE]
+        asked = [check.name for check in self.wanted if check.state != NOT_CHECKED]
         tint = "green" if self.matches else "pink"
         wrong = {check.name for check in self.failed} & _ASK_AGAIN
         return View(
             Banner(self.words, tint),
             *notes,
             Heading("Who made this report?"),
-            _table(self.genuine),
+            check_table(map(in_lines, self.genuine)),
             Heading(f"Does it say what {self._wanted_by(asked)} wanted?"),
-            _table(self.wanted),
+            check_table(map(in_lines, self.wanted)),
             *(explain_urls(self.report, self.product) if wrong else []),
         )
 
@@ -177,8 +160,11 @@ class ReportVerdict:
         return self.explain().html()
 
 
-def _table(checks: list[Check]) -> Block:
-    from ..layout.page import Table
+def in_lines(check: Check) -> Check:
+    """Return a check with its incident in the note, and long hex in it on lines of their own, 64 digits to a line."""
+    note = f"{check.note}. It resembles {_incident(check)}" if check.incident else check.note
+    return check._replace(note=_DIGITS.sub(lambda found: "\n" + "\n".join(_LINE.findall(found[1])), note))
 
-    rows = [[check.name, check.state, check.lines] for check in checks]
-    return Table(["check", "state", "note"], rows, tints=[_TINTS[check.state] for check in checks], mono=[1])
+
+def _incident(check: Check) -> str:
+    return INCIDENTS[check.incident].name if check.incident else ""

@@ -6,20 +6,26 @@ from datetime import UTC, datetime
 
 from ..arguments import checked
 from ..errors import InputError, quoted
-from ..formats.report import TCB_FORMS, Report, parse_report, tell_product
+from ..formats.report import TCB_FORMS, Report, parse_report
+from ..formats.tcb import MilanTcb
 from ..formats.vcek import ROOTS
-from .binding import check_chip, check_extensions, check_product, check_tcb, check_version
-from .bundle import Certificates
-from .links import (
+from .authenticity import (
+    check_chip,
+    check_extensions,
     check_names,
+    check_product,
     check_products,
+    check_report_signature,
     check_revocation,
     check_root,
     check_signed_by,
+    check_signing_key,
+    check_tcb,
     check_uses,
     check_validity,
+    check_version,
 )
-from .signature import check_report_signature, check_signing_key
+from .bundle import Certificates
 from .verdict import ReportVerdict
 from .wanted import check_wanted, parse_wanted
 
@@ -66,10 +72,9 @@ def verify_report(
     if csp_id == "":
         raise InputError(names("csp_id"), "nothing", "the CSP_ID of a cloud")
     given = certificates or Certificates()
-    raw = bytes(report) if isinstance(report, bytes | bytearray | memoryview) else report.to_bytes()
-    parsed = parse_report(raw)
-    leaf = given.leaf(parsed.key_info.signer)
-    parsed = parse_report(raw, _form(parsed, leaf))
+    parsed = report if isinstance(report, Report) else parse_report(bytes(report))
+    leaf, told = given.leaf(parsed.key_info.signer), parsed.product
+    parsed = _in_form(parsed, told, leaf)
     kind = leaf.kind if leaf is not None and leaf.is_leaf else parsed.key_info.signer
     above = "ASVK" if kind == "VLEK" else "ASK"
     genuine = [
@@ -86,9 +91,9 @@ def verify_report(
         check_validity(leaf, given, moment),
         check_revocation(leaf, given, moment),
         check_extensions(leaf),
-        check_product(parsed, leaf),
+        check_product(parsed, leaf, told),
         check_tcb(parsed, leaf),
-        check_chip(parsed, leaf, csp_id),
+        check_chip(parsed, leaf, told, csp_id),
     ]
     return ReportVerdict(parsed, given, leaf, moment, genuine, check_wanted(parsed, asked), trust)
 
@@ -111,9 +116,10 @@ def parse_moment(value: datetime | str | None, name: str = "at") -> datetime:
         raise InputError(name, quoted(value), needed) from None
 
 
-def _form(report: Report, leaf: Certificate | None) -> str:
-    """Return the product whose form the TCBs of a report have: by its processor, else by its certificate."""
-    told = tell_product(report.to_bytes())
-    if report.cpuid is not None and told:
-        return told
-    return leaf.product if leaf is not None and leaf.product in TCB_FORMS else told
+def _in_form(report: Report, told: str, leaf: Certificate | None) -> Report:
+    """Return a report with its TCBs in their product's form: by its processor, else by its certificate."""
+    product = told
+    if leaf is not None and leaf.product in TCB_FORMS and (report.cpuid is None or not told):
+        product = leaf.product
+    form = TCB_FORMS.get(product) or (MilanTcb if report.is_known else None)
+    return report if report.TCB is form else parse_report(report.to_bytes(), product)

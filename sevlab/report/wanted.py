@@ -14,7 +14,8 @@ from ..formats.report import Report, ReportV2
 from ..formats.snppolicy import SnpPolicy
 from ..formats.tcb import PARTS, Tcb
 from ..inputs import parse_bytes, parse_number
-from .check import Check, failed, not_done, passed
+from ..outcome import MATCH, MISMATCH, NOT_CHECKED
+from ..verify import Check, judged
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -104,52 +105,50 @@ def _check_bytes(name: str, reported: bytes, wanted: bytes | None) -> Check:
     shown = reported.hex() if any(reported) else f"{len(reported)} zero bytes"
     if wanted is None:
         if name == "measurement":
-            return not_done(name, f"not compared: none was given; reported is {shown}", "F47")
-        return not_done(name, f"not asked for; reported is {shown}")
-    if reported == wanted:
-        return passed(name, f"as wanted: {shown}")
-    return failed(name, f"reported is {shown}, wanted was {wanted.hex()}")
+            return Check(name, NOT_CHECKED, f"not compared: none was given; reported is {shown}", incident="F47")
+        return Check(name, NOT_CHECKED, f"not asked for; reported is {shown}")
+    fault = "" if reported == wanted else f"reported is {shown}, wanted was {wanted.hex()}"
+    return judged(name, fault, f"as wanted: {shown}")
 
 
 def _check_policy(report: Report, wanted: Wanted) -> Check:
     name, reported = "policy", report.policy
     if wanted.policy is None:
-        return not_done(name, f"not asked for; reported is {reported.text}")
+        return Check(name, NOT_CHECKED, f"not asked for; reported is {reported.text}")
     if reported == wanted.policy:
-        return passed(name, f"as wanted: {reported.text}")
+        return Check(name, MATCH, f"as wanted: {reported.text}")
     differ = [
         f"{row.name.upper()} is {value}, wanted {other}"
         for (row, value), (_, other) in zip(reported.items(), wanted.policy.items(), strict=True)
         if value != other
     ]
-    return failed(name, f"reported is 0x{reported:x}, wanted was 0x{wanted.policy:x}: {', '.join(differ)}")
+    return Check(name, MISMATCH, f"reported is 0x{reported:x}, wanted was 0x{wanted.policy:x}: {', '.join(differ)}")
 
 
 def _check_tcb(report: Report, wanted: Wanted) -> Check:
     name, least = "min_tcb", wanted.min_tcb
     reported: Any = report.reported_tcb
     if not isinstance(reported, Tcb):
-        state = not_done if least is None else failed
-        return state(name, "which part of REPORTED_TCB is which is not known without a certificate")
+        state = NOT_CHECKED if least is None else MISMATCH
+        return Check(name, state, "which part of REPORTED_TCB is which is not known without a certificate")
     if least is None:
-        return not_done(name, f"not asked for; REPORTED_TCB is {reported.text}")
+        return Check(name, NOT_CHECKED, f"not asked for; REPORTED_TCB is {reported.text}")
     asked = ", ".join(f"{part} {value}" for part, value in least.items())
     foreign = [part for part in least if part not in reported.parts]
     if foreign:
-        return failed(name, f"this product has no {' and no '.join(foreign)}: REPORTED_TCB is {reported.text}")
+        return Check(name, MISMATCH, f"this product has no {' and no '.join(foreign)}: REPORTED_TCB is {reported.text}")
     if older := reported.below(least):
         differ = ", ".join(f"{part} is {reported.parts[part]}, wanted {least[part]} or more" for part in older)
-        return failed(name, f"REPORTED_TCB is too old: {differ}")
-    return passed(name, f"REPORTED_TCB ({reported.text}) is at least {asked}, part by part")
+        return Check(name, MISMATCH, f"REPORTED_TCB is too old: {differ}")
+    return Check(name, MATCH, f"REPORTED_TCB ({reported.text}) is at least {asked}, part by part")
 
 
 def _check_vmpl(report: Report, wanted: Wanted) -> Check:
     name, reported = "vmpl", report.vmpl
     if wanted.vmpl is None:
-        return not_done(name, f"not asked for; reported is {reported}")
-    if reported == wanted.vmpl:
-        return passed(name, f"as wanted: {reported}")
-    return failed(name, f"reported is {reported}, wanted was {wanted.vmpl}")
+        return Check(name, NOT_CHECKED, f"not asked for; reported is {reported}")
+    fault = "" if reported == wanted.vmpl else f"reported is {reported}, wanted was {wanted.vmpl}"
+    return judged(name, fault, f"as wanted: {reported}")
 
 
 def _check_forbidden(name: str, report: Report, asked: bool) -> Check:
@@ -160,10 +159,10 @@ def _check_forbidden(name: str, report: Report, asked: bool) -> Check:
         words += f"; on the platform it is {'on' if report.platform_info.smt_en else 'off'} now"
     incident = "A07" if name == "forbid_debug" and allowed else ""
     if not asked:
-        return not_done(name, f"not asked for; {words}", incident)
+        return Check(name, NOT_CHECKED, f"not asked for; {words}", incident=incident)
     if allowed:
-        return failed(name, words, incident)
-    return passed(name, words)
+        return Check(name, MISMATCH, words, incident=incident)
+    return Check(name, MATCH, words)
 
 
 def _bytes(value: Any, name: str, size: int) -> bytes:

@@ -10,12 +10,12 @@ from ..case import Case
 from ..errors import InputError, UnsupportedError
 from ..evidence import as_written, load_evidence, takes_keys
 from ..formats.vcek import ROOTS
+from ..idblock import STAGES
 from ..incidents import INCIDENTS
 from ..layout.page import Banner, Heading, Paragraph, Table, View
 from ..layout.shown import Shown
 from ..outcome import MATCH, NOT_DECIDED
 from ..reading import opened_once
-from ..report.check import FAIL
 from ..snp import compare_snp_launch, load_snp_launch
 from .diagnose import diagnose
 from .diagnosis import EXPLAINED
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
     from ..bundle import CaseVerdict
     from ..layout.diff import Comparison
-    from ..report.check import Check
     from ..snp import SnpComparison
+    from ..verify import Check
     from .diagnosis import Diagnosis, Explanation
 
 #: What can be said of a case beside a match and what is not decided: what is wrong with it, or that nobody knows.
@@ -73,7 +73,7 @@ class Judgement(Shown):
     def _told(self) -> list[Check]:
         """The checks of the report that fail, or resemble an incident; its digest where a launch was not compared."""
         report = self.verdict.report if self.verdict is not None else None
-        checks = [] if report is None else [check for check in report.checks if check.state == FAIL or check.incident]
+        checks = [] if report is None else [one for one in report.checks if one in report.failed or one.incident]
         is_told = bool(self.refusal) or (self.verdict is not None and self.verdict.digest is not None)
         return [check for check in checks if not (is_told and check.name == "measurement")]
 
@@ -132,10 +132,10 @@ class Judgement(Shown):
             both = (verdict.digest.reported, verdict.digest.computed)
             words = " is not ".join(f"{raw.hex()[:24]}..." for raw in both)
             rows.append(("launch digest", "mismatch", f"reported {words} computed"))
-        rows += [(f"report: {check.name}", check.state, str(check.note)) for check in self._told]
+        rows += [(f"report: {check.name}", check.state, check.note) for check in self._told]
         if verdict.id_block is not None:
             rows += [
-                (f"ID block: {check.name}", f"fail: {check.status}" if check.status else "fail", check.note)
+                (f"ID block: {check.name}", ": ".join(filter(None, (check.state, STAGES[check.name]))), check.note)
                 for check in verdict.id_block.checks
                 if check.name in verdict.id_block.failed
             ]

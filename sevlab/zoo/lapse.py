@@ -11,7 +11,7 @@ from collections import namedtuple
 from ..formats.report import SIZE, TCB_FORMS, parse_report
 from ..formats.tcb import MilanTcb
 from ..formats.vcek import VLEK
-from ..report import FAIL, Certificates, parse_certificate, parse_chain, parse_crls, parse_wanted, verify_report
+from ..report import Certificates, parse_certificate, parse_chain, parse_crls, parse_wanted, verify_report
 from ..simulator.kds import MOMENT
 from .naive import naive_signature
 
@@ -37,7 +37,7 @@ class Lapse(namedtuple("Lapse", "key title lines prepare instead", defaults=((),
         """Return what a verifier with this lapse says."""
         if self.prepare is not None:
             given = self.prepare(given)
-        failed = {check.name for check in judge(given).checks if check.state == FAIL}
+        failed = {check.name for check in judge(given).failed}
         return not failed - set(self.lines) and (self.instead is None or self.instead(given))
 
 
