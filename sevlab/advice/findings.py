@@ -11,7 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from ..layout.page import Block, View
+    from ..layout.page import View
     from .platform import Platform
 
 APPLIES, CURED, NOT_AFFECTED, NOT_NAMED = "applies", "cured", "not affected", "not named"
@@ -87,23 +87,6 @@ class Advice(Shown):
             "told": list(self.platform.told),
             "findings": [one.as_dict() for one in self.findings],
         }
-
-    def brief(self) -> dict[str, Any]:
-        """Return the answer and the keys of what applies or is unknown, as JSON-ready data for another page."""
-        open_ones = {state: [one.advisory.key for one in self.of(state)] for state in (APPLIES, UNKNOWN)}
-        return {"words": self.words, **open_ones}
-
-    def section(self, command: str) -> list[Block]:
-        """Return a short section for another page: those that apply or are unknown, a line each.
-
-        *command* is what tells the whole.
-        """
-        from ..layout.page import Code, Heading, Paragraph, Table
-
-        listed = [*self.of(APPLIES), *self.of(UNKNOWN)]
-        rows, tints = [[one.state, one.advisory.short] for one in listed], [_TINTS[one.state] for one in listed]
-        table = [Table(["state", "vulnerability"], rows, tints=tints)] if rows else []
-        return [Heading("Known vulnerabilities"), *table, Paragraph(f"{self.words}. What tells more:"), Code(command)]
 
     def explain(self) -> View:
         """Show the answer, what it was worked out from, and every advisory, the worst first."""
