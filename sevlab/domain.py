@@ -196,7 +196,7 @@ def complete_inputs(
     """
     inputs = {name: value for name, value in given.items() if value is not None}
     # Before anything is taken from the host: half of an answer must not be completed, and so replaced, by the host's.
-    check_together(inputs, as_option)
+    check_together(inputs)
     guest.connect()
     host = guest.host
     local = is_this_machine(host)

@@ -14,8 +14,18 @@ part of it.
 
 from __future__ import annotations
 
+import re
+from contextlib import contextmanager
+
 from .keytext import describe_text, hide_keys
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Self
+
+#: The name of an input as an :class:`InputError` has it, and where its text mentions one.
+_NAME, _MENTION = re.compile("[a-z][a-z0-9_]*"), re.compile("\x02([^\x03]*)\x03")
 #: Characters that show nothing or change what is beside them, though Python calls them printable: the combining
 #: grapheme joiner, fillers of Hangul and Khmer, the blank Braille pattern, and all that choose a variant.
 _UNSEEN = frozenset(
@@ -114,17 +124,48 @@ class LayoutError(SevlabError):
 class InputError(SevlabError):
     """Something from outside (a file, an option, a paste) that cannot be used.
 
-    ``input`` is the name its user knows it by (``--policy``, a path), ``received`` and ``needed`` are short phrases,
-    and ``advice`` is the next thing to try.
+    ``input`` is its name in the library (``api_major``), or a path; ``received`` and ``needed`` are short phrases that
+    mention other inputs by :func:`named`, and ``advice`` is the next thing to try.
     """
 
     def __init__(self, input: str, received: str, needed: str, advice: str = "") -> None:
         super().__init__(input, received, needed, advice)
-        self.input, self.received, self.needed, self.advice = input, received, needed, advice
+        self.input = input
+        self.received, self.needed, self.advice = (_MENTION.sub(r"\1", text) for text in (received, needed, advice))
+
+    def renamed(self, names: Callable[[str], str]) -> Self:
+        """Return the error with every name of an input as its user knows it: *names* turns one into the other."""
+
+        def mention(match: re.Match[str]) -> str:
+            return _renamed(match[1], names)
+
+        input, *texts = self.args
+        return type(self)(_renamed(input, names), *(_MENTION.sub(mention, text) for text in texts))
 
     def __str__(self) -> str:
         advice = f". Try: {self.advice}" if self.advice else ""
         return escaped(f"{self.input}: received {self.received}; needed {self.needed}{advice}")
+
+
+def named(name: str) -> str:
+    """Mention another input within the text of an :class:`InputError`, so that it can be renamed with it."""
+    return f"\x02{name}\x03"
+
+
+def _renamed(name: str, names: Callable[[str], str]) -> str:
+    return names(name) if _NAME.fullmatch(name) else name
+
+
+@contextmanager
+def renaming(names: Callable[[str], str]) -> Iterator[None]:
+    """Rename the inputs of an error that comes out of this block: the edge knows an option's, a box's or a key's name.
+
+    The library says ``api_major`` for what is ``--api-major`` on the command line.
+    """
+    try:
+        yield
+    except InputError as error:
+        raise error.renamed(names) from None
 
 
 class ArgumentError(InputError, TypeError):

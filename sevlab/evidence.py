@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from functools import wraps
 
-from .errors import InputError
+from .errors import InputError, named
 from .formats.message import Measurement, MeasureMessage
 from .formats.policy import Policy
 from .inputs import KEY_SIZE, check_standard_input, load_key, parse_measurement, parse_number, parse_policy
@@ -28,11 +28,6 @@ if TYPE_CHECKING:
 #: The values the host reports, in the order of the command line. All are needed.
 REPORTED = ("measurement", "api_major", "api_minor", "build_id", "policy")
 KEYS = ("tik", "tek", "tk")
-
-
-def as_written(name: str) -> str:
-    """Return an input's name as it is: for notebooks, where ``api_major`` is ``api_major``."""
-    return name
 
 
 def as_option(name: str) -> str:
@@ -113,7 +108,7 @@ class Evidence:
         if unknown := sorted(set(changes) - {*REPORTED, *KEYS, *INPUTS, "digest"}):
             raise TypeError(f"Evidence has no input named {unknown[0]!r}")
         values = {name: getattr(self, name) for name in (*REPORTED, "tik", "tek")}
-        values |= _read({name: value for name, value in changes.items() if name in (*REPORTED, *KEYS)}, as_written)
+        values |= _read({name: value for name, value in changes.items() if name in (*REPORTED, *KEYS)})
         replaced = set(changes) | ({"tk", "tik", "tek"} if set(changes) & {"tk", "tik"} else set())
         files = {name: path for name, path in self.files.items() if name not in replaced} | values.pop("files")
         inputs, launch = self.inputs, self.launch
@@ -130,12 +125,12 @@ class Evidence:
             trust = trust._replace(names=tuple(name for name in trust.names if name not in replaced))
         return type(self)(**values, launch=launch, inputs=inputs, files=files, trust=trust)
 
-    def refuse_keys(self, names: Callable[[str], str] = as_written) -> None:
+    def refuse_keys(self) -> None:
         """Refuse a reported measurement that has one of the keys in it, before it is shown.
 
         A host does not know the keys: whoever has such a measurement mixed up two files.
         """
-        refuse_keys(self.measurement.to_bytes(), names("measurement"), self.tik, self.tek)
+        refuse_keys(self.measurement.to_bytes(), "measurement", self.tik, self.tek)
 
     def __repr__(self) -> str:
         firmware = self.files.get("firmware", "(digest given)")
@@ -147,14 +142,14 @@ class Evidence:
 
 @takes_keys
 @opened_once()
-def load_evidence(*, names: Callable[[str], str] = as_written, trust: Trust | None = None, **inputs: Any) -> Evidence:
+def load_evidence(*, trust: Trust | None = None, **inputs: Any) -> Evidence:
     """Read and check every input of a launch.
 
     Needed: ``measurement`` (base64 text, or a :class:`Measurement`), ``api_major``, ``api_minor``, ``build_id``,
     ``policy`` (numbers, or text in decimal or 0x hex), ``firmware`` (a path) or ``digest`` (32 bytes), and the keys:
     either ``tk`` (a path to 32 raw bytes, TEK then TIK) or ``tik`` and ``tek`` (paths to 16 raw bytes each), or a
-    :class:`Secret` for each. What else was loaded, when it was: see :func:`sevlab.launch.load_launch`. *names* turns
-    an input's name into what its user calls it, for messages. *trust* is what of it came from a case
+    :class:`Secret` for each. What else was loaded, when it was: see :func:`sevlab.launch.load_launch`. *trust* is what
+    of it came from a case
     (:meth:`sevlab.Case.trust`), where there is one.
 
     Raises :class:`~sevlab.errors.InputError` for the first input that cannot be used.
@@ -162,18 +157,18 @@ def load_evidence(*, names: Callable[[str], str] = as_written, trust: Trust | No
     if unknown := sorted(set(inputs) - {*REPORTED, *KEYS, *INPUTS, "digest"}):
         raise TypeError(f"load_evidence has no input named {unknown[0]!r}")
     given = {name: value for name, value in inputs.items() if value is not None}
-    check_keys(given, names)
+    check_keys(given)
     for name in (*REPORTED, "firmware"):
         if name not in given and not (name == "firmware" and "digest" in given):
-            raise InputError(names(name), "nothing", "a value")
+            raise InputError(name, "nothing", "a value")
     readers = [name for name in (*FILES, *KEYS) if isinstance(given.get(name), str)]
-    check_standard_input((names(name), given[name]) for name in readers)
-    values = _read({name: value for name, value in given.items() if name in (*REPORTED, *KEYS)}, names)
+    check_standard_input((name, given[name]) for name in readers)
+    values = _read({name: value for name, value in given.items() if name in (*REPORTED, *KEYS)})
     parts = {name: value for name, value in given.items() if name in INPUTS}
     files = values.pop("files") | {name: str(parts[name]) for name in FILES if name in parts}
     if "digest" in given:
         return Evidence(**values, launch=Launch((), digest=given["digest"]), files=files, trust=trust)
-    launch = load_launch(values["policy"], names, **parts)
+    launch = load_launch(values["policy"], **parts)
     return Evidence(**values, launch=launch, inputs=parts, files=files, trust=trust)
 
 
@@ -185,33 +180,33 @@ def hide_keys(inputs: dict[str, Any]) -> dict[str, Any]:
     return inputs
 
 
-def check_keys(given: Mapping[str, Any], names: Callable[[str], str]) -> None:
+def check_keys(given: Mapping[str, Any]) -> None:
     """Refuse inputs without keys, or with both forms of them. Values of None count as not given."""
     known = {name for name in KEYS if given.get(name) is not None}
     if "tk" in known and len(known) > 1:
-        raise InputError(names("tk"), f"together with {names('tik')} or {names('tek')}", "one of the two forms")
+        raise InputError("tk", f"together with {named('tik')} or {named('tek')}", "one of the two forms")
     if not {"tik", "tek"} <= known and "tk" not in known:
-        missing = [names(name) for name in ("tik", "tek") if name not in known]
+        missing = [named(name) for name in ("tik", "tek") if name not in known]
         raise InputError(
-            names("tk"),
+            "tk",
             f"neither it nor {' and '.join(missing)}",
-            f"{names('tk')}, or {names('tik')} and {names('tek')}",
+            f"{named('tk')}, or {named('tik')} and {named('tek')}",
         )
 
 
-def _read(given: dict[str, Any], names: Callable[[str], str]) -> dict[str, Any]:
+def _read(given: dict[str, Any]) -> dict[str, Any]:
     """Turn reported values and keys as people give them into an Evidence's values, and the files they came from."""
     files: dict[str, str] = {}
     values: dict[str, Any] = {"files": files}
     for name, value in given.items():
         if name == "measurement" and not isinstance(value, Measurement):
-            values[name] = parse_measurement(value, names(name))
+            values[name] = parse_measurement(value, name)
         elif name in ("api_major", "api_minor", "build_id"):
-            values[name] = parse_number(value, names(name), 255)
+            values[name] = parse_number(value, name, 255)
         elif name == "policy":
-            values[name] = parse_policy(value, names(name))
+            values[name] = parse_policy(value, name)
         elif name in KEYS:
-            key = load_key(value, names(name), (2 if name == "tk" else 1) * KEY_SIZE)
+            key = load_key(value, name, (2 if name == "tk" else 1) * KEY_SIZE)
             if not isinstance(value, Secret):
                 files[name] = str(value)
             values |= {"tek": key.part(0, KEY_SIZE), "tik": key.part(KEY_SIZE)} if name == "tk" else {name: key}

@@ -11,7 +11,7 @@ import binascii
 import os
 import re
 
-from .errors import InputError, LayoutError, quoted
+from .errors import InputError, LayoutError, named, quoted
 from .formats.message import Measurement
 from .formats.policy import Policy
 from .keys import NoKey, Secret, hide_key
@@ -235,32 +235,29 @@ def load_file(path: str, name: str, limit: int) -> bytes:
     return raw
 
 
-def load_keys(
-    names: Callable[[str], str], *, tik: Any = None, tek: Any = None, tk: Any = None
-) -> tuple[Secret, Secret]:
+def load_keys(*, tik: Any = None, tek: Any = None, tk: Any = None) -> tuple[Secret, Secret]:
     """Return the TEK and the TIK, from a file each (16 raw bytes) or from one file *tk* that holds both in that order.
 
-    Each can be a path, or a :class:`~sevlab.keys.Secret`. *names* turns ``tik``, ``tek`` and ``tk`` into what their
-    user calls them.
+    Each can be a path, or a :class:`~sevlab.keys.Secret`.
     """
     tik, tek, tk = hide_key(tik), hide_key(tek), hide_key(tk)
     if tk is not None and (tik is not None or tek is not None):
-        raise InputError(names("tk"), f"together with {names('tik')} or {names('tek')}", "one of the two forms")
+        raise InputError("tk", f"together with {named('tik')} or {named('tek')}", "one of the two forms")
     if tk is not None:
-        both = load_key(tk, names("tk"), 2 * KEY_SIZE)
+        both = load_key(tk, "tk", 2 * KEY_SIZE)
         return both.part(0, KEY_SIZE), both.part(KEY_SIZE)
     if tik is None or tek is None:
-        missing = " and ".join(names(name) for name, path in (("tik", tik), ("tek", tek)) if path is None)
-        both_forms = f"{names('tk')}, or {names('tik')} and {names('tek')}"
-        raise InputError(names("tk"), f"neither it nor {missing}", both_forms)
-    return load_key(tek, names("tek")), load_key(tik, names("tik"))
+        missing = " and ".join(named(name) for name, path in (("tik", tik), ("tek", tek)) if path is None)
+        both_forms = f"{named('tk')}, or {named('tik')} and {named('tek')}"
+        raise InputError("tk", f"neither it nor {missing}", both_forms)
+    return load_key(tek, "tek"), load_key(tik, "tik")
 
 
 def check_standard_input(given: Iterable[tuple[str, str | None]]) -> None:
     """Refuse more than one input from ``-``. *given* are the inputs' names and values."""
     readers = [name for name, value in given if value == "-"]
     if len(readers) > 1:
-        raise InputError(readers[1], f"'-' when {readers[0]} already reads standard input", "one input from '-'")
+        raise InputError(readers[1], f"'-' when {named(readers[0])} already reads standard input", "one input from '-'")
 
 
 def _measurement_advice(size: int) -> str:

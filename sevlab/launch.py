@@ -17,13 +17,13 @@ from itertools import groupby, zip_longest
 
 from .arguments import checked
 from .digest import Hashed, load_hashed, load_sha256
-from .errors import InputError
+from .errors import InputError, named
 from .layout.shown import Shown
 from .reading import opened_once
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
     from .formats.enforcement import Enforcement
@@ -100,18 +100,18 @@ class Run(namedtuple("Run", "first last count after")):
 class Booting(Shown):
     """What every launch has that may boot a kernel: what its owner should know of it.
 
-    *given* are sentences about inputs that fit together badly. *firmware* is what its user calls the firmware, and the
-    image itself, where a kernel is measured with it: whether its code checks the kernel's hash is then told too, by
-    every caller that shows ``warnings`` and ``notes``. The code is read when one of these is first asked for.
+    *given* are sentences about inputs that fit together badly. *firmware* is the image, where a kernel is measured with
+    it: ``warnings`` and ``notes`` then tell too whether its code checks the kernel's hash. The code is read when one of
+    these is first asked for.
     """
 
-    def __init__(self, given: Sequence[str] = (), firmware: tuple[str, Ovmf] | None = None) -> None:
+    def __init__(self, given: Sequence[str] = (), firmware: Ovmf | None = None) -> None:
         self._given, self._firmware = tuple(given), firmware
 
     @property
     def lacks_place(self) -> bool:
         """Whether a kernel is given for a firmware without a place for its hash: QEMU does not start such a guest."""
-        return self._firmware is not None and self._firmware[1].hash_area is None
+        return self._firmware is not None and self._firmware.hash_area is None
 
     @cached_property
     def enforcement(self) -> Enforcement | None:
@@ -120,7 +120,7 @@ class Booting(Shown):
             return None
         from .formats.enforcement import judge_enforcement  # not above: it decompresses the firmware
 
-        return judge_enforcement(self._firmware[1])
+        return judge_enforcement(self._firmware)
 
     @property
     def warnings(self) -> list[str]:
@@ -133,9 +133,9 @@ class Booting(Shown):
         return self._said("note")
 
     def _said(self, how: str) -> list[str]:
-        if self.enforcement is None or self._firmware is None:
+        if self.enforcement is None:
             return []
-        words = getattr(self.enforcement, how)(self._firmware[0])
+        words = getattr(self.enforcement, how)("firmware")
         return [words] if words else []
 
     def judged(self) -> dict[str, object]:
@@ -161,7 +161,7 @@ class Launch(Booting):
         steps: Sequence[Step],
         warnings: Sequence[str] = (),
         digest: bytes = b"",
-        firmware: tuple[str, Ovmf] | None = None,
+        firmware: Ovmf | None = None,
     ) -> None:
         super().__init__(warnings, firmware)
         self.steps = tuple(steps)
@@ -286,14 +286,14 @@ def compare_launch(reported: Launch, computed: Launch) -> LaunchComparison:
 
 
 @opened_once()
-def load_launch(policy: Policy, names: Callable[[str], str] = str, **inputs: Any) -> Launch:
+def load_launch(policy: Policy, **inputs: Any) -> Launch:
     """Read what a launch is made of, and return it.
 
     *inputs* are those of :data:`INPUTS`: ``firmware``, ``kernel``, ``initrd``, ``vmsa_cpu0`` and ``vmsa_cpu1`` are
     paths (of kernel and initrd also a :class:`~sevlab.digest.Sha256`), ``cmdline`` is text, the rest are numbers (or
     text in decimal or 0x hex) and the name of a profile; ``cpu_signature`` (CPUID 1, EAX) may stand for family, model
     and stepping. Registers of virtual CPUs are loaded when *policy* asks for SEV-ES; for plain SEV what describes them
-    has no effect. *names* turns an input's name into what its user calls it.
+    has no effect.
 
     Raises :class:`~sevlab.errors.InputError` for inputs that cannot be used or do not go together.
     """
@@ -301,49 +301,49 @@ def load_launch(policy: Policy, names: Callable[[str], str] = str, **inputs: Any
     if unknown := sorted(set(given) - {*INPUTS, "cpu_signature"}):
         raise TypeError(f"a launch has no input named {unknown[0]!r}")
     if "firmware" not in given:
-        raise InputError(names("firmware"), "nothing", "a firmware image")
-    check_together(given, names)
-    ovmf = _ovmf(given, names) if _needs_tables(given, policy) else None
-    firmware = load_hashed(str(given["firmware"]), names("firmware"))  # of the bytes that the tables are from
+        raise InputError("firmware", "nothing", "a firmware image")
+    check_together(given)
+    ovmf = _ovmf(given) if _needs_tables(given, policy) else None
+    firmware = load_hashed(str(given["firmware"]), "firmware")  # of the bytes that the tables are from
     steps = [Step("firmware", firmware, "The firmware image, all of it.")]
     warnings = []
     if "kernel" in given:
         doc = "SHA-256 of command line, initrd and kernel, in one table."
-        steps.append(Step("kernel hashes", load_table(given, names).to_bytes(), doc))
+        steps.append(Step("kernel hashes", load_table(given).to_bytes(), doc))
         if ovmf is not None and ovmf.hash_area is None:
             warnings.append(
-                f"{names('firmware')}: this firmware has no area for kernel hashes. QEMU refuses to start such a "
+                "firmware: this firmware has no area for kernel hashes. QEMU refuses to start such a "
                 "guest, and the firmware would not check them"
             )
     if policy.es or not set(given).isdisjoint(_ABOUT_CPUS):
         from .registers import read_cpus  # not above: a plain SEV launch has no use for any of it
 
-        cpus = read_cpus(given, names, DEFAULT_PROFILE)
+        cpus = read_cpus(given, DEFAULT_PROFILE)
         if policy.es:
-            steps += _vmsas(cpus, names, ovmf)
-    return Launch(steps, warnings, firmware=(names("firmware"), ovmf) if ovmf and "kernel" in given else None)
+            steps += _vmsas(cpus, ovmf)
+    return Launch(steps, warnings, firmware=ovmf if "kernel" in given else None)
 
 
-def check_together(given: Mapping[str, Any], names: Callable[[str], str] = str) -> None:
+def check_together(given: Mapping[str, Any]) -> None:
     """Refuse inputs that do not go together, with :class:`~sevlab.errors.InputError`. No file is looked at."""
     for name in ("initrd", "cmdline"):
         if name in given and "kernel" not in given:
-            raise InputError(names(name), f"it without {names('kernel')}", names("kernel"))
+            raise InputError(name, f"it without {named('kernel')}", named("kernel"))
     sku = [name for name in SKU if name in given]
     signature = [name for name in ("cpu_signature",) if name in given]
     files = [name for name in ("vmsa_cpu0", "vmsa_cpu1") if name in given]
     if sku and signature:
-        raise InputError(names(signature[0]), f"together with {names(sku[0])}", "one of the two")
+        raise InputError(signature[0], f"together with {named(sku[0])}", "one of the two")
     if files and (numbers := sku + signature):
-        raise InputError(names(files[0]), f"together with {names(numbers[0])}", "VMSA files, or the CPU's numbers")
+        raise InputError(files[0], f"together with {named(numbers[0])}", "VMSA files, or the CPU's numbers")
     for name in ("profile", "guest_features"):
         if files and name in given:
-            raise InputError(names(name), f"together with {names(files[0])}", "VMSA files, or how to make them")
+            raise InputError(name, f"together with {named(files[0])}", "VMSA files, or how to make them")
     if 0 < len(sku) < 3:
         missing = next(name for name in SKU if name not in given)
-        raise InputError(names(missing), f"nothing beside {names(sku[0])}", "family, model and stepping together")
+        raise InputError(missing, f"nothing beside {named(sku[0])}", "family, model and stepping together")
     if files == ["vmsa_cpu1"]:
-        raise InputError(names("vmsa_cpu1"), f"it without {names('vmsa_cpu0')}", names("vmsa_cpu0"))
+        raise InputError("vmsa_cpu1", f"it without {named('vmsa_cpu0')}", named("vmsa_cpu0"))
 
 
 def _needs_tables(given: dict[str, Any], policy: Policy) -> bool:
@@ -351,16 +351,16 @@ def _needs_tables(given: dict[str, Any], policy: Policy) -> bool:
     return "kernel" in given or (policy.es and "vmsa_cpu0" not in given)
 
 
-def _ovmf(given: dict[str, Any], names: Callable[[str], str]) -> Ovmf:
+def _ovmf(given: dict[str, Any]) -> Ovmf:
     from .firmware import load_ovmf
 
-    ovmf = load_ovmf(str(given["firmware"]), names("firmware"))
+    ovmf = load_ovmf(str(given["firmware"]), "firmware")
     if not ovmf.size:
-        raise InputError(names("firmware"), "an empty file", "a file with content", "check how it was copied")
+        raise InputError("firmware", "an empty file", "a file with content", "check how it was copied")
     return ovmf
 
 
-def load_table(given: Mapping[str, Any], names: Callable[[str], str] = str, *, empty: bool = False) -> HashTable:
+def load_table(given: Mapping[str, Any], *, empty: bool = False) -> HashTable:
     """Hash the files ``kernel`` and ``initrd`` and the text ``cmdline`` of *given*; return the table of their hashes.
 
     An empty kernel is refused unless *empty* allows it. Raises :class:`~sevlab.errors.InputError` for a file that
@@ -368,24 +368,24 @@ def load_table(given: Mapping[str, Any], names: Callable[[str], str] = str, *, e
     """
     from .formats.hashtable import build_hash_table, hash_cmdline
 
-    kernel = load_sha256(given["kernel"], names("kernel"), empty=empty)
-    initrd = load_sha256(given["initrd"], names("initrd"), empty=True) if "initrd" in given else None
+    kernel = load_sha256(given["kernel"], "kernel", empty=empty)
+    initrd = load_sha256(given["initrd"], "initrd", empty=True) if "initrd" in given else None
     try:
         hash_cmdline(given.get("cmdline"))
     except InputError as error:
-        raise InputError(names("cmdline"), error.received, error.needed, error.advice) from None
+        raise InputError("cmdline", error.received, error.needed, error.advice) from None
     return build_hash_table(kernel, initrd, given.get("cmdline"))
 
 
-def _vmsas(cpus: dict[str, Any], names: Callable[[str], str], ovmf: Ovmf | None) -> list[Step]:
+def _vmsas(cpus: dict[str, Any], ovmf: Ovmf | None) -> list[Step]:
     """Return one step for each virtual CPU. All but the first start from the same registers."""
     from .registers import build_registers
 
     if "count" not in cpus:
-        raise InputError(names("num_cpus"), "nothing", "the number of virtual CPUs, which SEV-ES measures")
+        raise InputError("num_cpus", "nothing", "the number of virtual CPUs, which SEV-ES measures")
     count = cpus["count"]
     start = ovmf.reset_address if ovmf is not None else None
-    boot, further = build_registers(cpus, names, start, count)
+    boot, further = build_registers(cpus, start, count)
     doc = "Initial registers of the boot CPU.", "Initial registers of a further CPU."
     steps = [Step("vCPU 0", boot.to_bytes(), doc[0])]
     if count > 1 and further is not None:

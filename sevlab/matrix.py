@@ -134,28 +134,27 @@ class BeliefMatrix(Shown):
         )
 
 
-def belief_matrix(mode: str = SNP, names: Callable[[str], str] = str, **inputs: Any) -> BeliefMatrix:
+def belief_matrix(mode: str = SNP, **inputs: Any) -> BeliefMatrix:
     """Compute what every known release says about every known host, for one launch.
 
     *mode* is "snp" (SEV-SNP) or "seves" (SEV-ES). *inputs* are those of :func:`sevlab.load_snp_launch` but
     ``profile`` and ``guest_features``, which are the hosts' and the releases' own. Without any it is the launch of the
-    SEV-SNP sample, its firmware without the section SVSM_CAA, at which every release before 0.0.11 stops. *names*
-    turns an input's name into what its user calls it.
+    SEV-SNP sample, its firmware without the section SVSM_CAA, at which every release before 0.0.11 stops.
 
     Raises :class:`~sevlab.errors.InputError` for inputs that cannot be used.
     """
     if mode not in MODES:
-        raise InputError(names("mode"), quoted(mode), " or ".join(MODES))
+        raise InputError("mode", quoted(mode), " or ".join(MODES))
     for name in ("profile", "guest_features", "vmsa_cpu0", "vmsa_cpu1", "svsm"):
         if inputs.get(name) is not None:
-            raise InputError(names(name), "it", "none: the hosts differ in just this")
+            raise InputError(name, "it", "none: the hosts differ in just this")
     given = {name: value for name, value in inputs.items() if value is not None}
     for name in ("firmware", "kernel", "initrd"):
         path = str(given.get(name, ""))
         if path == "-" or (path and "\0" not in path and os.path.exists(path) and not os.path.isfile(path)):
-            raise InputError(names(name), quoted(path), "the name of a file, which is read once for each host")
+            raise InputError(name, quoted(path), "the name of a file, which is read once for each host")
     if given:
-        return _matrix(mode, names, given, quoted(given.get("firmware")))
+        return _matrix(mode, given, quoted(given.get("firmware")))
     from .samples.sev import es_inputs
     from .samples.snp import firmware_for_snp
 
@@ -164,27 +163,27 @@ def belief_matrix(mode: str = SNP, names: Callable[[str], str] = str, **inputs: 
         left_out = [number for number, kind in SECTION_TYPES.items() if kind.name == "SVSM_CAA"]
         with open(given["firmware"], "wb") as stream:
             stream.write(firmware_for_snp(left_out))
-        return _matrix(mode, names, given, "the sample, its firmware without SVSM_CAA")
+        return _matrix(mode, given, "the sample, its firmware without SVSM_CAA")
 
 
-def _matrix(mode: str, names: Callable[[str], str], given: dict[str, Any], image: str) -> BeliefMatrix:
+def _matrix(mode: str, given: dict[str, Any], image: str) -> BeliefMatrix:
     known: dict[Belief, bytes] = {}
 
     def digest(belief: Belief) -> bytes:
         if belief not in known:
-            known[belief] = _digest(mode, names, given, belief)
+            known[belief] = _digest(mode, given, belief)
         return known[belief]
 
     hosts = hosts_of(mode)
     digests = [digest(Belief(host.profile, host.features)) for host in hosts]
-    sections = {section.name for section in load_ovmf(str(given["firmware"]), names("firmware")).sections}
+    sections = {section.name for section in load_ovmf(str(given["firmware"]), "firmware").sections}
     rows = []
     for release in RELEASES:
         cells = [_cell(release, host, sections, digest, held) for host, held in zip(hosts, digests, strict=True)]
         if any(cell.state != NONE for cell in cells):
             rows.append(Row(release, cells))
     kernel = "a kernel with hashes" if "kernel" in given else "no kernel"
-    count = parse_number(given["num_cpus"], names("num_cpus"), CPU_LIMIT)
+    count = parse_number(given["num_cpus"], "num_cpus", CPU_LIMIT)
     words = f"{image}, {kernel}, {count} virtual CPU{'s' if count != 1 else ''}"
     return BeliefMatrix(mode, words, hosts, digests, rows)
 
@@ -203,11 +202,11 @@ def _cell(
     return Cell(EQUAL if computed == held else OTHER, computed)
 
 
-def _digest(mode: str, names: Callable[[str], str], given: dict[str, Any], belief: Belief) -> bytes:
+def _digest(mode: str, given: dict[str, Any], belief: Belief) -> bytes:
     """Return the launch digest of what is given, under a belief (48 bytes, for SEV-ES 32)."""
     inputs = {**given, "profile": belief.profile, "guest_features": belief.features}
     if mode == SEV_ES:
-        return load_launch(Policy().replace(es=1), names, **inputs).digest
-    launch = load_snp_launch(names, **inputs)
+        return load_launch(Policy().replace(es=1), **inputs).digest
+    launch = load_snp_launch(**inputs)
     loaded = [region for region in launch.regions if region.name not in belief.skips]
     return SnpLaunch(loaded, start=launch.start).digest

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 import sevlab
 from sevlab import samples
+from sevlab.errors import renaming
 from sevlab.evidence import as_option
 
 KEY_FORMS = [
@@ -80,8 +81,8 @@ def test_a_digest_stands_for_the_firmware(given_inputs: dict[str, Any]) -> None:
 def test_what_is_missing_is_named(given_inputs: dict[str, Any], name: str) -> None:
     for missing in ({}, {name: None}):
         rest = {key: value for key, value in given_inputs.items() if key != name} | missing
-        with pytest.raises(sevlab.InputError) as caught:
-            sevlab.load_evidence(names=as_option, **rest)
+        with pytest.raises(sevlab.InputError) as caught, renaming(as_option):
+            sevlab.load_evidence(**rest)
         assert caught.value.input == "--" + name.replace("_", "-")
         assert caught.value.received == "nothing"
 

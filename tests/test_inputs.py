@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 import sevlab
 from sevlab import inputs, samples
+from sevlab.errors import InputError, named, renaming
 from tests.soak import many
 
 RAW = bytes(range(48))
@@ -261,3 +262,16 @@ def test_errors_carry_their_data() -> None:
     assert str(error) == "--tik: received this; needed that. Try: something"
     assert isinstance(error, sevlab.SevlabError)
     assert str(sevlab.UnsupportedError("x", "y")) == "x is not supported; supported: y"
+
+
+def test_an_error_is_renamed_once_with_every_input_that_it_mentions() -> None:
+    error = InputError("tk", f"together with {named('tik')}", f"one of {named('tk')} and {named('tik')}", "another")
+    assert str(error) == "tk: received together with tik; needed one of tk and tik. Try: another"
+    with pytest.raises(InputError) as caught, renaming(lambda name: f"--{name}"):
+        raise error
+    assert str(caught.value) == "--tk: received together with --tik; needed one of --tk and --tik. Try: another"
+
+
+@pytest.mark.parametrize("name", ["--tk", "/tmp/tk", "Python package x", "'tk'"])
+def test_what_is_no_name_of_an_input_is_not_renamed(name: str) -> None:
+    assert InputError(name, "nothing", "it").renamed(lambda name: "another").input == name

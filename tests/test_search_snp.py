@@ -123,7 +123,7 @@ def chain_of(values: dict[str, Any]) -> bytes:
 
 def space_of(folder: Path, **changes: Any) -> SnpSpace:
     files, _ = read_candidates(str(folder / "others"), measure=measure_firmware)
-    return SnpSpace(read_snp_given(inputs(folder, **changes), bytes(range(48)), str), files)
+    return SnpSpace(read_snp_given(inputs(folder, **changes), bytes(range(48))), files)
 
 
 def values_of(space: SnpSpace, chosen: dict[str, Choice]) -> dict[str, Any]:

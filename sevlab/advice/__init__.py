@@ -22,7 +22,7 @@ from .platform import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
     from typing import Any
 
     from ..case import Case
@@ -51,7 +51,6 @@ def advise(
     *,
     product: str | None = None,
     accept: Iterable[str] = (),
-    names: Callable[[str], str] = str,
     **numbers: Any,
 ) -> Advice:
     """Say which public vulnerabilities a platform has, which are cured and by what, and which cannot be decided.
@@ -59,33 +58,33 @@ def advise(
     *thing* is a report, the verdict about one, the evidence of a SEV or SEV-ES launch, or a case. Without it *numbers*
     are: ``api`` ("M.N"), ``build``, ``policy`` and ``technology`` ("sev", "sev-es" or "snp"); what is left out is not
     known. *product* ("Naples" to "Turin") helps where the thing does not tell. *accept* are keys of
-    :data:`sevlab.ADVISORIES` that the owner knows and bears. *names* turns an input's name into what its user calls it.
+    :data:`sevlab.ADVISORIES` that the owner knows and bears.
 
     Raises :class:`~sevlab.errors.InputError` for what cannot be, TypeError for anything else.
     """
     accept = set(accept)
     if unknown := sorted(accept - set(ADVISORIES)):
-        raise InputError(names("accept"), quoted(unknown[0]), f"one of {', '.join(ADVISORIES)}")
+        raise InputError("accept", quoted(unknown[0]), f"one of {', '.join(ADVISORIES)}")
     if odd := sorted(set(numbers) - {"api", "build", "policy", "technology"}):
         raise TypeError(f"advise has no input named {odd[0]!r}")
     if thing is None:
-        return judge(platform_of_numbers(names, product=product, **numbers), accept)
+        return judge(platform_of_numbers(product=product, **numbers), accept)
     if given := [name for name, value in numbers.items() if value is not None]:
         raise TypeError(f"{given[0]} together with {type(thing).__name__}, which tells it")
-    return judge(_platform(thing, product or "", names), accept)
+    return judge(_platform(thing, product or ""), accept)
 
 
-def _platform(thing: Any, product: str, names: Callable[[str], str]) -> Platform:
+def _platform(thing: Any, product: str) -> Platform:
     from ..case import Case
     from ..evidence import Evidence
     from ..formats.report import Report
 
     if isinstance(thing, Case):
-        return platform_of_case(thing, product, names)
+        return platform_of_case(thing, product)
     if isinstance(thing, Evidence):
-        return platform_of_evidence(thing, product, names)
+        return platform_of_evidence(thing, product)
     if isinstance(thing, Report):
-        return platform_of_report(thing, product, names)
+        return platform_of_report(thing, product)
     if isinstance(getattr(thing, "report", None), Report):  # a verdict about a report
-        return platform_of_report(thing.report, product or likely_product(thing.report, thing.product), names)
+        return platform_of_report(thing.report, product or likely_product(thing.report, thing.product))
     raise TypeError(f"advise takes a report, a verdict, evidence or a case, not {type(thing).__name__}")

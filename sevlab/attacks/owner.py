@@ -37,7 +37,7 @@ def judge(
     """
     given = platform.certificates(report) if certificates is None else certificates
     leaf = "vlek" if report.key_info.signer == VLEK else "vcek"
-    bundle = parse_bundle(str, crl=crl, **dict(zip((leaf, "ask", "ark"), given, strict=True)))
+    bundle = parse_bundle(crl=crl, **dict(zip((leaf, "ask", "ark"), given, strict=True)))
     verdict = verify_report(report, bundle, roots=platform.server.roots, at=MOMENT, **wanted)
     if refused is not None:
         verdict.wanted.append(_check_chip(verdict, set(refused)))

@@ -6,8 +6,8 @@ from collections import namedtuple
 
 from ..arguments import checked
 from ..case import SNP
-from ..errors import InputError, SevlabError
-from ..evidence import KEYS, as_written, load_evidence, takes_keys
+from ..errors import InputError, SevlabError, named
+from ..evidence import KEYS, load_evidence, takes_keys
 from ..formats.vcek import ROOTS
 from ..launch import INPUTS, SNP_INPUTS
 from ..layout.page import Banner, Heading, Paragraph, Quote, Table, View, hex_lines
@@ -20,7 +20,7 @@ from ..verify import compare_measure
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
     from typing import Any
 
@@ -217,7 +217,6 @@ def verify_case(
     *,
     roots: Mapping[str, str] = ROOTS,
     at: datetime | str | None = None,
-    names: Callable[[str], str] = as_written,
     **keys: Any,
 ) -> CaseVerdict:
     """Say what comes of a case, with its files as they are now. Never raises on what does not match.
@@ -225,7 +224,7 @@ def verify_case(
     A case of SEV or SEV-ES is validated; *keys* are ``tik`` and ``tek``, or ``tk``, where they are not in it, or are
     those of a stranger's bundle. Of a case of SEV-SNP the launch digest is computed and compared, its report is
     verified, and its ID block, as far as it has them; *roots* and *at* are those of :func:`sevlab.verify_report`. Last,
-    the explanation in the case is computed again. *names* turns an input's name into what its user calls it.
+    the explanation in the case is computed again.
 
     Only a case with all the evidence matches: a measurement and a key that is not a stranger's, or a report with its
     certificates and a measurement to compare. Whatever is missing is told, and then it is not decided.
@@ -239,9 +238,9 @@ def verify_case(
     trust = case.trust(keys)
     if case.is_snp:
         trust = case.trust(sections=SNP)
-        digest = _compare_digest(case, names)
-        report = _verify_report(case, digest, roots, at, names, notes, trust)
-        id_block = _verify_id_block(case, names)
+        digest = _compare_digest(case)
+        report = _verify_report(case, digest, roots, at, notes, trust)
+        id_block = _verify_id_block(case)
         if digest is None and report is None and id_block is None:
             needed = "a launch, and a report or its measurement, or an ID block"
             raise InputError("case", f"no {needed}", needed, "sevlab case show tells what is in it")
@@ -249,38 +248,36 @@ def verify_case(
         if "firmware" not in case.inputs and _LAUNCHED & set(case.inputs):
             missing.append("the firmware")
     else:
-        measure = _compare_measure(case, names, keys, trust)
-    explained = _check_explanation(case, names, keys)
+        measure = _compare_measure(case, keys, trust)
+    explained = _check_explanation(case, keys)
     return CaseVerdict(
         case, changed, measure, digest, report, *explained, notes, id_block, trust=trust, missing=missing
     )
 
 
-def _compare_measure(
-    case: Case, names: Callable[[str], str], keys: Mapping[str, Any], trust: Trust = _NOTHING
-) -> Verdict:
+def _compare_measure(case: Case, keys: Mapping[str, Any], trust: Trust = _NOTHING) -> Verdict:
     inputs, _ = case.merged(keys)
     if not set(KEYS) & set(inputs):
-        needed = f"{names('tk')}, or {names('tik')} and {names('tek')}, since the case comes without keys"
-        raise InputError(names("tk"), "nothing", needed)
-    evidence = load_evidence(names=names, trust=trust, **inputs)
-    evidence.refuse_keys(names)
+        needed = f"{named('tk')}, or {named('tik')} and {named('tek')}, since the case comes without keys"
+        raise InputError("tk", "nothing", needed)
+    evidence = load_evidence(trust=trust, **inputs)
+    evidence.refuse_keys()
     return compare_measure(evidence)
 
 
-def _reported(case: Case, names: Callable[[str], str]) -> bytes | None:
+def _reported(case: Case) -> bytes | None:
     """Return the launch digest (48 bytes) that a report, or else the host alone, says was measured."""
     if "report" in case.inputs:
-        return bytes(load_report(case.inputs["report"], names("report")).measurement)
+        return bytes(load_report(case.inputs["report"], "report").measurement)
     return case.inputs.get("reported_measurement")
 
 
-def _compare_digest(case: Case, names: Callable[[str], str]) -> DigestCheck | None:
-    reported = _reported(case, names)
+def _compare_digest(case: Case) -> DigestCheck | None:
+    reported = _reported(case)
     if reported is None:
         return None
     if "firmware" in case.inputs:
-        launch = load_snp_launch(names, **case.snp_launch)
+        launch = load_snp_launch(**case.snp_launch)
         return DigestCheck(reported, launch.digest, launch.warnings, launch.notes)
     if "snp_measurement" in case.inputs and "report" not in case.inputs:
         from ..report import parse_wanted
@@ -294,7 +291,6 @@ def _verify_report(
     digest: DigestCheck | None,
     roots: Mapping[str, str],
     at: datetime | str | None,
-    names: Callable[[str], str],
     notes: list[str],
     trust: Trust,
 ) -> ReportVerdict | None:
@@ -310,35 +306,35 @@ def _verify_report(
         notes.append("who made the report: the case has no certificates")
     if digest is not None:
         given.setdefault("measurement", digest.computed)
-    report, certificates = load_report(path, names("report")), load_certificates(names, **files)
+    report, certificates = load_report(path, "report"), load_certificates(**files)
     trust = trust._replace(wants=digest is not None)
-    return verify_report(report, certificates, roots=roots, at=at, names=names, trust=trust, **given)
+    return verify_report(report, certificates, roots=roots, at=at, trust=trust, **given)
 
 
-def _verify_id_block(case: Case, names: Callable[[str], str]) -> IdBlockVerdict | None:
+def _verify_id_block(case: Case) -> IdBlockVerdict | None:
     """Check an ID block against the launch that was reported, or else against the one that is computed."""
     if "id_block" not in case.inputs:
         return None
     from ..idblock import load_id_block, verify_id_block
 
-    measurement = _reported(case, names)
+    measurement = _reported(case)
     if measurement is None and "firmware" in case.inputs:
-        measurement = load_snp_launch(names, **case.snp_launch).digest
+        measurement = load_snp_launch(**case.snp_launch).digest
     policy = case.inputs.get("snp_policy")
     if policy is None and "report" in case.inputs:
-        policy = int(load_report(case.inputs["report"], names("report")).policy)
-    signed = load_id_block(str(case.inputs["id_block"]), name=names("id_block"))
+        policy = int(load_report(case.inputs["report"], "report").policy)
+    signed = load_id_block(str(case.inputs["id_block"]), name="id_block")
     return verify_id_block(signed, measurement, policy)
 
 
-def _check_explanation(case: Case, names: Callable[[str], str], keys: Mapping[str, Any]) -> tuple[str, str]:
+def _check_explanation(case: Case, keys: Mapping[str, Any]) -> tuple[str, str]:
     """Compute the explanation again; return what comes of it, and a sentence more."""
     told = case.about.get("explanation", "")
     if not case.found:
         return (WORDS, told) if told else (NONE, "")
     explained = case.explained
     try:
-        found = _compare_digest(explained, names) if case.is_snp else _compare_measure(explained, names, keys)
+        found = _compare_digest(explained) if case.is_snp else _compare_measure(explained, keys)
     except SevlabError as error:
         return NOT_COMPUTED, str(error)
     if found is None:

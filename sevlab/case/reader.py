@@ -7,7 +7,7 @@ import os
 import re
 
 from ..digest import Sha256
-from ..errors import InputError, quoted
+from ..errors import InputError, quoted, renaming
 from ..inputs import parse_bytes, parse_measurement
 from ..keys import describe_path
 from ..reading import CasePath, descriptor_of, open_input
@@ -85,7 +85,8 @@ def parse_wanted_text(row: Row, value: str, name: str) -> str:
     from ..report.wanted import parse_wanted, wanted_text  # not above: a case of a launch needs none of it
 
     field = row.name.removeprefix("snp_")
-    return wanted_text(field, getattr(parse_wanted(lambda _: name, **{field: value}), field))
+    with renaming(lambda _: name):
+        return wanted_text(field, getattr(parse_wanted(**{field: value}), field))
 
 
 class _Reader:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..advice import NAMES, advise
 from ..advisories import PRODUCTS
-from ..errors import InputError, shell_word
+from ..errors import InputError, renaming, shell_word
 from ..evidence import as_option
 from . import GOOD, NOT_VALIDATED, VERBS
 from .options import Parser, add_case
@@ -60,16 +60,17 @@ def _advise(args: argparse.Namespace) -> Advice:
         raise InputError("usage", "nothing", "--report, --case, --api, --policy or --product", "sevlab advise --help")
     if args.product == "":
         raise InputError("--product", "nothing", f"one of {', '.join(PRODUCTS)}")
-    options = {"product": args.product, "accept": args.accept, "names": as_option}
-    if args.report is not None:
-        from ..report import load_report
+    options = {"product": args.product, "accept": args.accept}
+    with renaming(as_option):
+        if args.report is not None:
+            from ..report import load_report
 
-        return advise(load_report(args.report, "--report"), **options)
-    if args.case is not None:
-        from ..case import read_case
+            return advise(load_report(args.report), **options)
+        if args.case is not None:
+            from ..case import read_case
 
-        case = read_case(args.case, "--case", args.own_case)
-        for change in case.changed:
-            warn(f"{shell_word(args.case)}: {change}")
-        return advise(case, **options)
-    return advise(**options, **given)
+            case = read_case(args.case, "--case", args.own_case)
+            for change in case.changed:
+                warn(f"{shell_word(args.case)}: {change}")
+            return advise(case, **options)
+        return advise(**options, **given)

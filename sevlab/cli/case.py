@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ..bundle import load_bundle, open_case, pack_case, redact_case, unpack_bundle, verify_case
 from ..bundle.show import case_as_dict, explain_case
 from ..case import is_bundle
-from ..errors import shell_word
+from ..errors import renaming, shell_word
 from ..evidence import KEYS, as_option
 from ..inputs import check_standard_input
 from ..layout.page import Paragraph
@@ -112,7 +112,8 @@ def _verify(args: argparse.Namespace) -> int:
     keys = {name: getattr(args, name) for name in KEYS}
     check_standard_input([("CASE", args.case), *((as_option(name), path) for name, path in keys.items())])
     with open_case(args.case, "CASE", args.own_case) as case:
-        verdict = verify_case(case, roots=read_roots(args.trust_root), at=args.at, names=_named, **keys)
+        with renaming(_named):
+            verdict = verify_case(case, roots=read_roots(args.trust_root), at=args.at, **keys)
         if args.json:
             say_json(verdict.as_dict())
         else:

@@ -6,7 +6,7 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from ..errors import InputError, escaped, quoted
+from ..errors import InputError, escaped, quoted, renaming
 from ..evidence import as_option
 from ..inputs import parse_number, parse_seconds
 from ..launch import as_peer
@@ -73,10 +73,8 @@ def _run(words: list[str]) -> int:
     jobs = None if args.jobs is None else parse_number(args.jobs, "--jobs", _MOST_JOBS)
     if jobs == 0:
         raise InputError("--jobs", "0", f"1 to {_MOST_JOBS}")
-    with _shown() as progress:
-        diagnosis = diagnose(
-            inputs_from(args), jobs=jobs, progress=progress, names=as_option, trust=trust_from(args), **options
-        )
+    with _shown() as progress, renaming(as_option):
+        diagnosis = diagnose(inputs_from(args), jobs=jobs, progress=progress, trust=trust_from(args), **options)
     return _print(diagnosis, args)
 
 
@@ -103,8 +101,8 @@ def _run_snp(words: list[str]) -> int:
     args.mode = SVSM if has_svsm(args) else "snp"
     inputs = digest_inputs(args, whole=False)
     reported_digest = _reported(args)
-    with _shown() as progress:
-        diagnosis = diagnose_snp(inputs, reported_digest, progress=progress, names=as_peer, **options)
+    with _shown() as progress, renaming(as_peer):
+        diagnosis = diagnose_snp(inputs, reported_digest, progress=progress, **options)
     return _print(diagnosis, args)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import sys
 
-from ..errors import InputError, quoted
+from ..errors import InputError, quoted, renaming
 from ..formats.policy import Policy
 from ..inputs import check_standard_input, parse_number
 from ..launch import INPUTS, PEER_NAMES, SKU, SNP_INPUTS, as_peer, load_launch
@@ -95,7 +95,8 @@ def _legacy(args: argparse.Namespace) -> int:
     for name in SNP_INPUTS:
         if name in inputs:
             raise InputError(as_peer(name), f"it with --mode {args.mode}", "a mode of SEV-SNP")
-    launch = load_launch(Policy().replace(es=int(LEGACY_MODES[args.mode])), as_peer, **inputs)
+    with renaming(as_peer):
+        launch = load_launch(Policy().replace(es=int(LEGACY_MODES[args.mode])), **inputs)
     if launch.lacks_place:  # the digest would be one of nothing
         needed = "a firmware with an area for kernel hashes"
         advice = "sevlab ovmf FILE says what a firmware can do; OvmfPkg/AmdSev of edk2 has the area and checks it"
@@ -130,7 +131,9 @@ def _snp(args: argparse.Namespace) -> int:
     if (is_missing := not has_svsm(args)) == (args.mode == SVSM):
         received = "nothing" if is_missing else f"it with --mode {args.mode}"
         raise InputError("--svsm", received, "an SVSM image" if is_missing else f"--mode {SVSM}")
-    launch = load_snp_launch(as_peer, **digest_inputs(args))
+    inputs = digest_inputs(args)
+    with renaming(as_peer):
+        launch = load_snp_launch(**inputs)
     _dump(args, [link.region.page(link.number) for link in launch.links() if link.region.page_type == VMSA])
     _print(args, launch, {"mode": args.mode, **launch.as_dict()})
     return GOOD

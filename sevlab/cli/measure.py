@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import sys
 
-from ..errors import InputError, shell_word
+from ..errors import InputError, renaming, shell_word
 from ..evidence import as_option
 from ..formats.message import Measurement, MeasureMessage
 from ..inputs import (
@@ -104,7 +104,8 @@ def read_launch(args: argparse.Namespace, policy: Policy) -> Launch:
         return Launch((), digest=parse_bytes(args.launch_digest, "--launch-digest", 32))
     if args.firmware is None:
         raise InputError("--firmware", "neither it nor --launch-digest", "one of the two")
-    return load_launch(policy, as_option, **given)
+    with renaming(as_option):
+        return load_launch(policy, **given)
 
 
 def _nonce(args: argparse.Namespace, tik: Secret) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from ..errors import InputError, quoted, shell_word
+from ..errors import InputError, quoted, renaming, shell_word
 from ..evidence import KEYS, REPORTED, Evidence, as_option, load_evidence
 from ..inputs import check_standard_input
 from ..keytext import hide_keys
@@ -149,8 +149,9 @@ def add_launch_options(group: argparse._ArgumentGroup) -> None:
 def evidence_from(args: argparse.Namespace) -> Evidence:
     """Read the launch that the options describe, all of which will be shown but the keys."""
     inputs = inputs_from(args)
-    evidence = load_evidence(names=as_option, trust=trust_from(args), **inputs)
-    evidence.refuse_keys(as_option)
+    with renaming(as_option):
+        evidence = load_evidence(trust=trust_from(args), **inputs)
+        evidence.refuse_keys()
     return evidence
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..errors import InputError, quoted
+from ..errors import InputError, quoted, renaming
 from ..hosts import MODES
 from ..launch import as_peer
 from ..layout.page import Paragraph, Table, View
@@ -79,7 +79,8 @@ def _matrix(args: argparse.Namespace) -> int:
     if args.mode is not None and args.mode not in MODES:
         raise InputError("--mode", quoted(args.mode), " or ".join(MODES))
     inputs = _inputs(args)
-    found = [belief_matrix(mode, as_peer, **inputs) for mode in ([args.mode] if args.mode else MODES)]
+    with renaming(as_peer):
+        found = [belief_matrix(mode, **inputs) for mode in ([args.mode] if args.mode else MODES)]
     if args.json:
         say_json({one.mode: one.as_dict() for one in found})
     else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from ..errors import InputError, quoted
+from ..errors import InputError, quoted, renaming
 from ..evidence import KEYS, as_option
 from ..formats.report import TCB_FORMS
 from ..formats.vcek import ROOTS
@@ -141,12 +141,14 @@ def _verify(args: argparse.Namespace) -> int:
     if given["report"] is None:
         raise InputError("FILE", "nothing", "a report", "sevlab report verify --help")
     found = load_report_file(given["report"], "FILE")
-    certificates = load_certificates(as_option, **{name: given[name] for name in FILES})
+    with renaming(as_option):
+        certificates = load_certificates(**{name: given[name] for name in FILES})
     wanted = {name: given[name] for name in Wanted._fields}
     _refuse_keys(args, wanted)
-    verdict = verify_report(
-        found.report, certificates, roots=roots, at=args.at, csp_id=args.csp_id, names=as_option, trust=trust, **wanted
-    )
+    with renaming(as_option):
+        verdict = verify_report(
+            found.report, certificates, roots=roots, at=args.at, csp_id=args.csp_id, trust=trust, **wanted
+        )
     if args.json:
         say_json({**verdict.as_dict(), "notes": [*verdict.notes, *([found.note] if found.odd else [])]})
     else:

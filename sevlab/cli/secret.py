@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import base64
-from contextlib import contextmanager
 
-from ..errors import InputError, shell_word
+from ..errors import renaming, shell_word
 from ..evidence import as_option
 from ..inputs import check_standard_input, load_keys, load_measurement, parse_bytes
 from ..keys import refuse_keys
@@ -18,7 +17,6 @@ from .terminal import say, say_json, show, warn
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator
 
     from ..keys import Secret
 
@@ -72,20 +70,11 @@ def _common(args: argparse.Namespace) -> list[tuple[str, str | None]]:
 
 def _keys_and_measure(args: argparse.Namespace) -> tuple[Secret, Secret, bytes]:
     """Return TEK, TIK and the measure (32 bytes). A blob that has a key in it is refused: it would be shown."""
-    tek, tik = load_keys(as_option, tik=args.tik, tek=args.tek, tk=args.tk)
+    with renaming(as_option):
+        tek, tik = load_keys(tik=args.tik, tek=args.tek, tk=args.tk)
     measurement = load_measurement(args.launch_measure_blob, "--launch-measure-blob")
     refuse_keys(measurement.to_bytes(), "--launch-measure-blob", tek, tik)
     return tek, tik, measurement.measure
-
-
-@contextmanager
-def _naming() -> Iterator[None]:
-    """Call an input that the library refuses by its name here."""
-    try:
-        yield
-    except InputError as error:
-        name = NAMES.get(error.input, error.input)
-        raise InputError(name, error.received, error.needed, error.advice) from None
 
 
 def _build(args: argparse.Namespace) -> int:
@@ -97,7 +86,7 @@ def _build(args: argparse.Namespace) -> int:
     iv = parse_bytes(args.iv, "--iv", 16) if args.iv is not None else None
     refuse_keys(iv or b"", "--iv", tek, tik)  # it stands in the header
     secrets = [load_secret(spec, "--secret") for spec in args.secret]
-    with _naming():
+    with renaming(lambda name: NAMES.get(name, name)):
         packet = build_secret(secrets, tik, tek, measure, iv=iv, area=USUAL_AREA)
     write_files(
         [(args.header, packet.header.to_bytes(), "HEADER"), (args.payload, packet.payload, "PAYLOAD")],
@@ -144,7 +133,7 @@ def _open(args: argparse.Namespace) -> int:
     files = {name: getattr(args, name) for name in ("tik", "tek", "tk") if getattr(args, name) not in (None, "-")}
     if args.payload != "-":
         files["payload_base64" if is_text else "payload"] = args.payload
-    with _naming():
+    with renaming(lambda name: NAMES.get(name, name)):
         opened = open_secret(header, payload, tik, tek, measure, files=files)
     if args.json:
         say_json(opened.as_dict(show_secret=args.show_secret))

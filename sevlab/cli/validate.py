@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from ..errors import InputError
+from ..errors import InputError, renaming
 from ..evidence import as_option, check_keys, load_evidence
 from ..verify import BAD, Verdict, compare_measure
 from . import GOOD as EXIT_GOOD
@@ -62,7 +62,8 @@ def run(words: list[str]) -> int:
     names: Callable[[str], str] = as_option
     if args.domain is not None:
         guest, inputs, names = _ask(args, inputs)
-    evidence = load_evidence(names=names, trust=trust_from(args), **inputs)
+    with renaming(names):
+        evidence = load_evidence(trust=trust_from(args), **inputs)
     verdict = compare_measure(evidence)
     if args.debug:
         _debug(verdict, args.show_keys)
@@ -94,9 +95,10 @@ def _ask(args: argparse.Namespace, given: dict[str, Any]) -> tuple[Guest, dict[s
     """
     from ..domain import URI, Guest, complete_inputs
 
-    check_keys(given, as_option)
-    guest = Guest(args.connect or URI, args.domain)
-    inputs = complete_inputs(guest, given, insecure=args.insecure, ignore_config=args.ignore_config)
+    with renaming(as_option):
+        check_keys(given)
+        guest = Guest(args.connect or URI, args.domain)
+        inputs = complete_inputs(guest, given, insecure=args.insecure, ignore_config=args.ignore_config)
     taken = {name for name in inputs if given.get(name) is None}
     return guest, inputs, lambda name: as_option(name) + (" (from libvirt)" if name in taken else "")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..arguments import checked
-from ..errors import InputError, quoted
+from ..errors import InputError, named, quoted
 from ..formats import certtable
 from ..formats.certtable import read_cert_table
 from ..formats.vcek import EXTENSIONS
@@ -12,7 +12,7 @@ from .certificate import Certificate, RevocationList, parse_certificate, parse_c
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from ..layout.page import Block, View
 
@@ -85,52 +85,52 @@ class Certificates:
 
 
 @checked
-def parse_bundle(names: Callable[[str], str] = str, **raws: bytes | None) -> Certificates:
+def parse_bundle(**raws: bytes | None) -> Certificates:
     """Put certificates together from the contents of files, by the names of :data:`FILES`.
 
     *vcek*, *vlek*, *ask* and *ark* are one certificate each (DER or PEM), *chain* has several in any order, *certs* is
     a certificate table, *crl* has lists of revoked certificates, which count beside those of a table. What is named by
-    itself wins over what a table holds, and a note says so. *names* turns a name into what its user calls it. Raises
+    itself wins over what a table holds, and a note says so. Raises
     :class:`~sevlab.errors.InputError` for what is none of this, for two certificates in one place, and for a chain
     beside its halves.
     """
     given = {name: raws.pop(name, None) for name in FILES}
     if raws:
         raise TypeError(f"no certificate is named {sorted(raws)[0]!r}")
-    halves = [names(name) for name in ("ask", "ark") if given[name] is not None]
+    halves = [named(name) for name in ("ask", "ark") if given[name] is not None]
     if given["chain"] is not None and halves:
-        raise InputError(names("chain"), f"together with {' and '.join(halves)}", "one of the two forms")
+        raise InputError("chain", f"together with {' and '.join(halves)}", "one of the two forms")
     found: dict[str, Certificate] = {}
     crls: list[RevocationList] = []
     notes: list[str] = []
     if given["certs"] is not None:
-        found, crls, notes = _from_table(given["certs"], names("certs"))
-    named: dict[str, Certificate] = {}
+        found, crls, notes = _from_table(given["certs"], "certs")
+    own: dict[str, Certificate] = {}
     if given["chain"] is not None:
-        named = _from_chain(parse_chain(given["chain"], names("chain")), names("chain"))
+        own = _from_chain(parse_chain(given["chain"], "chain"), "chain")
     for name in ("vcek", "vlek", "ask", "ark"):
         if (raw := given[name]) is not None:
-            one = parse_certificate(raw, names(name))
-            if name in named and named[name].der != one.der:
-                raise InputError(names(name), f"another {one.kind or name} than {names('chain')} has", "one of the two")
-            named[name] = one
+            one = parse_certificate(raw, name)
+            if name in own and own[name].der != one.der:
+                raise InputError(name, f"another {one.kind or name} than {named('chain')} has", "one of the two")
+            own[name] = one
     notes += [
-        f"{names('certs')}: its {name} is not used, because another one was given"
+        f"certs: its {name} is not used, because another one was given"
         for name, one in found.items()
-        if name in named and named[name].der != one.der
+        if name in own and own[name].der != one.der
     ]
     if given["crl"] is not None:
-        crls += parse_crls(given["crl"], names("crl"))
-    return Certificates(**(found | named), crl=crls, notes=notes)
+        crls += parse_crls(given["crl"], "crl")
+    return Certificates(**(found | own), crl=crls, notes=notes)
 
 
-def load_certificates(names: Callable[[str], str] = str, **paths: str | None) -> Certificates:
+def load_certificates(**paths: str | None) -> Certificates:
     """Read certificates from files and put them together; see :func:`parse_bundle` for the names."""
     if unknown := sorted(set(paths) - set(FILES)):
         raise TypeError(f"no certificate is named {unknown[0]!r}")
-    check_standard_input([(names(name), path) for name, path in paths.items()])
-    read = {name: load_file(path, names(name), LIMIT) for name, path in paths.items() if path is not None}
-    return parse_bundle(names, **read)
+    check_standard_input(paths.items())
+    read = {name: load_file(path, name, LIMIT) for name, path in paths.items() if path is not None}
+    return parse_bundle(**read)
 
 
 #: Bytes of a file that no certificate fits into, and a key does, also as text.

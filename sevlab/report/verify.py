@@ -31,7 +31,7 @@ from .wanted import check_wanted, parse_wanted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from typing import Any
 
     from ..outcome import Trust
@@ -46,7 +46,6 @@ def verify_report(
     roots: Mapping[str, str] = ROOTS,
     at: datetime | str | None = None,
     csp_id: str | None = None,
-    names: Callable[[str], str] = str,
     trust: Trust | None = None,
     **wanted: Any,
 ) -> ReportVerdict:
@@ -57,20 +56,20 @@ def verify_report(
     :func:`parse_moment`. *csp_id* is the cloud that a VLEK must be for. *wanted* are ``measurement``, ``policy``,
     ``host_data``, ``report_data``, ``family_id``, ``image_id``, ``id_key_digest``, ``author_key_digest``, ``min_tcb``,
     ``vmpl``, ``forbid_debug``, ``forbid_smt`` and ``forbid_migration``, each as
-    :func:`~sevlab.report.wanted.parse_wanted` takes it; *names* turns those names into what their user calls them.
+    :func:`~sevlab.report.wanted.parse_wanted` takes it.
     *trust* is what of it a case wanted (:meth:`sevlab.Case.trust`), where there is a case.
 
     Raises :class:`~sevlab.errors.InputError` for a wanted value that cannot be or that asks for nothing,
     :class:`~sevlab.errors.LayoutError` for a report of another length than 1184 bytes.
     """
-    asked = parse_wanted(names, **wanted)
+    asked = parse_wanted(**wanted)
     if asked.min_tcb is not None and not asked.min_tcb:
-        raise InputError(names("min_tcb"), "no part", "at least one part and its least number, or no such requirement")
+        raise InputError("min_tcb", "no part", "at least one part and its least number, or no such requirement")
     if csp_id is not None and not csp_id:
-        raise InputError(names("csp_id"), "an empty text", "the name of a cloud, or no such requirement")
-    moment = parse_moment(at, names("at"))
+        raise InputError("csp_id", "an empty text", "the name of a cloud, or no such requirement")
+    moment = parse_moment(at, "at")
     if csp_id == "":
-        raise InputError(names("csp_id"), "nothing", "the CSP_ID of a cloud")
+        raise InputError("csp_id", "nothing", "the CSP_ID of a cloud")
     given = certificates or Certificates()
     parsed = report if isinstance(report, Report) else parse_report(bytes(report))
     leaf, told = given.leaf(parsed.key_info.signer), parsed.product

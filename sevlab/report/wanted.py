@@ -19,7 +19,6 @@ from ..verify import Check, judged
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import Any
 
 #: Fields that are compared byte for byte.
@@ -52,7 +51,7 @@ class Wanted(
     __slots__ = ()
 
 
-def parse_wanted(names: Callable[[str], str] = str, **values: Any) -> Wanted:
+def parse_wanted(**values: Any) -> Wanted:
     """Check what is wanted. Bytes may come as bytes, or as hex or base64 text; numbers as int, or decimal or 0x text.
 
     *min_tcb* is a mapping of parts to least numbers, or text such as ``bl=4,tee=0,snp=24,ucode=219``; parts that are
@@ -65,19 +64,18 @@ def parse_wanted(names: Callable[[str], str] = str, **values: Any) -> Wanted:
     for name, value in values.items():
         if value is None:
             continue
-        called = names(name)
         if name in BYTES:
-            found[name] = _bytes(value, called, SIZES[name])
+            found[name] = _bytes(value, name, SIZES[name])
         elif name == "policy":
-            found[name] = SnpPolicy(parse_number(value, called, (1 << 64) - 1))
+            found[name] = SnpPolicy(parse_number(value, name, (1 << 64) - 1))
         elif name == "vmpl":
-            found[name] = parse_number(value, called, _HIGHEST_VMPL)
+            found[name] = parse_number(value, name, _HIGHEST_VMPL)
         elif name == "min_tcb":
-            found[name] = _least(value, called)
+            found[name] = _least(value, name)
         elif isinstance(value, bool):
             found[name] = value
         else:
-            raise InputError(called, quoted(value), "True or False")
+            raise InputError(name, quoted(value), "True or False")
     return Wanted(**found)
 
 

@@ -38,8 +38,8 @@ class Task:
     #: A folder of files that may have been loaded, None without one.
     candidates: str | None
 
-    def __init__(self, candidates: str | None, names: Callable[[str], str]) -> None:
-        self.candidates, self.names = candidates, names
+    def __init__(self, candidates: str | None) -> None:
+        self.candidates = candidates
 
     def open(self, engine: Engine, not_tried: list[str]) -> Axes:
         """Read everything that was given; add to *not_tried* what could not be read."""
@@ -70,7 +70,7 @@ class Task:
                 return True
             return engine.seconds > engine.budget / 2
 
-        files, unread = read_candidates(self.candidates, self.names("candidates"), enough, **options)
+        files, unread = read_candidates(self.candidates, "candidates", enough, **options)
         not_tried += unread
         return files
 
@@ -85,9 +85,9 @@ def search(
 ) -> Diagnosis:
     """Search for the fewest changes that explain the report; see :func:`sevlab.diagnose` for what is given."""
     if not 1 <= max_changes <= MOST_CHANGES:
-        raise InputError(task.names("max_changes"), str(max_changes), f"1 to {MOST_CHANGES}")
+        raise InputError("max_changes", str(max_changes), f"1 to {MOST_CHANGES}")
     if not budget > 0:
-        raise InputError(task.names("budget"), str(budget), "seconds, more than 0")
+        raise InputError("budget", str(budget), "seconds, more than 0")
     bar = None
     if progress is True:
         from .bar import Bar

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..case import Case
 from ..errors import InputError
-from ..evidence import Evidence, as_written, takes_keys
+from ..evidence import Evidence, takes_keys
 from ..keys import Secret
 from ..outcome import MATCH, NOT_DECIDED
 from ..reading import opened_once
@@ -42,7 +42,6 @@ def diagnose(
     jobs: int | None = None,
     executor: Executor | None = None,
     progress: Callable[[Progress], object] | bool | None = None,
-    names: Callable[[str], str] = as_written,
     trust: Trust | None = None,
 ) -> Diagnosis:
     """Find the fewest changes of inputs under which the computed measure equals the reported one.
@@ -52,7 +51,7 @@ def diagnose(
     is a folder of files that may have been loaded. *budget* is in seconds, *max_changes* 1 to 4, *jobs* how many
     workers to start (default: one for each core). A ``concurrent.futures`` *executor* is used in place of own workers
     for all large work; the TIK is part of what it is sent. *progress* is called about ten times a second; True shows a
-    bar, for notebooks. *names* turns an input's name into what its user calls it. *trust* is what
+    bar, for notebooks. *trust* is what
     inputs by name took from a case (:meth:`sevlab.Case.trust`).
 
     An interrupt (Ctrl-C) ends the search and returns what is known so far. Raises
@@ -62,8 +61,8 @@ def diagnose(
         from .snp import diagnose_snp
 
         options: dict[str, Any] = {"candidates": candidates, "budget": budget, "max_changes": max_changes}
-        return diagnose_snp(given.snp_launch, _reported(given, names), progress=progress, names=names, **options)
-    diagnosis = search(_Measured(given, candidates, names), budget, max_changes, progress, jobs, executor)
+        return diagnose_snp(given.snp_launch, _reported(given), progress=progress, **options)
+    diagnosis = search(_Measured(given, candidates), budget, max_changes, progress, jobs, executor)
     evidence = given.evidence if isinstance(given, Verdict) else given
     diagnosis.trust = given.trust() if isinstance(given, Case) else getattr(evidence, "trust", trust)
     if diagnosis.status == MATCH and diagnosis.trust is not None and diagnosis.trust.is_doubtful:
@@ -76,12 +75,12 @@ class _Measured(Task):
 
     space: Space
 
-    def __init__(self, given: Any, candidates: str | None, names: Callable[[str], str]) -> None:
-        super().__init__(candidates, names)
+    def __init__(self, given: Any, candidates: str | None) -> None:
+        super().__init__(candidates)
         self.given = given
 
     def open(self, engine: Engine, not_tried: list[str]) -> Space:
-        given = _given(self.given, self.names)
+        given = _given(self.given)
         self.space = Space(given, self.read_candidates(engine, not_tried))
         return self.space
 
@@ -124,23 +123,23 @@ class _Measured(Task):
         return sentences
 
 
-def _reported(case: Case, names: Callable[[str], str]) -> bytes | Report:
+def _reported(case: Case) -> bytes | Report:
     """Return what a case of SEV-SNP says was reported: a report, or its launch digest alone."""
     if "report" in case.inputs:
         from ..report import load_report
 
-        return load_report(case.inputs["report"], names("report"))
+        return load_report(case.inputs["report"], "report")
     if "reported_measurement" not in case.inputs:
-        raise InputError(names("report"), "nothing", "a report, or its measurement", "what is to be explained?")
+        raise InputError("report", "nothing", "a report, or its measurement", "what is to be explained?")
     return bytes(case.inputs["reported_measurement"])
 
 
-def _given(given: Evidence | Verdict | Case | Mapping[str, Any], names: Callable[[str], str]) -> Given:
+def _given(given: Evidence | Verdict | Case | Mapping[str, Any]) -> Given:
     if isinstance(given, Verdict):
         given = given.evidence
     if isinstance(given, Evidence):
         return given_of(given)
-    return read_given(given.part() if isinstance(given, Case) else given, names)
+    return read_given(given.part() if isinstance(given, Case) else given)
 
 
 def _chosen(subset: Subset, choices: tuple[Choice, ...], hit: Hit) -> list[Choice]:

@@ -13,8 +13,8 @@ from collections import namedtuple
 from itertools import product
 from typing import TYPE_CHECKING
 
-from ..errors import InputError
-from ..evidence import KEYS, REPORTED, Evidence, as_written, hide_keys
+from ..errors import InputError, named
+from ..evidence import KEYS, REPORTED, Evidence, hide_keys
 from ..formats.message import Measurement
 from ..formats.policy import Policy
 from ..inputs import (
@@ -34,7 +34,7 @@ from ..launch import FILES, INPUTS, load_launch
 from ..reading import CasePath
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from typing import Any
 
 #: The inputs that can be read in more than one form.
@@ -80,7 +80,7 @@ class Given:
         self.launch, self.shown, self.key_input, self.digest = launch, shown, key_input, digest
 
 
-def read_given(inputs: Mapping[str, Any], names: Callable[[str], str] = as_written) -> Given:
+def read_given(inputs: Mapping[str, Any]) -> Given:
     """Read *inputs*, which are those of :func:`sevlab.load_evidence`.
 
     Raises :class:`~sevlab.errors.InputError` for an input that no reading of a measurement or a key can mend.
@@ -91,17 +91,17 @@ def read_given(inputs: Mapping[str, Any], names: Callable[[str], str] = as_writt
         raise TypeError(f"diagnose has no input named {unknown[0]!r}")
     for name in (*REPORTED, "firmware"):
         if name not in given and not (name == "firmware" and "digest" in given):
-            raise InputError(names(name), "nothing", "a value")
-    check_standard_input((names(name), given[name]) for name in (*FILES, *KEYS) if isinstance(given.get(name), str))
-    policy = parse_policy(given["policy"], names("policy"))
-    major, minor, build = (parse_number(given[name], names(name), 255) for name in REPORTED[1:4])
-    key_input, keys = _keys(given, names)
+            raise InputError(name, "nothing", "a value")
+    check_standard_input((name, given[name]) for name in (*FILES, *KEYS) if isinstance(given.get(name), str))
+    policy = parse_policy(given["policy"], "policy")
+    major, minor, build = (parse_number(given[name], name, 255) for name in REPORTED[1:4])
+    key_input, keys = _keys(given)
     launch = {name: value for name, value in given.items() if name in INPUTS}
     if "digest" not in given:
-        load_launch(policy.replace(es=0), names, **launch)  # reads all that is given, and refuses what is wrong
-    measurements = _measurements(given["measurement"], names("measurement"))
+        load_launch(policy.replace(es=0), **launch)  # reads all that is given, and refuses what is wrong
+    measurements = _measurements(given["measurement"], "measurement")
     for blob, key in product(filter(None, measurements), filter(None, keys)):
-        refuse_keys(blob.value, names("measurement"), Secret(key.value))
+        refuse_keys(blob.value, "measurement", Secret(key.value))
     shown = {name: _shown(name, value) for name, value in given.items()}
     shown |= {"api_major": major, "api_minor": minor, "build_id": build, "policy": int(policy)}
     return Given(
@@ -206,20 +206,18 @@ def _base64(raw: bytes) -> str:
 _SWAPPED = "halves swapped", "the TEK in the place of the TIK"
 
 
-def _keys(given: Mapping[str, Any], names: Callable[[str], str]) -> tuple[str, list[Reading | None]]:
+def _keys(given: Mapping[str, Any]) -> tuple[str, list[Reading | None]]:
     """Return the input that holds the TIK, and its readings."""
     if "tk" in given and ("tik" in given or "tek" in given):
-        raise InputError(names("tk"), f"together with {names('tik')} or {names('tek')}", "one of the two forms")
+        raise InputError("tk", f"together with {named('tik')} or {named('tek')}", "one of the two forms")
     if "tk" not in given and "tik" not in given:
-        needed = f"{names('tk')}, or {names('tik')} and {names('tek')}"
-        raise InputError(names("tk"), f"neither it nor {names('tik')}", needed)
+        needed = f"{named('tk')}, or {named('tik')} and {named('tek')}"
+        raise InputError("tk", f"neither it nor {named('tik')}", needed)
     if "tk" in given:
-        return "tk", _with_zero(_both(_raw(given["tk"], names("tk"), 2 * KEY_SIZE)))
-    readings = _single(_raw(given["tik"], names("tik")))
+        return "tk", _with_zero(_both(_raw(given["tk"], "tk", 2 * KEY_SIZE)))
+    readings = _single(_raw(given["tik"], "tik"))
     if "tek" in given:
-        readings += [
-            KeyReading(reading.value, *_SWAPPED) for reading in _single(_raw(given["tek"], names("tek"))) if reading
-        ]
+        readings += [KeyReading(reading.value, *_SWAPPED) for reading in _single(_raw(given["tek"], "tek")) if reading]
     return "tik", _with_zero(readings)
 
 

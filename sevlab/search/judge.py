@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ..bundle import open_case, verify_case
 from ..case import Case
 from ..errors import InputError, UnsupportedError
-from ..evidence import as_written, load_evidence, takes_keys
+from ..evidence import load_evidence, takes_keys
 from ..formats.vcek import ROOTS
 from ..idblock import STAGES
 from ..incidents import INCIDENTS
@@ -22,7 +22,7 @@ from .diagnosis import EXPLAINED
 from .snp.explanation import UNCHECKED, SnpDiagnosis
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from datetime import datetime
     from typing import Any
 
@@ -168,7 +168,6 @@ def judge_case(
     at: datetime | str | None = None,
     keys: Mapping[str, str] | None = None,
     own: bool = False,
-    names: Callable[[str], str] = as_written,
     **search: Any,
 ) -> Judgement:
     """Say what comes of a case, whatever it is about, and search for what explains it. Never raises on a mismatch.
@@ -182,19 +181,19 @@ def judge_case(
     """
     if isinstance(given, str):
         with open_case(given, own=own) as case:
-            found = judge_case(case, roots=roots, at=at, keys=keys, names=names, **search)
+            found = judge_case(case, roots=roots, at=at, keys=keys, **search)
             return _portable(found, case)
     case, refusal = given.replace(inputs={**given.inputs, **(keys or {})}), ""
     try:
-        verdict: CaseVerdict | None = verify_case(given, roots=roots, at=at, names=names, **(keys or {}))
+        verdict: CaseVerdict | None = verify_case(given, roots=roots, at=at, **(keys or {}))
     except InputError as error:
         if not (case.is_snp and "firmware" in case.inputs):
             raise
         refusal = str(error)
-        verdict = _without_launch(case, roots, at, names)
+        verdict = _without_launch(case, roots, at)
     if not refusal and (verdict is None or _is_right(verdict)):
         return Judgement(verdict, refusal, None, None)
-    diagnosis = diagnose(case, names=names, **search)
+    diagnosis = diagnose(case, **search)
     if isinstance(diagnosis, SnpDiagnosis) and verdict is not None and verdict.report is not None:
         diagnosis.notes = tuple(note for note in diagnosis.notes if note != UNCHECKED)  # it was checked above
     comparison = _compare(case, diagnosis.explanations[0]) if diagnosis.status == EXPLAINED else None
@@ -206,12 +205,12 @@ def _is_right(verdict: CaseVerdict) -> bool:
     return all(part is None or part.matches for part in (verdict.measure, verdict.digest))
 
 
-def _without_launch(case: Case, roots: Any, at: Any, names: Callable[[str], str]) -> CaseVerdict | None:
+def _without_launch(case: Case, roots: Any, at: Any) -> CaseVerdict | None:
     """Say what comes of the report alone, where no launch can be computed."""
     if "report" not in case.inputs:
         return None
     kept = {name: value for name, value in case.inputs.items() if name not in ("firmware", "id_block")}
-    return verify_case(case.replace(inputs=kept, hashes={}), roots=roots, at=at, names=names)
+    return verify_case(case.replace(inputs=kept, hashes={}), roots=roots, at=at)
 
 
 def _compare(case: Case, explanation: Explanation) -> SnpComparison | Comparison | None:

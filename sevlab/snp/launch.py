@@ -40,7 +40,7 @@ class SnpLaunch(Booting):
         warnings: Sequence[str] = (),
         start: bytes = ZEROS,
         further: bytes | None = None,
-        firmware: tuple[str, Ovmf] | None = None,
+        firmware: Ovmf | None = None,
     ) -> None:
         super().__init__(warnings, firmware)
         self.regions, self.start, self.further = tuple(regions), start, further

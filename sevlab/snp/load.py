@@ -8,7 +8,7 @@ from collections import deque, namedtuple
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from ..digest import file_identity
-from ..errors import InputError, quoted
+from ..errors import InputError, named, quoted
 from ..formats.ovmf import parse_ovmf
 from ..formats.pageinfo import DIGEST, PAGE, ZEROS
 from ..incidents import INCIDENTS
@@ -85,15 +85,14 @@ def make_image(raw: bytes, name: str = "firmware", shown: str = "an image") -> I
 
 
 @opened_once()
-def load_snp_launch(names: Callable[[str], str] = str, **inputs: Any) -> SnpLaunch:
+def load_snp_launch(**inputs: Any) -> SnpLaunch:
     """Read what a SEV-SNP launch is made of, and return it.
 
     *inputs* are those of :data:`INPUTS`: ``firmware``, ``kernel``, ``initrd``, ``vmsa_cpu0``, ``vmsa_cpu1``, ``svsm``
     and ``vars_file`` are paths (of kernel and initrd also a :class:`~sevlab.digest.Sha256`), ``cmdline`` is text,
     ``ovmf_hash`` the launch digest after the firmware (48 bytes, or 96 hex digits), the rest are numbers (or text in
     decimal or 0x hex) and the name of a profile; ``cpu_signature`` may stand for family, model and stepping. Without
-    ``guest_features`` SEV_FEATURES is the profile's, 1 in most. *names* turns an input's name into what its user calls
-    it.
+    ``guest_features`` SEV_FEATURES is the profile's, 1 in most.
 
     Raises :class:`~sevlab.errors.InputError` for inputs that cannot be used or do not go together.
     """
@@ -101,32 +100,32 @@ def load_snp_launch(names: Callable[[str], str] = str, **inputs: Any) -> SnpLaun
     if unknown := sorted(set(given) - {*INPUTS, "cpu_signature"}):
         raise TypeError(f"a launch has no input named {unknown[0]!r}")
     if "firmware" not in given:
-        raise InputError(names("firmware"), "nothing", "a firmware image")
-    _check(given, names)
+        raise InputError("firmware", "nothing", "a firmware image")
+    _check(given)
     given.setdefault("profile", SVSM_PROFILE if "svsm" in given else DEFAULT_PROFILE)
-    profile = find_profile(given["profile"], names("profile"), SNP_PROFILES)
+    profile = find_profile(given["profile"], "profile", SNP_PROFILES)
     given.setdefault("guest_features", profile.features)
-    cpus = read_cpus(given, names, DEFAULT_PROFILE, SNP_PROFILES)
+    cpus = read_cpus(given, DEFAULT_PROFILE, SNP_PROFILES)
     if "count" not in cpus:
-        raise InputError(names("num_cpus"), "nothing", "the number of virtual CPUs, each of which is measured")
+        raise InputError("num_cpus", "nothing", "the number of virtual CPUs, each of which is measured")
     warnings: list[str] = []
     start: int | None
-    image = load_image(str(given["firmware"]), names("firmware"))
+    image = load_image(str(given["firmware"]), "firmware")
     if "svsm" in given:
-        regions, start = _svsm(given, image, names, warnings.append)
+        regions, start = _svsm(given, image, warnings.append)
     else:
-        regions = load_sections(image, profile.pages, given, names, warnings.append)
+        regions = load_sections(image, profile.pages, given, warnings.append)
         start = image.ovmf.reset_address
     count = cpus["count"]
     known = count if start is None or "vmsa_cpu0" in cpus else max(2, count)  # one more, to tell what it would add
-    boot, further = build_registers(cpus, names, start, known)
-    started = _ovmf_hash(given["ovmf_hash"], names("ovmf_hash")) if "ovmf_hash" in given else ZEROS
+    boot, further = build_registers(cpus, start, known)
+    started = _ovmf_hash(given["ovmf_hash"], "ovmf_hash") if "ovmf_hash" in given else ZEROS
     if "ovmf_hash" in given:
         regions = regions[1:]
     cpu_pages = register_regions(boot, further, count, profile.is_flat)
     one_more = boot if profile.is_flat else further
     further_page = None if one_more is None else hash_vmsa(one_more)
-    firmware = (names("firmware"), image.ovmf) if "kernel" in given else None
+    firmware = image.ovmf if "kernel" in given else None
     return SnpLaunch([*regions, *cpu_pages], warnings, started, further_page, firmware)
 
 
@@ -134,7 +133,6 @@ def load_sections(
     image: Image,
     rules: PageRules,
     given: Mapping[str, Any],
-    names: Callable[[str], str] = str,
     warn: Callable[[str], object] = lambda words: None,
 ) -> list[Region]:
     """Return the pages of a firmware and of what its metadata asks for, with the hashes of a kernel if one is given."""
@@ -143,12 +141,12 @@ def load_sections(
         if not has_hashes(image.ovmf):
             received = f"one for a firmware without a section for kernel hashes ({INCIDENTS['F16'].name})"
             needed = "a firmware whose SEV metadata has a KERNEL_HASHES section"
-            advice = f"OvmfPkg/AmdSev of edk2 as {names('firmware')}, which checks them too: sevlab ovmf FILE tells"
-            raise InputError(names("kernel"), received, needed, advice)
-        table = load_table(given, names, empty=True)
+            advice = f"OvmfPkg/AmdSev of edk2 as {named('firmware')}, which checks them too: sevlab ovmf FILE tells"
+            raise InputError("kernel", received, needed, advice)
+        table = load_table(given, empty=True)
         if table.kernel == hashlib.sha256(b"").digest():
-            warn(f"{names('kernel')}: an empty file, which boots nothing")
-    sections = section_regions(image.ovmf, rules, table, names("firmware"), warn)
+            warn("kernel: an empty file, which boots nothing")
+    sections = section_regions(image.ovmf, rules, table, "firmware", warn)
     return [firmware_region(*image), *sections]
 
 
@@ -167,39 +165,37 @@ def load_ovmf_digest(path: str, name: str = "firmware") -> bytes:
     return SnpLaunch([firmware_region(*load_image(path, name))]).digest
 
 
-def _check(given: Mapping[str, Any], names: Callable[[str], str]) -> None:
+def _check(given: Mapping[str, Any]) -> None:
     """Refuse inputs that do not go together. No file is looked at."""
-    check_together(given, names)
+    check_together(given)
     if "svsm" not in given:
         for name in ("vars_size", "vars_file"):
             if name in given:
-                raise InputError(names(name), f"it without {names('svsm')}", names("svsm"))
+                raise InputError(name, f"it without {named('svsm')}", named("svsm"))
         return
     for name in ("kernel", "ovmf_hash", "vmsa_cpu0"):
         if name in given:
-            raise InputError(names(name), f"together with {names('svsm')}", "one of the two")
+            raise InputError(name, f"together with {named('svsm')}", "one of the two")
     if given.get("profile", SVSM_PROFILE) != SVSM_PROFILE:
-        received = f"{quoted(given['profile'])} together with {names('svsm')}"
-        raise InputError(names("profile"), received, f"{SVSM_PROFILE}, or none")
+        received = f"{quoted(given['profile'])} together with {named('svsm')}"
+        raise InputError("profile", received, f"{SVSM_PROFILE}, or none")
     both = [name for name in ("vars_size", "vars_file") if name in given]
     if len(both) != 1:
-        received = f"{names('vars_size')} and {names('vars_file')}" if both else "neither of the two"
-        raise InputError(names("vars_size"), received, f"{names('vars_size')} or {names('vars_file')}")
+        received = f"{named('vars_size')} and {named('vars_file')}" if both else "neither of the two"
+        raise InputError("vars_size", received, f"{named('vars_size')} or {named('vars_file')}")
 
 
-def _svsm(
-    given: Mapping[str, Any], image: Image, names: Callable[[str], str], warn: Callable[[str], object]
-) -> tuple[list[Region], int]:
+def _svsm(given: Mapping[str, Any], image: Image, warn: Callable[[str], object]) -> tuple[list[Region], int]:
     """Return the pages of OVMF and an SVSM, and where every CPU starts."""
-    svsm = load_image(str(given["svsm"]), names("svsm"))
+    svsm = load_image(str(given["svsm"]), "svsm")
     if "vars_file" in given:
-        vars_size = load_size(str(given["vars_file"]), names("vars_file"))
+        vars_size = load_size(str(given["vars_file"]), "vars_file")
     else:
-        vars_size = parse_number(given["vars_size"], names("vars_size"), FIRMWARE_LIMIT)
+        vars_size = parse_number(given["vars_size"], "vars_size", FIRMWARE_LIMIT)
     firmware = firmware_region(*image)
-    region = svsm_region(*svsm, image.ovmf, vars_size, names("svsm"))
-    start = svsm_start(svsm.ovmf, region, names("svsm"))
-    sections = section_regions(svsm.ovmf, SNP_PROFILES[SVSM_PROFILE].pages, None, names("svsm"), warn)
+    region = svsm_region(*svsm, image.ovmf, vars_size, "svsm")
+    start = svsm_start(svsm.ovmf, region, "svsm")
+    sections = section_regions(svsm.ovmf, SNP_PROFILES[SVSM_PROFILE].pages, None, "svsm", warn)
     return [firmware, region, *sections], start
 
 

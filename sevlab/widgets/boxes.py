@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..errors import InputError
-from ..evidence import as_option
 from ..inputs import KEY_SIZE
 from ..keys import Secret
 
@@ -45,7 +44,7 @@ UPLOADED = "(uploaded)"
 
 def label_of(name: str) -> str:
     """Return what an input is called on the page."""
-    return CANDIDATES if name == "candidates" else LABELS.get(name, as_option(name))
+    return CANDIDATES if name == "candidates" else LABELS.get(name, name)
 
 
 def write_value(name: str, value: Any) -> str:

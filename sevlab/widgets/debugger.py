@@ -16,7 +16,7 @@ from ..capture.found import COMMAND_LINE, TEXT_LIMIT, XML
 from ..case import Case
 from ..case.reader import parse_case
 from ..coverage import cover_command_line, cover_domain
-from ..errors import InputError, SevlabError
+from ..errors import InputError, SevlabError, renaming
 from ..evidence import load_evidence
 from ..keys import Secret
 from ..layout.page import Banner, Paragraph, View
@@ -238,7 +238,8 @@ class Debugger(w.VBox):
                 self.verdict, self.error, self.alert.value = None, "", ""
                 self.banner.value = Banner("Nothing is given yet.", "grey").html()
                 return
-            self.verdict = compare_measure(load_evidence(names=label_of, **as_evidence(inputs)))
+            with renaming(label_of):
+                self.verdict = compare_measure(load_evidence(**as_evidence(inputs)))
         except SevlabError as error:
             self._fail(error)
             return
@@ -273,13 +274,13 @@ class Debugger(w.VBox):
         """Search now, and show what comes of it, unless the page was emptied meanwhile."""
         stop, self._outdated = self._stop, ""
         try:
-            diagnosis = diagnose(
-                self.inputs,
-                candidates=self.candidates.value.strip() or None,
-                budget=self.budget.value,
-                progress=lambda progress: self._tell(progress, stop),
-                names=label_of,
-            )
+            with renaming(label_of):
+                diagnosis = diagnose(
+                    self.inputs,
+                    candidates=self.candidates.value.strip() or None,
+                    budget=self.budget.value,
+                    progress=lambda progress: self._tell(progress, stop),
+                )
             if stop is self._stop:
                 self.diagnosis = diagnosis
                 self.progress.value = Paragraph(diagnosis.effort).html()

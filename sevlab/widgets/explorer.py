@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import ipywidgets as w
 
-from ..errors import InputError, SevlabError
+from ..errors import InputError, SevlabError, renaming
 from ..evidence import REPORTED, Evidence, load_evidence
 from ..inputs import KEY_SIZE, load_key, parse_measurement
 from ..keys import Secret
@@ -153,7 +153,8 @@ class Explorer(w.VBox):
         }
         given = self._given()
         # What is said about the host is read first, and by itself: what was loaded may be known by its digest alone.
-        read = load_evidence(names=_name, digest=self._start.digest, **reported)
+        with renaming(_name):
+            read = load_evidence(digest=self._start.digest, **reported)
         if self._holds_launch(given, read):
             return self._start.replace(**{name: getattr(read, name) for name in (*REPORTED, "tik", "tek")})
         if not isinstance(given["firmware"], str):
@@ -162,7 +163,8 @@ class Explorer(w.VBox):
         if gone := [name for name in FILES if given.get(name) == STANDARD_INPUT]:
             received = "standard input, which can be read only once, for a launch that is another one now"
             raise InputError(LABELS[gone[0]], received, "a path, or an upload")
-        return load_evidence(names=_name, **reported, **given)
+        with renaming(_name):
+            return load_evidence(**reported, **given)
 
     def _holds_launch(self, given: dict[str, Any], read: Evidence) -> bool:
         """Say whether the launch is the one the explorer was opened with, and cannot be read again."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import ipywidgets as w
 
 from ..cpu import split_signature
-from ..errors import InputError, SevlabError
+from ..errors import InputError, SevlabError, renaming
 from ..formats.pageinfo import PageInfo
 from ..inputs import parse_number
 from ..layout.bytemap import legend
@@ -58,7 +58,8 @@ class SnpExplorer(w.VBox):
         if isinstance(launch, SnpLaunch):
             self.start, rows = launch, []
         else:
-            self.start, rows = load_snp_launch(_name, **launch), self._build_inputs(dict(launch))
+            with renaming(_name):
+                self.start, rows = load_snp_launch(**launch), self._build_inputs(dict(launch))
         self.alert, self.banner, self.chain, self.link = w.HTML(), w.HTML(), w.HTML(), w.HTML()
         for box, what in (
             *((self.alert, "error"), (self.banner, "banner")),
@@ -104,7 +105,8 @@ class SnpExplorer(w.VBox):
         firmware = self.firmware.given()
         if firmware is None:
             raise InputError(LABELS["firmware"], "nothing", "a path, or an upload")
-        return load_snp_launch(_name, firmware=firmware, **self.loaded.given(), **self.fixed)
+        with renaming(_name):
+            return load_snp_launch(firmware=firmware, **self.loaded.given(), **self.fixed)
 
     def refresh(self, change: Any = None) -> None:
         """Read every box again and show what follows, at the first link that differs."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ...arguments import checked
-from ...evidence import as_written
 from ...reading import opened_once
 from ...snp.order import has_hashes
 from ..course import BUDGET, Task, search
@@ -35,7 +34,6 @@ def diagnose_snp(
     budget: float = BUDGET,
     max_changes: int = 3,
     progress: Callable[[Progress], object] | bool | None = None,
-    names: Callable[[str], str] = as_written,
 ) -> SnpDiagnosis:
     """Find the fewest changes of inputs under which the computed launch digest of SEV-SNP equals the reported one.
 
@@ -43,12 +41,12 @@ def diagnose_snp(
     signature may be left out, and are then searched. *measurement* is the reported launch digest: 48 bytes, or their
     hex or base64 text, or a whole report, whose signature is not checked. *candidates* is a folder of files that may
     have been loaded. *budget* is in seconds, *max_changes* 1 to 4. *progress* is called about ten times a second; True
-    shows a bar, for notebooks. *names* turns an input's name into what its user calls it.
+    shows a bar, for notebooks.
 
     An interrupt (Ctrl-C) ends the search and returns what is known so far. Raises
     :class:`~sevlab.errors.InputError` for inputs that cannot be used at all.
     """
-    task = _Chained(inputs, measurement, candidates, names)
+    task = _Chained(inputs, measurement, candidates)
     found = search(task, budget, max_changes, progress, jobs=1)
     assert isinstance(found, SnpDiagnosis)
     if task.space is not None:
@@ -72,13 +70,12 @@ class _Chained(Task):
         inputs: Mapping[str, Any],
         measurement: bytes | str | Report,
         candidates: str | None,
-        names: Callable[[str], str],
     ) -> None:
-        super().__init__(candidates, names)
+        super().__init__(candidates)
         self.inputs, self.measurement = inputs, measurement
 
     def open(self, engine: Engine, not_tried: list[str]) -> SnpSpace:
-        given = read_snp_given(self.inputs, self.measurement, self.names)
+        given = read_snp_given(self.inputs, self.measurement)
         self.space = SnpSpace(given, self.read_candidates(engine, not_tried, measure=measure_firmware))
         return self.space
 
@@ -98,7 +95,7 @@ class _Chained(Task):
         return []
 
     def impossible(self) -> list[str]:
-        start, names = self._space.start, self.names
+        start = self._space.start
         launch = self._space.given.launch
         sentences = []
         if is_zero(self._space.given):
@@ -121,7 +118,7 @@ class _Chained(Task):
         if start.svsm is None and start.base_image.reset_address is None and "vmsa_cpu0" not in launch:
             sentences.append("More than one virtual CPU: this firmware does not say where further ones start.")
         if "vmsa_cpu0" in launch and "vmsa_cpu1" not in launch:
-            sentences.append(f"More than one virtual CPU: {names('vmsa_cpu1')} was not given.")
+            sentences.append("More than one virtual CPU: vmsa_cpu1 was not given.")
         sentences.append(f"More than {COUNT_LIMIT} virtual CPUs: that is where the search ends.")
         sentences.append("Changed bytes in a file: no search can find these.")
         return sentences

@@ -17,7 +17,7 @@ from ...snp.order import has_hashes
 from ..given import Reading, decoded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from typing import Any
 
 #: Where the words of a digest may be reversed, in bytes: as one number, and as dumps of words show it.
@@ -53,9 +53,7 @@ class SnpGiven:
         self.digest = b""
 
 
-def read_snp_given(
-    inputs: Mapping[str, Any], measurement: bytes | str | Report, names: Callable[[str], str]
-) -> SnpGiven:
+def read_snp_given(inputs: Mapping[str, Any], measurement: bytes | str | Report) -> SnpGiven:
     """Read *inputs*, which are those of :func:`sevlab.load_snp_launch`, and the reported launch digest.
 
     The number of virtual CPUs and the CPU's signature may be left out. Raises :class:`~sevlab.errors.InputError` for
@@ -64,19 +62,19 @@ def read_snp_given(
     launch = {name: value for name, value in inputs.items() if value is not None}
     if unknown := sorted(set(launch) - {*INPUTS, "cpu_signature"}):
         raise TypeError(f"diagnose_snp has no input named {unknown[0]!r}")
-    count = parse_number(launch["num_cpus"], names("num_cpus"), CPU_LIMIT) if "num_cpus" in launch else 1
+    count = parse_number(launch["num_cpus"], "num_cpus", CPU_LIMIT) if "num_cpus" in launch else 1
     if not count:
-        raise InputError(names("num_cpus"), "0", f"1 to {CPU_LIMIT}")
+        raise InputError("num_cpus", "0", f"1 to {CPU_LIMIT}")
     report = measurement if isinstance(measurement, Report) else None
     value = measurement.measurement if isinstance(measurement, Report) else measurement
-    readings = read_digest(value, names("measurement"))
-    remarks = _check(launch, names)
+    readings = read_digest(value, "measurement")
+    remarks = _check(launch)
     shown = {name: _shown(value) for name, value in launch.items()}
     shown["measurement"] = value.hex() if isinstance(value, bytes) else value
     if "vmsa_cpu0" not in launch:
         shown.setdefault("profile", SVSM_PROFILE if "svsm" in launch else DEFAULT_PROFILE)
     if "vars_file" in launch:
-        shown["vars_size"] = load_size(str(launch["vars_file"]), names("vars_file"))
+        shown["vars_size"] = load_size(str(launch["vars_file"]), "vars_file")
     return SnpGiven(readings, launch, shown, report, remarks)
 
 
@@ -87,16 +85,16 @@ def _shown(value: Any) -> Any:
     return value.hex() if type(value) is bytes else str(value)
 
 
-def _check(launch: Mapping[str, Any], names: Callable[[str], str]) -> list[str]:
+def _check(launch: Mapping[str, Any]) -> list[str]:
     """Read all that is given, and refuse what is wrong; return what is odd. What may be searched is filled in."""
     whole = {**launch, "num_cpus": 1}
     if not {"cpu_signature", "vmsa_cpu0", *SKU} & set(launch):
         whole["cpu_signature"] = 0
     if {"kernel", "firmware"} <= set(launch):
-        image = load_image(str(launch["firmware"]), names("firmware"))
+        image = load_image(str(launch["firmware"]), "firmware")
         for name in () if has_hashes(image.ovmf) else ("kernel", "initrd", "cmdline"):
             whole.pop(name, None)
-    return load_snp_launch(names, **whole).remarks
+    return load_snp_launch(**whole).remarks
 
 
 def read_digest(value: Any, name: str) -> list[Reading | None]:

@@ -209,7 +209,7 @@ def _judge(run: SimulatedSnpLaunch, wanted: dict[str, Any]) -> None:
     run.transcript.compute(OWNER, "launch digest", run.computed.digest, "From the owner's own files.")
     vlek = parse_report(run.report).key_info.signing_key == VLEK
     names = ("vlek" if vlek else "vcek", "ask", "ark")
-    certificates = parse_bundle(str, **dict(zip(names, run.certificates, strict=True)))
+    certificates = parse_bundle(**dict(zip(names, run.certificates, strict=True)))
     run.verdict = verify_report(run.report, certificates, roots=run.platform.server.roots, at=MOMENT, **wanted)
     if not run.verdict.matches:
         failed = ", ".join(check.name for check in run.verdict.failed)
