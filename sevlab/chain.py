@@ -330,7 +330,7 @@ def ecdsa_fault(key: EccKey, signature: bytes, signed: bytes, algorithm: int) ->
         return "bytes around the signature are not zero"
     public = load_point(key)
     if public is None:
-        return "the signer's key is no point of P-384"
+        return "the signer's key is not a point on P-384"
     r, s = (int.from_bytes(part, "little") for part in (parts.r, parts.s))
     try:
         public.verify(encode_dss_signature(r, s), signed, ec.ECDSA(getattr(hashes, _HASHES[algorithm])()))
@@ -352,7 +352,7 @@ def ecdsa_sign(key: Any, signed: bytes, algorithm: int) -> EccSignature:
 
 
 def load_point(key: EccKey) -> Any:
-    """Return a public key as the library ``cryptography`` has it; None for what is no point of P-384."""
+    """Return a public key as the library ``cryptography`` has it; None if it is not a point on P-384."""
     from cryptography.hazmat.primitives.asymmetric import ec
 
     if key.curve != P384 or any(key.qx[P384_BYTES:]) or any(key.qy[P384_BYTES:]) or key.findings():

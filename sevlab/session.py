@@ -178,14 +178,14 @@ def make_session(
 def exchange(private: Secret, key: EccKey) -> bytes:
     """Return Z (48 bytes, big-endian): the x coordinate of the other side's point times the *private* number.
 
-    Raises :class:`~sevlab.errors.InputError` for a key that is no point of P-384. A platform that left this check out
+    Raises :class:`~sevlab.errors.InputError` for a key that is not a point on P-384. A platform without this check
     could be made to give its private number away (CVE-2019-9836).
     """
     from cryptography.hazmat.primitives.asymmetric import ec
 
     point = load_point(key)
     if point is None:
-        raise InputError("public key", "what is no point of P-384", "a point of the curve P-384")
+        raise InputError("public key", "a key that is not a point on P-384", "a point on the curve P-384")
     return bytes(load_private(private).exchange(ec.ECDH(), point))
 
 

@@ -12,7 +12,7 @@ import pytest
 from sevlab.cli import main
 from sevlab.cli.report import run
 from sevlab.formats import report as report_format
-from sevlab.report import FILES, Wanted, load, verify
+from sevlab.report import FILES, REQUIREMENTS, load, verify
 from sevlab.simulator.kds import MOMENT
 from tests.shared_data import shared_data
 from tests.snp_reports import CHIPS, SERVER, TCBS, make, pem, table
@@ -76,7 +76,7 @@ def test_every_wanted_option(files: Path, capsys: pytest.CaptureFixture[str]) ->
     good += ["--min-tcb", "bl=4,tee=0,snp=24,ucode=219"]
     checks = said([*VERIFY, *CHAIN, *good], capsys, 0)["checks"]
     states = {check["name"]: check["state"] for check in checks}
-    assert [states[name] for name in Wanted._fields if name != "forbid_smt"] == ["match"] * 12
+    assert [states[name] for name in REQUIREMENTS if name != "forbid_smt"] == ["match"] * 12
     bad = ["--policy", "1", "--vmpl", "1", "--min-tcb", "snp=25", "--forbid-smt"]
     failed = {
         check["name"] for check in said([*VERIFY, *CHAIN, *bad], capsys, 1)["checks"] if check["state"] == "mismatch"
@@ -203,7 +203,7 @@ def test_misuse_is_one_line(name: str, files: Path, capsys: pytest.CaptureFixtur
 
 
 def test_the_documentation_names_every_option_and_check(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for name in (*FILES, *Wanted._fields, "at", "trust_root", "case", "json", "product"):
+    for name in (*FILES, *REQUIREMENTS, "at", "trust_root", "case", "json", "product"):
         assert f"--{name.replace('_', '-')}" in DOCS, name
     for check in said([*VERIFY, *CHAIN], capsys, 1)["checks"]:
         assert f"| {check['name']} |" in DOCS or f"`{check['name']}`" in DOCS, check["name"]

@@ -7,6 +7,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -125,7 +126,7 @@ def test_what_is_odd_stands_on_the_page() -> None:
 
 def changed(part: str, **changes: object) -> SignedIdBlock:
     signed = both()
-    return signed._replace(**{part: getattr(signed, part).replace(**changes)})
+    return replace(signed, **{part: getattr(signed, part).replace(**changes)})
 
 
 DEFECTS = {
@@ -185,7 +186,7 @@ def test_one_defect_a_stage(stage: str) -> None:
 def test_the_version_is_not_for_the_firmware() -> None:
     """snp-launch 1.4: it is stored without being compared. It is signed all the same."""
     block = IdBlock.from_bytes(both().block.to_bytes()).replace(version=2)
-    signed = both()._replace(block=block)
+    signed = replace(both(), block=block)
     assert says(signed) == ["ID block signature: BAD_SIGNATURE", "form: "]
 
 
@@ -208,7 +209,7 @@ def test_without_a_measurement_nothing_is_validated() -> None:
 def test_no_bit_of_the_block_changes_unseen(place: int) -> None:
     raw = bytearray(GOOD.block.to_bytes())
     raw[place // 8] ^= 1 << place % 8
-    assert "ID block signature: BAD_SIGNATURE" in says(GOOD._replace(block=IdBlock.from_bytes(bytes(raw))))
+    assert "ID block signature: BAD_SIGNATURE" in says(replace(GOOD, block=IdBlock.from_bytes(bytes(raw))))
 
 
 @given(

@@ -99,7 +99,7 @@ def test_the_reports_of_other_launches_are_genuine(key: str) -> None:
     verdict = judged(key).verdict
     assert verdict is not None
     assert verdict.report is not None
-    assert [check.name for check in verdict.report.genuine if check.state == "mismatch"] == []
+    assert [check.name for check in verdict.report.authenticity if check.state == "mismatch"] == []
     assert judged(key).status != "match"
 
 

@@ -21,24 +21,24 @@ from sevlab.formats.vcek import CSP_ID, EXTENSIONS, HWID, RESERVED_SPL, ROOTS, S
 from sevlab.incidents import INCIDENTS
 from sevlab.outcome import CANNOT_TELL, MATCH, MISMATCH, NOT_CHECKED
 from sevlab.report import (
+    REQUIREMENTS,
     Certificates,
     ReportVerdict,
-    Wanted,
     authenticity,
     parse_bundle,
     parse_certificate,
     parse_chain,
     parse_crl,
     parse_moment,
-    parse_wanted,
+    parse_requirements,
     read_report,
     report_as_dict,
     vcek_urls,
     verify_report,
 )
 from sevlab.report.authenticity import check_report_signature
-from sevlab.report.certificate import integer
-from sevlab.report.wanted import BYTES, SIZES
+from sevlab.report.certificates import integer
+from sevlab.report.requirements import BYTES, SIZES
 from sevlab.simulator.kds import MOMENT, KeyServer
 from tests.shared_data import shared_data
 from tests.snp_reports import (
@@ -99,7 +99,7 @@ def failures(verdict: ReportVerdict) -> list[str]:
 
 def test_the_real_report_verifies() -> None:
     verdict = real_verdict()
-    assert [check.name for check in verdict.checks] == [*GENUINE, *Wanted._fields]
+    assert [check.name for check in verdict.checks] == [*GENUINE, *REQUIREMENTS]
     done = {name for name, state in states(verdict).items() if state == MATCH}
     assert done == set(GENUINE) - {"revocation", "processor"}
     assert failures(verdict) == []
@@ -526,7 +526,7 @@ def test_wanted_policy_and_vmpl() -> None:
     assert "DEBUG is 1, wanted 0" in verdict["policy"].note
     for wrong in ({"policy": 1 << 64}, {"vmpl": 4}, {"policy": "x"}):
         with pytest.raises(InputError):
-            parse_wanted(**wrong)
+            parse_requirements(**wrong)
     with pytest.raises(TypeError, match="colour"):
         verify_report(raw, colour=1)
 
@@ -566,7 +566,7 @@ def test_the_least_tcb_is_compared_part_by_part() -> None:
     assert unknown.state == MISMATCH
     for wrong in ("", "bl", "bl=", "bl=256", "bl=-1", "bl=1,bl=2", "cpu=1", "bl=1;tee=2", 5, {"bl": "x"}):
         with pytest.raises(InputError, match="min_tcb"):
-            parse_wanted(min_tcb=wrong)
+            parse_requirements(min_tcb=wrong)
 
 
 def test_missing_certificates_fail_where_they_are_needed() -> None:

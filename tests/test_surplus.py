@@ -22,7 +22,7 @@ from sevlab.formats.report import SIZE
 from sevlab.idblock import build_id_block
 from sevlab.keys import Secret
 from sevlab.outcome import MATCH, MISMATCH, NOT_CHECKED
-from sevlab.report import parse_bundle, parse_chain, parse_crl, parse_crls, parse_wanted
+from sevlab.report import parse_bundle, parse_chain, parse_crl, parse_crls, parse_requirements
 from sevlab.report import verify_report as verify
 from sevlab.session import godh_certificate, make_session, seeded
 from sevlab.simulator import kds
@@ -61,7 +61,7 @@ NO_LEAST_TCB_IN_PYTHON: list[Any] = [
 @pytest.mark.parametrize("value", [*NO_LEAST_TCB, *NO_LEAST_TCB_IN_PYTHON], ids=repr)
 def test_a_least_tcb_is_read_once_or_refused(value: Any, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(InputError) as caught:
-        parse_wanted(min_tcb=value)
+        parse_requirements(min_tcb=value)
     assert str(caught.value).startswith("min_tcb")
     if not isinstance(value, str):
         return
@@ -75,9 +75,9 @@ def test_a_least_tcb_is_read_once_or_refused(value: Any, capsys: pytest.CaptureF
 
 @pytest.mark.parametrize("text", ["bl=4", " bl = 4 ", "snp=0x18, bl=4", "ucode=219,snp=24,tee=0,bl=4,fmc=1"])
 def test_what_a_case_wants_is_what_is_used(text: str) -> None:
-    wanted = parse_wanted(min_tcb=text).min_tcb
+    wanted = parse_requirements(min_tcb=text).min_tcb
     case = parse_case(f"format = 1\n[snp]\nsnp-min-tcb = {json.dumps(text)}\n", "case.toml")
-    assert parse_wanted(min_tcb=case.inputs["snp_min_tcb"]).min_tcb == wanted
+    assert parse_requirements(min_tcb=case.inputs["snp_min_tcb"]).min_tcb == wanted
     assert " " not in case.inputs["snp_min_tcb"]
     encoded = base64.b64encode(bytes(48)).decode()
     case = parse_case(f"format = 1\n[snp]\nsnp-measurement = '{encoded}'\n", "case.toml")
@@ -88,7 +88,7 @@ def test_what_a_case_wants_is_what_is_used(text: str) -> None:
 def test_what_is_forbidden_is_true_or_false(name: str) -> None:
     for value in (0, 1, "", "no", "true", [], b"x"):
         with pytest.raises(InputError, match=name):
-            parse_wanted(**{name: value})
+            parse_requirements(**{name: value})
 
 
 @pytest.mark.parametrize("at", [5, 5.0, b"2026-01-01", MOMENT.date(), [], "", " 2026-01-01", "2026-01-01\n"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..formats.vcek import VLEK
 from ..outcome import MATCH, MISMATCH
-from ..report.bundle import parse_bundle
+from ..report.certificates import parse_bundle
 from ..report.verify import verify_report
 from ..simulator.kds import MOMENT
 from ..verify import Check
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..formats.report import Report
-    from ..report.verdict import ReportVerdict
+    from ..report.verify import ReportVerdict
     from ..simulator.snp.firmware import SnpPlatform
 
 
@@ -40,7 +40,7 @@ def judge(
     bundle = parse_bundle(crl=crl, **dict(zip((leaf, "ask", "ark"), given, strict=True)))
     verdict = verify_report(report, bundle, roots=platform.server.roots, at=MOMENT, **wanted)
     if refused is not None:
-        verdict.wanted.append(_check_chip(verdict, set(refused)))
+        verdict.requirements.append(_check_chip(verdict, set(refused)))
     return verdict
 
 

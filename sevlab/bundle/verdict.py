@@ -280,9 +280,9 @@ def _compare_digest(case: Case) -> DigestCheck | None:
         launch = load_snp_launch(**case.snp_launch)
         return DigestCheck(reported, launch.digest, launch.warnings, launch.notes)
     if "snp_measurement" in case.inputs and "report" not in case.inputs:
-        from ..report import parse_wanted
+        from ..report import parse_requirements
 
-        return DigestCheck(reported, parse_wanted(measurement=case.inputs["snp_measurement"]).measurement, ())
+        return DigestCheck(reported, parse_requirements(measurement=case.inputs["snp_measurement"]).measurement, ())
     return None
 
 
@@ -347,4 +347,4 @@ def _title(part: Any) -> str:
         return "The launch digest"
     if hasattr(part, "refusal"):
         return "The ID block"
-    return "The report" if hasattr(part, "genuine") else "The measurement"
+    return "The report" if hasattr(part, "authenticity") else "The measurement"

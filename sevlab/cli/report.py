@@ -14,7 +14,7 @@ from ..keys import Secret, refuse_keys
 from ..layout.page import Paragraph, View
 from ..report import (
     FILES,
-    Wanted,
+    REQUIREMENTS,
     explain_report,
     load_certificates,
     load_report_file,
@@ -92,7 +92,7 @@ def _add_verify(verify: Parser) -> None:
     )
     files.add_argument("--csp-id", metavar="TEXT", help="the cloud that a VLEK must be for")
     wanted = verify.add_argument_group("what you wanted")
-    for name in Wanted._fields:
+    for name in REQUIREMENTS:
         metavar, words = _WANTED_HELP[name]
         if metavar:
             wanted.add_argument(as_option(name), metavar=metavar, help=words)
@@ -143,7 +143,7 @@ def _verify(args: argparse.Namespace) -> int:
     found = load_report_file(given["report"], "FILE")
     with renaming(as_option):
         certificates = load_certificates(**{name: given[name] for name in FILES})
-    wanted = {name: given[name] for name in Wanted._fields}
+    wanted = {name: given[name] for name in REQUIREMENTS}
     _refuse_keys(args, wanted)
     with renaming(as_option):
         verdict = verify_report(
@@ -167,7 +167,7 @@ def _given(args: argparse.Namespace) -> tuple[dict[str, Any], Trust | None]:
     readers = [(as_option(name) if name != "report" else "FILE", path) for name, path in given.items()]
     readers += [("--trust-root", path) for path in args.trust_root]
     check_standard_input(readers)
-    wanted = {name: getattr(args, name) for name in Wanted._fields}
+    wanted = {name: getattr(args, name) for name in REQUIREMENTS}
     if args.case is None:
         return {**given, **wanted}, None
     from ..case import SNP

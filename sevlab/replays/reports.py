@@ -99,15 +99,16 @@ def report_alone(replay: Replay, folder: Path) -> dict[str, Any]:
 def block_by_hand(replay: Replay, folder: Path) -> dict[str, Any]:
     """The ID block names the right digest; its signature has both numbers with their bytes in the wrong order."""
     given = write_inputs({**GUEST, **replay.owner}, folder)
-    block, auth = build_id_block(load_snp_launch(**given).digest, ID_KEY)
+    built = build_id_block(load_snp_launch(**given).digest, ID_KEY)
+    auth = built.auth
     turned = {part: _turned(getattr(auth.id_block_sig, part)) for part in ("r", "s")}
-    signed = SignedIdBlock(block, auth.replace(id_block_sig=auth.id_block_sig.replace(**turned)))
+    signed = SignedIdBlock(built.block, auth.replace(id_block_sig=auth.id_block_sig.replace(**turned)))
     text = signed.properties.encode()
     return {
         "mode": "snp",
         **given,
         "id_block": write_file(folder, "id-block.txt", text),
-        "snp_policy": int(block.policy),
+        "snp_policy": int(built.block.policy),
     }
 
 

@@ -29,8 +29,7 @@ from ..formats.vcek import (
 )
 from ..outcome import CANNOT_TELL, MATCH, MISMATCH, NOT_CHECKED
 from ..verify import Check, judged
-from .bundle import Certificates
-from .certificate import Certificate, RevocationList, integer
+from .certificates import Certificate, Certificates, RevocationList, integer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

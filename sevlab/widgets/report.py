@@ -12,7 +12,7 @@ from ..inputs import parse_bytes, parse_number
 from ..layout.explain import explain_spans
 from ..layout.page import Banner, Heading, Paragraph, Table, View
 from ..report import ReportVerdict, parse_moment, verify_report
-from ..report.verdict import in_lines
+from ..report.verify import in_lines
 from ..verify import TINTS
 from .action import Button, EditBox
 from .bytemap import ByteMap, with_static

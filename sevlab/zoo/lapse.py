@@ -11,7 +11,7 @@ from collections import namedtuple
 from ..formats.report import SIZE, TCB_FORMS, parse_report
 from ..formats.tcb import MilanTcb
 from ..formats.vcek import VLEK
-from ..report import Certificates, parse_certificate, parse_chain, parse_crls, parse_wanted, verify_report
+from ..report import Certificates, parse_certificate, parse_chain, parse_crls, parse_requirements, verify_report
 from ..simulator.kds import MOMENT
 from .naive import naive_signature
 
@@ -92,7 +92,7 @@ def _beginning(given: Given) -> bool:
 
 
 def _as_one_number(given: Given) -> bool:
-    form, least = TCB_FORMS[given.product], parse_wanted(min_tcb=given.min_tcb).min_tcb
+    form, least = TCB_FORMS[given.product], parse_requirements(min_tcb=given.min_tcb).min_tcb or {}
     low = form(**{part: least.get(part, 0) for part in form.part_names()})
     reported = parse_report(given.report, given.product).reported_tcb
     return int.from_bytes(reported.to_bytes(), "little") >= int.from_bytes(low.to_bytes(), "little")
