@@ -202,7 +202,7 @@ def test_keys_go_to_the_platform_that_was_checked_and_to_nobody_else(
     """The host hands over its own certificate beside a genuine chain, and declares it to be what is not checked."""
     sender = begun(b"sender")
     handle = launched(sender, policy, 1, "RUNNING")[0]
-    genuine = sender.identity.chain if policy & 0x10 else begun(b"authenticity").identity.chain
+    genuine = sender.identity.chain if policy & 0x10 else begun(b"genuine").identity.chain
     mine = godh_certificate(make_private(seeded(b"host"))).replace(key_usage=usage, key_algorithm=2).to_bytes()
     certificates = b"".join(genuine[one].to_bytes() for one in (PDH, *kept))
     amd = genuine.to_bytes()[4 * 2084 :]
