@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 
 import sevlab
 from sevlab.cli import main
+from sevlab.data import INCIDENTS
 from sevlab.errors import InputError, LayoutError
-from sevlab.incidents import INCIDENTS
 from sevlab.simulator.curve import PRIME, multiply
 from sevlab.zoo import LAPSES, Animal, Given, Lapse, Trial, judge, run_zoo_command, zoo, zoo_files, zoo_table
 from sevlab.zoo.command import check_words, fill_in

@@ -31,7 +31,7 @@ VERBS = {
     "secret": "pack secrets for one launch, or open such a packet and show its bytes",
     "ovmf": "say what a firmware file is, what it can do in a launch, and show its tables",
     "vmsa": "build, update, show or compare the registers that a virtual CPU of SEV-ES starts with",
-    "profiles": "list or explain how hosts behave, and which release of which tool is right about which host",
+    "profiles": "show known VMM launch behaviours and which tool versions predict them",
     "capture": "make a case file of what virsh, QMP, a domain XML, a QEMU command line or dmesg say",
     "case": "make, show, verify, pack, unpack or redact a case: a launch in one file that can be sent",
     "coverage": "label every part of a configuration: measured, not measured, or breaks measurement",

@@ -16,7 +16,6 @@ from ..chain import ecdsa_fault, load_point
 from ..formats.idblock import ECDSA_P384_SHA384
 from ..formats.sevcert import ECDSA_SHA384
 from ..formats.status import status_text
-from ..incidents import INCIDENTS
 from ..layout.shown import Shown
 from ..outcome import MATCH, MISMATCH, NOT_DECIDED
 from ..report.check import FAIL, NOT_DONE, PASS
@@ -104,6 +103,7 @@ class IdBlockVerdict(Shown):
 
     def explain(self) -> View:
         """Show the answer, every check, and what the report will show."""
+        from ..data import INCIDENTS
         from ..layout.page import Heading, Paragraph, Table, View, hex_lines
 
         tints = [{PASS: "green", FAIL: "pink"}.get(check.state, "grey") for check in self.checks]

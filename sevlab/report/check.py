@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from collections import namedtuple
 
-from ..incidents import INCIDENTS
-
 PASS, FAIL, NOT_DONE = "pass", "fail", "not done"
 _DIGITS, _LINE = re.compile(r" ([0-9a-f]{48,})"), re.compile(".{1,64}")
 
@@ -22,6 +20,8 @@ class Check(namedtuple("Check", "name state note incident", defaults=("",))):
     @property
     def words(self) -> str:
         """The sentence, and the incident by name."""
+        from ..data import INCIDENTS
+
         return f"{self.note}. It resembles {INCIDENTS[self.incident].name}" if self.incident else str(self.note)
 
     @property
@@ -31,6 +31,8 @@ class Check(namedtuple("Check", "name state note incident", defaults=("",))):
 
     def as_dict(self) -> dict[str, str]:
         """Return the check as JSON-ready data, the incident by its name."""
+        from ..data import INCIDENTS
+
         return {**self._asdict(), "incident": INCIDENTS[self.incident].name if self.incident else ""}
 
 

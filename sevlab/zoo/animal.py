@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import namedtuple
 
-from ..incidents import INCIDENTS
+from ..data import INCIDENTS
 from ..report import parse_chain
 from .lapse import LAPSES, Lapse
 
