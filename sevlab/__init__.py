@@ -152,7 +152,7 @@ _HOME = {
     "record_explanation": "case",
     "redact_case": "bundle",
     "replays": "",
-    "run_zoo": "zoo",
+    "run_verifier_suite": "verifier_suite",
     "sample_roots": "simulator.identity",
     "seeded": "session",
     "simulate_launch": "simulator.launch",
@@ -160,6 +160,7 @@ _HOME = {
     "split_signature": "cpu",
     "unpack_bundle": "bundle",
     "vcek_urls": "report",
+    "verifier_suite": "",
     "verify_attestation": "chain",
     "verify_case": "bundle",
     "verify_chain": "chain",
@@ -168,7 +169,6 @@ _HOME = {
     "verify_report": "report",
     "wrap_keys": "session",
     "write_case": "case",
-    "zoo": "",
 }
 
 __all__ = sorted(_HOME)

@@ -37,7 +37,7 @@ VERBS = {
     "coverage": "label every part of a configuration: measured, not measured, or breaks measurement",
     "report": "show or verify an attestation report of SEV-SNP, check by check up to AMD's root",
     "advise": "say which public vulnerabilities a platform has, and which version or bit cures them",
-    "zoo": "make reports that careless verifiers let through, and try any verifier on them",
+    "verifier-suite": "generate invalid attestation reports and run a verifier against them",
     "chain": "show or verify the certificates of a platform, link by link up to AMD's root",
     "session": "make the keys of one launch and pack them for one platform, or open such a session",
     "id-block": "build, show or verify an ID block, which says what a SEV-SNP launch must be",
