@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 
 from .arguments import checked
 from .chain import ecdsa_fault, ecdsa_sign, load_point
+from .data import INCIDENTS
 from .errors import InputError, quoted
 from .formats.idblock import ECDSA_P384_SHA384, IdAuth, IdBlock
 from .formats.sevcert import ECDSA_SHA384, P384_BYTES, EccKey, EccSignature
 from .formats.snppolicy import SnpPolicy
 from .formats.status import status_text
-from .incidents import INCIDENTS
 from .inputs import decode_base64, load_file, load_hidden
 from .keys import Secret, check_key, hide_key, refuse_keys
 from .layout.page import Banner, Heading, Paragraph, Table, View, hex_lines

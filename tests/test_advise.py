@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 import sevlab
 from sevlab import samples
 from sevlab.advice import APPLIES, CURED, NAMES, NOT_AFFECTED, NOT_NAMED, STATES, Advice, Platform, judge
-from sevlab.advisories import (
+from sevlab.case import make_case, write_case
+from sevlab.cli import GOOD, NOT_VALIDATED, UNUSABLE, main
+from sevlab.data import (
     ADVISORIES,
-    LEGACY,
-    NO_CURE,
+    NO_FIX,
     PRODUCTS,
     SEV,
     SEV_SNP,
@@ -31,8 +32,6 @@ from sevlab.advisories import (
     PolicyBit,
     Svn,
 )
-from sevlab.case import make_case, write_case
-from sevlab.cli import GOOD, NOT_VALIDATED, UNUSABLE, main
 from sevlab.errors import InputError
 from sevlab.formats.policy import Policy
 from sevlab.formats.report import PlatformInfo, parse_report
@@ -41,6 +40,7 @@ from sevlab.formats.tcb import MilanTcb, TurinTcb
 from sevlab.layout.page import WIDTH
 from tests.snp_reports import SERVER, certificates, make, unsigned
 
+LEGACY = (SEV, TECHNOLOGIES[1])
 NUMBERS = [
     "CVE-2019-9836", "CVE-2020-12967", "CVE-2021-26311", "CVE-2021-26403", "CVE-2021-26408", "CVE-2023-20566",
     "CVE-2023-20592", "CVE-2023-31346", "CVE-2024-21944", "CVE-2024-36347", "CVE-2024-56161", "CVE-2025-0033",
@@ -56,12 +56,12 @@ def test_every_row_has_a_source_and_says_how_sure_it_is() -> None:
         assert one.title
         assert re.fullmatch(r"\d{4}(-\d{2}){0,2}", one.date)
         assert one.mark in (VERIFIED, UNVERIFIED)
-        assert one.open in (NO_CURE, UNKNOWN)
+        assert one.open in (NO_FIX, UNKNOWN)
         assert set(one.products) <= set(PRODUCTS)
         assert set(one.technologies) <= set(TECHNOLOGIES)
         assert {*one.ids.values(), *one.products.values()} <= {VERIFIED, UNVERIFIED}
         assert all(re.fullmatch(r"CVE-\d{4}-\d{4,5}|AMD-SB-\d{4}|GHSA(-\w{4}){3}", number) for number in one.ids)
-        for cure in (*one.cures, *one.doubts):
+        for cure in (*one.fixes, *one.doubts):
             layouts = [SnpPolicy if SEV_SNP in getattr(cure, "technologies", ()) else Policy]
             layouts = [PlatformInfo] if isinstance(cure, PlatformBit) else layouts
             if isinstance(cure, PolicyBit | PlatformBit):
@@ -234,14 +234,14 @@ def test_nothing_is_cured_without_the_datum_that_cures_it(platform: Platform) ->
         assert one.state in STATES
         assert one.words.endswith(".")
         if one.state == CURED:
-            assert any(is_there(cure, platform) for cure in one.advisory.cures)
+            assert any(is_there(cure, platform) for cure in one.advisory.fixes)
         if one.advisory.mark == UNVERIFIED:
             assert one.state in (UNKNOWN, NOT_AFFECTED)
         if one.state == NOT_AFFECTED:
             possible = set(platform.technologies) - (set() if set(platform.products) & set(SNP_PRODUCTS) else {SEV_SNP})
             assert not possible & set(one.advisory.technologies)
         if one.state == APPLIES:
-            assert not any(is_there(cure, platform) for cure in one.advisory.cures) or len(platform.products) > 1
+            assert not any(is_there(cure, platform) for cure in one.advisory.fixes) or len(platform.products) > 1
     bare = judge(platform._replace(version=None, policy=None, tcb=None, platform_info=None))
     assert not bare.of(CURED)
     assert len(str(found)) > 1000

@@ -195,7 +195,7 @@ ACTIONS = {
     "secret": ["build", "open"],
     "session": ["open"],
     "vmsa": ["build", "update", "show", "diff"],
-    "zoo": ["list", "make", "run"],
+    "verifier-suite": ["list", "make", "run"],
 }
 
 

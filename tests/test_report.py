@@ -14,11 +14,11 @@ import pytest
 from cryptography import x509
 
 import sevlab
+from sevlab.data import INCIDENTS
 from sevlab.errors import InputError, LayoutError
 from sevlab.formats.report import SIGNED, SIZE, parse_report
 from sevlab.formats.tcb import MilanTcb, TurinTcb
 from sevlab.formats.vcek import CSP_ID, EXTENSIONS, HWID, RESERVED_SPL, ROOTS, SPL, tell_kind
-from sevlab.incidents import INCIDENTS
 from sevlab.outcome import CANNOT_TELL, MATCH, MISMATCH, NOT_CHECKED
 from sevlab.report import (
     REQUIREMENTS,

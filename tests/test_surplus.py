@@ -126,7 +126,7 @@ DROPPED = {
     "no cloud": (["report", "verify", "report", "--csp-id", ""], "--csp-id: received an empty text"),
     "no product": (["report", "show", "report", "--product", ""], "--product: received ''"),
     "no product to advise": (["advise", "--product", ""], "--product: received nothing"),
-    "seconds": (["zoo", "run", "--timeout", "1_0", "--", "true", "{report}"], "--timeout: received '1_0'"),
+    "seconds": (["verifier-suite", "run", "--timeout", "1_0", "--", "true", "{report}"], "--timeout: received '1_0'"),
     "seconds of other digits": (["diagnose", "--budget", "٣"], "--budget: received"),
 }
 

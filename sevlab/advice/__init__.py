@@ -1,12 +1,12 @@
 """Which public vulnerabilities a platform has, as far as its report, its version and the policy tell.
 
-:mod:`.platform` holds what is known, :mod:`.judge` judges every advisory (:mod:`~sevlab.advisories`) by it, and
+:mod:`.platform` holds what is known, :mod:`.judge` judges every advisory (:data:`sevlab.data.ADVISORIES`) by it, and
 :mod:`.findings` shows what came of it.
 """
 
 from __future__ import annotations
 
-from ..advisories import ADVISORIES
+from ..data import ADVISORIES
 from ..errors import InputError, quoted
 from .findings import APPLIES, CURED, NOT_AFFECTED, NOT_NAMED, STATES, Advice, Finding
 from .judge import judge

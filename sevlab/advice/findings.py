@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import namedtuple
 
-from ..advisories import UNKNOWN
+from ..data import UNKNOWN
 from ..layout.shown import Shown
 
 TYPE_CHECKING = False

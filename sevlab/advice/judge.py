@@ -6,9 +6,9 @@ what would tell.
 
 from __future__ import annotations
 
-from ..advisories import (
+from ..data import (
     ADVISORIES,
-    NO_CURE,
+    NO_FIX,
     PLATFORM,
     SEV_SNP,
     SNP_PRODUCTS,
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
 
-    from ..advisories import Advisory
+    from ..data import Advisory
     from .platform import Platform
 
 
@@ -79,7 +79,7 @@ def _judge_one(advisory: Advisory, product: str, technology: str, platform: Plat
 
 
 def _judge_cures(advisory: Advisory, product: str, technology: str, platform: Platform) -> tuple[str, str]:
-    cures = [cure for cure in advisory.cures if _concerns(cure, product, technology)]
+    cures = [cure for cure in advisory.fixes if _concerns(cure, product, technology)]
     held = [(cure, *_holds(cure, platform)) for cure in cures]
     for cure, holds, words in held:
         if holds and cure.mark == VERIFIED:
@@ -88,7 +88,7 @@ def _judge_cures(advisory: Advisory, product: str, technology: str, platform: Pl
         if holds is None or cure.mark != VERIFIED:
             sure = "" if cure.mark == VERIFIED else f" ({cure.mark})"
             return UNKNOWN, f"It would be cured by {cure.words}{sure}; {words}."
-    if held or advisory.open == NO_CURE:
+    if held or advisory.open == NO_FIX:
         words = f"It would be cured by {' or by '.join(cure.words for cure in cures)}"
         words = words if cures else "Nothing is known to cure it"
         reason = "".join(f"; {words}" for _, _, words in held)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import namedtuple
 
-from ..advisories import PRODUCTS, SEV, SEV_ES, SEV_SNP, SNP_PRODUCTS, TECHNOLOGIES
+from ..data import PRODUCTS, SEV, SEV_ES, SEV_SNP, SNP_PRODUCTS, TECHNOLOGIES
 from ..errors import InputError, named, quoted
 from ..formats.policy import Policy
 from ..formats.report import Report, parse_report

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..advice import NAMES, advise
-from ..advisories import PRODUCTS
+from ..data import PRODUCTS
 from ..errors import InputError, renaming, shell_word
 from ..evidence import as_option
 from . import GOOD, NOT_VALIDATED, VERBS

@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from ..arguments import checked
+from ..data import INCIDENTS
 from ..errors import InputError, quoted
 from ..formats.report import TCB_FORMS, Report, parse_report
 from ..formats.tcb import MilanTcb
 from ..formats.vcek import ARK, ASK, ASVK, ROOTS, VCEK, VLEK
-from ..incidents import INCIDENTS
 from ..layout.page import Banner, Heading, Paragraph, View
 from ..layout.shown import Shown
 from ..outcome import CANNOT_TELL, MATCH, MISMATCH, NOT_CHECKED, NOT_DECIDED

@@ -11,7 +11,6 @@ from ..errors import InputError, UnsupportedError
 from ..evidence import load_evidence, takes_keys
 from ..formats.vcek import ROOTS
 from ..idblock import STAGES
-from ..incidents import INCIDENTS
 from ..layout.page import Banner, Heading, Paragraph, Table, View
 from ..layout.shown import Shown
 from ..outcome import MATCH, NOT_DECIDED
@@ -105,6 +104,8 @@ class Judgement(Shown):
 
     def explain(self) -> View:
         """Show the answer first: what is wrong, what explains it, and what it resembles."""
+        from ..data import INCIDENTS
+
         tint = {MATCH: "green", FOUND: "orange"}.get(self.status, "pink")
         blocks: list[Any] = [Banner(self._words(), tint)]
         if self.refusal:

@@ -1,4 +1,4 @@
-"""Certificates and lists changed in one place and signed again, as whoever holds a key could.
+"""Certificates and lists changed in one place and signed again, as anybody with the key could.
 
 Every change keeps the length, so all else stays where it was. The keys are those of the made-up roots
 (:mod:`~sevlab.simulator.signing`), which everybody has.
@@ -9,13 +9,10 @@ from __future__ import annotations
 import base64
 import re
 import textwrap
+from typing import Any
 
 from ..report import parse_certificate, parse_crl
 from ..simulator.signing import RSA_SIZE, rsa_primes, rsa_sign
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
 
 #: The two dates of a certificate, or of a list: UTCTime, one behind the other.
 _DATES = re.compile(rb"\x17\x0d(\d{12}Z)\x17\x0d(\d{12}Z)")

@@ -1,4 +1,4 @@
-"""The verifier zoo: every animal against sevlab, against its careless verifier, and against programs that misbehave."""
+"""The verifier suite: every test case against sevlab and a flawed verifier, and programs that misbehave."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import sys
 import time
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,20 +19,40 @@ from hypothesis import strategies as st
 
 import sevlab
 from sevlab.cli import main
+from sevlab.data import INCIDENTS
 from sevlab.errors import InputError, LayoutError
-from sevlab.incidents import INCIDENTS
 from sevlab.simulator.curve import PRIME, multiply
-from sevlab.zoo import LAPSES, Animal, Given, Lapse, Trial, judge, run_zoo_command, zoo, zoo_files, zoo_table
-from sevlab.zoo.command import check_words, fill_in
-from sevlab.zoo.files import FILES, PLACEHOLDERS, VALUES, check_zoo, placeholders, write_zoo
-from sevlab.zoo.naive import BASE, ORDER, naive_signature
-from sevlab.zoo.trial import LONGEST, shown
+from sevlab.verifier_suite import (
+    FLAWS,
+    Flaw,
+    Results,
+    TestCase,
+    VerifierInput,
+    load_cases,
+    run_suite_command,
+    suite_files,
+    suite_table,
+    verify_input,
+    write_suite,
+)
+from sevlab.verifier_suite.cases import BASE, ORDER, naive_signature
+from sevlab.verifier_suite.run import (
+    FILES,
+    LONGEST,
+    PLACEHOLDERS,
+    VALUES,
+    check_suite,
+    check_words,
+    fill_in,
+    one_line,
+    placeholders,
+)
 from tests.peers import ROOT, run
 
-ANIMALS = {animal.key: animal for animal in zoo()}
-BAD = [animal for animal in ANIMALS.values() if animal.accept is False]
-CONTROLS = [animal for animal in ANIMALS.values() if animal.accept]
-OPEN = [animal for animal in ANIMALS.values() if animal.accept is None]
+CASES = {case.key: case for case in load_cases()}
+INVALID, VALID, ACCEPTABLE = (
+    [case for case in CASES.values() if case.result == result] for result in ("invalid", "valid", "acceptable")
+)
 #: What sevlab says of those about which right verifiers may differ; None for what it does not take for a report.
 OURS = {
     "masked-chip-id": True,
@@ -73,14 +94,14 @@ VERIFY = [
 ]
 
 
-def keys(animals: list[Animal]) -> list[str]:
-    return [animal.key for animal in animals]
+def keys(cases: list[TestCase]) -> list[str]:
+    return [case.key for case in cases]
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("zoo") / "a zoo"
-    write_zoo(str(folder), zoo())
+    folder = tmp_path_factory.mktemp("suite") / "a suite"
+    write_suite(str(folder), load_cases())
     return folder
 
 
@@ -90,54 +111,54 @@ def script(*lines: str) -> list[str]:
 
 
 def one(words: list[str], key: str = "milan-v3", **more: Any) -> Any:
-    return run_zoo_command(words, zoo([key]), **more)[key]
+    return run_suite_command(words, load_cases([key]), **more)[key]
 
 
 # The truth
 
 
-@pytest.mark.parametrize("animal", BAD, ids=keys(BAD))
-def test_bad(animal: Animal) -> None:
-    verdict = judge(animal.given)
-    assert tuple(check.name for check in verdict.failed) == animal.lines
+@pytest.mark.parametrize("case", INVALID, ids=keys(INVALID))
+def test_invalid(case: TestCase) -> None:
+    verdict = verify_input(case.input)
+    assert tuple(check.name for check in verdict.failed) == case.checks
     assert not verdict.matches
-    assert animal.lapse is not None
-    assert animal.lapse.accepts(animal.given), "its careless verifier refuses it"
-    assert set(animal.lines) <= set(animal.lapse.lines) or animal.lapse.prepare is not None
+    assert case.flaw is not None
+    assert case.flaw.accepts(case.input), "its flawed verifier refuses it"
+    assert set(case.checks) <= set(case.flaw.checks) or case.flaw.prepare is not None
 
 
-@pytest.mark.parametrize("animal", CONTROLS, ids=keys(CONTROLS))
-def test_control(animal: Animal) -> None:
-    assert judge(animal.given).matches
-    refusing = {key for key, lapse in LAPSES.items() if not lapse.accepts(animal.given)}
+@pytest.mark.parametrize("case", VALID, ids=keys(VALID))
+def test_valid(case: TestCase) -> None:
+    assert verify_input(case.input).matches
+    refusing = {key for key, flaw in FLAWS.items() if not flaw.accepts(case.input)}
     # These two refuse genuine reports, too: that is how they were found in the field (F38, F40).
-    assert refusing == {"tcb-behind": {"tcb-current"}, "turin-v5": {"tcb-layout"}}.get(animal.key, set())
+    assert refusing == {"tcb-behind": {"tcb-current"}, "turin-v5": {"tcb-layout"}}.get(case.key, set())
 
 
-@pytest.mark.parametrize("animal", OPEN, ids=keys(OPEN))
-def test_open(animal: Animal) -> None:
-    if OURS[animal.key] is None:
+@pytest.mark.parametrize("case", ACCEPTABLE, ids=keys(ACCEPTABLE))
+def test_acceptable(case: TestCase) -> None:
+    if OURS[case.key] is None:
         with pytest.raises(LayoutError, match="1200 bytes"):
-            judge(animal.given)
-        assert animal.lapse is not None
-        assert animal.lapse.accepts(animal.given)
+            verify_input(case.input)
+        assert case.flaw is not None
+        assert case.flaw.accepts(case.input)
     else:
-        assert judge(animal.given).matches is OURS[animal.key]
+        assert verify_input(case.input).matches is OURS[case.key]
 
 
-def test_every_careless_check_has_an_animal_that_needs_it() -> None:
-    assert {animal.lapse for animal in ANIMALS.values()} - {None} == set(LAPSES.values())
-    lines = {check.name for check in judge(ANIMALS["milan-v3"].given).checks}
-    for lapse in LAPSES.values():
-        assert set(lapse.lines) <= lines
-        assert lapse.lines or lapse.prepare is not None
-    blind = Lapse("blind", "nothing is looked at", tuple(lines))
-    strict = Lapse("strict", "nothing is left out", ())
-    assert all(blind.accepts(animal.given) and not strict.accepts(animal.given) for animal in BAD)
+def test_every_flaw_has_a_test_case_that_finds_it() -> None:
+    assert {case.flaw for case in CASES.values()} - {None} == set(FLAWS.values())
+    lines = {check.name for check in verify_input(CASES["milan-v3"].input).checks}
+    for flaw in FLAWS.values():
+        assert set(flaw.checks) <= lines
+        assert flaw.checks or flaw.prepare is not None
+    blind = Flaw("blind", "nothing is looked at", tuple(lines))
+    strict = Flaw("strict", "nothing is left out", ())
+    assert all(blind.accepts(case.input) and not strict.accepts(case.input) for case in INVALID)
 
 
 def test_a_weaker_check_still_checks() -> None:
-    """What stands in the place of a line refuses what other lapses let through."""
+    """What a flaw checks instead still refuses what other flaws accept."""
     refused = {
         "range": "flipped-bit",
         "missing": "older-leaf",
@@ -148,58 +169,58 @@ def test_a_weaker_check_still_checks() -> None:
         "put-together": "flipped-bit",
         "length": "flipped-bit",
     }
-    weaker = {lapse.key for lapse in LAPSES.values() if lapse.instead is not None or lapse.prepare is not None}
+    weaker = {flaw.key for flaw in FLAWS.values() if flaw.instead is not None or flaw.prepare is not None}
     assert weaker == set(refused)
-    for lapse, key in refused.items():
-        assert not LAPSES[lapse].accepts(ANIMALS[key].given), lapse
+    for flaw, key in refused.items():
+        assert not FLAWS[flaw].accepts(CASES[key].input), flaw
 
 
-def test_animals_are_told_apart() -> None:
-    assert len(ANIMALS) == len(zoo()) == len({animal.title for animal in ANIMALS.values()})
-    assert len({animal.given for animal in ANIMALS.values()}) == len(ANIMALS)
-    for animal in ANIMALS.values():
-        assert all((animal.title, animal.wrong, animal.right))
-        assert animal.incident in {"", *INCIDENTS}
-        assert bool(animal.incident_name) == bool(animal.incident)
+def test_no_two_test_cases_are_the_same() -> None:
+    assert len(CASES) == len(load_cases()) == len({case.title for case in CASES.values()})
+    assert len({case.input for case in CASES.values()}) == len(CASES)
+    for case in CASES.values():
+        assert all((case.title, case.comment, case.expected))
+        assert case.incident in {"", *INCIDENTS}
+        assert bool(case.incident_name) == bool(case.incident)
     assert {"F35", "F38", "F40", "F41", "F42", "F43", "F47", "F13", "A07", "A17", "A23"} == {
-        animal.incident for animal in ANIMALS.values()
+        case.incident for case in CASES.values()
     } - {""}
 
 
-def test_the_documentation_tells_every_animal_and_every_name() -> None:
-    page = (ROOT / "docs" / "zoo.md").read_text()
-    assert {key for key in ANIMALS if f"`{key}`" not in page} == set()
+def test_the_documentation_has_every_test_case_and_every_name() -> None:
+    page = (ROOT / "docs" / "verifier-suite.md").read_text()
+    assert {key for key in CASES if f"`{key}`" not in page} == set()
     assert {name for name in PLACEHOLDERS if f"`{{{name}}}`" not in page} == set()
-    assert f"none of {len(BAD)} bad ones accepted, all of {len(CONTROLS)} genuine ones" in page
+    assert f"OK: 0 of {len(INVALID)} invalid accepted, 0 of {len(VALID)} valid refused" in page
 
 
 def test_a_report_by_another_route() -> None:
     """The library's own X.509 and ECDSA say the same, without a line of ours."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # serial number 0
-        for animal in CONTROLS:
-            assert by_library(animal.given), animal.key
+        for case in VALID:
+            assert by_library(case.input), case.key
         for key in ("flipped-bit", "edited-measurement", "other-key", "zero-signature", "r-above-order"):
-            assert not by_library(ANIMALS[key].given), key
+            assert not by_library(CASES[key].input), key
         for key in ("altered-vcek", "unsigned-vcek", "forged-ask", "other-chain"):
-            assert not by_library(ANIMALS[key].given), key
+            assert not by_library(CASES[key].input), key
         for key in ("home-made-root", "expired-vcek", "other-chip", "older-leaf", "other-measurement", "debug-policy"):
-            assert by_library(ANIMALS[key].given), f"{key}: its signatures are right"
-        leaf = x509.load_der_x509_certificate(ANIMALS["expired-vcek"].given.vcek)
+            assert by_library(CASES[key].input), f"{key}: its signatures are right"
+        leaf = x509.load_der_x509_certificate(CASES["expired-vcek"].input.vcek)
         assert leaf.not_valid_after_utc.year == 2025
-        assert x509.load_der_x509_certificate(ANIMALS["early-vcek"].given.vcek).not_valid_before_utc.year == 2044
-        revoked = x509.load_der_x509_crl(ANIMALS["revoked-ask"].given.crl)
-        ask = x509.load_der_x509_certificate(ANIMALS["revoked-ask"].given.ask)
+        assert x509.load_der_x509_certificate(CASES["early-vcek"].input.vcek).not_valid_before_utc.year == 2044
+        revoked = x509.load_der_x509_crl(CASES["revoked-ask"].input.crl)
+        ask = x509.load_der_x509_certificate(CASES["revoked-ask"].input.ask)
         assert [entry.serial_number for entry in revoked] == [ask.serial_number]
-        usage = x509.load_der_x509_certificate(ANIMALS["ask-for-data"].given.ask).extensions
+        usage = x509.load_der_x509_certificate(CASES["ask-for-data"].input.ask).extensions
         assert not usage.get_extension_for_class(x509.KeyUsage).value.key_cert_sign
-        home = x509.load_der_x509_certificate(ANIMALS["home-made-root"].given.ark)
-        true = x509.load_der_x509_certificate(ANIMALS["home-made-root"].given.root)
+        home = x509.load_der_x509_certificate(CASES["home-made-root"].input.ark)
+        true = x509.load_der_x509_certificate(CASES["home-made-root"].input.root)
         assert home.subject == true.subject
         assert home.public_key() != true.public_key()
 
 
-def by_library(one: Given) -> bool:
+def by_library(one: VerifierInput) -> bool:
     """Verify the signatures of a report and its chain, and nothing else."""
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives import hashes
@@ -227,9 +248,9 @@ def test_naive_signatures() -> None:
     assert (numbers.x, numbers.y) == BASE
     assert multiply(BASE, ORDER) is None
     assert multiply(BASE, ORDER - 1) == (BASE[0], PRIME - BASE[1])
-    assert all(naive_signature(animal.given) for animal in CONTROLS)
-    assert not naive_signature(ANIMALS["other-key"].given)
-    no_key = ANIMALS["milan-v3"].given._replace(vcek=ANIMALS["milan-v3"].given.root)
+    assert all(naive_signature(case.input) for case in VALID)
+    assert not naive_signature(CASES["other-key"].input)
+    no_key = replace(CASES["milan-v3"].input, vcek=CASES["milan-v3"].input.root)
     assert not naive_signature(no_key)
 
 
@@ -237,45 +258,47 @@ def test_naive_signatures() -> None:
 
 
 def test_files(folder: Path) -> None:
-    table = json.loads((folder / "zoo.json").read_text())
-    assert table["format"] == "sevlab zoo 1"
-    assert [row["key"] for row in table["animals"]] == list(ANIMALS)
-    for row in table["animals"]:
-        animal = ANIMALS[row["key"]]
-        assert row["accept"] is animal.accept
+    table = json.loads((folder / "verifier-suite.json").read_text())
+    assert table["format"] == "sevlab verifier-suite 1"
+    assert [row["key"] for row in table["cases"]] == list(CASES)
+    for row in table["cases"]:
+        case = CASES[row["key"]]
+        assert row["result"] == case.result
         assert set(row["values"]) == set(VALUES)
         for name, found in row["files"].items():
             content = (folder / found["path"]).read_bytes()
             assert hashlib.sha256(content).hexdigest() == found["sha256"]
-            assert content == FILES[name][1](animal.given)
+            assert content == FILES[name][1](case.input)
     there = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
-    assert there == set(zoo_files(zoo()))
-    assert json.loads(json.dumps(zoo_table(zoo()))) == table
-    names = placeholders(ANIMALS["milan-v3"], folder)
+    assert there == set(suite_files(load_cases()))
+    assert json.loads(json.dumps(suite_table(load_cases()))) == table
+    names = placeholders(CASES["milan-v3"], folder)
     assert set(names) == set(PLACEHOLDERS)
     assert Path(names["vcek_pem"]).read_bytes().startswith(b"-----BEGIN CERTIFICATE-----\n")
-    check_zoo(str(folder), zoo())
+    check_suite(str(folder), load_cases())
 
 
 def test_the_same_to_the_last_byte(tmp_path: Path, folder: Path) -> None:
-    made = run([sys.executable, "-m", "sevlab", "zoo", "make", "again"], tmp_path, variables={"PYTHONHASHSEED": "7"})
+    made = run(
+        [sys.executable, "-m", "sevlab", "verifier-suite", "make", "again"], tmp_path, variables={"PYTHONHASHSEED": "7"}
+    )
     assert (made.status, made.first_line) == (
         0,
-        "Wrote 433 files to again: 48 animals (8 control, 34 bad, 6 open), 29 careless checks.",
+        "Wrote 433 files to again: 48 test cases (8 valid, 34 invalid, 6 acceptable), 29 flaws.",
     )
     for path in folder.rglob("*"):
         if path.is_file():
             assert (tmp_path / "again" / path.relative_to(folder)).read_bytes() == path.read_bytes()
 
 
-def test_a_zoo_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_suite_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "empty").mkdir()
-    assert write_zoo(str(tmp_path / "empty"), zoo(["milan-v3"])) == 10
+    assert write_suite(str(tmp_path / "empty"), load_cases(["milan-v3"])) == 10
     (tmp_path / "file").write_text("here before")
     (tmp_path / "link").symlink_to(tmp_path / "empty")
     for name in ("empty", "file", "link", "file/below", "a\0b"):
         with pytest.raises(InputError, match="DIR"):
-            write_zoo(str(tmp_path / name), zoo(["milan-v3"]))
+            write_suite(str(tmp_path / name), load_cases(["milan-v3"]))
     assert (tmp_path / "file").read_text() == "here before"
 
     def full(*_: object) -> None:
@@ -283,86 +306,100 @@ def test_a_zoo_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytes
 
     monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(InputError, match="no space left on device"):
-        write_zoo(str(tmp_path / "new"), zoo(["milan-v3"]))
+        write_suite(str(tmp_path / "new"), load_cases(["milan-v3"]))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "file", "link"]
 
 
-def test_a_folder_must_hold_what_the_truth_is_about(tmp_path: Path) -> None:
-    write_zoo(str(tmp_path / "zoo"), zoo(["milan-v3"]))
-    report = tmp_path / "zoo" / "milan-v3" / "report.bin"
+def test_a_folder_must_hold_this_suite(tmp_path: Path) -> None:
+    write_suite(str(tmp_path / "suite"), load_cases(["milan-v3"]))
+    report = tmp_path / "suite" / "milan-v3" / "report.bin"
     report.write_bytes(report.read_bytes() + b"x")
-    with pytest.raises(InputError, match="which is another"):
-        one(script("pass"), folder=str(tmp_path / "zoo"))
+    with pytest.raises(InputError, match="which differs"):
+        one(script("pass"), folder=str(tmp_path / "suite"))
     report.unlink()
     with pytest.raises(InputError, match="no such file"):
-        one(script("pass"), folder=str(tmp_path / "zoo"))
+        one(script("pass"), folder=str(tmp_path / "suite"))
 
 
 # Verifiers in Python
 
 
-def test_sevlab_lets_nothing_through() -> None:
-    trial = sevlab.run_zoo(lambda given: judge(given).matches)
-    assert trial.passes
-    assert trial.let_through == trial.wrongly_refused == []
-    assert {outcome.animal.key: outcome.accepted for outcome in trial.of("open")} == {
+def test_sevlab_has_no_false_accepts() -> None:
+    results = sevlab.run_verifier_suite(lambda given: verify_input(given).matches)
+    assert results.passes
+    assert results.false_accepts == results.false_rejects == []
+    assert {outcome.case.key: outcome.accepted for outcome in results.of("acceptable")} == {
         k: bool(v) for k, v in OURS.items()
     }
-    assert str(trial).startswith(" OK: none of 34 bad ones accepted, all of 8 genuine ones \n")
+    assert str(results).startswith(" OK: 0 of 34 invalid accepted, 0 of 8 valid refused \n")
 
 
 def test_a_verifier_that_accepts_everything() -> None:
-    trial = sevlab.run_zoo(lambda given: "yes")
-    assert [outcome.animal for outcome in trial.let_through] == BAD
-    assert not trial.wrongly_refused
-    assert not trial.passes
-    assert "ERROR: 34 of 34 bad ones accepted, 0 of 8 genuine ones not" in str(trial)
-    assert "the host may read the guest's memory. Careless: a policy that allows debugging" in str(trial)
-    assert all(len(line) <= 101 for line in str(trial).splitlines())
+    results = sevlab.run_verifier_suite(lambda given: "yes")
+    assert [outcome.case for outcome in results.false_accepts] == INVALID
+    assert not results.false_rejects
+    assert not results.passes
+    assert "ERROR: 34 of 34 invalid accepted, 0 of 8 valid refused" in str(results)
+    assert "the host may read the guest's memory. Flaw: a policy that allows debugging" in str(results)
+    assert all(len(line) <= 101 for line in str(results).splitlines())
 
 
 def test_a_verifier_that_accepts_nothing() -> None:
-    def raises(given: Given) -> bool:
+    def raises(given: VerifierInput) -> bool:
         raise ValueError(f"line\n{'x' * 9999}\x1b[31m")
 
-    trial = sevlab.run_zoo(raises)
-    assert [outcome.animal for outcome in trial.wrongly_refused] == CONTROLS
-    assert "It accepted nothing at all. Is it called in the right way? For milan-v2: ValueError" in str(trial)
-    assert all(len(outcome.words) <= LONGEST + 3 and "\n" not in outcome.words for outcome in trial.outcomes)
-    assert trial._repr_html_().count("<tr>") > len(ANIMALS)
+    results = sevlab.run_verifier_suite(raises)
+    assert [outcome.case for outcome in results.false_rejects] == VALID
+    assert "It accepted nothing at all. Is it called correctly? For milan-v2: ValueError" in str(results)
+    assert all(len(outcome.words) <= LONGEST + 3 and "\n" not in outcome.words for outcome in results.outcomes)
+    assert results._repr_html_().count("<tr>") > len(CASES)
 
 
-def test_some_animals_only() -> None:
-    trial = sevlab.run_zoo(lambda given: given.vmpl == 0, only=["replayed", "milan-v3"])
-    assert [outcome.animal.key for outcome in trial.outcomes] == ["milan-v3", "replayed"]
-    assert trial.as_dict()["let_through"] == ["replayed"]
+def test_some_test_cases_only() -> None:
+    results = sevlab.run_verifier_suite(lambda given: given.vmpl == 0, only=["replayed", "milan-v3"])
+    assert [outcome.case.key for outcome in results.outcomes] == ["milan-v3", "replayed"]
+    assert results.as_dict()["false_accepts"] == ["replayed"]
     with pytest.raises(InputError, match="Try: milan-v3"):
-        zoo(["milan-v4"])
+        load_cases(["milan-v4"])
 
 
 # Verifiers that are programs
 
 
 def test_sevlab_as_a_command(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Its own command line, told everything, on every animal; in this process, because 48 starts take long."""
-    for animal in ANIMALS.values():
-        status = main([fill_in(word, placeholders(animal, folder)) for word in VERIFY])
+    """Its own command line, told everything, on every case; in this process, because 48 starts take long."""
+    for case in CASES.values():
+        status = main([fill_in(word, placeholders(case, folder)) for word in VERIFY])
         said = capsys.readouterr()
-        if animal.accept is None:
-            assert status == {True: 0, False: 1, None: 2}[OURS[animal.key]], animal.key
+        if case.result == "acceptable":
+            assert status == {True: 0, False: 1, None: 2}[OURS[case.key]], case.key
         else:
-            assert status == (0 if animal.accept else 1), animal.key
-        if animal.accept is False:
+            assert status == (0 if case.result == "valid" else 1), case.key
+        if case.result == "invalid":
             first = said.out.splitlines()[0]
-            assert ", ".join(animal.lines) in first, animal.key
+            assert ", ".join(case.checks) in first, case.key
 
 
 def test_a_program_is_run(folder: Path) -> None:
     chosen = "milan-v3,home-made-root"
     command = [sys.executable, "-m", "sevlab", *VERIFY]
-    done = run([sys.executable, "-m", "sevlab", "zoo", "run", "--only", chosen, "--dir", str(folder), "--", *command])
+    done = run(
+        [
+            sys.executable,
+            "-m",
+            "sevlab",
+            "verifier-suite",
+            "run",
+            "--only",
+            chosen,
+            "--dir",
+            str(folder),
+            "--",
+            *command,
+        ]
+    )
     assert (done.status, done.err) == (0, "")
-    assert done.out.startswith(" OK: none of 1 bad ones accepted, all of 1 genuine ones \n")
+    assert done.out.startswith(" OK: 0 of 1 invalid accepted, 0 of 1 valid refused \n")
     assert "Said: ERROR: 1 of 29 checks fails: ARK known" in " ".join(done.out.split())
 
 
@@ -370,7 +407,7 @@ def test_it_gets_what_it_asks_for_and_no_shell(folder: Path, tmp_path: Path) -> 
     lines = ["import sys, pathlib", "pathlib.Path(sys.argv[2]).write_text(repr(sys.argv[3:]))"]
     out, words = tmp_path / "out", ["--a={measurement}", "$(false); {{x}} {A} {}", "{key}", "{crl}"]
     assert one([*script(*lines), str(out), *words], folder=str(folder)).accepted
-    given = ANIMALS["milan-v3"].given
+    given = CASES["milan-v3"].input
     crl = str(folder / "milan-v3" / "crl.der")
     assert out.read_text() == repr([f"--a={given.measurement.hex()}", "$(false); {x} {A} {}", "milan-v3", crl])
 
@@ -390,11 +427,11 @@ def test_a_program_that_hangs_is_stopped() -> None:
     closed = one(script("import os, time; os.close(1); os.close(2); time.sleep(60)"), timeout=0.4)
     assert closed.verdict == "no answer"
     assert time.monotonic() - start < 10
-    trial = Trial([outcome])
-    assert not trial.passes
-    assert "; 1 without an answer" in str(trial)
-    assert "version 3. It was stopped after 0.4 s" in str(trial)
-    assert trial.as_dict()["no_answer"] == ["milan-v3"]
+    results = Results([outcome])
+    assert not results.passes
+    assert "; 1 without an answer" in str(results)
+    assert "version 3. It was stopped after 0.4 s" in str(results)
+    assert results.as_dict()["no_answer"] == ["milan-v3"]
 
 
 def test_what_a_program_started_is_stopped_with_it(tmp_path: Path) -> None:
@@ -453,7 +490,7 @@ def test_commands_that_cannot_be_meant(tmp_path: Path) -> None:
         (["a\0b", "{report}"], "cannot be started"),
     ):
         with pytest.raises(InputError, match="COMMAND") as refused:
-            run_zoo_command(words, zoo(["milan-v3"]))
+            run_suite_command(words, load_cases(["milan-v3"]))
         assert said in str(refused.value)
         assert "\n" not in str(refused.value)
 
@@ -469,61 +506,67 @@ def test_braces(text: str, name: str) -> None:
 
 @for_any(st.text(max_size=2000))
 def test_what_others_say_is_one_line(text: str) -> None:
-    assert all(" " <= char <= "~" for char in shown(text))
-    assert len(shown(text)) <= LONGEST + 3
+    assert all(" " <= char <= "~" for char in one_line(text))
+    assert len(one_line(text)) <= LONGEST + 3
 
 
 # The command line
 
 
 def test_cli_list_and_json(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["zoo", "list"]) == 0
+    assert main(["verifier-suite", "list"]) == 0
     text = capsys.readouterr().out
-    assert all(key in text for key in (*ANIMALS, *LAPSES))
+    assert all(key in text for key in (*CASES, *FLAWS))
     assert all(len(line) <= 100 for line in text.splitlines())
-    assert main(["zoo", "list", "--json", "--only", "debug-policy"]) == 0
-    [row] = json.loads(capsys.readouterr().out)["animals"]
-    assert (row["lapse"], row["lines"], row["incident"]) == ("debug", ["forbid_debug"], INCIDENTS["A07"].name)
+    assert main(["verifier-suite", "list", "--json", "--only", "debug-policy"]) == 0
+    [row] = json.loads(capsys.readouterr().out)["cases"]
+    assert (row["flaw"], row["checks"], row["incident"]) == ("debug", ["forbid_debug"], INCIDENTS["A07"].name)
 
 
 def test_cli_make(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    target = str(tmp_path / "zoo")
-    assert main(["zoo", "make", target, "--json"]) == 0
+    target = str(tmp_path / "suite")
+    assert main(["verifier-suite", "make", target, "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
-    assert (told["folder"], told["files"], len(told["animals"])) == (target, 433, 48)
-    assert main(["zoo", "make", target]) == 2
+    assert (told["folder"], told["files"], len(told["cases"])) == (target, 433, 48)
+    assert main(["verifier-suite", "make", target]) == 2
     assert "which exists; needed a new folder, or an empty one" in capsys.readouterr().err
 
 
 def test_cli_run(capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["zoo", "run", "--only", "milan-v3,replayed", "--json", "--", "true", "{report}"]
+    words = ["verifier-suite", "run", "--only", "milan-v3,replayed", "--json", "--", "true", "{report}"]
     assert main(words) == 1
     told = json.loads(capsys.readouterr().out)
-    assert (told["status"], told["let_through"], told["wrongly_refused"]) == ("fail", ["replayed"], [])
+    assert (told["status"], told["false_accepts"], told["false_rejects"]) == ("fail", ["replayed"], [])
     assert told["command"] == ["true", "{report}"]
-    assert main(["zoo", "run", "--only", "milan-v3,replayed", "--skip", "replayed", "--", "true", "{report}"]) == 0
-    assert "OK: none of 0 bad ones accepted, all of 1 genuine ones" in capsys.readouterr().out
-    assert main(["zoo", "run", "--only", "milan-v3", "--", "false", "{report}"]) == 1
+    assert (
+        main(["verifier-suite", "run", "--only", "milan-v3,replayed", "--skip", "replayed", "--", "true", "{report}"])
+        == 0
+    )
+    assert "OK: 0 of 0 invalid accepted, 0 of 1 valid refused" in capsys.readouterr().out
+    assert main(["verifier-suite", "run", "--only", "milan-v3", "--", "false", "{report}"]) == 1
     assert "It accepted nothing at all" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["zoo"], "usage"),
-        (["zoo", "feed"], "invalid choice"),
-        (["zoo", "make"], "DIR"),
-        (["zoo", "list", "--", "true"], "no command behind zoo list"),
-        (["zoo", "run"], "COMMAND: received nothing"),
-        (["zoo", "run", "true", "{report}"], "unrecognized arguments"),
-        (["zoo", "run", "--timeout", "0", "--", "true", "{report}"], "--timeout: received '0'"),
-        (["zoo", "run", "--timeout", "nan", "--", "true", "{report}"], "--timeout"),
-        (["zoo", "run", "--timeout", "9" * 400, "--", "true", "{report}"], "--timeout"),
-        (["zoo", "run", "--timeout", "soon", "--", "true", "{report}"], "--timeout"),
-        (["zoo", "run", "--only", "lion", "--", "true", "{report}"], "--only: received 'lion'"),
-        (["zoo", "run", "--skip", "", "--", "true", "{report}"], "--skip: received ''"),
-        (["zoo", "run", "--skip", ",".join(ANIMALS), "--", "true", "{report}"], "at least one animal"),
-        (["zoo", "run", "--dir", "/does/not/exist", "--", "true", "{report}"], "--dir: received 'milan-v2/report.bin'"),
+        (["verifier-suite"], "usage"),
+        (["verifier-suite", "feed"], "invalid choice"),
+        (["verifier-suite", "make"], "DIR"),
+        (["verifier-suite", "list", "--", "true"], "no command after verifier-suite list"),
+        (["verifier-suite", "run"], "COMMAND: received nothing"),
+        (["verifier-suite", "run", "true", "{report}"], "unrecognized arguments"),
+        (["verifier-suite", "run", "--timeout", "0", "--", "true", "{report}"], "--timeout: received '0'"),
+        (["verifier-suite", "run", "--timeout", "nan", "--", "true", "{report}"], "--timeout"),
+        (["verifier-suite", "run", "--timeout", "9" * 400, "--", "true", "{report}"], "--timeout"),
+        (["verifier-suite", "run", "--timeout", "soon", "--", "true", "{report}"], "--timeout"),
+        (["verifier-suite", "run", "--only", "lion", "--", "true", "{report}"], "--only: received 'lion'"),
+        (["verifier-suite", "run", "--skip", "", "--", "true", "{report}"], "--skip: received ''"),
+        (["verifier-suite", "run", "--skip", ",".join(CASES), "--", "true", "{report}"], "at least one test case"),
+        (
+            ["verifier-suite", "run", "--dir", "/does/not/exist", "--", "true", "{report}"],
+            "--dir: received 'milan-v2/report.bin'",
+        ),
     ],
 )
 def test_cli_misuse(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
