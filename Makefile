@@ -95,7 +95,7 @@ notebooks: samples ## write the samples again, then run every notebook and store
 
 samples: $(READY) ## write notebooks/samples/ and the cases of notebooks/incidents/ again, byte for byte
 	$(PY) -m sevlab.samples notebooks/samples
-	$(PY) -m sevlab.replays notebooks/incidents/cases
+	$(PY) -c "from sevlab.replays import write_replays; write_replays('notebooks/incidents/cases')"
 
 wheel: $(READY) ## build the wheel and the source archive into dist/
 	$(PY) -m hatchling build

@@ -14,7 +14,6 @@ Sources: sev-launch 10.5 to 11.3.
 from __future__ import annotations
 
 import hashlib
-from collections import namedtuple
 
 from .arguments import checked
 from .errors import InputError, LayoutError, quoted
@@ -43,7 +42,8 @@ from .formats.sevcert import (
 )
 from .inputs import decode_base64, load_file
 from .layout.shown import Shown
-from .outcome import MATCH, MISMATCH, NOT_DECIDED
+from .outcome import CANNOT_TELL, MATCH, MISMATCH, NOT_CHECKED, NOT_DECIDED
+from .verify import Check, check_table, judged
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -52,7 +52,6 @@ if TYPE_CHECKING:
 
     from .layout.page import View
 
-CANNOT_TELL = "cannot tell"
 #: Most bytes of certificates that are read from one file.
 LIMIT = 64 << 10
 
@@ -75,12 +74,6 @@ LINKS = (
     (PDH, PEK, "both"),
 )
 _HASHES = {RSA_SHA256: "SHA256", ECDSA_SHA256: "SHA256", RSA_SHA384: "SHA384", ECDSA_SHA384: "SHA384"}
-
-
-class Link(namedtuple("Link", "name state note")):
-    """One check: its name, "match", "mismatch" or "cannot tell", and a sentence."""
-
-    __slots__ = ()
 
 
 class Chain:
@@ -109,7 +102,7 @@ class Chain:
         """Check every link; *roots* are the root keys to trust, by the SHA-256 (hex) of their certificates."""
         links = [_root(self, roots)]
         links += [_signed(self, usage, signer) for usage, signer, _ in LINKS]
-        links += [Link("one of each", MISMATCH, f"{Usage(one.key_usage).short} came twice") for one in self.extra]
+        links += [Check("one of each", MISMATCH, f"{Usage(one.key_usage).short} came twice") for one in self.extra]
         return ChainVerdict(self, links)
 
     def as_dict(self) -> dict[str, object]:
@@ -168,7 +161,7 @@ def _note(span: Any) -> str:
 class ChainVerdict(Shown):
     """What came of checking a chain. ``links`` in order from the root; ``product`` names the root, "" for none."""
 
-    def __init__(self, chain: Chain, links: list[Link]) -> None:
+    def __init__(self, chain: Chain, links: list[Check]) -> None:
         self.chain, self.links = chain, links
         self.product = links[0].note.partition(":")[0] if links[0].state == MATCH else ""
 
@@ -188,12 +181,12 @@ class ChainVerdict(Shown):
         return {
             "status": self.status,
             "product": self.product,
-            "links": [link._asdict() for link in self.links],
+            "links": [link.as_dict() for link in self.links],
         }
 
     def explain(self) -> View:
         """Show the answer, then every link."""
-        from .layout.page import Banner, Table, View
+        from .layout.page import Banner, View
 
         bad = [link.name for link in self.links if link.state != MATCH]
         words = f"OK: a genuine {self.product} platform, and every link is signed"
@@ -201,9 +194,7 @@ class ChainVerdict(Shown):
             words = f"NOT DECIDED: {len(bad)} of {len(self.links)} links cannot be checked: {', '.join(bad)}"
         elif bad:
             words = f"ERROR: {len(bad)} of {len(self.links)} links do not hold: {', '.join(bad)}"
-        tints = [{MATCH: "green", MISMATCH: "pink"}.get(link.state, "orange") for link in self.links]
-        rows = [list(link) for link in self.links]
-        return View(Banner(words, "pink" if bad else "green"), Table(["link", "state", "note"], rows, tints=tints))
+        return View(Banner(words, "pink" if bad else "green"), check_table(self.links, "link"))
 
 
 def load_chain(*paths: str, name: str = "certificates") -> Chain:
@@ -233,44 +224,44 @@ def verify_chain(chain: Chain, roots: dict[str, str] = ROOTS) -> ChainVerdict:
 
 
 @checked
-def verify_attestation(report: AttestationReport, pek: SevCertificate, mnonce: bytes | None = None) -> list[Link]:
+def verify_attestation(report: AttestationReport, pek: SevCertificate, mnonce: bytes | None = None) -> list[Check]:
     """Check a legacy attestation report under a platform's PEK. Verify the PEK's chain first.
 
     *mnonce* is the nonce that was asked with (16 bytes): without it an old report would do. Returns the checks; never
     raises on one that fails.
     """
-    checks = [
-        Link("key", MATCH if pek.key_usage == PEK else MISMATCH, f"the certificate is of usage {pek.key_usage.text}")
-    ]
+    usage = f"the certificate is of usage {pek.key_usage.text}"
     signature = EccSignature(r=report.r, s=report.s).to_bytes()
     fault = next(iter(report.findings()), "") or ecdsa_fault(pek.key, signature, report.signed, ECDSA_SHA256)
-    checks.append(Link("signature", MISMATCH if fault else MATCH, fault or "the signature is right"))
+    checks = [
+        judged("key", "" if pek.key_usage == PEK else usage, usage),
+        judged("signature", fault, "the signature is right"),
+    ]
     if mnonce is None:
-        return [*checks, Link("mnonce", CANNOT_TELL, "no nonce was given: the report may be an old one")]
-    state = MATCH if report.mnonce == mnonce else MISMATCH
-    return [*checks, Link("mnonce", state, "the nonce that was asked with" if state == MATCH else "another nonce")]
+        return [*checks, Check("mnonce", NOT_CHECKED, "no nonce was given: the report may be an old one")]
+    other = "" if report.mnonce == mnonce else "another nonce"
+    return [*checks, judged("mnonce", other, "the nonce that was asked with")]
 
 
-def _root(chain: Chain, roots: dict[str, str]) -> Link:
+def _root(chain: Chain, roots: dict[str, str]) -> Check:
     name = "ARK is a known root"
     if ARK not in chain:
-        return Link(name, CANNOT_TELL, "no ARK was given")
+        return Check(name, CANNOT_TELL, "no ARK was given")
     digest = hashlib.sha256(chain[ARK].to_bytes()).hexdigest()
     if digest in roots:
-        return Link(name, MATCH, f"{roots[digest]}: SHA-256 {digest}")
-    return Link(name, MISMATCH, f"SHA-256 {digest} is that of no known root")
+        return Check(name, MATCH, f"{roots[digest]}: SHA-256 {digest}")
+    return Check(name, MISMATCH, f"SHA-256 {digest} is that of no known root")
 
 
-def _signed(chain: Chain, usage: int, signer: int) -> Link:
+def _signed(chain: Chain, usage: int, signer: int) -> Check:
     """Check one signature."""
     by, of = Usage(signer).short, Usage(usage).short
     name = f"{of} signed by itself" if usage == signer else f"{of} signed by {by}"
     missing = [Usage(one).short for one in dict.fromkeys((usage, signer)) if one not in chain]
     if missing:
-        return Link(name, CANNOT_TELL, f"no {' and no '.join(missing)} was given")
+        return Check(name, CANNOT_TELL, f"no {' and no '.join(missing)} was given")
     certificate, key = chain[usage], chain[signer]
-    fault = _fault(certificate, key, signer)
-    return Link(name, MISMATCH, fault) if fault else Link(name, MATCH, "the signature is right")
+    return judged(name, _fault(certificate, key, signer), "the signature is right")
 
 
 def _fault(certificate: Any, key: Any, signer: int) -> str:
@@ -339,7 +330,7 @@ def ecdsa_fault(key: EccKey, signature: bytes, signed: bytes, algorithm: int) ->
         return "bytes around the signature are not zero"
     public = load_point(key)
     if public is None:
-        return "the signer's key is no point of P-384"
+        return "the signer's key is not a point on P-384"
     r, s = (int.from_bytes(part, "little") for part in (parts.r, parts.s))
     try:
         public.verify(encode_dss_signature(r, s), signed, ec.ECDSA(getattr(hashes, _HASHES[algorithm])()))
@@ -361,7 +352,7 @@ def ecdsa_sign(key: Any, signed: bytes, algorithm: int) -> EccSignature:
 
 
 def load_point(key: EccKey) -> Any:
-    """Return a public key as the library ``cryptography`` has it; None for what is no point of P-384."""
+    """Return a public key as the library ``cryptography`` has it; None if it is not a point on P-384."""
     from cryptography.hazmat.primitives.asymmetric import ec
 
     if key.curve != P384 or any(key.qx[P384_BYTES:]) or any(key.qy[P384_BYTES:]) or key.findings():

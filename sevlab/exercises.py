@@ -9,7 +9,7 @@ import hashlib
 from collections import namedtuple
 from contextlib import suppress
 
-from . import attacks, replays, samples
+from . import attacks, samples
 from .classroom import Mark, broken_launch
 from .formats.hashtable import HashTable, build_hash_table
 from .formats.message import Measurement, MeasureMessage
@@ -21,6 +21,7 @@ from .launch_compare import compare_launch
 from .layout.diff import compare
 from .measure import compute_measure
 from .profiles import build_vmsa
+from .replays.tasks import TASKS as incident_tasks
 from .samples import snp
 from .secret import build_secret
 from .session import derive_session_keys, wrap_keys
@@ -186,7 +187,7 @@ EXERCISES = {
         "verify the report with it: the check TCB says what the certificate is for",
     ),
     **{name: Exercise(*task) for name, task in attacks.TASKS.items()},
-    **{name: Exercise(*task) for name, task in replays.TASKS.items()},
+    **{name: Exercise(*task) for name, task in incident_tasks.items()},
     "first-step": Exercise(
         "The host starts the second sample with 3 virtual CPUs in place of 4. Which step of the chain differs first?",
         lambda: _first_step(num_cpus=samples.ES_CPUS - 1),

@@ -1,4 +1,4 @@
-"""What a verdict can come to, and what it takes on the word of the case that it judges.
+"""What a check and a whole verdict can come to, and what a verdict takes on the word of the case that it judges.
 
 A check that was not made never counts as passed: where evidence is missing (a report, a certificate, a key of one's
 own), the outcome is :data:`NOT_DECIDED`. A requirement that nobody gave is a question that was not asked; it is listed,
@@ -13,8 +13,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-#: Every verdict's ``status`` is one of these, in Python and in JSON.
-MATCH, MISMATCH, NOT_DECIDED, UNUSABLE = "match", "mismatch", "not_decided", "unusable"
+#: The four states of a check. *Not checked*: nobody asked, or an earlier check stopped it. *Cannot tell*: it was asked,
+#: and what was given does not decide it.
+MATCH, MISMATCH, NOT_CHECKED, CANNOT_TELL = "match", "mismatch", "not checked", "cannot tell"
+#: A whole verdict's ``status`` is MATCH, MISMATCH or one of these.
+NOT_DECIDED, UNUSABLE = "not_decided", "unusable"
 #: Inputs that prove something, so that it matters whose they are.
 _KEYS = ("tik", "tek", "tk")
 

@@ -26,7 +26,8 @@ from .formats.session import SessionBlob
 from .formats.sevcert import ECDH_SHA256, INVALID, P384, P384_BYTES, PDH, SCALAR, EccKey, SevCertificate
 from .keys import Secret, check_key, hide_key, refuse_keys
 from .layout.shown import Shown
-from .outcome import MATCH, MISMATCH
+from .outcome import MATCH, MISMATCH, NOT_CHECKED
+from .verify import Check, check_table, judged
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -177,14 +178,14 @@ def make_session(
 def exchange(private: Secret, key: EccKey) -> bytes:
     """Return Z (48 bytes, big-endian): the x coordinate of the other side's point times the *private* number.
 
-    Raises :class:`~sevlab.errors.InputError` for a key that is no point of P-384. A platform that left this check out
+    Raises :class:`~sevlab.errors.InputError` for a key that is not a point on P-384. A platform without this check
     could be made to give its private number away (CVE-2019-9836).
     """
     from cryptography.hazmat.primitives.asymmetric import ec
 
     point = load_point(key)
     if point is None:
-        raise InputError("public key", "what is no point of P-384", "a point of the curve P-384")
+        raise InputError("public key", "a key that is not a point on P-384", "a point on the curve P-384")
     return bytes(load_private(private).exchange(ec.ECDH(), point))
 
 
@@ -217,9 +218,6 @@ def godh_certificate(private: Secret) -> SevCertificate:
     )  # fmt: skip
 
 
-Step = namedtuple("Step", "name state note")
-
-
 class OpenedSession(Shown):
     """A launch session from the platform's side, checked in the firmware's order.
 
@@ -231,34 +229,33 @@ class OpenedSession(Shown):
         self.blob, self.godh, self.policy = blob, godh, policy
         #: The private number of the platform's PDH.
         self.private = private
-        self.steps: list[Step] = []
+        self.steps: list[Check] = []
         self.keys: SessionKeys | None = None
         self.tek: Secret | None = None
         self.tik: Secret | None = None
         self._open(private)
 
-    def _step(self, name: str, right: bool, note: str) -> bool:
-        self.steps.append(Step(name, MATCH if right else MISMATCH, note))
-        return right
-
     def _open(self, private: Secret) -> None:
+        name, note = "GODH is a point of P-384", "HMAC of wrap_tk under the KIK"
         try:
             z = exchange(private, self.godh.key)
         except InputError as error:
-            self._step("GODH is a point of P-384", False, f"received {error.received}")
+            self.steps.append(Check(name, MISMATCH, f"received {error.received}"))
             return
-        self._step("GODH is a point of P-384", True, "the shared secret can be computed")
+        self.steps.append(Check(name, MATCH, "the shared secret can be computed"))
         self.keys = derive_session_keys(z, self.blob.nonce)
         found = unwrap_keys(self.keys, self.blob)
-        if not self._step("wrap_mac", found is not None, "HMAC of wrap_tk under the KIK") or found is None:
+        self.steps.append(judged("wrap_mac", "" if found else note, note))
+        if found is None:
             return
         self.tek, self.tik = found
         if self.policy is None:
-            self.steps.append(Step("policy_mac", "not checked", "no policy was given"))
+            self.steps.append(Check("policy_mac", NOT_CHECKED, "no policy was given"))
             return
         computed = hmac.digest(self.tik.reveal(), int(self.policy).to_bytes(4, "little"), "sha256")
-        self._step(
-            "policy_mac", hmac.compare_digest(computed, self.blob.policy_mac), "HMAC of the policy under the TIK"
+        note = "HMAC of the policy under the TIK"
+        self.steps.append(
+            judged("policy_mac", "" if hmac.compare_digest(computed, self.blob.policy_mac) else note, note)
         )
 
     @property
@@ -273,13 +270,12 @@ class OpenedSession(Shown):
 
     def explain(self, *, show_keys: bool = False) -> View:
         """Show the checks, then every value on the way."""
-        from .layout.page import Banner, Table, View
+        from .layout.page import Banner, View
 
         words = "OK: The platform opens this session" if self.opens else "ERROR: The platform refuses this session"
-        tints = [{MATCH: "green", MISMATCH: "pink"}.get(step.state, "grey") for step in self.steps]
         blocks: list[Any] = [
             Banner(words, "green" if self.opens else "pink"),
-            Table(["check", "state", "what"], [list(step) for step in self.steps], tints=tints),
+            check_table(self.steps),
         ]
         if self.keys is not None:
             blocks += walk_session(self.keys, self.blob, self.policy, self.tek, self.tik, show_keys=show_keys).blocks
@@ -287,7 +283,7 @@ class OpenedSession(Shown):
 
     def as_dict(self) -> dict[str, object]:
         """Return the checks as JSON-ready data. Keys never appear."""
-        return {"status": self.status, "steps": [step._asdict() for step in self.steps]}
+        return {"status": self.status, "steps": [step.as_dict() for step in self.steps]}
 
 
 @checked

@@ -16,25 +16,57 @@ from .arguments import checked
 from .errors import MismatchError
 from .layout.shown import Shown
 from .measure import compute_measure
-from .outcome import MATCH, MISMATCH, NOT_DECIDED
+from .outcome import CANNOT_TELL, MATCH, MISMATCH, NOT_CHECKED, NOT_DECIDED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from .evidence import Evidence
     from .formats.message import OldMeasureMessage
-    from .layout.page import View
-
-NOT_CHECKED, CANNOT_TELL = "not checked", "cannot tell"
+    from .layout.page import Table, View
 
 #: The two first lines that scripts know from libvirt's virt-qemu-sev-validate.
 GOOD = "OK: Looks good to me"
 BAD = "ERROR: Measurement does not match, VM is not trustworthy"
 
 
-class Check(namedtuple("Check", "name state reported computed note")):
-    """One line of a verdict. ``reported`` and ``computed`` are bytes, b"" where there is no such value."""
+#: The colour of each state.
+TINTS = {MATCH: "green", MISMATCH: "pink", NOT_CHECKED: "grey", CANNOT_TELL: "orange"}
+
+
+class Check(namedtuple("Check", "name state note reported computed incident", defaults=(b"", b"", ""))):
+    """One line of a verdict about a measure, a chain, a session, a secret, an ID block or a report.
+
+    ``state`` is "match", "mismatch", "not checked" or "cannot tell", ``note`` says why. ``reported`` and ``computed``
+    are b"" where there is no such value. ``incident`` is the key of the public incident that it resembles, or "".
+    """
 
     __slots__ = ()
+
+    name: str
+    state: str
+    note: str
+    reported: bytes
+    computed: bytes
+    incident: str
+
+    def as_dict(self) -> dict[str, str]:
+        """Return name, state and note as JSON-ready data."""
+        return {"name": self.name, "state": self.state, "note": self.note}
+
+
+def judged(name: str, fault: str, note: str) -> Check:
+    """Return a mismatch because of *fault*; without one, a match with *note*."""
+    return Check(name, MISMATCH, fault) if fault else Check(name, MATCH, note)
+
+
+def check_table(checks: Iterable[Check], what: str = "check") -> Table:
+    """Show the name, state and note of checks; *what* heads the names."""
+    from .layout.page import Table
+
+    rows = [[check.name, check.state, check.note] for check in checks]
+    return Table([what, "state", "note"], rows, tints=[TINTS[state] for _, state, _ in rows])
 
 
 class Verdict(Shown):
@@ -66,15 +98,15 @@ class Verdict(Shown):
     @property
     def checks(self) -> list[Check]:
         """The measure first, then every field of the message that it covers, then what nothing covers."""
-        checks = [Check("measure", self.status, self.reported, self.computed, "HMAC of the message under the TIK")]
-        for span in self.message.spans():
-            if self.matches:
-                checks.append(Check(span.name, MATCH, b"", span.raw, "confirmed, since the measure covers it"))
-            else:
-                note = "right if the key is yours" if self.agrees else "used as given"
-                checks.append(Check(span.name, CANNOT_TELL, b"", span.raw, note))
-        checks.append(Check("tek", NOT_CHECKED, b"", b"", "no measure depends on the TEK"))
-        return checks
+        state, note = MATCH, "confirmed, since the measure covers it"
+        if not self.matches:
+            state, note = CANNOT_TELL, "right if the key is yours" if self.agrees else "used as given"
+        whole = CANNOT_TELL if self.status == NOT_DECIDED else self.status
+        return [
+            Check("measure", whole, "HMAC of the message under the TIK", self.reported, self.computed),
+            *(Check(span.name, state, note, computed=span.raw) for span in self.message.spans()),
+            Check("tek", NOT_CHECKED, "no measure depends on the TEK"),
+        ]
 
     @property
     def warnings(self) -> list[str]:
@@ -104,14 +136,8 @@ class Verdict(Shown):
         from .layout.page import Banner, Paragraph, Table, View, hex_lines
 
         rows = [
-            [
-                check.name,
-                check.state,
-                hex_lines(check.reported, 8) or "-",
-                hex_lines(check.computed, 8) or "-",
-                check.note,
-            ]
-            for check in self.checks
+            [one.name, one.state, *(hex_lines(raw, 8) or "-" for raw in (one.reported, one.computed)), one.note]
+            for one in self.checks
         ]
         return View(
             Banner(self.words, "green" if self.matches else "pink"),
@@ -127,7 +153,7 @@ class Verdict(Shown):
             "reported": self.reported.hex(),
             "computed": self.computed.hex(),
             "checks": [
-                {**check._asdict(), "reported": check.reported.hex(), "computed": check.computed.hex()}
+                {**check.as_dict(), "reported": check.reported.hex(), "computed": check.computed.hex()}
                 for check in self.checks
             ],
             **self.evidence.launch.judged(),

@@ -68,7 +68,7 @@ def commands(folder: Path) -> dict[str, list[str]]:
         "coverage": [f"--case={CASES / 'F27.sevcase'}"],
         "report": ["verify", f"{folder}/report-snp.bin", *certificates, root, measurement],
         "advise": [f"--report={folder}/report-snp.bin"],
-        "zoo": ["list", "--only=milan-v2"],
+        "verifier-suite": ["list", "--only=milan-v2"],
         "chain": ["show", f"{folder}/platform.cert"],
         "session": ["open", f"--pdh-key={folder}/pdh.key", f"{folder}/godh", f"{folder}/session"],
         "id-block": ["build", measurement, f"--idkey={folder}/id.pem"],

@@ -1,6 +1,6 @@
-"""omne-attest, another project's verifier of SEV-SNP reports, as the zoo calls verifiers.
+"""omne-attest, another project's verifier of SEV-SNP reports, as the verifier suite calls verifiers.
 
-Run it behind ``sevlab zoo run --``, as docs/zoo.md tells. It is told everything that it can be told.
+Run it behind ``sevlab verifier-suite run --`` (docs/verifier-suite.md). It gets everything that it takes.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ import sys
 import warnings
 from pathlib import Path
 
-from sevlab.zoo import Given
+from sevlab.verifier_suite import VerifierInput
 
 
-def accepts(given: Given) -> bool:
+def accepts(given: VerifierInput) -> bool:
     """Return True when it accepts; it raises its ``Fail`` when it does not."""
     from omne_attest import Policy, Tcb, verify
 
@@ -36,7 +36,7 @@ def accepts(given: Given) -> bool:
 def main(words: list[str]) -> int:
     """Take {report} {vcek} {chain} {root} {measurement} {report_data} {min_tcb} {vmpl}; return the exit status."""
     report, vcek, chain, root = (Path(word).read_bytes() for word in words[:4])
-    given = Given(
+    given = VerifierInput(
         *(report, vcek, chain, b"", root, ""),
         *(bytes.fromhex(words[4]), bytes.fromhex(words[5]), b"", b"", words[6], int(words[7]), 0),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,12 @@ from hypothesis import strategies as st
 import sevlab
 from sevlab import samples
 from sevlab.advice import APPLIES, CURED, NAMES, NOT_AFFECTED, NOT_NAMED, STATES, Advice, Platform, judge
-from sevlab.advisories import (
+from sevlab.bundle import advise_case
+from sevlab.case import make_case, write_case
+from sevlab.cli import GOOD, NOT_VALIDATED, UNUSABLE, main
+from sevlab.data import (
     ADVISORIES,
-    LEGACY,
-    NO_CURE,
+    NO_FIX,
     PRODUCTS,
     SEV,
     SEV_SNP,
@@ -31,8 +34,6 @@ from sevlab.advisories import (
     PolicyBit,
     Svn,
 )
-from sevlab.case import make_case, write_case
-from sevlab.cli import GOOD, NOT_VALIDATED, UNUSABLE, main
 from sevlab.errors import InputError
 from sevlab.formats.policy import Policy
 from sevlab.formats.report import PlatformInfo, parse_report
@@ -41,6 +42,7 @@ from sevlab.formats.tcb import MilanTcb, TurinTcb
 from sevlab.layout.page import WIDTH
 from tests.snp_reports import SERVER, certificates, make, unsigned
 
+LEGACY = (SEV, TECHNOLOGIES[1])
 NUMBERS = [
     "CVE-2019-9836", "CVE-2020-12967", "CVE-2021-26311", "CVE-2021-26403", "CVE-2021-26408", "CVE-2023-20566",
     "CVE-2023-20592", "CVE-2023-31346", "CVE-2024-21944", "CVE-2024-36347", "CVE-2024-56161", "CVE-2025-0033",
@@ -56,12 +58,12 @@ def test_every_row_has_a_source_and_says_how_sure_it_is() -> None:
         assert one.title
         assert re.fullmatch(r"\d{4}(-\d{2}){0,2}", one.date)
         assert one.mark in (VERIFIED, UNVERIFIED)
-        assert one.open in (NO_CURE, UNKNOWN)
+        assert one.open in (NO_FIX, UNKNOWN)
         assert set(one.products) <= set(PRODUCTS)
         assert set(one.technologies) <= set(TECHNOLOGIES)
         assert {*one.ids.values(), *one.products.values()} <= {VERIFIED, UNVERIFIED}
         assert all(re.fullmatch(r"CVE-\d{4}-\d{4,5}|AMD-SB-\d{4}|GHSA(-\w{4}){3}", number) for number in one.ids)
-        for cure in (*one.cures, *one.doubts):
+        for cure in (*one.fixes, *one.doubts):
             layouts = [SnpPolicy if SEV_SNP in getattr(cure, "technologies", ()) else Policy]
             layouts = [PlatformInfo] if isinstance(cure, PlatformBit) else layouts
             if isinstance(cure, PolicyBit | PlatformBit):
@@ -234,15 +236,15 @@ def test_nothing_is_cured_without_the_datum_that_cures_it(platform: Platform) ->
         assert one.state in STATES
         assert one.words.endswith(".")
         if one.state == CURED:
-            assert any(is_there(cure, platform) for cure in one.advisory.cures)
+            assert any(is_there(cure, platform) for cure in one.advisory.fixes)
         if one.advisory.mark == UNVERIFIED:
             assert one.state in (UNKNOWN, NOT_AFFECTED)
         if one.state == NOT_AFFECTED:
             possible = set(platform.technologies) - (set() if set(platform.products) & set(SNP_PRODUCTS) else {SEV_SNP})
             assert not possible & set(one.advisory.technologies)
         if one.state == APPLIES:
-            assert not any(is_there(cure, platform) for cure in one.advisory.cures) or len(platform.products) > 1
-    bare = judge(platform._replace(version=None, policy=None, tcb=None, platform_info=None))
+            assert not any(is_there(cure, platform) for cure in one.advisory.fixes) or len(platform.products) > 1
+    bare = judge(replace(platform, version=None, policy=None, tcb=None, platform_info=None))
     assert not bare.of(CURED)
     assert len(str(found)) > 1000
 
@@ -250,8 +252,8 @@ def test_nothing_is_cured_without_the_datum_that_cures_it(platform: Platform) ->
 @given(PLATFORMS.filter(fits))
 def test_knowing_less_never_makes_anything_safe(platform: Platform) -> None:
     full = judge(platform)
-    less = [platform._replace(**{name: None}) for name in ("version", "policy", "tcb", "platform_info")]
-    less += [platform._replace(products=PRODUCTS)] if SEV_SNP not in platform.technologies else []
+    less = [replace(platform, **{name: None}) for name in ("version", "policy", "tcb", "platform_info")]
+    less += [replace(platform, products=PRODUCTS)] if SEV_SNP not in platform.technologies else []
     for one in less:
         for before, after in zip(full.findings, judge(one).findings, strict=True):
             if before.state in (APPLIES, UNKNOWN) and after.state not in (APPLIES, UNKNOWN):
@@ -267,14 +269,14 @@ def test_what_it_is_drawn_from(tmp_path: Path) -> None:
     names = {"vcek": str(tmp_path / "vcek-snp.der"), "chain": str(tmp_path / "chain-snp.pem")}
     verdict = sevlab.verify_report(real, sevlab.load_certificates(**names))
     case = make_case({"report": str(tmp_path / "report-snp.bin"), **names})
-    assert str(sevlab.advise(real)) == str(sevlab.advise(verdict)) == str(sevlab.advise(case))
+    assert str(sevlab.advise(real)) == str(sevlab.advise(verdict)) == str(advise_case(case))
     assert [one.advisory.key for one in sevlab.advise(real).of(APPLIES)] == ["A03", "A17", "A21", "A23"]
     launch = {"api_major": 0, "api_minor": 17, "build_id": 11, "policy": 5}
     evidence = sevlab.load_evidence(measurement="A" * 64, digest=bytes(32), tk=str(tmp_path / "tk.bin"), **launch)
-    by_evidence, by_case = sevlab.advise(evidence, product="Naples"), sevlab.advise(make_case(launch), product="Naples")
+    by_evidence, by_case = sevlab.advise(evidence, product="Naples"), advise_case(make_case(launch), product="Naples")
     assert str(by_evidence) == str(by_case)
     assert by_case["A01"].state == APPLIES
-    wanted = sevlab.advise(make_case({"mode": "snp", "snp_policy": 0xB0000}))
+    wanted = advise_case(make_case({"mode": "snp", "snp_policy": 0xB0000}))
     assert (wanted["A07"].state, wanted["A04"].state) == (APPLIES, NOT_AFFECTED)
 
 
@@ -406,9 +408,9 @@ def test_misuse(
 
 
 def test_misuse_of_the_library() -> None:
-    with pytest.raises(TypeError, match="no input named 'bild'"):
-        sevlab.advise(bild=1)
-    with pytest.raises(TypeError, match="policy together with"):
+    with pytest.raises(TypeError, match="unexpected keyword argument 'bild'"):
+        sevlab.advise(bild=1)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="numbers together with"):
         sevlab.advise(report(), policy=1)
     with pytest.raises(TypeError, match="not int"):
         sevlab.advise(3)  # type: ignore[arg-type]
@@ -417,27 +419,15 @@ def test_misuse_of_the_library() -> None:
     assert set(NAMES.values()) == set(TECHNOLOGIES) > set(LEGACY)
 
 
-def test_other_verbs_say_what_is_known(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_other_verbs_only_name_this_one(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     samples.write_samples(tmp_path)
-    path = str(tmp_path / "report-snp.bin")
-    found = sevlab.advise(sevlab.load_report(path))
-    for words in (["report", "show", path], ["report", "verify", path, "--vcek", str(tmp_path / "vcek-snp.der")]):
-        main(words)
-        section = capsys.readouterr().out.partition("Known vulnerabilities\n")[2]
-        lines = [line.split()[:2] for line in section.split("\n") if re.match("applies|unknown", line)]
-        assert lines == [[one.state, one.advisory.key] for one in (*found.of(APPLIES), *found.of(UNKNOWN))]
-        assert f"sevlab advise --report {path}" in section
-        assert all(len(line) <= WIDTH or "sevlab advise" in line for line in section.split("\n"))
-        main([*words, "--json"])
-        assert json.loads(capsys.readouterr().out)["vulnerabilities"] == found.brief()
+    report, html = str(tmp_path / "report-snp.bin"), str(tmp_path / "page.html")
     launch = ["--measurement", "A" * 64, "--api-major", "0", "--api-minor", "17", "--build-id", "11", "--policy", "1"]
-    launch += ["--firmware", str(tmp_path / "firmware.fd"), "--tk", str(tmp_path / "tk.bin")]
-    assert main(["explain", *launch, "--html", str(tmp_path / "page.html")]) == NOT_VALIDATED
-    out = capsys.readouterr().out
-    command = "sevlab advise --api 0.17 --build 11 --policy 0x1 --technology sev --product NAME"
-    assert command in out
-    assert command in (tmp_path / "page.html").read_text()
-    assert main(command.replace("NAME", "Naples").split()[1:]) == NOT_VALIDATED
-    assert "applies       A01 " in capsys.readouterr().out
-    assert main(["explain", *launch, "--json"]) == NOT_VALIDATED
-    assert json.loads(capsys.readouterr().out)["vulnerabilities"]["applies"] == ["A04", "A05"]
+    launch += ["--firmware", str(tmp_path / "firmware.fd"), "--tk", str(tmp_path / "tk.bin"), "--html", html, "--force"]
+    leaf = ["--vcek", str(tmp_path / "vcek-snp.der")]
+    for words in (["report", "show", report], ["report", "verify", report, *leaf], ["explain", *launch]):
+        main(words)
+        assert capsys.readouterr().out.endswith("\n\nsevlab advise lists the known vulnerabilities of a platform.\n")
+        main([*words, "--json"])
+        assert "vulnerabilities" not in json.loads(capsys.readouterr().out)
+    assert "sevlab advise lists" in Path(html).read_text()

@@ -35,9 +35,9 @@ from sevlab.digest import Sha256
 from sevlab.errors import InputError
 from sevlab.formats.policy import Policy
 from sevlab.launch_inputs import load_launch
-from sevlab.report import FILES, Wanted
+from sevlab.report import FILES, REQUIREMENTS
 from sevlab.report.load import LIMIT
-from sevlab.report.wanted import SIZES
+from sevlab.report.requirements import SIZES
 
 ROOT = Path(__file__).resolve().parents[1]
 MEASUREMENT = "7vHlsVKpvBaUHU5jzpNtfLMFAljbBnVrkqO51p3Ny3sZHribEtvolLvSRs0SqW8a"
@@ -372,7 +372,7 @@ def test_what_a_report_needs_is_apart_from_a_launch() -> None:
 
 def test_the_report_s_rows_are_what_its_verification_takes() -> None:
     wanted = [row.name.removeprefix("snp_") for row in ROWS if row.name.startswith("snp_")]
-    assert tuple(wanted) == Wanted._fields
+    assert tuple(wanted) == REQUIREMENTS
     files = [row for row in ROWS if row.section == "snp" and row.kind == "file"]
     assert tuple(row.name for row in files) == ("report", *FILES)
     assert {row.limit for row in files} == {LIMIT}

@@ -152,7 +152,7 @@ def test_explain_json(run: Run, right: dict[str, str]) -> None:
     data = json.loads(out)
     assert list(data) == [
         *("status", "reported", "computed", "checks", "warnings"),
-        *("measurement", "message", "policy", "digest", "launch", "hmac", "second_route", "vulnerabilities"),
+        *("measurement", "message", "policy", "digest", "launch", "hmac", "second_route"),
     ]
     assert list(data["message"][0]) == ["name", "offset", "size", "hex", "value", "text", "meaning", "finding"]
     assert "".join(span["hex"] for span in data["measurement"]) == samples.measurement().hex()
@@ -195,7 +195,7 @@ ACTIONS = {
     "secret": ["build", "open"],
     "session": ["open"],
     "vmsa": ["build", "update", "show", "diff"],
-    "zoo": ["list", "make", "run"],
+    "verifier-suite": ["list", "make", "run"],
 }
 
 

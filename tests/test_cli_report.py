@@ -11,7 +11,8 @@ import pytest
 
 from sevlab.cli import main
 from sevlab.cli.report import run
-from sevlab.report import FILES, Wanted
+from sevlab.formats import report as report_format
+from sevlab.report import FILES, REQUIREMENTS, load, verify
 from sevlab.simulator.kds import MOMENT
 from tests.shared_data import shared_data
 from tests.snp_reports import CHIPS, SERVER, TCBS, make, pem, table
@@ -75,9 +76,11 @@ def test_every_wanted_option(files: Path, capsys: pytest.CaptureFixture[str]) ->
     good += ["--min-tcb", "bl=4,tee=0,snp=24,ucode=219"]
     checks = said([*VERIFY, *CHAIN, *good], capsys, 0)["checks"]
     states = {check["name"]: check["state"] for check in checks}
-    assert [states[name] for name in Wanted._fields if name != "forbid_smt"] == ["pass"] * 12
+    assert [states[name] for name in REQUIREMENTS if name != "forbid_smt"] == ["match"] * 12
     bad = ["--policy", "1", "--vmpl", "1", "--min-tcb", "snp=25", "--forbid-smt"]
-    failed = {check["name"] for check in said([*VERIFY, *CHAIN, *bad], capsys, 1)["checks"] if check["state"] == "fail"}
+    failed = {
+        check["name"] for check in said([*VERIFY, *CHAIN, *bad], capsys, 1)["checks"] if check["state"] == "mismatch"
+    }
     assert failed == {"policy", "vmpl", "min_tcb", "forbid_smt"}
 
 
@@ -128,7 +131,7 @@ def test_a_case_file_gives_everything_and_options_win(files: Path, capsys: pytes
     plain = ["report", "verify", "--at", AT, "--trust-root", "ark", "--case", "case.toml"]
     verdict = said(plain, capsys, 0)
     states = {check["name"]: check["state"] for check in verdict["checks"]}
-    assert [states[name] for name in ("measurement", "policy", "forbid_debug", "revocation")] == ["pass"] * 4
+    assert [states[name] for name in ("measurement", "policy", "forbid_debug", "revocation")] == ["match"] * 4
     assert main([*plain, "--policy", "0x1", "--ask", "ask", "--ark", "ark"]) == 1
     captured = capsys.readouterr()
     assert captured.err.splitlines() == [
@@ -137,7 +140,7 @@ def test_a_case_file_gives_everything_and_options_win(files: Path, capsys: pytes
     ]
     assert "1 of 29 checks fails: policy" in captured.out
     Path("case.toml").write_text(case(**{"snp-forbid-smt": "true", "snp-min-tcb": '"snp=25"', "snp-vmpl": "1"}))
-    failed = [check["name"] for check in said(plain, capsys, 1)["checks"] if check["state"] == "fail"]
+    failed = [check["name"] for check in said(plain, capsys, 1)["checks"] if check["state"] == "mismatch"]
     assert failed == ["min_tcb", "vmpl", "forbid_smt"]
     Path("vcek").write_bytes(SERVER.vcek("Milan", CHIPS["Genoa"], TCBS["Milan"]))
     assert main(plain) == 1
@@ -200,7 +203,7 @@ def test_misuse_is_one_line(name: str, files: Path, capsys: pytest.CaptureFixtur
 
 
 def test_the_documentation_names_every_option_and_check(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for name in (*FILES, *Wanted._fields, "at", "trust_root", "case", "json", "product"):
+    for name in (*FILES, *REQUIREMENTS, "at", "trust_root", "case", "json", "product"):
         assert f"--{name.replace('_', '-')}" in DOCS, name
     for check in said([*VERIFY, *CHAIN], capsys, 1)["checks"]:
         assert f"| {check['name']} |" in DOCS or f"`{check['name']}`" in DOCS, check["name"]
@@ -221,3 +224,20 @@ def test_the_real_report_on_the_command_line(capsys: pytest.CaptureFixture[str],
     assert "Beware: the policy allows debugging" in shown
     assert main([*words, "--measurement", measurement, "--forbid-debug"]) == 1
     assert "A07" in capsys.readouterr().out
+
+
+def test_a_report_is_parsed_once(
+    files: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its product is told twice: once to parse it, once to check its certificates."""
+    calls: list[str] = []
+    for room, name in ((load, "parse_report"), (verify, "parse_report"), (report_format, "tell_product")):
+        real = getattr(room, name)
+
+        def counted(*words: Any, name: str = name, real: Any = real) -> Any:
+            calls.append(name)
+            return real(*words)
+
+        monkeypatch.setattr(room, name, counted)
+    said([*VERIFY, *CHAIN], capsys, 1)
+    assert sorted(calls) == ["parse_report", "tell_product", "tell_product"]

@@ -7,6 +7,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -25,10 +26,10 @@ from hypothesis import strategies as st
 
 import sevlab
 from sevlab.cli import main
+from sevlab.data import INCIDENTS
 from sevlab.errors import InputError
 from sevlab.formats.idblock import IdAuth, IdBlock
 from sevlab.idblock import STAGES, SignedIdBlock, build_id_block, load_id_block, load_private_key, verify_id_block
-from sevlab.incidents import INCIDENTS
 from sevlab.keys import Secret
 from tests.peers import run
 from tests.soak import many
@@ -66,7 +67,7 @@ def both(**changes: int) -> SignedIdBlock:
 def says(signed: SignedIdBlock, digest: bytes = DIGEST, policy: int = 0x30000, on: bool | None = None) -> list[str]:
     """What fails, each with the firmware's answer."""
     verdict = verify_id_block(signed, digest, policy, author_key_enabled=on)
-    return [f"{check.name}: {check.status}" for check in verdict.checks if check.state == "fail"]
+    return [f"{check.name}: {STAGES[check.name]}" for check in verdict.checks if check.state == "mismatch"]
 
 
 # --- what is built
@@ -125,7 +126,7 @@ def test_what_is_odd_stands_on_the_page() -> None:
 
 def changed(part: str, **changes: object) -> SignedIdBlock:
     signed = both()
-    return signed._replace(**{part: getattr(signed, part).replace(**changes)})
+    return replace(signed, **{part: getattr(signed, part).replace(**changes)})
 
 
 DEFECTS = {
@@ -177,8 +178,7 @@ def test_one_defect_a_stage(stage: str) -> None:
     assert says(signed, digest, policy) == failing
     assert not verdict.matches
     first = failing[0].partition(": ")[2]
-    refusal = verdict.refusal
-    assert (refusal.status if refusal else "") == first
+    assert (verdict.firmware_status if verdict.refusal else "") == first
     assert INCIDENTS["F46"].name in " ".join(str(verdict).split())
     assert ("the firmware would answer" in str(verdict)) == bool(first)
 
@@ -186,7 +186,7 @@ def test_one_defect_a_stage(stage: str) -> None:
 def test_the_version_is_not_for_the_firmware() -> None:
     """snp-launch 1.4: it is stored without being compared. It is signed all the same."""
     block = IdBlock.from_bytes(both().block.to_bytes()).replace(version=2)
-    signed = both()._replace(block=block)
+    signed = replace(both(), block=block)
     assert says(signed) == ["ID block signature: BAD_SIGNATURE", "form: "]
 
 
@@ -209,7 +209,7 @@ def test_without_a_measurement_nothing_is_validated() -> None:
 def test_no_bit_of_the_block_changes_unseen(place: int) -> None:
     raw = bytearray(GOOD.block.to_bytes())
     raw[place // 8] ^= 1 << place % 8
-    assert "ID block signature: BAD_SIGNATURE" in says(GOOD._replace(block=IdBlock.from_bytes(bytes(raw))))
+    assert "ID block signature: BAD_SIGNATURE" in says(replace(GOOD, block=IdBlock.from_bytes(bytes(raw))))
 
 
 @given(

@@ -119,7 +119,7 @@ def _bases() -> dict[str, tuple[list[str], list[str]]]:
         "report show": ([], ["report-snp.bin"]),
         "report verify": (["--vcek", "vcek-snp.der"], ["report-snp.bin"]),
         "advise": (["--api", "1.55", "--build", "5", "--policy", "1", "--technology", "sev"], []),
-        "zoo list": ([], []),
+        "verifier-suite list": ([], []),
         "chain show": ([], ["godh.b64"]),
         "chain verify": ([], ["godh.b64"]),
         "session": ([], ["godh.b64", "1"]),

@@ -1,4 +1,4 @@
-"""Releases, hosts and the matrix of beliefs: the data, digests of the releases themselves, published digests."""
+"""Releases, hosts and predicted digests: the data, digests of the releases themselves, published digests."""
 
 from __future__ import annotations
 
@@ -14,13 +14,21 @@ from matplotlib.patches import Rectangle
 
 import sevlab
 from sevlab.cli import GOOD, UNUSABLE, main
+from sevlab.data import HOSTS, INCIDENTS, MODES, RELEASES, UNKNOWN
 from sevlab.errors import InputError
-from sevlab.hosts import HOSTS, MODES, hosts_of
-from sevlab.incidents import INCIDENTS
 from sevlab.layout.page import WIDTH
-from sevlab.matrix import EQUAL, NONE, OTHER, STOPS, WORDS, belief_matrix
+from sevlab.predictions import (
+    EQUAL,
+    NONE,
+    OTHER,
+    STOPS,
+    WORDS,
+    Cell,
+    compute_predictions,
+    explain_profile,
+    profile_as_dict,
+)
 from sevlab.profiles import SNP_PROFILES
-from sevlab.releases import RELEASES, UNKNOWN, explain_profile, profile_as_dict
 from tests.made_images import AMD_SEV, snp_image
 from tests.shared_data import shared_data
 from tests.soak import many
@@ -50,17 +58,18 @@ def test_every_row_has_a_source_and_points_to_a_profile() -> None:
         assert host.since
         assert host.mode in MODES
         assert host.profile in SNP_PROFILES
+        assert host.mode == "seves" or host.features == SNP_PROFILES[host.profile].features
         assert set(host.incidents) <= set(INCIDENTS)
     assert len({release.name for release in RELEASES}) == len(RELEASES)
     for release in RELEASES:
         assert release.source
         assert release.when
-        for (mode, vmm), belief in release.beliefs.items():
+        for (mode, vmm), assumed in release.assumes.items():
             assert mode in MODES
             assert vmm in {host.vmm for host in HOSTS.values()}
-            assert belief == UNKNOWN or belief.profile in SNP_PROFILES
+            assert assumed is None or assumed.profile in SNP_PROFILES
     # What is not known is said, not left blank.
-    assert any(UNKNOWN in release.beliefs.values() for release in RELEASES)
+    assert any(None in release.assumes.values() for release in RELEASES)
 
 
 #: Digests (their first 24 digits) that the published releases printed when they were run, with 2 CPUs of EPYC-v4, the
@@ -84,8 +93,8 @@ PRINTED = {
 
 
 def test_the_releases_themselves_printed_these_digests(files: Path) -> None:
-    old, new = belief_matrix(**inputs(files)), belief_matrix(**inputs(files, "new"))
-    legacy = belief_matrix("seves", **inputs(files))
+    old, new = compute_predictions(**inputs(files)), compute_predictions(**inputs(files, "new"))
+    legacy = compute_predictions("seves", **inputs(files))
     columns = ((old, "6.10 and newer"), (new, "6.10 and newer"), (old, "EC2 since 2026"), (old, "GCE"))
     for versions, printed in PRINTED.items():
         cells = [matrix[f"sev-snp-measure {versions}", host] for matrix, host in columns]
@@ -96,7 +105,7 @@ def test_the_releases_themselves_printed_these_digests(files: Path) -> None:
 
 
 def test_without_a_kernel_the_oldest_release_leaves_the_page_of_hashes_out(files: Path) -> None:
-    matrix = belief_matrix(**inputs(files, "new", kernel=None, initrd=None, cmdline=None))
+    matrix = compute_predictions(**inputs(files, "new", kernel=None, initrd=None, cmdline=None))
     cell = matrix["sev-snp-measure 0.0.3", "first SNP patches"]
     assert cell.state == OTHER
     assert cell.digest.hex()[:24] == "2fa44da592546a5b8e4ea454"  # printed by the release
@@ -107,7 +116,7 @@ def test_the_published_digests(tmp_path: Path) -> None:
     (tmp_path / "empty").write_bytes(b"")
     given = {"firmware": shared_data("firmware", "ovmf_AmdSev_suffix.bin"), "kernel": tmp_path / "empty"}
     given |= {"initrd": tmp_path / "empty", "num_cpus": 1, "cpu_signature": EPYC}
-    matrix = belief_matrix(**given, cmdline="console=ttyS0 loglevel=7")
+    matrix = compute_predictions(**given, cmdline="console=ttyS0 loglevel=7")
     digests = {host.name: digest.hex() for host, digest in zip(matrix.hosts, matrix.digests, strict=True)}
     known = {
         "6.10 and newer": "6d287813eb5222d770f75005c664e34c204f385ce832cc2ce7d0d6f354454362f390ef83a92046c0",
@@ -121,15 +130,15 @@ def test_the_published_digests(tmp_path: Path) -> None:
     assert matrix.right_about("6.10 and newer") == [f"sev-snp-measure 0.0.{number}" for number in (11, 12, 13)]
     assert matrix.right_about("GCE") == [f"sev-snp-measure 0.0.{number}" for number in (12, 13)]
     # its section SVSM_CAA stops every older release, as it did in the field (F23)
-    assert matrix["sev-snp-measure 0.0.9", "6.6 to 6.8"] == (STOPS, None)
-    ec2 = belief_matrix(**given, cmdline="")
+    assert matrix["sev-snp-measure 0.0.9", "6.6 to 6.8"] == Cell(STOPS)
+    ec2 = compute_predictions(**given, cmdline="")
     assert ec2["sev-snp-measure 0.0.12", "EC2 until 2026"].digest.hex().startswith("7d3756157c805bf6adf617064c8552e8")
     assert ec2[NEWEST, "EC2 since 2026"].digest.hex().startswith("0883bd0eeb716e65b7b977a321c278d1e51b33b5c655fab9")
 
 
 def test_the_table_of_incident_f04() -> None:
     """incidents 2: which release matches which host kernels, row by row, on the sample."""
-    matrix = belief_matrix()
+    matrix = compute_predictions()
     table = {
         "first SNP patches": ["0.0.3"],
         "before 6.6": ["0.0.5", "0.0.6 to 0.0.8"],
@@ -142,9 +151,9 @@ def test_the_table_of_incident_f04() -> None:
     older, newer = matrix.right_about("EC2 until 2026"), matrix.right_about("EC2 since 2026")
     assert newer == [NEWEST]
     assert NEWEST not in older
-    assert matrix["sev crate, release unknown", "EC2 until 2026"] == (UNKNOWN, None)
-    assert matrix["sev crate, release unknown", "GCE"] == (NONE, None)
-    legacy = belief_matrix("seves")
+    assert matrix["sev crate, release unknown", "EC2 until 2026"] == Cell(UNKNOWN)
+    assert matrix["sev crate, release unknown", "GCE"] == Cell(NONE)
+    legacy = compute_predictions("seves")
     assert legacy.right_about("SEV-ES 6.6") == []
     assert {"libvirt 9.0", "sevctl, release unknown"} <= set(legacy.right_about("SEV-ES legacy"))
     assert legacy.right_about("SEV-ES INIT2") == [f"sev-snp-measure 0.0.{number}" for number in (10, 11, 12, 13)]
@@ -153,12 +162,12 @@ def test_the_table_of_incident_f04() -> None:
 def test_the_matrix_is_of_one_launch(tmp_path: Path) -> None:
     """A firmware without a section for hashes does not tell the first patches from those after them."""
     (tmp_path / "fw.fd").write_bytes(snp_image(tuple(section for section in AMD_SEV if section[2] < 4)))
-    matrix = belief_matrix(firmware=tmp_path / "fw.fd", num_cpus=1, cpu_signature=EPYC)
+    matrix = compute_predictions(firmware=tmp_path / "fw.fd", num_cpus=1, cpu_signature=EPYC)
     for versions in ("0.0.3", "0.0.4", "0.0.5"):
         assert matrix[f"sev-snp-measure {versions}", "first SNP patches"].state == EQUAL
         assert matrix[f"sev-snp-measure {versions}", "before 6.6"].state == EQUAL
     # printed by 0.0.3, 0.0.4 and 0.0.5 with 2 CPUs
-    two = belief_matrix(firmware=tmp_path / "fw.fd", num_cpus=2, cpu_signature=EPYC)
+    two = compute_predictions(firmware=tmp_path / "fw.fd", num_cpus=2, cpu_signature=EPYC)
     assert two["sev-snp-measure 0.0.4", "before 6.6"].digest.hex()[:24] == "a08fcbba8729733c82cc1778"
 
 
@@ -171,7 +180,7 @@ def test_a_cell_says_equal_exactly_when_the_digests_are(
     (folder / "fw.fd").write_bytes(snp_image(pages=2, seed=seed))
     (folder / "k").write_bytes(b"k")
     more = {"kernel": folder / "k"} if kernel else {}
-    matrix = belief_matrix(firmware=folder / "fw.fd", num_cpus=cpus, cpu_signature=EPYC, **more)
+    matrix = compute_predictions(firmware=folder / "fw.fd", num_cpus=cpus, cpu_signature=EPYC, **more)
     for row in matrix.rows:
         for host, held, cell in zip(matrix.hosts, matrix.digests, row.cells, strict=True):
             assert (cell.state == EQUAL) == (cell.digest == held)
@@ -190,19 +199,19 @@ def test_a_cell_says_equal_exactly_when_the_digests_are(
 
 def test_the_matrix_in_words_html_json_and_as_a_picture() -> None:
     for mode in MODES:
-        matrix = sevlab.belief_matrix(mode)
+        matrix = sevlab.compute_predictions(mode)
         text = str(matrix)
         assert all(len(line) <= WIDTH + 2 for line in text.split("\n"))
         for word in matrix.states:
             assert WORDS[word] in text
-        for host in hosts_of(mode):
+        for host in matrix.hosts:
             assert host.name in text
-        assert matrix._repr_html_() == sevlab.belief_matrix(mode)._repr_html_()
+        assert matrix._repr_html_() == sevlab.compute_predictions(mode)._repr_html_()
         data = json.loads(json.dumps(matrix.as_dict()))
         assert [row["cells"].keys() for row in data["releases"]] == [
             {host.name: 0 for host in matrix.hosts}.keys() for _ in matrix.rows
         ]
-        picture = sevlab.plot_matrix(matrix)
+        picture = sevlab.plot_predictions(matrix)
         (axes,) = picture.axes
         boxes = [patch for patch in axes.patches if isinstance(patch, Rectangle)]
         words = [words.get_text() for words in axes.texts]
@@ -245,7 +254,7 @@ def test_the_command_line(capsys: pytest.CaptureFixture[str], files: Path) -> No
     status, out, _ = run(capsys, "gce", "--json")
     assert json.loads(out)["rdx"] == "0x600"
     status, out, _ = run(capsys, "--matrix")
-    assert out == f"{belief_matrix('snp')}\n\n{belief_matrix('seves')}\n"
+    assert out == f"{compute_predictions('snp')}\n\n{compute_predictions('seves')}\n"
     given = ("--ovmf", str(files / "old.fd"), "--kernel", str(files / "k"), "--initrd", str(files / "i"))
     status, out, _ = run(capsys, "--matrix", "--mode", "snp", *given, "--append", "a=b", "--vcpus", "0x2", "--json")
     data = json.loads(out)
@@ -292,9 +301,9 @@ def test_misuse(
 
 def test_misuse_of_the_library(files: Path) -> None:
     with pytest.raises(InputError, match="mode: received 'sev'; needed snp or seves"):
-        belief_matrix("sev")
-    with pytest.raises(InputError, match="profile: received it; needed none"):
-        belief_matrix(**inputs(files, profile="qemu"))
+        compute_predictions("sev")
+    with pytest.raises(InputError, match="profile: received it; needed no value"):
+        compute_predictions(**inputs(files, profile="qemu"))
     with pytest.raises(InputError, match="NAME: received 'x'"):
         explain_profile("x")
 

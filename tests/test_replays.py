@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -16,16 +17,15 @@ import sevlab
 from sevlab import INCIDENTS, Judgement, KeyServer, judge_case, replays
 from sevlab.bundle import load_bundle, open_case, redact_case
 from sevlab.cli import main
-from sevlab.replays import REPLAYS
-from sevlab.replays.catalogue import KINDS, NOTEBOOKS, OTHERS
-from sevlab.replays.launches import LAUNCHES
-from sevlab.replays.published import PUBLISHED
+from sevlab.replays import CAUSES, NOTEBOOKS, REPLAYS
 from sevlab.replays.replay import variable_store
 from sevlab.samples import TEK, TIK
 from sevlab.simulator.kds import MOMENT
 
 FOLDER = Path(__file__).resolve().parents[1] / "notebooks" / "incidents"
 CASES = FOLDER / "cases"
+#: Those about what was launched.
+LAUNCHES = [key for key in REPLAYS if INCIDENTS[key].cause in ("registers", "pages", "kernel hashes")] + ["F16"]
 #: Values of inputs that a search can tell in the words in which a row has them.
 PLAIN = ("profile", "num_cpus", "cpu_signature", "guest_features", "api_minor", "build_id")
 #: A search that must fail is ended after so many changes at once.
@@ -94,16 +94,16 @@ def test_the_cause_is_named_with_no_hint_but_the_case(key: str) -> None:
         assert found == wanted
 
 
-@pytest.mark.parametrize("key", [row.key for row in LAUNCHES if row.make.__name__ != "tool_case"])
+@pytest.mark.parametrize("key", sorted({*LAUNCHES} - {"F23"}))
 def test_the_reports_of_other_launches_are_genuine(key: str) -> None:
     verdict = judged(key).verdict
     assert verdict is not None
     assert verdict.report is not None
-    assert [check.name for check in verdict.report.genuine if check.state == "fail"] == []
+    assert [check.name for check in verdict.report.authenticity if check.state == "mismatch"] == []
     assert judged(key).status != "match"
 
 
-@pytest.mark.parametrize("key", [row.key for row in LAUNCHES])
+@pytest.mark.parametrize("key", LAUNCHES)
 def test_what_was_found_gives_the_reported_digest_when_it_is_launched(key: str) -> None:
     judgement = judged(key)
     if judgement.comparison is None:
@@ -155,7 +155,7 @@ def test_a_guest_as_its_owner_wanted_it_is_a_match(tmp_path: Path) -> None:
     for key in ("F15", "F27", "F47"):
         folder = tmp_path / key
         folder.mkdir()
-        row = REPLAYS[key]._replace(owner={**REPLAYS[key].owner, **REPLAYS[key].host})
+        row = replace(REPLAYS[key], owner={**REPLAYS[key].owner, **REPLAYS[key].host})
         judgement = judge_case(row.case(folder), roots=KeyServer().roots, at=MOMENT)
         assert judgement.status == ("match" if key != "F47" else "found")
         assert (judgement.incidents == ()) == (key != "F47")
@@ -166,7 +166,7 @@ def test_id_blocks_are_judged_against_what_was_launched() -> None:
     assert early is not None
     assert early.id_block is not None
     assert early.id_block.failed == ["launch digest"]
-    assert early.id_block.refusal.status == "BAD_MEASUREMENT"
+    assert early.id_block.firmware_status == "BAD_MEASUREMENT"
     assert judged("F01").wrong_block == []  # the block is right; the launch is another
     assert hand is not None
     assert hand.id_block is not None
@@ -229,27 +229,26 @@ def test_the_catalogue_has_every_field_incident_once() -> None:
     keys = [key for key in sorted(INCIDENTS) if key.startswith("F")]
     found = replays.catalogue()
     assert [entry.key for entry in found.entries] == keys == [f"F{number:02}" for number in range(1, 49)]
-    assert sorted(key for words in KINDS.values() for key in words.split()) == keys
-    assert set(REPLAYS) | set(OTHERS) == set(keys)
-    assert not set(REPLAYS) & set(OTHERS)
-    assert sorted(key for words in NOTEBOOKS.values() for key in words.split()) == sorted(REPLAYS)
+    assert {INCIDENTS[key].cause for key in keys} == set(CAUSES)
+    assert {key for key in keys if not INCIDENTS[key].reproduced} == set(REPLAYS)
+    assert sorted(key for some in NOTEBOOKS.values() for key in some) == sorted(REPLAYS)
     text = str(found)
     assert max(map(len, text.splitlines())) <= 100
     assert all(INCIDENTS[key].title in " ".join(text.split()) for key in ("F14", "F46"))
-    assert sum(len(found.of(kind).entries) for kind in KINDS) == len(keys)
+    assert sum(len(found.of(cause).entries) for cause in CAUSES) == len(keys)
 
 
 @pytest.mark.parametrize("name", [*NOTEBOOKS, "00-index"])
 def test_a_notebook_tells_the_incidents_that_the_catalogue_says(name: str) -> None:
     notebook = nbformat.read(FOLDER / f"{name}.ipynb", as_version=4)
     source = "\n".join(cell.source for cell in notebook.cells)
-    for key in NOTEBOOKS.get(name, "").split():
+    for key in NOTEBOOKS.get(name, ()):
         assert f"{key}.sevcase" in source or f'"{key}"' in source
         assert INCIDENTS[key].source in source.replace(", issue ", "#").replace(", pull request ", "#")
 
 
 def test_the_notebooks_that_others_are_told_in_are_there() -> None:
-    names = {notebook for notebook, _ in OTHERS.values() if notebook}
+    names = {one.notebook for one in INCIDENTS.values() if one.notebook}
     for name in names:
         assert (FOLDER / f"{name}.ipynb").exists() or (FOLDER.parent / f"{name}.ipynb").exists()
 
@@ -260,8 +259,9 @@ def test_published_digests_are_whole_and_none_is_one_of_ours() -> None:
         verdict = judged(key).verdict
         if verdict is not None and verdict.digest is not None:
             ours |= {verdict.digest.reported.hex(), verdict.digest.computed.hex()}
-    for key, told in PUBLISHED.items():
-        values = {one.value for one in told}
+    assert [key for key, one in INCIDENTS.items() if one.digests] == ["F04", "F06", "F07", "F08", "F10", "F21"]
+    for key, told in ((key, one.digests) for key, one in INCIDENTS.items() if one.digests):
+        values = set(told.values())
         assert all(re.fullmatch("[0-9a-f]{96}", value) for value in values)
         assert not values & ours
         assert str(replays.published(key)).count("public") >= len(told)

@@ -14,33 +14,31 @@ import pytest
 from cryptography import x509
 
 import sevlab
+from sevlab.data import INCIDENTS
 from sevlab.errors import InputError, LayoutError
 from sevlab.formats.report import SIGNED, SIZE, parse_report
 from sevlab.formats.tcb import MilanTcb, TurinTcb
 from sevlab.formats.vcek import CSP_ID, EXTENSIONS, HWID, RESERVED_SPL, ROOTS, SPL, tell_kind
-from sevlab.incidents import INCIDENTS
+from sevlab.outcome import CANNOT_TELL, MATCH, MISMATCH, NOT_CHECKED
 from sevlab.report import (
-    FAIL,
-    NOT_DONE,
-    PASS,
+    REQUIREMENTS,
     Certificates,
     ReportVerdict,
-    Wanted,
+    authenticity,
     parse_bundle,
     parse_certificate,
     parse_chain,
     parse_crl,
     parse_moment,
-    parse_wanted,
+    parse_requirements,
     read_report,
     report_as_dict,
     vcek_urls,
     verify_report,
 )
-from sevlab.report import signature as signature_room
-from sevlab.report.certificate import integer
-from sevlab.report.signature import check_report_signature
-from sevlab.report.wanted import BYTES, SIZES
+from sevlab.report.authenticity import check_report_signature
+from sevlab.report.certificates import integer
+from sevlab.report.requirements import BYTES, SIZES
 from sevlab.simulator.kds import MOMENT, KeyServer
 from tests.shared_data import shared_data
 from tests.snp_reports import (
@@ -101,8 +99,8 @@ def failures(verdict: ReportVerdict) -> list[str]:
 
 def test_the_real_report_verifies() -> None:
     verdict = real_verdict()
-    assert [check.name for check in verdict.checks] == [*GENUINE, *Wanted._fields]
-    done = {name for name, state in states(verdict).items() if state == PASS}
+    assert [check.name for check in verdict.checks] == [*GENUINE, *REQUIREMENTS]
+    done = {name for name, state in states(verdict).items() if state == MATCH}
     assert done == set(GENUINE) - {"revocation", "processor"}
     assert failures(verdict) == []
     assert (verdict.product, verdict.status, verdict.matches) == ("Milan", "not_decided", False)
@@ -119,21 +117,21 @@ def test_the_real_roots_are_those_of_the_facts() -> None:
         ask, ark = (real(f"{product.lower()}-{name}.pem") for name in ("ask", "ark"))
         verdict = verify_report(make(product), parse_bundle(chain=ask + b"\n" + ark), at="2026-01-01")
         for name in ("ASK signature", "ARK signature", "ARK known"):
-            assert verdict[name].state == PASS, (product, name)
+            assert verdict[name].state == MATCH, (product, name)
         assert verdict["ARK known"].note.startswith(f"{product}: SHA-256")
-        assert verdict["one product"].state == PASS
-        assert verdict["report signature"].state == FAIL
+        assert verdict["one product"].state == MATCH
+        assert verdict["report signature"].state == CANNOT_TELL
 
 
 def test_every_byte_of_the_report_is_covered(monkeypatch: pytest.MonkeyPatch) -> None:
     """A bit of each byte that is signed, every bit of the signature and of the bytes around it."""
     leaf = parse_certificate(real_ders()["vcek"])
-    monkeypatch.setattr(signature_room, "_rewritten", lambda report: iter(()))
+    monkeypatch.setattr(authenticity, "_rewritten", lambda report: iter(()))
     raw = bytearray(real("milan-v2-report.bin"))
-    assert check_report_signature(parse_report(bytes(raw), "Milan"), leaf).state == PASS
+    assert check_report_signature(parse_report(bytes(raw), "Milan"), leaf).state == MATCH
     for place in [*(8 * byte + byte % 8 for byte in range(SIGNED)), *range(8 * SIGNED, 8 * SIZE)]:
         raw[place // 8] ^= 1 << place % 8
-        assert check_report_signature(parse_report(bytes(raw), "Milan"), leaf).state == FAIL, hex(place // 8)
+        assert check_report_signature(parse_report(bytes(raw), "Milan"), leaf).state == MISMATCH, hex(place // 8)
         raw[place // 8] ^= 1 << place % 8
 
 
@@ -144,8 +142,8 @@ def test_a_changed_byte_of_the_report_fails_at_the_signature() -> None:
         raw = bytearray(real("milan-v2-report.bin"))
         raw[place] ^= 1 << place % 8
         verdict = verify_report(bytes(raw), given, at=AT)
-        assert verdict["report signature"].state == FAIL, hex(place)
-        assert all(verdict[name].state == PASS for name in untouched), hex(place)
+        assert verdict["report signature"].state == MISMATCH, hex(place)
+        assert all(verdict[name].state == MATCH for name in untouched), hex(place)
 
 
 @pytest.mark.parametrize(
@@ -228,26 +226,26 @@ def test_every_product_version_and_key_verifies(product: str, version: int, vlek
     assert failures(verdict) == [], str(verdict)
     assert verdict.matches
     found = states(verdict)
-    assert found["version"] == (PASS if version in (2, 3, 5) else NOT_DONE)
-    assert found["processor"] == (PASS if version in (3, 5) else NOT_DONE)
-    assert found["chip id"] == (NOT_DONE if vlek else PASS)
-    assert found["TCB"] == found["revocation"] == PASS
+    assert found["version"] == (MATCH if version in (2, 3, 5) else NOT_CHECKED)
+    assert found["processor"] == (MATCH if version in (3, 5) else NOT_CHECKED)
+    assert found["chip id"] == (NOT_CHECKED if vlek else MATCH)
+    assert found["TCB"] == found["revocation"] == MATCH
     if vlek:
         assert CSP in verdict["chip id"].note
     # Which cloud it must be is asked for by name; a chip's key is no cloud's.
-    assert made_verdict(raw, given, csp_id=CSP)["chip id"].state == (PASS if vlek else FAIL)
-    assert made_verdict(raw, given, csp_id="elsewhere")["chip id"].state == FAIL
+    assert made_verdict(raw, given, csp_id=CSP)["chip id"].state == (MATCH if vlek else MISMATCH)
+    assert made_verdict(raw, given, csp_id="elsewhere")["chip id"].state == MISMATCH
     assert "no list can name this one" in verdict["revocation"].note
     # Whatever is changed in what is signed, the signature tells, of unknown versions too.
     for place in range(0, SIGNED, 211):
         broken = raw[:place] + bytes([raw[place] ^ 0x10]) + raw[place + 1 :]
-        assert verify_report(broken, verdict.certificates, at=MOMENT)["report signature"].state == FAIL
+        assert verify_report(broken, verdict.certificates, at=MOMENT)["report signature"].state == MISMATCH
 
 
 def test_a_masked_chip_is_not_compared() -> None:
     raw = signed(unsigned(chip_id=bytes(64)), SERVER.vcek_key("Milan", CHIPS["Milan"], TCBS["Milan"]))
     verdict = made_verdict(raw, certificates())
-    assert (failures(verdict), verdict["chip id"].state) == ([], NOT_DONE)
+    assert (failures(verdict), verdict["chip id"].state) == ([], NOT_CHECKED)
     assert "masks" in verdict["chip id"].note
 
 
@@ -313,7 +311,7 @@ def test_revocation() -> None:
     ask = parse_certificate(SERVER.ask("Milan"))
     asvk = parse_certificate(SERVER.asvk("Milan"))
     good = made_verdict(make(), certificates(crl=SERVER.crl("Milan", (5,))))
-    assert (failures(good), good["revocation"].state) == ([], PASS)
+    assert (failures(good), good["revocation"].state) == ([], MATCH)
     revoked = made_verdict(make(), certificates(crl=SERVER.crl("Milan", (5, ask.serial))))
     assert failures(revoked) == ["revocation"]
     assert "ASK is revoked (serial number 0x10001)" in revoked["revocation"].note
@@ -334,7 +332,7 @@ def test_revocation() -> None:
         except InputError:
             continue
         verdict = made_verdict(make(), Certificates(ask=ask, ark=parse_certificate(SERVER.ark("Milan")), crl=crl))
-        assert verdict["revocation"].state == FAIL, hex(place)
+        assert verdict["revocation"].state == MISMATCH, hex(place)
 
 
 #: What no extension may hold: nothing, another number, numbers that are no DER, text of another type, no text.
@@ -396,7 +394,7 @@ def test_a_chip_s_name_may_begin_with_any_byte_and_may_be_wrapped(first: int) ->
 
 def named(verdict: ReportVerdict, line: str) -> str:
     check = verdict[line]
-    assert check.state == FAIL
+    assert check.state == MISMATCH
     assert INCIDENTS[check.incident].name in str(verdict).replace("\n" + " " * 29, " ") or check.incident
     return str(check.incident)
 
@@ -494,7 +492,7 @@ def test_f43_the_chip_is_compared() -> None:
 
 def test_f47_the_measurement_is_asked_for() -> None:
     verdict = made_verdict(make(), certificates())
-    assert (verdict["measurement"].state, verdict["measurement"].incident) == (NOT_DONE, "F47")
+    assert (verdict["measurement"].state, verdict["measurement"].incident) == (NOT_CHECKED, "F47")
     assert not verdict.matches
     assert "F47" in str(verdict)
 
@@ -507,11 +505,11 @@ def test_wanted_bytes(name: str) -> None:
     value = bytes(range(100, 100 + SIZES[name]))
     raw = make(**{name: value})
     for form in (value, value.hex(), base64.b64encode(value).decode()):
-        assert made_verdict(raw, certificates(), **{name: form})[name].state == PASS
+        assert made_verdict(raw, certificates(), **{name: form})[name].state == MATCH
     for place in range(SIZES[name]):
         other = value[:place] + bytes([value[place] ^ 0x80]) + value[place + 1 :]
         check = made_verdict(raw, Certificates(), **{name: other})[name]
-        assert check.state == FAIL
+        assert check.state == MISMATCH
         assert value.hex() in check.note
         assert other.hex() in check.note
     for wrong in (b"", value + b"\0", "zz", 5):
@@ -522,13 +520,13 @@ def test_wanted_bytes(name: str) -> None:
 def test_wanted_policy_and_vmpl() -> None:
     raw = make(policy=0xB0000, vmpl=2)
     verdict = made_verdict(raw, certificates(), policy="0xb0000", vmpl=2)
-    assert (verdict["policy"].state, verdict["vmpl"].state) == (PASS, PASS)
+    assert (verdict["policy"].state, verdict["vmpl"].state) == (MATCH, MATCH)
     verdict = made_verdict(raw, certificates(), policy=0x30000, vmpl="0")
     assert failures(verdict) == ["policy", "vmpl"]
     assert "DEBUG is 1, wanted 0" in verdict["policy"].note
     for wrong in ({"policy": 1 << 64}, {"vmpl": 4}, {"policy": "x"}):
         with pytest.raises(InputError):
-            parse_wanted(**wrong)
+            parse_requirements(**wrong)
     with pytest.raises(TypeError, match="colour"):
         verify_report(raw, colour=1)
 
@@ -541,10 +539,10 @@ def test_forbidden() -> None:
     assert verdict["forbid_debug"].incident == "A07"
     assert "on the platform it is on now" in verdict["forbid_smt"].note
     verdict = made_verdict(strict, certificates(), **forbid)
-    assert all(verdict[name].state == PASS for name in forbid)
+    assert all(verdict[name].state == MATCH for name in forbid)
     assert "off now" in verdict["forbid_smt"].note
     verdict = made_verdict(free, certificates())
-    assert all(verdict[name].state == NOT_DONE for name in forbid)
+    assert all(verdict[name].state == NOT_CHECKED for name in forbid)
     assert verdict.notes
     assert made_verdict(strict, certificates()).notes == []
 
@@ -554,21 +552,21 @@ def test_the_least_tcb_is_compared_part_by_part() -> None:
         mine = TCBS[product].parts
         text = ",".join(f"{part}={value}" for part, value in mine.items())
         for least in (text, mine, TCBS[product]):
-            assert made_verdict(make(product), certificates(product), min_tcb=least)["min_tcb"].state == PASS
+            assert made_verdict(make(product), certificates(product), min_tcb=least)["min_tcb"].state == MATCH
         for part, value in mine.items():
             # Everything else may be newer: that does not make up for one part that is older.
             least = dict.fromkeys(mine, 0) | {part: value + 1}
             check = made_verdict(make(product), certificates(product), min_tcb=least)["min_tcb"]
-            assert check.state == FAIL
+            assert check.state == MISMATCH
             assert f"{part} is {value}, wanted {value + 1} or more" in check.note
     assert "no fmc" in made_verdict(make(), certificates(), min_tcb="fmc=0")["min_tcb"].note
     newer = TCBS["Milan"].replace(snp=99)
-    assert made_verdict(make(current_tcb=newer), certificates(), min_tcb={"snp": 99})["min_tcb"].state == FAIL
+    assert made_verdict(make(current_tcb=newer), certificates(), min_tcb={"snp": 99})["min_tcb"].state == MISMATCH
     unknown = verify_report(make("Milan", 4), min_tcb={"snp": 1})["min_tcb"]
-    assert unknown.state == FAIL
+    assert unknown.state == MISMATCH
     for wrong in ("", "bl", "bl=", "bl=256", "bl=-1", "bl=1,bl=2", "cpu=1", "bl=1;tee=2", 5, {"bl": "x"}):
         with pytest.raises(InputError, match="min_tcb"):
-            parse_wanted(min_tcb=wrong)
+            parse_requirements(min_tcb=wrong)
 
 
 def test_missing_certificates_fail_where_they_are_needed() -> None:
@@ -585,7 +583,7 @@ def test_missing_certificates_fail_where_they_are_needed() -> None:
         given = parse_bundle(**{one: raw for one, raw in ders.items() if one != name})
         assert failures(made_verdict(make(), given, measurement=make()[0x90:0xC0])) == lines
     crl = Certificates(crl=parse_crl(SERVER.crl("Milan")))
-    assert made_verdict(make(), crl)["revocation"].state == FAIL
+    assert made_verdict(make(), crl)["revocation"].state == CANNOT_TELL
     with pytest.raises(KeyError):
         verdict["colour"]
 

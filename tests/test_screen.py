@@ -584,12 +584,12 @@ SWEEP: dict[str, Callable[[Given], list[str]]] = {
     "advise, accept": lambda g: ["advise", "--api=1.55", f"--accept={g.words}"],
     "advise, product": lambda g: ["advise", "--api=1.55", f"--product={g.words}"],
     "advise, case": lambda g: ["advise", "--case", changed(g)],
-    "zoo make": lambda g: ["zoo", "make", g.path],
-    "zoo list": lambda g: ["zoo", "list", f"--only={g.words}"],
-    "zoo run": lambda g: [
-        *("zoo", "run", "--only=good-vcek,b-policy-debug", "--", sys.executable, g.program(), "{report}")
+    "verifier-suite make": lambda g: ["verifier-suite", "make", g.path],
+    "verifier-suite list": lambda g: ["verifier-suite", "list", f"--only={g.words}"],
+    "verifier-suite run": lambda g: [
+        *("verifier-suite", "run", "--only=good-vcek,b-policy-debug", "--", sys.executable, g.program(), "{report}")
     ],
-    "zoo run, no program": lambda g: ["zoo", "run", "--only=good-vcek", "--", g.path, "{report}"],
+    "verifier-suite run, no program": lambda g: ["verifier-suite", "run", "--only=good-vcek", "--", g.path, "{report}"],
     "chain show": lambda g: ["chain", "show", g.chain()],
     "chain verify": lambda g: ["chain", "verify", g.chain()],
     "chain, none": lambda g: ["chain", "show", g.file(g.words)],

@@ -235,7 +235,7 @@ def test_header_and_payload_swapped() -> None:
 
 
 def note(opened: object, name: str) -> str:
-    return next(stage.words for stage in opened.stages if stage.name == name)  # type: ignore[attr-defined]
+    return next(stage.note for stage in opened.stages if stage.name == name)  # type: ignore[attr-defined]
 
 
 def test_wrong_tek_is_told_in_words() -> None:
@@ -277,7 +277,7 @@ def test_compressed_is_not_decrypted() -> None:
     assert opened.table is None
     assert not opened.opens
     assert "UNSUPPORTED" in note(opened, "flags")
-    assert [stage.state for stage in opened.stages] == ["good", "good", "bad", "not reached"]
+    assert [stage.state for stage in opened.stages] == ["match", "match", "mismatch", "not checked"]
 
 
 def test_reserved_flag_is_a_finding() -> None:

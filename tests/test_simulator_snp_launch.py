@@ -16,7 +16,7 @@ from sevlab.errors import InputError, LayoutError
 from sevlab.formats.report import parse_report
 from sevlab.formats.sevcert import ECDSA_SHA384
 from sevlab.keys import Secret
-from sevlab.report.bundle import parse_bundle
+from sevlab.report.certificates import parse_bundle
 from sevlab.session import seeded
 from sevlab.simulator.kds import MOMENT, KeyServer
 from sevlab.simulator.snp.firmware import SnpPlatform

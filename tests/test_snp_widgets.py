@@ -259,7 +259,7 @@ def test_an_edited_field_turns_its_checks_red(folder: Path, field: str, value: s
     was = explorer.value.value
     explorer.value.set_state({"value": value})
     assert failed(explorer) == fails
-    assert explorer.checklist.value.count(">fail, was pass<") == len(fails)
+    assert explorer.checklist.value.count(">mismatch, was match<") == len(fails)
     assert ", ".join(fails) in explorer.banner.value
     assert marked(explorer)
     explorer.value.set_state({"value": ""})
@@ -321,7 +321,7 @@ def test_a_byte_may_make_it_a_report_of_another_kind(folder: Path) -> None:
     explorer.offset.value = "0"
     explorer.byte.value = "99"
     assert explorer.verdict is not None
-    assert explorer.verdict["version"].state == "not done"
+    assert explorer.verdict["version"].state == "not checked"
     assert "reserved_188" in explorer.field.options
     explorer.undo.click()
     assert "cpuid_step" in explorer.field.options

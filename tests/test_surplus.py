@@ -21,11 +21,13 @@ from sevlab.errors import InputError
 from sevlab.formats.report import SIZE
 from sevlab.idblock import build_id_block
 from sevlab.keys import Secret
-from sevlab.report import FAIL, NOT_DONE, PASS, Check, parse_bundle, parse_chain, parse_crl, parse_crls, parse_wanted
+from sevlab.outcome import MATCH, MISMATCH, NOT_CHECKED
+from sevlab.report import parse_bundle, parse_chain, parse_crl, parse_crls, parse_requirements
 from sevlab.report import verify_report as verify
 from sevlab.session import godh_certificate, make_session, seeded
 from sevlab.simulator import kds
 from sevlab.simulator.kds import MOMENT
+from sevlab.verify import Check
 from tests.snp_reports import CHIPS, SERVER, TCBS, certificates, make, pem, table
 
 AT = f"{MOMENT:%Y-%m-%d}"
@@ -59,7 +61,7 @@ NO_LEAST_TCB_IN_PYTHON: list[Any] = [
 @pytest.mark.parametrize("value", [*NO_LEAST_TCB, *NO_LEAST_TCB_IN_PYTHON], ids=repr)
 def test_a_least_tcb_is_read_once_or_refused(value: Any, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(InputError) as caught:
-        parse_wanted(min_tcb=value)
+        parse_requirements(min_tcb=value)
     assert str(caught.value).startswith("min_tcb")
     if not isinstance(value, str):
         return
@@ -73,9 +75,9 @@ def test_a_least_tcb_is_read_once_or_refused(value: Any, capsys: pytest.CaptureF
 
 @pytest.mark.parametrize("text", ["bl=4", " bl = 4 ", "snp=0x18, bl=4", "ucode=219,snp=24,tee=0,bl=4,fmc=1"])
 def test_what_a_case_wants_is_what_is_used(text: str) -> None:
-    wanted = parse_wanted(min_tcb=text).min_tcb
+    wanted = parse_requirements(min_tcb=text).min_tcb
     case = parse_case(f"format = 1\n[snp]\nsnp-min-tcb = {json.dumps(text)}\n", "case.toml")
-    assert parse_wanted(min_tcb=case.inputs["snp_min_tcb"]).min_tcb == wanted
+    assert parse_requirements(min_tcb=case.inputs["snp_min_tcb"]).min_tcb == wanted
     assert " " not in case.inputs["snp_min_tcb"]
     encoded = base64.b64encode(bytes(48)).decode()
     case = parse_case(f"format = 1\n[snp]\nsnp-measurement = '{encoded}'\n", "case.toml")
@@ -86,7 +88,7 @@ def test_what_a_case_wants_is_what_is_used(text: str) -> None:
 def test_what_is_forbidden_is_true_or_false(name: str) -> None:
     for value in (0, 1, "", "no", "true", [], b"x"):
         with pytest.raises(InputError, match=name):
-            parse_wanted(**{name: value})
+            parse_requirements(**{name: value})
 
 
 @pytest.mark.parametrize("at", [5, 5.0, b"2026-01-01", MOMENT.date(), [], "", " 2026-01-01", "2026-01-01\n"])
@@ -124,7 +126,7 @@ DROPPED = {
     "no cloud": (["report", "verify", "report", "--csp-id", ""], "--csp-id: received an empty text"),
     "no product": (["report", "show", "report", "--product", ""], "--product: received ''"),
     "no product to advise": (["advise", "--product", ""], "--product: received nothing"),
-    "seconds": (["zoo", "run", "--timeout", "1_0", "--", "true", "{report}"], "--timeout: received '1_0'"),
+    "seconds": (["verifier-suite", "run", "--timeout", "1_0", "--", "true", "{report}"], "--timeout: received '1_0'"),
     "seconds of other digits": (["diagnose", "--budget", "٣"], "--budget: received"),
 }
 
@@ -191,24 +193,24 @@ YET_TO_COME, TAMPERED = crl(days=(10, 60)), EMPTY[:-1] + bytes([EMPTY[-1] ^ 1])
 @pytest.mark.parametrize(
     ("lists", "state", "words"),
     [
-        ((EMPTY,), PASS, "not among 0 revoked"),
-        ((EMPTY, EMPTY), PASS, "not among 0 revoked"),
-        ((EMPTY, crl(5), crl(6)), PASS, "not among 2 revoked"),
-        ((REVOKING,), FAIL, "ASK is revoked (serial number 0x10001)"),
-        ((EMPTY, REVOKING), FAIL, "ASK is revoked"),
-        ((REVOKING, EMPTY), FAIL, "ASK is revoked"),
-        ((EMPTY, crl(5), REVOKING, crl(6)), FAIL, "ASK is revoked"),
-        ((OTHER,), FAIL, "the CRL is one of 'ARK-Genoa', not of 'ARK-Milan'"),
-        ((OTHER, EMPTY), PASS, "not used: CRL 1 of 2 is one of 'ARK-Genoa'"),
-        ((EMPTY, crl(ASK_SERIAL, product="Genoa")), PASS, "not used: CRL 2 of 2 is one of 'ARK-Genoa'"),
-        ((OTHER, REVOKING), FAIL, "ASK is revoked"),
-        ((OLD,), FAIL, "the CRL holds from"),
-        ((YET_TO_COME,), FAIL, "the CRL holds from"),
-        ((OLD, YET_TO_COME), FAIL, "CRL 2 of 2 holds from"),
-        ((OLD, EMPTY), PASS, "not used: CRL 1 of 2 holds from"),
-        ((OLD_REVOKING, EMPTY), FAIL, "ASK is revoked"),
-        ((TAMPERED,), FAIL, "the CRL's own signature"),
-        ((EMPTY, TAMPERED), FAIL, "CRL 2 of 2's own signature"),
+        ((EMPTY,), MATCH, "not among 0 revoked"),
+        ((EMPTY, EMPTY), MATCH, "not among 0 revoked"),
+        ((EMPTY, crl(5), crl(6)), MATCH, "not among 2 revoked"),
+        ((REVOKING,), MISMATCH, "ASK is revoked (serial number 0x10001)"),
+        ((EMPTY, REVOKING), MISMATCH, "ASK is revoked"),
+        ((REVOKING, EMPTY), MISMATCH, "ASK is revoked"),
+        ((EMPTY, crl(5), REVOKING, crl(6)), MISMATCH, "ASK is revoked"),
+        ((OTHER,), MISMATCH, "the CRL is one of 'ARK-Genoa', not of 'ARK-Milan'"),
+        ((OTHER, EMPTY), MATCH, "not used: CRL 1 of 2 is one of 'ARK-Genoa'"),
+        ((EMPTY, crl(ASK_SERIAL, product="Genoa")), MATCH, "not used: CRL 2 of 2 is one of 'ARK-Genoa'"),
+        ((OTHER, REVOKING), MISMATCH, "ASK is revoked"),
+        ((OLD,), MISMATCH, "the CRL holds from"),
+        ((YET_TO_COME,), MISMATCH, "the CRL holds from"),
+        ((OLD, YET_TO_COME), MISMATCH, "CRL 2 of 2 holds from"),
+        ((OLD, EMPTY), MATCH, "not used: CRL 1 of 2 holds from"),
+        ((OLD_REVOKING, EMPTY), MISMATCH, "ASK is revoked"),
+        ((TAMPERED,), MISMATCH, "the CRL's own signature"),
+        ((EMPTY, TAMPERED), MISMATCH, "CRL 2 of 2's own signature"),
     ],
 )
 def test_every_list_of_a_file_counts(lists: tuple[bytes, ...], state: str, words: str, join: Any) -> None:
@@ -245,26 +247,26 @@ def test_a_list_with_limits_is_no_whole_list(name: str, critical: bool) -> None:
     limited = crl(extensions=((extension, critical),))
     for lists in ((limited,), (EMPTY, limited), (limited, EMPTY)):
         check = revocation(crl_pem(*lists))
-        assert check.state == FAIL
+        assert check.state == MISMATCH
         assert words in check.note
     assert words in str(certificates(crl=limited))
     assert "ASK is revoked" in revocation(crl(ASK_SERIAL, extensions=((extension, critical),))).note
     other = crl(product="Genoa", extensions=((extension, critical),))
-    assert revocation(crl_pem(EMPTY, other)).state == PASS
+    assert revocation(crl_pem(EMPTY, other)).state == MATCH
 
 
 def test_critical_extensions_of_a_list_are_judged_as_those_of_certificates() -> None:
     known = (x509.CRLNumber(7), x509.AuthorityKeyIdentifier(b"x", None, None), point(only_contains_ca_certs=True))
     for extension in known:
         for critical in (True, False):
-            assert revocation(crl(extensions=((extension, critical),))).state == PASS
-    assert revocation(crl(extensions=((UNKNOWN, False),))).state == PASS
+            assert revocation(crl(extensions=((extension, critical),))).state == MATCH
+    assert revocation(crl(extensions=((UNKNOWN, False),))).state == MATCH
     check = revocation(crl(extensions=((UNKNOWN, True),)))
-    assert (check.state, check.note) == (FAIL, "the CRL has the critical extension 1.2.3.4, which is not known")
-    assert revocation(crl(5, entry=((UNKNOWN, False),))).state == PASS
+    assert (check.state, check.note) == (MISMATCH, "the CRL has the critical extension 1.2.3.4, which is not known")
+    assert revocation(crl(5, entry=((UNKNOWN, False),))).state == MATCH
     check = revocation(crl(5, entry=((UNKNOWN, True),)))
     assert (check.state, check.note) == (
-        FAIL,
+        MISMATCH,
         "the CRL has an entry with the critical extension 1.2.3.4, which is not known",
     )
     issuer = x509.CertificateIssuer([x509.DirectoryName(kds._name("ARK", "Genoa"))])
@@ -277,15 +279,15 @@ def test_an_entry_that_takes_back_does_not_revoke(critical: bool) -> None:
         if reason is x509.ReasonFlags.unspecified:
             continue
         check = revocation(crl(ASK_SERIAL, entry=((x509.CRLReason(reason), critical),)))
-        assert check.state == (PASS if reason is x509.ReasonFlags.remove_from_crl else FAIL), reason
+        assert check.state == (MATCH if reason is x509.ReasonFlags.remove_from_crl else MISMATCH), reason
 
 
 def test_the_list_of_a_table_counts_beside_the_given_one() -> None:
     authorities = {"vcek": LEAF, "ask": ASK, "ark": SERVER.ark("Milan")}
     for in_table, given in ((REVOKING, EMPTY), (EMPTY, REVOKING)):
         both = parse_bundle(certs=table(**authorities, crl=in_table), crl=given)
-        assert verify(make(), both, roots=SERVER.roots, at=MOMENT)["revocation"].state == FAIL
-    assert verify(make(), parse_bundle(certs=table(**authorities)), at=MOMENT)["revocation"].state == NOT_DONE
+        assert verify(make(), both, roots=SERVER.roots, at=MOMENT)["revocation"].state == MISMATCH
+    assert verify(make(), parse_bundle(certs=table(**authorities)), at=MOMENT)["revocation"].state == NOT_CHECKED
 
 
 def test_a_revoked_certificate_is_exit_1_and_a_file_that_is_no_list_exit_2(files: Path) -> None:

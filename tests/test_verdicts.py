@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import itertools
 import json
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -61,7 +62,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "other-policy").write_text(build_id_block(SAMPLE.measurement, key, policy=0xB0000).properties)
     signature = good.auth.id_block_sig
     turned = good.auth.replace(id_block_sig=signature.replace(r=signature.s, s=signature.r))
-    (folder / "bad-signature").write_text(good._replace(auth=turned).properties)
+    (folder / "bad-signature").write_text(replace(good, auth=turned).properties)
     (folder / "other-tk").write_bytes(bytes(32))
     (folder / "other-tik").write_bytes(bytes(16))
     return folder
@@ -263,7 +264,7 @@ def test_what_was_not_asked_is_listed() -> None:
     verdict = verdict_of("report", snp_vmpl=0)
     assert verdict.matches
     asked = {"measurement", "policy", "vmpl"}
-    assert set(verdict.not_asked) == {*sevlab.report.Wanted._fields, "revocation"} - asked
+    assert set(verdict.not_asked) == {*sevlab.report.REQUIREMENTS, "revocation"} - asked
     assert "NOT ASKED: host_data, report_data, " in str(verdict)
     assert verdict.as_dict()["not_asked"] == verdict.not_asked
     assert verdict_of("sev").not_asked == []

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from ..formats.report import Report
     from ..layout.page import Block, View
-    from ..report.verdict import ReportVerdict
+    from ..report.verify import ReportVerdict
 
 #: Ways to the context page, and the fault that opens each.
 WAYS = {"alias": "aliased-memory", "table": "rmp-open-at-init", "straight": "no-rmp-check"}
@@ -175,8 +175,10 @@ def _attack(
     request = ReportRequest(report_data=bytes(64), vmpl=0, key_sel=0)
     replay.begin("the evil guest asks for a report; the good guest's owner judges it")
     replay.report = parse_report(host.request(0, request.to_bytes())[HEADER:], platform.product)
-    wanted = {"id_key_digest": signed.auth.id_key_digest} if signed else {}
-    replay.verdict = judge(replay.report, platform, measurement=replay.good, policy=DEFAULT_POLICY, **wanted)
+    id_key = signed.auth.id_key_digest if signed else None
+    replay.verdict = judge(
+        replay.report, platform, measurement=replay.good, policy=DEFAULT_POLICY, id_key_digest=id_key
+    )
     replay.done("every check passes" if replay.works else "; ".join(check.name for check in replay.verdict.failed))
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from ..formats.vcek import VLEK
-from ..report.bundle import parse_bundle
-from ..report.check import failed, passed
+from ..outcome import MATCH, MISMATCH
+from ..report.certificates import parse_bundle
 from ..report.verify import verify_report
 from ..simulator.kds import MOMENT
+from ..verify import Check
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,8 +15,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..formats.report import Report
-    from ..report.check import Check
-    from ..report.verdict import ReportVerdict
+    from ..report.verify import ReportVerdict
     from ..simulator.snp.firmware import SnpPlatform
 
 
@@ -40,15 +40,15 @@ def judge(
     bundle = parse_bundle(crl=crl, **dict(zip((leaf, "ask", "ark"), given, strict=True)))
     verdict = verify_report(report, bundle, roots=platform.server.roots, at=MOMENT, **wanted)
     if refused is not None:
-        verdict.wanted.append(_check_chip(verdict, set(refused)))
+        verdict.requirements.append(_check_chip(verdict, set(refused)))
     return verdict
 
 
 def _check_chip(verdict: ReportVerdict, refused: set[bytes]) -> Check:
     name, hwid = "refused chips", verdict.leaf.hwid if verdict.leaf is not None else b""
     if not hwid:
-        return failed(name, "the certificate names no chip, so this may be one of those that are refused")
+        return Check(name, MISMATCH, "the certificate names no chip, so this may be one of those that are refused")
     shown = f"{hwid[:8].hex()}..."
     if hwid in {chip[: len(hwid)] for chip in refused}:
-        return failed(name, f"the chip {shown} is refused: its keys are not its own any more", "A23")
-    return passed(name, f"the chip {shown} is none of the {len(refused)} that are refused")
+        return Check(name, MISMATCH, f"the chip {shown} is refused: its keys are not its own any more", incident="A23")
+    return Check(name, MATCH, f"the chip {shown} is none of the {len(refused)} that are refused")

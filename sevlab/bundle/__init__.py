@@ -14,13 +14,14 @@ from .pack import pack_case
 from .redact import redact_case
 from .schema import schema
 from .show import explain_case
-from .verdict import CaseVerdict, verify_case
+from .verdict import CaseVerdict, advise_case, verify_case
 
 __all__ = [
     "VERSION",
     "Bundle",
     "CaseVerdict",
     "Manifest",
+    "advise_case",
     "explain_case",
     "load_bundle",
     "open_case",

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import namedtuple
 
+from ..advice import judge, likely_product, platform_of_launch, platform_of_numbers, platform_of_report
 from ..arguments import checked
 from ..case import SNP
-from ..errors import InputError, SevlabError, named
+from ..errors import InputError, SevlabError, named, quoted
 from ..evidence import KEYS, load_evidence, takes_keys
+from ..formats.policy import Policy
 from ..formats.vcek import ROOTS
 from ..launch_inputs import INPUTS, SNP_INPUTS
 from ..layout.page import Banner, Heading, Paragraph, Quote, Table, View, hex_lines
@@ -20,10 +22,11 @@ from ..verify import compare_measure
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
     from typing import Any
 
+    from ..advice import Advice
     from ..case import Case, Change
     from ..idblock import IdBlockVerdict
     from ..layout.page import Block
@@ -255,6 +258,30 @@ def verify_case(
     )
 
 
+def advise_case(case: Case, *, product: str | None = None, accept: Iterable[str] = ()) -> Advice:
+    """List known vulnerabilities of a case's platform: by its report, or else by version and policy of its launch.
+
+    *product* and *accept* are those of :func:`sevlab.advise`. Raises :class:`~sevlab.errors.InputError` for a case with
+    neither, and for files that cannot be read.
+    """
+    given = case.inputs
+    parts = ("api_major", "api_minor", "build_id", "policy")
+    if "report" in given:
+        report = load_report(given["report"], "report")
+        leaf = load_certificates(**{name: given.get(name) for name in FILES}).leaf(report.key_info.signer)
+        signed = "" if leaf is None else likely_product(report, leaf.product)
+        platform = platform_of_report(report, product or signed)
+    elif case.is_snp and "snp_policy" in given:
+        platform = platform_of_numbers(product or None, policy=given["snp_policy"], technology="snp")
+    elif not case.is_snp and set(parts) <= set(given):
+        major, minor, build, policy = (given[name] for name in parts)
+        platform = platform_of_launch((major, minor, build), Policy(policy), product or "")
+    else:
+        needed = "one with a report, or with api-major, api-minor, build-id and policy"
+        raise InputError("case", f"{quoted(case.path)}, which tells nothing of the platform", needed)
+    return judge(platform, accept)
+
+
 def _compare_measure(case: Case, keys: Mapping[str, Any], trust: Trust = _NOTHING) -> Verdict:
     inputs, _ = case.merged(keys)
     if not set(KEYS) & set(inputs):
@@ -280,9 +307,9 @@ def _compare_digest(case: Case) -> DigestCheck | None:
         launch = load_snp_launch(**case.snp_launch)
         return DigestCheck(reported, launch.digest, launch.warnings, launch.notes)
     if "snp_measurement" in case.inputs and "report" not in case.inputs:
-        from ..report import parse_wanted
+        from ..report import parse_requirements
 
-        return DigestCheck(reported, parse_wanted(measurement=case.inputs["snp_measurement"]).measurement, ())
+        return DigestCheck(reported, parse_requirements(measurement=case.inputs["snp_measurement"]).measurement, ())
     return None
 
 
@@ -347,4 +374,4 @@ def _title(part: Any) -> str:
         return "The launch digest"
     if hasattr(part, "refusal"):
         return "The ID block"
-    return "The report" if hasattr(part, "genuine") else "The measurement"
+    return "The report" if hasattr(part, "authenticity") else "The measurement"

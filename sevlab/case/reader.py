@@ -82,11 +82,14 @@ def parse_case(text: str, path: str, own: bool = False) -> Case:
 
 def parse_wanted_text(row: Row, value: str, name: str) -> str:
     """Return what is wanted of a report as text in one form, whatever form it came in; InputError with *name*."""
-    from ..report.wanted import parse_wanted, wanted_text  # not above: a case of a launch needs none of it
+    from ..report.requirements import (  # not above: a case of a launch needs none of it
+        parse_requirements,
+        requirement_text,
+    )
 
     field = row.name.removeprefix("snp_")
     with renaming(lambda _: name):
-        return wanted_text(field, getattr(parse_wanted(**{field: value}), field))
+        return requirement_text(field, getattr(parse_requirements(**{field: value}), field))
 
 
 class _Reader:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..advice import NAMES, advise
-from ..advisories import PRODUCTS
+from ..data import PRODUCTS
 from ..errors import InputError, renaming, shell_word
 from ..launch_inputs import as_option
 from . import GOOD, NOT_VALIDATED, VERBS
@@ -67,10 +67,11 @@ def _advise(args: argparse.Namespace) -> Advice:
 
             return advise(load_report(args.report), **options)
         if args.case is not None:
+            from ..bundle import advise_case
             from ..case import read_case
 
             case = read_case(args.case, "--case", args.own_case)
             for change in case.changed:
                 warn(f"{shell_word(args.case)}: {change}")
-            return advise(case, **options)
+            return advise_case(case, product=args.product, accept=args.accept)
         return advise(**options, **given)

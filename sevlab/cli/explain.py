@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from ..advice import advise
-from ..layout.page import View
+from ..layout.page import Paragraph, View
 from ..verify import compare_measure
 from ..walkthrough import walk, walk_as_dict
 from . import GOOD, NOT_VALIDATED, VERBS
 from .options import evidence_from, launch_parser
-from .terminal import say_json, show
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from ..evidence import Evidence
+from .terminal import ADVISE, say_json, show
 
 
 def run(words: list[str]) -> int:
@@ -24,26 +19,17 @@ def run(words: list[str]) -> int:
     parser.shown.add_argument("--force", action="store_true", help="let --html replace a file")
     args = parser.parse_args(words)
     verdict = compare_measure(evidence_from(args))
-    advice = advise(verdict.evidence)
-    view = View(walk(verdict, show_keys=args.show_keys), *advice.section(_command(verdict.evidence)))
+    view = View(walk(verdict, show_keys=args.show_keys), Paragraph(ADVISE))
     if args.html is not None:
         from ..writing import write_text
 
         write_text(args.html, page(view), "--html", force=args.force)
     if args.html != "-":
         if args.json:
-            said = walk_as_dict(verdict, show_keys=args.show_keys)
-            say_json({**said, "vulnerabilities": advice.brief()})
+            say_json(walk_as_dict(verdict, show_keys=args.show_keys))
         else:
             show(view)
     return GOOD if verdict.matches else NOT_VALIDATED
-
-
-def _command(evidence: Evidence) -> str:
-    """Return the command that tells more of the platform's vulnerabilities than the page does."""
-    version = f"--api {evidence.api_major}.{evidence.api_minor} --build {evidence.build_id}"
-    technology = "sev-es" if evidence.policy.es else "sev"
-    return f"sevlab advise {version} --policy 0x{evidence.policy:x} --technology {technology} --product NAME"
 
 
 def page(view: View) -> str:

@@ -1,25 +1,25 @@
-"""``sevlab profiles``: how hosts behave, which release of which tool believes what, and who is right about whom."""
+"""``sevlab profiles``: known VMM launch behaviours, and which tool releases predict them."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
+from ..data import MODES
 from ..errors import InputError, quoted, renaming
-from ..hosts import MODES
 from ..launch_inputs import as_peer
 from ..layout.page import Paragraph, Table, View
+from ..predictions import compute_predictions, explain_profile, profile_as_dict
 from ..profiles import SNP_PROFILES
-from ..releases import explain_profile, profile_as_dict
 from . import GOOD, VERBS
 from .options import Parser
 from .terminal import say_json, show
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
-    from typing import Any
 
 EPILOG = (
     "Numbers are decimal or 0x hex. Exit status: 0 good, 2 usage or input that cannot be supported, 3 an error in "
-    "sevlab. docs/profiles.md tells the rest."
+    "sevlab. See docs/profiles.md."
 )
 #: The options about the launch of a matrix, and what is taken where an image is given without them.
 DEFAULTS = {"vcpus": "1", "vcpu_type": "EPYC-v4"}
@@ -31,7 +31,7 @@ def run(words: list[str]) -> int:
     parser = Parser(prog="sevlab profiles", description=what, epilog=EPILOG)
     parser.add_argument("name", metavar="NAME", nargs="?", help="the profile to explain; without it all are listed")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
-    matrix = parser.add_argument_group("who is right about whom")
+    matrix = parser.add_argument_group("which release matches which host")
     matrix.add_argument("--matrix", action="store_true", help="print which release of a tool is right about which host")
     matrix.add_argument("--mode", metavar="MODE", help=f"{' or '.join(MODES)} alone (default: both)")
     matrix.add_argument("--ovmf", metavar="FILE", help="the firmware image (default: a sample, with a kernel)")
@@ -58,7 +58,7 @@ def _list(args: argparse.Namespace) -> int:
         say_json(found)
         return GOOD
     rows = [[profile.name, f"{profile.summary} Since: {profile.since}."] for profile in SNP_PROFILES.values()]
-    tail = "sevlab profiles NAME explains one; sevlab profiles --matrix says which release of a tool believes which."
+    tail = "sevlab profiles NAME explains one; sevlab profiles --matrix says which tool release assumes which."
     show(View(Table(["profile", "what it does, and since when"], rows), Paragraph(tail)))
     return GOOD
 
@@ -72,15 +72,13 @@ def _explain(args: argparse.Namespace) -> int:
 
 
 def _matrix(args: argparse.Namespace) -> int:
-    from ..matrix import belief_matrix
-
     if args.name is not None:
         raise InputError("NAME", f"{quoted(args.name)} together with --matrix", "one of the two")
     if args.mode is not None and args.mode not in MODES:
         raise InputError("--mode", quoted(args.mode), " or ".join(MODES))
     inputs = _inputs(args)
     with renaming(as_peer):
-        found = [belief_matrix(mode, **inputs) for mode in ([args.mode] if args.mode else MODES)]
+        found = [compute_predictions(mode, **inputs) for mode in ([args.mode] if args.mode else MODES)]
     if args.json:
         say_json({one.mode: one.as_dict() for one in found})
     else:

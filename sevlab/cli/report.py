@@ -5,18 +5,17 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from ..advice import advise, likely_product
-from ..errors import InputError, quoted, renaming, shell_word
+from ..errors import InputError, quoted, renaming
 from ..evidence import KEYS
 from ..formats.report import TCB_FORMS
 from ..formats.vcek import ROOTS
 from ..inputs import check_standard_input, decode_base64, load_file
 from ..keys import Secret, refuse_keys
 from ..launch_inputs import as_option
-from ..layout.page import View
+from ..layout.page import Paragraph, View
 from ..report import (
     FILES,
-    Wanted,
+    REQUIREMENTS,
     explain_report,
     load_certificates,
     load_report_file,
@@ -27,7 +26,7 @@ from ..report import (
 from ..report.load import LIMIT
 from . import GOOD, NOT_VALIDATED, VERBS
 from .options import Parser, add_case, case_under, opened_case, sentence
-from .terminal import say, say_json, show
+from .terminal import ADVISE, say, say_json, show
 
 if TYPE_CHECKING:
     from typing import Any
@@ -94,7 +93,7 @@ def _add_verify(verify: Parser) -> None:
     )
     files.add_argument("--csp-id", metavar="TEXT", help="the cloud that a VLEK must be for")
     wanted = verify.add_argument_group("what you wanted")
-    for name in Wanted._fields:
+    for name in REQUIREMENTS:
         metavar, words = _WANTED_HELP[name]
         if metavar:
             wanted.add_argument(as_option(name), metavar=metavar, help=words)
@@ -108,14 +107,11 @@ def _show(args: argparse.Namespace) -> int:
         raise InputError("--product", quoted(args.product), f"one of {', '.join(TCB_FORMS)}")
     product = args.product or ""
     found = load_report_file(args.file, "FILE", product)
-    advice = advise(found.report, product=likely_product(found.report, product))
     if args.json:
         header = None if found.header is None else found.header.to_bytes().hex()
-        said = {"form": found.form, "header": header, **report_as_dict(found.report, product)}
-        say_json({**said, "vulnerabilities": advice.brief()})
+        say_json({"form": found.form, "header": header, **report_as_dict(found.report, product)})
     else:
-        view = explain_report(found.report, product, found.note)
-        show(View(view, *advice.section(_command(args.file, product))))
+        show(View(explain_report(found.report, product, found.note), Paragraph(ADVISE)))
     return GOOD
 
 
@@ -148,29 +144,19 @@ def _verify(args: argparse.Namespace) -> int:
     found = load_report_file(given["report"], "FILE")
     with renaming(as_option):
         certificates = load_certificates(**{name: given[name] for name in FILES})
-    wanted = {name: given[name] for name in Wanted._fields}
+    wanted = {name: given[name] for name in REQUIREMENTS}
     _refuse_keys(args, wanted)
     with renaming(as_option):
         verdict = verify_report(
             found.report, certificates, roots=roots, at=args.at, csp_id=args.csp_id, trust=trust, **wanted
         )
-    advice = advise(verdict)
     if args.json:
-        said = verdict.as_dict()
-        said["notes"] = [*verdict.notes, *([found.note] if found.odd else [])]
-        say_json({**said, "vulnerabilities": advice.brief()})
+        say_json({**verdict.as_dict(), "notes": [*verdict.notes, *([found.note] if found.odd else [])]})
     else:
         if found.header is not None:
             say(f"{found.note}.", "")
-        view = verdict.explain()
-        show(View(view, *advice.section(_command(given["report"], verdict.product))))
+        show(View(verdict.explain(), Paragraph(ADVISE)))
     return GOOD if verdict.matches else NOT_VALIDATED
-
-
-def _command(path: str, product: str) -> str:
-    """Return the command that tells more of the platform's vulnerabilities than the page does."""
-    name = "FILE" if path == "-" else shell_word(path)
-    return f"sevlab advise --report {name}" + (f" --product {product}" if product else "")
 
 
 def _given(args: argparse.Namespace) -> tuple[dict[str, Any], Trust | None]:
@@ -182,7 +168,7 @@ def _given(args: argparse.Namespace) -> tuple[dict[str, Any], Trust | None]:
     readers = [(as_option(name) if name != "report" else "FILE", path) for name, path in given.items()]
     readers += [("--trust-root", path) for path in args.trust_root]
     check_standard_input(readers)
-    wanted = {name: getattr(args, name) for name in Wanted._fields}
+    wanted = {name: getattr(args, name) for name in REQUIREMENTS}
     if args.case is None:
         return {**given, **wanted}, None
     from ..case import SNP

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
         def text(self, paint: Paint = ...) -> str: ...
 
 
+#: The last line of a page about a platform.
+ADVISE = "sevlab advise lists the known vulnerabilities of a platform."
+
+
 def say(*lines: str, to: TextIO | None = None) -> None:
     """Print lines, on standard output unless told otherwise. A line break within one is shown as ``\\n``."""
     print(*(escaped(line) for line in lines), sep="\n", file=to)

@@ -1,7 +1,7 @@
 """Pictures, made with matplotlib. Each is also told in words, since a picture cannot be read by everyone."""
 
 from .avalanche import Avalanche, plot_avalanche
-from .beliefs import plot_matrix
+from .beliefs import plot_predictions
 from .flash import plot_flash
 from .launch import plot_launch
 from .memory import plot_memory
@@ -15,8 +15,8 @@ __all__ = [
     "plot_avalanche",
     "plot_flash",
     "plot_launch",
-    "plot_matrix",
     "plot_memory",
+    "plot_predictions",
     "plot_tcb",
     "plot_transcript",
 ]

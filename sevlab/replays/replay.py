@@ -1,29 +1,36 @@
-"""What a replay is: a public incident, done again with sample files and a simulated host.
+"""What a replay is: a public incident, reproduced with sample files and a simulated host.
 
-A row tells who had what. From it a case is made that holds what the reporter had, and not why it did not match: what
+A row says who had what. From it a case is made that holds what the reporter had, and not why it did not match: what
 the host really did, and the incident that follows, stay in the row, where tests look.
 """
 
 from __future__ import annotations
 
 import struct
-from collections import namedtuple
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ..case import make_case
 from ..cpu import CPU_MODELS
+from ..data import INCIDENTS
 from ..formats.pageinfo import PAGE
+from ..formats.report import HEADER, ReportRequest, parse_report
 from ..formats.volume import NVRAM, VolumeHeader
-from ..incidents import INCIDENTS
+from ..idblock import DEFAULT_POLICY
 from ..samples import CMDLINE, INITRD, KERNEL, TEK, TIK
 from ..samples.snp import SVSM_CAA, firmware_for_snp, svsm_image
+from ..session import seeded
+from ..simulator.snp.firmware import SnpPlatform
+from ..simulator.snp.host import SnpHost
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import Any
+    from collections.abc import Callable, Mapping, Sequence
 
     from ..case import Case
+    from ..formats.report import Report
+    from ..snp import Region
+
 
 #: Bytes of firmware that are kept of a sample: its end, which holds the tables. Bundles are sent, so they are small.
 FIRMWARE_SIZE = 8 << 10
@@ -80,23 +87,23 @@ GUEST: dict[str, Any] = {
 }
 
 
-class Replay(namedtuple("Replay", "key symptom versions owner host make found note", defaults=("",))):
-    """One incident done again.
+@dataclass(frozen=True)
+class Replay:
+    """One incident reproduced."""
 
-    ``key`` is that of :data:`sevlab.INCIDENTS`, ``symptom`` what the reporter saw, ``versions`` what was told of the
-    host's programs. ``owner`` are the inputs from which the owner computes, ``host`` what the host did otherwise;
-    ``make`` turns both into the inputs of a case, given a folder for files. ``found`` are the incidents that a search
-    has to name, the cause first; () where no search can know it. ``note`` says what the case stands for.
-    """
-
-    __slots__ = ()
+    #: That of :data:`sevlab.INCIDENTS`.
     key: str
+    #: What the reporter saw, and what was told of the host's programs.
     symptom: str
     versions: str
+    #: The inputs from which the owner computes, and those in which the host differed.
     owner: dict[str, Any]
     host: dict[str, Any]
+    #: Turns both into the inputs of a case, given a folder for files.
     make: Callable[[Replay, Path], dict[str, Any]]
+    #: The incidents that a search must name, the cause first; () where no search can know it.
     found: tuple[str, ...]
+    #: What the case stands for.
     note: str
 
     @property
@@ -138,3 +145,45 @@ def write_file(folder: Path, name: str, content: bytes) -> str:
     """Write a file into *folder*; return its path."""
     (folder / name).write_bytes(content)
     return str(folder / name)
+
+
+#: Certificates come in this order from a platform.
+LEAF, ASK, ARK = range(3)
+
+
+@dataclass(frozen=True)
+class Started:
+    """A platform that started a guest, the guest's parsed report, and the certificates: leaf, ASK, ARK (DER)."""
+
+    platform: SnpPlatform
+    report: Report
+    certificates: tuple[bytes, ...]
+
+
+def start(
+    inputs: dict[str, Any],
+    seed: str,
+    *,
+    product: str = "Milan",
+    version: int = 3,
+    current: Mapping[str, int] | None = None,
+    regions: Sequence[Region] | None = None,
+    **reported: int,
+) -> Started:
+    """Start a guest on a platform that follows from *seed*, and let it ask for a report.
+
+    *inputs* are those of :func:`sevlab.load_snp_launch`. *current* are parts of the platform's TCB, and *reported*
+    those in which REPORTED_TCB is otherwise. *regions* are loaded in place of those that follow from the inputs.
+    """
+    platform = SnpPlatform(product=product, version=version, tcb=current, random=seeded(seed.encode()))
+    platform.snp_init()
+    if reported:
+        platform.config(platform.make_tcb({**(current or {}), **reported}))
+    host = SnpHost(platform, inputs, DEFAULT_POLICY, regions)
+    host.start()
+    for region in host.regions:
+        host.load(region)
+    host.finish(None, False, bytes(32))
+    answer = host.request(0, ReportRequest(report_data=bytes(64), vmpl=0, key_sel=0).to_bytes())
+    report = parse_report(answer[HEADER:], product)
+    return Started(platform, report, platform.certificates(report))

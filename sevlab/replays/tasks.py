@@ -8,17 +8,16 @@ from __future__ import annotations
 import hashlib
 from itertools import product
 
+from ..data import HOSTS
 from ..formats.hashtable import build_hash_table
 from ..formats.report import SIGNED, SIZE
 from ..formats.tcb import MilanTcb, TurinTcb
-from ..hosts import HOSTS
-from ..matrix import belief_matrix
+from ..predictions import compute_predictions
 from ..profiles import build_vmsa
 from ..samples import CMDLINE
-from .catalogue import NOTEBOOKS, catalogue
-from .messages import MESSAGES
+from . import NOTEBOOKS, catalogue
 from .replay import FILES, GUEST, MILAN
-from .rows import REPLAYS
+from .rows import REPLAYS, measured_case
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,14 +46,14 @@ def _changed_hashes() -> int:
 
 def _without_kernel() -> int:
     """Return how many hosts of the notebook's cases measured no kernel. Those of plain SEV have none to begin with."""
-    rows = [REPLAYS[key] for key in NOTEBOOKS["F16-hash-section"].split()]
-    launched = [{**({} if row in MESSAGES else GUEST), **row.owner, **row.host} for row in rows]
+    rows = [REPLAYS[key] for key in NOTEBOOKS["F16-hash-section"]]
+    launched = [{**({} if row.make is measured_case else GUEST), **row.owner, **row.host} for row in rows]
     return sum(inputs.get("kernel") is None for inputs in launched)
 
 
 def _releases_right() -> int:
     assert _NEWEST in HOSTS
-    return len(belief_matrix().right_about(_NEWEST))
+    return len(compute_predictions().right_about(_NEWEST))
 
 
 def _without_bundle() -> int:

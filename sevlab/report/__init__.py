@@ -1,33 +1,37 @@
 """Attestation reports of SEV-SNP: read from a file, shown, and verified up to AMD's root.
 
-Who made the report follows from signatures (:mod:`.signature`, :mod:`.links`) and from what the certificate says of
-itself (:mod:`.binding`); what it says is compared with what the owner wanted (:mod:`.wanted`). :mod:`.verify` asks all
-of it, :mod:`.verdict` holds the checklist, :mod:`.show` shows a report without judging it.
+:mod:`.authenticity` checks who made a report, :mod:`.requirements` whether it says what the owner requires.
+:mod:`.verify` runs all checks, :mod:`.show` shows a report without judging it.
 """
 
 from __future__ import annotations
 
-from .bundle import FILES, Certificates, load_certificates, parse_bundle
-from .certificate import Certificate, RevocationList, parse_certificate, parse_chain, parse_crl, parse_crls
-from .check import FAIL, NOT_DONE, PASS, Check
+from .certificates import (
+    FILES,
+    Certificate,
+    Certificates,
+    RevocationList,
+    load_certificates,
+    parse_bundle,
+    parse_certificate,
+    parse_chain,
+    parse_crl,
+    parse_crls,
+)
 from .load import ReportFile, load_report, load_report_file, read_report
+from .requirements import REQUIREMENTS, Requirements, parse_requirements
 from .show import explain_report, report_as_dict, vcek_urls
-from .verdict import ReportVerdict
-from .verify import parse_moment, verify_report
-from .wanted import Wanted, parse_wanted
+from .verify import ReportVerdict, parse_moment, verify_report
 
 __all__ = [
-    "FAIL",
     "FILES",
-    "NOT_DONE",
-    "PASS",
+    "REQUIREMENTS",
     "Certificate",
     "Certificates",
-    "Check",
     "ReportFile",
     "ReportVerdict",
+    "Requirements",
     "RevocationList",
-    "Wanted",
     "explain_report",
     "load_certificates",
     "load_report",
@@ -38,7 +42,7 @@ __all__ = [
     "parse_crl",
     "parse_crls",
     "parse_moment",
-    "parse_wanted",
+    "parse_requirements",
     "read_report",
     "report_as_dict",
     "vcek_urls",

@@ -1,24 +1,59 @@
-"""A report in words: every field, the ladder of its TCBs, and where its certificate is to be had."""
+"""A report in words: every field, the ladder of its TCBs, and where AMD's key server (KDS) has its certificate.
+
+Nothing here asks the server; people decide when their machines talk. The VCEK is asked for by chip and by REPORTED_TCB,
+from which the signing key is made; with CURRENT_TCB (F38), with the parts in another product's places (F40), in hex
+(F39) or with 64 bytes of a Turin's name (F42) comes another certificate, or none.
+
+Source: snp-launch 8 (AMD 57230).
+"""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from ..arguments import checked
 from ..formats.report import TCB_FORMS, Report
 from ..formats.tcb import PART_DOCS, PARTS, Tcb
-from .kds import HOST, chain_path, vcek_path
+from ..formats.vcek import HWID_SIZES
+from ..layout.explain import explain_bits, title
+from ..layout.page import Code, Heading, Paragraph, Table, View
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
     from ..layout.bits import Bits
-    from ..layout.page import Block, View
+    from ..layout.page import Block
     from ..layout.span import Span
+
+HOST = "https://kdsintf.amd.com"
 
 #: Digits to a line.
 _LINE = 64
 #: The TCBs of a report, from the one that a platform cannot go below to the one that runs.
 LADDER = ("launch_tcb", "reported_tcb", "committed_tcb", "current_tcb")
+
+
+def chain_path(product: str, *, vlek: bool = False) -> str:
+    """Return the path of the two certificates above a leaf (PEM: ASK or ASVK, then ARK)."""
+    return f"{_top(vlek)}/{product}/cert_chain"
+
+
+def crl_path(product: str, *, vlek: bool = False) -> str:
+    """Return the path of the list of revoked certificates (DER)."""
+    return f"{_top(vlek)}/{product}/crl"
+
+
+def vcek_path(product: str, chip_id: bytes, tcb: Tcb) -> str:
+    """Return the path of a VCEK (DER): for a chip, as a report names it (64 bytes), and for a TCB.
+
+    Numbers are decimal, of at least two digits, as AMD's examples have them.
+    """
+    parts = "&".join(f"{name}SPL={value:02d}" for name, value in tcb.parts.items())
+    return f"{_top(False)}/{product}/{chip_id[: HWID_SIZES[product]].hex()}?{parts}"
+
+
+def _top(vlek: bool) -> str:
+    return f"/{'vlek' if vlek else 'vcek'}/v1"
 
 
 @checked
@@ -86,9 +121,6 @@ def report_as_dict(report: Report, product: str = "") -> dict[str, object]:
 @checked
 def explain_report(report: Report, product: str = "", note: str = "") -> View:
     """Show every field of a report; *product* as it was read with, *note* says where it came from."""
-    from ..layout.explain import title
-    from ..layout.page import Heading, Paragraph, Table, View
-
     raw, rows, tints = report.to_bytes(), [], []
     for row in report.rows:
         value = row.decode(row.cut(raw))
@@ -117,8 +149,6 @@ def explain_report(report: Report, product: str = "", note: str = "") -> View:
 
 def explain_urls(report: Report, product: str = "") -> list[Block]:
     """Show where the certificate of the signing key is to be had."""
-    from ..layout.page import Code, Heading, Paragraph
-
     heading = Heading("Where the certificate of its key is")
     urls, reason = vcek_urls(report, product)
     if not urls:
@@ -140,8 +170,6 @@ def _sentence(report: Report, product: str) -> str:
 
 def explain_ladder(report: Report) -> list[Block]:
     """Show the four TCBs side by side, a line for each part."""
-    from ..layout.page import Heading, Paragraph, Table
-
     tcbs = [getattr(report, name) for name in LADDER]
     heading = Heading("How new the platform is: its TCBs, part by part")
     if not all(isinstance(one, Tcb) for one in tcbs):
@@ -169,9 +197,6 @@ def _lines(text: str, value: Any, words: str) -> str:
 
 def _bits(bits: Bits) -> list[Block]:
     """Show a number bit by bit, as its page does, without the commands that it governs, which take the space."""
-    from ..layout.explain import explain_bits
-    from ..layout.page import Table
-
     heading, table = explain_bits(bits).blocks
     if not isinstance(table, Table):
         return [heading, table]

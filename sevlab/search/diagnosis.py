@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from ..errors import UnsupportedError, quoted
 from ..formats.policy import Policy
-from ..incidents import INCIDENTS
 from ..inputs import KEY_SIZE
 from ..keys import Secret
 from ..launch_inputs import as_option
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
-    from ..incidents import Incident
+    from ..data import Incident
     from ..layout.page import Block
     from ..outcome import Trust
     from .axis import Change
@@ -106,6 +105,8 @@ class Explanation(Shown, namedtuple("Explanation", "changes hypotheses tik")):
     @property
     def reasons(self) -> list[str]:
         """For each mistake a few sentences: how it happens, and what it resembles."""
+        from ..data import INCIDENTS
+
         told = []
         for hypothesis in self.hypotheses:
             parts = [f"It resembles {INCIDENTS[key].name}: {INCIDENTS[key].lesson}" for key in hypothesis.incidents]
@@ -170,6 +171,8 @@ class Explanation(Shown, namedtuple("Explanation", "changes hypotheses tik")):
         ]
 
     def _blocks(self) -> list[Block]:
+        from ..data import INCIDENTS
+
         told: dict[str, list[str]] = {}
         for hypothesis in self.hypotheses:
             told.setdefault(hypothesis.how, []).append(hypothesis.name)

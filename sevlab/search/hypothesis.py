@@ -21,7 +21,7 @@ class Hypothesis(namedtuple("Hypothesis", "name axis prior options how incidents
 
     ``prior`` says how often it is the reason, as a rough weight from 0 to 1 that only orders the search. ``options``
     makes options from what is given. ``how`` is a sentence: how the mistake comes about. ``incidents`` are keys of
-    :data:`sevlab.incidents.INCIDENTS`.
+    :data:`sevlab.data.INCIDENTS`.
     """
 
     __slots__ = ()

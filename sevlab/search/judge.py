@@ -10,13 +10,12 @@ from ..case import Case
 from ..errors import InputError, UnsupportedError
 from ..evidence import load_evidence, takes_keys
 from ..formats.vcek import ROOTS
-from ..incidents import INCIDENTS
+from ..idblock import STAGES
 from ..launch_compare import compare_launch
 from ..layout.page import Banner, Heading, Paragraph, Table, View
 from ..layout.shown import Shown
 from ..outcome import MATCH, NOT_DECIDED
 from ..reading import opened_once
-from ..report.check import FAIL
 from ..snp import load_snp_launch
 from .diagnose import diagnose
 from .diagnosis import EXPLAINED
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
     from ..bundle import CaseVerdict
     from ..launch_compare import LaunchComparison
     from ..layout.diff import Comparison
-    from ..report.check import Check
+    from ..verify import Check
     from .diagnosis import Diagnosis, Explanation
 
 #: What can be said of a case beside a match and what is not decided: what is wrong with it, or that nobody knows.
@@ -74,7 +73,7 @@ class Judgement(Shown):
     def _told(self) -> list[Check]:
         """The checks of the report that fail, or resemble an incident; its digest where a launch was not compared."""
         report = self.verdict.report if self.verdict is not None else None
-        checks = [] if report is None else [check for check in report.checks if check.state == FAIL or check.incident]
+        checks = [] if report is None else [one for one in report.checks if one in report.failed or one.incident]
         is_told = bool(self.refusal) or (self.verdict is not None and self.verdict.digest is not None)
         return [check for check in checks if not (is_told and check.name == "measurement")]
 
@@ -106,6 +105,8 @@ class Judgement(Shown):
 
     def explain(self) -> View:
         """Show the answer first: what is wrong, what explains it, and what it resembles."""
+        from ..data import INCIDENTS
+
         tint = {MATCH: "green", FOUND: "orange"}.get(self.status, "pink")
         blocks: list[Any] = [Banner(self._words(), tint)]
         if self.refusal:
@@ -133,10 +134,10 @@ class Judgement(Shown):
             both = (verdict.digest.reported, verdict.digest.computed)
             words = " is not ".join(f"{raw.hex()[:24]}..." for raw in both)
             rows.append(("launch digest", "mismatch", f"reported {words} computed"))
-        rows += [(f"report: {check.name}", check.state, str(check.note)) for check in self._told]
+        rows += [(f"report: {check.name}", check.state, check.note) for check in self._told]
         if verdict.id_block is not None:
             rows += [
-                (f"ID block: {check.name}", f"fail: {check.status}" if check.status else "fail", check.note)
+                (f"ID block: {check.name}", ": ".join(filter(None, (check.state, STAGES[check.name]))), check.note)
                 for check in verdict.id_block.checks
                 if check.name in verdict.id_block.failed
             ]

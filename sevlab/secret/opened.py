@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-from collections import namedtuple
 
 from ..arguments import checked
 from ..errors import InputError, shell_word
@@ -15,7 +14,8 @@ from ..inputs import decode_base64, load_file
 from ..keys import Secret, check_key, hide_key, refuse_keys
 from ..layout.shown import Shown
 from ..measure import KEY_IS_SHOWN, HmacSteps
-from ..outcome import MATCH, MISMATCH
+from ..outcome import MATCH, MISMATCH, NOT_CHECKED
+from ..verify import Check, check_table
 from .packet import HOST_LIMIT, MEASURE_SIZE, SecretMessage, apply_keystream, check_size
 
 TYPE_CHECKING = False
@@ -72,15 +72,6 @@ def load_packet_part(path: str, name: str) -> tuple[bytes, bool]:
     return raw, False
 
 
-class Stage(namedtuple("Stage", "name state words")):
-    """One check of the firmware, in its order. ``state`` is good, bad or not reached."""
-
-    __slots__ = ()
-
-
-GOOD, BAD, NOT_REACHED = "good", "bad", "not reached"
-
-
 class OpenedSecret(Shown):
     """What comes of opening a packet. Make it with :func:`open_secret`.
 
@@ -103,12 +94,12 @@ class OpenedSecret(Shown):
 
     @property
     def opens(self) -> bool:
-        """True when every check is good."""
+        """True when every check matches."""
         return self.table is not None and self.table.is_table
 
     @property
     def status(self) -> str:
-        """ "match" when every check is good, else "mismatch"."""
+        """ "match" when every check matches, else "mismatch"."""
         return MATCH if self.opens else MISMATCH
 
     @property
@@ -117,7 +108,7 @@ class OpenedSecret(Shown):
         return [(entry.guid, Secret(entry.data)) for entry in (self.table.entries if self.table else [])]
 
     @property
-    def stages(self) -> list[Stage]:
+    def stages(self) -> list[Check]:
         """The firmware's checks in its order, and at last the guest's."""
         table, compressed = self.table, bool(self.header.flags.compressed)
         mac = "HMAC-SHA256 of the message under the TIK"
@@ -130,10 +121,10 @@ class OpenedSecret(Shown):
         elif table is not None:
             found = f"{_count(table.entries)}; {'; '.join(table.findings()) or 'nothing odd'}"
         return [
-            Stage("lengths", GOOD, f"header {SecretHeader.size} bytes, payload {len(self.payload)} bytes"),
-            Stage("MAC", GOOD if self.mac_matches else BAD, mac),
-            Stage("flags", _state(self.mac_matches, not compressed), flags),
-            Stage("table", _state(table is not None, self.opens), found),
+            Check("lengths", MATCH, f"header {SecretHeader.size} bytes, payload {len(self.payload)} bytes"),
+            Check("MAC", MATCH if self.mac_matches else MISMATCH, mac),
+            Check("flags", _state(self.mac_matches, not compressed), flags),
+            Check("table", _state(table is not None, self.opens), found),
         ]
 
     def _mac_hint(self) -> str:
@@ -166,14 +157,14 @@ class OpenedSecret(Shown):
         from ..layout.page import Banner, Code, Heading, Paragraph, Table, View, hex_lines
 
         stages, size = self.stages, len(self.payload)
-        bad = next((stage for stage in stages if stage.state == BAD), None)
+        bad = next((stage for stage in stages if stage.state == MISMATCH), None)
         words = f"OK: The packet opens and holds {_count(self.secrets)}"
         if bad:
             words = f"ERROR: The packet does not open (bad: {bad.name})"
         last = [f"payload, {size} bytes", f"SHA-256 {hashlib.sha256(self.payload).hexdigest()}"]
         view = View(
             Banner(words, "pink" if bad else "green"),
-            Table(["check", "state", "note"], stages, mono=[0]),
+            check_table(stages),
             Heading("1. What travels beside the payload: the header, 52 bytes"),
             explain_spans(self.header.spans()),
             Heading(f"2. What the MAC is made of: the message, {len(self.message.to_bytes())} bytes"),
@@ -240,7 +231,7 @@ class OpenedSecret(Shown):
         """Return the same as JSON-ready data; bytes are lower-case hex, hidden ones None, keys never appear."""
         return {
             "status": self.status,
-            "checks": [stage._asdict() for stage in self.stages],
+            "checks": [{"name": one.name, "state": one.state, "words": one.note} for one in self.stages],
             "header": [span.as_dict() for span in self.header.spans()],
             "message": [span.as_dict() for span in self.message.head.spans()],
             "measure": self.measure.hex(),
@@ -264,4 +255,4 @@ def _count(secrets: Sequence[object]) -> str:
 
 
 def _state(reached: bool, good: bool) -> str:
-    return NOT_REACHED if not reached else GOOD if good else BAD
+    return NOT_CHECKED if not reached else MATCH if good else MISMATCH

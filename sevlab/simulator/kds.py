@@ -36,7 +36,7 @@ from ..formats.vcek import (
     VCEK,
     VLEK,
 )
-from ..report.kds import HOST, crl_path
+from ..report.show import HOST, crl_path
 from ..session import make_private, seeded
 from .signing import EXPONENT, RSA_SIZE, rsa_primes, rsa_sign
 

@@ -11,7 +11,6 @@ from ..digest import file_identity
 from ..errors import InputError, named, quoted
 from ..formats.ovmf import parse_ovmf
 from ..formats.pageinfo import DIGEST, PAGE, ZEROS
-from ..incidents import INCIDENTS
 from ..inputs import FIRMWARE_LIMIT, parse_bytes, parse_number, read_stream
 from ..launch_inputs import LaunchInputs, load_table, read_cpus
 from ..profiles import SNP_PROFILES, PageRules, find_profile
@@ -128,6 +127,8 @@ def load_sections(
     table = None
     if inputs.kernel is not None:
         if not has_hashes(image.ovmf):
+            from ..data import INCIDENTS
+
             received = f"one for a firmware without a section for kernel hashes ({INCIDENTS['F16'].name})"
             needed = "a firmware whose SEV metadata has a KERNEL_HASHES section"
             advice = f"OvmfPkg/AmdSev of edk2 as {named('firmware')}, which checks them too: sevlab ovmf FILE tells"

@@ -11,7 +11,9 @@ from ..formats.report import Report, parse_report
 from ..inputs import parse_bytes, parse_number
 from ..layout.explain import explain_spans
 from ..layout.page import Banner, Heading, Paragraph, Table, View
-from ..report import FAIL, NOT_DONE, PASS, ReportVerdict, parse_moment, verify_report
+from ..report import ReportVerdict, parse_moment, verify_report
+from ..report.verify import in_lines
+from ..verify import TINTS
 from .action import Button, EditBox
 from .bytemap import ByteMap, with_static
 from .chain import STYLE, text_box
@@ -21,8 +23,6 @@ if TYPE_CHECKING:
 
     from ..layout.span import Span
     from ..report import Certificates
-
-_TINTS = {PASS: "green", FAIL: "pink", NOT_DONE: "grey"}
 
 
 class ReportExplorer(w.VBox):
@@ -189,10 +189,11 @@ class ReportExplorer(w.VBox):
         rows, tints = [], []
         for check in self.verdict.checks:
             was = self._before[check.name].state
-            name, state = (f"{check.name}*", f"{check.state}, was {was}") if was != check.state else check[:2]
-            rows.append([name, state, check.lines])
-            tints.append(_TINTS[check.state])
-        return Table(["check", "state", "note"], rows, tints=tints, mono=[1])
+            changed = was != check.state
+            state = f"{check.state}, was {was}" if changed else check.state
+            rows.append([check.name + "*" * changed, state, in_lines(check).note])
+            tints.append(TINTS[check.state])
+        return Table(["check", "state", "note"], rows, tints=tints)
 
     def static(self) -> View:
         """Return what is shown now, without the inputs, for where widgets do not run."""

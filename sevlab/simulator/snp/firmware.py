@@ -174,7 +174,7 @@ class SnpPlatform(Messages):
             signed = SignedIdBlock(block, auth)
             verdict = verify_id_block(signed, context.digest, int(context.policy), author_key_enabled=enabled)
             if verdict.refusal:
-                raise FirmwareError(verdict.refusal.status, f"{verdict.refusal.name}: {verdict.refusal.note}")
+                raise FirmwareError(verdict.firmware_status, f"{verdict.refusal.name}: {verdict.refusal.note}")
         context.id_block, context.author_key_enabled = signed, enabled and signed is not None
         context.vcek_disabled, context.host_data = bool(command.flags.vcek_dis), command.host_data
         context.state = "RUNNING"

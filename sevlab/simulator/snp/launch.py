@@ -10,7 +10,7 @@ from ...formats.report import HEADER, SIZE, VLEK, Report, ReportRequest, ReportR
 from ...formats.status import STATUS
 from ...idblock import DEFAULT_POLICY, SignedIdBlock
 from ...layout.shown import Shown
-from ...report.bundle import parse_bundle
+from ...report.certificates import parse_bundle
 from ...report.verify import verify_report
 from ...session import seeded
 from ...snp import load_snp_launch
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ...layout.page import View
-    from ...report.verdict import ReportVerdict
+    from ...report.verify import ReportVerdict
     from ...snp import SnpLaunch
     from .context import Context
 

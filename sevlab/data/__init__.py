@@ -1,0 +1,298 @@
+"""Facts with sources: public incidents, advisories, hosts and tool releases, from the TOML files beside this module.
+
+    from sevlab.data import INCIDENTS
+    INCIDENTS["F01"].lesson
+
+Each table is read when it is first used. Code that must start fast (validate, explain, digest, diagnose) imports from
+here only when it prints an incident.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    INCIDENTS: dict[str, Incident]
+    ADVISORIES: dict[str, Advisory]
+    HOSTS: dict[str, Host]
+    RELEASES: tuple[Release, ...]
+
+#: How sure an entry, a number or a fix is. What no source says is unknown.
+VERIFIED, UNVERIFIED, UNKNOWN = "verified", "unverified", "unknown"
+#: The products in AMD's order: EPYC of the 1st to the 5th generation, Zen 1 to Zen 5. Sources often give the number.
+PRODUCTS = ("Naples", "Rome", "Milan", "Genoa", "Turin")
+#: Those with SEV-SNP.
+SNP_PRODUCTS = PRODUCTS[2:]
+TECHNOLOGIES = SEV, SEV_ES, SEV_SNP = "SEV", "SEV-ES", "SEV-SNP"
+#: Modes of a launch in which registers are measured, by the names of ``sevlab digest --mode``.
+MODES = {"snp": SEV_SNP, "seves": SEV_ES}
+#: What has the fault, unless it is something else such as "host's kernel".
+PLATFORM = "platform"
+#: Where no listed fix decides: there is none. Otherwise that is unknown.
+NO_FIX = "none"
+
+
+@dataclass(frozen=True)
+class Incident:
+    """A public incident that a mismatch may resemble. Its key is its number in sevlab's facts and notebooks."""
+
+    key: str
+    title: str
+    source: str
+    link: str
+    #: When, as precisely as known.
+    date: str
+    #: One sentence.
+    lesson: str
+    #: The kind of cause, and the notebook that tells it.
+    cause: str = ""
+    notebook: str = ""
+    #: Where there is no bundle: what can be reproduced, or why nothing can.
+    reproduced: str = ""
+    #: Launch digests as published, of the reporter's own firmware (48 bytes, hex).
+    digests: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The incident in one phrase, with its source."""
+        return f"{self.key} '{self.title}' ({self.source}, {self.date})"
+
+
+@dataclass(frozen=True)
+class Firmware:
+    """Fixed from a version of the SEV firmware on: (API major, API minor, build)."""
+
+    product: str
+    fixed: tuple[int, ...]
+    #: The last version known to have the fault; None: the one before ``fixed``.
+    broken: tuple[int, ...] | None = None
+    mark: str = VERIFIED
+
+    @property
+    def words(self) -> str:
+        """The fix in words."""
+        return f"firmware {'.'.join(map(str, self.fixed))} or newer on {self.product}"
+
+
+@dataclass(frozen=True)
+class Svn:
+    """Fixed from a security version number on: ``part`` of REPORTED_TCB is at least ``least``."""
+
+    product: str
+    part: str
+    least: int
+    mark: str = VERIFIED
+
+    @property
+    def words(self) -> str:
+        """The fix in words."""
+        return f"{self.part} {self.least} or above in REPORTED_TCB on {self.product}"
+
+
+@dataclass(frozen=True)
+class PolicyBit:
+    """Fixed by a bit of the guest policy (``name`` as in the policy's layout) with this value."""
+
+    technologies: tuple[str, ...]
+    name: str
+    value: int
+    mark: str = VERIFIED
+
+    @property
+    def words(self) -> str:
+        """The fix in words."""
+        return f"policy bit {self.name.upper()} = {self.value}"
+
+
+@dataclass(frozen=True)
+class PlatformBit:
+    """Fixed where a bit of a report's PLATFORM_INFO is set; reports have it from version ``since`` on."""
+
+    name: str
+    since: int
+    mark: str = VERIFIED
+
+    @property
+    def words(self) -> str:
+        """The fix in words."""
+        return f"{self.name.upper()} in PLATFORM_INFO"
+
+
+Fix = Firmware | Svn | PolicyBit | PlatformBit
+_FIXES: dict[str, type[Fix]] = {"firmware": Firmware, "svn": Svn, "policy": PolicyBit, "platform": PlatformBit}
+
+
+@dataclass(frozen=True)
+class Advisory:
+    """One public vulnerability: what it needs, what fixes it, and how sure that is."""
+
+    key: str
+    title: str
+    #: CVE and AMD bulletin numbers, each with its mark.
+    ids: dict[str, str]
+    date: str
+    #: Those that a source names, each with its mark; empty where no source names any.
+    products: dict[str, str]
+    #: Those that it can hit.
+    technologies: tuple[str, ...]
+    #: Each is enough by itself.
+    fixes: tuple[Fix, ...]
+    #: What a guest's owner can look at.
+    check: str
+    source: str
+    link: str
+    #: What has the fault.
+    part: str = PLATFORM
+    #: What holds where no fix decides: :data:`NO_FIX` or :data:`UNKNOWN`.
+    open: str = UNKNOWN
+    #: What must not be missing beside a fix.
+    doubts: tuple[Fix, ...] = ()
+    mark: str = VERIFIED
+
+    @property
+    def name(self) -> str:
+        """Key, title and numbers in one phrase."""
+        known = ", ".join(one if mark == VERIFIED else f"{one} ({mark})" for one, mark in self.ids.items())
+        return f"{self.key} {self.title}" + (f" ({known})" if known else "")
+
+    @property
+    def short(self) -> str:
+        """Key, title and the first number, for one line."""
+        first = next(iter(self.ids), "")
+        return f"{self.key} {self.title}" + (f" ({first})" if first else "")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the entry as JSON-ready data."""
+        data = asdict(self)
+        fixes, doubts = (
+            [{"kind": type(one).__name__, "words": one.words, **asdict(one)} for one in some]
+            for some in (self.fixes, self.doubts)
+        )
+        return {name: value for name, value in data.items() if name != "fixes"} | {"cures": fixes, "doubts": doubts}
+
+
+@dataclass(frozen=True)
+class Host:
+    """A behaviour of hosts that was in the field. What it does to registers and pages is its profile."""
+
+    name: str
+    #: "snp" or "seves".
+    mode: str
+    #: What sev-snp-measure calls its kind.
+    vmm: str
+    profile: str
+    #: SEV_FEATURES unless the owner asks for others.
+    features: int
+    since: str
+    source: str
+    link: str
+    #: Keys of :data:`INCIDENTS`.
+    incidents: tuple[str, ...]
+    #: Where it differs from the profile's.
+    summary: str = ""
+
+
+@dataclass(frozen=True)
+class Assumption:
+    """What a release assumes about one kind of host: a profile, SEV_FEATURES, and the sections that it skips."""
+
+    profile: str
+    features: int
+    skips: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Release:
+    """Releases of a tool that assume the same."""
+
+    tool: str
+    versions: str
+    #: When, as far as known.
+    when: str
+    #: By (mode, VMM); None where the sources are silent. What is missing cannot be described with these releases.
+    assumes: dict[tuple[str, str], Assumption | None]
+    #: Sections of a firmware's SEV metadata at which they stop with an error (SEV-SNP only).
+    stops: frozenset[str]
+    source: str
+    link: str
+    note: str = ""
+
+    @property
+    def name(self) -> str:
+        """Tool and versions."""
+        return f"{self.tool}, release unknown" if self.versions == UNKNOWN else f"{self.tool} {self.versions}"
+
+
+def read_table(name: str) -> dict[str, Any]:
+    """Return what is in the TOML file of this name."""
+    return tomllib.loads((Path(__file__).parent / f"{name}.toml").read_text("utf-8"))
+
+
+def _frozen(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row with tuples for lists."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in row.items()}
+
+
+def _marked(row: dict[str, Any], name: str) -> dict[str, str]:
+    return dict.fromkeys(row.pop(name, ()), VERIFIED) | dict.fromkeys(row.pop(f"unverified_{name}", ()), UNVERIFIED)
+
+
+def _mark(row: dict[str, Any]) -> str:
+    return UNVERIFIED if row.pop("unverified", False) else VERIFIED
+
+
+def _fixes(rows: Iterable[dict[str, Any]]) -> tuple[Fix, ...]:
+    return tuple(_FIXES[row.pop("kind")](mark=_mark(row), **_frozen(row)) for row in rows)
+
+
+def _incidents() -> dict[str, Incident]:
+    return {key: Incident(key, **row) for key, row in read_table("incidents").items()}
+
+
+def _advisory(key: str, row: dict[str, Any]) -> Advisory:
+    return Advisory(
+        key,
+        ids=_marked(row, "ids"),
+        products=_marked(row, "products"),
+        fixes=_fixes(row.pop("fixes", ())),
+        doubts=_fixes(row.pop("doubts", ())),
+        open=NO_FIX if row.pop("no_fix", False) else UNKNOWN,
+        mark=_mark(row),
+        **_frozen(row),
+    )
+
+
+def _advisories() -> dict[str, Advisory]:
+    return {key: _advisory(key, row) for key, row in read_table("advisories").items()}
+
+
+def _hosts() -> dict[str, Host]:
+    return {row["name"]: Host(**_frozen(row)) for row in read_table("releases")["hosts"]}
+
+
+def _release(row: dict[str, Any]) -> Release:
+    assumes = {}
+    for one in row.pop("assumes"):
+        skips = frozenset(one.get("skips", ()))
+        known = one["profile"] != UNKNOWN
+        assumes[one["mode"], one["vmm"]] = Assumption(one["profile"], one["features"], skips) if known else None
+    return Release(assumes=assumes, stops=frozenset(row.pop("stops", ())), **row)
+
+
+def _releases() -> tuple[Release, ...]:
+    return tuple(_release(row) for row in read_table("releases")["releases"])
+
+
+_TABLES = {"INCIDENTS": _incidents, "ADVISORIES": _advisories, "HOSTS": _hosts, "RELEASES": _releases}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _TABLES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = _TABLES[name]()
+    return value
