@@ -6,30 +6,42 @@ An exercise that nobody has tried yet (the answer is ``...``) is no error, so th
 from __future__ import annotations
 
 import hashlib
-from collections import namedtuple
 from contextlib import suppress
+from dataclasses import dataclass
+from itertools import permutations, product
+from typing import TYPE_CHECKING
 
-from . import attacks, samples
+from . import samples
+from .attacks.entrysign import BLOCK, solve_block
+from .attacks.invalid_curve import LOST_PRIVATE
+from .attacks.kernel_swap import SUCCESS, boot_blobs, make_table
+from .attacks.keystream import LOST_PIN
+from .attacks.launch_order import INSTRUCTIONS, program, run_blocks
 from .classroom import Mark, broken_launch
+from .data import read_table
 from .formats.hashtable import HashTable, build_hash_table
 from .formats.message import Measurement, MeasureMessage
 from .formats.policy import Policy
-from .formats.report import ReportV3, TurinReportV3
+from .formats.report import SIGNED, SIZE, ReportV3, TurinReportV3
 from .formats.secret import table_size
 from .formats.session import SessionBlob
+from .formats.snppolicy import SnpPolicy
+from .formats.tcb import MilanTcb, TurinTcb
 from .launch_compare import compare_launch
 from .layout.diff import compare
 from .measure import compute_measure
+from .predictions import compute_predictions
 from .profiles import build_vmsa
-from .replays.tasks import TASKS as incident_tasks
+from .replays import NOTEBOOKS, REPLAYS, catalogue
+from .replays.replay import FILES, GUEST, MILAN
+from .replays.rows import measured_case
 from .samples import snp
 from .secret import build_secret
 from .session import derive_session_keys, wrap_keys
+from .simulator.snp.context import ContextPage
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any
 
     from .secret import SecretPacket
 
@@ -37,10 +49,10 @@ if TYPE_CHECKING:
 __all__ = ["EXERCISES", "Exercise", "Mark", "ask", "broken_launch", "mark"]
 
 
-class Exercise(namedtuple("Exercise", "question solve hint")):
+@dataclass(frozen=True)
+class Exercise:
     """A question, a function that computes its solution, and a hint for wrong answers."""
 
-    __slots__ = ()
     question: str
     solve: Callable[[], object]
     hint: str
@@ -165,111 +177,126 @@ def _places_of_snp() -> list[int]:
     return [next(span.offset for span in report.spans() if span.name == "reported_tcb.snp") for report in blank]
 
 
+# --- of the attack labs
+
+#: The order of the point that the first question asks about.
+_ORDER = 13
+
+
+def _open_orders() -> int:
+    """Return in how many orders of the five blocks the secret leaves the guest in clear."""
+    secret = b"in clear"
+    return sum(secret in run_blocks(program(order), secret) for order in permutations(INSTRUCTIONS))
+
+
+#: What a host hands to a firmware; the content does not matter.
+_BLOBS = {"kernel": b"kernel", "initrd": b"initrd", "cmdline": b"cmdline\0"}
+_BLOB_HASHES = {name: hashlib.sha256(content).digest() for name, content in _BLOBS.items()}
+
+
+def _accepted(hashes: dict[str, bytes], **swapped: bytes) -> list[str]:
+    """Return the blobs that a hardened firmware accepts under a table of these hashes, some blobs swapped."""
+    answers = boot_blobs(make_table(hashes), {**_BLOBS, **swapped}).answers
+    return [answer.blob for answer in answers if answer.status == SUCCESS]
+
+
+def _swappable(*entries: str) -> set[str]:
+    """Return the blobs that can be swapped under a table with these entries alone."""
+    hashes = {name: _BLOB_HASHES[name] for name in entries}
+    return {name for name in _BLOBS if name in _accepted(hashes, **{name: b"another"})}
+
+
+def _digest_blocks() -> int:
+    """Return how many blocks of encrypted memory the launch digest touches."""
+    place = next(row for row in ContextPage.rows if row.name == "launch_digest")
+    return (place.offset + place.size - 1) // BLOCK - place.offset // BLOCK + 1
+
+
+# --- of the incident notebooks
+
+#: The TCB that was shown wrongly (F40).
+_SHOWN = MilanTcb(bl=4, tee=0, snp=24, ucode=219)
+_SHAPES, _FEATURES = (1, 2, 4, 8, 16), (0x1, 0x21)
+
+
+def _changed(one: str, other: str, signature: int | None) -> int:
+    """Return how many bytes of a save area two profiles make otherwise."""
+    pages = (build_vmsa(name, signature=signature, sev_features=1).to_bytes() for name in (one, other))
+    return sum(left != right for left, right in zip(*pages, strict=True))
+
+
+def _changed_hashes() -> int:
+    """Return how many entries of the table are others once bytes were appended to the kernel."""
+    hashes = {name: hashlib.sha256(FILES[name]()).digest() for name in ("vmlinuz", "vmlinuz-received", "initrd.img")}
+    kernels = (hashes["vmlinuz"], hashes["vmlinuz-received"])
+    one, other = (build_hash_table(kernel, hashes["initrd.img"], samples.CMDLINE) for kernel in kernels)
+    return len(one.compare(other).differing)
+
+
+def _without_kernel() -> int:
+    """Return how many hosts of the notebook's cases measured no kernel. Those of plain SEV have none to begin with."""
+    rows = [REPLAYS[key] for key in NOTEBOOKS["F16-hash-section"]]
+    launched = [{**({} if row.make is measured_case else GUEST), **row.owner, **row.host} for row in rows]
+    return sum(inputs.get("kernel") is None for inputs in launched)
+
+
+def _without_bundle() -> int:
+    return sum(not entry.has_bundle for entry in catalogue().of("certificates").entries)
+
+
+#: What computes each solution.
+_SOLUTIONS: dict[str, Callable[[], object]] = {
+    "first-link": lambda: _first_link(kernel=None, initrd=None, cmdline=None),
+    "lost-cpus": lambda: _LOST_CPUS,
+    "two-places": _places_of_snp,
+    "lost-vcek": lambda: _LOST_TCB,
+    "pdh-guesses": lambda: _ORDER // 2,
+    "lost-toy": lambda: LOST_PRIVATE,
+    "impostor-policies": lambda: sum(not (Policy(number).nosend or Policy(number).domain) for number in range(64)),
+    "open-orders": _open_orders,
+    "debug-policy": lambda: int(SnpPolicy(0x30000).replace(debug=1)),
+    "lost-neighbour": lambda: LOST_PIN,
+    "kept-table": lambda: len(_accepted(_BLOB_HASHES, cmdline=b"another\0")),
+    "short-table": lambda: _swappable("kernel"),
+    "digest-blocks": _digest_blocks,
+    "zero-tag": lambda: solve_block(b"A" * 32 + bytes(BLOCK), 2, bytes(BLOCK)).block.hex(),
+    "minted-chip": lambda: "chip id",
+    "no-bundle": _without_bundle,
+    "control-words": lambda: _changed("qemu", "qemu-legacy", MILAN),
+    "right-releases": lambda: len(compute_predictions().right_about("6.10 and newer")),
+    "rdx-bytes": lambda: _changed("ec2", "ec2-rdx0", None),
+    "half-fixed": lambda: sum(all(mended) for mended in product((False, True), repeat=2)),
+    "shapes": lambda: len(_SHAPES) * len(_FEATURES),
+    "no-kernel": _without_kernel,
+    "appended-hashes": _changed_hashes,
+    "hex-build": lambda: int("25", 16),
+    "first-part": lambda: TurinTcb.from_bytes(_SHOWN.to_bytes()).parts["fmc"],
+    "unsigned-bytes": lambda: SIZE - SIGNED,
+    "first-step": lambda: _first_step(num_cpus=samples.ES_CPUS - 1),
+    "line-break": lambda: len(compare(_table(samples.CMDLINE), _table(samples.CMDLINE + "\n")).marked),
+    "lost-cmdline": _LOST_CMDLINE.encode,
+    "who-notices": lambda: "policy_mac",
+    "lost-policy": lambda: _LOST_POLICY,
+    "who-catches": lambda: "owner",
+    "start-address": _start_address,
+    "lost-launch": lambda: set(_LOST_LAUNCH),
+    "broken-launch": lambda: list(broken_launch(12).solution),
+    "payload-size": lambda: table_size([32, 100]),
+    "lost-pin": lambda: _LOST_PIN,
+    "policy": lambda: int(Policy().replace(nodbg=1, noks=1, nosend=1)),
+    "offsets": _changed_offsets,
+    "next-minor": lambda: compute_measure(sample_message().replace(api_minor=samples.API_MINOR + 1), samples.TIK).hex(),
+    "lost-build": lambda: _LOST_BUILD,
+}
+#: Every exercise by its name.
 EXERCISES = {
-    "first-link": Exercise(
-        "The SEV-SNP sample is launched without kernel, initrd and cmdline. Which link differs first? (its number)",
-        lambda: _first_link(kernel=None, initrd=None, cmdline=None),
-        "links are numbered from 1; sevlab.compare_launch names the first that differs",
-    ),
-    "lost-cpus": Exercise(
-        "How many virtual CPUs, 1 to 64, has the launch with exercises.lost_snp_digest()? All else is the sample's.",
-        lambda: _LOST_CPUS,
-        "launch.cpu_digests(64) lists the digests with 1, 2, 3 ... CPUs",
-    ),
-    "two-places": Exercise(
-        "At which offset of a report stands the part snp of REPORTED_TCB, on Milan and on Turin? (a list)",
-        _places_of_snp,
-        "REPORTED_TCB begins at 0x180; sevlab.explain(sevlab.TurinTcb.from_bytes(bytes(8))) shows where Turin has snp",
-    ),
-    "lost-vcek": Exercise(
-        "For which TCB of the report is the certificate exercises.lost_vcek()? (a field's name, such as current_tcb)",
-        lambda: _LOST_TCB,
-        "verify the report with it: the check TCB says what the certificate is for",
-    ),
-    **{name: Exercise(*task) for name, task in attacks.TASKS.items()},
-    **{name: Exercise(*task) for name, task in incident_tasks.items()},
-    "first-step": Exercise(
-        "The host starts the second sample with 3 virtual CPUs in place of 4. Which step of the chain differs first?",
-        lambda: _first_step(num_cpus=samples.ES_CPUS - 1),
-        "the chain is the same as far as both have steps: look for the first step that only one of them has",
-    ),
-    "line-break": Exercise(
-        "How many of the table's 176 bytes differ when the sample's command line ends in a line break?",
-        lambda: len(compare(_table(samples.CMDLINE), _table(samples.CMDLINE + "\n")).marked),
-        "sevlab.compare(one, other).marked lists the offsets; a hash may by chance keep a byte",
-    ),
-    "lost-cmdline": Exercise(
-        "Which command line is exercises.lost_table() made for? It is console=ttyS and a number from 0 to 99.",
-        _LOST_CMDLINE.encode,
-        "build the table for each of the 100 command lines and compare its cmdline field with the lost one's",
-    ),
-    "who-notices": Exercise(
-        "The host changes one byte of wrap_iv in the launch session. Which check of the platform fails? (its name)",
-        lambda: "policy_mac",
-        "explore(opened) lets you change wrap_iv; no MAC covers it, but TEK and TIK come out wrong",
-    ),
-    "lost-policy": Exercise(
-        "Which policy, 0 to 63, is exercises.lost_session() bound to? Its TIK is the samples' 30 31 ... 3f.",
-        lambda: _LOST_POLICY,
-        "policy_mac is HMAC-SHA256 under the TIK of the policy's four bytes, little-endian; there are only 64 to try",
-    ),
-    "who-catches": Exercise(
-        "A host changes the nonce in the measurement it passes on. Which party notices? (as .caught names it)",
-        lambda: "owner",
-        "simulate the launch again with that change, and look at .caught",
-    ),
-    "start-address": Exercise(
-        "A firmware's footer gives 0xfffcc0a4 as reset address. What are CS base and RIP of the further CPUs? (a list)",
-        _start_address,
-        "sevlab.build_vmsa(..., cpu=1, reset_address=...) makes the page; the upper 16 bits go to CS base",
-    ),
-    "lost-launch": Exercise(
-        "Which profile (qemu or qemu-legacy) and number of CPUs (1 to 8) give exercises.lost_digest()? (a list)",
-        lambda: set(_LOST_LAUNCH),
-        "evidence.replace(profile=..., num_cpus=...).digest for each of the 16 pairs, compared with the lost one",
-    ),
-    "broken-launch": Exercise(
-        "Which inputs of exercises.broken_launch(12) are wrong? (a list of their names, as the page shows them)",
-        lambda: list(broken_launch(12).solution),
-        "sevlab.diagnose takes broken_launch(12).inputs, and .explanations[0].changes of what it returns names them",
-    ),
-    "payload-size": Exercise(
-        "How many bytes is the payload of a packet with two secrets, of 32 and of 100 bytes?",
-        lambda: table_size([32, 100]),
-        "20 bytes of head, 20 before each secret, and zeros up to a multiple of 16",
-    ),
-    "lost-pin": Exercise(
-        "exercises.twice() is two packets under one TEK and one IV. The first holds b'0000'. What does the other hold?",
-        lambda: _LOST_PIN,
-        "exclusive-or of the two payloads is that of the two tables; the secret starts at byte 40; no key is needed",
-    ),
-    "policy": Exercise(
-        "Which number is the policy with NODBG, NOKS and NOSEND set and all else clear?",
-        lambda: int(Policy().replace(nodbg=1, noks=1, nosend=1)),
-        "add the values of the bits: bit n is worth 2**n",
-    ),
-    "offsets": Exercise(
-        "At which offsets of the message do bytes change when the policy goes from 0x1 to 0x05000001? (a list)",
-        _changed_offsets,
-        "the policy starts at offset 4 and is little-endian: its lowest byte comes first",
-    ),
-    "next-minor": Exercise(
-        "What is the measure, in hex, of the sample launch on firmware whose API minor is one higher?",
-        lambda: compute_measure(sample_message().replace(api_minor=samples.API_MINOR + 1), samples.TIK).hex(),
-        "evidence.message.replace(api_minor=...) makes the message, sevlab.compute_measure(message, tik) the rest",
-    ),
-    "lost-build": Exercise(
-        "Under which build number was exercises.lost_measurement() made? Everything else is as in the sample.",
-        lambda: _LOST_BUILD,
-        "there are only 256 build numbers: compute the measure for each and compare",
-    ),
+    name: Exercise(row["question"], _SOLUTIONS[name], row["hint"]) for name, row in read_table("exercises").items()
 }
 
 
 def ask(name: str) -> str:
     """Return an exercise's question. Raises KeyError for an unknown name."""
-    question: str = EXERCISES[name].question
-    return question
+    return EXERCISES[name].question
 
 
 def mark(name: str, answer: object) -> Mark:
@@ -295,7 +322,7 @@ def _agrees(answer: object, solution: object) -> bool:
     return isinstance(answer, str) and answer.strip().lower().removeprefix("0x") == str(solution).lower()
 
 
-def _same_items(answer: list[object], solution: set[Any] | list[Any]) -> bool:
+def _same_items(answer: list[object], solution: set[object] | list[object]) -> bool:
     """Compare item by item; the order counts only where the solution has one."""
     if len(answer) != len(solution):
         return False

@@ -17,10 +17,9 @@ from hypothesis import strategies as st
 import sevlab
 from sevlab import attacks
 from sevlab.attacks import VERIFIERS
+from sevlab.attacks.entrysign import EXAMPLE_KEY, Core, Patch, compute_cmac, hash_patch, sign_patch, write_body
 from sevlab.errors import InputError
-from sevlab.simulator.cmac import EXAMPLE_KEY, compute_cmac
 from sevlab.simulator.kds import KeyServer
-from sevlab.simulator.microcode import Core, Patch, hash_patch, sign_patch, write_body
 from sevlab.simulator.snp.launch import SimulatedSnpLaunch
 from sevlab.simulator.snp.rmp import RmpFault
 from sevlab.simulator.status import FirmwareError

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 import sevlab
-from sevlab.attacks.points import FILE
+from sevlab.attacks.invalid_curve import FILE
 from sevlab.formats.secret import SecretHeader
 from sevlab.formats.sevcert import CEK, PDH, PEK, EccKey
 from sevlab.formats.status import NUMBER, STATUS

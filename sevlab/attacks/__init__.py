@@ -2,16 +2,14 @@
 
 ::
 
-    A01  points, pdh, toy    an owner's point of another curve takes the PDH's private number out (CVE-2019-9836)
-    A02  impostor            a chip's leaked key makes a platform that is none (arXiv 1908.11680)
-    A04  blocks              measured pieces at other addresses are another program (CVE-2021-26311)
-    A07  debugging           a policy that allows debugging opens the guest's memory
-    A08  keystream           one keystream twice, and one session twice
-    A09  kernel              another kernel than the owner's, with and without a table of hashes
-    A10  blobs               a firmware that finds a wrong kernel, and goes on
-    A16  context             another guest's launch digest, put back as ciphertext (CVE-2024-21944)
-    A17  preimage            another microcode patch under the same AES-CMAC (CVE-2024-56161)
-    A23  mint                reports from nowhere, with a chip's leaked seed (arXiv 2605.12990)
+    A01       invalid_curve  an owner's point of another curve takes the PDH's private number out (CVE-2019-9836)
+    A02, A23  leaked_keys    a chip's leaked key makes a fake platform (arXiv 1908.11680), or a report (2605.12990)
+    A04       launch_order   measured pieces at other addresses are another program (CVE-2021-26311)
+    A07       common         a policy that allows debugging opens the guest's memory
+    A08       keystream      one keystream twice, and one session twice
+    A09, A10  kernel_swap    another kernel than the owner's, and a firmware that finds it and goes on
+    A16       badram         another guest's launch digest, put back as ciphertext (CVE-2024-21944)
+    A17       entrysign      another microcode patch under the same AES-CMAC (CVE-2024-56161)
 
 Formats and formulae are the real ones. Nothing here reaches hardware: the platforms that are attacked are
 :mod:`sevlab.simulator`'s, and they protect nothing.
@@ -19,9 +17,39 @@ Formats and formulae are the real ones. Nothing here reaches hardware: the platf
 
 from __future__ import annotations
 
-from .attempt import Attempt, attempt
-from .blobs import VERIFIERS, Answer, Boot, boot_blobs, compare_verifiers, make_table, verify_blob
-from .blocks import (
+from .badram import ContextReplay, replay_context
+from .common import Attempt, allow_debug, attempt, debug_page, judge
+from .entrysign import OPEN, Preimage, forge_patch, solve_block
+from .invalid_curve import (
+    FILE,
+    LOST_PRIVATE,
+    TOY_PRIME,
+    PdhTheft,
+    Residue,
+    SmallPoint,
+    ToyPlatform,
+    find_points,
+    join_residues,
+    learn_residue,
+    load_points,
+    lost_platform,
+    steal_pdh,
+    steal_toy,
+)
+from .kernel_swap import (
+    VERIFIERS,
+    Answer,
+    Boot,
+    KernelSwap,
+    boot_blobs,
+    compare_verifiers,
+    make_table,
+    read_blobs,
+    swap_kernel,
+    verify_blob,
+)
+from .keystream import LOST_PIN, Replay, distance, neighbours, replay_secret, xor
+from .launch_order import (
     INSTRUCTIONS,
     BlockLaunch,
     Piece,
@@ -33,18 +61,7 @@ from .blocks import (
     run_blocks,
     swap,
 )
-from .context import ContextReplay, replay_context
-from .debugging import allow_debug, debug_page
-from .impostor import Haul, Impostor, migrate
-from .kernel import KernelSwap, read_blobs, swap_kernel
-from .keystream import LOST_PIN, Replay, distance, neighbours, replay_secret, xor
-from .mint import mint_report
-from .owner import judge
-from .pdh import PdhTheft, Residue, join_residues, learn_residue, steal_pdh
-from .points import FILE, SmallPoint, load_points
-from .preimage import OPEN, Preimage, forge_patch, solve_block
-from .tasks import TASKS
-from .toy import LOST_PRIVATE, TOY_PRIME, ToyPlatform, find_points, lost_platform, steal_toy
+from .leaked_keys import Haul, Impostor, migrate, mint_report
 
 __all__ = [
     "FILE",
@@ -52,7 +69,6 @@ __all__ = [
     "LOST_PIN",
     "LOST_PRIVATE",
     "OPEN",
-    "TASKS",
     "TOY_PRIME",
     "VERIFIERS",
     "Answer",

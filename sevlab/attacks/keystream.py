@@ -9,6 +9,8 @@ A teaching scenario: no public incident is known to us. Source: incidents A08; s
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ..formats.secret import BLOCK, SecretTable
 from ..samples import TEK, TIK, es_measurement
 from ..secret import build_secret
@@ -16,7 +18,6 @@ from ..simulator.host import FIRMWARE_AT, SECRET_AT
 from ..simulator.psp import SECRET_LIMIT
 from ..simulator.status import FirmwareError
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..formats.message import Measurement
     from ..secret import SecretPacket

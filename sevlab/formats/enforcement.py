@@ -7,7 +7,7 @@ that hands over the kernel, ``QemuKernelLoaderFsDxe``, where a verifier is linke
 since edk2-stable202511 they have the place too: the digest then names a kernel while any kernel boots.
 
 So the driver's bytes decide: it names all three hashes, or none. That says which verifier is there, not that it is
-right; the two forms that were are in :mod:`sevlab.attacks.blobs`.
+right; the two forms that were are in :mod:`sevlab.attacks.kernel_swap`.
 
 Sources: edk2, ``BlobVerifierLibSevHashes`` and ``BlobVerifierLibNull``; edk2 commit 4b1711d431 (2025-09-11).
 """

@@ -1,28 +1,43 @@
-"""A10: the firmware's check of kernel, initrd and command line, and what happens when it does not like one.
+"""A09 and A10: a host that boots another kernel than the owner's, who notices, and what the firmware does then.
 
-Of the table of kernel hashes only the hashes are measured. That they are those of what is booted, the firmware checks
-itself, blob by blob, as the host hands them over. This is a model of that check (the blob verifier of edk2's AmdSev
-build) in its two forms, and of the build of OVMF that has none. What matters is not only what the verifier says, but
-what follows: whether the machine stops, or goes on by another way that nobody measured.
+A kernel that is booted directly is not part of the launch digest. Only a table of its hashes may be, when the host was
+asked for one (``kernel-hashes=on``). Then the owner sees another table in the digest, and the firmware sees a blob that
+does not have its hash in the table. Each sees only its half, so a host has two ways to try. And what distributions ship
+since edk2-stable202511 has the place for the table, and no code that checks it.
 
-Sources: measured-direct-boot 2.5; incidents A10 (edk2 pull request 5769, 2024); edk2,
-``OvmfPkg/AmdSev/BlobVerifierLibSevHashes`` and ``OvmfPkg/QemuKernelLoaderFsDxe``, before that pull request and after.
+Of the table only the hashes are measured. That they are those of what is booted, the firmware checks itself, blob by
+blob, as the host hands them over. This is a model of that check (the blob verifier of edk2's AmdSev build) in its two
+forms, and of the build of OVMF that has none. What matters is not only what the verifier says, but what follows:
+whether the machine stops, or goes on by another way that nobody measured.
+
+Sources: measured-direct-boot 2 and 2.5; incidents A09, A10; edk2 commit 4b1711d431 (2025-09-11), edk2 pull request 5769
+(2024), ``OvmfPkg/AmdSev/BlobVerifierLibSevHashes`` and ``OvmfPkg/QemuKernelLoaderFsDxe`` before that and after.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections import namedtuple
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from ..errors import InputError, quoted
+from ..errors import InputError, SevlabError, quoted
+from ..firmware import load_ovmf
+from ..formats.enforcement import PLACE_ONLY
 from ..formats.hashtable import HashTable
+from ..formats.policy import Policy
+from ..launch_inputs import load_launch
+from ..layout.page import Banner, Heading, Table, View
 from ..layout.shown import Shown
+from ..simulator.launch import simulate_launch
+from ..simulator.snp.launch import simulate_snp_launch
+from ..snp import load_snp_launch
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from ..layout.page import View
+
 
 #: What the verifier says of a blob. With a dead loop it says nothing any more: the machine stops.
 SUCCESS, DENIED, DEAD_LOOP = "EFI_SUCCESS", "EFI_ACCESS_DENIED", "dead loop"
@@ -45,10 +60,15 @@ _HEAD = _ROWS["cmdline_guid"].offset
 _HASH = hashlib.sha256().digest_size
 
 
-class Answer(namedtuple("Answer", "blob status why matches", defaults=(False,))):
-    """What became of one blob: its name, a status, why in a sentence, and whether its hash was found right."""
+@dataclass(frozen=True)
+class Answer:
+    """What became of one blob."""
 
-    __slots__ = ()
+    blob: str
+    status: str
+    why: str
+    #: Whether its hash was found right.
+    matches: bool = False
 
 
 class Boot(Shown):
@@ -68,7 +88,6 @@ class Boot(Shown):
 
     def explain(self) -> View:
         """Show what runs, and what the verifier said of each blob."""
-        from ..layout.page import Banner, Table, View
 
         words, tint = f"What runs: {self.runs}", "pink"
         if self.runs == NOTHING:
@@ -142,8 +161,6 @@ def verify_blob(area: bytes, name: str, content: bytes | None, verifier: str = "
 
 def compare_verifiers(cases: Mapping[str, tuple[bytes, bytes | None]], blob: str = "initrd") -> View:
     """Show what each verifier answers in each case: the place for hashes, and the blob; see :func:`verify_blob`."""
-    from ..layout.page import Table, View
-
     rows = []
     for case, (area, content) in cases.items():
         answers = [verify_blob(area, blob, content, verifier) for verifier in VERIFIERS]
@@ -184,3 +201,127 @@ def _walk(entries: bytes) -> Iterator[tuple[bytes, bytes | None]]:
             yield guid, None
             return
         place += length
+
+
+#: The inputs that are booted, and the step of a launch that their hashes are.
+BOOTED, _STEP = ("kernel", "initrd", "cmdline"), "kernel hashes"
+#: The guests without SEV-SNP, and their policies: NODBG, and with ES.
+_POLICIES = {"SEV": 0x1, "SEV-ES": 0x5}
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What one owner sees: the digest it computed, the one that the secure processor made, its refusal or None."""
+
+    guest: str
+    computed: bytes
+    reported: bytes
+    caught: SevlabError | None
+
+
+class KernelSwap(Shown):
+    """What came of booting another kernel, in guests of SEV, SEV-ES and SEV-SNP.
+
+    ``owners`` tell what each guest's owner saw; ``boot`` is what the firmware then did; ``table`` are the 176 bytes
+    that the host loaded in the place for hashes, zeros without hashes.
+    """
+
+    def __init__(self, owners: list[Seen], boot: Boot, table: bytes) -> None:
+        self.owners, self.boot, self.table = owners, boot, table
+
+    @property
+    def noticed(self) -> list[str]:
+        """Who noticed: the owners that refused, and "the firmware" when it stopped the machine."""
+        owners = [f"the owner ({seen.guest})" for seen in self.owners if seen.caught is not None]
+        return owners + (["the firmware"] if self.boot.runs == NOTHING else [])
+
+    def explain(self) -> View:
+        """Show who noticed, what each owner saw, and what the firmware did."""
+
+        words = f"NOTICED by {', '.join(self.noticed)}" if self.noticed else "NOBODY NOTICES"
+        rows = []
+        for seen in self.owners:
+            answer = "the same: goes on" if seen.caught is None else "another: refuses"
+            rows.append([seen.guest, f"{seen.computed[:12].hex()}...", f"{seen.reported[:12].hex()}...", answer])
+        header = ["guest", "digest, computed", "digest, reported", "its owner finds"]
+        return View(
+            Banner(words, "green" if self.noticed else "pink"),
+            Table(header, rows, mono=[0, 1, 2]),
+            Heading("The firmware fetches the blobs"),
+            *self.boot.explain().blocks,
+        )
+
+
+def swap_kernel(
+    inputs: Mapping[str, Any],
+    swapped: Mapping[str, Any],
+    *,
+    hashes: bool = True,
+    keep_table: bool = False,
+    verifier: str | None = None,
+    seed: bytes = b"a swapped kernel",
+) -> KernelSwap:
+    """Launch what the owner wants, boot what the host wants, and see who notices.
+
+    *inputs* are the owner's, as :func:`sevlab.load_snp_launch` takes them, with a kernel; *swapped* are those of
+    ``kernel``, ``initrd`` and ``cmdline`` that the host replaces. *hashes* is whether the owner asked for the table of
+    hashes; *keep_table* whether the host loads the owner's table, and not that of what it boots. *verifier* is a key of
+    :data:`VERIFIERS`; without it the firmware's code decides: "none" where it has the place and
+    no code that checks it, else "hardened". Raises :class:`~sevlab.errors.InputError` for inputs that are no launch,
+    and for others in *swapped*.
+    """
+    if unknown := sorted(set(swapped) - set(BOOTED)):
+        raise InputError("swapped", unknown[0], f"one of {', '.join(BOOTED)}")
+    ovmf = load_ovmf(str(inputs["firmware"]))
+    area = ovmf.hash_area
+    if area is None or "kernel" not in inputs:
+        raise InputError("inputs", "no kernel, or a firmware without a place for hashes", "both")
+    if verifier is None:
+        verifier = "none" if ovmf.enforcement and ovmf.enforcement.answer == PLACE_ONLY else "hardened"
+    wanted = dict(inputs) if hashes else {name: value for name, value in inputs.items() if name not in BOOTED}
+    loaded = wanted if keep_table or not hashes else {**wanted, **swapped}
+    table = _step(loaded)
+    owners = [_sev(name, wanted, table if hashes else None, seed) for name in _POLICIES]
+    owners.append(_snp(wanted, _page(loaded) if hashes else None, seed))
+    boot = boot_blobs(table.ljust(area[1], b"\0"), read_blobs({**inputs, **swapped}), verifier)
+    return KernelSwap(owners, boot, table)
+
+
+def _sev(guest: str, wanted: dict[str, Any], table: bytes | None, seed: bytes) -> Seen:
+    """Launch a guest without SEV-SNP; the host loads *table* for that of its inputs."""
+    policy = _POLICIES[guest]
+    run = simulate_launch(wanted, policy, seed=seed, tamper=_put(table))
+    made = run.platform.guests[run.host.handle].digest
+    return Seen(guest, load_launch(Policy(policy), **wanted).digest, made, run.caught and run.caught[1])
+
+
+def _snp(wanted: dict[str, Any], pages: bytes | None, seed: bytes) -> Seen:
+    """Launch a guest of SEV-SNP; the host loads *pages* for those with the table of its inputs."""
+    run = simulate_snp_launch(wanted, seed=seed, tamper=_put(pages))
+    made = run.context.digest if run.context is not None else b""
+    return Seen("SEV-SNP", run.computed.digest, made, run.caught and run.caught[1])
+
+
+def _put(raw: bytes | None) -> dict[str, Callable[[bytes], bytes]]:
+    return {} if raw is None else {_STEP: lambda loaded: raw}
+
+
+def read_blobs(inputs: Mapping[str, Any]) -> dict[str, bytes | None]:
+    """Return what a host hands to the firmware: kernel and initrd (b"" for none), the command line and its NUL byte."""
+    blobs: dict[str, bytes | None] = {
+        name: Path(str(inputs[name])).read_bytes() if inputs.get(name) is not None else b"" for name in BOOTED[:2]
+    }
+    blobs["cmdline"] = str(inputs.get("cmdline") or "").encode("utf-8", "surrogateescape") + b"\0"
+    return blobs
+
+
+def _step(inputs: Mapping[str, Any]) -> bytes:
+    """Return the table that a host loads for these inputs, zeros for none."""
+    launch = load_launch(Policy(_POLICIES["SEV"]), **inputs)
+    return next((bytes(step.content) for step in launch.steps if step.name == _STEP), bytes(HashTable.size))
+
+
+def _page(inputs: Mapping[str, Any]) -> bytes:
+    """Return the pages with that table in them."""
+    region = next(region for region in load_snp_launch(**inputs).regions if region.name == _STEP)
+    return b"".join(region.page(number) for number in range(len(region.contents)))

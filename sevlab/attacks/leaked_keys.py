@@ -1,34 +1,42 @@
-"""A02: a platform that is none, made in software from the leaked CEK of one chip.
+"""A02 and A23: what somebody signs who has a chip's private keys.
 
-AMD's signature says of a CEK that it is in a genuine chip. Whoever has its private number signs a PEK of his own with
+A02: AMD's signature says that a CEK is in a genuine chip. Whoever has its private number signs a PEK of his own with
 it, and with that a PDH whose private number he has too. To everybody who checks the chain this is a genuine platform. A
 guest is sent to it; its memory arrives encrypted under a TEK that the impostor unwraps.
 
-Source: incidents A02 (arXiv 1908.11680); sev-launch 9.2 and 10.5.
+A23: the VCEK of a chip follows from its seed and a TCB version. While the seed is in the chip, firmware of an old TCB
+cannot make the key of a newer one; that is what makes a rule about the TCB worth anything. Whoever has the seed has all
+of the chip's keys, those for TCBs that no firmware ever had among them. How a real key follows from the seed is not
+known to us. Here any TCB's key follows in one step, which is our own simplification.
+
+Sources: incidents A02 (arXiv 1908.11680), A23 (arXiv 2605.12990, abstract); sev-launch 9.2 and 10.5; snp-launch 6.
 """
 
 from __future__ import annotations
 
 import secrets
+from typing import TYPE_CHECKING, Any
 
+from ..chain import ecdsa_sign
 from ..formats.secret import SecretHeader
-from ..formats.sevcert import CEK, OCA, PDH, PEK
+from ..formats.sevcert import CEK, ECDSA_SHA384, OCA, PDH, PEK
 from ..secret.packet import apply_keystream
 from ..session import open_session
 from ..simulator.identity import Identity
 from ..simulator.psp import SECRET_LIMIT
 from ..simulator.status import FirmwareError
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from ..chain import Chain
+    from ..formats.report import Report
     from ..formats.session import SessionBlob
     from ..formats.sevcert import SevCertificate
     from ..keys import Secret
     from ..session import OpenedSession
     from ..simulator.platform import Platform
+    from ..simulator.snp.firmware import SnpPlatform
 
 
 class Impostor:
@@ -111,3 +119,22 @@ def _pieces(platform: Platform, handle: int, session: OpenedSession, address: in
         header, payload = platform.send_update_data(handle, start, length)
         assert session.tek is not None, "the session was packed for this PDH"
         yield apply_keystream(session.tek, SecretHeader.from_bytes(header).iv, payload)
+
+
+#: The highest security version number there can be.
+HIGHEST = 255
+#: The TCBs that a report tells.
+_TCBS = ("current_tcb", "reported_tcb", "committed_tcb", "launch_tcb")
+
+
+def mint_report(platform: SnpPlatform, like: Report, svn: int = HIGHEST, **changes: Any) -> Report:
+    """Return a report that no firmware made: *like* another one, each part of each TCB at *svn*, and *changes*.
+
+    It is signed with the VCEK that the platform's leaked seed gives for that TCB. Raises
+    :class:`~sevlab.simulator.status.FirmwareError` when the seed did not leak.
+    """
+    key_of = platform.leak()
+    tcb = platform.make_tcb(dict.fromkeys(platform.current.tcb.parts, svn))
+    report = like.replace(**{**dict.fromkeys(_TCBS, tcb), **changes})
+    made = ecdsa_sign(key_of(report.reported_tcb), report.signed, ECDSA_SHA384)
+    return report.replace(r=made.r, s=made.s)

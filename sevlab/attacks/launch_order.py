@@ -10,7 +10,8 @@ this attack used was not checked. Source: CVE-2021-26311; incidents A04; sev-lau
 from __future__ import annotations
 
 import secrets
-from collections import namedtuple
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from ..errors import InputError, quoted
 from ..formats.message import MeasureMessage
@@ -32,7 +33,6 @@ from ..simulator.snp.host import CONTEXT_AT, SnpHost
 from ..snp import Region, SnpLaunch
 from ..snp.region import hash_pages
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
@@ -44,10 +44,12 @@ INSTRUCTIONS = ("LOAD SECRET", "ENCRYPT", "SEND", "FORGET", "HALT")
 POLICY = 0x1
 
 
-class Piece(namedtuple("Piece", "address raw")):
+@dataclass(frozen=True, repr=False)
+class Piece:
     """Bytes that are loaded in one go, and where to."""
 
-    __slots__ = ()
+    address: int
+    raw: bytes
 
     def __repr__(self) -> str:
         shown = self.raw.decode("ascii", "replace").strip() if len(self.raw) == BLOCK else f"{len(self.raw)} bytes"
@@ -95,8 +97,8 @@ def cut(raw: bytes, size: int = BLOCK, address: int = FIRMWARE_AT) -> list[Piece
 def swap(pieces: Sequence[Piece], one: int, other: int) -> list[Piece]:
     """Return pieces in the same order, of which two (counted from 0) have changed addresses."""
     changed = list(pieces)
-    changed[one] = pieces[one]._replace(address=pieces[other].address)
-    changed[other] = pieces[other]._replace(address=pieces[one].address)
+    changed[one] = replace(pieces[one], address=pieces[other].address)
+    changed[other] = replace(pieces[other], address=pieces[one].address)
     return changed
 
 
@@ -140,9 +142,9 @@ def launch_blocks(
     session = make_session(platform.pdh_cert_export()[PDH], POLICY, random=random)
     handle = platform.launch_start(POLICY, session.godh.to_bytes(), session.blob.to_bytes())
     platform.activate(handle, 1)
-    for address, raw in pieces:
-        platform.memory.write(address, raw)
-        platform.launch_update_data(handle, address, len(raw))
+    for piece in pieces:
+        platform.memory.write(piece.address, piece.raw)
+        platform.launch_update_data(handle, piece.address, len(piece.raw))
     measurement = platform.launch_measure(handle)
     # The owner: its own program, hashed as one.
     meant = b"".join(piece.raw for piece in pieces) if meant is None else meant
@@ -175,10 +177,10 @@ def launch_block_pages(pieces: Sequence[Piece]) -> SnpLaunch:
     """
     base = min(piece.address for piece in pieces)
     regions = []
-    for address, raw in pieces:
-        page = raw.ljust(PAGE, b"\0")
-        gpa = FIRMWARE_AT + (address - base) // BLOCK * PAGE
-        name = raw.decode("ascii", "replace").strip()
+    for piece in pieces:
+        page = piece.raw.ljust(PAGE, b"\0")
+        gpa = FIRMWARE_AT + (piece.address - base) // BLOCK * PAGE
+        name = piece.raw.decode("ascii", "replace").strip()
         regions.append(Region(name, NORMAL, gpa, hash_pages(page), "One block, at the start of a page.", page))
     return SnpLaunch(regions)
 

@@ -13,25 +13,26 @@ Sources: CVE-2024-21944, CVE-2025-0033; incidents A16 and A18; snp-launch 1.4.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from ..errors import InputError, SevlabError, quoted
 from ..formats.pageinfo import PAGE
 from ..formats.report import HEADER, ReportRequest, parse_report
 from ..idblock import DEFAULT_POLICY, build_id_block
 from ..keys import Secret
+from ..layout.page import Banner, Heading, Table, View, hex_lines, narrow
 from ..layout.shown import Shown
 from ..session import seeded
-from ..simulator.cmac import BLOCK
+from ..simulator.psp import BLOCK
 from ..simulator.snp.firmware import SnpPlatform
 from ..simulator.snp.host import CONTEXT_AT, PAGES_AT, SnpHost
 from ..simulator.snp.rmp import RmpEntry, RmpFault
 from ..simulator.status import FirmwareError
 from ..snp import load_snp_launch
-from .owner import judge
+from .common import judge
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import Any
 
     from ..formats.report import Report
     from ..layout.page import Block, View
@@ -87,7 +88,6 @@ class ContextReplay(Shown):
 
     def explain(self) -> View:
         """Show what came of it, then every step, then the ciphertexts."""
-        from ..layout.page import Banner, Heading, Table, View, hex_lines, narrow
 
         if self.caught is not None:
             banner = Banner(f"REFUSED: {self.caught}", "green")
