@@ -37,7 +37,7 @@ def everything(folder: Path) -> dict[str, bytes | None]:
 
 
 def toml(sha256: str = "", **values: object) -> bytes:
-    text = "format = 1\n[owner]\n" + "".join(f"{name} = {value!r}\n" for name, value in values.items())
+    text = "format = 2\n[owner]\n" + "".join(f"{name} = {value!r}\n" for name, value in values.items())
     return (text + (f'firmware = {{ path = "blobs/{sha256}", sha256 = "{sha256}" }}\n' if sha256 else "")).encode()
 
 
@@ -282,7 +282,7 @@ HOSTILE: dict[str, tuple[Callable[[Path], Path], str]] = {
     "no manifest": (lambda path: written(path, parts()[1:]), "without manifest.json"),
     "empty": (lambda path: path.write_bytes(b"") or path, "0 bytes"),
     "empty archive": (lambda path: written(path, []), "without manifest.json"),
-    "text": (lambda path: path.write_bytes(b"format = 1\n" * 9) and path, "no zip archive"),
+    "text": (lambda path: path.write_bytes(b"format = 2\n" * 9) and path, "no zip archive"),
     "long manifest": (lambda path: written(path, [("manifest.json", bytes(70000)), *parts()[1:]]), "at most 65536"),
     "long case": (lambda path: written(path, [parts()[0], ("case.toml", b"#" * 70000)]), "at most 65536"),
     "manifest no JSON": (lambda path: written(path, [("manifest.json", b"{"), *parts()[1:]]), "not JSON"),
@@ -334,8 +334,8 @@ HOSTILE: dict[str, tuple[Callable[[Path], Path], str]] = {
     ),
     "case no TOML": (lambda path: with_case(path, b"=", []), "'case.toml': received what is not TOML"),
     "case no UTF-8": (lambda path: with_case(path, b"\xff\xfe", []), "not UTF-8"),
-    "case unknown key": (lambda path: with_case(path, b"format = 1\n[owner]\nrun = 'x'\n", []), "line 3, owner.run"),
-    "case too new": (lambda path: with_case(path, b"format = 9\n", []), "needed 1 to 2"),
+    "case unknown key": (lambda path: with_case(path, b"format = 2\n[owner]\nrun = 'x'\n", []), "line 3, owner.run"),
+    "case too new": (lambda path: with_case(path, b"format = 9\n", []), "needed 2, the only"),
 }
 
 

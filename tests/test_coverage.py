@@ -217,7 +217,7 @@ def desk(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("xml").write_text(DOMAIN, encoding="utf-8")
     Path("sh").write_text(SHELL, encoding="utf-8")
-    Path("c.toml").write_text("format = 1\n[reported]\npolicy = 5\n", encoding="utf-8")
+    Path("c.toml").write_text("format = 2\n[reported]\npolicy = 5\n", encoding="utf-8")
     return tmp_path
 
 

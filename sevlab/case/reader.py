@@ -27,7 +27,6 @@ from .rows import (
     MEASUREMENT,
     MODE,
     MODES,
-    NEW_SECTIONS,
     NUMBER,
     ROWS,
     SECTIONS,
@@ -92,20 +91,18 @@ class _Reader:
     """Checks one case file."""
 
     def __init__(self, path: str, text: str, own: bool) -> None:
-        self.path, self.text, self.own, self.format = path, text, own, FORMAT
+        self.path, self.text, self.own = path, text, own
 
     def case(self) -> Case:
         data = self._parsed()
         if "format" not in data:
             raise InputError(quoted(self.path), "no format key", f"format = {FORMAT}", "is this a case file at all?")
-        if type(data["format"]) is not int or not 1 <= data["format"] <= FORMAT:
-            self.refuse(("format",), _shown(data["format"]), f"1 to {FORMAT}, the versions this sevlab reads")
-        self.format = data.pop("format")
+        if type(data["format"]) is not int or data["format"] != FORMAT:
+            self.refuse(("format",), _shown(data["format"]), f"{FORMAT}, the only format this sevlab reads")
+        del data["format"]
         for section, table in data.items():
             if section not in SECTIONS:
                 self.refuse((section,), "an unknown key", f"one of format, {', '.join(SECTIONS)}")
-            if section in NEW_SECTIONS:
-                self._since((section,), 2)
             if not isinstance(table, dict):
                 self.refuse((section,), _kind(table), f"a table: [{section}]")
             for key in table:
@@ -140,7 +137,6 @@ class _Reader:
                 continue
             value = data[row.section][row.key]
             keys = (place or row.section, row.key)
-            self._since(keys, row.since)
             if place and value is False:
                 inputs[row.name] = None
             elif place and row.kind == KEY:
@@ -152,10 +148,6 @@ class _Reader:
             else:
                 inputs[row.name] = self._value(row, value, keys)
         return inputs, hashes
-
-    def _since(self, keys: tuple[str, ...], version: int) -> None:
-        if version > self.format:
-            self.refuse(keys, f"it in format {self.format}", f"format = {version}, which brought it")
 
     def _check(self, case: Case) -> None:
         """Refuse what contradicts itself."""
@@ -236,7 +228,7 @@ class _Reader:
         for key in value:
             if key not in ("path", "sha256"):
                 self.refuse((*keys, key), "an unknown key", "path and sha256")
-        is_known_by_hash = row.name in BY_HASH and self.format > 1 and "path" not in value
+        is_known_by_hash = row.name in BY_HASH and "path" not in value
         for key, what in (("path", "the file's path"), ("sha256", "the file's SHA-256, 64 hex digits")):
             if key == "path" and is_known_by_hash:
                 continue

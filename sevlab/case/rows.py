@@ -6,7 +6,7 @@ from collections import namedtuple
 
 from ..inputs import FIRMWARE_LIMIT
 
-#: The newest version of the format. It and all before it are read; a case is written in the oldest that can hold it.
+#: The format of case files. No other is read or written.
 FORMAT = 2
 #: Largest case file read, in bytes. A full one has about 2 KiB.
 CASE_LIMIT = 64 << 10
@@ -29,11 +29,10 @@ BYTES, MODE = "bytes", "mode"
 WANTED, FORBID = "wanted", "forbid"
 
 
-class Row(namedtuple("Row", "section key kind limit doc since", defaults=(0, "", 1))):
+class Row(namedtuple("Row", "section key kind limit doc", defaults=(0, ""))):
     """One input as the case file holds it.
 
-    ``limit`` is the largest number, the largest file in bytes, or how many bytes there are. ``since`` is the version of
-    the format that brought it.
+    ``limit`` is the largest number, the largest file in bytes, or how many bytes there are.
     """
 
     __slots__ = ()
@@ -85,18 +84,18 @@ ROWS = (
     Row("owner", "cpu-stepping", NUMBER, 15, "CPU stepping, instead of save areas (SEV-ES)."),
     Row("owner", "profile", TEXT, doc="Which hypervisor's initial CPU state is measured (SEV-ES)."),
     Row("owner", "guest-features", NUMBER, (1 << 64) - 1, "SEV_FEATURES of the save area (SEV-ES)."),
-    Row("owner", "digest", BYTES, 32, "Launch digest, in place of everything that was loaded.", 2),
+    Row("owner", "digest", BYTES, 32, "Launch digest, in place of everything that was loaded."),
     Row("owner", "tik", KEY, doc="File of the transport integrity key, 16 raw bytes."),
     Row("owner", "tek", KEY, doc="File of the transport encryption key, 16 raw bytes."),
     Row("owner", "tk", KEY, doc="File of both keys, TEK then TIK, 32 raw bytes, instead of tik and tek."),
-    Row("launch", "mode", MODE, doc="What was launched, as sevlab digest calls it.", since=2),
-    Row("launch", "reported-measurement", BYTES, 48, "MEASUREMENT of SEV-SNP, where its report is not there.", 2),
-    Row("launch", "cpu-signature", NUMBER, 0xFFFFFFFF, "CPUID 1, EAX, instead of family, model and stepping.", 2),
-    Row("launch", "ovmf-hash", BYTES, 48, "Launch digest after the firmware, in its place (SEV-SNP).", 2),
-    Row("launch", "svsm", FILE, FIRMWARE_LIMIT, "The SVSM image (SEV-SNP).", 2),
-    Row("launch", "vars-size", NUMBER, FIRMWARE_LIMIT, "Bytes of OVMF's variable store (with an SVSM).", 2),
-    Row("launch", "vars-file", FILE, FIRMWARE_LIMIT, "OVMF's variable store, of which only the size counts.", 2),
-    Row("launch", "id-block", FILE, REPORT_LIMIT, "The ID block and its authentication, in one file (SEV-SNP).", 2),
+    Row("launch", "mode", MODE, doc="What was launched, as sevlab digest calls it."),
+    Row("launch", "reported-measurement", BYTES, 48, "MEASUREMENT of SEV-SNP, where its report is not there."),
+    Row("launch", "cpu-signature", NUMBER, 0xFFFFFFFF, "CPUID 1, EAX, instead of family, model and stepping."),
+    Row("launch", "ovmf-hash", BYTES, 48, "Launch digest after the firmware, in its place (SEV-SNP)."),
+    Row("launch", "svsm", FILE, FIRMWARE_LIMIT, "The SVSM image (SEV-SNP)."),
+    Row("launch", "vars-size", NUMBER, FIRMWARE_LIMIT, "Bytes of OVMF's variable store (with an SVSM)."),
+    Row("launch", "vars-file", FILE, FIRMWARE_LIMIT, "OVMF's variable store, of which only the size counts."),
+    Row("launch", "id-block", FILE, REPORT_LIMIT, "The ID block and its authentication, in one file (SEV-SNP)."),
     Row("snp", "report", FILE, REPORT_LIMIT, "The attestation report."),
     Row("snp", "vcek", FILE, REPORT_LIMIT, "The chip's certificate."),
     Row("snp", "vlek", FILE, REPORT_LIMIT, "The cloud's certificate, instead of the chip's."),
@@ -122,19 +121,17 @@ ROWS = (
 BY_NAME = {row.name: row for row in ROWS}
 #: Where a case comes from, and what was found out: text for people, on which nothing depends.
 ABOUT = (
-    Row("about", "title", TEXT, doc="What this case is about, in a line.", since=2),
-    Row("about", "by", TEXT, doc="Who measured.", since=2),
-    Row("about", "from", TEXT, doc="Where it comes from: a host, a ticket, a public report.", since=2),
-    Row("about", "when", TEXT, doc="When it was measured.", since=2),
-    Row("about", "versions", TEXT, doc="Versions of the host's kernel, QEMU, libvirt, firmware, tools.", since=2),
-    Row("about", "note", TEXT, doc="Anything else.", since=2),
-    Row("about", "explanation", TEXT, doc="Why it did not match, in words.", since=2),
-    Row("about", "written-by", TEXT, doc="The program that wrote the case, and its version.", since=2),
+    Row("about", "title", TEXT, doc="What this case is about, in a line."),
+    Row("about", "by", TEXT, doc="Who measured."),
+    Row("about", "from", TEXT, doc="Where it comes from: a host, a ticket, a public report."),
+    Row("about", "when", TEXT, doc="When it was measured."),
+    Row("about", "versions", TEXT, doc="Versions of the host's kernel, QEMU, libvirt, firmware, tools."),
+    Row("about", "note", TEXT, doc="Anything else."),
+    Row("about", "explanation", TEXT, doc="Why it did not match, in words."),
+    Row("about", "written-by", TEXT, doc="The program that wrote the case, and its version."),
 )
 #: Files of which the hash alone may be known, because no more of them is measured.
 BY_HASH = ("kernel", "initrd")
 #: What describes a launch of SEV or SEV-ES, what a launch of SEV-SNP is made of, and what a report is verified with.
 LAUNCH, SNP_LAUNCH, SNP = ("reported", "owner"), ("owner", "launch"), ("snp",)
 SECTIONS = ("about", *LAUNCH, "launch", *SNP, "found", "origin")
-#: The sections that format 2 brought.
-NEW_SECTIONS = ("about", "launch", "found")

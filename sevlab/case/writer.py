@@ -25,7 +25,7 @@ def format_case(case: Case, folder: str | None = None) -> str:
     """
     import tomli_w
 
-    document: dict[str, Any] = {"format": _version(case)}
+    document: dict[str, Any] = {"format": FORMAT}
     if case.about:
         document["about"] = {row.key: case.about[row.name] for row in ABOUT if row.name in case.about}
     for row in ROWS:
@@ -53,13 +53,6 @@ def _escape(character: str) -> str:
     if 0xD800 <= number <= 0xDFFF:
         return character
     return f"\\u{number:04x}" if number <= 0xFFFF else f"\\U{number:08x}"
-
-
-def _version(case: Case) -> int:
-    """Return the oldest version of the format that can hold a case, so that an older sevlab can read it too."""
-    if case.about or case.found or any(isinstance(value, Sha256) for value in case.inputs.values()):
-        return FORMAT
-    return max((BY_NAME[name].since for name in (*case.inputs, *case.origin)), default=1)
 
 
 def _value(row: Row, value: Any, sha256: str, folder: str | None) -> Any:
