@@ -14,8 +14,8 @@ import re
 import socket
 from contextlib import suppress
 
-from .capture.domain import Element, read_xml
-from .capture.found import TEXT_LIMIT
+from .capture.capture import TEXT_LIMIT
+from .capture.domain_xml import Element, read_xml
 from .errors import ConfigurationError, InputError, InsecureError, StateError, quoted
 from .evidence import REPORTED, as_option
 from .inputs import parse_policy

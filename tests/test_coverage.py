@@ -21,7 +21,7 @@ from sevlab.coverage import (
     cover_command_line,
     cover_domain,
 )
-from sevlab.coverage.configuration import _CONDITIONS
+from sevlab.coverage.coverage import _CONDITIONS
 from sevlab.errors import InputError, SevlabError, UnsupportedError
 from tests.test_capture import DOMAIN, PS, SEEDS, SHELL
 

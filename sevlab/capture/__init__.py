@@ -11,13 +11,12 @@ is marked as named by the host: a launch validated with those says only that the
 
 from __future__ import annotations
 
-from .anything import parse_anything, recognize_text
-from .commandline import CommandLine, parse_command_line, read_command_line
-from .domain import Domain, parse_domain, read_domain
-from .files import locate
-from .found import Capture, Contradiction, Found, Missing, Remark
-from .host import parse_dmesg, parse_domlaunchsecinfo
-from .qmp import parse_qmp
+from .capture import Capture, Contradiction, Found, Missing, Remark
+from .domain_xml import Domain, parse_domain, read_domain
+from .locate import locate
+from .qemu_cmdline import CommandLine, parse_command_line, read_command_line
+from .recognize import parse_anything, recognize_text
+from .sources import parse_dmesg, parse_domlaunchsecinfo, parse_qmp
 
 __all__ = [
     "Capture",

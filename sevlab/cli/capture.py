@@ -8,6 +8,7 @@ from argparse import HelpFormatter
 from ..capture import (
     Capture,
     Found,
+    Remark,
     locate,
     parse_command_line,
     parse_dmesg,
@@ -15,7 +16,7 @@ from ..capture import (
     parse_domlaunchsecinfo,
     parse_qmp,
 )
-from ..capture.found import COMMAND_LINE, DMESG, HASHED, HERE, NEEDED, OPTION, QMP, SECINFO, TEXT_LIMIT, XML, shown
+from ..capture.capture import COMMAND_LINE, DMESG, HASHED, HERE, NEEDED, OPTION, QMP, SECINFO, TEXT_LIMIT, XML, shown
 from ..case import BY_NAME, format_case, make_case, write_case
 from ..case.writer import check_names, encode_case
 from ..errors import InputError, UnsupportedError, quoted, shell_word
@@ -54,8 +55,7 @@ def run(words: list[str]) -> int:
     for name in (*FILES, *KEYS):
         if getattr(args, name):
             note_input(getattr(args, name))
-    _owner(args, capture)
-    _find_files(args, capture)
+    capture = _find_files(args, _owner(args, capture))
     if capture.chosen.get("guest") and capture.chosen["guest"].value == "sev-snp":
         raise UnsupportedError("an SEV-SNP guest", "SEV and SEV-ES guests, which have a launch measurement")
     unfound = {one.name for one in capture.missing if one.name in FILES}
@@ -131,8 +131,8 @@ def read_text(path: str, name: str) -> str:
     return raw.decode("utf-8-sig", "surrogateescape")
 
 
-def _owner(args: Namespace, capture: Capture) -> None:
-    """Take the owner's own files over whatever the host names."""
+def _owner(args: Namespace, capture: Capture) -> Capture:
+    """Add the owner's own files, which win over whatever the host names."""
     if args.tk and (args.tik or args.tek):
         raise InputError("--tk", "together with --tik or --tek", "one of the two forms")
     for name in (*FILES, *KEYS):
@@ -140,28 +140,31 @@ def _owner(args: Namespace, capture: Capture) -> None:
         if path == "-":
             raise InputError(f"--{name}", "'-'", "a file, which the case can name")
         if path is not None:
-            capture.found.append(Found(name, path, OPTION, f"option --{name}"))
+            capture += Capture((Found(name, path, OPTION, f"option --{name}"),))
         if path is not None and name in KEYS and not os.path.isfile(path):
             raise InputError(f"--{name}", f"{quoted(path)}, which is no file", "a key file")
     hashes = capture.chosen.get("kernel_hashes")
     named = [f"--{name}" for name in HASHED if getattr(args, name, None)]
     if named and hashes and not hashes.value:
         words = f"{named[0]} is given, but the host does not measure the kernel ({hashes.origin}): this can't validate"
-        capture.remark(words)
+        capture += Capture(remarks=(Remark("", words),))
+    return capture
 
 
-def _find_files(args: Namespace, capture: Capture) -> None:
+def _find_files(args: Namespace, capture: Capture) -> Capture:
     """Look for the files that the host names and that count."""
+    found, remarks = [], []
     secret = tuple(path for path in (args.tik, args.tek, args.tk) if path)
     for name in FILES:
         one = capture.inputs.get(name)
         if one is None or one.source == OPTION:
             continue
-        path, remark = locate(one.value, args.candidates, BY_NAME[name].limit, secret)
+        path, remark = locate(str(one.value), args.candidates, BY_NAME[name].limit, secret)
         if path:
-            capture.found.append(Found(name, path, HERE, f"--{one.source} {one.place} {shown(one.value)}"))
+            found.append(Found(name, path, HERE, f"--{one.source} {one.place} {shown(one.value)}"))
         if remark:
-            capture.remark(f"{name}: {remark}")
+            remarks.append(Remark("", f"{name}: {remark}"))
+    return capture + Capture(tuple(found), tuple(remarks))
 
 
 def _tell(args: Namespace, capture: Capture) -> None:

@@ -1,4 +1,4 @@
-"""A text of a kind that nobody named: find out which of the sources it is, and read it as that."""
+"""Recognize which of the sources a pasted text is, and read it."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ import re
 
 from ..arguments import checked
 from ..errors import InputError, quoted
-from .commandline import parse_command_line
-from .domain import parse_domain
-from .found import COMMAND_LINE, DMESG, QMP, SECINFO, TEXT_LIMIT, XML, Capture
-from .host import parse_dmesg, parse_domlaunchsecinfo
-from .qmp import parse_qmp
+from .capture import COMMAND_LINE, DMESG, QMP, SECINFO, TEXT_LIMIT, XML, Capture
+from .domain_xml import parse_domain
+from .qemu_cmdline import parse_command_line
+from .sources import parse_dmesg, parse_domlaunchsecinfo, parse_qmp
 
 _READERS = {
     SECINFO: parse_domlaunchsecinfo,

@@ -7,17 +7,25 @@ the checks of libvirt 9.0's virt-qemu-sev-validate; QEMU commit a8152c4e for -bi
 from __future__ import annotations
 
 import re
-from collections import namedtuple
+from dataclasses import dataclass
 from fnmatch import translate
+from typing import TYPE_CHECKING
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 MEASURED, NOT_MEASURED, BREAKS = "measured", "not measured", "breaks measurement"
 
-#: A rule: ``paths`` are patterns, separated by ``|``; ``when`` is a condition of :class:`.Setup`, "" for always.
-Rule = namedtuple("Rule", "label paths when reason")
+
+@dataclass(frozen=True)
+class Rule:
+    """``paths`` are patterns, separated by ``|``; ``when`` is a condition of :class:`.Setup`, "" for always."""
+
+    label: str
+    paths: str
+    when: str
+    reason: str
+
 
 _CPU_REASON = "Only the CPU's family, model and stepping are in the measured registers (RDX); its features are not."
 _NO_ES = "Without SEV-ES (policy bit 2) no register of any virtual CPU is measured."

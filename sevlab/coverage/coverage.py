@@ -1,38 +1,53 @@
-"""A configuration as a list of parts, whatever it was written in, and the few facts that decide about them."""
+"""Which parts of a configuration the launch measurement covers, whatever the configuration was written in."""
 
 from __future__ import annotations
 
 import os
-from collections import namedtuple
+import shlex
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
+from typing import TYPE_CHECKING
 
-from ..capture.commandline import CommandLine, read_command_line
-from ..capture.domain import Domain, read_domain
-from ..capture.files import locate
-from ..capture.found import shown
-from ..capture.words import split_options
+from ..arguments import checked
+from ..capture.capture import shown
+from ..capture.domain_xml import Domain, Element, read_domain
+from ..capture.locate import locate
+from ..capture.qemu_cmdline import CommandLine, read_command_line, split_options
 from ..errors import InputError, UnsupportedError, quoted
 from ..firmware import load_ovmf
 from ..formats.enforcement import CANNOT_TELL, PLACE_ONLY, Enforcement
 from ..formats.policy import Policy
-from ..inputs import FIRMWARE_LIMIT
+from ..inputs import FIRMWARE_LIMIT, parse_policy
 from ..keytext import describe_content
+from ..layout.page import Banner, Paragraph, Table, View
+from ..layout.shown import Shown
+from .coverage_rules import BREAKS, MEASURED, NOT_MEASURED, find_rule
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Sequence
 
-    from ..capture.domain import Element
     from ..case import Case
-
-#: One part: ``words`` as people wrote them, ``path`` as the rules know them.
-Part = namedtuple("Part", "words path")
-
 
 #: The answer about a firmware without a place for kernel hashes.
 NO_PLACE = "no_place"
+#: How a label is told apart without colour, and its tint.
+MARKS = {MEASURED: ("M", "green"), NOT_MEASURED: ("-", "grey"), BREAKS: ("!", "pink")}
+#: Most parts shown; a hostile text can hold more than anyone reads.
+SHOWN_LIMIT = 2000
+_WORDS_LIMIT, _CELL = 160, 44
 
 
-class Setup(namedtuple("Setup", "sev linked es hashes kernel flash split enforcement")):
+@dataclass(frozen=True)
+class Part:
+    """One part of a configuration: ``words`` as people wrote them, ``path`` as the rules know them."""
+
+    words: str
+    path: str
+
+
+@dataclass(frozen=True)
+class Setup:
     """What decides about the parts.
 
     Is it an SEV guest (``sev``) whose object is in use (``linked``); SEV-ES (``es``, None when no policy is known);
@@ -41,7 +56,14 @@ class Setup(namedtuple("Setup", "sev linked es hashes kernel flash split enforce
     "cannot_tell" or "no_place"; "" where no kernel is measured.
     """
 
-    __slots__ = ()
+    sev: bool
+    linked: bool
+    es: bool | None
+    hashes: bool
+    kernel: bool
+    flash: bool
+    split: bool
+    enforcement: str = ""
 
     def holds(self, when: str) -> bool:
         """Return whether a rule's condition holds. Conditions are words, all of which must."""
@@ -73,8 +95,6 @@ _CONTAINERS = ("/domain/os", "/domain/devices", "/domain/launchSecurity")
 
 def _es(policy: str) -> bool | None:
     """Return whether a policy (as text) asks for SEV-ES; None when it is no policy."""
-    from ..inputs import parse_policy
-
     try:
         return bool(parse_policy(policy).es)
     except InputError:
@@ -85,13 +105,15 @@ def _refuse_snp() -> None:
     raise UnsupportedError("coverage of an SEV-SNP guest", "SEV and SEV-ES guests, whose measurement works otherwise")
 
 
-class Firmware(namedtuple("Firmware", "answer text")):
-    """What a firmware makes of kernel hashes: the answer as in :class:`Setup`, and a sentence with what was seen."""
+@dataclass(frozen=True)
+class FirmwareAnswer:
+    """What a guest firmware makes of kernel hashes: the answer as in :class:`Setup`, and a sentence."""
 
-    __slots__ = ()
+    answer: str
+    text: str
 
 
-def read_firmware(path: str | None) -> Firmware:
+def read_firmware(path: str | None) -> FirmwareAnswer:
     """Say what the firmware at *path* makes of kernel hashes. A path that is not absolute is the host's own business.
 
     No path at all, and what is no regular file of this machine, cannot tell. Nothing is raised.
@@ -106,8 +128,8 @@ def read_firmware(path: str | None) -> Firmware:
         except InputError as error:
             found = Enforcement(CANNOT_TELL, (str(error),))
     if found is None:
-        return Firmware(NO_PLACE, f"The firmware {quoted(here)} has no place for kernel hashes")
-    return Firmware(found.answer, found.text)
+        return FirmwareAnswer(NO_PLACE, f"The firmware {quoted(here)} has no place for kernel hashes")
+    return FirmwareAnswer(found.answer, found.text)
 
 
 def _judged(setup: Setup, path: str | None, parts: list[Part]) -> tuple[list[Part], Setup, str]:
@@ -117,7 +139,7 @@ def _judged(setup: Setup, path: str | None, parts: list[Part]) -> tuple[list[Par
     firmware = read_firmware(path)
     if firmware.answer in _LACKING:
         parts = [*parts, Part(*_LACKING[firmware.answer])]
-    return parts, setup._replace(enforcement=firmware.answer), firmware.text
+    return parts, replace(setup, enforcement=firmware.answer), firmware.text
 
 
 _LACKING = {
@@ -143,7 +165,6 @@ def of_command_line(text: str) -> tuple[list[Part], Setup, str]:
         kernel=command.last("-kernel") is not None,
         flash=command.flash(0) is not None,
         split=command.flash(1) is not None,
-        enforcement="",
     )
     parts = _option_parts(command)
     if guest is None:
@@ -198,7 +219,6 @@ def of_domain(text: str) -> tuple[list[Part], Setup, str]:
         kernel=domain.root.first("os/kernel") is not None,
         flash=False,
         split=domain.root.first("os/nvram") is not None,
-        enforcement="",
     )
     parts = [part for child in domain.root.children for part in _element_parts(child, "/domain", domain)]
     if not setup.sev:
@@ -208,16 +228,14 @@ def of_domain(text: str) -> tuple[list[Part], Setup, str]:
     loaders = [one.text.strip() for one in domain.root.all("os/loader")]
     if not loaders:
         parts.append(Part("(absent) <loader> in <os>", "absent firmware"))
-    return _judged(setup, next(reversed([text for text in loaders if text]), None), parts)
+    return _judged(setup, next((text for text in reversed(loaders) if text), None), parts)
 
 
 def _element_parts(element: Element, above: str, domain: Domain) -> list[Part]:
     path = f"{above}/{element.tag}"
     if path == "/domain/qemu:commandline":
         # These words reach QEMU as they are, so the rules for QEMU's own words hold for them.
-        import shlex
-
-        words = CommandLine(*split_options(shlex.join(["qemu-kvm", *(word for word in domain.passthrough)])))
+        words = CommandLine(*split_options(shlex.join(["qemu-kvm", *domain.passthrough])))
         return [Part(f"<qemu:arg> {part.words}", part.path) for part in _option_parts(words)]
     if path == "/domain/os/loader":
         kind = element.attributes.get("type", "")
@@ -245,7 +263,6 @@ def of_case(case: Case) -> tuple[list[Part], Setup, str]:
         kernel="kernel" in case.inputs,
         flash=False,
         split=False,
-        enforcement="",
     )
     parts = [
         Part(f"{name.replace('_', '-')} = {shown(value, 120)}", f"case {name}") for name, value in case.part().items()
@@ -254,3 +271,95 @@ def of_case(case: Case) -> tuple[list[Part], Setup, str]:
         parts.append(Part("(absent) firmware", "absent firmware"))
         return _judged(setup, None, parts)
     return _judged(setup, os.path.abspath(str(case.inputs["firmware"])), parts)
+
+
+@dataclass(frozen=True)
+class Line:
+    """One part of a configuration with its label and the reason, one sentence or two."""
+
+    words: str
+    path: str
+    label: str
+    reason: str
+
+    @property
+    def mark(self) -> str:
+        """The label as one character: M, - or !."""
+        return MARKS[self.label][0]
+
+    @property
+    def tint(self) -> str:
+        """The label as a colour of the common palette."""
+        return MARKS[self.label][1]
+
+
+class Coverage(Shown):
+    """A configuration, labelled. ``lines`` are in the configuration's order; what is absent comes last."""
+
+    def __init__(self, parts: Sequence[Part], setup: Setup, firmware: str = "") -> None:
+        self.setup = setup
+        #: What the firmware makes of a kernel that is measured: one sentence. "" where none is.
+        self.firmware = firmware
+
+        @lru_cache(maxsize=4096)
+        def rule(path: str) -> tuple[str, str]:
+            found = find_rule(path, setup.holds)
+            return found.label, found.reason
+
+        self.lines = [Line(part.words, part.path, *rule(part.path)) for part in parts]
+
+    def count(self, label: str) -> int:
+        """Return how many parts have a label."""
+        return sum(line.label == label for line in self.lines)
+
+    @property
+    def broken(self) -> list[Line]:
+        """The parts that break the measurement."""
+        return [line for line in self.lines if line.label == BREAKS]
+
+    def explain(self) -> View:
+        """Show every part with its label and reason: M measured, - not measured, ! breaks measurement."""
+        lines = self.lines[:SHOWN_LIMIT]
+        rows = [[line.mark, line.label, _cell(line.words), line.reason] for line in lines]
+        counts = ", ".join(f"{self.count(label)} {label} [{mark}]" for label, (mark, _) in MARKS.items())
+        words = "Nothing here breaks the measurement" if not self.broken else "Something here breaks the measurement"
+        table = Table(["", "label", "part", "why"], rows, [line.tint for line in lines], mono=[0, 2])
+        rest = [Paragraph(f"{len(self.lines) - len(lines)} more parts are not shown.")] * (len(lines) < len(self.lines))
+        said = [Paragraph(f"Firmware: {self.firmware}.")] if self.firmware else []
+        return View(Banner(f"{words}: {counts}", "pink" if self.broken else "green"), *said, table, *rest)
+
+    def as_dict(self) -> dict[str, object]:
+        """Return everything as JSON-ready data."""
+        return {
+            "status": "breaks" if self.broken else "covered",
+            "setup": asdict(self.setup),
+            "counts": {label: self.count(label) for label in MARKS},
+            "parts": [asdict(line) for line in self.lines],
+            **({"firmware": self.firmware} if self.firmware else {}),
+        }
+
+
+def _cell(words: str) -> str:
+    """Return a part's words for a narrow column. The indent of a part that belongs to the one above stays."""
+    bare = words.lstrip(" ")
+    indent = words[: len(words) - len(bare)]
+    text = indent + shown(bare, _WORDS_LIMIT)
+    return "\n".join(text[start : start + _CELL] for start in range(0, len(text), _CELL))
+
+
+@checked
+def cover_command_line(text: str) -> Coverage:
+    """Label a QEMU command line. Raises InputError for what is none, UnsupportedError for SEV-SNP."""
+    return Coverage(*of_command_line(text))
+
+
+@checked
+def cover_domain(text: str) -> Coverage:
+    """Label a libvirt domain XML. Raises InputError for what is none, UnsupportedError for SEV-SNP."""
+    return Coverage(*of_domain(text))
+
+
+@checked
+def cover_case(case: Case) -> Coverage:
+    """Label the inputs of a case."""
+    return Coverage(*of_case(case))

@@ -9,13 +9,14 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from typing import TYPE_CHECKING
+from xml.etree.ElementTree import ParseError
 
 from ..arguments import checked
 from ..cpu import CPU_MODELS
 from ..errors import InputError, quoted
-from .found import TEXT_LIMIT, XML, Capture, check_size, shown
+from .capture import SIGNATURE, XML, Capture, Collector, check_size, shown
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -128,10 +129,8 @@ def read_domain(text: str) -> Domain:
 
 def read_xml(text: str) -> Element:
     """Return the root element of an XML text, under the limits above."""
-    check_size(text, XML, TEXT_LIMIT)
-    from xml.etree.ElementTree import ParseError
-
-    from defusedxml import DefusedXmlException
+    check_size(text, XML)
+    from defusedxml import DefusedXmlException  # not above: nothing else needs more than the standard library
     from defusedxml.ElementTree import XMLParser
 
     parser = XMLParser(target=_Builder(), forbid_dtd=True, forbid_entities=True, forbid_external=True)
@@ -163,96 +162,96 @@ def _descendants(element: Element, tag: str) -> Iterator[Element]:
 def parse_domain(text: str) -> Capture:
     """Read a domain XML (``virsh dumpxml DOMAIN``). Raises as :func:`read_domain`."""
     domain = read_domain(text)
-    capture = Capture(XML)
-    _firmware(domain.root, capture)
-    _security(domain, capture)
-    _kernel(domain.root, capture)
-    _cpus(domain.root, capture)
+    found = Collector(XML)
+    _firmware(domain.root, found)
+    _security(domain, found)
+    _kernel(domain.root, found)
+    _cpus(domain.root, found)
     if domain.passthrough:
-        capture.remark("/domain/qemu:commandline adds words to QEMU's command line: capture that, as --qemu-cmdline")
-    return capture
+        found.remark("/domain/qemu:commandline adds words to QEMU's command line: capture that, as --qemu-cmdline")
+    return found.capture()
 
 
-def _firmware(root: Element, capture: Capture) -> None:
+def _firmware(root: Element, found: Collector) -> None:
     loaders = [one for one in root.all("os/loader") if one.text.strip()]
     for loader in loaders:
-        capture.add("firmware", loader.text.strip(), "/domain/os/loader")
+        found.add("firmware", loader.text.strip(), "/domain/os/loader")
     if not loaders:
-        capture.remark("/domain/os/loader names no firmware; libvirt chose it: virsh dumpxml of the running domain")
+        found.remark("/domain/os/loader names no firmware; libvirt chose it: virsh dumpxml of the running domain")
     nvram = root.first("os/nvram")
     if nvram is not None:
-        capture.add("nvram", nvram.text.strip() or "(chosen by libvirt)", "/domain/os/nvram")
-        capture.remark("/domain/os/nvram: the firmware's variables are not measured; libvirt refuses to validate this")
+        found.add("nvram", nvram.text.strip() or "(chosen by libvirt)", "/domain/os/nvram")
+        found.remark("/domain/os/nvram: the firmware's variables are not measured; libvirt refuses to validate this")
 
 
-def _security(domain: Domain, capture: Capture) -> None:
+def _security(domain: Domain, found: Collector) -> None:
     security = domain.security
     if security is None:
-        capture.remark("there is no /domain/launchSecurity: this guest does not use SEV")
+        found.remark("there is no /domain/launchSecurity: this guest does not use SEV")
         return
     kind = security.attributes.get("type", "")
     where = "/domain/launchSecurity"
-    capture.add("guest", kind[:20], f"{where}/@type")
+    found.add("guest", kind[:20], f"{where}/@type")
     if kind != "sev":
-        capture.remark(f"{where}: type {shown(kind)}; only 'sev' has a launch measurement of this kind")
+        found.remark(f"{where}: type {shown(kind)}; only 'sev' has a launch measurement of this kind")
         return
     # Absent, it is off: QEMU's default.
-    capture.add("kernel_hashes", security.attributes.get("kernelHashes") == "yes", f"{where}/@kernelHashes")
+    found.add("kernel_hashes", security.attributes.get("kernelHashes") == "yes", f"{where}/@kernelHashes")
     policy = security.first("policy")
     if policy is not None:
-        _policy(policy.text.strip(), capture)
+        _policy(policy.text.strip(), found)
     for tag, size in _BLOBS.items():
         for one in security.all(tag):
-            _blob(one.text, f"{where}/{tag}", size, capture)
+            _blob(one.text, f"{where}/{tag}", size, found)
 
 
-def _policy(text: str, capture: Capture) -> None:
+def _policy(text: str, found: Collector) -> None:
     """libvirt reads the policy as hex, with or without 0x."""
     place = "/domain/launchSecurity/policy"
     bare = text.lower().removeprefix("0x")
     if re.fullmatch("[0-9a-f]{1,8}", bare):
         if bare == text.lower() and len(bare.lstrip("0")) > 1:
-            capture.remark(f"{place}: {text} is read as hex 0x{bare}, as libvirt does")
-        capture.add("policy", int(bare, 16), place)
+            found.remark(f"{place}: {text} is read as hex 0x{bare}, as libvirt does")
+        found.add("policy", int(bare, 16), place)
     else:
-        capture.remark(f"{place} is not used: received {shown(text)}; needed up to 8 hex digits")
+        found.remark(f"{place} is not used: received {shown(text)}; needed up to 8 hex digits")
 
 
-def _blob(text: str, place: str, size: int, capture: Capture) -> None:
+def _blob(text: str, place: str, size: int, found: Collector) -> None:
     """Say what is wrong with base64 text, which is often given as a file's name instead."""
     bare = "".join(text.split())
     try:
         raw = base64.b64decode(bare, validate=True)
     except (binascii.Error, ValueError):
         guess = "looks like a file name" if "/" in bare[:1] or "." in bare else "is not base64"
-        capture.remark(f"{place} {guess}: {shown(bare, 40)}; libvirt needs the base64 text itself, of {size} bytes")
+        found.remark(f"{place} {guess}: {shown(bare, 40)}; libvirt needs the base64 text itself, of {size} bytes")
         return
     if len(raw) != size:
-        capture.remark(f"{place} holds {len(raw)} bytes; the firmware takes {size} and refuses the launch otherwise")
+        found.remark(f"{place} holds {len(raw)} bytes; the firmware takes {size} and refuses the launch otherwise")
 
 
-def _kernel(root: Element, capture: Capture) -> None:
+def _kernel(root: Element, found: Collector) -> None:
     for name in ("kernel", "initrd", "cmdline"):
         one = root.first(f"os/{name}")
         # A path is trimmed, a command line is not: every space of it is hashed.
         text = "" if one is None else one.text if name == "cmdline" else one.text.strip()
         if text:
-            capture.add(name, text, f"/domain/os/{name}")
+            found.add(name, text, f"/domain/os/{name}")
 
 
-def _cpus(root: Element, capture: Capture) -> None:
+def _cpus(root: Element, found: Collector) -> None:
     vcpu = root.first("vcpu")
     if vcpu is not None:
         current = vcpu.attributes.get("current", "")
-        capture.add("num_cpus", current or vcpu.text.strip(), "/domain/vcpu" + ("/@current" if current else ""))
+        found.add("num_cpus", current or vcpu.text.strip(), "/domain/vcpu" + ("/@current" if current else ""))
     cpu = root.first("cpu")
     if cpu is None:
         return
     model = cpu.first("model")
     name = (model.text.strip() if model is not None else "") or cpu.attributes.get("mode", "")
     if name:
-        capture.add("cpu", name[:80], "/domain/cpu")
+        found.add("cpu", name[:80], "/domain/cpu")
     numbers = CPU_MODELS.get(name)
     if numbers is not None:
-        for key, number in zip(("cpu_family", "cpu_model", "cpu_stepping"), numbers, strict=True):
-            capture.add(key, number, f"/domain/cpu/model {name}")
+        for key, number in zip(SIGNATURE, numbers, strict=True):
+            found.add(key, number, f"/domain/cpu/model {name}")

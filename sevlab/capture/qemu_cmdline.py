@@ -1,0 +1,381 @@
+"""A QEMU command line: taken apart into options, however it was copied, and what a launch needs of them."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from ..arguments import checked
+from ..cpu import CPU_MODELS
+from .capture import COMMAND_LINE, Capture, Collector, check_size, shown
+from .sources import load_json
+
+if TYPE_CHECKING:
+    from typing import Any
+
+GUEST_TYPES = ("sev-guest", "sev-snp-guest")
+#: QEMU's policy when the sev-guest object names none: NODBG.
+DEFAULT_POLICY = "0x1"
+_CHAIN_LIMIT = 16
+_TOPOLOGY = ("drawers", "books", "sockets", "dies", "clusters", "modules", "cores", "threads")
+#: Longest command line read, in characters. libvirt's have about 10,000.
+COMMAND_LIMIT = 128 << 10
+DEPTH_LIMIT = 16
+
+#: Options that take no argument. Source: QEMU's -help (7.2), and the options of later releases known by name.
+# fmt: off
+FLAGS = frozenset((
+    "-h", "-help", "-version", "-S", "-s", "-nographic", "-enable-kvm", "-daemonize", "-nodefaults",
+    "-no-user-config", "-nouserconfig", "-no-reboot", "-no-shutdown", "-no-acpi", "-no-hpet", "-no-fd-bootchk",
+    "-win2k-hack", "-snapshot", "-usb", "-full-screen", "-portrait", "-mem-prealloc", "-singlestep",
+    "-one-insn-per-tb", "-preconfig", "-only-migratable", "-enable-sync-profile", "-async-teardown", "-audio-help",
+    "-xen-attach", "-xen-domid-restrict", "-curses", "-sdl", "-alt-grab", "-ctrl-grab", "-no-quit",
+))
+# fmt: on
+#: Options whose argument may start with a dash.
+ANY_ARGUMENT = frozenset(["-append", "-name", "-kernel", "-initrd", "-fw_cfg"])
+#: Different spellings of one option.
+ALIASES = {"-M": "-machine", "-no-kvm": "-accel"}
+#: The key of a part that has none, where QEMU implies one.
+IMPLIED = {
+    "-machine": "type",
+    "-object": "qom-type",
+    "-cpu": "model",
+    "-smp": "cpus",
+    "-accel": "accel",
+    "-device": "driver",
+    "-blockdev": "driver",
+    "-m": "size",
+}
+
+_PROGRAM = re.compile(r"qemu-system-\w+|qemu-kvm|kvm")
+_UNQUOTED_JSON = re.compile(r'(?:^|\s)\{"')
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option: ``name`` such as ``-machine`` ("" for a bare word), ``value`` as it stands, None when it has none.
+
+    ``parts`` are the value's (key, value) pairs, a bare part having the key QEMU implies, or its own name and ``on``.
+    """
+
+    name: str
+    value: str | None
+    parts: list[tuple[str, str]]
+
+    def part(self, key: str, default: str = "") -> str:
+        """Return the last value of a part."""
+        return next((value for name, value in reversed(self.parts) if name == key), default)
+
+    @property
+    def text(self) -> str:
+        """The option as typed, without the shell's quotes."""
+        return f"{self.name} {self.value}".strip() if self.value is not None else self.name
+
+
+def split_options(text: str) -> tuple[list[Option], list[str]]:
+    """Return the options of a command line, and remarks on how it was read.
+
+    Three forms are told apart: words separated by zero bytes (/proc/PID/cmdline, exact), shell text with quotes and
+    backslashes (a script, libvirt's log), and what ``ps`` shows, in which the quotes are lost.
+    """
+    check_size(text, COMMAND_LINE, COMMAND_LIMIT)
+    words, form, remarks = _words(text)
+    return _options(_from_program(words, remarks), form, remarks), remarks
+
+
+def _words(text: str) -> tuple[list[str], str, list[str]]:
+    if "\0" in text:
+        return text.rstrip("\n").removesuffix("\0").split("\0"), "exact", []
+    if _UNQUOTED_JSON.search(text):
+        return text.split(), "ps", ["the quotes are lost, as ps shows a command line; /proc/PID/cmdline is exact"]
+    joined = re.sub(r"\\[ \t]*\r?\n", "", text)
+    try:
+        return shlex.split(joined), "shell", []
+    except ValueError as error:
+        return joined.split(), "ps", [f"read without quotes, since as shell text it has {str(error).lower()}"]
+
+
+def _from_program(words: list[str], remarks: list[str]) -> list[str]:
+    """Return the words after the program's name, without what stands before it (ps columns, sudo, environment)."""
+    for number, word in enumerate(words):
+        if _PROGRAM.fullmatch(os.path.basename(word)):
+            return words[number + 1 :]
+    start = next((number for number, word in enumerate(words) if word[:1] == "-" and len(word) > 1), len(words))
+    if start:
+        remarks.append(f"no program named qemu-system-... is in it; {start} word(s) before the first option left out")
+    return words[start:]
+
+
+def _options(words: list[str], form: str, remarks: list[str]) -> list[Option]:
+    options: list[Option] = []
+    position = 0
+    while position < len(words):
+        word = words[position]
+        position += 1
+        if not (word.startswith("-") and len(word) > 1):
+            if _PROGRAM.fullmatch(os.path.basename(word)):
+                remarks.append("there is more than one QEMU command line; only the first is read")
+                break
+            if word:
+                options.append(Option("", word, []))
+            continue
+        name = "-" + word.lstrip("-")
+        name = ALIASES.get(name, name)
+        if name in FLAGS:
+            options.append(Option(name, None, []))
+            continue
+        if position == len(words) or (words[position].startswith("-") and name not in ANY_ARGUMENT):
+            options.append(Option(name, None, []))
+            continue
+        value = words[position]
+        position += 1
+        if name == "-append" and form != "exact":
+            start = position
+            while position < len(words) and not words[position].startswith("-"):
+                position += 1
+            if position > start:
+                value = " ".join([value, *words[start:position]])
+                remarks.append(f"-append had no quotes left and was taken up to the next option: {shown(value, 120)}")
+        options.append(Option(name, value, _parts(name, value, remarks)))
+        if form == "shell" and "$" in value and name in ("-append", "-kernel", "-initrd", "-bios", "-drive", "-smp"):
+            remarks.append(f"{name} holds a '$', which the shell may have replaced: {shown(value)}")
+    return options
+
+
+def _parts(name: str, value: str, remarks: list[str]) -> list[tuple[str, str]]:
+    if value.startswith("{"):
+        document = load_json(value)
+        if isinstance(document, dict):
+            return list(_flat(document, "", DEPTH_LIMIT))
+        remarks.append(f"{name} holds what is not JSON: {shown(value, 60)}")
+        return []
+    return split_parts(value, IMPLIED.get(name, ""))
+
+
+def split_parts(text: str, implied: str = "") -> list[tuple[str, str]]:
+    """Return the (key, value) pairs of ``a,b=c``; two commas stand for one that does not separate."""
+    pairs = []
+    # Pairs of commas are read from the left, as QEMU does. A word of a command line holds no zero byte.
+    for number, part in enumerate(text.replace(",,", "\0").split(",")):
+        part = part.replace("\0", ",")
+        key, equals, value = part.partition("=")
+        if equals:
+            pairs.append((key, value))
+        elif number == 0 and implied:
+            pairs.append((implied, part))
+        elif part:
+            pairs.append((part, "on"))
+    return pairs
+
+
+def _flat(value: Any, path: str, depth: int) -> list[tuple[str, str]]:
+    """Return a JSON value as QEMU's dotted pairs."""
+    if isinstance(value, dict) and depth:
+        return [
+            pair
+            for key, inner in value.items()
+            for pair in _flat(inner, f"{path}.{key}" if path else str(key), depth - 1)
+        ]
+    if isinstance(value, bool):
+        return [(path, "on" if value else "off")]
+    if isinstance(value, int) and abs(value) >= 1 << 128:
+        return [(path, "a huge number")]
+    return [(path, str(value) if isinstance(value, str | int) else "...")]
+
+
+class CommandLine:
+    """A QEMU command line, understood as far as a launch needs it. Make it with :func:`read_command_line`."""
+
+    def __init__(self, options: list[Option], remarks: list[str]) -> None:
+        self.options, self.remarks = options, remarks
+
+    def last(self, name: str) -> str | None:
+        """Return the value of the last option of a name; QEMU lets the last one win."""
+        return next((one.value for one in reversed(self.options) if one.name == name and one.value is not None), None)
+
+    @property
+    def repeated(self) -> list[str]:
+        """What of a launch is told twice, and differently, in sentences. QEMU takes the last of it without a word."""
+        found = []
+        for name in ("-kernel", "-initrd", "-append", "-bios"):
+            if len({one.value for one in self.options if one.name == name and one.value is not None}) > 1:
+                found.append(f"{name} comes more than once; the last one counts, as in QEMU")
+        guest = self.guest
+        for key in dict.fromkeys(key for key, _ in guest.parts) if guest is not None else ():
+            if guest is not None and len({value for name, value in guest.parts if name == key}) > 1:
+                found.append(f"-object {guest.part('qom-type')},{shown(key)} comes more than once; the last one counts")
+        guests = [one for one in self.options if one.name == "-object" and one.part("qom-type") in GUEST_TYPES]
+        if len(guests) > 1:
+            found.append(f"{len(guests)} objects can make it an SEV guest; the one that -machine names counts")
+        return found
+
+    @cached_property
+    def machine(self) -> dict[str, str]:
+        """The parts of all -machine options together."""
+        return {key: value for one in self.options if one.name == "-machine" for key, value in one.parts}
+
+    @property
+    def link(self) -> str:
+        """The id of the object that protects the guest's memory, "" when none is named."""
+        return self.machine.get("confidential-guest-support") or self.machine.get("memory-encryption", "")
+
+    @cached_property
+    def guest(self) -> Option | None:
+        """The object that makes it an SEV guest: the one -machine names, else the first."""
+        guests = [one for one in self.options if one.name == "-object" and one.part("qom-type") in GUEST_TYPES]
+        return next((one for one in guests if one.part("id") == self.link), guests[0] if guests else None)
+
+    @property
+    def linked(self) -> bool:
+        """True when -machine names the guest object; otherwise the guest runs without SEV."""
+        return self.guest is not None and bool(self.link) and self.guest.part("id") == self.link
+
+    @property
+    def kernel_hashes(self) -> bool:
+        """True when QEMU puts the kernel's hash into measured memory. Off by default."""
+        return self.guest is not None and self.guest.part("kernel-hashes") in ("on", "yes", "true", "y")
+
+    @cached_property
+    def units(self) -> dict[int, int]:
+        """Which options (by position) belong to which flash unit: 0 is the firmware, 1 its variables."""
+        units: dict[int, int] = {}
+        taken: set[int] = set()
+        free = 0
+        for number, one in enumerate(self.options):
+            if one.name == "-pflash" or (one.name == "-drive" and one.part("if") == "pflash"):
+                given = (one.part("unit") or one.part("index")) if one.name == "-drive" else ""
+                units[number] = int(given) if re.fullmatch("[0-9]{1,3}", given) else free
+                taken.add(units[number])
+                while free in taken:
+                    free += 1
+        nodes = {
+            one.part("node-name"): number
+            for number, one in enumerate(self.options)
+            if one.name == "-blockdev" and one.part("node-name")
+        }
+        for unit in (0, 1):
+            node = self.machine.get(f"pflash{unit}", "")
+            for _ in range(_CHAIN_LIMIT):
+                if node not in nodes or nodes[node] in units:
+                    break
+                units[nodes[node]] = unit
+                node = self.options[nodes[node]].part("file")
+        return units
+
+    def flash(self, unit: int) -> str | None:
+        """Return the file of a flash unit."""
+        for number, own in self.units.items():
+            option = self.options[number]
+            if own != unit:
+                continue
+            if option.name == "-pflash":
+                return str(option.value)
+            path = option.part("file.filename") or option.part("filename")
+            if not path and option.name == "-drive":
+                path = option.part("file")
+            if path:
+                return path
+        return None
+
+    @property
+    def cpus(self) -> str:
+        """The number of virtual CPUs at the start, as QEMU works it out of -smp; "1" without it."""
+        parts: dict[str, str] = {key: value for one in self.options if one.name == "-smp" for key, value in one.parts}
+        if not parts or parts.get("cpus"):
+            return parts.get("cpus", "1")
+        if parts.get("maxcpus"):
+            return parts["maxcpus"]
+        count = 1
+        for key in _TOPOLOGY:
+            count *= int(parts[key]) if re.fullmatch("[0-9]{1,5}", parts.get(key, "")) else 1
+        return str(count)
+
+
+def read_command_line(text: str) -> CommandLine:
+    """Read a QEMU command line; raise :class:`~sevlab.errors.InputError` only for one that is too long."""
+    return CommandLine(*split_options(text))
+
+
+@checked
+def parse_command_line(text: str) -> Capture:
+    """Read a QEMU command line: from a script, from libvirt's log, from ps, or from /proc/PID/cmdline."""
+    command = read_command_line(text)
+    found = Collector(COMMAND_LINE)
+    for words in command.remarks:
+        found.remark(words)
+    if not any(one.name for one in command.options):
+        return found.capture()
+    for words in command.repeated:
+        found.remark(words)
+    if command.last("-readconfig"):
+        found.remark("-readconfig names a file with more options, which was not read")
+    _firmware(command, found)
+    _guest(command, found)
+    for name, option in (("kernel", "-kernel"), ("initrd", "-initrd"), ("cmdline", "-append")):
+        value = command.last(option)
+        if value is not None:
+            found.add(name, value, option)
+    found.add("num_cpus", command.cpus, "-smp" if command.last("-smp") else "without -smp")
+    _cpu(command, found)
+    return found.capture()
+
+
+def _firmware(command: CommandLine, found: Collector) -> None:
+    flash, bios = command.flash(0), command.last("-bios")
+    if flash:
+        found.add("firmware", flash, "flash unit 0")
+        if bios:
+            found.remark("-bios stands beside a flash unit 0, and QEMU then uses the flash")
+    elif bios:
+        found.add("firmware", bios, "-bios")
+        found.remark("-bios: QEMU measures this firmware from version 7.1 on; before, it did not")
+    else:
+        found.remark("no firmware is named (flash unit 0 or -bios); QEMU's own default can't start an SEV guest")
+    variables = command.flash(1)
+    if variables:
+        found.add("nvram", variables, "flash unit 1")
+        found.remark("flash unit 1 holds the firmware's variables: the host can change them, nothing measures them")
+
+
+def _guest(command: CommandLine, found: Collector) -> None:
+    guest = command.guest
+    if guest is None:
+        found.remark("there is no -object sev-guest: this guest does not use SEV")
+        return
+    kind = guest.part("qom-type")
+    where = f"-object {kind}"
+    found.add("guest", kind.removesuffix("-guest"), where)
+    if not command.linked:
+        found.remark(
+            f"no -machine confidential-guest-support={shown(guest.part('id') or 'ID')} names the {kind} object: "
+            "this guest runs without SEV"
+        )
+    if kind != "sev-guest":
+        found.remark("this is an SEV-SNP guest, which has no launch measurement of this kind")
+        return
+    found.add("kernel_hashes", command.kernel_hashes, f"{where},kernel-hashes")
+    policy = guest.part("policy")
+    if re.fullmatch("0[0-7]+", policy):
+        found.remark(f"{where},policy={policy} starts with 0, which QEMU reads as octal")
+        policy = str(int(policy[:24], 8))
+    found.add("policy", policy or DEFAULT_POLICY, f"{where},policy" if policy else f"{where}, QEMU's default policy")
+
+
+def _cpu(command: CommandLine, found: Collector) -> None:
+    option = next((one for one in reversed(command.options) if one.name == "-cpu" and one.parts), None)
+    if option is None:
+        return
+    name = option.parts[0][1] if option.parts[0][0] == "model" else ""
+    if name:
+        found.add("cpu", name[:80], "-cpu")
+    numbers = CPU_MODELS.get(name, ("", "", ""))
+    for key, number in zip(("family", "model", "stepping"), numbers, strict=True):
+        # The model's name is the first part, so a later part called model is the number.
+        given = next((value for part, value in reversed(option.parts[1:]) if part == key), "")
+        if given or number != "":
+            found.add(f"cpu_{key}", given or number, f"-cpu {name[:40]}" + (f",{key}" if given else ""))
