@@ -9,14 +9,11 @@ import os
 import subprocess
 import sys
 import tempfile
-import tomllib
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
-import jsonschema
 import pytest
 
 from sevlab.bundle import (
@@ -25,7 +22,6 @@ from sevlab.bundle import (
     open_case,
     pack_case,
     redact_case,
-    schema,
     unpack_bundle,
     verify_case,
 )
@@ -408,7 +404,7 @@ def test_the_tables_mean_the_same_without_the_rest() -> None:
         assert kept.size <= 8192
 
 
-# Versions and schema.
+# Versions.
 
 #: A bundle of version 1 with a case of format 2. It must stay readable, whatever is added.
 FIRST = """
@@ -444,32 +440,6 @@ def test_the_first_version_stays_readable_and_is_still_what_is_written(tmp_path:
     with open_case(str(path)) as case:
         pack_case(case, str(tmp_path / "again.sevcase"))
     assert (tmp_path / "again.sevcase").read_bytes() == path.read_bytes()
-
-
-@pytest.fixture(scope="module")
-def validators() -> tuple[jsonschema.Draft202012Validator, jsonschema.Draft202012Validator]:
-    """What the schema says of a manifest, and of a case."""
-    declared = schema()
-    jsonschema.Draft202012Validator.check_schema(declared)
-    of_case = {"$ref": "#/$defs/case", "$defs": declared["$defs"]}
-    return jsonschema.Draft202012Validator(declared), jsonschema.Draft202012Validator(of_case)
-
-
-@pytest.mark.parametrize("name", [*KINDS, "explained"])
-def test_what_is_written_fits_the_schema(
-    name: str, tmp_path: Path, validators: tuple[jsonschema.Draft202012Validator, jsonschema.Draft202012Validator]
-) -> None:
-    of_manifest, of_case = validators
-    path = tmp_path / "x.sevcase"
-    pack_case(case_of(name) if name in KINDS else explained("snp"), str(path))
-    with zipfile.ZipFile(path) as archive:
-        manifest = json.loads(archive.read("manifest.json"))
-        document = tomllib.loads(archive.read("case.toml").decode())
-    assert of_manifest.is_valid(manifest)
-    assert of_case.is_valid(document)
-    assert not of_manifest.is_valid({**manifest, "version": 2})
-    for wrong in ({"owners": {}}, {"format": 9}, {"launch": {"mode": "tdx"}}, {"found": {"tik": "k"}}):
-        assert not of_case.is_valid({**document, **wrong})
 
 
 # Another machine.

@@ -122,7 +122,7 @@ def platform_of_case(case: Case, product: str = "", names: Callable[[str], str] 
 
     Raises :class:`~sevlab.errors.InputError` for a case with neither, and for files that cannot be read.
     """
-    given = case.inputs
+    given: dict[str, Any] = case.inputs
     if "report" in given:
         from ..report import FILES, load_certificates, load_report
 

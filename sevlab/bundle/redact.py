@@ -15,7 +15,6 @@ from ..errors import InputError
 from ..formats.footer import RESET_VECTOR, EntryEnd
 from ..formats.ovmf import Ovmf, parse_ovmf
 from ..formats.pageinfo import PAGE
-from ..formats.policy import Policy
 from ..launch import INPUTS, SNP_INPUTS, load_launch
 from ..reading import opened_once
 from ..snp.load import load_image, load_ovmf_digest, load_snp_launch
@@ -148,9 +147,9 @@ def _as_digest(case: Case, digest: bytes) -> dict[str, Any]:
 def _digest(case: Case) -> bytes:
     if case.is_snp:
         return load_snp_launch(**case.snp_launch).digest
-    if "policy" not in case.inputs:
+    if case.policy is None:
         raise InputError("policy", "nothing", "a policy, which says whether registers are measured")
-    if "digest" in case.inputs:
-        return bytes(case.inputs["digest"])
-    launch = {name: value for name, value in case.inputs.items() if name in INPUTS}
-    return load_launch(Policy(case.inputs["policy"]), **launch).digest
+    if isinstance(digest := case.inputs.get("digest"), bytes):
+        return digest
+    launch = {name: value for name, value in case.part().items() if name in INPUTS}
+    return load_launch(case.policy, **launch).digest

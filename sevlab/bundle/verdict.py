@@ -271,8 +271,8 @@ def _compare_measure(
 def _reported(case: Case, names: Callable[[str], str]) -> bytes | None:
     """Return the launch digest (48 bytes) that a report, or else the host alone, says was measured."""
     if "report" in case.inputs:
-        return bytes(load_report(case.inputs["report"], names("report")).measurement)
-    return case.inputs.get("reported_measurement")
+        return bytes(load_report(str(case.inputs["report"]), names("report")).measurement)
+    return case.reported_measurement
 
 
 def _compare_digest(case: Case, names: Callable[[str], str]) -> DigestCheck | None:
@@ -324,9 +324,9 @@ def _verify_id_block(case: Case, names: Callable[[str], str]) -> IdBlockVerdict 
     measurement = _reported(case, names)
     if measurement is None and "firmware" in case.inputs:
         measurement = load_snp_launch(names, **case.snp_launch).digest
-    policy = case.inputs.get("snp_policy")
+    policy = case.part(SNP).get("snp_policy")
     if policy is None and "report" in case.inputs:
-        policy = int(load_report(case.inputs["report"], names("report")).policy)
+        policy = int(load_report(str(case.inputs["report"]), names("report")).policy)
     signed = load_id_block(str(case.inputs["id_block"]), name=names("id_block"))
     return verify_id_block(signed, measurement, policy)
 

@@ -7,12 +7,7 @@ as a mismatch anyway. The format is described, for people who write one by hand,
 
 from __future__ import annotations
 
-from .found import record_explanation
-from .lines import find_line
-from .load import load_case
-from .model import Case, Change, hash_file, hash_files, make_case
-from .reader import is_bundle, parse_case, read_case
-from .rows import (
+from .case import (
     ABOUT,
     BY_NAME,
     CASE_LIMIT,
@@ -24,9 +19,23 @@ from .rows import (
     ROWS,
     SNP,
     SNP_LAUNCH,
+    Case,
+    Change,
     Row,
+    hash_file,
+    hash_files,
+    make_case,
 )
-from .writer import format_case, write_case
+from .case_toml import (
+    find_line,
+    format_case,
+    is_bundle,
+    load_case,
+    parse_case,
+    read_case,
+    record_explanation,
+    write_case,
+)
 
 __all__ = [
     "ABOUT",

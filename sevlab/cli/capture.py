@@ -18,7 +18,7 @@ from ..capture import (
 )
 from ..capture.capture import COMMAND_LINE, DMESG, HASHED, HERE, NEEDED, OPTION, QMP, SECINFO, TEXT_LIMIT, XML, shown
 from ..case import BY_NAME, format_case, make_case, write_case
-from ..case.writer import check_names, encode_case
+from ..case.case_toml import check_names, encode_case
 from ..errors import InputError, UnsupportedError, quoted, shell_word
 from ..evidence import KEYS
 from ..inputs import check_standard_input

@@ -17,7 +17,6 @@ from ..capture.qemu_cmdline import CommandLine, read_command_line, split_options
 from ..errors import InputError, UnsupportedError, quoted
 from ..firmware import load_ovmf
 from ..formats.enforcement import CANNOT_TELL, PLACE_ONLY, Enforcement
-from ..formats.policy import Policy
 from ..inputs import FIRMWARE_LIMIT, parse_policy
 from ..keytext import describe_content
 from ..layout.page import Banner, Paragraph, Table, View
@@ -254,11 +253,10 @@ def _tag(element: Element) -> str:
 
 def of_case(case: Case) -> tuple[list[Part], Setup, str]:
     """Return the parts of a case: its inputs."""
-    policy = case.inputs.get("policy")
     setup = Setup(
         sev=True,
         linked=True,
-        es=bool(Policy(policy).es) if policy is not None else None,
+        es=None if case.policy is None else bool(case.policy.es),
         hashes="kernel" in case.inputs,
         kernel="kernel" in case.inputs,
         flash=False,
