@@ -7,18 +7,7 @@ it unseen. *Breaks measurement*: with it, no measurement can be trusted, or none
 
 from __future__ import annotations
 
-from .coverage import (
-    Coverage,
-    Line,
-    Part,
-    Setup,
-    cover_case,
-    cover_command_line,
-    cover_domain,
-    of_case,
-    of_command_line,
-    of_domain,
-)
+from .coverage import Coverage, Line, Part, Setup, cover_case, cover_command_line, cover_domain
 from .coverage_rules import BREAKS, MEASURED, NOT_MEASURED, RULES, Rule
 
 __all__ = [
@@ -34,7 +23,4 @@ __all__ = [
     "cover_case",
     "cover_command_line",
     "cover_domain",
-    "of_case",
-    "of_command_line",
-    "of_domain",
 ]

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 from ..arguments import checked
@@ -21,7 +20,7 @@ from ..inputs import FIRMWARE_LIMIT, parse_policy
 from ..keytext import describe_content
 from ..layout.page import Banner, Paragraph, Table, View
 from ..layout.shown import Shown
-from .coverage_rules import BREAKS, MEASURED, NOT_MEASURED, find_rule
+from .coverage_rules import BREAKS, MEASURED, NOT_MEASURED, Rule, find_rule
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,27 +63,30 @@ class Setup:
     split: bool
     enforcement: str = ""
 
+    @cached_property
+    def conditions(self) -> dict[str, bool]:
+        """The words that a rule's condition is made of."""
+        return {
+            "es": self.es is True,
+            "no-es": self.es is False,
+            "es-unknown": self.es is None,
+            "hashes": self.hashes,
+            "no-hashes": not self.hashes,
+            "kernel": self.kernel,
+            "no-kernel": not self.kernel,
+            "flash": self.flash,
+            "split": self.split,
+            "no-sev": not self.sev,
+            "unlinked": not self.linked,
+            "place-only": self.enforcement == PLACE_ONLY,
+            "no-place": self.enforcement == NO_PLACE,
+            "cannot-tell": self.enforcement == CANNOT_TELL,
+        }
+
     def holds(self, when: str) -> bool:
-        """Return whether a rule's condition holds. Conditions are words, all of which must."""
-        return all(_CONDITIONS[word](self) for word in when.split())
+        """Return whether a rule's condition holds: all its words must."""
+        return all(self.conditions[word] for word in when.split())
 
-
-_CONDITIONS: dict[str, Callable[[Setup], bool]] = {
-    "es": lambda setup: setup.es is True,
-    "no-es": lambda setup: setup.es is False,
-    "es-unknown": lambda setup: setup.es is None,
-    "hashes": lambda setup: setup.hashes,
-    "no-hashes": lambda setup: not setup.hashes,
-    "kernel": lambda setup: setup.kernel,
-    "no-kernel": lambda setup: not setup.kernel,
-    "flash": lambda setup: setup.flash,
-    "split": lambda setup: setup.split,
-    "no-sev": lambda setup: not setup.sev,
-    "unlinked": lambda setup: not setup.linked,
-    "place-only": lambda setup: setup.enforcement == PLACE_ONLY,
-    "no-place": lambda setup: setup.enforcement == NO_PLACE,
-    "cannot-tell": lambda setup: setup.enforcement == CANNOT_TELL,
-}
 
 #: Options whose parts are labelled one by one.
 _SPLIT_OPTIONS = ("-object sev-guest", "-machine", "-cpu", "-smp")
@@ -104,18 +106,17 @@ def _refuse_snp() -> None:
     raise UnsupportedError("coverage of an SEV-SNP guest", "SEV and SEV-ES guests, whose measurement works otherwise")
 
 
-@dataclass(frozen=True)
-class FirmwareAnswer:
-    """What a guest firmware makes of kernel hashes: the answer as in :class:`Setup`, and a sentence."""
-
-    answer: str
-    text: str
+_LACKING = {
+    PLACE_ONLY: Part("(absent) code in the firmware that checks kernel hashes", "absent enforcement"),
+    NO_PLACE: Part("(absent) place for kernel hashes in the firmware", "absent place"),
+}
 
 
-def read_firmware(path: str | None) -> FirmwareAnswer:
-    """Say what the firmware at *path* makes of kernel hashes. A path that is not absolute is the host's own business.
+def read_firmware(path: str | None) -> tuple[str, str]:
+    """Return how the firmware at *path* treats kernel hashes: the answer as in :class:`Setup`, and a sentence.
 
-    No path at all, and what is no regular file of this machine, cannot tell. Nothing is raised.
+    No path, a path that is not absolute (it is the host's own), and anything but a regular file of this machine: cannot
+    tell. Nothing is raised.
     """
     here = locate(path, None, FIRMWARE_LIMIT)[0] if path else ""
     if not here:
@@ -127,148 +128,8 @@ def read_firmware(path: str | None) -> FirmwareAnswer:
         except InputError as error:
             found = Enforcement(CANNOT_TELL, (str(error),))
     if found is None:
-        return FirmwareAnswer(NO_PLACE, f"The firmware {quoted(here)} has no place for kernel hashes")
-    return FirmwareAnswer(found.answer, found.text)
-
-
-def _judged(setup: Setup, path: str | None, parts: list[Part]) -> tuple[list[Part], Setup, str]:
-    """Return the parts, the setup and a sentence, with what the firmware makes of a kernel that is measured."""
-    if not (setup.sev and setup.linked and setup.hashes and setup.kernel):
-        return parts, setup, ""
-    firmware = read_firmware(path)
-    if firmware.answer in _LACKING:
-        parts = [*parts, Part(*_LACKING[firmware.answer])]
-    return parts, replace(setup, enforcement=firmware.answer), firmware.text
-
-
-_LACKING = {
-    PLACE_ONLY: ("(absent) code in the firmware that checks kernel hashes", "absent enforcement"),
-    NO_PLACE: ("(absent) place for kernel hashes in the firmware", "absent place"),
-}
-
-
-def of_command_line(text: str) -> tuple[list[Part], Setup, str]:
-    """Return the parts of a QEMU command line."""
-    command = read_command_line(text)
-    guest = command.guest
-    if guest is not None and guest.part("qom-type") == "sev-snp-guest":
-        _refuse_snp()
-    if not any(one.name for one in command.options):
-        received = f"{describe_content(text.encode(errors='replace'))}, without an option"
-        raise InputError("--qemu-cmdline", received, "a QEMU command line")
-    setup = Setup(
-        sev=guest is not None,
-        linked=command.linked,
-        es=_es(guest.part("policy", "0x1")) if guest is not None else None,
-        hashes=command.kernel_hashes,
-        kernel=command.last("-kernel") is not None,
-        flash=command.flash(0) is not None,
-        split=command.flash(1) is not None,
-    )
-    parts = _option_parts(command)
-    if guest is None:
-        parts.append(Part("(absent) -object sev-guest,...", "absent sev-guest"))
-    elif not command.linked:
-        parts.append(Part("(absent) -machine confidential-guest-support=ID", "absent link"))
-    if setup.kernel and not setup.hashes:
-        parts.append(Part("(absent) kernel-hashes=on", "absent kernel-hashes"))
-    if command.flash(0) is None and command.last("-bios") is None:
-        parts.append(Part("(absent) firmware: -drive if=pflash,... or -bios", "absent firmware"))
-    return _judged(setup, command.flash(0) or command.last("-bios"), parts)
-
-
-def _option_parts(command: CommandLine) -> list[Part]:
-    parts = []
-    for number, one in enumerate(command.options):
-        path = one.name or "word"
-        if one.name == "-object":
-            path = f"-object {one.part('qom-type')}"
-        elif number in command.units:
-            path = f"pflash {command.units[number]}"
-        elif one.name == "-device" and one.parts:
-            path = f"-device {one.part('driver')}"
-        if path not in _SPLIT_OPTIONS or not one.parts:
-            parts.append(Part(one.text, path))
-            continue
-        for position, (key, value) in enumerate(one.parts):
-            head = f"{one.name} " if not position else "  "
-            bare = not position and key in ("qom-type", "type", "model", "cpus")
-            if path == "-smp" and key != "cpus" and one.part("cpus"):
-                key, words = "unused", f"{key}={value}"
-            else:
-                words = value if bare else f"{key}={value}"
-            parts.append(Part(head + words, f"{path}/{key}"))
-    return parts
-
-
-def of_domain(text: str) -> tuple[list[Part], Setup, str]:
-    """Return the parts of a libvirt domain XML."""
-    domain = read_domain(text)
-    security = domain.security
-    kind = security.attributes.get("type", "") if security is not None else ""
-    if kind == "sev-snp":
-        _refuse_snp()
-    policy = security.first("policy") if security is not None else None
-    bare = policy.text.strip().lower().removeprefix("0x") if policy is not None else ""
-    setup = Setup(
-        sev=kind == "sev",
-        linked=True,
-        es=_es("0x" + bare),
-        hashes=security is not None and security.attributes.get("kernelHashes") == "yes",
-        kernel=domain.root.first("os/kernel") is not None,
-        flash=False,
-        split=domain.root.first("os/nvram") is not None,
-    )
-    parts = [part for child in domain.root.children for part in _element_parts(child, "/domain", domain)]
-    if not setup.sev:
-        parts.append(Part("(absent) <launchSecurity type='sev'>", "absent sev-guest"))
-    elif setup.kernel and not setup.hashes:
-        parts.append(Part("(absent) kernelHashes='yes'", "absent kernel-hashes"))
-    loaders = [one.text.strip() for one in domain.root.all("os/loader")]
-    if not loaders:
-        parts.append(Part("(absent) <loader> in <os>", "absent firmware"))
-    return _judged(setup, next((text for text in reversed(loaders) if text), None), parts)
-
-
-def _element_parts(element: Element, above: str, domain: Domain) -> list[Part]:
-    path = f"{above}/{element.tag}"
-    if path == "/domain/qemu:commandline":
-        # These words reach QEMU as they are, so the rules for QEMU's own words hold for them.
-        words = CommandLine(*split_options(shlex.join(["qemu-kvm", *domain.passthrough])))
-        return [Part(f"<qemu:arg> {part.words}", part.path) for part in _option_parts(words)]
-    if path == "/domain/os/loader":
-        kind = element.attributes.get("type", "")
-        return [Part(_tag(element), f"{path} {kind}".strip())]
-    if path not in _CONTAINERS:
-        return [Part(_tag(element), path)]
-    parts = [Part(f"<{element.tag} {key}='{value}'>", f"{path}/@{key}") for key, value in element.attributes.items()]
-    return parts + [part for child in element.children for part in _element_parts(child, path, domain)]
-
-
-def _tag(element: Element) -> str:
-    attributes = "".join(f" {key}='{value}'" for key, value in element.attributes.items())
-    inner = element.text.strip() or ("..." if element.children else "")
-    return f"<{element.tag}{attributes}>{inner}</{element.tag}>" if inner else f"<{element.tag}{attributes}/>"
-
-
-def of_case(case: Case) -> tuple[list[Part], Setup, str]:
-    """Return the parts of a case: its inputs."""
-    setup = Setup(
-        sev=True,
-        linked=True,
-        es=None if case.policy is None else bool(case.policy.es),
-        hashes="kernel" in case.inputs,
-        kernel="kernel" in case.inputs,
-        flash=False,
-        split=False,
-    )
-    parts = [
-        Part(f"{name.replace('_', '-')} = {shown(value, 120)}", f"case {name}") for name, value in case.part().items()
-    ]
-    if "firmware" not in case.inputs:
-        parts.append(Part("(absent) firmware", "absent firmware"))
-        return _judged(setup, None, parts)
-    return _judged(setup, os.path.abspath(str(case.inputs["firmware"])), parts)
+        return NO_PLACE, f"The firmware {quoted(here)} has no place for kernel hashes"
+    return str(found.answer), str(found.text)
 
 
 @dataclass(frozen=True)
@@ -292,19 +153,26 @@ class Line:
 
 
 class Coverage(Shown):
-    """A configuration, labelled. ``lines`` are in the configuration's order; what is absent comes last."""
+    """A configuration, labelled. ``lines`` are in the configuration's order; what is absent comes last.
 
-    def __init__(self, parts: Sequence[Part], setup: Setup, firmware: str = "") -> None:
-        self.setup = setup
-        #: What the firmware makes of a kernel that is measured: one sentence. "" where none is.
-        self.firmware = firmware
+    ``firmware`` is a sentence about how the guest firmware at the path *firmware* treats a kernel that is measured, ""
+    where no kernel is.
+    """
+
+    def __init__(self, parts: Sequence[Part], setup: Setup, firmware: str | None = None) -> None:
+        self.setup, self.firmware = setup, ""
+        if setup.sev and setup.linked and setup.hashes and setup.kernel:
+            answer, self.firmware = read_firmware(firmware)
+            self.setup = replace(setup, enforcement=answer)
+            if answer in _LACKING:
+                parts = [*parts, _LACKING[answer]]
 
         @lru_cache(maxsize=4096)
-        def rule(path: str) -> tuple[str, str]:
-            found = find_rule(path, setup.holds)
-            return found.label, found.reason
+        def rule(path: str) -> Rule:
+            return find_rule(path, self.setup.holds)
 
-        self.lines = [Line(part.words, part.path, *rule(part.path)) for part in parts]
+        found = ((part, rule(part.path)) for part in parts)
+        self.lines = [Line(part.words, part.path, one.label, one.reason) for part, one in found]
 
     def count(self, label: str) -> int:
         """Return how many parts have a label."""
@@ -347,17 +215,122 @@ def _cell(words: str) -> str:
 
 @checked
 def cover_command_line(text: str) -> Coverage:
-    """Label a QEMU command line. Raises InputError for what is none, UnsupportedError for SEV-SNP."""
-    return Coverage(*of_command_line(text))
+    """Label a QEMU command line. Raises InputError for any other text, UnsupportedError for SEV-SNP."""
+    command = read_command_line(text)
+    guest = command.guest
+    if guest is not None and guest.part("qom-type") == "sev-snp-guest":
+        _refuse_snp()
+    if not any(one.name for one in command.options):
+        received = f"{describe_content(text.encode(errors='replace'))}, without an option"
+        raise InputError("--qemu-cmdline", received, "a QEMU command line")
+    setup = Setup(
+        sev=guest is not None,
+        linked=command.linked,
+        es=_es(guest.part("policy", "0x1")) if guest is not None else None,
+        hashes=command.kernel_hashes,
+        kernel=command.last("-kernel") is not None,
+        flash=command.flash(0) is not None,
+        split=command.flash(1) is not None,
+    )
+    parts = _option_parts(command)
+    if guest is None:
+        parts.append(Part("(absent) -object sev-guest,...", "absent sev-guest"))
+    elif not command.linked:
+        parts.append(Part("(absent) -machine confidential-guest-support=ID", "absent link"))
+    if setup.kernel and not setup.hashes:
+        parts.append(Part("(absent) kernel-hashes=on", "absent kernel-hashes"))
+    if command.flash(0) is None and command.last("-bios") is None:
+        parts.append(Part("(absent) firmware: -drive if=pflash,... or -bios", "absent firmware"))
+    return Coverage(parts, setup, command.flash(0) or command.last("-bios"))
+
+
+def _option_parts(command: CommandLine) -> list[Part]:
+    parts = []
+    for number, one in enumerate(command.options):
+        path = one.name or "word"
+        if one.name == "-object":
+            path = f"-object {one.part('qom-type')}"
+        elif number in command.units:
+            path = f"pflash {command.units[number]}"
+        elif one.name == "-device" and one.parts:
+            path = f"-device {one.part('driver')}"
+        if path not in _SPLIT_OPTIONS or not one.parts:
+            parts.append(Part(one.text, path))
+            continue
+        for position, (key, value) in enumerate(one.parts):
+            head = "  " if position else f"{one.name} "
+            bare = not position and key in ("qom-type", "type", "model", "cpus")
+            unused = path == "-smp" and key != "cpus" and one.part("cpus")
+            parts.append(Part(head + (value if bare else f"{key}={value}"), f"{path}/{'unused' if unused else key}"))
+    return parts
 
 
 @checked
 def cover_domain(text: str) -> Coverage:
-    """Label a libvirt domain XML. Raises InputError for what is none, UnsupportedError for SEV-SNP."""
-    return Coverage(*of_domain(text))
+    """Label a libvirt domain XML. Raises InputError for any other text, UnsupportedError for SEV-SNP."""
+    domain = read_domain(text)
+    security = domain.security
+    kind = security.attributes.get("type", "") if security is not None else ""
+    if kind == "sev-snp":
+        _refuse_snp()
+    policy = security.first("policy") if security is not None else None
+    bare = policy.text.strip().lower().removeprefix("0x") if policy is not None else ""
+    setup = Setup(
+        sev=kind == "sev",
+        linked=True,
+        es=_es("0x" + bare),
+        hashes=security is not None and security.attributes.get("kernelHashes") == "yes",
+        kernel=domain.root.first("os/kernel") is not None,
+        flash=False,
+        split=domain.root.first("os/nvram") is not None,
+    )
+    parts = [part for child in domain.root.children for part in _element_parts(child, "/domain", domain)]
+    if not setup.sev:
+        parts.append(Part("(absent) <launchSecurity type='sev'>", "absent sev-guest"))
+    elif setup.kernel and not setup.hashes:
+        parts.append(Part("(absent) kernelHashes='yes'", "absent kernel-hashes"))
+    loaders = [one.text.strip() for one in domain.root.all("os/loader")]
+    if not loaders:
+        parts.append(Part("(absent) <loader> in <os>", "absent firmware"))
+    return Coverage(parts, setup, next((text for text in reversed(loaders) if text), None))
+
+
+def _element_parts(element: Element, above: str, domain: Domain) -> list[Part]:
+    path = f"{above}/{element.tag}"
+    if path == "/domain/qemu:commandline":
+        # These words reach QEMU as they are, so the rules for QEMU's own words hold for them.
+        words = CommandLine(*split_options(shlex.join(["qemu-kvm", *domain.passthrough])))
+        return [Part(f"<qemu:arg> {part.words}", part.path) for part in _option_parts(words)]
+    if path == "/domain/os/loader":
+        kind = element.attributes.get("type", "")
+        return [Part(_tag(element), f"{path} {kind}".strip())]
+    if path not in _CONTAINERS:
+        return [Part(_tag(element), path)]
+    parts = [Part(f"<{element.tag} {key}='{value}'>", f"{path}/@{key}") for key, value in element.attributes.items()]
+    return parts + [part for child in element.children for part in _element_parts(child, path, domain)]
+
+
+def _tag(element: Element) -> str:
+    attributes = "".join(f" {key}='{value}'" for key, value in element.attributes.items())
+    inner = element.text.strip() or ("..." if element.children else "")
+    return f"<{element.tag}{attributes}>{inner}</{element.tag}>" if inner else f"<{element.tag}{attributes}/>"
 
 
 @checked
 def cover_case(case: Case) -> Coverage:
     """Label the inputs of a case."""
-    return Coverage(*of_case(case))
+    setup = Setup(
+        sev=True,
+        linked=True,
+        es=None if case.policy is None else bool(case.policy.es),
+        hashes="kernel" in case.inputs,
+        kernel="kernel" in case.inputs,
+        flash=False,
+        split=False,
+    )
+    given = case.part().items()
+    parts = [Part(f"{name.replace('_', '-')} = {shown(value, 120)}", f"case {name}") for name, value in given]
+    firmware = case.inputs.get("firmware")
+    if firmware is None:
+        parts.append(Part("(absent) firmware", "absent firmware"))
+    return Coverage(parts, setup, None if firmware is None else os.path.abspath(str(firmware)))
