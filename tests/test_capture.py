@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from sevlab.capture import (
     Capture,
+    CommandLine,
     Found,
     locate,
     parse_command_line,
@@ -21,7 +22,6 @@ from sevlab.capture import (
     parse_domain,
     parse_domlaunchsecinfo,
     parse_qmp,
-    read_command_line,
 )
 from sevlab.capture.qemu_cmdline import split_parts
 from sevlab.case import read_case
@@ -407,13 +407,13 @@ def test_commas_survive_their_escape(pairs):
 
 
 def test_flash_units_are_counted_as_qemu_does():
-    command = read_command_line("qemu-kvm -drive if=pflash,file=a -drive if=pflash,unit=1,file=b -pflash c")
+    command = CommandLine("qemu-kvm -drive if=pflash,file=a -drive if=pflash,unit=1,file=b -pflash c")
     assert [command.flash(unit) for unit in (0, 1, 2)] == ["a", "b", "c"]
 
 
 def test_a_loop_of_block_nodes_ends():
     words = "-machine pflash0=a -blockdev raw,node-name=a,file=b -blockdev raw,node-name=b,file=a"
-    assert read_command_line(f"qemu-kvm {words}").flash(0) is None
+    assert CommandLine(f"qemu-kvm {words}").flash(0) is None
 
 
 def test_dmesg_is_read():

@@ -14,7 +14,7 @@ from __future__ import annotations
 from .capture import Capture, Contradiction, Found, Missing, Remark
 from .domain_xml import Domain, parse_domain, read_domain
 from .locate import locate
-from .qemu_cmdline import CommandLine, parse_command_line, read_command_line
+from .qemu_cmdline import CommandLine, parse_command_line
 from .recognize import parse_anything, recognize_text
 from .sources import parse_dmesg, parse_domlaunchsecinfo, parse_qmp
 
@@ -33,7 +33,6 @@ __all__ = [
     "parse_domain",
     "parse_domlaunchsecinfo",
     "parse_qmp",
-    "read_command_line",
     "read_domain",
     "recognize_text",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+from collections import deque
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -52,6 +53,7 @@ IMPLIED = {
     "-m": "size",
 }
 
+_MAY_BE_REPLACED = ("-append", "-kernel", "-initrd", "-bios", "-drive", "-smp")
 _PROGRAM = re.compile(r"qemu-system-\w+|qemu-kvm|kvm")
 _UNQUOTED_JSON = re.compile(r'(?:^|\s)\{"')
 
@@ -75,76 +77,6 @@ class Option:
     def text(self) -> str:
         """The option as typed, without the shell's quotes."""
         return f"{self.name} {self.value}".strip() if self.value is not None else self.name
-
-
-def split_options(text: str) -> tuple[list[Option], list[str]]:
-    """Return the options of a command line, and remarks on how it was read.
-
-    Three forms are told apart: words separated by zero bytes (/proc/PID/cmdline, exact), shell text with quotes and
-    backslashes (a script, libvirt's log), and what ``ps`` shows, in which the quotes are lost.
-    """
-    check_size(text, COMMAND_LINE, COMMAND_LIMIT)
-    words, form, remarks = _words(text)
-    return _options(_from_program(words, remarks), form, remarks), remarks
-
-
-def _words(text: str) -> tuple[list[str], str, list[str]]:
-    if "\0" in text:
-        return text.rstrip("\n").removesuffix("\0").split("\0"), "exact", []
-    if _UNQUOTED_JSON.search(text):
-        return text.split(), "ps", ["the quotes are lost, as ps shows a command line; /proc/PID/cmdline is exact"]
-    joined = re.sub(r"\\[ \t]*\r?\n", "", text)
-    try:
-        return shlex.split(joined), "shell", []
-    except ValueError as error:
-        return joined.split(), "ps", [f"read without quotes, since as shell text it has {str(error).lower()}"]
-
-
-def _from_program(words: list[str], remarks: list[str]) -> list[str]:
-    """Return the words after the program's name, without what stands before it (ps columns, sudo, environment)."""
-    for number, word in enumerate(words):
-        if _PROGRAM.fullmatch(os.path.basename(word)):
-            return words[number + 1 :]
-    start = next((number for number, word in enumerate(words) if word[:1] == "-" and len(word) > 1), len(words))
-    if start:
-        remarks.append(f"no program named qemu-system-... is in it; {start} word(s) before the first option left out")
-    return words[start:]
-
-
-def _options(words: list[str], form: str, remarks: list[str]) -> list[Option]:
-    options: list[Option] = []
-    position = 0
-    while position < len(words):
-        word = words[position]
-        position += 1
-        if not (word.startswith("-") and len(word) > 1):
-            if _PROGRAM.fullmatch(os.path.basename(word)):
-                remarks.append("there is more than one QEMU command line; only the first is read")
-                break
-            if word:
-                options.append(Option("", word, []))
-            continue
-        name = "-" + word.lstrip("-")
-        name = ALIASES.get(name, name)
-        if name in FLAGS:
-            options.append(Option(name, None, []))
-            continue
-        if position == len(words) or (words[position].startswith("-") and name not in ANY_ARGUMENT):
-            options.append(Option(name, None, []))
-            continue
-        value = words[position]
-        position += 1
-        if name == "-append" and form != "exact":
-            start = position
-            while position < len(words) and not words[position].startswith("-"):
-                position += 1
-            if position > start:
-                value = " ".join([value, *words[start:position]])
-                remarks.append(f"-append had no quotes left and was taken up to the next option: {shown(value, 120)}")
-        options.append(Option(name, value, _parts(name, value, remarks)))
-        if form == "shell" and "$" in value and name in ("-append", "-kernel", "-initrd", "-bios", "-drive", "-smp"):
-            remarks.append(f"{name} holds a '$', which the shell may have replaced: {shown(value)}")
-    return options
 
 
 def _parts(name: str, value: str, remarks: list[str]) -> list[tuple[str, str]]:
@@ -189,10 +121,69 @@ def _flat(value: Any, path: str, depth: int) -> list[tuple[str, str]]:
 
 
 class CommandLine:
-    """A QEMU command line, understood as far as a launch needs it. Make it with :func:`read_command_line`."""
+    """A QEMU command line, understood as far as a launch needs it. Raises InputError only for one that is too long.
 
-    def __init__(self, options: list[Option], remarks: list[str]) -> None:
-        self.options, self.remarks = options, remarks
+    ``options`` are its options in order, ``remarks`` say how it was read. Three forms are told apart: words separated
+    by zero bytes (/proc/PID/cmdline, exact), shell text with quotes and backslashes (a script, libvirt's log), and what
+    ``ps`` shows, in which the quotes are lost.
+    """
+
+    def __init__(self, text: str) -> None:
+        check_size(text, COMMAND_LINE, COMMAND_LIMIT)
+        self.options: list[Option] = []
+        self.remarks: list[str] = []
+        words, form = self._words(text)
+        self._read(deque(self._from_program(words)), form)
+
+    def _words(self, text: str) -> tuple[list[str], str]:
+        if "\0" in text:
+            return text.rstrip("\n").removesuffix("\0").split("\0"), "exact"
+        if _UNQUOTED_JSON.search(text):
+            self.remarks.append("the quotes are lost, as ps shows a command line; /proc/PID/cmdline is exact")
+            return text.split(), "ps"
+        joined = re.sub(r"\\[ \t]*\r?\n", "", text)
+        try:
+            return shlex.split(joined), "shell"
+        except ValueError as error:
+            self.remarks.append(f"read without quotes, since as shell text it has {str(error).lower()}")
+            return joined.split(), "ps"
+
+    def _from_program(self, words: list[str]) -> list[str]:
+        """Return the words after the program's name, without what stands before it (ps columns, sudo, environment)."""
+        for number, word in enumerate(words):
+            if _PROGRAM.fullmatch(os.path.basename(word)):
+                return words[number + 1 :]
+        start = next((number for number, word in enumerate(words) if word[:1] == "-" and len(word) > 1), len(words))
+        if start:
+            words_left = f"{start} word(s) before the first option left out"
+            self.remarks.append(f"no program named qemu-system-... is in it; {words_left}")
+        return words[start:]
+
+    def _read(self, words: deque[str], form: str) -> None:
+        """Take the words apart into options."""
+        while words:
+            word = words.popleft()
+            if not word.startswith("-") or word == "-":
+                if _PROGRAM.fullmatch(os.path.basename(word)):
+                    self.remarks.append("there is more than one QEMU command line; only the first is read")
+                    return
+                if word:
+                    self.options.append(Option("", word, []))
+                continue
+            name = "-" + word.lstrip("-")
+            name = ALIASES.get(name, name)
+            if name in FLAGS or not words or (words[0].startswith("-") and name not in ANY_ARGUMENT):
+                self.options.append(Option(name, None, []))
+                continue
+            value = words.popleft()
+            if name == "-append" and form != "exact" and words and not words[0].startswith("-"):
+                while words and not words[0].startswith("-"):
+                    value += " " + words.popleft()
+                how = f"was taken up to the next option: {shown(value, 120)}"
+                self.remarks.append(f"-append had no quotes left and {how}")
+            self.options.append(Option(name, value, _parts(name, value, self.remarks)))
+            if form == "shell" and "$" in value and name in _MAY_BE_REPLACED:
+                self.remarks.append(f"{name} holds a '$', which the shell may have replaced: {shown(value)}")
 
     def last(self, name: str) -> str | None:
         """Return the value of the last option of a name; QEMU lets the last one win."""
@@ -205,14 +196,17 @@ class CommandLine:
         for name in ("-kernel", "-initrd", "-append", "-bios"):
             if len({one.value for one in self.options if one.name == name and one.value is not None}) > 1:
                 found.append(f"{name} comes more than once; the last one counts, as in QEMU")
-        guest = self.guest
-        for key in dict.fromkeys(key for key, _ in guest.parts) if guest is not None else ():
-            if guest is not None and len({value for name, value in guest.parts if name == key}) > 1:
-                found.append(f"-object {guest.part('qom-type')},{shown(key)} comes more than once; the last one counts")
-        guests = [one for one in self.options if one.name == "-object" and one.part("qom-type") in GUEST_TYPES]
-        if len(guests) > 1:
-            found.append(f"{len(guests)} objects can make it an SEV guest; the one that -machine names counts")
+        for key in dict.fromkeys(key for key, _ in self.guest.parts) if self.guest is not None else ():
+            if self.guest is not None and len({value for name, value in self.guest.parts if name == key}) > 1:
+                where = f"-object {self.guest.part('qom-type')},{shown(key)}"
+                found.append(f"{where} comes more than once; the last one counts")
+        if len(self._guests) > 1:
+            found.append(f"{len(self._guests)} objects can make it an SEV guest; the one that -machine names counts")
         return found
+
+    @property
+    def _guests(self) -> list[Option]:
+        return [one for one in self.options if one.name == "-object" and one.part("qom-type") in GUEST_TYPES]
 
     @cached_property
     def machine(self) -> dict[str, str]:
@@ -227,8 +221,8 @@ class CommandLine:
     @cached_property
     def guest(self) -> Option | None:
         """The object that makes it an SEV guest: the one -machine names, else the first."""
-        guests = [one for one in self.options if one.name == "-object" and one.part("qom-type") in GUEST_TYPES]
-        return next((one for one in guests if one.part("id") == self.link), guests[0] if guests else None)
+        linked = (one for one in self._guests if one.part("id") == self.link)
+        return next(linked, self._guests[0] if self._guests else None)
 
     @property
     def linked(self) -> bool:
@@ -296,15 +290,10 @@ class CommandLine:
         return str(count)
 
 
-def read_command_line(text: str) -> CommandLine:
-    """Read a QEMU command line; raise :class:`~sevlab.errors.InputError` only for one that is too long."""
-    return CommandLine(*split_options(text))
-
-
 @checked
 def parse_command_line(text: str) -> Capture:
     """Read a QEMU command line: from a script, from libvirt's log, from ps, or from /proc/PID/cmdline."""
-    command = read_command_line(text)
+    command = CommandLine(text)
     found = Collector(COMMAND_LINE)
     for words in command.remarks:
         found.remark(words)

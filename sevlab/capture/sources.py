@@ -18,13 +18,11 @@ if TYPE_CHECKING:
 
 #: Pieces that look like JSON and are not: after this many the rest is left alone, so that no text costs much.
 BROKEN_LIMIT = 8
-DEPTH_LIMIT = 64
-#: Longest JSON object looked at, in characters, and most objects. A real answer has some hundred characters.
-OBJECT_LIMIT = 256 << 10
+#: Most JSON objects looked at.
 COUNT_LIMIT = 10_000
 
-# A text runs to its closing quote or, when that is missing, to the end of the line. Possessive, so never tried twice.
-_TOKEN = re.compile(r'"(?:[^"\\\n]|\\.)*+"?|[{}\[\]]')
+# QEMU refuses a key that comes twice, too.
+_DECODER = json.JSONDecoder(object_pairs_hook=once)
 _NUMBERS = {"api-major": "api_major", "api-minor": "api_minor", "build-id": "build_id", "policy": "policy"}
 _BEFORE_MEASURING = ("uninit", "launch-update")
 
@@ -146,11 +144,13 @@ def _documents(text: str, found: Collector) -> Iterator[dict[str, Any]]:
     """Yield the JSON objects in *text*, skipping whatever is between them."""
     position, broken, count = 0, 0, 0
     while (start := text.find("{", position)) >= 0:
-        end = _closing(text, start)
-        document = load_json(text[start:end]) if end else None
-        if isinstance(document, dict) and count < COUNT_LIMIT:
+        try:
+            document, position = _DECODER.raw_decode(text, start)
+        except (ValueError, RecursionError):
+            document = None
+        if document is not None and count < COUNT_LIMIT:
             yield document
-            position, count = end, count + 1
+            count += 1
             continue
         broken += 1
         line = text.count("\n", 0, start) + 1
@@ -162,24 +162,9 @@ def _documents(text: str, found: Collector) -> Iterator[dict[str, Any]]:
         position = newline + 1 if newline >= 0 else len(text)
 
 
-def _closing(text: str, start: int) -> int:
-    """Return where the object that starts at *start* ends; 0 when it does not, or nests too deeply."""
-    depth = 0
-    for match in _TOKEN.finditer(text, start, start + OBJECT_LIMIT):
-        if match[0] in "{[":
-            depth += 1
-            if depth > DEPTH_LIMIT:
-                return 0
-        elif match[0] in "}]":
-            depth -= 1
-            if not depth:
-                return match.end()
-    return 0
-
-
 def load_json(text: str) -> Any:
     """Return what JSON text holds, None when it is not JSON, or has a key twice (which QEMU refuses, too)."""
     try:
-        return json.loads(text, object_pairs_hook=once)
+        return _DECODER.decode(text)
     except (ValueError, RecursionError):  # ValueError is also what a number of more than 4300 digits raises
         return None

@@ -12,7 +12,7 @@ from ..arguments import checked
 from ..capture.capture import shown
 from ..capture.domain_xml import Domain, Element, read_domain
 from ..capture.locate import locate
-from ..capture.qemu_cmdline import CommandLine, read_command_line, split_options
+from ..capture.qemu_cmdline import CommandLine
 from ..errors import InputError, UnsupportedError, quoted
 from ..firmware import load_ovmf
 from ..formats.enforcement import CANNOT_TELL, PLACE_ONLY, Enforcement
@@ -216,7 +216,7 @@ def _cell(words: str) -> str:
 @checked
 def cover_command_line(text: str) -> Coverage:
     """Label a QEMU command line. Raises InputError for any other text, UnsupportedError for SEV-SNP."""
-    command = read_command_line(text)
+    command = CommandLine(text)
     guest = command.guest
     if guest is not None and guest.part("qom-type") == "sev-snp-guest":
         _refuse_snp()
@@ -299,7 +299,7 @@ def _element_parts(element: Element, above: str, domain: Domain) -> list[Part]:
     path = f"{above}/{element.tag}"
     if path == "/domain/qemu:commandline":
         # These words reach QEMU as they are, so the rules for QEMU's own words hold for them.
-        words = CommandLine(*split_options(shlex.join(["qemu-kvm", *domain.passthrough])))
+        words = CommandLine(shlex.join(["qemu-kvm", *domain.passthrough]))
         return [Part(f"<qemu:arg> {part.words}", part.path) for part in _option_parts(words)]
     if path == "/domain/os/loader":
         kind = element.attributes.get("type", "")
