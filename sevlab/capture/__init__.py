@@ -12,7 +12,7 @@ is marked as named by the host: a launch validated with those says only that the
 from __future__ import annotations
 
 from .capture import Capture, Contradiction, Found, Missing, Remark
-from .domain_xml import Domain, parse_domain, read_domain
+from .domain_xml import parse_domain
 from .locate import locate
 from .qemu_cmdline import CommandLine, parse_command_line
 from .recognize import parse_anything, recognize_text
@@ -22,7 +22,6 @@ __all__ = [
     "Capture",
     "CommandLine",
     "Contradiction",
-    "Domain",
     "Found",
     "Missing",
     "Remark",
@@ -33,6 +32,5 @@ __all__ = [
     "parse_domain",
     "parse_domlaunchsecinfo",
     "parse_qmp",
-    "read_domain",
     "recognize_text",
 ]

@@ -50,8 +50,7 @@ class Element:
 
     def first(self, path: str) -> Element | None:
         """Return the first element at a path, None when there is none."""
-        found = self.all(path)
-        return found[0] if found else None
+        return next(iter(self.all(path)), None)
 
 
 class _Builder:
@@ -65,11 +64,10 @@ class _Builder:
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
         self.count += 1
-        if len(self.open) >= DEPTH_LIMIT or self.count > ELEMENT_LIMIT:
-            received = f"elements nested more than {DEPTH_LIMIT} deep"
-            if self.count > ELEMENT_LIMIT:
-                received = f"more than {ELEMENT_LIMIT} elements"
-            raise InputError(f"--{XML}", received, _DOMAIN)
+        if self.count > ELEMENT_LIMIT:
+            raise InputError(f"--{XML}", f"more than {ELEMENT_LIMIT} elements", _DOMAIN)
+        if len(self.open) >= DEPTH_LIMIT:
+            raise InputError(f"--{XML}", f"elements nested more than {DEPTH_LIMIT} deep", _DOMAIN)
         if tag.startswith(f"{{{_PASSTHROUGH}}}"):
             tag = "qemu:" + tag.rpartition("}")[2]
         element = Element(tag, attributes)
@@ -93,25 +91,13 @@ class _Builder:
         return self.root
 
 
-class Domain:
-    """A domain XML that was read: its ``root`` element, ``domain``."""
-
-    def __init__(self, root: Element) -> None:
-        self.root = root
-
-    @property
-    def security(self) -> Element | None:
-        """The launchSecurity element."""
-        return self.root.first("launchSecurity")
-
-    @property
-    def passthrough(self) -> list[str]:
-        """Words that libvirt hands to QEMU as they are (``qemu:commandline``)."""
-        return [one.attributes.get("value", "") for one in self.root.all("qemu:commandline/qemu:arg")]
+def passthrough(domain: Element) -> list[str]:
+    """Return the words that libvirt hands to QEMU as they are (``qemu:commandline``)."""
+    return [one.attributes.get("value", "") for one in domain.all("qemu:commandline/qemu:arg")]
 
 
-def read_domain(text: str) -> Domain:
-    """Read a domain XML; raise :class:`~sevlab.errors.InputError` when it is none, or could be a trap."""
+def read_domain(text: str) -> Element:
+    """Return the element ``domain`` of a domain XML. Raises InputError for any other text, and for a possible trap."""
     root = read_xml(text)
     # `virsh` keeps a running domain's status in an outer element.
     domains = [root] if root.tag == "domain" else list(_descendants(root, "domain"))
@@ -124,7 +110,7 @@ def read_domain(text: str) -> Domain:
         if len(found) > 1:
             needed = "it once, because readers differ in which one they take"
             raise InputError(f"--{XML}", f"/domain/{path} {len(found)} times", needed)
-    return Domain(domains[0])
+    return domains[0]
 
 
 def read_xml(text: str) -> Element:
@@ -141,11 +127,9 @@ def read_xml(text: str) -> Element:
     except DefusedXmlException:
         advice = "the output of virsh dumpxml, which has neither"
         raise InputError(f"--{XML}", "a document type or an entity declaration", _DOMAIN, advice) from None
-    except ParseError as error:
+    except (ParseError, ValueError, LookupError) as error:
         received = f"what is not XML: {quoted(error, 100)[1:-1]}"
         raise InputError(f"--{XML}", received, _DOMAIN, "virsh dumpxml DOMAIN") from None
-    except (ValueError, LookupError) as error:
-        raise InputError(f"--{XML}", f"what is not XML: {quoted(error, 100)[1:-1]}", _DOMAIN) from None
     if root is None:  # the parser raises before this
         raise InputError(f"--{XML}", "no element", _DOMAIN)
     return root
@@ -163,11 +147,11 @@ def parse_domain(text: str) -> Capture:
     """Read a domain XML (``virsh dumpxml DOMAIN``). Raises as :func:`read_domain`."""
     domain = read_domain(text)
     found = Collector(XML)
-    _firmware(domain.root, found)
+    _firmware(domain, found)
     _security(domain, found)
-    _kernel(domain.root, found)
-    _cpus(domain.root, found)
-    if domain.passthrough:
+    _kernel(domain, found)
+    _cpus(domain, found)
+    if passthrough(domain):
         found.remark("/domain/qemu:commandline adds words to QEMU's command line: capture that, as --qemu-cmdline")
     return found.capture()
 
@@ -184,8 +168,8 @@ def _firmware(root: Element, found: Collector) -> None:
         found.remark("/domain/os/nvram: the firmware's variables are not measured; libvirt refuses to validate this")
 
 
-def _security(domain: Domain, found: Collector) -> None:
-    security = domain.security
+def _security(domain: Element, found: Collector) -> None:
+    security = domain.first("launchSecurity")
     if security is None:
         found.remark("there is no /domain/launchSecurity: this guest does not use SEV")
         return

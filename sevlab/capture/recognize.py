@@ -11,7 +11,7 @@ from .domain_xml import parse_domain
 from .qemu_cmdline import parse_command_line
 from .sources import parse_dmesg, parse_domlaunchsecinfo, parse_qmp
 
-_READERS = {
+READERS = {
     SECINFO: parse_domlaunchsecinfo,
     QMP: parse_qmp,
     XML: parse_domain,
@@ -50,4 +50,4 @@ def parse_anything(text: str) -> Capture:
     if not source:
         needed = "virsh domlaunchsecinfo, a domain XML, a QEMU command line, QMP answers, dmesg, or a case file"
         raise InputError("pasted text", quoted(text.strip()) if text.strip() else "nothing", needed)
-    return _READERS[source](text)
+    return READERS[source](text)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..arguments import checked
 from ..capture.capture import shown
-from ..capture.domain_xml import Domain, Element, read_domain
+from ..capture.domain_xml import Element, passthrough, read_domain
 from ..capture.locate import locate
 from ..capture.qemu_cmdline import CommandLine
 from ..errors import InputError, UnsupportedError, quoted
@@ -269,7 +269,7 @@ def _option_parts(command: CommandLine) -> list[Part]:
 def cover_domain(text: str) -> Coverage:
     """Label a libvirt domain XML. Raises InputError for any other text, UnsupportedError for SEV-SNP."""
     domain = read_domain(text)
-    security = domain.security
+    security = domain.first("launchSecurity")
     kind = security.attributes.get("type", "") if security is not None else ""
     if kind == "sev-snp":
         _refuse_snp()
@@ -280,26 +280,26 @@ def cover_domain(text: str) -> Coverage:
         linked=True,
         es=_es("0x" + bare),
         hashes=security is not None and security.attributes.get("kernelHashes") == "yes",
-        kernel=domain.root.first("os/kernel") is not None,
+        kernel=domain.first("os/kernel") is not None,
         flash=False,
-        split=domain.root.first("os/nvram") is not None,
+        split=domain.first("os/nvram") is not None,
     )
-    parts = [part for child in domain.root.children for part in _element_parts(child, "/domain", domain)]
+    parts = [part for child in domain.children for part in _element_parts(child, "/domain", domain)]
     if not setup.sev:
         parts.append(Part("(absent) <launchSecurity type='sev'>", "absent sev-guest"))
     elif setup.kernel and not setup.hashes:
         parts.append(Part("(absent) kernelHashes='yes'", "absent kernel-hashes"))
-    loaders = [one.text.strip() for one in domain.root.all("os/loader")]
+    loaders = [one.text.strip() for one in domain.all("os/loader")]
     if not loaders:
         parts.append(Part("(absent) <loader> in <os>", "absent firmware"))
     return Coverage(parts, setup, next((text for text in reversed(loaders) if text), None))
 
 
-def _element_parts(element: Element, above: str, domain: Domain) -> list[Part]:
+def _element_parts(element: Element, above: str, domain: Element) -> list[Part]:
     path = f"{above}/{element.tag}"
     if path == "/domain/qemu:commandline":
         # These words reach QEMU as they are, so the rules for QEMU's own words hold for them.
-        words = CommandLine(shlex.join(["qemu-kvm", *domain.passthrough]))
+        words = CommandLine(shlex.join(["qemu-kvm", *passthrough(domain)]))
         return [Part(f"<qemu:arg> {part.words}", part.path) for part in _option_parts(words)]
     if path == "/domain/os/loader":
         kind = element.attributes.get("type", "")
