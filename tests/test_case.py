@@ -24,13 +24,13 @@ from sevlab.case import (
     SNP,
     Case,
     Row,
-    find_line,
     format_case,
     make_case,
     parse_case,
     read_case,
     write_case,
 )
+from sevlab.case.case_toml import find_line
 from sevlab.digest import Sha256
 from sevlab.errors import InputError
 from sevlab.formats.policy import Policy

@@ -17,7 +17,7 @@ import zlib
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from ..case import CASE_LIMIT, FILE_LIMIT
+from ..case.case import CASE_LIMIT, FILE_LIMIT
 from ..errors import InputError, quoted
 from ..reading import CHUNK, open_input
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..arguments import checked
-from ..case import BY_NAME, Case, Change, format_case, is_bundle, parse_case, read_case
-from ..case.case import FILE, KEY
-from ..case.case_toml import encode_case, note_files, refuse_key_files, without_folders
+from ..case import BY_NAME, Case, format_case, is_bundle, parse_case, read_case
+from ..case.case import FILE, KEY, Change
+from ..case.case_toml import encode_case, protect_files, without_folders
 from ..errors import InputError, quoted
 from ..inputs import KEY_SIZE, TEXT_LIMIT, load_key, once
 from ..keys import Secret
@@ -280,8 +280,7 @@ def pack_case(case: Case, path: str, *, with_keys: bool = False, force: bool = F
     Raises :class:`~sevlab.errors.InputError` for a file that cannot be read, is not the one that the case recorded or
     is the file of a key, and when the bundle cannot be written.
     """
-    refuse_key_files(case)
-    note_files(case)
+    protect_files(case)
     if case.path:
         note_input(case.path)
     check_output(path, name, force=force)

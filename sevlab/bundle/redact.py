@@ -10,7 +10,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from ..case import Case, hash_files
+from ..case import Case
+from ..case.case import hash_files
 from ..digest import Sha256, load_sha256
 from ..errors import InputError
 from ..formats.footer import RESET_VECTOR, EntryEnd

@@ -1,8 +1,7 @@
 """Case files: every input of one launch in one TOML file, so that a validation can be repeated and handed on.
 
-Files stand in it by path and SHA-256, so a changed file is told. Keys stand in it by path alone: never the key, and no
-hash of it either, because a hash lets whoever reads the case test guesses of the key, and a changed key shows itself
-as a mismatch anyway. The format is described, for people who write one by hand, in docs/case.md.
+Files are named by path and SHA-256, so a changed file is noticed. Keys are named by path alone, without a hash: it
+would let whoever reads the case test guesses of the key. docs/case.md describes the format.
 """
 
 from __future__ import annotations
@@ -10,10 +9,6 @@ from __future__ import annotations
 from .case import (
     ABOUT,
     BY_NAME,
-    CASE_LIMIT,
-    CPU_LIMIT,
-    FILE_LIMIT,
-    FORMAT,
     LAUNCH,
     MODES,
     ROWS,
@@ -23,11 +18,9 @@ from .case import (
     Change,
     Row,
     hash_file,
-    hash_files,
     make_case,
 )
 from .case_toml import (
-    find_line,
     format_case,
     is_bundle,
     load_case,
@@ -40,10 +33,6 @@ from .case_toml import (
 __all__ = [
     "ABOUT",
     "BY_NAME",
-    "CASE_LIMIT",
-    "CPU_LIMIT",
-    "FILE_LIMIT",
-    "FORMAT",
     "LAUNCH",
     "MODES",
     "ROWS",
@@ -52,10 +41,8 @@ __all__ = [
     "Case",
     "Change",
     "Row",
-    "find_line",
     "format_case",
     "hash_file",
-    "hash_files",
     "is_bundle",
     "load_case",
     "make_case",

@@ -56,8 +56,6 @@ _ALTERNATIVES = (
     ({"report"}, {"reported_measurement"}),
     ({"chain"}, {"ask", "ark"}),
 )
-#: What is true of one file only: another one drops it.
-_DEPENDS = {"firmware": {"ovmf_hash"}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,19 +81,16 @@ class Row:
     @property
     def needed(self) -> str:
         """What is accepted, in a few words."""
-        numbers = f"a whole number from {int(self.kind == COUNT)} to {self.limit}"
+        if self.kind in (NUMBER, COUNT):
+            return f"a whole number from {int(self.kind == COUNT)} to {self.limit}"
         return {
             MEASUREMENT: "the measurement as base64 text",
-            NUMBER: numbers,
-            COUNT: numbers,
-            TEXT: "text in quotes",
             FILE: "a table with path and sha256",
             BYTES: f"{self.limit} bytes in hex, in quotes",
             MODE: f"one of {', '.join(MODES)}",
             KEY: "the path of a key file, in quotes",
-            WANTED: "text in quotes",
             FORBID: "true or false",
-        }[self.kind]
+        }.get(self.kind, "text in quotes")
 
 
 #: Everything a case file can hold, in the order it is written.
@@ -306,8 +301,7 @@ class Case:
     ) -> tuple[dict[str, Any], list[str]]:
         """Return the inputs of *sections* with *given* options laid over them, and the names of those so replaced.
 
-        Values of None count as not given. ``tk`` replaces ``tik`` and ``tek`` and the other way round, and so do save
-        areas and the CPU's family, model and stepping.
+        None counts as not given. Inputs that stand for each other, such as ``tk`` and ``tik``, replace each other.
         """
         explicit = {name: value for name, value in given.items() if value is not None}
         dropped = set(explicit) | _dropped(explicit)
@@ -322,11 +316,8 @@ class Case:
         """
         merged, replaced = self.merged(given or {}, sections)
         kept = [BY_NAME[name] for name in merged if self.inputs.get(name, False) is not False and name not in replaced]
-        return Trust(
-            tuple(row.key for row in kept if row.kind == KEY or (row.section in SNP and row.kind != FILE)),
-            self.bundled,
-            self.own,
-        )
+        taken = tuple(row.key for row in kept if row.kind == KEY or (row.section in SNP and row.kind != FILE))
+        return Trust(taken, self.bundled, self.own)
 
     def __repr__(self) -> str:
         return f"Case({self.path!r}, {', '.join(self.inputs) or 'empty'})"
@@ -335,12 +326,10 @@ class Case:
 def _dropped(names: Iterable[str]) -> set[str]:
     """Return the inputs that these ones stand for, or make untrue."""
     given = set(names)
-    dropped: set[str] = set()
+    dropped = {"ovmf_hash"} if "firmware" in given else set()  # it is true of one firmware only
     for one, other in _ALTERNATIVES:
         dropped |= other if one & given else set()
         dropped |= one if other & given else set()
-    for name in given & set(_DEPENDS):
-        dropped |= _DEPENDS[name]
     return dropped
 
 

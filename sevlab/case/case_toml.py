@@ -351,18 +351,11 @@ def write_case(case: Case, path: str, force: bool = False, name: str = "case fil
     file. Raises :class:`~sevlab.errors.InputError` when a value does not fit the format, when the file exists, or when
     it can't be written.
     """
-    note_files(case)
+    protect_files(case)
     check_output(path, name, force=force)
     check_names(case)
-    refuse_key_files(case)
     raw = encode_case(format_case(case, os.path.dirname(path) or "."), path)
     write_files([(path, raw, name)], force=force)
-
-
-def note_files(case: Case) -> None:
-    """Let nothing that a case names be replaced by this command, whether it was opened or not."""
-    for _, path in case.paths:
-        note_input(path)
 
 
 def check_names(case: Case) -> None:
@@ -374,9 +367,16 @@ def check_names(case: Case) -> None:
             raise InputError("--" + BY_NAME[name].key, quoted(path), needed, advice)
 
 
-def refuse_key_files(case: Case) -> None:
-    """Refuse a case that names one file as a key and as something else: its hash, or it itself, would travel."""
-    keys = [path for name, path in case.paths if BY_NAME[name].kind == KEY]
+def protect_files(case: Case) -> None:
+    """Let this command replace no file that a case names. Refuse a case that names one file as a key and otherwise too.
+
+    The hash of such a key, or the key itself, would be sent with the case.
+    """
+    keys = []
+    for name, path in case.paths:
+        note_input(path)
+        if BY_NAME[name].kind == KEY:
+            keys.append(path)
     for name, path, _ in case.recorded:
         if any(_is_same(path, key) for key in keys):
             raise InputError(name.replace("_", "-"), f"{quoted(path)}, the file of a key", "another file")
@@ -450,9 +450,8 @@ def load_case(path: str, *, own: bool = False, **changes: Any) -> Evidence:
     """Read a case file and every file it names, and return the launch as evidence.
 
     *own* says that the case is its user's own. *changes* win over the case; they are those of
-    :func:`sevlab.load_evidence`. Raises
-    :class:`~sevlab.errors.InputError` for a case or an input that cannot be used. A file that is no longer the one the
-    case was made with is taken as it is: ``read_case(path).changed`` tells.
+    :func:`sevlab.load_evidence`. A file that is no longer the one the case was made with is taken as it is:
+    ``read_case(path).changed`` lists them. Raises :class:`~sevlab.errors.InputError` for what cannot be used.
     """
     case = read_case(path, own=own)
     inputs, _ = case.merged(changes)

@@ -44,12 +44,12 @@ if TYPE_CHECKING:
 EPILOG = (
     "CASE is a case file, a folder that has a case.toml, or a .sevcase bundle. Exit status: 0 done, or the case "
     "validates, 1 it does not or is not decided, 2 usage or input that cannot be supported, 3 an error in sevlab. "
-    "Nothing in a bundle is run. docs/case-format.md tells the rest."
+    "Nothing in a bundle is run. See docs/case-format.md."
 )
 #: Every action, and what it does.
 ACTIONS = {
     "new": "make a case of inputs, with where they come from",
-    "show": "tell everything that is in a case, and judge nothing",
+    "show": "print everything in a case, without verifying it",
     "verify": "check every hash, then the measurement or report, then the explanation in the case",
     "pack": "put a case and its files into one bundle, without its keys",
     "unpack": "take a bundle apart into a new folder",
@@ -83,14 +83,12 @@ def run(words: list[str]) -> int:
         made[name].add_argument("--out", "-o", metavar="FILE", required=True, help="the bundle to write")
         made[name].add_argument("--with-keys", action="store_true", help="put key files in, too: think twice")
         made[name].add_argument("--force", action="store_true", help="replace the bundle if it exists")
-    made["redact"].add_argument(
-        "--digest-only", action="store_true", help="of everything that was loaded keep the launch digest alone"
-    )
+    what = "keep only the launch digest of everything that was loaded"
+    made["redact"].add_argument("--digest-only", action="store_true", help=what)
     made["unpack"].add_argument("folder", metavar="FOLDER", help="the folder to make")
     args = parser.parse_args(words)
-    actions_by_name = {"new": _new, "show": _show, "verify": _verify}
-    actions_by_name |= {"pack": _pack, "unpack": _unpack, "redact": _redact}
-    return actions_by_name[args.action](args)
+    run = {"new": _new, "show": _show, "verify": _verify, "pack": _pack, "unpack": _unpack, "redact": _redact}
+    return run[args.action](args)
 
 
 def _add_verify(verify: Parser) -> None:
@@ -108,9 +106,8 @@ def _add_verify(verify: Parser) -> None:
 def _show(args: argparse.Namespace) -> int:
     if not is_bundle(args.case):
         with open_case(args.case, "CASE", args.own_case) as case:
-            data = {"bundle": None, **case_as_dict(case)}
             if args.json:
-                say_json(data)
+                say_json({"bundle": None, **case_as_dict(case)})
             else:
                 show(explain_case(case))
         return GOOD
