@@ -70,7 +70,6 @@ _STARRED = (
     "* Named by the host. Compare it with what you meant to run: a measurement that matches such an input shows that "
     "the host ran what it says, not that it ran what you want."
 )
-_CELL = 40
 #: A measurement in base64: it is as long as a private number, and no secret.
 _BASE64 = re.compile("[A-Za-z0-9+/]{64}")
 _LIMITS = {name: row.limit for name, row in BY_NAME.items() if row.limit and row.kind != "file"}
@@ -259,7 +258,7 @@ class Capture(Shown):
         blocks: list[Block] = [self._banner()]
         if counted:
             rows = [
-                [_key(name) + " *" * one.named_by_host, _wrapped(shown(one.value, 200)), one.where]
+                [_key(name) + " *" * one.named_by_host, in_cell(shown(one.value, 200)), one.where]
                 for name, one in counted.items()
             ]
             tints = ["grey" if name in FACTS else "blue" for name in counted]
@@ -344,8 +343,9 @@ def shown(value: object, limit: int = 80) -> str:
     return quoted(text, limit)
 
 
-def _wrapped(text: str) -> str:
-    return "\n".join(text[start : start + _CELL] for start in range(0, len(text), _CELL))
+def in_cell(text: str, width: int = 40) -> str:
+    """Return a long text in lines, for a narrow column."""
+    return "\n".join(text[start : start + width] for start in range(0, len(text), width))
 
 
 def _key(name: str) -> str:

@@ -60,7 +60,7 @@ _UNQUOTED_JSON = re.compile(r'(?:^|\s)\{"')
 
 @dataclass(frozen=True)
 class Option:
-    """One option: ``name`` such as ``-machine`` ("" for a bare word), ``value`` as it stands, None when it has none.
+    """One option: ``name`` such as ``-machine`` ("" for a bare word), ``value`` as it was typed, None without one.
 
     ``parts`` are the value's (key, value) pairs, a bare part having the key QEMU implies, or its own name and ``on``.
     """
@@ -185,33 +185,43 @@ class CommandLine:
             if form == "shell" and "$" in value and name in _MAY_BE_REPLACED:
                 self.remarks.append(f"{name} holds a '$', which the shell may have replaced: {shown(value)}")
 
+    def named(self, name: str) -> list[Option]:
+        """Return the options of a name."""
+        return [one for one in self.options if one.name == name]
+
     def last(self, name: str) -> str | None:
         """Return the value of the last option of a name; QEMU lets the last one win."""
-        return next((one.value for one in reversed(self.options) if one.name == name and one.value is not None), None)
+        return next((one.value for one in reversed(self.named(name)) if one.value is not None), None)
+
+    def parts(self, name: str) -> dict[str, str]:
+        """Return the parts of all options of a name together."""
+        return {key: value for one in self.named(name) for key, value in one.parts}
 
     @property
     def repeated(self) -> list[str]:
-        """What of a launch is told twice, and differently, in sentences. QEMU takes the last of it without a word."""
-        found = []
-        for name in ("-kernel", "-initrd", "-append", "-bios"):
-            if len({one.value for one in self.options if one.name == name and one.value is not None}) > 1:
-                found.append(f"{name} comes more than once; the last one counts, as in QEMU")
-        for key in dict.fromkeys(key for key, _ in self.guest.parts) if self.guest is not None else ():
-            if self.guest is not None and len({value for name, value in self.guest.parts if name == key}) > 1:
-                where = f"-object {self.guest.part('qom-type')},{shown(key)}"
-                found.append(f"{where} comes more than once; the last one counts")
+        """Which settings of a launch are given twice and differ, in sentences. QEMU takes the last without a word."""
+        found = [
+            f"{name} comes more than once; the last one counts, as in QEMU"
+            for name in ("-kernel", "-initrd", "-append", "-bios")
+            if len({one.value for one in self.named(name)} - {None}) > 1
+        ]
+        if guest := self.guest:
+            for key in dict.fromkeys(key for key, _ in guest.parts):
+                if len({value for name, value in guest.parts if name == key}) > 1:
+                    where = f"-object {guest.part('qom-type')},{shown(key)}"
+                    found.append(f"{where} comes more than once; the last one counts")
         if len(self._guests) > 1:
             found.append(f"{len(self._guests)} objects can make it an SEV guest; the one that -machine names counts")
         return found
 
-    @property
+    @cached_property
     def _guests(self) -> list[Option]:
-        return [one for one in self.options if one.name == "-object" and one.part("qom-type") in GUEST_TYPES]
+        return [one for one in self.named("-object") if one.part("qom-type") in GUEST_TYPES]
 
     @cached_property
     def machine(self) -> dict[str, str]:
         """The parts of all -machine options together."""
-        return {key: value for one in self.options if one.name == "-machine" for key, value in one.parts}
+        return self.parts("-machine")
 
     @property
     def link(self) -> str:
@@ -247,15 +257,12 @@ class CommandLine:
                 taken.add(units[number])
                 while free in taken:
                     free += 1
-        nodes = {
-            one.part("node-name"): number
-            for number, one in enumerate(self.options)
-            if one.name == "-blockdev" and one.part("node-name")
-        }
+        blocks = ((number, one) for number, one in enumerate(self.options) if one.name == "-blockdev")
+        nodes = {one.part("node-name"): number for number, one in blocks}
         for unit in (0, 1):
             node = self.machine.get(f"pflash{unit}", "")
             for _ in range(_CHAIN_LIMIT):
-                if node not in nodes or nodes[node] in units:
+                if not node or node not in nodes or nodes[node] in units:
                     break
                 units[nodes[node]] = unit
                 node = self.options[nodes[node]].part("file")
@@ -265,21 +272,19 @@ class CommandLine:
         """Return the file of a flash unit."""
         for number, own in self.units.items():
             option = self.options[number]
-            if own != unit:
-                continue
-            if option.name == "-pflash":
-                return str(option.value)
             path = option.part("file.filename") or option.part("filename")
-            if not path and option.name == "-drive":
-                path = option.part("file")
-            if path:
+            if option.name == "-pflash":
+                path = str(option.value)
+            elif option.name == "-drive":
+                path = path or option.part("file")
+            if own == unit and path:
                 return path
         return None
 
     @property
     def cpus(self) -> str:
         """The number of virtual CPUs at the start, as QEMU works it out of -smp; "1" without it."""
-        parts: dict[str, str] = {key: value for one in self.options if one.name == "-smp" for key, value in one.parts}
+        parts = self.parts("-smp")
         if not parts or parts.get("cpus"):
             return parts.get("cpus", "1")
         if parts.get("maxcpus"):

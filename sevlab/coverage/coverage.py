@@ -9,7 +9,7 @@ from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 from ..arguments import checked
-from ..capture.capture import shown
+from ..capture.capture import in_cell, shown
 from ..capture.domain_xml import Element, passthrough, read_domain
 from ..capture.locate import locate
 from ..capture.qemu_cmdline import CommandLine
@@ -208,9 +208,7 @@ class Coverage(Shown):
 def _cell(words: str) -> str:
     """Return a part's words for a narrow column. The indent of a part that belongs to the one above stays."""
     bare = words.lstrip(" ")
-    indent = words[: len(words) - len(bare)]
-    text = indent + shown(bare, _WORDS_LIMIT)
-    return "\n".join(text[start : start + _CELL] for start in range(0, len(text), _CELL))
+    return in_cell(words[: len(words) - len(bare)] + shown(bare, _WORDS_LIMIT), _CELL)
 
 
 @checked
