@@ -300,7 +300,7 @@ def _add_file(configuration: Element, inputs: dict[str, Any], name: str, path: s
     inputs[name] = "./-" if element.text == "-" else element.text
 
 
-def _signature(guest: Guest) -> dict[str, Any]:
+def _signature(guest: Guest) -> dict[str, str]:
     """Return family, model and stepping of the host's CPU, from libvirt's capabilities."""
     root = _read(guest.ask(guest.connection.getCapabilities, "--connect"), "capabilities")
     found = root.all("host/cpu/signature")

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from typing import Any
 
+    from ..case.case import Value
+
 #: The version of bundles. No other is read or written.
 VERSION = 1
 #: What ``origin`` says of a key that is not in the bundle.
@@ -143,9 +145,7 @@ def unpack_bundle(path: str, folder: str, name: str = "bundle", own: bool = Fals
         bundle = _read(archive)
         try:
             with temporary_folder(".sevlab-", os.path.dirname(os.path.abspath(folder))) as temporary:
-                _fill(archive, bundle, temporary)
-                for key in {str(bundle.case.inputs[name]) for name in bundle.keys}:
-                    _copy(archive, key.removeprefix(BLOBS), os.path.join(temporary, key), private=True)
+                _fill(archive, bundle, temporary, with_keys=True)
                 mask = os.umask(0)
                 os.umask(mask)
                 os.chmod(temporary, 0o777 & ~mask)
@@ -230,16 +230,17 @@ def _check(archive: Archive, case: Case, sizes: dict[str, int]) -> None:
         archive.refuse(f"{BLOBS}{min(stray)}, which {CASE} does not name", "only files of the case")
 
 
-def _fill(archive: Archive, bundle: Bundle, folder: str) -> None:
-    """Write every member of a bundle but its keys into a folder that is new."""
+def _fill(archive: Archive, bundle: Bundle, folder: str, with_keys: bool = False) -> None:
+    """Write every member of a bundle into a folder that is new: keys, which their owner alone can read, if asked."""
     os.mkdir(os.path.join(folder, BLOBS))
     for name in (MANIFEST, CASE):
         with open(os.path.join(folder, name), "xb") as stream:
             stream.write(archive.read(name))
     keys = {str(bundle.case.inputs[name]) for name in bundle.keys}
     for sha256 in bundle.manifest.blobs:
-        if BLOBS + sha256 not in keys:
-            _copy(archive, sha256, os.path.join(folder, BLOBS, sha256))
+        is_key = BLOBS + sha256 in keys
+        if with_keys or not is_key:
+            _copy(archive, sha256, os.path.join(folder, BLOBS, sha256), is_key)
 
 
 def _load_member(archive: Archive, member: str) -> Secret:
@@ -250,7 +251,7 @@ def _load_member(archive: Archive, member: str) -> Secret:
     return key
 
 
-def _copy(archive: Archive, sha256: str, path: str, private: bool = False) -> None:
+def _copy(archive: Archive, sha256: str, path: str, private: bool) -> None:
     """Write a blob into a new file. A *private* one can be read by its owner alone."""
     mode = 0o600 if private else 0o666
     with open(path, "xb", opener=lambda path, flags: os.open(path, flags, mode)) as stream:
@@ -308,7 +309,7 @@ def pack_case(case: Case, path: str, *, with_keys: bool = False, force: bool = F
     return Bundle(path, parse_case(text, CASE), manifest, text)
 
 
-def _load_key(value: Any, name: str) -> Secret:
+def _load_key(value: Value, name: str) -> Secret:
     """Return a key. A file that somebody else's case names elsewhere may be anything, and stays out."""
     if isinstance(value, CasePath) and value.is_outside:
         received = f"{quoted(value)}, outside the case's folder"

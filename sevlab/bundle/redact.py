@@ -23,7 +23,6 @@ from ..snp.load import load_image, load_ovmf_digest, load_snp_launch
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import Any
 
     from ..case.case import Value
 
@@ -132,7 +131,7 @@ def _digest_only(case: Case) -> Case:
     return case.replace(inputs=inputs, hashes=hash_files(inputs), origin=origin, found=found, found_hashes={})
 
 
-def _as_digest(case: Case) -> dict[str, Any]:
+def _as_digest(case: Case) -> dict[str, Value]:
     """Return the input that stands for everything that was loaded."""
     if case.is_snp:
         return {"snp_measurement": load_snp_launch(**case.snp_launch).digest.hex()}

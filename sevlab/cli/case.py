@@ -34,9 +34,8 @@ from .terminal import say, say_json, show
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
-    from ..bundle import Bundle
     from ..case.case import Value
     from ..formats.report import Report
     from ..search import Diagnosis
@@ -57,7 +56,6 @@ ACTIONS = {
 }
 #: What a bundle's file name ends in.
 SUFFIX = ".sevcase"
-_BUDGET = "60"
 _SECTIONS = {
     "reported": "what the host reports",
     "owner": "what was loaded, and keys",
@@ -97,9 +95,8 @@ def _add_verify(verify: Parser) -> None:
     verify.add_argument("--tek", metavar="FILE", help="transport encryption key")
     verify.add_argument("--tk", metavar="FILE", help="both keys in one file: TEK, then TIK")
     verify.add_argument("--at", metavar="DATE", help="when certificates must be valid, UTC (default: now)")
-    verify.add_argument(
-        "--trust-root", metavar="FILE", action="append", default=[], help="an ARK to trust beside AMD's; repeatable"
-    )
+    what = "an ARK to trust beside AMD's; repeatable"
+    verify.add_argument("--trust-root", metavar="FILE", action="append", default=[], help=what)
     verify.add_argument("--json", action="store_true", help="print the result as JSON")
 
 
@@ -163,11 +160,8 @@ def _redact(args: argparse.Namespace) -> int:
 
 
 def _write(case: Case, args: argparse.Namespace) -> None:
-    _tell(pack_case(case, args.out, with_keys=args.with_keys, force=args.force, name="--out"))
-
-
-def _tell(bundle: Bundle) -> None:
-    """Say what was written, and that keys are in it."""
+    """Write a bundle; print what was written, and that keys are in it."""
+    bundle = pack_case(case, args.out, with_keys=args.with_keys, force=args.force, name="--out")
     stream = stream_beside(bundle.path)
     say(f"Wrote {shell_word(bundle.path)}, with {_count(bundle.manifest.blobs)}.", to=stream)
     if bundle.keys:
@@ -204,10 +198,9 @@ def _add_new(parser: argparse.ArgumentParser) -> None:
     why = parser.add_argument_group("what explains it")
     why.add_argument("--diagnose", action="store_true", help="search for an explanation, and note it")
     why.add_argument("--candidates", metavar="DIR", help="a folder of firmware, kernels and initrds to try")
-    why.add_argument("--budget", metavar="SECONDS", default=_BUDGET, help="how long (default: %(default)s)")
-    why.add_argument(
-        *("--found", "-F"), metavar="KEY=VALUE", action="append", default=[], help="an input found; no VALUE: none"
-    )
+    why.add_argument("--budget", metavar="SECONDS", default="60", help="how long (default: %(default)s)")
+    what = "an input found; no VALUE: none"
+    why.add_argument("--found", "-F", metavar="KEY=VALUE", action="append", default=[], help=what)
     out = parser.add_argument_group("what comes out")
     what = f"a bundle if it ends in {SUFFIX}, else a case file"
     out.add_argument("--out", "-o", metavar="FILE", required=True, help=what)
@@ -234,7 +227,7 @@ def _make(args: argparse.Namespace, base: Case) -> int:
     if args.diagnose:
         case = _diagnosed(args, case)
     if args.out.endswith(SUFFIX):
-        _tell(pack_case(case, args.out, with_keys=args.with_keys, force=args.force, name="--out"))
+        _write(case, args)
     else:
         write_case(case, args.out, args.force, "--out")
         say(f"Wrote {shell_word(args.out)}.", to=stream_beside(args.out))
@@ -252,13 +245,18 @@ def _with_inputs(args: argparse.Namespace, base: Case) -> Case:
         if others := [name for name in ("cpu_signature", *SKU) if given[name] is not None]:
             raise InputError("--vcpu-type", f"together with --{others[0].replace('_', '-')}", "one of the two")
         given["cpu_signature"] = parse_cpu_model(args.vcpu_type, "--vcpu-type").signature
-    sections = tuple(_SECTIONS)
-    inputs, _ = base.merged(given, sections)
+    inputs, _ = base.merged(given, tuple(_SECTIONS))
     hashes = {name: base.hashes[name] for name in inputs if name in base.hashes and given[name] is None}
     hashes |= _hashes({name: value for name, value in given.items() if value is not None}, "--")
-    found, found_hashes = dict(base.found), dict(base.found_hashes)
+    origin = {name: words for name, words in base.origin.items() if name in inputs and given[name] is None}
+    return _with_found(args.found, base.replace(inputs=inputs, hashes=hashes, origin=origin))
+
+
+def _with_found(texts: Sequence[str], case: Case) -> Case:
+    """Lay what was found, each as KEY=VALUE, over a case."""
+    found, found_hashes = dict(case.found), dict(case.found_hashes)
     named: set[str] = set()
-    for text in args.found:
+    for text in texts:
         key, equals, value = text.partition("=")
         row = next((row for row in ROWS if row.key == key and row.kind not in (KEY, FORBID)), None)
         if row is None or not equals:
@@ -269,8 +267,7 @@ def _with_inputs(args: argparse.Namespace, base: Case) -> Case:
         found[row.name] = _read(row, value or None, f"--found {key}")
         found_hashes.pop(row.name, None)
         found_hashes |= _hashes({row.name: found[row.name]} if value else {}, "--found ")
-    origin = {name: words for name, words in base.origin.items() if name in inputs and given[name] is None}
-    return base.replace(inputs=inputs, hashes=hashes, origin=origin, found=found, found_hashes=found_hashes)
+    return case.replace(found=found, found_hashes=found_hashes)
 
 
 def _hashes(given: dict[str, Value | None], prefix: str) -> dict[str, str]:
