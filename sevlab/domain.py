@@ -35,7 +35,7 @@ URI = "qemu:///system"
 _UUID = re.compile(r"[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}", re.IGNORECASE)
 #: The elements of the configuration that name files, and the inputs they are.
 _FILES = {"firmware": "os/loader", "kernel": "os/kernel", "initrd": "os/initrd"}
-#: What asking takes beside the standard library, and where to get it.
+#: What is needed beyond the standard library, and where to get it.
 _INSTALL = {
     "libvirt": "Debian's python3-libvirt (a venv needs --system-site-packages), or pip install 'sevlab[libvirt]'",
     "defusedxml": "Debian's python3-defusedxml, or pip install defusedxml",
@@ -93,7 +93,7 @@ class Guest:
 
     @property
     def host(self) -> str:
-        """The host's name, as the hypervisor tells it; "" when it tells none."""
+        """The host's name, from the hypervisor; "" if it has none."""
         answer = self.ask(self.connection.getHostname, "--connect")
         return bare_name(answer) if isinstance(answer, str) else ""
 
@@ -270,7 +270,7 @@ def _refuse(insecure: bool, option: str, received: str) -> None:
 
 
 def _reported(guest: Guest, given: dict[str, Any]) -> dict[str, Any]:
-    """Return what was not given of what the host reports. It may come from there, for the measure covers all of it."""
+    """Return the reported values that were not given. They may come from the host, because the measure covers them."""
     wanted = {name: "sev-" + name.replace("_", "-") for name in REPORTED if name not in given}
     if not wanted:
         return {}

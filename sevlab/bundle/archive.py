@@ -1,4 +1,4 @@
-"""Zip archives from strangers: nothing is believed before it was looked at, and no name leads anywhere.
+"""Zip archives from strangers: everything is checked before it is used, and no name leads anywhere.
 
 A member is one of three names, which are compared as a whole, so there is no path to leave a folder by. Everything a
 hostile archive can claim (how many members, how large, where they lie) is checked against limits and against what is
@@ -32,7 +32,7 @@ MEMBER_LIMIT = 64
 TOTAL_LIMIT = 2 << 30
 #: Largest manifest, in bytes. A full one has 5 KiB.
 MANIFEST_LIMIT = 64 << 10
-#: Most bytes that one byte may unpack to, beside the first KiB.
+#: Most bytes that one byte may unpack to, after the first KiB.
 RATIO_LIMIT = 200
 _SLACK = 1 << 10
 #: Largest list of members at the archive's end, in bytes: a full one takes 8 KiB.
@@ -44,14 +44,14 @@ _END64 = b"PK\x06\x07"
 _END64_SIZE = 20
 #: Local file header (APPNOTE 4.3.7): signature, version, flags, method, time, date, CRC, sizes, lengths of name, extra.
 _LOCAL = struct.Struct("<4s5H3L2H")
-#: Bytes of a member's entry in the list (APPNOTE 4.3.12), beside its name, extra field and comment.
+#: Bytes of a member's entry in the list (APPNOTE 4.3.12), without its name, extra field and comment.
 _ENTRY = 46
 _ENCRYPTED, _SIZES_LATER = 1 << 0, 1 << 3
 #: How hard the packer tried (bits 1 and 2), and names in UTF-8.
 _HARMLESS = 1 << 1 | 1 << 2 | 1 << 11
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _FOLDER = 0x10
-#: Everything that Python's zipfile says about an archive that is none (BadZipFile, NotImplementedError and others).
+#: Everything that Python's zipfile raises for a file that is not a good archive.
 _BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, OSError, OverflowError, RuntimeError, ValueError, struct.error)
 _NEEDED = "a bundle, as sevlab case pack writes it"
 

@@ -322,7 +322,7 @@ def _sha256(key: Secret) -> str:
 
 
 def _renamed(case: Case, secrets: dict[str, Secret], keys: set[str]) -> Case:
-    """Return the case as it stands in the bundle: files by their hash, keys as *secrets* has them or not at all."""
+    """Return the case as the bundle holds it: files by their hash, keys as *secrets* has them or not at all."""
     inputs = {name: value for name, value in case.inputs.items() if name not in keys}
     inputs |= {name: BLOBS + sha256 for name, sha256 in case.hashes.items()}
     inputs |= {name: BLOBS + _sha256(key) for name, key in secrets.items()}

@@ -1,8 +1,8 @@
 """Leaving the firmware out of a case that can be diagnosed all the same, where the mathematics allows it.
 
-A digest of SEV-SNP is a chain: whoever has the link after the firmware can go on from it, and needs of the firmware but
-the tables near its end. A digest of SEV and SEV-ES is one SHA-256, which nobody can continue from its result: without
-the firmware only the digest as a whole can be kept. Of a kernel and an initrd only the SHA-256 is ever measured.
+A digest of SEV-SNP is a chain: you can continue from the link after the firmware, and need only the tables near the
+firmware's end. A digest of SEV and SEV-ES is one SHA-256, which cannot be continued from its result: without the
+firmware only the digest as a whole can be kept. Of a kernel and an initrd only the SHA-256 is ever measured.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ def keep_tables(ovmf: Ovmf) -> bytes:
 
 
 def _digest_only(case: Case) -> Case:
-    """Return a case in which the launch digest stands for all that was loaded."""
+    """Return a case in which the launch digest replaces everything that was loaded."""
     digest = _as_digest(case)
     inputs, origin, found = (
         {name: value for name, value in part.items() if name not in _LOADED}
@@ -132,7 +132,7 @@ def _digest_only(case: Case) -> Case:
 
 
 def _as_digest(case: Case) -> dict[str, Value]:
-    """Return the input that stands for everything that was loaded."""
+    """Return the launch digest as an input, which replaces everything that was loaded."""
     if case.is_snp:
         return {"snp_measurement": load_snp_launch(**case.snp_launch).digest.hex()}
     if case.policy is None:

@@ -5,8 +5,9 @@ QEMU command line, the kernel's log. Each reader here takes one such text and re
 found, where each came from, and remarks. Captures add up, and the sum says what contradicts and what is still missing.
 
 Every such text was written by the host, which is the party under suspicion. So sizes are capped, nothing in it is
-opened or run, odd things become remarks, and whatever the host names for the owner (a firmware path, a command line)
-is marked as named by the host: a launch validated with those says only that the host told the same story twice.
+opened or run, anything unexpected becomes a remark, and whatever the host names for the owner (a firmware path, a
+command line) is marked as named by the host: a launch validated with those says only that the host told the same story
+twice.
 """
 
 from __future__ import annotations

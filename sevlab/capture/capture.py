@@ -51,7 +51,7 @@ SIGNATURE = ("cpu_family", "cpu_model", "cpu_stepping")
 ES_ONLY = ("num_cpus", "vmsa_cpu0", "vmsa_cpu1", *SIGNATURE, "profile", "guest_features")
 #: What is measured only by the kernel-hashes table.
 HASHED = ("kernel", "initrd", "cmdline")
-#: What is known about the guest beside its inputs: it decides which inputs count.
+#: What is known about the guest apart from its inputs: it decides which inputs count.
 FACTS = ("guest", "kernel_hashes", "cpu", "nvram")
 
 _REPORT = "On the host: virsh domlaunchsecinfo DOMAIN (as --domlaunchsecinfo); over QMP: query-sev (as --qmp)"
@@ -124,7 +124,7 @@ class Contradiction:
 
 @dataclass(frozen=True)
 class Missing:
-    """An input that validate needs and nobody gave; ``how`` is what would give it."""
+    """An input that validate needs and no source has; ``how`` says where to get it."""
 
     name: str
     why: str
@@ -305,7 +305,7 @@ class Capture(Shown):
 
 
 def _checked(name: str, value: Any) -> Value:
-    """Return the value a name stands for, or raise InputError."""
+    """Return a value in the type of its input, or raise InputError."""
     if name == "measurement":
         return base64.b64encode(parse_measurement(value, name).to_bytes()).decode()
     if name in _LIMITS:

@@ -35,7 +35,7 @@ _PASSTHROUGH = "http://libvirt.org/schemas/domain/qemu/1.0"
 
 
 class Element:
-    """One XML element: ``tag`` without its namespace, ``attributes``, ``text`` as it stands, and ``children``."""
+    """One XML element: ``tag`` without its namespace, ``attributes``, ``text`` unchanged, and ``children``."""
 
     def __init__(self, tag: str, attributes: dict[str, str]) -> None:
         self.tag, self.attributes, self.text = tag, attributes, ""
@@ -83,7 +83,7 @@ class _Builder:
             self.texts[-1].append(text)
 
     def end(self, tag: str) -> None:
-        # Spaces count: libvirt hands a command line on as it stands. Only those that lay out children are dropped.
+        # Spaces count: libvirt passes a command line on unchanged. Only those that lay out children are dropped.
         element, text = self.open.pop(), "".join(self.texts.pop())
         element.text = text if text.strip() or not element.children else ""
 
@@ -202,7 +202,7 @@ def _policy(text: str, found: Collector) -> None:
 
 
 def _blob(text: str, place: str, size: int, found: Collector) -> None:
-    """Say what is wrong with base64 text, which is often given as a file's name instead."""
+    """Remark on text that is not base64 of the right size. People often put a file name there."""
     bare = "".join(text.split())
     try:
         raw = base64.b64decode(bare, validate=True)

@@ -90,7 +90,7 @@ def _parts(name: str, value: str, remarks: list[str]) -> list[tuple[str, str]]:
 
 
 def split_parts(text: str, implied: str = "") -> list[tuple[str, str]]:
-    """Return the (key, value) pairs of ``a,b=c``; two commas stand for one that does not separate."""
+    """Return the (key, value) pairs of ``a,b=c``; two commas are one that does not separate."""
     pairs = []
     # Pairs of commas are read from the left, as QEMU does. A word of a command line holds no zero byte.
     for number, part in enumerate(text.replace(",,", "\0").split(",")):
@@ -123,7 +123,7 @@ def _flat(value: Any, path: str, depth: int) -> list[tuple[str, str]]:
 class CommandLine:
     """A QEMU command line, understood as far as a launch needs it. Raises InputError only for one that is too long.
 
-    ``options`` are its options in order, ``remarks`` say how it was read. Three forms are told apart: words separated
+    ``options`` are its options in order, ``remarks`` say how it was read. Three forms are read: words separated
     by zero bytes (/proc/PID/cmdline, exact), shell text with quotes and backslashes (a script, libvirt's log), and what
     ``ps`` shows, in which the quotes are lost.
     """
@@ -149,7 +149,7 @@ class CommandLine:
             return joined.split(), "ps"
 
     def _from_program(self, words: list[str]) -> list[str]:
-        """Return the words after the program's name, without what stands before it (ps columns, sudo, environment)."""
+        """Return the words after the program's name, without what comes before it (ps columns, sudo, environment)."""
         for number, word in enumerate(words):
             if _PROGRAM.fullmatch(os.path.basename(word)):
                 return words[number + 1 :]

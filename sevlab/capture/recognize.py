@@ -41,7 +41,7 @@ def recognize_text(text: str) -> str:
 
 @checked
 def parse_anything(text: str) -> Capture:
-    """Read a text of any of the sources. Raises :class:`~sevlab.errors.InputError` for a text that is none of them."""
+    """Read a text of any of the sources. Raises :class:`~sevlab.errors.InputError` for any other text."""
     if len(text) > TEXT_LIMIT:
         raise InputError(
             "pasted text", f"{len(text)} characters", f"at most {TEXT_LIMIT}", "only the part that matters"

@@ -67,7 +67,7 @@ def parse_domlaunchsecinfo(text: str) -> Capture:
 def parse_dmesg(text: str) -> Capture:
     """Read the SEV lines of the host kernel's log: API version, build, what is enabled. Numbers are decimal.
 
-    The log tells what the firmware is since this boot, not what measured the guest, so any other source goes first.
+    The log shows the SEV firmware since this boot, not the one that measured the guest, so any other source goes first.
     """
     found = Collector(DMESG, text)
     for line in text.splitlines():
@@ -120,7 +120,7 @@ def _answer(answer: dict[str, Any], found: Collector) -> None:
         if answer.get("state") in _BEFORE_MEASURING:
             found.remark(f"query-sev: state {answer['state']}: the launch was not measured yet")
     elif isinstance(answer.get("data"), str):
-        # Answers don't name their question, and query-sev-attestation-report has "data" too: its size tells.
+        # Answers don't name their question, and query-sev-attestation-report has "data" too: its size shows which.
         size = _decoded_size(answer["data"])
         if size in (208, 1184):
             found.remark(f"an attestation report of {size} bytes was left out: it is not the launch measurement")

@@ -46,7 +46,7 @@ BYTES, MODE = "bytes", "mode"
 WANTED, FORBID = "wanted", "forbid"
 
 
-#: Inputs that stand for each other: giving one side on the command line drops the other side of the case.
+#: Inputs that replace each other: an option for one side drops the other side of the case.
 _ALTERNATIVES = (
     ({"tk"}, {"tik", "tek"}),
     ({"vmsa_cpu0", "vmsa_cpu1"}, {*SKU, "cpu_signature"}),
@@ -158,7 +158,7 @@ ABOUT = (
     Row("about", "explanation", TEXT, doc="Why it did not match, in words."),
     Row("about", "written-by", TEXT, doc="The program that wrote the case, and its version."),
 )
-#: Files of which the hash alone may be known, because no more of them is measured.
+#: Files of which the hash is enough, because nothing else of them is measured.
 BY_HASH = ("kernel", "initrd")
 #: What describes a launch of SEV or SEV-ES, what a launch of SEV-SNP is made of, and what a report is verified with.
 LAUNCH, SNP_LAUNCH, SNP = ("reported", "owner"), ("owner", "launch"), ("snp",)
@@ -221,7 +221,7 @@ class Case:
 
     @property
     def mode(self) -> str:
-        """What was launched: a key of ``MODES``, told by the inputs where the case does not; "" when nothing tells."""
+        """What was launched: a key of ``MODES``, from the inputs where the case does not say; "" if unknown."""
         if "mode" in self.inputs:
             return str(self.inputs["mode"])
         if "svsm" in self.inputs:
@@ -278,7 +278,7 @@ class Case:
         return changes
 
     def part(self, sections: Sequence[str] = LAUNCH) -> dict[str, Any]:
-        """Return the inputs of some sections, those of a launch of SEV and SEV-ES unless told otherwise."""
+        """Return the inputs of some sections, by default those of a launch of SEV or SEV-ES."""
         return {name: value for name, value in self.inputs.items() if BY_NAME[name].section in sections}
 
     @property
@@ -289,7 +289,7 @@ class Case:
 
     @property
     def explained(self) -> Self:
-        """The case with what was found in place of what was given."""
+        """The case with what was found instead of what was given."""
         given = {name: value for name, value in self.found.items() if value is not None}
         dropped = _dropped(given) | set(self.found)
         kept = {name: value for name, value in self.inputs.items() if name not in dropped}
@@ -301,7 +301,7 @@ class Case:
     ) -> tuple[dict[str, Any], list[str]]:
         """Return the inputs of *sections* with *given* options laid over them, and the names of those so replaced.
 
-        None counts as not given. Inputs that stand for each other, such as ``tk`` and ``tik``, replace each other.
+        None counts as not given. Alternatives such as ``tk`` and ``tik`` replace each other.
         """
         explicit = {name: value for name, value in given.items() if value is not None}
         dropped = set(explicit) | _dropped(explicit)
@@ -324,7 +324,7 @@ class Case:
 
 
 def _dropped(names: Iterable[str]) -> set[str]:
-    """Return the inputs that these ones stand for, or make untrue."""
+    """Return the inputs that these ones replace."""
     given = set(names)
     dropped = {"ovmf_hash"} if "firmware" in given else set()  # it is true of one firmware only
     for one, other in _ALTERNATIVES:

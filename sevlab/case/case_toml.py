@@ -57,11 +57,11 @@ if TYPE_CHECKING:
 
 _KEY = r"""(?:[A-Za-z0-9_-]+|"(?:[^"\\]|\\.)*"|'[^']*')"""
 _DOTTED = re.compile(rf"{_KEY}(?:[ \t]*\.[ \t]*{_KEY})*")
-#: What lies beside the case file in a bundle, and so in a folder that one was unpacked into.
+#: What is next to the case file in a bundle, and in a folder that one was unpacked into.
 UNPACKED = ("manifest.json", "blobs")
 
 
-#: What stands in a case as a key of TOML; anything else may be anything.
+#: The keys of TOML that a case may have. Any other key is as hostile as a value.
 _KNOWN = {row.key for row in (*ROWS, *ABOUT)}
 
 
@@ -85,7 +85,7 @@ def read_case(path: str, name: str = "case file", own: bool = False) -> Case:
 
 
 def is_bundle(path: str) -> bool:
-    """Say whether a file is a ``.sevcase`` bundle (:mod:`sevlab.bundle`): by its first bytes."""
+    """Return whether a file is a ``.sevcase`` bundle (:mod:`sevlab.bundle`), by its first bytes."""
     try:
         with open_input(path, "case") as stream:
             return stream.read(4) in (b"PK\x03\x04", b"PK\x05\x06")
@@ -136,7 +136,7 @@ class _Reader:
                 self._known(section, key)
         inputs, hashes = self._inputs(data)
         found, found_hashes = self._inputs({row.section: data.get("found", {}) for row in ROWS}, "found")
-        # It lies in the folder of a bundle that was unpacked, among the files that came with it.
+        # Is it in the folder of a bundle that was unpacked, next to the files that came with it?
         beside = (os.path.join(os.path.dirname(self.path), name) for name in UNPACKED)
         case = Case(
             {name: value for name, value in inputs.items() if value is not None},
@@ -198,7 +198,7 @@ class _Reader:
         """Raise the error for one key, with its line."""
         line = find_line(self.text, keys)
         where = f"{quoted(self.path)}, line {line}" if line else quoted(self.path)
-        # A key is as hostile as a value: an odd one is shown escaped.
+        # An unexpected key is shown escaped.
         shown = ".".join(
             key if re.fullmatch("[A-Za-z0-9_-]{1,20}", key) or key in _KNOWN else quoted(key, 40) for key in keys
         )
@@ -316,7 +316,7 @@ def format_case(case: Case, folder: str | None = None) -> str:
 def _escape(character: str) -> str:
     """Return a character as a TOML string may hold it, so that the text of a case is safe to print.
 
-    All of them stand in basic strings. What is no character (half of a pair) stays, to be refused where it is encoded.
+    They are all in basic strings. Half of a surrogate pair stays as it is, and is refused where the text is encoded.
     """
     number = ord(character)
     if 0xD800 <= number <= 0xDFFF:

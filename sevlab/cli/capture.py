@@ -82,7 +82,7 @@ def _parser() -> Parser:
     out = parser.add_argument_group("what comes out")
     out.add_argument("-o", metavar="CASE", required=True, help="the case file to write; '-' prints it")
     out.add_argument("--force", action="store_true", help="replace the case file if it exists")
-    out.add_argument("--json", action="store_true", help="tell what was understood as JSON")
+    out.add_argument("--json", action="store_true", help="print what was understood as JSON")
     return parser
 
 

@@ -189,7 +189,7 @@ def _add_new(parser: argparse.ArgumentParser) -> None:
         else:
             metavar = {NUMBER: "N", COUNT: "N", FILE: "FILE", KEY: "FILE", MODE: "MODE"}.get(row.kind, "VALUE")
             groups[row.section].add_argument(*spelled, dest=row.name, metavar=metavar, help=doc)
-    groups["launch"].add_argument("--vcpu-type", metavar="NAME", help="QEMU's CPU model, in place of cpu-signature")
+    groups["launch"].add_argument("--vcpu-type", metavar="NAME", help="QEMU's CPU model, instead of --cpu-signature")
     about = parser.add_argument_group("where it comes from")
     for row in ABOUT:
         if row.name != "written_by":

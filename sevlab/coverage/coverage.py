@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 #: The answer about a firmware without a place for kernel hashes.
 NO_PLACE = "no_place"
-#: How a label is told apart without colour, and its tint.
+#: A label as one character, for people who do not see its colour, and its tint.
 MARKS = {MEASURED: ("M", "green"), NOT_MEASURED: ("-", "grey"), BREAKS: ("!", "pink")}
 #: Most parts shown; a hostile text can hold more than anyone reads.
 SHOWN_LIMIT = 2000
