@@ -1,10 +1,10 @@
 """A running guest under libvirt: what the host reports of it, and whether asking the host is safe.
 
-``validate --domain`` takes from libvirt what the options leave out. Some of that may come from an untrusted host, since
-the measure covers it (the measurement, versions, the policy). The rest (which firmware, which kernel, how many CPUs) is
-just what is to be checked, so it is taken from the host only by somebody who says that he knows: *insecure*.
+``validate --domain`` takes from libvirt what the options leave out. Some of that may come from an untrusted host,
+because the measure covers it (the measurement, versions, the policy). The rest (which firmware, which kernel, how many
+CPUs) is what is to be checked, so it is taken from the host only with *insecure*.
 
-The rules are those of libvirt 9.0's ``virt-qemu-sev-validate``; docs/validate.md tells the differences. libvirt's
+The rules are those of libvirt 9.0's ``virt-qemu-sev-validate``; docs/validate.md lists the differences. libvirt's
 module for Python is imported when a domain is asked for, and not before.
 """
 
@@ -13,15 +13,17 @@ from __future__ import annotations
 import re
 import socket
 from contextlib import suppress
+from ipaddress import ip_address
+from threading import Thread
+from typing import TYPE_CHECKING
 
-from .capture.domain import Element, read_xml
-from .capture.found import TEXT_LIMIT
+from .capture.capture import TEXT_LIMIT
+from .capture.domain_xml import Element, read_xml
 from .errors import ConfigurationError, InputError, InsecureError, StateError, quoted
 from .evidence import REPORTED
 from .inputs import parse_policy
 from .launch_inputs import INPUTS, LaunchInputs
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from ipaddress import IPv4Address, IPv6Address
@@ -33,7 +35,7 @@ URI = "qemu:///system"
 _UUID = re.compile(r"[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}", re.IGNORECASE)
 #: The elements of the configuration that name files, and the inputs they are.
 _FILES = {"firmware": "os/loader", "kernel": "os/kernel", "initrd": "os/initrd"}
-#: What asking takes beside the standard library, and where to get it.
+#: What is needed beyond the standard library, and where to get it.
 _INSTALL = {
     "libvirt": "Debian's python3-libvirt (a venv needs --system-site-packages), or pip install 'sevlab[libvirt]'",
     "defusedxml": "Debian's python3-defusedxml, or pip install defusedxml",
@@ -91,7 +93,7 @@ class Guest:
 
     @property
     def host(self) -> str:
-        """The host's name, as the hypervisor tells it; "" when it tells none."""
+        """The host's name, from the hypervisor; "" if it has none."""
         answer = self.ask(self.connection.getHostname, "--connect")
         return bare_name(answer) if isinstance(answer, str) else ""
 
@@ -111,44 +113,39 @@ def bare_name(name: str) -> str:
 
 
 def is_this_machine(host: str) -> bool:
-    """Say whether *host*, a name or an address as :func:`bare_name` returns it, is this very machine.
+    """Return whether *host*, a name or an address from :func:`bare_name`, is this machine.
 
-    A short name is that of any full name that begins with it. Asking the system for more names may take long, so it is
-    the last thing tried, and given up after :data:`PATIENCE`.
+    A short name matches any full name that begins with it. Looking up more names may take long, so this comes last and
+    is given up after :data:`PATIENCE`.
     """
     if not host:
         return False
     address = _address(host)
     if address is not None and _is_own(address):
         return True
+
+    def is_same(name: str) -> bool:
+        if address is not None:
+            return address == _address(name)
+        if "." in host and "." in name:
+            return host == name
+        return host.partition(".")[0] == name.partition(".")[0]
+
     known = {"localhost", "localhost.localdomain", bare_name(socket.gethostname())}
-    return any(_is_same(host, address, name) for name in known) or any(
-        _is_same(host, address, name) for name in _looked_up_names()
-    )
-
-
-def _is_same(host: str, address: Address | None, name: str) -> bool:
-    """Say whether a host's name or address, whichever it is, is the same as a *name* or address of this machine."""
-    if address is not None:
-        return address == _address(name)
-    if "." in host and "." in name:
-        return host == name
-    return host.partition(".")[0] == name.partition(".")[0]
+    return any(map(is_same, known)) or any(map(is_same, _looked_up_names()))
 
 
 def _address(text: str) -> Address | None:
     """Return an IP address from its text, also in brackets; None for anything else. IPv4 within IPv6 is IPv4."""
-    import ipaddress
-
     try:
-        address = ipaddress.ip_address(text.removeprefix("[").removesuffix("]"))
+        address = ip_address(text.removeprefix("[").removesuffix("]"))
     except ValueError:
         return None
     return getattr(address, "ipv4_mapped", None) or address
 
 
 def _is_own(address: Address) -> bool:
-    """Say whether one of this machine's network interfaces has an address: only then can a socket be bound to it."""
+    """Return whether one of this machine's network interfaces has an address: only then can a socket be bound to it."""
     if address.is_loopback or address.is_unspecified:
         return True
     if address.is_multicast or str(address) == "255.255.255.255":  # any socket can be bound to these
@@ -167,8 +164,6 @@ def _is_own(address: Address) -> bool:
 
 def _looked_up_names() -> set[str]:
     """Return this machine's names and addresses as the system looks them up; none when that takes too long."""
-    from threading import Thread
-
     found: list[str] = []
 
     def look() -> None:
@@ -195,7 +190,7 @@ def complete_inputs(
     :class:`~sevlab.errors.InputError` for what libvirt does not answer, and for inputs that do not go together.
     """
     inputs = {name: value for name, value in given.items() if value is not None}
-    # Before anything is taken from the host: half of an answer must not be completed, and so replaced, by the host's.
+    # Before anything is taken from the host, which must not complete, and so replace, half of an answer.
     LaunchInputs(**{name: inputs.get(name) for name in INPUTS}).check()
     guest.connect()
     host = guest.host
@@ -275,7 +270,7 @@ def _refuse(insecure: bool, option: str, received: str) -> None:
 
 
 def _reported(guest: Guest, given: dict[str, Any]) -> dict[str, Any]:
-    """Return what was not given of what the host reports. It may come from there, for the measure covers all of it."""
+    """Return the reported values that were not given. They may come from the host, because the measure covers them."""
     wanted = {name: "sev-" + name.replace("_", "-") for name in REPORTED if name not in given}
     if not wanted:
         return {}
@@ -305,7 +300,7 @@ def _add_file(configuration: Element, inputs: dict[str, Any], name: str, path: s
     inputs[name] = "./-" if element.text == "-" else element.text
 
 
-def _signature(guest: Guest) -> dict[str, Any]:
+def _signature(guest: Guest) -> dict[str, str]:
     """Return family, model and stepping of the host's CPU, from libvirt's capabilities."""
     root = _read(guest.ask(guest.connection.getCapabilities, "--connect"), "capabilities")
     found = root.all("host/cpu/signature")

@@ -21,7 +21,7 @@ from pathlib import Path
 import sevlab
 from sevlab.bundle import open_case, verify_case
 from sevlab.capture import parse_anything
-from sevlab.case.reader import parse_case
+from sevlab.case.case_toml import parse_case
 from sevlab.errors import SevlabError
 from sevlab.formats.certtable import read_cert_table
 from sevlab.formats.pageinfo import PAGE

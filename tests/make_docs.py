@@ -1,23 +1,21 @@
 """Write the generated pages of ``docs/`` from declarations (``make docs``).
 
-``layouts.md`` is the reference of all byte structures, ``sevcase.schema.json`` the JSON Schema of bundles.
+``layouts.md`` is the reference of all byte structures.
 """
 
 from __future__ import annotations
 
 import importlib
-import json
 import pkgutil
 from pathlib import Path
 
 import sevlab.formats
-from sevlab.bundle import schema
 from sevlab.layout.bits import Bits
 from sevlab.layout.explain import title
 from sevlab.layout.rows import Layout
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
-TARGET, SCHEMA = DOCS / "layouts.md", DOCS / "sevcase.schema.json"
+TARGET = DOCS / "layouts.md"
 
 HEAD = """\
 # Byte structures
@@ -74,12 +72,6 @@ def reference() -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def schema_text() -> str:
-    """The schema as it is published."""
-    return json.dumps(schema(), indent=2) + "\n"
-
-
 if __name__ == "__main__":
-    for target, text in ((TARGET, reference()), (SCHEMA, schema_text())):
-        target.write_text(text, encoding="utf-8")
-        print(target.relative_to(target.parents[1]))
+    TARGET.write_text(reference(), encoding="utf-8")
+    print(TARGET.relative_to(DOCS.parent))

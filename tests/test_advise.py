@@ -400,7 +400,7 @@ def test_misuse(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "r.bin").write_bytes(report().to_bytes())
     (tmp_path / "short").write_bytes(b"abc")
-    (tmp_path / "empty.toml").write_text("format = 1\n")
+    (tmp_path / "empty.toml").write_text("format = 2\n")
     status, out, err = run(capsys, *words)
     assert (status, out) == (UNUSABLE, "")
     assert err.count("\n") == 1

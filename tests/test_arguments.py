@@ -20,7 +20,7 @@ import pytest
 import sevlab
 from sevlab import report, samples
 from sevlab.arguments import checked
-from sevlab.bundle.manifest import build_manifest, parse_manifest
+from sevlab.bundle.bundle import build_manifest, parse_manifest
 from sevlab.chain import PDH, PEK
 from sevlab.errors import ArgumentError, InputError, SevlabError
 from sevlab.formats.certtable import read_cert_table

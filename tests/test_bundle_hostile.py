@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from sevlab.bundle import load_bundle, pack_case, unpack_bundle
 from sevlab.bundle.archive import MEMBER_LIMIT, RATIO_LIMIT
-from sevlab.bundle.manifest import build_manifest, parse_manifest
+from sevlab.bundle.bundle import build_manifest, parse_manifest
 from sevlab.case import Case, is_bundle, make_case
 from sevlab.errors import InputError
 from tests.soak import some
@@ -37,7 +37,7 @@ def everything(folder: Path) -> dict[str, bytes | None]:
 
 
 def toml(sha256: str = "", **values: object) -> bytes:
-    text = "format = 1\n[owner]\n" + "".join(f"{name} = {value!r}\n" for name, value in values.items())
+    text = "format = 2\n[owner]\n" + "".join(f"{name} = {value!r}\n" for name, value in values.items())
     return (text + (f'firmware = {{ path = "blobs/{sha256}", sha256 = "{sha256}" }}\n' if sha256 else "")).encode()
 
 
@@ -282,7 +282,7 @@ HOSTILE: dict[str, tuple[Callable[[Path], Path], str]] = {
     "no manifest": (lambda path: written(path, parts()[1:]), "without manifest.json"),
     "empty": (lambda path: path.write_bytes(b"") or path, "0 bytes"),
     "empty archive": (lambda path: written(path, []), "without manifest.json"),
-    "text": (lambda path: path.write_bytes(b"format = 1\n" * 9) and path, "no zip archive"),
+    "text": (lambda path: path.write_bytes(b"format = 2\n" * 9) and path, "no zip archive"),
     "long manifest": (lambda path: written(path, [("manifest.json", bytes(70000)), *parts()[1:]]), "at most 65536"),
     "long case": (lambda path: written(path, [parts()[0], ("case.toml", b"#" * 70000)]), "at most 65536"),
     "manifest no JSON": (lambda path: written(path, [("manifest.json", b"{"), *parts()[1:]]), "not JSON"),
@@ -334,8 +334,8 @@ HOSTILE: dict[str, tuple[Callable[[Path], Path], str]] = {
     ),
     "case no TOML": (lambda path: with_case(path, b"=", []), "'case.toml': received what is not TOML"),
     "case no UTF-8": (lambda path: with_case(path, b"\xff\xfe", []), "not UTF-8"),
-    "case unknown key": (lambda path: with_case(path, b"format = 1\n[owner]\nrun = 'x'\n", []), "line 3, owner.run"),
-    "case too new": (lambda path: with_case(path, b"format = 9\n", []), "needed 1 to 2"),
+    "case unknown key": (lambda path: with_case(path, b"format = 2\n[owner]\nrun = 'x'\n", []), "line 3, owner.run"),
+    "case too new": (lambda path: with_case(path, b"format = 9\n", []), "needed 2, the only"),
 }
 
 
@@ -481,7 +481,7 @@ def test_unpacking_never_replaces_and_leaves_nothing_behind(tmp_path: Path, monk
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("sevlab.bundle.load._copy", interrupted)
+    monkeypatch.setattr("sevlab.bundle.bundle._copy", interrupted)
     with pytest.raises(KeyboardInterrupt):
         unpack_bundle(path, str(tmp_path / "new"))
     assert everything(tmp_path) == before
@@ -494,10 +494,10 @@ def test_a_full_disk_is_told_and_leaves_nothing(tmp_path: Path, monkeypatch: pyt
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("sevlab.bundle.load._copy", full)
+    monkeypatch.setattr("sevlab.bundle.bundle._copy", full)
     with pytest.raises(InputError, match="no space left"):
         unpack_bundle(path, str(tmp_path / "new"))
-    monkeypatch.setattr("sevlab.bundle.pack._add_file", full)
+    monkeypatch.setattr("sevlab.bundle.bundle._add_file", full)
     with pytest.raises(InputError, match="no space left"):
         pack_case(plain_case(), str(tmp_path / "y.sevcase"))
     assert everything(tmp_path) == before
@@ -519,10 +519,10 @@ def test_packing_replaces_only_when_forced(tmp_path: Path) -> None:
 
 
 def test_a_file_that_grows_while_it_is_packed_is_not_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sevlab.bundle.pack._size", lambda *_: 1)
+    monkeypatch.setattr("sevlab.bundle.bundle._size", lambda *_: 1)
     with pytest.raises(InputError, match="has changed"):
         pack_case(plain_case(), str(tmp_path / "x.sevcase"))
-    monkeypatch.setattr("sevlab.bundle.pack._size", lambda *_: 3 << 30)
+    monkeypatch.setattr("sevlab.bundle.bundle._size", lambda *_: 3 << 30)
     with pytest.raises(InputError, match="bytes of files"):
         pack_case(plain_case(), str(tmp_path / "x.sevcase"))
     assert list(tmp_path.iterdir()) == []

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from sevlab.capture import (
     Capture,
+    CommandLine,
     Found,
     locate,
     parse_command_line,
@@ -21,9 +22,8 @@ from sevlab.capture import (
     parse_domain,
     parse_domlaunchsecinfo,
     parse_qmp,
-    read_command_line,
 )
-from sevlab.capture.words import split_parts
+from sevlab.capture.qemu_cmdline import split_parts
 from sevlab.case import read_case
 from sevlab.cli import main
 from sevlab.errors import InputError
@@ -113,7 +113,7 @@ def remarks(capture: Capture) -> str:
 def test_domlaunchsecinfo_is_read():
     capture = parse_domlaunchsecinfo(SECINFO)
     assert values(capture) == REPORTED
-    assert capture.remarks == []
+    assert capture.remarks == ()
     assert capture.chosen["api_minor"].origin == "--domlaunchsecinfo sev-api-minor"
 
 
@@ -143,7 +143,7 @@ def test_odd_parameters_become_remarks(line, words):
 def test_a_qmp_transcript_is_read():
     capture = parse_qmp(QMP)
     assert values(capture) == REPORTED
-    assert capture.remarks == []
+    assert capture.remarks == ()
 
 
 @given(
@@ -308,7 +308,7 @@ def test_a_shell_command_is_read():
         "kernel_hashes": True,
         "cpu": "EPYC-Rome-v2",
     }
-    assert capture.remarks == []
+    assert capture.remarks == ()
 
 
 def test_zero_bytes_separate_exactly():
@@ -344,7 +344,7 @@ def test_libvirts_words_are_read_as_ps_shows_them_and_as_its_log_does():
     )
     capture = parse_command_line(logged)
     assert values(capture) == expected
-    assert capture.remarks == []
+    assert capture.remarks == ()
 
 
 @pytest.mark.parametrize(
@@ -407,13 +407,13 @@ def test_commas_survive_their_escape(pairs):
 
 
 def test_flash_units_are_counted_as_qemu_does():
-    command = read_command_line("qemu-kvm -drive if=pflash,file=a -drive if=pflash,unit=1,file=b -pflash c")
+    command = CommandLine("qemu-kvm -drive if=pflash,file=a -drive if=pflash,unit=1,file=b -pflash c")
     assert [command.flash(unit) for unit in (0, 1, 2)] == ["a", "b", "c"]
 
 
 def test_a_loop_of_block_nodes_ends():
     words = "-machine pflash0=a -blockdev raw,node-name=a,file=b -blockdev raw,node-name=b,file=a"
-    assert read_command_line(f"qemu-kvm {words}").flash(0) is None
+    assert CommandLine(f"qemu-kvm {words}").flash(0) is None
 
 
 def test_dmesg_is_read():
@@ -488,7 +488,7 @@ def test_what_is_not_measured_is_left_out():
         *("num_cpus", "cpu_family", "cpu_model", "cpu_stepping"),
     }
     assert set(plain.inputs) == {"policy", "firmware"}
-    plain.found.append(Found("kernel", "mine", "option", "option --kernel"))
+    plain += Capture((Found("kernel", "mine", "option", "option --kernel"),))
     assert plain.inputs["kernel"].value == "mine"
 
 
@@ -546,7 +546,7 @@ def test_no_key_device_or_pipe_is_taken_because_the_host_says_so(images):
 
 
 def test_the_search_has_an_end(tmp_path, monkeypatch):
-    monkeypatch.setattr("sevlab.capture.files.ENTRY_LIMIT", 3)
+    monkeypatch.setattr(sys.modules["sevlab.capture.locate"], "ENTRY_LIMIT", 3)
     for number in range(6):
         (tmp_path / f"d{number}").mkdir()
     assert "first 3 entries" in locate("/x/OVMF.fd", str(tmp_path), 1 << 20)[1]

@@ -122,7 +122,7 @@ def case(**lines: str) -> str:
         return f'{name} = {{ path = "{name}", sha256 = "{hashlib.sha256(Path(name).read_bytes()).hexdigest()}" }}'
 
     names = [file(name) for name in ("report", "vcek", "chain", "crl")]
-    return "\n".join(["format = 1", "[snp]", *names, *(f"{key} = {value}" for key, value in lines.items())]) + "\n"
+    return "\n".join(["format = 2", "[snp]", *names, *(f"{key} = {value}" for key, value in lines.items())]) + "\n"
 
 
 def test_a_case_file_gives_everything_and_options_win(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -160,7 +160,7 @@ def test_other_verbs_leave_the_report_s_section_alone(files: Path, capsys: pytes
     assert main(["coverage", "--case", "case.toml"]) == 2
     assert "a case of SEV-SNP" in capsys.readouterr().err
     assert "snp" not in capsys.readouterr().out
-    Path("old.toml").write_text('format = 1\n[owner]\ncmdline = "x"\n')
+    Path("old.toml").write_text('format = 2\n[owner]\ncmdline = "x"\n')
     assert main(["report", "verify", "--case", "old.toml"]) == 2
     assert "FILE: received nothing; needed a report" in capsys.readouterr().err
 

@@ -10,7 +10,7 @@ import pytest
 
 import sevlab
 from sevlab import samples
-from sevlab.capture.found import TEXT_LIMIT
+from sevlab.capture.capture import TEXT_LIMIT
 from sevlab.exercises import broken_launch
 from sevlab.widgets.debugger import Debugger, debugger
 from tests.test_search_cases import SPACES, report, true_values
@@ -112,7 +112,7 @@ def test_a_case_is_taken_by_paste_and_by_name(tmp_path: Path) -> None:
         "<a>" * 100_000,
         "{",
         "[reported]",
-        "format = 1\n[reported]\nmeasurement = 5\n",
+        "format = 2\n[reported]\nmeasurement = 5\n",
         "\0" * 1000,
         "<!DOCTYPE d [<!ENTITY a 'b'>]><domain>&a;</domain>",
         "x" * (2 << 20),

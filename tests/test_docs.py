@@ -12,7 +12,7 @@ import pytest
 from sevlab import __version__
 from sevlab.cli import VERBS
 from sevlab.cli.validate import validate_parser
-from tests.make_docs import SCHEMA, TARGET, reference, schema_text
+from tests.make_docs import TARGET, reference
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted(path for path in (ROOT / "notebooks").rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts)
@@ -22,10 +22,6 @@ MANUAL = (ROOT / "docs" / "validate.md").read_text(encoding="utf-8")
 
 def test_the_layout_reference_is_not_stale() -> None:
     assert TARGET.read_text(encoding="utf-8") == reference(), "run: make docs"
-
-
-def test_the_schema_of_bundles_is_not_stale() -> None:
-    assert SCHEMA.read_text(encoding="utf-8") == schema_text(), "run: make docs"
 
 
 def test_the_manual_names_every_option() -> None:

@@ -224,7 +224,7 @@ def test_everything_from_the_host_when_that_is_wanted(play: Play) -> None:
 def test_a_case_file_and_a_domain(play: Play, tmp_path: Path) -> None:
     case = tmp_path / "case.toml"
     image = f'firmware = {{ path = "{FIRMWARE}", sha256 = "{hashlib.sha256(FIRMWARE.read_bytes()).hexdigest()}" }}'
-    case.write_text(f'format = 1\n[reported]\npolicy = 1\n[owner]\n{image}\ntk = "{TK}"\n')
+    case.write_text(f'format = 2\n[reported]\npolicy = 1\n[owner]\n{image}\ntk = "{TK}"\n')
     status, out, err, _ = play(scenario(), "--case", str(case), keys=False)
     assert (status, out) == (0, "OK: Looks good to me\n"), err
 

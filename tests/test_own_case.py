@@ -35,7 +35,7 @@ def test_every_verb_that_takes_a_case_asks_whose_it_is(verb: list[str]) -> None:
 def test_a_case_knows_whose_it_is(tmp_path: object) -> None:
     path = f"{tmp_path}/c.toml"
     with open(path, "w") as stream:
-        stream.write("format = 1\n[reported]\npolicy = 1\n")
+        stream.write("format = 2\n[reported]\npolicy = 1\n")
     assert not read_case(path).own
     assert read_case(path, own=True).own
     assert read_case(path, own=True).replace(inputs={}).own

@@ -27,7 +27,7 @@ from hypothesis import strategies as st
 
 from sevlab.bundle import pack_case
 from sevlab.case import ABOUT, ROWS, Case, format_case, make_case, parse_case, write_case
-from sevlab.case.rows import TEXT
+from sevlab.case.case import TEXT
 from sevlab.cli import VERBS, main
 from sevlab.cli.terminal import painter
 from sevlab.errors import (

@@ -70,17 +70,17 @@ def test_a_least_tcb_is_read_once_or_refused(value: Any, capsys: pytest.CaptureF
     assert main(["case", "new", f"--snp-min-tcb={value}", "-o", "/nowhere/x.toml"]) == 2
     assert "snp-min-tcb" in capsys.readouterr().err
     with pytest.raises(InputError, match="snp-min-tcb"):
-        parse_case(f"format = 1\n[snp]\nsnp-min-tcb = {json.dumps(value)}\n", "case.toml")
+        parse_case(f"format = 2\n[snp]\nsnp-min-tcb = {json.dumps(value)}\n", "case.toml")
 
 
 @pytest.mark.parametrize("text", ["bl=4", " bl = 4 ", "snp=0x18, bl=4", "ucode=219,snp=24,tee=0,bl=4,fmc=1"])
 def test_what_a_case_wants_is_what_is_used(text: str) -> None:
     wanted = parse_requirements(min_tcb=text).min_tcb
-    case = parse_case(f"format = 1\n[snp]\nsnp-min-tcb = {json.dumps(text)}\n", "case.toml")
+    case = parse_case(f"format = 2\n[snp]\nsnp-min-tcb = {json.dumps(text)}\n", "case.toml")
     assert parse_requirements(min_tcb=case.inputs["snp_min_tcb"]).min_tcb == wanted
     assert " " not in case.inputs["snp_min_tcb"]
     encoded = base64.b64encode(bytes(48)).decode()
-    case = parse_case(f"format = 1\n[snp]\nsnp-measurement = '{encoded}'\n", "case.toml")
+    case = parse_case(f"format = 2\n[snp]\nsnp-measurement = '{encoded}'\n", "case.toml")
     assert case.inputs["snp_measurement"] == "00" * 48
 
 
@@ -331,7 +331,7 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "vmsa": bytes(4096),
         "tik": bytes(range(16)),
         "tk": bytes(range(32)),
-        "case.toml": b"format = 1\n[reported]\npolicy = 1\n",
+        "case.toml": b"format = 2\n[reported]\npolicy = 1\n",
         "digest": bytes(range(48)),
     }
     for name, raw in parts.items():

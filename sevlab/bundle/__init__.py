@@ -1,18 +1,15 @@
 """Bundles: a case file and every file it names, in one ``.sevcase`` file that is safe to send and safe to receive.
 
 A bundle is a zip archive of three kinds of members: ``manifest.json`` (what is in it), ``case.toml`` (a case file) and
-``blobs/HASH`` (a file, named by its SHA-256). :mod:`.archive` lets nothing else in, :mod:`.load` reads and unpacks,
-:mod:`.pack` writes, :mod:`.redact` leaves the firmware out where the mathematics allows it, :mod:`.verdict` says what
-comes of a case, and :mod:`.show` tells it in words. The format is described in docs/case-format.md.
+``blobs/HASH`` (a file, named by its SHA-256). :mod:`.archive` lets nothing else in, :mod:`.bundle` reads, unpacks and
+writes, :mod:`.redact` leaves the firmware out where the mathematics allows it, :mod:`.verdict` verifies a case, and
+:mod:`.show` prints it. The format is described in docs/case-format.md.
 """
 
 from __future__ import annotations
 
-from .load import Bundle, load_bundle, open_case, unpack_bundle
-from .manifest import VERSION, Manifest
-from .pack import pack_case
+from .bundle import VERSION, Bundle, Manifest, load_bundle, open_case, pack_case, unpack_bundle
 from .redact import redact_case
-from .schema import schema
 from .show import explain_case
 from .verdict import CaseVerdict, advise_case, verify_case
 
@@ -27,7 +24,6 @@ __all__ = [
     "open_case",
     "pack_case",
     "redact_case",
-    "schema",
     "unpack_bundle",
     "verify_case",
 ]

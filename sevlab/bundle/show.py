@@ -7,7 +7,7 @@ import re
 
 from ..arguments import checked
 from ..case import ABOUT, BY_NAME, MODES, ROWS
-from ..case.rows import BYTES, FILE, KEY
+from ..case.case import BYTES, FILE, KEY
 from ..digest import Sha256
 from ..keys import Secret
 from ..layout.page import Banner, Heading, Paragraph, Table, View

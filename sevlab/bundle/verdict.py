@@ -264,7 +264,7 @@ def advise_case(case: Case, *, product: str | None = None, accept: Iterable[str]
     *product* and *accept* are those of :func:`sevlab.advise`. Raises :class:`~sevlab.errors.InputError` for a case with
     neither, and for files that cannot be read.
     """
-    given = case.inputs
+    given: dict[str, Any] = case.inputs
     parts = ("api_major", "api_minor", "build_id", "policy")
     if "report" in given:
         report = load_report(given["report"], "report")
@@ -295,8 +295,8 @@ def _compare_measure(case: Case, keys: Mapping[str, Any], trust: Trust = _NOTHIN
 def _reported(case: Case) -> bytes | None:
     """Return the launch digest (48 bytes) that a report, or else the host alone, says was measured."""
     if "report" in case.inputs:
-        return bytes(load_report(case.inputs["report"], "report").measurement)
-    return case.inputs.get("reported_measurement")
+        return bytes(load_report(str(case.inputs["report"]), "report").measurement)
+    return case.reported_measurement
 
 
 def _compare_digest(case: Case) -> DigestCheck | None:
@@ -347,9 +347,9 @@ def _verify_id_block(case: Case) -> IdBlockVerdict | None:
     measurement = _reported(case)
     if measurement is None and "firmware" in case.inputs:
         measurement = load_snp_launch(**case.snp_launch).digest
-    policy = case.inputs.get("snp_policy")
+    policy = case.part(SNP).get("snp_policy")
     if policy is None and "report" in case.inputs:
-        policy = int(load_report(case.inputs["report"], "report").policy)
+        policy = int(load_report(str(case.inputs["report"]), "report").policy)
     signed = load_id_block(str(case.inputs["id_block"]), name="id_block")
     return verify_id_block(signed, measurement, policy)
 

@@ -5,25 +5,24 @@ QEMU command line, the kernel's log. Each reader here takes one such text and re
 found, where each came from, and remarks. Captures add up, and the sum says what contradicts and what is still missing.
 
 Every such text was written by the host, which is the party under suspicion. So sizes are capped, nothing in it is
-opened or run, odd things become remarks, and whatever the host names for the owner (a firmware path, a command line)
-is marked as named by the host: a launch validated with those says only that the host told the same story twice.
+opened or run, anything unexpected becomes a remark, and whatever the host names for the owner (a firmware path, a
+command line) is marked as named by the host: a launch validated with those says only that the host told the same story
+twice.
 """
 
 from __future__ import annotations
 
-from .anything import parse_anything, recognize_text
-from .commandline import CommandLine, parse_command_line, read_command_line
-from .domain import Domain, parse_domain, read_domain
-from .files import locate
-from .found import Capture, Contradiction, Found, Missing, Remark
-from .host import parse_dmesg, parse_domlaunchsecinfo
-from .qmp import parse_qmp
+from .capture import Capture, Contradiction, Found, Missing, Remark
+from .domain_xml import parse_domain
+from .locate import locate
+from .qemu_cmdline import CommandLine, parse_command_line
+from .recognize import parse_anything, recognize_text
+from .sources import parse_dmesg, parse_domlaunchsecinfo, parse_qmp
 
 __all__ = [
     "Capture",
     "CommandLine",
     "Contradiction",
-    "Domain",
     "Found",
     "Missing",
     "Remark",
@@ -34,7 +33,5 @@ __all__ = [
     "parse_domain",
     "parse_domlaunchsecinfo",
     "parse_qmp",
-    "read_command_line",
-    "read_domain",
     "recognize_text",
 ]

@@ -1,40 +1,38 @@
 """Case files: every input of one launch in one TOML file, so that a validation can be repeated and handed on.
 
-Files stand in it by path and SHA-256, so a changed file is told. Keys stand in it by path alone: never the key, and no
-hash of it either, because a hash lets whoever reads the case test guesses of the key, and a changed key shows itself
-as a mismatch anyway. The format is described, for people who write one by hand, in docs/case.md.
+Files are named by path and SHA-256, so a changed file is noticed. Keys are named by path alone, without a hash: it
+would let whoever reads the case test guesses of the key. docs/case.md describes the format.
 """
 
 from __future__ import annotations
 
-from .found import record_explanation
-from .lines import find_line
-from .load import load_case
-from .model import Case, Change, hash_file, hash_files, make_case
-from .reader import is_bundle, parse_case, read_case
-from .rows import (
+from .case import (
     ABOUT,
     BY_NAME,
-    CASE_LIMIT,
-    CPU_LIMIT,
-    FILE_LIMIT,
-    FORMAT,
     LAUNCH,
     MODES,
     ROWS,
     SNP,
     SNP_LAUNCH,
+    Case,
+    Change,
     Row,
+    hash_file,
+    make_case,
 )
-from .writer import format_case, write_case
+from .case_toml import (
+    format_case,
+    is_bundle,
+    load_case,
+    parse_case,
+    read_case,
+    record_explanation,
+    write_case,
+)
 
 __all__ = [
     "ABOUT",
     "BY_NAME",
-    "CASE_LIMIT",
-    "CPU_LIMIT",
-    "FILE_LIMIT",
-    "FORMAT",
     "LAUNCH",
     "MODES",
     "ROWS",
@@ -43,10 +41,8 @@ __all__ = [
     "Case",
     "Change",
     "Row",
-    "find_line",
     "format_case",
     "hash_file",
-    "hash_files",
     "is_bundle",
     "load_case",
     "make_case",

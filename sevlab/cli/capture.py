@@ -4,40 +4,32 @@ from __future__ import annotations
 
 import os
 from argparse import HelpFormatter
+from typing import TYPE_CHECKING
 
-from ..capture import (
-    Capture,
-    Found,
-    locate,
-    parse_command_line,
-    parse_dmesg,
-    parse_domain,
-    parse_domlaunchsecinfo,
-    parse_qmp,
-)
-from ..capture.found import COMMAND_LINE, DMESG, HASHED, HERE, NEEDED, OPTION, QMP, SECINFO, TEXT_LIMIT, XML, shown
+from ..capture import Capture, Found, Remark, locate
+from ..capture.capture import COMMAND_LINE, DMESG, HASHED, HERE, NEEDED, OPTION, QMP, SECINFO, TEXT_LIMIT, XML, shown
+from ..capture.recognize import READERS
 from ..case import BY_NAME, format_case, make_case, write_case
-from ..case.writer import check_names, encode_case
+from ..case.case_toml import check_names, encode_case
 from ..errors import InputError, UnsupportedError, quoted, shell_word
 from ..evidence import KEYS
 from ..inputs import check_standard_input
 from ..reading import note_input, open_input
-from ..writing import check_output, stream_beside
+from ..writing import check_output, stream_beside, write_bytes
 from . import GOOD, VERBS
 from .options import Parser
 from .terminal import say, say_json, show
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import Namespace
 
-#: Every text that can be read, and its reader.
-READERS = {
-    SECINFO: (parse_domlaunchsecinfo, "what 'virsh domlaunchsecinfo DOMAIN' printed"),
-    QMP: (parse_qmp, "a QMP transcript with query-sev and query-sev-launch-measure"),
-    XML: (parse_domain, "what 'virsh dumpxml DOMAIN' printed"),
-    COMMAND_LINE: (parse_command_line, "QEMU's command line, from a script, a log, ps or /proc/PID/cmdline"),
-    DMESG: (parse_dmesg, "the host kernel's log"),
+#: The texts that can be read.
+_TEXTS = {
+    SECINFO: "what 'virsh domlaunchsecinfo DOMAIN' printed",
+    QMP: "a QMP transcript with query-sev and query-sev-launch-measure",
+    XML: "what 'virsh dumpxml DOMAIN' printed",
+    COMMAND_LINE: "QEMU's command line, from a script, a log, ps or /proc/PID/cmdline",
+    DMESG: "the host kernel's log",
 }
 FILES = ("firmware", "kernel", "initrd")
 
@@ -51,21 +43,14 @@ def run(words: list[str]) -> int:
     if args.o != "-":
         check_output(args.o, "-o", force=args.force)
     capture = _read(args)
-    for name in (*FILES, *KEYS):
-        if getattr(args, name):
-            note_input(getattr(args, name))
-    _owner(args, capture)
-    _find_files(args, capture)
+    capture = _find_files(args, _owner(args, capture))
     if capture.chosen.get("guest") and capture.chosen["guest"].value == "sev-snp":
         raise UnsupportedError("an SEV-SNP guest", "SEV and SEV-ES guests, which have a launch measurement")
     unfound = {one.name for one in capture.missing if one.name in FILES}
     inputs = {name: one for name, one in capture.inputs.items() if name not in unfound}
-    case = make_case(
-        {name: one.value for name, one in inputs.items()}, {name: one.origin for name, one in inputs.items()}
-    )
+    origin = {name: one.origin for name, one in inputs.items()}
+    case = make_case({name: one.value for name, one in inputs.items()}, origin)
     if args.o == "-":
-        from ..writing import write_bytes
-
         check_names(case)
         write_bytes("-", encode_case(format_case(case, "."), "-o"), "-o")
     else:
@@ -84,7 +69,7 @@ def _parser() -> Parser:
         formatter_class=lambda prog: HelpFormatter(prog, width=100),
     )
     host = parser.add_argument_group("what the host says")
-    for source, (_, what) in READERS.items():
+    for source, what in _TEXTS.items():
         host.add_argument(f"--{source}", metavar="FILE", help=what)
     owner = parser.add_argument_group("what the owner knows")
     owner.add_argument("--firmware", metavar="FILE", help="the guest's firmware image, such as OVMF.fd")
@@ -97,21 +82,19 @@ def _parser() -> Parser:
     out = parser.add_argument_group("what comes out")
     out.add_argument("-o", metavar="CASE", required=True, help="the case file to write; '-' prints it")
     out.add_argument("--force", action="store_true", help="replace the case file if it exists")
-    out.add_argument("--json", action="store_true", help="tell what was understood as JSON")
+    out.add_argument("--json", action="store_true", help="print what was understood as JSON")
     return parser
 
 
 def _read(args: Namespace) -> Capture:
-    given = {source: getattr(args, source.replace("-", "_")) for source in READERS}
-    given = {source: path for source, path in given.items() if path is not None}
+    paths = {source: getattr(args, source.replace("-", "_")) for source in READERS}
+    given = {source: path for source, path in paths.items() if path is not None}
     if not given:
-        raise InputError(
-            "usage", "no text to read", f"at least one of {', '.join('--' + source for source in READERS)}"
-        )
+        raise InputError("usage", "no text to read", f"at least one of {', '.join(f'--{one}' for one in paths)}")
     check_standard_input((f"--{source}", path) for source, path in given.items())
     capture = Capture()
     for source, path in given.items():
-        capture += READERS[source][0](read_text(path, f"--{source}"))
+        capture += READERS[source](read_text(path, f"--{source}"))
     if not capture.found:
         needed = " or ".join(NEEDED[source] for source in given)
         raise InputError(" and ".join(f"--{source}" for source in given), "nothing that is understood", needed)
@@ -131,37 +114,42 @@ def read_text(path: str, name: str) -> str:
     return raw.decode("utf-8-sig", "surrogateescape")
 
 
-def _owner(args: Namespace, capture: Capture) -> None:
-    """Take the owner's own files over whatever the host names."""
+def _owner(args: Namespace, capture: Capture) -> Capture:
+    """Add the owner's own files, which win over whatever the host names."""
     if args.tk and (args.tik or args.tek):
         raise InputError("--tk", "together with --tik or --tek", "one of the two forms")
     for name in (*FILES, *KEYS):
         path = getattr(args, name)
         if path == "-":
             raise InputError(f"--{name}", "'-'", "a file, which the case can name")
-        if path is not None:
-            capture.found.append(Found(name, path, OPTION, f"option --{name}"))
-        if path is not None and name in KEYS and not os.path.isfile(path):
+        if path is None:
+            continue
+        if name in KEYS and not os.path.isfile(path):
             raise InputError(f"--{name}", f"{quoted(path)}, which is no file", "a key file")
+        note_input(path)
+        capture += Capture((Found(name, path, OPTION, f"option --{name}"),))
     hashes = capture.chosen.get("kernel_hashes")
     named = [f"--{name}" for name in HASHED if getattr(args, name, None)]
     if named and hashes and not hashes.value:
         words = f"{named[0]} is given, but the host does not measure the kernel ({hashes.origin}): this can't validate"
-        capture.remark(words)
+        capture += Capture(remarks=(Remark("", words),))
+    return capture
 
 
-def _find_files(args: Namespace, capture: Capture) -> None:
+def _find_files(args: Namespace, capture: Capture) -> Capture:
     """Look for the files that the host names and that count."""
+    found, remarks = [], []
     secret = tuple(path for path in (args.tik, args.tek, args.tk) if path)
     for name in FILES:
         one = capture.inputs.get(name)
         if one is None or one.source == OPTION:
             continue
-        path, remark = locate(one.value, args.candidates, BY_NAME[name].limit, secret)
+        path, remark = locate(str(one.value), args.candidates, BY_NAME[name].limit, secret)
         if path:
-            capture.found.append(Found(name, path, HERE, f"--{one.source} {one.place} {shown(one.value)}"))
+            found.append(Found(name, path, HERE, f"--{one.source} {one.place} {shown(one.value)}"))
         if remark:
-            capture.remark(f"{name}: {remark}")
+            remarks.append(Remark("", f"{name}: {remark}"))
+    return capture + Capture(tuple(found), tuple(remarks))
 
 
 def _tell(args: Namespace, capture: Capture) -> None:

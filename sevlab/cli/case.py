@@ -2,45 +2,65 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from .. import __version__
 from ..bundle import load_bundle, open_case, pack_case, redact_case, unpack_bundle, verify_case
 from ..bundle.show import case_as_dict, explain_case
-from ..case import is_bundle
-from ..errors import renaming, shell_word
+from ..case import ABOUT, BY_NAME, ROWS, Case, Row, hash_file, is_bundle, record_explanation, write_case
+from ..case.case import COUNT, FILE, FORBID, KEY, MODE, NUMBER
+from ..case.case_toml import parse_text
+from ..cpu import parse_cpu_model
+from ..errors import InputError, quoted, renaming, shell_word
 from ..evidence import KEYS
-from ..inputs import check_standard_input
-from ..launch_inputs import as_option
+from ..inputs import KEY_SIZE, check_standard_input, load_key, parse_number, parse_seconds
+from ..keys import Secret
+from ..launch_inputs import PEER_NAMES, SKU, as_option
 from ..layout.page import Paragraph
 from ..leftovers import temporary_folder
 from ..outcome import MATCH
 from ..outcome import UNUSABLE as UNUSABLE_CASE
-from ..writing import stream_beside
+from ..report import load_report
+from ..search import diagnose
+from ..search.diagnosis import EXPLAINED
+from ..search.snp import diagnose_snp
+from ..writing import check_output, stream_beside
 from . import GOOD, NOT_VALIDATED, UNUSABLE, VERBS
-from .options import Parser, add_own_case, tell_trust
+from .diagnose import LONGEST
+from .options import Parser, add_case, add_own_case, phrase, tell_trust
 from .report import read_roots
 from .terminal import say, say_json, show
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
-    from ..bundle import Bundle
-    from ..case import Case
+    from ..case.case import Value
+    from ..formats.report import Report
+    from ..search import Diagnosis
 
 EPILOG = (
     "CASE is a case file, a folder that has a case.toml, or a .sevcase bundle. Exit status: 0 done, or the case "
     "validates, 1 it does not or is not decided, 2 usage or input that cannot be supported, 3 an error in sevlab. "
-    "Nothing in a bundle is run. docs/case-format.md tells the rest."
+    "Nothing in a bundle is run. See docs/case-format.md."
 )
 #: Every action, and what it does.
 ACTIONS = {
     "new": "make a case of inputs, with where they come from",
-    "show": "tell everything that is in a case, and judge nothing",
+    "show": "print everything in a case, without verifying it",
     "verify": "check every hash, then the measurement or report, then the explanation in the case",
     "pack": "put a case and its files into one bundle, without its keys",
     "unpack": "take a bundle apart into a new folder",
     "redact": "make a bundle without firmware, kernel and initrd that can still be diagnosed",
+}
+#: What a bundle's file name ends in.
+SUFFIX = ".sevcase"
+_SECTIONS = {
+    "reported": "what the host reports",
+    "owner": "what was loaded, and keys",
+    "launch": "what was loaded, for SEV-SNP",
+    "snp": "a report, and what was wanted of it",
 }
 
 
@@ -54,23 +74,19 @@ def run(words: list[str]) -> int:
         if name != "new":
             made[name].add_argument("case", metavar="CASE", help="the case")
             add_own_case(made[name])
-    from .newcase import add_new, new
-
-    add_new(made["new"])
+    _add_new(made["new"])
     made["show"].add_argument("--json", action="store_true", help="print it as JSON")
     _add_verify(made["verify"])
     for name in ("pack", "redact"):
         made[name].add_argument("--out", "-o", metavar="FILE", required=True, help="the bundle to write")
         made[name].add_argument("--with-keys", action="store_true", help="put key files in, too: think twice")
         made[name].add_argument("--force", action="store_true", help="replace the bundle if it exists")
-    made["redact"].add_argument(
-        "--digest-only", action="store_true", help="of everything that was loaded keep the launch digest alone"
-    )
+    what = "keep only the launch digest of everything that was loaded"
+    made["redact"].add_argument("--digest-only", action="store_true", help=what)
     made["unpack"].add_argument("folder", metavar="FOLDER", help="the folder to make")
     args = parser.parse_args(words)
-    actions_by_name = {"new": new, "show": _show, "verify": _verify}
-    actions_by_name |= {"pack": _pack, "unpack": _unpack, "redact": _redact}
-    return actions_by_name[args.action](args)
+    run = {"new": _new, "show": _show, "verify": _verify, "pack": _pack, "unpack": _unpack, "redact": _redact}
+    return run[args.action](args)
 
 
 def _add_verify(verify: Parser) -> None:
@@ -79,18 +95,16 @@ def _add_verify(verify: Parser) -> None:
     verify.add_argument("--tek", metavar="FILE", help="transport encryption key")
     verify.add_argument("--tk", metavar="FILE", help="both keys in one file: TEK, then TIK")
     verify.add_argument("--at", metavar="DATE", help="when certificates must be valid, UTC (default: now)")
-    verify.add_argument(
-        "--trust-root", metavar="FILE", action="append", default=[], help="an ARK to trust beside AMD's; repeatable"
-    )
+    what = "an ARK to trust beside AMD's; repeatable"
+    verify.add_argument("--trust-root", metavar="FILE", action="append", default=[], help=what)
     verify.add_argument("--json", action="store_true", help="print the result as JSON")
 
 
 def _show(args: argparse.Namespace) -> int:
     if not is_bundle(args.case):
         with open_case(args.case, "CASE", args.own_case) as case:
-            data = {"bundle": None, **case_as_dict(case)}
             if args.json:
-                say_json(data)
+                say_json({"bundle": None, **case_as_dict(case)})
             else:
                 show(explain_case(case))
         return GOOD
@@ -147,11 +161,8 @@ def _redact(args: argparse.Namespace) -> int:
 
 
 def _write(case: Case, args: argparse.Namespace) -> None:
-    tell(pack_case(case, args.out, with_keys=args.with_keys, force=args.force, name="--out"))
-
-
-def tell(bundle: Bundle) -> None:
-    """Say what was written, and that keys are in it."""
+    """Write a bundle; print what was written, and that keys are in it."""
+    bundle = pack_case(case, args.out, with_keys=args.with_keys, force=args.force, name="--out")
     stream = stream_beside(bundle.path)
     say(f"Wrote {shell_word(bundle.path)}, with {_count(bundle.manifest.blobs)}.", to=stream)
     if bundle.keys:
@@ -164,3 +175,139 @@ def _unpack(args: argparse.Namespace) -> int:
     where = shell_word(args.folder)
     say(f"Unpacked {shell_word(args.case)} into {where}. Next: sevlab case verify {where}")
     return GOOD
+
+
+def _add_new(parser: argparse.ArgumentParser) -> None:
+    """Add an option for everything a case can hold: its key, and what sev-snp-measure calls it."""
+    groups = {section: parser.add_argument_group(title) for section, title in _SECTIONS.items()}
+    for row in ROWS:
+        spelled = ["--" + row.key]
+        if row.name in PEER_NAMES:
+            spelled.append("--" + PEER_NAMES[row.name].replace("_", "-"))
+        doc = phrase(row.doc)
+        if row.kind == FORBID:
+            groups[row.section].add_argument(*spelled, dest=row.name, action="store_const", const=True, help=doc)
+        else:
+            metavar = {NUMBER: "N", COUNT: "N", FILE: "FILE", KEY: "FILE", MODE: "MODE"}.get(row.kind, "VALUE")
+            groups[row.section].add_argument(*spelled, dest=row.name, metavar=metavar, help=doc)
+    groups["launch"].add_argument("--vcpu-type", metavar="NAME", help="QEMU's CPU model, instead of --cpu-signature")
+    about = parser.add_argument_group("where it comes from")
+    for row in ABOUT:
+        if row.name != "written_by":
+            about.add_argument("--" + row.key, dest=f"about_{row.name}", metavar="TEXT", help=phrase(row.doc))
+    add_case(about, "a case to begin with; options given beside it win", "CASE")
+    why = parser.add_argument_group("what explains it")
+    why.add_argument("--diagnose", action="store_true", help="search for an explanation, and note it")
+    why.add_argument("--candidates", metavar="DIR", help="a folder of firmware, kernels and initrds to try")
+    why.add_argument("--budget", metavar="SECONDS", default="60", help="how long (default: %(default)s)")
+    what = "an input found; no VALUE: none"
+    why.add_argument("--found", "-F", metavar="KEY=VALUE", action="append", default=[], help=what)
+    out = parser.add_argument_group("what comes out")
+    what = f"a bundle if it ends in {SUFFIX}, else a case file"
+    out.add_argument("--out", "-o", metavar="FILE", required=True, help=what)
+    out.add_argument("--with-keys", action="store_true", help="put key files into the bundle, too: think twice")
+    out.add_argument("--force", action="store_true", help="replace the file if it exists")
+
+
+def _new(args: argparse.Namespace) -> int:
+    """Make a case; return the exit status."""
+    if args.with_keys and not args.out.endswith(SUFFIX):
+        raise InputError("--with-keys", "it with a case file", f"--out with a name that ends in {SUFFIX}")
+    check_standard_input([("--case", args.case), *(("--" + row.key, getattr(args, row.name)) for row in ROWS)])
+    check_output(args.out, "--out", force=args.force)
+    if args.case is None:
+        return _make(args, Case({}, own=True))
+    with open_case(args.case, "--case", args.own_case) as case:
+        return _make(args, case)
+
+
+def _make(args: argparse.Namespace, base: Case) -> int:
+    case = _with_about(args, _with_inputs(args, base))
+    if not case.inputs:
+        raise InputError("usage", "no input", "at least one input of a launch", "sevlab case new --help")
+    if args.diagnose:
+        case = _diagnosed(args, case)
+    if args.out.endswith(SUFFIX):
+        _write(case, args)
+    else:
+        write_case(case, args.out, args.force, "--out")
+        say(f"Wrote {shell_word(args.out)}.", to=stream_beside(args.out))
+        if any(isinstance(value, Secret) for value in case.inputs.values()):
+            words = "the keys in the bundle are not in it: sevlab case unpack makes files that a case can name."
+            say(f"WARNING: {words}", to=stream_beside(args.out))
+    say(f"Next: sevlab case verify {shell_word(args.out)}", to=stream_beside(args.out))
+    return GOOD
+
+
+def _with_inputs(args: argparse.Namespace, base: Case) -> Case:
+    """Lay the options over a case."""
+    given = {row.name: _read(row, getattr(args, row.name), "--" + row.key) for row in ROWS}
+    if args.vcpu_type is not None:
+        if others := [name for name in ("cpu_signature", *SKU) if given[name] is not None]:
+            raise InputError("--vcpu-type", f"together with --{others[0].replace('_', '-')}", "one of the two")
+        given["cpu_signature"] = parse_cpu_model(args.vcpu_type, "--vcpu-type").signature
+    inputs, _ = base.merged(given, tuple(_SECTIONS))
+    hashes = {name: base.hashes[name] for name in inputs if name in base.hashes and given[name] is None}
+    hashes |= _hashes({name: value for name, value in given.items() if value is not None}, "--")
+    origin = {name: words for name, words in base.origin.items() if name in inputs and given[name] is None}
+    return _with_found(args.found, base.replace(inputs=inputs, hashes=hashes, origin=origin))
+
+
+def _with_found(texts: Sequence[str], case: Case) -> Case:
+    """Lay what was found, each as KEY=VALUE, over a case."""
+    found, found_hashes = dict(case.found), dict(case.found_hashes)
+    named: set[str] = set()
+    for text in texts:
+        key, equals, value = text.partition("=")
+        row = next((row for row in ROWS if row.key == key and row.kind not in (KEY, FORBID)), None)
+        if row is None or not equals:
+            raise InputError("--found", quoted(text), "KEY=VALUE with the key of an input that is no key file")
+        if row.name in named:
+            raise InputError("--found", f"{key} twice", "every key once")
+        named.add(row.name)
+        found[row.name] = _read(row, value or None, f"--found {key}")
+        found_hashes.pop(row.name, None)
+        found_hashes |= _hashes({row.name: found[row.name]} if value else {}, "--found ")
+    return case.replace(found=found, found_hashes=found_hashes)
+
+
+def _hashes(given: dict[str, Value | None], prefix: str) -> dict[str, str]:
+    files = {name: BY_NAME[name] for name in given if BY_NAME[name].kind == FILE}
+    return {name: hash_file(str(given[name]), prefix + row.key, row.limit) for name, row in files.items()}
+
+
+def _with_about(args: argparse.Namespace, case: Case) -> Case:
+    given = {row.name: getattr(args, f"about_{row.name}", None) for row in ABOUT}
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    about = {"when": now} | case.about | {name: words for name, words in given.items() if words is not None}
+    return case.replace(about=about | {"written_by": f"sevlab {__version__}"})
+
+
+def _read(row: Row, text: str | None, name: str) -> Value | None:
+    """Return an option's value as a case holds it."""
+    if text is None or row.kind == FORBID:
+        return text
+    if row.kind in (NUMBER, COUNT):
+        return parse_number(text, name, row.limit)
+    if row.kind == KEY:
+        load_key(text, name, (1 + (row.key == "tk")) * KEY_SIZE)  # a file of another size is no key
+    return parse_text(row, text, name)
+
+
+def _diagnosed(args: argparse.Namespace, case: Case) -> Case:
+    """Search for an explanation, and note the one with the fewest changes."""
+    found = _search(case, args.candidates, parse_seconds(args.budget, "--budget", LONGEST))
+    show(found.explain())
+    say("", found.effort, "")
+    if found.status != EXPLAINED:
+        return case
+    return record_explanation(case, found.explanations[0])
+
+
+def _search(case: Case, candidates: str | None, budget: float) -> Diagnosis:
+    if not case.is_snp:
+        return diagnose(case.part(), candidates=candidates, budget=budget)
+    reported: bytes | str | Report = case.reported_measurement or ""
+    if "report" in case.inputs:
+        reported = load_report(str(case.inputs["report"]), "--report")
+    return diagnose_snp(case.snp_launch, reported, candidates=candidates, budget=budget)

@@ -110,8 +110,8 @@ def _reported(args: argparse.Namespace) -> str | Report:
     if args.case is not None and (args.measurement, path) == (None, None):
         case = opened_case(args)
         path = case.inputs.get("report")
-        if path is None and "reported_measurement" in case.inputs:
-            return str(case.inputs["reported_measurement"].hex())
+        if path is None and case.reported_measurement is not None:
+            return case.reported_measurement.hex()
     if (args.measurement is None) == (path is None):
         received = "neither it nor --report" if args.report is None else "it together with --report"
         raise InputError("--measurement", received, "the launch digest that was reported: one of the two")

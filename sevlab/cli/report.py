@@ -129,7 +129,7 @@ def _refuse_keys(args: argparse.Namespace, wanted: dict[str, Any]) -> None:
     if args.case is None:
         return
     inputs = opened_case(args).inputs
-    keys = [inputs[name] for name in KEYS if isinstance(inputs.get(name), Secret)]
+    keys = [key for name in KEYS if isinstance(key := inputs.get(name), Secret)]
     for name, value in wanted.items():
         if isinstance(value, str):
             for raw in (value.encode(), decode_base64("".join(value.split())) or b""):

@@ -2,14 +2,13 @@
 
 Every part gets one of three labels. *Measured*: change it and the measure changes. *Not measured*: the host can change
 it unseen. *Breaks measurement*: with it, no measurement can be trusted, or none is made. The rules are data, in
-:mod:`.rules`.
+:mod:`.coverage_rules`.
 """
 
 from __future__ import annotations
 
-from .configuration import Part, Setup, of_case, of_command_line, of_domain
-from .judge import Coverage, Line, cover_case, cover_command_line, cover_domain
-from .rules import BREAKS, MEASURED, NOT_MEASURED, RULES, Rule
+from .coverage import Coverage, Line, Part, Setup, cover_case, cover_command_line, cover_domain
+from .coverage_rules import BREAKS, MEASURED, NOT_MEASURED, RULES, Rule
 
 __all__ = [
     "BREAKS",
@@ -24,7 +23,4 @@ __all__ = [
     "cover_case",
     "cover_command_line",
     "cover_domain",
-    "of_case",
-    "of_command_line",
-    "of_domain",
 ]

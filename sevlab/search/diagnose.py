@@ -128,10 +128,10 @@ def _reported(case: Case) -> bytes | Report:
     if "report" in case.inputs:
         from ..report import load_report
 
-        return load_report(case.inputs["report"], "report")
-    if "reported_measurement" not in case.inputs:
+        return load_report(str(case.inputs["report"]), "report")
+    if case.reported_measurement is None:
         raise InputError("report", "nothing", "a report, or its measurement", "what is to be explained?")
-    return bytes(case.inputs["reported_measurement"])
+    return case.reported_measurement
 
 
 def _given(given: Evidence | Verdict | Case | Mapping[str, Any]) -> Given:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import ipywidgets as w
 
 from ..capture import Capture, parse_anything
-from ..capture.found import COMMAND_LINE, TEXT_LIMIT, XML
+from ..capture.capture import COMMAND_LINE, TEXT_LIMIT, XML
 from ..case import Case
-from ..case.reader import parse_case
+from ..case.case_toml import parse_case
 from ..coverage import cover_command_line, cover_domain
 from ..errors import InputError, SevlabError, renaming
 from ..evidence import load_evidence

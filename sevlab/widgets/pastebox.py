@@ -1,4 +1,4 @@
-"""A box for text that people paste, of any size: what is too long is told, never sent."""
+"""A box for text that people paste, of any size: text that is too long is reported, never sent."""
 
 from __future__ import annotations
 

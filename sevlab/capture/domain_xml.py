@@ -9,13 +9,14 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from typing import TYPE_CHECKING
+from xml.etree.ElementTree import ParseError
 
 from ..arguments import checked
 from ..cpu import CPU_MODELS
 from ..errors import InputError, quoted
-from .found import TEXT_LIMIT, XML, Capture, check_size, shown
+from .capture import SIGNATURE, XML, Capture, Collector, check_size, shown
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -34,7 +35,7 @@ _PASSTHROUGH = "http://libvirt.org/schemas/domain/qemu/1.0"
 
 
 class Element:
-    """One XML element: ``tag`` without its namespace, ``attributes``, ``text`` as it stands, and ``children``."""
+    """One XML element: ``tag`` without its namespace, ``attributes``, ``text`` unchanged, and ``children``."""
 
     def __init__(self, tag: str, attributes: dict[str, str]) -> None:
         self.tag, self.attributes, self.text = tag, attributes, ""
@@ -49,8 +50,7 @@ class Element:
 
     def first(self, path: str) -> Element | None:
         """Return the first element at a path, None when there is none."""
-        found = self.all(path)
-        return found[0] if found else None
+        return next(iter(self.all(path)), None)
 
 
 class _Builder:
@@ -64,11 +64,10 @@ class _Builder:
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
         self.count += 1
-        if len(self.open) >= DEPTH_LIMIT or self.count > ELEMENT_LIMIT:
-            received = f"elements nested more than {DEPTH_LIMIT} deep"
-            if self.count > ELEMENT_LIMIT:
-                received = f"more than {ELEMENT_LIMIT} elements"
-            raise InputError(f"--{XML}", received, _DOMAIN)
+        if self.count > ELEMENT_LIMIT:
+            raise InputError(f"--{XML}", f"more than {ELEMENT_LIMIT} elements", _DOMAIN)
+        if len(self.open) >= DEPTH_LIMIT:
+            raise InputError(f"--{XML}", f"elements nested more than {DEPTH_LIMIT} deep", _DOMAIN)
         if tag.startswith(f"{{{_PASSTHROUGH}}}"):
             tag = "qemu:" + tag.rpartition("}")[2]
         element = Element(tag, attributes)
@@ -84,7 +83,7 @@ class _Builder:
             self.texts[-1].append(text)
 
     def end(self, tag: str) -> None:
-        # Spaces count: libvirt hands a command line on as it stands. Only those that lay out children are dropped.
+        # Spaces count: libvirt passes a command line on unchanged. Only those that lay out children are dropped.
         element, text = self.open.pop(), "".join(self.texts.pop())
         element.text = text if text.strip() or not element.children else ""
 
@@ -92,25 +91,13 @@ class _Builder:
         return self.root
 
 
-class Domain:
-    """A domain XML that was read: its ``root`` element, ``domain``."""
-
-    def __init__(self, root: Element) -> None:
-        self.root = root
-
-    @property
-    def security(self) -> Element | None:
-        """The launchSecurity element."""
-        return self.root.first("launchSecurity")
-
-    @property
-    def passthrough(self) -> list[str]:
-        """Words that libvirt hands to QEMU as they are (``qemu:commandline``)."""
-        return [one.attributes.get("value", "") for one in self.root.all("qemu:commandline/qemu:arg")]
+def passthrough(domain: Element) -> list[str]:
+    """Return the words that libvirt hands to QEMU as they are (``qemu:commandline``)."""
+    return [one.attributes.get("value", "") for one in domain.all("qemu:commandline/qemu:arg")]
 
 
-def read_domain(text: str) -> Domain:
-    """Read a domain XML; raise :class:`~sevlab.errors.InputError` when it is none, or could be a trap."""
+def read_domain(text: str) -> Element:
+    """Return the element ``domain`` of a domain XML. Raises InputError for any other text, and for a possible trap."""
     root = read_xml(text)
     # `virsh` keeps a running domain's status in an outer element.
     domains = [root] if root.tag == "domain" else list(_descendants(root, "domain"))
@@ -123,15 +110,13 @@ def read_domain(text: str) -> Domain:
         if len(found) > 1:
             needed = "it once, because readers differ in which one they take"
             raise InputError(f"--{XML}", f"/domain/{path} {len(found)} times", needed)
-    return Domain(domains[0])
+    return domains[0]
 
 
 def read_xml(text: str) -> Element:
     """Return the root element of an XML text, under the limits above."""
-    check_size(text, XML, TEXT_LIMIT)
-    from xml.etree.ElementTree import ParseError
-
-    from defusedxml import DefusedXmlException
+    check_size(text, XML)
+    from defusedxml import DefusedXmlException  # not above: nothing else needs more than the standard library
     from defusedxml.ElementTree import XMLParser
 
     parser = XMLParser(target=_Builder(), forbid_dtd=True, forbid_entities=True, forbid_external=True)
@@ -142,11 +127,9 @@ def read_xml(text: str) -> Element:
     except DefusedXmlException:
         advice = "the output of virsh dumpxml, which has neither"
         raise InputError(f"--{XML}", "a document type or an entity declaration", _DOMAIN, advice) from None
-    except ParseError as error:
+    except (ParseError, ValueError, LookupError) as error:
         received = f"what is not XML: {quoted(error, 100)[1:-1]}"
         raise InputError(f"--{XML}", received, _DOMAIN, "virsh dumpxml DOMAIN") from None
-    except (ValueError, LookupError) as error:
-        raise InputError(f"--{XML}", f"what is not XML: {quoted(error, 100)[1:-1]}", _DOMAIN) from None
     if root is None:  # the parser raises before this
         raise InputError(f"--{XML}", "no element", _DOMAIN)
     return root
@@ -163,96 +146,96 @@ def _descendants(element: Element, tag: str) -> Iterator[Element]:
 def parse_domain(text: str) -> Capture:
     """Read a domain XML (``virsh dumpxml DOMAIN``). Raises as :func:`read_domain`."""
     domain = read_domain(text)
-    capture = Capture(XML)
-    _firmware(domain.root, capture)
-    _security(domain, capture)
-    _kernel(domain.root, capture)
-    _cpus(domain.root, capture)
-    if domain.passthrough:
-        capture.remark("/domain/qemu:commandline adds words to QEMU's command line: capture that, as --qemu-cmdline")
-    return capture
+    found = Collector(XML)
+    _firmware(domain, found)
+    _security(domain, found)
+    _kernel(domain, found)
+    _cpus(domain, found)
+    if passthrough(domain):
+        found.remark("/domain/qemu:commandline adds words to QEMU's command line: capture that, as --qemu-cmdline")
+    return found.capture()
 
 
-def _firmware(root: Element, capture: Capture) -> None:
+def _firmware(root: Element, found: Collector) -> None:
     loaders = [one for one in root.all("os/loader") if one.text.strip()]
     for loader in loaders:
-        capture.add("firmware", loader.text.strip(), "/domain/os/loader")
+        found.add("firmware", loader.text.strip(), "/domain/os/loader")
     if not loaders:
-        capture.remark("/domain/os/loader names no firmware; libvirt chose it: virsh dumpxml of the running domain")
+        found.remark("/domain/os/loader names no firmware; libvirt chose it: virsh dumpxml of the running domain")
     nvram = root.first("os/nvram")
     if nvram is not None:
-        capture.add("nvram", nvram.text.strip() or "(chosen by libvirt)", "/domain/os/nvram")
-        capture.remark("/domain/os/nvram: the firmware's variables are not measured; libvirt refuses to validate this")
+        found.add("nvram", nvram.text.strip() or "(chosen by libvirt)", "/domain/os/nvram")
+        found.remark("/domain/os/nvram: the firmware's variables are not measured; libvirt refuses to validate this")
 
 
-def _security(domain: Domain, capture: Capture) -> None:
-    security = domain.security
+def _security(domain: Element, found: Collector) -> None:
+    security = domain.first("launchSecurity")
     if security is None:
-        capture.remark("there is no /domain/launchSecurity: this guest does not use SEV")
+        found.remark("there is no /domain/launchSecurity: this guest does not use SEV")
         return
     kind = security.attributes.get("type", "")
     where = "/domain/launchSecurity"
-    capture.add("guest", kind[:20], f"{where}/@type")
+    found.add("guest", kind[:20], f"{where}/@type")
     if kind != "sev":
-        capture.remark(f"{where}: type {shown(kind)}; only 'sev' has a launch measurement of this kind")
+        found.remark(f"{where}: type {shown(kind)}; only 'sev' has a launch measurement of this kind")
         return
     # Absent, it is off: QEMU's default.
-    capture.add("kernel_hashes", security.attributes.get("kernelHashes") == "yes", f"{where}/@kernelHashes")
+    found.add("kernel_hashes", security.attributes.get("kernelHashes") == "yes", f"{where}/@kernelHashes")
     policy = security.first("policy")
     if policy is not None:
-        _policy(policy.text.strip(), capture)
+        _policy(policy.text.strip(), found)
     for tag, size in _BLOBS.items():
         for one in security.all(tag):
-            _blob(one.text, f"{where}/{tag}", size, capture)
+            _blob(one.text, f"{where}/{tag}", size, found)
 
 
-def _policy(text: str, capture: Capture) -> None:
+def _policy(text: str, found: Collector) -> None:
     """libvirt reads the policy as hex, with or without 0x."""
     place = "/domain/launchSecurity/policy"
     bare = text.lower().removeprefix("0x")
     if re.fullmatch("[0-9a-f]{1,8}", bare):
         if bare == text.lower() and len(bare.lstrip("0")) > 1:
-            capture.remark(f"{place}: {text} is read as hex 0x{bare}, as libvirt does")
-        capture.add("policy", int(bare, 16), place)
+            found.remark(f"{place}: {text} is read as hex 0x{bare}, as libvirt does")
+        found.add("policy", int(bare, 16), place)
     else:
-        capture.remark(f"{place} is not used: received {shown(text)}; needed up to 8 hex digits")
+        found.remark(f"{place} is not used: received {shown(text)}; needed up to 8 hex digits")
 
 
-def _blob(text: str, place: str, size: int, capture: Capture) -> None:
-    """Say what is wrong with base64 text, which is often given as a file's name instead."""
+def _blob(text: str, place: str, size: int, found: Collector) -> None:
+    """Remark on text that is not base64 of the right size. People often put a file name there."""
     bare = "".join(text.split())
     try:
         raw = base64.b64decode(bare, validate=True)
     except (binascii.Error, ValueError):
         guess = "looks like a file name" if "/" in bare[:1] or "." in bare else "is not base64"
-        capture.remark(f"{place} {guess}: {shown(bare, 40)}; libvirt needs the base64 text itself, of {size} bytes")
+        found.remark(f"{place} {guess}: {shown(bare, 40)}; libvirt needs the base64 text itself, of {size} bytes")
         return
     if len(raw) != size:
-        capture.remark(f"{place} holds {len(raw)} bytes; the firmware takes {size} and refuses the launch otherwise")
+        found.remark(f"{place} holds {len(raw)} bytes; the firmware takes {size} and refuses the launch otherwise")
 
 
-def _kernel(root: Element, capture: Capture) -> None:
+def _kernel(root: Element, found: Collector) -> None:
     for name in ("kernel", "initrd", "cmdline"):
         one = root.first(f"os/{name}")
         # A path is trimmed, a command line is not: every space of it is hashed.
         text = "" if one is None else one.text if name == "cmdline" else one.text.strip()
         if text:
-            capture.add(name, text, f"/domain/os/{name}")
+            found.add(name, text, f"/domain/os/{name}")
 
 
-def _cpus(root: Element, capture: Capture) -> None:
+def _cpus(root: Element, found: Collector) -> None:
     vcpu = root.first("vcpu")
     if vcpu is not None:
         current = vcpu.attributes.get("current", "")
-        capture.add("num_cpus", current or vcpu.text.strip(), "/domain/vcpu" + ("/@current" if current else ""))
+        found.add("num_cpus", current or vcpu.text.strip(), "/domain/vcpu" + ("/@current" if current else ""))
     cpu = root.first("cpu")
     if cpu is None:
         return
     model = cpu.first("model")
     name = (model.text.strip() if model is not None else "") or cpu.attributes.get("mode", "")
     if name:
-        capture.add("cpu", name[:80], "/domain/cpu")
+        found.add("cpu", name[:80], "/domain/cpu")
     numbers = CPU_MODELS.get(name)
     if numbers is not None:
-        for key, number in zip(("cpu_family", "cpu_model", "cpu_stepping"), numbers, strict=True):
-            capture.add(key, number, f"/domain/cpu/model {name}")
+        for key, number in zip(SIGNATURE, numbers, strict=True):
+            found.add(key, number, f"/domain/cpu/model {name}")

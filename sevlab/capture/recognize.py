@@ -1,4 +1,4 @@
-"""A text of a kind that nobody named: find out which of the sources it is, and read it as that."""
+"""Recognize which of the sources a pasted text is, and read it."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ import re
 
 from ..arguments import checked
 from ..errors import InputError, quoted
-from .commandline import parse_command_line
-from .domain import parse_domain
-from .found import COMMAND_LINE, DMESG, QMP, SECINFO, TEXT_LIMIT, XML, Capture
-from .host import parse_dmesg, parse_domlaunchsecinfo
-from .qmp import parse_qmp
+from .capture import COMMAND_LINE, DMESG, QMP, SECINFO, TEXT_LIMIT, XML, Capture
+from .domain_xml import parse_domain
+from .qemu_cmdline import parse_command_line
+from .sources import parse_dmesg, parse_domlaunchsecinfo, parse_qmp
 
-_READERS = {
+READERS = {
     SECINFO: parse_domlaunchsecinfo,
     QMP: parse_qmp,
     XML: parse_domain,
@@ -42,7 +41,7 @@ def recognize_text(text: str) -> str:
 
 @checked
 def parse_anything(text: str) -> Capture:
-    """Read a text of any of the sources. Raises :class:`~sevlab.errors.InputError` for a text that is none of them."""
+    """Read a text of any of the sources. Raises :class:`~sevlab.errors.InputError` for any other text."""
     if len(text) > TEXT_LIMIT:
         raise InputError(
             "pasted text", f"{len(text)} characters", f"at most {TEXT_LIMIT}", "only the part that matters"
@@ -51,4 +50,4 @@ def parse_anything(text: str) -> Capture:
     if not source:
         needed = "virsh domlaunchsecinfo, a domain XML, a QEMU command line, QMP answers, dmesg, or a case file"
         raise InputError("pasted text", quoted(text.strip()) if text.strip() else "nothing", needed)
-    return _READERS[source](text)
+    return READERS[source](text)
