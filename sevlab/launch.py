@@ -18,7 +18,7 @@ from itertools import groupby, zip_longest
 from .arguments import checked
 from .digest import Hashed, load_hashed, load_sha256
 from .errors import InputError
-from .layout.shown import Shown
+from .layout.views import Explainable
 from .reading import opened_once
 
 TYPE_CHECKING = False
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
-    from .formats.enforcement import Enforcement
-    from .formats.hashtable import HashTable
+    from .formats.efi_modules import Enforcement
+    from .formats.kernel_hashes import KernelHashes
     from .formats.ovmf import Ovmf
     from .formats.policy import Policy
-    from .layout.page import View
+    from .layout.views import View
 
 #: Inputs that stand for the CPU's signature.
 SKU = ("cpu_family", "cpu_model", "cpu_stepping")
@@ -97,7 +97,7 @@ class Run(namedtuple("Run", "first last count after")):
         return STEP_TINTS.get(self.first.name, STEP_TINTS[""])
 
 
-class Booting(Shown):
+class Booting(Explainable):
     """What every launch has that may boot a kernel: what its owner should know of it.
 
     *given* are sentences about inputs that fit together badly. *firmware* is what its user calls the firmware, and the
@@ -118,7 +118,7 @@ class Booting(Shown):
         """Whether the firmware enforces the measured kernel's hash. None without a kernel or a place for its hash."""
         if self._firmware is None or self.lacks_place:
             return None
-        from .formats.enforcement import judge_enforcement  # not above: it decompresses the firmware
+        from .formats.efi_modules import judge_enforcement
 
         return judge_enforcement(self._firmware[1])
 
@@ -184,7 +184,7 @@ class Launch(Booting):
 
     def explain(self) -> View:
         """Show the chain: every step with its size, its own SHA-256, and the launch digest after it."""
-        from .layout.page import Paragraph, Table, View, hex_lines
+        from .layout.views import Paragraph, Table, View, hex_lines
 
         if not self.steps:
             return View(Paragraph(f"The launch digest was given: {self.digest.hex()}. What was loaded is not known."))
@@ -218,7 +218,7 @@ class Pair(namedtuple("Pair", "reported computed same")):
         return None not in sides and len({_loaded(side.first) for side in sides}) == 1
 
 
-class LaunchComparison(Shown):
+class LaunchComparison(Explainable):
     """Two launches, step by step. ``first`` names the first step after which the digests differ.
 
     It is "" when there is none, and when it cannot be known: of one launch only the digest was given.
@@ -253,7 +253,7 @@ class LaunchComparison(Shown):
 
     def explain(self) -> View:
         """Show both chains, and where they part."""
-        from .layout.page import Banner, Heading, View
+        from .layout.views import Banner, Heading, View
 
         return View(
             Banner(self.words, "green" if self.matches else "pink"),
@@ -360,13 +360,13 @@ def _ovmf(given: dict[str, Any], names: Callable[[str], str]) -> Ovmf:
     return ovmf
 
 
-def load_table(given: Mapping[str, Any], names: Callable[[str], str] = str, *, empty: bool = False) -> HashTable:
+def load_table(given: Mapping[str, Any], names: Callable[[str], str] = str, *, empty: bool = False) -> KernelHashes:
     """Hash the files ``kernel`` and ``initrd`` and the text ``cmdline`` of *given*; return the table of their hashes.
 
     An empty kernel is refused unless *empty* allows it. Raises :class:`~sevlab.errors.InputError` for a file that
     cannot be read.
     """
-    from .formats.hashtable import build_hash_table, hash_cmdline
+    from .formats.kernel_hashes import build_kernel_hashes, hash_cmdline
 
     kernel = load_sha256(given["kernel"], names("kernel"), empty=empty)
     initrd = load_sha256(given["initrd"], names("initrd"), empty=True) if "initrd" in given else None
@@ -374,7 +374,7 @@ def load_table(given: Mapping[str, Any], names: Callable[[str], str] = str, *, e
         hash_cmdline(given.get("cmdline"))
     except InputError as error:
         raise InputError(names("cmdline"), error.received, error.needed, error.advice) from None
-    return build_hash_table(kernel, initrd, given.get("cmdline"))
+    return build_kernel_hashes(kernel, initrd, given.get("cmdline"))
 
 
 def _vmsas(cpus: dict[str, Any], names: Callable[[str], str], ovmf: Ovmf | None) -> list[Step]:

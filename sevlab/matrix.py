@@ -13,12 +13,12 @@ from collections import namedtuple
 
 from .errors import InputError, quoted
 from .firmware import load_ovmf
-from .formats.footer import SECTION_TYPES
+from .formats.ovmf_tables import SECTION_TYPES
 from .formats.policy import Policy
 from .hosts import MODES, SEV_ES, SNP, hosts_of
 from .inputs import parse_number
 from .launch import load_launch
-from .layout.shown import Shown
+from .layout.views import Explainable
 from .registers import CPU_LIMIT
 from .releases import RELEASES, UNKNOWN, Belief
 from .snp import SnpLaunch, load_snp_launch
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .hosts import Host
-    from .layout.page import View
+    from .layout.views import View
     from .releases import Release
 
 EQUAL, OTHER, STOPS, NONE = "equal", "other", "stops", "none"
@@ -55,7 +55,7 @@ class Row(namedtuple("Row", "release cells")):
     __slots__ = ()
 
 
-class BeliefMatrix(Shown):
+class BeliefMatrix(Explainable):
     """Releases against hosts, for one launch.
 
     ``mode`` is "snp" or "seves"; ``hosts`` are the columns; ``digests`` are theirs; ``rows`` are the releases;
@@ -114,7 +114,7 @@ class BeliefMatrix(Shown):
 
     def explain(self) -> View:
         """Show the matrix, its columns, and what the words in it mean."""
-        from .layout.page import Heading, Paragraph, Table, View
+        from .layout.views import Heading, Paragraph, Table, View
 
         rows = [[row.release.name, *(cell.state for cell in row.cells)] for row in self.rows]
         columns = [

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
 
-    from .layout.page import View
+    from .layout.views import View
 
 #: What the sources do not tell.
 UNKNOWN = "unknown"
@@ -226,7 +226,7 @@ def explain_profile(name: str) -> View:
 
     Raises :class:`~sevlab.errors.InputError` for an unknown name.
     """
-    from .layout.page import Heading, Paragraph, Table, View
+    from .layout.views import Heading, Paragraph, Table, View
 
     profile = find_profile(name, "NAME", SNP_PROFILES)
     hosts = [host for host in HOSTS.values() if host.profile == name]

@@ -14,15 +14,15 @@ from collections import namedtuple
 
 from .arguments import checked
 from .errors import MismatchError
-from .layout.shown import Shown
+from .layout.views import Explainable
 from .measure import compute_measure
 from .outcome import MATCH, MISMATCH, NOT_DECIDED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .evidence import Evidence
-    from .formats.message import OldMeasureMessage
-    from .layout.page import View
+    from .formats.launch_measure import OldMeasureMessage
+    from .layout.views import View
 
 NOT_CHECKED, CANNOT_TELL = "not checked", "cannot tell"
 
@@ -37,7 +37,7 @@ class Check(namedtuple("Check", "name state reported computed note")):
     __slots__ = ()
 
 
-class Verdict(Shown):
+class Verdict(Explainable):
     """What comes of comparing a reported measure with the computed one. Make it with :func:`compare_measure`.
 
     ``message`` is what the HMAC was computed over: the evidence's own, unless another form of it was given.
@@ -101,7 +101,7 @@ class Verdict(Shown):
 
     def explain(self) -> View:
         """Show the banner, the checks and the warnings."""
-        from .layout.page import Banner, Paragraph, Table, View, hex_lines
+        from .layout.views import Banner, Paragraph, Table, View, hex_lines
 
         rows = [
             [

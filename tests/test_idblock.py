@@ -26,7 +26,7 @@ from hypothesis import strategies as st
 import sevlab
 from sevlab.cli import main
 from sevlab.errors import InputError
-from sevlab.formats.idblock import IdAuth, IdBlock
+from sevlab.formats.id_block import IdAuth, IdBlock
 from sevlab.idblock import STAGES, SignedIdBlock, build_id_block, load_id_block, load_private_key, verify_id_block
 from sevlab.incidents import INCIDENTS
 from sevlab.keys import Secret

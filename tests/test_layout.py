@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 import sevlab
 import sevlab.formats
-from sevlab.formats.message import Measurement, MeasureMessage, OldMeasureMessage
-from sevlab.layout.rows import Layout, at, reserved
+from sevlab.formats.launch_measure import Measurement, MeasureMessage, OldMeasureMessage
 from sevlab.layout.span import INK, TINTS, letters
+from sevlab.layout.structure import Layout, at, reserved
 
 MODULES = [
     importlib.import_module(f"sevlab.formats.{found.name}") for found in pkgutil.iter_modules(sevlab.formats.__path__)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import sevlab
-from sevlab.formats.message import MeasureMessage
+from sevlab.formats.launch_measure import MeasureMessage
 
 
 def test_the_published_example_of_sev_tool() -> None:

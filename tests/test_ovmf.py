@@ -16,23 +16,25 @@ from sevlab import explain
 from sevlab.cli import main
 from sevlab.errors import InputError
 from sevlab.firmware import load_ovmf
-from sevlab.formats import volume as volumes
-from sevlab.formats.flash import REGION_LIMIT, maps
-from sevlab.formats.footer import (
+from sevlab.formats import ovmf_tables as volumes
+from sevlab.formats.guid import Guid
+from sevlab.formats.ovmf import Ovmf, parse_ovmf
+from sevlab.formats.ovmf_tables import (
     FOOTER,
     HASH_BLOCK,
+    NVRAM,
     RESET_BLOCK,
     SECRET_BLOCK,
     SECTION_LIMIT,
     SEV_METADATA,
     SVSM_INFO,
     Section,
+    VolumeHeader,
+    find_volumes,
 )
-from sevlab.formats.guid import Guid
-from sevlab.formats.ovmf import Ovmf, parse_ovmf
-from sevlab.formats.volume import NVRAM, VolumeHeader, find_volumes
+from sevlab.formats.ovmf_view import REGION_LIMIT, maps
 from sevlab.inputs import FIRMWARE_LIMIT
-from sevlab.layout.bar import COLUMNS, Bar, shares
+from sevlab.layout.views import COLUMNS, Bar, shares
 from tests.made_images import AMD_SEV, FFS, entry, image, metadata, tail, volume, with_metadata
 from tests.shared_data import shared_data
 from tests.soak import many

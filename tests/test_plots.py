@@ -19,8 +19,8 @@ from PIL import Image
 import sevlab
 from sevlab import exercises, samples
 from sevlab.launch import Step
-from sevlab.layout.page import hex_lines
 from sevlab.layout.span import TINTS
+from sevlab.layout.views import hex_lines
 from sevlab.plots import Avalanche, Picture
 from sevlab.plots.column import FOLLOWS, MARK
 from sevlab.plots.launch import UNKNOWN

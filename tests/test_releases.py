@@ -17,7 +17,7 @@ from sevlab.cli import GOOD, UNUSABLE, main
 from sevlab.errors import InputError
 from sevlab.hosts import HOSTS, MODES, hosts_of
 from sevlab.incidents import INCIDENTS
-from sevlab.layout.page import WIDTH
+from sevlab.layout.views import WIDTH
 from sevlab.matrix import EQUAL, NONE, OTHER, STOPS, WORDS, belief_matrix
 from sevlab.profiles import SNP_PROFILES
 from sevlab.releases import RELEASES, UNKNOWN, explain_profile, profile_as_dict

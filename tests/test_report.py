@@ -15,8 +15,7 @@ from cryptography import x509
 
 import sevlab
 from sevlab.errors import InputError, LayoutError
-from sevlab.formats.report import SIGNED, SIZE, parse_report
-from sevlab.formats.tcb import MilanTcb, TurinTcb
+from sevlab.formats.report import SIGNED, SIZE, MilanTcb, TurinTcb, parse_report
 from sevlab.formats.vcek import CSP_ID, EXTENSIONS, HWID, RESERVED_SPL, ROOTS, SPL, tell_kind
 from sevlab.incidents import INCIDENTS
 from sevlab.report import (

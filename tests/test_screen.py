@@ -41,10 +41,9 @@ from sevlab.errors import (
     is_shown,
     shell_word,
 )
-from sevlab.layout.bar import Bar
 from sevlab.layout.bytemap import ByteMap
-from sevlab.layout.page import VERDICTS, Banner, Code, Heading, Paragraph, Quote, Table, View
 from sevlab.layout.span import Span
+from sevlab.layout.views import VERDICTS, Banner, Bar, Code, Heading, Paragraph, Quote, Table, View
 from sevlab.simulator.identity import Identity, sample_roots
 from tests.soak import SOAK, many
 from tests.test_bundle import at, inputs_of

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from sevlab.errors import InputError
 from sevlab.formats.guid import Guid
-from sevlab.formats.message import Measurement, MeasureMessage
+from sevlab.formats.launch_measure import Measurement, MeasureMessage
 from sevlab.formats.policy import Policy
 from sevlab.formats.secret import ALIASES, TABLE, SecretHeader, SecretTable, build_secret_table
 from sevlab.keys import Secret

@@ -7,8 +7,8 @@ from matplotlib.colors import to_hex
 from matplotlib.patches import Rectangle
 
 import sevlab
-from sevlab.formats.pageinfo import NORMAL, UNMEASURED, VMSA
-from sevlab.formats.tcb import MilanTcb, TurinTcb
+from sevlab.formats.page_info import NORMAL, UNMEASURED, VMSA
+from sevlab.formats.report import MilanTcb, TurinTcb
 from sevlab.layout.span import TINTS
 from sevlab.plots import Picture
 from sevlab.plots.column import DIFFERS, FIRST, FOLLOWS, MARK, SAME

@@ -18,11 +18,9 @@ import sevlab
 from sevlab import samples
 from sevlab.cli.terminal import painter
 from sevlab.errors import escaped
-from sevlab.layout.bar import Bar
-from sevlab.layout.bytemap import ByteMap
-from sevlab.layout.explain import explain_spans
-from sevlab.layout.page import Banner, Code, Heading, Paragraph, Table, View, hex_lines
+from sevlab.layout.bytemap import ByteMap, explain_spans
 from sevlab.layout.span import Hidden, Span
+from sevlab.layout.views import Banner, Bar, Code, Heading, Paragraph, Table, View, hex_lines
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror='alert(2)'>\"'&<td>"
 #: Attributes that survive where notebooks are read; ids and classes would clash or be stripped.
@@ -108,7 +106,7 @@ THINGS: dict[str, Callable[[sevlab.Evidence], object]] = {
     "given digest": lambda evidence: evidence.replace(digest=bytes(32)),
     "whole launch": whole_launch,
     "launches": lambda evidence: sevlab.compare_launch(whole_launch(evidence), whole_launch(evidence, 3)),
-    "hash table": lambda evidence: sevlab.build_hash_table(bytes(range(32)), None, HOSTILE),
+    "hash table": lambda evidence: sevlab.build_kernel_hashes(bytes(range(32)), None, HOSTILE),
     "firmware": lambda evidence: sevlab.load_ovmf(beside(evidence, "firmware-kernel.fd")),
     "no firmware": lambda evidence: sevlab.load_ovmf(beside(evidence, "firmware.fd")),
     "registers": lambda evidence: sevlab.build_vmsa("gce", signature=0xA00F11),

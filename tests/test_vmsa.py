@@ -15,9 +15,8 @@ from hypothesis import strategies as st
 import sevlab
 from sevlab import InputError, Segment, SevFeatures, Vmsa, build_vmsa, compare, explain, load_vmsa
 from sevlab.cli import main
-from sevlab.formats.vmsa import DIGEST, EFFECTS, HARMLESS, MEANING, Field
-from sevlab.formats.vmsadiff import VmsaComparison
-from sevlab.layout.rows import Layout, at
+from sevlab.formats.vmsa import DIGEST, EFFECTS, HARMLESS, MEANING, Field, VmsaComparison
+from sevlab.layout.structure import Layout, at
 from tests.shared_data import shared_data
 from tests.soak import many
 

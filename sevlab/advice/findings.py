@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import namedtuple
 
 from ..advisories import UNKNOWN
-from ..layout.shown import Shown
+from ..layout.views import Explainable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from ..layout.page import Block, View
+    from ..layout.views import Block, View
     from .platform import Platform
 
 APPLIES, CURED, NOT_AFFECTED, NOT_NAMED = "applies", "cured", "not affected", "not named"
@@ -47,7 +47,7 @@ class Finding(namedtuple("Finding", "advisory state words accepted", defaults=(F
         return {"state": self.state, "why": self.words, "accepted": self.accepted, **self.advisory.as_dict()}
 
 
-class Advice(Shown):
+class Advice(Explainable):
     """Every advisory, judged for one platform: ``findings`` in the order of the advisories."""
 
     def __init__(self, platform: Platform, findings: list[Finding]) -> None:
@@ -98,7 +98,7 @@ class Advice(Shown):
 
         *command* is what tells the whole.
         """
-        from ..layout.page import Code, Heading, Paragraph, Table
+        from ..layout.views import Code, Heading, Paragraph, Table
 
         listed = [*self.of(APPLIES), *self.of(UNKNOWN)]
         rows, tints = [[one.state, one.advisory.short] for one in listed], [_TINTS[one.state] for one in listed]
@@ -107,7 +107,7 @@ class Advice(Shown):
 
     def explain(self) -> View:
         """Show the answer, what it was worked out from, and every advisory, the worst first."""
-        from ..layout.page import Banner, Heading, Paragraph, Table, View, narrow
+        from ..layout.views import Banner, Heading, Paragraph, Table, View, narrow
 
         ordered = sorted(self.findings, key=lambda one: list(STATES).index(one.state))
         rows = [

@@ -6,9 +6,8 @@ from collections import namedtuple
 
 from ..advisories import PRODUCTS, SEV, SEV_ES, SEV_SNP, SNP_PRODUCTS, TECHNOLOGIES
 from ..errors import InputError, quoted
-from ..formats.policy import Policy
+from ..formats.policy import Policy, SnpPolicy
 from ..formats.report import Report, parse_report
-from ..formats.snppolicy import SnpPolicy
 from ..inputs import parse_number
 
 TYPE_CHECKING = False
@@ -18,8 +17,7 @@ if TYPE_CHECKING:
 
     from ..case import Case
     from ..evidence import Evidence
-    from ..formats.report import PlatformInfo
-    from ..formats.tcb import Tcb
+    from ..formats.report import PlatformInfo, Tcb
 
 #: Technologies by the names that people type.
 NAMES = {"sev": SEV, "sev-es": SEV_ES, "snp": SEV_SNP}

@@ -10,8 +10,7 @@ from ..errors import InputError, SevlabError
 from ..evidence import KEYS, as_written, load_evidence, takes_keys
 from ..formats.vcek import ROOTS
 from ..launch import INPUTS, SNP_INPUTS
-from ..layout.page import Banner, Heading, Paragraph, Quote, Table, View, hex_lines
-from ..layout.shown import Shown
+from ..layout.views import Banner, Explainable, Heading, Paragraph, Quote, Table, View, hex_lines
 from ..outcome import MATCH, MISMATCH, NOT_DECIDED, UNUSABLE, Trust
 from ..reading import opened_once
 from ..report import FILES, load_certificates, load_report, verify_report
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 
     from ..case import Case, Change
     from ..idblock import IdBlockVerdict
-    from ..layout.page import Block
+    from ..layout.views import Block
     from ..report import ReportVerdict
     from ..verify import Verdict
 
@@ -79,7 +78,7 @@ class DigestCheck(namedtuple("DigestCheck", "reported computed warnings notes", 
         )
 
 
-class CaseVerdict(Shown):
+class CaseVerdict(Explainable):
     """What comes of a case. Made by :func:`verify_case`.
 
     ``changed`` are files that are not the recorded ones. ``measure`` is the verdict about a measurement of SEV or

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from ..layout.page import Banner, Heading, Paragraph, Table, View
+from ..layout.views import Banner, Heading, Paragraph, Table, View
 from .found import FACTS, shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..layout.page import Block
+    from ..layout.views import Block
     from .found import Capture
 
 _CELL = 40

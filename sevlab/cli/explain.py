@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..advice import advise
-from ..layout.page import View
+from ..layout.views import View
 from ..verify import compare_measure
 from ..walkthrough import walk, walk_as_dict
 from . import GOOD, NOT_VALIDATED, VERBS

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..errors import InputError, quoted
 from ..hosts import MODES
 from ..launch import as_peer
-from ..layout.page import Paragraph, Table, View
+from ..layout.views import Paragraph, Table, View
 from ..profiles import SNP_PROFILES
 from ..releases import explain_profile, profile_as_dict
 from . import GOOD, VERBS

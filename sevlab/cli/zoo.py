@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import InputError, quoted, shell_word
 from ..inputs import parse_seconds
-from ..layout.page import Heading, Paragraph, Table, View
+from ..layout.views import Heading, Paragraph, Table, View
 from ..zoo import LAPSES, run_zoo_command, zoo, zoo_table
 from ..zoo.command import TIMEOUT
 from ..zoo.files import PLACEHOLDERS, TABLE, write_zoo

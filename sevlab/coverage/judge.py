@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from ..arguments import checked
 from ..capture.found import shown
-from ..layout.shown import Shown
+from ..layout.views import Explainable
 from .configuration import Part, Setup, of_case, of_command_line, of_domain
 from .rules import BREAKS, MEASURED, NOT_MEASURED, find_rule
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ..case import Case
-    from ..layout.page import View
+    from ..layout.views import View
 
 #: How a label is told apart without colour, and its tint.
 MARKS = {MEASURED: ("M", "green"), NOT_MEASURED: ("-", "grey"), BREAKS: ("!", "pink")}
@@ -41,7 +41,7 @@ class Line(namedtuple("Line", "words path label reason")):
         return MARKS[self.label][1]
 
 
-class Coverage(Shown):
+class Coverage(Explainable):
     """A configuration, labelled. ``lines`` are in the configuration's order; what is absent comes last."""
 
     def __init__(self, parts: Sequence[Part], setup: Setup, firmware: str = "") -> None:
@@ -67,7 +67,7 @@ class Coverage(Shown):
 
     def explain(self) -> View:
         """Show every part with its label and reason: M measured, - not measured, ! breaks measurement."""
-        from ..layout.page import Banner, Paragraph, Table, View
+        from ..layout.views import Banner, Paragraph, Table, View
 
         lines = self.lines[:SHOWN_LIMIT]
         rows = [[line.mark, line.label, _cell(line.words), line.reason] for line in lines]

@@ -2,7 +2,7 @@
 
 OVMF (the open virtual machine firmware, a build of edk2) is the first code of the guest, and the first thing a launch
 measures. It comes as one combined file or as two halves, CODE and VARS, and in several sizes; people mix them up.
-:func:`parse_ovmf` takes any bytes, says what they are, and reads the tables of :mod:`~sevlab.formats.footer`.
+:func:`parse_ovmf` takes any bytes, says what they are, and reads the tables of :mod:`~sevlab.formats.ovmf_tables`.
 
 Sources: measured-direct-boot 3 and 4; what a file is: the layouts of edk2's ``OvmfPkg*.fdf`` and Debian's images.
 """
@@ -12,7 +12,9 @@ from __future__ import annotations
 from collections import Counter, namedtuple
 
 from ..errors import InputError
-from .footer import (
+from .efi_modules import CANNOT_TELL, ENFORCES, PLACE_ONLY
+from .kernel_hashes import KernelHashes
+from .ovmf_tables import (
     ENTRY_TYPES,
     FOOTER,
     HASH_BLOCK,
@@ -23,21 +25,18 @@ from .footer import (
     SVSM_INFO,
     EntryEnd,
     check_sections,
+    find_volumes,
     read_legacy_reset,
     read_metadata,
     read_table,
 )
-from .hashtable import HashTable
-from .volume import find_volumes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..layout.page import View
-    from .abilities import Ability
-    from .enforcement import Enforcement
-    from .footer import Entry, Metadata, Section, Table
+    from ..layout.views import View
+    from .efi_modules import Enforcement
     from .guid import Guid
-    from .volume import Volume
+    from .ovmf_tables import Entry, Metadata, Section, Table, Volume
 
 FOUR_GIB = 1 << 32
 #: Where "VTF" (volume top file, the code around the reset vector) stands, from the end of the image.
@@ -120,9 +119,11 @@ class Ovmf:
                 self.notes.append(f"{entry.name}: {len(entry.data)} bytes of data; only the first {needed} are known")
         if self.find(RESET_BLOCK) and self._reset() == 0:
             self.faults.append("SEV-ES reset block: the address is 0, which QEMU refuses")
-        if self.hash_area and self.hash_area[1] < HashTable.size:
+        if self.hash_area and self.hash_area[1] < KernelHashes.size:
             size = self.hash_area[1]
-            self.notes.append(f"SEV hash table block: {size} bytes, but the table needs {HashTable.size}; QEMU refuses")
+            self.notes.append(
+                f"SEV hash table block: {size} bytes, but the table needs {KernelHashes.size}; QEMU refuses"
+            )
         for name, area in (("SEV hash table block", self.hash_area), ("SEV secret block", self.secret_area)):
             if area and sum(area) > FOUR_GIB:
                 self.faults.append(f"{name}: base 0x{area[0]:x} and size 0x{area[1]:x} reach beyond 4 GiB")
@@ -221,25 +222,25 @@ class Ovmf:
 
         The code is decompressed for that when it is first asked for, which takes about a tenth of a second.
         """
-        from .enforcement import judge_enforcement
+        from .efi_modules import judge_enforcement
 
         return judge_enforcement(self)
 
     def abilities(self) -> list[Ability]:
         """Return (question, yes/no/unknown, sentence) for each thing a launch may want of this firmware."""
-        from .abilities import judge
+        from .ovmf import judge
 
         return judge(self)
 
     def explain(self) -> View:
         """Show what the file is, what it can do, its map, its tables and everything odd."""
-        from .flash import explain_ovmf
+        from .ovmf_view import explain_ovmf
 
         return explain_ovmf(self)
 
     def as_dict(self) -> dict[str, object]:
         """Return everything as JSON-ready data, as docs/ovmf.md describes it."""
-        from .flash import as_dict
+        from .ovmf_view import as_dict
 
         return as_dict(self)
 
@@ -348,3 +349,96 @@ def _build(fits: object) -> str:
     """Return the names of the builds whose sizes fit, for use in a sentence."""
     names = [name for (name, _, _), fit in zip(BUILDS, fits, strict=True) if fit]  # type: ignore[call-overload]
     return f" ({' or '.join(reversed(names))} build)" if names else ""
+
+
+#: A question, its answer (yes, no or unknown), and one sentence that says why.
+Ability = namedtuple("Ability", "question answer sentence")
+
+HASHES = "Check hashes of kernel, initrd and cmdline?"
+PROCESSORS = "Start SEV-ES application processors?"
+SNP = "Run as an SEV-SNP guest?"
+SECRET = "Receive a launch secret?"
+
+_SINCE = (
+    "Of edk2's builds OvmfPkg/AmdSev has it, and since edk2-stable202511 OvmfPkgX64 and OvmfPkgIa32X64 have it too."
+)
+#: The answer about kernel hashes, by what the code does.
+_ENFORCED = {ENFORCES: "yes", PLACE_ONLY: "no", CANNOT_TELL: "unknown"}
+
+
+def judge(ovmf: Ovmf) -> list[Ability]:
+    """Return the abilities of an image, each with a reason."""
+    questions = (HASHES, PROCESSORS, SNP, SECRET)
+    if ovmf.trailing:
+        words = "The host looks for the footer table at the very end of the file, and does not find it there."
+        return [Ability(question, "no", words) for question in questions]
+    if not ovmf.entries and not ovmf.table and ovmf.kind_key != "old":
+        words = f"This file cannot tell: it is {ovmf.kind}."
+        if ovmf.kind_key == "vars":
+            words = "The VARS half cannot tell: look at the CODE half or at the combined image."
+        return [Ability(question, "unknown", words) for question in questions]
+    answers = (_hashes(ovmf), _processors(ovmf), _snp(ovmf), _secret(ovmf))
+    return [Ability(question, *answer) for question, answer in zip(questions, answers, strict=True)]
+
+
+def _absent(ovmf: Ovmf, guid: Guid, advice: str) -> tuple[str, str]:
+    """Say why an ability is missing."""
+    entry = ovmf.find(guid)
+    if entry:
+        why = "names base 0" if entry.value else "cannot be read"
+        return ("no" if entry.value else "unknown"), f"Its {guid.name} {why}. {advice}"
+    if ovmf.table and any(fault.startswith("footer table") for fault in ovmf.faults):
+        return "unknown", f"Its footer table is damaged, so a {guid.name} may be lost."
+    where = "Its footer table has" if ovmf.table else "It has no footer table, and so"
+    return "no", f"{where} no {guid.name}. {advice}"
+
+
+def _hashes(ovmf: Ovmf) -> tuple[str, str]:
+    if not ovmf.hash_area:
+        return _absent(ovmf, HASH_BLOCK, _SINCE)
+    base, size = ovmf.hash_area
+    if size < KernelHashes.size:
+        return (
+            "no",
+            f"Its area of {size} bytes is too small for the table of {KernelHashes.size} bytes; QEMU refuses it.",
+        )
+    words = f"Its table goes to 0x{base:x}, an area of {size} bytes."
+    if ovmf.sections:
+        pages = [section for section in ovmf.sections if section.name == "KERNEL_HASHES"]
+        if not any(section.base <= base and base + KernelHashes.size <= section.end for section in pages):
+            words += " But no KERNEL_HASHES section of its SEV metadata holds that area, so not under SEV-SNP."
+    found = ovmf.enforcement
+    assert found is not None
+    return _ENFORCED[found.answer], f"{words} {found.text}."
+
+
+def _processors(ovmf: Ovmf) -> tuple[str, str]:
+    if ovmf.reset_address is None:
+        entry = ovmf.find(RESET_BLOCK)
+        if entry and entry.value:
+            return "no", "Its SEV-ES reset block holds address 0, which QEMU refuses."
+        return _absent(ovmf, RESET_BLOCK, "QEMU refuses to launch an SEV-ES guest with it.")
+    place = "footer table" if ovmf.table else "legacy place before the reset vector"
+    return "yes", f"They start at 0x{ovmf.reset_address:x}, by the SEV-ES reset block in its {place}."
+
+
+def _snp(ovmf: Ovmf) -> tuple[str, str]:
+    if not ovmf.metadata:
+        if ovmf.find(SEV_METADATA):
+            return "unknown", "Its SEV metadata cannot be read."
+        return _absent(ovmf, SEV_METADATA, "This build is too old for SEV-SNP, or not made for it.")
+    names = {section.name for section in ovmf.sections}
+    lacking = [name for name in ("SECRETS", "CPUID") if name not in names]
+    if lacking:
+        return "unknown", f"Its SEV metadata has no {' and no '.join(lacking)} section."
+    count = len(ovmf.sections)
+    if any(fault.startswith("SEV metadata") for fault in ovmf.faults):
+        return "unknown", f"Its SEV metadata is damaged; {count} sections can be read."
+    return "yes", f"Its SEV metadata names {count} ranges of guest memory to prepare."
+
+
+def _secret(ovmf: Ovmf) -> tuple[str, str]:
+    if not ovmf.secret_area:
+        return _absent(ovmf, SECRET_BLOCK, _SINCE)
+    base, size = ovmf.secret_area
+    return "yes", f"The secret goes to 0x{base:x}, an area of {size} bytes."

@@ -1,13 +1,17 @@
 """The SEV-SNP attestation report: what the secure processor says of a guest, signed with a key of the chip.
 
-1184 bytes. The guest asks for it and chooses REPORT_DATA; the host cannot make or change one. Each version is a class,
-and where the parts of a TCB (:mod:`~sevlab.formats.tcb`) lie depends on the product, so each class comes in two forms,
-one for Milan and Genoa and one for Turin. :func:`parse_report` chooses. The signature is made over the raw bytes, and
-only those are ever verified: a report that is taken apart and put together again may lose bytes that its reader does
-not know (F41).
+1184 bytes. The guest asks for it and chooses REPORT_DATA; the host cannot make or change one. Each version is a class.
+The parts of a TCB (trusted computing base) lie in different places on Milan and Genoa and on Turin, so each class comes
+in two forms. :func:`parse_report` chooses. The signature is made over the raw bytes, and only those are ever verified:
+a report that is taken apart and put together again may lose bytes that its reader does not know (F41).
 
-Sources: snp-launch 4 and 6 (AMD 56860, SNP ABI, ATTESTATION_REPORT). Version 5 and Turin are read, not seen: no real
-report of either was at hand. Version 4 is told in contradicting ways, so it counts as unknown.
+TCB_VERSION has eight bytes, one for each part, each a security version number (SVN): it grows with every fix that
+closes a hole. The same eight bytes mean different things on different products (F40). Never compare them as one number:
+a newer microcode does not make up for an older boot loader.
+
+Sources: snp-launch 4 and 6 (AMD 56860, SNP ABI, ATTESTATION_REPORT and TCB_VERSION; AMD 57230; the sev crate). Version
+5 and Turin are read, not seen: no real report of either was at hand. Sources contradict each other about version 4, so
+it counts as unknown.
 """
 
 from __future__ import annotations
@@ -15,15 +19,78 @@ from __future__ import annotations
 from ..arguments import checked
 from ..errors import LayoutError
 from ..layout.bits import Bits, bit, reserved_bits
-from ..layout.rows import Layout, Named, at, reserved
-from .sevcert import SCALAR, EccSignature
-from .snppolicy import SnpPolicy
-from .tcb import MilanTcb, Tcb, TurinTcb
+from ..layout.structure import Layout, Named, at, reserved
+from .policy import SnpPolicy
+from .sev_certs import SCALAR, EccSignature
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import ClassVar
+
+TCB_SPEC = "AMD 56860 (SNP ABI), TCB_VERSION"
+#: The parts in the order in which they are shown and asked for. Not every product has all.
+PARTS = ("fmc", "bl", "tee", "snp", "ucode")
+#: What each part is.
+PART_DOCS = {
+    "fmc": "FMC, the secure processor's first mutable code",
+    "bl": "the secure processor's boot loader",
+    "tee": "the secure processor's operating system (TEE)",
+    "snp": "the SEV-SNP firmware",
+    "ucode": "the CPU's microcode",
+}
+
+
+def _part(offset: int, name: str) -> int:
+    part: int = at(offset, 1, f"SVN of {PART_DOCS[name]}.")
+    return part
+
+
+class Tcb(Layout, size=0, spec=TCB_SPEC):
+    """A TCB version, in whichever of its forms."""
+
+    @classmethod
+    def part_names(cls) -> tuple[str, ...]:
+        """Return the parts this form has, in the order of :data:`PARTS`."""
+        names = {row.name for row in cls.rows}
+        return tuple(name for name in PARTS if name in names)
+
+    @property
+    def parts(self) -> dict[str, int]:
+        """Every part's SVN, 0 to 255, in the order of :data:`PARTS`."""
+        return {name: getattr(self, name) for name in self.part_names()}
+
+    @property
+    def text(self) -> str:
+        """The parts for people."""
+        return ", ".join(f"{name} {value}" for name, value in self.parts.items())
+
+    def below(self, least: Mapping[str, int]) -> list[str]:
+        """Return the parts that are older than *least* asks for; a part that this product does not have is 0."""
+        mine = self.parts
+        return [name for name, value in least.items() if mine.get(name, 0) < value]
+
+
+class MilanTcb(Tcb, size=8, spec=TCB_SPEC + ", Milan and Genoa"):
+    """TCB version of Milan, Genoa, Bergamo and Siena."""
+
+    bl: int = _part(0, "bl")
+    tee: int = _part(1, "tee")
+    reserved_2: bytes = reserved(2, 4)
+    snp: int = _part(6, "snp")
+    ucode: int = _part(7, "ucode")
+
+
+class TurinTcb(Tcb, size=8, spec=TCB_SPEC + ", Turin"):
+    """TCB version of Turin."""
+
+    fmc: int = _part(0, "fmc")
+    bl: int = _part(1, "bl")
+    tee: int = _part(2, "tee")
+    snp: int = _part(3, "snp")
+    reserved_4: bytes = reserved(4, 3)
+    ucode: int = _part(7, "ucode")
+
 
 SPEC = "AMD 56860 (SNP ABI), ATTESTATION_REPORT"
 SIZE = 0x4A0

@@ -17,15 +17,15 @@ from __future__ import annotations
 from collections import namedtuple
 
 from ..layout.bits import Bits, bit, reserved_bits
-from ..layout.rows import Layout, at
 from ..layout.span import Span
+from ..layout.structure import Layout, at
 from .guid import Guid
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ..layout.page import View
+    from ..layout.views import View
 
 SPEC = "AMD 55766 (SEV API), LAUNCH_SECRET"
 TABLE_SPEC = "edk2 and Linux efi_secret: launch secret table"
@@ -190,7 +190,7 @@ class SecretTable:
     def explain(self, *, show_secret: bool = False) -> View:
         """Show the table byte by byte. Secrets are hidden unless *show_secret* is set."""
         from ..layout.bytemap import ByteMap, legend
-        from ..layout.page import Heading, Paragraph, View
+        from ..layout.views import Heading, Paragraph, View
 
         spans = self.spans(show_secret=show_secret)
         heading = Heading(f"Launch secret table ({len(self)} bytes)")

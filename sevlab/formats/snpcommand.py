@@ -7,9 +7,9 @@ the page's entry in the reverse map table (RMP). Source: snp-launch 1.3 (AMD 568
 from __future__ import annotations
 
 from ..layout.bits import Bits, bit, reserved_bits
-from ..layout.rows import Hex, Layout, Named, at, reserved
-from .pageinfo import PAGE, Permissions
-from .snppolicy import SnpPolicy
+from ..layout.structure import Hex, Layout, Named, at, reserved
+from .page_info import PAGE, Permissions
+from .policy import SnpPolicy
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -13,11 +13,11 @@ from collections import namedtuple
 
 from ..arguments import checked
 from ..chain import ecdsa_fault, load_point
-from ..formats.idblock import ECDSA_P384_SHA384
-from ..formats.sevcert import ECDSA_SHA384
+from ..formats.id_block import ECDSA_P384_SHA384
+from ..formats.sev_certs import ECDSA_SHA384
 from ..formats.status import status_text
 from ..incidents import INCIDENTS
-from ..layout.shown import Shown
+from ..layout.views import Explainable
 from ..outcome import MATCH, MISMATCH, NOT_DECIDED
 from ..report.check import FAIL, NOT_DONE, PASS
 
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from ..formats.sevcert import EccKey
-    from ..layout.page import Banner, Block, View
+    from ..formats.sev_certs import EccKey
+    from ..layout.views import Banner, Block, View
     from .signed import SignedIdBlock
 
 #: How the firmware answers when a stage fails, in its order; "" where the firmware of the facts does not look.
@@ -50,7 +50,7 @@ class IdCheck(namedtuple("IdCheck", "name state status note")):
     __slots__ = ()
 
 
-class IdBlockVerdict(Shown):
+class IdBlockVerdict(Explainable):
     """What came of checking an ID block: ``checks`` in the firmware's order, and what a report would show."""
 
     def __init__(self, signed: SignedIdBlock, author_key_enabled: bool, checks: list[IdCheck]) -> None:
@@ -104,7 +104,7 @@ class IdBlockVerdict(Shown):
 
     def explain(self) -> View:
         """Show the answer, every check, and what the report will show."""
-        from ..layout.page import Heading, Paragraph, Table, View, hex_lines
+        from ..layout.views import Heading, Paragraph, Table, View, hex_lines
 
         tints = [{PASS: "green", FAIL: "pink"}.get(check.state, "grey") for check in self.checks]
         rows = [
@@ -124,7 +124,7 @@ class IdBlockVerdict(Shown):
         return View(*blocks)
 
     def _banner(self) -> Banner:
-        from ..layout.page import Banner
+        from ..layout.views import Banner
 
         refusal = self.refusal
         if refusal:

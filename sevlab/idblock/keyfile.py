@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..errors import InputError, quoted
-from ..formats.sevcert import P384_BYTES
+from ..formats.sev_certs import P384_BYTES
 from ..inputs import load_hidden
 from ..keys import Secret, hide_key
 from ..pem import is_pem, split_pem

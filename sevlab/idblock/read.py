@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from ..errors import InputError, quoted
-from ..formats.idblock import IdAuth, IdBlock
+from ..formats.id_block import IdAuth, IdBlock
 from ..inputs import decode_base64, load_file
 from .signed import SignedIdBlock
 

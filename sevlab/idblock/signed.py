@@ -10,15 +10,15 @@ from collections import namedtuple
 
 from ..arguments import checked
 from ..chain import ecdsa_sign
-from ..formats.idblock import ECDSA_P384_SHA384, IdAuth, IdBlock
-from ..formats.sevcert import ECDSA_SHA384, P384_BYTES, EccKey, EccSignature
-from ..formats.snppolicy import SnpPolicy
+from ..formats.id_block import ECDSA_P384_SHA384, IdAuth, IdBlock
+from ..formats.policy import SnpPolicy
+from ..formats.sev_certs import ECDSA_SHA384, P384_BYTES, EccKey, EccSignature
 from ..keys import Secret, check_key, hide_key, refuse_keys
 from ..session import load_private, public_key
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..layout.page import Block, View
+    from ..layout.views import Block, View
 
 #: The policy that QEMU, sev-snp-measure and the sev crate take when none is given.
 DEFAULT_POLICY = 0x30000
@@ -47,7 +47,7 @@ class SignedIdBlock(namedtuple("SignedIdBlock", "block auth")):
 
     def explain(self) -> View:
         """Show both byte by byte, and the digests of the keys."""
-        from ..layout.page import Paragraph, View
+        from ..layout.views import Paragraph, View
 
         odd = [Paragraph(f"ODD: {finding}.") for finding in self.findings()]
         return View(*self.block.explain().blocks, *self.auth.explain().blocks, *odd, *_digest_table(self.auth))
@@ -107,7 +107,7 @@ def _sign(private: Secret, signed: bytes) -> EccSignature:
 
 
 def _digest_table(auth: IdAuth) -> list[Block]:
-    from ..layout.page import Heading, Table, hex_lines
+    from ..layout.views import Heading, Table, hex_lines
 
     digests = [("ID key", auth.id_key_digest)]
     if auth.has_author:

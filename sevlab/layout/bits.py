@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any, ClassVar, Self
 
-    from .page import View
+    from .views import View
 
 
 class Bit:
@@ -147,12 +147,26 @@ class Bits(int):
 
     def explain(self) -> View:
         """Show the number bit by bit."""
-        from .explain import explain_bits
+        from .views import Heading, Table, View
 
-        return explain_bits(self)
+        rows = []
+        for row, value in self.items():
+            name = row.name.upper() if not row.reserved else "reserved"
+            finding = " Must be 0!" if row.reserved and value else ""
+            words = f"Not set: {row.clear} (If set: {row.doc})" if row.clear and not value else row.doc + finding
+            rows.append([row.position, name, str(value), row.governs or "-", words])
+        return View(
+            Heading(f"{title(type(self))}: {self.text}"),
+            Table(["bits", "name", "value", "governs", "meaning"], rows, mono=[0, 1, 2]),
+        )
 
     def __str__(self) -> str:
         return self.explain().text()
 
     def _repr_html_(self) -> str:
         return self.explain().html()
+
+
+def title(declared: type) -> str:
+    """Return what a declared structure is called: the first line of its docstring, without the full stop."""
+    return (declared.__doc__ or declared.__name__).split("\n")[0].rstrip(".")

@@ -5,17 +5,19 @@ from __future__ import annotations
 from html import escape
 
 from ..errors import escaped
-from .page import CELL, MONO, Table, hex_lines, narrow, plain, tinted
 from .span import INK, Hidden, Span, letters
+from .views import CELL, MONO, Paragraph, Table, View, hex_lines, narrow, plain, tinted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .page import Paint
+    from .views import Paint
 
 #: Bytes in one row of the map.
 ROW = 16
+#: Largest structure shown byte by byte, in bytes. Of a larger one, the fields that are not zero are listed.
+LARGE = 256
 
 
 class ByteMap:
@@ -103,3 +105,17 @@ def _bytes_and_value(span: Span) -> tuple[str, str]:
 def _note(span: Span) -> str:
     """Return what a field means, and what is odd about its value."""
     return f"{span.doc} ODD: {span.finding}." if span.finding else span.doc
+
+
+def explain_spans(spans: Sequence[Span], marked: Sequence[int] = ()) -> View:
+    """Show fields as a byte map and a table. *marked* are byte offsets to point out with ``*``.
+
+    More than :data:`LARGE` bytes have no byte map; then the table holds only the fields that are not zero.
+    """
+    raw = b"".join(span.raw for span in spans)
+    if len(raw) <= LARGE:
+        return View(ByteMap(spans, marked), legend(spans))
+    words = f"{raw.count(0)} of {len(raw)} bytes are zero."
+    if not any(raw):
+        return View(Paragraph(words))
+    return View(Paragraph(f"{words} These fields are not; fields that are not listed are zero."), short_legend(spans))

@@ -9,7 +9,7 @@ from ..measure import compute_measure
 from .picture import Picture
 
 if TYPE_CHECKING:
-    from ..formats.message import MeasureMessage
+    from ..formats.launch_measure import MeasureMessage
     from ..keys import Secret
 
 

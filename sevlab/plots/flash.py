@@ -6,18 +6,17 @@ import textwrap
 
 from matplotlib.patches import Rectangle
 
-from ..formats.flash import amount, maps
-from ..layout.bar import shares
-from ..layout.page import View
+from ..formats.ovmf_view import amount, maps
 from ..layout.span import INK, TINTS
+from ..layout.views import View, shares
 from .picture import Picture
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from ..formats.flash import FlashMap
     from ..formats.ovmf import Ovmf
+    from ..formats.ovmf_view import FlashMap
 
 #: Steps in which a bar is divided; each region gets at least one.
 STEPS = 60

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ..formats.pageinfo import HASHED_TYPES
-from ..layout.page import hex_lines
+from ..formats.page_info import HASHED_TYPES
 from ..layout.span import TINTS
+from ..layout.views import hex_lines
 from ..snp.launch import TYPE_TINTS
 from .column import (
     EDGE,

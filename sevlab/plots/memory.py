@@ -7,11 +7,10 @@ from itertools import groupby
 
 from matplotlib.patches import Rectangle
 
-from ..formats.flash import amount
-from ..formats.pageinfo import PAGE, PAGE_DOCS, PageType
-from ..layout.bar import shares
-from ..layout.page import Heading, Paragraph, Table, View
+from ..formats.ovmf_view import amount
+from ..formats.page_info import PAGE, PAGE_DOCS, PageType
 from ..layout.span import INK, TINTS, letters
+from ..layout.views import Heading, Paragraph, Table, View, shares
 from ..snp.launch import TYPE_TINTS
 from .column import EDGE, TITLE, WIDTH, fit, paper, write
 from .picture import Picture

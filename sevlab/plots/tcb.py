@@ -5,9 +5,9 @@ from __future__ import annotations
 from matplotlib.patches import Rectangle
 
 from ..errors import InputError
-from ..formats.tcb import PART_DOCS, PARTS, Tcb
-from ..layout.page import View
+from ..formats.report import PART_DOCS, PARTS, Tcb
 from ..layout.span import INK, TINTS
+from ..layout.views import View
 from ..report.show import LADDER, explain_ladder, tcb_ladder
 from .column import EDGE, MARK, TITLE, WIDTH, fit, paper, write
 from .picture import Picture

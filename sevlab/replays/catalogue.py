@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import namedtuple
 
 from ..incidents import INCIDENTS
-from ..layout.shown import Shown
+from ..layout.views import Explainable
 from .rows import REPLAYS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..layout.page import Block, View
+    from ..layout.views import Block, View
 
 #: After how many characters a cell is wrapped in text.
 _WIDTH = 32
@@ -78,7 +78,7 @@ class Entry(namedtuple("Entry", "key kind symptom notebook replayed")):
         return self.key in REPLAYS
 
 
-class Catalogue(Shown):
+class Catalogue(Explainable):
     """All field incidents, or some of them: ``entries`` in the order of their keys."""
 
     def __init__(self, entries: list[Entry]) -> None:
@@ -90,7 +90,7 @@ class Catalogue(Shown):
 
     def counts(self) -> View:
         """Show how many there are of each kind, and how many of those have a bundle."""
-        from ..layout.page import Table, View
+        from ..layout.views import Table, View
 
         rows = []
         for kind in KINDS:
@@ -100,7 +100,7 @@ class Catalogue(Shown):
 
     def explain(self) -> View:
         """Show a table for each kind of cause."""
-        from ..layout.page import Heading, Table, View
+        from ..layout.views import Heading, Table, View
 
         blocks: list[Block] = []
         header = ["", "incident", "what was seen", "notebook, and what is done again"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..cpu import CPU_MODELS
-from ..formats.pageinfo import CPUID, VMSA
+from ..formats.page_info import CPUID, VMSA
 from ..idblock import build_id_block
 from ..keys import Secret
 from ..simulator.kds import KeyServer

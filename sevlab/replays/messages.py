@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 
-from ..formats.message import MeasureMessage
+from ..formats.launch_measure import MeasureMessage
 from ..formats.policy import Policy
 from ..launch import load_launch
 from ..measure import compute_measure

@@ -12,7 +12,7 @@ from ..incidents import INCIDENTS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..layout.page import View
+    from ..layout.views import View
     from ..search.judge import Judgement
 
 
@@ -85,7 +85,7 @@ PUBLISHED: dict[str, tuple[Digest, ...]] = {
 
 def published(key: str, judgement: Judgement | None = None) -> View:
     """Show the digests that were told of an incident; those of a replay's judgement beside them."""
-    from ..layout.page import Paragraph, Table, View
+    from ..layout.views import Paragraph, Table, View
 
     incident = INCIDENTS[key]
     rows = [["public", one.what, _lines(one.value)] for one in PUBLISHED.get(key, ())]

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from ..case import make_case
 from ..cpu import CPU_MODELS
-from ..formats.pageinfo import PAGE
-from ..formats.volume import NVRAM, VolumeHeader
+from ..formats.ovmf_tables import NVRAM, VolumeHeader
+from ..formats.page_info import PAGE
 from ..incidents import INCIDENTS
 from ..samples import CMDLINE, INITRD, KERNEL, TEK, TIK
 from ..samples.snp import SVSM_CAA, firmware_for_snp, svsm_image

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from ..formats.report import parse_report
-from ..formats.tcb import MilanTcb, TurinTcb
+from ..formats.report import MilanTcb, TurinTcb, parse_report
 from ..idblock import SignedIdBlock, build_id_block
 from ..simulator.kds import KeyServer
 from ..snp import load_snp_launch

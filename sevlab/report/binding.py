@@ -8,8 +8,7 @@ Sources: snp-launch 6.3, 7.2 and 7.3; vmsa 3.3.
 from __future__ import annotations
 
 from ..errors import quoted
-from ..formats.report import TCB_FORMS, Report, tell_product
-from ..formats.tcb import MilanTcb, Tcb, TurinTcb
+from ..formats.report import TCB_FORMS, MilanTcb, Report, Tcb, TurinTcb, tell_product
 from ..formats.vcek import EXTENSIONS, HWID_SIZES, RESERVED_SPL, SPL, STRUCT_VERSION, STRUCT_VERSIONS, VLEK
 from .certificate import Certificate, integer
 from .check import Check, failed, judged, not_done, passed

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from ..arguments import checked
 from ..errors import InputError, quoted
-from ..formats import certtable
-from ..formats.certtable import read_cert_table
-from ..formats.vcek import EXTENSIONS
+from ..formats.vcek import EXTENSIONS, read_cert_table
 from ..inputs import check_standard_input, load_file
 from .certificate import Certificate, RevocationList, parse_certificate, parse_chain, parse_crls
 
@@ -14,7 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from ..layout.page import Block, View
+    from ..layout.views import Block, View
 
 #: Most bytes of one file.
 LIMIT = 64 << 10
@@ -57,7 +55,7 @@ class Certificates:
 
     def explain(self) -> View:
         """Show every certificate, from the leaf up. Nothing is verified here."""
-        from ..layout.page import Heading, Paragraph, Table, View
+        from ..layout.views import Heading, Paragraph, Table, View
 
         blocks: list[Block] = []
         for name, one in self._named.items():
@@ -146,7 +144,7 @@ def _from_table(raw: bytes, name: str) -> tuple[dict[str, Certificate], list[Rev
     found: dict[str, Certificate] = {}
     crls: list[RevocationList] = []
     for kind, part in (*table.certificates.items(), *table.again):
-        if kind == certtable.CRL:
+        if kind == "crl":
             crls += parse_crls(part, f"{name}, {kind}")
         elif kind in found:
             raise InputError(name, f"two entries of the kind {kind}", "one of each")

@@ -15,7 +15,7 @@ import warnings
 
 from ..arguments import checked
 from ..errors import InputError, quoted
-from ..formats.sevcert import P384, SCALAR, EccKey
+from ..formats.sev_certs import P384, SCALAR, EccKey
 from ..formats.vcek import CSP_ID, EXTENSIONS, HWID, PRODUCT_NAME, SPL, tell_kind
 from ..needs import require
 from ..pem import pem_or_der

@@ -13,7 +13,7 @@ from ..formats.vcek import HWID_SIZES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..formats.tcb import Tcb
+    from ..formats.report import Tcb
 
 HOST = "https://kdsintf.amd.com"
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from ..arguments import checked
-from ..formats.report import TCB_FORMS, Report
-from ..formats.tcb import PART_DOCS, PARTS, Tcb
+from ..formats.report import PART_DOCS, PARTS, TCB_FORMS, Report, Tcb
 from .kds import HOST, chain_path, vcek_path
 
 TYPE_CHECKING = False
@@ -12,8 +11,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..layout.bits import Bits
-    from ..layout.page import Block, View
     from ..layout.span import Span
+    from ..layout.views import Block, View
 
 #: Digits to a line.
 _LINE = 64
@@ -86,8 +85,8 @@ def report_as_dict(report: Report, product: str = "") -> dict[str, object]:
 @checked
 def explain_report(report: Report, product: str = "", note: str = "") -> View:
     """Show every field of a report; *product* as it was read with, *note* says where it came from."""
-    from ..layout.explain import title
-    from ..layout.page import Heading, Paragraph, Table, View
+    from ..layout.bits import title
+    from ..layout.views import Heading, Paragraph, Table, View
 
     raw, rows, tints = report.to_bytes(), [], []
     for row in report.rows:
@@ -117,7 +116,7 @@ def explain_report(report: Report, product: str = "", note: str = "") -> View:
 
 def explain_urls(report: Report, product: str = "") -> list[Block]:
     """Show where the certificate of the signing key is to be had."""
-    from ..layout.page import Code, Heading, Paragraph
+    from ..layout.views import Code, Heading, Paragraph
 
     heading = Heading("Where the certificate of its key is")
     urls, reason = vcek_urls(report, product)
@@ -140,7 +139,7 @@ def _sentence(report: Report, product: str) -> str:
 
 def explain_ladder(report: Report) -> list[Block]:
     """Show the four TCBs side by side, a line for each part."""
-    from ..layout.page import Heading, Paragraph, Table
+    from ..layout.views import Heading, Paragraph, Table
 
     tcbs = [getattr(report, name) for name in LADDER]
     heading = Heading("How new the platform is: its TCBs, part by part")
@@ -169,10 +168,9 @@ def _lines(text: str, value: Any, words: str) -> str:
 
 def _bits(bits: Bits) -> list[Block]:
     """Show a number bit by bit, as its page does, without the commands that it governs, which take the space."""
-    from ..layout.explain import explain_bits
-    from ..layout.page import Table
+    from ..layout.views import Table
 
-    heading, table = explain_bits(bits).blocks
+    heading, table = bits.explain().blocks
     if not isinstance(table, Table):
         return [heading, table]
     governs = table.header.index("governs")

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from ..formats.report import Report
-    from ..layout.page import Block, View
+    from ..layout.views import Block, View
     from .bundle import Certificates
     from .certificate import Certificate
     from .check import Check
@@ -131,7 +131,7 @@ class ReportVerdict:
 
     def explain(self) -> View:
         """Show the answer, then the checklist."""
-        from ..layout.page import Banner, Heading, Paragraph, View
+        from ..layout.views import Banner, Heading, Paragraph, View
 
         notes: list[Block] = [Paragraph(f"Beware: {note}.") for note in self.notes]
         notes += [Paragraph(f"NOTE: {note}.") for note in (self.trust.notes if self.trust is not None else ())]
@@ -178,7 +178,7 @@ class ReportVerdict:
 
 
 def _table(checks: list[Check]) -> Block:
-    from ..layout.page import Table
+    from ..layout.views import Table
 
     rows = [[check.name, check.state, check.lines] for check in checks]
     return Table(["check", "state", "note"], rows, tints=[_TINTS[check.state] for check in checks], mono=[1])

@@ -10,9 +10,8 @@ from collections import namedtuple
 from collections.abc import Mapping
 
 from ..errors import InputError, quoted
-from ..formats.report import Report, ReportV2
-from ..formats.snppolicy import SnpPolicy
-from ..formats.tcb import PARTS, Tcb
+from ..formats.policy import SnpPolicy
+from ..formats.report import PARTS, Report, ReportV2, Tcb
 from ..inputs import parse_bytes, parse_number
 from .check import Check, failed, not_done, passed
 
@@ -44,7 +43,7 @@ class Wanted(
 ):
     """What is wanted; None (or False) for what nobody asked for.
 
-    Bytes as in the report; ``policy`` an :class:`~sevlab.formats.snppolicy.SnpPolicy`; ``min_tcb`` the least SVN by
+    Bytes as in the report; ``policy`` an :class:`~sevlab.formats.policy.SnpPolicy`; ``min_tcb`` the least SVN by
     part; ``vmpl`` 0 to 3.
     """
 

@@ -11,8 +11,7 @@ from ..errors import InputError, UnsupportedError
 from ..evidence import as_written, load_evidence, takes_keys
 from ..formats.vcek import ROOTS
 from ..incidents import INCIDENTS
-from ..layout.page import Banner, Heading, Paragraph, Table, View
-from ..layout.shown import Shown
+from ..layout.views import Banner, Explainable, Heading, Paragraph, Table, View
 from ..outcome import MATCH, NOT_DECIDED
 from ..reading import opened_once
 from ..report.check import FAIL
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..bundle import CaseVerdict
-    from ..layout.diff import Comparison
+    from ..layout.compare import Comparison
     from ..report.check import Check
     from ..snp import SnpComparison
     from .diagnosis import Diagnosis, Explanation
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
 FOUND, UNKNOWN = "found", "unknown"
 
 
-class Judgement(Shown):
+class Judgement(Explainable):
     """What comes of a case. Made by :func:`judge_case`.
 
     ``verdict`` is that of :func:`sevlab.verify_case`, None where there was nothing to compute from. ``refusal`` says

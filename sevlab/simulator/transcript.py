@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections import namedtuple
 
-from ..layout.page import Heading, Table, View, hex_lines, narrow
-from ..layout.shown import Shown
+from ..layout.views import Explainable, Heading, Table, View, hex_lines, narrow
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,7 +33,7 @@ class Entry(namedtuple("Entry", "sender receiver name raw doc")):
         return len(self.raw)
 
 
-class Transcript(Shown):
+class Transcript(Explainable):
     """The record of one launch: entries in their order."""
 
     def __init__(self) -> None:

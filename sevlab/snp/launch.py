@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..formats.pageinfo import PAGE_DOCS, VMSA, ZEROS
+from ..formats.page_info import PAGE_DOCS, VMSA, ZEROS
 from ..launch import Booting
 from .region import digests, extend, fold, links
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..formats.ovmf import Ovmf
-    from ..layout.page import View
+    from ..layout.views import View
     from .region import Link, Region
 
 #: The tint of each page type in every table and drawing.
@@ -97,7 +97,7 @@ class SnpLaunch(Booting):
 
     def explain(self) -> View:
         """Show the chain, region by region, and what each page type binds."""
-        from ..layout.page import Heading, Paragraph, Table, View, hex_lines
+        from ..layout.views import Heading, Paragraph, Table, View, hex_lines
 
         rows = [
             [region.name, place(region), str(len(region.contents)), region.type_name, hex_lines(after, 12), region.doc]
@@ -120,7 +120,7 @@ class SnpLaunch(Booting):
 
 def name_of(page_type: int) -> str:
     """Return a page type's name."""
-    from ..formats.pageinfo import PageType
+    from ..formats.page_info import PageType
 
     return PageType(page_type).short
 

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 import anywidget
 import traitlets
 
-from ..layout.explain import explain_spans
+from ..layout.bytemap import explain_spans
 from ..layout.span import INK, TINTS, letters
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from ..layout.page import View
     from ..layout.span import Span
+    from ..layout.views import View
 
 
 class ByteMap(anywidget.AnyWidget):

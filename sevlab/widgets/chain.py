@@ -8,7 +8,7 @@ import ipywidgets as w
 
 from ..errors import SevlabError
 from ..launch import Launch, compare_launch
-from ..layout.page import Banner, Table, View, hex_lines
+from ..layout.views import Banner, Table, View, hex_lines
 from .bytemap import with_static
 
 if TYPE_CHECKING:

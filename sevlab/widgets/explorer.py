@@ -12,9 +12,9 @@ from ..evidence import REPORTED, Evidence, load_evidence
 from ..inputs import KEY_SIZE, load_key, parse_measurement
 from ..keys import Secret
 from ..launch import FILES, compare_launch
-from ..layout.diff import compare
-from ..layout.explain import explain_spans
-from ..layout.page import Banner, Heading, Paragraph, View
+from ..layout.bytemap import explain_spans
+from ..layout.compare import compare
+from ..layout.views import Banner, Heading, Paragraph, View
 from ..verify import BAD, GOOD, Verdict, compare_measure
 from . import launch
 from .bytemap import ByteMap, with_static

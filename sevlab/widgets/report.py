@@ -9,8 +9,8 @@ import ipywidgets as w
 from ..errors import SevlabError
 from ..formats.report import Report, parse_report
 from ..inputs import parse_bytes, parse_number
-from ..layout.explain import explain_spans
-from ..layout.page import Banner, Heading, Paragraph, Table, View
+from ..layout.bytemap import explain_spans
+from ..layout.views import Banner, Heading, Paragraph, Table, View
 from ..report import FAIL, NOT_DONE, PASS, ReportVerdict, parse_moment, verify_report
 from .action import Button, EditBox
 from .bytemap import ByteMap, with_static

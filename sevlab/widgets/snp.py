@@ -9,11 +9,11 @@ import ipywidgets as w
 
 from ..cpu import split_signature
 from ..errors import InputError, SevlabError
-from ..formats.pageinfo import PageInfo
+from ..formats.page_info import PageInfo
 from ..inputs import parse_number
 from ..layout.bytemap import legend
-from ..layout.diff import compare
-from ..layout.page import Banner, Heading, Paragraph, Table, View, hex_lines
+from ..layout.compare import compare
+from ..layout.views import Banner, Heading, Paragraph, Table, View, hex_lines
 from ..profiles import SNP_PROFILES
 from ..snp import SnpComparison, SnpLaunch, load_snp_launch
 from ..snp.launch import place

@@ -12,7 +12,7 @@ from ..errors import InputError
 from ..formats.vmsa import SevFeatures, Vmsa
 from ..inputs import parse_bytes, parse_number
 from ..launch import Launch, Step
-from ..layout.page import Heading, Paragraph, Table, View, narrow
+from ..layout.views import Heading, Paragraph, Table, View, narrow
 from ..profiles import PROFILES, build_vmsa, parse_reset_address, recognize_vmsa
 from .action import EditBox
 from .chain import STYLE, ChainExplorer, text_box

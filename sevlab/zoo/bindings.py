@@ -11,7 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from ..formats.tcb import Tcb
+    from ..formats.report import Tcb
     from .animal import Given
 
 

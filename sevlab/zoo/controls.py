@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..formats.report import parse_report
-from ..formats.sevcert import SCALAR
+from ..formats.sev_certs import SCALAR
 from .animal import Animal
 from .lapse import LAPSES
 from .naive import ORDER

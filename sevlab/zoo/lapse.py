@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections import namedtuple
 
-from ..formats.report import SIZE, TCB_FORMS, parse_report
-from ..formats.tcb import MilanTcb
+from ..formats.report import SIZE, TCB_FORMS, MilanTcb, parse_report
 from ..formats.vcek import VLEK
 from ..report import FAIL, Certificates, parse_certificate, parse_chain, parse_crls, parse_wanted, verify_report
 from ..simulator.kds import MOMENT

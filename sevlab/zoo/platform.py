@@ -9,9 +9,19 @@ from __future__ import annotations
 from functools import cache
 
 from ..chain import ecdsa_sign
-from ..formats.report import ECDSA_P384_SHA384, SIGNED, SIZE, TCB_FORMS, VCEK, VLEK, parse_report
-from ..formats.sevcert import ECDSA_SHA384
-from ..formats.tcb import MilanTcb, Tcb, TurinTcb
+from ..formats.report import (
+    ECDSA_P384_SHA384,
+    SIGNED,
+    SIZE,
+    TCB_FORMS,
+    VCEK,
+    VLEK,
+    MilanTcb,
+    Tcb,
+    TurinTcb,
+    parse_report,
+)
+from ..formats.sev_certs import ECDSA_SHA384
 from ..formats.vcek import ARK, ASK, ASVK, SUBJECTS
 from ..simulator.kds import KeyServer
 from .animal import Given

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..formats.report import NO_KEY, VLEK, parse_report
-from ..formats.sevcert import SCALAR
+from ..formats.sev_certs import SCALAR
 from .animal import Animal, bad
 from .naive import ORDER
 from .platform import CHIPS, CSP, MALLORY, MEASUREMENT, OTHER_MEASUREMENT, SERVER, edited, given, tcb_of, unsigned, vlek

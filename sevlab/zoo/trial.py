@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import namedtuple
 
-from ..layout.shown import Shown
+from ..layout.views import Explainable
 from .animal import BAD, CONTROL, OPEN, Animal
 from .keeper import zoo
 
@@ -12,7 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from ..layout.page import Block, View
+    from ..layout.views import Block, View
     from .animal import Given
 
 #: Most characters that are kept of what a verifier said.
@@ -59,7 +59,7 @@ class Outcome(namedtuple("Outcome", "animal accepted answered words", defaults=(
         }
 
 
-class Trial(Shown):
+class Trial(Explainable):
     """What came of trying a verifier: ``outcomes``, one for each animal."""
 
     def __init__(self, outcomes: Iterable[Outcome]) -> None:
@@ -99,7 +99,7 @@ class Trial(Shown):
 
     def explain(self) -> View:
         """Show the answer, then what went wrong, then every animal."""
-        from ..layout.page import Banner, Heading, Paragraph, Table, View
+        from ..layout.views import Banner, Heading, Paragraph, Table, View
 
         blocks: list[Block] = [Banner(self._words(), "green" if self.passes else "pink")]
         if self.outcomes and not any(outcome.accepted for outcome in self.outcomes):

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import hashlib
 
-from ...formats.pageinfo import DIGEST, PAGE, ZEROS, PageInfo
+from ...formats.page_info import DIGEST, PAGE, ZEROS, PageInfo
+from ...formats.policy import SnpPolicy
 from ...formats.snpcommand import StartFlags
-from ...formats.snppolicy import SnpPolicy
 from ...keys import Secret
-from ...layout.rows import Layout, at
+from ...layout.structure import Layout, at
 from ..status import demand
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ...formats.tcb import Tcb
+    from ...formats.report import Tcb
     from ...idblock import SignedIdBlock
     from ..memory import Memory
 

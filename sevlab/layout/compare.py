@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from ..arguments import checked
 from ..errors import LayoutError
-from .explain import LARGE
-from .page import Banner, Heading, Table, View, hex_lines, narrow
+from .bytemap import LARGE
 from .span import Span, letters
+from .views import Banner, Heading, Table, View, hex_lines, narrow
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .rows import Layout
+    from .structure import Layout
 
 
 class Comparison:

@@ -9,7 +9,7 @@ Three structures, and three words that are easily confused:
 
 from __future__ import annotations
 
-from ..layout.rows import Layout, at
+from ..layout.structure import Layout, at
 from .policy import Policy
 
 SPEC = "AMD 55766 (SEV API), LAUNCH_MEASURE"

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import hashlib
 
-from ..layout.rows import Layout, Named, at, reserved
-from .sevcert import EccKey, EccSignature
-from .snppolicy import SnpPolicy
+from ..layout.structure import Layout, Named, at, reserved
+from .policy import SnpPolicy
+from .sev_certs import EccKey, EccSignature
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 
 from ..errors import InputError, quoted
-from ..layout.rows import Layout, at, reserved
+from ..layout.structure import Layout, at, reserved
 from .guid import Guid
 
 SPEC = "QEMU and edk2 (AmdSev): SEV kernel-hashes table"
@@ -27,7 +27,7 @@ def _guid(offset: int, text: str, doc: str) -> Guid:
     return row
 
 
-class HashTable(Layout, size=176, spec=SPEC):
+class KernelHashes(Layout, size=176, spec=SPEC):
     """The kernel-hashes table, with its padding.
 
     A header and three entries, always all three and always in this order: command line, initrd, kernel. The padding
@@ -74,7 +74,7 @@ def hash_cmdline(cmdline: str | bytes | None = None) -> bytes:
     return hashlib.sha256(raw + b"\0").digest()
 
 
-def build_hash_table(kernel: bytes, initrd: bytes | None = None, cmdline: str | bytes | None = None) -> HashTable:
+def build_kernel_hashes(kernel: bytes, initrd: bytes | None = None, cmdline: str | bytes | None = None) -> KernelHashes:
     """Build the table that QEMU measures.
 
     *kernel* and *initrd* are SHA-256 digests (32 bytes) of the files; *cmdline* is the command line itself. No initrd
@@ -82,4 +82,4 @@ def build_hash_table(kernel: bytes, initrd: bytes | None = None, cmdline: str | 
     :class:`~sevlab.errors.InputError` as :func:`hash_cmdline` does.
     """
     empty = hashlib.sha256(b"").digest()
-    return HashTable(kernel=kernel, initrd=empty if initrd is None else initrd, cmdline=hash_cmdline(cmdline))
+    return KernelHashes(kernel=kernel, initrd=empty if initrd is None else initrd, cmdline=hash_cmdline(cmdline))

@@ -16,15 +16,15 @@ open this tool when the evidence is wrong, and it must not throw the evidence aw
 from __future__ import annotations
 
 from ..errors import LayoutError
-from .bits import Bits
+from .bits import Bits, title
 from .span import TINTS, Span
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, ClassVar, Self
 
-    from .diff import Comparison
-    from .page import View
+    from .compare import Comparison
+    from .views import View
 
 
 class Row:
@@ -236,13 +236,14 @@ class Layout:
 
     def explain(self) -> View:
         """Show the structure: its bytes and every field."""
-        from .explain import explain_layout
+        from .bytemap import explain_spans
+        from .views import Heading, View
 
-        return explain_layout(self)
+        return View(Heading(f"{title(type(self))} ({self.size} bytes)"), explain_spans(self.spans()))
 
     def compare(self, computed: Layout) -> Comparison:
         """Compare this structure, the reported one, with the *computed* one, field by field."""
-        from .diff import Comparison
+        from .compare import Comparison
 
         return Comparison(self, computed)
 

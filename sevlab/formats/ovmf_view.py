@@ -9,16 +9,15 @@ from __future__ import annotations
 from collections import namedtuple
 from itertools import pairwise
 
-from ..layout.bar import Bar
-from ..layout.page import Banner, Heading, Paragraph, Table, View
 from ..layout.span import letters
-from .footer import RESET_VECTOR, EntryEnd
+from ..layout.views import Banner, Bar, Heading, Paragraph, Table, View
+from .ovmf_tables import RESET_VECTOR, EntryEnd
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..layout.page import Block
+    from ..layout.views import Block
     from .ovmf import Ovmf
 
 #: Regions drawn in one map, and lines of one list. A real image has at most about ten; a broken one may have thousands.

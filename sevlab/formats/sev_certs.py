@@ -1,17 +1,24 @@
-"""Certificates of legacy SEV: those of a platform, and those of AMD above them.
+"""Certificates of legacy SEV, and the two structures that go with them: launch session and attestation report.
 
-Neither is X.509. A platform has four (PDH, PEK, OCA, CEK) of one form, 2084 bytes each; the owner's certificate for one
-launch (GODH) has it too. AMD has two, ASK and ARK, of another form, whose length depends on the size of their RSA key.
-All numbers are little-endian, those of keys and signatures too.
+No certificate is X.509. A platform has four (PDH, PEK, OCA, CEK) of one form, 2084 bytes each; the owner's certificate
+for one launch (GODH) has it too. AMD has two, ASK and ARK, of another form, whose length depends on the size of their
+RSA key. All numbers are little-endian, those of keys and signatures too.
 
-Sources: sev-launch 10 and 11 (AMD 55766, SEV API, appendix C; AMDESE/sev-tool; the sev crate).
+The launch session carries the owner's keys to the secure processor through a host that cannot read them. The legacy
+attestation report is what the secure processor says of a running guest, signed with the platform's key. The host asks
+for it, so it proves only that some guest with this digest exists on this platform; the nonce, which the asker chooses,
+makes it fresh. No real report was at hand when this was written.
+
+Sources: sev-launch 6.4, 9.1, 10 and 11 (AMD 55766, SEV API, LAUNCH_START, ATTESTATION, appendix C; AMDESE/sev-tool; the
+sev crate).
 """
 
 from __future__ import annotations
 
 from ..arguments import checked
 from ..errors import LayoutError
-from ..layout.rows import Layout, Named, at, reserved
+from ..layout.structure import Layout, Named, at, reserved
+from .policy import Policy
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -220,3 +227,45 @@ def _form(head: bytes) -> type[SevCertificate] | type[AmdCertificate] | None:
         if number(0x24) in (ARK, ASK) and number(0x38) == number(0x3C) == declared.BITS:
             return declared
     return SevCertificate if number(0x08) in Usage.NAMES and number(0x08) > INVALID else None
+
+
+SESSION_SPEC = "AMD 55766 (SEV API), LAUNCH_START, launch session"
+
+
+class SessionBlob(Layout, size=128, spec=SESSION_SPEC):
+    """The launch session.
+
+    TEK and TIK, encrypted for one platform, and two MACs: one over them, one over the policy.
+    """
+
+    nonce: bytes = at(0x00, 16, "Random; makes another master secret each time.", type=bytes, tint="pink")
+    wrap_tk: bytes = at(0x10, 32, "TEK and TIK, encrypted with AES-128-CTR under the KEK.", type=bytes, tint="purple")
+    wrap_iv: bytes = at(0x30, 16, "The first counter of that encryption, random.", type=bytes, tint="orange")
+    wrap_mac: bytes = at(
+        0x40, 32, "HMAC-SHA256 of wrap_tk under the KIK. It covers nothing else.", type=bytes, tint="green"
+    )
+    policy_mac: bytes = at(
+        0x60, 32, "HMAC-SHA256 of the policy (4 bytes, little-endian) under the TIK.", type=bytes, tint="yellow"
+    )
+
+
+#: Bytes that the signature covers: all before its own description.
+ATTESTATION_SIGNED = 0x34
+
+
+class AttestationReport(Layout, size=0xD0, spec="AMD 55766 (SEV API), ATTESTATION"):
+    """A legacy attestation report."""
+
+    mnonce: bytes = at(0x00, 16, "The nonce of whoever asked.", type=bytes, tint="pink")
+    digest: bytes = at(0x10, 32, "The launch digest.", type=bytes, tint="teal")
+    policy: Policy = at(0x30, 4, "The guest policy.", type=Policy, tint="yellow")
+    sig_usage: Usage = at(ATTESTATION_SIGNED, 4, "Which key signed.", type=Usage, const=Usage(PEK))
+    sig_algorithm: Algorithm = at(0x38, 4, "How.", type=Algorithm, const=Algorithm(ECDSA_SHA256))
+    reserved_3c: bytes = reserved(0x3C, 4)
+    r: bytes = at(0x40, SCALAR, "First number of the signature, little-endian.", type=bytes)
+    s: bytes = at(0x88, SCALAR, "Second number of the signature, little-endian.", type=bytes)
+
+    @property
+    def signed(self) -> bytes:
+        """The bytes under the signature (52 bytes)."""
+        return self.to_bytes()[:ATTESTATION_SIGNED]
