@@ -201,9 +201,9 @@ class ChainVerdict(Explainable):
             words = f"NOT DECIDED: {len(bad)} of {len(self.links)} links cannot be checked: {', '.join(bad)}"
         elif bad:
             words = f"ERROR: {len(bad)} of {len(self.links)} links do not hold: {', '.join(bad)}"
-        tints = [{MATCH: "green", MISMATCH: "pink"}.get(link.state, "orange") for link in self.links]
+        colours = [{MATCH: "green", MISMATCH: "pink"}.get(link.state, "orange") for link in self.links]
         rows = [list(link) for link in self.links]
-        return View(Banner(words, "pink" if bad else "green"), Table(["link", "state", "note"], rows, tints=tints))
+        return View(Banner(words, "pink" if bad else "green"), Table(["link", "state", "note"], rows, colours=colours))
 
 
 def load_chain(*paths: str, name: str = "certificates") -> Chain:

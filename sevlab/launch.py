@@ -56,8 +56,8 @@ _ABOUT_CPUS = {*INPUTS, "cpu_signature"} - {"firmware", "kernel", "initrd", "cmd
 FILES = ("firmware", "kernel", "initrd", "vmsa_cpu0", "vmsa_cpu1")
 #: The profile of libvirt 9.0's tool and of sevctl.
 DEFAULT_PROFILE = "qemu-legacy"
-#: The tint of each step in every table and drawing; whatever is not named has the last.
-STEP_TINTS = {"firmware": "blue", "kernel hashes": "orange", "vCPU 0": "green", "": "purple"}
+#: The colour of each step in every table and drawing; whatever is not named has the last.
+STEP_COLOURS = {"firmware": "blue", "kernel hashes": "orange", "vCPU 0": "green", "": "purple"}
 
 
 class Step(namedtuple("Step", "name content doc")):
@@ -92,9 +92,9 @@ class Run(namedtuple("Run", "first last count after")):
         return str(self.first.size) if self.count == 1 else f"{self.count} x {self.first.size}"
 
     @property
-    def tint(self) -> str:
+    def colour(self) -> str:
         """Name of the colour it has in every table and drawing."""
-        return STEP_TINTS.get(self.first.name, STEP_TINTS[""])
+        return STEP_COLOURS.get(self.first.name, STEP_COLOURS[""])
 
 
 class Booting(Explainable):
@@ -194,7 +194,7 @@ class Launch(Booting):
             for run in runs
         ]
         header = ["step", "bytes", "SHA-256 of it alone", "launch digest after it", "what it is"]
-        table = Table(header, rows, tints=[run.tint for run in runs], mono=[0, 1, 2, 3])
+        table = Table(header, rows, colours=[run.colour for run in runs], mono=[0, 1, 2, 3])
         return View(table, *(Paragraph(line) for line in self.remarks))
 
 

@@ -275,10 +275,10 @@ class OpenedSession(Explainable):
         from .layout.views import Banner, Table, View
 
         words = "OK: The platform opens this session" if self.opens else "ERROR: The platform refuses this session"
-        tints = [{MATCH: "green", MISMATCH: "pink"}.get(step.state, "grey") for step in self.steps]
+        colours = [{MATCH: "green", MISMATCH: "pink"}.get(step.state, "grey") for step in self.steps]
         blocks: list[Any] = [
             Banner(words, "green" if self.opens else "pink"),
-            Table(["check", "state", "what"], [list(step) for step in self.steps], tints=tints),
+            Table(["check", "state", "what"], [list(step) for step in self.steps], colours=colours),
         ]
         if self.keys is not None:
             blocks += walk_session(self.keys, self.blob, self.policy, self.tek, self.tik, show_keys=show_keys).blocks

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import sevlab
 import sevlab.formats
 from sevlab.formats.launch_measure import Measurement, MeasureMessage, OldMeasureMessage
-from sevlab.layout.span import INK, TINTS, letters
+from sevlab.layout.span import COLOURS, INK, letters
 from sevlab.layout.structure import Layout, at, reserved
 
 MODULES = [
@@ -38,7 +38,7 @@ class Sample(Layout, size=16, spec="a test"):
     magic: int = at(0, 2, "Two bytes that never change.", const=0x5AA5)
     count: int = at(2, 4, "A number.")
     zero: bytes = reserved(6, 2)
-    body: bytes = at(8, 8, "Eight bytes.", type=bytes, tint="teal")
+    body: bytes = at(8, 8, "Eight bytes.", type=bytes, colour="teal")
 
 
 def test_the_three_structures_of_a_measurement_are_among_the_layouts() -> None:
@@ -73,7 +73,7 @@ def test_rows_follow_each_other_and_fill_the_structure(layout: type[Layout]) -> 
         assert span.offset == position
         assert span.size > 0
         assert span.doc
-        assert span.tint in TINTS
+        assert span.colour in COLOURS
         position += span.size
     assert position == layout.size
 
@@ -95,9 +95,9 @@ def test_a_wrong_length_is_refused_with_both_lengths(layout: type[Layout]) -> No
         ({"a": at(0, 4, "")}, 8, "declares 4 bytes of 8"),
         ({"a": at(0, 8, "")}, 4, "declares 8 bytes of 4"),
         ({}, 4, "declares 0 bytes of 4"),
-        ({"a": at(0, 4, "", tint="mauve")}, 4, "no such tint: mauve"),
+        ({"a": at(0, 4, "", colour="mauve")}, 4, "no such colour: mauve"),
     ],
-    ids=["gap", "overlap", "late start", "too small", "too large", "empty", "tint"],
+    ids=["gap", "overlap", "late start", "too small", "too large", "empty", "colour"],
 )
 def test_a_wrong_declaration_fails_where_it_is_made(rows: dict[str, object], size: int, told: str) -> None:
     with pytest.raises(TypeError, match=told):
@@ -174,16 +174,16 @@ def test_a_repr_builds_the_same_again() -> None:
 
 
 @pytest.mark.parametrize("name", ["measure", "mnonce", "digest", "policy"])
-def test_a_field_has_one_tint_in_every_layout(name: str) -> None:
-    owners = {layout.__name__: row.tint for layout in LAYOUTS for row in layout.rows if row.name == name}
+def test_a_field_has_one_colour_in_every_layout(name: str) -> None:
+    owners = {layout.__name__: row.colour for layout in LAYOUTS for row in layout.rows if row.name == name}
     assert owners
     assert len(set(owners.values())) == 1, owners
 
 
-def test_fields_of_one_view_are_told_apart_by_tint() -> None:
+def test_fields_of_one_view_are_told_apart_by_colour() -> None:
     for layout in (MeasureMessage, OldMeasureMessage, Measurement):
-        tints = [row.tint for row in layout.rows]
-        assert len(set(tints)) == len(tints)
+        colours = [row.colour for row in layout.rows]
+        assert len(set(colours)) == len(colours)
 
 
 def relative_luminance(colour: str) -> float:
@@ -200,9 +200,9 @@ def test_the_contrast_formula_agrees_with_known_pairs() -> None:
     )
 
 
-@pytest.mark.parametrize("tint", TINTS)
-def test_text_on_a_tint_can_be_read(tint: str) -> None:
-    assert (relative_luminance(TINTS[tint]) + 0.05) / (relative_luminance(INK) + 0.05) >= 7
+@pytest.mark.parametrize("colour", COLOURS)
+def test_text_on_a_colour_can_be_read(colour: str) -> None:
+    assert (relative_luminance(COLOURS[colour]) + 0.05) / (relative_luminance(INK) + 0.05) >= 7
 
 
 def test_letters_go_on_after_z() -> None:

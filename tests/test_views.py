@@ -178,7 +178,7 @@ BLOCKS = {
     "paragraph": Paragraph(HOSTILE),
     "code": Code(HOSTILE),
     "banner": Banner(HOSTILE, "green"),
-    "table": Table([HOSTILE, "b"], [[HOSTILE, HOSTILE]], tints=["pink"], mono=[0]),
+    "table": Table([HOSTILE, "b"], [[HOSTILE, HOSTILE]], colours=["pink"], mono=[0]),
     "byte map": ByteMap(SPANS, [1]),
     "bar": Bar([(HOSTILE, 3, "blue"), ("b", 1, "pink")]),
     "spans": explain_spans(SPANS),
@@ -260,12 +260,12 @@ def test_hidden_bytes_are_not_there() -> None:
     assert hex_lines(Hidden(4)) == "<4 bytes, hidden>"
 
 
-def test_paint_is_asked_with_the_field_s_tint() -> None:
+def test_paint_is_asked_with_the_field_s_colour() -> None:
     asked = set()
     message = sevlab.MeasureMessage.from_bytes(bytes(56))
-    painted = sevlab.explain(message).text(lambda text, tint: asked.add(tint) or text)
+    painted = sevlab.explain(message).text(lambda text, colour: asked.add(colour) or text)
     assert painted == sevlab.explain(message).text()
-    assert asked >= {row.tint for row in sevlab.MeasureMessage.rows}
+    assert asked >= {row.colour for row in sevlab.MeasureMessage.rows}
 
 
 class Terminal(io.StringIO):

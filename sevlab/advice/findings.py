@@ -23,7 +23,7 @@ STATES = {
     CURED: "a version, a TCB or a bit cures it",
     NOT_AFFECTED: "it cannot hit this technology",
 }
-_TINTS = {APPLIES: "pink", UNKNOWN: "yellow", NOT_NAMED: "grey", CURED: "green", NOT_AFFECTED: "green"}
+_COLOURS = {APPLIES: "pink", UNKNOWN: "yellow", NOT_NAMED: "grey", CURED: "green", NOT_AFFECTED: "green"}
 
 
 class Finding(namedtuple("Finding", "advisory state words accepted", defaults=(False,))):
@@ -101,8 +101,8 @@ class Advice(Explainable):
         from ..layout.views import Code, Heading, Paragraph, Table
 
         listed = [*self.of(APPLIES), *self.of(UNKNOWN)]
-        rows, tints = [[one.state, one.advisory.short] for one in listed], [_TINTS[one.state] for one in listed]
-        table = [Table(["state", "vulnerability"], rows, tints=tints)] if rows else []
+        rows, colours = [[one.state, one.advisory.short] for one in listed], [_COLOURS[one.state] for one in listed]
+        table = [Table(["state", "vulnerability"], rows, colours=colours)] if rows else []
         return [Heading("Known vulnerabilities"), *table, Paragraph(f"{self.words}. What tells more:"), Code(command)]
 
     def explain(self) -> View:
@@ -119,13 +119,13 @@ class Advice(Explainable):
             for one in ordered
         ]
         present = {one.state for one in ordered}
-        tint = "pink" if self.applies else "green" if self.is_certain else "yellow"
+        colour = "pink" if self.applies else "green" if self.is_certain else "yellow"
         return View(
-            Banner(self.words, tint),
+            Banner(self.words, colour),
             Heading("Judged by"),
             Table(["what", "value"], self.platform.words),
             *(Paragraph(f"{told}.") for told in self.platform.told),
             Heading("Advisories"),
-            Table(["state", "vulnerability", "why"], rows, tints=[_TINTS[one.state] for one in ordered]),
+            Table(["state", "vulnerability", "why"], rows, colours=[_COLOURS[one.state] for one in ordered]),
             Table(["state", "meaning"], [[state, STATES[state]] for state in STATES if state in present]),
         )

@@ -70,17 +70,17 @@ class Boot(Explainable):
         """Show what runs, and what the verifier said of each blob."""
         from ..layout.views import Banner, Table, View
 
-        words, tint = f"What runs: {self.runs}", "pink"
+        words, colour = f"What runs: {self.runs}", "pink"
         if self.runs == NOTHING:
-            words, tint = "The machine stopped: nothing runs", "green"
+            words, colour = "The machine stopped: nothing runs", "green"
         elif self.runs == OTHER:
             words += ", of which the table of hashes says nothing"
         elif self.unverified:
             words += f", and nobody verified {', '.join(self.unverified)}"
         else:
-            words, tint = words + ", and every blob has its hash in the table", "green"
+            words, colour = words + ", and every blob has its hash in the table", "green"
         rows = [[answer.blob, answer.status, answer.why] for answer in self.answers]
-        return View(Banner(words, tint), Table([f"blob ({self.verifier})", "answer", "why"], rows, mono=[0, 1]))
+        return View(Banner(words, colour), Table([f"blob ({self.verifier})", "answer", "why"], rows, mono=[0, 1]))
 
 
 def make_table(hashes: Mapping[str, bytes], size: int = 0) -> bytes:

@@ -48,11 +48,13 @@ class Preimage(Explainable):
             rows.append(
                 [str(number), text, link.hex(), way + (", and this block solved" if number == self.index else "")]
             )
-        tints = ["pink" if number == self.index else "" for number in range(len(rows))]
+        colours = ["pink" if number == self.index else "" for number in range(len(rows))]
         words = f"The tag is {self.links[-1].hex()}; block {self.index} makes it so"
         return View(
             Banner(words, "pink"),
-            Table(["block", "content", "link after it", "how the link is known"], rows, tints=tints, mono=[0, 1, 2]),
+            Table(
+                ["block", "content", "link after it", "how the link is known"], rows, colours=colours, mono=[0, 1, 2]
+            ),
         )
 
 

@@ -168,8 +168,8 @@ class CaseVerdict(Explainable):
         """Show the answer first, then each part of it."""
         blocks: list[Block] = [Banner(self.words, "green" if self.matches else "pink")]
         if self.explanation != NONE:
-            tint = {HOLDS: "orange", WORDS: "grey"}.get(self.explanation, "pink")
-            blocks.append(Banner(_EXPLAINED[self.explanation], tint))
+            colour = {HOLDS: "orange", WORDS: "grey"}.get(self.explanation, "pink")
+            blocks.append(Banner(_EXPLAINED[self.explanation], colour))
             theirs = self.why == self.case.about.get("explanation")
             blocks.append(Quote("The case says:", self.why) if theirs else Paragraph(self.why))
         blocks += [Paragraph(f"CHANGED: {change}.") for change in self.changed]

@@ -63,9 +63,9 @@ def _list(args: argparse.Namespace) -> int:
     animals = _chosen(args)
     checks = [animal.lapse for animal in animals if animal.lapse is not None]
     rows = [[a.key, a.kind, a.lapse.key if a.lapse is not None else "-", a.title] for a in animals]
-    tints = ["grey" if a.accept is None else "green" if a.accept else "pink" for a in animals]
+    colours = ["grey" if a.accept is None else "green" if a.accept else "pink" for a in animals]
     view = View(
-        Table(["animal", "truth", "careless check", "what it is"], rows, tints),
+        Table(["animal", "truth", "careless check", "what it is"], rows, colours),
         Paragraph("control: must be accepted. bad: must not be. open: right verifiers may differ."),
         Heading("The careless checks that would let them through"),
         Table(["careless check", "what it is"], [[one.key, one.title] for one in dict.fromkeys(checks)]),

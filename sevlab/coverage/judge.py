@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ..case import Case
     from ..layout.views import View
 
-#: How a label is told apart without colour, and its tint.
+#: How a label is told apart without colour, and its colour.
 MARKS = {MEASURED: ("M", "green"), NOT_MEASURED: ("-", "grey"), BREAKS: ("!", "pink")}
 #: Most parts shown; a hostile text can hold more than anyone reads.
 SHOWN_LIMIT = 2000
@@ -36,7 +36,7 @@ class Line(namedtuple("Line", "words path label reason")):
         return MARKS[self.label][0]
 
     @property
-    def tint(self) -> str:
+    def colour(self) -> str:
         """The label as a colour of the common palette."""
         return MARKS[self.label][1]
 
@@ -73,7 +73,7 @@ class Coverage(Explainable):
         rows = [[line.mark, line.label, _cell(line.words), line.reason] for line in lines]
         counts = ", ".join(f"{self.count(label)} {label} [{mark}]" for label, (mark, _) in MARKS.items())
         words = "Nothing here breaks the measurement" if not self.broken else "Something here breaks the measurement"
-        table = Table(["", "label", "part", "why"], rows, [line.tint for line in lines], mono=[0, 2])
+        table = Table(["", "label", "part", "why"], rows, [line.colour for line in lines], mono=[0, 2])
         rest = [Paragraph(f"{len(self.lines) - len(lines)} more parts are not shown.")] * (len(lines) < len(self.lines))
         said = [Paragraph(f"Firmware: {self.firmware}.")] if self.firmware else []
         return View(Banner(f"{words}: {counts}", "pink" if self.broken else "green"), *said, table, *rest)

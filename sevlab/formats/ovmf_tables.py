@@ -313,7 +313,7 @@ PLACES_LIMIT = 4096
 class VolumeHeader(Layout, size=56, spec="UEFI PI, volume 3: EFI_FIRMWARE_VOLUME_HEADER (fixed part)"):
     """The head of a firmware volume. A block map follows, which ``header_length`` counts too."""
 
-    zero_vector: bytes = at(0x00, 16, "Room for a reset vector; zero on x86.", type=bytes, tint="grey")
+    zero_vector: bytes = at(0x00, 16, "Room for a reset vector; zero on x86.", type=bytes, colour="grey")
     file_system: Guid = at(0x10, 16, "What the volume holds.", type=Guid)
     length: Hex = at(0x20, 8, "Bytes of the whole volume, with this header.", type=Hex)
     signature: bytes = at(0x28, 4, "ASCII '_FVH'.", type=bytes, const=SIGNATURE)
@@ -321,7 +321,7 @@ class VolumeHeader(Layout, size=56, spec="UEFI PI, volume 3: EFI_FIRMWARE_VOLUME
     header_length: int = at(0x30, 2, "Bytes of this header with its block map.")
     checksum: Hex = at(0x32, 2, "Makes the sum of the header's 16-bit words 0.", type=Hex)
     ext_header_offset: Hex = at(0x34, 2, "Where a second header lies; 0 for none.", type=Hex)
-    reserved_36: int = at(0x36, 1, "Reserved.", tint="grey")
+    reserved_36: int = at(0x36, 1, "Reserved.", colour="grey")
     revision: int = at(0x37, 1, "Version of this header: 2.")
 
 

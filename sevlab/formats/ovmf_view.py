@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 #: Regions drawn in one map, and lines of one list. A real image has at most about ten; a broken one may have thousands.
 REGION_LIMIT = 26
 
-#: A run of bytes in a map: its name, where it starts and how many bytes it has, what it is, its tint.
-Region = namedtuple("Region", "name start size doc tint")
+#: A run of bytes in a map: its name, where it starts and how many bytes it has, what it is, its colour.
+Region = namedtuple("Region", "name start size doc colour")
 
 
 class FlashMap(namedtuple("FlashMap", "title regions shift")):
@@ -43,10 +43,10 @@ class FlashMap(namedtuple("FlashMap", "title regions shift")):
             [label, region.name, *place, amount(region.size), region.doc]
             for label, region, place in zip(self.labels(), self.regions, places[1:], strict=True)
         ]
-        tints = [region.tint for region in self.regions]
+        colours = [region.colour for region in self.regions]
         header = ["", "region", *places[0], "size", "what it is"]
-        table = Table(header, rows, tints=tints, mono=[0, *range(2, 2 + len(places[0]))])
-        return View(Heading(self.title), Bar([(r.name, r.size, r.tint) for r in self.regions]), table)
+        table = Table(header, rows, colours=colours, mono=[0, *range(2, 2 + len(places[0]))])
+        return View(Heading(self.title), Bar([(r.name, r.size, r.colour) for r in self.regions]), table)
 
     def places(self) -> list[list[str]]:
         """Return where each region starts, as columns for people: first their headings, then a row per region."""
@@ -104,14 +104,14 @@ def _file_regions(ovmf: Ovmf) -> list[Region]:
             regions.append(_between(ovmf, place, volume.offset))
         end = min(volume.end, ovmf.size)
         if volume.is_nvram:
-            name, doc, tint = "variable store", "NVRAM: what the firmware remembers. No code.", "yellow"
+            name, doc, colour = "variable store", "NVRAM: what the firmware remembers. No code.", "yellow"
         elif volume.end == ovmf.end and (ovmf.table or ovmf.kind_key == "old"):
-            name, doc, tint = "boot volume", "The guest's first code, the footer table, the reset vector.", "orange"
+            name, doc, colour = "boot volume", "The guest's first code, the footer table, the reset vector.", "orange"
         else:
-            name, doc, tint = "main volume", "The rest of the firmware, compressed.", "blue"
+            name, doc, colour = "main volume", "The rest of the firmware, compressed.", "blue"
         if volume.end > ovmf.size:
             doc = f"{doc} Cut off: {volume.end - ovmf.size} bytes are missing."
-        regions.append(Region(name, volume.offset, end - volume.offset, doc, tint))
+        regions.append(Region(name, volume.offset, end - volume.offset, doc, colour))
         place = end
     if place < ovmf.end:
         regions.append(_between(ovmf, place, ovmf.end))
@@ -132,9 +132,9 @@ def _between(ovmf: Ovmf, start: int, end: int) -> Region:
 def _table_regions(ovmf: Ovmf) -> list[Region]:
     """Divide the end of the image into table entries, footer and reset vector."""
     assert ovmf.table is not None
-    tints = ("teal", "purple", "yellow", "green", "blue", "pink", "brown")
+    colours = ("teal", "purple", "yellow", "green", "blue", "pink", "brown")
     regions = [
-        Region(entry.name, entry.offset, entry.size, entry.doc, tints[number % len(tints)])
+        Region(entry.name, entry.offset, entry.size, entry.doc, colours[number % len(colours)])
         for number, entry in enumerate(ovmf.entries)
     ]
     regions.reverse()
@@ -149,14 +149,20 @@ def _table_regions(ovmf: Ovmf) -> list[Region]:
     return [*regions, Region("reset vector", stop, RESET_VECTOR, doc, "orange")]
 
 
-_SECTION_TINTS = {"SEC_MEM": "blue", "SECRETS": "pink", "CPUID": "purple", "SVSM_CAA": "teal", "KERNEL_HASHES": "green"}
+_SECTION_COLOURS = {
+    "SEC_MEM": "blue",
+    "SECRETS": "pink",
+    "CPUID": "purple",
+    "SVSM_CAA": "teal",
+    "KERNEL_HASHES": "green",
+}
 
 
 def _memory_regions(ovmf: Ovmf) -> list[Region]:
     """Divide the guest memory that sections and areas name; an area shows within the section that holds it."""
     # Later ones are drawn over earlier ones.
     named = [
-        Region(section.name, section.base, section.size, section.kind.doc, _SECTION_TINTS.get(section.name, "brown"))
+        Region(section.name, section.base, section.size, section.kind.doc, _SECTION_COLOURS.get(section.name, "brown"))
         for section in ovmf.sections
     ]
     if ovmf.secret_area:
@@ -172,10 +178,10 @@ def _memory_regions(ovmf: Ovmf) -> list[Region]:
         if drawn and top is not None and drawn[-1] == top:
             regions[-1] = regions[-1]._replace(size=end - regions[-1].start)
             continue
-        name, _, _, doc, tint = (
+        name, _, _, doc, colour = (
             named[top] if top is not None else Region("not named", 0, 0, "No table of the image names it.", "grey")
         )
-        regions.append(Region(name, start, end - start, doc, tint))
+        regions.append(Region(name, start, end - start, doc, colour))
         drawn.append(top)
     return regions
 
@@ -210,9 +216,9 @@ def _abilities(ovmf: Ovmf) -> Block:
         return Paragraph(
             f"{first.answer.capitalize()}, for kernel hashes, SEV-ES, SEV-SNP and secrets. {first.sentence}"
         )
-    tints = {"yes": "green", "no": "pink", "unknown": "grey"}
+    colours = {"yes": "green", "no": "pink", "unknown": "grey"}
     rows = [[ability.answer, ability.question, ability.sentence] for ability in abilities]
-    return Table(["answer", "question", "why"], rows, tints=[tints[ability.answer] for ability in abilities])
+    return Table(["answer", "question", "why"], rows, colours=[colours[ability.answer] for ability in abilities])
 
 
 #: What to do with each kind of file.

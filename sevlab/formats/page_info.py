@@ -71,18 +71,18 @@ class Permissions(Bits, size=1, spec="AMD 56860, VMPL permissions"):
 class PageInfo(Layout, size=0x70, spec="AMD 56860 (SNP ABI), PAGE_INFO"):
     """PAGE_INFO: what is hashed for one page of 4096 bytes. Numbers are little-endian."""
 
-    digest_cur: bytes = at(0x00, DIGEST, "The digest before this page; at first all zero.", type=bytes, tint="teal")
+    digest_cur: bytes = at(0x00, DIGEST, "The digest before this page; at first all zero.", type=bytes, colour="teal")
     contents: bytes = at(
-        0x30, DIGEST, "SHA-384 of the page for types NORMAL and VMSA, else zeros.", type=bytes, tint="orange"
+        0x30, DIGEST, "SHA-384 of the page for types NORMAL and VMSA, else zeros.", type=bytes, colour="orange"
     )
-    length: int = at(0x60, 2, "Bytes of this structure.", const=0x70, tint="grey")
-    page_type: PageType = at(0x62, 1, "What kind of page it is.", type=PageType, tint="purple")
-    imi_page: int = at(0x63, 1, "1 for a page of an initial migration image; else 0.", tint="brown")
+    length: int = at(0x60, 2, "Bytes of this structure.", const=0x70, colour="grey")
+    page_type: PageType = at(0x62, 1, "What kind of page it is.", type=PageType, colour="purple")
+    imi_page: int = at(0x63, 1, "1 for a page of an initial migration image; else 0.", colour="brown")
     reserved_64: bytes = reserved(0x64, 1)
     vmpl1_perms: Permissions = at(0x65, 1, "Permissions of VMPL 1.", type=Permissions)
     vmpl2_perms: Permissions = at(0x66, 1, "Permissions of VMPL 2.", type=Permissions)
     vmpl3_perms: Permissions = at(0x67, 1, "Permissions of VMPL 3.", type=Permissions)
-    gpa: Hex = at(0x68, 8, "Guest physical address of the page.", type=Hex, tint="green")
+    gpa: Hex = at(0x68, 8, "Guest physical address of the page.", type=Hex, colour="green")
 
 
 SPEC = "AMD 56860 (SNP ABI), "

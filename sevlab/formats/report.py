@@ -205,20 +205,20 @@ class Report(Layout, size=0, spec=SPEC):
 def _rows(version: int, tcb: type[Tcb] | None) -> dict[str, object]:
     """Declare a version of the report. *version* 0: only what all versions share, the rest being unknown bytes."""
 
-    def bytes_at(offset: int, size: int, doc: str, tint: str | None = None) -> object:
-        return at(offset, size, doc, type=bytes, tint=tint)
+    def bytes_at(offset: int, size: int, doc: str, colour: str | None = None) -> object:
+        return at(offset, size, doc, type=bytes, colour=colour)
 
     def tcb_at(offset: int, doc: str) -> object:
         return at(offset, 8, doc, type=tcb or bytes)
 
     def unknown(offset: int, size: int) -> object:
-        return at(offset, size, "Not known for this version.", type=bytes, tint="grey")
+        return at(offset, size, "Not known for this version.", type=bytes, colour="grey")
 
     rest = reserved if version else unknown
     rows: dict[str, object] = {
         "version": at(0x000, 4, "Version of this structure.", const=version or None),
         "guest_svn": at(0x004, 4, "Security version number (SVN) of the guest, from the ID block; else 0."),
-        "policy": at(0x008, 8, "The guest policy.", type=SnpPolicy, tint="yellow"),
+        "policy": at(0x008, 8, "The guest policy.", type=SnpPolicy, colour="yellow"),
         "family_id": bytes_at(0x010, 16, "Family of the guest, from the ID block; else zero."),
         "image_id": bytes_at(0x020, 16, "Image of the guest, from the ID block; else zero."),
         "vmpl": at(0x030, 4, "VM privilege level (VMPL) that the report speaks for: 0 is the highest, 3 the lowest."),
@@ -404,7 +404,7 @@ def parse_report(raw: bytes, product: str = "") -> Report:
 class ReportRequest(Layout, size=0x60, spec="AMD 56860 (SNP ABI), MSG_REPORT_REQ"):
     """What a guest sends to ask for a report."""
 
-    report_data: bytes = at(0x00, 64, "What the report is to hold.", type=bytes, tint="pink")
+    report_data: bytes = at(0x00, 64, "What the report is to hold.", type=bytes, colour="pink")
     vmpl: int = at(0x40, 4, "VMPL that the report is to speak for; not below that of the key used.")
     key_sel: int = at(0x44, 4, "Which key is to sign: 0 VLEK when there is one, else VCEK; 1 VCEK; 2 VLEK.")
     reserved_48: bytes = reserved(0x48, 24)

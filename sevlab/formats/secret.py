@@ -51,17 +51,17 @@ class SecretFlags(Bits, size=4, spec=SPEC):
 class SecretHeader(Layout, size=52, spec=SPEC + ", packet header"):
     """The header of a secret packet. It is not encrypted."""
 
-    flags: SecretFlags = at(0x00, 4, "Flags of the packet.", type=SecretFlags, tint="grey")
-    iv: bytes = at(0x04, 16, _IV, type=bytes, tint="orange")
-    mac: bytes = at(0x14, 32, "HMAC-SHA256 of the message under the owner's TIK.", type=bytes, tint="green")
+    flags: SecretFlags = at(0x00, 4, "Flags of the packet.", type=SecretFlags, colour="grey")
+    iv: bytes = at(0x04, 16, _IV, type=bytes, colour="orange")
+    mac: bytes = at(0x14, 32, "HMAC-SHA256 of the message under the owner's TIK.", type=bytes, colour="green")
 
 
 class SecretMessageHead(Layout, size=29, spec=SPEC + ", header MAC"):
     """The head of the message under the MAC. The payload and the measure (32 bytes) follow it."""
 
     context: int = at(0x00, 1, "Always 0x01, 'secret': no other use of the TIK can be taken for this.", const=0x01)
-    flags: SecretFlags = at(0x01, 4, "The header's flags.", type=SecretFlags, tint="grey")
-    iv: bytes = at(0x05, 16, "The header's IV.", type=bytes, tint="orange")
+    flags: SecretFlags = at(0x01, 4, "The header's flags.", type=SecretFlags, colour="grey")
+    iv: bytes = at(0x05, 16, "The header's IV.", type=bytes, colour="orange")
     guest_length: int = at(0x15, 4, "Bytes of guest memory that are filled.")
     trans_length: int = at(0x19, 4, "Bytes of payload; the same number, since nothing is compressed.")
 
@@ -69,15 +69,15 @@ class SecretMessageHead(Layout, size=29, spec=SPEC + ", header MAC"):
 class SecretTableHead(Layout, size=20, spec=TABLE_SPEC):
     """The head of a secrets table."""
 
-    table_guid: Guid = at(0x00, 16, "Says that this is the table.", type=Guid, const=TABLE, tint="grey")
-    table_length: int = at(0x10, 4, "Bytes of this head and all entries, without the padding.", tint="blue")
+    table_guid: Guid = at(0x00, 16, "Says that this is the table.", type=Guid, const=TABLE, colour="grey")
+    table_length: int = at(0x10, 4, "Bytes of this head and all entries, without the padding.", colour="blue")
 
 
 class SecretEntryHead(Layout, size=20, spec=TABLE_SPEC + ", entry"):
     """The head of one entry of a secrets table. The secret follows it, with neither terminator nor padding."""
 
-    guid: Guid = at(0x00, 16, "Says what the secret is for.", type=Guid, tint="yellow")
-    length: int = at(0x10, 4, "Bytes of this entry: 20 and the secret.", tint="teal")
+    guid: Guid = at(0x00, 16, "Says what the secret is for.", type=Guid, colour="yellow")
+    length: int = at(0x10, 4, "Bytes of this entry: 20 and the secret.", colour="teal")
 
 
 class SecretEntry(namedtuple("SecretEntry", "guid data")):
@@ -164,12 +164,12 @@ class SecretTable:
         self._add("padding", end, size, doc, "grey", finding, secret=any(self._raw[end:]))
 
     def _add(
-        self, name: str, offset: int, size: int, doc: str, tint: str, finding: str = "", *, secret: bool = True
+        self, name: str, offset: int, size: int, doc: str, colour: str, finding: str = "", *, secret: bool = True
     ) -> None:
         """Add a run of bytes; none at all is no field."""
         if size:
             raw = self._raw[offset : offset + size]
-            self._spans.append(Span(name, offset, size, raw, raw, raw.hex(), doc, tint, finding))
+            self._spans.append(Span(name, offset, size, raw, raw, raw.hex(), doc, colour, finding))
             if secret:
                 self._hidden.add(name)
 

@@ -238,14 +238,14 @@ class SessionBlob(Layout, size=128, spec=SESSION_SPEC):
     TEK and TIK, encrypted for one platform, and two MACs: one over them, one over the policy.
     """
 
-    nonce: bytes = at(0x00, 16, "Random; makes another master secret each time.", type=bytes, tint="pink")
-    wrap_tk: bytes = at(0x10, 32, "TEK and TIK, encrypted with AES-128-CTR under the KEK.", type=bytes, tint="purple")
-    wrap_iv: bytes = at(0x30, 16, "The first counter of that encryption, random.", type=bytes, tint="orange")
+    nonce: bytes = at(0x00, 16, "Random; makes another master secret each time.", type=bytes, colour="pink")
+    wrap_tk: bytes = at(0x10, 32, "TEK and TIK, encrypted with AES-128-CTR under the KEK.", type=bytes, colour="purple")
+    wrap_iv: bytes = at(0x30, 16, "The first counter of that encryption, random.", type=bytes, colour="orange")
     wrap_mac: bytes = at(
-        0x40, 32, "HMAC-SHA256 of wrap_tk under the KIK. It covers nothing else.", type=bytes, tint="green"
+        0x40, 32, "HMAC-SHA256 of wrap_tk under the KIK. It covers nothing else.", type=bytes, colour="green"
     )
     policy_mac: bytes = at(
-        0x60, 32, "HMAC-SHA256 of the policy (4 bytes, little-endian) under the TIK.", type=bytes, tint="yellow"
+        0x60, 32, "HMAC-SHA256 of the policy (4 bytes, little-endian) under the TIK.", type=bytes, colour="yellow"
     )
 
 
@@ -256,9 +256,9 @@ ATTESTATION_SIGNED = 0x34
 class AttestationReport(Layout, size=0xD0, spec="AMD 55766 (SEV API), ATTESTATION"):
     """A legacy attestation report."""
 
-    mnonce: bytes = at(0x00, 16, "The nonce of whoever asked.", type=bytes, tint="pink")
-    digest: bytes = at(0x10, 32, "The launch digest.", type=bytes, tint="teal")
-    policy: Policy = at(0x30, 4, "The guest policy.", type=Policy, tint="yellow")
+    mnonce: bytes = at(0x00, 16, "The nonce of whoever asked.", type=bytes, colour="pink")
+    digest: bytes = at(0x10, 32, "The launch digest.", type=bytes, colour="teal")
+    policy: Policy = at(0x30, 4, "The guest policy.", type=Policy, colour="yellow")
     sig_usage: Usage = at(ATTESTATION_SIGNED, 4, "Which key signed.", type=Usage, const=Usage(PEK))
     sig_algorithm: Algorithm = at(0x38, 4, "How.", type=Algorithm, const=Algorithm(ECDSA_SHA256))
     reserved_3c: bytes = reserved(0x3C, 4)

@@ -283,7 +283,7 @@ class VmsaComparison(Comparison):
             Table(
                 ["field", "offset", "difference", *self.names, "meaning"],
                 rows,
-                tints=[one.tint for _, one, _ in found],
+                colours=[one.colour for _, one, _ in found],
                 mono=[0, 1, 3, 4],
             ),
             *(

@@ -106,7 +106,7 @@ class IdBlockVerdict(Explainable):
         """Show the answer, every check, and what the report will show."""
         from ..layout.views import Heading, Paragraph, Table, View, hex_lines
 
-        tints = [{PASS: "green", FAIL: "pink"}.get(check.state, "grey") for check in self.checks]
+        colours = [{PASS: "green", FAIL: "pink"}.get(check.state, "grey") for check in self.checks]
         rows = [
             [check.state, check.name, status_text(check.status) if check.status else "-", check.note]
             for check in self.checks
@@ -115,7 +115,7 @@ class IdBlockVerdict(Explainable):
         lines = [[name, hex_lines(raw, 24) if isinstance(raw, bytes) else str(raw)] for name, raw in shown.items()]
         blocks: list[Block] = [
             self._banner(),
-            Table(["state", "check", "answer if it fails", "note"], rows, tints=tints),
+            Table(["state", "check", "answer if it fails", "note"], rows, colours=colours),
             Heading("What the guest's report shows of it, once the firmware takes it"),
             Table(["field", "value"], lines, mono=[0, 1]),
         ]

@@ -62,7 +62,7 @@ class Comparison:
             Table(
                 ["", "field", "state", "reported", "computed"],
                 rows,
-                tints=[reported.tint for reported, _ in self.pairs],
+                colours=[reported.colour for reported, _ in self.pairs],
                 mono=[0, 1, 3, 4],
             ),
             Heading("reported (* marks a byte that differs)"),
@@ -76,7 +76,7 @@ class Comparison:
         pairs = [(ours, theirs) for ours, theirs in self.pairs if ours.raw != theirs.raw]
         rows = [[ours.name, f"0x{ours.offset:03x}", *sides(ours, theirs), ours.doc] for ours, theirs in pairs]
         header = ["field", "offset", "reported", "computed", "meaning"]
-        return Table(header, rows, tints=[ours.tint for ours, _ in pairs], mono=[0, 1, 2, 3])
+        return Table(header, rows, colours=[ours.colour for ours, _ in pairs], mono=[0, 1, 2, 3])
 
     def __str__(self) -> str:
         return self.explain().text()

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections import namedtuple
 
-#: Light tints on which dark text keeps a contrast of 10:1 and more, in both light and dark themes. Neighbours differ
-#: in brightness as well as in hue, for colour-blind readers. A field is never told apart by its tint alone: every
+#: Light colours on which dark text keeps a contrast of 10:1 and more, in both light and dark themes. Neighbours differ
+#: in brightness as well as in hue, for colour-blind readers. A field is never told apart by its colour alone: every
 #: view also gives it a letter and a border.
-TINTS = {
+COLOURS = {
     "blue": "#cfe3ff",
     "orange": "#ffdcae",
     "green": "#c9ecc4",
@@ -22,19 +22,19 @@ TINTS = {
     "brown": "#ead9c2",
     "grey": "#e3e3e3",
 }
-#: Dark text for use on any tint.
+#: Dark text for use on any colour.
 INK = "#15181c"
 
 
 # Not typing.NamedTuple: importing typing alone costs a tenth of a whole validation.
 class Span(
-    namedtuple("Span", "name offset size raw value text doc tint finding", defaults=("grey", "")),
+    namedtuple("Span", "name offset size raw value text doc colour finding", defaults=("grey", "")),
 ):
     """A named run of bytes and what it means.
 
     ``offset`` and ``size`` are in bytes; ``raw`` holds exactly ``size`` bytes; ``value`` is the decoded value and
     ``text`` that value for people; ``doc`` says in one sentence what the field is; ``finding`` says what is odd about
-    this value ("" when nothing is); ``tint`` is a key of :data:`TINTS`.
+    this value ("" when nothing is); ``colour`` is a key of :data:`COLOURS`.
     """
 
     __slots__ = ()

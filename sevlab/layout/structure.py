@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from ..errors import LayoutError
 from .bits import Bits, title
-from .span import TINTS, Span
+from .span import COLOURS, Span
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 class Row:
     """One row of a layout: offset and size in bytes, type, meaning."""
 
-    def __init__(self, offset: int, size: int, doc: str, type: type, const: Any, tint: str | None) -> None:
+    def __init__(self, offset: int, size: int, doc: str, type: type, const: Any, colour: str | None) -> None:
         self.offset, self.size, self.doc = offset, size, doc
-        self.type, self.const, self.tint = type, const, tint or ""
+        self.type, self.const, self.colour = type, const, colour or ""
         self.name = ""
 
     def __set_name__(self, owner: type, name: str) -> None:
@@ -102,7 +102,7 @@ class Row:
                 for span in value.spans()
             ]
         text, finding = self.text(value), self.finding(value)
-        return [Span(self.name, self.offset, self.size, mine, value, text, self.doc, self.tint, finding)]
+        return [Span(self.name, self.offset, self.size, mine, value, text, self.doc, self.colour, finding)]
 
 
 class Reserved(bytes):
@@ -134,15 +134,15 @@ class Named(int):
         return self.NAMES.get(int(self), f"0x{int(self):x}").split(",")[0]
 
 
-def at(offset: int, size: int, doc: str, *, type: type = int, const: Any = None, tint: str | None = None) -> Any:
+def at(offset: int, size: int, doc: str, *, type: type = int, const: Any = None, colour: str | None = None) -> Any:
     """Declare a field: *offset* and *size* in bytes, *doc* one sentence.
 
     *type* is ``int`` (unsigned, little-endian) or a kind of it such as :class:`Hex` or a :class:`Bits` class, ``bytes``
     or a kind of it, or another :class:`Layout` of the same size. A type with a ``text`` property says itself how people
-    read it. *const* is the value the field must have. *tint* fixes the field's colour, for fields that appear in
+    read it. *const* is the value the field must have. *colour* fixes the field's colour, for fields that appear in
     several structures.
     """
-    return Row(offset, size, doc, type, const, tint)
+    return Row(offset, size, doc, type, const, colour)
 
 
 def reserved(offset: int, size: int) -> Any:
@@ -167,13 +167,13 @@ class Layout:
         cls.size, cls.spec = size, spec
         cls.rows = tuple(row for row in vars(cls).values() if isinstance(row, Row))
         position = 0
-        free = [tint for tint in TINTS if tint != "grey" and tint not in {row.tint for row in cls.rows}]
+        free = [colour for colour in COLOURS if colour != "grey" and colour not in {row.colour for row in cls.rows}]
         for number, row in enumerate(cls.rows):
             if row.offset != position:
                 raise TypeError(f"{cls.__name__}.{row.name} is at 0x{row.offset:x}, but 0x{position:x} is next")
-            if row.tint and row.tint not in TINTS:
-                raise TypeError(f"{cls.__name__}.{row.name} has no such tint: {row.tint}")
-            row.tint = row.tint or (free or list(TINTS))[number % len(free or TINTS)]
+            if row.colour and row.colour not in COLOURS:
+                raise TypeError(f"{cls.__name__}.{row.name} has no such colour: {row.colour}")
+            row.colour = row.colour or (free or list(COLOURS))[number % len(free or COLOURS)]
             position += row.size
         if position != size:
             raise TypeError(f"{cls.__name__} declares {position} bytes of {size}")

@@ -3,9 +3,9 @@
 Every explanation in sevlab is a :class:`View`, a list of blocks. A block renders itself twice, as plain text and as
 HTML, from the same data, so the two can't drift apart. The text is complete by itself; HTML decorates.
 
-The HTML is deterministic and has no script, no ids and no style sheet: colours stand on each cell, because notebook
-viewers strip the rest, and the outputs stored in notebooks are compared by the tests. Only tinted cells fix their text
-colour; everything else inherits the reader's light or dark theme.
+The HTML is deterministic and has no script, no ids and no style sheet: each cell has its colours, because notebook
+viewers strip the rest, and the outputs stored in notebooks are compared by the tests. Only coloured cells fix their
+text colour; everything else inherits the reader's light or dark theme.
 
 Words may come from strangers, so every block escapes what cannot be seen when it takes them: no text and no HTML of a
 page holds a control character. Whole passages of a stranger's are a :class:`Quote`, told from the page's own words.
@@ -18,14 +18,14 @@ import textwrap
 from html import escape
 
 from ..errors import escaped
-from .span import INK, TINTS, Hidden, letters
+from .span import COLOURS, INK, Hidden, letters
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import Protocol
 
-    #: Adds terminal colour to a piece of text: ``paint(text, tint)``.
+    #: Adds terminal colour to a piece of text: ``paint(text, colour)``.
     Paint = Callable[[str, str], str]
 
     class Block(Protocol):
@@ -71,14 +71,14 @@ VERDICTS = (
 _VERDICT = re.compile(rf" *(?:{'|'.join(VERDICTS)})\b")
 
 
-def plain(text: str, tint: str) -> str:
+def plain(text: str, colour: str) -> str:
     """Paint nothing."""
     return text
 
 
-def tinted(tint: str) -> str:
-    """Return the inline style of a tinted cell."""
-    return f"background:{TINTS[tint]};color:{INK}"
+def coloured(colour: str) -> str:
+    """Return the inline style of a coloured cell."""
+    return f"background:{COLOURS[colour]};color:{INK}"
 
 
 def hex_lines(raw: bytes, per_line: int = 16) -> str:
@@ -170,21 +170,21 @@ class Code:
 
 
 class Banner:
-    """The answer, in words first: tint green for good, pink for bad, grey for anything else."""
+    """The answer, in words first: colour green for good, pink for bad, grey for anything else."""
 
-    def __init__(self, words: str, tint: str) -> None:
-        self.words, self.tint = escaped(words), tint
+    def __init__(self, words: str, colour: str) -> None:
+        self.words, self.colour = escaped(words), colour
 
     def text(self, paint: Paint = plain) -> str:
-        return paint(f" {self.words} ", self.tint)
+        return paint(f" {self.words} ", self.colour)
 
     def html(self) -> str:
-        style = f"{tinted(self.tint)};border-left:6px solid {INK};padding:8px 12px;max-width:58em"
+        style = f"{coloured(self.colour)};border-left:6px solid {INK};padding:8px 12px;max-width:58em"
         return f'<div style="{style}"><b>{escape(self.words)}</b></div>'
 
 
 class Table:
-    """A table. Cells are text and may hold line breaks; *tints* gives each row's tint ("" for none).
+    """A table. Cells are text and may hold line breaks; *colours* gives each row's colour ("" for none).
 
     As text the last column is wrapped, and so are those in *wrapped*: column, and after how many characters.
     """
@@ -193,12 +193,12 @@ class Table:
         self,
         header: Sequence[str],
         rows: Sequence[Sequence[str]],
-        tints: Sequence[str] = (),
+        colours: Sequence[str] = (),
         mono: Sequence[int] = (),
         wrapped: Mapping[int, int] | None = None,
     ) -> None:
         self.header, *self.rows = ([escaped(cell, "\n") for cell in row] for row in (header, *rows))
-        self.tints = list(tints) or [""] * len(self.rows)
+        self.colours = list(colours) or [""] * len(self.rows)
         self.mono, self.wrapped = set(mono), dict(wrapped or {})
 
     def text(self, paint: Paint = plain) -> str:
@@ -209,12 +209,12 @@ class Table:
         for number, row in enumerate(grid):
             last = [part for line in row[-1].split("\n") for part in textwrap.wrap(line, widths[-1]) or [""]]
             cells = [cell.split("\n") for cell in row[:-1]] + [last]
-            tint = self.tints[number - 1] if number else ""
+            colour = self.colours[number - 1] if number else ""
             for i in range(max(map(len, cells))):
                 parts = [(cell[i] if i < len(cell) else "").ljust(w) for cell, w in zip(cells, widths, strict=True)]
                 parts[0] = _marked(parts[0])
-                if tint and i == 0 and parts[0].strip():
-                    parts[0] = paint(parts[0], tint)
+                if colour and i == 0 and parts[0].strip():
+                    parts[0] = paint(parts[0], colour)
                 lines.append("  ".join(parts).rstrip())
         return "\n".join(lines)
 
@@ -226,17 +226,17 @@ class Table:
         )
 
     def html(self) -> str:
-        def line(row: Sequence[str], tint: str, bold: bool) -> str:
+        def line(row: Sequence[str], colour: str, bold: bool) -> str:
             cells = []
             for i, cell in enumerate(row):
                 style = CELL + (f";{MONO};white-space:pre" if i in self.mono and not bold else "")
-                style += f";{tinted(tint)}" if tint and i == 0 else ""
+                style += f";{coloured(colour)}" if colour and i == 0 else ""
                 body = escape(cell).replace("\n", "<br>")
                 cells.append(f'<td style="{style}">{f"<b>{body}</b>" if bold else body}</td>')
             return f"<tr>{''.join(cells)}</tr>"
 
         rows = [line(self.header, "", True)]
-        rows += [line(row, tint, False) for row, tint in zip(self.rows, self.tints, strict=True)]
+        rows += [line(row, colour, False) for row, colour in zip(self.rows, self.colours, strict=True)]
         return f'<table style="border-collapse:collapse;line-height:1.4"><tbody>{"".join(rows)}</tbody></table>'
 
 
@@ -266,7 +266,7 @@ COLUMNS = 80
 
 
 class Bar:
-    """Parts side by side, labelled A, B, ... *parts* are (name, size, tint), in order."""
+    """Parts side by side, labelled A, B, ... *parts* are (name, size, colour), in order."""
 
     def __init__(self, parts: Sequence[tuple[str, int, str]]) -> None:
         self.parts = list(parts)
@@ -275,17 +275,17 @@ class Bar:
         widths = shares([size for _, size, _ in self.parts], COLUMNS)
         labels = letters(len(self.parts))
         drawn = [
-            paint((label * width)[:width], tint)
-            for label, width, (_, _, tint) in zip(labels, widths, self.parts, strict=True)
+            paint((label * width)[:width], colour)
+            for label, width, (_, _, colour) in zip(labels, widths, self.parts, strict=True)
         ]
         return f"[{'|'.join(drawn)}]"
 
     def html(self) -> str:
         widths = shares([size for _, size, _ in self.parts], COLUMNS)
         whole, cells = sum(widths) or 1, []
-        for label, width, (name, size, tint) in zip(letters(len(self.parts)), widths, self.parts, strict=True):
+        for label, width, (name, size, colour) in zip(letters(len(self.parts)), widths, self.parts, strict=True):
             share = f"width:{100 * width / whole:.2f}%"
-            style = f"{tinted(tint)};{share};border:1px solid {INK};text-align:center;padding:6px 0"
+            style = f"{coloured(colour)};{share};border:1px solid {INK};text-align:center;padding:6px 0"
             cells.append(
                 f'<td style="{style}" title="{escape(escaped(f"{label}: {name}, {size} bytes"))}">{label}</td>'
             )

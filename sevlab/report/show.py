@@ -88,7 +88,7 @@ def explain_report(report: Report, product: str = "", note: str = "") -> View:
     from ..layout.bits import title
     from ..layout.views import Heading, Paragraph, Table, View
 
-    raw, rows, tints = report.to_bytes(), [], []
+    raw, rows, colours = report.to_bytes(), [], []
     for row in report.rows:
         value = row.decode(row.cut(raw))
         finding = "; ".join(value.findings()) if isinstance(value, Tcb) else row.finding(value)
@@ -96,13 +96,13 @@ def explain_report(report: Report, product: str = "", note: str = "") -> View:
             continue
         words = f"{row.doc} ODD: {finding}." if finding else row.doc
         rows.append([row.name, f"0x{row.offset:03x}, {row.size}", _lines(row.text(value), value, words)])
-        tints.append("pink" if finding else row.tint)
+        colours.append("pink" if finding else row.colour)
     findings = report_findings(report, product)
     blocks: list[Block] = [Heading(f"{title(type(report))} ({report.size} bytes)")]
     blocks += [Paragraph(f"{note}.")] if note else []
     blocks += [
         Paragraph(_sentence(report, product)),
-        Table(["field", "at, size", "value, and meaning"], rows, tints=tints, mono=[0, 1]),
+        Table(["field", "at, size", "value, and meaning"], rows, colours=colours, mono=[0, 1]),
         *explain_ladder(report),
         *_bits(report.policy),
         *_bits(report.platform_info),

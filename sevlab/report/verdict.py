@@ -32,7 +32,7 @@ _NEEDS = {
 }
 #: Checks that fail without the right leaf; then it is told where to get that.
 _ASK_AGAIN = {"signing key", "report signature", "TCB", "chip id"}
-_TINTS = {PASS: "green", FAIL: "pink", NOT_DONE: "grey"}
+_COLOURS = {PASS: "green", FAIL: "pink", NOT_DONE: "grey"}
 
 
 class ReportVerdict:
@@ -136,10 +136,10 @@ class ReportVerdict:
         notes: list[Block] = [Paragraph(f"Beware: {note}.") for note in self.notes]
         notes += [Paragraph(f"NOTE: {note}.") for note in (self.trust.notes if self.trust is not None else ())]
         asked = [check.name for check in self.wanted if check.state != NOT_DONE]
-        tint = "green" if self.matches else "pink"
+        colour = "green" if self.matches else "pink"
         wrong = {check.name for check in self.failed} & _ASK_AGAIN
         return View(
-            Banner(self.words, tint),
+            Banner(self.words, colour),
             *notes,
             Heading("Who made this report?"),
             _table(self.genuine),
@@ -181,4 +181,4 @@ def _table(checks: list[Check]) -> Block:
     from ..layout.views import Table
 
     rows = [[check.name, check.state, check.lines] for check in checks]
-    return Table(["check", "state", "note"], rows, tints=[_TINTS[check.state] for check in checks], mono=[1])
+    return Table(["check", "state", "note"], rows, colours=[_COLOURS[check.state] for check in checks], mono=[1])

@@ -104,8 +104,8 @@ class Judgement(Explainable):
 
     def explain(self) -> View:
         """Show the answer first: what is wrong, what explains it, and what it resembles."""
-        tint = {MATCH: "green", FOUND: "orange"}.get(self.status, "pink")
-        blocks: list[Any] = [Banner(self._words(), tint)]
+        colour = {MATCH: "green", FOUND: "orange"}.get(self.status, "pink")
+        blocks: list[Any] = [Banner(self._words(), colour)]
         if self.refusal:
             blocks.append(Paragraph(f"With what was given there is no launch. {self.refusal}"))
         rows = [[what, state, note] for what, state, note in self._rows()]

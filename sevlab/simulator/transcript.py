@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from ..keys import Secret
 
 OWNER, HOST, PSP, GUEST = "owner", "host", "secure processor", "guest"
-#: The tint of each party.
-TINT_OF = {OWNER: "green", HOST: "orange", PSP: "blue", GUEST: "purple"}
+#: The colour of each party.
+COLOUR_OF = {OWNER: "green", HOST: "orange", PSP: "blue", GUEST: "purple"}
 #: Of longer messages the beginning and the end are shown.
 _SHOWN = 32
 
@@ -59,9 +59,9 @@ class Transcript(Explainable):
         for number, entry in enumerate(self.entries, 1):
             way = f"{entry.sender}\n-> {entry.receiver}" if entry.is_message else f"{entry.sender}\n   computes"
             rows.append([str(number), way, narrow(entry.name, 24), str(entry.size), _bytes(entry.raw), entry.doc])
-        tints = [TINT_OF[entry.sender] for entry in self.entries]
+        colours = [COLOUR_OF[entry.sender] for entry in self.entries]
         header = ["", "who", "what", "bytes", "content", "meaning"]
-        return View(Heading("The launch, message by message"), Table(header, rows, tints=tints, mono=[0, 3, 4]))
+        return View(Heading("The launch, message by message"), Table(header, rows, colours=colours, mono=[0, 3, 4]))
 
 
 def _bytes(raw: bytes | Secret) -> str:

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from ..layout.views import View
     from .region import Link, Region
 
-#: The tint of each page type in every table and drawing.
-TYPE_TINTS = {
+#: The colour of each page type in every table and drawing.
+TYPE_COLOURS = {
     "NORMAL": "blue",
     "VMSA": "purple",
     "ZERO": "grey",
@@ -103,7 +103,7 @@ class SnpLaunch(Booting):
             [region.name, place(region), str(len(region.contents)), region.type_name, hex_lines(after, 12), region.doc]
             for region, after in zip(self.regions, self.after, strict=True)
         ]
-        tints = [TYPE_TINTS[region.type_name] for region in self.regions]
+        colours = [TYPE_COLOURS[region.type_name] for region in self.regions]
         header = ["what", "guest address", "pages", "type", "launch digest after it", "what it is"]
         kinds = dict.fromkeys(region.page_type for region in self.regions)
         types = [[name_of(kind), PAGE_DOCS[kind]] for kind in kinds]
@@ -111,7 +111,7 @@ class SnpLaunch(Booting):
         return View(
             Heading(f"{self.pages} pages, in {len(self.regions)} regions"),
             Paragraph(f"The chain begins with {begin}."),
-            Table(header, rows, tints=tints, mono=[0, 1, 2, 3, 4]),
+            Table(header, rows, colours=colours, mono=[0, 1, 2, 3, 4]),
             *(Paragraph(line) for line in self.remarks),
             Table(["type", "what of it is bound, beside its address and its place in the order"], types, mono=[0]),
             Paragraph(f"Launch digest: {self.digest.hex()}"),

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ..layout.span import Span
     from ..report import Certificates
 
-_TINTS = {PASS: "green", FAIL: "pink", NOT_DONE: "grey"}
+_COLOURS = {PASS: "green", FAIL: "pink", NOT_DONE: "grey"}
 
 
 class ReportExplorer(w.VBox):
@@ -186,13 +186,13 @@ class ReportExplorer(w.VBox):
     def _checks(self) -> Table:
         """Return the checklist; a check whose state is another one than at the start is marked."""
         assert self.verdict is not None
-        rows, tints = [], []
+        rows, colours = [], []
         for check in self.verdict.checks:
             was = self._before[check.name].state
             name, state = (f"{check.name}*", f"{check.state}, was {was}") if was != check.state else check[:2]
             rows.append([name, state, check.lines])
-            tints.append(_TINTS[check.state])
-        return Table(["check", "state", "note"], rows, tints=tints, mono=[1])
+            colours.append(_COLOURS[check.state])
+        return Table(["check", "state", "note"], rows, colours=colours, mono=[1])
 
     def static(self) -> View:
         """Return what is shown now, without the inputs, for where widgets do not run."""

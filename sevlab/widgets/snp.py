@@ -206,9 +206,9 @@ class SnpExplorer(w.VBox):
             rows.append([links, region.name, place(region), region.type_name, digest, state])
             first += len(region.contents)
         header = ["links", "what", "guest address", "type", "launch digest after it", "state"]
-        tints = ["pink" if row[-1] == CHANGED else "" for row in rows]
+        colours = ["pink" if row[-1] == CHANGED else "" for row in rows]
         return View(
-            Table(header, rows, tints=tints, mono=[0, 1, 2, 3, 4]),
+            Table(header, rows, colours=colours, mono=[0, 1, 2, 3, 4]),
             *(Paragraph(line) for line in self.launch.remarks),
             Paragraph(f"Launch digest: {self.launch.digest.hex()}"),
         )

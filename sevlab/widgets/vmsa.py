@@ -177,20 +177,20 @@ class VmsaExplorer(ChainExplorer):
 
     def result(self) -> View:
         """Return the fields that are not zero, or were not at the start; ``*`` marks those that differ from it."""
-        rows, tints = [], []
+        rows, colours = [], []
         for before, now in zip(self._given.spans(), self.page.spans(), strict=True):
             if any(before.raw) or any(now.raw):
                 mark = "*" if before.raw != now.raw else ""
                 was = narrow(_short(before)) if mark else "the same"
                 rows.append([f"{now.name}{mark}", f"0x{now.offset:03x}", narrow(_short(now)), was, now.doc])
-                tints.append(now.tint)
+                colours.append(now.colour)
         count = sum(one != other for one, other in zip(self._given.to_bytes(), self.page.to_bytes(), strict=True))
         words = f"{count} of {Vmsa.size} bytes differ from the start. Fields that are not listed are zero."
         if self.edits:
             words += f" Not as profile {self.profile.value} makes them: {', '.join(self.edits)}."
         return View(
             Heading("Registers (* marks a field that differs from the start)"),
-            Table(["field", "offset", "value", "at the start", "meaning"], rows, tints=tints, mono=[0, 1, 2, 3]),
+            Table(["field", "offset", "value", "at the start", "meaning"], rows, colours=colours, mono=[0, 1, 2, 3]),
             Paragraph(words),
             Paragraph(f"SHA-256 of the page: {hashlib.sha256(self.page.to_bytes()).hexdigest()}"),
         )

@@ -114,8 +114,8 @@ class Trial(Explainable):
             blocks += [Heading("Genuine, and not accepted"), Table(["animal", "what it is, and what was said"], rows)]
         header = ["animal", "truth", "verdict", "what it is, and what was said"]
         rows = [[o.animal.key, o.animal.kind, o.verdict, o.sentence] for o in self.outcomes]
-        tints = ["grey" if o.animal.accept is None else "green" if o.is_right else "pink" for o in self.outcomes]
-        blocks += [Heading("Every animal"), Table(header, rows, tints)]
+        colours = ["grey" if o.animal.accept is None else "green" if o.is_right else "pink" for o in self.outcomes]
+        blocks += [Heading("Every animal"), Table(header, rows, colours)]
         if self.of(OPEN):
             blocks.append(Paragraph("About those that are open right verifiers may differ; they do not count."))
         return View(*blocks)

@@ -29,9 +29,9 @@ VMPLS = 4
 class ContextPage(Layout, size=PAGE, spec="De Meulemeester et al., BadRAM (CVE-2024-21944)"):
     """A guest's context page, as far as it is known."""
 
-    unknown_0: bytes = at(0x000, 0x460, "Not known.", type=bytes, tint="grey")
-    launch_digest: bytes = at(0x460, DIGEST, "The launch digest so far.", type=bytes, tint="teal")
-    unknown_490: bytes = at(0x490, 0xB70, "Not known.", type=bytes, tint="grey")
+    unknown_0: bytes = at(0x000, 0x460, "Not known.", type=bytes, colour="grey")
+    launch_digest: bytes = at(0x460, DIGEST, "The launch digest so far.", type=bytes, colour="teal")
+    unknown_490: bytes = at(0x490, 0xB70, "Not known.", type=bytes, colour="grey")
 
 
 _DIGEST_AT = next(row.offset for row in ContextPage.rows if row.name == "launch_digest")
