@@ -79,7 +79,7 @@ _HOME = {
     "build_id_block": "idblock",
     "build_secret": "secret",
     "build_vmsa": "profiles",
-    "compare": "layout.compare",
+    "compare": "layout.structure",
     "compare_launch": "launch",
     "compare_measure": "verify",
     "compare_snp_launch": "snp",

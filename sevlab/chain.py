@@ -42,7 +42,7 @@ from .formats.sev_certs import (
     parse_certificates,
 )
 from .inputs import decode_base64, load_file
-from .layout.views import Explainable
+from .layout.span import Explainable
 from .outcome import MATCH, MISMATCH, NOT_DECIDED
 
 TYPE_CHECKING = False

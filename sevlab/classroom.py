@@ -19,7 +19,8 @@ from . import samples
 from .errors import InputError, quoted
 from .formats.launch_measure import Measurement, MeasureMessage
 from .launch import DEFAULT_PROFILE
-from .layout.views import Explainable, Heading, Paragraph, Table, View
+from .layout.span import Explainable
+from .layout.views import Heading, Paragraph, Table, View
 from .measure import compute_measure
 from .search.axis import Subset
 from .search.given import read_given

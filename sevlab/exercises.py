@@ -18,7 +18,7 @@ from .formats.report import ReportV3, TurinReportV3
 from .formats.secret import table_size
 from .formats.sev_certs import SessionBlob
 from .launch import compare_launch
-from .layout.compare import compare
+from .layout.structure import compare
 from .measure import compute_measure
 from .profiles import build_vmsa
 from .samples import snp

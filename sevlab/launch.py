@@ -18,7 +18,7 @@ from itertools import groupby, zip_longest
 from .arguments import checked
 from .digest import Hashed, load_hashed, load_sha256
 from .errors import InputError
-from .layout.views import Explainable
+from .layout.span import Explainable
 from .reading import opened_once
 
 TYPE_CHECKING = False
@@ -118,9 +118,7 @@ class Booting(Explainable):
         """Whether the firmware enforces the measured kernel's hash. None without a kernel or a place for its hash."""
         if self._firmware is None or self.lacks_place:
             return None
-        from .formats.efi_modules import judge_enforcement
-
-        return judge_enforcement(self._firmware[1])
+        return self._firmware[1].enforcement
 
     @property
     def warnings(self) -> list[str]:

@@ -18,7 +18,7 @@ from .formats.policy import Policy
 from .hosts import MODES, SEV_ES, SNP, hosts_of
 from .inputs import parse_number
 from .launch import load_launch
-from .layout.views import Explainable
+from .layout.span import Explainable
 from .registers import CPU_LIMIT
 from .releases import RELEASES, UNKNOWN, Belief
 from .snp import SnpLaunch, load_snp_launch

@@ -24,7 +24,7 @@ from .errors import InputError, quoted
 from .formats.policy import Policy
 from .formats.sev_certs import ECDH_SHA256, INVALID, P384, P384_BYTES, PDH, SCALAR, EccKey, SessionBlob, SevCertificate
 from .keys import Secret, check_key, hide_key, refuse_keys
-from .layout.views import Explainable
+from .layout.span import Explainable
 from .outcome import MATCH, MISMATCH
 
 TYPE_CHECKING = False

@@ -14,7 +14,7 @@ from collections import namedtuple
 
 from .arguments import checked
 from .errors import MismatchError
-from .layout.views import Explainable
+from .layout.span import Explainable
 from .measure import compute_measure
 from .outcome import MATCH, MISMATCH, NOT_DECIDED
 

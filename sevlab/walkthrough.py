@@ -8,8 +8,7 @@ from .errors import shell_word
 from .evidence import Evidence
 from .layout.bits import Bits
 from .layout.bytemap import explain_spans
-from .layout.compare import compare
-from .layout.structure import Layout
+from .layout.structure import Layout, compare
 from .layout.views import Code, Heading, Paragraph, View
 from .measure import KEY_IS_SHOWN, HmacSteps
 from .verify import Verdict, compare_measure

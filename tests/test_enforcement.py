@@ -410,7 +410,7 @@ def test_without_lzma_it_cannot_tell(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_image_is_decompressed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     reads = []
     read = enforcement._read
-    monkeypatch.setattr(enforcement, "_read", lambda ovmf: reads.append(1) or read(ovmf))  # type: ignore[func-returns-value]
+    monkeypatch.setattr(enforcement, "_read", lambda *given: reads.append(1) or read(*given))  # type: ignore[func-returns-value]
     enforcement._known.clear()
     for _ in range(3):
         str(parse_ovmf(ovmf_like(NULL)))

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from sevlab.errors import InputError, LayoutError
 from sevlab.formats.guid import NAMES, Guid
 from sevlab.formats.kernel_hashes import KernelHashes, build_kernel_hashes, hash_cmdline
-from sevlab.layout.compare import compare
-from sevlab.layout.structure import Layout, at
+from sevlab.layout.structure import Layout, at, compare
 
 #: measured-direct-boot 2.7: kernel "BZ", initrd "RD", command line "console=ttyS0".
 WORKED = bytes.fromhex(

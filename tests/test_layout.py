@@ -134,7 +134,7 @@ def test_values_that_do_not_fit_are_refused(values: dict[str, object], error: ty
 def test_odd_values_are_findings_and_are_kept() -> None:
     raw = b"\x00\x00" + bytes(4) + b"\x00\x80" + bytes(8)
     odd = Sample.from_bytes(raw)
-    assert odd.findings() == ["magic: must be 0x5aa5", "zero: reserved bytes must be 0"]
+    assert odd.findings() == ["magic: must be 0x5aa5", "zero: not 0, and not known to sevlab"]
     assert odd.to_bytes() == raw
     assert odd.replace(count=7).to_bytes() == raw[:2] + b"\x07\0\0\0" + raw[6:]
     assert Sample(count=1, body=bytes(8)).findings() == []

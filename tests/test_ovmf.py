@@ -32,7 +32,7 @@ from sevlab.formats.ovmf_tables import (
     VolumeHeader,
     find_volumes,
 )
-from sevlab.formats.ovmf_view import REGION_LIMIT, maps
+from sevlab.formats.ovmf_view import REGION_LIMIT
 from sevlab.inputs import FIRMWARE_LIMIT
 from sevlab.layout.views import COLUMNS, Bar, shares
 from tests.made_images import AMD_SEV, FFS, entry, image, metadata, tail, volume, with_metadata
@@ -360,7 +360,7 @@ def test_thousands_of_sections_and_entries_stay_few_on_the_page() -> None:
     entries = parse_ovmf(image(tail(*[entry(UNKNOWN, b"")] * 3000), 0x10000))
     assert len(entries.entries) == 3000
     for one in (ovmf, entries):
-        assert all(len(made.regions) <= REGION_LIMIT for made in maps(one))
+        assert all(len(made.regions) <= REGION_LIMIT for made in one.maps())
         assert len(str(one)) < 100_000
 
 
@@ -369,7 +369,7 @@ def test_thousands_of_sections_and_entries_stay_few_on_the_page() -> None:
 
 def check(ovmf: Ovmf) -> None:
     """Assert what holds for every file."""
-    made = maps(ovmf)
+    made = ovmf.maps()
     for one in made:
         place = one.regions[0].start
         for region in one.regions:
@@ -526,7 +526,7 @@ def test_the_plot() -> None:
 
     png, texts = drawn()
     assert (png, texts) == drawn()
-    for made in maps(ovmf):
+    for made in ovmf.maps():
         assert made.title in texts
         assert {region.name for region in made.regions} <= set(texts)
     assert "0xffffffe0" in texts

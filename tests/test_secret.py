@@ -283,7 +283,7 @@ def test_compressed_is_not_decrypted() -> None:
 def test_reserved_flag_is_a_finding() -> None:
     opened = open_secret(*sealed(bytes.fromhex(PLAIN), flags=1 << 31), TIK, TEK, MEASURE)
     assert opened.opens
-    assert opened.header.findings() == ["flags: reserved bits 31:1 hold 0x40000000, must be 0"]
+    assert opened.header.findings() == ["flags: reserved bits 31:1 hold 0x40000000, not known to sevlab"]
 
 
 def test_counter_wraps_over_128_bits() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import namedtuple
 
 from ..advisories import UNKNOWN
-from ..layout.views import Explainable
+from ..layout.span import Explainable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from collections import namedtuple
 
 from ..errors import InputError, quoted
 from ..formats.kernel_hashes import KernelHashes
-from ..layout.views import Explainable
+from ..layout.span import Explainable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

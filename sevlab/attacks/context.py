@@ -18,7 +18,7 @@ from ..formats.page_info import PAGE
 from ..formats.report import HEADER, ReportRequest, parse_report
 from ..idblock import DEFAULT_POLICY, build_id_block
 from ..keys import Secret
-from ..layout.views import Explainable
+from ..layout.span import Explainable
 from ..session import seeded
 from ..simulator.cmac import BLOCK
 from ..simulator.snp.firmware import SnpPlatform

@@ -19,7 +19,7 @@ from ..formats.efi_modules import PLACE_ONLY
 from ..formats.kernel_hashes import KernelHashes
 from ..formats.policy import Policy
 from ..launch import load_launch
-from ..layout.views import Explainable
+from ..layout.span import Explainable
 from ..simulator.launch import simulate_launch
 from ..simulator.snp.launch import simulate_snp_launch
 from ..snp import load_snp_launch

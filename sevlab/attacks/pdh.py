@@ -16,7 +16,7 @@ from math import isqrt, prod
 from ..formats.policy import Policy
 from ..formats.sev_certs import P384_BYTES, PDH
 from ..keys import Secret
-from ..layout.views import Explainable
+from ..layout.span import Explainable
 from ..session import (
     KEY_SIZE,
     Z_SIZE,

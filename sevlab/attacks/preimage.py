@@ -10,7 +10,7 @@ Source: CVE-2024-56161; incidents A17; NIST SP 800-38B.
 from __future__ import annotations
 
 from ..errors import InputError
-from ..layout.views import Explainable
+from ..layout.span import Explainable
 from ..simulator.cmac import BLOCK, EXAMPLE_KEY, BlockCipher, compute_cmac, links, masked_blocks, masks
 from ..simulator.microcode import Patch, write_body
 

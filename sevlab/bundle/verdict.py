@@ -10,7 +10,8 @@ from ..errors import InputError, SevlabError
 from ..evidence import KEYS, as_written, load_evidence, takes_keys
 from ..formats.vcek import ROOTS
 from ..launch import INPUTS, SNP_INPUTS
-from ..layout.views import Banner, Explainable, Heading, Paragraph, Quote, Table, View, hex_lines
+from ..layout.span import Explainable
+from ..layout.views import Banner, Heading, Paragraph, Quote, Table, View, hex_lines
 from ..outcome import MATCH, MISMATCH, NOT_DECIDED, UNUSABLE, Trust
 from ..reading import opened_once
 from ..report import FILES, load_certificates, load_report, verify_report

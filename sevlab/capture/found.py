@@ -11,7 +11,7 @@ from ..errors import InputError, quoted
 from ..formats.policy import Policy
 from ..inputs import parse_measurement, parse_number
 from ..keytext import hide_keys
-from ..layout.views import Explainable
+from ..layout.span import Explainable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

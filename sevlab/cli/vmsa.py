@@ -8,7 +8,7 @@ import sys
 
 from ..cpu import Cpu, describe_signature, parse_cpu_model
 from ..errors import InputError, quoted
-from ..formats.vmsa import Vmsa, VmsaComparison
+from ..formats.vmsa import Vmsa
 from ..inputs import load_vmsa, parse_number
 from ..profiles import PROFILES, build_vmsa, find_profile, recognize_vmsa, start_at
 from ..writing import check_output, stream_beside, write_bytes
@@ -204,7 +204,7 @@ def _likeness(vmsa: Vmsa) -> str:
 
 def _diff(args: argparse.Namespace) -> int:
     first, second = load_vmsa(args.first, "A"), load_vmsa(args.second, "B")
-    comparison = VmsaComparison(first, second, names=("A", "B"))
+    comparison = first.compare(second, names=("A", "B"))
     if args.json:
         say_json(comparison.as_dict())
     else:

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from ..arguments import checked
 from ..capture.found import shown
-from ..layout.views import Explainable
+from ..layout.span import Explainable
 from .configuration import Part, Setup, of_case, of_command_line, of_domain
 from .rules import BREAKS, MEASURED, NOT_MEASURED, find_rule
 

@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 
         def cut(self, start: int, end: int) -> bytes: ...
 
-    from .ovmf import Ovmf
 
 #: Most bytes that are decompressed, all sections together. OVMF has 8 to 14 MiB.
 DECODED_LIMIT = 64 << 20
@@ -325,6 +324,11 @@ class Enforcement(namedtuple("Enforcement", "answer seen")):
     __slots__ = ()
 
     @property
+    def yes_or_no(self) -> str:
+        """The answer in one word: yes, no or unknown."""
+        return {ENFORCES: "yes", PLACE_ONLY: "no"}.get(self.answer, "unknown")
+
+    @property
     def text(self) -> str:
         """The answer as a sentence, with what was seen."""
         words = "Sevlab" if self.answer == CANNOT_TELL else "It"
@@ -352,25 +356,20 @@ _KEPT = 16
 _known: dict[bytes, Enforcement] = {}
 
 
-def judge_enforcement(ovmf: Ovmf) -> Enforcement | None:
-    """Say whether a firmware enforces the kernel hashes; None for one without a place for them.
-
-    Its code is decompressed for that, once for each image.
-    """
-    if ovmf.hash_area is None:
-        return None
-    key = hashlib.sha256(ovmf.image).digest()
+def judge_enforcement(image: bytes, volumes: Sequence[Volume]) -> Enforcement:
+    """Return whether a firmware image enforces the kernel hashes. Its code is decompressed for that, once an image."""
+    key = hashlib.sha256(image).digest()
     if key not in _known:
         while len(_known) >= _KEPT:
             del _known[next(iter(_known))]
-        _known[key] = _read(ovmf)
+        _known[key] = _read(image, volumes)
     return _known[key]
 
 
-def _read(ovmf: Ovmf) -> Enforcement:
-    if not ovmf.volumes:
+def _read(image: bytes, volumes: Sequence[Volume]) -> Enforcement:
+    if not volumes:
         return Enforcement(CANNOT_TELL, ("it has no firmware volume, so there is no code to read",))
-    programs, others = Programs(ovmf.image, ovmf.volumes), []
+    programs, others = Programs(image, volumes), []
     for program in programs:
         if program.guid == LOADER:
             return _of_loader(program)

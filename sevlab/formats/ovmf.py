@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import Counter, namedtuple
 
 from ..errors import InputError
-from .efi_modules import CANNOT_TELL, ENFORCES, PLACE_ONLY
+from ..layout.span import Explainable
 from .kernel_hashes import KernelHashes
 from .ovmf_tables import (
     ENTRY_TYPES,
@@ -33,10 +33,13 @@ from .ovmf_tables import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from ..layout.views import View
     from .efi_modules import Enforcement
     from .guid import Guid
     from .ovmf_tables import Entry, Metadata, Section, Table, Volume
+    from .ovmf_view import FlashMap
 
 FOUR_GIB = 1 << 32
 #: Where "VTF" (volume top file, the code around the reset vector) stands, from the end of the image.
@@ -61,10 +64,13 @@ FOREIGN = (
     (0, b"version https://git-lfs", "a Git LFS pointer, not the file itself"),
 )
 
+#: What a file is: a stable word, and the same for people. docs/ovmf.md lists the words.
 Kind = namedtuple("Kind", "key words")
+#: A question, its answer (yes, no or unknown), and one sentence that says why.
+Ability = namedtuple("Ability", "question answer sentence")
 
 
-class Ovmf:
+class Ovmf(Explainable):
     """A firmware file: what it is, and its tables. Made by :func:`parse_ovmf`; sizes and offsets are in bytes."""
 
     def __init__(self, image: bytes) -> None:
@@ -83,7 +89,8 @@ class Ovmf:
         self.notes: list[str] = []
         self._legacy = None if self._has_footer(self.size) else read_legacy_reset(image, self.size)
         self._read()
-        self._kind = identify(self)
+        self._kind, faults = identify(self)
+        self.faults += faults
 
     def _has_footer(self, end: int) -> bool:
         place = end - RESET_VECTOR - len(FOOTER)
@@ -146,12 +153,14 @@ class Ovmf:
     @property
     def kind_key(self) -> str:
         """What the file is, as one stable word; docs/ovmf.md lists them."""
-        return str(self._kind.key)
+        key: str = self._kind.key
+        return key
 
     @property
     def kind(self) -> str:
         """What the file is, in plain words."""
-        return str(self._kind.words)
+        words: str = self._kind.words
+        return words
 
     @property
     def is_usable(self) -> bool:
@@ -160,7 +169,7 @@ class Ovmf:
 
     @property
     def findings(self) -> list[str]:
-        """A sentence for everything odd, the serious ones first."""
+        """A sentence for everything unexpected, the serious ones first."""
         return [*self.faults, *self.notes]
 
     @property
@@ -224,38 +233,83 @@ class Ovmf:
         """
         from .efi_modules import judge_enforcement
 
-        return judge_enforcement(self)
+        return None if self.hash_area is None else judge_enforcement(self.image, self.volumes)
 
     def abilities(self) -> list[Ability]:
         """Return (question, yes/no/unknown, sentence) for each thing a launch may want of this firmware."""
-        from .ovmf import judge
+        questions = (HASHES, PROCESSORS, SNP, SECRET)
+        if self.trailing:
+            words = "The host looks for the footer table at the very end of the file, and does not find it there."
+            return [Ability(question, "no", words) for question in questions]
+        if not self.entries and not self.table and self.kind_key != "old":
+            words = f"This file cannot tell: it is {self.kind}."
+            if self.kind_key == "vars":
+                words = "The VARS half cannot tell: look at the CODE half or at the combined image."
+            return [Ability(question, "unknown", words) for question in questions]
+        answers = (_hashes(self), _processors(self), _snp(self), _secret(self))
+        return [Ability(question, *answer) for question, answer in zip(questions, answers, strict=True)]
 
-        return judge(self)
+    def maps(self) -> list[FlashMap]:
+        """Return the maps of the image; fewer when it has no table or names no memory."""
+        from .ovmf_view import map_file, map_memory, map_table
+
+        boots = bool(self.table) or self.kind_key == "old"
+        shift = self.base_address if boots else None
+        made = [map_file(self.image, self.volumes, self.end, boots, shift)]
+        if self.table:
+            made.append(map_table(self.table, self.end, None if self.trailing else shift))
+        made.append(map_memory(self.sections, self.secret_area, self.hash_area))
+        return [one for one in made if one.regions]
 
     def explain(self) -> View:
-        """Show what the file is, what it can do, its map, its tables and everything odd."""
-        from .ovmf_view import explain_ovmf
+        """Show what the file is, what it can do, its maps, its tables and everything unexpected."""
+        from ..layout.views import Banner, Heading, Paragraph, View
+        from .ovmf_view import ADVICE, exact, show_abilities, show_entries, show_findings, show_sections
 
-        return explain_ovmf(self)
+        return View(
+            Banner(f"{self.kind[:1].upper()}{self.kind[1:]}.", "green" if self.is_usable else "pink"),
+            Paragraph(f"{exact(self.size)}. {ADVICE.get(self.kind_key, ADVICE['other'])}"),
+            *show_findings(self.findings),
+            Heading("What it can do"),
+            show_abilities(self.abilities()),
+            *(made.view() for made in self.maps()),
+            *show_entries(self.entries, bool(self.table)),
+            *show_sections(self.metadata),
+        )
 
     def as_dict(self) -> dict[str, object]:
         """Return everything as JSON-ready data, as docs/ovmf.md describes it."""
-        from .ovmf_view import as_dict
 
-        return as_dict(self)
+        def area(pair: tuple[int, int] | None) -> dict[str, int] | None:
+            return {"base": pair[0], "size": pair[1]} if pair else None
+
+        enforcement = self.enforcement
+        return {
+            "status": "good" if self.is_usable else "bad",
+            "kind": self.kind_key,
+            "kind_text": self.kind,
+            "size": self.size,
+            "base_address": self.base_address if self.table else None,
+            "trailing": self.trailing,
+            "findings": self.findings,
+            "abilities": [ability._asdict() for ability in self.abilities()],
+            "reset_address": self.reset_address,
+            "hash_area": area(self.hash_area),
+            "secret_area": area(self.secret_area),
+            "enforcement": enforcement.as_dict() if enforcement else None,
+            "table": {"offset": self.table.offset, "size": self.table.size} if self.table else None,
+            "entries": [entry.as_dict() for entry in self.entries],
+            "metadata_offset": self.metadata.offset if self.metadata else None,
+            "sections": [section.as_dict() for section in (self.metadata.sections if self.metadata else ())],
+            "volumes": [volume.as_dict() for volume in self.volumes],
+        }
 
     def __repr__(self) -> str:
         return f"<Ovmf: {self.kind}>"
 
-    def __str__(self) -> str:
-        return self.explain().text()
-
-    def _repr_html_(self) -> str:
-        return self.explain().html()
-
 
 def parse_ovmf(image: bytes) -> Ovmf:
-    """Say what a firmware file is, and read its tables. Any bytes are taken: what is odd is in ``findings``.
+    """Return what a firmware file is, with its tables. Any bytes are taken: what is unexpected is in ``findings``.
 
     Raises :class:`~sevlab.errors.InputError` for anything but bytes.
     """
@@ -264,95 +318,103 @@ def parse_ovmf(image: bytes) -> Ovmf:
     return Ovmf(bytes(image))
 
 
-def identify(ovmf: Ovmf) -> Kind:
-    """Say what the file is. Faults that show in the volumes are added to its ``faults``."""
+def identify(ovmf: Ovmf) -> tuple[Kind, list[str]]:
+    """Return what the file is, and the faults that show in its volumes."""
+    faults = []
     missing = max((volume.end for volume in ovmf.volumes), default=0) - ovmf.size
     if missing > 0:
         last = ovmf.volumes[-1]
-        ovmf.faults.append(
+        faults.append(
             f"the firmware volume at file offset 0x{last.offset:x} claims {last.size} bytes, of which {missing} are "
             "missing"
         )
     if ovmf.trailing:
-        return _with_trailing(ovmf)
-    if ovmf.table:
-        return _with_table(ovmf)
-    return _without_table(ovmf, missing)
+        kind, further = _with_trailing(ovmf)
+    elif ovmf.table:
+        kind, further = _with_table(ovmf)
+    else:
+        kind, further = _without_table(ovmf, missing)
+    return kind, [*faults, *further]
 
 
-def _with_table(ovmf: Ovmf) -> Kind:
+def _with_table(ovmf: Ovmf) -> tuple[Kind, list[str]]:
     """Tell the files apart that end in a footer table."""
     if ovmf.find(SVSM_INFO):
-        return Kind("svsm", "an SVSM image (secure VM service module): it runs below OVMF, and is not OVMF itself")
+        return Kind("svsm", "an SVSM image (secure VM service module): it runs below OVMF, and is not OVMF itself"), []
     if not ovmf.volumes:
         words = f"only the last {ovmf.size} bytes of an OVMF image: the footer table without the firmware"
-        return Kind("fragment", words)
-    first = ovmf.volumes[0]
+        return Kind("fragment", words), []
+    first, *others = ovmf.volumes
     if first.offset:
         where = f"its first firmware volume is at byte {first.offset}, not at 0"
-        return Kind("fragment", f"an OVMF image without its beginning, or with something put before it: {where}")
-    for volume in ovmf.volumes[1:]:
-        if volume.is_nvram:
-            ovmf.faults.append(f"another variable store at file offset 0x{volume.offset:x}: several files were joined")
+        return Kind("fragment", f"an OVMF image without its beginning, or with something put before it: {where}"), []
+    faults = [
+        f"another variable store at file offset 0x{volume.offset:x}: several files were joined"
+        for volume in others
+        if volume.is_nvram
+    ]
     if not first.is_nvram:
         name = _build(whole - store == ovmf.size for _, whole, store in BUILDS)
-        return Kind("code", f"the CODE half of OVMF{name}: the firmware without its variable store")
+        return Kind("code", f"the CODE half of OVMF{name}: the firmware without its variable store"), faults
     name = _build(whole == ovmf.size for _, whole, _ in BUILDS)
-    return Kind("combined", f"a combined OVMF image{name}: variable store and code in one file")
+    return Kind("combined", f"a combined OVMF image{name}: variable store and code in one file"), faults
 
 
-def _with_trailing(ovmf: Ovmf) -> Kind:
+def _with_trailing(ovmf: Ovmf) -> tuple[Kind, list[str]]:
     """Name what follows the image. No host looks for the table anywhere but at the very end."""
-    count, cut = ovmf.trailing, f"truncate -s {ovmf.end} FILE"
-    byte = ovmf.image[-1]
+    count, byte = ovmf.trailing, ovmf.image[-1]
+    early = f"the footer table ends {count} bytes too early; to cut it right: truncate -s {ovmf.end} FILE"
     if ovmf.image.count(byte, ovmf.end) == count:
-        ovmf.faults.append(f"the footer table ends {count} bytes too early; to cut it right: {cut}")
-        return Kind("padded", f"an OVMF image followed by {count} bytes of padding (0x{byte:02x})")
+        return Kind("padded", f"an OVMF image followed by {count} bytes of padding (0x{byte:02x})"), [early]
     after = next((volume for volume in ovmf.volumes if volume.offset >= ovmf.end), None)
     if after and after.is_nvram:
-        ovmf.faults.append("the variable store comes after the code: a combined image is VARS first, then CODE")
-        return Kind("swapped", "the CODE and VARS halves of OVMF joined in the wrong order")
-    ovmf.faults.append(f"the footer table ends {count} bytes too early; to cut it right: {cut}")
-    return Kind("trailing", f"an OVMF image followed by {count} bytes that do not belong to it")
+        fault = "the variable store comes after the code: a combined image is VARS first, then CODE"
+        return Kind("swapped", "the CODE and VARS halves of OVMF joined in the wrong order"), [fault]
+    return Kind("trailing", f"an OVMF image followed by {count} bytes that do not belong to it"), [early]
 
 
-def _without_table(ovmf: Ovmf, missing: int) -> Kind:
+def _without_table(ovmf: Ovmf, missing: int) -> tuple[Kind, list[str]]:
     """Tell the files apart that have no footer table."""
     image, size, volumes = ovmf.image, ovmf.size, ovmf.volumes
     if not size:
-        return Kind("empty", "an empty file")
+        return Kind("empty", "an empty file"), []
     if volumes and missing > 0:
-        return Kind("truncated", f"a truncated firmware image: at least {missing} bytes are missing at its end")
+        return Kind("truncated", f"a truncated firmware image: at least {missing} bytes are missing at its end"), []
     if image[max(0, size - VTF_AT) :][:4] == b"VTF\0":
         legacy = "; its SEV-ES reset block is in the legacy place" if ovmf.entries else ""
-        return Kind("old", f"an OVMF image without a footer table, as built before there was one{legacy}")
+        return Kind("old", f"an OVMF image without a footer table, as built before there was one{legacy}"), []
     if volumes and not volumes[0].offset and volumes[0].is_nvram:
         store = volumes[0]
         if image.count(image[-1], store.end) == size - store.end:
             name = _build(store.size == size for _, _, size in BUILDS)
-            return Kind("vars", f"the VARS half of OVMF{name}: a variable store without code")
+            return Kind("vars", f"the VARS half of OVMF{name}: a variable store without code"), []
     if volumes:
-        ovmf.faults.append("no reset vector ends the file: its end is missing, or it is firmware of another processor")
-        return Kind("truncated", f"firmware volumes without a reset vector: a truncated image, {size} bytes long")
+        fault = "no reset vector ends the file: its end is missing, or it is firmware of another processor"
+        return Kind("truncated", f"firmware volumes without a reset vector: a truncated image, {size} bytes long"), [
+            fault
+        ]
     if ovmf.entries:
-        return Kind("fragment", "the end of an old OVMF image: a SEV-ES reset block without a footer table")
+        return Kind("fragment", "the end of an old OVMF image: a SEV-ES reset block without a footer table"), []
+    return Kind("other", f"not OVMF{_other(ovmf)}"), []
+
+
+def _other(ovmf: Ovmf) -> str:
+    """Say what a file is that has nothing of OVMF."""
+    image, size = ovmf.image, ovmf.size
     if ovmf.foreign:
-        return Kind("other", f"not OVMF but {ovmf.foreign}")
+        return f" but {ovmf.foreign}"
     if image.count(image[0]) == size:
-        return Kind("other", f"not OVMF but {size} bytes that are all 0x{image[0]:02x}")
+        return f" but {size} bytes that are all 0x{image[0]:02x}"
     if size >= 1 << 16 and image[-16:-15] == b"\xea":
-        return Kind("other", "not OVMF but a PC BIOS of the old kind, such as SeaBIOS")
-    return Kind("other", f"not OVMF: {size} bytes with neither a firmware volume nor a footer table")
+        return " but a PC BIOS of the old kind, such as SeaBIOS"
+    return f": {size} bytes with neither a firmware volume nor a footer table"
 
 
-def _build(fits: object) -> str:
+def _build(fits: Iterable[bool]) -> str:
     """Return the names of the builds whose sizes fit, for use in a sentence."""
-    names = [name for (name, _, _), fit in zip(BUILDS, fits, strict=True) if fit]  # type: ignore[call-overload]
+    names = [name for (name, _, _), fit in zip(BUILDS, fits, strict=True) if fit]
     return f" ({' or '.join(reversed(names))} build)" if names else ""
 
-
-#: A question, its answer (yes, no or unknown), and one sentence that says why.
-Ability = namedtuple("Ability", "question answer sentence")
 
 HASHES = "Check hashes of kernel, initrd and cmdline?"
 PROCESSORS = "Start SEV-ES application processors?"
@@ -362,23 +424,6 @@ SECRET = "Receive a launch secret?"
 _SINCE = (
     "Of edk2's builds OvmfPkg/AmdSev has it, and since edk2-stable202511 OvmfPkgX64 and OvmfPkgIa32X64 have it too."
 )
-#: The answer about kernel hashes, by what the code does.
-_ENFORCED = {ENFORCES: "yes", PLACE_ONLY: "no", CANNOT_TELL: "unknown"}
-
-
-def judge(ovmf: Ovmf) -> list[Ability]:
-    """Return the abilities of an image, each with a reason."""
-    questions = (HASHES, PROCESSORS, SNP, SECRET)
-    if ovmf.trailing:
-        words = "The host looks for the footer table at the very end of the file, and does not find it there."
-        return [Ability(question, "no", words) for question in questions]
-    if not ovmf.entries and not ovmf.table and ovmf.kind_key != "old":
-        words = f"This file cannot tell: it is {ovmf.kind}."
-        if ovmf.kind_key == "vars":
-            words = "The VARS half cannot tell: look at the CODE half or at the combined image."
-        return [Ability(question, "unknown", words) for question in questions]
-    answers = (_hashes(ovmf), _processors(ovmf), _snp(ovmf), _secret(ovmf))
-    return [Ability(question, *answer) for question, answer in zip(questions, answers, strict=True)]
 
 
 def _absent(ovmf: Ovmf, guid: Guid, advice: str) -> tuple[str, str]:
@@ -409,7 +454,7 @@ def _hashes(ovmf: Ovmf) -> tuple[str, str]:
             words += " But no KERNEL_HASHES section of its SEV metadata holds that area, so not under SEV-SNP."
     found = ovmf.enforcement
     assert found is not None
-    return _ENFORCED[found.answer], f"{words} {found.text}."
+    return found.yes_or_no, f"{words} {found.text}."
 
 
 def _processors(ovmf: Ovmf) -> tuple[str, str]:

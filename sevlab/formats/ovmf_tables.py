@@ -173,6 +173,18 @@ class Entry(namedtuple("Entry", "guid offset data")):
             return shown + (f"... ({len(self.data)} bytes)" if len(self.data) > 32 else "")
         return ", ".join(f"{span.name} {span.text}" for span in self.value.spans())
 
+    def as_dict(self) -> dict[str, object]:
+        """Return the entry as JSON-ready data."""
+        return {
+            "name": self.name,
+            "guid": str(self.guid),
+            "known": self.known,
+            "offset": self.offset,
+            "size": len(self.data),
+            "hex": self.data.hex(),
+            "value": {span.name: int(span.value) for span in self.value.spans()} if self.value else None,
+        }
+
 
 class Section(namedtuple("Section", "base size type")):
     """One section of the SEV metadata: guest address, bytes, type number."""
@@ -193,6 +205,10 @@ class Section(namedtuple("Section", "base size type")):
     def end(self) -> int:
         """Guest address after the last byte."""
         return int(self.base + self.size)
+
+    def as_dict(self) -> dict[str, object]:
+        """Return the section as JSON-ready data."""
+        return {**self._asdict(), "name": self.name, "page_type": self.kind.page_type}
 
 
 Table = namedtuple("Table", "offset size entries")
@@ -339,6 +355,11 @@ class Volume(namedtuple("Volume", "offset size file_system")):
     def end(self) -> int:
         """File offset after its last byte, as its header claims; it may lie outside the file."""
         return int(self.offset + self.size)
+
+    def as_dict(self) -> dict[str, object]:
+        """Return the volume as JSON-ready data."""
+        guid = self.file_system
+        return {"offset": self.offset, "size": self.size, "guid": str(guid), "name": guid.name}
 
 
 def find_volumes(image: bytes) -> tuple[Volume, ...]:

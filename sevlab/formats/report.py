@@ -26,7 +26,7 @@ from .sev_certs import SCALAR, EccSignature
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import ClassVar
+    from typing import Any, ClassVar
 
 TCB_SPEC = "AMD 56860 (SNP ABI), TCB_VERSION"
 #: The parts in the order in which they are shown and asked for. Not every product has all.
@@ -144,36 +144,68 @@ class KeyInfo(Bits, size=4, spec=SPEC + ", KEY_INFO"):
         return f"0x{int(self):08x} (signed with: {self.signer}{flags})"
 
 
+_CURRENT = "TCB that runs now."
+_REPORTED = "TCB that the signing key is made from, and which its certificate names."
+_COMMITTED = "TCB below which the platform cannot go back."
+_LAUNCH = "TCB at the time the guest was launched or taken in."
+
+
+def _unknown(offset: int, size: int) -> Any:
+    """Declare bytes that other versions may have a meaning for."""
+    return at(offset, size, "Not known for this version.", type=bytes, colour="grey")
+
+
 class Report(Layout, size=0, spec=SPEC):
-    """An attestation report, of whichever version."""
+    """An attestation report: what all versions share, with the TCB versions of Milan and Genoa."""
 
     #: The version this class is for; 0 when it is of no known one.
     VERSION: ClassVar[int] = 0
     #: The form of its TCB versions; None when that is not known.
-    TCB: ClassVar[type[Tcb] | None] = None
-    version: int
-    guest_svn: int
-    policy: SnpPolicy
-    family_id: bytes
-    image_id: bytes
-    vmpl: int
-    signature_algo: ReportAlgorithm
-    current_tcb: Tcb
-    platform_info: PlatformInfo
-    key_info: KeyInfo
-    report_data: bytes
-    measurement: bytes
-    host_data: bytes
-    id_key_digest: bytes
-    author_key_digest: bytes
-    report_id: bytes
-    report_id_ma: bytes
-    reported_tcb: Tcb
-    chip_id: bytes
-    committed_tcb: Tcb
-    launch_tcb: Tcb
-    r: bytes
-    s: bytes
+    TCB: ClassVar[type[Tcb] | None] = MilanTcb
+
+    version: int = at(0x000, 4, "Version of this structure.")
+    guest_svn: int = at(0x004, 4, "Security version number (SVN) of the guest, from the ID block; else 0.")
+    policy: SnpPolicy = at(0x008, 8, "The guest policy.", type=SnpPolicy, colour="yellow")
+    family_id: bytes = at(0x010, 16, "Family of the guest, from the ID block; else zero.", type=bytes)
+    image_id: bytes = at(0x020, 16, "Image of the guest, from the ID block; else zero.", type=bytes)
+    vmpl: int = at(0x030, 4, "VM privilege level (VMPL) that the report speaks for: 0 is the highest, 3 the lowest.")
+    signature_algo: ReportAlgorithm = at(
+        0x034, 4, "How the report is signed.", type=ReportAlgorithm, const=ReportAlgorithm(ECDSA_P384_SHA384)
+    )
+    current_tcb: Tcb = at(0x038, 8, _CURRENT, type=MilanTcb)
+    platform_info: PlatformInfo = at(0x040, 8, "What is on on the platform.", type=PlatformInfo)
+    key_info: KeyInfo = at(0x048, 4, "Which keys were used.", type=KeyInfo)
+    reserved_4c: bytes = reserved(0x04C, 4)
+    report_data: bytes = at(
+        0x050, 64, "What the guest wanted in it, such as a nonce or the hash of a key.", type=bytes, colour="pink"
+    )
+    measurement: bytes = at(0x090, 48, "The launch digest.", type=bytes, colour="teal")
+    host_data: bytes = at(
+        0x0C0, 32, "What the host gave at LAUNCH_FINISH. The guest and the owner may check it.", type=bytes
+    )
+    id_key_digest: bytes = at(0x0E0, 48, "SHA-384 of the key that signed the ID block; zero without one.", type=bytes)
+    author_key_digest: bytes = at(0x110, 48, "SHA-384 of the key that signed the ID key; zero without one.", type=bytes)
+    report_id: bytes = at(0x140, 32, "A random number of this guest.", type=bytes)
+    report_id_ma: bytes = at(0x160, 32, "That of its migration agent; all 0xff without one.", type=bytes)
+    reported_tcb: Tcb = at(0x180, 8, _REPORTED, type=MilanTcb)
+    reserved_188: bytes = reserved(0x188, 24)
+    chip_id: bytes = at(
+        0x1A0, 64, "Names the chip; zero when masked. On Turin 8 bytes, then zeros.", type=bytes, colour="blue"
+    )
+    committed_tcb: Tcb = at(0x1E0, 8, _COMMITTED, type=MilanTcb)
+    current_build: int = at(0x1E8, 1, "Build of the SEV-SNP firmware that runs.")
+    current_minor: int = at(0x1E9, 1, "Its minor version.")
+    current_major: int = at(0x1EA, 1, "Its major version.")
+    reserved_1eb: bytes = reserved(0x1EB, 1)
+    committed_build: int = at(0x1EC, 1, "Build of the firmware below which the platform cannot go back.")
+    committed_minor: int = at(0x1ED, 1, "Its minor version.")
+    committed_major: int = at(0x1EE, 1, "Its major version.")
+    reserved_1ef: bytes = reserved(0x1EF, 1)
+    launch_tcb: Tcb = at(0x1F0, 8, _LAUNCH, type=MilanTcb)
+    reserved_1f8: bytes = reserved(0x1F8, 168)
+    r: bytes = at(SIGNED, SCALAR, "First number of the signature, little-endian.", type=bytes)
+    s: bytes = at(SIGNED + SCALAR, SCALAR, "Second number of the signature, little-endian.", type=bytes)
+    reserved_330: bytes = reserved(SIGNED + 2 * SCALAR, 368)
 
     @property
     def signed(self) -> bytes:
@@ -202,142 +234,81 @@ class Report(Layout, size=0, spec=SPEC):
         return tell_product(self.to_bytes())
 
 
-def _rows(version: int, tcb: type[Tcb] | None) -> dict[str, object]:
-    """Declare a version of the report. *version* 0: only what all versions share, the rest being unknown bytes."""
-
-    def bytes_at(offset: int, size: int, doc: str, colour: str | None = None) -> object:
-        return at(offset, size, doc, type=bytes, colour=colour)
-
-    def tcb_at(offset: int, doc: str) -> object:
-        return at(offset, 8, doc, type=tcb or bytes)
-
-    def unknown(offset: int, size: int) -> object:
-        return at(offset, size, "Not known for this version.", type=bytes, colour="grey")
-
-    rest = reserved if version else unknown
-    rows: dict[str, object] = {
-        "version": at(0x000, 4, "Version of this structure.", const=version or None),
-        "guest_svn": at(0x004, 4, "Security version number (SVN) of the guest, from the ID block; else 0."),
-        "policy": at(0x008, 8, "The guest policy.", type=SnpPolicy, colour="yellow"),
-        "family_id": bytes_at(0x010, 16, "Family of the guest, from the ID block; else zero."),
-        "image_id": bytes_at(0x020, 16, "Image of the guest, from the ID block; else zero."),
-        "vmpl": at(0x030, 4, "VM privilege level (VMPL) that the report speaks for: 0 is the highest, 3 the lowest."),
-        "signature_algo": at(
-            0x034,
-            4,
-            "How the report is signed.",
-            type=ReportAlgorithm,
-            const=ReportAlgorithm(ECDSA_P384_SHA384),
-        ),
-        "current_tcb": tcb_at(0x038, "TCB that runs now."),
-        "platform_info": at(0x040, 8, "What is on on the platform.", type=PlatformInfo),
-        "key_info": at(0x048, 4, "Which keys were used.", type=KeyInfo),
-        "reserved_4c": rest(0x04C, 4),
-        "report_data": bytes_at(
-            0x050, 64, "What the guest wanted in it, such as a nonce or the hash of a key.", "pink"
-        ),
-        "measurement": bytes_at(0x090, 48, "The launch digest.", "teal"),
-        "host_data": bytes_at(0x0C0, 32, "What the host gave at LAUNCH_FINISH. The guest and the owner may check it."),
-        "id_key_digest": bytes_at(0x0E0, 48, "SHA-384 of the key that signed the ID block; zero without one."),
-        "author_key_digest": bytes_at(0x110, 48, "SHA-384 of the key that signed the ID key; zero without one."),
-        "report_id": bytes_at(0x140, 32, "A random number of this guest."),
-        "report_id_ma": bytes_at(0x160, 32, "That of its migration agent; all 0xff without one."),
-        "reported_tcb": tcb_at(0x180, "TCB that the signing key is made from, and which its certificate names."),
-    }
-    if version >= 3:
-        rows |= {
-            "cpuid_fam_id": at(0x188, 1, "Family of the processor (combined)."),
-            "cpuid_mod_id": at(0x189, 1, "Model of the processor (combined)."),
-            "cpuid_step": at(0x18A, 1, "Stepping of the processor."),
-            "reserved_18b": reserved(0x18B, 21),
-        }
-    else:
-        rows |= {"reserved_188": rest(0x188, 24)}
-    rows |= {
-        "chip_id": bytes_at(0x1A0, 64, "Names the chip; zero when masked. On Turin 8 bytes, then zeros.", "blue"),
-        "committed_tcb": tcb_at(0x1E0, "TCB below which the platform cannot go back."),
-        "current_build": at(0x1E8, 1, "Build of the SEV-SNP firmware that runs."),
-        "current_minor": at(0x1E9, 1, "Its minor version."),
-        "current_major": at(0x1EA, 1, "Its major version."),
-        "reserved_1eb": rest(0x1EB, 1),
-        "committed_build": at(0x1EC, 1, "Build of the firmware below which the platform cannot go back."),
-        "committed_minor": at(0x1ED, 1, "Its minor version."),
-        "committed_major": at(0x1EE, 1, "Its major version."),
-        "reserved_1ef": rest(0x1EF, 1),
-        "launch_tcb": tcb_at(0x1F0, "TCB at the time the guest was launched or taken in."),
-    }
-    if version >= 5:
-        rows |= {
-            "launch_mit_vector": at(0x1F8, 8, "Mitigations that were in force at launch, a bit each."),
-            "current_mit_vector": at(0x200, 8, "Mitigations that are in force now."),
-            "reserved_208": reserved(0x208, 152),
-        }
-    else:
-        rows |= {"reserved_1f8": rest(0x1F8, 168)}
-    return rows | {
-        "r": bytes_at(SIGNED, SCALAR, "First number of the signature, little-endian."),
-        "s": bytes_at(SIGNED + SCALAR, SCALAR, "Second number of the signature, little-endian."),
-        "reserved_330": reserved(SIGNED + 2 * SCALAR, 368),
-        "VERSION": version,
-        "TCB": tcb,
-    }
-
-
 class ReportV2(Report, size=SIZE, spec=SPEC + ", version 2 (ABI 1.55 and before)"):
     """An attestation report of version 2, from Milan or Genoa."""
 
-    locals().update(_rows(2, MilanTcb))
+    VERSION = 2
+    version: int = at(0x000, 4, "Version of this structure.", const=2)
 
 
-class ReportV3(Report, size=SIZE, spec=SPEC + ", version 3 (ABI 1.56)"):
+class ReportV3(ReportV2, size=SIZE, spec=SPEC + ", version 3 (ABI 1.56)"):
     """An attestation report of version 3, from Milan or Genoa: it tells the processor's family, model and stepping."""
 
-    locals().update(_rows(3, MilanTcb))
+    VERSION = 3
+    version: int = at(0x000, 4, "Version of this structure.", const=3)
+    cpuid_fam_id: int = at(0x188, 1, "Family of the processor (combined).")
+    cpuid_mod_id: int = at(0x189, 1, "Model of the processor (combined).")
+    cpuid_step: int = at(0x18A, 1, "Stepping of the processor.")
+    reserved_18b: bytes = reserved(0x18B, 21)
 
 
-class ReportV5(Report, size=SIZE, spec=SPEC + ", version 5 (ABI 1.58)"):
+class ReportV5(ReportV3, size=SIZE, spec=SPEC + ", version 5 (ABI 1.58)"):
     """An attestation report of version 5, from Milan or Genoa: it tells the mitigations in force."""
 
-    locals().update(_rows(5, MilanTcb))
+    VERSION = 5
+    version: int = at(0x000, 4, "Version of this structure.", const=5)
+    launch_mit_vector: int = at(0x1F8, 8, "Mitigations that were in force at launch, a bit each.")
+    current_mit_vector: int = at(0x200, 8, "Mitigations that are in force now.")
+    reserved_208: bytes = reserved(0x208, 152)
 
 
-class TurinReportV2(Report, size=SIZE, spec=SPEC + ", version 2 (ABI 1.55 and before)"):
+class _Turin:
+    """The TCB versions of a report from Turin."""
+
+    TCB: ClassVar[type[Tcb] | None] = TurinTcb
+    current_tcb: Any = at(0x038, 8, _CURRENT, type=TurinTcb)
+    reported_tcb: Any = at(0x180, 8, _REPORTED, type=TurinTcb)
+    committed_tcb: Any = at(0x1E0, 8, _COMMITTED, type=TurinTcb)
+    launch_tcb: Any = at(0x1F0, 8, _LAUNCH, type=TurinTcb)
+
+
+class TurinReportV2(_Turin, ReportV2, size=SIZE, spec=ReportV2.spec):
     """An attestation report of version 2, from Turin."""
 
-    locals().update(_rows(2, TurinTcb))
 
-
-class TurinReportV3(Report, size=SIZE, spec=SPEC + ", version 3 (ABI 1.56)"):
+class TurinReportV3(_Turin, ReportV3, size=SIZE, spec=ReportV3.spec):
     """An attestation report of version 3, from Turin."""
 
-    locals().update(_rows(3, TurinTcb))
 
-
-class TurinReportV5(Report, size=SIZE, spec=SPEC + ", version 5 (ABI 1.58)"):
+class TurinReportV5(_Turin, ReportV5, size=SIZE, spec=ReportV5.spec):
     """An attestation report of version 5, from Turin."""
-
-    locals().update(_rows(5, TurinTcb))
-
-
-class UnknownReport(Report, size=SIZE, spec=SPEC):
-    """An attestation report of a version that sevlab does not know.
-
-    Only the fields that all versions share are named. TCB versions are bytes, since their form is not known either.
-    """
-
-    locals().update(_rows(0, None))
 
 
 class UnknownMilanReport(Report, size=SIZE, spec=SPEC):
     """An attestation report of an unknown version, from Milan or Genoa as its certificate says."""
 
-    locals().update(_rows(0, MilanTcb))
+    reserved_4c: bytes = _unknown(0x04C, 4)
+    reserved_188: bytes = _unknown(0x188, 24)
+    reserved_1eb: bytes = _unknown(0x1EB, 1)
+    reserved_1ef: bytes = _unknown(0x1EF, 1)
+    reserved_1f8: bytes = _unknown(0x1F8, 168)
 
 
-class UnknownTurinReport(Report, size=SIZE, spec=SPEC):
+class UnknownTurinReport(_Turin, UnknownMilanReport, size=SIZE, spec=SPEC):
     """An attestation report of an unknown version, from Turin as its certificate says."""
 
-    locals().update(_rows(0, TurinTcb))
+
+class UnknownReport(UnknownMilanReport, size=SIZE, spec=SPEC):
+    """An attestation report of a version that sevlab does not know.
+
+    Only the fields that all versions share are named. TCB versions are bytes, since their form is not known either.
+    """
+
+    TCB = None
+    current_tcb: Any = at(0x038, 8, _CURRENT, type=bytes)
+    reported_tcb: Any = at(0x180, 8, _REPORTED, type=bytes)
+    committed_tcb: Any = at(0x1E0, 8, _COMMITTED, type=bytes)
+    launch_tcb: Any = at(0x1F0, 8, _LAUNCH, type=bytes)
 
 
 _CLASSES: dict[tuple[int, type[Tcb] | None], type[Report]] = {

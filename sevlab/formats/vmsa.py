@@ -17,14 +17,14 @@ from collections import namedtuple
 from ..layout.bits import Bits, bit, reserved_bits
 from ..layout.compare import Comparison, sides
 from ..layout.structure import Hex, Layout, Row, at, reserved
-from ..layout.views import Banner, Paragraph, Table, View
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
 
-    from ..layout.compare import Comparison
-    from ..layout.structure import Layout, Row
+    from ..layout.span import Span
+    from ..layout.views import View
 
 SPEC = "Linux, struct sev_es_save_area; AMD 24593 (APM volume 2), appendix B"
 
@@ -43,7 +43,7 @@ class Field(Row):
     """A row of the VMSA: besides what it means, it says what a difference in it does (a key of :data:`EFFECTS`)."""
 
     def __init__(self, offset: int, size: int, doc: str, type: type, effect: str) -> None:
-        super().__init__(offset, size, doc, type, None, None)
+        super().__init__(offset, size, doc, type)
         self.effect = effect
 
 
@@ -230,67 +230,56 @@ class Vmsa(Layout, size=4096, spec=SPEC):
     fpreg_ymm: bytes = _field(0x570, 256, "High halves of YMM0 to YMM15, the AVX registers.", type=bytes)
     padding: bytes = reserved(0x670, 2448)
 
-    def compare(self, computed: Layout) -> Comparison:
-        """Compare with another page; every field that differs is marked with what the difference does."""
-        from .vmsa import VmsaComparison
-
-        return VmsaComparison(self, computed)
+    def compare(self, computed: Layout, names: tuple[str, str] = ("reported", "computed")) -> VmsaComparison:
+        """Compare with another page, field by field, and say what each difference does. *names* are the two sides'."""
+        self._check_kind(computed)
+        return VmsaComparison(self.spans(), computed.spans(), names)
 
 
 class Difference(namedtuple("Difference", "effect reported computed")):
-    """A field that differs: what that does (a key of ``EFFECTS``), and its span on either side."""
+    """A field that differs: what that does (a key of :data:`EFFECTS`), and its span on either side."""
 
     __slots__ = ()
 
 
 class VmsaComparison(Comparison):
-    """Two VMSAs, field by field. *names* says what the two sides are called."""
+    """Two VMSAs, field by field. *names* is what the two sides are called."""
 
-    def __init__(self, reported: Layout, computed: Layout, names: tuple[str, str] = ("reported", "computed")) -> None:
+    def __init__(self, reported: Sequence[Span], computed: Sequence[Span], names: tuple[str, str]) -> None:
         super().__init__(reported, computed)
         self.names = names
 
     @property
     def differences(self) -> list[Difference]:
         """Every field that differs, in the page's order."""
-        ours, theirs = self.reported.to_bytes(), self.computed.to_bytes()
-        return [
-            Difference(self._effect(row), one, other)
-            for row in Vmsa.rows
-            if row.cut(ours) != row.cut(theirs)
-            for one, other in zip(row.spans(ours), row.spans(theirs), strict=True)
-            if one.raw != other.raw
-        ]
+        pairs = [(one, other) for one, other in self.pairs if one.raw != other.raw]
+        return [Difference(self._effect(one.name), one, other) for one, other in pairs]
 
-    def _effect(self, row: Row) -> str:
-        """Return what a difference in this row does. A page is one of SEV-SNP when its features say so."""
-        effect = row.effect if isinstance(row, Field) else DIGEST
-        is_snp = all(
-            Vmsa.from_bytes(side.to_bytes()).sev_features.snp_active for side in (self.reported, self.computed)
-        )
-        return DIGEST if effect == HARMLESS and not is_snp else effect
+    def _effect(self, name: str) -> str:
+        """Return what a difference in this field does. A page is one of SEV-SNP when its features say so."""
+        row = getattr(Vmsa, name.partition(".")[0])
+        effect: str = row.effect if isinstance(row, Field) else DIGEST
+        if effect != HARMLESS:
+            return effect
+        features = next(pair for pair in self.pairs if pair[0].name == "sev_features")
+        return effect if all(span.value.snp_active for span in features) else DIGEST
 
     def explain(self) -> View:
         """Show every field that differs with what the difference does, and what these words mean."""
+        from ..layout.views import Banner, Paragraph, Table, View
+
         found = self.differences
         if not found:
             return View(Banner("The same: all 4096 bytes are equal.", "green"))
         rows = [[one.name, f"0x{one.offset:03x}", effect, *sides(one, other), one.doc] for effect, one, other in found]
         fields = f"{len(found)} field{'s' if len(found) > 1 else ''}"
         count = f"{len(self.marked)} byte{'s' if len(self.marked) > 1 else ''}"
+        header, colours = ["field", "offset", "difference", *self.names, "meaning"], [one.colour for _, one, _ in found]
+        effects = {one.effect for one in found}
         return View(
             Banner(f"Different: {fields}, {count} of 4096.", "pink"),
-            Table(
-                ["field", "offset", "difference", *self.names, "meaning"],
-                rows,
-                colours=[one.colour for _, one, _ in found],
-                mono=[0, 1, 3, 4],
-            ),
-            *(
-                Paragraph(f"{name}: {words}")
-                for name, words in EFFECTS.items()
-                if name in {one.effect for one in found}
-            ),
+            Table(header, rows, colours=colours, mono=[0, 1, 3, 4]),
+            *(Paragraph(f"{name}: {words}") for name, words in EFFECTS.items() if name in effects),
         )
 
     def as_dict(self) -> dict[str, object]:

@@ -17,7 +17,7 @@ from ..formats.id_block import ECDSA_P384_SHA384
 from ..formats.sev_certs import ECDSA_SHA384
 from ..formats.status import status_text
 from ..incidents import INCIDENTS
-from ..layout.views import Explainable
+from ..layout.span import Explainable
 from ..outcome import MATCH, MISMATCH, NOT_DECIDED
 from ..report.check import FAIL, NOT_DONE, PASS
 

@@ -12,6 +12,7 @@ the host may do when it is clear, gives parsing, text, tables and checkboxes::
 from __future__ import annotations
 
 from ..errors import LayoutError
+from .span import Explainable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -68,11 +69,11 @@ def bit(low: int, doc: str, *, width: int = 1, governs: str = "", clear: str = "
 
 
 def reserved_bits(low: int, width: int) -> Any:
-    """Declare bits that must be zero. When they are not, that is a finding, never an exception."""
+    """Declare bits that have no meaning yet. One that is set is a finding, never an exception."""
     return Bit(low, width, "Reserved, must be 0.", "", "", reserved=True)
 
 
-class Bits(int):
+class Bits(Explainable, int):
     """An unsigned little-endian integer of ``size`` bytes with named bits. Subclass it to declare the bits.
 
     Any number of the right width is accepted: reserved bits that are set are reported by :meth:`findings`. A number
@@ -134,7 +135,7 @@ class Bits(int):
     def findings(self) -> list[str]:
         """Return a sentence for every reserved run of bits that is not zero."""
         return [
-            f"reserved bits {row.position} hold 0x{value:x}, must be 0"
+            f"reserved bits {row.position} hold 0x{value:x}, not known to sevlab"
             for row, value in self.items()
             if row.reserved and value
         ]
@@ -152,19 +153,14 @@ class Bits(int):
         rows = []
         for row, value in self.items():
             name = row.name.upper() if not row.reserved else "reserved"
-            finding = " Must be 0!" if row.reserved and value else ""
-            words = f"Not set: {row.clear} (If set: {row.doc})" if row.clear and not value else row.doc + finding
+            words = f"{row.doc} Set, and not known to sevlab." if row.reserved and value else row.doc
+            if row.clear and not value:
+                words = f"Not set: {row.clear} (If set: {row.doc})"
             rows.append([row.position, name, str(value), row.governs or "-", words])
         return View(
             Heading(f"{title(type(self))}: {self.text}"),
             Table(["bits", "name", "value", "governs", "meaning"], rows, mono=[0, 1, 2]),
         )
-
-    def __str__(self) -> str:
-        return self.explain().text()
-
-    def _repr_html_(self) -> str:
-        return self.explain().html()
 
 
 def title(declared: type) -> str:

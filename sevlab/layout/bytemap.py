@@ -103,8 +103,8 @@ def _bytes_and_value(span: Span) -> tuple[str, str]:
 
 
 def _note(span: Span) -> str:
-    """Return what a field means, and what is odd about its value."""
-    return f"{span.doc} ODD: {span.finding}." if span.finding else span.doc
+    """Return what a field means, and what is unexpected about its value."""
+    return f"{span.doc} FINDING: {span.finding}." if span.finding else span.doc
 
 
 def explain_spans(spans: Sequence[Span], marked: Sequence[int] = ()) -> View:

@@ -305,21 +305,3 @@ def shares(sizes: Sequence[int], width: int) -> list[int]:
     order = sorted(range(len(sizes)), key=lambda i: (-parts[i][1], i))
     extra = set(order[:left])
     return [1 + part + (i in extra) for i, (part, _) in enumerate(parts)]
-
-
-class Explainable:
-    """Something with a page: text for ``print``, HTML for a notebook, both from one ``explain()``."""
-
-    __slots__ = ()
-
-    if TYPE_CHECKING:
-
-        def explain(self) -> View: ...
-
-    def __str__(self) -> str:
-        return self.explain().text()
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return self.explain().html()

@@ -6,7 +6,7 @@ import textwrap
 
 from matplotlib.patches import Rectangle
 
-from ..formats.ovmf_view import amount, maps
+from ..formats.ovmf_view import amount
 from ..layout.span import COLOURS, INK
 from ..layout.views import View, shares
 from .picture import Picture
@@ -31,7 +31,7 @@ def plot_flash(ovmf: Ovmf) -> Picture:
     A region is as wide as its share, but never too narrow for its letter; the legend has the true sizes. The regions
     are those of ``explain``, in the same order, with the same letters and colours.
     """
-    drawn = maps(ovmf)
+    drawn = ovmf.maps()
     heights = [BAR + LINE * (1 + len(made.regions)) for made in drawn]
     figure = Picture(View(*(made.view() for made in drawn)).text(), figsize=(WIDTH, TITLE + sum(heights)))
     top = TITLE + sum(heights)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import namedtuple
 
 from ..incidents import INCIDENTS
-from ..layout.views import Explainable
+from ..layout.span import Explainable
 from .rows import REPLAYS
 
 TYPE_CHECKING = False

@@ -11,7 +11,8 @@ from ..formats.policy import Policy
 from ..incidents import INCIDENTS
 from ..inputs import KEY_SIZE
 from ..keys import Secret
-from ..layout.views import Banner, Explainable, Heading, Paragraph, Table, View
+from ..layout.span import Explainable
+from ..layout.views import Banner, Heading, Paragraph, Table, View
 from ..outcome import MATCH, NOT_DECIDED
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ from ..errors import InputError, UnsupportedError
 from ..evidence import as_written, load_evidence, takes_keys
 from ..formats.vcek import ROOTS
 from ..incidents import INCIDENTS
-from ..layout.views import Banner, Explainable, Heading, Paragraph, Table, View
+from ..layout.span import Explainable
+from ..layout.views import Banner, Heading, Paragraph, Table, View
 from ..outcome import MATCH, NOT_DECIDED
 from ..reading import opened_once
 from ..report.check import FAIL

@@ -13,7 +13,7 @@ from ..formats.guid import Guid
 from ..formats.secret import BLOCK, SecretHeader, SecretTable
 from ..inputs import decode_base64, load_file
 from ..keys import Secret, check_key, hide_key, refuse_keys
-from ..layout.views import Explainable
+from ..layout.span import Explainable
 from ..measure import KEY_IS_SHOWN, HmacSteps
 from ..outcome import MATCH, MISMATCH
 from .packet import HOST_LIMIT, MEASURE_SIZE, SecretMessage, apply_keystream, check_size

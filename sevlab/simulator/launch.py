@@ -7,7 +7,7 @@ import secrets
 from ..formats.secret import SecretTable
 from ..formats.sev_certs import PDH
 from ..keys import Secret
-from ..layout.views import Explainable
+from ..layout.span import Explainable
 from ..session import seeded
 from .host import MESSAGE_SIZES, SECRET_AT, Host
 from .identity import sample_roots

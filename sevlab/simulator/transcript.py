@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import namedtuple
 
-from ..layout.views import Explainable, Heading, Table, View, hex_lines, narrow
+from ..layout.span import Explainable
+from ..layout.views import Heading, Table, View, hex_lines, narrow
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from itertools import zip_longest
 from ..arguments import checked
 from ..formats.page_info import VMSA
 from ..formats.vmsa import Vmsa
-from ..layout.views import Explainable
+from ..layout.span import Explainable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from ..inputs import KEY_SIZE, load_key, parse_measurement
 from ..keys import Secret
 from ..launch import FILES, compare_launch
 from ..layout.bytemap import explain_spans
-from ..layout.compare import compare
+from ..layout.structure import compare
 from ..layout.views import Banner, Heading, Paragraph, View
 from ..verify import BAD, GOOD, Verdict, compare_measure
 from . import launch

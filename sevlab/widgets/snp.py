@@ -12,7 +12,7 @@ from ..errors import InputError, SevlabError
 from ..formats.page_info import PageInfo
 from ..inputs import parse_number
 from ..layout.bytemap import legend
-from ..layout.compare import compare
+from ..layout.structure import compare
 from ..layout.views import Banner, Heading, Paragraph, Table, View, hex_lines
 from ..profiles import SNP_PROFILES
 from ..snp import SnpComparison, SnpLaunch, load_snp_launch

@@ -12,7 +12,7 @@ from ..errors import InputError
 from ..formats.kernel_hashes import KernelHashes, hash_cmdline
 from ..launch import Launch, Step
 from ..layout.bytemap import explain_spans
-from ..layout.compare import compare
+from ..layout.structure import compare
 from .bytemap import ByteMap
 from .chain import STYLE, ChainExplorer, text_box
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import namedtuple
 
-from ..layout.views import Explainable
+from ..layout.span import Explainable
 from .animal import BAD, CONTROL, OPEN, Animal
 from .keeper import zoo
 

@@ -9,7 +9,7 @@ from ...formats.page_info import PAGE
 from ...formats.report import HEADER, SIZE, VLEK, Report, ReportRequest, ReportResponse, parse_report
 from ...formats.status import STATUS
 from ...idblock import DEFAULT_POLICY, SignedIdBlock
-from ...layout.views import Explainable
+from ...layout.span import Explainable
 from ...report.bundle import parse_bundle
 from ...report.verify import verify_report
 from ...session import seeded
