@@ -34,7 +34,7 @@ from sevlab.formats.ovmf_tables import (
 )
 from sevlab.formats.ovmf_view import REGION_LIMIT
 from sevlab.inputs import FIRMWARE_LIMIT
-from sevlab.layout.views import COLUMNS, Bar, shares
+from sevlab.layout.views import BAR_WIDTH, Bar, shares
 from tests.made_images import AMD_SEV, FFS, entry, image, metadata, tail, volume, with_metadata
 from tests.shared_data import shared_data
 from tests.soak import many
@@ -510,7 +510,7 @@ def test_a_bar() -> None:
     bar = Bar([("left", 3, "blue"), ("<right>", 1, "grey")])
     drawn = bar.text()
     assert (drawn.count("A"), drawn.count("B")) == (60, 20)
-    assert len(drawn) == COLUMNS + 3
+    assert len(drawn) == BAR_WIDTH + 3
     assert "&lt;right&gt;" in bar.html()
     assert " id=" not in bar.html()
 

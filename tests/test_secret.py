@@ -381,7 +381,7 @@ def test_any_bytes_parse(raw: bytes, length: int, entry: int, real: bool) -> Non
 def test_table_round_trip(secrets: list) -> None:
     table = build_secret_table(secrets)
     covers(table)
-    assert [tuple(entry) for entry in table.entries] == secrets
+    assert [(entry.guid, entry.data) for entry in table.entries] == secrets
     assert table.findings() == []
     assert SecretTable(table.to_bytes()) == table
 

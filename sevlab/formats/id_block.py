@@ -9,12 +9,12 @@ Sources: snp-launch 5 (AMD 56860, SNP ABI, ID_BLOCK and ID_AUTH).
 from __future__ import annotations
 
 import hashlib
+from typing import TYPE_CHECKING
 
 from ..layout.structure import Layout, Named, at, reserved
 from .policy import SnpPolicy
 from .sev_certs import EccKey, EccSignature
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import ClassVar
 

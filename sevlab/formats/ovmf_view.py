@@ -6,14 +6,14 @@ memory that the tables name. Text, HTML and plot are drawn from the same regions
 
 from __future__ import annotations
 
-from collections import namedtuple
+from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 from ..layout.span import letters
 from ..layout.views import Bar, Heading, Paragraph, Table, View
 from .ovmf_tables import RESET_VECTOR, EntryEnd
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Protocol
@@ -36,14 +36,25 @@ if TYPE_CHECKING:
 #: Regions drawn in one map, and lines of one list. A real image has at most about ten; a broken one may have thousands.
 REGION_LIMIT = 26
 
-#: A run of bytes in a map: its name, where it starts and how many bytes it has, what it is, its colour.
-Region = namedtuple("Region", "name start size doc colour")
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A run of bytes in a map: its name, where it starts, how many bytes it has, what it is, its colour."""
+
+    name: str
+    start: int
+    size: int
+    doc: str
+    colour: str
 
 
-class FlashMap(namedtuple("FlashMap", "title regions shift")):
+@dataclass(frozen=True, slots=True)
+class FlashMap:
     """Regions that follow each other. ``shift``, added to a start, gives a guest address; None when there is none."""
 
-    __slots__ = ()
+    title: str
+    regions: tuple[Region, ...]
+    shift: int | None
 
     def labels(self) -> list[str]:
         """One letter for each region."""
@@ -177,9 +188,9 @@ def map_memory(
         holders = [region for region in named if region.start <= start and end <= region.start + region.size]
         top = holders[-1] if holders else unnamed
         if top is last and holders:
-            regions[-1] = regions[-1]._replace(size=end - regions[-1].start)
+            regions[-1] = replace(regions[-1], size=end - regions[-1].start)
         else:
-            regions.append(top._replace(start=start, size=end - start))
+            regions.append(replace(top, start=start, size=end - start))
         last = top
     return FlashMap("Map of the guest memory that its tables name", _limited(regions), 0)
 

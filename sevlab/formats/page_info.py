@@ -28,7 +28,7 @@ PAGE, DIGEST = 4096, 48
 ZEROS = bytes(DIGEST)
 
 NORMAL, VMSA, ZERO, UNMEASURED, SECRETS, CPUID = range(1, 7)
-#: Page types whose bytes are hashed. Of the others only kind and address are bound.
+#: Page types whose bytes are hashed. For the others only the type and the GPA are measured.
 HASHED_TYPES = frozenset({NORMAL, VMSA})
 #: The GPA of every VMSA page: KVM's all-ones page address, cut to 48 bits.
 VMSA_GPA = 0x0000_FFFF_FFFF_F000
@@ -37,14 +37,7 @@ VMSA_GPA = 0x0000_FFFF_FFFF_F000
 class PageType(Named):
     """What kind of page is added to the launch digest."""
 
-    NAMES: ClassVar = {
-        NORMAL: "NORMAL",
-        VMSA: "VMSA",
-        ZERO: "ZERO",
-        UNMEASURED: "UNMEASURED",
-        SECRETS: "SECRETS",
-        CPUID: "CPUID",
-    }
+    NAMES: ClassVar = dict(enumerate(("NORMAL", "VMSA", "ZERO", "UNMEASURED", "SECRETS", "CPUID"), 1))
 
 
 #: One sentence for each page type.

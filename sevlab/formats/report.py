@@ -16,6 +16,8 @@ it counts as unknown.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ..arguments import checked
 from ..errors import LayoutError
 from ..layout.bits import Bits, bit, reserved_bits
@@ -23,7 +25,6 @@ from ..layout.structure import Layout, Named, at, reserved
 from .policy import SnpPolicy
 from .sev_certs import SCALAR, EccSignature
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any, ClassVar

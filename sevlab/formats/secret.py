@@ -14,18 +14,18 @@ edk2's and Linux's (``efi_secret``).
 
 from __future__ import annotations
 
-from collections import namedtuple
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from ..layout.bits import Bits, bit, reserved_bits
-from ..layout.span import Span
+from ..layout.bytemap import ByteMap, legend
+from ..layout.span import Explainable, Span
 from ..layout.structure import Layout, at
+from ..layout.views import Heading, Paragraph, View
 from .guid import Guid
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-    from ..layout.views import View
 
 SPEC = "AMD 55766 (SEV API), LAUNCH_SECRET"
 TABLE_SPEC = "edk2 and Linux efi_secret: launch secret table"
@@ -80,21 +80,20 @@ class SecretEntryHead(Layout, size=20, spec=TABLE_SPEC + ", entry"):
     length: int = at(0x10, 4, "Bytes of this entry: 20 and the secret.", colour="teal")
 
 
-class SecretEntry(namedtuple("SecretEntry", "guid data")):
-    """One secret: ``guid`` says what it is for, ``data`` is the secret itself. Its repr hides the data."""
+@dataclass(frozen=True, slots=True)
+class SecretEntry:
+    """One secret: ``guid`` says what it is for, ``data`` is the secret itself, which its repr hides."""
 
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return f"<SecretEntry {self.guid.text}: {len(self.data)} bytes, hidden>"
+    guid: Guid
+    data: bytes = field(repr=False)
 
 
-class SecretTable:
+class SecretTable(Explainable):
     """A secrets table: any bytes, read as far as they can be.
 
     ``entries`` are the secrets in their order. ``is_table`` is False when the bytes do not begin with the table's GUID;
-    then nothing more is read. Whatever is odd is a sentence of :meth:`findings`. Secrets are hidden wherever a table is
-    shown, unless asked for.
+    then nothing more is read. What is unexpected is a sentence of :meth:`findings`. Secrets are hidden wherever a table
+    is shown, unless asked for.
     """
 
     def __init__(self, raw: bytes) -> None:
@@ -184,14 +183,11 @@ class SecretTable:
         return [span.hide() if span.name in self._hidden else span for span in self._spans]
 
     def findings(self) -> list[str]:
-        """Return a sentence for everything odd; none repeats a secret."""
+        """Return a sentence for everything unexpected; none repeats a secret."""
         return [f"{span.name}: {span.finding}" for span in self._spans if span.finding]
 
     def explain(self, *, show_secret: bool = False) -> View:
         """Show the table byte by byte. Secrets are hidden unless *show_secret* is set."""
-        from ..layout.bytemap import ByteMap, legend
-        from ..layout.views import Heading, Paragraph, View
-
         spans = self.spans(show_secret=show_secret)
         heading = Heading(f"Launch secret table ({len(self)} bytes)")
         if len(self) > MAP_LIMIT:
@@ -209,12 +205,6 @@ class SecretTable:
 
     def __repr__(self) -> str:
         return f"<SecretTable: {len(self.entries)} entries in {len(self)} bytes, hidden>"
-
-    def __str__(self) -> str:
-        return self.explain().text()
-
-    def _repr_html_(self) -> str:
-        return self.explain().html()
 
 
 def table_size(sizes: Iterable[int]) -> int:

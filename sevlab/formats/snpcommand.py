@@ -6,12 +6,13 @@ the page's entry in the reverse map table (RMP). Source: snp-launch 1.3 (AMD 568
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ..layout.bits import Bits, bit, reserved_bits
 from ..layout.structure import Hex, Layout, Named, at, reserved
 from .page_info import PAGE, Permissions
 from .policy import SnpPolicy
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import ClassVar
 

@@ -12,7 +12,7 @@ interface; AMD 56421, GHCB specification, extended guest request).
 from __future__ import annotations
 
 import re
-from collections import namedtuple
+from dataclasses import dataclass
 
 from ..arguments import checked
 from ..layout.structure import Hex, Layout, at
@@ -104,20 +104,25 @@ class CertTableEntry(Layout, size=24, spec="AMD 56421 (GHCB), certificate table"
     length: int = at(0x14, 4, "Bytes of the certificate.")
 
 
-class CertTable(namedtuple("CertTable", "certificates unknown findings again", defaults=((),))):
-    """A table that was read: the first certificate (bytes, DER or PEM) of each kind, unknown GUIDs, and what is odd.
+@dataclass(frozen=True)
+class CertTable:
+    """A table that was read."""
 
-    ``again`` are further certificates of a kind, as pairs of kind and bytes.
-    """
-
-    __slots__ = ()
+    #: The first certificate (DER or PEM) of each kind.
+    certificates: dict[str, bytes]
+    #: GUIDs that name no known kind.
+    unknown: tuple[str, ...]
+    #: A sentence for everything unexpected.
+    findings: tuple[str, ...]
+    #: Further certificates of a kind, with their kind.
+    again: tuple[tuple[str, bytes], ...] = ()
 
 
 @checked
 def read_cert_table(raw: bytes) -> CertTable:
-    """Read a certificate table; what is odd becomes a sentence, never an exception.
+    """Read a certificate table; what is unexpected becomes a sentence, never an exception.
 
-    Odd are an end that is missing, entries that reach over the end or over each other, and bytes other than zero that
+    That is an end that is missing, entries that reach over the end or over each other, and bytes other than zero that
     belong to no entry. (A host hands a table over in whole pages, with zeros at their end.)
     """
     certificates: dict[str, bytes] = {}
@@ -136,22 +141,23 @@ def read_cert_table(raw: bytes) -> CertTable:
             head = place + CertTableEntry.size
             break
         entry = CertTableEntry.from_bytes(part)
-        kind, end = KINDS.get(entry.guid.written, ""), entry.offset + entry.length
+        guid, end = entry.guid.written, entry.offset + entry.length
+        kind, content = KINDS.get(guid, ""), raw[entry.offset : end]
         if end > len(raw):
-            findings.append(f"{kind or entry.guid.written}: it ends at byte {end}, but there are {len(raw)}")
+            findings.append(f"{kind or guid}: it ends at byte {end}, but there are {len(raw)}")
             continue
         taken.append((int(entry.offset), end))
         if not kind:
-            unknown.append(entry.guid.written)
+            unknown.append(guid)
         elif kind in certificates:
-            again.append((kind, raw[entry.offset : end]))
+            again.append((kind, content))
         else:
-            certificates[kind] = raw[entry.offset : end]
+            certificates[kind] = content
     return CertTable(certificates, tuple(unknown), (*findings, *_gaps(raw, head, taken)), tuple(again))
 
 
 def _gaps(raw: bytes, head: int, taken: list[tuple[int, int]]) -> list[str]:
-    """Return what is odd about the places of entries behind a list of entries that ends at byte *head*."""
+    """Return what is unexpected about the places of entries behind a list of entries that ends at byte *head*."""
     findings, place = [], head
     for start, end in [*sorted(taken), (len(raw), len(raw))]:
         if start < place and start < end:

@@ -17,6 +17,8 @@ A later version of a structure is a subclass: its rows take the place of the row
 
 from __future__ import annotations
 
+from copy import copy
+
 from ..arguments import checked
 from ..errors import LayoutError
 from .bits import Bits, title
@@ -56,8 +58,8 @@ class Row:
 
     def with_colour(self, colour: str) -> Row:
         """Return this row for one class that has it: in *colour*, unless the declaration fixes another."""
-        row = object.__new__(type(self))
-        row.__dict__ |= {**self.__dict__, "colour": self.colour or colour}
+        row = copy(self)
+        row.colour = self.colour or colour
         return row
 
     def cut(self, raw: bytes) -> bytes:

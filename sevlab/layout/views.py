@@ -1,4 +1,4 @@
-"""Views: a page of blocks that prints as text and shows as HTML.
+"""Views: blocks that print as text and show as HTML.
 
 Every explanation in sevlab is a :class:`View`, a list of blocks. A block renders itself twice, as plain text and as
 HTML, from the same data, so the two can't drift apart. The text is complete by itself; HTML decorates.
@@ -8,7 +8,7 @@ viewers strip the rest, and the outputs stored in notebooks are compared by the 
 text colour; everything else inherits the reader's light or dark theme.
 
 Words may come from strangers, so every block escapes what cannot be seen when it takes them: no text and no HTML of a
-page holds a control character. Whole passages of a stranger's are a :class:`Quote`, told from the page's own words.
+view holds a control character. Whole passages of a stranger's are a :class:`Quote`, set apart from our own words.
 """
 
 from __future__ import annotations
@@ -35,38 +35,17 @@ if TYPE_CHECKING:
         def html(self) -> str: ...
 
 
-#: Width of text output, in characters.
-WIDTH = 100
+#: Width of text output, and of a bar in it without its two ends, in characters.
+WIDTH, BAR_WIDTH = 100, 80
 MONO = "font-family:monospace"
 CELL = "text-align:left;vertical-align:top;padding:2px 8px"
 
 
-#: How the answers begin, and what stands beside them. No row of a table, and no line that continues another, does.
+#: How the answers begin. No row of a table begins so, and no line that continues another.
 VERDICTS = (
-    "OK",
-    "ERROR",
-    "WARNING",
-    "NOTE",
-    "MATCH",
-    "MISMATCH",
-    "EXPLAINED",
-    "UNEXPLAINED",
-    "THE EXPLANATION",
-    "NOTHING IS WRONG",
-    "CHANGED",
-    "NOT ASKED",
-    "NOT CHECKED",
-    "NOT DECIDED",
-    "NOT VALIDATED",
-    "CANNOT TELL",
-    "CAUGHT",
-    "REFUSED",
-    "FOOLED",
-    "FOUND",
-    "NOT FOUND",
-    "FINDING",
-    "ODD",
-    "UNUSABLE",
+    *("OK", "ERROR", "WARNING", "NOTE", "MATCH", "MISMATCH", "EXPLAINED", "UNEXPLAINED", "THE EXPLANATION"),
+    *("NOTHING IS WRONG", "CHANGED", "NOT ASKED", "NOT CHECKED", "NOT DECIDED", "NOT VALIDATED", "CANNOT TELL"),
+    *("CAUGHT", "REFUSED", "FOOLED", "FOUND", "NOT FOUND", "FINDING", "ODD", "UNUSABLE"),
 )
 _VERDICT = re.compile(rf" *(?:{'|'.join(VERDICTS)})\b")
 
@@ -240,55 +219,30 @@ class Table:
         return f'<table style="border-collapse:collapse;line-height:1.4"><tbody>{"".join(rows)}</tbody></table>'
 
 
-class View:
-    """A page of blocks. ``print(view)`` shows it as text, a notebook shows it as HTML."""
-
-    def __init__(self, *blocks: Block) -> None:
-        self.blocks = blocks
-
-    def text(self, paint: Paint = plain) -> str:
-        """Return the page as text, at most about 100 columns wide."""
-        return "\n\n".join(block.text(paint) for block in self.blocks)
-
-    def html(self) -> str:
-        """Return the page as an HTML fragment."""
-        return "\n".join(block.html() for block in self.blocks)
-
-    def __str__(self) -> str:
-        return self.text()
-
-    __repr__ = __str__
-    _repr_html_ = html
-
-
-#: Width of the bar in text, in characters, its two ends aside.
-COLUMNS = 80
-
-
 class Bar:
-    """Parts side by side, labelled A, B, ... *parts* are (name, size, colour), in order."""
+    """Parts of a whole side by side, labelled A, B, ...: each as wide as its share, none too small to be seen.
+
+    *parts* are (name, size, colour), in order.
+    """
 
     def __init__(self, parts: Sequence[tuple[str, int, str]]) -> None:
-        self.parts = list(parts)
+        widths = shares([size for _, size, _ in parts], BAR_WIDTH)
+        self.parts = [
+            (label, width, *part) for label, width, part in zip(letters(len(parts)), widths, parts, strict=True)
+        ]
 
     def text(self, paint: Paint = plain) -> str:
-        widths = shares([size for _, size, _ in self.parts], COLUMNS)
-        labels = letters(len(self.parts))
-        drawn = [
-            paint((label * width)[:width], colour)
-            for label, width, (_, _, colour) in zip(labels, widths, self.parts, strict=True)
-        ]
+        drawn = [paint((label * width)[:width], colour) for label, width, _, _, colour in self.parts]
         return f"[{'|'.join(drawn)}]"
 
     def html(self) -> str:
-        widths = shares([size for _, size, _ in self.parts], COLUMNS)
-        whole, cells = sum(widths) or 1, []
-        for label, width, (name, size, colour) in zip(letters(len(self.parts)), widths, self.parts, strict=True):
+        whole = sum(width for _, width, *_ in self.parts) or 1
+        cells = []
+        for label, width, name, size, colour in self.parts:
             share = f"width:{100 * width / whole:.2f}%"
             style = f"{coloured(colour)};{share};border:1px solid {INK};text-align:center;padding:6px 0"
-            cells.append(
-                f'<td style="{style}" title="{escape(escaped(f"{label}: {name}, {size} bytes"))}">{label}</td>'
-            )
+            title = escape(escaped(f"{label}: {name}, {size} bytes"))
+            cells.append(f'<td style="{style}" title="{title}">{label}</td>')
         style = "border-collapse:collapse;table-layout:fixed;width:100%;max-width:60em"
         return f'<table style="{style}"><tbody><tr>{"".join(cells)}</tr></tbody></table>'
 
@@ -305,3 +259,24 @@ def shares(sizes: Sequence[int], width: int) -> list[int]:
     order = sorted(range(len(sizes)), key=lambda i: (-parts[i][1], i))
     extra = set(order[:left])
     return [1 + part + (i in extra) for i, (part, _) in enumerate(parts)]
+
+
+class View:
+    """What is shown: a list of blocks. ``print(view)`` shows it as text, a notebook shows it as HTML."""
+
+    def __init__(self, *blocks: Block) -> None:
+        self.blocks = blocks
+
+    def text(self, paint: Paint = plain) -> str:
+        """Return the view as text, at most about 100 columns wide."""
+        return "\n\n".join(block.text(paint) for block in self.blocks)
+
+    def html(self) -> str:
+        """Return the view as an HTML fragment."""
+        return "\n".join(block.html() for block in self.blocks)
+
+    def __str__(self) -> str:
+        return self.text()
+
+    __repr__ = __str__
+    _repr_html_ = html
