@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import random
+import struct
 
 import pytest
 from hypothesis import given
@@ -102,6 +103,27 @@ def test_a_wrong_length_is_refused_with_both_lengths(layout: type[Layout]) -> No
 def test_a_wrong_declaration_fails_where_it_is_made(rows: dict[str, object], size: int, told: str) -> None:
     with pytest.raises(TypeError, match=told):
         type("Wrong", (Layout,), rows, size=size, spec="")
+
+
+def test_a_later_version_replaces_the_rows_that_its_own_overlap() -> None:
+    class Later(Sample, size=16, spec="a test, version 2"):
+        half: int = at(8, 4, "Half of the eight bytes.")
+        rest: bytes = reserved(12, 4)
+
+    class Again(Later, size=16, spec="a test, version 3"):
+        count: int = at(2, 4, "Another meaning.", const=3)
+
+    assert [row.name for row in Later.rows] == ["magic", "count", "zero", "half", "rest"]
+    assert [row.name for row in Again.rows] == [row.name for row in Later.rows]
+    assert [row.name for row in Sample.rows] == ["magic", "count", "zero", "body"]
+    assert Again(half=1).to_bytes() == Later(count=3, half=1).to_bytes() == struct.pack("<HIHII", 0x5AA5, 3, 0, 1, 0)
+    assert Later(count=2, half=1).findings() == []
+    assert Again.from_bytes(Later(count=2, half=1).to_bytes()).findings() == ["count: must be 0x00000003"]
+
+
+def test_a_version_that_leaves_a_gap_fails_where_it_is_declared() -> None:
+    with pytest.raises(TypeError, match="declares 12 bytes of 16"):
+        type("Wrong", (Sample,), {"half": at(8, 4, "")}, size=16, spec="")
 
 
 def test_building_fills_in_constants_and_zeros() -> None:

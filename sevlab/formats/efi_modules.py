@@ -121,23 +121,21 @@ class _Decoded:
 
     def _decode(self, wanted: int) -> None:
         assert self._decoder is not None
-        wanted = min(wanted, self._walk.left)
+        wanted, lost = min(wanted, self._walk.left), ""
+        made = b""
         if wanted <= 0:
-            self._walk.lose(f"compressed code beyond {DECODED_LIMIT >> 20} MiB")
-            self.close()
-            return
-        try:
-            made = self._decoder.decompress(self._input, wanted)
-        except self._damage:
-            self._walk.lose("damaged compressed code")
-            self.close()
-            return
+            lost = f"compressed code beyond {DECODED_LIMIT >> 20} MiB"
+        else:
+            try:
+                made = self._decoder.decompress(self._input, wanted)
+            except self._damage:
+                lost = "damaged compressed code"
         self._input = b""
         self.raw += made
         self._walk.left -= len(made)
-        if self._decoder.eof or not made:
-            if not self._decoder.eof:
-                self._walk.lose("compressed code that is cut off")
+        if not made or self._decoder.eof:
+            if lost or not self._decoder.eof:
+                self._walk.lose(lost or "compressed code that is cut off")
             self.close()
 
 
@@ -263,7 +261,7 @@ class Programs:
             yield from self._sections(source, start, end, place, depth)
 
     def _lzma(self, raw: bytes, place: str, depth: int) -> Iterator[Program | str]:
-        """Yield what is in an LZMA stream, whose bytes 5 to 12 tell how long that is."""
+        """Yield what is in an LZMA stream, whose bytes 5 to 12 give its length."""
         try:
             decoded = _Decoded(raw, self)
         except ImportError:
@@ -291,7 +289,7 @@ def _file_size(head: bytes) -> tuple[int, int]:
     size, length = int.from_bytes(head[20:23], "little"), 24
     if head[19] & _LARGE:
         size, length = int.from_bytes(head[24:32], "little"), 32
-    # The header's bytes sum up to 0, without those that tell of the content and of the state.
+    # The header's bytes sum up to 0, without the checksum of the content and the state.
     if len(head) < length or size < length or (sum(head[:length]) - head[17] - head[23]) & 0xFF:
         return 0, 0
     return size, length

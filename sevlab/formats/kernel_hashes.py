@@ -22,7 +22,7 @@ _LENGTH = "Bytes of this entry: 16 (GUID) + 2 (length) + 32 (hash)."
 
 
 def _guid(offset: int, text: str, doc: str) -> Guid:
-    """Declare the GUID that must stand here."""
+    """Declare the GUID that must be here."""
     row: Guid = at(offset, 16, doc, type=Guid, const=Guid.from_text(text), colour="grey")
     return row
 

@@ -1,4 +1,4 @@
-"""OVMF images: what a firmware file is, and what it tells the host that launches it.
+"""OVMF images: what a firmware file is, and what the host that launches it finds in it.
 
 OVMF (the open virtual machine firmware, a build of edk2) is the first code of the guest, and the first thing a launch
 measures. It comes as one combined file or as two halves, CODE and VARS, and in several sizes; people mix them up.
@@ -34,6 +34,7 @@ from .ovmf_tables import (
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from typing import Any
 
     from ..layout.views import View
     from .efi_modules import Enforcement
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     from .ovmf_view import FlashMap
 
 FOUR_GIB = 1 << 32
-#: Where "VTF" (volume top file, the code around the reset vector) stands, from the end of the image.
+#: Where "VTF" (volume top file, the code around the reset vector) is, from the end of the image.
 VTF_AT = 0x14
 #: Sizes of edk2's builds: name, whole image, variable store (bytes).
 BUILDS = (("4M", 4 << 20, 0x84000), ("2M", 2 << 20, 0x20000), ("1M", 1 << 20, 0x20000))
@@ -64,8 +65,6 @@ FOREIGN = (
     (0, b"version https://git-lfs", "a Git LFS pointer, not the file itself"),
 )
 
-#: What a file is: a stable word, and the same for people. docs/ovmf.md lists the words.
-Kind = namedtuple("Kind", "key words")
 #: A question, its answer (yes, no or unknown), and one sentence that says why.
 Ability = namedtuple("Ability", "question answer sentence")
 
@@ -89,7 +88,8 @@ class Ovmf(Explainable):
         self.notes: list[str] = []
         self._legacy = None if self._has_footer(self.size) else read_legacy_reset(image, self.size)
         self._read()
-        self._kind, faults = identify(self)
+        #: What the file is, as one stable word that docs/ovmf.md lists, and in plain words.
+        self.kind_key, self.kind, *faults = identify(self)
         self.faults += faults
 
     def _has_footer(self, end: int) -> bool:
@@ -124,7 +124,7 @@ class Ovmf(Explainable):
                 self.faults.append(f"{entry.name}: {len(entry.data)} bytes of data, but it needs {needed}")
             elif len(entry.data) > needed:
                 self.notes.append(f"{entry.name}: {len(entry.data)} bytes of data; only the first {needed} are known")
-        if self.find(RESET_BLOCK) and self._reset() == 0:
+        if (block := self._value(RESET_BLOCK)) and block.address == 0:
             self.faults.append("SEV-ES reset block: the address is 0, which QEMU refuses")
         if self.hash_area and self.hash_area[1] < KernelHashes.size:
             size = self.hash_area[1]
@@ -149,18 +149,6 @@ class Ovmf(Explainable):
     def base_address(self) -> int:
         """Guest address of the file's first byte when it is loaded as code: 4 GiB - size."""
         return FOUR_GIB - self.size
-
-    @property
-    def kind_key(self) -> str:
-        """What the file is, as one stable word; docs/ovmf.md lists them."""
-        key: str = self._kind.key
-        return key
-
-    @property
-    def kind(self) -> str:
-        """What the file is, in plain words."""
-        words: str = self._kind.words
-        return words
 
     @property
     def is_usable(self) -> bool:
@@ -192,15 +180,14 @@ class Ovmf(Explainable):
         """Return the entry that counts for a GUID: the one nearest the end of the image. None when there is none."""
         return next((entry for entry in self.entries if entry.guid == guid), None)
 
-    def _reset(self) -> int | None:
-        entry = None if self.trailing else self.find(RESET_BLOCK)
-        return int(entry.value.address) if entry and entry.value else None
+    def _value(self, guid: Guid) -> Any:
+        """Return what a host reads of an entry; None when it finds none that it can read."""
+        entry = None if self.trailing else self.find(guid)
+        return entry.value if entry else None
 
     def _area(self, guid: Guid) -> tuple[int, int] | None:
-        entry = None if self.trailing else self.find(guid)
-        if not entry or not entry.value or not entry.value.base:
-            return None
-        return int(entry.value.base), int(entry.value.length)
+        area = self._value(guid)
+        return (int(area.base), int(area.length)) if area and area.base else None
 
     @property
     def reset_address(self) -> int | None:
@@ -208,7 +195,8 @@ class Ovmf(Explainable):
 
         None when there is no reset block, neither in the table nor in the legacy place, or when it holds 0.
         """
-        return self._reset() or None
+        block = self._value(RESET_BLOCK)
+        return int(block.address) or None if block else None
 
     @property
     def hash_area(self) -> tuple[int, int] | None:
@@ -318,36 +306,32 @@ def parse_ovmf(image: bytes) -> Ovmf:
     return Ovmf(bytes(image))
 
 
-def identify(ovmf: Ovmf) -> tuple[Kind, list[str]]:
-    """Return what the file is, and the faults that show in its volumes."""
-    faults = []
+def identify(ovmf: Ovmf) -> tuple[str, ...]:
+    """Return what the file is, as a stable word and in plain words, and then the faults that show in its volumes."""
     missing = max((volume.end for volume in ovmf.volumes), default=0) - ovmf.size
-    if missing > 0:
-        last = ovmf.volumes[-1]
-        faults.append(
-            f"the firmware volume at file offset 0x{last.offset:x} claims {last.size} bytes, of which {missing} are "
-            "missing"
-        )
     if ovmf.trailing:
-        kind, further = _with_trailing(ovmf)
+        kind = _with_trailing(ovmf)
     elif ovmf.table:
-        kind, further = _with_table(ovmf)
+        kind = _with_table(ovmf)
     else:
-        kind, further = _without_table(ovmf, missing)
-    return kind, [*faults, *further]
+        kind = _without_table(ovmf, missing)
+    if missing <= 0:
+        return kind
+    last = ovmf.volumes[-1]
+    claim = f"the firmware volume at file offset 0x{last.offset:x} claims {last.size} bytes"
+    return (*kind[:2], f"{claim}, of which {missing} are missing", *kind[2:])
 
 
-def _with_table(ovmf: Ovmf) -> tuple[Kind, list[str]]:
+def _with_table(ovmf: Ovmf) -> tuple[str, ...]:
     """Tell the files apart that end in a footer table."""
     if ovmf.find(SVSM_INFO):
-        return Kind("svsm", "an SVSM image (secure VM service module): it runs below OVMF, and is not OVMF itself"), []
+        return "svsm", "an SVSM image (secure VM service module): it runs below OVMF, and is not OVMF itself"
     if not ovmf.volumes:
-        words = f"only the last {ovmf.size} bytes of an OVMF image: the footer table without the firmware"
-        return Kind("fragment", words), []
+        return "fragment", f"only the last {ovmf.size} bytes of an OVMF image: the footer table without the firmware"
     first, *others = ovmf.volumes
     if first.offset:
         where = f"its first firmware volume is at byte {first.offset}, not at 0"
-        return Kind("fragment", f"an OVMF image without its beginning, or with something put before it: {where}"), []
+        return "fragment", f"an OVMF image without its beginning, or with something put before it: {where}"
     faults = [
         f"another variable store at file offset 0x{volume.offset:x}: several files were joined"
         for volume in others
@@ -355,59 +339,51 @@ def _with_table(ovmf: Ovmf) -> tuple[Kind, list[str]]:
     ]
     if not first.is_nvram:
         name = _build(whole - store == ovmf.size for _, whole, store in BUILDS)
-        return Kind("code", f"the CODE half of OVMF{name}: the firmware without its variable store"), faults
+        return "code", f"the CODE half of OVMF{name}: the firmware without its variable store", *faults
     name = _build(whole == ovmf.size for _, whole, _ in BUILDS)
-    return Kind("combined", f"a combined OVMF image{name}: variable store and code in one file"), faults
+    return "combined", f"a combined OVMF image{name}: variable store and code in one file", *faults
 
 
-def _with_trailing(ovmf: Ovmf) -> tuple[Kind, list[str]]:
+def _with_trailing(ovmf: Ovmf) -> tuple[str, ...]:
     """Name what follows the image. No host looks for the table anywhere but at the very end."""
     count, byte = ovmf.trailing, ovmf.image[-1]
     early = f"the footer table ends {count} bytes too early; to cut it right: truncate -s {ovmf.end} FILE"
     if ovmf.image.count(byte, ovmf.end) == count:
-        return Kind("padded", f"an OVMF image followed by {count} bytes of padding (0x{byte:02x})"), [early]
+        return "padded", f"an OVMF image followed by {count} bytes of padding (0x{byte:02x})", early
     after = next((volume for volume in ovmf.volumes if volume.offset >= ovmf.end), None)
     if after and after.is_nvram:
         fault = "the variable store comes after the code: a combined image is VARS first, then CODE"
-        return Kind("swapped", "the CODE and VARS halves of OVMF joined in the wrong order"), [fault]
-    return Kind("trailing", f"an OVMF image followed by {count} bytes that do not belong to it"), [early]
+        return "swapped", "the CODE and VARS halves of OVMF joined in the wrong order", fault
+    return "trailing", f"an OVMF image followed by {count} bytes that do not belong to it", early
 
 
-def _without_table(ovmf: Ovmf, missing: int) -> tuple[Kind, list[str]]:
+def _without_table(ovmf: Ovmf, missing: int) -> tuple[str, ...]:
     """Tell the files apart that have no footer table."""
     image, size, volumes = ovmf.image, ovmf.size, ovmf.volumes
     if not size:
-        return Kind("empty", "an empty file"), []
+        return "empty", "an empty file"
     if volumes and missing > 0:
-        return Kind("truncated", f"a truncated firmware image: at least {missing} bytes are missing at its end"), []
+        return "truncated", f"a truncated firmware image: at least {missing} bytes are missing at its end"
     if image[max(0, size - VTF_AT) :][:4] == b"VTF\0":
         legacy = "; its SEV-ES reset block is in the legacy place" if ovmf.entries else ""
-        return Kind("old", f"an OVMF image without a footer table, as built before there was one{legacy}"), []
+        return "old", f"an OVMF image without a footer table, as built before there was one{legacy}"
     if volumes and not volumes[0].offset and volumes[0].is_nvram:
         store = volumes[0]
         if image.count(image[-1], store.end) == size - store.end:
             name = _build(store.size == size for _, _, size in BUILDS)
-            return Kind("vars", f"the VARS half of OVMF{name}: a variable store without code"), []
+            return "vars", f"the VARS half of OVMF{name}: a variable store without code"
     if volumes:
         fault = "no reset vector ends the file: its end is missing, or it is firmware of another processor"
-        return Kind("truncated", f"firmware volumes without a reset vector: a truncated image, {size} bytes long"), [
-            fault
-        ]
+        return "truncated", f"firmware volumes without a reset vector: a truncated image, {size} bytes long", fault
     if ovmf.entries:
-        return Kind("fragment", "the end of an old OVMF image: a SEV-ES reset block without a footer table"), []
-    return Kind("other", f"not OVMF{_other(ovmf)}"), []
-
-
-def _other(ovmf: Ovmf) -> str:
-    """Say what a file is that has nothing of OVMF."""
-    image, size = ovmf.image, ovmf.size
+        return "fragment", "the end of an old OVMF image: a SEV-ES reset block without a footer table"
     if ovmf.foreign:
-        return f" but {ovmf.foreign}"
+        return "other", f"not OVMF but {ovmf.foreign}"
     if image.count(image[0]) == size:
-        return f" but {size} bytes that are all 0x{image[0]:02x}"
+        return "other", f"not OVMF but {size} bytes that are all 0x{image[0]:02x}"
     if size >= 1 << 16 and image[-16:-15] == b"\xea":
-        return " but a PC BIOS of the old kind, such as SeaBIOS"
-    return f": {size} bytes with neither a firmware volume nor a footer table"
+        return "other", "not OVMF but a PC BIOS of the old kind, such as SeaBIOS"
+    return "other", f"not OVMF: {size} bytes with neither a firmware volume nor a footer table"
 
 
 def _build(fits: Iterable[bool]) -> str:
@@ -427,7 +403,7 @@ _SINCE = (
 
 
 def _absent(ovmf: Ovmf, guid: Guid, advice: str) -> tuple[str, str]:
-    """Say why an ability is missing."""
+    """Return why an ability is missing."""
     entry = ovmf.find(guid)
     if entry:
         why = "names base 0" if entry.value else "cannot be read"

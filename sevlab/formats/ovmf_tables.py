@@ -101,6 +101,7 @@ class MetadataSection(Layout, size=12, spec=ASEV):
 
 
 SectionType = namedtuple("SectionType", "name doc page_type")
+EntryType = namedtuple("EntryType", "layout doc")
 
 #: Section types by number. Source: measured-direct-boot 4.2; ``page_type`` is the SNP page type that QEMU uses.
 SECTION_TYPES = {
@@ -111,8 +112,6 @@ SECTION_TYPES = {
     0x10: SectionType("KERNEL_HASHES", "The page of the kernel-hashes table.", "NORMAL with a table, else ZERO"),
 }
 UNKNOWN_SECTION = SectionType("unknown", "A type sevlab does not know. QEMU treats it as ZERO pages.", "ZERO")
-
-EntryType = namedtuple("EntryType", "layout doc")
 
 #: The entries of the GUIDed table that sevlab can read.
 ENTRY_TYPES = {
@@ -137,11 +136,6 @@ class Entry(namedtuple("Entry", "guid offset data")):
         return self.guid.name or "unknown"
 
     @property
-    def known(self) -> bool:
-        """True when sevlab can read the data."""
-        return self.guid in ENTRY_TYPES
-
-    @property
     def size(self) -> int:
         """Bytes of the whole entry: data, length, GUID."""
         return len(self.data) + EntryEnd.size
@@ -149,21 +143,17 @@ class Entry(namedtuple("Entry", "guid offset data")):
     @property
     def value(self) -> Any:
         """The data as a structure. None for an unknown entry, or when the data is too short for the structure."""
-        if not self.known or len(self.data) < self.layout.size:
+        known = ENTRY_TYPES.get(self.guid)
+        if known is None or len(self.data) < known.layout.size:
             return None
         # As QEMU does: what a later version may have appended is left alone.
-        return self.layout.from_bytes(self.data[: self.layout.size])
-
-    @property
-    def layout(self) -> type[Layout]:
-        """The declared structure of a known entry's data."""
-        declared: type[Layout] = ENTRY_TYPES[self.guid].layout
-        return declared
+        return known.layout.from_bytes(self.data[: known.layout.size])
 
     @property
     def doc(self) -> str:
         """What the entry is for, in one sentence."""
-        return str(ENTRY_TYPES[self.guid].doc) if self.known else "Skipped by everyone who does not know it."
+        known = ENTRY_TYPES.get(self.guid)
+        return known.doc if known else "Skipped by everyone who does not know it."
 
     @property
     def text(self) -> str:
@@ -178,7 +168,7 @@ class Entry(namedtuple("Entry", "guid offset data")):
         return {
             "name": self.name,
             "guid": str(self.guid),
-            "known": self.known,
+            "known": self.guid in ENTRY_TYPES,
             "offset": self.offset,
             "size": len(self.data),
             "hex": self.data.hex(),
@@ -199,7 +189,8 @@ class Section(namedtuple("Section", "base size type")):
     @property
     def name(self) -> str:
         """The type's name, such as ``SEC_MEM``."""
-        return str(self.kind.name)
+        name: str = self.kind.name
+        return name
 
     @property
     def end(self) -> int:
@@ -273,7 +264,7 @@ def read_metadata(image: bytes, end: int, distance: int, faults: list[str]) -> M
         return None
     header = MetadataHeader.from_bytes(image[offset : offset + MetadataHeader.size])
     if header.signature != b"ASEV":
-        faults.append(f"SEV metadata: bytes {header.signature.hex()} stand where 'ASEV' ({b'ASEV'.hex()}) must")
+        faults.append(f"SEV metadata: it begins with {header.signature.hex()}, not with 'ASEV' ({b'ASEV'.hex()})")
         return None
     if header.version != 1:
         faults.append(f"SEV metadata: its version is {header.version}; only version 1 is known")
@@ -295,7 +286,7 @@ def read_metadata(image: bytes, end: int, distance: int, faults: list[str]) -> M
 
 
 def check_sections(sections: tuple[Section, ...]) -> list[str]:
-    """Return a sentence for everything odd about the sections that does not keep them from being read."""
+    """Return a sentence for everything unexpected about the sections that does not keep them from being read."""
     notes = []
     for number, section in enumerate(sections, 1):
         where = f"SEV metadata: section {number} (type 0x{section.type:x}, {section.name})"
@@ -318,7 +309,7 @@ FILE_SYSTEMS = tuple(
     Guid.from_text(text) for text in ("8c8ce578-8a3d-4f1c-9935-896185c32dd3", "5473c07a-3dcb-4dca-bd6f-1e9689e7349a")
 )
 SIGNATURE = b"_FVH"
-#: Where the signature stands in the header, in bytes.
+#: Where the signature is in the header, in bytes.
 SIGNATURE_AT = 0x28
 #: Headers are 72 bytes in practice; a longer one than this is not looked at.
 HEADER_LIMIT = 1024

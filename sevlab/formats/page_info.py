@@ -94,11 +94,11 @@ class SecretsFlags(Bits, size=4, spec=SPEC + "secrets page"):
 
 
 class SecretsPage(Layout, size=PAGE, spec=SPEC + "secrets page"):
-    """The secrets page: what the firmware tells the guest alone."""
+    """The secrets page: what the firmware tells only the guest."""
 
     version: int = at(0x000, 4, "Version of this structure.")
     flags: SecretsFlags = at(0x004, 4, "How the guest was launched.", type=SecretsFlags)
-    fms: Hex = at(0x008, 4, "Family, model and stepping, as CPUID tells them.", type=Hex)
+    fms: Hex = at(0x008, 4, "Family, model and stepping, as CPUID gives them.", type=Hex)
     reserved_c: bytes = reserved(0x00C, 4)
     gosvw: bytes = at(0x010, 16, "Workarounds that the guest can see (OSVW).", type=bytes)
     vmpck0: bytes = at(0x020, 32, _KEY.format(0), type=bytes)

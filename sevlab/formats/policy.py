@@ -12,7 +12,7 @@ class Policy(Bits, size=4, spec="AMD 55766 (SEV API), guest policy; LAUNCH_START
     """Guest policy of SEV and SEV-ES.
 
     Four bytes, little-endian: flags, a zero byte, API_MAJOR, API_MINOR. The owner fixes it in the launch session, the
-    firmware enforces it, and it is part of the measured message. (The policy of SEV-SNP is another one: there the
+    firmware enforces it, and it is part of the measured message. (The policy of SEV-SNP is different: there the
     version bytes are the other way round and the debug bit means the opposite.)
     """
 
@@ -55,14 +55,14 @@ class Policy(Bits, size=4, spec="AMD 55766 (SEV API), guest policy; LAUNCH_START
     reserved_6 = reserved_bits(6, 10)
     api_major = bit(
         16,
-        "Least major version of the SEV API (the firmware's interface) that may launch the guest.",
+        "Minimum major version of the SEV API (the firmware's interface) that may launch the guest.",
         width=8,
         governs="LAUNCH_START, SEND_START, RECEIVE_START",
         clear="firmware of any major version may launch it.",
     )
     api_minor = bit(
         24,
-        "Least minor version, when the major version is the same.",
+        "Minimum minor version, when the major version is the same.",
         width=8,
         governs="LAUNCH_START, SEND_START, RECEIVE_START",
         clear="any minor version will do.",
@@ -73,12 +73,12 @@ class SnpPolicy(Bits, size=8, spec="AMD 56860 (SNP ABI), guest policy; SNP_LAUNC
     """Guest policy of SEV-SNP.
 
     Eight bytes, little-endian: ABI_MINOR, ABI_MAJOR, flags. The host passes it at launch, the firmware enforces it, and
-    the report tells it. Firmware before the bits 21 to 25 were given a meaning refuses them. (In the policy of legacy
-    SEV the version bytes are the other way round, and its debug bit means the opposite.)
+    the report contains it. Firmware older than the meaning of bits 21 to 25 refuses them. (In the policy of legacy SEV
+    the version bytes are the other way round, and its debug bit means the opposite.)
     """
 
-    abi_minor = bit(0, "Least minor version of the firmware's ABI.", width=8, governs="SNP_LAUNCH_START")
-    abi_major = bit(8, "Least major version of the firmware's ABI.", width=8, governs="SNP_LAUNCH_START")
+    abi_minor = bit(0, "Minimum minor version of the firmware's ABI.", width=8, governs="SNP_LAUNCH_START")
+    abi_major = bit(8, "Minimum major version of the firmware's ABI.", width=8, governs="SNP_LAUNCH_START")
     smt = bit(
         16,
         "The host may use SMT, two threads to a core.",

@@ -113,7 +113,7 @@ class PlatformInfo(Bits, size=8, spec=SPEC + ", PLATFORM_INFO"):
     """What is switched on on the platform that made the report."""
 
     smt_en = bit(0, "SMT is on: two threads share a core.")
-    tsme_en = bit(1, "TSME is on: all memory is encrypted, whoever's it is.")
+    tsme_en = bit(1, "TSME is on: all memory is encrypted, no matter whose it is.")
     ecc_en = bit(2, "The memory corrects errors (ECC).")
     rapl_dis = bit(3, "RAPL, the processor's power meter, is off.")
     ciphertext_hiding_dram_en = bit(4, "The host cannot see ciphertext of guests' memory.")
@@ -174,11 +174,11 @@ class Report(Layout, size=0, spec=SPEC):
         0x034, 4, "How the report is signed.", type=ReportAlgorithm, const=ReportAlgorithm(ECDSA_P384_SHA384)
     )
     current_tcb: Tcb = at(0x038, 8, _CURRENT, type=MilanTcb)
-    platform_info: PlatformInfo = at(0x040, 8, "What is on on the platform.", type=PlatformInfo)
+    platform_info: PlatformInfo = at(0x040, 8, "What is switched on on the platform.", type=PlatformInfo)
     key_info: KeyInfo = at(0x048, 4, "Which keys were used.", type=KeyInfo)
     reserved_4c: bytes = reserved(0x04C, 4)
     report_data: bytes = at(
-        0x050, 64, "What the guest wanted in it, such as a nonce or the hash of a key.", type=bytes, colour="pink"
+        0x050, 64, "What the guest chose, such as a nonce or the hash of a key.", type=bytes, colour="pink"
     )
     measurement: bytes = at(0x090, 48, "The launch digest.", type=bytes, colour="teal")
     host_data: bytes = at(
@@ -225,7 +225,7 @@ class Report(Layout, size=0, spec=SPEC):
 
     @property
     def cpuid(self) -> tuple[int, int, int] | None:
-        """Family, model and stepping of the processor; None where the version does not tell."""
+        """Family, model and stepping of the processor; None in a version without them."""
         names = "cpuid_fam_id", "cpuid_mod_id", "cpuid_step"
         return tuple(getattr(self, name) for name in names) if hasattr(self, names[0]) else None
 
@@ -243,7 +243,7 @@ class ReportV2(Report, size=SIZE, spec=SPEC + ", version 2 (ABI 1.55 and before)
 
 
 class ReportV3(ReportV2, size=SIZE, spec=SPEC + ", version 3 (ABI 1.56)"):
-    """An attestation report of version 3, from Milan or Genoa: it tells the processor's family, model and stepping."""
+    """An attestation report of version 3, from Milan or Genoa: it names the processor's family, model and stepping."""
 
     VERSION = 3
     version: int = at(0x000, 4, "Version of this structure.", const=3)
@@ -254,7 +254,7 @@ class ReportV3(ReportV2, size=SIZE, spec=SPEC + ", version 3 (ABI 1.56)"):
 
 
 class ReportV5(ReportV3, size=SIZE, spec=SPEC + ", version 5 (ABI 1.58)"):
-    """An attestation report of version 5, from Milan or Genoa: it tells the mitigations in force."""
+    """An attestation report of version 5, from Milan or Genoa: it lists the mitigations in force."""
 
     VERSION = 5
     version: int = at(0x000, 4, "Version of this structure.", const=5)
@@ -322,7 +322,7 @@ _CLASSES: dict[tuple[int, type[Tcb] | None], type[Report]] = {
 VERSIONS = tuple(sorted({version for version, _ in _CLASSES if version}))
 #: The form of the TCB version by product.
 TCB_FORMS: dict[str, type[Tcb]] = {"Milan": MilanTcb, "Genoa": MilanTcb, "Turin": TurinTcb}
-#: Products by family and range of models, as CPUID tells them (vmsa 3.3). Bergamo and Siena count as Genoa.
+#: Products by family and range of models, as CPUID gives them (vmsa 3.3). Bergamo and Siena count as Genoa.
 _PRODUCTS = (
     (0x19, 0x00, 0x0F, "Milan"),
     (0x19, 0x10, 0x1F, "Genoa"),
@@ -339,10 +339,10 @@ def product_of_cpu(family: int, model: int) -> str:
 
 
 def tell_product(raw: bytes) -> str:
-    """Say which product made a report: "Milan", "Genoa", "Turin", "Milan or Genoa", or "" when it cannot be told.
+    """Return the product a report comes from: "Milan", "Genoa", "Turin", "Milan or Genoa", or "" when that is open.
 
-    From version 3 on the report tells the processor. Version 2 does not: a chip id of 8 bytes and zeros is a Turin's,
-    a longer one is not, and a masked one (all zero) tells nothing. Of an unknown version nothing is believed.
+    From version 3 on the report names the processor. Version 2 does not: a chip id of 8 bytes and zeros is a Turin's,
+    a longer one is not, and a masked one (all zero) says nothing. A report of an unknown version says nothing.
     """
     version = int.from_bytes(raw[:4], "little")
     if version not in VERSIONS:
@@ -361,7 +361,7 @@ def parse_report(raw: bytes, product: str = "") -> Report:
     """Parse a report of exactly 1184 bytes; any content is accepted.
 
     *product* ("Milan", "Genoa" or "Turin") says which form its TCB versions have; without it the report's own bytes
-    do, and where these do not tell, that of Milan and Genoa is taken for a known version, none for an unknown one.
+    do. Where these leave it open, it is that of Milan and Genoa for a known version, and none for an unknown one.
     Raises :class:`~sevlab.errors.LayoutError` for another length.
     """
     if len(raw) != SIZE:

@@ -246,7 +246,7 @@ ATTESTATION_SIGNED = 0x34
 class AttestationReport(Layout, size=0xD0, spec="AMD 55766 (SEV API), ATTESTATION"):
     """A legacy attestation report."""
 
-    mnonce: bytes = at(0x00, 16, "The nonce of whoever asked.", type=bytes, colour="pink")
+    mnonce: bytes = at(0x00, 16, "The nonce of the one who asked.", type=bytes, colour="pink")
     digest: bytes = at(0x10, 32, "The launch digest.", type=bytes, colour="teal")
     policy: Policy = at(0x30, 4, "The guest policy.", type=Policy, colour="yellow")
     sig_usage: Usage = at(ATTESTATION_SIGNED, 4, "Which key signed.", type=Usage, const=Usage(PEK))

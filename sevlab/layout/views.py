@@ -72,7 +72,7 @@ def hex_lines(raw: bytes, per_line: int = 16) -> str:
 
 
 def narrow(text: str, width: int = 26) -> str:
-    """Return a value's text broken for a narrow column: what stands in brackets below it, in lines of *width*."""
+    """Return a value's text broken for a narrow column: what is in brackets below it, in lines of *width*."""
     lines = text.replace(" (", "\n(", 1).split("\n")
     return "\n".join(part for line in lines for part in textwrap.wrap(line, width) or [""])
 

@@ -42,7 +42,7 @@ class VmsaExplorer(ChainExplorer):
     """A VMSA: what it is built from in boxes, and any register to edit.
 
     *launch* is the launch the page belongs to; without one the chain is the page alone. ``page`` is the current
-    :class:`~sevlab.formats.vmsa.Vmsa`, which stands in the chain wherever the page given did. ``edits`` are the fields
+    :class:`~sevlab.formats.vmsa.Vmsa`, which is in the chain wherever the given page was. ``edits`` are the fields
     that differ from what the profile makes, by name. A field marked ``*`` differs from the page given.
     """
 
