@@ -73,8 +73,12 @@ def hex_lines(raw: bytes, per_line: int = 16) -> str:
 
 def narrow(text: str, width: int = 26) -> str:
     """Return a value's text broken for a narrow column: what is in brackets below it, in lines of *width*."""
-    lines = text.replace(" (", "\n(", 1).split("\n")
-    return "\n".join(part for line in lines for part in textwrap.wrap(line, width) or [""])
+    return "\n".join(_wrapped(text.replace(" (", "\n(", 1), width))
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    """Return *text* in lines of at most *width*; its own line breaks stay."""
+    return [part for line in text.split("\n") for part in textwrap.wrap(line, width) or [""]]
 
 
 def _marked(line: str) -> str:
@@ -126,7 +130,7 @@ class Quote:
 
     def text(self, paint: Paint = plain) -> str:
         mark = "    > "
-        lines = [part for line in self.words.split("\n") for part in textwrap.wrap(line, WIDTH - len(mark)) or [""]]
+        lines = _wrapped(self.words, WIDTH - len(mark))
         return "\n".join([self.label, *(f"{mark}{line}".rstrip() for line in lines)])
 
     def html(self) -> str:
@@ -181,13 +185,15 @@ class Table:
         self.mono, self.wrapped = set(mono), dict(wrapped or {})
 
     def text(self, paint: Paint = plain) -> str:
-        grid = [[self._wrap(i, cell) for i, cell in enumerate(row)] for row in (self.header, *self.rows)]
-        widths = [max(len(line) for row in grid for line in row[i].split("\n")) for i in range(len(self.header))]
+        grid = [
+            [_wrapped(cell, self.wrapped[i]) if i in self.wrapped else cell.split("\n") for i, cell in enumerate(row)]
+            for row in (self.header, *self.rows)
+        ]
+        widths = [max(len(line) for row in grid for line in row[i]) for i in range(len(self.header))]
         widths[-1] = max(20, WIDTH - sum(widths[:-1]) - 2 * (len(widths) - 1))
         lines = []
         for number, row in enumerate(grid):
-            last = [part for line in row[-1].split("\n") for part in textwrap.wrap(line, widths[-1]) or [""]]
-            cells = [cell.split("\n") for cell in row[:-1]] + [last]
+            cells = [*row[:-1], _wrapped("\n".join(row[-1]), widths[-1])]
             colour = self.colours[number - 1] if number else ""
             for i in range(max(map(len, cells))):
                 parts = [(cell[i] if i < len(cell) else "").ljust(w) for cell, w in zip(cells, widths, strict=True)]
@@ -196,13 +202,6 @@ class Table:
                     parts[0] = paint(parts[0], colour)
                 lines.append("  ".join(parts).rstrip())
         return "\n".join(lines)
-
-    def _wrap(self, column: int, cell: str) -> str:
-        if column not in self.wrapped:
-            return cell
-        return "\n".join(
-            part for line in cell.split("\n") for part in textwrap.wrap(line, self.wrapped[column]) or [""]
-        )
 
     def html(self) -> str:
         def line(row: Sequence[str], colour: str, bold: bool) -> str:
