@@ -10,7 +10,7 @@ from functools import wraps
 
 from .arguments import checked
 from .errors import InputError
-from .formats.message import Measurement, MeasureMessage
+from .formats.launch_measure import Measurement, MeasureMessage
 from .formats.policy import Policy
 from .inputs import (
     check_keys,

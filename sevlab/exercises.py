@@ -19,16 +19,14 @@ from .attacks.keystream import LOST_PIN
 from .attacks.launch_order import INSTRUCTIONS, program, run_blocks
 from .classroom import Mark, broken_launch
 from .data import read_table
-from .formats.hashtable import HashTable, build_hash_table
-from .formats.message import Measurement, MeasureMessage
-from .formats.policy import Policy
-from .formats.report import SIGNED, SIZE, ReportV3, TurinReportV3
+from .formats.kernel_hashes import KernelHashes, build_kernel_hashes
+from .formats.launch_measure import Measurement, MeasureMessage
+from .formats.policy import Policy, SnpPolicy
+from .formats.report import SIGNED, SIZE, MilanTcb, ReportV3, TurinReportV3, TurinTcb
 from .formats.secret import table_size
-from .formats.session import SessionBlob
-from .formats.snppolicy import SnpPolicy
-from .formats.tcb import MilanTcb, TurinTcb
+from .formats.sev_certs import SessionBlob
 from .launch_compare import compare_launch
-from .layout.diff import compare
+from .layout.structure import compare
 from .measure import compute_measure
 from .predictions import compute_predictions
 from .profiles import build_vmsa
@@ -82,17 +80,17 @@ def lost_measurement() -> Measurement:
     return Measurement(measure=compute_measure(message, samples.TIK), mnonce=message.mnonce)
 
 
-def _table(cmdline: str) -> HashTable:
+def _table(cmdline: str) -> KernelHashes:
     """Return the kernel-hashes table of the second sample, for another command line."""
     kernel, initrd = (hashlib.sha256(content).digest() for content in (samples.KERNEL, samples.INITRD))
-    return build_hash_table(kernel, initrd, cmdline)
+    return build_kernel_hashes(kernel, initrd, cmdline)
 
 
 #: The console of the lost table; students find it by trying ttyS0 to ttyS99.
 _LOST_CMDLINE = f"console=ttyS{int.from_bytes(samples.TIK, 'little') % 97}"
 
 
-def lost_table() -> HashTable:
+def lost_table() -> KernelHashes:
     """Return the kernel-hashes table of a launch whose serial console nobody wrote down."""
     return _table(_LOST_CMDLINE)
 
@@ -229,7 +227,7 @@ def _changed_hashes() -> int:
     """Return how many entries of the table are others once bytes were appended to the kernel."""
     hashes = {name: hashlib.sha256(FILES[name]()).digest() for name in ("vmlinuz", "vmlinuz-received", "initrd.img")}
     kernels = (hashes["vmlinuz"], hashes["vmlinuz-received"])
-    one, other = (build_hash_table(kernel, hashes["initrd.img"], samples.CMDLINE) for kernel in kernels)
+    one, other = (build_kernel_hashes(kernel, hashes["initrd.img"], samples.CMDLINE) for kernel in kernels)
     return len(one.compare(other).differing)
 
 

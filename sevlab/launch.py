@@ -15,18 +15,18 @@ from collections import namedtuple
 from functools import cached_property
 from itertools import groupby
 
-from .layout.shown import Shown
+from .layout.span import Explainable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from .formats.enforcement import Enforcement
+    from .formats.efi_modules import Enforcement
     from .formats.ovmf import Ovmf
-    from .layout.page import View
+    from .layout.views import View
 
-#: The tint of each step in every table and drawing; whatever is not named has the last.
-STEP_TINTS = {"firmware": "blue", "kernel hashes": "orange", "vCPU 0": "green", "": "purple"}
+#: The colour of each step in every table and drawing; whatever is not named has the last.
+STEP_COLOURS = {"firmware": "blue", "kernel hashes": "orange", "vCPU 0": "green", "": "purple"}
 
 
 class Hashed(namedtuple("Hashed", "size running")):
@@ -106,12 +106,12 @@ class Run(namedtuple("Run", "first last count after")):
         return self.first.loaded
 
     @property
-    def tint(self) -> str:
+    def colour(self) -> str:
         """Name of the colour it has in every table and drawing."""
-        return STEP_TINTS.get(self.first.name, STEP_TINTS[""])
+        return STEP_COLOURS.get(self.first.name, STEP_COLOURS[""])
 
 
-class Booting(Shown):
+class Booting(Explainable):
     """What every launch has that may boot a kernel: what its owner should know of it.
 
     *given* are sentences about inputs that fit together badly. *firmware* is the image, where a kernel is measured with
@@ -132,9 +132,7 @@ class Booting(Shown):
         """Whether the firmware enforces the measured kernel's hash. None without a kernel or a place for its hash."""
         if self._firmware is None or self.lacks_place:
             return None
-        from .formats.enforcement import judge_enforcement  # not above: it decompresses the firmware
-
-        return judge_enforcement(self._firmware)
+        return self._firmware.enforcement
 
     @property
     def warnings(self) -> list[str]:
@@ -201,7 +199,7 @@ class Launch(Booting):
 
     def explain(self) -> View:
         """Show the chain: every step with its size, its own SHA-256, and the launch digest after it."""
-        from .layout.page import Paragraph, Table, View, hex_lines
+        from .layout.views import Paragraph, Table, View, hex_lines
 
         if not self.steps:
             return View(Paragraph(f"The launch digest was given: {self.digest.hex()}. What was loaded is not known."))
@@ -211,7 +209,7 @@ class Launch(Booting):
             for run in runs
         ]
         header = ["step", "bytes", "SHA-256 of it alone", "launch digest after it", "what it is"]
-        table = Table(header, rows, tints=[run.tint for run in runs], mono=[0, 1, 2, 3])
+        table = Table(header, rows, colours=[run.colour for run in runs], mono=[0, 1, 2, 3])
         return View(table, *(Paragraph(line) for line in self.remarks))
 
 

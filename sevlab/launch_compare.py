@@ -7,10 +7,10 @@ from itertools import groupby, zip_longest
 
 from .arguments import checked
 from .errors import ArgumentError
-from .formats.pageinfo import VMSA
+from .formats.page_info import VMSA
 from .formats.vmsa import Vmsa
 from .launch import run_of
-from .layout.shown import Shown
+from .layout.span import Explainable
 from .snp.launch import SnpLaunch
 from .snp.region import Link as PageLink
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from .launch import Launch
     from .launch import Link as StepLink
-    from .layout.diff import Comparison
-    from .layout.page import Block, View
+    from .layout.compare import Comparison
+    from .layout.views import Block, View
 
     AnyLink = StepLink | PageLink
 
@@ -40,7 +40,7 @@ class Pair(namedtuple("Pair", "reported computed same")):
         return None not in self[:2] and self.reported.loaded == self.computed.loaded
 
 
-class LaunchComparison(Shown):
+class LaunchComparison(Explainable):
     """Two launches of one technology, link by link: the steps of SEV and SEV-ES, the pages of SEV-SNP.
 
     ``number`` is the place (from 0) of the first link after which the digests differ. It is None when there is none,
@@ -130,7 +130,7 @@ class LaunchComparison(Shown):
 
     def explain(self) -> View:
         """Show where the two diverge: both chains of steps, or the first link that differs, and the registers in it."""
-        from .layout.page import Banner, Heading, Table, View, hex_lines
+        from .layout.views import Banner, Heading, Table, View, hex_lines
 
         blocks: list[Block] = [Banner(self.words, "green" if self.matches else "pink")]
         if not isinstance(self.reported, SnpLaunch):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from typing import Any, Self
 
     from .digest import Sha256
-    from .formats.hashtable import HashTable
+    from .formats.kernel_hashes import KernelHashes
     from .formats.ovmf import Ovmf
     from .formats.policy import Policy
     from .profiles import Profile
@@ -180,13 +180,13 @@ def _ovmf(path: str) -> Ovmf:
     return load_ovmf(str(path))
 
 
-def load_table(inputs: LaunchInputs, *, empty: bool = False) -> HashTable:
+def load_table(inputs: LaunchInputs, *, empty: bool = False) -> KernelHashes:
     """Hash the files ``kernel`` and ``initrd`` and the text ``cmdline``; return the table of their hashes.
 
     An empty kernel is refused unless *empty* allows it. Raises :class:`~sevlab.errors.InputError` for a file that
     cannot be read.
     """
-    from .formats.hashtable import build_hash_table, hash_cmdline
+    from .formats.kernel_hashes import build_kernel_hashes, hash_cmdline
 
     kernel = load_sha256(inputs.kernel, "kernel", empty=empty)
     initrd = load_sha256(inputs.initrd, "initrd", empty=True) if inputs.initrd is not None else None
@@ -194,7 +194,7 @@ def load_table(inputs: LaunchInputs, *, empty: bool = False) -> HashTable:
         hash_cmdline(inputs.cmdline)
     except InputError as error:
         raise InputError("cmdline", error.received, error.needed, error.advice) from None
-    return build_hash_table(kernel, initrd, inputs.cmdline)
+    return build_kernel_hashes(kernel, initrd, inputs.cmdline)
 
 
 def read_cpus(inputs: LaunchInputs, default: str, known: Mapping[str, Profile]) -> Cpus:

@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from sevlab import samples
-from sevlab.chain import PDH
+from sevlab.formats.sev_certs import PDH
 from sevlab.samples.snp import snp_launch
 from sevlab.session import make_session, seeded
 from sevlab.simulator.identity import Identity

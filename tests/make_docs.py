@@ -10,9 +10,8 @@ import pkgutil
 from pathlib import Path
 
 import sevlab.formats
-from sevlab.layout.bits import Bits
-from sevlab.layout.explain import title
-from sevlab.layout.rows import Layout
+from sevlab.layout.bits import Bits, title
+from sevlab.layout.structure import Layout
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 TARGET = DOCS / "layouts.md"

@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import sevlab
-from sevlab.chain import ARK, ASK, CEK, OCA, PDH, PEK, ROOTS, Chain, load_chain
+from sevlab.chain import ARK, ASK, ROOTS, Chain, load_chain
 from sevlab.cli import main
-from sevlab.formats.sevcert import AmdCertificate, SevCertificate, parse_certificates
+from sevlab.formats.sev_certs import CEK, OCA, PDH, PEK, AmdCertificate, SevCertificate, parse_certificates
 from tests.shared_data import shared_data
 
 PRODUCTS = {"naples": "Naples", "rome": "Rome", "milan": "Milan", "genoa": "Genoa", "turin": "Turin"}

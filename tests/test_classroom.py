@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 import sevlab
-from sevlab.classroom import FAULTY
-from sevlab.exercises import broken_launch
+from sevlab.classroom import FAULTY, broken_launch
 from sevlab.search.space import AXES
 
 

@@ -11,7 +11,7 @@ import pytest
 import sevlab
 from sevlab import samples
 from sevlab.capture.capture import TEXT_LIMIT
-from sevlab.exercises import broken_launch
+from sevlab.classroom import broken_launch
 from sevlab.widgets.debugger import Debugger, debugger
 from tests.test_search_cases import SPACES, report, true_values
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..formats.pageinfo import PAGE
+from ..formats.page_info import PAGE
 from ..formats.snpcommand import SnpLaunchStart
 from ..formats.vcek import VLEK
 from ..outcome import MATCH, MISMATCH

@@ -23,15 +23,15 @@ from typing import TYPE_CHECKING, Any
 
 from ..chain import ecdsa_fault, ecdsa_sign
 from ..errors import InputError
-from ..formats.sevcert import ECDSA_SHA384
-from ..layout.page import Banner, Table, View
-from ..layout.shown import Shown
+from ..formats.sev_certs import ECDSA_SHA384
+from ..layout.span import Explainable
+from ..layout.views import Banner, Table, View
 from ..session import make_private, public_key, seeded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ..layout.page import View
+    from ..layout.views import View
 
 
 BLOCK = 16
@@ -191,7 +191,7 @@ def _text(block: bytes) -> str:
 OPEN = "(open)"
 
 
-class Preimage(Shown):
+class Preimage(Explainable):
     """A message whose AES-CMAC is a given tag.
 
     ``message`` is it whole, ``index`` the number of the block that was solved (from 0), ``block`` what came out (16
@@ -214,11 +214,13 @@ class Preimage(Shown):
             rows.append(
                 [str(number), text, link.hex(), way + (", and this block solved" if number == self.index else "")]
             )
-        tints = ["pink" if number == self.index else "" for number in range(len(rows))]
+        colours = ["pink" if number == self.index else "" for number in range(len(rows))]
         words = f"The tag is {self.links[-1].hex()}; block {self.index} makes it so"
         return View(
             Banner(words, "pink"),
-            Table(["block", "content", "link after it", "how the link is known"], rows, tints=tints, mono=[0, 1, 2]),
+            Table(
+                ["block", "content", "link after it", "how the link is known"], rows, colours=colours, mono=[0, 1, 2]
+            ),
         )
 
 

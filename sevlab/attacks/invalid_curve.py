@@ -29,10 +29,10 @@ from typing import TYPE_CHECKING
 
 from ..errors import InputError
 from ..formats.policy import Policy
-from ..formats.sevcert import P384, P384_BYTES, PDH, SCALAR, EccKey
+from ..formats.sev_certs import P384, P384_BYTES, PDH, SCALAR, EccKey
 from ..keys import Secret
-from ..layout.page import Banner, Table, View
-from ..layout.shown import Shown
+from ..layout.span import Explainable
+from ..layout.views import Banner, Table, View
 from ..session import (
     KEY_SIZE,
     Z_SIZE,
@@ -48,8 +48,8 @@ from ..simulator.status import FirmwareError, demand
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from ..formats.sevcert import SevCertificate
-    from ..layout.page import View
+    from ..formats.sev_certs import SevCertificate
+    from ..layout.views import View
     from ..simulator.platform import Platform
 
 
@@ -135,7 +135,7 @@ def join_residues(residues: Iterable[Residue]) -> int | None:
     return number if number and number * number == square else None
 
 
-class PdhTheft(Shown):
+class PdhTheft(Explainable):
     """What came of trying to take the private number of a platform's PDH.
 
     ``private`` is the number (48 bytes, big-endian), None when it was not found; ``residues`` are what was learnt;

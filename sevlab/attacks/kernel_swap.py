@@ -23,12 +23,12 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError, SevlabError, quoted
 from ..firmware import load_ovmf
-from ..formats.enforcement import PLACE_ONLY
-from ..formats.hashtable import HashTable
+from ..formats.efi_modules import PLACE_ONLY
+from ..formats.kernel_hashes import KernelHashes
 from ..formats.policy import Policy
 from ..launch_inputs import load_launch
-from ..layout.page import Banner, Heading, Table, View
-from ..layout.shown import Shown
+from ..layout.span import Explainable
+from ..layout.views import Banner, Heading, Table, View
 from ..simulator.launch import simulate_launch
 from ..simulator.snp.launch import simulate_snp_launch
 from ..snp import load_snp_launch
@@ -36,7 +36,7 @@ from ..snp import load_snp_launch
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from ..layout.page import View
+    from ..layout.views import View
 
 
 #: What the verifier says of a blob. With a dead loop it says nothing any more: the machine stops.
@@ -51,7 +51,7 @@ VERIFIERS = {
 }
 #: What comes of a boot: the host's kernel, something else that the firmware finds to boot, or nothing at all.
 KERNEL, OTHER, NOTHING = "the kernel", "another boot option", "nothing"
-_ROWS = {row.name: row for row in HashTable.rows}
+_ROWS = {row.name: row for row in KernelHashes.rows}
 #: The GUID that begins the table, and those that begin a blob's entry.
 _TABLE = bytes(_ROWS["table_guid"].const)
 _GUIDS = {name: bytes(_ROWS[f"{name}_guid"].const) for name in ("kernel", "initrd", "cmdline")}
@@ -71,7 +71,7 @@ class Answer:
     matches: bool = False
 
 
-class Boot(Shown):
+class Boot(Explainable):
     """What came of a boot.
 
     ``answers`` tells of each blob that was handed over, up to the one that ended it; ``runs`` is :data:`KERNEL`,
@@ -88,18 +88,19 @@ class Boot(Shown):
 
     def explain(self) -> View:
         """Show what runs, and what the verifier said of each blob."""
+        from ..layout.views import Banner, Table, View
 
-        words, tint = f"What runs: {self.runs}", "pink"
+        words, colour = f"What runs: {self.runs}", "pink"
         if self.runs == NOTHING:
-            words, tint = "The machine stopped: nothing runs", "green"
+            words, colour = "The machine stopped: nothing runs", "green"
         elif self.runs == OTHER:
             words += ", of which the table of hashes says nothing"
         elif self.unverified:
             words += f", and nobody verified {', '.join(self.unverified)}"
         else:
-            words, tint = words + ", and every blob has its hash in the table", "green"
+            words, colour = words + ", and every blob has its hash in the table", "green"
         rows = [[answer.blob, answer.status, answer.why] for answer in self.answers]
-        return View(Banner(words, tint), Table([f"blob ({self.verifier})", "answer", "why"], rows, mono=[0, 1]))
+        return View(Banner(words, colour), Table([f"blob ({self.verifier})", "answer", "why"], rows, mono=[0, 1]))
 
 
 def make_table(hashes: Mapping[str, bytes], size: int = 0) -> bytes:
@@ -161,6 +162,8 @@ def verify_blob(area: bytes, name: str, content: bytes | None, verifier: str = "
 
 def compare_verifiers(cases: Mapping[str, tuple[bytes, bytes | None]], blob: str = "initrd") -> View:
     """Show what each verifier answers in each case: the place for hashes, and the blob; see :func:`verify_blob`."""
+    from ..layout.views import Table, View
+
     rows = []
     for case, (area, content) in cases.items():
         answers = [verify_blob(area, blob, content, verifier) for verifier in VERIFIERS]
@@ -219,7 +222,7 @@ class Seen:
     caught: SevlabError | None
 
 
-class KernelSwap(Shown):
+class KernelSwap(Explainable):
     """What came of booting another kernel, in guests of SEV, SEV-ES and SEV-SNP.
 
     ``owners`` tell what each guest's owner saw; ``boot`` is what the firmware then did; ``table`` are the 176 bytes
@@ -318,7 +321,7 @@ def read_blobs(inputs: Mapping[str, Any]) -> dict[str, bytes | None]:
 def _step(inputs: Mapping[str, Any]) -> bytes:
     """Return the table that a host loads for these inputs, zeros for none."""
     launch = load_launch(Policy(_POLICIES["SEV"]), **inputs)
-    return next((bytes(step.content) for step in launch.steps if step.name == _STEP), bytes(HashTable.size))
+    return next((bytes(step.content) for step in launch.steps if step.name == _STEP), bytes(KernelHashes.size))
 
 
 def _page(inputs: Mapping[str, Any]) -> bytes:

@@ -19,7 +19,7 @@ from ..simulator.psp import SECRET_LIMIT
 from ..simulator.status import FirmwareError
 
 if TYPE_CHECKING:
-    from ..formats.message import Measurement
+    from ..formats.launch_measure import Measurement
     from ..secret import SecretPacket
     from ..simulator.platform import Platform
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..chain import ecdsa_sign
 from ..formats.secret import SecretHeader
-from ..formats.sevcert import CEK, ECDSA_SHA384, OCA, PDH, PEK
+from ..formats.sev_certs import CEK, ECDSA_SHA384, OCA, PDH, PEK
 from ..secret.packet import apply_keystream
 from ..session import open_session
 from ..simulator.identity import Identity
@@ -31,8 +31,7 @@ if TYPE_CHECKING:
 
     from ..chain import Chain
     from ..formats.report import Report
-    from ..formats.session import SessionBlob
-    from ..formats.sevcert import SevCertificate
+    from ..formats.sev_certs import SessionBlob, SevCertificate
     from ..keys import Secret
     from ..session import OpenedSession
     from ..simulator.platform import Platform

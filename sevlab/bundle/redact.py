@@ -14,9 +14,9 @@ from ..case import Case
 from ..case.case import hash_files
 from ..digest import Sha256, load_sha256
 from ..errors import InputError
-from ..formats.footer import RESET_VECTOR, EntryEnd
 from ..formats.ovmf import Ovmf, parse_ovmf
-from ..formats.pageinfo import PAGE
+from ..formats.ovmf_tables import RESET_VECTOR, EntryEnd
+from ..formats.page_info import PAGE
 from ..launch_inputs import INPUTS, SNP_INPUTS, load_launch
 from ..reading import opened_once
 from ..snp.load import load_image, load_ovmf_digest, load_snp_launch

@@ -12,8 +12,8 @@ from ..evidence import KEYS, load_evidence, takes_keys
 from ..formats.policy import Policy
 from ..formats.vcek import ROOTS
 from ..launch_inputs import INPUTS, SNP_INPUTS
-from ..layout.page import Banner, Heading, Paragraph, Quote, Table, View, hex_lines
-from ..layout.shown import Shown
+from ..layout.span import Explainable
+from ..layout.views import Banner, Heading, Paragraph, Quote, Table, View, hex_lines
 from ..outcome import MATCH, MISMATCH, NOT_DECIDED, UNUSABLE, Trust
 from ..reading import opened_once
 from ..report import FILES, load_certificates, load_report, verify_report
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ..advice import Advice
     from ..case import Case, Change
     from ..idblock import IdBlockVerdict
-    from ..layout.page import Block
+    from ..layout.views import Block
     from ..report import ReportVerdict
     from ..verify import Verdict
 
@@ -82,7 +82,7 @@ class DigestCheck(namedtuple("DigestCheck", "reported computed warnings notes", 
         )
 
 
-class CaseVerdict(Shown):
+class CaseVerdict(Explainable):
     """What comes of a case. Made by :func:`verify_case`.
 
     ``changed`` are files that are not the recorded ones. ``measure`` is the verdict about a measurement of SEV or
@@ -172,8 +172,8 @@ class CaseVerdict(Shown):
         """Show the answer first, then each part of it."""
         blocks: list[Block] = [Banner(self.words, "green" if self.matches else "pink")]
         if self.explanation != NONE:
-            tint = {HOLDS: "orange", WORDS: "grey"}.get(self.explanation, "pink")
-            blocks.append(Banner(_EXPLAINED[self.explanation], tint))
+            colour = {HOLDS: "orange", WORDS: "grey"}.get(self.explanation, "pink")
+            blocks.append(Banner(_EXPLAINED[self.explanation], colour))
             theirs = self.why == self.case.about.get("explanation")
             blocks.append(Quote("The case says:", self.why) if theirs else Paragraph(self.why))
         blocks += [Paragraph(f"CHANGED: {change}.") for change in self.changed]

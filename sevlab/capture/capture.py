@@ -13,13 +13,13 @@ from ..errors import InputError, quoted
 from ..formats.policy import Policy
 from ..inputs import parse_measurement, parse_number
 from ..keytext import hide_keys
-from ..layout.page import Banner, Heading, Paragraph, Table, View
-from ..layout.shown import Shown
+from ..layout.span import Explainable
+from ..layout.views import Banner, Heading, Paragraph, Table, View
 
 if TYPE_CHECKING:
     from typing import Any
 
-    from ..layout.page import Block
+    from ..layout.views import Block
 
     #: A measurement in base64, a number, a path or other text, whether something is on.
     Value = str | int | bool
@@ -163,7 +163,7 @@ class Collector:
 
 
 @dataclass(frozen=True, repr=False)
-class Capture(Shown):
+class Capture(Explainable):
     """Values, remarks, and what follows from them. Captures add up: ``a + b``. ``source`` is "" for a sum."""
 
     found: tuple[Found, ...] = ()
@@ -261,8 +261,8 @@ class Capture(Shown):
                 [_key(name) + " *" * one.named_by_host, in_cell(shown(one.value, 200)), one.where]
                 for name, one in counted.items()
             ]
-            tints = ["grey" if name in FACTS else "blue" for name in counted]
-            blocks += [Heading("Understood"), Table(["what", "value", "from"], rows, tints, mono=[1])]
+            colours = ["grey" if name in FACTS else "blue" for name in counted]
+            blocks += [Heading("Understood"), Table(["what", "value", "from"], rows, colours, mono=[1])]
             if any(one.named_by_host for one in self.chosen.values()):
                 blocks.append(Paragraph(_STARRED))
         if self.contradictions:

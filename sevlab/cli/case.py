@@ -17,7 +17,7 @@ from ..evidence import KEYS
 from ..inputs import KEY_SIZE, check_standard_input, load_key, parse_number, parse_seconds
 from ..keys import Secret
 from ..launch_inputs import PEER_NAMES, SKU, as_option
-from ..layout.page import Paragraph
+from ..layout.views import Paragraph
 from ..leftovers import temporary_folder
 from ..outcome import MATCH
 from ..outcome import UNUSABLE as UNUSABLE_CASE

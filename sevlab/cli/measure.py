@@ -6,7 +6,7 @@ import base64
 import sys
 
 from ..errors import InputError, renaming, shell_word
-from ..formats.message import Measurement, MeasureMessage
+from ..formats.launch_measure import Measurement, MeasureMessage
 from ..inputs import (
     check_standard_input,
     load_key,

@@ -15,11 +15,11 @@ from ..capture.locate import locate
 from ..capture.qemu_cmdline import CommandLine
 from ..errors import InputError, UnsupportedError, quoted
 from ..firmware import load_ovmf
-from ..formats.enforcement import CANNOT_TELL, PLACE_ONLY, Enforcement
+from ..formats.efi_modules import CANNOT_TELL, PLACE_ONLY, Enforcement
 from ..inputs import FIRMWARE_LIMIT, parse_policy
 from ..keytext import describe_content
-from ..layout.page import Banner, Paragraph, Table, View
-from ..layout.shown import Shown
+from ..layout.span import Explainable
+from ..layout.views import Banner, Paragraph, Table, View
 from .coverage_rules import BREAKS, MEASURED, NOT_MEASURED, Rule, find_rule
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 #: The answer about a firmware without a place for kernel hashes.
 NO_PLACE = "no_place"
-#: A label as one character, for people who do not see its colour, and its tint.
+#: A label as one character, for people who do not see its colour, and its colour.
 MARKS = {MEASURED: ("M", "green"), NOT_MEASURED: ("-", "grey"), BREAKS: ("!", "pink")}
 #: Most parts shown; a hostile text can hold more than anyone reads.
 SHOWN_LIMIT = 2000
@@ -147,12 +147,12 @@ class Line:
         return MARKS[self.label][0]
 
     @property
-    def tint(self) -> str:
+    def colour(self) -> str:
         """The label as a colour of the common palette."""
         return MARKS[self.label][1]
 
 
-class Coverage(Shown):
+class Coverage(Explainable):
     """A configuration, labelled. ``lines`` are in the configuration's order; what is absent comes last.
 
     ``firmware`` is a sentence about how the guest firmware at the path *firmware* treats a kernel that is measured, ""
@@ -189,7 +189,7 @@ class Coverage(Shown):
         rows = [[line.mark, line.label, _cell(line.words), line.reason] for line in lines]
         counts = ", ".join(f"{self.count(label)} {label} [{mark}]" for label, (mark, _) in MARKS.items())
         words = "Nothing here breaks the measurement" if not self.broken else "Something here breaks the measurement"
-        table = Table(["", "label", "part", "why"], rows, [line.tint for line in lines], mono=[0, 2])
+        table = Table(["", "label", "part", "why"], rows, [line.colour for line in lines], mono=[0, 2])
         rest = [Paragraph(f"{len(self.lines) - len(lines)} more parts are not shown.")] * (len(lines) < len(self.lines))
         said = [Paragraph(f"Firmware: {self.firmware}.")] if self.firmware else []
         return View(Banner(f"{words}: {counts}", "pink" if self.broken else "green"), *said, table, *rest)

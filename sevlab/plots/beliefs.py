@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from matplotlib.patches import Rectangle
 
 from ..data import MODES, UNKNOWN
-from ..layout.span import INK, TINTS
+from ..layout.span import COLOURS, INK
 from ..predictions import EQUAL, NONE, OTHER, STOPS, WORDS
 from .column import EDGE, TITLE, WIDTH, fit, paper, write
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from .picture import Picture
 
 #: The colour of each word.
-CELL_TINTS = {EQUAL: "green", OTHER: "pink", STOPS: "orange", NONE: "grey", UNKNOWN: "yellow"}
-assert set(CELL_TINTS) == set(WORDS)
+CELL_COLOURS = {EQUAL: "green", OTHER: "pink", STOPS: "orange", NONE: "grey", UNKNOWN: "yellow"}
+assert set(CELL_COLOURS) == set(WORDS)
 #: Inches: the releases' names, a row, the head with the letters, a line below.
 NAMES, ROW, HEAD, LINE = 2.6, 0.3, 0.3, 0.22
 
@@ -37,8 +37,8 @@ def plot_predictions(predictions: Predictions) -> Picture:
         write(axes, EDGE, top + ROW / 2, **fit(row.release.name, NAMES - 0.1, size=8.5))
         for number, cell in enumerate(row.cells):
             left = EDGE + NAMES + wide * number
-            tint = TINTS[CELL_TINTS[cell.state]]
-            axes.add_patch(Rectangle((left, top), wide, ROW, facecolor=tint, edgecolor=INK, linewidth=1))
+            colour = COLOURS[CELL_COLOURS[cell.state]]
+            axes.add_patch(Rectangle((left, top), wide, ROW, facecolor=colour, edgecolor=INK, linewidth=1))
             weight = "bold" if cell.state == EQUAL else "normal"
             write(axes, left + wide / 2, top + ROW / 2, cell.state, size=8, weight=weight, ha="center")
     line = TITLE + HEAD + ROW * len(rows) + 0.3

@@ -12,8 +12,8 @@ from ..evidence import load_evidence, takes_keys
 from ..formats.vcek import ROOTS
 from ..idblock import STAGES
 from ..launch_compare import compare_launch
-from ..layout.page import Banner, Heading, Paragraph, Table, View
-from ..layout.shown import Shown
+from ..layout.span import Explainable
+from ..layout.views import Banner, Heading, Paragraph, Table, View
 from ..outcome import MATCH, NOT_DECIDED
 from ..reading import opened_once
 from ..snp import load_snp_launch
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from ..bundle import CaseVerdict
     from ..launch_compare import LaunchComparison
-    from ..layout.diff import Comparison
+    from ..layout.compare import Comparison
     from ..verify import Check
     from .diagnosis import Diagnosis, Explanation
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 FOUND, UNKNOWN = "found", "unknown"
 
 
-class Judgement(Shown):
+class Judgement(Explainable):
     """What comes of a case. Made by :func:`judge_case`.
 
     ``verdict`` is that of :func:`sevlab.verify_case`, None where there was nothing to compute from. ``refusal`` says
@@ -107,8 +107,8 @@ class Judgement(Shown):
         """Show the answer first: what is wrong, what explains it, and what it resembles."""
         from ..data import INCIDENTS
 
-        tint = {MATCH: "green", FOUND: "orange"}.get(self.status, "pink")
-        blocks: list[Any] = [Banner(self._words(), tint)]
+        colour = {MATCH: "green", FOUND: "orange"}.get(self.status, "pink")
+        blocks: list[Any] = [Banner(self._words(), colour)]
         if self.refusal:
             blocks.append(Paragraph(f"With what was given there is no launch. {self.refusal}"))
         rows = [[what, state, note] for what, state, note in self._rows()]

@@ -12,7 +12,7 @@ from ..formats.guid import Guid
 from ..formats.secret import BLOCK, SecretHeader, SecretTable
 from ..inputs import decode_base64, load_file
 from ..keys import Secret, check_key, hide_key, refuse_keys
-from ..layout.shown import Shown
+from ..layout.span import Explainable
 from ..measure import KEY_IS_SHOWN, HmacSteps
 from ..outcome import MATCH, MISMATCH, NOT_CHECKED
 from ..verify import Check, check_table
@@ -22,7 +22,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..layout.page import Table, View
+    from ..layout.views import Table, View
 
 
 @checked
@@ -72,7 +72,7 @@ def load_packet_part(path: str, name: str) -> tuple[bytes, bool]:
     return raw, False
 
 
-class OpenedSecret(Shown):
+class OpenedSecret(Explainable):
     """What comes of opening a packet. Make it with :func:`open_secret`.
 
     ``mac`` is the computed MAC, ``mac_matches`` says whether it is the header's. ``table`` is the decrypted table; None
@@ -153,8 +153,8 @@ class OpenedSecret(Shown):
 
         Secrets are hidden unless *show_secret* is set; what is made from the TIK, unless *show_keys* is.
         """
-        from ..layout.explain import explain_spans
-        from ..layout.page import Banner, Code, Heading, Paragraph, Table, View, hex_lines
+        from ..layout.bytemap import explain_spans
+        from ..layout.views import Banner, Code, Heading, Paragraph, Table, View, hex_lines
 
         stages, size = self.stages, len(self.payload)
         bad = next((stage for stage in stages if stage.state == MISMATCH), None)
@@ -192,7 +192,7 @@ class OpenedSecret(Shown):
 
     def _counters(self) -> Table:
         """Show the counters of the first blocks and of the last."""
-        from ..layout.page import Table
+        from ..layout.views import Table
 
         first, blocks = int.from_bytes(self.header.iv, "big"), len(self.payload) // BLOCK
         rows = []

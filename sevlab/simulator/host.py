@@ -9,7 +9,7 @@ import base64
 import json
 from pathlib import Path
 
-from ..formats.message import Measurement
+from ..formats.launch_measure import Measurement
 from ..formats.policy import Policy
 from ..launch import Hashed
 from ..launch_inputs import load_launch
