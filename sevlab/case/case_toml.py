@@ -175,7 +175,7 @@ class _Reader:
         return inputs, hashes
 
     def _check(self, case: Case) -> None:
-        """Refuse what contradicts itself."""
+        """Refuse contradictions."""
         if "digest" in case.inputs and (others := {"firmware", "kernel"} & set(case.inputs)):
             self.refuse(("owner", "digest"), f"it together with {min(others)}", "one of the two")
         if case.policy is not None and "mode" in case.inputs:
@@ -235,22 +235,25 @@ class _Reader:
         """Return the path of a file, or its SHA-256 alone where that is all there is and all there need be."""
         if not isinstance(value, dict):
             self.refuse(keys, _kind(value), row.needed, f'{row.key} = {{ path = "FILE", sha256 = "..." }}')
-        for key in value:
-            if key not in ("path", "sha256"):
-                self.refuse((*keys, key), "an unknown key", "path and sha256")
-        is_known_by_hash = row.name in BY_HASH and "path" not in value
-        for key, what in (("path", "the file's path"), ("sha256", "the file's SHA-256, 64 hex digits")):
-            if key == "path" and is_known_by_hash:
-                continue
-            if key not in value:
-                self.refuse(keys, f"no {key}", what, "sha256sum FILE" if key == "sha256" else "")
-            if not isinstance(value[key], str):
-                self.refuse((*keys, key), _kind(value[key]), what)
-        if not re.fullmatch("[0-9a-fA-F]{64}", value["sha256"]):
-            self.refuse((*keys, "sha256"), quoted(value["sha256"], 70), "64 hex digits", "sha256sum FILE")
-        if is_known_by_hash:
-            return Sha256(bytes.fromhex(value["sha256"]))
-        return self._path((*keys, "path"), value["path"], value["sha256"].lower())
+        if unknown := [key for key in value if key not in ("path", "sha256")]:
+            self.refuse((*keys, unknown[0]), "an unknown key", "path and sha256")
+        if "path" in value or row.name not in BY_HASH:
+            self._text(value, (*keys, "path"), "the file's path")
+        sha256 = self._text(value, (*keys, "sha256"), "the file's SHA-256, 64 hex digits", "sha256sum FILE")
+        if not re.fullmatch("[0-9a-fA-F]{64}", sha256):
+            self.refuse((*keys, "sha256"), quoted(sha256, 70), "64 hex digits", "sha256sum FILE")
+        if "path" not in value:
+            return Sha256(bytes.fromhex(sha256))
+        return self._path((*keys, "path"), value["path"], sha256.lower())
+
+    def _text(self, table: dict[str, Any], keys: tuple[str, ...], needed: str, advice: str = "") -> str:
+        """Return the text at the last of *keys*, which is in *table*."""
+        if keys[-1] not in table:
+            self.refuse(keys[:-1], f"no {keys[-1]}", needed, advice)
+        value = table[keys[-1]]
+        if not isinstance(value, str):
+            self.refuse(keys, _kind(value), needed)
+        return value
 
     def _path(self, keys: tuple[str, ...], value: str, sha256: str = "") -> str:
         if not value or "\0" in value:
@@ -271,10 +274,7 @@ class _Reader:
     def _words(self, data: dict[str, Any], section: str) -> dict[str, str]:
         """Return a section that holds nothing but text."""
         table = data.get(section, {})
-        for key, value in table.items():
-            if not isinstance(value, str):
-                self.refuse((section, key), _kind(value), "text in quotes")
-        return {key.replace("-", "_"): value for key, value in table.items()}
+        return {key.replace("-", "_"): self._text(table, (section, key), "text in quotes") for key in table}
 
 
 def _shown(value: Any) -> str:

@@ -133,11 +133,9 @@ def read_firmware(path: str | None) -> tuple[str, str]:
 
 
 @dataclass(frozen=True)
-class Line:
+class Line(Part):
     """One part of a configuration with its label and the reason, one sentence or two."""
 
-    words: str
-    path: str
     label: str
     reason: str
 
