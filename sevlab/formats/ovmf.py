@@ -225,17 +225,15 @@ class Ovmf(Explainable):
 
     def abilities(self) -> list[Ability]:
         """Return (question, yes/no/unknown, sentence) for each thing a launch may want of this firmware."""
-        questions = (HASHES, PROCESSORS, SNP, SECRET)
         if self.trailing:
             words = "The host looks for the footer table at the very end of the file, and does not find it there."
-            return [Ability(question, "no", words) for question in questions]
+            return [Ability(question, "no", words) for question in _QUESTIONS]
         if not self.entries and not self.table and self.kind_key != "old":
             words = f"This file cannot tell: it is {self.kind}."
             if self.kind_key == "vars":
                 words = "The VARS half cannot tell: look at the CODE half or at the combined image."
-            return [Ability(question, "unknown", words) for question in questions]
-        answers = (_hashes(self), _processors(self), _snp(self), _secret(self))
-        return [Ability(question, *answer) for question, answer in zip(questions, answers, strict=True)]
+            return [Ability(question, "unknown", words) for question in _QUESTIONS]
+        return [Ability(question, *answer(self)) for question, answer in _QUESTIONS.items()]
 
     def maps(self) -> list[FlashMap]:
         """Return the maps of the image; fewer when it has no table or names no memory."""
@@ -392,11 +390,6 @@ def _build(fits: Iterable[bool]) -> str:
     return f" ({' or '.join(reversed(names))} build)" if names else ""
 
 
-HASHES = "Check hashes of kernel, initrd and cmdline?"
-PROCESSORS = "Start SEV-ES application processors?"
-SNP = "Run as an SEV-SNP guest?"
-SECRET = "Receive a launch secret?"
-
 _SINCE = (
     "Of edk2's builds OvmfPkg/AmdSev has it, and since edk2-stable202511 OvmfPkgX64 and OvmfPkgIa32X64 have it too."
 )
@@ -418,11 +411,8 @@ def _hashes(ovmf: Ovmf) -> tuple[str, str]:
     if not ovmf.hash_area:
         return _absent(ovmf, HASH_BLOCK, _SINCE)
     base, size = ovmf.hash_area
-    if size < KernelHashes.size:
-        return (
-            "no",
-            f"Its area of {size} bytes is too small for the table of {KernelHashes.size} bytes; QEMU refuses it.",
-        )
+    if size < (least := KernelHashes.size):
+        return "no", f"Its area of {size} bytes is too small for the table of {least} bytes; QEMU refuses it."
     words = f"Its table goes to 0x{base:x}, an area of {size} bytes."
     if ovmf.sections:
         pages = [section for section in ovmf.sections if section.name == "KERNEL_HASHES"]
@@ -463,3 +453,11 @@ def _secret(ovmf: Ovmf) -> tuple[str, str]:
         return _absent(ovmf, SECRET_BLOCK, _SINCE)
     base, size = ovmf.secret_area
     return "yes", f"The secret goes to 0x{base:x}, an area of {size} bytes."
+
+
+_QUESTIONS = {
+    "Check hashes of kernel, initrd and cmdline?": _hashes,
+    "Start SEV-ES application processors?": _processors,
+    "Run as an SEV-SNP guest?": _snp,
+    "Receive a launch secret?": _secret,
+}
