@@ -9,7 +9,7 @@ Sources: measured-direct-boot 3 and 4; what a file is: the layouts of edk2's ``O
 
 from __future__ import annotations
 
-from collections import Counter, namedtuple
+from collections import Counter
 
 from ..errors import InputError
 from ..layout.span import Explainable
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from .efi_modules import Enforcement
     from .guid import Guid
     from .ovmf_tables import Entry, Metadata, Section, Table, Volume
-    from .ovmf_view import FlashMap
+    from .ovmf_view import Ability, FlashMap
 
 FOUR_GIB = 1 << 32
 #: Where "VTF" (volume top file, the code around the reset vector) is, from the end of the image.
@@ -64,9 +64,6 @@ FOREIGN = (
     (0, b"!<arch>", "an ar archive (a .deb package is one)"),
     (0, b"version https://git-lfs", "a Git LFS pointer, not the file itself"),
 )
-
-#: A question, its answer (yes, no or unknown), and one sentence that says why.
-Ability = namedtuple("Ability", "question answer sentence")
 
 
 class Ovmf(Explainable):
@@ -224,7 +221,9 @@ class Ovmf(Explainable):
         return None if self.hash_area is None else judge_enforcement(self.image, self.volumes)
 
     def abilities(self) -> list[Ability]:
-        """Return (question, yes/no/unknown, sentence) for each thing a launch may want of this firmware."""
+        """Return a question, its answer and a reason for each thing a launch may want of this firmware."""
+        from .ovmf_view import Ability
+
         if self.trailing:
             words = "The host looks for the footer table at the very end of the file, and does not find it there."
             return [Ability(question, "no", words) for question in _QUESTIONS]
@@ -269,6 +268,8 @@ class Ovmf(Explainable):
         def area(pair: tuple[int, int] | None) -> dict[str, int] | None:
             return {"base": pair[0], "size": pair[1]} if pair else None
 
+        from dataclasses import asdict
+
         enforcement = self.enforcement
         return {
             "status": "good" if self.is_usable else "bad",
@@ -278,7 +279,7 @@ class Ovmf(Explainable):
             "base_address": self.base_address if self.table else None,
             "trailing": self.trailing,
             "findings": self.findings,
-            "abilities": [ability._asdict() for ability in self.abilities()],
+            "abilities": [asdict(ability) for ability in self.abilities()],
             "reset_address": self.reset_address,
             "hash_area": area(self.hash_area),
             "secret_area": area(self.secret_area),
