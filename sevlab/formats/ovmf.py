@@ -9,7 +9,7 @@ Sources: measured-direct-boot 3 and 4; what a file is: the layouts of edk2's ``O
 
 from __future__ import annotations
 
-from collections import Counter, namedtuple
+from collections import Counter
 
 from ..errors import InputError
 from ..layout.span import Explainable
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from .efi_modules import Enforcement
     from .guid import Guid
     from .ovmf_tables import Entry, Metadata, Section, Table, Volume
-    from .ovmf_view import FlashMap
+    from .ovmf_view import Ability, FlashMap
 
 FOUR_GIB = 1 << 32
 #: Where "VTF" (volume top file, the code around the reset vector) is, from the end of the image.
@@ -64,9 +64,6 @@ FOREIGN = (
     (0, b"!<arch>", "an ar archive (a .deb package is one)"),
     (0, b"version https://git-lfs", "a Git LFS pointer, not the file itself"),
 )
-
-#: A question, its answer (yes, no or unknown), and one sentence that says why.
-Ability = namedtuple("Ability", "question answer sentence")
 
 
 class Ovmf(Explainable):
@@ -224,18 +221,18 @@ class Ovmf(Explainable):
         return None if self.hash_area is None else judge_enforcement(self.image, self.volumes)
 
     def abilities(self) -> list[Ability]:
-        """Return (question, yes/no/unknown, sentence) for each thing a launch may want of this firmware."""
-        questions = (HASHES, PROCESSORS, SNP, SECRET)
+        """Return a question, its answer and a reason for each thing a launch may want of this firmware."""
+        from .ovmf_view import Ability
+
         if self.trailing:
             words = "The host looks for the footer table at the very end of the file, and does not find it there."
-            return [Ability(question, "no", words) for question in questions]
+            return [Ability(question, "no", words) for question in _QUESTIONS]
         if not self.entries and not self.table and self.kind_key != "old":
             words = f"This file cannot tell: it is {self.kind}."
             if self.kind_key == "vars":
                 words = "The VARS half cannot tell: look at the CODE half or at the combined image."
-            return [Ability(question, "unknown", words) for question in questions]
-        answers = (_hashes(self), _processors(self), _snp(self), _secret(self))
-        return [Ability(question, *answer) for question, answer in zip(questions, answers, strict=True)]
+            return [Ability(question, "unknown", words) for question in _QUESTIONS]
+        return [Ability(question, *answer(self)) for question, answer in _QUESTIONS.items()]
 
     def maps(self) -> list[FlashMap]:
         """Return the maps of the image; fewer when it has no table or names no memory."""
@@ -271,6 +268,8 @@ class Ovmf(Explainable):
         def area(pair: tuple[int, int] | None) -> dict[str, int] | None:
             return {"base": pair[0], "size": pair[1]} if pair else None
 
+        from dataclasses import asdict
+
         enforcement = self.enforcement
         return {
             "status": "good" if self.is_usable else "bad",
@@ -280,7 +279,7 @@ class Ovmf(Explainable):
             "base_address": self.base_address if self.table else None,
             "trailing": self.trailing,
             "findings": self.findings,
-            "abilities": [ability._asdict() for ability in self.abilities()],
+            "abilities": [asdict(ability) for ability in self.abilities()],
             "reset_address": self.reset_address,
             "hash_area": area(self.hash_area),
             "secret_area": area(self.secret_area),
@@ -392,11 +391,6 @@ def _build(fits: Iterable[bool]) -> str:
     return f" ({' or '.join(reversed(names))} build)" if names else ""
 
 
-HASHES = "Check hashes of kernel, initrd and cmdline?"
-PROCESSORS = "Start SEV-ES application processors?"
-SNP = "Run as an SEV-SNP guest?"
-SECRET = "Receive a launch secret?"
-
 _SINCE = (
     "Of edk2's builds OvmfPkg/AmdSev has it, and since edk2-stable202511 OvmfPkgX64 and OvmfPkgIa32X64 have it too."
 )
@@ -418,11 +412,8 @@ def _hashes(ovmf: Ovmf) -> tuple[str, str]:
     if not ovmf.hash_area:
         return _absent(ovmf, HASH_BLOCK, _SINCE)
     base, size = ovmf.hash_area
-    if size < KernelHashes.size:
-        return (
-            "no",
-            f"Its area of {size} bytes is too small for the table of {KernelHashes.size} bytes; QEMU refuses it.",
-        )
+    if size < (least := KernelHashes.size):
+        return "no", f"Its area of {size} bytes is too small for the table of {least} bytes; QEMU refuses it."
     words = f"Its table goes to 0x{base:x}, an area of {size} bytes."
     if ovmf.sections:
         pages = [section for section in ovmf.sections if section.name == "KERNEL_HASHES"]
@@ -463,3 +454,11 @@ def _secret(ovmf: Ovmf) -> tuple[str, str]:
         return _absent(ovmf, SECRET_BLOCK, _SINCE)
     base, size = ovmf.secret_area
     return "yes", f"The secret goes to 0x{base:x}, an area of {size} bytes."
+
+
+_QUESTIONS = {
+    "Check hashes of kernel, initrd and cmdline?": _hashes,
+    "Start SEV-ES application processors?": _processors,
+    "Run as an SEV-SNP guest?": _snp,
+    "Receive a launch secret?": _secret,
+}

@@ -16,25 +16,23 @@ from .ovmf_tables import RESET_VECTOR, EntryEnd
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import Protocol
 
     from ..layout.views import Block
     from .ovmf_tables import Entry, Metadata, Section, Volume
     from .ovmf_tables import Table as TableOfEntries
 
-    class Ability(Protocol):
-        """A question about the image, its answer (yes, no or unknown), and why."""
-
-        @property
-        def question(self) -> str: ...
-        @property
-        def answer(self) -> str: ...
-        @property
-        def sentence(self) -> str: ...
-
 
 #: Regions drawn in one map, and lines of one list. A real image has at most about ten; a broken one may have thousands.
 REGION_LIMIT = 26
+
+
+@dataclass(frozen=True, slots=True)
+class Ability:
+    """A question about an image, its answer (yes, no or unknown), and one sentence that says why."""
+
+    question: str
+    answer: str
+    sentence: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -183,6 +183,7 @@ class Layout(Explainable):
         cls.size, cls.spec, cls.rows = size, spec, ()
         if not size:
             return
+        # A class's own rows take the place of those that they overlap in its bases.
         rows: list[Row] = []
         for base in reversed(cls.__mro__):
             own = [row for row in vars(base).values() if isinstance(row, Row)]
