@@ -76,7 +76,7 @@ LINKS = (
 _HASHES = {RSA_SHA256: "SHA256", ECDSA_SHA256: "SHA256", RSA_SHA384: "SHA384", ECDSA_SHA384: "SHA384"}
 
 
-class Chain:
+class Chain(Shown):
     """Certificates by what their key is for. ``extra`` are those that came twice."""
 
     def __init__(self, certificates: Iterable[SevCertificate | AmdCertificate]) -> None:
@@ -139,12 +139,6 @@ class Chain:
             blocks += [Heading(f"{Usage(one.key_usage).text}{again}: {title(type(one))} ({one.size} bytes)")]
             blocks += [Table(["field", "offset", "size", "value", "meaning"], rows, mono=[0, 1, 2, 3])]
         return View(*blocks)
-
-    def __str__(self) -> str:
-        return self.explain().text()
-
-    def _repr_html_(self) -> str:
-        return self.explain().html()
 
     def __repr__(self) -> str:
         return f"<Chain {' '.join(Usage(usage).short for usage in self.certificates)}>"

@@ -16,7 +16,7 @@ import hashlib
 import hmac
 import secrets
 import struct
-from collections import namedtuple
+from dataclasses import dataclass
 
 from .arguments import checked
 from .chain import load_point
@@ -60,10 +60,15 @@ def derive_key(key: bytes, label: str, context: bytes = b"", size: int = KEY_SIZ
     return made[:size]
 
 
-class SessionKeys(namedtuple("SessionKeys", "z nonce master kek kik")):
+@dataclass(frozen=True, repr=False)
+class SessionKeys:
     """What both sides compute: Z (48 bytes, big-endian), the nonce, master secret, KEK and KIK (16 bytes each)."""
 
-    __slots__ = ()
+    z: bytes
+    nonce: bytes
+    master: bytes
+    kek: bytes
+    kik: bytes
 
     def __repr__(self) -> str:
         return "<session keys, hidden>"
@@ -110,25 +115,20 @@ def unwrap_keys(keys: SessionKeys, blob: SessionBlob) -> tuple[Secret, Secret] |
     return Secret(both[:KEY_SIZE]), Secret(both[KEY_SIZE:])
 
 
-class Session:
-    """A launch session from the owner's side, with every value on the way.
+@dataclass(frozen=True, eq=False, repr=False)
+class Session(Shown):
+    """A launch session from the owner's side, with every value on the way."""
 
-    ``godh`` is the owner's certificate for this launch, ``blob`` the launch session: both go to the host. ``tek`` and
-    ``tik`` stay with the owner, as does ``private`` (the owner's private number).
-    """
-
-    def __init__(
-        self,
-        private: Secret,
-        godh: SevCertificate,
-        keys: SessionKeys,
-        blob: SessionBlob,
-        tek: Secret,
-        tik: Secret,
-        policy: Policy,
-    ) -> None:
-        self.private, self.godh, self.keys, self.blob = private, godh, keys, blob
-        self.tek, self.tik, self.policy = tek, tik, policy
+    #: The owner's private number, which stays with the owner.
+    private: Secret
+    #: The owner's certificate for this launch, for the host.
+    godh: SevCertificate
+    keys: SessionKeys
+    #: The launch session, for the host.
+    blob: SessionBlob
+    tek: Secret
+    tik: Secret
+    policy: Policy
 
     def explain(self, *, show_keys: bool = False) -> View:
         """Walk from the shared point to the launch session. Keys are hidden unless *show_keys* is set."""
@@ -143,12 +143,6 @@ class Session:
     def blob_base64(self) -> str:
         """The launch session as QEMU's ``session-file`` and libvirt's ``session`` take it."""
         return base64.b64encode(self.blob.to_bytes()).decode()
-
-    def __str__(self) -> str:
-        return self.explain().text()
-
-    def _repr_html_(self) -> str:
-        return self.explain().html()
 
     def __repr__(self) -> str:
         return f"<Session for policy {self.policy.text}, keys hidden>"

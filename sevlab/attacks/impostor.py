@@ -13,7 +13,7 @@ import secrets
 
 from ..formats.secret import SecretHeader
 from ..formats.sevcert import CEK, OCA, PDH, PEK
-from ..secret.packet import apply_keystream
+from ..secret import apply_keystream
 from ..session import open_session
 from ..simulator.identity import Identity
 from ..simulator.psp import SECRET_LIMIT

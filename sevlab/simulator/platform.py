@@ -16,7 +16,7 @@ from ..formats.secret import SecretFlags, SecretHeader, SecretMessageHead
 from ..formats.session import SessionBlob
 from ..formats.sevcert import ARK, OCA, PDH, PEK, SevCertificate, parse_certificates
 from ..keys import Secret
-from ..secret.packet import apply_keystream
+from ..secret import apply_keystream
 from ..session import KEY_SIZE, derive_session_keys, exchange, wrap_keys
 from .guest import Guest
 from .memory import PAGE

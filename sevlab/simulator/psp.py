@@ -19,7 +19,7 @@ from ..formats.session import SessionBlob
 from ..formats.sevcert import CEK, ECDH_SHA256, PDH, PEK, SevCertificate
 from ..keys import Secret
 from ..measure import compute_measure
-from ..secret.packet import apply_keystream
+from ..secret import apply_keystream
 from ..session import KEY_SIZE, Z_SIZE, derive_session_keys, exchange, unwrap_keys
 from .curve import multiply
 from .guest import Guest
