@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .arguments import checked
+from .chain import aes_ctr
 from .errors import ArgumentError, InputError, quoted, shell_word
 from .formats.guid import Guid
 from .formats.secret import (
@@ -227,10 +228,7 @@ def _warnings(entries: list[tuple[Guid, Secret]], tik: Secret, tek: Secret, size
 
 def apply_keystream(tek: Secret, iv: bytes, data: bytes) -> bytes:
     """Encrypt or decrypt *data* with AES-128-CTR under *tek*: the same operation. *iv* is the first counter block."""
-    from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
-
-    cipher = Cipher(algorithms.AES(tek.reveal()), modes.CTR(iv)).encryptor()
-    return cipher.update(data) + cipher.finalize()
+    return aes_ctr(tek.reveal(), iv, data)
 
 
 def check_size(raw: bytes, size: int, name: str, advice: str = "") -> bytes:

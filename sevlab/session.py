@@ -19,7 +19,7 @@ import struct
 from dataclasses import dataclass
 
 from .arguments import checked
-from .chain import load_point
+from .chain import aes_ctr, load_point
 from .errors import InputError, quoted
 from .formats.policy import Policy
 from .formats.session import SessionBlob
@@ -96,7 +96,7 @@ def wrap_keys(keys: SessionKeys, tek: Secret | bytes, tik: Secret | bytes, iv: b
     tek, tik = check_key(tek, "tek"), check_key(tik, "tik")
     if len(iv) != KEY_SIZE:
         raise InputError("iv", f"{len(iv)} bytes", f"{KEY_SIZE} bytes")
-    wrapped = _ctr(keys.kek, iv, tek.reveal() + tik.reveal())
+    wrapped = aes_ctr(keys.kek, iv, tek.reveal() + tik.reveal())
     return SessionBlob(
         nonce=keys.nonce,
         wrap_tk=wrapped,
@@ -111,7 +111,7 @@ def unwrap_keys(keys: SessionKeys, blob: SessionBlob) -> tuple[Secret, Secret] |
     computed = hmac.digest(keys.kik, blob.wrap_tk, "sha256")
     if not hmac.compare_digest(computed, blob.wrap_mac):
         return None
-    both = _ctr(keys.kek, blob.wrap_iv, blob.wrap_tk)
+    both = aes_ctr(keys.kek, blob.wrap_iv, blob.wrap_tk)
     return Secret(both[:KEY_SIZE]), Secret(both[KEY_SIZE:])
 
 
@@ -330,13 +330,6 @@ def walk_session(
         Heading("The launch session, 128 bytes"),
         explain_spans(blob.spans()),
     )
-
-
-def _ctr(key: bytes, iv: bytes, data: bytes) -> bytes:
-    """Encrypt or decrypt with AES-128 in counter mode; the counter is all 16 bytes, big-endian."""
-    from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
-
-    return bytes(Cipher(algorithms.AES(key), modes.CTR(iv)).encryptor().update(data))
 
 
 #: The order of P-384's base point (FIPS 186-4, D.1.2.4).
