@@ -29,12 +29,11 @@ from .data import (
 )
 from .errors import InputError, named, quoted
 from .evidence import Evidence
-from .formats.policy import Policy
+from .formats.policy import Policy, SnpPolicy
 from .formats.report import Report, parse_report
-from .formats.snppolicy import SnpPolicy
 from .inputs import parse_number
-from .layout.page import Banner, Heading, Paragraph, Table, View, narrow
-from .layout.shown import Shown
+from .layout.span import Explainable
+from .layout.views import Banner, Heading, Paragraph, Table, View, narrow
 from .report import ReportVerdict
 
 if TYPE_CHECKING:
@@ -42,8 +41,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .data import Advisory, Fix
-    from .formats.report import PlatformInfo
-    from .formats.tcb import Tcb
+    from .formats.report import PlatformInfo, Tcb
 
     #: API major, API minor and build; the build is None where it is not known.
     Version = tuple[int, int, int | None]
@@ -57,7 +55,7 @@ STATES = {
     CURED: "a version, a TCB or a bit cures it",
     NOT_AFFECTED: "it cannot hit this technology",
 }
-_TINTS = {APPLIES: "pink", UNKNOWN: "yellow", NOT_NAMED: "grey", CURED: "green", NOT_AFFECTED: "green"}
+_COLOURS = {APPLIES: "pink", UNKNOWN: "yellow", NOT_NAMED: "grey", CURED: "green", NOT_AFFECTED: "green"}
 #: Technologies by the names that people type.
 NAMES = {"sev": SEV, "sev-es": SEV_ES, "snp": SEV_SNP}
 
@@ -117,7 +115,7 @@ class Finding:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Advice(Shown):
+class Advice(Explainable):
     """Every advisory, judged for one platform: ``findings`` in the order of the advisories."""
 
     platform: Platform
@@ -171,7 +169,7 @@ class Advice(Shown):
             Table(["what", "value"], self.platform.words),
             *(Paragraph(f"{told}.") for told in self.platform.told),
             Heading("Advisories"),
-            Table(["state", "vulnerability", "why"], rows, tints=[_TINTS[one.state] for one in ordered]),
+            Table(["state", "vulnerability", "why"], rows, colours=[_COLOURS[one.state] for one in ordered]),
             Table(["state", "meaning"], [[state, STATES[state]] for state in STATES if state in present]),
         )
 

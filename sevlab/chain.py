@@ -17,8 +17,7 @@ import hashlib
 
 from .arguments import checked
 from .errors import InputError, LayoutError, quoted
-from .formats.attestation import AttestationReport
-from .formats.sevcert import (
+from .formats.sev_certs import (
     ARK,
     ASK,
     CEK,
@@ -34,6 +33,7 @@ from .formats.sevcert import (
     RSA_SHA384,
     SCALAR,
     AmdCertificate,
+    AttestationReport,
     EccKey,
     EccSignature,
     SevCertificate,
@@ -41,7 +41,7 @@ from .formats.sevcert import (
     parse_certificates,
 )
 from .inputs import decode_base64, load_file
-from .layout.shown import Shown
+from .layout.span import Explainable
 from .outcome import CANNOT_TELL, MATCH, MISMATCH, NOT_CHECKED, NOT_DECIDED
 from .verify import Check, check_table, judged
 
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
-    from .layout.page import View
+    from .layout.views import View
 
 #: Most bytes of certificates that are read from one file.
 LIMIT = 64 << 10
@@ -78,7 +78,7 @@ LINKS = (
 _HASHES = {RSA_SHA256: "SHA256", ECDSA_SHA256: "SHA256", RSA_SHA384: "SHA384", ECDSA_SHA384: "SHA384"}
 
 
-class Chain(Shown):
+class Chain(Explainable):
     """Certificates by what their key is for. ``extra`` are those that came twice."""
 
     def __init__(self, certificates: Iterable[SevCertificate | AmdCertificate]) -> None:
@@ -126,8 +126,8 @@ class Chain(Shown):
 
     def explain(self) -> View:
         """Show every certificate, from the platform's key up."""
-        from .layout.explain import title
-        from .layout.page import Heading, Table, View, narrow
+        from .layout.bits import title
+        from .layout.views import Heading, Table, View, narrow
 
         blocks: list[Any] = []
         ordered = [self[usage] for usage in (PDH, PEK, OCA, CEK, ASK, ARK) if usage in self]
@@ -154,7 +154,7 @@ def _note(span: Any) -> str:
     return f"{span.doc} ODD: {span.finding}." if span.finding else str(span.doc)
 
 
-class ChainVerdict(Shown):
+class ChainVerdict(Explainable):
     """What came of checking a chain. ``links`` in order from the root; ``product`` names the root, "" for none."""
 
     def __init__(self, chain: Chain, links: list[Check]) -> None:
@@ -182,7 +182,7 @@ class ChainVerdict(Shown):
 
     def explain(self) -> View:
         """Show the answer, then every link."""
-        from .layout.page import Banner, View
+        from .layout.views import Banner, View
 
         bad = [link.name for link in self.links if link.state != MATCH]
         words = f"OK: a genuine {self.product} platform, and every link is signed"

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 
 from . import samples
 from .errors import InputError, quoted
-from .formats.message import Measurement, MeasureMessage
+from .formats.launch_measure import Measurement, MeasureMessage
 from .launch import DEFAULT_PROFILE
-from .layout.page import Heading, Paragraph, Table, View
-from .layout.shown import Shown
+from .layout.span import Explainable
+from .layout.views import Heading, Paragraph, Table, View
 from .measure import compute_measure
 from .search.axis import Subset
 from .search.given import read_given
@@ -53,7 +53,7 @@ class Mark(namedtuple("Mark", "state text")):
         return self.text
 
 
-class BrokenLaunch(Shown):
+class BrokenLaunch(Explainable):
     """A launch that does not match its record. Made by :func:`broken_launch`.
 
     ``inputs`` is the record with the host's report, for :func:`sevlab.load_evidence` and :func:`sevlab.diagnose`.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import wraps
 
 from .errors import InputError, named
-from .formats.message import Measurement, MeasureMessage
+from .formats.launch_measure import Measurement, MeasureMessage
 from .formats.policy import Policy
 from .inputs import KEY_SIZE, check_standard_input, load_key, parse_measurement, parse_number, parse_policy
 from .keys import Secret, hide_key, refuse_keys

@@ -11,14 +11,14 @@ from contextlib import suppress
 
 from . import attacks, samples
 from .classroom import Mark, broken_launch
-from .formats.hashtable import HashTable, build_hash_table
-from .formats.message import Measurement, MeasureMessage
+from .formats.kernel_hashes import KernelHashes, build_kernel_hashes
+from .formats.launch_measure import Measurement, MeasureMessage
 from .formats.policy import Policy
 from .formats.report import ReportV3, TurinReportV3
 from .formats.secret import table_size
-from .formats.session import SessionBlob
+from .formats.sev_certs import SessionBlob
 from .launch import compare_launch
-from .layout.diff import compare
+from .layout.structure import compare
 from .measure import compute_measure
 from .profiles import build_vmsa
 from .replays.tasks import TASKS as incident_tasks
@@ -71,17 +71,17 @@ def lost_measurement() -> Measurement:
     return Measurement(measure=compute_measure(message, samples.TIK), mnonce=message.mnonce)
 
 
-def _table(cmdline: str) -> HashTable:
+def _table(cmdline: str) -> KernelHashes:
     """Return the kernel-hashes table of the second sample, for another command line."""
     kernel, initrd = (hashlib.sha256(content).digest() for content in (samples.KERNEL, samples.INITRD))
-    return build_hash_table(kernel, initrd, cmdline)
+    return build_kernel_hashes(kernel, initrd, cmdline)
 
 
 #: The console of the lost table; students find it by trying ttyS0 to ttyS99.
 _LOST_CMDLINE = f"console=ttyS{int.from_bytes(samples.TIK, 'little') % 97}"
 
 
-def lost_table() -> HashTable:
+def lost_table() -> KernelHashes:
     """Return the kernel-hashes table of a launch whose serial console nobody wrote down."""
     return _table(_LOST_CMDLINE)
 

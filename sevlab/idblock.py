@@ -17,21 +17,21 @@ from . import data
 from .arguments import checked
 from .chain import ecdsa_fault, ecdsa_sign, load_point
 from .errors import InputError, quoted
-from .formats.idblock import ECDSA_P384_SHA384, IdAuth, IdBlock
-from .formats.sevcert import ECDSA_SHA384, P384_BYTES, EccKey, EccSignature
-from .formats.snppolicy import SnpPolicy
+from .formats.id_block import ECDSA_P384_SHA384, IdAuth, IdBlock
+from .formats.policy import SnpPolicy
+from .formats.sev_certs import ECDSA_SHA384, P384_BYTES, EccKey, EccSignature
 from .formats.status import status_text
 from .inputs import decode_base64, load_file, load_hidden
 from .keys import Secret, check_key, hide_key, refuse_keys
-from .layout.page import Banner, Heading, Paragraph, Table, View, hex_lines
-from .layout.shown import Shown
+from .layout.span import Explainable
+from .layout.views import Banner, Heading, Paragraph, Table, View, hex_lines
 from .outcome import MATCH, MISMATCH, NOT_CHECKED, NOT_DECIDED
 from .pem import is_pem, split_pem
 from .session import load_private, public_key
-from .verify import TINTS, Check, judged
+from .verify import COLOURS, Check, judged
 
 if TYPE_CHECKING:
-    from .layout.page import Block
+    from .layout.views import Block
 
 __all__ = [
     "DEFAULT_POLICY",
@@ -81,7 +81,7 @@ _HEX = re.compile("[0-9a-fA-F]+")
 
 
 @dataclass(frozen=True, repr=False)
-class SignedIdBlock(Shown):
+class SignedIdBlock(Explainable):
     """An ID block (96 bytes) and its authentication information (4096 bytes)."""
 
     block: IdBlock
@@ -268,7 +268,7 @@ def _read_key(pem: Secret) -> tuple[str, Secret]:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class IdBlockVerdict(Shown):
+class IdBlockVerdict(Explainable):
     """What came of checking an ID block: ``checks`` in the firmware's order, and what a report would show."""
 
     signed: SignedIdBlock
@@ -333,7 +333,7 @@ class IdBlockVerdict(Shown):
         lines = [[name, hex_lines(raw, 24) if isinstance(raw, bytes) else str(raw)] for name, raw in shown.items()]
         blocks: list[Block] = [
             self._banner(),
-            Table(["state", "check", "answer if it fails", "note"], rows, tints=[TINTS[row[0]] for row in rows]),
+            Table(["state", "check", "answer if it fails", "note"], rows, colours=[COLOURS[row[0]] for row in rows]),
             Heading("What the guest's report shows of it, once the firmware takes it"),
             Table(["field", "value"], lines, mono=[0, 1]),
         ]

@@ -12,7 +12,7 @@ import os
 import re
 
 from .errors import InputError, LayoutError, named, quoted
-from .formats.message import Measurement
+from .formats.launch_measure import Measurement
 from .formats.policy import Policy
 from .keys import NoKey, Secret, hide_key
 from .keytext import describe_content, describe_text

@@ -18,7 +18,7 @@ from itertools import groupby, zip_longest
 from .arguments import checked
 from .digest import Hashed, load_hashed, load_sha256
 from .errors import InputError, named
-from .layout.shown import Shown
+from .layout.span import Explainable
 from .reading import opened_once
 
 TYPE_CHECKING = False
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
 
-    from .formats.enforcement import Enforcement
-    from .formats.hashtable import HashTable
+    from .formats.efi_modules import Enforcement
+    from .formats.kernel_hashes import KernelHashes
     from .formats.ovmf import Ovmf
     from .formats.policy import Policy
-    from .layout.page import View
+    from .layout.views import View
 
 #: Inputs that stand for the CPU's signature.
 SKU = ("cpu_family", "cpu_model", "cpu_stepping")
@@ -56,8 +56,8 @@ _ABOUT_CPUS = {*INPUTS, "cpu_signature"} - {"firmware", "kernel", "initrd", "cmd
 FILES = ("firmware", "kernel", "initrd", "vmsa_cpu0", "vmsa_cpu1")
 #: The profile of libvirt 9.0's tool and of sevctl.
 DEFAULT_PROFILE = "qemu-legacy"
-#: The tint of each step in every table and drawing; whatever is not named has the last.
-STEP_TINTS = {"firmware": "blue", "kernel hashes": "orange", "vCPU 0": "green", "": "purple"}
+#: The colour of each step in every table and drawing; whatever is not named has the last.
+STEP_COLOURS = {"firmware": "blue", "kernel hashes": "orange", "vCPU 0": "green", "": "purple"}
 
 
 class Step(namedtuple("Step", "name content doc")):
@@ -92,12 +92,12 @@ class Run(namedtuple("Run", "first last count after")):
         return str(self.first.size) if self.count == 1 else f"{self.count} x {self.first.size}"
 
     @property
-    def tint(self) -> str:
+    def colour(self) -> str:
         """Name of the colour it has in every table and drawing."""
-        return STEP_TINTS.get(self.first.name, STEP_TINTS[""])
+        return STEP_COLOURS.get(self.first.name, STEP_COLOURS[""])
 
 
-class Booting(Shown):
+class Booting(Explainable):
     """What every launch has that may boot a kernel: what its owner should know of it.
 
     *given* are sentences about inputs that fit together badly. *firmware* is the image, where a kernel is measured with
@@ -118,9 +118,7 @@ class Booting(Shown):
         """Whether the firmware enforces the measured kernel's hash. None without a kernel or a place for its hash."""
         if self._firmware is None or self.lacks_place:
             return None
-        from .formats.enforcement import judge_enforcement  # not above: it decompresses the firmware
-
-        return judge_enforcement(self._firmware)
+        return self._firmware.enforcement
 
     @property
     def warnings(self) -> list[str]:
@@ -184,7 +182,7 @@ class Launch(Booting):
 
     def explain(self) -> View:
         """Show the chain: every step with its size, its own SHA-256, and the launch digest after it."""
-        from .layout.page import Paragraph, Table, View, hex_lines
+        from .layout.views import Paragraph, Table, View, hex_lines
 
         if not self.steps:
             return View(Paragraph(f"The launch digest was given: {self.digest.hex()}. What was loaded is not known."))
@@ -194,7 +192,7 @@ class Launch(Booting):
             for run in runs
         ]
         header = ["step", "bytes", "SHA-256 of it alone", "launch digest after it", "what it is"]
-        table = Table(header, rows, tints=[run.tint for run in runs], mono=[0, 1, 2, 3])
+        table = Table(header, rows, colours=[run.colour for run in runs], mono=[0, 1, 2, 3])
         return View(table, *(Paragraph(line) for line in self.remarks))
 
 
@@ -218,7 +216,7 @@ class Pair(namedtuple("Pair", "reported computed same")):
         return None not in sides and len({_loaded(side.first) for side in sides}) == 1
 
 
-class LaunchComparison(Shown):
+class LaunchComparison(Explainable):
     """Two launches, step by step. ``first`` names the first step after which the digests differ.
 
     It is "" when there is none, and when it cannot be known: of one launch only the digest was given.
@@ -253,7 +251,7 @@ class LaunchComparison(Shown):
 
     def explain(self) -> View:
         """Show both chains, and where they part."""
-        from .layout.page import Banner, Heading, View
+        from .layout.views import Banner, Heading, View
 
         return View(
             Banner(self.words, "green" if self.matches else "pink"),
@@ -360,13 +358,13 @@ def _ovmf(given: dict[str, Any]) -> Ovmf:
     return ovmf
 
 
-def load_table(given: Mapping[str, Any], *, empty: bool = False) -> HashTable:
+def load_table(given: Mapping[str, Any], *, empty: bool = False) -> KernelHashes:
     """Hash the files ``kernel`` and ``initrd`` and the text ``cmdline`` of *given*; return the table of their hashes.
 
     An empty kernel is refused unless *empty* allows it. Raises :class:`~sevlab.errors.InputError` for a file that
     cannot be read.
     """
-    from .formats.hashtable import build_hash_table, hash_cmdline
+    from .formats.kernel_hashes import build_kernel_hashes, hash_cmdline
 
     kernel = load_sha256(given["kernel"], "kernel", empty=empty)
     initrd = load_sha256(given["initrd"], "initrd", empty=True) if "initrd" in given else None
@@ -374,7 +372,7 @@ def load_table(given: Mapping[str, Any], *, empty: bool = False) -> HashTable:
         hash_cmdline(given.get("cmdline"))
     except InputError as error:
         raise InputError("cmdline", error.received, error.needed, error.advice) from None
-    return build_hash_table(kernel, initrd, given.get("cmdline"))
+    return build_kernel_hashes(kernel, initrd, given.get("cmdline"))
 
 
 def _vmsas(cpus: dict[str, Any], ovmf: Ovmf | None) -> list[Step]:

@@ -16,8 +16,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Protocol
 
-    from .formats.message import MeasureMessage, OldMeasureMessage
-    from .layout.page import Table
+    from .formats.launch_measure import MeasureMessage, OldMeasureMessage
+    from .layout.views import Table
 
     class Message(Protocol):
         """Anything an HMAC can be made of."""
@@ -60,7 +60,7 @@ class HmacSteps:
 
     def explain(self, result: str = "measure", *, show_keys: bool = False) -> Table:
         """Show the four steps of RFC 2104; *result* is what the last one is called."""
-        from .layout.page import Table
+        from .layout.views import Table
 
         def secret(value: Secret) -> str:
             return value.reveal().hex() if show_keys else repr(value)

@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any
 from .data import HOSTS, INCIDENTS, MODES, RELEASES, UNKNOWN, Assumption
 from .errors import InputError, quoted
 from .firmware import load_ovmf
-from .formats.footer import SECTION_TYPES
+from .formats.ovmf_tables import SECTION_TYPES
 from .formats.policy import Policy
 from .inputs import parse_number
 from .launch import load_launch
-from .layout.page import Heading, Paragraph, Table, View
-from .layout.shown import Shown
+from .layout.span import Explainable
+from .layout.views import Heading, Paragraph, Table, View
 from .profiles import SNP_PROFILES, find_profile
 from .registers import CPU_LIMIT
 from .snp import SnpLaunch, load_snp_launch
@@ -59,7 +59,7 @@ class Row:
     cells: list[Cell]
 
 
-class Predictions(Shown):
+class Predictions(Explainable):
     """Releases against hosts, for one launch.
 
     ``mode`` is "snp" or "seves"; ``hosts`` are the columns; ``digests`` are theirs; ``rows`` are the releases;

@@ -15,7 +15,7 @@ from collections import namedtuple
 
 from .arguments import checked
 from .errors import InputError, quoted
-from .formats.pageinfo import UNMEASURED, ZERO, PageType
+from .formats.page_info import UNMEASURED, ZERO, PageType
 from .formats.vmsa import Segment, Vmsa
 from .inputs import parse_number
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-    from .layout.page import View
+    from .layout.views import View
 
 #: Where every x86 processor starts: 16 bytes below 4 GiB. CS base 0xffff0000 and RIP 0xfff0 add up to it.
 RESET_VECTOR = 0xFFFFFFF0
@@ -84,7 +84,7 @@ class Profile(
 
     def explain(self) -> View:
         """Show what the profile is, and its registers."""
-        from .layout.page import Heading, Paragraph, Table, View
+        from .layout.views import Heading, Paragraph, Table, View
 
         page = Vmsa.from_bytes(bytes(Vmsa.size)).replace(**self.registers)
         others = page.replace(**self.application)

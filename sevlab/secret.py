@@ -38,9 +38,9 @@ from .formats.secret import (
 from .inputs import decode_base64, load_file
 from .keys import Secret, check_key, hide_key, refuse_keys
 from .keytext import describe_text, hide_keys
-from .layout.explain import explain_spans
-from .layout.page import Banner, Code, Heading, Paragraph, Table, View, hex_lines
-from .layout.shown import Shown
+from .layout.bytemap import explain_spans
+from .layout.span import Explainable
+from .layout.views import Banner, Code, Heading, Paragraph, Table, View, hex_lines
 from .measure import KEY_IS_SHOWN, HmacSteps
 from .outcome import MATCH, MISMATCH, NOT_CHECKED
 from .verify import Check, check_table
@@ -285,7 +285,7 @@ def load_packet_part(path: str, name: str) -> tuple[bytes, bool]:
     return raw, False
 
 
-class OpenedSecret(Shown):
+class OpenedSecret(Explainable):
     """What comes of opening a packet. Make it with :func:`open_secret`.
 
     ``mac`` is the computed MAC, ``mac_matches`` says whether it is the header's. ``table`` is the decrypted table; None

@@ -22,10 +22,9 @@ from .arguments import checked
 from .chain import aes_ctr, load_point
 from .errors import InputError, quoted
 from .formats.policy import Policy
-from .formats.session import SessionBlob
-from .formats.sevcert import ECDH_SHA256, INVALID, P384, P384_BYTES, PDH, SCALAR, EccKey, SevCertificate
+from .formats.sev_certs import ECDH_SHA256, INVALID, P384, P384_BYTES, PDH, SCALAR, EccKey, SessionBlob, SevCertificate
 from .keys import Secret, check_key, hide_key, refuse_keys
-from .layout.shown import Shown
+from .layout.span import Explainable
 from .outcome import MATCH, MISMATCH, NOT_CHECKED
 from .verify import Check, check_table, judged
 
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
 
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
-    from .layout.page import View
+    from .layout.views import View
 
 KEY_SIZE = 16
 #: Most bytes that are derived from a key at once.
@@ -116,7 +115,7 @@ def unwrap_keys(keys: SessionKeys, blob: SessionBlob) -> tuple[Secret, Secret] |
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Session(Shown):
+class Session(Explainable):
     """A launch session from the owner's side, with every value on the way."""
 
     #: The owner's private number, which stays with the owner.
@@ -212,7 +211,7 @@ def godh_certificate(private: Secret) -> SevCertificate:
     )  # fmt: skip
 
 
-class OpenedSession(Shown):
+class OpenedSession(Explainable):
     """A launch session from the platform's side, checked in the firmware's order.
 
     ``steps`` are the checks, ``opens`` says whether all hold; ``tek`` and ``tik`` are None where wrap_mac is wrong,
@@ -264,7 +263,7 @@ class OpenedSession(Shown):
 
     def explain(self, *, show_keys: bool = False) -> View:
         """Show the checks, then every value on the way."""
-        from .layout.page import Banner, View
+        from .layout.views import Banner, View
 
         words = "OK: The platform opens this session" if self.opens else "ERROR: The platform refuses this session"
         blocks: list[Any] = [
@@ -307,8 +306,8 @@ def walk_session(
     show_keys: bool = False,
 ) -> View:
     """Show every value from Z to the launch session. Those that are secret are hidden unless *show_keys* is set."""
-    from .layout.explain import explain_spans
-    from .layout.page import Heading, Table, View
+    from .layout.bytemap import explain_spans
+    from .layout.views import Heading, Table, View
 
     def secret(raw: bytes | Secret | None) -> str:
         raw = raw.reveal() if isinstance(raw, Secret) else raw

@@ -14,7 +14,7 @@ from collections import namedtuple
 
 from .arguments import checked
 from .errors import MismatchError
-from .layout.shown import Shown
+from .layout.span import Explainable
 from .measure import compute_measure
 from .outcome import CANNOT_TELL, MATCH, MISMATCH, NOT_CHECKED, NOT_DECIDED
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from .evidence import Evidence
-    from .formats.message import OldMeasureMessage
-    from .layout.page import Table, View
+    from .formats.launch_measure import OldMeasureMessage
+    from .layout.views import Table, View
 
 #: The two first lines that scripts know from libvirt's virt-qemu-sev-validate.
 GOOD = "OK: Looks good to me"
@@ -32,7 +32,7 @@ BAD = "ERROR: Measurement does not match, VM is not trustworthy"
 
 
 #: The colour of each state.
-TINTS = {MATCH: "green", MISMATCH: "pink", NOT_CHECKED: "grey", CANNOT_TELL: "orange"}
+COLOURS = {MATCH: "green", MISMATCH: "pink", NOT_CHECKED: "grey", CANNOT_TELL: "orange"}
 
 
 class Check(namedtuple("Check", "name state note reported computed incident", defaults=(b"", b"", ""))):
@@ -63,13 +63,13 @@ def judged(name: str, fault: str, note: str) -> Check:
 
 def check_table(checks: Iterable[Check], what: str = "check") -> Table:
     """Show the name, state and note of checks; *what* heads the names."""
-    from .layout.page import Table
+    from .layout.views import Table
 
     rows = [[check.name, check.state, check.note] for check in checks]
-    return Table([what, "state", "note"], rows, tints=[TINTS[state] for _, state, _ in rows])
+    return Table([what, "state", "note"], rows, colours=[COLOURS[state] for _, state, _ in rows])
 
 
-class Verdict(Shown):
+class Verdict(Explainable):
     """What comes of comparing a reported measure with the computed one. Make it with :func:`compare_measure`.
 
     ``message`` is what the HMAC was computed over: the evidence's own, unless another form of it was given.
@@ -133,7 +133,7 @@ class Verdict(Shown):
 
     def explain(self) -> View:
         """Show the banner, the checks and the warnings."""
-        from .layout.page import Banner, Paragraph, Table, View, hex_lines
+        from .layout.views import Banner, Paragraph, Table, View, hex_lines
 
         rows = [
             [one.name, one.state, *(hex_lines(raw, 8) or "-" for raw in (one.reported, one.computed)), one.note]

@@ -7,10 +7,9 @@ import base64
 from .errors import shell_word
 from .evidence import Evidence
 from .layout.bits import Bits
-from .layout.diff import compare
-from .layout.explain import explain_bits, explain_spans
-from .layout.page import Code, Heading, Paragraph, View
-from .layout.rows import Layout
+from .layout.bytemap import explain_spans
+from .layout.structure import Layout, compare
+from .layout.views import Code, Heading, Paragraph, View
 from .measure import KEY_IS_SHOWN, HmacSteps
 from .verify import Verdict, compare_measure
 
@@ -58,7 +57,7 @@ def walk(verdict: Verdict, *, show_keys: bool = False) -> View:
         Paragraph(_covered(evidence)),
         Heading("3. What the firmware put under the HMAC: the message, 56 bytes"),
         explain_spans(message.spans()),
-        explain_bits(evidence.policy),
+        evidence.policy.explain(),
         Heading("4. The HMAC, step by step"),
         HmacSteps(message, evidence.tik).explain(show_keys=show_keys),
         Heading("5. Reported against computed, byte by byte"),

@@ -118,7 +118,7 @@ def stock_image(image: Path, folder: Path) -> Path:
 
     Its code is theirs in what counts: compressed, and the driver that hands over the kernel checks nothing.
     """
-    from sevlab.formats.footer import HASH_BLOCK
+    from sevlab.formats.ovmf_tables import HASH_BLOCK
 
     raw, path = image.read_bytes(), folder / "stock.fd"
     place = raw.rfind(HASH_BLOCK) - 10

@@ -23,11 +23,10 @@ from sevlab.bundle import open_case, verify_case
 from sevlab.capture import parse_anything
 from sevlab.case.reader import parse_case
 from sevlab.errors import SevlabError
-from sevlab.formats.certtable import read_cert_table
-from sevlab.formats.pageinfo import PAGE
+from sevlab.formats.page_info import PAGE
 from sevlab.formats.secret import SecretTable
-from sevlab.formats.session import SessionBlob
-from sevlab.formats.sevcert import parse_certificates
+from sevlab.formats.sev_certs import SessionBlob, parse_certificates
+from sevlab.formats.vcek import read_cert_table
 from sevlab.formats.vmsa import Vmsa
 from sevlab.idblock import load_id_block, verify_id_block
 from sevlab.inputs import parse_bytes, parse_measurement

@@ -6,8 +6,8 @@ import random
 import struct
 from collections.abc import Sequence
 
-from sevlab.formats.footer import FOOTER, HASH_BLOCK, RESET_BLOCK, SECRET_BLOCK, SEV_METADATA, SVSM_INFO
 from sevlab.formats.guid import Guid
+from sevlab.formats.ovmf_tables import FOOTER, HASH_BLOCK, RESET_BLOCK, SECRET_BLOCK, SEV_METADATA, SVSM_INFO
 
 FFS = Guid.from_text("8c8ce578-8a3d-4f1c-9935-896185c32dd3")
 RESET = 0x80B004

@@ -12,9 +12,8 @@ from pathlib import Path
 
 import sevlab.formats
 from sevlab.bundle import schema
-from sevlab.layout.bits import Bits
-from sevlab.layout.explain import title
-from sevlab.layout.rows import Layout
+from sevlab.layout.bits import Bits, title
+from sevlab.layout.structure import Layout
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 TARGET, SCHEMA = DOCS / "layouts.md", DOCS / "sevcase.schema.json"

@@ -7,10 +7,9 @@ from functools import cache
 from typing import Any
 
 from sevlab.chain import ecdsa_sign
-from sevlab.formats.certtable import KINDS, CertTableEntry, TableGuid
-from sevlab.formats.report import SIGNED, SIZE, TCB_FORMS, VLEK, parse_report
-from sevlab.formats.sevcert import ECDSA_SHA384
-from sevlab.formats.tcb import MilanTcb, Tcb, TurinTcb
+from sevlab.formats.report import SIGNED, SIZE, TCB_FORMS, VLEK, MilanTcb, Tcb, TurinTcb, parse_report
+from sevlab.formats.sev_certs import ECDSA_SHA384
+from sevlab.formats.vcek import KINDS, CertTableEntry, TableGuid
 from sevlab.report import Certificates, parse_bundle
 from sevlab.simulator.kds import KeyServer
 

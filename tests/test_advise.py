@@ -35,11 +35,9 @@ from sevlab.data import (
     Svn,
 )
 from sevlab.errors import InputError
-from sevlab.formats.policy import Policy
-from sevlab.formats.report import PlatformInfo, parse_report
-from sevlab.formats.snppolicy import SnpPolicy
-from sevlab.formats.tcb import MilanTcb, TurinTcb
-from sevlab.layout.page import WIDTH
+from sevlab.formats.policy import Policy, SnpPolicy
+from sevlab.formats.report import MilanTcb, PlatformInfo, TurinTcb, parse_report
+from sevlab.layout.views import WIDTH
 from tests.snp_reports import SERVER, certificates, make, unsigned
 
 LEGACY = (SEV, TECHNOLOGIES[1])

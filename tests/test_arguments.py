@@ -23,8 +23,8 @@ from sevlab.arguments import checked
 from sevlab.bundle.manifest import build_manifest, parse_manifest
 from sevlab.chain import PDH, PEK
 from sevlab.errors import ArgumentError, InputError, SevlabError
-from sevlab.formats.certtable import read_cert_table
-from sevlab.formats.message import Measurement
+from sevlab.formats.launch_measure import Measurement
+from sevlab.formats.vcek import read_cert_table
 from sevlab.keys import Secret
 from sevlab.samples.snp import snp_launch
 from sevlab.simulator.identity import Identity
@@ -80,7 +80,7 @@ def calls(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Call]:
     pem = raw("chain-snp.pem")
     attested = sevlab.AttestationReport.from_bytes(bytes(sevlab.AttestationReport.size))
     table: list[Call] = [
-        (sevlab.build_hash_table, [bytes(32), bytes(32), b"console"], {}),
+        (sevlab.build_kernel_hashes, [bytes(32), bytes(32), b"console"], {}),
         (sevlab.build_id_block, [digest, key], {"policy": 0x30000, "family_id": bytes(16), "image_id": bytes(16)}),
         (
             sevlab.build_secret,

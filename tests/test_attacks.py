@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import sevlab
 from sevlab import attacks
 from sevlab.attacks import FILE, Residue, SmallPoint
-from sevlab.formats.sevcert import CEK, PDH, PEK
+from sevlab.formats.sev_certs import CEK, PDH, PEK
 from sevlab.session import make_private, make_session, seeded
 from sevlab.simulator.curve import PRIME, add, multiply
 from sevlab.simulator.host import FIRMWARE_AT, SECRET_AT

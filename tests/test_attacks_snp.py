@@ -226,7 +226,7 @@ def test_tables_are_made_as_by_hand(hashes: dict[str, bytes], size: int) -> None
 
 
 def test_the_whole_table_is_qemu_s() -> None:
-    built = sevlab.build_hash_table(HASHES["kernel"], HASHES["initrd"], "c")
+    built = sevlab.build_kernel_hashes(HASHES["kernel"], HASHES["initrd"], "c")
     assert attacks.make_table(HASHES) == built.to_bytes()
     for wrong in ({"shim": bytes(32)}, {"kernel": bytes(1 << 16)}):
         with pytest.raises(InputError, match="hashes: received "):

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import sevlab
 from sevlab.chain import ARK, ASK, CEK, OCA, PDH, PEK, ROOTS, Chain, load_chain
 from sevlab.cli import main
-from sevlab.formats.sevcert import AmdCertificate, SevCertificate, parse_certificates
+from sevlab.formats.sev_certs import AmdCertificate, SevCertificate, parse_certificates
 from tests.shared_data import shared_data
 
 PRODUCTS = {"naples": "Naples", "rome": "Rome", "milan": "Milan", "genoa": "Genoa", "turin": "Turin"}

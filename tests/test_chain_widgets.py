@@ -39,7 +39,7 @@ def launch(folder: Path) -> sevlab.Launch:
 @pytest.fixture
 def table(tmp_path: Path) -> TableExplorer:
     whole = launch(tmp_path)
-    given_table = sevlab.HashTable.from_bytes(whole.steps[1].content)
+    given_table = sevlab.KernelHashes.from_bytes(whole.steps[1].content)
     return sevlab.explore(given_table, launch=whole, **parts(tmp_path))
 
 
@@ -115,7 +115,7 @@ def test_a_nul_byte_in_the_command_line_is_told(table: TableExplorer) -> None:
 
 
 def test_a_table_alone_keeps_the_hashes_that_no_box_names() -> None:
-    given_table = sevlab.HashTable.from_bytes(bytes(range(176)))
+    given_table = sevlab.KernelHashes.from_bytes(bytes(range(176)))
     explorer = sevlab.explore(given_table)
     assert explorer.table == given_table
     explorer.boxes["cmdline"].value = "quiet"
@@ -128,7 +128,7 @@ def test_a_table_alone_keeps_the_hashes_that_no_box_names() -> None:
 
 
 def test_a_table_with_a_firmware_gives_both_digests(tmp_path: Path) -> None:
-    given_table = sevlab.build_hash_table(bytes(32))
+    given_table = sevlab.build_kernel_hashes(bytes(32))
     explorer = sevlab.explore(given_table, firmware=parts(tmp_path)["firmware"])
     firmware = samples.firmware_for_kernels()
     digests = [hashlib.sha256(raw).digest() for raw in (firmware, firmware + given_table.to_bytes())]
@@ -230,7 +230,7 @@ def test_every_field_in_the_list_can_be_edited(vmsa: VmsaExplorer, name: str) ->
 
 def test_a_launch_without_the_part_is_refused(tmp_path: Path) -> None:
     whole = launch(tmp_path)
-    for thing in (sevlab.build_hash_table(bytes(32)), sevlab.build_vmsa("ec2")):
+    for thing in (sevlab.build_kernel_hashes(bytes(32)), sevlab.build_vmsa("ec2")):
         with pytest.raises(sevlab.InputError, match="launch: received one without this"):
             sevlab.explore(thing, launch=whole)
     with pytest.raises(TypeError, match="explore takes launch for a table, a VMSA or a report only"):

@@ -20,13 +20,23 @@ from hypothesis import strategies as st
 import sevlab
 from sevlab import Measurement, MeasureMessage, Policy, Secret, compute_measure, samples
 from sevlab.cli import main
-from sevlab.formats import enforcement, modules
-from sevlab.formats.enforcement import CANNOT_TELL, ENFORCES, LOADER, PLACE_ONLY, WORDS, Enforcement
-from sevlab.formats.footer import HASH_BLOCK, SECRET_BLOCK
+from sevlab.formats import efi_modules as enforcement
+from sevlab.formats import efi_modules as modules
+from sevlab.formats.efi_modules import (
+    CANNOT_TELL,
+    DECODED_LIMIT,
+    DEPTH_LIMIT,
+    ENFORCES,
+    LOADER,
+    LZMA,
+    PLACE_ONLY,
+    WORDS,
+    Enforcement,
+    Programs,
+)
 from sevlab.formats.guid import Guid
-from sevlab.formats.modules import DECODED_LIMIT, DEPTH_LIMIT, LZMA, Programs
 from sevlab.formats.ovmf import parse_ovmf
-from sevlab.formats.volume import find_volumes
+from sevlab.formats.ovmf_tables import HASH_BLOCK, SECRET_BLOCK, find_volumes
 from tests.made_images import FFS, entry, metadata, tail
 from tests.peers import real_validate, why_no_real_tool
 from tests.soak import many, some
@@ -400,7 +410,7 @@ def test_without_lzma_it_cannot_tell(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_image_is_decompressed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     reads = []
     read = enforcement._read
-    monkeypatch.setattr(enforcement, "_read", lambda ovmf: reads.append(1) or read(ovmf))  # type: ignore[func-returns-value]
+    monkeypatch.setattr(enforcement, "_read", lambda *given: reads.append(1) or read(*given))  # type: ignore[func-returns-value]
     enforcement._known.clear()
     for _ in range(3):
         str(parse_ovmf(ovmf_like(NULL)))
@@ -556,12 +566,12 @@ def test_quiet_is_quiet(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize("kernel", [False, True])
 def test_without_a_kernel_it_costs_nothing(desk: Path, kernel: bool) -> None:
     given = spelled(options(desk, "firmware-stock.fd", kernel))
-    names = {"lzma", "sevlab.formats.enforcement", "sevlab.formats.modules"}
+    names = {"lzma", "sevlab.formats.efi_modules"}
     program = f"import sys; from sevlab.cli import main; main({['validate', *given]})"
     code = f"{program}; print(sorted({names} & {{*sys.modules}}))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     # The stock sample is not compressed, so lzma is not needed even then.
-    loaded = ["sevlab.formats.enforcement", "sevlab.formats.modules"] if kernel else []
+    loaded = ["sevlab.formats.efi_modules"] if kernel else []
     assert done.stdout.splitlines() == ["OK: Looks good to me", str(loaded)], done.stderr
 
 

@@ -182,7 +182,7 @@ def whole_digest(cmdline: bytes = samples.CMDLINE.encode(), count: int = samples
         sevlab.build_vmsa(cpu=cpu, reset_address=0x80B004 if cpu else None, **made).to_bytes() for cpu in (0, 1)
     )
     hashes = [sha256(raw).digest() for raw in (cmdline + b"\0", samples.INITRD, samples.KERNEL)]
-    table = bytearray(sevlab.build_hash_table(hashes[2]).to_bytes())
+    table = bytearray(sevlab.build_kernel_hashes(hashes[2]).to_bytes())
     table[0x24:0x44], table[0x56:0x76] = hashes[:2]
     return sha256(samples.firmware_for_kernels() + table + boot + (count - 1) * further).digest()
 

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import sevlab
-from sevlab.formats.message import Measurement, MeasureMessage, OldMeasureMessage
-from sevlab.layout.rows import Layout
+from sevlab.formats.launch_measure import Measurement, MeasureMessage, OldMeasureMessage
+from sevlab.layout.structure import Layout
 
 #: First offset of each field, and the end: written down from the facts, not from the declarations.
 STARTS = {
@@ -60,7 +60,7 @@ def test_two_structures_differ_where_their_bytes_do(layout: type[Layout], data: 
     assert comparison.matches == (one == two)
 
 
-@pytest.mark.parametrize("other", [Measurement, OldMeasureMessage, sevlab.HashTable])
+@pytest.mark.parametrize("other", [Measurement, OldMeasureMessage, sevlab.KernelHashes])
 def test_structures_of_two_kinds_are_not_compared(other: type[Layout]) -> None:
     with pytest.raises(sevlab.LayoutError, match="needed MeasureMessage on both sides"):
         sevlab.compare(MeasureMessage.from_bytes(bytes(56)), other.from_bytes(bytes(other.size)))

@@ -11,9 +11,8 @@ from hypothesis import strategies as st
 
 from sevlab.errors import InputError, LayoutError
 from sevlab.formats.guid import NAMES, Guid
-from sevlab.formats.hashtable import HashTable, build_hash_table, hash_cmdline
-from sevlab.layout.diff import compare
-from sevlab.layout.rows import Layout, at
+from sevlab.formats.kernel_hashes import KernelHashes, build_kernel_hashes, hash_cmdline
+from sevlab.layout.structure import Layout, at, compare
 
 #: measured-direct-boot 2.7: kernel "BZ", initrd "RD", command line "console=ttyS0".
 WORKED = bytes.fromhex(
@@ -30,19 +29,19 @@ def sha256(data: bytes) -> bytes:
 
 
 def test_the_worked_example() -> None:
-    table = build_hash_table(sha256(b"BZ"), sha256(b"RD"), "console=ttyS0")
+    table = build_kernel_hashes(sha256(b"BZ"), sha256(b"RD"), "console=ttyS0")
     assert table.to_bytes() == WORKED
     assert sha256(WORKED).hex() == "f3d804761da801b2a835ad18a389acdacb46b72e8bf520b808605a0b69e4ec38"
     assert table.findings() == []
 
 
 def test_a_kernel_alone() -> None:
-    table = build_hash_table(sha256(b"BZ"))
+    table = build_kernel_hashes(sha256(b"BZ"))
     digest = "45eed5a8a4f59e1229cb3a0e99e7071117ea64544759807c683e4a6b6c9a85d4"
     assert sha256(table.to_bytes()).hex() == digest
     assert table.initrd == sha256(b"")
     assert table.cmdline == sha256(b"\0")
-    assert table == build_hash_table(sha256(b"BZ"), cmdline="")
+    assert table == build_kernel_hashes(sha256(b"BZ"), cmdline="")
 
 
 def test_nothing_is_trimmed_and_text_is_utf8() -> None:
@@ -55,7 +54,7 @@ def test_nothing_is_trimmed_and_text_is_utf8() -> None:
 @pytest.mark.parametrize("cmdline", ["a\0b", b"a\0", "\0", "\ud800", 7])
 def test_command_lines_that_no_host_could_pass_on(cmdline: object) -> None:
     with pytest.raises(InputError) as caught:
-        build_hash_table(bytes(32), None, cmdline)  # type: ignore[arg-type]
+        build_kernel_hashes(bytes(32), None, cmdline)  # type: ignore[arg-type]
     assert caught.value.input == "cmdline"
     assert "\n" not in str(caught.value)
 
@@ -63,12 +62,12 @@ def test_command_lines_that_no_host_could_pass_on(cmdline: object) -> None:
 @pytest.mark.parametrize("kernel", [b"", bytes(31), bytes(33), "ab" * 32, None])
 def test_a_digest_has_32_bytes(kernel: object) -> None:
     with pytest.raises(LayoutError, match=r"kernel: .*needed 32 bytes"):
-        build_hash_table(kernel)  # type: ignore[arg-type]
+        build_kernel_hashes(kernel)  # type: ignore[arg-type]
 
 
 @given(st.binary(min_size=176, max_size=176))
 def test_any_bytes_round_trip(raw: bytes) -> None:
-    table = HashTable.from_bytes(raw)
+    table = KernelHashes.from_bytes(raw)
     assert table.to_bytes() == raw
     assert b"".join(span.raw for span in table.spans()) == raw
     str(table)
@@ -78,13 +77,13 @@ def test_any_bytes_round_trip(raw: bytes) -> None:
 def test_a_flipped_bit_is_one_differing_field(bit: int) -> None:
     broken = bytearray(WORKED)
     broken[bit // 8] ^= 1 << bit % 8
-    comparison = compare(HashTable.from_bytes(bytes(broken)), HashTable.from_bytes(WORKED))
+    comparison = compare(KernelHashes.from_bytes(bytes(broken)), KernelHashes.from_bytes(WORKED))
     assert len(comparison.differing) == 1
-    [row] = [row for row in HashTable.rows if row.offset <= bit // 8 < row.offset + row.size]
+    [row] = [row for row in KernelHashes.rows if row.offset <= bit // 8 < row.offset + row.size]
     assert comparison.differing == [row.name]
     # Whatever is not one of the three hashes is fixed, so a change of it is a finding.
     free = row.name in ("cmdline", "initrd", "kernel")
-    assert bool(HashTable.from_bytes(bytes(broken)).findings()) is not free
+    assert bool(KernelHashes.from_bytes(bytes(broken)).findings()) is not free
 
 
 @given(st.binary(min_size=16, max_size=16))

@@ -28,7 +28,7 @@ import sevlab
 from sevlab.cli import main
 from sevlab.data import INCIDENTS
 from sevlab.errors import InputError
-from sevlab.formats.idblock import IdAuth, IdBlock
+from sevlab.formats.id_block import IdAuth, IdBlock
 from sevlab.idblock import STAGES, SignedIdBlock, build_id_block, load_id_block, load_private_key, verify_id_block
 from sevlab.keys import Secret
 from tests.peers import run

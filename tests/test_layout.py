@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import random
+import struct
 
 import pytest
 from hypothesis import given
@@ -12,9 +13,9 @@ from hypothesis import strategies as st
 
 import sevlab
 import sevlab.formats
-from sevlab.formats.message import Measurement, MeasureMessage, OldMeasureMessage
-from sevlab.layout.rows import Layout, at, reserved
-from sevlab.layout.span import INK, TINTS, letters
+from sevlab.formats.launch_measure import Measurement, MeasureMessage, OldMeasureMessage
+from sevlab.layout.span import COLOURS, INK, letters
+from sevlab.layout.structure import Layout, at, reserved
 
 MODULES = [
     importlib.import_module(f"sevlab.formats.{found.name}") for found in pkgutil.iter_modules(sevlab.formats.__path__)
@@ -38,7 +39,7 @@ class Sample(Layout, size=16, spec="a test"):
     magic: int = at(0, 2, "Two bytes that never change.", const=0x5AA5)
     count: int = at(2, 4, "A number.")
     zero: bytes = reserved(6, 2)
-    body: bytes = at(8, 8, "Eight bytes.", type=bytes, tint="teal")
+    body: bytes = at(8, 8, "Eight bytes.", type=bytes, colour="teal")
 
 
 def test_the_three_structures_of_a_measurement_are_among_the_layouts() -> None:
@@ -73,7 +74,7 @@ def test_rows_follow_each_other_and_fill_the_structure(layout: type[Layout]) -> 
         assert span.offset == position
         assert span.size > 0
         assert span.doc
-        assert span.tint in TINTS
+        assert span.colour in COLOURS
         position += span.size
     assert position == layout.size
 
@@ -95,13 +96,34 @@ def test_a_wrong_length_is_refused_with_both_lengths(layout: type[Layout]) -> No
         ({"a": at(0, 4, "")}, 8, "declares 4 bytes of 8"),
         ({"a": at(0, 8, "")}, 4, "declares 8 bytes of 4"),
         ({}, 4, "declares 0 bytes of 4"),
-        ({"a": at(0, 4, "", tint="mauve")}, 4, "no such tint: mauve"),
+        ({"a": at(0, 4, "", colour="mauve")}, 4, "no such colour: mauve"),
     ],
-    ids=["gap", "overlap", "late start", "too small", "too large", "empty", "tint"],
+    ids=["gap", "overlap", "late start", "too small", "too large", "empty", "colour"],
 )
 def test_a_wrong_declaration_fails_where_it_is_made(rows: dict[str, object], size: int, told: str) -> None:
     with pytest.raises(TypeError, match=told):
         type("Wrong", (Layout,), rows, size=size, spec="")
+
+
+def test_a_later_version_replaces_the_rows_that_its_own_overlap() -> None:
+    class Later(Sample, size=16, spec="a test, version 2"):
+        half: int = at(8, 4, "Half of the eight bytes.")
+        rest: bytes = reserved(12, 4)
+
+    class Again(Later, size=16, spec="a test, version 3"):
+        count: int = at(2, 4, "Another meaning.", const=3)
+
+    assert [row.name for row in Later.rows] == ["magic", "count", "zero", "half", "rest"]
+    assert [row.name for row in Again.rows] == [row.name for row in Later.rows]
+    assert [row.name for row in Sample.rows] == ["magic", "count", "zero", "body"]
+    assert Again(half=1).to_bytes() == Later(count=3, half=1).to_bytes() == struct.pack("<HIHII", 0x5AA5, 3, 0, 1, 0)
+    assert Later(count=2, half=1).findings() == []
+    assert Again.from_bytes(Later(count=2, half=1).to_bytes()).findings() == ["count: must be 0x00000003"]
+
+
+def test_a_version_that_leaves_a_gap_fails_where_it_is_declared() -> None:
+    with pytest.raises(TypeError, match="declares 12 bytes of 16"):
+        type("Wrong", (Sample,), {"half": at(8, 4, "")}, size=16, spec="")
 
 
 def test_building_fills_in_constants_and_zeros() -> None:
@@ -134,7 +156,7 @@ def test_values_that_do_not_fit_are_refused(values: dict[str, object], error: ty
 def test_odd_values_are_findings_and_are_kept() -> None:
     raw = b"\x00\x00" + bytes(4) + b"\x00\x80" + bytes(8)
     odd = Sample.from_bytes(raw)
-    assert odd.findings() == ["magic: must be 0x5aa5", "zero: reserved bytes must be 0"]
+    assert odd.findings() == ["magic: must be 0x5aa5", "zero: not 0, and not known to sevlab"]
     assert odd.to_bytes() == raw
     assert odd.replace(count=7).to_bytes() == raw[:2] + b"\x07\0\0\0" + raw[6:]
     assert Sample(count=1, body=bytes(8)).findings() == []
@@ -174,16 +196,16 @@ def test_a_repr_builds_the_same_again() -> None:
 
 
 @pytest.mark.parametrize("name", ["measure", "mnonce", "digest", "policy"])
-def test_a_field_has_one_tint_in_every_layout(name: str) -> None:
-    owners = {layout.__name__: row.tint for layout in LAYOUTS for row in layout.rows if row.name == name}
+def test_a_field_has_one_colour_in_every_layout(name: str) -> None:
+    owners = {layout.__name__: row.colour for layout in LAYOUTS for row in layout.rows if row.name == name}
     assert owners
     assert len(set(owners.values())) == 1, owners
 
 
-def test_fields_of_one_view_are_told_apart_by_tint() -> None:
+def test_fields_of_one_view_are_told_apart_by_colour() -> None:
     for layout in (MeasureMessage, OldMeasureMessage, Measurement):
-        tints = [row.tint for row in layout.rows]
-        assert len(set(tints)) == len(tints)
+        colours = [row.colour for row in layout.rows]
+        assert len(set(colours)) == len(colours)
 
 
 def relative_luminance(colour: str) -> float:
@@ -200,9 +222,9 @@ def test_the_contrast_formula_agrees_with_known_pairs() -> None:
     )
 
 
-@pytest.mark.parametrize("tint", TINTS)
-def test_text_on_a_tint_can_be_read(tint: str) -> None:
-    assert (relative_luminance(TINTS[tint]) + 0.05) / (relative_luminance(INK) + 0.05) >= 7
+@pytest.mark.parametrize("colour", COLOURS)
+def test_text_on_a_colour_can_be_read(colour: str) -> None:
+    assert (relative_luminance(COLOURS[colour]) + 0.05) / (relative_luminance(INK) + 0.05) >= 7
 
 
 def test_letters_go_on_after_z() -> None:

@@ -14,7 +14,7 @@ import pytest
 import sevlab
 from sevlab import exercises, samples
 from sevlab.cli import lab, main
-from sevlab.layout.span import INK, TINTS
+from sevlab.layout.span import COLOURS, INK
 
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
 
@@ -177,14 +177,14 @@ def test_pages_are_plain_balanced_escaped_and_the_same_each_time(tmp_path: Path)
         assert wide == []
 
 
-def test_tints_keep_their_contrast() -> None:
+def test_colours_keep_their_contrast() -> None:
     def luminance(colour: str) -> float:
         channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
         linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
         return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
-    for tint in TINTS.values():
-        assert (luminance(tint) + 0.05) / (luminance(INK) + 0.05) >= 10
+    for colour in COLOURS.values():
+        assert (luminance(colour) + 0.05) / (luminance(INK) + 0.05) >= 10
 
 
 def test_every_byte_of_the_map_carries_its_letter_and_marks_are_stars() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import struct
 import sys
 from pathlib import Path
@@ -16,23 +17,25 @@ from sevlab import explain
 from sevlab.cli import main
 from sevlab.errors import InputError
 from sevlab.firmware import load_ovmf
-from sevlab.formats import volume as volumes
-from sevlab.formats.flash import REGION_LIMIT, maps
-from sevlab.formats.footer import (
+from sevlab.formats import ovmf_tables as volumes
+from sevlab.formats.guid import Guid
+from sevlab.formats.ovmf import Ovmf, parse_ovmf
+from sevlab.formats.ovmf_tables import (
     FOOTER,
     HASH_BLOCK,
+    NVRAM,
     RESET_BLOCK,
     SECRET_BLOCK,
     SECTION_LIMIT,
     SEV_METADATA,
     SVSM_INFO,
     Section,
+    VolumeHeader,
+    find_volumes,
 )
-from sevlab.formats.guid import Guid
-from sevlab.formats.ovmf import Ovmf, parse_ovmf
-from sevlab.formats.volume import NVRAM, VolumeHeader, find_volumes
+from sevlab.formats.ovmf_view import REGION_LIMIT
 from sevlab.inputs import FIRMWARE_LIMIT
-from sevlab.layout.bar import COLUMNS, Bar, shares
+from sevlab.layout.views import BAR_WIDTH, Bar, shares
 from tests.made_images import AMD_SEV, FFS, entry, image, metadata, tail, volume, with_metadata
 from tests.shared_data import shared_data
 from tests.soak import many
@@ -222,7 +225,8 @@ def test_an_svsm_image_is_not_ovmf() -> None:
 def test_unknown_entries_are_kept() -> None:
     ovmf = parse_ovmf(image(tail(entry(UNKNOWN, b"abc"), entry(RESET_BLOCK, struct.pack("<I", 7)))))
     reset, unknown = ovmf.entries
-    assert (reset.known, unknown.known) == (True, False)
+    assert (reset.as_dict()["known"], unknown.as_dict()["known"]) == (True, False)
+    assert (reset.value.address, unknown.value) == (7, None)
     assert (unknown.guid, unknown.data, unknown.name) == (UNKNOWN, b"abc", "unknown")
     assert ovmf.image[unknown.offset :][:3] == b"abc"
     assert ovmf.is_usable
@@ -303,7 +307,7 @@ def test_sections_in_file_order() -> None:
 @pytest.mark.parametrize(
     ("body", "words"),
     [
-        (b"BSEV" + metadata()[4:], "where 'ASEV'"),
+        (b"BSEV" + metadata()[4:], "not with 'ASEV'"),
         (metadata(version=2), "its version is 2"),
         (metadata((0x1000, 0x1000, 1), length=16), "its length is 16, but 1 sections need 28"),
         (metadata(count=0xFFFFFFFF, length=0xFFFFFFFF), "only 6 fit"),
@@ -358,7 +362,7 @@ def test_thousands_of_sections_and_entries_stay_few_on_the_page() -> None:
     entries = parse_ovmf(image(tail(*[entry(UNKNOWN, b"")] * 3000), 0x10000))
     assert len(entries.entries) == 3000
     for one in (ovmf, entries):
-        assert all(len(made.regions) <= REGION_LIMIT for made in maps(one))
+        assert all(len(made.regions) <= REGION_LIMIT for made in one.maps())
         assert len(str(one)) < 100_000
 
 
@@ -367,7 +371,7 @@ def test_thousands_of_sections_and_entries_stay_few_on_the_page() -> None:
 
 def check(ovmf: Ovmf) -> None:
     """Assert what holds for every file."""
-    made = maps(ovmf)
+    made = ovmf.maps()
     for one in made:
         place = one.regions[0].start
         for region in one.regions:
@@ -486,7 +490,9 @@ def test_the_manual_lists_every_key_and_kind() -> None:
     root = Path(__file__).resolve().parents[1]
     manual = (root / "docs" / "ovmf.md").read_text(encoding="utf-8")
     source = (root / "sevlab" / "formats" / "ovmf.py").read_text(encoding="utf-8")
-    keys = {*parse_ovmf(b"x").as_dict(), *(part.split('"')[0] for part in source.split('Kind("')[1:])}
+    kinds = set(re.findall(r'return "(\w+)", ', source))
+    assert kinds >= {"other", "swapped", "combined"}
+    keys = {*parse_ovmf(b"x").as_dict(), *kinds}
     assert len(keys) > 20
     assert [key for key in sorted(keys) if f"`{key}`" not in manual] == []
 
@@ -508,7 +514,7 @@ def test_a_bar() -> None:
     bar = Bar([("left", 3, "blue"), ("<right>", 1, "grey")])
     drawn = bar.text()
     assert (drawn.count("A"), drawn.count("B")) == (60, 20)
-    assert len(drawn) == COLUMNS + 3
+    assert len(drawn) == BAR_WIDTH + 3
     assert "&lt;right&gt;" in bar.html()
     assert " id=" not in bar.html()
 
@@ -524,7 +530,7 @@ def test_the_plot() -> None:
 
     png, texts = drawn()
     assert (png, texts) == drawn()
-    for made in maps(ovmf):
+    for made in ovmf.maps():
         assert made.title in texts
         assert {region.name for region in made.regions} <= set(texts)
     assert "0xffffffe0" in texts

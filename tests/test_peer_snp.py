@@ -11,8 +11,8 @@ import pytest
 
 from sevlab.cli import main
 from sevlab.cpu import CPU_MODELS
-from sevlab.formats.footer import RESET_BLOCK
 from sevlab.formats.ovmf import parse_ovmf
+from sevlab.formats.ovmf_tables import RESET_BLOCK
 from sevlab.snp import load_snp_launch
 from sevlab.snp.load import load_ovmf_digest
 from sevlab.snp.order import has_hashes

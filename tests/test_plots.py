@@ -19,8 +19,8 @@ from PIL import Image
 import sevlab
 from sevlab import exercises, samples
 from sevlab.launch import Step
-from sevlab.layout.page import hex_lines
-from sevlab.layout.span import TINTS
+from sevlab.layout.span import COLOURS
+from sevlab.layout.views import hex_lines
 from sevlab.plots import Avalanche, Picture
 from sevlab.plots.column import FOLLOWS, MARK
 from sevlab.plots.launch import UNKNOWN
@@ -185,14 +185,14 @@ def test_the_chain_shows_every_step_its_own_hash_and_the_digest_after_it(folder:
 
 
 @pytest.mark.parametrize("changes", [{}, NO_KERNEL, {"num_cpus": 1}], ids=["whole", "no kernel", "one CPU"])
-def test_a_step_has_the_tint_of_its_row_in_the_table(folder: Path, changes: dict[str, object]) -> None:
+def test_a_step_has_the_colour_of_its_row_in_the_table(folder: Path, changes: dict[str, object]) -> None:
     given = launch(folder, **changes)
     colours = [to_hex(box.get_facecolor()) for box in boxes(sevlab.plot_launch(given))]
-    tints = [run.tint for run in given.runs()]
-    assert [colour for colour in colours if colour != "#ffffff"] == [TINTS[tint] for tint in tints]
-    assert given.explain().blocks[0].tints == tints
-    by_name = {run.first.name: run.tint for run in launch(folder).runs()}
-    assert tints == [by_name[run.first.name] for run in given.runs()]  # whatever stands before it
+    names = [run.colour for run in given.runs()]
+    assert [colour for colour in colours if colour != "#ffffff"] == [COLOURS[name] for name in names]
+    assert given.explain().blocks[0].colours == names
+    by_name = {run.first.name: run.colour for run in launch(folder).runs()}
+    assert names == [by_name[run.first.name] for run in given.runs()]  # whatever stands before it
 
 
 def test_two_chains_are_marked_where_they_part(folder: Path) -> None:
@@ -284,7 +284,7 @@ def test_the_chain_is_the_same_each_time_small_and_in_true_colours(folder: Path)
     assert len(png) < 50_000
     with Image.open(BytesIO(png)) as picture:
         colours = {"#{:02x}{:02x}{:02x}".format(*colour) for _, colour in picture.convert("RGB").getcolors(1 << 20)}
-    assert {TINTS[tint] for tint in ("blue", "orange", "green", "purple")} | {"#ffffff"} <= colours
+    assert {COLOURS[name] for name in ("blue", "orange", "green", "purple")} | {"#ffffff"} <= colours
     assert draw(launch(folder, num_cpus=5))._repr_png_() != png
 
 

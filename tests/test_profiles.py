@@ -17,7 +17,7 @@ from sevlab import (
     PROFILES,
     InputError,
     Vmsa,
-    build_hash_table,
+    build_kernel_hashes,
     build_vmsa,
     compare,
     cpu_signature,
@@ -61,7 +61,7 @@ def test_pages_have_the_known_hashes(profile: str, cpu: int, features: int, sha2
 def test_launch_digests_of_sev_es_are_the_golden_ones(cpus: int, digest: str) -> None:
     """incidents section 2, mode SEV-ES: firmware, hash table, then one page per CPU, under one SHA-256."""
     path = shared_data("firmware", "ovmf_AmdSev_suffix.bin")
-    table = build_hash_table(hashlib.sha256(b"").digest(), None, "console=ttyS0 loglevel=7")
+    table = build_kernel_hashes(hashlib.sha256(b"").digest(), None, "console=ttyS0 loglevel=7")
     signature = parse_cpu_model("EPYC-v4").signature
     start = load_ovmf(str(path)).reset_address
     pages = [build_vmsa("qemu", cpu=cpu, signature=signature, reset_address=start) for cpu in range(cpus)]

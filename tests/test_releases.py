@@ -16,7 +16,7 @@ import sevlab
 from sevlab.cli import GOOD, UNUSABLE, main
 from sevlab.data import HOSTS, INCIDENTS, MODES, RELEASES, UNKNOWN
 from sevlab.errors import InputError
-from sevlab.layout.page import WIDTH
+from sevlab.layout.views import WIDTH
 from sevlab.predictions import (
     EQUAL,
     NONE,

@@ -16,8 +16,7 @@ from cryptography import x509
 import sevlab
 from sevlab.data import INCIDENTS
 from sevlab.errors import InputError, LayoutError
-from sevlab.formats.report import SIGNED, SIZE, parse_report
-from sevlab.formats.tcb import MilanTcb, TurinTcb
+from sevlab.formats.report import SIGNED, SIZE, MilanTcb, TurinTcb, parse_report
 from sevlab.formats.vcek import CSP_ID, EXTENSIONS, HWID, RESERVED_SPL, ROOTS, SPL, tell_kind
 from sevlab.outcome import CANNOT_TELL, MATCH, MISMATCH, NOT_CHECKED
 from sevlab.report import (

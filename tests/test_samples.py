@@ -77,7 +77,7 @@ def snp_digest() -> bytes:
     """The launch digest of the SEV-SNP sample, page by page, from the stored files and the facts."""
     firmware = (STORED / "firmware-snp.fd").read_bytes()
     pages = [(1, 0xFFFF0000 + at, firmware[at : at + 4096]) for at in range(0, len(firmware), 4096)]
-    table = sevlab.HashTable.from_bytes(samples.es_launch().steps[1].content).to_bytes()  # the same kernel
+    table = sevlab.KernelHashes.from_bytes(samples.es_launch().steps[1].content).to_bytes()  # the same kernel
     hashes = bytes(0xC00) + table + bytes(0x400 - len(table))
     sections = ((3, 0x800000, 9), (3, 0x80A000, 3), (5, 0x80D000, 1), (6, 0x80E000, 1), (3, 0x80F000, 1))
     pages += [(kind, start + 4096 * n, b"") for kind, start, count in sections for n in range(count)]

@@ -41,10 +41,9 @@ from sevlab.errors import (
     is_shown,
     shell_word,
 )
-from sevlab.layout.bar import Bar
 from sevlab.layout.bytemap import ByteMap
-from sevlab.layout.page import VERDICTS, Banner, Code, Heading, Paragraph, Quote, Table, View
 from sevlab.layout.span import Span
+from sevlab.layout.views import VERDICTS, Banner, Bar, Code, Heading, Paragraph, Quote, Table, View
 from sevlab.simulator.identity import Identity, sample_roots
 from tests.soak import SOAK, many
 from tests.test_bundle import at, inputs_of
@@ -173,7 +172,7 @@ BLOCKS: dict[type, Callable[[str], Any]] = {
     Quote: lambda words: Quote(f"Somebody says{words}:", words),
     Code: Code,
     Banner: lambda words: Banner(words, "green"),
-    Table: lambda words: Table(["a", words], [["a", words]], tints=["pink"], mono=[0], wrapped={1: 9}),
+    Table: lambda words: Table(["a", words], [["a", words]], colours=["pink"], mono=[0], wrapped={1: 9}),
     ByteMap: lambda words: ByteMap([span(words)], [1]),
     Bar: lambda words: Bar([(words, 3, "blue"), ("b", 1, "pink")]),
     View: lambda words: View(Paragraph(words), View(Code(words))),
@@ -192,8 +191,8 @@ def test_every_class_of_a_block_is_among_those_tried() -> None:
     assert found == {one.__name__ for one in BLOCKS} | {"Block"}  # the protocol that they fulfil
 
 
-def paint(text: str, tint: str) -> str:
-    return f"<<{tint}>>{text}<</>>"
+def paint(text: str, colour: str) -> str:
+    return f"<<{colour}>>{text}<</>>"
 
 
 WORDS = st.text() | st.lists(st.sampled_from([*HOSTILE.values(), FORGERY, "<b>", "x" * 120, "a b"])).map("".join)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import sevlab
 from sevlab.cli import main
-from sevlab.formats.sevcert import EccKey
+from sevlab.formats.sev_certs import EccKey
 from sevlab.session import (
     derive_key,
     derive_session_keys,

@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 import sevlab
 from sevlab.attacks.points import FILE
 from sevlab.formats.secret import SecretHeader
-from sevlab.formats.sevcert import CEK, PDH, PEK, EccKey
+from sevlab.formats.sev_certs import CEK, PDH, PEK, EccKey
 from sevlab.formats.status import NUMBER, STATUS
 from sevlab.session import (
     derive_session_keys,

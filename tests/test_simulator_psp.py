@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 import sevlab
-from sevlab.formats.sevcert import CEK, OCA, PDH, PEK, EccKey
+from sevlab.formats.sev_certs import CEK, OCA, PDH, PEK, EccKey
 from sevlab.session import godh_certificate, make_private, make_session, seeded
 from sevlab.simulator.identity import sample_roots
 from sevlab.simulator.platform import Platform

@@ -15,7 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sevlab.formats.report import ReportRequest, parse_report
+from sevlab.formats.page_info import CpuidEntry, CpuidPage, SecretsPage
+from sevlab.formats.report import MilanTcb, ReportRequest, TurinTcb, parse_report
 from sevlab.formats.snpcommand import (
     FinishFlags,
     SnpLaunchFinish,
@@ -25,11 +26,9 @@ from sevlab.formats.snpcommand import (
     StartFlags,
     UpdateFlags,
 )
-from sevlab.formats.snppages import CpuidEntry, CpuidPage, SecretsPage
-from sevlab.formats.tcb import MilanTcb, TurinTcb
 from sevlab.idblock import build_id_block
 from sevlab.keys import Secret
-from sevlab.layout.rows import Layout
+from sevlab.layout.structure import Layout
 from sevlab.profiles import build_vmsa
 from sevlab.session import seeded
 from sevlab.simulator.snp.context import ContextPage

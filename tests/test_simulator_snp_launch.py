@@ -14,7 +14,7 @@ import sevlab
 from sevlab.chain import ecdsa_sign
 from sevlab.errors import InputError, LayoutError
 from sevlab.formats.report import parse_report
-from sevlab.formats.sevcert import ECDSA_SHA384
+from sevlab.formats.sev_certs import ECDSA_SHA384
 from sevlab.keys import Secret
 from sevlab.report.certificates import parse_bundle
 from sevlab.session import seeded

@@ -10,14 +10,13 @@ from hypothesis import strategies as st
 
 from sevlab.errors import LayoutError
 from sevlab.formats import report as reports
-from sevlab.formats.certtable import CertTableEntry, read_cert_table
-from sevlab.formats.idblock import IdAuth, IdBlock, key_digest
-from sevlab.formats.pageinfo import ZEROS, PageInfo
-from sevlab.formats.report import SIZE, Report, parse_report
-from sevlab.formats.sevcert import P384, EccKey
-from sevlab.formats.snppolicy import SnpPolicy
-from sevlab.formats.tcb import MilanTcb, TurinTcb
-from sevlab.layout.rows import Layout
+from sevlab.formats.id_block import IdAuth, IdBlock, key_digest
+from sevlab.formats.page_info import ZEROS, PageInfo
+from sevlab.formats.policy import SnpPolicy
+from sevlab.formats.report import SIZE, MilanTcb, Report, TurinTcb, parse_report
+from sevlab.formats.sev_certs import P384, EccKey
+from sevlab.formats.vcek import CertTableEntry, read_cert_table
+from sevlab.layout.structure import Layout
 from tests.shared_data import shared_data
 
 #: First offsets and the end, written down from the facts, not from the declarations.

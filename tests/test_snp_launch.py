@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sevlab.errors import InputError
-from sevlab.formats import pageinfo
-from sevlab.formats.hashtable import build_hash_table
+from sevlab.formats import page_info as pageinfo
+from sevlab.formats.kernel_hashes import build_kernel_hashes
 from sevlab.formats.vmsa import Vmsa
 from sevlab.profiles import SNP_PROFILES, build_vmsa
 from sevlab.snp import Region, SnpLaunch, compare_snp_launch, load_snp_launch
@@ -169,7 +169,7 @@ def test_the_golden_digests(tmp_path: Path, changes: dict[str, Any], digest: str
 def test_the_legacy_golden_digest_with_hashes() -> None:
     image = shared_data("firmware", "ovmf_AmdSev_suffix.bin").read_bytes()
     nothing = hashlib.sha256(b"").digest()
-    table = build_hash_table(nothing, nothing, "console=ttyS0 loglevel=7").to_bytes()
+    table = build_kernel_hashes(nothing, nothing, "console=ttyS0 loglevel=7").to_bytes()
     assert hashlib.sha256(image + table).hexdigest() == (
         "82a3ee5d537c3620628270c292ae30cb40c3c878666a7890ee7ef2a08fb535ff"
     )
@@ -229,7 +229,7 @@ def test_any_launch_by_hand(
     (folder / "fw.fd").write_bytes(image)
     (folder / "kernel").write_bytes(b"k")
     kernel = {"kernel": folder / "kernel", "cmdline": cmdline} if cmdline is not None else {}
-    table = build_hash_table(hashlib.sha256(b"k").digest(), None, cmdline).to_bytes() if kernel else None
+    table = build_kernel_hashes(hashlib.sha256(b"k").digest(), None, cmdline).to_bytes() if kernel else None
     sev_features = SNP_PROFILES[profile].features if features is None else features
     vmsas = [
         build_vmsa(

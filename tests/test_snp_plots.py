@@ -7,16 +7,16 @@ from matplotlib.colors import to_hex
 from matplotlib.patches import Rectangle
 
 import sevlab
-from sevlab.formats.pageinfo import NORMAL, UNMEASURED, VMSA
-from sevlab.formats.tcb import MilanTcb, TurinTcb
-from sevlab.layout.span import TINTS
+from sevlab.formats.page_info import NORMAL, UNMEASURED, VMSA
+from sevlab.formats.report import MilanTcb, TurinTcb
+from sevlab.layout.span import COLOURS
 from sevlab.plots import Picture
 from sevlab.plots.column import DIFFERS, FIRST, FOLLOWS, MARK, SAME
 from sevlab.plots.memory import HATCHES, REGION_LIMIT
 from sevlab.plots.tcb import SIGNS
 from sevlab.samples import snp
 from sevlab.snp import Region
-from sevlab.snp.launch import TYPE_TINTS
+from sevlab.snp.launch import TYPE_COLOURS
 
 KINDS = ["firmware", "SEC_MEM", "SEC_MEM", "SECRETS", "CPUID", "SVSM_CAA", "kernel hashes", "SEC_MEM", "vCPU 0"]
 
@@ -65,9 +65,9 @@ def test_the_chain_shows_every_region_and_the_whole_digest(launch: sevlab.SnpLau
     assert_fits(picture)
 
 
-def test_a_region_has_the_tint_of_its_row_in_the_table(launch: sevlab.SnpLaunch) -> None:
+def test_a_region_has_the_colour_of_its_row_in_the_table(launch: sevlab.SnpLaunch) -> None:
     colours = [to_hex(box.get_facecolor()) for box in boxes(sevlab.plot_launch(launch))]
-    wanted = [TINTS[TYPE_TINTS[region.type_name]] for region in launch.regions]
+    wanted = [COLOURS[TYPE_COLOURS[region.type_name]] for region in launch.regions]
     assert [colour for colour in colours if colour != "#ffffff"] == wanted
 
 
@@ -121,7 +121,7 @@ def test_the_memory_map_shows_every_stretch_by_address_and_every_letter(launch: 
 
 def test_a_page_type_is_told_by_pattern_too() -> None:
     assert len(set(HATCHES.values())) == len(HATCHES)
-    assert set(HATCHES) == set(TYPE_TINTS)
+    assert set(HATCHES) == set(TYPE_COLOURS)
 
 
 def test_a_memory_map_of_any_launch_fits() -> None:

@@ -18,11 +18,9 @@ import sevlab
 from sevlab import samples
 from sevlab.cli.terminal import painter
 from sevlab.errors import escaped
-from sevlab.layout.bar import Bar
-from sevlab.layout.bytemap import ByteMap
-from sevlab.layout.explain import explain_spans
-from sevlab.layout.page import Banner, Code, Heading, Paragraph, Table, View, hex_lines
+from sevlab.layout.bytemap import ByteMap, explain_spans
 from sevlab.layout.span import Hidden, Span
+from sevlab.layout.views import Banner, Bar, Code, Heading, Paragraph, Table, View, hex_lines
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror='alert(2)'>\"'&<td>"
 #: Attributes that survive where notebooks are read; ids and classes would clash or be stripped.
@@ -108,7 +106,7 @@ THINGS: dict[str, Callable[[sevlab.Evidence], object]] = {
     "given digest": lambda evidence: evidence.replace(digest=bytes(32)),
     "whole launch": whole_launch,
     "launches": lambda evidence: sevlab.compare_launch(whole_launch(evidence), whole_launch(evidence, 3)),
-    "hash table": lambda evidence: sevlab.build_hash_table(bytes(range(32)), None, HOSTILE),
+    "hash table": lambda evidence: sevlab.build_kernel_hashes(bytes(range(32)), None, HOSTILE),
     "firmware": lambda evidence: sevlab.load_ovmf(beside(evidence, "firmware-kernel.fd")),
     "no firmware": lambda evidence: sevlab.load_ovmf(beside(evidence, "firmware.fd")),
     "registers": lambda evidence: sevlab.build_vmsa("gce", signature=0xA00F11),
@@ -180,7 +178,7 @@ BLOCKS = {
     "paragraph": Paragraph(HOSTILE),
     "code": Code(HOSTILE),
     "banner": Banner(HOSTILE, "green"),
-    "table": Table([HOSTILE, "b"], [[HOSTILE, HOSTILE]], tints=["pink"], mono=[0]),
+    "table": Table([HOSTILE, "b"], [[HOSTILE, HOSTILE]], colours=["pink"], mono=[0]),
     "byte map": ByteMap(SPANS, [1]),
     "bar": Bar([(HOSTILE, 3, "blue"), ("b", 1, "pink")]),
     "spans": explain_spans(SPANS),
@@ -262,12 +260,12 @@ def test_hidden_bytes_are_not_there() -> None:
     assert hex_lines(Hidden(4)) == "<4 bytes, hidden>"
 
 
-def test_paint_is_asked_with_the_field_s_tint() -> None:
+def test_paint_is_asked_with_the_field_s_colour() -> None:
     asked = set()
     message = sevlab.MeasureMessage.from_bytes(bytes(56))
-    painted = sevlab.explain(message).text(lambda text, tint: asked.add(tint) or text)
+    painted = sevlab.explain(message).text(lambda text, colour: asked.add(colour) or text)
     assert painted == sevlab.explain(message).text()
-    assert asked >= {row.tint for row in sevlab.MeasureMessage.rows}
+    assert asked >= {row.colour for row in sevlab.MeasureMessage.rows}
 
 
 class Terminal(io.StringIO):

@@ -15,9 +15,8 @@ from hypothesis import strategies as st
 import sevlab
 from sevlab import InputError, Segment, SevFeatures, Vmsa, build_vmsa, compare, explain, load_vmsa
 from sevlab.cli import main
-from sevlab.formats.vmsa import DIGEST, EFFECTS, HARMLESS, MEANING, Field
-from sevlab.formats.vmsadiff import VmsaComparison
-from sevlab.layout.rows import Layout, at
+from sevlab.formats.vmsa import DIGEST, EFFECTS, HARMLESS, MEANING, Field, VmsaComparison
+from sevlab.layout.structure import Layout, at
 from tests.shared_data import shared_data
 from tests.soak import many
 
@@ -156,11 +155,12 @@ def test_any_page_can_be_shown_and_compared(raw: bytes) -> None:
 
 
 def test_long_bytes_are_shown_where_they_are_not_zero() -> None:
-    text = str(ZERO.replace(padding=bytes(1000) + b"\xab" + bytes(1447)))
+    page = ZERO.replace(padding=bytes(1000) + b"\xab" + bytes(1447))
+    text = str(page)
     assert "1 of 2448 bytes" in text
     assert f"at 0x{0x670 + 1000:x}" in text
     assert "ab 00 00 00" in text
-    assert "ODD: reserved bytes must be 0." in text
+    assert "FINDING: not 0, and not known to sevlab." in page.explain().html()
 
 
 class Large(Layout, size=512, spec="made up"):
@@ -201,20 +201,20 @@ IN_NO_CONTROL = [
     ("field", "effect"), [*((name, MEANING) for name in IN_CONTROL), *((name, DIGEST) for name in IN_NO_CONTROL)]
 )
 def test_what_a_difference_does_under_sev_es(field: str, effect: str) -> None:
-    (difference,) = VmsaComparison(ZERO, ZERO.replace(**{field: 2})).differences
+    (difference,) = ZERO.compare(ZERO.replace(**{field: 2})).differences
     assert (difference.reported.name, difference.effect) == (field, effect)
 
 
 def test_a_reserved_byte_changes_the_digest() -> None:
-    (difference,) = VmsaComparison(ZERO, ZERO.replace(reserved_0c8=b"\1\0")).differences
+    (difference,) = ZERO.compare(ZERO.replace(reserved_0c8=b"\1\0")).differences
     assert difference.effect == DIGEST
 
 
 @pytest.mark.parametrize("field", ["guest_tsc_scale", "guest_tsc_offset"])
 def test_time_stamp_fields_are_harmless_only_between_two_snp_pages(field: str) -> None:
     snp = ZERO.replace(sev_features=1)
-    assert [d.effect for d in VmsaComparison(snp, snp.replace(**{field: 1})).differences] == [HARMLESS]
-    mixed = VmsaComparison(snp, ZERO.replace(**{field: 1})).differences
+    assert [d.effect for d in snp.compare(snp.replace(**{field: 1})).differences] == [HARMLESS]
+    mixed = snp.compare(ZERO.replace(**{field: 1})).differences
     assert {d.reported.name: d.effect for d in mixed} == {field: DIGEST, "sev_features": MEANING}
 
 
@@ -362,7 +362,7 @@ def test_show_json_has_every_byte(folder: Path, capsys: pytest.CaptureFixture[st
     shown = json.loads(capsys.readouterr().out)
     assert bytes.fromhex("".join(field["hex"] for field in shown["fields"])) == page.to_bytes()
     assert shown["profile"] == {"name": "gce", "boot_processor": True, "differing": ["reserved_3f0"]}
-    assert shown["findings"] == ["reserved_3f0: reserved bytes must be 0"]
+    assert shown["findings"] == ["reserved_3f0: not 0, and not known to sevlab"]
     assert shown["zero_bytes"] == page.to_bytes().count(0)
 
 

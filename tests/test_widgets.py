@@ -243,7 +243,7 @@ def test_an_uploaded_firmware_is_part_of_the_whole_launch(tmp_path: Path) -> Non
     explorer = sevlab.explore(load(tmp_path, kernel=str(tmp_path / "tk.bin")))
     digest = explorer.verdict.evidence.digest
     upload(explorer.uploads["firmware"], samples.firmware_for_kernels())
-    table = sevlab.build_hash_table(hashlib.sha256(samples.TEK + samples.TIK).digest()).to_bytes()
+    table = sevlab.build_kernel_hashes(hashlib.sha256(samples.TEK + samples.TIK).digest()).to_bytes()
     assert explorer.evidence.digest == sevlab.compute_digest([samples.firmware_for_kernels(), table])
     explorer.paths["firmware"].value = str(tmp_path / "firmware.fd")
     assert explorer.verdict.evidence.digest == digest

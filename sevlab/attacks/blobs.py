@@ -15,14 +15,14 @@ import hashlib
 from collections import namedtuple
 
 from ..errors import InputError, quoted
-from ..formats.hashtable import HashTable
-from ..layout.shown import Shown
+from ..formats.kernel_hashes import KernelHashes
+from ..layout.span import Explainable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from ..layout.page import View
+    from ..layout.views import View
 
 #: What the verifier says of a blob. With a dead loop it says nothing any more: the machine stops.
 SUCCESS, DENIED, DEAD_LOOP = "EFI_SUCCESS", "EFI_ACCESS_DENIED", "dead loop"
@@ -36,7 +36,7 @@ VERIFIERS = {
 }
 #: What comes of a boot: the host's kernel, something else that the firmware finds to boot, or nothing at all.
 KERNEL, OTHER, NOTHING = "the kernel", "another boot option", "nothing"
-_ROWS = {row.name: row for row in HashTable.rows}
+_ROWS = {row.name: row for row in KernelHashes.rows}
 #: The GUID that begins the table, and those that begin a blob's entry.
 _TABLE = bytes(_ROWS["table_guid"].const)
 _GUIDS = {name: bytes(_ROWS[f"{name}_guid"].const) for name in ("kernel", "initrd", "cmdline")}
@@ -51,7 +51,7 @@ class Answer(namedtuple("Answer", "blob status why matches", defaults=(False,)))
     __slots__ = ()
 
 
-class Boot(Shown):
+class Boot(Explainable):
     """What came of a boot.
 
     ``answers`` tells of each blob that was handed over, up to the one that ended it; ``runs`` is :data:`KERNEL`,
@@ -68,19 +68,19 @@ class Boot(Shown):
 
     def explain(self) -> View:
         """Show what runs, and what the verifier said of each blob."""
-        from ..layout.page import Banner, Table, View
+        from ..layout.views import Banner, Table, View
 
-        words, tint = f"What runs: {self.runs}", "pink"
+        words, colour = f"What runs: {self.runs}", "pink"
         if self.runs == NOTHING:
-            words, tint = "The machine stopped: nothing runs", "green"
+            words, colour = "The machine stopped: nothing runs", "green"
         elif self.runs == OTHER:
             words += ", of which the table of hashes says nothing"
         elif self.unverified:
             words += f", and nobody verified {', '.join(self.unverified)}"
         else:
-            words, tint = words + ", and every blob has its hash in the table", "green"
+            words, colour = words + ", and every blob has its hash in the table", "green"
         rows = [[answer.blob, answer.status, answer.why] for answer in self.answers]
-        return View(Banner(words, tint), Table([f"blob ({self.verifier})", "answer", "why"], rows, mono=[0, 1]))
+        return View(Banner(words, colour), Table([f"blob ({self.verifier})", "answer", "why"], rows, mono=[0, 1]))
 
 
 def make_table(hashes: Mapping[str, bytes], size: int = 0) -> bytes:
@@ -142,7 +142,7 @@ def verify_blob(area: bytes, name: str, content: bytes | None, verifier: str = "
 
 def compare_verifiers(cases: Mapping[str, tuple[bytes, bytes | None]], blob: str = "initrd") -> View:
     """Show what each verifier answers in each case: the place for hashes, and the blob; see :func:`verify_blob`."""
-    from ..layout.page import Table, View
+    from ..layout.views import Table, View
 
     rows = []
     for case, (area, content) in cases.items():

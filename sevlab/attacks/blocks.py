@@ -14,10 +14,10 @@ from collections import namedtuple
 
 from ..digest import compute_digest
 from ..errors import InputError, quoted
-from ..formats.message import MeasureMessage
-from ..formats.pageinfo import NORMAL, PAGE
+from ..formats.launch_measure import MeasureMessage
+from ..formats.page_info import NORMAL, PAGE
 from ..formats.secret import SecretTable
-from ..formats.sevcert import PDH
+from ..formats.sev_certs import PDH
 from ..idblock import DEFAULT_POLICY
 from ..keys import Secret
 from ..measure import compute_measure
@@ -35,7 +35,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from ..formats.message import Measurement
+    from ..formats.launch_measure import Measurement
 
 #: The guest's program: take the secret, encrypt it, send it out, forget it, stop.
 INSTRUCTIONS = ("LOAD SECRET", "ENCRYPT", "SEND", "FORGET", "HALT")

@@ -14,11 +14,11 @@ Sources: CVE-2024-21944, CVE-2025-0033; incidents A16 and A18; snp-launch 1.4.
 from __future__ import annotations
 
 from ..errors import InputError, SevlabError, quoted
-from ..formats.pageinfo import PAGE
+from ..formats.page_info import PAGE
 from ..formats.report import HEADER, ReportRequest, parse_report
 from ..idblock import DEFAULT_POLICY, build_id_block
 from ..keys import Secret
-from ..layout.shown import Shown
+from ..layout.span import Explainable
 from ..session import seeded
 from ..simulator.cmac import BLOCK
 from ..simulator.snp.firmware import SnpPlatform
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..formats.report import Report
-    from ..layout.page import Block, View
+    from ..layout.views import Block, View
     from ..report.verify import ReportVerdict
 
 #: Ways to the context page, and the fault that opens each.
@@ -49,7 +49,7 @@ KEPT = 64
 _ID_KEY = Secret((7).to_bytes(48, "big"))
 
 
-class ContextReplay(Shown):
+class ContextReplay(Explainable):
     """What came of putting a good guest's digest into an evil guest's context.
 
     ``good`` and ``evil`` are the digests that follow from the two guests' inputs (48 bytes). ``kept`` is the ciphertext
@@ -87,7 +87,7 @@ class ContextReplay(Shown):
 
     def explain(self) -> View:
         """Show what came of it, then every step, then the ciphertexts."""
-        from ..layout.page import Banner, Heading, Table, View, hex_lines, narrow
+        from ..layout.views import Banner, Heading, Table, View, hex_lines, narrow
 
         if self.caught is not None:
             banner = Banner(f"REFUSED: {self.caught}", "green")

@@ -8,7 +8,7 @@ Source: incidents A07; sev-launch 5, snp-launch 4.
 
 from __future__ import annotations
 
-from ..formats.pageinfo import PAGE
+from ..formats.page_info import PAGE
 from ..formats.snpcommand import SnpLaunchStart
 from ..simulator.snp.host import ASID, CONTEXT_AT
 from .attempt import Attempt, attempt

@@ -12,7 +12,7 @@ from __future__ import annotations
 import secrets
 
 from ..formats.secret import SecretHeader
-from ..formats.sevcert import CEK, OCA, PDH, PEK
+from ..formats.sev_certs import CEK, OCA, PDH, PEK
 from ..secret import apply_keystream
 from ..session import open_session
 from ..simulator.identity import Identity
@@ -24,8 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from ..chain import Chain
-    from ..formats.session import SessionBlob
-    from ..formats.sevcert import SevCertificate
+    from ..formats.sev_certs import SessionBlob, SevCertificate
     from ..keys import Secret
     from ..session import OpenedSession
     from ..simulator.platform import Platform

@@ -15,11 +15,11 @@ from pathlib import Path
 
 from ..errors import InputError
 from ..firmware import load_ovmf
-from ..formats.enforcement import PLACE_ONLY
-from ..formats.hashtable import HashTable
+from ..formats.efi_modules import PLACE_ONLY
+from ..formats.kernel_hashes import KernelHashes
 from ..formats.policy import Policy
 from ..launch import load_launch
-from ..layout.shown import Shown
+from ..layout.span import Explainable
 from ..simulator.launch import simulate_launch
 from ..simulator.snp.launch import simulate_snp_launch
 from ..snp import load_snp_launch
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any
 
-    from ..layout.page import View
+    from ..layout.views import View
     from .blobs import Boot
 
 #: The inputs that are booted, and the step of a launch that their hashes are.
@@ -45,7 +45,7 @@ class Seen(namedtuple("Seen", "guest computed reported caught")):
     __slots__ = ()
 
 
-class KernelSwap(Shown):
+class KernelSwap(Explainable):
     """What came of booting another kernel, in guests of SEV, SEV-ES and SEV-SNP.
 
     ``owners`` tell what each guest's owner saw; ``boot`` is what the firmware then did; ``table`` are the 176 bytes
@@ -63,7 +63,7 @@ class KernelSwap(Shown):
 
     def explain(self) -> View:
         """Show who noticed, what each owner saw, and what the firmware did."""
-        from ..layout.page import Banner, Heading, Table, View
+        from ..layout.views import Banner, Heading, Table, View
 
         words = f"NOTICED by {', '.join(self.noticed)}" if self.noticed else "NOBODY NOTICES"
         rows = []
@@ -145,7 +145,7 @@ def read_blobs(inputs: Mapping[str, Any]) -> dict[str, bytes | None]:
 def _step(inputs: Mapping[str, Any]) -> bytes:
     """Return the table that a host loads for these inputs, zeros for none."""
     launch = load_launch(Policy(_POLICIES["SEV"]), **inputs)
-    return next((bytes(step.content) for step in launch.steps if step.name == _STEP), bytes(HashTable.size))
+    return next((bytes(step.content) for step in launch.steps if step.name == _STEP), bytes(KernelHashes.size))
 
 
 def _page(inputs: Mapping[str, Any]) -> bytes:

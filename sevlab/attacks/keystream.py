@@ -18,7 +18,7 @@ from ..simulator.status import FirmwareError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..formats.message import Measurement
+    from ..formats.launch_measure import Measurement
     from ..secret import SecretPacket
     from ..simulator.platform import Platform
 

@@ -11,7 +11,7 @@ which is our own making. Source: arXiv 2605.12990 (abstract); incidents A23; snp
 from __future__ import annotations
 
 from ..chain import ecdsa_sign
-from ..formats.sevcert import ECDSA_SHA384
+from ..formats.sev_certs import ECDSA_SHA384
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ from collections import namedtuple
 from math import isqrt, prod
 
 from ..formats.policy import Policy
-from ..formats.sevcert import P384_BYTES, PDH
+from ..formats.sev_certs import P384_BYTES, PDH
 from ..keys import Secret
-from ..layout.shown import Shown
+from ..layout.span import Explainable
 from ..session import (
     KEY_SIZE,
     Z_SIZE,
@@ -34,8 +34,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from ..formats.sevcert import SevCertificate
-    from ..layout.page import View
+    from ..formats.sev_certs import SevCertificate
+    from ..layout.views import View
     from ..simulator.platform import Platform
     from .points import SmallPoint
 
@@ -79,7 +79,7 @@ def join_residues(residues: Iterable[Residue]) -> int | None:
     return number if number and number * number == square else None
 
 
-class PdhTheft(Shown):
+class PdhTheft(Explainable):
     """What came of trying to take the private number of a platform's PDH.
 
     ``private`` is the number (48 bytes, big-endian), None when it was not found; ``residues`` are what was learnt;
@@ -108,7 +108,7 @@ class PdhTheft(Shown):
 
     def explain(self) -> View:
         """Show the answer, and what each point told. The private number stays hidden."""
-        from ..layout.page import Banner, Table, View
+        from ..layout.views import Banner, Table, View
 
         words = f"{self.launches} LAUNCH_START{'s' * (self.launches != 1)}"
         if self.caught is not None:

@@ -13,7 +13,7 @@ import json
 from collections import namedtuple
 from pathlib import Path
 
-from ..formats.sevcert import P384, SCALAR, EccKey
+from ..formats.sev_certs import P384, SCALAR, EccKey
 from ..simulator.curve import PRIME
 
 #: Where the points are.

@@ -10,7 +10,7 @@ Source: CVE-2024-56161; incidents A17; NIST SP 800-38B.
 from __future__ import annotations
 
 from ..errors import InputError
-from ..layout.shown import Shown
+from ..layout.span import Explainable
 from ..simulator.cmac import BLOCK, EXAMPLE_KEY, BlockCipher, compute_cmac, links, masked_blocks, masks
 from ..simulator.microcode import Patch, write_body
 
@@ -18,13 +18,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ..layout.page import View
+    from ..layout.views import View
 
 #: What stands in the open block until it is solved.
 OPEN = "(open)"
 
 
-class Preimage(Shown):
+class Preimage(Explainable):
     """A message whose AES-CMAC is a given tag.
 
     ``message`` is it whole, ``index`` the number of the block that was solved (from 0), ``block`` what came out (16
@@ -37,7 +37,7 @@ class Preimage(Shown):
 
     def explain(self) -> View:
         """Show the chain block by block, and from which side each link was computed."""
-        from ..layout.page import Banner, Table, View
+        from ..layout.views import Banner, Table, View
 
         rows = []
         for number, link in enumerate(self.links):
@@ -48,11 +48,13 @@ class Preimage(Shown):
             rows.append(
                 [str(number), text, link.hex(), way + (", and this block solved" if number == self.index else "")]
             )
-        tints = ["pink" if number == self.index else "" for number in range(len(rows))]
+        colours = ["pink" if number == self.index else "" for number in range(len(rows))]
         words = f"The tag is {self.links[-1].hex()}; block {self.index} makes it so"
         return View(
             Banner(words, "pink"),
-            Table(["block", "content", "link after it", "how the link is known"], rows, tints=tints, mono=[0, 1, 2]),
+            Table(
+                ["block", "content", "link after it", "how the link is known"], rows, colours=colours, mono=[0, 1, 2]
+            ),
         )
 
 

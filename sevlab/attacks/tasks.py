@@ -8,8 +8,7 @@ from __future__ import annotations
 import hashlib
 from itertools import permutations
 
-from ..formats.policy import Policy
-from ..formats.snppolicy import SnpPolicy
+from ..formats.policy import Policy, SnpPolicy
 from ..simulator.cmac import BLOCK
 from ..simulator.snp.context import ContextPage
 from .blobs import SUCCESS, boot_blobs, make_table

@@ -12,9 +12,9 @@ import os
 from ..case import Case, hash_files
 from ..digest import Sha256, load_sha256
 from ..errors import InputError
-from ..formats.footer import RESET_VECTOR, EntryEnd
 from ..formats.ovmf import Ovmf, parse_ovmf
-from ..formats.pageinfo import PAGE
+from ..formats.ovmf_tables import RESET_VECTOR, EntryEnd
+from ..formats.page_info import PAGE
 from ..formats.policy import Policy
 from ..launch import INPUTS, SNP_INPUTS, load_launch
 from ..reading import opened_once

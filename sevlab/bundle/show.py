@@ -10,7 +10,7 @@ from ..case import ABOUT, BY_NAME, MODES, ROWS
 from ..case.rows import BYTES, FILE, KEY
 from ..digest import Sha256
 from ..keys import Secret
-from ..layout.page import Banner, Heading, Paragraph, Table, View
+from ..layout.views import Banner, Heading, Paragraph, Table, View
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..case import Case, Row
-    from ..layout.page import Block
+    from ..layout.views import Block
 
 #: A file in a bundle, and how much of its name is shown where the whole of it stands elsewhere.
 _IN_BUNDLE, _BLOB = re.compile("blobs/[0-9a-f]{64}"), 18

@@ -13,8 +13,8 @@ from ..formats.policy import Policy
 from ..formats.vcek import ROOTS
 from ..idblock import IdBlockVerdict, load_id_block, verify_id_block
 from ..launch import INPUTS, SNP_INPUTS
-from ..layout.page import Banner, Heading, Paragraph, Quote, Table, View, hex_lines
-from ..layout.shown import Shown
+from ..layout.span import Explainable
+from ..layout.views import Banner, Heading, Paragraph, Quote, Table, View, hex_lines
 from ..outcome import MATCH, MISMATCH, NOT_DECIDED, UNUSABLE, Trust
 from ..reading import opened_once
 from ..report import FILES, ReportVerdict, load_certificates, load_report, parse_requirements, verify_report
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from ..advice import Advice
     from ..case import Case, Change
-    from ..layout.page import Block
+    from ..layout.views import Block
     from ..verify import Verdict
 
 #: What can be said of the explanation in a case.
@@ -86,7 +86,7 @@ class DigestCheck:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class CaseVerdict(Shown):
+class CaseVerdict(Explainable):
     """What :func:`verify_case` found. A part is None where the case is not about it."""
 
     case: Case
@@ -169,8 +169,8 @@ class CaseVerdict(Shown):
         """Show the answer first, then each part of it."""
         blocks: list[Block] = [Banner(self.words, "green" if self.matches else "pink")]
         if self.explanation != NONE:
-            tint = {HOLDS: "orange", WORDS: "grey"}.get(self.explanation, "pink")
-            blocks.append(Banner(_EXPLAINED[self.explanation], tint))
+            colour = {HOLDS: "orange", WORDS: "grey"}.get(self.explanation, "pink")
+            blocks.append(Banner(_EXPLAINED[self.explanation], colour))
             theirs = self.why == self.case.about.get("explanation")
             blocks.append(Quote("The case says:", self.why) if theirs else Paragraph(self.why))
         blocks += [Paragraph(f"CHANGED: {change}.") for change in self.changed]

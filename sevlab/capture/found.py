@@ -11,14 +11,14 @@ from ..errors import InputError, quoted
 from ..formats.policy import Policy
 from ..inputs import parse_measurement, parse_number
 from ..keytext import hide_keys
-from ..layout.shown import Shown
+from ..layout.span import Explainable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
 
-    from ..layout.page import View
+    from ..layout.views import View
 
 #: Longest text read from any one source, in characters.
 TEXT_LIMIT = 1 << 20
@@ -94,7 +94,7 @@ class Missing(namedtuple("Missing", "name why how")):
     __slots__ = ()
 
 
-class Capture(Shown):
+class Capture(Explainable):
     """Values, remarks, and what follows from them. Built by the readers, then added up: ``a + b``."""
 
     def __init__(self, source: str = "", found: Iterable[Found] = (), remarks: Iterable[Remark] = ()) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from ..layout.page import Banner, Heading, Paragraph, Table, View
+from ..layout.views import Banner, Heading, Paragraph, Table, View
 from .found import FACTS, shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..layout.page import Block
+    from ..layout.views import Block
     from .found import Capture
 
 _CELL = 40
@@ -27,8 +27,8 @@ def explain_capture(capture: Capture) -> View:
     ]
     blocks: list[Block] = [_banner(len(missing), len(contradictions))]
     if rows:
-        tints = ["grey" if name in FACTS else "blue" for name in capture.chosen if name not in left_out]
-        blocks += [Heading("Understood"), Table(["what", "value", "from"], rows, tints, mono=[1])]
+        colours = ["grey" if name in FACTS else "blue" for name in capture.chosen if name not in left_out]
+        blocks += [Heading("Understood"), Table(["what", "value", "from"], rows, colours, mono=[1])]
         if any(one.named_by_host for one in capture.chosen.values()):
             blocks.append(Paragraph(_STARRED))
     if contradictions:

@@ -10,7 +10,7 @@ from ..case import is_bundle
 from ..errors import renaming, shell_word
 from ..evidence import KEYS, as_option
 from ..inputs import check_standard_input
-from ..layout.page import Paragraph
+from ..layout.views import Paragraph
 from ..leftovers import temporary_folder
 from ..outcome import MATCH
 from ..outcome import UNUSABLE as UNUSABLE_CASE

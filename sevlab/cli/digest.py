@@ -125,7 +125,7 @@ def _ovmf_hash(args: argparse.Namespace) -> int:
 
 def _snp(args: argparse.Namespace) -> int:
     """Print the digest of a SEV-SNP launch."""
-    from ..formats.pageinfo import VMSA
+    from ..formats.page_info import VMSA
     from ..snp.load import load_snp_launch
 
     if (is_missing := not has_svsm(args)) == (args.mode == SVSM):

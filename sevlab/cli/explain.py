@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..layout.page import Paragraph, View
+from ..layout.views import Paragraph, View
 from ..verify import compare_measure
 from ..walkthrough import walk, walk_as_dict
 from . import GOOD, NOT_VALIDATED, VERBS

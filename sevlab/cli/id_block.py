@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import base64
 
-from ..formats.idblock import IdBlock
-from ..formats.snppolicy import SnpPolicy
+from ..formats.id_block import IdBlock
+from ..formats.policy import SnpPolicy
 from ..idblock import DEFAULT_POLICY, build_id_block, load_id_block, load_private_key, verify_id_block
 from ..inputs import check_standard_input, load_value, parse_bytes, parse_number
 from ..keys import refuse_keys

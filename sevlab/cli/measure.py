@@ -7,7 +7,7 @@ import sys
 
 from ..errors import InputError, renaming, shell_word
 from ..evidence import as_option
-from ..formats.message import Measurement, MeasureMessage
+from ..formats.launch_measure import Measurement, MeasureMessage
 from ..inputs import (
     check_standard_input,
     load_key,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ..data import MODES
 from ..errors import InputError, quoted, renaming
 from ..launch import as_peer
-from ..layout.page import Paragraph, Table, View
+from ..layout.views import Paragraph, Table, View
 from ..predictions import compute_predictions, explain_profile, profile_as_dict
 from ..profiles import SNP_PROFILES
 from . import GOOD, VERBS

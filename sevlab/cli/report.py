@@ -12,7 +12,7 @@ from ..formats.report import TCB_FORMS
 from ..formats.vcek import ROOTS
 from ..inputs import check_standard_input, decode_base64, load_file
 from ..keys import Secret, refuse_keys
-from ..layout.page import Paragraph, View
+from ..layout.views import Paragraph, View
 from ..report import (
     FILES,
     REQUIREMENTS,

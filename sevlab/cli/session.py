@@ -6,8 +6,7 @@ import sys
 
 from ..chain import ROOTS, load_chain
 from ..errors import InputError, quoted, shell_word
-from ..formats.session import SessionBlob
-from ..formats.sevcert import PDH, SevCertificate
+from ..formats.sev_certs import PDH, SessionBlob, SevCertificate
 from ..inputs import check_standard_input, decode_base64, load_file, load_hidden, parse_policy
 from ..keys import Secret, refuse_keys
 from ..session import Z_SIZE, make_session, open_session, public_key

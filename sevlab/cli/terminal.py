@@ -14,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Protocol, TextIO
 
-    from ..layout.page import Paint
+    from ..layout.views import Paint
 
     class Page(Protocol):
         """What prints as text: a view, or what explains itself as one."""
@@ -92,8 +92,8 @@ def say_over(words: str) -> None:
 
 def painter(to: TextIO | None = None) -> Paint:
     """Return how to colour text: by field on a terminal, not at all in a pipe or when NO_COLOR is set."""
-    from ..layout.page import plain
-    from ..layout.span import INK, TINTS
+    from ..layout.span import COLOURS, INK
+    from ..layout.views import plain
 
     stream = sys.stdout if to is None else to
     if not stream.isatty():
@@ -108,5 +108,5 @@ def painter(to: TextIO | None = None) -> Paint:
     from rich.color import ColorSystem
 
     depth = {"standard": ColorSystem.STANDARD, "256": ColorSystem.EIGHT_BIT}.get(system, ColorSystem.TRUECOLOR)
-    styles = {tint: Style(color=INK, bgcolor=colour) for tint, colour in TINTS.items()}
-    return lambda text, tint: styles[tint].render(text, color_system=depth)
+    styles = {name: Style(color=INK, bgcolor=value) for name, value in COLOURS.items()}
+    return lambda text, colour: styles[colour].render(text, color_system=depth)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import InputError, quoted, shell_word
 from ..inputs import parse_seconds
-from ..layout.page import Heading, Paragraph, Table, View
+from ..layout.views import Heading, Paragraph, Table, View
 from ..verifier_suite import ACCEPTABLE, FLAWS, VALID, load_cases, run_suite_command, suite_table, write_suite
 from ..verifier_suite.run import PLACEHOLDERS, TABLE, TIMEOUT
 from . import GOOD, NOT_VALIDATED, VERBS
@@ -63,10 +63,10 @@ def _list(args: argparse.Namespace) -> int:
         say_json(suite_table(cases))
         return GOOD
     rows = [[one.key, one.result, one.flaw.key if one.flaw is not None else "-", one.title] for one in cases]
-    tints = ["grey" if one.result == ACCEPTABLE else "green" if one.result == VALID else "pink" for one in cases]
+    colours = ["grey" if one.result == ACCEPTABLE else "green" if one.result == VALID else "pink" for one in cases]
     flaws = dict.fromkeys(one.flaw for one in cases if one.flaw is not None)
     view = View(
-        Table(["test case", "result", "flaw", "what it is"], rows, tints),
+        Table(["test case", "result", "flaw", "what it is"], rows, colours),
         Paragraph("valid: must be accepted. invalid: must not be. acceptable: correct verifiers may differ."),
         Heading("The flaws that would accept them"),
         Table(["flaw", "what it is"], [[one.key, one.title] for one in flaws]),

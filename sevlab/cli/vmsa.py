@@ -9,7 +9,6 @@ import sys
 from ..cpu import Cpu, describe_signature, parse_cpu_model
 from ..errors import InputError, quoted
 from ..formats.vmsa import Vmsa
-from ..formats.vmsadiff import VmsaComparison
 from ..inputs import load_vmsa, parse_number
 from ..profiles import PROFILES, build_vmsa, find_profile, recognize_vmsa, start_at
 from ..writing import check_output, stream_beside, write_bytes
@@ -168,7 +167,7 @@ def _show(args: argparse.Namespace) -> int:
     if args.json:
         say_json(_as_dict(vmsa, sha256))
         return GOOD
-    from ..layout.page import Paragraph, View
+    from ..layout.views import Paragraph, View
 
     heading, *fields = vmsa.explain().blocks
     answers = [Paragraph(_likeness(vmsa)), Paragraph(f"SHA-256 of the page: {sha256}")]
@@ -205,7 +204,7 @@ def _likeness(vmsa: Vmsa) -> str:
 
 def _diff(args: argparse.Namespace) -> int:
     first, second = load_vmsa(args.first, "A"), load_vmsa(args.second, "B")
-    comparison = VmsaComparison(first, second, names=("A", "B"))
+    comparison = first.compare(second, names=("A", "B"))
     if args.json:
         say_json(comparison.as_dict())
     else:

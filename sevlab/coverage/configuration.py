@@ -12,7 +12,7 @@ from ..capture.found import shown
 from ..capture.words import split_options
 from ..errors import InputError, UnsupportedError, quoted
 from ..firmware import load_ovmf
-from ..formats.enforcement import CANNOT_TELL, PLACE_ONLY, Enforcement
+from ..formats.efi_modules import CANNOT_TELL, PLACE_ONLY, Enforcement
 from ..formats.policy import Policy
 from ..inputs import FIRMWARE_LIMIT
 from ..keytext import describe_content

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from ..arguments import checked
 from ..capture.found import shown
-from ..layout.shown import Shown
+from ..layout.span import Explainable
 from .configuration import Part, Setup, of_case, of_command_line, of_domain
 from .rules import BREAKS, MEASURED, NOT_MEASURED, find_rule
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ..case import Case
-    from ..layout.page import View
+    from ..layout.views import View
 
-#: How a label is told apart without colour, and its tint.
+#: How a label is told apart without colour, and its colour.
 MARKS = {MEASURED: ("M", "green"), NOT_MEASURED: ("-", "grey"), BREAKS: ("!", "pink")}
 #: Most parts shown; a hostile text can hold more than anyone reads.
 SHOWN_LIMIT = 2000
@@ -36,12 +36,12 @@ class Line(namedtuple("Line", "words path label reason")):
         return MARKS[self.label][0]
 
     @property
-    def tint(self) -> str:
+    def colour(self) -> str:
         """The label as a colour of the common palette."""
         return MARKS[self.label][1]
 
 
-class Coverage(Shown):
+class Coverage(Explainable):
     """A configuration, labelled. ``lines`` are in the configuration's order; what is absent comes last."""
 
     def __init__(self, parts: Sequence[Part], setup: Setup, firmware: str = "") -> None:
@@ -67,13 +67,13 @@ class Coverage(Shown):
 
     def explain(self) -> View:
         """Show every part with its label and reason: M measured, - not measured, ! breaks measurement."""
-        from ..layout.page import Banner, Paragraph, Table, View
+        from ..layout.views import Banner, Paragraph, Table, View
 
         lines = self.lines[:SHOWN_LIMIT]
         rows = [[line.mark, line.label, _cell(line.words), line.reason] for line in lines]
         counts = ", ".join(f"{self.count(label)} {label} [{mark}]" for label, (mark, _) in MARKS.items())
         words = "Nothing here breaks the measurement" if not self.broken else "Something here breaks the measurement"
-        table = Table(["", "label", "part", "why"], rows, [line.tint for line in lines], mono=[0, 2])
+        table = Table(["", "label", "part", "why"], rows, [line.colour for line in lines], mono=[0, 2])
         rest = [Paragraph(f"{len(self.lines) - len(lines)} more parts are not shown.")] * (len(lines) < len(self.lines))
         said = [Paragraph(f"Firmware: {self.firmware}.")] if self.firmware else []
         return View(Banner(f"{words}: {counts}", "pink" if self.broken else "green"), *said, table, *rest)

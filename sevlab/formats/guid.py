@@ -1,7 +1,7 @@
 """GUIDs: the 16-byte names that firmware tables are made of, and the ones that SEV knows.
 
 A GUID (globally unique identifier) is stored in EFI's mixed order: the first three groups are little-endian, the last
-two stand as they are written. So ``96b582de-1fb2-...`` begins with the bytes ``de 82 b5 96 b2 1f``.
+two are as they are written. So ``96b582de-1fb2-...`` begins with the bytes ``de 82 b5 96 b2 1f``.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""OVMF images: what a firmware file is, and what it tells the host that launches it.
+"""OVMF images: what a firmware file is, and what the host that launches it finds in it.
 
 OVMF (the open virtual machine firmware, a build of edk2) is the first code of the guest, and the first thing a launch
 measures. It comes as one combined file or as two halves, CODE and VARS, and in several sizes; people mix them up.
-:func:`parse_ovmf` takes any bytes, says what they are, and reads the tables of :mod:`~sevlab.formats.footer`.
+:func:`parse_ovmf` takes any bytes, says what they are, and reads the tables of :mod:`~sevlab.formats.ovmf_tables`.
 
 Sources: measured-direct-boot 3 and 4; what a file is: the layouts of edk2's ``OvmfPkg*.fdf`` and Debian's images.
 """
@@ -12,7 +12,9 @@ from __future__ import annotations
 from collections import Counter, namedtuple
 
 from ..errors import InputError
-from .footer import (
+from ..layout.span import Explainable
+from .kernel_hashes import KernelHashes
+from .ovmf_tables import (
     ENTRY_TYPES,
     FOOTER,
     HASH_BLOCK,
@@ -23,24 +25,25 @@ from .footer import (
     SVSM_INFO,
     EntryEnd,
     check_sections,
+    find_volumes,
     read_legacy_reset,
     read_metadata,
     read_table,
 )
-from .hashtable import HashTable
-from .volume import find_volumes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..layout.page import View
-    from .abilities import Ability
-    from .enforcement import Enforcement
-    from .footer import Entry, Metadata, Section, Table
+    from collections.abc import Iterable
+    from typing import Any
+
+    from ..layout.views import View
+    from .efi_modules import Enforcement
     from .guid import Guid
-    from .volume import Volume
+    from .ovmf_tables import Entry, Metadata, Section, Table, Volume
+    from .ovmf_view import FlashMap
 
 FOUR_GIB = 1 << 32
-#: Where "VTF" (volume top file, the code around the reset vector) stands, from the end of the image.
+#: Where "VTF" (volume top file, the code around the reset vector) is, from the end of the image.
 VTF_AT = 0x14
 #: Sizes of edk2's builds: name, whole image, variable store (bytes).
 BUILDS = (("4M", 4 << 20, 0x84000), ("2M", 2 << 20, 0x20000), ("1M", 1 << 20, 0x20000))
@@ -62,10 +65,11 @@ FOREIGN = (
     (0, b"version https://git-lfs", "a Git LFS pointer, not the file itself"),
 )
 
-Kind = namedtuple("Kind", "key words")
+#: A question, its answer (yes, no or unknown), and one sentence that says why.
+Ability = namedtuple("Ability", "question answer sentence")
 
 
-class Ovmf:
+class Ovmf(Explainable):
     """A firmware file: what it is, and its tables. Made by :func:`parse_ovmf`; sizes and offsets are in bytes."""
 
     def __init__(self, image: bytes) -> None:
@@ -84,7 +88,9 @@ class Ovmf:
         self.notes: list[str] = []
         self._legacy = None if self._has_footer(self.size) else read_legacy_reset(image, self.size)
         self._read()
-        self._kind = identify(self)
+        #: What the file is, as one stable word that docs/ovmf.md lists, and in plain words.
+        self.kind_key, self.kind, *faults = identify(self)
+        self.faults += faults
 
     def _has_footer(self, end: int) -> bool:
         place = end - RESET_VECTOR - len(FOOTER)
@@ -118,11 +124,13 @@ class Ovmf:
                 self.faults.append(f"{entry.name}: {len(entry.data)} bytes of data, but it needs {needed}")
             elif len(entry.data) > needed:
                 self.notes.append(f"{entry.name}: {len(entry.data)} bytes of data; only the first {needed} are known")
-        if self.find(RESET_BLOCK) and self._reset() == 0:
+        if (block := self._value(RESET_BLOCK)) and block.address == 0:
             self.faults.append("SEV-ES reset block: the address is 0, which QEMU refuses")
-        if self.hash_area and self.hash_area[1] < HashTable.size:
+        if self.hash_area and self.hash_area[1] < KernelHashes.size:
             size = self.hash_area[1]
-            self.notes.append(f"SEV hash table block: {size} bytes, but the table needs {HashTable.size}; QEMU refuses")
+            self.notes.append(
+                f"SEV hash table block: {size} bytes, but the table needs {KernelHashes.size}; QEMU refuses"
+            )
         for name, area in (("SEV hash table block", self.hash_area), ("SEV secret block", self.secret_area)):
             if area and sum(area) > FOUR_GIB:
                 self.faults.append(f"{name}: base 0x{area[0]:x} and size 0x{area[1]:x} reach beyond 4 GiB")
@@ -143,23 +151,13 @@ class Ovmf:
         return FOUR_GIB - self.size
 
     @property
-    def kind_key(self) -> str:
-        """What the file is, as one stable word; docs/ovmf.md lists them."""
-        return str(self._kind.key)
-
-    @property
-    def kind(self) -> str:
-        """What the file is, in plain words."""
-        return str(self._kind.words)
-
-    @property
     def is_usable(self) -> bool:
         """True for a whole OVMF code image whose footer table can be read and has no fault."""
         return self.kind_key in ("combined", "code") and self.table is not None and not self.faults
 
     @property
     def findings(self) -> list[str]:
-        """A sentence for everything odd, the serious ones first."""
+        """A sentence for everything unexpected, the serious ones first."""
         return [*self.faults, *self.notes]
 
     @property
@@ -182,15 +180,14 @@ class Ovmf:
         """Return the entry that counts for a GUID: the one nearest the end of the image. None when there is none."""
         return next((entry for entry in self.entries if entry.guid == guid), None)
 
-    def _reset(self) -> int | None:
-        entry = None if self.trailing else self.find(RESET_BLOCK)
-        return int(entry.value.address) if entry and entry.value else None
+    def _value(self, guid: Guid) -> Any:
+        """Return what a host reads of an entry; None when it finds none that it can read."""
+        entry = None if self.trailing else self.find(guid)
+        return entry.value if entry else None
 
     def _area(self, guid: Guid) -> tuple[int, int] | None:
-        entry = None if self.trailing else self.find(guid)
-        if not entry or not entry.value or not entry.value.base:
-            return None
-        return int(entry.value.base), int(entry.value.length)
+        area = self._value(guid)
+        return (int(area.base), int(area.length)) if area and area.base else None
 
     @property
     def reset_address(self) -> int | None:
@@ -198,7 +195,8 @@ class Ovmf:
 
         None when there is no reset block, neither in the table nor in the legacy place, or when it holds 0.
         """
-        return self._reset() or None
+        block = self._value(RESET_BLOCK)
+        return int(block.address) or None if block else None
 
     @property
     def hash_area(self) -> tuple[int, int] | None:
@@ -221,40 +219,85 @@ class Ovmf:
 
         The code is decompressed for that when it is first asked for, which takes about a tenth of a second.
         """
-        from .enforcement import judge_enforcement
+        from .efi_modules import judge_enforcement
 
-        return judge_enforcement(self)
+        return None if self.hash_area is None else judge_enforcement(self.image, self.volumes)
 
     def abilities(self) -> list[Ability]:
         """Return (question, yes/no/unknown, sentence) for each thing a launch may want of this firmware."""
-        from .abilities import judge
+        questions = (HASHES, PROCESSORS, SNP, SECRET)
+        if self.trailing:
+            words = "The host looks for the footer table at the very end of the file, and does not find it there."
+            return [Ability(question, "no", words) for question in questions]
+        if not self.entries and not self.table and self.kind_key != "old":
+            words = f"This file cannot tell: it is {self.kind}."
+            if self.kind_key == "vars":
+                words = "The VARS half cannot tell: look at the CODE half or at the combined image."
+            return [Ability(question, "unknown", words) for question in questions]
+        answers = (_hashes(self), _processors(self), _snp(self), _secret(self))
+        return [Ability(question, *answer) for question, answer in zip(questions, answers, strict=True)]
 
-        return judge(self)
+    def maps(self) -> list[FlashMap]:
+        """Return the maps of the image; fewer when it has no table or names no memory."""
+        from .ovmf_view import map_file, map_memory, map_table
+
+        boots = bool(self.table) or self.kind_key == "old"
+        shift = self.base_address if boots else None
+        made = [map_file(self.image, self.volumes, self.end, boots, shift)]
+        if self.table:
+            made.append(map_table(self.table, self.end, None if self.trailing else shift))
+        made.append(map_memory(self.sections, self.secret_area, self.hash_area))
+        return [one for one in made if one.regions]
 
     def explain(self) -> View:
-        """Show what the file is, what it can do, its map, its tables and everything odd."""
-        from .flash import explain_ovmf
+        """Show what the file is, what it can do, its maps, its tables and everything unexpected."""
+        from ..layout.views import Banner, Heading, Paragraph, View
+        from .ovmf_view import ADVICE, exact, show_abilities, show_entries, show_findings, show_sections
 
-        return explain_ovmf(self)
+        return View(
+            Banner(f"{self.kind[:1].upper()}{self.kind[1:]}.", "green" if self.is_usable else "pink"),
+            Paragraph(f"{exact(self.size)}. {ADVICE.get(self.kind_key, ADVICE['other'])}"),
+            *show_findings(self.findings),
+            Heading("What it can do"),
+            show_abilities(self.abilities()),
+            *(made.view() for made in self.maps()),
+            *show_entries(self.entries, bool(self.table)),
+            *show_sections(self.metadata),
+        )
 
     def as_dict(self) -> dict[str, object]:
         """Return everything as JSON-ready data, as docs/ovmf.md describes it."""
-        from .flash import as_dict
 
-        return as_dict(self)
+        def area(pair: tuple[int, int] | None) -> dict[str, int] | None:
+            return {"base": pair[0], "size": pair[1]} if pair else None
+
+        enforcement = self.enforcement
+        return {
+            "status": "good" if self.is_usable else "bad",
+            "kind": self.kind_key,
+            "kind_text": self.kind,
+            "size": self.size,
+            "base_address": self.base_address if self.table else None,
+            "trailing": self.trailing,
+            "findings": self.findings,
+            "abilities": [ability._asdict() for ability in self.abilities()],
+            "reset_address": self.reset_address,
+            "hash_area": area(self.hash_area),
+            "secret_area": area(self.secret_area),
+            "enforcement": enforcement.as_dict() if enforcement else None,
+            "table": {"offset": self.table.offset, "size": self.table.size} if self.table else None,
+            "entries": [entry.as_dict() for entry in self.entries],
+            "metadata_offset": self.metadata.offset if self.metadata else None,
+            "sections": [section.as_dict() for section in (self.metadata.sections if self.metadata else ())],
+            "volumes": [volume.as_dict() for volume in self.volumes],
+        }
 
     def __repr__(self) -> str:
         return f"<Ovmf: {self.kind}>"
 
-    def __str__(self) -> str:
-        return self.explain().text()
-
-    def _repr_html_(self) -> str:
-        return self.explain().html()
-
 
 def parse_ovmf(image: bytes) -> Ovmf:
-    """Say what a firmware file is, and read its tables. Any bytes are taken: what is odd is in ``findings``.
+    """Return what a firmware file is, with its tables. Any bytes are taken: what is unexpected is in ``findings``.
 
     Raises :class:`~sevlab.errors.InputError` for anything but bytes.
     """
@@ -263,88 +306,160 @@ def parse_ovmf(image: bytes) -> Ovmf:
     return Ovmf(bytes(image))
 
 
-def identify(ovmf: Ovmf) -> Kind:
-    """Say what the file is. Faults that show in the volumes are added to its ``faults``."""
+def identify(ovmf: Ovmf) -> tuple[str, ...]:
+    """Return what the file is, as a stable word and in plain words, and then the faults that show in its volumes."""
     missing = max((volume.end for volume in ovmf.volumes), default=0) - ovmf.size
-    if missing > 0:
-        last = ovmf.volumes[-1]
-        ovmf.faults.append(
-            f"the firmware volume at file offset 0x{last.offset:x} claims {last.size} bytes, of which {missing} are "
-            "missing"
-        )
     if ovmf.trailing:
-        return _with_trailing(ovmf)
-    if ovmf.table:
-        return _with_table(ovmf)
-    return _without_table(ovmf, missing)
+        kind = _with_trailing(ovmf)
+    elif ovmf.table:
+        kind = _with_table(ovmf)
+    else:
+        kind = _without_table(ovmf, missing)
+    if missing <= 0:
+        return kind
+    last = ovmf.volumes[-1]
+    claim = f"the firmware volume at file offset 0x{last.offset:x} claims {last.size} bytes"
+    return (*kind[:2], f"{claim}, of which {missing} are missing", *kind[2:])
 
 
-def _with_table(ovmf: Ovmf) -> Kind:
+def _with_table(ovmf: Ovmf) -> tuple[str, ...]:
     """Tell the files apart that end in a footer table."""
     if ovmf.find(SVSM_INFO):
-        return Kind("svsm", "an SVSM image (secure VM service module): it runs below OVMF, and is not OVMF itself")
+        return "svsm", "an SVSM image (secure VM service module): it runs below OVMF, and is not OVMF itself"
     if not ovmf.volumes:
-        words = f"only the last {ovmf.size} bytes of an OVMF image: the footer table without the firmware"
-        return Kind("fragment", words)
-    first = ovmf.volumes[0]
+        return "fragment", f"only the last {ovmf.size} bytes of an OVMF image: the footer table without the firmware"
+    first, *others = ovmf.volumes
     if first.offset:
         where = f"its first firmware volume is at byte {first.offset}, not at 0"
-        return Kind("fragment", f"an OVMF image without its beginning, or with something put before it: {where}")
-    for volume in ovmf.volumes[1:]:
-        if volume.is_nvram:
-            ovmf.faults.append(f"another variable store at file offset 0x{volume.offset:x}: several files were joined")
+        return "fragment", f"an OVMF image without its beginning, or with something put before it: {where}"
+    faults = [
+        f"another variable store at file offset 0x{volume.offset:x}: several files were joined"
+        for volume in others
+        if volume.is_nvram
+    ]
     if not first.is_nvram:
         name = _build(whole - store == ovmf.size for _, whole, store in BUILDS)
-        return Kind("code", f"the CODE half of OVMF{name}: the firmware without its variable store")
+        return "code", f"the CODE half of OVMF{name}: the firmware without its variable store", *faults
     name = _build(whole == ovmf.size for _, whole, _ in BUILDS)
-    return Kind("combined", f"a combined OVMF image{name}: variable store and code in one file")
+    return "combined", f"a combined OVMF image{name}: variable store and code in one file", *faults
 
 
-def _with_trailing(ovmf: Ovmf) -> Kind:
+def _with_trailing(ovmf: Ovmf) -> tuple[str, ...]:
     """Name what follows the image. No host looks for the table anywhere but at the very end."""
-    count, cut = ovmf.trailing, f"truncate -s {ovmf.end} FILE"
-    byte = ovmf.image[-1]
+    count, byte = ovmf.trailing, ovmf.image[-1]
+    early = f"the footer table ends {count} bytes too early; to cut it right: truncate -s {ovmf.end} FILE"
     if ovmf.image.count(byte, ovmf.end) == count:
-        ovmf.faults.append(f"the footer table ends {count} bytes too early; to cut it right: {cut}")
-        return Kind("padded", f"an OVMF image followed by {count} bytes of padding (0x{byte:02x})")
+        return "padded", f"an OVMF image followed by {count} bytes of padding (0x{byte:02x})", early
     after = next((volume for volume in ovmf.volumes if volume.offset >= ovmf.end), None)
     if after and after.is_nvram:
-        ovmf.faults.append("the variable store comes after the code: a combined image is VARS first, then CODE")
-        return Kind("swapped", "the CODE and VARS halves of OVMF joined in the wrong order")
-    ovmf.faults.append(f"the footer table ends {count} bytes too early; to cut it right: {cut}")
-    return Kind("trailing", f"an OVMF image followed by {count} bytes that do not belong to it")
+        fault = "the variable store comes after the code: a combined image is VARS first, then CODE"
+        return "swapped", "the CODE and VARS halves of OVMF joined in the wrong order", fault
+    return "trailing", f"an OVMF image followed by {count} bytes that do not belong to it", early
 
 
-def _without_table(ovmf: Ovmf, missing: int) -> Kind:
+def _without_table(ovmf: Ovmf, missing: int) -> tuple[str, ...]:
     """Tell the files apart that have no footer table."""
     image, size, volumes = ovmf.image, ovmf.size, ovmf.volumes
     if not size:
-        return Kind("empty", "an empty file")
+        return "empty", "an empty file"
     if volumes and missing > 0:
-        return Kind("truncated", f"a truncated firmware image: at least {missing} bytes are missing at its end")
+        return "truncated", f"a truncated firmware image: at least {missing} bytes are missing at its end"
     if image[max(0, size - VTF_AT) :][:4] == b"VTF\0":
         legacy = "; its SEV-ES reset block is in the legacy place" if ovmf.entries else ""
-        return Kind("old", f"an OVMF image without a footer table, as built before there was one{legacy}")
+        return "old", f"an OVMF image without a footer table, as built before there was one{legacy}"
     if volumes and not volumes[0].offset and volumes[0].is_nvram:
         store = volumes[0]
         if image.count(image[-1], store.end) == size - store.end:
             name = _build(store.size == size for _, _, size in BUILDS)
-            return Kind("vars", f"the VARS half of OVMF{name}: a variable store without code")
+            return "vars", f"the VARS half of OVMF{name}: a variable store without code"
     if volumes:
-        ovmf.faults.append("no reset vector ends the file: its end is missing, or it is firmware of another processor")
-        return Kind("truncated", f"firmware volumes without a reset vector: a truncated image, {size} bytes long")
+        fault = "no reset vector ends the file: its end is missing, or it is firmware of another processor"
+        return "truncated", f"firmware volumes without a reset vector: a truncated image, {size} bytes long", fault
     if ovmf.entries:
-        return Kind("fragment", "the end of an old OVMF image: a SEV-ES reset block without a footer table")
+        return "fragment", "the end of an old OVMF image: a SEV-ES reset block without a footer table"
     if ovmf.foreign:
-        return Kind("other", f"not OVMF but {ovmf.foreign}")
+        return "other", f"not OVMF but {ovmf.foreign}"
     if image.count(image[0]) == size:
-        return Kind("other", f"not OVMF but {size} bytes that are all 0x{image[0]:02x}")
+        return "other", f"not OVMF but {size} bytes that are all 0x{image[0]:02x}"
     if size >= 1 << 16 and image[-16:-15] == b"\xea":
-        return Kind("other", "not OVMF but a PC BIOS of the old kind, such as SeaBIOS")
-    return Kind("other", f"not OVMF: {size} bytes with neither a firmware volume nor a footer table")
+        return "other", "not OVMF but a PC BIOS of the old kind, such as SeaBIOS"
+    return "other", f"not OVMF: {size} bytes with neither a firmware volume nor a footer table"
 
 
-def _build(fits: object) -> str:
+def _build(fits: Iterable[bool]) -> str:
     """Return the names of the builds whose sizes fit, for use in a sentence."""
-    names = [name for (name, _, _), fit in zip(BUILDS, fits, strict=True) if fit]  # type: ignore[call-overload]
+    names = [name for (name, _, _), fit in zip(BUILDS, fits, strict=True) if fit]
     return f" ({' or '.join(reversed(names))} build)" if names else ""
+
+
+HASHES = "Check hashes of kernel, initrd and cmdline?"
+PROCESSORS = "Start SEV-ES application processors?"
+SNP = "Run as an SEV-SNP guest?"
+SECRET = "Receive a launch secret?"
+
+_SINCE = (
+    "Of edk2's builds OvmfPkg/AmdSev has it, and since edk2-stable202511 OvmfPkgX64 and OvmfPkgIa32X64 have it too."
+)
+
+
+def _absent(ovmf: Ovmf, guid: Guid, advice: str) -> tuple[str, str]:
+    """Return why an ability is missing."""
+    entry = ovmf.find(guid)
+    if entry:
+        why = "names base 0" if entry.value else "cannot be read"
+        return ("no" if entry.value else "unknown"), f"Its {guid.name} {why}. {advice}"
+    if ovmf.table and any(fault.startswith("footer table") for fault in ovmf.faults):
+        return "unknown", f"Its footer table is damaged, so a {guid.name} may be lost."
+    where = "Its footer table has" if ovmf.table else "It has no footer table, and so"
+    return "no", f"{where} no {guid.name}. {advice}"
+
+
+def _hashes(ovmf: Ovmf) -> tuple[str, str]:
+    if not ovmf.hash_area:
+        return _absent(ovmf, HASH_BLOCK, _SINCE)
+    base, size = ovmf.hash_area
+    if size < KernelHashes.size:
+        return (
+            "no",
+            f"Its area of {size} bytes is too small for the table of {KernelHashes.size} bytes; QEMU refuses it.",
+        )
+    words = f"Its table goes to 0x{base:x}, an area of {size} bytes."
+    if ovmf.sections:
+        pages = [section for section in ovmf.sections if section.name == "KERNEL_HASHES"]
+        if not any(section.base <= base and base + KernelHashes.size <= section.end for section in pages):
+            words += " But no KERNEL_HASHES section of its SEV metadata holds that area, so not under SEV-SNP."
+    found = ovmf.enforcement
+    assert found is not None
+    return found.yes_or_no, f"{words} {found.text}."
+
+
+def _processors(ovmf: Ovmf) -> tuple[str, str]:
+    if ovmf.reset_address is None:
+        entry = ovmf.find(RESET_BLOCK)
+        if entry and entry.value:
+            return "no", "Its SEV-ES reset block holds address 0, which QEMU refuses."
+        return _absent(ovmf, RESET_BLOCK, "QEMU refuses to launch an SEV-ES guest with it.")
+    place = "footer table" if ovmf.table else "legacy place before the reset vector"
+    return "yes", f"They start at 0x{ovmf.reset_address:x}, by the SEV-ES reset block in its {place}."
+
+
+def _snp(ovmf: Ovmf) -> tuple[str, str]:
+    if not ovmf.metadata:
+        if ovmf.find(SEV_METADATA):
+            return "unknown", "Its SEV metadata cannot be read."
+        return _absent(ovmf, SEV_METADATA, "This build is too old for SEV-SNP, or not made for it.")
+    names = {section.name for section in ovmf.sections}
+    lacking = [name for name in ("SECRETS", "CPUID") if name not in names]
+    if lacking:
+        return "unknown", f"Its SEV metadata has no {' and no '.join(lacking)} section."
+    count = len(ovmf.sections)
+    if any(fault.startswith("SEV metadata") for fault in ovmf.faults):
+        return "unknown", f"Its SEV metadata is damaged; {count} sections can be read."
+    return "yes", f"Its SEV metadata names {count} ranges of guest memory to prepare."
+
+
+def _secret(ovmf: Ovmf) -> tuple[str, str]:
+    if not ovmf.secret_area:
+        return _absent(ovmf, SECRET_BLOCK, _SINCE)
+    base, size = ovmf.secret_area
+    return "yes", f"The secret goes to 0x{base:x}, an area of {size} bytes."

@@ -1,29 +1,97 @@
 """The SEV-SNP attestation report: what the secure processor says of a guest, signed with a key of the chip.
 
-1184 bytes. The guest asks for it and chooses REPORT_DATA; the host cannot make or change one. Each version is a class,
-and where the parts of a TCB (:mod:`~sevlab.formats.tcb`) lie depends on the product, so each class comes in two forms,
-one for Milan and Genoa and one for Turin. :func:`parse_report` chooses. The signature is made over the raw bytes, and
-only those are ever verified: a report that is taken apart and put together again may lose bytes that its reader does
-not know (F41).
+1184 bytes. The guest asks for it and chooses REPORT_DATA; the host cannot make or change one. Each version is a class.
+The parts of a TCB (trusted computing base) lie in different places on Milan and Genoa and on Turin, so each class comes
+in two forms. :func:`parse_report` chooses. The signature is made over the raw bytes, and only those are ever verified:
+a report that is taken apart and put together again may lose bytes that its reader does not know (F41).
 
-Sources: snp-launch 4 and 6 (AMD 56860, SNP ABI, ATTESTATION_REPORT). Version 5 and Turin are read, not seen: no real
-report of either was at hand. Version 4 is told in contradicting ways, so it counts as unknown.
+TCB_VERSION has eight bytes, one for each part, each a security version number (SVN): it grows with every fix that
+closes a hole. The same eight bytes mean different things on different products (F40). Never compare them as one number:
+a newer microcode does not make up for an older boot loader.
+
+Sources: snp-launch 4 and 6 (AMD 56860, SNP ABI, ATTESTATION_REPORT and TCB_VERSION; AMD 57230; the sev crate). Version
+5 and Turin are read, not seen: no real report of either was at hand. Sources contradict each other about version 4, so
+it counts as unknown.
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ..arguments import checked
 from ..errors import LayoutError
 from ..layout.bits import Bits, bit, reserved_bits
-from ..layout.rows import Layout, Named, at, reserved
-from .sevcert import SCALAR, EccSignature
-from .snppolicy import SnpPolicy
-from .tcb import MilanTcb, Tcb, TurinTcb
+from ..layout.structure import Layout, Named, at, reserved
+from .policy import SnpPolicy
+from .sev_certs import SCALAR, EccSignature
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import ClassVar
+    from typing import Any, ClassVar
+
+TCB_SPEC = "AMD 56860 (SNP ABI), TCB_VERSION"
+#: The parts in the order in which they are shown and asked for. Not every product has all.
+PARTS = ("fmc", "bl", "tee", "snp", "ucode")
+#: What each part is.
+PART_DOCS = {
+    "fmc": "FMC, the secure processor's first mutable code",
+    "bl": "the secure processor's boot loader",
+    "tee": "the secure processor's operating system (TEE)",
+    "snp": "the SEV-SNP firmware",
+    "ucode": "the CPU's microcode",
+}
+
+
+def _part(offset: int, name: str) -> int:
+    part: int = at(offset, 1, f"SVN of {PART_DOCS[name]}.")
+    return part
+
+
+class Tcb(Layout, size=0, spec=TCB_SPEC):
+    """A TCB version, in whichever of its forms."""
+
+    @classmethod
+    def part_names(cls) -> tuple[str, ...]:
+        """Return the parts this form has, in the order of :data:`PARTS`."""
+        names = {row.name for row in cls.rows}
+        return tuple(name for name in PARTS if name in names)
+
+    @property
+    def parts(self) -> dict[str, int]:
+        """Every part's SVN, 0 to 255, in the order of :data:`PARTS`."""
+        return {name: getattr(self, name) for name in self.part_names()}
+
+    @property
+    def text(self) -> str:
+        """The parts for people."""
+        return ", ".join(f"{name} {value}" for name, value in self.parts.items())
+
+    def below(self, least: Mapping[str, int]) -> list[str]:
+        """Return the parts that are older than *least* asks for; a part that this product does not have is 0."""
+        mine = self.parts
+        return [name for name, value in least.items() if mine.get(name, 0) < value]
+
+
+class MilanTcb(Tcb, size=8, spec=TCB_SPEC + ", Milan and Genoa"):
+    """TCB version of Milan, Genoa, Bergamo and Siena."""
+
+    bl: int = _part(0, "bl")
+    tee: int = _part(1, "tee")
+    reserved_2: bytes = reserved(2, 4)
+    snp: int = _part(6, "snp")
+    ucode: int = _part(7, "ucode")
+
+
+class TurinTcb(Tcb, size=8, spec=TCB_SPEC + ", Turin"):
+    """TCB version of Turin."""
+
+    fmc: int = _part(0, "fmc")
+    bl: int = _part(1, "bl")
+    tee: int = _part(2, "tee")
+    snp: int = _part(3, "snp")
+    reserved_4: bytes = reserved(4, 3)
+    ucode: int = _part(7, "ucode")
+
 
 SPEC = "AMD 56860 (SNP ABI), ATTESTATION_REPORT"
 SIZE = 0x4A0
@@ -45,7 +113,7 @@ class PlatformInfo(Bits, size=8, spec=SPEC + ", PLATFORM_INFO"):
     """What is switched on on the platform that made the report."""
 
     smt_en = bit(0, "SMT is on: two threads share a core.")
-    tsme_en = bit(1, "TSME is on: all memory is encrypted, whoever's it is.")
+    tsme_en = bit(1, "TSME is on: all memory is encrypted, no matter whose it is.")
     ecc_en = bit(2, "The memory corrects errors (ECC).")
     rapl_dis = bit(3, "RAPL, the processor's power meter, is off.")
     ciphertext_hiding_dram_en = bit(4, "The host cannot see ciphertext of guests' memory.")
@@ -77,36 +145,68 @@ class KeyInfo(Bits, size=4, spec=SPEC + ", KEY_INFO"):
         return f"0x{int(self):08x} (signed with: {self.signer}{flags})"
 
 
+_CURRENT = "TCB that runs now."
+_REPORTED = "TCB that the signing key is made from, and which its certificate names."
+_COMMITTED = "TCB below which the platform cannot go back."
+_LAUNCH = "TCB at the time the guest was launched or taken in."
+
+
+def _unknown(offset: int, size: int) -> Any:
+    """Declare bytes that other versions may have a meaning for."""
+    return at(offset, size, "Not known for this version.", type=bytes, colour="grey")
+
+
 class Report(Layout, size=0, spec=SPEC):
-    """An attestation report, of whichever version."""
+    """An attestation report: what all versions share, with the TCB versions of Milan and Genoa."""
 
     #: The version this class is for; 0 when it is of no known one.
     VERSION: ClassVar[int] = 0
     #: The form of its TCB versions; None when that is not known.
-    TCB: ClassVar[type[Tcb] | None] = None
-    version: int
-    guest_svn: int
-    policy: SnpPolicy
-    family_id: bytes
-    image_id: bytes
-    vmpl: int
-    signature_algo: ReportAlgorithm
-    current_tcb: Tcb
-    platform_info: PlatformInfo
-    key_info: KeyInfo
-    report_data: bytes
-    measurement: bytes
-    host_data: bytes
-    id_key_digest: bytes
-    author_key_digest: bytes
-    report_id: bytes
-    report_id_ma: bytes
-    reported_tcb: Tcb
-    chip_id: bytes
-    committed_tcb: Tcb
-    launch_tcb: Tcb
-    r: bytes
-    s: bytes
+    TCB: ClassVar[type[Tcb] | None] = MilanTcb
+
+    version: int = at(0x000, 4, "Version of this structure.")
+    guest_svn: int = at(0x004, 4, "Security version number (SVN) of the guest, from the ID block; else 0.")
+    policy: SnpPolicy = at(0x008, 8, "The guest policy.", type=SnpPolicy, colour="yellow")
+    family_id: bytes = at(0x010, 16, "Family of the guest, from the ID block; else zero.", type=bytes)
+    image_id: bytes = at(0x020, 16, "Image of the guest, from the ID block; else zero.", type=bytes)
+    vmpl: int = at(0x030, 4, "VM privilege level (VMPL) that the report speaks for: 0 is the highest, 3 the lowest.")
+    signature_algo: ReportAlgorithm = at(
+        0x034, 4, "How the report is signed.", type=ReportAlgorithm, const=ReportAlgorithm(ECDSA_P384_SHA384)
+    )
+    current_tcb: Tcb = at(0x038, 8, _CURRENT, type=MilanTcb)
+    platform_info: PlatformInfo = at(0x040, 8, "What is switched on on the platform.", type=PlatformInfo)
+    key_info: KeyInfo = at(0x048, 4, "Which keys were used.", type=KeyInfo)
+    reserved_4c: bytes = reserved(0x04C, 4)
+    report_data: bytes = at(
+        0x050, 64, "What the guest chose, such as a nonce or the hash of a key.", type=bytes, colour="pink"
+    )
+    measurement: bytes = at(0x090, 48, "The launch digest.", type=bytes, colour="teal")
+    host_data: bytes = at(
+        0x0C0, 32, "What the host gave at LAUNCH_FINISH. The guest and the owner may check it.", type=bytes
+    )
+    id_key_digest: bytes = at(0x0E0, 48, "SHA-384 of the key that signed the ID block; zero without one.", type=bytes)
+    author_key_digest: bytes = at(0x110, 48, "SHA-384 of the key that signed the ID key; zero without one.", type=bytes)
+    report_id: bytes = at(0x140, 32, "A random number of this guest.", type=bytes)
+    report_id_ma: bytes = at(0x160, 32, "That of its migration agent; all 0xff without one.", type=bytes)
+    reported_tcb: Tcb = at(0x180, 8, _REPORTED, type=MilanTcb)
+    reserved_188: bytes = reserved(0x188, 24)
+    chip_id: bytes = at(
+        0x1A0, 64, "Names the chip; zero when masked. On Turin 8 bytes, then zeros.", type=bytes, colour="blue"
+    )
+    committed_tcb: Tcb = at(0x1E0, 8, _COMMITTED, type=MilanTcb)
+    current_build: int = at(0x1E8, 1, "Build of the SEV-SNP firmware that runs.")
+    current_minor: int = at(0x1E9, 1, "Its minor version.")
+    current_major: int = at(0x1EA, 1, "Its major version.")
+    reserved_1eb: bytes = reserved(0x1EB, 1)
+    committed_build: int = at(0x1EC, 1, "Build of the firmware below which the platform cannot go back.")
+    committed_minor: int = at(0x1ED, 1, "Its minor version.")
+    committed_major: int = at(0x1EE, 1, "Its major version.")
+    reserved_1ef: bytes = reserved(0x1EF, 1)
+    launch_tcb: Tcb = at(0x1F0, 8, _LAUNCH, type=MilanTcb)
+    reserved_1f8: bytes = reserved(0x1F8, 168)
+    r: bytes = at(SIGNED, SCALAR, "First number of the signature, little-endian.", type=bytes)
+    s: bytes = at(SIGNED + SCALAR, SCALAR, "Second number of the signature, little-endian.", type=bytes)
+    reserved_330: bytes = reserved(SIGNED + 2 * SCALAR, 368)
 
     @property
     def signed(self) -> bytes:
@@ -125,7 +225,7 @@ class Report(Layout, size=0, spec=SPEC):
 
     @property
     def cpuid(self) -> tuple[int, int, int] | None:
-        """Family, model and stepping of the processor; None where the version does not tell."""
+        """Family, model and stepping of the processor; None in a version without them."""
         names = "cpuid_fam_id", "cpuid_mod_id", "cpuid_step"
         return tuple(getattr(self, name) for name in names) if hasattr(self, names[0]) else None
 
@@ -135,142 +235,81 @@ class Report(Layout, size=0, spec=SPEC):
         return tell_product(self.to_bytes())
 
 
-def _rows(version: int, tcb: type[Tcb] | None) -> dict[str, object]:
-    """Declare a version of the report. *version* 0: only what all versions share, the rest being unknown bytes."""
-
-    def bytes_at(offset: int, size: int, doc: str, tint: str | None = None) -> object:
-        return at(offset, size, doc, type=bytes, tint=tint)
-
-    def tcb_at(offset: int, doc: str) -> object:
-        return at(offset, 8, doc, type=tcb or bytes)
-
-    def unknown(offset: int, size: int) -> object:
-        return at(offset, size, "Not known for this version.", type=bytes, tint="grey")
-
-    rest = reserved if version else unknown
-    rows: dict[str, object] = {
-        "version": at(0x000, 4, "Version of this structure.", const=version or None),
-        "guest_svn": at(0x004, 4, "Security version number (SVN) of the guest, from the ID block; else 0."),
-        "policy": at(0x008, 8, "The guest policy.", type=SnpPolicy, tint="yellow"),
-        "family_id": bytes_at(0x010, 16, "Family of the guest, from the ID block; else zero."),
-        "image_id": bytes_at(0x020, 16, "Image of the guest, from the ID block; else zero."),
-        "vmpl": at(0x030, 4, "VM privilege level (VMPL) that the report speaks for: 0 is the highest, 3 the lowest."),
-        "signature_algo": at(
-            0x034,
-            4,
-            "How the report is signed.",
-            type=ReportAlgorithm,
-            const=ReportAlgorithm(ECDSA_P384_SHA384),
-        ),
-        "current_tcb": tcb_at(0x038, "TCB that runs now."),
-        "platform_info": at(0x040, 8, "What is on on the platform.", type=PlatformInfo),
-        "key_info": at(0x048, 4, "Which keys were used.", type=KeyInfo),
-        "reserved_4c": rest(0x04C, 4),
-        "report_data": bytes_at(
-            0x050, 64, "What the guest wanted in it, such as a nonce or the hash of a key.", "pink"
-        ),
-        "measurement": bytes_at(0x090, 48, "The launch digest.", "teal"),
-        "host_data": bytes_at(0x0C0, 32, "What the host gave at LAUNCH_FINISH. The guest and the owner may check it."),
-        "id_key_digest": bytes_at(0x0E0, 48, "SHA-384 of the key that signed the ID block; zero without one."),
-        "author_key_digest": bytes_at(0x110, 48, "SHA-384 of the key that signed the ID key; zero without one."),
-        "report_id": bytes_at(0x140, 32, "A random number of this guest."),
-        "report_id_ma": bytes_at(0x160, 32, "That of its migration agent; all 0xff without one."),
-        "reported_tcb": tcb_at(0x180, "TCB that the signing key is made from, and which its certificate names."),
-    }
-    if version >= 3:
-        rows |= {
-            "cpuid_fam_id": at(0x188, 1, "Family of the processor (combined)."),
-            "cpuid_mod_id": at(0x189, 1, "Model of the processor (combined)."),
-            "cpuid_step": at(0x18A, 1, "Stepping of the processor."),
-            "reserved_18b": reserved(0x18B, 21),
-        }
-    else:
-        rows |= {"reserved_188": rest(0x188, 24)}
-    rows |= {
-        "chip_id": bytes_at(0x1A0, 64, "Names the chip; zero when masked. On Turin 8 bytes, then zeros.", "blue"),
-        "committed_tcb": tcb_at(0x1E0, "TCB below which the platform cannot go back."),
-        "current_build": at(0x1E8, 1, "Build of the SEV-SNP firmware that runs."),
-        "current_minor": at(0x1E9, 1, "Its minor version."),
-        "current_major": at(0x1EA, 1, "Its major version."),
-        "reserved_1eb": rest(0x1EB, 1),
-        "committed_build": at(0x1EC, 1, "Build of the firmware below which the platform cannot go back."),
-        "committed_minor": at(0x1ED, 1, "Its minor version."),
-        "committed_major": at(0x1EE, 1, "Its major version."),
-        "reserved_1ef": rest(0x1EF, 1),
-        "launch_tcb": tcb_at(0x1F0, "TCB at the time the guest was launched or taken in."),
-    }
-    if version >= 5:
-        rows |= {
-            "launch_mit_vector": at(0x1F8, 8, "Mitigations that were in force at launch, a bit each."),
-            "current_mit_vector": at(0x200, 8, "Mitigations that are in force now."),
-            "reserved_208": reserved(0x208, 152),
-        }
-    else:
-        rows |= {"reserved_1f8": rest(0x1F8, 168)}
-    return rows | {
-        "r": bytes_at(SIGNED, SCALAR, "First number of the signature, little-endian."),
-        "s": bytes_at(SIGNED + SCALAR, SCALAR, "Second number of the signature, little-endian."),
-        "reserved_330": reserved(SIGNED + 2 * SCALAR, 368),
-        "VERSION": version,
-        "TCB": tcb,
-    }
-
-
 class ReportV2(Report, size=SIZE, spec=SPEC + ", version 2 (ABI 1.55 and before)"):
     """An attestation report of version 2, from Milan or Genoa."""
 
-    locals().update(_rows(2, MilanTcb))
+    VERSION = 2
+    version: int = at(0x000, 4, "Version of this structure.", const=2)
 
 
-class ReportV3(Report, size=SIZE, spec=SPEC + ", version 3 (ABI 1.56)"):
-    """An attestation report of version 3, from Milan or Genoa: it tells the processor's family, model and stepping."""
+class ReportV3(ReportV2, size=SIZE, spec=SPEC + ", version 3 (ABI 1.56)"):
+    """An attestation report of version 3, from Milan or Genoa: it names the processor's family, model and stepping."""
 
-    locals().update(_rows(3, MilanTcb))
+    VERSION = 3
+    version: int = at(0x000, 4, "Version of this structure.", const=3)
+    cpuid_fam_id: int = at(0x188, 1, "Family of the processor (combined).")
+    cpuid_mod_id: int = at(0x189, 1, "Model of the processor (combined).")
+    cpuid_step: int = at(0x18A, 1, "Stepping of the processor.")
+    reserved_18b: bytes = reserved(0x18B, 21)
 
 
-class ReportV5(Report, size=SIZE, spec=SPEC + ", version 5 (ABI 1.58)"):
-    """An attestation report of version 5, from Milan or Genoa: it tells the mitigations in force."""
+class ReportV5(ReportV3, size=SIZE, spec=SPEC + ", version 5 (ABI 1.58)"):
+    """An attestation report of version 5, from Milan or Genoa: it lists the mitigations in force."""
 
-    locals().update(_rows(5, MilanTcb))
+    VERSION = 5
+    version: int = at(0x000, 4, "Version of this structure.", const=5)
+    launch_mit_vector: int = at(0x1F8, 8, "Mitigations that were in force at launch, a bit each.")
+    current_mit_vector: int = at(0x200, 8, "Mitigations that are in force now.")
+    reserved_208: bytes = reserved(0x208, 152)
 
 
-class TurinReportV2(Report, size=SIZE, spec=SPEC + ", version 2 (ABI 1.55 and before)"):
+class _Turin:
+    """The TCB versions of a report from Turin."""
+
+    TCB: ClassVar[type[Tcb] | None] = TurinTcb
+    current_tcb: Any = at(0x038, 8, _CURRENT, type=TurinTcb)
+    reported_tcb: Any = at(0x180, 8, _REPORTED, type=TurinTcb)
+    committed_tcb: Any = at(0x1E0, 8, _COMMITTED, type=TurinTcb)
+    launch_tcb: Any = at(0x1F0, 8, _LAUNCH, type=TurinTcb)
+
+
+class TurinReportV2(_Turin, ReportV2, size=SIZE, spec=ReportV2.spec):
     """An attestation report of version 2, from Turin."""
 
-    locals().update(_rows(2, TurinTcb))
 
-
-class TurinReportV3(Report, size=SIZE, spec=SPEC + ", version 3 (ABI 1.56)"):
+class TurinReportV3(_Turin, ReportV3, size=SIZE, spec=ReportV3.spec):
     """An attestation report of version 3, from Turin."""
 
-    locals().update(_rows(3, TurinTcb))
 
-
-class TurinReportV5(Report, size=SIZE, spec=SPEC + ", version 5 (ABI 1.58)"):
+class TurinReportV5(_Turin, ReportV5, size=SIZE, spec=ReportV5.spec):
     """An attestation report of version 5, from Turin."""
-
-    locals().update(_rows(5, TurinTcb))
-
-
-class UnknownReport(Report, size=SIZE, spec=SPEC):
-    """An attestation report of a version that sevlab does not know.
-
-    Only the fields that all versions share are named. TCB versions are bytes, since their form is not known either.
-    """
-
-    locals().update(_rows(0, None))
 
 
 class UnknownMilanReport(Report, size=SIZE, spec=SPEC):
     """An attestation report of an unknown version, from Milan or Genoa as its certificate says."""
 
-    locals().update(_rows(0, MilanTcb))
+    reserved_4c: bytes = _unknown(0x04C, 4)
+    reserved_188: bytes = _unknown(0x188, 24)
+    reserved_1eb: bytes = _unknown(0x1EB, 1)
+    reserved_1ef: bytes = _unknown(0x1EF, 1)
+    reserved_1f8: bytes = _unknown(0x1F8, 168)
 
 
-class UnknownTurinReport(Report, size=SIZE, spec=SPEC):
+class UnknownTurinReport(_Turin, UnknownMilanReport, size=SIZE, spec=SPEC):
     """An attestation report of an unknown version, from Turin as its certificate says."""
 
-    locals().update(_rows(0, TurinTcb))
+
+class UnknownReport(UnknownMilanReport, size=SIZE, spec=SPEC):
+    """An attestation report of a version that sevlab does not know.
+
+    Only the fields that all versions share are named. TCB versions are bytes, since their form is not known either.
+    """
+
+    TCB = None
+    current_tcb: Any = at(0x038, 8, _CURRENT, type=bytes)
+    reported_tcb: Any = at(0x180, 8, _REPORTED, type=bytes)
+    committed_tcb: Any = at(0x1E0, 8, _COMMITTED, type=bytes)
+    launch_tcb: Any = at(0x1F0, 8, _LAUNCH, type=bytes)
 
 
 _CLASSES: dict[tuple[int, type[Tcb] | None], type[Report]] = {
@@ -283,7 +322,7 @@ _CLASSES: dict[tuple[int, type[Tcb] | None], type[Report]] = {
 VERSIONS = tuple(sorted({version for version, _ in _CLASSES if version}))
 #: The form of the TCB version by product.
 TCB_FORMS: dict[str, type[Tcb]] = {"Milan": MilanTcb, "Genoa": MilanTcb, "Turin": TurinTcb}
-#: Products by family and range of models, as CPUID tells them (vmsa 3.3). Bergamo and Siena count as Genoa.
+#: Products by family and range of models, as CPUID gives them (vmsa 3.3). Bergamo and Siena count as Genoa.
 _PRODUCTS = (
     (0x19, 0x00, 0x0F, "Milan"),
     (0x19, 0x10, 0x1F, "Genoa"),
@@ -300,10 +339,10 @@ def product_of_cpu(family: int, model: int) -> str:
 
 
 def tell_product(raw: bytes) -> str:
-    """Say which product made a report: "Milan", "Genoa", "Turin", "Milan or Genoa", or "" when it cannot be told.
+    """Return the product a report comes from: "Milan", "Genoa", "Turin", "Milan or Genoa", or "" when that is open.
 
-    From version 3 on the report tells the processor. Version 2 does not: a chip id of 8 bytes and zeros is a Turin's,
-    a longer one is not, and a masked one (all zero) tells nothing. Of an unknown version nothing is believed.
+    From version 3 on the report names the processor. Version 2 does not: a chip id of 8 bytes and zeros is a Turin's,
+    a longer one is not, and a masked one (all zero) says nothing. A report of an unknown version says nothing.
     """
     version = int.from_bytes(raw[:4], "little")
     if version not in VERSIONS:
@@ -322,7 +361,7 @@ def parse_report(raw: bytes, product: str = "") -> Report:
     """Parse a report of exactly 1184 bytes; any content is accepted.
 
     *product* ("Milan", "Genoa" or "Turin") says which form its TCB versions have; without it the report's own bytes
-    do, and where these do not tell, that of Milan and Genoa is taken for a known version, none for an unknown one.
+    do. Where these leave it open, it is that of Milan and Genoa for a known version, and none for an unknown one.
     Raises :class:`~sevlab.errors.LayoutError` for another length.
     """
     if len(raw) != SIZE:
@@ -337,7 +376,7 @@ def parse_report(raw: bytes, product: str = "") -> Report:
 class ReportRequest(Layout, size=0x60, spec="AMD 56860 (SNP ABI), MSG_REPORT_REQ"):
     """What a guest sends to ask for a report."""
 
-    report_data: bytes = at(0x00, 64, "What the report is to hold.", type=bytes, tint="pink")
+    report_data: bytes = at(0x00, 64, "What the report is to hold.", type=bytes, colour="pink")
     vmpl: int = at(0x40, 4, "VMPL that the report is to speak for; not below that of the key used.")
     key_sel: int = at(0x44, 4, "Which key is to sign: 0 VLEK when there is one, else VCEK; 1 VCEK; 2 VLEK.")
     reserved_48: bytes = reserved(0x48, 24)

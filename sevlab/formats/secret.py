@@ -14,18 +14,18 @@ edk2's and Linux's (``efi_secret``).
 
 from __future__ import annotations
 
-from collections import namedtuple
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from ..layout.bits import Bits, bit, reserved_bits
-from ..layout.rows import Layout, at
-from ..layout.span import Span
+from ..layout.bytemap import ByteMap, legend
+from ..layout.span import Explainable, Span
+from ..layout.structure import Layout, at
+from ..layout.views import Heading, Paragraph, View
 from .guid import Guid
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-    from ..layout.page import View
 
 SPEC = "AMD 55766 (SEV API), LAUNCH_SECRET"
 TABLE_SPEC = "edk2 and Linux efi_secret: launch secret table"
@@ -51,17 +51,17 @@ class SecretFlags(Bits, size=4, spec=SPEC):
 class SecretHeader(Layout, size=52, spec=SPEC + ", packet header"):
     """The header of a secret packet. It is not encrypted."""
 
-    flags: SecretFlags = at(0x00, 4, "Flags of the packet.", type=SecretFlags, tint="grey")
-    iv: bytes = at(0x04, 16, _IV, type=bytes, tint="orange")
-    mac: bytes = at(0x14, 32, "HMAC-SHA256 of the message under the owner's TIK.", type=bytes, tint="green")
+    flags: SecretFlags = at(0x00, 4, "Flags of the packet.", type=SecretFlags, colour="grey")
+    iv: bytes = at(0x04, 16, _IV, type=bytes, colour="orange")
+    mac: bytes = at(0x14, 32, "HMAC-SHA256 of the message under the owner's TIK.", type=bytes, colour="green")
 
 
 class SecretMessageHead(Layout, size=29, spec=SPEC + ", header MAC"):
     """The head of the message under the MAC. The payload and the measure (32 bytes) follow it."""
 
     context: int = at(0x00, 1, "Always 0x01, 'secret': no other use of the TIK can be taken for this.", const=0x01)
-    flags: SecretFlags = at(0x01, 4, "The header's flags.", type=SecretFlags, tint="grey")
-    iv: bytes = at(0x05, 16, "The header's IV.", type=bytes, tint="orange")
+    flags: SecretFlags = at(0x01, 4, "The header's flags.", type=SecretFlags, colour="grey")
+    iv: bytes = at(0x05, 16, "The header's IV.", type=bytes, colour="orange")
     guest_length: int = at(0x15, 4, "Bytes of guest memory that are filled.")
     trans_length: int = at(0x19, 4, "Bytes of payload; the same number, since nothing is compressed.")
 
@@ -69,32 +69,31 @@ class SecretMessageHead(Layout, size=29, spec=SPEC + ", header MAC"):
 class SecretTableHead(Layout, size=20, spec=TABLE_SPEC):
     """The head of a secrets table."""
 
-    table_guid: Guid = at(0x00, 16, "Says that this is the table.", type=Guid, const=TABLE, tint="grey")
-    table_length: int = at(0x10, 4, "Bytes of this head and all entries, without the padding.", tint="blue")
+    table_guid: Guid = at(0x00, 16, "Says that this is the table.", type=Guid, const=TABLE, colour="grey")
+    table_length: int = at(0x10, 4, "Bytes of this head and all entries, without the padding.", colour="blue")
 
 
 class SecretEntryHead(Layout, size=20, spec=TABLE_SPEC + ", entry"):
     """The head of one entry of a secrets table. The secret follows it, with neither terminator nor padding."""
 
-    guid: Guid = at(0x00, 16, "Says what the secret is for.", type=Guid, tint="yellow")
-    length: int = at(0x10, 4, "Bytes of this entry: 20 and the secret.", tint="teal")
+    guid: Guid = at(0x00, 16, "Says what the secret is for.", type=Guid, colour="yellow")
+    length: int = at(0x10, 4, "Bytes of this entry: 20 and the secret.", colour="teal")
 
 
-class SecretEntry(namedtuple("SecretEntry", "guid data")):
-    """One secret: ``guid`` says what it is for, ``data`` is the secret itself. Its repr hides the data."""
+@dataclass(frozen=True, slots=True)
+class SecretEntry:
+    """One secret: ``guid`` says what it is for, ``data`` is the secret itself, which its repr hides."""
 
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return f"<SecretEntry {self.guid.text}: {len(self.data)} bytes, hidden>"
+    guid: Guid
+    data: bytes = field(repr=False)
 
 
-class SecretTable:
+class SecretTable(Explainable):
     """A secrets table: any bytes, read as far as they can be.
 
     ``entries`` are the secrets in their order. ``is_table`` is False when the bytes do not begin with the table's GUID;
-    then nothing more is read. Whatever is odd is a sentence of :meth:`findings`. Secrets are hidden wherever a table is
-    shown, unless asked for.
+    then nothing more is read. What is unexpected is a sentence of :meth:`findings`. Secrets are hidden wherever a table
+    is shown, unless asked for.
     """
 
     def __init__(self, raw: bytes) -> None:
@@ -164,12 +163,12 @@ class SecretTable:
         self._add("padding", end, size, doc, "grey", finding, secret=any(self._raw[end:]))
 
     def _add(
-        self, name: str, offset: int, size: int, doc: str, tint: str, finding: str = "", *, secret: bool = True
+        self, name: str, offset: int, size: int, doc: str, colour: str, finding: str = "", *, secret: bool = True
     ) -> None:
         """Add a run of bytes; none at all is no field."""
         if size:
             raw = self._raw[offset : offset + size]
-            self._spans.append(Span(name, offset, size, raw, raw, raw.hex(), doc, tint, finding))
+            self._spans.append(Span(name, offset, size, raw, raw, raw.hex(), doc, colour, finding))
             if secret:
                 self._hidden.add(name)
 
@@ -184,14 +183,11 @@ class SecretTable:
         return [span.hide() if span.name in self._hidden else span for span in self._spans]
 
     def findings(self) -> list[str]:
-        """Return a sentence for everything odd; none repeats a secret."""
+        """Return a sentence for everything unexpected; none repeats a secret."""
         return [f"{span.name}: {span.finding}" for span in self._spans if span.finding]
 
     def explain(self, *, show_secret: bool = False) -> View:
         """Show the table byte by byte. Secrets are hidden unless *show_secret* is set."""
-        from ..layout.bytemap import ByteMap, legend
-        from ..layout.page import Heading, Paragraph, View
-
         spans = self.spans(show_secret=show_secret)
         heading = Heading(f"Launch secret table ({len(self)} bytes)")
         if len(self) > MAP_LIMIT:
@@ -209,12 +205,6 @@ class SecretTable:
 
     def __repr__(self) -> str:
         return f"<SecretTable: {len(self.entries)} entries in {len(self)} bytes, hidden>"
-
-    def __str__(self) -> str:
-        return self.explain().text()
-
-    def _repr_html_(self) -> str:
-        return self.explain().html()
 
 
 def table_size(sizes: Iterable[int]) -> int:

@@ -6,12 +6,13 @@ the page's entry in the reverse map table (RMP). Source: snp-launch 1.3 (AMD 568
 
 from __future__ import annotations
 
-from ..layout.bits import Bits, bit, reserved_bits
-from ..layout.rows import Hex, Layout, Named, at, reserved
-from .pageinfo import PAGE, Permissions
-from .snppolicy import SnpPolicy
+from typing import TYPE_CHECKING
 
-TYPE_CHECKING = False
+from ..layout.bits import Bits, bit, reserved_bits
+from ..layout.structure import Hex, Layout, Named, at, reserved
+from .page_info import PAGE, Permissions
+from .policy import SnpPolicy
+
 if TYPE_CHECKING:
     from typing import ClassVar
 
@@ -31,7 +32,7 @@ class SnpLaunchStart(Layout, size=0x30, spec=SPEC + "SNP_LAUNCH_START"):
     """SNP_LAUNCH_START: begin a launch."""
 
     gctx_paddr: Hex = at(0x00, 8, "Where the guest's context page is.", type=Hex)
-    policy: SnpPolicy = at(0x08, 8, "The guest policy.", type=SnpPolicy, tint="yellow")
+    policy: SnpPolicy = at(0x08, 8, "The guest policy.", type=SnpPolicy, colour="yellow")
     ma_gctx_paddr: Hex = at(0x10, 8, "Where the migration agent's context page is.", type=Hex)
     flags: StartFlags = at(0x18, 4, "What else there is.", type=StartFlags)
     desired_tsc_freq: int = at(0x1C, 4, "Wanted frequency of the time stamp counter (TSC).")

@@ -12,14 +12,19 @@ Sources: vmsa 1.1, 1.2, 1.4 and 4 (Linux, AMD-ASPFW, sev-snp-measure 0.0.13).
 
 from __future__ import annotations
 
+from collections import namedtuple
+
 from ..layout.bits import Bits, bit, reserved_bits
-from ..layout.rows import Hex, Layout, Row, at, reserved
+from ..layout.compare import Comparison, sides
+from ..layout.structure import Hex, Layout, Row, at, reserved
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
 
-    from ..layout.diff import Comparison
+    from ..layout.span import Span
+    from ..layout.views import View
 
 SPEC = "Linux, struct sev_es_save_area; AMD 24593 (APM volume 2), appendix B"
 
@@ -38,7 +43,7 @@ class Field(Row):
     """A row of the VMSA: besides what it means, it says what a difference in it does (a key of :data:`EFFECTS`)."""
 
     def __init__(self, offset: int, size: int, doc: str, type: type, effect: str) -> None:
-        super().__init__(offset, size, doc, type, None, None)
+        super().__init__(offset, size, doc, type)
         self.effect = effect
 
 
@@ -206,8 +211,8 @@ class Vmsa(Layout, size=4096, spec=SPEC):
     vintr_ctrl: int = _control(0x3B8, 8, "Control of virtual interrupts, with alternate injection.")
     guest_exit_code: int = _field(0x3C0, 8, "Reason of the last exit to the host.")
     virtual_tom: int = _control(0x3C8, 8, "VIRTUAL_TOM, top of private memory, with the vTOM feature.")
-    tlb_id: int = _field(0x3D0, 8, "TLB_ID, tells when cached address translations are stale.")
-    pcpu_id: int = _field(0x3D8, 8, "PCPU_ID, tells on which processor the CPU ran last.")
+    tlb_id: int = _field(0x3D0, 8, "TLB_ID, shows when cached address translations are stale.")
+    pcpu_id: int = _field(0x3D8, 8, "PCPU_ID, shows on which processor the CPU ran last.")
     event_inj: int = _control(0x3E0, 8, "EVENT_INJ, an interrupt or exception to deliver at once.")
     xcr0: int = _control(0x3E8, 8, "XCR0, which register sets are on: bit 0 x87, 1 SSE, 2 AVX.")
     reserved_3f0: bytes = reserved(0x3F0, 16)
@@ -225,8 +230,75 @@ class Vmsa(Layout, size=4096, spec=SPEC):
     fpreg_ymm: bytes = _field(0x570, 256, "High halves of YMM0 to YMM15, the AVX registers.", type=bytes)
     padding: bytes = reserved(0x670, 2448)
 
-    def compare(self, computed: Layout) -> Comparison:
-        """Compare with another page; every field that differs is marked with what the difference does."""
-        from .vmsadiff import VmsaComparison
+    def compare(self, computed: Layout, names: tuple[str, str] = ("reported", "computed")) -> VmsaComparison:
+        """Compare with another page, field by field, and say what each difference does. *names* are the two sides'."""
+        self._check_kind(computed)
+        return VmsaComparison(self.spans(), computed.spans(), names)
 
-        return VmsaComparison(self, computed)
+
+class Difference(namedtuple("Difference", "effect reported computed")):
+    """A field that differs: what that does (a key of :data:`EFFECTS`), and its span on either side."""
+
+    __slots__ = ()
+
+
+class VmsaComparison(Comparison):
+    """Two VMSAs, field by field. *names* is what the two sides are called."""
+
+    def __init__(self, reported: Sequence[Span], computed: Sequence[Span], names: tuple[str, str]) -> None:
+        super().__init__(reported, computed)
+        self.names = names
+
+    @property
+    def differences(self) -> list[Difference]:
+        """Every field that differs, in the page's order."""
+        pairs = [(one, other) for one, other in self.pairs if one.raw != other.raw]
+        return [Difference(self._effect(one.name), one, other) for one, other in pairs]
+
+    def _effect(self, name: str) -> str:
+        """Return what a difference in this field does. A page is one of SEV-SNP when its features say so."""
+        row = getattr(Vmsa, name.partition(".")[0])
+        effect: str = row.effect if isinstance(row, Field) else DIGEST
+        if effect != HARMLESS:
+            return effect
+        features = next(pair for pair in self.pairs if pair[0].name == "sev_features")
+        return effect if all(span.value.snp_active for span in features) else DIGEST
+
+    def explain(self) -> View:
+        """Show every field that differs with what the difference does, and what these words mean."""
+        from ..layout.views import Banner, Paragraph, Table, View
+
+        found = self.differences
+        if not found:
+            return View(Banner("The same: all 4096 bytes are equal.", "green"))
+        rows = [[one.name, f"0x{one.offset:03x}", effect, *sides(one, other), one.doc] for effect, one, other in found]
+        fields = f"{len(found)} field{'s' if len(found) > 1 else ''}"
+        count = f"{len(self.marked)} byte{'s' if len(self.marked) > 1 else ''}"
+        header, colours = ["field", "offset", "difference", *self.names, "meaning"], [one.colour for _, one, _ in found]
+        effects = {one.effect for one in found}
+        return View(
+            Banner(f"Different: {fields}, {count} of 4096.", "pink"),
+            Table(header, rows, colours=colours, mono=[0, 1, 3, 4]),
+            *(Paragraph(f"{name}: {words}") for name, words in EFFECTS.items() if name in effects),
+        )
+
+    def as_dict(self) -> dict[str, object]:
+        """Return the comparison as JSON-ready data; each side goes by its name in lower case."""
+        first, second = (name.lower() for name in self.names)
+        return {
+            "status": "match" if self.matches else "mismatch",
+            "bytes": len(self.marked),
+            "differences": [
+                {
+                    "name": one.name,
+                    "offset": one.offset,
+                    "size": one.size,
+                    "effect": effect,
+                    first: {"hex": one.raw.hex(), "text": one.text},
+                    second: {"hex": other.raw.hex(), "text": other.text},
+                    "meaning": one.doc,
+                }
+                for effect, one, other in self.differences
+            ],
+            "effects": EFFECTS,
+        }

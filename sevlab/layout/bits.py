@@ -12,13 +12,14 @@ the host may do when it is clear, gives parsing, text, tables and checkboxes::
 from __future__ import annotations
 
 from ..errors import LayoutError
+from .span import Explainable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any, ClassVar, Self
 
-    from .page import View
+    from .views import View
 
 
 class Bit:
@@ -68,11 +69,11 @@ def bit(low: int, doc: str, *, width: int = 1, governs: str = "", clear: str = "
 
 
 def reserved_bits(low: int, width: int) -> Any:
-    """Declare bits that must be zero. When they are not, that is a finding, never an exception."""
+    """Declare bits that have no meaning yet. One that is set is a finding, never an exception."""
     return Bit(low, width, "Reserved, must be 0.", "", "", reserved=True)
 
 
-class Bits(int):
+class Bits(Explainable, int):
     """An unsigned little-endian integer of ``size`` bytes with named bits. Subclass it to declare the bits.
 
     Any number of the right width is accepted: reserved bits that are set are reported by :meth:`findings`. A number
@@ -134,7 +135,7 @@ class Bits(int):
     def findings(self) -> list[str]:
         """Return a sentence for every reserved run of bits that is not zero."""
         return [
-            f"reserved bits {row.position} hold 0x{value:x}, must be 0"
+            f"reserved bits {row.position} hold 0x{value:x}, not known to sevlab"
             for row, value in self.items()
             if row.reserved and value
         ]
@@ -147,12 +148,21 @@ class Bits(int):
 
     def explain(self) -> View:
         """Show the number bit by bit."""
-        from .explain import explain_bits
+        from .views import Heading, Table, View
 
-        return explain_bits(self)
+        rows = []
+        for row, value in self.items():
+            name = row.name.upper() if not row.reserved else "reserved"
+            words = f"{row.doc} Set, and not known to sevlab." if row.reserved and value else row.doc
+            if row.clear and not value:
+                words = f"Not set: {row.clear} (If set: {row.doc})"
+            rows.append([row.position, name, str(value), row.governs or "-", words])
+        return View(
+            Heading(f"{title(type(self))}: {self.text}"),
+            Table(["bits", "name", "value", "governs", "meaning"], rows, mono=[0, 1, 2]),
+        )
 
-    def __str__(self) -> str:
-        return self.explain().text()
 
-    def _repr_html_(self) -> str:
-        return self.explain().html()
+def title(declared: type) -> str:
+    """Return what a declared structure is called: the first line of its docstring, without the full stop."""
+    return (declared.__doc__ or declared.__name__).split("\n")[0].rstrip(".")

@@ -5,17 +5,19 @@ from __future__ import annotations
 from html import escape
 
 from ..errors import escaped
-from .page import CELL, MONO, Table, hex_lines, narrow, plain, tinted
 from .span import INK, Hidden, Span, letters
+from .views import CELL, MONO, Paragraph, Table, View, coloured, hex_lines, narrow, plain
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .page import Paint
+    from .views import Paint
 
 #: Bytes in one row of the map.
 ROW = 16
+#: Largest structure shown byte by byte, in bytes. Of a larger one, the fields that are not zero are listed.
+LARGE = 256
 
 
 class ByteMap:
@@ -40,8 +42,8 @@ class ByteMap:
             bytes_, names = f"0x{start:02x}  ", "      "
             for i, (byte, span, label) in enumerate(self.cells[start : start + ROW], start):
                 gap = "" if i == start else "  " if i % 4 == 0 else " "
-                bytes_ += gap + paint(f"{byte}{'*' if i in self.marked else ' '}", span.tint)
-                names += gap + paint(label.ljust(3), span.tint)
+                bytes_ += gap + paint(f"{byte}{'*' if i in self.marked else ' '}", span.colour)
+                names += gap + paint(label.ljust(3), span.colour)
             lines += [bytes_.rstrip(), names.rstrip()]
         return "\n".join(lines)
 
@@ -56,7 +58,7 @@ class ByteMap:
                 mark = "*" if i in self.marked else ""
                 title = f"{label}: {span.name}, byte {i - span.offset + 1} of {span.size}. {span.doc}"
                 style = (
-                    f"{MONO};{tinted(span.tint)};text-align:center;padding:2px 4px;"
+                    f"{MONO};{coloured(span.colour)};text-align:center;padding:2px 4px;"
                     f"border:1px solid {INK};border-left:{edge}px solid {INK}"
                 )
                 body = f"{'<b>' if mark else ''}{byte}{mark}{'</b>' if mark else ''}<br>{label}"
@@ -78,7 +80,7 @@ def legend(spans: Sequence[Span]) -> Table:
         offset, size = f"0x{span.offset:02x}", str(span.size)
         rows.append([label, span.name, offset, size, hex_lines(span.raw, 8), value, _note(span)])
     header = ["", "field", "offset", "size", "bytes", "value", "meaning"]
-    return Table(header, rows, tints=[span.tint for span in spans], mono=[0, 1, 2, 3, 4])
+    return Table(header, rows, colours=[span.colour for span in spans], mono=[0, 1, 2, 3, 4])
 
 
 def short_legend(spans: Sequence[Span]) -> Table:
@@ -86,7 +88,7 @@ def short_legend(spans: Sequence[Span]) -> Table:
     shown = [span for span in spans if any(span.raw)]
     rows = [[span.name, f"0x{span.offset:03x}", *_bytes_and_value(span), _note(span)] for span in shown]
     header = ["field", "offset", "bytes", "value", "meaning"]
-    return Table(header, rows, tints=[span.tint for span in shown], mono=[0, 1, 2, 3])
+    return Table(header, rows, colours=[span.colour for span in shown], mono=[0, 1, 2, 3])
 
 
 def _bytes_and_value(span: Span) -> tuple[str, str]:
@@ -101,5 +103,19 @@ def _bytes_and_value(span: Span) -> tuple[str, str]:
 
 
 def _note(span: Span) -> str:
-    """Return what a field means, and what is odd about its value."""
-    return f"{span.doc} ODD: {span.finding}." if span.finding else span.doc
+    """Return what a field means, and what is unexpected about its value."""
+    return f"{span.doc} FINDING: {span.finding}." if span.finding else span.doc
+
+
+def explain_spans(spans: Sequence[Span], marked: Sequence[int] = ()) -> View:
+    """Show fields as a byte map and a table. *marked* are byte offsets to point out with ``*``.
+
+    More than :data:`LARGE` bytes have no byte map; then the table holds only the fields that are not zero.
+    """
+    raw = b"".join(span.raw for span in spans)
+    if len(raw) <= LARGE:
+        return View(ByteMap(spans, marked), legend(spans))
+    words = f"{raw.count(0)} of {len(raw)} bytes are zero."
+    if not any(raw):
+        return View(Paragraph(words))
+    return View(Paragraph(f"{words} These fields are not; fields that are not listed are zero."), short_legend(spans))

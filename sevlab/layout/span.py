@@ -1,17 +1,28 @@
 """One field of bytes, ready to be shown.
 
-A :class:`Span` is the only thing the views know. Whoever wants to be shown (a measurement, a message, later a whole
-page of registers) turns itself into a list of spans, and text table, byte map, widget and JSON follow.
+A :class:`Span` is the only thing the views know. Whatever wants to be shown (a measurement, a message, a page of
+registers) turns itself into a list of spans, and text table, byte map, widget and JSON follow.
 """
 
 from __future__ import annotations
 
 from collections import namedtuple
 
-#: Light tints on which dark text keeps a contrast of 10:1 and more, in both light and dark themes. Neighbours differ
-#: in brightness as well as in hue, for colour-blind readers. A field is never told apart by its tint alone: every
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    class View(Protocol):
+        """What is shown: text for ``print``, HTML for a notebook."""
+
+        def text(self) -> str: ...
+        def html(self) -> str: ...
+
+
+#: Light colours on which dark text keeps a contrast of 10:1 and more, in both light and dark themes. Neighbours differ
+#: in brightness as well as in hue, for colour-blind readers. A field is never told apart by its colour alone: every
 #: view also gives it a letter and a border.
-TINTS = {
+COLOURS = {
     "blue": "#cfe3ff",
     "orange": "#ffdcae",
     "green": "#c9ecc4",
@@ -22,19 +33,19 @@ TINTS = {
     "brown": "#ead9c2",
     "grey": "#e3e3e3",
 }
-#: Dark text for use on any tint.
+#: Dark text for use on any of these colours.
 INK = "#15181c"
 
 
 # Not typing.NamedTuple: importing typing alone costs a tenth of a whole validation.
 class Span(
-    namedtuple("Span", "name offset size raw value text doc tint finding", defaults=("grey", "")),
+    namedtuple("Span", "name offset size raw value text doc colour finding", defaults=("grey", "")),
 ):
     """A named run of bytes and what it means.
 
     ``offset`` and ``size`` are in bytes; ``raw`` holds exactly ``size`` bytes; ``value`` is the decoded value and
-    ``text`` that value for people; ``doc`` says in one sentence what the field is; ``finding`` says what is odd about
-    this value ("" when nothing is); ``tint`` is a key of :data:`TINTS`.
+    ``text`` that value for people; ``doc`` says in one sentence what the field is; ``finding`` says what is unexpected
+    about this value ("" when nothing is); ``colour`` is a key of :data:`COLOURS`.
     """
 
     __slots__ = ()
@@ -47,14 +58,12 @@ class Span(
     def as_dict(self) -> dict[str, object]:
         """Return the span as JSON-ready data; bytes become lower-case hex, hidden ones None."""
         value = self.value.hex() if isinstance(self.value, bytes) else self.value
-        if isinstance(self.value, Hidden):
-            value = None
         return {
             "name": self.name,
             "offset": self.offset,
             "size": self.size,
             "hex": None if isinstance(self.raw, Hidden) else self.raw.hex(),
-            "value": value,
+            "value": None if isinstance(self.value, Hidden) else value,
             "text": self.text,
             "meaning": self.doc,
             "finding": self.finding,
@@ -62,7 +71,7 @@ class Span(
 
 
 class Hidden(bytes):
-    """Bytes that are there but not shown. Holds zeros in their place, so there is nothing to leak."""
+    """Bytes that are there but not shown. It holds zeros instead, so there is nothing to leak."""
 
     __slots__ = ()
 
@@ -71,8 +80,26 @@ class Hidden(bytes):
 
     @property
     def text(self) -> str:
-        """What stands in their place."""
+        """What is shown instead."""
         return f"<{len(self)} bytes, hidden>"
+
+
+class Explainable:
+    """Something that ``explain()`` shows. Printing it, or ending a notebook's cell with it, shows the same view."""
+
+    __slots__ = ()
+
+    if TYPE_CHECKING:
+
+        def explain(self) -> View: ...
+
+    def __str__(self) -> str:
+        return self.explain().text()
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return self.explain().html()
 
 
 def letters(count: int) -> list[str]:

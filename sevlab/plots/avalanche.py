@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..layout.span import INK, TINTS
+from ..layout.span import COLOURS, INK
 from ..measure import compute_measure
 from .picture import Picture
 
 if TYPE_CHECKING:
-    from ..formats.message import MeasureMessage
+    from ..formats.launch_measure import MeasureMessage
     from ..keys import Secret
 
 
@@ -45,7 +45,7 @@ def plot_avalanche(message: MeasureMessage, tik: Secret | bytes) -> Picture:
     axes = figure.add_subplot()
     edge = (0, 256)
     for span in message.spans():
-        axes.axvspan(span.offset, span.offset + span.size, color=TINTS[span.tint], zorder=0)
+        axes.axvspan(span.offset, span.offset + span.size, color=COLOURS[span.colour], zorder=0)
         middle = span.offset + span.size / 2
         axes.text(middle, edge[1] - 6, span.name, rotation=90, ha="center", va="top", fontsize=8, color=INK)
     places = [position / 8 for position in range(len(avalanche.flips))]

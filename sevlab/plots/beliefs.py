@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from matplotlib.patches import Rectangle
 
 from ..data import MODES, UNKNOWN
-from ..layout.span import INK, TINTS
+from ..layout.span import COLOURS, INK
 from ..predictions import EQUAL, NONE, OTHER, STOPS, WORDS
 from .column import EDGE, TITLE, WIDTH, fit, paper, write
 
@@ -37,8 +37,8 @@ def plot_predictions(predictions: Predictions) -> Picture:
         write(axes, EDGE, top + ROW / 2, **fit(row.release.name, NAMES - 0.1, size=8.5))
         for number, cell in enumerate(row.cells):
             left = EDGE + NAMES + wide * number
-            tint = TINTS[CELL_TINTS[cell.state]]
-            axes.add_patch(Rectangle((left, top), wide, ROW, facecolor=tint, edgecolor=INK, linewidth=1))
+            colour = COLOURS[CELL_TINTS[cell.state]]
+            axes.add_patch(Rectangle((left, top), wide, ROW, facecolor=colour, edgecolor=INK, linewidth=1))
             weight = "bold" if cell.state == EQUAL else "normal"
             write(axes, left + wide / 2, top + ROW / 2, cell.state, size=8, weight=weight, ha="center")
     line = TITLE + HEAD + ROW * len(rows) + 0.3

@@ -9,8 +9,8 @@ from matplotlib.patches import Rectangle
 from matplotlib.textpath import text_to_path
 
 from ..errors import escaped
-from ..layout.page import hex_lines
 from ..layout.span import INK
+from ..layout.views import hex_lines
 from .picture import Picture
 
 TYPE_CHECKING = False

@@ -6,18 +6,17 @@ import textwrap
 
 from matplotlib.patches import Rectangle
 
-from ..formats.flash import amount, maps
-from ..layout.bar import shares
-from ..layout.page import View
-from ..layout.span import INK, TINTS
+from ..formats.ovmf_view import amount
+from ..layout.span import COLOURS, INK
+from ..layout.views import View, shares
 from .picture import Picture
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from ..formats.flash import FlashMap
     from ..formats.ovmf import Ovmf
+    from ..formats.ovmf_view import FlashMap
 
 #: Steps in which a bar is divided; each region gets at least one.
 STEPS = 60
@@ -30,9 +29,9 @@ def plot_flash(ovmf: Ovmf) -> Picture:
     """Return a figure of a firmware image: the file, its last bytes, and the guest memory its tables name.
 
     A region is as wide as its share, but never too narrow for its letter; the legend has the true sizes. The regions
-    are those of ``explain``, in the same order, with the same letters and tints.
+    are those of ``explain``, in the same order, with the same letters and colours.
     """
-    drawn = maps(ovmf)
+    drawn = ovmf.maps()
     heights = [BAR + LINE * (1 + len(made.regions)) for made in drawn]
     figure = Picture(View(*(made.view() for made in drawn)).text(), figsize=(WIDTH, TITLE + sum(heights)))
     top = TITLE + sum(heights)
@@ -57,7 +56,7 @@ def _draw(axes: Axes, made: FlashMap) -> None:
     for label, region, steps in zip(made.labels(), made.regions, widths, strict=True):
         width = steps / whole
         box = Rectangle(
-            (left, 0.24), width, 0.42, facecolor=TINTS[region.tint], edgecolor=INK, linewidth=1, clip_on=False
+            (left, 0.24), width, 0.42, facecolor=COLOURS[region.colour], edgecolor=INK, linewidth=1, clip_on=False
         )
         axes.add_patch(box)
         axes.text(left + width / 2, 0.45, label, color=INK, size=9, ha="center", va="center")
@@ -69,7 +68,13 @@ def _draw(axes: Axes, made: FlashMap) -> None:
         line += LINE
         axes.add_patch(
             Rectangle(
-                (0, line - 0.08), 0.018, 0.16, facecolor=TINTS[region.tint], edgecolor=INK, linewidth=0.6, clip_on=False
+                (0, line - 0.08),
+                0.018,
+                0.16,
+                facecolor=COLOURS[region.colour],
+                edgecolor=INK,
+                linewidth=0.6,
+                clip_on=False,
             )
         )
         _legend(axes, line, [label, region.name, *row, amount(region.size), region.doc])

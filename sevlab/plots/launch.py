@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..launch import Launch, LaunchComparison
-from ..layout.span import TINTS
+from ..layout.span import COLOURS
 from ..snp import SnpComparison, SnpLaunch
 from .column import (
     EDGE,
@@ -65,7 +65,7 @@ class _Chain(Column):
     def draw(self, top: float, run: Run, *, wordy: bool = False, mark: bool = False) -> None:
         """Draw a run of equal steps, and the digest after it; *wordy* says what they are."""
         left, line = self.left + PAD, top + 2.1 * LINE
-        self.box(self.left, top, self.step, TINTS[run.tint], mark=mark)
+        self.box(self.left, top, self.step, COLOURS[run.colour], mark=mark)
         write(self.axes, left, top + LINE, **fit(run.name, self.step - 2 * PAD, size=9, weight="bold"))
         doc = f"{run.amount} bytes" + (f". {run.first.doc}" if wordy else "")
         write(self.axes, left, line, **fit(doc, self.step - 2 * PAD, size=7.5))

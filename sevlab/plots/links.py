@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ..formats.pageinfo import HASHED_TYPES
-from ..layout.page import hex_lines
-from ..layout.span import TINTS
-from ..snp.launch import TYPE_TINTS
+from ..formats.page_info import HASHED_TYPES
+from ..layout.span import COLOURS
+from ..layout.views import hex_lines
+from ..snp.launch import TYPE_COLOURS
 from .column import (
     EDGE,
     LINE,
@@ -40,7 +40,7 @@ class _Regions(Column):
     def draw(self, top: float, region: Region, after: bytes, *, wordy: bool = False, mark: bool = False) -> None:
         """Draw a region, and the digest after its last page; *wordy* says what it is."""
         left, wide, count = self.left + PAD, self.step - 2 * PAD, len(region.contents)
-        self.box(self.left, top, self.step, TINTS[TYPE_TINTS[region.type_name]], mark=mark)
+        self.box(self.left, top, self.step, COLOURS[TYPE_COLOURS[region.type_name]], mark=mark)
         write(self.axes, left, top + LINE, **fit(region.name, wide, size=9, weight="bold"))
         words = f"{count} page{'s' * (count != 1)}, type {region.type_name}, at 0x{region.gpa:x}"
         write(self.axes, left, top + 2.2 * LINE, **fit(words, wide, size=7.5))

@@ -7,12 +7,11 @@ from itertools import groupby
 
 from matplotlib.patches import Rectangle
 
-from ..formats.flash import amount
-from ..formats.pageinfo import PAGE, PAGE_DOCS, PageType
-from ..layout.bar import shares
-from ..layout.page import Heading, Paragraph, Table, View
-from ..layout.span import INK, TINTS, letters
-from ..snp.launch import TYPE_TINTS
+from ..formats.ovmf_view import amount
+from ..formats.page_info import PAGE, PAGE_DOCS, PageType
+from ..layout.span import COLOURS, INK, letters
+from ..layout.views import Heading, Paragraph, Table, View, shares
+from ..snp.launch import TYPE_COLOURS
 from .column import EDGE, TITLE, WIDTH, fit, paper, write
 from .picture import Picture
 
@@ -38,7 +37,7 @@ BAR, TALL, ROW = 0.78, 0.36, 0.2
 HATCHES = {"NORMAL": "", "VMSA": "xx", "ZERO": "..", "UNMEASURED": "oo", "SECRETS": "//", "CPUID": "\\\\"}
 #: What a place without a measured page looks like.
 GAP: dict[str, Any] = {"facecolor": "white", "edgecolor": INK, "linestyle": ":", "linewidth": 1}
-#: Colour of the pattern: seen on every tint, and no louder than the letters.
+#: Colour of the pattern: seen on every colour, and no louder than the letters.
 FAINT = "#8a8f98"
 
 
@@ -127,7 +126,7 @@ def _draw(axes: Axes, top: float, stretch: Sequence[Place]) -> None:
 
 def _fill(axes: Axes, box: tuple[tuple[float, float], float, float], type_name: str, *, plain: bool = False) -> None:
     """Draw a box in the colour and the pattern of a page type; *plain* leaves out the pattern."""
-    colour, hatch = TINTS[TYPE_TINTS[type_name]], "" if plain else HATCHES[type_name]
+    colour, hatch = COLOURS[TYPE_COLOURS[type_name]], "" if plain else HATCHES[type_name]
     axes.add_patch(Rectangle(*box, facecolor=colour, edgecolor=FAINT, hatch=hatch, linewidth=0))
     axes.add_patch(Rectangle(*box, fill=False, edgecolor=INK, linewidth=1))
 
@@ -171,9 +170,9 @@ def _words(launch: SnpLaunch) -> View:
         first, last = stretch[0].start, stretch[-1].start + stretch[-1].size - 1
         inside = " ".join(place.letter or "(gap)" for place in stretch)
         lines.append(Paragraph(f"0x{first:x} to 0x{last:x}: {inside}"))
-    tints = [TYPE_TINTS[region.type_name] for region in launch.regions]
+    colours = [TYPE_COLOURS[region.type_name] for region in launch.regions]
     return View(
         Heading(TITLE_WORDS),
         *lines,
-        Table(HEADER, rows, tints=tints, mono=[0, 2, 3]),
+        Table(HEADER, rows, colours=colours, mono=[0, 2, 3]),
     )

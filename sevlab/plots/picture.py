@@ -11,7 +11,7 @@ from PIL import Image
 from ..errors import escaped
 
 # Pillow comes with matplotlib, which itself writes pictures with it.
-#: Colours of a stored picture: few enough that a notebook stays small, enough that no tint changes.
+#: Colours of a stored picture: few enough that a notebook stays small, enough that no colour changes.
 COLOURS = 256
 
 

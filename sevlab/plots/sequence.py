@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from matplotlib.patches import FancyArrowPatch, Rectangle
 
-from ..layout.span import INK, TINTS
-from ..simulator.transcript import HOST, OWNER, PSP, TINT_OF, Transcript
+from ..layout.span import COLOURS, INK
+from ..simulator.transcript import COLOUR_OF, HOST, OWNER, PSP, Transcript
 from .picture import Picture
 
 TYPE_CHECKING = False
@@ -31,12 +31,12 @@ def plot_transcript(transcript: Transcript) -> Picture:
     axes.set_ylim(height, 0)  # inches from the top
     for party, x in PLACES.items():
         axes.plot([x, x], [HEAD - 0.1, height - 0.1], color=INK, linewidth=1, linestyle=":")
-        _box(axes, x, 0.36, party, TINT_OF[party], 10, "bold")
+        _box(axes, x, 0.36, party, COLOUR_OF[party], 10, "bold")
     for number, entry in enumerate(transcript.entries):
         y = HEAD + ROW * (number + 0.6)
         x = PLACES[entry.sender]
         if not entry.is_message:
-            _box(axes, x, y, entry.name, TINT_OF[entry.sender], 8, "normal")
+            _box(axes, x, y, entry.name, COLOUR_OF[entry.sender], 8, "normal")
             continue
         to = PLACES[entry.receiver]
         arrow = FancyArrowPatch((x, y), (to, y), arrowstyle="-|>", mutation_scale=11, color=INK, linewidth=1.1)
@@ -46,9 +46,9 @@ def plot_transcript(transcript: Transcript) -> Picture:
     return figure
 
 
-def _box(axes: Axes, x: float, y: float, words: str, tint: str, size: float, weight: str) -> None:
-    """Write words in a tinted box around a point."""
+def _box(axes: Axes, x: float, y: float, words: str, colour: str, size: float, weight: str) -> None:
+    """Write words in a coloured box around a point."""
     width, tall = 0.016 + 0.0083 * len(words) * size / 8, 0.26
     place = (x - width / 2, y - tall / 2)
-    axes.add_patch(Rectangle(place, width, tall, facecolor=TINTS[tint], edgecolor=INK, linewidth=1, zorder=3))
+    axes.add_patch(Rectangle(place, width, tall, facecolor=COLOURS[colour], edgecolor=INK, linewidth=1, zorder=3))
     axes.text(x, y, words, color=INK, size=size, weight=weight, ha="center", va="center", zorder=4)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from matplotlib.patches import Rectangle
 
 from ..errors import InputError
-from ..formats.tcb import PART_DOCS, PARTS, Tcb
-from ..layout.page import View
-from ..layout.span import INK, TINTS
+from ..formats.report import PART_DOCS, PARTS, Tcb
+from ..layout.span import COLOURS, INK
+from ..layout.views import View
 from ..report.show import LADDER, explain_ladder, tcb_ladder
 from .column import EDGE, MARK, TITLE, WIDTH, fit, paper, write
 from .picture import Picture
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 #: The TCB that the signing key is made from, and which its certificate names.
 SIGNS = "reported_tcb"
-#: Letter, tint and meaning of each TCB, the highest first.
+#: Letter, colour and meaning of each TCB, the highest first.
 TAGS = {
     "current_tcb": ("C", "orange", "current: what runs now"),
     "committed_tcb": ("K", "teal", "committed: the platform cannot go back below it"),
@@ -91,8 +91,10 @@ def _ladder(axes: Axes, left: float, base: float, values: dict[str, int]) -> Non
 
 def _tag(axes: Axes, left: float, line: float, name: str) -> None:
     """Draw a TCB's letter in its box."""
-    letter, tint, _ = TAGS[name]
+    letter, colour, _ = TAGS[name]
     edge, thick = (MARK, 2.5) if name == SIGNS else (INK, 1)
-    box = Rectangle((left, line - 0.09), TAG, 0.18, facecolor=TINTS[tint], edgecolor=edge, linewidth=thick, zorder=3)
+    box = Rectangle(
+        (left, line - 0.09), TAG, 0.18, facecolor=COLOURS[colour], edgecolor=edge, linewidth=thick, zorder=3
+    )
     axes.add_patch(box)
     write(axes, left + TAG / 2, line, letter, size=8.5, weight="bold", ha="center", zorder=4)

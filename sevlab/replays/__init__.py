@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from ..bundle import pack_case
 from ..data import INCIDENTS
-from ..layout.page import Heading, Paragraph, Table, View
-from ..layout.shown import Shown
+from ..layout.span import Explainable
+from ..layout.views import Heading, Paragraph, Table, View
 from .replay import FILES, Replay
 from .rows import REPLAYS
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from ..data import Incident
-    from ..layout.page import Block
+    from ..layout.views import Block
     from ..search.judge import Judgement
 
 
@@ -96,7 +96,7 @@ class Entry:
         return self.key in REPLAYS
 
 
-class Catalogue(Shown):
+class Catalogue(Explainable):
     """All field incidents, or some of them: ``entries`` in the order of their keys."""
 
     def __init__(self, entries: Iterable[Entry]) -> None:

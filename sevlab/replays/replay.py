@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Any
 from ..case import make_case
 from ..cpu import CPU_MODELS
 from ..data import INCIDENTS
-from ..formats.pageinfo import PAGE
+from ..formats.ovmf_tables import NVRAM, PAGE, VolumeHeader
 from ..formats.report import HEADER, ReportRequest, parse_report
-from ..formats.volume import NVRAM, VolumeHeader
 from ..idblock import DEFAULT_POLICY
 from ..samples import CMDLINE, INITRD, KERNEL, TEK, TIK
 from ..samples.snp import SVSM_CAA, firmware_for_snp, svsm_image

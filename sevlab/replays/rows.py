@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from ..cpu import CPU_MODELS
 from ..data import read_table
-from ..formats.message import MeasureMessage
-from ..formats.pageinfo import CPUID, VMSA
+from ..formats.launch_measure import MeasureMessage
+from ..formats.page_info import CPUID, VMSA
 from ..formats.policy import Policy
-from ..formats.report import parse_report
-from ..formats.tcb import MilanTcb, TurinTcb
+from ..formats.report import MilanTcb, TurinTcb, parse_report
 from ..idblock import SignedIdBlock, build_id_block
 from ..keys import Secret
 from ..launch import load_launch

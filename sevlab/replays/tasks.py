@@ -9,9 +9,8 @@ import hashlib
 from itertools import product
 
 from ..data import HOSTS
-from ..formats.hashtable import build_hash_table
-from ..formats.report import SIGNED, SIZE
-from ..formats.tcb import MilanTcb, TurinTcb
+from ..formats.kernel_hashes import build_kernel_hashes
+from ..formats.report import SIGNED, SIZE, MilanTcb, TurinTcb
 from ..predictions import compute_predictions
 from ..profiles import build_vmsa
 from ..samples import CMDLINE
@@ -39,7 +38,7 @@ def _changed_hashes() -> int:
     """Return how many entries of the table are others once bytes were appended to the kernel."""
     hashes = {name: hashlib.sha256(FILES[name]()).digest() for name in ("vmlinuz", "vmlinuz-received", "initrd.img")}
     one, other = (
-        build_hash_table(hashes[kernel], hashes["initrd.img"], CMDLINE) for kernel in ("vmlinuz", "vmlinuz-received")
+        build_kernel_hashes(hashes[kernel], hashes["initrd.img"], CMDLINE) for kernel in ("vmlinuz", "vmlinuz-received")
     )
     return len(one.compare(other).differing)
 

@@ -10,9 +10,8 @@ from __future__ import annotations
 
 from ..chain import ecdsa_fault, pss_fault
 from ..errors import quoted
-from ..formats.report import ECDSA_P384_SHA384, SIGNED, TCB_FORMS, Report, ReportV2
-from ..formats.sevcert import ECDSA_SHA384
-from ..formats.tcb import MilanTcb, Tcb, TurinTcb
+from ..formats.report import ECDSA_P384_SHA384, SIGNED, TCB_FORMS, MilanTcb, Report, ReportV2, Tcb, TurinTcb
+from ..formats.sev_certs import ECDSA_SHA384
 from ..formats.vcek import (
     ARK,
     ASK,

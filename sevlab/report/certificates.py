@@ -16,13 +16,11 @@ from typing import TYPE_CHECKING
 
 from ..arguments import checked
 from ..errors import InputError, named, quoted
-from ..formats import certtable
-from ..formats.certtable import read_cert_table
-from ..formats.sevcert import P384, SCALAR, EccKey
-from ..formats.vcek import CSP_ID, EXTENSIONS, HWID, PRODUCT_NAME, SPL, tell_kind
+from ..formats.sev_certs import P384, SCALAR, EccKey
+from ..formats.vcek import CSP_ID, EXTENSIONS, HWID, PRODUCT_NAME, SPL, read_cert_table, tell_kind
 from ..inputs import check_standard_input, load_file
-from ..layout.page import Heading, Paragraph, Table, View
-from ..layout.shown import Shown
+from ..layout.span import Explainable
+from ..layout.views import Heading, Paragraph, Table, View
 from ..needs import require
 from ..pem import pem_or_der
 
@@ -30,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from typing import Any
 
-    from ..layout.page import Block
+    from ..layout.views import Block
 
 #: Most bytes of one file.
 LIMIT = 64 << 10
@@ -343,7 +341,7 @@ def _refused(raw: bytes, name: str) -> InputError:
     return InputError(name, received, "a certificate, DER or PEM")
 
 
-class Certificates(Shown):
+class Certificates(Explainable):
     """A leaf (``vcek`` or ``vlek``), what signs it (``ask``: ASK or ASVK), the root (``ark``); each may be None.
 
     ``crls`` are lists of revoked certificates; *crl* may be one or several. ``notes`` says what was odd about the files
@@ -459,7 +457,7 @@ def _from_table(raw: bytes, name: str) -> tuple[dict[str, Certificate], list[Rev
     found: dict[str, Certificate] = {}
     crls: list[RevocationList] = []
     for kind, part in (*table.certificates.items(), *table.again):
-        if kind == certtable.CRL:
+        if kind == "crl":
             crls += parse_crls(part, f"{name}, {kind}")
         elif kind in found:
             raise InputError(name, f"two entries of the kind {kind}", "one of each")

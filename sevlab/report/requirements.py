@@ -10,9 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 
 from ..errors import InputError, quoted
-from ..formats.report import Report, ReportV2
-from ..formats.snppolicy import SnpPolicy
-from ..formats.tcb import PARTS, Tcb
+from ..formats.policy import SnpPolicy
+from ..formats.report import PARTS, Report, ReportV2, Tcb
 from ..inputs import parse_bytes, parse_number
 from ..outcome import MATCH, MISMATCH, NOT_CHECKED
 from ..verify import Check, judged

@@ -12,18 +12,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..arguments import checked
-from ..formats.report import TCB_FORMS, Report
-from ..formats.tcb import PART_DOCS, PARTS, Tcb
+from ..formats.report import PART_DOCS, PARTS, TCB_FORMS, Report, Tcb
 from ..formats.vcek import HWID_SIZES
-from ..layout.explain import explain_bits, title
-from ..layout.page import Code, Heading, Paragraph, Table, View
+from ..layout.bits import title
+from ..layout.views import Code, Heading, Paragraph, Table, View
 
 if TYPE_CHECKING:
     from typing import Any
 
     from ..layout.bits import Bits
-    from ..layout.page import Block
     from ..layout.span import Span
+    from ..layout.views import Block
 
 HOST = "https://kdsintf.amd.com"
 
@@ -121,7 +120,7 @@ def report_as_dict(report: Report, product: str = "") -> dict[str, object]:
 @checked
 def explain_report(report: Report, product: str = "", note: str = "") -> View:
     """Show every field of a report; *product* as it was read with, *note* says where it came from."""
-    raw, rows, tints = report.to_bytes(), [], []
+    raw, rows, colours = report.to_bytes(), [], []
     for row in report.rows:
         value = row.decode(row.cut(raw))
         finding = "; ".join(value.findings()) if isinstance(value, Tcb) else row.finding(value)
@@ -129,13 +128,13 @@ def explain_report(report: Report, product: str = "", note: str = "") -> View:
             continue
         words = f"{row.doc} ODD: {finding}." if finding else row.doc
         rows.append([row.name, f"0x{row.offset:03x}, {row.size}", _lines(row.text(value), value, words)])
-        tints.append("pink" if finding else row.tint)
+        colours.append("pink" if finding else row.colour)
     findings = report_findings(report, product)
     blocks: list[Block] = [Heading(f"{title(type(report))} ({report.size} bytes)")]
     blocks += [Paragraph(f"{note}.")] if note else []
     blocks += [
         Paragraph(_sentence(report, product)),
-        Table(["field", "at, size", "value, and meaning"], rows, tints=tints, mono=[0, 1]),
+        Table(["field", "at, size", "value, and meaning"], rows, colours=colours, mono=[0, 1]),
         *explain_ladder(report),
         *_bits(report.policy),
         *_bits(report.platform_info),
@@ -197,7 +196,7 @@ def _lines(text: str, value: Any, words: str) -> str:
 
 def _bits(bits: Bits) -> list[Block]:
     """Show a number bit by bit, as its page does, without the commands that it governs, which take the space."""
-    heading, table = explain_bits(bits).blocks
+    heading, table = bits.explain().blocks
     if not isinstance(table, Table):
         return [heading, table]
     governs = table.header.index("governs")

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING
 from .. import data
 from ..arguments import checked
 from ..errors import InputError, quoted
-from ..formats.report import TCB_FORMS, Report, parse_report
-from ..formats.tcb import MilanTcb
+from ..formats.report import TCB_FORMS, MilanTcb, Report, parse_report
 from ..formats.vcek import ARK, ASK, ASVK, ROOTS, VCEK, VLEK
-from ..layout.page import Banner, Heading, Paragraph, View
-from ..layout.shown import Shown
+from ..layout.span import Explainable
+from ..layout.views import Banner, Heading, Paragraph, View
 from ..outcome import CANNOT_TELL, MATCH, MISMATCH, NOT_CHECKED, NOT_DECIDED
 from ..verify import Check, check_table
 from .authenticity import (
@@ -128,7 +127,7 @@ def _in_form(report: Report, told: str, leaf: Certificate | None) -> Report:
 
 
 @dataclass(eq=False, repr=False)
-class ReportVerdict(Shown):
+class ReportVerdict(Explainable):
     """What :func:`verify_report` found. ``checks`` are those of authenticity, then those of the requirements."""
 
     report: Report

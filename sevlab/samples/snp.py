@@ -12,10 +12,9 @@ import uuid
 from functools import cache
 from pathlib import Path
 
-from ..formats.report import ReportV3
-from ..formats.sevcert import ECDSA_SHA384
-from ..formats.snppolicy import SnpPolicy
-from ..formats.tcb import MilanTcb
+from ..formats.policy import SnpPolicy
+from ..formats.report import MilanTcb, ReportV3
+from ..formats.sev_certs import ECDSA_SHA384
 from ..snp import SnpLaunch, load_snp_launch
 from .sev import HASH_AREA, RESET, RESET_ADDRESS, SECRET_AREA, end_firmware, es_inputs, footer_table
 

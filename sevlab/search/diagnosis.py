@@ -10,8 +10,8 @@ from ..evidence import as_option
 from ..formats.policy import Policy
 from ..inputs import KEY_SIZE
 from ..keys import Secret
-from ..layout.page import Banner, Heading, Paragraph, Table, View
-from ..layout.shown import Shown
+from ..layout.span import Explainable
+from ..layout.views import Banner, Heading, Paragraph, Table, View
 from ..outcome import MATCH, NOT_DECIDED
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..data import Incident
-    from ..layout.page import Block
+    from ..layout.views import Block
     from ..outcome import Trust
     from .axis import Change
     from .hypothesis import Hypothesis
@@ -41,7 +41,7 @@ NO_OPTION = {
 NO_INPUT = ("another part of the firmware file", "padded firmware", "command line in other bytes")
 
 
-class Explanation(Shown, namedtuple("Explanation", "changes hypotheses tik")):
+class Explanation(Explainable, namedtuple("Explanation", "changes hypotheses tik")):
     """Changed inputs under which the computed measure is the reported one, and the mistakes they point to.
 
     ``tik`` is the transport integrity key that was found, None where the given one is right.
@@ -198,7 +198,7 @@ class RuledOut(namedtuple("RuledOut", "what values mistakes")):
         return f"{self.what}: {self.values}" + (f" ({self.mistakes})." if self.mistakes else ".")
 
 
-class Diagnosis(Shown):
+class Diagnosis(Explainable):
     """The outcome of :func:`sevlab.diagnose`.
 
     ``status`` is "match", "explained" or "unexplained"; "not_decided" where reported and computed value agree by a key

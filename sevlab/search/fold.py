@@ -10,7 +10,7 @@ from collections import namedtuple
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from ..formats.hashtable import HashTable
+from ..formats.kernel_hashes import KernelHashes
 from ..formats.vmsa import Vmsa
 from ..profiles import RESET_VECTOR, SNP_PROFILES, build_vmsa, start_at
 
@@ -85,7 +85,7 @@ class Fold:
         if kernel is not None:
             if kernel not in self._tables:
                 make_room(self._tables)
-                whole = HashTable(kernel=kernel.kernel, initrd=kernel.initrd, cmdline=kernel.cmdline).to_bytes()
+                whole = KernelHashes(kernel=kernel.kernel, initrd=kernel.initrd, cmdline=kernel.cmdline).to_bytes()
                 self._tables[kernel] = whole[: kernel.size].ljust(kernel.size, b"\0")
             running.update(self._tables[kernel])
         return running

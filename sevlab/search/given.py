@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import InputError, named
 from ..evidence import KEYS, REPORTED, Evidence, hide_keys
-from ..formats.message import Measurement
+from ..formats.launch_measure import Measurement
 from ..formats.policy import Policy
 from ..inputs import (
     KEY_SIZE,

@@ -11,8 +11,8 @@ from ..errors import InputError, UnsupportedError
 from ..evidence import load_evidence, takes_keys
 from ..formats.vcek import ROOTS
 from ..idblock import STAGES
-from ..layout.page import Banner, Heading, Paragraph, Table, View
-from ..layout.shown import Shown
+from ..layout.span import Explainable
+from ..layout.views import Banner, Heading, Paragraph, Table, View
 from ..outcome import MATCH, NOT_DECIDED
 from ..reading import opened_once
 from ..snp import compare_snp_launch, load_snp_launch
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..bundle import CaseVerdict
-    from ..layout.diff import Comparison
+    from ..layout.compare import Comparison
     from ..snp import SnpComparison
     from ..verify import Check
     from .diagnosis import Diagnosis, Explanation
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 FOUND, UNKNOWN = "found", "unknown"
 
 
-class Judgement(Shown):
+class Judgement(Explainable):
     """What comes of a case. Made by :func:`judge_case`.
 
     ``verdict`` is that of :func:`sevlab.verify_case`, None where there was nothing to compute from. ``refusal`` says
@@ -106,8 +106,8 @@ class Judgement(Shown):
         """Show the answer first: what is wrong, what explains it, and what it resembles."""
         from ..data import INCIDENTS
 
-        tint = {MATCH: "green", FOUND: "orange"}.get(self.status, "pink")
-        blocks: list[Any] = [Banner(self._words(), tint)]
+        colour = {MATCH: "green", FOUND: "orange"}.get(self.status, "pink")
+        blocks: list[Any] = [Banner(self._words(), colour)]
         if self.refusal:
             blocks.append(Paragraph(f"With what was given there is no launch. {self.refusal}"))
         rows = [[what, state, note] for what, state, note in self._rows()]

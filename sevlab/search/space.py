@@ -11,7 +11,7 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 from ..errors import InputError
-from ..formats.hashtable import HashTable
+from ..formats.kernel_hashes import KernelHashes
 from .axis import MISSING, Axes, make_subset
 from .engine import Context
 from .fold import Fold, Kernel
@@ -54,7 +54,7 @@ _KERNEL, _TABLE = "kernel", {"initrd", "cmdline", "table"}
 _AFTER = ("count", "key", "message", "measurement")
 _CPUS = {"profile", "model", "features", "reset", "count"}
 #: What is given of the inputs that no option names.
-_UNNAMED = {"message": "56 bytes", "table": HashTable.size, "reset_address": None}
+_UNNAMED = {"message": "56 bytes", "table": KernelHashes.size, "reset_address": None}
 #: What each axis is called in sentences.
 WORDS = {
     "firmware": "the firmware file",
@@ -104,7 +104,7 @@ class Space(Axes):
             "kernel": start.kernel,
             "initrd": start.initrd or start.nothing,
             "cmdline": start.cmdline,
-            "table": HashTable.size,
+            "table": KernelHashes.size,
             "profile": cpus.profile if cpus else MISSING,
             "features": cpus.features if cpus else MISSING,
             "reset": None,

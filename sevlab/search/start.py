@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ..cpu import cpu_signature
 from ..digest import load_sha256
 from ..firmware import load_ovmf
-from ..formats.hashtable import hash_cmdline
+from ..formats.kernel_hashes import hash_cmdline
 from ..formats.ovmf import Ovmf, parse_ovmf
 from ..inputs import load_vmsa, parse_number
 from ..launch import DEFAULT_PROFILE, SKU

@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 
 from ..digest import Hashed
-from ..formats.message import Measurement
+from ..formats.launch_measure import Measurement
 from ..formats.policy import Policy
 from ..launch import load_launch
 from .memory import PAGE

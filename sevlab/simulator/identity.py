@@ -10,7 +10,7 @@ import hashlib
 from functools import cache
 
 from ..chain import Chain, ecdsa_sign
-from ..formats.sevcert import (
+from ..formats.sev_certs import (
     ARK,
     ASK,
     CEK,

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
-    from ..formats.tcb import Tcb
+    from ..formats.report import Tcb
 
 #: A moment at which every certificate and list is valid.
 MOMENT = datetime(2026, 1, 1, tzinfo=UTC)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import secrets
 
 from ..formats.secret import SecretTable
-from ..formats.sevcert import PDH
+from ..formats.sev_certs import PDH
 from ..keys import Secret
-from ..layout.shown import Shown
+from ..layout.span import Explainable
 from ..session import seeded
 from .host import MESSAGE_SIZES, SECRET_AT, Host
 from .identity import sample_roots
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any
 
-    from ..layout.page import View
+    from ..layout.views import View
     from ..verify import Verdict
 
 
-class SimulatedLaunch(Shown):
+class SimulatedLaunch(Explainable):
     """What came of a launch. ``caught`` is None when it went through, else who noticed and how."""
 
     def __init__(self, platform: Platform, host: Host, owner: Owner) -> None:
@@ -58,7 +58,7 @@ class SimulatedLaunch(Shown):
 
     def explain(self) -> View:
         """Show how it ended, then every message."""
-        from ..layout.page import Banner, View
+        from ..layout.views import Banner, View
 
         if self.caught is None:
             banner = Banner("OK: The guest runs and has its secret", "green")

@@ -15,7 +15,7 @@ from collections import namedtuple
 from functools import cache
 
 from ..chain import ecdsa_fault, ecdsa_sign
-from ..formats.sevcert import ECDSA_SHA384
+from ..formats.sev_certs import ECDSA_SHA384
 from ..session import make_private, public_key, seeded
 from .cmac import BLOCK, compute_cmac
 

@@ -7,9 +7,9 @@ import secrets
 from ..chain import ROOTS, Chain
 from ..errors import SevlabError
 from ..evidence import load_evidence
-from ..formats.message import OldMeasureMessage
+from ..formats.launch_measure import OldMeasureMessage
 from ..formats.policy import Policy
-from ..formats.sevcert import PDH
+from ..formats.sev_certs import PDH
 from ..secret import SecretPacket, build_secret
 from ..session import Session, make_session
 from ..verify import Verdict, compare_measure

@@ -13,8 +13,7 @@ from ..chain import Chain, load_point
 from ..errors import LayoutError
 from ..formats.policy import Policy
 from ..formats.secret import SecretFlags, SecretHeader, SecretMessageHead
-from ..formats.session import SessionBlob
-from ..formats.sevcert import ARK, OCA, PDH, PEK, SevCertificate, parse_certificates
+from ..formats.sev_certs import ARK, OCA, PDH, PEK, SessionBlob, SevCertificate, parse_certificates
 from ..keys import Secret
 from ..secret import apply_keystream
 from ..session import KEY_SIZE, derive_session_keys, exchange, wrap_keys

@@ -12,11 +12,9 @@ import hmac
 import secrets
 
 from ..chain import load_point
-from ..formats.attestation import AttestationReport
-from ..formats.message import Measurement, MeasureMessage, OldMeasureMessage
+from ..formats.launch_measure import Measurement, MeasureMessage, OldMeasureMessage
 from ..formats.secret import SecretHeader, SecretMessageHead
-from ..formats.session import SessionBlob
-from ..formats.sevcert import CEK, ECDH_SHA256, PDH, PEK, SevCertificate
+from ..formats.sev_certs import CEK, ECDH_SHA256, PDH, PEK, AttestationReport, SessionBlob, SevCertificate
 from ..keys import Secret
 from ..measure import compute_measure
 from ..secret import apply_keystream

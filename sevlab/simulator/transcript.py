@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections import namedtuple
 
-from ..layout.page import Heading, Table, View, hex_lines, narrow
-from ..layout.shown import Shown
+from ..layout.span import Explainable
+from ..layout.views import Heading, Table, View, hex_lines, narrow
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..keys import Secret
 
 OWNER, HOST, PSP, GUEST = "owner", "host", "secure processor", "guest"
-#: The tint of each party.
-TINT_OF = {OWNER: "green", HOST: "orange", PSP: "blue", GUEST: "purple"}
+#: The colour of each party.
+COLOUR_OF = {OWNER: "green", HOST: "orange", PSP: "blue", GUEST: "purple"}
 #: Of longer messages the beginning and the end are shown.
 _SHOWN = 32
 
@@ -34,7 +34,7 @@ class Entry(namedtuple("Entry", "sender receiver name raw doc")):
         return len(self.raw)
 
 
-class Transcript(Shown):
+class Transcript(Explainable):
     """The record of one launch: entries in their order."""
 
     def __init__(self) -> None:
@@ -60,9 +60,9 @@ class Transcript(Shown):
         for number, entry in enumerate(self.entries, 1):
             way = f"{entry.sender}\n-> {entry.receiver}" if entry.is_message else f"{entry.sender}\n   computes"
             rows.append([str(number), way, narrow(entry.name, 24), str(entry.size), _bytes(entry.raw), entry.doc])
-        tints = [TINT_OF[entry.sender] for entry in self.entries]
+        colours = [COLOUR_OF[entry.sender] for entry in self.entries]
         header = ["", "who", "what", "bytes", "content", "meaning"]
-        return View(Heading("The launch, message by message"), Table(header, rows, tints=tints, mono=[0, 3, 4]))
+        return View(Heading("The launch, message by message"), Table(header, rows, colours=colours, mono=[0, 3, 4]))
 
 
 def _bytes(raw: bytes | Secret) -> str:

@@ -6,16 +6,16 @@ from collections import namedtuple
 from itertools import zip_longest
 
 from ..arguments import checked
-from ..formats.pageinfo import VMSA
+from ..formats.page_info import VMSA
 from ..formats.vmsa import Vmsa
-from ..layout.shown import Shown
+from ..layout.span import Explainable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from ..layout.diff import Comparison
-    from ..layout.page import View
+    from ..layout.compare import Comparison
+    from ..layout.views import View
     from .launch import SnpLaunch
     from .region import Link
 
@@ -35,7 +35,7 @@ class Pair(namedtuple("Pair", "reported computed same")):
         return None not in sides and sides[0][0].loaded == sides[1][0].loaded
 
 
-class SnpComparison(Shown):
+class SnpComparison(Explainable):
     """Two launches, link by link. ``reported`` and ``computed`` are the launches.
 
     ``number`` is the place in the chain (from 0) of the first link that differs, None when there is none;
@@ -99,7 +99,7 @@ class SnpComparison(Shown):
 
     def explain(self) -> View:
         """Show where the two part: the answer, both links, and what differs in the registers."""
-        from ..layout.page import Banner, Heading, Table, View, hex_lines
+        from ..layout.views import Banner, Heading, Table, View, hex_lines
 
         blocks: list[Any] = [Banner(self.words, "green" if self.matches else "pink")]
         if self.number is not None:

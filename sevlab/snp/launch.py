@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..formats.pageinfo import PAGE_DOCS, VMSA, ZEROS
+from ..formats.page_info import PAGE_DOCS, VMSA, ZEROS
 from ..launch import Booting
 from .region import digests, extend, fold, links
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..formats.ovmf import Ovmf
-    from ..layout.page import View
+    from ..layout.views import View
     from .region import Link, Region
 
-#: The tint of each page type in every table and drawing.
-TYPE_TINTS = {
+#: The colour of each page type in every table and drawing.
+TYPE_COLOURS = {
     "NORMAL": "blue",
     "VMSA": "purple",
     "ZERO": "grey",
@@ -97,13 +97,13 @@ class SnpLaunch(Booting):
 
     def explain(self) -> View:
         """Show the chain, region by region, and what each page type binds."""
-        from ..layout.page import Heading, Paragraph, Table, View, hex_lines
+        from ..layout.views import Heading, Paragraph, Table, View, hex_lines
 
         rows = [
             [region.name, place(region), str(len(region.contents)), region.type_name, hex_lines(after, 12), region.doc]
             for region, after in zip(self.regions, self.after, strict=True)
         ]
-        tints = [TYPE_TINTS[region.type_name] for region in self.regions]
+        colours = [TYPE_COLOURS[region.type_name] for region in self.regions]
         header = ["what", "guest address", "pages", "type", "launch digest after it", "what it is"]
         kinds = dict.fromkeys(region.page_type for region in self.regions)
         types = [[name_of(kind), PAGE_DOCS[kind]] for kind in kinds]
@@ -111,7 +111,7 @@ class SnpLaunch(Booting):
         return View(
             Heading(f"{self.pages} pages, in {len(self.regions)} regions"),
             Paragraph(f"The chain begins with {begin}."),
-            Table(header, rows, tints=tints, mono=[0, 1, 2, 3, 4]),
+            Table(header, rows, colours=colours, mono=[0, 1, 2, 3, 4]),
             *(Paragraph(line) for line in self.remarks),
             Table(["type", "what of it is bound, beside its address and its place in the order"], types, mono=[0]),
             Paragraph(f"Launch digest: {self.digest.hex()}"),
@@ -120,7 +120,7 @@ class SnpLaunch(Booting):
 
 def name_of(page_type: int) -> str:
     """Return a page type's name."""
-    from ..formats.pageinfo import PageType
+    from ..formats.page_info import PageType
 
     return PageType(page_type).short
 

@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary, WeakValueDictionary
 from ..digest import file_identity
 from ..errors import InputError, named, quoted
 from ..formats.ovmf import parse_ovmf
-from ..formats.pageinfo import DIGEST, PAGE, ZEROS
+from ..formats.page_info import DIGEST, PAGE, ZEROS
 from ..inputs import FIRMWARE_LIMIT, parse_bytes, parse_number, read_stream
 from ..launch import INPUTS as LEGACY_INPUTS
 from ..launch import SNP_INPUTS, check_together, load_table

@@ -13,18 +13,18 @@ Sources: snp-launch 2.4; measured-direct-boot 2.4, 4 and 5 (QEMU, edk2, sev-snp-
 from __future__ import annotations
 
 from ..errors import InputError, quoted
-from ..formats.footer import SECTION_TYPES, SVSM_INFO
-from ..formats.hashtable import HashTable
+from ..formats.kernel_hashes import KernelHashes
 from ..formats.ovmf import FOUR_GIB
-from ..formats.pageinfo import CPUID, NORMAL, PAGE, SECRETS, ZERO
+from ..formats.ovmf_tables import SECTION_TYPES, SVSM_INFO
+from ..formats.page_info import CPUID, NORMAL, PAGE, SECRETS, ZERO
 from .region import Region, blank_region, hash_pages
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from ..formats.footer import Section
     from ..formats.ovmf import Ovmf
+    from ..formats.ovmf_tables import Section
     from ..profiles import PageRules
 
 #: Most pages that a firmware's metadata may ask for (1 GiB): it keeps a broken file from costing hours.
@@ -40,7 +40,7 @@ def firmware_region(ovmf: Ovmf, contents: tuple[bytes, ...], name: str = "firmwa
 
 
 def section_regions(
-    ovmf: Ovmf, rules: PageRules, table: HashTable | None, name: str, warn: Callable[[str], object]
+    ovmf: Ovmf, rules: PageRules, table: KernelHashes | None, name: str, warn: Callable[[str], object]
 ) -> list[Region]:
     """Return the pages that the metadata of a firmware asks for, in the order in which they are loaded.
 
@@ -84,7 +84,7 @@ def _region(
     section: Section,
     ovmf: Ovmf,
     rules: PageRules,
-    table: HashTable | None,
+    table: KernelHashes | None,
     name: str,
     warn: Callable[[str], object],
 ) -> Region:
@@ -106,13 +106,13 @@ def _region(
     return blank_region(section.name, ZERO, section.base, section.size, doc)
 
 
-def _hash_page(section: Section, ovmf: Ovmf, table: HashTable, name: str) -> bytes:
+def _hash_page(section: Section, ovmf: Ovmf, table: KernelHashes, name: str) -> bytes:
     """Return the pages of the section with the table in them: zeros, table, zeros."""
     assert ovmf.hash_area is not None
     place = ovmf.hash_area[0] % PAGE
-    if place + HashTable.size > section.size:
+    if place + KernelHashes.size > section.size:
         received = f"{quoted(f'0x{ovmf.hash_area[0]:x}')} as the address of the hashes, which its page cannot hold"
-        raise InputError(name, received, f"{HashTable.size} bytes within the KERNEL_HASHES section")
+        raise InputError(name, received, f"{KernelHashes.size} bytes within the KERNEL_HASHES section")
     return (bytes(place) + table.to_bytes()).ljust(section.size, b"\0")
 
 

@@ -11,7 +11,7 @@ import hashlib
 from collections import namedtuple
 from functools import lru_cache
 
-from ..formats.pageinfo import HASHED_TYPES, PAGE, VMSA, VMSA_GPA, ZEROS, PageInfo, PageType
+from ..formats.page_info import HASHED_TYPES, PAGE, VMSA, VMSA_GPA, ZEROS, PageInfo, PageType
 from ..formats.vmsa import HARMLESS, Field, Vmsa
 
 TYPE_CHECKING = False

@@ -11,8 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from ..data import INCIDENTS, read_table
-from ..formats.report import SIZE, TCB_FORMS, parse_report
-from ..formats.tcb import MilanTcb
+from ..formats.report import SIZE, TCB_FORMS, MilanTcb, parse_report
 from ..formats.vcek import VLEK
 from ..report import Certificates, parse_certificate, parse_chain, parse_crls, parse_requirements, verify_report
 from ..simulator.curve import add, multiply

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import InputError, UnsupportedError, quoted
-from ..layout.page import Banner, Heading, Paragraph, Table, View
-from ..layout.shown import Shown
+from ..layout.span import Explainable
+from ..layout.views import Banner, Heading, Paragraph, Table, View
 from ..simulator.kds import MOMENT
 from .cases import ACCEPTABLE, FLAWS, INVALID, VALID, TestCase, VerifierInput
 from .der_edit import pem
@@ -29,7 +29,7 @@ from .vectors import load_cases
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from ..layout.page import Block
+    from ..layout.views import Block
 
 #: Most characters that are kept of what a verifier said.
 LONGEST = 160
@@ -74,7 +74,7 @@ class Outcome:
         }
 
 
-class Results(Shown):
+class Results(Explainable):
     """The outcomes of a verifier, one for each test case."""
 
     def __init__(self, outcomes: Iterable[Outcome]) -> None:
@@ -127,10 +127,10 @@ class Results(Shown):
             blocks += [Heading("False rejects"), Table(["test case", "what it is, and what was said"], rows)]
         header = ["test case", "result", "verdict", "what it is, and what was said"]
         rows = [[one.case.key, one.case.result, one.verdict, one.sentence] for one in self.outcomes]
-        tints = [
+        colours = [
             "grey" if one.case.result == ACCEPTABLE else "green" if one.is_right else "pink" for one in self.outcomes
         ]
-        blocks += [Heading("Every test case"), Table(header, rows, tints)]
+        blocks += [Heading("Every test case"), Table(header, rows, colours)]
         if self.of(ACCEPTABLE):
             blocks.append(Paragraph("Correct verifiers may differ about those that are acceptable; they do not count."))
         return View(*blocks)

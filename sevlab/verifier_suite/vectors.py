@@ -13,9 +13,20 @@ from typing import TYPE_CHECKING, Any
 from ..chain import ecdsa_sign
 from ..data import read_table
 from ..errors import InputError, quoted
-from ..formats.report import ECDSA_P384_SHA384, NO_KEY, SIGNED, SIZE, TCB_FORMS, VCEK, VLEK, parse_report
-from ..formats.sevcert import ECDSA_SHA384, SCALAR
-from ..formats.tcb import MilanTcb, Tcb, TurinTcb
+from ..formats.report import (
+    ECDSA_P384_SHA384,
+    NO_KEY,
+    SIGNED,
+    SIZE,
+    TCB_FORMS,
+    VCEK,
+    VLEK,
+    MilanTcb,
+    Tcb,
+    TurinTcb,
+    parse_report,
+)
+from ..formats.sev_certs import ECDSA_SHA384, SCALAR
 from ..formats.vcek import ARK, ASK, ASVK, SPL, SUBJECTS
 from ..report import parse_certificate
 from ..simulator.kds import KeyServer

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from ..evidence import Evidence
-from ..formats.hashtable import HashTable
+from ..formats.kernel_hashes import KernelHashes
 from ..formats.report import Report
 from ..formats.vmsa import Vmsa
-from ..layout.rows import Layout
+from ..layout.structure import Layout
 from ..session import OpenedSession
 from ..simulator.launch import SimulatedLaunch
 from ..snp import SnpLaunch
@@ -67,7 +67,7 @@ def explore(
 
     It is the live twin of :func:`sevlab.explain`. Raises TypeError for anything else.
     """
-    if isinstance(thing, HashTable):
+    if isinstance(thing, KernelHashes):
         return TableExplorer(thing, **inputs)
     if isinstance(thing, Vmsa):
         return VmsaExplorer(thing, **inputs)

@@ -3,7 +3,7 @@
 A value that was typed and the press of a button are two messages of two widgets, and nothing makes them arrive in the
 order they were sent: ipywidgets holds an update back while the one before it is on its way, and JupyterLab sends the
 first messages of a page to another thread of the kernel than the later ones. A press that arrives first would act on an
-older state than the one on the screen. So an action carries that state: what stands in the boxes it reads.
+older state than the one on the screen. So an action carries that state: what the boxes it reads show.
 """
 
 from __future__ import annotations

@@ -9,14 +9,14 @@ import anywidget
 import ipywidgets as w
 import traitlets
 
-from ..layout.explain import explain_spans
-from ..layout.span import INK, TINTS, letters
+from ..layout.bytemap import explain_spans
+from ..layout.span import COLOURS, INK, letters
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from ..layout.page import View
     from ..layout.span import Span
+    from ..layout.views import View
 
 
 class ByteMap(anywidget.AnyWidget):
@@ -48,7 +48,7 @@ class ByteMap(anywidget.AnyWidget):
                 "text": span.text,
                 "doc": span.doc,
                 "finding": span.finding,
-                "colour": TINTS[span.tint],
+                "colour": COLOURS[span.colour],
                 "marked": [i for i in self._marked if span.offset <= i < span.offset + span.size],
             }
             for letter, span in zip(letters(len(self._shown)), self._shown, strict=True)

@@ -8,7 +8,7 @@ import ipywidgets as w
 
 from ..errors import SevlabError
 from ..launch import Launch, compare_launch
-from ..layout.page import Banner, Table, View, hex_lines
+from ..layout.views import Banner, Table, View, hex_lines
 from .bytemap import StaticBox
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class ChainExplorer(StaticBox):
             run, state = pair.computed, SAME if pair.same else FOLLOWS if pair.kept else CHANGED
             rows.append([run.name, run.amount, hex_lines(run.first.digest, 8), hex_lines(run.after, 8), state])
         header = ["step", "bytes", "SHA-256 of it alone", "launch digest after it", "state"]
-        return Table(header, rows, tints=["pink" if row[4] == CHANGED else "" for row in rows], mono=[0, 1, 2, 3])
+        return Table(header, rows, colours=["pink" if row[4] == CHANGED else "" for row in rows], mono=[0, 1, 2, 3])
 
     def static(self) -> View:
         if self.launch is None:

@@ -8,7 +8,7 @@ import ipywidgets as w
 
 from ..coverage import Coverage, cover_command_line, cover_domain
 from ..errors import SevlabError
-from ..layout.page import Banner, View
+from ..layout.views import Banner, View
 from .bytemap import with_static
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from ..coverage import cover_command_line, cover_domain
 from ..errors import InputError, SevlabError, renaming
 from ..evidence import load_evidence
 from ..keys import Secret
-from ..layout.page import Banner, Paragraph, View
+from ..layout.views import Banner, Paragraph, View
 from ..search import Diagnosis, diagnose
 from ..verify import GOOD, Verdict, compare_measure
 from .action import Button

@@ -12,9 +12,9 @@ from ..evidence import REPORTED, Evidence, load_evidence
 from ..inputs import KEY_SIZE, load_key, parse_measurement
 from ..keys import Secret
 from ..launch import FILES, compare_launch
-from ..layout.diff import compare
-from ..layout.explain import explain_spans
-from ..layout.page import Banner, Heading, Paragraph, View
+from ..layout.bytemap import explain_spans
+from ..layout.structure import compare
+from ..layout.views import Banner, Heading, Paragraph, View
 from ..verify import BAD, GOOD, Verdict, compare_measure
 from . import launch
 from .bytemap import ByteMap, with_static
@@ -215,7 +215,7 @@ class Explorer(w.VBox):
     def _banner(self) -> Banner:
         if self.verdict is None:
             return Banner(
-                "CANNOT TELL: an input cannot be read, see above. Shown below: the last that could be.", "grey"
+                "CANNOT TELL: an input cannot be read, see above. Explainable below: the last that could be.", "grey"
             )
         return Banner(GOOD, "green") if self.verdict.matches else Banner(BAD, "pink")
 

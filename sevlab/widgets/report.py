@@ -9,11 +9,11 @@ import ipywidgets as w
 from ..errors import SevlabError
 from ..formats.report import Report, parse_report
 from ..inputs import parse_bytes, parse_number
-from ..layout.explain import explain_spans
-from ..layout.page import Banner, Heading, Paragraph, Table, View
+from ..layout.bytemap import explain_spans
+from ..layout.views import Banner, Heading, Paragraph, Table, View
 from ..report import ReportVerdict, parse_moment, verify_report
 from ..report.verify import in_lines
-from ..verify import TINTS
+from ..verify import COLOURS
 from .action import Button, EditBox
 from .bytemap import ByteMap, StaticBox
 from .chain import STYLE, text_box
@@ -186,14 +186,14 @@ class ReportExplorer(StaticBox):
     def _checks(self) -> Table:
         """Return the checklist; a check whose state is another one than at the start is marked."""
         assert self.verdict is not None
-        rows, tints = [], []
+        rows, colours = [], []
         for check in self.verdict.checks:
             was = self._before[check.name].state
             changed = was != check.state
             state = f"{check.state}, was {was}" if changed else check.state
             rows.append([check.name + "*" * changed, state, in_lines(check).note])
-            tints.append(TINTS[check.state])
-        return Table(["check", "state", "note"], rows, tints=tints)
+            colours.append(COLOURS[check.state])
+        return Table(["check", "state", "note"], rows, colours=colours)
 
     def static(self) -> View:
         if self.verdict is None:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import ipywidgets as w
 
 from ..errors import InputError, SevlabError
-from ..formats.session import SessionBlob
+from ..formats.sev_certs import SessionBlob
 from ..inputs import parse_bytes, parse_policy
-from ..layout.page import Banner, View
+from ..layout.views import Banner, View
 from ..session import OpenedSession, open_session
 from .bytemap import StaticBox
 

@@ -9,11 +9,11 @@ import ipywidgets as w
 
 from ..cpu import split_signature
 from ..errors import InputError, SevlabError, renaming
-from ..formats.pageinfo import PageInfo
+from ..formats.page_info import PageInfo
 from ..inputs import parse_number
 from ..layout.bytemap import legend
-from ..layout.diff import compare
-from ..layout.page import Banner, Heading, Paragraph, Table, View, hex_lines
+from ..layout.structure import compare
+from ..layout.views import Banner, Heading, Paragraph, Table, View, hex_lines
 from ..profiles import SNP_PROFILES
 from ..snp import SnpComparison, SnpLaunch, load_snp_launch
 from ..snp.launch import place
@@ -208,9 +208,9 @@ class SnpExplorer(w.VBox):
             rows.append([links, region.name, place(region), region.type_name, digest, state])
             first += len(region.contents)
         header = ["links", "what", "guest address", "type", "launch digest after it", "state"]
-        tints = ["pink" if row[-1] == CHANGED else "" for row in rows]
+        colours = ["pink" if row[-1] == CHANGED else "" for row in rows]
         return View(
-            Table(header, rows, tints=tints, mono=[0, 1, 2, 3, 4]),
+            Table(header, rows, colours=colours, mono=[0, 1, 2, 3, 4]),
             *(Paragraph(line) for line in self.launch.remarks),
             Paragraph(f"Launch digest: {self.launch.digest.hex()}"),
         )

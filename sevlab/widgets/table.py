@@ -9,15 +9,15 @@ import ipywidgets as w
 
 from ..digest import BLOB_LIMIT, Hashed, load_hashed
 from ..errors import InputError
-from ..formats.hashtable import HashTable, hash_cmdline
+from ..formats.kernel_hashes import KernelHashes, hash_cmdline
 from ..launch import Launch, Step
-from ..layout.diff import compare
-from ..layout.explain import explain_spans
+from ..layout.bytemap import explain_spans
+from ..layout.structure import compare
 from .bytemap import ByteMap
 from .chain import STYLE, ChainExplorer, text_box
 
 if TYPE_CHECKING:
-    from ..layout.page import View
+    from ..layout.views import View
 
 LABELS = {"firmware": "Firmware", "kernel": "Kernel", "initrd": "Initrd", "cmdline": "Command line"}
 STEP = "kernel hashes"
@@ -29,12 +29,12 @@ class TableExplorer(ChainExplorer):
     *launch* is the launch the table belongs to; without one the chain is the table alone, until a firmware is named.
     *firmware*, *kernel* and *initrd* are paths, *cmdline* is text: what the boxes hold at the start. While a box that
     was empty at the start is left so, its hash is the one in the table given. ``table`` is the current
-    :class:`~sevlab.formats.hashtable.HashTable`; a byte marked ``*`` differs from the table given.
+    :class:`~sevlab.formats.kernel_hashes.KernelHashes`; a byte marked ``*`` differs from the table given.
     """
 
     def __init__(
         self,
-        table: HashTable,
+        table: KernelHashes,
         *,
         launch: Launch | None = None,
         firmware: str = "",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import ipywidgets as w
 
-from ..layout.page import Banner, Paragraph, View, hex_lines
+from ..layout.views import Banner, Paragraph, View, hex_lines
 from ..simulator.launch import SimulatedLaunch
 from .bytemap import with_static
 

@@ -12,7 +12,7 @@ from ..errors import InputError
 from ..formats.vmsa import SevFeatures, Vmsa
 from ..inputs import parse_bytes, parse_number
 from ..launch import Launch, Step
-from ..layout.page import Heading, Paragraph, Table, View, narrow
+from ..layout.views import Heading, Paragraph, Table, View, narrow
 from ..profiles import PROFILES, build_vmsa, parse_reset_address, recognize_vmsa
 from .action import EditBox
 from .chain import STYLE, ChainExplorer, text_box
@@ -42,7 +42,7 @@ class VmsaExplorer(ChainExplorer):
     """A VMSA: what it is built from in boxes, and any register to edit.
 
     *launch* is the launch the page belongs to; without one the chain is the page alone. ``page`` is the current
-    :class:`~sevlab.formats.vmsa.Vmsa`, which stands in the chain wherever the page given did. ``edits`` are the fields
+    :class:`~sevlab.formats.vmsa.Vmsa`, which is in the chain wherever the given page was. ``edits`` are the fields
     that differ from what the profile makes, by name. A field marked ``*`` differs from the page given.
     """
 
@@ -177,20 +177,20 @@ class VmsaExplorer(ChainExplorer):
 
     def result(self) -> View:
         """Return the fields that are not zero, or were not at the start; ``*`` marks those that differ from it."""
-        rows, tints = [], []
+        rows, colours = [], []
         for before, now in zip(self._given.spans(), self.page.spans(), strict=True):
             if any(before.raw) or any(now.raw):
                 mark = "*" if before.raw != now.raw else ""
                 was = narrow(_short(before)) if mark else "the same"
                 rows.append([f"{now.name}{mark}", f"0x{now.offset:03x}", narrow(_short(now)), was, now.doc])
-                tints.append(now.tint)
+                colours.append(now.colour)
         count = sum(one != other for one, other in zip(self._given.to_bytes(), self.page.to_bytes(), strict=True))
         words = f"{count} of {Vmsa.size} bytes differ from the start. Fields that are not listed are zero."
         if self.edits:
             words += f" Not as profile {self.profile.value} makes them: {', '.join(self.edits)}."
         return View(
             Heading("Registers (* marks a field that differs from the start)"),
-            Table(["field", "offset", "value", "at the start", "meaning"], rows, tints=tints, mono=[0, 1, 2, 3]),
+            Table(["field", "offset", "value", "at the start", "meaning"], rows, colours=colours, mono=[0, 1, 2, 3]),
             Paragraph(words),
             Paragraph(f"SHA-256 of the page: {hashlib.sha256(self.page.to_bytes()).hexdigest()}"),
         )

@@ -9,7 +9,7 @@ import hmac
 from playwright.sync_api import Locator
 
 from sevlab import samples
-from sevlab.layout.span import TINTS
+from sevlab.layout.span import COLOURS
 from sevlab.verify import BAD, GOOD
 from tests.browser.lab import DARK, Sheet, needed
 
@@ -38,13 +38,13 @@ def test_flipping_a_policy_bit_turns_the_verdict_and_back(sheet: Sheet) -> None:
     explorer = page.locator(".sevlab-explorer")
     verdict, comparison = explorer.locator(".sevlab-verdict"), explorer.locator(".sevlab-comparison")
     verdict.get_by_text(GOOD).wait_for()
-    assert background(verdict) == TINTS["green"]
+    assert background(verdict) == COLOURS["green"]
     sheet.keep_picture(".sevlab-explorer", "explorer-good")
 
     explorer.get_by_label("NODBG (bit 0)").uncheck()
     verdict.get_by_text(BAD).wait_for()
     comparison.get_by_text(spaced(measure(policy=0))).first.wait_for()
-    assert background(verdict) == TINTS["pink"]
+    assert background(verdict) == COLOURS["pink"]
     assert explorer.get_by_label("Policy", exact=True).input_value() == "0x0"
     sheet.keep_picture(".sevlab-explorer", "explorer-bad")
 
@@ -118,8 +118,8 @@ def test_every_input_of_a_launch_can_be_changed(sheet: Sheet) -> None:
     before = chain.inner_text()
     firmware = hashlib.sha256(samples.firmware_for_kernels()).digest()
     assert spaced(firmware) in before
-    tint = chain.locator("td", has_text="kernel hashes").evaluate("node => getComputedStyle(node).backgroundColor")
-    assert "#" + bytes(int(part) for part in tint[4:-1].split(",")).hex() == TINTS["orange"]
+    colour = chain.locator("td", has_text="kernel hashes").evaluate("node => getComputedStyle(node).backgroundColor")
+    assert "#" + bytes(int(part) for part in colour[4:-1].split(",")).hex() == COLOURS["orange"]
     sheet.keep_picture(".sevlab-explorer", "launch-good")
 
     box = explorer.get_by_label("Command line", exact=True)

@@ -9,7 +9,7 @@ import pytest
 from nbconvert import HTMLExporter
 from playwright.sync_api import Page
 
-from sevlab.layout.span import INK, TINTS
+from sevlab.layout.span import COLOURS, INK
 from tests.browser.lab import NOTEBOOKS
 
 
@@ -44,9 +44,9 @@ def test_the_stored_notebook_shows_the_byte_map(theme: str, page: Page, tmp_path
     assert cell.inner_text().split() == ["16", "C"]
     style = cell.evaluate("node => { const s = getComputedStyle(node); return [s.color, s.backgroundColor]; }")
     assert contrast(*style) >= 10
-    assert contrast(*style) == pytest.approx(contrast(INK, TINTS["green"]), rel=0.01)
+    assert contrast(*style) == pytest.approx(contrast(INK, COLOURS["green"]), rel=0.01)
 
-    # What is not tinted must be readable on the theme's own background.
+    # What is not coloured must be readable on the theme's own background.
     meaning = page.get_by_text("Minor version of the SEV API that measured.").first
     text, background = meaning.evaluate(
         """node => {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
-from ...formats.hashtable import HashTable, hash_cmdline
+from ...formats.kernel_hashes import KernelHashes, hash_cmdline
 from ..hypothesis import Hypothesis, Option
 
 if TYPE_CHECKING:
@@ -251,7 +251,7 @@ KERNEL = (
         "table",
         0.1,
         _padding,
-        f"The kernel-hashes table was padded in another way. It has 168 bytes, and {HashTable.size} with its padding.",
+        f"The kernel-hashes table was padded differently. It has 168 bytes, and {KernelHashes.size} with its padding.",
         ("F26",),
     ),
 )

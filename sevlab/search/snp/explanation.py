@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from ...cpu import CPU_MODELS
 from ...errors import UnsupportedError, quoted
-from ...formats.snppolicy import SnpPolicy
+from ...formats.policy import SnpPolicy
 from ...launch import SKU, as_peer
-from ...layout.page import Banner, Paragraph, View
+from ...layout.views import Banner, Paragraph, View
 from ..diagnosis import NO_INPUT, NO_KERNEL, Diagnosis, Explanation
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ...formats.report import Report
-    from ...layout.page import Block
+    from ...layout.views import Block
     from ..axis import Change
 
 #: Changes that no option of digest can say, and what they are called.

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import namedtuple
 from typing import TYPE_CHECKING
 
-from ...formats.footer import SVSM_INFO
-from ...formats.pageinfo import PAGE
+from ...formats.ovmf_tables import SVSM_INFO
+from ...formats.page_info import PAGE
 from ...snp.order import firmware_region
 from ...snp.region import fold, hash_pages
 

@@ -12,8 +12,8 @@ from collections import namedtuple
 from typing import TYPE_CHECKING
 
 from ...errors import InputError
-from ...formats.hashtable import HashTable
-from ...formats.pageinfo import DIGEST, VMSA, VMSA_GPA, ZEROS
+from ...formats.kernel_hashes import KernelHashes
+from ...formats.page_info import DIGEST, VMSA, VMSA_GPA, ZEROS
 from ...formats.vmsa import Vmsa
 from ...snp.order import has_hashes, section_regions, svsm_region
 from ...snp.region import Region, extend, hash_vmsa
@@ -58,7 +58,7 @@ class Loaded(namedtuple("Loaded", "firmware ovmf_hash svsm vars_size kernel rule
         if self.kernel is not None:
             if not has_hashes(self.firmware):  # type: ignore[arg-type]  # of an image it needs what Firmware has
                 raise InputError("kernel", "one", "a firmware with a section for its hashes")
-            table = HashTable(kernel=self.kernel.kernel, initrd=self.kernel.initrd, cmdline=self.kernel.cmdline)
+            table = KernelHashes(kernel=self.kernel.kernel, initrd=self.kernel.initrd, cmdline=self.kernel.cmdline)
         image: Any = self.firmware if self.svsm is None else self.svsm
         return [*regions, *section_regions(image, self.rules, table, "firmware", lambda words: None)]
 

@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 from ...errors import InputError, quoted
-from ...formats.pageinfo import DIGEST, ZEROS
+from ...formats.page_info import DIGEST, ZEROS
 from ...formats.report import SIZE, Report
 from ...inputs import TEXT_LIMIT, parse_bytes, parse_number
 from ...launch import SKU

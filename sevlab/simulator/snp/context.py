@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import hashlib
 
-from ...formats.pageinfo import DIGEST, PAGE, ZEROS, PageInfo
+from ...formats.page_info import DIGEST, PAGE, ZEROS, PageInfo
+from ...formats.policy import SnpPolicy
 from ...formats.snpcommand import StartFlags
-from ...formats.snppolicy import SnpPolicy
 from ...keys import Secret
-from ...layout.rows import Layout, at
+from ...layout.structure import Layout, at
 from ..status import demand
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ...formats.tcb import Tcb
+    from ...formats.report import Tcb
     from ...idblock import SignedIdBlock
     from ..memory import Memory
 
@@ -29,9 +29,9 @@ VMPLS = 4
 class ContextPage(Layout, size=PAGE, spec="De Meulemeester et al., BadRAM (CVE-2024-21944)"):
     """A guest's context page, as far as it is known."""
 
-    unknown_0: bytes = at(0x000, 0x460, "Not known.", type=bytes, tint="grey")
-    launch_digest: bytes = at(0x460, DIGEST, "The launch digest so far.", type=bytes, tint="teal")
-    unknown_490: bytes = at(0x490, 0xB70, "Not known.", type=bytes, tint="grey")
+    unknown_0: bytes = at(0x000, 0x460, "Not known.", type=bytes, colour="grey")
+    launch_digest: bytes = at(0x460, DIGEST, "The launch digest so far.", type=bytes, colour="teal")
+    unknown_490: bytes = at(0x490, 0xB70, "Not known.", type=bytes, colour="grey")
 
 
 _DIGEST_AT = next(row.offset for row in ContextPage.rows if row.name == "launch_digest")

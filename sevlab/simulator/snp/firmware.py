@@ -5,22 +5,27 @@ Source: snp-launch 1.4, 2 and 3 (AMD 56860, SNP ABI; AMD-ASPFW).
 
 from __future__ import annotations
 
-from ...formats.idblock import IdAuth, IdBlock
-from ...formats.pageinfo import (
+from ...formats.id_block import IdAuth, IdBlock
+from ...formats.page_info import (
     CPUID,
+    CPUID_LIMIT,
     DIGEST,
     HASHED_TYPES,
     PAGE,
     SECRETS,
+    SECRETS_VERSION,
     VMSA,
     ZERO,
     ZEROS,
+    CpuidEntry,
+    CpuidPage,
     PageInfo,
     PageType,
+    SecretsFlags,
+    SecretsPage,
 )
+from ...formats.policy import SnpPolicy
 from ...formats.snpcommand import LARGE_PAGE, SnpLaunchFinish, SnpLaunchStart, SnpLaunchUpdate, UpdateFlags
-from ...formats.snppages import CPUID_LIMIT, SECRETS_VERSION, CpuidEntry, CpuidPage, SecretsFlags, SecretsPage
-from ...formats.snppolicy import SnpPolicy
 from ...formats.vmsa import Vmsa
 from ...idblock import SignedIdBlock, verify_id_block
 from ...keys import Secret
@@ -33,7 +38,7 @@ from .rmp import RmpEntry
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ...layout.rows import Layout
+    from ...layout.structure import Layout
 
 #: Pages of which there are only those of 4 KiB.
 _SMALL_ONLY = frozenset({VMSA, SECRETS, CPUID})

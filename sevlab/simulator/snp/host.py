@@ -6,11 +6,11 @@ Nobody has to trust it: :attr:`SnpHost.tamper` changes any one thing it does.
 from __future__ import annotations
 
 from ...errors import InputError
-from ...formats.idblock import IdAuth, IdBlock
-from ...formats.pageinfo import PAGE
+from ...formats.id_block import IdAuth, IdBlock
+from ...formats.page_info import PAGE
+from ...formats.policy import SnpPolicy
 from ...formats.report import HEADER, SIZE, ReportRequest
 from ...formats.snpcommand import FinishFlags, SnpLaunchFinish, SnpLaunchStart, SnpLaunchUpdate, StartFlags, UpdateFlags
-from ...formats.snppolicy import SnpPolicy
 from ...idblock import SignedIdBlock
 from ...snp import Region, load_snp_launch
 from .firmware import SnpPlatform

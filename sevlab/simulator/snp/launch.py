@@ -5,11 +5,11 @@ from __future__ import annotations
 import secrets
 
 from ...errors import SevlabError
-from ...formats.pageinfo import PAGE
+from ...formats.page_info import PAGE
 from ...formats.report import HEADER, SIZE, VLEK, Report, ReportRequest, ReportResponse, parse_report
 from ...formats.status import STATUS
 from ...idblock import DEFAULT_POLICY, SignedIdBlock
-from ...layout.shown import Shown
+from ...layout.span import Explainable
 from ...report.certificates import parse_bundle
 from ...report.verify import verify_report
 from ...session import seeded
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any
 
-    from ...layout.page import View
+    from ...layout.views import View
     from ...report.verify import ReportVerdict
     from ...snp import SnpLaunch
     from .context import Context
 
 
-class SimulatedSnpLaunch(Shown):
+class SimulatedSnpLaunch(Explainable):
     """What came of a launch. ``caught`` is None when it went through, else who noticed and how.
 
     ``computed`` is the launch that the owner computes from its own inputs, ``verdict`` what it made of the report.
@@ -73,7 +73,7 @@ class SimulatedSnpLaunch(Shown):
 
     def explain(self) -> View:
         """Show how it ended, then every message."""
-        from ...layout.page import Banner, View
+        from ...layout.views import Banner, View
 
         if self.caught is None:
             banner = Banner("OK: The guest runs, and its report is the one that the owner computed", "green")

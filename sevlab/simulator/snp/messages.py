@@ -7,7 +7,7 @@ host, who carries them, can neither read, change nor replay them. Source: snp-la
 from __future__ import annotations
 
 from ...chain import ecdsa_sign
-from ...formats.pageinfo import DIGEST
+from ...formats.page_info import DIGEST
 from ...formats.report import (
     ECDSA_P384_SHA384,
     HEADER,
@@ -22,7 +22,7 @@ from ...formats.report import (
     ReportResponse,
     parse_report,
 )
-from ...formats.sevcert import ECDSA_SHA384
+from ...formats.sev_certs import ECDSA_SHA384
 from ...formats.status import NUMBER
 from ..status import demand
 from .context import VMPLS, Context

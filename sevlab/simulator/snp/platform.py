@@ -13,10 +13,9 @@ import secrets
 from collections import namedtuple
 
 from ...cpu import CPU_MODELS
-from ...formats.pageinfo import PAGE
-from ...formats.report import TCB_FORMS, TURIN_CHIP_ID
+from ...formats.page_info import PAGE
+from ...formats.report import TCB_FORMS, TURIN_CHIP_ID, Tcb
 from ...formats.snpcommand import PlatformFlags, RmpFlags, SnpPlatformStatus
-from ...formats.tcb import Tcb
 from ...keys import Secret
 from ..kds import KeyServer
 from ..memory import Memory

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import namedtuple
 
 from ...errors import SevlabError
-from ...formats.pageinfo import PAGE
+from ...formats.page_info import PAGE
 from ...formats.snpcommand import LARGE_PAGE
 
 _PAGES = LARGE_PAGE // PAGE

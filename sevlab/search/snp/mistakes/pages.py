@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ....formats.footer import SECTION_TYPES
-from ....formats.pageinfo import UNMEASURED, ZERO, PageType
+from ....formats.ovmf_tables import SECTION_TYPES
+from ....formats.page_info import UNMEASURED, ZERO, PageType
 from ....profiles import SNP_PROFILES
 from ....snp.load import DEFAULT_PROFILE
 from ...hypothesis import Hypothesis, Option

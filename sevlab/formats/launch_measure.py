@@ -9,7 +9,7 @@ Three structures, and three words that are easily confused:
 
 from __future__ import annotations
 
-from ..layout.rows import Layout, at
+from ..layout.structure import Layout, at
 from .policy import Policy
 
 SPEC = "AMD 55766 (SEV API), LAUNCH_MEASURE"
@@ -30,9 +30,9 @@ class MeasureMessage(Layout, size=56, spec=SPEC + ", API 0.17 and newer"):
     api_major: int = at(0x01, 1, "Major version of the SEV API (the firmware's interface) that measured.")
     api_minor: int = at(0x02, 1, "Minor version of the SEV API that measured.")
     build_id: int = at(0x03, 1, "Build number of the firmware that measured.")
-    policy: Policy = at(0x04, 4, _POLICY, type=Policy, tint="yellow")
-    digest: bytes = at(0x08, 32, _DIGEST, type=bytes, tint="teal")
-    mnonce: bytes = at(0x28, 16, _MNONCE, type=bytes, tint="pink")
+    policy: Policy = at(0x04, 4, _POLICY, type=Policy, colour="yellow")
+    digest: bytes = at(0x08, 32, _DIGEST, type=bytes, colour="teal")
+    mnonce: bytes = at(0x28, 16, _MNONCE, type=bytes, colour="pink")
 
 
 class OldMeasureMessage(Layout, size=52, spec=SPEC + ", API older than 0.17 (as in AMDESE/sev-tool; not seen live)"):
@@ -42,15 +42,15 @@ class OldMeasureMessage(Layout, size=52, spec=SPEC + ", API older than 0.17 (as 
     as libvirt does.
     """
 
-    policy: Policy = at(0x00, 4, _POLICY, type=Policy, tint="yellow")
-    digest: bytes = at(0x04, 32, _DIGEST, type=bytes, tint="teal")
-    mnonce: bytes = at(0x24, 16, _MNONCE, type=bytes, tint="pink")
+    policy: Policy = at(0x00, 4, _POLICY, type=Policy, colour="yellow")
+    digest: bytes = at(0x04, 32, _DIGEST, type=bytes, colour="teal")
+    mnonce: bytes = at(0x24, 16, _MNONCE, type=bytes, colour="pink")
 
 
 class Measurement(Layout, size=48, spec=SPEC):
     """The measurement, as it travels from the host to the owner (64 base64 characters)."""
 
     measure: bytes = at(
-        0x00, 32, "The measure: HMAC-SHA256 of the message under the owner's TIK.", type=bytes, tint="purple"
+        0x00, 32, "The measure: HMAC-SHA256 of the message under the owner's TIK.", type=bytes, colour="purple"
     )
-    mnonce: bytes = at(0x20, 16, _MNONCE, type=bytes, tint="pink")
+    mnonce: bytes = at(0x20, 16, _MNONCE, type=bytes, colour="pink")

@@ -1,27 +1,39 @@
-"""The programs inside a firmware image: its volumes, files and sections, and what is compressed in them.
+"""The programs inside a firmware image, and whether they enforce the kernel hashes.
 
 A firmware volume holds files, a file holds sections, and a section holds a program, or more sections, or another
 volume. OVMF compresses nearly all of itself into one such section, with LZMA. :class:`Programs` walks all of it, and
 decompresses no more than its caller looks at. Any bytes are taken, within the limits below; what could not be read
 becomes a sentence.
 
+The host puts the hashes of kernel, initrd and command line where the firmware's footer table says. They are measured
+there, and nothing more, unless a program in the firmware compares what is booted with them. In edk2 that is the driver
+that hands over the kernel, ``QemuKernelLoaderFsDxe``, where a verifier is linked into it. Builds for AMD SEV
+(``OvmfPkg/AmdSev``) link one that looks for the hashes by their GUIDs. The others link one that verifies nothing, and
+since edk2-stable202511 they have the area too: the digest then names a kernel while any kernel boots.
+
+So the driver's bytes decide: it names all three hashes, or none. That says which verifier is there, not that it is
+right; the two forms that were are in :mod:`sevlab.attacks.blobs`.
+
 Sources: UEFI Platform Initialization specification, volume 3 (volume, file and section headers); edk2,
-``LzmaCustomDecompressLib``; the images of Debian's package ovmf.
+``LzmaCustomDecompressLib``, ``BlobVerifierLibSevHashes``, ``BlobVerifierLibNull`` and commit 4b1711d431 (2025-09-11);
+the images of Debian's package ovmf.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections import namedtuple
 
 from .guid import Guid
-from .volume import FILE_SYSTEMS, HEADER_LIMIT, VolumeHeader, read_volume
+from .kernel_hashes import KernelHashes
+from .ovmf_tables import FILE_SYSTEMS, HEADER_LIMIT, VolumeHeader, read_volume
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from typing import Protocol
 
-    from .volume import Volume
+    from .ovmf_tables import Volume
 
     class Source(Protocol):
         """Bytes of a file, or what was compressed in it."""
@@ -109,23 +121,21 @@ class _Decoded:
 
     def _decode(self, wanted: int) -> None:
         assert self._decoder is not None
-        wanted = min(wanted, self._walk.left)
+        wanted, lost = min(wanted, self._walk.left), ""
+        made = b""
         if wanted <= 0:
-            self._walk.lose(f"compressed code beyond {DECODED_LIMIT >> 20} MiB")
-            self.close()
-            return
-        try:
-            made = self._decoder.decompress(self._input, wanted)
-        except self._damage:
-            self._walk.lose("damaged compressed code")
-            self.close()
-            return
+            lost = f"compressed code beyond {DECODED_LIMIT >> 20} MiB"
+        else:
+            try:
+                made = self._decoder.decompress(self._input, wanted)
+            except self._damage:
+                lost = "damaged compressed code"
         self._input = b""
         self.raw += made
         self._walk.left -= len(made)
-        if self._decoder.eof or not made:
-            if not self._decoder.eof:
-                self._walk.lose("compressed code that is cut off")
+        if not made or self._decoder.eof:
+            if lost or not self._decoder.eof:
+                self._walk.lose(lost or "compressed code that is cut off")
             self.close()
 
 
@@ -251,7 +261,7 @@ class Programs:
             yield from self._sections(source, start, end, place, depth)
 
     def _lzma(self, raw: bytes, place: str, depth: int) -> Iterator[Program | str]:
-        """Yield what is in an LZMA stream, whose bytes 5 to 12 tell how long that is."""
+        """Yield what is in an LZMA stream, whose bytes 5 to 12 give its length."""
         try:
             decoded = _Decoded(raw, self)
         except ImportError:
@@ -279,7 +289,7 @@ def _file_size(head: bytes) -> tuple[int, int]:
     size, length = int.from_bytes(head[20:23], "little"), 24
     if head[19] & _LARGE:
         size, length = int.from_bytes(head[24:32], "little"), 32
-    # The header's bytes sum up to 0, without those that tell of the content and of the state.
+    # The header's bytes sum up to 0, without the checksum of the content and the state.
     if len(head) < length or size < length or (sum(head[:length]) - head[17] - head[23]) & 0xFF:
         return 0, 0
     return size, length
@@ -289,3 +299,100 @@ def _name(raw: bytes) -> str:
     """Return a file's name; "" for one that is not plain ASCII: it comes from a stranger."""
     name = raw.decode("utf-16-le", "replace").partition("\0")[0]
     return name if name.isascii() and name.isprintable() else ""
+
+
+ENFORCES, PLACE_ONLY, CANNOT_TELL = "enforces", "place_only", "cannot_tell"
+#: What each answer says of a firmware.
+WORDS = {
+    ENFORCES: "enforces the kernel hashes",
+    PLACE_ONLY: "has the place but no code that checks it",
+    CANNOT_TELL: "cannot tell whether it enforces the kernel hashes",
+}
+#: The driver that fetches kernel, initrd and command line from the host: QemuKernelLoaderFsDxe of edk2.
+LOADER = Guid.from_text("806040ca-dad9-4978-a3b4-2d2ab0c8a48f")
+BLOBS = ("kernel", "initrd", "cmdline")
+_ROWS = {row.name: row for row in KernelHashes.rows}
+_GUIDS = {name: bytes(_ROWS[f"{name}_guid"].const) for name in BLOBS}
+_BUT = "the digest names your kernel while any kernel boots"
+
+
+class Enforcement(namedtuple("Enforcement", "answer seen")):
+    """An answer, a key of :data:`WORDS`, and what was seen: a few phrases."""
+
+    __slots__ = ()
+
+    @property
+    def yes_or_no(self) -> str:
+        """The answer in one word: yes, no or unknown."""
+        return {ENFORCES: "yes", PLACE_ONLY: "no"}.get(self.answer, "unknown")
+
+    @property
+    def text(self) -> str:
+        """The answer as a sentence, with what was seen."""
+        words = "Sevlab" if self.answer == CANNOT_TELL else "It"
+        return f"{words} {WORDS[self.answer]}: {'; '.join(self.seen)}"
+
+    def warning(self, name: str) -> str:
+        """Return what to say of a kernel that is measured and not enforced; "" unless that is known."""
+        if self.answer != PLACE_ONLY:
+            return ""
+        return f"{name}: for kernel hashes it {WORDS[PLACE_ONLY]}: {'; '.join(self.seen)}. So {_BUT}"
+
+    def note(self, name: str) -> str:
+        """Return what to say of a kernel of which it is not known whether it is enforced; "" when it is known."""
+        if self.answer != CANNOT_TELL:
+            return ""
+        return f"{name}: {WORDS[CANNOT_TELL]}: {'; '.join(self.seen)}. If it does not, {_BUT}"
+
+    def as_dict(self) -> dict[str, object]:
+        """Return answer, words and what was seen, as JSON-ready data."""
+        return {"answer": self.answer, "text": self.text, "seen": list(self.seen)}
+
+
+#: Most firmware images of which the answer is remembered, by their SHA-256.
+_KEPT = 16
+_known: dict[bytes, Enforcement] = {}
+
+
+def judge_enforcement(image: bytes, volumes: Sequence[Volume]) -> Enforcement:
+    """Return whether a firmware image enforces the kernel hashes. Its code is decompressed for that, once an image."""
+    key = hashlib.sha256(image).digest()
+    if key not in _known:
+        while len(_known) >= _KEPT:
+            del _known[next(iter(_known))]
+        _known[key] = _read(image, volumes)
+    return _known[key]
+
+
+def _read(image: bytes, volumes: Sequence[Volume]) -> Enforcement:
+    if not volumes:
+        return Enforcement(CANNOT_TELL, ("it has no firmware volume, so there is no code to read",))
+    programs, others = Programs(image, volumes), []
+    for program in programs:
+        if program.guid == LOADER:
+            return _of_loader(program)
+        others.append(program)
+    naming = [program for program in others if names_hashes(program.content)]
+    if naming:
+        seen = f"{naming[0].text} names hashes of the table, and sevlab does not know what it is"
+        return Enforcement(CANNOT_TELL, (seen,))
+    if programs.lost:
+        return Enforcement(CANNOT_TELL, (f"not read: {', '.join(programs.lost)}",))
+    if not others:
+        return Enforcement(CANNOT_TELL, ("its firmware volumes hold no program",))
+    return Enforcement(PLACE_ONLY, (f"none of its {len(others)} programs names the hashes",))
+
+
+def _of_loader(loader: Program) -> Enforcement:
+    """Judge by the driver that hands over the kernel."""
+    named = names_hashes(loader.content)
+    if named and len(named) < len(BLOBS):
+        return Enforcement(CANNOT_TELL, (f"{loader.text} names the hash of {' and '.join(named)} only",))
+    if named:
+        return Enforcement(ENFORCES, (f"{loader.text} names the hashes of {', '.join(named)}",))
+    return Enforcement(PLACE_ONLY, (f"{loader.text} hands over the kernel and names none of its hashes",))
+
+
+def names_hashes(code: bytes) -> list[str]:
+    """Return the blobs whose hash a program looks for: it holds the GUID, in one piece or in two halves of 8 bytes."""
+    return [name for name, guid in _GUIDS.items() if guid[:8] in code and guid[8:] in code]

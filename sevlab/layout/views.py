@@ -1,14 +1,14 @@
-"""Views: a page of blocks that prints as text and shows as HTML.
+"""Views: blocks that print as text and show as HTML.
 
 Every explanation in sevlab is a :class:`View`, a list of blocks. A block renders itself twice, as plain text and as
 HTML, from the same data, so the two can't drift apart. The text is complete by itself; HTML decorates.
 
-The HTML is deterministic and has no script, no ids and no style sheet: colours stand on each cell, because notebook
-viewers strip the rest, and the outputs stored in notebooks are compared by the tests. Only tinted cells fix their text
-colour; everything else inherits the reader's light or dark theme.
+The HTML is deterministic and has no script, no ids and no style sheet: each cell has its colours, because notebook
+viewers strip the rest, and the outputs stored in notebooks are compared by the tests. Only coloured cells fix their
+text colour; everything else inherits the reader's light or dark theme.
 
 Words may come from strangers, so every block escapes what cannot be seen when it takes them: no text and no HTML of a
-page holds a control character. Whole passages of a stranger's are a :class:`Quote`, told from the page's own words.
+view holds a control character. Whole passages of a stranger's are a :class:`Quote`, set apart from our own words.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ import textwrap
 from html import escape
 
 from ..errors import escaped
-from .span import INK, TINTS, Hidden
+from .span import COLOURS, INK, Hidden, letters
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import Protocol
 
-    #: Adds terminal colour to a piece of text: ``paint(text, tint)``.
+    #: Adds terminal colour to a piece of text: ``paint(text, colour)``.
     Paint = Callable[[str, str], str]
 
     class Block(Protocol):
@@ -35,50 +35,29 @@ if TYPE_CHECKING:
         def html(self) -> str: ...
 
 
-#: Width of text output, in characters.
-WIDTH = 100
+#: Width of text output, and of a bar in it without its two ends, in characters.
+WIDTH, BAR_WIDTH = 100, 80
 MONO = "font-family:monospace"
 CELL = "text-align:left;vertical-align:top;padding:2px 8px"
 
 
-#: How the answers begin, and what stands beside them. No row of a table, and no line that continues another, does.
+#: How the answers begin. No row of a table begins so, and no line that continues another.
 VERDICTS = (
-    "OK",
-    "ERROR",
-    "WARNING",
-    "NOTE",
-    "MATCH",
-    "MISMATCH",
-    "EXPLAINED",
-    "UNEXPLAINED",
-    "THE EXPLANATION",
-    "NOTHING IS WRONG",
-    "CHANGED",
-    "NOT ASKED",
-    "NOT CHECKED",
-    "NOT DECIDED",
-    "NOT VALIDATED",
-    "CANNOT TELL",
-    "CAUGHT",
-    "REFUSED",
-    "FOOLED",
-    "FOUND",
-    "NOT FOUND",
-    "FINDING",
-    "ODD",
-    "UNUSABLE",
+    *("OK", "ERROR", "WARNING", "NOTE", "MATCH", "MISMATCH", "EXPLAINED", "UNEXPLAINED", "THE EXPLANATION"),
+    *("NOTHING IS WRONG", "CHANGED", "NOT ASKED", "NOT CHECKED", "NOT DECIDED", "NOT VALIDATED", "CANNOT TELL"),
+    *("CAUGHT", "REFUSED", "FOOLED", "FOUND", "NOT FOUND", "FINDING", "ODD", "UNUSABLE"),
 )
 _VERDICT = re.compile(rf" *(?:{'|'.join(VERDICTS)})\b")
 
 
-def plain(text: str, tint: str) -> str:
+def plain(text: str, colour: str) -> str:
     """Paint nothing."""
     return text
 
 
-def tinted(tint: str) -> str:
-    """Return the inline style of a tinted cell."""
-    return f"background:{TINTS[tint]};color:{INK}"
+def coloured(colour: str) -> str:
+    """Return the inline style of a coloured cell."""
+    return f"background:{COLOURS[colour]};color:{INK}"
 
 
 def hex_lines(raw: bytes, per_line: int = 16) -> str:
@@ -93,9 +72,13 @@ def hex_lines(raw: bytes, per_line: int = 16) -> str:
 
 
 def narrow(text: str, width: int = 26) -> str:
-    """Return a value's text broken for a narrow column: what stands in brackets below it, in lines of *width*."""
-    lines = text.replace(" (", "\n(", 1).split("\n")
-    return "\n".join(part for line in lines for part in textwrap.wrap(line, width) or [""])
+    """Return a value's text broken for a narrow column: what is in brackets below it, in lines of *width*."""
+    return "\n".join(_wrapped(text.replace(" (", "\n(", 1), width))
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    """Return *text* in lines of at most *width*; its own line breaks stay."""
+    return [part for line in text.split("\n") for part in textwrap.wrap(line, width) or [""]]
 
 
 def _marked(line: str) -> str:
@@ -147,7 +130,7 @@ class Quote:
 
     def text(self, paint: Paint = plain) -> str:
         mark = "    > "
-        lines = [part for line in self.words.split("\n") for part in textwrap.wrap(line, WIDTH - len(mark)) or [""]]
+        lines = _wrapped(self.words, WIDTH - len(mark))
         return "\n".join([self.label, *(f"{mark}{line}".rstrip() for line in lines)])
 
     def html(self) -> str:
@@ -170,21 +153,21 @@ class Code:
 
 
 class Banner:
-    """The answer, in words first: tint green for good, pink for bad, grey for anything else."""
+    """The answer, in words first: colour green for good, pink for bad, grey for anything else."""
 
-    def __init__(self, words: str, tint: str) -> None:
-        self.words, self.tint = escaped(words), tint
+    def __init__(self, words: str, colour: str) -> None:
+        self.words, self.colour = escaped(words), colour
 
     def text(self, paint: Paint = plain) -> str:
-        return paint(f" {self.words} ", self.tint)
+        return paint(f" {self.words} ", self.colour)
 
     def html(self) -> str:
-        style = f"{tinted(self.tint)};border-left:6px solid {INK};padding:8px 12px;max-width:58em"
+        style = f"{coloured(self.colour)};border-left:6px solid {INK};padding:8px 12px;max-width:58em"
         return f'<div style="{style}"><b>{escape(self.words)}</b></div>'
 
 
 class Table:
-    """A table. Cells are text and may hold line breaks; *tints* gives each row's tint ("" for none).
+    """A table. Cells are text and may hold line breaks; *colours* gives each row's colour ("" for none).
 
     As text the last column is wrapped, and so are those in *wrapped*: column, and after how many characters.
     """
@@ -193,65 +176,102 @@ class Table:
         self,
         header: Sequence[str],
         rows: Sequence[Sequence[str]],
-        tints: Sequence[str] = (),
+        colours: Sequence[str] = (),
         mono: Sequence[int] = (),
         wrapped: Mapping[int, int] | None = None,
     ) -> None:
         self.header, *self.rows = ([escaped(cell, "\n") for cell in row] for row in (header, *rows))
-        self.tints = list(tints) or [""] * len(self.rows)
+        self.colours = list(colours) or [""] * len(self.rows)
         self.mono, self.wrapped = set(mono), dict(wrapped or {})
 
     def text(self, paint: Paint = plain) -> str:
-        grid = [[self._wrap(i, cell) for i, cell in enumerate(row)] for row in (self.header, *self.rows)]
-        widths = [max(len(line) for row in grid for line in row[i].split("\n")) for i in range(len(self.header))]
+        grid = [
+            [_wrapped(cell, self.wrapped[i]) if i in self.wrapped else cell.split("\n") for i, cell in enumerate(row)]
+            for row in (self.header, *self.rows)
+        ]
+        widths = [max(len(line) for row in grid for line in row[i]) for i in range(len(self.header))]
         widths[-1] = max(20, WIDTH - sum(widths[:-1]) - 2 * (len(widths) - 1))
         lines = []
         for number, row in enumerate(grid):
-            last = [part for line in row[-1].split("\n") for part in textwrap.wrap(line, widths[-1]) or [""]]
-            cells = [cell.split("\n") for cell in row[:-1]] + [last]
-            tint = self.tints[number - 1] if number else ""
+            cells = [*row[:-1], _wrapped("\n".join(row[-1]), widths[-1])]
+            colour = self.colours[number - 1] if number else ""
             for i in range(max(map(len, cells))):
                 parts = [(cell[i] if i < len(cell) else "").ljust(w) for cell, w in zip(cells, widths, strict=True)]
                 parts[0] = _marked(parts[0])
-                if tint and i == 0 and parts[0].strip():
-                    parts[0] = paint(parts[0], tint)
+                if colour and i == 0 and parts[0].strip():
+                    parts[0] = paint(parts[0], colour)
                 lines.append("  ".join(parts).rstrip())
         return "\n".join(lines)
 
-    def _wrap(self, column: int, cell: str) -> str:
-        if column not in self.wrapped:
-            return cell
-        return "\n".join(
-            part for line in cell.split("\n") for part in textwrap.wrap(line, self.wrapped[column]) or [""]
-        )
-
     def html(self) -> str:
-        def line(row: Sequence[str], tint: str, bold: bool) -> str:
+        def line(row: Sequence[str], colour: str, bold: bool) -> str:
             cells = []
             for i, cell in enumerate(row):
                 style = CELL + (f";{MONO};white-space:pre" if i in self.mono and not bold else "")
-                style += f";{tinted(tint)}" if tint and i == 0 else ""
+                style += f";{coloured(colour)}" if colour and i == 0 else ""
                 body = escape(cell).replace("\n", "<br>")
                 cells.append(f'<td style="{style}">{f"<b>{body}</b>" if bold else body}</td>')
             return f"<tr>{''.join(cells)}</tr>"
 
         rows = [line(self.header, "", True)]
-        rows += [line(row, tint, False) for row, tint in zip(self.rows, self.tints, strict=True)]
+        rows += [line(row, colour, False) for row, colour in zip(self.rows, self.colours, strict=True)]
         return f'<table style="border-collapse:collapse;line-height:1.4"><tbody>{"".join(rows)}</tbody></table>'
 
 
+class Bar:
+    """Parts of a whole side by side, labelled A, B, ...: each as wide as its share, none too small to be seen.
+
+    *parts* are (name, size, colour), in order.
+    """
+
+    def __init__(self, parts: Sequence[tuple[str, int, str]]) -> None:
+        widths = shares([size for _, size, _ in parts], BAR_WIDTH)
+        self.parts = [
+            (label, width, *part) for label, width, part in zip(letters(len(parts)), widths, parts, strict=True)
+        ]
+
+    def text(self, paint: Paint = plain) -> str:
+        drawn = [paint((label * width)[:width], colour) for label, width, _, _, colour in self.parts]
+        return f"[{'|'.join(drawn)}]"
+
+    def html(self) -> str:
+        whole = sum(width for _, width, *_ in self.parts) or 1
+        cells = []
+        for label, width, name, size, colour in self.parts:
+            share = f"width:{100 * width / whole:.2f}%"
+            style = f"{coloured(colour)};{share};border:1px solid {INK};text-align:center;padding:6px 0"
+            title = escape(escaped(f"{label}: {name}, {size} bytes"))
+            cells.append(f'<td style="{style}" title="{title}">{label}</td>')
+        style = "border-collapse:collapse;table-layout:fixed;width:100%;max-width:60em"
+        return f'<table style="{style}"><tbody><tr>{"".join(cells)}</tr></tbody></table>'
+
+
+def shares(sizes: Sequence[int], width: int) -> list[int]:
+    """Divide *width* in proportion to *sizes*, in whole numbers of at least 1.
+
+    The result adds up to *width*, or to the number of sizes where that is more. What rounding leaves over goes to the
+    largest remainders, the first of equal ones first.
+    """
+    spare, whole = max(width - len(sizes), 0), sum(sizes) or 1
+    parts = [divmod(spare * size, whole) for size in sizes]
+    left = spare - sum(part for part, _ in parts)
+    order = sorted(range(len(sizes)), key=lambda i: (-parts[i][1], i))
+    extra = set(order[:left])
+    return [1 + part + (i in extra) for i, (part, _) in enumerate(parts)]
+
+
 class View:
-    """A page of blocks. ``print(view)`` shows it as text, a notebook shows it as HTML."""
+    """What is shown: a list of blocks. ``print(view)`` shows it as text, a notebook shows it as HTML."""
 
     def __init__(self, *blocks: Block) -> None:
         self.blocks = blocks
 
     def text(self, paint: Paint = plain) -> str:
-        """Return the page as text, at most about 100 columns wide."""
+        """Return the view as text, at most about 100 columns wide."""
         return "\n\n".join(block.text(paint) for block in self.blocks)
 
     def html(self) -> str:
-        """Return the page as an HTML fragment."""
+        """Return the view as an HTML fragment."""
         return "\n".join(block.html() for block in self.blocks)
 
     def __str__(self) -> str:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 
 from ..errors import InputError, quoted
-from ..layout.rows import Layout, at, reserved
+from ..layout.structure import Layout, at, reserved
 from .guid import Guid
 
 SPEC = "QEMU and edk2 (AmdSev): SEV kernel-hashes table"
@@ -22,12 +22,12 @@ _LENGTH = "Bytes of this entry: 16 (GUID) + 2 (length) + 32 (hash)."
 
 
 def _guid(offset: int, text: str, doc: str) -> Guid:
-    """Declare the GUID that must stand here."""
-    row: Guid = at(offset, 16, doc, type=Guid, const=Guid.from_text(text), tint="grey")
+    """Declare the GUID that must be here."""
+    row: Guid = at(offset, 16, doc, type=Guid, const=Guid.from_text(text), colour="grey")
     return row
 
 
-class HashTable(Layout, size=176, spec=SPEC):
+class KernelHashes(Layout, size=176, spec=SPEC):
     """The kernel-hashes table, with its padding.
 
     A header and three entries, always all three and always in this order: command line, initrd, kernel. The padding
@@ -35,18 +35,18 @@ class HashTable(Layout, size=176, spec=SPEC):
     """
 
     table_guid: Guid = _guid(0x00, "9438d606-4f22-4cc9-b479-a793d411fd21", "Says that this is the table.")
-    table_length: int = at(0x10, 2, "Bytes of header and entries, without the padding.", const=168, tint="grey")
+    table_length: int = at(0x10, 2, "Bytes of header and entries, without the padding.", const=168, colour="grey")
     cmdline_guid: Guid = _guid(0x12, "97d02dd8-bd20-4c94-aa78-e7714d36ab2a", "Names the entry of the command line.")
-    cmdline_length: int = at(0x22, 2, _LENGTH, const=50, tint="grey")
-    cmdline: bytes = at(0x24, 32, "SHA-256 of the command line and one NUL byte.", type=bytes, tint="yellow")
+    cmdline_length: int = at(0x22, 2, _LENGTH, const=50, colour="grey")
+    cmdline: bytes = at(0x24, 32, "SHA-256 of the command line and one NUL byte.", type=bytes, colour="yellow")
     initrd_guid: Guid = _guid(0x44, "44baf731-3a2f-4bd7-9af1-41e29169781d", "Names the entry of the initrd.")
-    initrd_length: int = at(0x54, 2, _LENGTH, const=50, tint="grey")
+    initrd_length: int = at(0x54, 2, _LENGTH, const=50, colour="grey")
     initrd: bytes = at(
-        0x56, 32, "SHA-256 of the initrd file; of the empty string when there is none.", type=bytes, tint="green"
+        0x56, 32, "SHA-256 of the initrd file; of the empty string when there is none.", type=bytes, colour="green"
     )
     kernel_guid: Guid = _guid(0x76, "4de79437-abd2-427f-b835-d5b172d2045b", "Names the entry of the kernel.")
-    kernel_length: int = at(0x86, 2, _LENGTH, const=50, tint="grey")
-    kernel: bytes = at(0x88, 32, "SHA-256 of the kernel file, exactly as on disk.", type=bytes, tint="blue")
+    kernel_length: int = at(0x86, 2, _LENGTH, const=50, colour="grey")
+    kernel: bytes = at(0x88, 32, "SHA-256 of the kernel file, exactly as on disk.", type=bytes, colour="blue")
     padding: bytes = reserved(0xA8, 8)
 
 
@@ -74,7 +74,7 @@ def hash_cmdline(cmdline: str | bytes | None = None) -> bytes:
     return hashlib.sha256(raw + b"\0").digest()
 
 
-def build_hash_table(kernel: bytes, initrd: bytes | None = None, cmdline: str | bytes | None = None) -> HashTable:
+def build_kernel_hashes(kernel: bytes, initrd: bytes | None = None, cmdline: str | bytes | None = None) -> KernelHashes:
     """Build the table that QEMU measures.
 
     *kernel* and *initrd* are SHA-256 digests (32 bytes) of the files; *cmdline* is the command line itself. No initrd
@@ -82,4 +82,4 @@ def build_hash_table(kernel: bytes, initrd: bytes | None = None, cmdline: str | 
     :class:`~sevlab.errors.InputError` as :func:`hash_cmdline` does.
     """
     empty = hashlib.sha256(b"").digest()
-    return HashTable(kernel=kernel, initrd=empty if initrd is None else initrd, cmdline=hash_cmdline(cmdline))
+    return KernelHashes(kernel=kernel, initrd=empty if initrd is None else initrd, cmdline=hash_cmdline(cmdline))

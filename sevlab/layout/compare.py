@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-from ..arguments import checked
-from ..errors import LayoutError
-from .explain import LARGE
-from .page import Banner, Heading, Table, View, hex_lines, narrow
-from .span import Span, letters
+from .span import Explainable, Span, letters
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .rows import Layout
+    from collections.abc import Sequence
+
+    from .views import Table, View
 
 
-class Comparison:
-    """Every field of two structures, side by side. It never raises because they differ."""
+class Comparison(Explainable):
+    """Every field of two structures of one kind, side by side. It never raises because they differ."""
 
-    def __init__(self, reported: Layout, computed: Layout) -> None:
-        if type(reported) is not type(computed):
-            raise LayoutError("compare", f"{type(computed).__name__}", f"{type(reported).__name__} on both sides")
-        self.reported, self.computed = reported, computed
+    def __init__(self, reported: Sequence[Span], computed: Sequence[Span]) -> None:
         #: Pairs of spans, reported first, in the structure's order.
-        self.pairs: list[tuple[Span, Span]] = list(zip(reported.spans(), computed.spans(), strict=True))
+        self.pairs: list[tuple[Span, Span]] = list(zip(reported, computed, strict=True))
 
     @property
     def differing(self) -> list[str]:
@@ -36,16 +31,21 @@ class Comparison:
     @property
     def marked(self) -> list[int]:
         """Offsets of the bytes that differ."""
-        both = zip(self.reported.to_bytes(), self.computed.to_bytes(), strict=True)
-        return [i for i, (ours, theirs) in enumerate(both) if ours != theirs]
+        return [
+            ours.offset + i
+            for ours, theirs in self.pairs
+            for i, (one, other) in enumerate(zip(ours.raw, theirs.raw, strict=True))
+            if one != other
+        ]
 
     def explain(self) -> View:
         """Show both sides of every field, and which differ. Of a large structure, only fields that differ are shown."""
-        from .bytemap import ByteMap
+        from .bytemap import LARGE, ByteMap
+        from .views import Banner, Heading, Table, View, hex_lines
 
         words = "All fields match" if self.matches else f"Fields that differ: {', '.join(self.differing)}"
         banner = Banner(words, "green" if self.matches else "pink")
-        if self.reported.size > LARGE:
+        if sum(span.size for span, _ in self.pairs) > LARGE:
             return View(banner, *([] if self.matches else [self._short()]))
         rows = [
             [
@@ -57,14 +57,10 @@ class Comparison:
             ]
             for label, (reported, computed) in zip(letters(len(self.pairs)), self.pairs, strict=True)
         ]
+        header, colours = ["", "field", "state", "reported", "computed"], [span.colour for span, _ in self.pairs]
         return View(
             banner,
-            Table(
-                ["", "field", "state", "reported", "computed"],
-                rows,
-                tints=[reported.tint for reported, _ in self.pairs],
-                mono=[0, 1, 3, 4],
-            ),
+            Table(header, rows, colours=colours, mono=[0, 1, 3, 4]),
             Heading("reported (* marks a byte that differs)"),
             ByteMap([reported for reported, _ in self.pairs], self.marked),
             Heading("computed (* marks a byte that differs)"),
@@ -73,22 +69,18 @@ class Comparison:
 
     def _short(self) -> Table:
         """Return the fields that differ, by value."""
+        from .views import Table
+
         pairs = [(ours, theirs) for ours, theirs in self.pairs if ours.raw != theirs.raw]
         rows = [[ours.name, f"0x{ours.offset:03x}", *sides(ours, theirs), ours.doc] for ours, theirs in pairs]
         header = ["field", "offset", "reported", "computed", "meaning"]
-        return Table(header, rows, tints=[ours.tint for ours, _ in pairs], mono=[0, 1, 2, 3])
-
-    def __str__(self) -> str:
-        return self.explain().text()
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return self.explain().html()
+        return Table(header, rows, colours=[ours.colour for ours, _ in pairs], mono=[0, 1, 2, 3])
 
 
 def sides(ours: Span, theirs: Span) -> tuple[str, str]:
     """Return both values of a field for narrow columns: numbers as they are, of bytes the first eight that differ."""
+    from .views import hex_lines, narrow
+
     if isinstance(ours.value, int):
         return narrow(ours.text), narrow(theirs.text)
     start = next(i for i in range(ours.size) if ours.raw[i] != theirs.raw[i])
@@ -96,12 +88,3 @@ def sides(ours: Span, theirs: Span) -> tuple[str, str]:
         f"at 0x{ours.offset + start:03x}:\n{hex_lines(s.raw[start : start + 8], 4)}" for s in (ours, theirs)
     )
     return first, second
-
-
-@checked
-def compare(reported: Layout, computed: Layout) -> Comparison:
-    """Compare two structures of the same kind, field by field.
-
-    Raises :class:`~sevlab.errors.LayoutError` only when they are of different kinds.
-    """
-    return reported.compare(computed)

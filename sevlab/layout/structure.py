@@ -9,30 +9,35 @@ text table, the byte map, the field-by-field comparison, the reference page and 
 
 A declaration is checked when it is imported: its rows must follow each other without gap or overlap and fill ``size``
 bytes. An instance is nothing but its bytes; a field is read from them when asked for. So any bytes of the right length
-parse, build back to themselves, and are never re-encoded: a wrong value is a *finding* on its field, because people
-open this tool when the evidence is wrong, and it must not throw the evidence away.
+parse, build back to themselves, and are never re-encoded: an unexpected value is a *finding* on its field, because
+people open this tool when the evidence is wrong, and it must not throw the evidence away.
+
+A later version of a structure is a subclass: its rows take the place of the rows that they overlap.
 """
 
 from __future__ import annotations
 
+from copy import copy
+
+from ..arguments import checked
 from ..errors import LayoutError
-from .bits import Bits
-from .span import TINTS, Span
+from .bits import Bits, title
+from .span import COLOURS, Explainable, Span
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, ClassVar, Self
 
-    from .diff import Comparison
-    from .page import View
+    from .compare import Comparison
+    from .views import View
 
 
 class Row:
     """One row of a layout: offset and size in bytes, type, meaning."""
 
-    def __init__(self, offset: int, size: int, doc: str, type: type, const: Any, tint: str | None) -> None:
+    def __init__(self, offset: int, size: int, doc: str, type: type, const: Any = None, colour: str = "") -> None:
         self.offset, self.size, self.doc = offset, size, doc
-        self.type, self.const, self.tint = type, const, tint or ""
+        self.type, self.const, self.colour = type, const, colour
         self.name = ""
 
     def __set_name__(self, owner: type, name: str) -> None:
@@ -42,13 +47,24 @@ class Row:
         return self if instance is None else self.decode(self.cut(instance.to_bytes()))
 
     @property
+    def end(self) -> int:
+        """Offset after the last byte."""
+        return self.offset + self.size
+
+    @property
     def is_reserved(self) -> bool:
         """True for bytes that must be zero."""
         return self.type is Reserved
 
+    def with_colour(self, colour: str) -> Row:
+        """Return this row for one class that has it: in *colour*, unless the declaration fixes another."""
+        row = copy(self)
+        row.colour = self.colour or colour
+        return row
+
     def cut(self, raw: bytes) -> bytes:
         """Return this row's bytes out of the whole structure's."""
-        return raw[self.offset : self.offset + self.size]
+        return raw[self.offset : self.end]
 
     def decode(self, raw: bytes) -> Any:
         """Turn this row's bytes into its value: a number (little-endian), bytes, or a structure within."""
@@ -81,9 +97,9 @@ class Row:
         return value.hex() if any(value) else f"{self.size} zero bytes"
 
     def finding(self, value: Any) -> str:
-        """Say what is odd about the value; "" when nothing is."""
+        """Return what is unexpected about the value; "" when nothing is."""
         if self.is_reserved and any(value):
-            return "reserved bytes must be 0"
+            return "not 0, and not known to sevlab"
         if self.const is not None and value != self.const:
             if isinstance(self.const, int):
                 return f"must be 0x{self.const:0{2 * self.size}x}"
@@ -102,7 +118,7 @@ class Row:
                 for span in value.spans()
             ]
         text, finding = self.text(value), self.finding(value)
-        return [Span(self.name, self.offset, self.size, mine, value, text, self.doc, self.tint, finding)]
+        return [Span(self.name, self.offset, self.size, mine, value, text, self.doc, self.colour, finding)]
 
 
 class Reserved(bytes):
@@ -134,15 +150,15 @@ class Named(int):
         return self.NAMES.get(int(self), f"0x{int(self):x}").split(",")[0]
 
 
-def at(offset: int, size: int, doc: str, *, type: type = int, const: Any = None, tint: str | None = None) -> Any:
+def at(offset: int, size: int, doc: str, *, type: type = int, const: Any = None, colour: str = "") -> Any:
     """Declare a field: *offset* and *size* in bytes, *doc* one sentence.
 
     *type* is ``int`` (unsigned, little-endian) or a kind of it such as :class:`Hex` or a :class:`Bits` class, ``bytes``
-    or a kind of it, or another :class:`Layout` of the same size. A type with a ``text`` property says itself how people
-    read it. *const* is the value the field must have. *tint* fixes the field's colour, for fields that appear in
-    several structures.
+    or a kind of it, or another :class:`Layout` of the same size. A ``text`` property of the type is how people read it.
+    *const* is the value the field must have. *colour* fixes the field's colour, for fields that appear in several
+    structures.
     """
-    return Row(offset, size, doc, type, const, tint)
+    return Row(offset, size, doc, type, const, colour)
 
 
 def reserved(offset: int, size: int) -> Any:
@@ -150,8 +166,8 @@ def reserved(offset: int, size: int) -> Any:
     return Row(offset, size, "Reserved, must be 0.", Reserved, None, "grey")
 
 
-class Layout:
-    """A fixed-size byte structure. Subclass it to declare one; see the module's text.
+class Layout(Explainable):
+    """A byte structure of fixed size. Subclass it to declare one; size 0 is for what several structures share.
 
     ``Name(field=value, ...)`` builds one; constant and reserved fields may be left out. :meth:`from_bytes` takes any
     bytes of the right length.
@@ -164,17 +180,23 @@ class Layout:
     _raw: bytes
 
     def __init_subclass__(cls, *, size: int, spec: str) -> None:
-        cls.size, cls.spec = size, spec
-        cls.rows = tuple(row for row in vars(cls).values() if isinstance(row, Row))
+        cls.size, cls.spec, cls.rows = size, spec, ()
+        if not size:
+            return
+        rows: list[Row] = []
+        for base in reversed(cls.__mro__):
+            own = [row for row in vars(base).values() if isinstance(row, Row)]
+            kept = [old for old in rows if not any(new.offset < old.end and old.offset < new.end for new in own)]
+            rows = sorted(kept + own, key=lambda row: row.offset)
+        free = [colour for colour in COLOURS if colour not in ("grey", *(row.colour for row in rows))] or list(COLOURS)
+        cls.rows = tuple(row.with_colour(free[number % len(free)]) for number, row in enumerate(rows))
         position = 0
-        free = [tint for tint in TINTS if tint != "grey" and tint not in {row.tint for row in cls.rows}]
-        for number, row in enumerate(cls.rows):
+        for row in cls.rows:
             if row.offset != position:
                 raise TypeError(f"{cls.__name__}.{row.name} is at 0x{row.offset:x}, but 0x{position:x} is next")
-            if row.tint and row.tint not in TINTS:
-                raise TypeError(f"{cls.__name__}.{row.name} has no such tint: {row.tint}")
-            row.tint = row.tint or (free or list(TINTS))[number % len(free or TINTS)]
-            position += row.size
+            if row.colour not in COLOURS:
+                raise TypeError(f"{cls.__name__}.{row.name} has no such colour: {row.colour}")
+            position = row.end
         if position != size:
             raise TypeError(f"{cls.__name__} declares {position} bytes of {size}")
 
@@ -223,7 +245,7 @@ class Layout:
                 raise TypeError(f"{type(self).__name__} has no field named {name!r}")
             if rest:
                 value = row.decode(row.cut(bytes(raw))).replace(**{rest: value})
-            raw[row.offset : row.offset + row.size] = row.encode(value)
+            raw[row.offset : row.end] = row.encode(value)
         return self.from_bytes(bytes(raw))
 
     def spans(self) -> list[Span]:
@@ -236,15 +258,21 @@ class Layout:
 
     def explain(self) -> View:
         """Show the structure: its bytes and every field."""
-        from .explain import explain_layout
+        from .bytemap import explain_spans
+        from .views import Heading, View
 
-        return explain_layout(self)
+        return View(Heading(f"{title(type(self))} ({self.size} bytes)"), explain_spans(self.spans()))
 
     def compare(self, computed: Layout) -> Comparison:
         """Compare this structure, the reported one, with the *computed* one, field by field."""
-        from .diff import Comparison
+        from .compare import Comparison
 
-        return Comparison(self, computed)
+        self._check_kind(computed)
+        return Comparison(self.spans(), computed.spans())
+
+    def _check_kind(self, computed: Layout) -> None:
+        if type(computed) is not type(self):
+            raise LayoutError("compare", type(computed).__name__, f"{type(self).__name__} on both sides")
 
     def __eq__(self, other: object) -> bool:
         return type(other) is type(self) and other._raw == self._raw
@@ -255,8 +283,11 @@ class Layout:
     def __repr__(self) -> str:
         return f"{type(self).__name__}.from_bytes(bytes.fromhex('{self._raw.hex()}'))"
 
-    def __str__(self) -> str:
-        return self.explain().text()
 
-    def _repr_html_(self) -> str:
-        return self.explain().html()
+@checked
+def compare(reported: Layout, computed: Layout) -> Comparison:
+    """Compare two structures of the same kind, field by field.
+
+    Raises :class:`~sevlab.errors.LayoutError` only when they are of different kinds.
+    """
+    return reported.compare(computed)

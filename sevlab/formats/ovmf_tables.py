@@ -1,4 +1,7 @@
-"""The tables near the end of an OVMF image: the GUIDed table and the SEV metadata.
+"""What an OVMF image is made of: firmware volumes, and near its end the GUIDed table and the SEV metadata.
+
+An edk2 image is a row of firmware volumes, each with a header that gives its length. The variable store (NVRAM, what
+the firmware remembers) is one, the main code another, and the boot volume with the reset vector ends the image.
 
 OVMF (the open virtual machine firmware, a build of edk2) ends at guest address 4 GiB. The host looks at its last bytes
 for a table of entries, each named by a GUID (:mod:`~sevlab.formats.guid`), which is read backwards::
@@ -10,18 +13,19 @@ for a table of entries, each named by a GUID (:mod:`~sevlab.formats.guid`), whic
     end - 0x20           reset vector: the processor's first instruction is at end - 0x10
 
 One entry points to the SEV metadata, a list of guest memory ranges that SEV-SNP needs before the first instruction.
-Everything is little-endian. Readers here take any bytes: what is odd becomes a sentence in a list, never an exception.
+Everything is little-endian. Readers here take any bytes: what is unexpected becomes a sentence, never an exception.
 
 Sources: measured-direct-boot 3.2 to 3.4 and 4 (edk2 ``ResetVectorVtf0.asm``, ``OvmfSevMetadata.asm``; QEMU
-``pc_sysfw_ovmf.c``, ``sev.c``).
+``pc_sysfw_ovmf.c``, ``sev.c``); UEFI Platform Initialization specification, volume 3.
 """
 
 from __future__ import annotations
 
+import struct
 from collections import namedtuple
 from itertools import pairwise
 
-from ..layout.rows import Hex, Layout, at
+from ..layout.structure import Hex, Layout, at
 from .guid import Guid
 
 TYPE_CHECKING = False
@@ -97,6 +101,7 @@ class MetadataSection(Layout, size=12, spec=ASEV):
 
 
 SectionType = namedtuple("SectionType", "name doc page_type")
+EntryType = namedtuple("EntryType", "layout doc")
 
 #: Section types by number. Source: measured-direct-boot 4.2; ``page_type`` is the SNP page type that QEMU uses.
 SECTION_TYPES = {
@@ -107,8 +112,6 @@ SECTION_TYPES = {
     0x10: SectionType("KERNEL_HASHES", "The page of the kernel-hashes table.", "NORMAL with a table, else ZERO"),
 }
 UNKNOWN_SECTION = SectionType("unknown", "A type sevlab does not know. QEMU treats it as ZERO pages.", "ZERO")
-
-EntryType = namedtuple("EntryType", "layout doc")
 
 #: The entries of the GUIDed table that sevlab can read.
 ENTRY_TYPES = {
@@ -133,11 +136,6 @@ class Entry(namedtuple("Entry", "guid offset data")):
         return self.guid.name or "unknown"
 
     @property
-    def known(self) -> bool:
-        """True when sevlab can read the data."""
-        return self.guid in ENTRY_TYPES
-
-    @property
     def size(self) -> int:
         """Bytes of the whole entry: data, length, GUID."""
         return len(self.data) + EntryEnd.size
@@ -145,21 +143,17 @@ class Entry(namedtuple("Entry", "guid offset data")):
     @property
     def value(self) -> Any:
         """The data as a structure. None for an unknown entry, or when the data is too short for the structure."""
-        if not self.known or len(self.data) < self.layout.size:
+        known = ENTRY_TYPES.get(self.guid)
+        if known is None or len(self.data) < known.layout.size:
             return None
         # As QEMU does: what a later version may have appended is left alone.
-        return self.layout.from_bytes(self.data[: self.layout.size])
-
-    @property
-    def layout(self) -> type[Layout]:
-        """The declared structure of a known entry's data."""
-        declared: type[Layout] = ENTRY_TYPES[self.guid].layout
-        return declared
+        return known.layout.from_bytes(self.data[: known.layout.size])
 
     @property
     def doc(self) -> str:
         """What the entry is for, in one sentence."""
-        return str(ENTRY_TYPES[self.guid].doc) if self.known else "Skipped by everyone who does not know it."
+        known = ENTRY_TYPES.get(self.guid)
+        return known.doc if known else "Skipped by everyone who does not know it."
 
     @property
     def text(self) -> str:
@@ -168,6 +162,18 @@ class Entry(namedtuple("Entry", "guid offset data")):
             shown = self.data[:32].hex() or "no data"
             return shown + (f"... ({len(self.data)} bytes)" if len(self.data) > 32 else "")
         return ", ".join(f"{span.name} {span.text}" for span in self.value.spans())
+
+    def as_dict(self) -> dict[str, object]:
+        """Return the entry as JSON-ready data."""
+        return {
+            "name": self.name,
+            "guid": str(self.guid),
+            "known": self.guid in ENTRY_TYPES,
+            "offset": self.offset,
+            "size": len(self.data),
+            "hex": self.data.hex(),
+            "value": {span.name: int(span.value) for span in self.value.spans()} if self.value else None,
+        }
 
 
 class Section(namedtuple("Section", "base size type")):
@@ -183,12 +189,17 @@ class Section(namedtuple("Section", "base size type")):
     @property
     def name(self) -> str:
         """The type's name, such as ``SEC_MEM``."""
-        return str(self.kind.name)
+        name: str = self.kind.name
+        return name
 
     @property
     def end(self) -> int:
         """Guest address after the last byte."""
         return int(self.base + self.size)
+
+    def as_dict(self) -> dict[str, object]:
+        """Return the section as JSON-ready data."""
+        return {**self._asdict(), "name": self.name, "page_type": self.kind.page_type}
 
 
 Table = namedtuple("Table", "offset size entries")
@@ -253,7 +264,7 @@ def read_metadata(image: bytes, end: int, distance: int, faults: list[str]) -> M
         return None
     header = MetadataHeader.from_bytes(image[offset : offset + MetadataHeader.size])
     if header.signature != b"ASEV":
-        faults.append(f"SEV metadata: bytes {header.signature.hex()} stand where 'ASEV' ({b'ASEV'.hex()}) must")
+        faults.append(f"SEV metadata: it begins with {header.signature.hex()}, not with 'ASEV' ({b'ASEV'.hex()})")
         return None
     if header.version != 1:
         faults.append(f"SEV metadata: its version is {header.version}; only version 1 is known")
@@ -275,7 +286,7 @@ def read_metadata(image: bytes, end: int, distance: int, faults: list[str]) -> M
 
 
 def check_sections(sections: tuple[Section, ...]) -> list[str]:
-    """Return a sentence for everything odd about the sections that does not keep them from being read."""
+    """Return a sentence for everything unexpected about the sections that does not keep them from being read."""
     notes = []
     for number, section in enumerate(sections, 1):
         where = f"SEV metadata: section {number} (type 0x{section.type:x}, {section.name})"
@@ -290,3 +301,88 @@ def check_sections(sections: tuple[Section, ...]) -> list[str]:
         if lower.end > upper.base and lower.size and upper.size:
             notes.append(f"SEV metadata: sections {first} and {second} overlap")
     return notes
+
+
+NVRAM = Guid.from_text("fff12b8d-7696-4c8b-a985-2747075b4f50")
+#: What a volume with files holds: firmware file systems 2 and 3.
+FILE_SYSTEMS = tuple(
+    Guid.from_text(text) for text in ("8c8ce578-8a3d-4f1c-9935-896185c32dd3", "5473c07a-3dcb-4dca-bd6f-1e9689e7349a")
+)
+SIGNATURE = b"_FVH"
+#: Where the signature is in the header, in bytes.
+SIGNATURE_AT = 0x28
+#: Headers are 72 bytes in practice; a longer one than this is not looked at.
+HEADER_LIMIT = 1024
+#: The four letters appear in code by chance, and in a hostile file all over. So many places are looked at, no more.
+PLACES_LIMIT = 4096
+
+
+class VolumeHeader(Layout, size=56, spec="UEFI PI, volume 3: EFI_FIRMWARE_VOLUME_HEADER (fixed part)"):
+    """The head of a firmware volume. A block map follows, which ``header_length`` counts too."""
+
+    zero_vector: bytes = at(0x00, 16, "Room for a reset vector; zero on x86.", type=bytes, colour="grey")
+    file_system: Guid = at(0x10, 16, "What the volume holds.", type=Guid)
+    length: Hex = at(0x20, 8, "Bytes of the whole volume, with this header.", type=Hex)
+    signature: bytes = at(0x28, 4, "ASCII '_FVH'.", type=bytes, const=SIGNATURE)
+    attributes: Hex = at(0x2C, 4, "What may be done with the volume.", type=Hex)
+    header_length: int = at(0x30, 2, "Bytes of this header with its block map.")
+    checksum: Hex = at(0x32, 2, "Makes the sum of the header's 16-bit words 0.", type=Hex)
+    ext_header_offset: Hex = at(0x34, 2, "Where a second header lies; 0 for none.", type=Hex)
+    reserved_36: int = at(0x36, 1, "Reserved.", colour="grey")
+    revision: int = at(0x37, 1, "Version of this header: 2.")
+
+
+class Volume(namedtuple("Volume", "offset size file_system")):
+    """A firmware volume: file offset and claimed size in bytes, and the GUID that says what it holds."""
+
+    __slots__ = ()
+
+    @property
+    def is_nvram(self) -> bool:
+        """True for the variable store."""
+        return bool(self.file_system == NVRAM)
+
+    @property
+    def end(self) -> int:
+        """File offset after its last byte, as its header claims; it may lie outside the file."""
+        return int(self.offset + self.size)
+
+    def as_dict(self) -> dict[str, object]:
+        """Return the volume as JSON-ready data."""
+        guid = self.file_system
+        return {"offset": self.offset, "size": self.size, "guid": str(guid), "name": guid.name}
+
+
+def find_volumes(image: bytes) -> tuple[Volume, ...]:
+    """Return the firmware volumes of an image, in order.
+
+    A volume counts when its header's checksum is right. Volumes within volumes are not looked for. The last one may
+    claim more bytes than the file has.
+    """
+    volumes: list[Volume] = []
+    place = 0
+    for _ in range(PLACES_LIMIT):
+        found = image.find(SIGNATURE, place)
+        if found < 0:
+            break
+        volume = read_volume(image, found - SIGNATURE_AT)
+        place = found + 1
+        if volume and (not volumes or volume.offset >= volumes[-1].end):
+            volumes.append(volume)
+            place = max(place, volume.end)
+    return tuple(volumes)
+
+
+def read_volume(image: bytes, offset: int) -> Volume | None:
+    """Return the volume whose header lies at *offset* (bytes), None when no sound header does."""
+    raw = image[offset : offset + VolumeHeader.size] if offset >= 0 else b""
+    if len(raw) < VolumeHeader.size:
+        return None
+    header = VolumeHeader.from_bytes(raw)
+    size = header.header_length
+    if not VolumeHeader.size <= size <= HEADER_LIMIT or size % 2 or header.length < size:
+        return None
+    words = image[offset : offset + size]
+    if len(words) < size or sum(struct.unpack(f"<{size // 2}H", words)) & 0xFFFF:
+        return None
+    return Volume(offset, int(header.length), header.file_system)

@@ -9,12 +9,12 @@ Sources: snp-launch 5 (AMD 56860, SNP ABI, ID_BLOCK and ID_AUTH).
 from __future__ import annotations
 
 import hashlib
+from typing import TYPE_CHECKING
 
-from ..layout.rows import Layout, Named, at, reserved
-from .sevcert import EccKey, EccSignature
-from .snppolicy import SnpPolicy
+from ..layout.structure import Layout, Named, at, reserved
+from .policy import SnpPolicy
+from .sev_certs import EccKey, EccSignature
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import ClassVar
 
@@ -31,12 +31,12 @@ class IdAlgorithm(Named):
 class IdBlock(Layout, size=0x60, spec=SPEC):
     """The ID block."""
 
-    launch_digest: bytes = at(0x00, 48, "The launch digest that the launch must have.", type=bytes, tint="teal")
+    launch_digest: bytes = at(0x00, 48, "The launch digest that the launch must have.", type=bytes, colour="teal")
     family_id: bytes = at(0x30, 16, "Family of the guest, as the owner likes.", type=bytes)
     image_id: bytes = at(0x40, 16, "Image of the guest, as the owner likes.", type=bytes)
     version: int = at(0x50, 4, "Version of this structure.", const=1)
     guest_svn: int = at(0x54, 4, "Security version number (SVN) of the guest.")
-    policy: SnpPolicy = at(0x58, 8, "The policy that the launch must have.", type=SnpPolicy, tint="yellow")
+    policy: SnpPolicy = at(0x58, 8, "The policy that the launch must have.", type=SnpPolicy, colour="yellow")
 
 
 class IdAuth(Layout, size=0x1000, spec=SPEC + ", ID authentication information"):

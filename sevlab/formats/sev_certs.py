@@ -1,19 +1,27 @@
-"""Certificates of legacy SEV: those of a platform, and those of AMD above them.
+"""Certificates of legacy SEV, and the two structures that go with them: launch session and attestation report.
 
-Neither is X.509. A platform has four (PDH, PEK, OCA, CEK) of one form, 2084 bytes each; the owner's certificate for one
-launch (GODH) has it too. AMD has two, ASK and ARK, of another form, whose length depends on the size of their RSA key.
-All numbers are little-endian, those of keys and signatures too.
+No certificate is X.509. A platform has four (PDH, PEK, OCA, CEK) of one form, 2084 bytes each; the owner's certificate
+for one launch (GODH) has it too. AMD has two, ASK and ARK, of another form, whose length depends on the size of their
+RSA key. All numbers are little-endian, those of keys and signatures too.
 
-Sources: sev-launch 10 and 11 (AMD 55766, SEV API, appendix C; AMDESE/sev-tool; the sev crate).
+The launch session carries the owner's keys to the secure processor through a host that cannot read them. The legacy
+attestation report is what the secure processor says of a running guest, signed with the platform's key. The host asks
+for it, so it proves only that some guest with this digest exists on this platform; the nonce, which the asker chooses,
+makes it fresh. No real report was at hand when this was written.
+
+Sources: sev-launch 6.4, 9.1, 10 and 11 (AMD 55766, SEV API, LAUNCH_START, ATTESTATION, appendix C; AMDESE/sev-tool; the
+sev crate).
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ..arguments import checked
 from ..errors import LayoutError
-from ..layout.rows import Layout, Named, at, reserved
+from ..layout.structure import Layout, Named, at, reserved
+from .policy import Policy
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import ClassVar
 
@@ -25,7 +33,6 @@ P384_BYTES = 48
 P256, P384 = 1, 2
 #: Bytes of a SEV certificate that its signatures cover: all before the first.
 SIGNED = 0x414
-
 
 ARK, ASK, INVALID, OCA, PEK, PDH, CEK = 0x0000, 0x0013, 0x1000, 0x1001, 0x1002, 0x1003, 0x1004
 RSA_SHA256, ECDSA_SHA256, ECDH_SHA256 = 0x001, 0x002, 0x003
@@ -129,13 +136,15 @@ class SevCertificate(Layout, size=0x824, spec=SPEC):
 
 
 class AmdCertificate(Layout, size=0, spec=AMD_SPEC):
-    """A certificate of AMD: the root key ARK, or the signing key ASK. Its two sizes are declared below."""
+    """A certificate of AMD: the root key ARK, or the signing key ASK. The size of its RSA key decides the rest."""
 
     BITS: ClassVar[int]
-    version: int
-    key_id: bytes
-    certifying_key_id: bytes
-    key_usage: Usage
+
+    version: int = at(0x00, 4, "Version of this form.", const=1)
+    key_id: bytes = at(0x04, 16, "Names the key.", type=bytes)
+    certifying_key_id: bytes = at(0x14, 16, "Names the key that signed it; the ARK signs itself.", type=bytes)
+    key_usage: Usage = at(0x24, 4, "What the key is for.", type=Usage)
+    reserved_28: bytes = reserved(0x28, 16)
     exponent_bits: int
     modulus_bits: int
     exponent: bytes
@@ -148,44 +157,37 @@ class AmdCertificate(Layout, size=0, spec=AMD_SPEC):
         return self.to_bytes()[: -self.BITS // 8]
 
 
-def _rows(bits: int) -> dict[str, object]:
-    """Return the declaration for a key of so many bits; only the last three rows depend on it."""
-    size = bits // 8
-    return {
-        "version": at(0x00, 4, "Version of this form.", const=1),
-        "key_id": at(0x04, 16, "Names the key.", type=bytes),
-        "certifying_key_id": at(0x14, 16, "Names the key that signed it; the ARK signs itself.", type=bytes),
-        "key_usage": at(0x24, 4, "What the key is for.", type=Usage),
-        "reserved_28": reserved(0x28, 16),
-        "exponent_bits": at(0x38, 4, "Bits of the field of the public exponent (not of its value).", const=bits),
-        "modulus_bits": at(0x3C, 4, "Bits of the modulus.", const=bits),
-        "exponent": at(0x40, size, "The public exponent, little-endian.", type=bytes),
-        "modulus": at(0x40 + size, size, "The modulus, little-endian.", type=bytes),
-        "signature": at(0x40 + 2 * size, size, "RSA-PSS signature, little-endian.", type=bytes),
-        "BITS": bits,
-    }
-
-
 class AmdCertificate2048(AmdCertificate, size=832, spec=AMD_SPEC + ", RSA-2048"):
     """A certificate of AMD with an RSA key of 2048 bits (Naples)."""
 
-    locals().update(_rows(2048))
+    BITS = 2048
+
+    exponent_bits: int = at(0x38, 4, "Bits of the field of the public exponent (not of its value).", const=2048)
+    modulus_bits: int = at(0x3C, 4, "Bits of the modulus.", const=2048)
+    exponent: bytes = at(0x40, 256, "The public exponent, little-endian.", type=bytes)
+    modulus: bytes = at(0x140, 256, "The modulus, little-endian.", type=bytes)
+    signature: bytes = at(0x240, 256, "RSA-PSS signature, little-endian.", type=bytes)
 
 
 class AmdCertificate4096(AmdCertificate, size=1600, spec=AMD_SPEC + ", RSA-4096"):
     """A certificate of AMD with an RSA key of 4096 bits (Rome and later)."""
 
-    locals().update(_rows(4096))
+    BITS = 4096
+
+    exponent_bits: int = at(0x38, 4, "Bits of the field of the public exponent (not of its value).", const=4096)
+    modulus_bits: int = at(0x3C, 4, "Bits of the modulus.", const=4096)
+    exponent: bytes = at(0x40, 512, "The public exponent, little-endian.", type=bytes)
+    modulus: bytes = at(0x240, 512, "The modulus, little-endian.", type=bytes)
+    signature: bytes = at(0x440, 512, "RSA-PSS signature, little-endian.", type=bytes)
 
 
-_AMD = (AmdCertificate2048, AmdCertificate4096)
 #: The Naples ARK as it was first published, without its signature.
 _UNSIGNED_ARK = 576
 
 
 @checked
 def parse_certificates(raw: bytes) -> list[SevCertificate | AmdCertificate]:
-    """Take certificates that stand one after the other apart, as ``sevctl export`` and the firmware write them.
+    """Take certificates apart that follow one another, as ``sevctl export`` and the firmware write them.
 
     What each is follows from its own bytes. Raises :class:`~sevlab.errors.LayoutError` for bytes that are neither
     form, or end within one.
@@ -194,29 +196,66 @@ def parse_certificates(raw: bytes) -> list[SevCertificate | AmdCertificate]:
     position = 0
     while position < len(raw):
         declared = _form(raw[position : position + 0x40])
-        part = raw[position : position + declared.size] if declared else b""
-        if declared is None or len(part) < declared.size:
-            rest = len(raw) - position
+        rest = len(raw) - position
+        if declared is None or rest < declared.size:
             received = f"{rest} bytes at offset 0x{position:x} that are no certificate"
             if declared is not None:
                 received = f"{rest} bytes at offset 0x{position:x} of a certificate of {declared.size}"
                 if rest == _UNSIGNED_ARK and issubclass(declared, AmdCertificate):
                     received += ": the Naples ARK as first published, without its signature"
             raise LayoutError("certificate", received, "SEV certificates (2084 bytes) and AMD's (832 or 1600)")
-        found.append(declared.from_bytes(part))
+        found.append(declared.from_bytes(raw[position : position + declared.size]))
         position += declared.size
     return found
 
 
 def _form(head: bytes) -> type[SevCertificate] | type[AmdCertificate] | None:
-    """Return the layout that begins so; None for neither."""
-
-    def number(offset: int) -> int:
-        return int.from_bytes(head[offset : offset + 4], "little")
-
+    """Return the layout that begins like this; None for neither."""
     if len(head) < 0x40:
         return None
-    for declared in _AMD:
-        if number(0x24) in (ARK, ASK) and number(0x38) == number(0x3C) == declared.BITS:
+    usage, amd_usage, exponent, modulus = (
+        int.from_bytes(head[place : place + 4], "little") for place in (0x08, 0x24, 0x38, 0x3C)
+    )
+    for declared in (AmdCertificate2048, AmdCertificate4096):
+        if amd_usage in (ARK, ASK) and exponent == modulus == declared.BITS:
             return declared
-    return SevCertificate if number(0x08) in Usage.NAMES and number(0x08) > INVALID else None
+    return SevCertificate if usage in Usage.NAMES and usage > INVALID else None
+
+
+class SessionBlob(Layout, size=128, spec="AMD 55766 (SEV API), LAUNCH_START, launch session"):
+    """The launch session.
+
+    TEK and TIK, encrypted for one platform, and two MACs: one over them, one over the policy.
+    """
+
+    nonce: bytes = at(0x00, 16, "Random; makes another master secret each time.", type=bytes, colour="pink")
+    wrap_tk: bytes = at(0x10, 32, "TEK and TIK, encrypted with AES-128-CTR under the KEK.", type=bytes, colour="purple")
+    wrap_iv: bytes = at(0x30, 16, "The first counter of that encryption, random.", type=bytes, colour="orange")
+    wrap_mac: bytes = at(
+        0x40, 32, "HMAC-SHA256 of wrap_tk under the KIK. It covers nothing else.", type=bytes, colour="green"
+    )
+    policy_mac: bytes = at(
+        0x60, 32, "HMAC-SHA256 of the policy (4 bytes, little-endian) under the TIK.", type=bytes, colour="yellow"
+    )
+
+
+#: Bytes that the signature covers: all before its own description.
+ATTESTATION_SIGNED = 0x34
+
+
+class AttestationReport(Layout, size=0xD0, spec="AMD 55766 (SEV API), ATTESTATION"):
+    """A legacy attestation report."""
+
+    mnonce: bytes = at(0x00, 16, "The nonce of the one who asked.", type=bytes, colour="pink")
+    digest: bytes = at(0x10, 32, "The launch digest.", type=bytes, colour="teal")
+    policy: Policy = at(0x30, 4, "The guest policy.", type=Policy, colour="yellow")
+    sig_usage: Usage = at(ATTESTATION_SIGNED, 4, "Which key signed.", type=Usage, const=Usage(PEK))
+    sig_algorithm: Algorithm = at(0x38, 4, "How.", type=Algorithm, const=Algorithm(ECDSA_SHA256))
+    reserved_3c: bytes = reserved(0x3C, 4)
+    r: bytes = at(0x40, SCALAR, "First number of the signature, little-endian.", type=bytes)
+    s: bytes = at(0x88, SCALAR, "Second number of the signature, little-endian.", type=bytes)
+
+    @property
+    def signed(self) -> bytes:
+        """The bytes under the signature (52 bytes)."""
+        return self.to_bytes()[:ATTESTATION_SIGNED]
