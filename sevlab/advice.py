@@ -55,7 +55,7 @@ STATES = {
     CURED: "a version, a TCB or a bit cures it",
     NOT_AFFECTED: "it cannot hit this technology",
 }
-_TINTS = {APPLIES: "pink", UNKNOWN: "yellow", NOT_NAMED: "grey", CURED: "green", NOT_AFFECTED: "green"}
+_COLOURS = {APPLIES: "pink", UNKNOWN: "yellow", NOT_NAMED: "grey", CURED: "green", NOT_AFFECTED: "green"}
 #: Technologies by the names that people type.
 NAMES = {"sev": SEV, "sev-es": SEV_ES, "snp": SEV_SNP}
 
@@ -169,7 +169,7 @@ class Advice(Explainable):
             Table(["what", "value"], self.platform.words),
             *(Paragraph(f"{told}.") for told in self.platform.told),
             Heading("Advisories"),
-            Table(["state", "vulnerability", "why"], rows, colours=[_TINTS[one.state] for one in ordered]),
+            Table(["state", "vulnerability", "why"], rows, colours=[_COLOURS[one.state] for one in ordered]),
             Table(["state", "meaning"], [[state, STATES[state]] for state in STATES if state in present]),
         )
 

@@ -50,6 +50,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
 
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+
     from .layout.views import View
 
 #: Most bytes of certificates that are read from one file.
@@ -76,7 +78,7 @@ LINKS = (
 _HASHES = {RSA_SHA256: "SHA256", ECDSA_SHA256: "SHA256", RSA_SHA384: "SHA384", ECDSA_SHA384: "SHA384"}
 
 
-class Chain:
+class Chain(Explainable):
     """Certificates by what their key is for. ``extra`` are those that came twice."""
 
     def __init__(self, certificates: Iterable[SevCertificate | AmdCertificate]) -> None:
@@ -139,12 +141,6 @@ class Chain:
             blocks += [Heading(f"{Usage(one.key_usage).text}{again}: {title(type(one))} ({one.size} bytes)")]
             blocks += [Table(["field", "offset", "size", "value", "meaning"], rows, mono=[0, 1, 2, 3])]
         return View(*blocks)
-
-    def __str__(self) -> str:
-        return self.explain().text()
-
-    def _repr_html_(self) -> str:
-        return self.explain().html()
 
     def __repr__(self) -> str:
         return f"<Chain {' '.join(Usage(usage).short for usage in self.certificates)}>"
@@ -299,21 +295,36 @@ def _signers(certificate: SevCertificate) -> set[int]:
 
 def _rsa_fault(key: AmdCertificate, signature: bytes, signed: bytes, algorithm: int) -> str:
     """Check RSASSA-PSS: the hash of the algorithm, a salt as long as the hash, numbers little-endian."""
-    from cryptography.exceptions import InvalidSignature
-    from cryptography.hazmat.primitives import hashes
-    from cryptography.hazmat.primitives.asymmetric import padding, rsa
+    from cryptography.hazmat.primitives.asymmetric import rsa
 
     if algorithm not in (RSA_SHA256, RSA_SHA384):
         return "the signature's algorithm is not RSA"
-    kind = getattr(hashes, _HASHES[algorithm])()
     try:
         numbers = rsa.RSAPublicNumbers(int.from_bytes(key.exponent, "little"), int.from_bytes(key.modulus, "little"))
-        public = numbers.public_key()
-        pss = padding.PSS(padding.MGF1(kind), kind.digest_size)
-        public.verify(signature[::-1], signed, pss, kind)
+        return pss_fault(numbers.public_key(), signature[::-1], signed, _HASHES[algorithm])
+    except ValueError:
+        return "the signature is wrong"
+
+
+def pss_fault(public: RSAPublicKey, signature: bytes, signed: bytes, hash: str = "SHA384") -> str:
+    """Check RSASSA-PSS with a salt as long as the *hash*, big-endian; return what is wrong, "" for nothing."""
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.asymmetric import padding
+
+    kind = getattr(hashes, hash)()
+    try:
+        public.verify(signature, signed, padding.PSS(padding.MGF1(kind), kind.digest_size), kind)
     except (InvalidSignature, ValueError):
         return "the signature is wrong"
     return ""
+
+
+def aes_ctr(key: bytes, iv: bytes, data: bytes) -> bytes:
+    """Encrypt or decrypt with AES-128 in counter mode; the counter is all 16 bytes of *iv*, big-endian."""
+    from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+
+    return bytes(Cipher(algorithms.AES(key), modes.CTR(iv)).encryptor().update(data))
 
 
 def ecdsa_fault(key: EccKey, signature: bytes, signed: bytes, algorithm: int) -> str:

@@ -13,9 +13,9 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from . import data
 from .arguments import checked
 from .chain import ecdsa_fault, ecdsa_sign, load_point
-from .data import INCIDENTS
 from .errors import InputError, quoted
 from .formats.id_block import ECDSA_P384_SHA384, IdAuth, IdBlock
 from .formats.policy import SnpPolicy
@@ -338,7 +338,7 @@ class IdBlockVerdict(Explainable):
             Table(["field", "value"], lines, mono=[0, 1]),
         ]
         if self.failed:
-            blocks.append(Paragraph(f"Compare incident {INCIDENTS['F46'].name}."))
+            blocks.append(Paragraph(f"Compare incident {data.INCIDENTS['F46'].name}."))
         return View(*blocks)
 
     def _banner(self) -> Banner:

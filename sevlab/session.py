@@ -16,10 +16,10 @@ import hashlib
 import hmac
 import secrets
 import struct
-from collections import namedtuple
+from dataclasses import dataclass
 
 from .arguments import checked
-from .chain import load_point
+from .chain import aes_ctr, load_point
 from .errors import InputError, quoted
 from .formats.policy import Policy
 from .formats.sev_certs import ECDH_SHA256, INVALID, P384, P384_BYTES, PDH, SCALAR, EccKey, SessionBlob, SevCertificate
@@ -59,10 +59,15 @@ def derive_key(key: bytes, label: str, context: bytes = b"", size: int = KEY_SIZ
     return made[:size]
 
 
-class SessionKeys(namedtuple("SessionKeys", "z nonce master kek kik")):
+@dataclass(frozen=True, repr=False)
+class SessionKeys:
     """What both sides compute: Z (48 bytes, big-endian), the nonce, master secret, KEK and KIK (16 bytes each)."""
 
-    __slots__ = ()
+    z: bytes
+    nonce: bytes
+    master: bytes
+    kek: bytes
+    kik: bytes
 
     def __repr__(self) -> str:
         return "<session keys, hidden>"
@@ -90,7 +95,7 @@ def wrap_keys(keys: SessionKeys, tek: Secret | bytes, tik: Secret | bytes, iv: b
     tek, tik = check_key(tek, "tek"), check_key(tik, "tik")
     if len(iv) != KEY_SIZE:
         raise InputError("iv", f"{len(iv)} bytes", f"{KEY_SIZE} bytes")
-    wrapped = _ctr(keys.kek, iv, tek.reveal() + tik.reveal())
+    wrapped = aes_ctr(keys.kek, iv, tek.reveal() + tik.reveal())
     return SessionBlob(
         nonce=keys.nonce,
         wrap_tk=wrapped,
@@ -105,29 +110,24 @@ def unwrap_keys(keys: SessionKeys, blob: SessionBlob) -> tuple[Secret, Secret] |
     computed = hmac.digest(keys.kik, blob.wrap_tk, "sha256")
     if not hmac.compare_digest(computed, blob.wrap_mac):
         return None
-    both = _ctr(keys.kek, blob.wrap_iv, blob.wrap_tk)
+    both = aes_ctr(keys.kek, blob.wrap_iv, blob.wrap_tk)
     return Secret(both[:KEY_SIZE]), Secret(both[KEY_SIZE:])
 
 
-class Session:
-    """A launch session from the owner's side, with every value on the way.
+@dataclass(frozen=True, eq=False, repr=False)
+class Session(Explainable):
+    """A launch session from the owner's side, with every value on the way."""
 
-    ``godh`` is the owner's certificate for this launch, ``blob`` the launch session: both go to the host. ``tek`` and
-    ``tik`` stay with the owner, as does ``private`` (the owner's private number).
-    """
-
-    def __init__(
-        self,
-        private: Secret,
-        godh: SevCertificate,
-        keys: SessionKeys,
-        blob: SessionBlob,
-        tek: Secret,
-        tik: Secret,
-        policy: Policy,
-    ) -> None:
-        self.private, self.godh, self.keys, self.blob = private, godh, keys, blob
-        self.tek, self.tik, self.policy = tek, tik, policy
+    #: The owner's private number, which stays with the owner.
+    private: Secret
+    #: The owner's certificate for this launch, for the host.
+    godh: SevCertificate
+    keys: SessionKeys
+    #: The launch session, for the host.
+    blob: SessionBlob
+    tek: Secret
+    tik: Secret
+    policy: Policy
 
     def explain(self, *, show_keys: bool = False) -> View:
         """Walk from the shared point to the launch session. Keys are hidden unless *show_keys* is set."""
@@ -142,12 +142,6 @@ class Session:
     def blob_base64(self) -> str:
         """The launch session as QEMU's ``session-file`` and libvirt's ``session`` take it."""
         return base64.b64encode(self.blob.to_bytes()).decode()
-
-    def __str__(self) -> str:
-        return self.explain().text()
-
-    def _repr_html_(self) -> str:
-        return self.explain().html()
 
     def __repr__(self) -> str:
         return f"<Session for policy {self.policy.text}, keys hidden>"
@@ -335,13 +329,6 @@ def walk_session(
         Heading("The launch session, 128 bytes"),
         explain_spans(blob.spans()),
     )
-
-
-def _ctr(key: bytes, iv: bytes, data: bytes) -> bytes:
-    """Encrypt or decrypt with AES-128 in counter mode; the counter is all 16 bytes, big-endian."""
-    from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
-
-    return bytes(Cipher(algorithms.AES(key), modes.CTR(iv)).encryptor().update(data))
 
 
 #: The order of P-384's base point (FIPS 186-4, D.1.2.4).

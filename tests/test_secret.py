@@ -22,8 +22,16 @@ from sevlab.formats.policy import Policy
 from sevlab.formats.secret import ALIASES, TABLE, SecretHeader, SecretTable, build_secret_table
 from sevlab.keys import Secret
 from sevlab.measure import compute_measure
-from sevlab.secret import build_secret, load_packet_part, load_secret, open_secret, parse_secret_name
-from sevlab.secret.packet import HOST_LIMIT, LARGEST, apply_keystream
+from sevlab.secret import (
+    HOST_LIMIT,
+    LARGEST,
+    apply_keystream,
+    build_secret,
+    load_packet_part,
+    load_secret,
+    open_secret,
+    parse_secret_name,
+)
 from tests.soak import many
 
 

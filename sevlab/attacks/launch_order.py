@@ -22,8 +22,7 @@ from ..idblock import DEFAULT_POLICY
 from ..keys import Secret
 from ..launch import compute_digest
 from ..measure import compute_measure
-from ..secret import build_secret
-from ..secret.packet import apply_keystream
+from ..secret import apply_keystream, build_secret
 from ..session import derive_key, make_session
 from ..simulator.host import FIRMWARE_AT, SECRET_AT
 from ..simulator.platform import Platform

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from ..chain import ecdsa_sign
 from ..formats.secret import SecretHeader
 from ..formats.sev_certs import CEK, ECDSA_SHA384, OCA, PDH, PEK
-from ..secret.packet import apply_keystream
+from ..secret import apply_keystream
 from ..session import open_session
 from ..simulator.identity import Identity
 from ..simulator.psp import SECRET_LIMIT

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import namedtuple
+from dataclasses import dataclass
 
 from ..advice import judge, likely_product, platform_of_launch, platform_of_numbers, platform_of_report
 from ..arguments import checked
@@ -11,12 +11,13 @@ from ..errors import InputError, SevlabError, named, quoted
 from ..evidence import KEYS, load_evidence, takes_keys
 from ..formats.policy import Policy
 from ..formats.vcek import ROOTS
+from ..idblock import IdBlockVerdict, load_id_block, verify_id_block
 from ..launch_inputs import INPUTS, SNP_INPUTS
 from ..layout.span import Explainable
 from ..layout.views import Banner, Heading, Paragraph, Quote, Table, View, hex_lines
 from ..outcome import MATCH, MISMATCH, NOT_DECIDED, UNUSABLE, Trust
 from ..reading import opened_once
-from ..report import FILES, load_certificates, load_report, verify_report
+from ..report import FILES, ReportVerdict, load_certificates, load_report, parse_requirements, verify_report
 from ..snp import load_snp_launch
 from ..verify import compare_measure
 
@@ -28,9 +29,7 @@ if TYPE_CHECKING:
 
     from ..advice import Advice
     from ..case import Case, Change
-    from ..idblock import IdBlockVerdict
     from ..layout.views import Block
-    from ..report import ReportVerdict
     from ..verify import Verdict
 
 #: What can be said of the explanation in a case.
@@ -47,15 +46,19 @@ _EXPLAINED = {
 }
 
 
-class DigestCheck(namedtuple("DigestCheck", "reported computed warnings notes", defaults=((),))):
+@dataclass(frozen=True)
+class DigestCheck:
     """The launch digest of SEV-SNP (48 bytes), as a report tells it, and as it follows from the inputs."""
 
-    __slots__ = ()
+    reported: bytes
+    computed: bytes
+    warnings: Sequence[str] = ()
+    notes: Sequence[str] = ()
 
     @property
     def matches(self) -> bool:
         """Whether both are the same."""
-        return bool(self.reported == self.computed)
+        return self.reported == self.computed
 
     @property
     def status(self) -> str:
@@ -82,34 +85,28 @@ class DigestCheck(namedtuple("DigestCheck", "reported computed warnings notes", 
         )
 
 
+@dataclass(frozen=True, eq=False, repr=False)
 class CaseVerdict(Explainable):
-    """What comes of a case. Made by :func:`verify_case`.
+    """What :func:`verify_case` found. A part is None where the case is not about it."""
 
-    ``changed`` are files that are not the recorded ones. ``measure`` is the verdict about a measurement of SEV or
-    SEV-ES, ``digest`` the comparison of launch digests of SEV-SNP, ``report`` the verdict about a report, ``id_block``
-    that about an ID block; each is None where the case is not about it. ``explanation`` is "holds", "does not hold",
-    "cannot be computed", "in words only" or "none", ``why`` says more. ``notes`` are what was not checked, ``missing``
-    is the evidence without which nothing is decided, ``trust`` what is taken on the case's own word.
-    """
-
-    def __init__(
-        self,
-        case: Case,
-        changed: Sequence[Change],
-        measure: Verdict | None,
-        digest: DigestCheck | None,
-        report: ReportVerdict | None,
-        explanation: str,
-        why: str,
-        notes: Sequence[str],
-        id_block: IdBlockVerdict | None = None,
-        *,
-        trust: Trust = _NOTHING,
-        missing: Sequence[str] = (),
-    ) -> None:
-        self.case, self.changed, self.measure, self.digest, self.report = case, tuple(changed), measure, digest, report
-        self.explanation, self.why, self.notes = explanation, why, tuple(notes)
-        self.id_block, self.trust, self.missing = id_block, trust, tuple(missing)
+    case: Case
+    #: Files that are not the recorded ones.
+    changed: Sequence[Change]
+    #: The verdict about a measurement of SEV or SEV-ES.
+    measure: Verdict | None
+    #: The comparison of launch digests of SEV-SNP.
+    digest: DigestCheck | None
+    report: ReportVerdict | None
+    id_block: IdBlockVerdict | None
+    #: "holds", "does not hold", "cannot be computed", "in words only" or "none"; ``why`` says more.
+    explanation: str
+    why: str
+    #: What was not checked.
+    notes: Sequence[str]
+    #: The evidence without which nothing is decided.
+    missing: Sequence[str]
+    #: What is taken on the case's own word.
+    trust: Trust
 
     @property
     def parts(self) -> list[Any]:
@@ -193,11 +190,11 @@ class CaseVerdict(Explainable):
         if self.changed:
             return f"ERROR: {len(self.changed)} files of this case are not the recorded ones"
         if self.measure is not None:
-            return str(self.measure.words)
+            return self.measure.words
         if self.status == MISMATCH:
             return "ERROR: this case does not validate"
         if self.report is not None and (self.status == MATCH or not self.missing):
-            return str(self.report.words)
+            return self.report.words
         return f"NOT DECIDED: {self._so_far}; missing: {', '.join(self.missing)}"
 
     @property
@@ -252,9 +249,9 @@ def verify_case(
             missing.append("the firmware")
     else:
         measure = _compare_measure(case, keys, trust)
-    explained = _check_explanation(case, keys)
+    explanation, why = _check_explanation(case, keys)
     return CaseVerdict(
-        case, changed, measure, digest, report, *explained, notes, id_block, trust=trust, missing=missing
+        case, tuple(changed), measure, digest, report, id_block, explanation, why, tuple(notes), tuple(missing), trust
     )
 
 
@@ -307,9 +304,8 @@ def _compare_digest(case: Case) -> DigestCheck | None:
         launch = load_snp_launch(**case.snp_launch)
         return DigestCheck(reported, launch.digest, launch.warnings, launch.notes)
     if "snp_measurement" in case.inputs and "report" not in case.inputs:
-        from ..report import parse_requirements
-
-        return DigestCheck(reported, parse_requirements(measurement=case.inputs["snp_measurement"]).measurement, ())
+        wanted = parse_requirements(measurement=case.inputs["snp_measurement"]).measurement
+        return None if wanted is None else DigestCheck(reported, wanted)
     return None
 
 
@@ -342,8 +338,6 @@ def _verify_id_block(case: Case) -> IdBlockVerdict | None:
     """Check an ID block against the launch that was reported, or else against the one that is computed."""
     if "id_block" not in case.inputs:
         return None
-    from ..idblock import load_id_block, verify_id_block
-
     measurement = _reported(case)
     if measurement is None and "firmware" in case.inputs:
         measurement = load_snp_launch(**case.snp_launch).digest
@@ -370,8 +364,5 @@ def _check_explanation(case: Case, keys: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _title(part: Any) -> str:
-    if isinstance(part, DigestCheck):
-        return "The launch digest"
-    if hasattr(part, "refusal"):
-        return "The ID block"
-    return "The report" if hasattr(part, "authenticity") else "The measurement"
+    titles = {DigestCheck: "The launch digest", IdBlockVerdict: "The ID block", ReportVerdict: "The report"}
+    return titles.get(type(part), "The measurement")

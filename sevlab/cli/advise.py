@@ -8,7 +8,7 @@ from ..errors import InputError, renaming, shell_word
 from ..launch_inputs import as_option
 from . import GOOD, NOT_VALIDATED, VERBS
 from .options import Parser, add_case
-from .terminal import say_json, show, warn
+from .terminal import tell, warn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,10 +42,7 @@ def run(words: list[str]) -> int:
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     args = parser.parse_args(words)
     advice = _advise(args)
-    if args.json:
-        say_json(advice.as_dict())
-    else:
-        show(advice.explain())
+    tell(advice, args.json)
     bad = advice.applies or (args.strict and not advice.is_certain)
     return NOT_VALIDATED if bad else GOOD
 

@@ -6,7 +6,7 @@ from ..chain import load_chain
 from ..inputs import check_standard_input
 from . import GOOD, NOT_VALIDATED, VERBS
 from .options import Parser
-from .terminal import say_json, show
+from .terminal import tell
 
 EPILOG = (
     "'-' reads a file from standard input. Exit status: 0 good, 1 a link does not hold or could not be checked, 2 "
@@ -26,14 +26,8 @@ def run(words: list[str]) -> int:
     check_standard_input(("FILE", path) for path in args.files)
     chain = load_chain(*args.files, name="FILE")
     if args.action == "show":
-        if args.json:
-            say_json(chain.as_dict())
-        else:
-            show(chain.explain())
+        tell(chain, args.json)
         return GOOD
     verdict = chain.verify()
-    if args.json:
-        say_json(verdict.as_dict())
-    else:
-        show(verdict.explain())
+    tell(verdict, args.json)
     return GOOD if verdict.matches else NOT_VALIDATED

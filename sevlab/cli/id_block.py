@@ -13,7 +13,7 @@ from ..keys import refuse_keys
 from ..writing import write_files
 from . import GOOD, NOT_VALIDATED, VERBS
 from .options import Parser, sentence
-from .terminal import say, say_json, show, warn
+from .terminal import say, say_json, show, tell, warn
 
 EPILOG = (
     "Numbers are decimal or 0x hex, bytes hex or base64, '-' reads a file from standard input. Exit status: 0 good, "
@@ -141,8 +141,5 @@ def _verify(args: argparse.Namespace) -> int:
         None if args.policy is None else parse_number(args.policy, "--policy", _POLICY_LIMIT),
         author_key_enabled=args.author_key_enabled,
     )
-    if args.json:
-        say_json(verdict.as_dict())
-    else:
-        show(verdict.explain())
+    tell(verdict, args.json)
     return GOOD if verdict.matches else NOT_VALIDATED

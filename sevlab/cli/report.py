@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import fields
 from typing import TYPE_CHECKING
 
 from ..errors import InputError, quoted, renaming
@@ -16,6 +17,7 @@ from ..layout.views import Paragraph, View
 from ..report import (
     FILES,
     REQUIREMENTS,
+    Requirements,
     explain_report,
     load_certificates,
     load_report_file,
@@ -46,21 +48,6 @@ _FILE_HELP = {
     "ark": "ARK, where there is no --chain",
     "certs": "a certificate table, as the host hands it to the guest",
     "crl": "the list of revoked certificates (DER or PEM)",
-}
-_WANTED_HELP = {
-    "measurement": ("VALUE", "the launch digest, 48 bytes"),
-    "policy": ("N", "the guest policy, 64 bits"),
-    "host_data": ("VALUE", "HOST_DATA, 32 bytes"),
-    "report_data": ("VALUE", "REPORT_DATA, 64 bytes: what the guest put in, such as your nonce"),
-    "family_id": ("VALUE", "FAMILY_ID, 16 bytes"),
-    "image_id": ("VALUE", "IMAGE_ID, 16 bytes"),
-    "id_key_digest": ("VALUE", "digest of the key that signed the ID block, 48 bytes"),
-    "author_key_digest": ("VALUE", "digest of the key that signed the ID key, 48 bytes"),
-    "min_tcb": ("PARTS", "least REPORTED_TCB: bl=N,tee=N,snp=N,ucode=N, on Turin also fmc=N"),
-    "vmpl": ("N", "the VMPL that the report must speak for, 0 to 3"),
-    "forbid_debug": ("", "a policy that allows debugging fails"),
-    "forbid_smt": ("", "a policy that allows SMT fails"),
-    "forbid_migration": ("", "a policy that allows migration fails"),
 }
 
 
@@ -93,12 +80,11 @@ def _add_verify(verify: Parser) -> None:
     )
     files.add_argument("--csp-id", metavar="TEXT", help="the cloud that a VLEK must be for")
     wanted = verify.add_argument_group("what you wanted")
-    for name in REQUIREMENTS:
-        metavar, words = _WANTED_HELP[name]
-        if metavar:
-            wanted.add_argument(as_option(name), metavar=metavar, help=words)
+    for one in fields(Requirements):
+        if metavar := one.metadata["metavar"]:
+            wanted.add_argument(as_option(one.name), metavar=metavar, help=one.metadata["help"])
         else:
-            wanted.add_argument(as_option(name), action="store_const", const=True, help=words)
+            wanted.add_argument(as_option(one.name), action="store_const", const=True, help=one.metadata["help"])
     add_case(verify)
 
 

@@ -8,8 +8,7 @@ from ..errors import renaming, shell_word
 from ..inputs import check_standard_input, load_keys, load_measurement, parse_bytes
 from ..keys import refuse_keys
 from ..launch_inputs import as_option
-from ..secret import SecretPacket, build_secret, load_packet_part, load_secret, open_secret
-from ..secret.packet import USUAL_AREA
+from ..secret import USUAL_AREA, SecretPacket, build_secret, load_packet_part, load_secret, open_secret
 from . import GOOD, NOT_VALIDATED, VERBS
 from .options import Parser
 from .terminal import say, say_json, show, warn

@@ -21,6 +21,12 @@ if TYPE_CHECKING:
 
         def text(self, paint: Paint = ...) -> str: ...
 
+    class Explained(Protocol):
+        """What has JSON-ready data and a page."""
+
+        def as_dict(self) -> dict[str, Any]: ...
+        def explain(self) -> Page: ...
+
 
 #: The last line of a page about a platform.
 ADVISE = "sevlab advise lists the known vulnerabilities of a platform."
@@ -39,6 +45,14 @@ def warn(words: str) -> None:
 def show(page: Page, to: TextIO | None = None) -> None:
     """Print a page. Its blocks have escaped what they hold, before it is coloured."""
     print(page.text(painter(to)), file=to)
+
+
+def tell(thing: Explained, as_json: bool) -> None:
+    """Print what explains itself: as JSON, or as its page."""
+    if as_json:
+        say_json(thing.as_dict())
+    else:
+        show(thing.explain())
 
 
 def say_json(data: Any, indent: int | None = 2) -> None:

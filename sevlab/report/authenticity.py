@@ -8,7 +8,7 @@ Sources: snp-launch 6 and 7; vmsa 3.3.
 
 from __future__ import annotations
 
-from ..chain import ecdsa_fault
+from ..chain import ecdsa_fault, pss_fault
 from ..errors import quoted
 from ..formats.report import ECDSA_P384_SHA384, SIGNED, TCB_FORMS, MilanTcb, Report, ReportV2, Tcb, TurinTcb
 from ..formats.sev_certs import ECDSA_SHA384
@@ -120,20 +120,14 @@ def check_signed_by(name: str, one: Certificate | None, signer: Certificate | No
 
 def signature_fault(signed: Certificate | RevocationList, signer: Certificate) -> str:
     """Return what is wrong with a signature of RSASSA-PSS (SHA-384, MGF1, a salt of 48 bytes); "" for nothing."""
-    from cryptography.exceptions import InvalidSignature
-    from cryptography.hazmat.primitives import hashes
-    from cryptography.hazmat.primitives.asymmetric import padding, rsa
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
     if signed.algorithm_fault:
         return signed.algorithm_fault
-    if not isinstance(signer.key, rsa.RSAPublicKey):
+    if not isinstance(signer.key, RSAPublicKey):
         return f"the key of {quoted(signer.common_name)} is not an RSA key"
-    kind = hashes.SHA384()
-    try:
-        signer.key.verify(signed.signature, signed.tbs, padding.PSS(padding.MGF1(kind), kind.digest_size), kind)
-    except (InvalidSignature, ValueError):
-        return f"the signature is wrong: the key of {quoted(signer.common_name)} did not make it"
-    return ""
+    fault = pss_fault(signer.key, signed.signature, signed.tbs)
+    return f"{fault}: the key of {quoted(signer.common_name)} did not make it" if fault else ""
 
 
 def check_root(ark: Certificate | None, roots: Mapping[str, str]) -> Check:

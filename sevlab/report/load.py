@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import namedtuple
+from dataclasses import dataclass
 
 from ..arguments import checked
 from ..errors import InputError, quoted
@@ -17,10 +17,15 @@ _LIKELY_VERSIONS = range(1, 16)
 _NEEDED = f"a report of {SIZE} bytes, or {SIZE + HEADER} with its header; binary, or as hex or base64 text"
 
 
-class ReportFile(namedtuple("ReportFile", "report form header")):
-    """A report as it was found: the report, its form in words, and the answer's header before it (None without)."""
+@dataclass(frozen=True)
+class ReportFile:
+    """A report as it was found in a file."""
 
-    __slots__ = ()
+    report: Report
+    #: "binary", "hex text" or "base64 text".
+    form: str
+    #: The header of the firmware's answer before it.
+    header: ReportResponse | None
 
     @property
     def note(self) -> str:
@@ -33,14 +38,12 @@ class ReportFile(namedtuple("ReportFile", "report form header")):
     @property
     def odd(self) -> str:
         """What is odd about the header before it, "" for nothing."""
-        if self.header is None or ((self.header.status, self.header.report_size) == (0, SIZE) and not any(self._rest)):
+        if self.header is None:
             return ""
-        status, size = self.header.status, self.header.report_size
-        return f"it says status 0x{status:x} and {size} bytes{', and the rest of it is not zero' * any(self._rest)}"
-
-    @property
-    def _rest(self) -> bytes:
-        return bytes(self.header.reserved_8)
+        status, size, rest = self.header.status, self.header.report_size, any(self.header.reserved_8)
+        if (status, size, rest) == (0, SIZE, False):
+            return ""
+        return f"it says status 0x{status:x} and {size} bytes{', and the rest of it is not zero' * rest}"
 
 
 @checked
@@ -65,8 +68,7 @@ def load_report(path: str, name: str = "report", product: str = "") -> Report:
     found = load_report_file(path, name, product)
     if found.odd:
         raise InputError(name, f"{quoted(path)}, whose header is odd: {found.odd}", _NEEDED, "sevlab report show")
-    report: Report = found.report
-    return report
+    return found.report
 
 
 def load_report_file(path: str, name: str = "report", product: str = "") -> ReportFile:

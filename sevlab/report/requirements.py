@@ -7,7 +7,7 @@ vouches for somebody else's guest (F47).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 
 from ..errors import InputError, quoted
 from ..formats.policy import SnpPolicy
@@ -34,43 +34,40 @@ FORBIDDEN = {
 _HIGHEST_VMPL = 3
 
 
+def _value(help: str, metavar: str = "VALUE") -> Any:
+    return field(default=None, metadata={"help": help, "metavar": metavar})
+
+
+def _rule(help: str) -> Any:
+    return field(default=False, metadata={"help": help, "metavar": ""})
+
+
 @dataclass(frozen=True, slots=True)
 class Requirements:
     """What an owner requires of a report. A field that is None (or False) is not checked.
 
-    :func:`parse_requirements` reads them from text.
+    :func:`parse_requirements` reads them from text. Without a measurement no verdict is a match.
     """
 
-    #: MEASUREMENT, the launch digest, 48 bytes. Without it no verdict is a match.
-    measurement: bytes | None = None
-    #: POLICY, all 64 bits.
-    policy: SnpPolicy | None = None
-    #: HOST_DATA, 32 bytes that the host gave at launch.
-    host_data: bytes | None = None
-    #: REPORT_DATA, 64 bytes that the guest gave: a nonce, or the hash of a key.
-    report_data: bytes | None = None
-    #: FAMILY_ID, 16 bytes from the ID block.
-    family_id: bytes | None = None
-    #: IMAGE_ID, 16 bytes from the ID block.
-    image_id: bytes | None = None
-    #: SHA-384 of the key that signed the ID block, 48 bytes.
-    id_key_digest: bytes | None = None
-    #: SHA-384 of the key that signed the ID key, 48 bytes.
-    author_key_digest: bytes | None = None
-    #: The least REPORTED_TCB, part by part. A part that is not named may be anything.
-    min_tcb: Mapping[str, int] | None = None
-    #: The VMPL that the report speaks for, 0 to 3.
-    vmpl: int | None = None
-    #: The policy must not allow debugging.
-    forbid_debug: bool = False
-    #: The policy must not allow SMT.
-    forbid_smt: bool = False
-    #: The policy must not allow a migration agent.
-    forbid_migration: bool = False
+    measurement: bytes | None = _value("the launch digest, 48 bytes")
+    policy: SnpPolicy | None = _value("the guest policy, 64 bits", "N")  # noqa: RUF009 (it is a field)
+    host_data: bytes | None = _value("HOST_DATA, 32 bytes that the host gave at launch")
+    report_data: bytes | None = _value("REPORT_DATA, 64 bytes: what the guest put in, such as your nonce")
+    family_id: bytes | None = _value("FAMILY_ID, 16 bytes from the ID block")
+    image_id: bytes | None = _value("IMAGE_ID, 16 bytes from the ID block")
+    id_key_digest: bytes | None = _value("digest of the key that signed the ID block, 48 bytes")
+    author_key_digest: bytes | None = _value("digest of the key that signed the ID key, 48 bytes")
+    min_tcb: Mapping[str, int] | None = _value(
+        "least REPORTED_TCB: bl=N,tee=N,snp=N,ucode=N, on Turin also fmc=N", "PARTS"
+    )
+    vmpl: int | None = _value("the VMPL that the report must speak for, 0 to 3", "N")
+    forbid_debug: bool = _rule("a policy that allows debugging fails")
+    forbid_smt: bool = _rule("a policy that allows SMT fails")
+    forbid_migration: bool = _rule("a policy that allows migration fails")
 
 
 #: The names of all requirements, in the order of their checks.
-REQUIREMENTS = tuple(field.name for field in fields(Requirements))
+REQUIREMENTS = tuple(one.name for one in fields(Requirements))
 
 
 def parse_requirements(**values: Any) -> Requirements:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from ..layout.bits import Bits
     from ..layout.span import Span
-    from ..layout.views import Block, View
+    from ..layout.views import Block
 
 HOST = "https://kdsintf.amd.com"
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from .. import data
 from ..arguments import checked
-from ..data import INCIDENTS
 from ..errors import InputError, quoted
 from ..formats.report import TCB_FORMS, MilanTcb, Report, parse_report
 from ..formats.vcek import ARK, ASK, ASVK, ROOTS, VCEK, VLEK
@@ -250,4 +250,4 @@ def in_lines(check: Check) -> Check:
 
 
 def _incident(check: Check) -> str:
-    return INCIDENTS[check.incident].name if check.incident else ""
+    return data.INCIDENTS[check.incident].name if check.incident else ""

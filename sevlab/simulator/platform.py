@@ -15,7 +15,7 @@ from ..formats.policy import Policy
 from ..formats.secret import SecretFlags, SecretHeader, SecretMessageHead
 from ..formats.sev_certs import ARK, OCA, PDH, PEK, SessionBlob, SevCertificate, parse_certificates
 from ..keys import Secret
-from ..secret.packet import apply_keystream
+from ..secret import apply_keystream
 from ..session import KEY_SIZE, derive_session_keys, exchange, wrap_keys
 from .guest import Guest
 from .memory import PAGE

@@ -17,7 +17,7 @@ from ..formats.secret import SecretHeader, SecretMessageHead
 from ..formats.sev_certs import CEK, ECDH_SHA256, PDH, PEK, AttestationReport, SessionBlob, SevCertificate
 from ..keys import Secret
 from ..measure import compute_measure
-from ..secret.packet import apply_keystream
+from ..secret import apply_keystream
 from ..session import KEY_SIZE, Z_SIZE, derive_session_keys, exchange, unwrap_keys
 from .curve import multiply
 from .guest import Guest

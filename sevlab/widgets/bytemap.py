@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anywidget
+import ipywidgets as w
 import traitlets
 
 from ..layout.bytemap import explain_spans
@@ -59,6 +60,20 @@ class ByteMap(anywidget.AnyWidget):
 
     def __repr__(self) -> str:
         return f"{self.title}\n{self.static().text()}"
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        return with_static(super()._repr_mimebundle_(**kwargs), repr(self), self.static().html())
+
+
+class StaticBox(w.VBox):
+    """A box of widgets that shows as text and HTML, too, where no widget runs."""
+
+    def static(self) -> View:
+        """Return what is shown now, without the inputs, for where widgets do not run."""
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        return self.static().text()
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         return with_static(super()._repr_mimebundle_(**kwargs), repr(self), self.static().html())

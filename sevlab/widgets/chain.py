@@ -10,7 +10,7 @@ from ..errors import SevlabError
 from ..launch import Launch
 from ..launch_compare import compare_launch
 from ..layout.views import Banner, Table, View, hex_lines
-from .bytemap import with_static
+from .bytemap import StaticBox
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +20,7 @@ STYLE = {"description_width": "8em"}
 SAME, CHANGED, FOLLOWS = "as at the start", "CHANGED *", "differs, for a step before it does"
 
 
-class ChainExplorer(w.VBox):
+class ChainExplorer(StaticBox):
     """One part of a launch whose inputs can be changed, and the chain of digests that follows.
 
     ``launch`` is the current :class:`~sevlab.launch.Launch`, None while an input cannot be read; ``error`` is then the
@@ -85,16 +85,9 @@ class ChainExplorer(w.VBox):
         return Table(header, rows, colours=["pink" if row[4] == CHANGED else "" for row in rows], mono=[0, 1, 2, 3])
 
     def static(self) -> View:
-        """Return what is shown now, without the inputs, for where widgets do not run."""
         if self.launch is None:
             return View(Banner(self.error, "orange"), self._banner())
         return View(self._banner(), self._chain(self.launch), self.result())
-
-    def __repr__(self) -> str:
-        return self.static().text()
-
-    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
-        return with_static(super()._repr_mimebundle_(**kwargs), repr(self), self.static().html())
 
 
 def text_box(label: str, value: str, **more: Any) -> w.Text:

@@ -15,7 +15,7 @@ from ..report import ReportVerdict, parse_moment, verify_report
 from ..report.verify import in_lines
 from ..verify import COLOURS
 from .action import Button, EditBox
-from .bytemap import ByteMap, with_static
+from .bytemap import ByteMap, StaticBox
 from .chain import STYLE, text_box
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ..report import Certificates
 
 
-class ReportExplorer(w.VBox):
+class ReportExplorer(StaticBox):
     """A report byte by byte, with the checklist of :func:`sevlab.verify_report` beside it.
 
     *certificates*, *at* and *inputs* are what that function takes; without *at* the moment is now, and stays so.
@@ -196,19 +196,12 @@ class ReportExplorer(w.VBox):
         return Table(["check", "state", "note"], rows, colours=colours)
 
     def static(self) -> View:
-        """Return what is shown now, without the inputs, for where widgets do not run."""
         if self.verdict is None:
             return View(Banner(self.error, "orange"), self._banner())
         marked = self._marked()
         changed = [Paragraph(f"Bytes changed: {', '.join(f'0x{at:03x}' for at in marked)}.")] if marked else []
         heading = Heading("The checklist (* marks a check that is not as at the start)")
         return View(self._banner(), *changed, heading, self._checks(), explain_spans(self.report.spans()))
-
-    def __repr__(self) -> str:
-        return self.static().text()
-
-    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
-        return with_static(super()._repr_mimebundle_(**kwargs), repr(self), self.static().html())
 
 
 def _names(report: Report) -> list[str]:

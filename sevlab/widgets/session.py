@@ -11,7 +11,7 @@ from ..formats.sev_certs import SessionBlob
 from ..inputs import parse_bytes, parse_policy
 from ..layout.views import Banner, View
 from ..session import OpenedSession, open_session
-from .bytemap import with_static
+from .bytemap import StaticBox
 
 if TYPE_CHECKING:
     from typing import Any
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _STYLE = {"description_width": "7em"}
 
 
-class SessionExplorer(w.VBox):
+class SessionExplorer(StaticBox):
     """A launch session as one platform sees it. ``opened`` is what follows from the boxes, None while one cannot be
     read; ``error`` is then the sentence that says why."""
 
@@ -60,11 +60,4 @@ class SessionExplorer(w.VBox):
         self.result.value = f'<div role="status">{self.opened.explain().html()}</div>'
 
     def static(self) -> View:
-        """Return what is shown now, for where widgets do not run."""
         return self.opened.explain() if self.opened else View(Banner(self.error, "orange"))
-
-    def __repr__(self) -> str:
-        return self.static().text()
-
-    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
-        return with_static(super()._repr_mimebundle_(**kwargs), repr(self), self.static().html())
