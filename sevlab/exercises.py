@@ -38,7 +38,7 @@ from .replays.rows import measured_case
 from .samples import snp
 from .secret import build_secret
 from .session import derive_session_keys, wrap_keys
-from .simulator.snp.context import ContextPage
+from .simulator.snp_platform import ContextPage
 from .snp import compare_snp_launch
 
 if TYPE_CHECKING:

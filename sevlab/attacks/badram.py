@@ -23,11 +23,10 @@ from ..keys import Secret
 from ..layout.page import Banner, Heading, Table, View, hex_lines, narrow
 from ..layout.shown import Shown
 from ..session import seeded
+from ..simulator.memory import FirmwareError, RmpEntry, RmpFault
 from ..simulator.psp import BLOCK
-from ..simulator.snp.firmware import SnpPlatform
-from ..simulator.snp.host import CONTEXT_AT, PAGES_AT, SnpHost
-from ..simulator.snp.rmp import RmpEntry, RmpFault
-from ..simulator.status import FirmwareError
+from ..simulator.snp_firmware import SnpPlatform
+from ..simulator.snp_host import CONTEXT_AT, PAGES_AT, SnpHost
 from ..snp import load_snp_launch
 from .common import judge
 

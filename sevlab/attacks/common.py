@@ -19,9 +19,8 @@ from ..report.bundle import parse_bundle
 from ..report.check import failed, passed
 from ..report.verify import verify_report
 from ..simulator.kds import MOMENT
-from ..simulator.snp.host import ASID, CONTEXT_AT
-from ..simulator.snp.rmp import RmpFault
-from ..simulator.status import FirmwareError
+from ..simulator.memory import FirmwareError, RmpFault
+from ..simulator.snp_host import ASID, CONTEXT_AT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -29,8 +28,8 @@ if TYPE_CHECKING:
     from ..formats.report import Report
     from ..report.check import Check
     from ..report.verdict import ReportVerdict
-    from ..simulator.snp.firmware import SnpPlatform
-    from ..simulator.snp.launch import SimulatedSnpLaunch
+    from ..simulator.snp_firmware import SnpPlatform
+    from ..simulator.snp_launch import SimulatedSnpLaunch
 
 
 @dataclass(frozen=True, repr=False)

@@ -30,7 +30,7 @@ from ..launch import load_launch
 from ..layout.page import Banner, Heading, Table, View
 from ..layout.shown import Shown
 from ..simulator.launch import simulate_launch
-from ..simulator.snp.launch import simulate_snp_launch
+from ..simulator.snp_launch import simulate_snp_launch
 from ..snp import load_snp_launch
 
 if TYPE_CHECKING:

@@ -25,11 +25,11 @@ from ..measure import compute_measure
 from ..secret import build_secret
 from ..secret.packet import apply_keystream
 from ..session import derive_key, make_session
-from ..simulator.host import FIRMWARE_AT, SECRET_AT
+from ..simulator.parties import FIRMWARE_AT, SECRET_AT
 from ..simulator.platform import Platform
 from ..simulator.psp import BLOCK, SECRET_LIMIT
-from ..simulator.snp.firmware import SnpPlatform
-from ..simulator.snp.host import CONTEXT_AT, SnpHost
+from ..simulator.snp_firmware import SnpPlatform
+from ..simulator.snp_host import CONTEXT_AT, SnpHost
 from ..snp import Region, SnpLaunch
 from ..snp.region import hash_pages
 
@@ -135,7 +135,7 @@ def launch_blocks(
     """Launch a guest from pieces in their order, let the owner judge the measure, send the secret, run the program.
 
     *meant* is what the owner means to load: the pieces' bytes unless something else is given. *random* returns random
-    bytes. Raises :class:`~sevlab.simulator.status.FirmwareError` for pieces that the firmware refuses.
+    bytes. Raises :class:`~sevlab.simulator.memory.FirmwareError` for pieces that the firmware refuses.
     """
     platform = Platform(random=random)
     platform.init()

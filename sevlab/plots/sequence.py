@@ -5,7 +5,7 @@ from __future__ import annotations
 from matplotlib.patches import FancyArrowPatch, Rectangle
 
 from ..layout.span import INK, TINTS
-from ..simulator.transcript import HOST, OWNER, PSP, TINT_OF, Transcript
+from ..simulator.launch import HOST, OWNER, PSP, TINT_OF, Transcript
 from .picture import Picture
 
 TYPE_CHECKING = False

@@ -21,8 +21,8 @@ from ..idblock import DEFAULT_POLICY
 from ..samples import CMDLINE, INITRD, KERNEL, TEK, TIK
 from ..samples.snp import SVSM_CAA, firmware_for_snp, svsm_image
 from ..session import seeded
-from ..simulator.snp.firmware import SnpPlatform
-from ..simulator.snp.host import SnpHost
+from ..simulator.snp_firmware import SnpPlatform
+from ..simulator.snp_host import SnpHost
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

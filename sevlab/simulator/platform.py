@@ -11,6 +11,7 @@ import hmac
 
 from ..chain import Chain, load_point
 from ..errors import LayoutError
+from ..formats.pageinfo import PAGE
 from ..formats.policy import Policy
 from ..formats.secret import SecretFlags, SecretHeader, SecretMessageHead
 from ..formats.session import SessionBlob
@@ -18,10 +19,8 @@ from ..formats.sevcert import ARK, OCA, PDH, PEK, SevCertificate, parse_certific
 from ..keys import Secret
 from ..secret.packet import apply_keystream
 from ..session import KEY_SIZE, derive_session_keys, exchange, wrap_keys
-from .guest import Guest
-from .memory import PAGE
-from .psp import BLOCK, SECRET_LIMIT, Firmware
-from .status import FirmwareError, demand
+from .memory import FirmwareError, demand
+from .psp import BLOCK, SECRET_LIMIT, Firmware, Guest
 
 
 class Platform(Firmware):

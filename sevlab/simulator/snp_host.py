@@ -5,15 +5,15 @@ Nobody has to trust it: :attr:`SnpHost.tamper` changes any one thing it does.
 
 from __future__ import annotations
 
-from ...errors import InputError
-from ...formats.idblock import IdAuth, IdBlock
-from ...formats.pageinfo import PAGE
-from ...formats.report import HEADER, SIZE, ReportRequest
-from ...formats.snpcommand import FinishFlags, SnpLaunchFinish, SnpLaunchStart, SnpLaunchUpdate, StartFlags, UpdateFlags
-from ...formats.snppolicy import SnpPolicy
-from ...idblock import SignedIdBlock
-from ...snp import Region, load_snp_launch
-from .firmware import SnpPlatform
+from ..errors import InputError
+from ..formats.idblock import IdAuth, IdBlock
+from ..formats.pageinfo import PAGE
+from ..formats.report import HEADER, SIZE, ReportRequest
+from ..formats.snpcommand import FinishFlags, SnpLaunchFinish, SnpLaunchStart, SnpLaunchUpdate, StartFlags, UpdateFlags
+from ..formats.snppolicy import SnpPolicy
+from ..idblock import SignedIdBlock
+from ..snp import Region, load_snp_launch
+from .snp_firmware import SnpPlatform
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
