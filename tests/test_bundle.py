@@ -19,6 +19,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from sevlab import samples as sev
 from sevlab.bundle import (
     explain_case,
     load_bundle,
@@ -35,7 +36,6 @@ from sevlab.digest import Sha256
 from sevlab.errors import InputError, UnsupportedError
 from sevlab.formats.ovmf import parse_ovmf
 from sevlab.inputs import KEY_SIZE
-from sevlab.samples import sev
 from sevlab.samples.snp import snp_report
 from sevlab.search import diagnose
 from sevlab.search.snp import diagnose_snp

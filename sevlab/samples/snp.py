@@ -11,18 +11,17 @@ import tempfile
 import uuid
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ..formats.report import ReportV3
 from ..formats.sevcert import ECDSA_SHA384
 from ..formats.snppolicy import SnpPolicy
 from ..formats.tcb import MilanTcb
 from ..snp import SnpLaunch, load_snp_launch
-from .sev import HASH_AREA, RESET, RESET_ADDRESS, SECRET_AREA, end_firmware, es_inputs, footer_table
+from . import HASH_AREA, RESET, RESET_ADDRESS, SECRET_AREA, end_firmware, es_inputs, footer_table
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable
-    from typing import Any
 
     from ..simulator.kds import KeyServer
 

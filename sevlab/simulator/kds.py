@@ -18,6 +18,7 @@ from __future__ import annotations
 import hashlib
 from datetime import UTC, datetime
 from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from ..formats.vcek import (
     ARK,
@@ -40,10 +41,8 @@ from ..report.kds import HOST, crl_path
 from ..session import make_private, seeded
 from .identity import EXPONENT, RSA_SIZE, rsa_primes, rsa_sign
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from typing import Any
 
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..formats.secret import SecretTable
 from ..formats.sevcert import PDH
@@ -24,7 +24,6 @@ from .psp import SECRET_LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from typing import Any
 
     from ..keys import Secret
     from ..layout.page import View

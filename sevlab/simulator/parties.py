@@ -11,7 +11,7 @@ import base64
 import json
 import secrets
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..chain import ROOTS, Chain
 from ..digest import Hashed
@@ -30,7 +30,6 @@ from .platform import Platform
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from typing import Any
 
 
 #: Where the firmware goes in our small memory, and where the secret. The digest binds neither.

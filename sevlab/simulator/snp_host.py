@@ -5,6 +5,8 @@ Nobody has to trust it: :attr:`SnpHost.tamper` changes any one thing it does.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from ..errors import InputError
 from ..formats.idblock import IdAuth, IdBlock
 from ..formats.pageinfo import PAGE
@@ -15,10 +17,8 @@ from ..idblock import SignedIdBlock
 from ..snp import Region, load_snp_launch
 from .snp_firmware import SnpPlatform
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from typing import Any
 
 #: Where things go in our small memory. The digest binds none of it.
 CONTEXT_AT, BLOCK_AT, AUTH_AT, PAGES_AT = 0x20_0000, 0x20_1000, 0x20_2000, 0x40_0000
