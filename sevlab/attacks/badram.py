@@ -87,7 +87,6 @@ class ContextReplay(Shown):
 
     def explain(self) -> View:
         """Show what came of it, then every step, then the ciphertexts."""
-
         if self.caught is not None:
             banner = Banner(f"REFUSED: {self.caught}", "green")
         elif self.works:
@@ -196,9 +195,7 @@ def _write(replay: ContextReplay, way: str) -> None:
 def _loaded(platform: SnpPlatform, inputs: dict[str, Any]) -> SnpHost:
     """Load a guest, up to LAUNCH_FINISH."""
     host = SnpHost(platform, inputs, DEFAULT_POLICY)
-    host.start()
-    for region in host.regions:
-        host.load(region)
+    host.launch()
     return host
 
 

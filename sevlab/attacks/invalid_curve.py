@@ -164,7 +164,6 @@ class PdhTheft(Shown):
 
     def explain(self) -> View:
         """Show the answer, and what each point told. The private number stays hidden."""
-
         words = f"{self.launches} LAUNCH_START{'s' * (self.launches != 1)}"
         if self.caught is not None:
             return View(Banner(f"REFUSED after {words}: {self.caught}", "green"))

@@ -88,7 +88,6 @@ class Boot(Shown):
 
     def explain(self) -> View:
         """Show what runs, and what the verifier said of each blob."""
-
         words, tint = f"What runs: {self.runs}", "pink"
         if self.runs == NOTHING:
             words, tint = "The machine stopped: nothing runs", "green"
@@ -237,7 +236,6 @@ class KernelSwap(Shown):
 
     def explain(self) -> View:
         """Show who noticed, what each owner saw, and what the firmware did."""
-
         words = f"NOTICED by {', '.join(self.noticed)}" if self.noticed else "NOBODY NOTICES"
         rows = []
         for seen in self.owners:

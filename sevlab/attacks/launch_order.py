@@ -189,8 +189,5 @@ def load_block_pages(launch: SnpLaunch) -> bytes:
     """Load a launch's pages on a simulated platform with SEV-SNP; return the launch digest that its firmware has."""
     platform = SnpPlatform()
     platform.snp_init()
-    host = SnpHost(platform, {}, DEFAULT_POLICY, launch.regions)
-    host.start()
-    for region in launch.regions:
-        host.load(region)
+    SnpHost(platform, {}, DEFAULT_POLICY, launch.regions).launch()
     return platform.contexts[CONTEXT_AT].digest

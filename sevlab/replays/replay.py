@@ -180,9 +180,7 @@ def start(
     if reported:
         platform.config(platform.make_tcb({**(current or {}), **reported}))
     host = SnpHost(platform, inputs, DEFAULT_POLICY, regions)
-    host.start()
-    for region in host.regions:
-        host.load(region)
+    host.launch()
     host.finish(None, False, bytes(32))
     answer = host.request(0, ReportRequest(report_data=bytes(64), vmpl=0, key_sel=0).to_bytes())
     report = parse_report(answer[HEADER:], product)

@@ -128,7 +128,6 @@ class SimulatedLaunch(Shown):
 
     def explain(self) -> View:
         """Show how it ended, then every message."""
-
         if self.caught is None:
             banner = Banner("OK: The guest runs and has its secret", "green")
         else:

@@ -107,6 +107,12 @@ class SnpHost:
             )
         return raw
 
+    def launch(self) -> None:
+        """Begin the launch, and load every region."""
+        self.start()
+        for region in self.regions:
+            self.load(region)
+
     def finish(self, signed: SignedIdBlock | None, author_key_enabled: bool, host_data: bytes) -> tuple[bytes, bytes]:
         """End the launch. Returns the command, and ID block and ID authentication as they were passed (or nothing)."""
         flags, parts = FinishFlags(0), b""

@@ -69,7 +69,6 @@ class SimulatedSnpLaunch(Shown):
 
     def explain(self) -> View:
         """Show how it ended, then every message."""
-
         if self.caught is None:
             banner = Banner("OK: The guest runs, and its report is the one that the owner computed", "green")
         else:
