@@ -9,11 +9,11 @@ from __future__ import annotations
 import base64
 import random
 import tempfile
-from collections import namedtuple
 from contextlib import suppress
+from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from . import samples
 from .errors import InputError, quoted
@@ -29,7 +29,6 @@ from .search.space import AXES, BOX, Space
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from types import EllipsisType
-    from typing import Any
 
     from .search.axis import Choice
 
@@ -42,10 +41,10 @@ MOST_FAULTS = 3
 FILES = ("firmware", "kernel", "initrd")
 
 
-class Mark(namedtuple("Mark", "state text")):
-    """What comes of an answer: ``state`` is "right", "partly", "wrong" or "not tried"."""
+@dataclass(frozen=True, repr=False)
+class Mark:
+    """The result of an answer: ``state`` is "right", "partly", "wrong" or "not tried"."""
 
-    __slots__ = ()
     state: str
     text: str
 

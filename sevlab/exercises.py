@@ -36,7 +36,7 @@ from .replays.rows import measured_case
 from .samples import snp
 from .secret import build_secret
 from .session import derive_session_keys, wrap_keys
-from .simulator.snp.context import ContextPage
+from .simulator.snp_platform import ContextPage
 
 if TYPE_CHECKING:
     from collections.abc import Callable

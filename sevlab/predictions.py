@@ -155,7 +155,7 @@ def compute_predictions(mode: str = "snp", **inputs: Any) -> Predictions:
             raise InputError(name, quoted(path), "the name of a file, which is read once for each host")
     if given:
         return _predictions(mode, given, quoted(given.get("firmware")))
-    from .samples.sev import es_inputs
+    from .samples import es_inputs
     from .samples.snp import firmware_for_snp
 
     with tempfile.TemporaryDirectory() as folder:

@@ -20,9 +20,9 @@ from sevlab.attacks import FILE, Residue, SmallPoint
 from sevlab.formats.sev_certs import CEK, PDH, PEK
 from sevlab.session import make_private, make_session, seeded
 from sevlab.simulator.curve import PRIME, add, multiply
-from sevlab.simulator.host import FIRMWARE_AT, SECRET_AT
+from sevlab.simulator.memory import FirmwareError
+from sevlab.simulator.parties import FIRMWARE_AT, SECRET_AT
 from sevlab.simulator.platform import Platform
-from sevlab.simulator.status import FirmwareError
 from tests.shared_data import shared_data
 from tests.soak import many
 

@@ -20,9 +20,8 @@ from sevlab.attacks import VERIFIERS
 from sevlab.attacks.entrysign import EXAMPLE_KEY, Core, Patch, compute_cmac, hash_patch, sign_patch, write_body
 from sevlab.errors import InputError
 from sevlab.simulator.kds import KeyServer
-from sevlab.simulator.snp.launch import SimulatedSnpLaunch
-from sevlab.simulator.snp.rmp import RmpFault
-from sevlab.simulator.status import FirmwareError
+from sevlab.simulator.memory import FirmwareError, RmpFault
+from sevlab.simulator.snp_launch import SimulatedSnpLaunch
 from tests.shared_data import shared_data
 from tests.soak import many
 

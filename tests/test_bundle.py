@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from sevlab import samples as sev
 from sevlab.bundle import (
     explain_case,
     load_bundle,
@@ -31,7 +32,6 @@ from sevlab.digest import Sha256
 from sevlab.errors import InputError, UnsupportedError
 from sevlab.formats.ovmf import parse_ovmf
 from sevlab.inputs import KEY_SIZE
-from sevlab.samples import sev
 from sevlab.samples.snp import snp_report
 from sevlab.search import diagnose
 from sevlab.search.snp import diagnose_snp

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from sevlab import Secret
+from sevlab import samples as sev
 from sevlab.bundle import load_bundle, open_case, pack_case, redact_case, verify_case
 from sevlab.bundle.show import case_as_dict
 from sevlab.case import Case, make_case, read_case, record_explanation, write_case
 from sevlab.cli import main
 from sevlab.errors import InputError
-from sevlab.samples import sev
 from tests.key_forms import TEK, TIK, shown
 from tests.test_bundle import SAMPLES, Told, inputs_of
 

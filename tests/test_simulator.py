@@ -30,9 +30,8 @@ from sevlab.session import (
 from sevlab.simulator.curve import PRIME, multiply
 from sevlab.simulator.identity import sample_roots
 from sevlab.simulator.launch import platform_key
-from sevlab.simulator.memory import Memory
+from sevlab.simulator.memory import GUEST_STATES, PLATFORM_STATES, FirmwareError, Memory
 from sevlab.simulator.platform import Platform
-from sevlab.simulator.status import GUEST_STATES, PLATFORM_STATES, FirmwareError
 from tests.peers import real_validate, why_no_real_tool
 from tests.soak import many
 

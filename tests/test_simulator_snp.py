@@ -31,10 +31,9 @@ from sevlab.keys import Secret
 from sevlab.layout.structure import Layout
 from sevlab.profiles import build_vmsa
 from sevlab.session import seeded
-from sevlab.simulator.snp.context import ContextPage
-from sevlab.simulator.snp.firmware import SnpPlatform
-from sevlab.simulator.snp.rmp import Rmp, RmpEntry, RmpFault
-from sevlab.simulator.status import FirmwareError
+from sevlab.simulator.memory import FirmwareError, Rmp, RmpEntry, RmpFault
+from sevlab.simulator.snp_firmware import SnpPlatform
+from sevlab.simulator.snp_platform import ContextPage
 from tests.soak import many
 
 CONTEXT, AGENT, SOMEWHERE, BLOCK, AUTH = 0x200000, 0x201000, 0x202000, 0x210000, 0x211000

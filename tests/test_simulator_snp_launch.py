@@ -19,12 +19,11 @@ from sevlab.keys import Secret
 from sevlab.report.certificates import parse_bundle
 from sevlab.session import seeded
 from sevlab.simulator.kds import MOMENT, KeyServer
-from sevlab.simulator.snp.firmware import SnpPlatform
-from sevlab.simulator.snp.host import ASID, CONTEXT_AT, SnpHost
-from sevlab.simulator.snp.launch import SimulatedSnpLaunch
-from sevlab.simulator.snp.platform import FAULTS
-from sevlab.simulator.snp.rmp import RmpEntry, RmpFault
-from sevlab.simulator.status import FirmwareError
+from sevlab.simulator.memory import FirmwareError, RmpEntry, RmpFault
+from sevlab.simulator.snp_firmware import SnpPlatform
+from sevlab.simulator.snp_host import ASID, CONTEXT_AT, SnpHost
+from sevlab.simulator.snp_launch import SimulatedSnpLaunch
+from sevlab.simulator.snp_platform import FAULTS
 from tests.made_images import AMD_SEV, snp_image, svsm_image
 from tests.soak import many
 from tests.test_simulator import flip

@@ -17,14 +17,12 @@ Formats and formulae are the real ones. Nothing here reaches hardware: the platf
 
 from __future__ import annotations
 
-from .badram import ContextReplay, replay_context
-from .common import Attempt, allow_debug, attempt, debug_page, judge
-from .entrysign import OPEN, Preimage, forge_patch, solve_block
+from .badram import replay_context
+from .common import allow_debug, attempt, debug_page, judge
+from .entrysign import OPEN, forge_patch, solve_block
 from .invalid_curve import (
     FILE,
-    LOST_PRIVATE,
     TOY_PRIME,
-    PdhTheft,
     Residue,
     SmallPoint,
     ToyPlatform,
@@ -38,9 +36,6 @@ from .invalid_curve import (
 )
 from .kernel_swap import (
     VERIFIERS,
-    Answer,
-    Boot,
-    KernelSwap,
     boot_blobs,
     compare_verifiers,
     make_table,
@@ -48,10 +43,9 @@ from .kernel_swap import (
     swap_kernel,
     verify_blob,
 )
-from .keystream import LOST_PIN, Replay, distance, neighbours, replay_secret, xor
+from .keystream import distance, neighbours, replay_secret, xor
 from .launch_order import (
     INSTRUCTIONS,
-    BlockLaunch,
     Piece,
     cut,
     launch_block_pages,
@@ -61,28 +55,16 @@ from .launch_order import (
     run_blocks,
     swap,
 )
-from .leaked_keys import Haul, Impostor, migrate, mint_report
+from .leaked_keys import Impostor, migrate, mint_report
 
 __all__ = [
     "FILE",
     "INSTRUCTIONS",
-    "LOST_PIN",
-    "LOST_PRIVATE",
     "OPEN",
     "TOY_PRIME",
     "VERIFIERS",
-    "Answer",
-    "Attempt",
-    "BlockLaunch",
-    "Boot",
-    "ContextReplay",
-    "Haul",
     "Impostor",
-    "KernelSwap",
-    "PdhTheft",
     "Piece",
-    "Preimage",
-    "Replay",
     "Residue",
     "SmallPoint",
     "ToyPlatform",

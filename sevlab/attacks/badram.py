@@ -23,11 +23,10 @@ from ..keys import Secret
 from ..layout.span import Explainable
 from ..layout.views import View
 from ..session import seeded
+from ..simulator.memory import FirmwareError, RmpEntry, RmpFault
 from ..simulator.psp import BLOCK
-from ..simulator.snp.firmware import SnpPlatform
-from ..simulator.snp.host import CONTEXT_AT, PAGES_AT, SnpHost
-from ..simulator.snp.rmp import RmpEntry, RmpFault
-from ..simulator.status import FirmwareError
+from ..simulator.snp_firmware import SnpPlatform
+from ..simulator.snp_host import CONTEXT_AT, PAGES_AT, SnpHost
 from ..snp import load_snp_launch
 from .common import judge
 
@@ -200,9 +199,7 @@ def _write(replay: ContextReplay, way: str) -> None:
 def _loaded(platform: SnpPlatform, inputs: dict[str, Any]) -> SnpHost:
     """Load a guest, up to LAUNCH_FINISH."""
     host = SnpHost(platform, inputs, DEFAULT_POLICY)
-    host.start()
-    for region in host.regions:
-        host.load(region)
+    host.launch()
     return host
 
 

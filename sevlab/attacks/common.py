@@ -19,17 +19,16 @@ from ..outcome import MATCH, MISMATCH
 from ..report.certificates import parse_bundle
 from ..report.verify import verify_report
 from ..simulator.kds import MOMENT
-from ..simulator.snp.host import ASID, CONTEXT_AT
-from ..simulator.snp.rmp import RmpFault
-from ..simulator.status import FirmwareError
+from ..simulator.memory import FirmwareError, RmpFault
+from ..simulator.snp_host import ASID, CONTEXT_AT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from ..formats.report import Report
     from ..report.verify import ReportVerdict
-    from ..simulator.snp.firmware import SnpPlatform
-    from ..simulator.snp.launch import SimulatedSnpLaunch
+    from ..simulator.snp_firmware import SnpPlatform
+    from ..simulator.snp_launch import SimulatedSnpLaunch
     from ..verify import Check
 
 

@@ -204,7 +204,6 @@ class Preimage(Explainable):
 
     def explain(self) -> View:
         """Show the chain block by block, and from which side each link was computed."""
-
         rows = []
         for number, link in enumerate(self.links):
             block = self.message[BLOCK * number : BLOCK * (number + 1)]

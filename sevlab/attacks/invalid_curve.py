@@ -43,7 +43,7 @@ from ..session import (
     wrap_keys,
 )
 from ..simulator.curve import PRIME, add, multiply
-from ..simulator.status import FirmwareError, demand
+from ..simulator.memory import FirmwareError, demand
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -164,7 +164,6 @@ class PdhTheft(Explainable):
 
     def explain(self) -> View:
         """Show the answer, and what each point told. The private number stays hidden."""
-
         words = f"{self.launches} LAUNCH_START{'s' * (self.launches != 1)}"
         if self.caught is not None:
             return View(Banner(f"REFUSED after {words}: {self.caught}", "green"))
@@ -359,7 +358,7 @@ def _of_order(point: tuple[int, int], number: int, order: int, prime: int) -> tu
 def steal_toy(platform: ToyPlatform, points: list[SmallPoint] | None = None) -> tuple[int | None, list[Residue]]:
     """Return a toy platform's private number, None when it cannot be told, and the residues that were learnt.
 
-    Raises :class:`~sevlab.simulator.status.FirmwareError` when the platform looks at the points.
+    Raises :class:`~sevlab.simulator.memory.FirmwareError` when the platform looks at the points.
     """
     residues = []
     for point in find_points(platform.prime) if points is None else points:

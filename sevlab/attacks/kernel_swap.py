@@ -30,7 +30,7 @@ from ..launch_inputs import load_launch
 from ..layout.span import Explainable
 from ..layout.views import Banner, Heading, Table, View
 from ..simulator.launch import simulate_launch
-from ..simulator.snp.launch import simulate_snp_launch
+from ..simulator.snp_launch import simulate_snp_launch
 from ..snp import load_snp_launch
 
 if TYPE_CHECKING:
@@ -88,8 +88,6 @@ class Boot(Explainable):
 
     def explain(self) -> View:
         """Show what runs, and what the verifier said of each blob."""
-        from ..layout.views import Banner, Table, View
-
         words, colour = f"What runs: {self.runs}", "pink"
         if self.runs == NOTHING:
             words, colour = "The machine stopped: nothing runs", "green"
@@ -240,7 +238,6 @@ class KernelSwap(Explainable):
 
     def explain(self) -> View:
         """Show who noticed, what each owner saw, and what the firmware did."""
-
         words = f"NOTICED by {', '.join(self.noticed)}" if self.noticed else "NOBODY NOTICES"
         rows = []
         for seen in self.owners:

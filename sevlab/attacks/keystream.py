@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 from ..formats.secret import BLOCK, SecretTable
 from ..samples import TEK, TIK, es_measurement
 from ..secret import build_secret
-from ..simulator.host import FIRMWARE_AT, SECRET_AT
+from ..simulator.memory import FirmwareError
+from ..simulator.parties import FIRMWARE_AT, SECRET_AT
 from ..simulator.psp import SECRET_LIMIT
-from ..simulator.status import FirmwareError
 
 if TYPE_CHECKING:
     from ..formats.launch_measure import Measurement

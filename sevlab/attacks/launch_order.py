@@ -24,11 +24,11 @@ from ..launch import compute_digest
 from ..measure import compute_measure
 from ..secret import apply_keystream, build_secret
 from ..session import derive_key, make_session
-from ..simulator.host import FIRMWARE_AT, SECRET_AT
+from ..simulator.parties import FIRMWARE_AT, SECRET_AT
 from ..simulator.platform import Platform
 from ..simulator.psp import BLOCK, SECRET_LIMIT
-from ..simulator.snp.firmware import SnpPlatform
-from ..simulator.snp.host import CONTEXT_AT, SnpHost
+from ..simulator.snp_firmware import SnpPlatform
+from ..simulator.snp_host import CONTEXT_AT, SnpHost
 from ..snp import Region, SnpLaunch
 from ..snp.region import hash_pages
 
@@ -134,7 +134,7 @@ def launch_blocks(
     """Launch a guest from pieces in their order, let the owner judge the measure, send the secret, run the program.
 
     *meant* is what the owner means to load: the pieces' bytes unless something else is given. *random* returns random
-    bytes. Raises :class:`~sevlab.simulator.status.FirmwareError` for pieces that the firmware refuses.
+    bytes. Raises :class:`~sevlab.simulator.memory.FirmwareError` for pieces that the firmware refuses.
     """
     platform = Platform(random=random)
     platform.init()
@@ -188,8 +188,5 @@ def load_block_pages(launch: SnpLaunch) -> bytes:
     """Load a launch's pages on a simulated platform with SEV-SNP; return the launch digest that its firmware has."""
     platform = SnpPlatform()
     platform.snp_init()
-    host = SnpHost(platform, {}, DEFAULT_POLICY, launch.regions)
-    host.start()
-    for region in launch.regions:
-        host.load(region)
+    SnpHost(platform, {}, DEFAULT_POLICY, launch.regions).launch()
     return platform.contexts[CONTEXT_AT].digest

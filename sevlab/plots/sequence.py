@@ -5,7 +5,7 @@ from __future__ import annotations
 from matplotlib.patches import FancyArrowPatch, Rectangle
 
 from ..layout.span import COLOURS, INK
-from ..simulator.transcript import COLOUR_OF, HOST, OWNER, PSP, Transcript
+from ..simulator.launch import COLOUR_OF, HOST, OWNER, PSP, Transcript
 from .picture import Picture
 
 TYPE_CHECKING = False
@@ -47,7 +47,7 @@ def plot_transcript(transcript: Transcript) -> Picture:
 
 
 def _box(axes: Axes, x: float, y: float, words: str, colour: str, size: float, weight: str) -> None:
-    """Write words in a coloured box around a point."""
+    """Write words in a tinted box around a point."""
     width, tall = 0.016 + 0.0083 * len(words) * size / 8, 0.26
     place = (x - width / 2, y - tall / 2)
     axes.add_patch(Rectangle(place, width, tall, facecolor=COLOURS[colour], edgecolor=INK, linewidth=1, zorder=3))

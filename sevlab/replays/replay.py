@@ -21,8 +21,8 @@ from ..idblock import DEFAULT_POLICY
 from ..samples import CMDLINE, INITRD, KERNEL, TEK, TIK
 from ..samples.snp import SVSM_CAA, firmware_for_snp, svsm_image
 from ..session import seeded
-from ..simulator.snp.firmware import SnpPlatform
-from ..simulator.snp.host import SnpHost
+from ..simulator.snp_firmware import SnpPlatform
+from ..simulator.snp_host import SnpHost
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -180,9 +180,7 @@ def start(
     if reported:
         platform.config(platform.make_tcb({**(current or {}), **reported}))
     host = SnpHost(platform, inputs, DEFAULT_POLICY, regions)
-    host.start()
-    for region in host.regions:
-        host.load(region)
+    host.launch()
     host.finish(None, False, bytes(32))
     answer = host.request(0, ReportRequest(report_data=bytes(64), vmpl=0, key_sel=0).to_bytes())
     report = parse_report(answer[HEADER:], product)

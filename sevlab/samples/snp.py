@@ -11,17 +11,16 @@ import tempfile
 import uuid
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ..formats.policy import SnpPolicy
 from ..formats.report import MilanTcb, ReportV3
 from ..formats.sev_certs import ECDSA_SHA384
 from ..snp import SnpLaunch, load_snp_launch
-from .sev import HASH_AREA, RESET, RESET_ADDRESS, SECRET_AREA, end_firmware, es_inputs, footer_table
+from . import HASH_AREA, RESET, RESET_ADDRESS, SECRET_AREA, end_firmware, es_inputs, footer_table
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable
-    from typing import Any
 
     from ..simulator.kds import KeyServer
 

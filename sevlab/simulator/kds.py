@@ -7,7 +7,7 @@
 
 A leaf's private key follows from a seed, the product, the chip or the cloud, and the TCB, as the real ones follow from
 fuses. Everything is the same to the last byte each time; dates are constants, no clock is read. The roots have RSA keys
-of 2048 bits that follow from sentences (:mod:`~sevlab.simulator.signing`), where AMD's have 4096: what is below them
+of 2048 bits that follow from sentences (:mod:`~sevlab.simulator.identity`), where AMD's have 4096: what is below them
 proves nothing, and ``sevlab report verify`` says that their ARK is not known.
 
 Source: snp-launch 7 (AMD 57230).
@@ -18,6 +18,7 @@ from __future__ import annotations
 import hashlib
 from datetime import UTC, datetime
 from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from ..formats.vcek import (
     ARK,
@@ -38,12 +39,10 @@ from ..formats.vcek import (
 )
 from ..report.show import HOST, crl_path
 from ..session import make_private, seeded
-from .signing import EXPONENT, RSA_SIZE, rsa_primes, rsa_sign
+from .identity import EXPONENT, RSA_SIZE, rsa_primes, rsa_sign
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from typing import Any
 
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 

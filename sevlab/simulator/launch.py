@@ -1,38 +1,108 @@
-"""A whole launch: owner, host and secure processor, from the certificates to the secret in the guest."""
+"""A whole launch: owner, host and secure processor, from the certificates to the secret in the guest.
+
+The transcript has what the three parties send to each other, byte by byte, and what each computes in between.
+"""
 
 from __future__ import annotations
 
 import secrets
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from ..formats.secret import SecretTable
 from ..formats.sev_certs import PDH
 from ..keys import Secret
 from ..layout.span import Explainable
+from ..layout.views import Banner, Heading, Table, View, hex_lines, narrow
 from ..session import seeded
-from .host import MESSAGE_SIZES, SECRET_AT, Host
 from .identity import sample_roots
-from .owner import Owner, Refusal
+from .memory import FirmwareError
+from .parties import MESSAGE_SIZES, SECRET_AT, Host, Owner, Refusal
 from .platform import Platform
 from .psp import SECRET_LIMIT
-from .status import FirmwareError
-from .transcript import HOST, OWNER, PSP, Transcript
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from typing import Any
 
+    from ..keys import Secret
     from ..layout.views import View
     from ..verify import Verdict
+
+
+OWNER, HOST, PSP, GUEST = "owner", "host", "secure processor", "guest"
+#: The colour of each party.
+COLOUR_OF = {OWNER: "green", HOST: "orange", PSP: "blue", GUEST: "purple"}
+#: Of longer messages the beginning and the end are shown.
+_SHOWN = 32
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line: a message, or what a party computes by itself, which has no receiver."""
+
+    sender: str
+    receiver: str
+    name: str
+    raw: bytes | Secret
+    doc: str
+
+    @property
+    def is_message(self) -> bool:
+        """True for what is on the wire."""
+        return bool(self.receiver)
+
+    @property
+    def size(self) -> int:
+        """Number of bytes."""
+        return len(self.raw)
+
+
+class Transcript(Explainable):
+    """The record of one launch: entries in their order."""
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+
+    def send(self, sender: str, receiver: str, name: str, raw: bytes, doc: str) -> bytes:
+        """Record a message; return its bytes."""
+        self.entries.append(Entry(sender, receiver, name, raw, doc))
+        return raw
+
+    def compute(self, party: str, name: str, raw: bytes | Secret, doc: str) -> None:
+        """Record what a party computes for itself."""
+        self.entries.append(Entry(party, "", name, raw, doc))
+
+    @property
+    def messages(self) -> list[Entry]:
+        """What was on the wire."""
+        return [entry for entry in self.entries if entry.is_message]
+
+    def explain(self) -> View:
+        """Show the time line."""
+        rows = []
+        for number, entry in enumerate(self.entries, 1):
+            way = f"{entry.sender}\n-> {entry.receiver}" if entry.is_message else f"{entry.sender}\n   computes"
+            rows.append([str(number), way, narrow(entry.name, 24), str(entry.size), _bytes(entry.raw), entry.doc])
+        colours = [COLOUR_OF[entry.sender] for entry in self.entries]
+        header = ["", "who", "what", "bytes", "content", "meaning"]
+        return View(Heading("The launch, message by message"), Table(header, rows, colours=colours, mono=[0, 3, 4]))
+
+
+def _bytes(raw: bytes | Secret) -> str:
+    if not isinstance(raw, bytes):
+        return repr(raw)
+    if len(raw) <= _SHOWN:
+        return hex_lines(raw, 8)
+    return f"{hex_lines(raw[:16], 8)}\n...\n{hex_lines(raw[-8:], 8)}"
 
 
 class SimulatedLaunch(Explainable):
     """What came of a launch. ``caught`` is None when it went through, else who noticed and how."""
 
-    def __init__(self, platform: Platform, host: Host, owner: Owner) -> None:
+    def __init__(self, platform: Platform, host: Host, owner: Owner, again: Callable[..., SimulatedLaunch]) -> None:
+        self._again = again
         self.platform, self.host, self.owner = platform, host, owner
-        #: What :func:`simulate_launch` was called with, to do it again with another host.
-        self.arguments: dict[str, Any] = {}
         self.transcript = Transcript()
         self.verdict: Verdict | None = None
         self.caught: tuple[str, Refusal | FirmwareError] | None = None
@@ -48,7 +118,7 @@ class SimulatedLaunch(Explainable):
 
     def again(self, tamper: dict[str, Callable[[bytes], bytes]]) -> SimulatedLaunch:
         """Return the same launch with a host that changes something: see *tamper* of :func:`simulate_launch`."""
-        return simulate_launch(**self.arguments, tamper=tamper)
+        return self._again(tamper=tamper)
 
     @property
     def changeable(self) -> dict[str, int]:
@@ -58,8 +128,6 @@ class SimulatedLaunch(Explainable):
 
     def explain(self) -> View:
         """Show how it ended, then every message."""
-        from ..layout.views import Banner, View
-
         if self.caught is None:
             banner = Banner("OK: The guest runs and has its secret", "green")
         else:
@@ -82,7 +150,7 @@ def simulate_launch(
     """Launch a guest with all three parties, and return what came of it.
 
     *inputs* are as in :func:`sevlab.load_launch`; *secret* are pairs of a name and bytes; *tamper* makes the host a
-    tampering one (see :class:`~sevlab.simulator.host.Host`); *seed* makes a run that can be repeated; *api*, *build*
+    tampering one (see :class:`Host`); *seed* makes a run that can be repeated; *api*, *build*
     and *faults* are those of the :class:`~sevlab.simulator.psp.Platform`. What the owner or the firmware refuses is not
     raised: it is in ``caught``.
     """
@@ -90,9 +158,8 @@ def simulate_launch(
     platform = Platform(api=api, build=build, random=random, faults=faults)
     host, owner = Host(platform, inputs, policy), Owner(inputs, policy, secret, roots=sample_roots(), random=random)
     host.tamper = dict(tamper or {})
-    run = SimulatedLaunch(platform, host, owner)
-    run.arguments = {"inputs": inputs, "policy": policy, "secret": secret, "seed": seed, "api": api, "build": build}
-    run.arguments["faults"] = faults
+    again = partial(simulate_launch, inputs, policy, secret, seed=seed, api=api, build=build, faults=faults)
+    run = SimulatedLaunch(platform, host, owner, again)
     try:
         _launch(run)
     except Refusal as refusal:

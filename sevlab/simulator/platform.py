@@ -11,16 +11,15 @@ import hmac
 
 from ..chain import Chain, load_point
 from ..errors import LayoutError
+from ..formats.page_info import PAGE
 from ..formats.policy import Policy
 from ..formats.secret import SecretFlags, SecretHeader, SecretMessageHead
 from ..formats.sev_certs import ARK, OCA, PDH, PEK, SessionBlob, SevCertificate, parse_certificates
 from ..keys import Secret
 from ..secret import apply_keystream
 from ..session import KEY_SIZE, derive_session_keys, exchange, wrap_keys
-from .guest import Guest
-from .memory import PAGE
-from .psp import BLOCK, SECRET_LIMIT, Firmware
-from .status import FirmwareError, demand
+from .memory import FirmwareError, demand
+from .psp import BLOCK, SECRET_LIMIT, Firmware, Guest
 
 
 class Platform(Firmware):

@@ -1,6 +1,6 @@
 """The secure processor: SEV's commands, each with its checks in the firmware's own order.
 
-A command returns what the firmware returns, or raises :class:`~sevlab.simulator.status.FirmwareError` with its status.
+A command returns what the firmware returns, or raises :class:`FirmwareError` with its status.
 The host calls them with addresses and lengths, as it would through its driver; the bytes are in :class:`Memory`.
 
 Source: sev-launch 1 to 3, 8 and 9, from AMD's published firmware. What they do not tell is said where it is decided.
@@ -8,11 +8,15 @@ Source: sev-launch 1 to 3, 8 and 9, from AMD's published firmware. What they do 
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import secrets
+from typing import TYPE_CHECKING
 
 from ..chain import load_point
 from ..formats.launch_measure import Measurement, MeasureMessage, OldMeasureMessage
+from ..formats.page_info import PAGE
+from ..formats.policy import Policy
 from ..formats.secret import SecretHeader, SecretMessageHead
 from ..formats.sev_certs import CEK, ECDH_SHA256, PDH, PEK, AttestationReport, SessionBlob, SevCertificate
 from ..keys import Secret
@@ -20,16 +24,60 @@ from ..measure import compute_measure
 from ..secret import apply_keystream
 from ..session import KEY_SIZE, Z_SIZE, derive_session_keys, exchange, unwrap_keys
 from .curve import multiply
-from .guest import Guest
 from .identity import Identity
-from .memory import PAGE, Memory
-from .status import NEW_MESSAGES, FirmwareError, demand
+from .memory import NEW_MESSAGES, FirmwareError, Memory, demand
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..chain import Chain
+
+
+#: From where a guest may go where (sev-launch 1.2). Every state may end in UNINIT, by DECOMMISSION.
+MOVES = {
+    "UNINIT": {"LUPDATE", "RUPDATE"},
+    "LUPDATE": {"LSECRET"},
+    "LSECRET": {"RUNNING"},
+    "RUNNING": {"SUPDATE"},
+    "SUPDATE": {"SENT", "RUNNING"},
+    "RUPDATE": {"RUNNING"},
+    "SENT": set[str](),
+}
+
+
+class Guest:
+    """One guest: policy, state, address space number (0: not active), keys, and the hash over what was loaded."""
+
+    def __init__(self, policy: int) -> None:
+        self.policy = Policy(policy)
+        self.state, self.asid = "UNINIT", 0
+        self.shared: Secret | None = None
+        self.tek, self.tik = Secret(bytes(16)), Secret(bytes(16))
+        self.running = hashlib.sha256()
+        #: Pages of the guest that the host put elsewhere: page number of the guest, page number of the machine.
+        self.pages: dict[int, int] = {}
+        self.digest, self.measure = bytes(32), bytes(32)
+
+    @property
+    def key(self) -> Secret:
+        """The memory key (32 bytes)."""
+        assert self.shared is not None, "a guest gets its key when it is admitted"
+        return self.shared
+
+    def move(self, state: str) -> None:
+        """Go to another state; only the moves of the specification exist."""
+        if state not in MOVES[self.state]:
+            raise AssertionError(f"{self.state} does not go to {state}")
+        self.state = state
+
+    def demand(self, *states: str) -> None:
+        """Refuse a command that needs another state."""
+        demand(self.state in states, "INVALID_GUEST_STATE", f"{self.state}; needed {' or '.join(states)}")
+
+    def wipe(self) -> None:
+        """Forget the keys of the launch."""
+        self.tek, self.tik = Secret(bytes(16)), Secret(bytes(16))
+
 
 #: Historical faults that can be switched on, and what each leaves out.
 FAULTS = {

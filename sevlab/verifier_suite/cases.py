@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 #: Wycheproof's three results: must be accepted, must not be, and correct verifiers may differ.
 VALID, INVALID, ACCEPTABLE = "valid", "invalid", "acceptable"
-RESULTS = (VALID, INVALID, ACCEPTABLE)
 
 
 @dataclass(frozen=True)

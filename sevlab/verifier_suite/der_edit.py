@@ -1,7 +1,7 @@
 """Certificates and lists changed in one place and signed again, as anybody with the key could.
 
 Every change keeps the length, so all else stays where it was. The keys are those of the made-up roots
-(:mod:`~sevlab.simulator.signing`), which everybody has.
+(:mod:`~sevlab.simulator.identity`), which everybody has.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import textwrap
 from typing import Any
 
 from ..report import parse_certificate, parse_crl
-from ..simulator.signing import RSA_SIZE, rsa_primes, rsa_sign
+from ..simulator.identity import RSA_SIZE, rsa_primes, rsa_sign
 
 #: The two dates of a certificate, or of a list: UTCTime, one behind the other.
 _DATES = re.compile(rb"\x17\x0d(\d{12}Z)\x17\x0d(\d{12}Z)")

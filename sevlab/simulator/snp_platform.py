@@ -1,33 +1,101 @@
-"""The secure processor under SEV-SNP: the platform's commands, and the memory behind the reverse map table.
+"""The secure processor under SEV-SNP: the platform's commands, and what it keeps of each guest.
 
-A command returns what the firmware returns, or raises :class:`~sevlab.simulator.status.FirmwareError` with its status.
-What the processor itself refuses is an :class:`~sevlab.simulator.snp.rmp.RmpFault`. Where the facts tell no order or no
-status, that is said where it is chosen.
+A command returns what the firmware returns, or raises :class:`~sevlab.simulator.memory.FirmwareError` with its status.
+What the processor itself refuses is an :class:`~sevlab.simulator.memory.RmpFault`. Where the facts give no order or no
+status, the place where it is chosen says so.
+
+What the firmware keeps of a guest lies in the guest's context page, in ordinary memory, encrypted under a key of the
+firmware's own. Of that page only the place of the launch digest is known (incident A16), so only that lies in it here;
+the rest is kept aside.
 
 Source: snp-launch 1 and 6.3 (AMD 56860, SNP ABI; AMD-ASPFW).
 """
 
 from __future__ import annotations
 
+import hashlib
 import secrets
-from collections import namedtuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from ...cpu import CPU_MODELS
-from ...formats.page_info import PAGE
-from ...formats.report import TCB_FORMS, TURIN_CHIP_ID, Tcb
-from ...formats.snpcommand import PlatformFlags, RmpFlags, SnpPlatformStatus
-from ...keys import Secret
-from ..kds import KeyServer
-from ..memory import Memory
-from ..status import FirmwareError, demand
-from .context import Context
-from .rmp import Rmp, RmpEntry
+from ..cpu import CPU_MODELS
+from ..formats.page_info import DIGEST, PAGE, ZEROS, PageInfo
+from ..formats.policy import SnpPolicy
+from ..formats.report import TCB_FORMS, TURIN_CHIP_ID, Tcb
+from ..formats.snpcommand import PlatformFlags, RmpFlags, SnpPlatformStatus, StartFlags
+from ..keys import Secret
+from ..layout.structure import Layout, at
+from .kds import KeyServer
+from .memory import FirmwareError, Memory, Rmp, RmpEntry, demand
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+
+    from ..formats.report import Tcb
+    from ..idblock import SignedIdBlock
+    from .memory import Memory
+
+
+#: REPORT_ID_MA of a guest without a migration agent.
+NO_AGENT = b"\xff" * 32
+VMPLS = 4
+
+
+class ContextPage(Layout, size=PAGE, spec="De Meulemeester et al., BadRAM (CVE-2024-21944)"):
+    """A guest's context page, as far as it is known."""
+
+    unknown_0: bytes = at(0x000, 0x460, "Not known.", type=bytes, colour="grey")
+    launch_digest: bytes = at(0x460, DIGEST, "The launch digest so far.", type=bytes, colour="teal")
+    unknown_490: bytes = at(0x490, 0xB70, "Not known.", type=bytes, colour="grey")
+
+
+_DIGEST_AT = next(row.offset for row in ContextPage.rows if row.name == "launch_digest")
+
+
+class Context:
+    """One guest. ``address`` is its context page's; ``asid`` is 0 while it is not active."""
+
+    def __init__(self, memory: Memory, key: Secret, address: int, launch_tcb: Tcb) -> None:
+        self._memory, self._key, self.address, self.launch_tcb = memory, key, address, launch_tcb
+        self.state, self.asid = "INIT", 0
+        self.policy, self.flags = SnpPolicy(0), StartFlags(0)
+        self.agent: Context | None = None
+        self.memory_key = Secret(bytes(32))
+        self.vmpck = [Secret(bytes(32))] * VMPLS
+        self.report_id, self.gosvw, self.host_data = bytes(32), bytes(16), bytes(32)
+        self.imi_digest = ZEROS
+        self.id_block: SignedIdBlock | None = None
+        self.author_key_enabled = self.vcek_disabled = False
+        memory.write(address, bytes(PAGE), key.reveal())
+
+    @property
+    def digest(self) -> bytes:
+        """The launch digest (48 bytes), as it stands in the context page."""
+        return self._memory.read(self.address + _DIGEST_AT, DIGEST, self._key.reveal())
+
+    @property
+    def digest_range(self) -> tuple[int, int]:
+        """Where the launch digest lies in the machine's memory: address and number of bytes."""
+        return self.address + _DIGEST_AT, DIGEST
+
+    @property
+    def report_id_ma(self) -> bytes:
+        """The report id of the migration agent; all 0xff without one."""
+        return self.agent.report_id if self.agent else NO_AGENT
+
+    def measure(self, info: PageInfo) -> None:
+        """Add one link to the launch digest, and for a page of the migration image to that one's."""
+        digest = hashlib.sha384(info.replace(digest_cur=self.digest).to_bytes()).digest()
+        self._memory.write(self.address + _DIGEST_AT, digest, self._key.reveal())
+        if info.imi_page:
+            self.imi_digest = hashlib.sha384(info.replace(digest_cur=self.imi_digest).to_bytes()).digest()
+
+    def demand(self, state: str) -> None:
+        """Refuse a command that needs another state."""
+        demand(self.state == state, "INVALID_GUEST_STATE", f"{self.state}; needed {state}")
+
 
 #: Historical faults that can be switched on, and what each leaves out.
 FAULTS = {
@@ -45,10 +113,14 @@ ASIDS = 509
 RMP_AT, RMP_END = 0x10_0000, 0x20_0000
 
 
-class Version(namedtuple("Version", "major minor build tcb")):
+@dataclass(frozen=True)
+class Version:
     """A firmware: version of its ABI, build, TCB."""
 
-    __slots__ = ()
+    major: int
+    minor: int
+    build: int
+    tcb: Tcb
 
 
 class Processor:
@@ -135,7 +207,7 @@ class Processor:
     def write_rmp(self, address: int, entry: RmpEntry) -> None:
         """What a host can do where the table is open to it: set the entry of the page at *address* to anything.
 
-        Raises :class:`~sevlab.simulator.snp.rmp.RmpFault` where it is not open. A host that writes within the window of
+        Raises :class:`~sevlab.simulator.memory.RmpFault` where it is not open. A host that writes within the window of
         ``rmp-open-at-init`` keeps the table's own pages to itself, so that the window never closes.
         """
         self.rmp.check_host_write(RMP_AT, RMP_END - RMP_AT)

@@ -3,35 +3,33 @@
 from __future__ import annotations
 
 import secrets
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
-from ...errors import SevlabError
-from ...formats.page_info import PAGE
-from ...formats.report import HEADER, SIZE, VLEK, Report, ReportRequest, ReportResponse, parse_report
-from ...formats.status import STATUS
-from ...idblock import DEFAULT_POLICY, SignedIdBlock
-from ...layout.span import Explainable
-from ...report.certificates import parse_bundle
-from ...report.verify import verify_report
-from ...session import seeded
-from ...snp import load_snp_launch
-from ..kds import MOMENT, KeyServer
-from ..owner import Refusal
-from ..status import FirmwareError
-from ..transcript import GUEST, HOST, OWNER, PSP, Transcript
-from .firmware import SnpPlatform
-from .host import CONTEXT_AT, MESSAGE_SIZES, SnpHost
-from .messages import ANY_KEY
-from .rmp import RmpFault
+from ..errors import SevlabError
+from ..formats.page_info import PAGE
+from ..formats.report import HEADER, SIZE, VLEK, Report, ReportRequest, ReportResponse, parse_report
+from ..formats.status import STATUS
+from ..idblock import DEFAULT_POLICY, SignedIdBlock
+from ..layout.span import Explainable
+from ..layout.views import Banner, View
+from ..report.certificates import parse_bundle
+from ..report.verify import verify_report
+from ..session import seeded
+from ..snp import load_snp_launch
+from .kds import MOMENT, KeyServer
+from .launch import GUEST, HOST, OWNER, PSP, Transcript
+from .memory import FirmwareError, RmpFault
+from .parties import Refusal
+from .snp_firmware import ANY_KEY, SnpPlatform
+from .snp_host import CONTEXT_AT, MESSAGE_SIZES, SnpHost
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from typing import Any
 
-    from ...layout.views import View
-    from ...report.verify import ReportVerdict
-    from ...snp import SnpLaunch
-    from .context import Context
+    from ..report.verify import ReportVerdict
+    from ..snp import SnpLaunch
+    from .snp_platform import Context
 
 
 class SimulatedSnpLaunch(Explainable):
@@ -42,10 +40,8 @@ class SimulatedSnpLaunch(Explainable):
     ASK or ASVK, and ARK (DER).
     """
 
-    def __init__(self, platform: SnpPlatform, host: SnpHost, computed: SnpLaunch) -> None:
-        self.platform, self.host, self.computed = platform, host, computed
-        #: What :func:`simulate_snp_launch` was called with, to do it again with another host.
-        self.arguments: dict[str, Any] = {}
+    def __init__(self, platform: SnpPlatform, host: SnpHost, computed: SnpLaunch, settings: SnpSettings) -> None:
+        self.platform, self.host, self.computed, self.settings = platform, host, computed, settings
         self.transcript = Transcript()
         self.report = b""
         self.certificates: tuple[bytes, ...] = ()
@@ -64,7 +60,7 @@ class SimulatedSnpLaunch(Explainable):
 
     def again(self, tamper: dict[str, Callable[[bytes], bytes]]) -> SimulatedSnpLaunch:
         """Return the same launch with a host that changes something: see *tamper* of :func:`simulate_snp_launch`."""
-        return simulate_snp_launch(**self.arguments, tamper=tamper)
+        return simulate_snp_launch(self.host.inputs, self.settings, tamper=tamper)
 
     @property
     def changeable(self) -> dict[str, int]:
@@ -73,8 +69,6 @@ class SimulatedSnpLaunch(Explainable):
 
     def explain(self) -> View:
         """Show how it ended, then every message."""
-        from ...layout.views import Banner, View
-
         if self.caught is None:
             banner = Banner("OK: The guest runs, and its report is the one that the owner computed", "green")
         else:
@@ -83,58 +77,97 @@ class SimulatedSnpLaunch(Explainable):
         return View(banner, *self.transcript.explain().blocks)
 
 
+@dataclass(frozen=True)
+class SnpSettings:
+    """How a platform, a host and a guest are set for a simulated launch."""
+
+    #: The guest policy (64 bits).
+    policy: int = DEFAULT_POLICY
+    #: What the guest asks for: the report's data (64 bytes), VMPL and key.
+    report_data: bytes = bytes(64)
+    vmpl: int = 0
+    key_sel: int = ANY_KEY
+    #: What the host gives: 32 bytes, and an ID block if it has one (see :func:`sevlab.build_id_block`).
+    host_data: bytes = bytes(32)
+    id_block: SignedIdBlock | None = None
+    #: None: enabled if the ID block has an author key.
+    author_key_enabled: bool | None = None
+    #: The cloud whose VLEK is loaded; "" for none.
+    csp_id: str = ""
+    #: Makes a run that can be repeated.
+    seed: bytes | None = None
+    #: These are those of :class:`~sevlab.simulator.snp_platform.Processor`.
+    product: str = "Milan"
+    version: int = 3
+    build: int = 25
+    tcb: Mapping[str, int] | None = None
+    smt: bool = True
+    faults: frozenset[str] | set[str] = frozenset()
+    server: KeyServer | None = None
+
+    @property
+    def request(self) -> ReportRequest:
+        """What the guest asks the firmware for."""
+        return ReportRequest(report_data=self.report_data, vmpl=self.vmpl, key_sel=self.key_sel)
+
+    @property
+    def has_author(self) -> bool:
+        """Whether the author key of the ID block is enabled."""
+        if self.author_key_enabled is None:
+            return self.id_block is not None and self.id_block.auth.has_author
+        return self.author_key_enabled
+
+    def make_platform(self) -> SnpPlatform:
+        """Make the platform."""
+        return SnpPlatform(
+            product=self.product,
+            version=self.version,
+            build=self.build,
+            tcb=self.tcb,
+            smt=self.smt,
+            random=secrets.token_bytes if self.seed is None else seeded(self.seed),
+            faults=self.faults,
+            server=self.server,
+        )
+
+    def requirements(self, digest: bytes) -> dict[str, Any]:
+        """Return what the owner requires of the report."""
+        required: dict[str, Any] = {"measurement": digest, "policy": self.policy, "report_data": self.report_data}
+        required |= {"host_data": self.host_data, "vmpl": self.vmpl}
+        if self.id_block is not None:
+            required["id_key_digest"] = self.id_block.auth.id_key_digest
+            if self.has_author:
+                required["author_key_digest"] = self.id_block.auth.author_key_digest
+        return required
+
+
 def simulate_snp_launch(
     inputs: dict[str, Any],
-    policy: int = DEFAULT_POLICY,
+    settings: SnpSettings | None = None,
     *,
-    report_data: bytes = bytes(64),
-    id_block: SignedIdBlock | None = None,
-    author_key_enabled: bool | None = None,
-    host_data: bytes = bytes(32),
-    vmpl: int = 0,
-    key_sel: int = ANY_KEY,
-    csp_id: str = "",
     tamper: dict[str, Callable[[bytes], bytes]] | None = None,
-    seed: bytes | None = None,
-    product: str = "Milan",
-    version: int = 3,
-    build: int = 25,
-    tcb: Mapping[str, int] | None = None,
-    smt: bool = True,
-    faults: frozenset[str] | set[str] = frozenset(),
-    server: KeyServer | None = None,
+    **changes: Any,
 ) -> SimulatedSnpLaunch:
-    """Launch a SEV-SNP guest with all parties, let it ask for a report, and let the owner judge that.
+    """Launch a SEV-SNP guest with all parties, let it ask for a report, and let the owner verify that.
 
-    *inputs* are as in :func:`sevlab.load_snp_launch`, *policy* is the guest policy (64 bits). The guest puts
-    *report_data* (64 bytes) into its report, and asks for *vmpl* and *key_sel*; the host gives *host_data* (32 bytes)
-    and, if it has one, an *id_block* (see :func:`sevlab.build_id_block`), with *author_key_enabled* if there is an
-    author key. *csp_id* names a cloud whose VLEK is loaded. *tamper* makes the host a tampering one (see
-    :class:`~sevlab.simulator.snp.host.SnpHost`); *seed* makes a run that can be repeated; the rest are those of the
-    :class:`~sevlab.simulator.snp.platform.Processor`. What owner, firmware or processor refuse is not raised: it is in
-    ``caught``. Raises :class:`~sevlab.errors.InputError` for inputs that are no launch,
-    :class:`~sevlab.errors.LayoutError` for bytes of another length, TypeError for a name that there is not.
+    *inputs* are as in :func:`sevlab.load_snp_launch`. *changes* are fields of *settings* (see :class:`SnpSettings`).
+    *tamper* makes the host a tampering one (see :class:`~sevlab.simulator.snp_host.SnpHost`). What owner, firmware or
+    processor refuse is not raised: it is in ``caught``. Raises :class:`~sevlab.errors.InputError` for inputs that are
+    no launch, :class:`~sevlab.errors.LayoutError` for bytes of the wrong length, TypeError for unknown names.
     """
-    arguments = {name: value for name, value in locals().items() if name != "tamper"}
-    random = secrets.token_bytes if seed is None else seeded(seed)
-    platform = SnpPlatform(
-        product=product, version=version, build=build, tcb=tcb, smt=smt, random=random, faults=faults, server=server
-    )
-    host = SnpHost(platform, inputs, policy)
+    settings = replace(settings or SnpSettings(), **changes)
+    platform = settings.make_platform()
+    host = SnpHost(platform, inputs, settings.policy)
     host.tamper = dict(tamper or {})
-    run = SimulatedSnpLaunch(platform, host, load_snp_launch(**inputs))
+    run = SimulatedSnpLaunch(platform, host, load_snp_launch(**inputs), settings)
     if unknown := sorted(set(host.tamper) - set(run.changeable)):
         raise TypeError(f"a host cannot change {unknown[0]!r}; it can change {', '.join(run.changeable)}")
-    run.arguments = arguments
-    enabled = author_key_enabled
-    if enabled is None:
-        enabled = id_block is not None and id_block.auth.has_author
-    request = ReportRequest(report_data=report_data, vmpl=vmpl, key_sel=key_sel)
+    request = settings.request
     try:
-        _launch(run, csp_id)
-        _finish(run, id_block, enabled, host_data)
+        _launch(run)
+        _finish(run)
         if _ask(run, request):
-            _judge(run, _wanted(run, policy, request, host_data, id_block, enabled))
+            _verify(run)
     except Refusal as refusal:
         run.caught = OWNER, refusal
     except (FirmwareError, RmpFault) as error:
@@ -142,12 +175,12 @@ def simulate_snp_launch(
     return run
 
 
-def _launch(run: SimulatedSnpLaunch, csp_id: str) -> None:
+def _launch(run: SimulatedSnpLaunch) -> None:
     """Begin, and load every page."""
     platform, host, record = run.platform, run.host, run.transcript
     platform.snp_init()
-    if csp_id:
-        platform.vlek_load(csp_id)
+    if run.settings.csp_id:
+        platform.vlek_load(run.settings.csp_id)
     record.send(HOST, PSP, "SNP_LAUNCH_START", host.start().to_bytes(), "The guest policy, and where the context is.")
     for region in host.regions:
         raw = host.load(region)
@@ -158,8 +191,9 @@ def _launch(run: SimulatedSnpLaunch, csp_id: str) -> None:
     record.compute(PSP, "launch digest", run.context.digest, "SHA-384, one link for every page.")
 
 
-def _finish(run: SimulatedSnpLaunch, id_block: SignedIdBlock | None, enabled: bool, host_data: bytes) -> None:
-    command, parts = run.host.finish(id_block, enabled, host_data)
+def _finish(run: SimulatedSnpLaunch) -> None:
+    settings = run.settings
+    command, parts = run.host.finish(settings.id_block, settings.has_author, settings.host_data)
     doc = "ID block and ID authentication: the firmware checks them before the guest runs."
     if parts:
         run.transcript.send(HOST, PSP, "ID block", parts, doc)
@@ -186,31 +220,14 @@ def _ask(run: SimulatedSnpLaunch, request: ReportRequest) -> bool:
     return True
 
 
-def _wanted(
-    run: SimulatedSnpLaunch,
-    policy: int,
-    request: ReportRequest,
-    host_data: bytes,
-    signed: SignedIdBlock | None,
-    author_key_enabled: bool,
-) -> dict[str, Any]:
-    """Return what the owner wants the report to say."""
-    wanted = {"measurement": run.computed.digest, "policy": policy, "report_data": request.report_data}
-    wanted |= {"host_data": host_data, "vmpl": request.vmpl}
-    if signed is not None:
-        wanted["id_key_digest"] = signed.auth.id_key_digest
-        if author_key_enabled:
-            wanted["author_key_digest"] = signed.auth.author_key_digest
-    return wanted
-
-
-def _judge(run: SimulatedSnpLaunch, wanted: dict[str, Any]) -> None:
-    """Let the owner set the report against what it wants. Raises Refusal when they differ."""
+def _verify(run: SimulatedSnpLaunch) -> None:
+    """Let the owner verify the report against its requirements. Raises Refusal when it does not hold."""
     run.transcript.compute(OWNER, "launch digest", run.computed.digest, "From the owner's own files.")
     vlek = parse_report(run.report).key_info.signing_key == VLEK
     names = ("vlek" if vlek else "vcek", "ask", "ark")
     certificates = parse_bundle(**dict(zip(names, run.certificates, strict=True)))
-    run.verdict = verify_report(run.report, certificates, roots=run.platform.server.roots, at=MOMENT, **wanted)
+    required = run.settings.requirements(run.computed.digest)
+    run.verdict = verify_report(run.report, certificates, roots=run.platform.server.roots, at=MOMENT, **required)
     if not run.verdict.matches:
         failed = ", ".join(check.name for check in run.verdict.failed)
         raise Refusal(f"the report does not hold: {failed or 'measurement not compared'}", run.verdict)

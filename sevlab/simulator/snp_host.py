@@ -5,20 +5,20 @@ Nobody has to trust it: :attr:`SnpHost.tamper` changes any one thing it does.
 
 from __future__ import annotations
 
-from ...errors import InputError
-from ...formats.id_block import IdAuth, IdBlock
-from ...formats.page_info import PAGE
-from ...formats.policy import SnpPolicy
-from ...formats.report import HEADER, SIZE, ReportRequest
-from ...formats.snpcommand import FinishFlags, SnpLaunchFinish, SnpLaunchStart, SnpLaunchUpdate, StartFlags, UpdateFlags
-from ...idblock import SignedIdBlock
-from ...snp import Region, load_snp_launch
-from .firmware import SnpPlatform
+from typing import TYPE_CHECKING, Any
 
-TYPE_CHECKING = False
+from ..errors import InputError
+from ..formats.id_block import IdAuth, IdBlock
+from ..formats.page_info import PAGE
+from ..formats.policy import SnpPolicy
+from ..formats.report import HEADER, SIZE, ReportRequest
+from ..formats.snpcommand import FinishFlags, SnpLaunchFinish, SnpLaunchStart, SnpLaunchUpdate, StartFlags, UpdateFlags
+from ..idblock import SignedIdBlock
+from ..snp import Region, load_snp_launch
+from .snp_firmware import SnpPlatform
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from typing import Any
 
 #: Where things go in our small memory. The digest binds none of it.
 CONTEXT_AT, BLOCK_AT, AUTH_AT, PAGES_AT = 0x20_0000, 0x20_1000, 0x20_2000, 0x40_0000
@@ -106,6 +106,12 @@ class SnpHost:
                 )
             )
         return raw
+
+    def launch(self) -> None:
+        """Begin the launch, and load every region."""
+        self.start()
+        for region in self.regions:
+            self.load(region)
 
     def finish(self, signed: SignedIdBlock | None, author_key_enabled: bool, host_data: bytes) -> tuple[bytes, bytes]:
         """End the launch. Returns the command, and ID block and ID authentication as they were passed (or nothing)."""
