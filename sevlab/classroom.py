@@ -16,22 +16,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import samples
+from .diagnosis.inputs import read_given
+from .diagnosis.model import Subset
+from .diagnosis.sev import AXES, BOX, Space
 from .errors import InputError, quoted
 from .formats.message import Measurement, MeasureMessage
 from .launch import DEFAULT_PROFILE
 from .layout.page import Heading, Paragraph, Table, View
 from .layout.shown import Shown
 from .measure import compute_measure
-from .search.axis import Subset
-from .search.given import read_given
-from .search.space import AXES, BOX, Space
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from types import EllipsisType
     from typing import Any
 
-    from .search.axis import Choice
+    from .diagnosis.model import Choice
 
 #: What may be wrong: the axes whose inputs have options of their own.
 FAULTY = (

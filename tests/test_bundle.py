@@ -31,14 +31,14 @@ from sevlab.bundle import (
 )
 from sevlab.bundle.redact import keep_tables
 from sevlab.case import Case, format_case, is_bundle, make_case, read_case, record_explanation, write_case
+from sevlab.diagnosis import diagnose
+from sevlab.diagnosis.run import diagnose_snp
 from sevlab.digest import Sha256
 from sevlab.errors import InputError, UnsupportedError
 from sevlab.formats.ovmf import parse_ovmf
 from sevlab.inputs import KEY_SIZE
 from sevlab.samples import sev
 from sevlab.samples.snp import snp_report
-from sevlab.search import diagnose
-from sevlab.search.snp import diagnose_snp
 from sevlab.snp import load_snp_launch
 from tests.made_images import snp_image, svsm_image
 

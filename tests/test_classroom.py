@@ -6,8 +6,8 @@ import pytest
 
 import sevlab
 from sevlab.classroom import FAULTY
+from sevlab.diagnosis.sev import AXES
 from sevlab.exercises import broken_launch
-from sevlab.search.space import AXES
 
 
 @pytest.mark.parametrize(

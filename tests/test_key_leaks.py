@@ -22,8 +22,8 @@ from sevlab.bundle import pack_case
 from sevlab.case import Case, make_case, write_case
 from sevlab.cli import main
 from sevlab.cli.options import Parser
+from sevlab.diagnosis.case import judge_case
 from sevlab.errors import InputError, SevlabError
-from sevlab.search.judge import judge_case
 from sevlab.session import make_private, make_session, seeded
 from tests.key_forms import TEK, TIK, forms, shown
 from tests.soak import SOAK, many, some

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from sevlab import samples
+from sevlab.diagnosis import digests as fold
 from sevlab.samples.snp import firmware_for_snp, svsm_image
-from sevlab.search import fold
 from tests.commands import commands, write_inputs
 from tests.made_images import snp_image
 from tests.soak import SOAK, many

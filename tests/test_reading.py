@@ -23,9 +23,9 @@ from sevlab import reading, samples
 from sevlab.bundle import verify_case
 from sevlab.case import read_case, write_case
 from sevlab.cli import main
+from sevlab.diagnosis import diagnose
 from sevlab.errors import InputError
 from sevlab.reading import CasePath, open_input, opened_once
-from sevlab.search import diagnose
 from tests.soak import many, pairs, some
 
 LAUNCH = ["--measurement", base64.b64encode(samples.measurement()).decode()]

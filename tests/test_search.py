@@ -1,4 +1,4 @@
-"""The search piece by piece: readings, hypotheses, kernel, engine, executors, budget, candidates, and the command."""
+"""The search piece by piece: readings, hypotheses, engine, executors, budget, candidates, and the command."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from hypothesis import strategies as st
 import sevlab
 from sevlab import samples
 from sevlab.cli import main
-from sevlab.search import engine
-from sevlab.search.engine import Context, Engine, Hit, Stopped, split_box, try_box
-from sevlab.search.hypotheses import HYPOTHESES
-from sevlab.search.space import AXES
+from sevlab.diagnosis import engine
+from sevlab.diagnosis.engine import Context, Engine, Hit, Stopped, split_box, try_box
+from sevlab.diagnosis.hypotheses_sev import HYPOTHESES
+from sevlab.diagnosis.sev import AXES
 from tests.soak import many
 from tests.test_search_cases import ES, GIVEN, KERNEL, PLAIN, SPACES, report, reported_text, space_of, true_values
 
@@ -396,11 +396,17 @@ def test_a_box_is_cut_without_loss(sizes: tuple[int, ...], limit: int) -> None:
     assert all(len(list(product(*part))) <= limit for part in parts)
 
 
-def test_the_kernel_knows_sha_256_s_constants() -> None:
-    kernel = pytest.importorskip("sevlab.search.kernel", reason="the extra fast is missing: pip install 'sevlab[fast]'")
+def sha256_numba() -> Any:
+    return pytest.importorskip(
+        "sevlab.diagnosis.sha256_numba", reason="the extra fast is missing: pip install 'sevlab[fast]'"
+    )
+
+
+def test_the_compiled_loop_knows_sha_256_s_constants() -> None:
+    compiled = sha256_numba()
     # FIPS 180-4, 4.2.2 and 5.3.3: the first and the last of each table.
-    assert (int(kernel.ROUND_WORDS[0]), int(kernel.ROUND_WORDS[63])) == (0x428A2F98, 0xC67178F2)
-    assert (int(kernel.START_WORDS[0]), int(kernel.START_WORDS[7])) == (0x6A09E667, 0x5BE0CD19)
+    assert (int(compiled.ROUND_WORDS[0]), int(compiled.ROUND_WORDS[63])) == (0x428A2F98, 0xC67178F2)
+    assert (int(compiled.START_WORDS[0]), int(compiled.START_WORDS[7])) == (0x6A09E667, 0x5BE0CD19)
 
 
 @settings(max_examples=many(30, 6))
@@ -412,27 +418,27 @@ def test_the_kernel_knows_sha_256_s_constants() -> None:
     data=st.data(),
     key=st.binary(min_size=16, max_size=16),
 )
-def test_the_kernel_agrees_with_hmac(
+def test_the_compiled_loop_agrees_with_hmac(
     majors: list[int], minors: list[int], builds: list[int], policies: list[int], data: Any, key: bytes
 ) -> None:
-    kernel = pytest.importorskip("sevlab.search.kernel", reason="the extra fast is missing: pip install 'sevlab[fast]'")
+    compiled = sha256_numba()
     truth = tuple(data.draw(st.sampled_from(part)) for part in (majors, minors, builds, policies))
     box = (majors, minors, builds, policies)
-    assert kernel.search(key, DIGEST, MNONCE, measure(*truth, key=key), box) == [truth]
-    assert kernel.search(key, DIGEST, MNONCE, bytes(32), box) == []
+    assert compiled.search(key, DIGEST, MNONCE, measure(*truth, key=key), box) == [truth]
+    assert compiled.search(key, DIGEST, MNONCE, bytes(32), box) == []
 
 
-def test_the_kernel_finds_the_corners_of_a_large_box() -> None:
-    pytest.importorskip("sevlab.search.kernel", reason="the extra fast is missing: pip install 'sevlab[fast]'")
+def test_the_compiled_loop_finds_the_corners_of_a_large_box() -> None:
+    sha256_numba()
     box: Any = ((0, 1), tuple(range(256)), tuple(range(256)), tuple(range(8)))
     for truth in ((0, 0, 0, 0), (1, 255, 255, 7), (0, 255, 63, 3), (1, 0, 64, 4)):
         assert try_box([context(bytes(32)), context(measure(*truth))], box, fast=True) == [Hit(1, *truth)]
 
 
 @pytest.mark.parametrize("fast", [True, False])
-def test_large_boxes_go_the_same_way_with_and_without_the_kernel(fast: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_boxes_go_the_same_way_with_and_without_it(fast: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     if not fast:
-        monkeypatch.setattr(engine, "fast_kernel", lambda: None)
+        monkeypatch.setattr(engine, "compiled_loop", lambda: None)
     box: Any = ((0, 1), tuple(range(256)), tuple(range(256)), tuple(range(8)))
     runner = Engine(600, jobs=2)
     try:

@@ -18,9 +18,9 @@ import pytest
 
 import sevlab
 from sevlab import samples
-from sevlab.search.axis import Choice, Subset
-from sevlab.search.given import read_given
-from sevlab.search.space import BOX, Space
+from sevlab.diagnosis.inputs import read_given
+from sevlab.diagnosis.model import Choice, Subset
+from sevlab.diagnosis.sev import BOX, Space
 from tests.soak import many
 
 SAMPLES = Path(__file__).parent.parent / "notebooks" / "samples"

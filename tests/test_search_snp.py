@@ -20,14 +20,13 @@ import pytest
 import sevlab
 from sevlab import InputError, SnpDiagnosis, diagnose_snp
 from sevlab.cli import main
+from sevlab.diagnosis.digests import measure_firmware, walk
+from sevlab.diagnosis.hypotheses_snp import HYPOTHESES
+from sevlab.diagnosis.inputs import read_digest, read_snp_given
+from sevlab.diagnosis.model import MISSING, Choice
+from sevlab.diagnosis.snp import AXES, WORDS, SnpSpace
+from sevlab.diagnosis.start import read_candidates
 from sevlab.formats.report import SIZE, parse_report
-from sevlab.search.axis import MISSING, Choice
-from sevlab.search.candidates import read_candidates
-from sevlab.search.snp.firmware import measure_firmware
-from sevlab.search.snp.fold import walk
-from sevlab.search.snp.given import read_digest, read_snp_given
-from sevlab.search.snp.hypotheses import HYPOTHESES
-from sevlab.search.snp.space import AXES, WORDS, SnpSpace
 from tests.made_images import AMD_SEV, RESET, snp_image, svsm_image
 from tests.shared_data import shared_data
 from tests.test_snp_launch import GOLDEN, three_lines

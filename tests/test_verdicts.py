@@ -24,14 +24,14 @@ from sevlab.bundle import open_case, pack_case, unpack_bundle, verify_case
 from sevlab.case import Case, load_case, make_case, read_case, write_case
 from sevlab.chain import Chain
 from sevlab.cli import main
+from sevlab.diagnosis import diagnose
+from sevlab.diagnosis.case import judge_case
 from sevlab.errors import InputError, SevlabError
 from sevlab.idblock import build_id_block, load_id_block, verify_id_block
 from sevlab.keys import Secret
 from sevlab.outcome import MATCH, MISMATCH, NOT_DECIDED, UNUSABLE, Trust
 from sevlab.report import load_certificates, load_report, verify_report
 from sevlab.samples.snp import snp_report
-from sevlab.search import diagnose
-from sevlab.search.judge import judge_case
 from sevlab.verify import BAD, GOOD, compare_measure
 from tests.soak import many
 from tests.test_bundle import at, case_of, inputs_of, trust

@@ -6,12 +6,12 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from ..diagnosis import BUDGET, diagnose
 from ..errors import InputError, escaped, quoted
 from ..evidence import as_option
 from ..inputs import parse_number, parse_seconds
 from ..launch import as_peer
 from ..outcome import MATCH
-from ..search import BUDGET, diagnose
 from . import GOOD, NOT_VALIDATED, VERBS
 from .digest import LEGACY_MODES, OVMF_HASH, SVSM, add_digest_options, digest_inputs, has_svsm
 from .options import Parser, add_case, inputs_from, launch_parser, opened_case, trust_from
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Any
 
+    from ..diagnosis import Diagnosis, Progress
     from ..formats.report import Report
-    from ..search import Diagnosis, Progress
 
 #: Longest budget, in seconds: a day.
 LONGEST = 86400.0
@@ -82,7 +82,7 @@ def _run(words: list[str]) -> int:
 
 def _run_snp(words: list[str]) -> int:
     """Search for SEV-SNP: the options of digest, and the reported launch digest."""
-    from ..search.snp import diagnose_snp
+    from ..diagnosis.run import diagnose_snp
 
     what = f"{VERBS['diagnose']}. With --mode snp: takes the options of digest"
     parser = Parser(prog="sevlab diagnose --mode snp", description=f"{what}.", epilog=SNP_EPILOG)

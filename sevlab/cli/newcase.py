@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import argparse
     from typing import Any
 
-    from ..search import Diagnosis
+    from ..diagnosis import Diagnosis
 
 #: What a bundle's file name ends in.
 SUFFIX = ".sevcase"
@@ -174,7 +174,7 @@ def _read(row: Row, text: Any, name: str) -> Any:
 
 def _diagnosed(args: argparse.Namespace, case: Case) -> Case:
     """Search for an explanation, and note the one with the fewest changes."""
-    from ..search.diagnosis import EXPLAINED
+    from ..diagnosis.result import EXPLAINED
     from .diagnose import LONGEST
 
     found = _search(case, args.candidates, parse_seconds(args.budget, "--budget", LONGEST))
@@ -186,12 +186,12 @@ def _diagnosed(args: argparse.Namespace, case: Case) -> Case:
 
 
 def _search(case: Case, candidates: str | None, budget: float) -> Diagnosis:
-    from ..search import diagnose
+    from ..diagnosis import diagnose
 
     if not case.is_snp:
         return diagnose(case.part(), candidates=candidates, budget=budget)
+    from ..diagnosis.run import diagnose_snp
     from ..report import load_report
-    from ..search.snp import diagnose_snp
 
     reported: Any = case.inputs.get("reported_measurement", "")
     if "report" in case.inputs:

@@ -12,8 +12,8 @@ from ..incidents import INCIDENTS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ..diagnosis.case import Judgement
     from ..layout.page import View
-    from ..search.judge import Judgement
 
 
 class Digest(namedtuple("Digest", "what value")):

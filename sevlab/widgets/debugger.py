@@ -16,11 +16,11 @@ from ..capture.found import COMMAND_LINE, TEXT_LIMIT, XML
 from ..case import Case
 from ..case.reader import parse_case
 from ..coverage import cover_command_line, cover_domain
+from ..diagnosis import Diagnosis, diagnose
 from ..errors import InputError, SevlabError
 from ..evidence import load_evidence
 from ..keys import Secret
 from ..layout.page import Banner, Paragraph, View
-from ..search import Diagnosis, diagnose
 from ..verify import GOOD, Verdict, compare_measure
 from .action import Button
 from .boxes import CANDIDATES, LABELS, ROWS, UPLOADED, UPLOADS, as_evidence, label_of, write_value
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any
 
-    from ..search import Progress
+    from ..diagnosis import Progress
 
 _PASTE = "the output of virsh domlaunchsecinfo, a domain XML, a QEMU command line, QMP answers, or a case file"
 

@@ -2,7 +2,7 @@
 
 An :class:`Axis` is one thing that can be wrong. A *subset* of the axes is one kind of explanation ("the build and the
 number of CPUs were wrong"), and its size the number of combinations to try. What the axes are, and what can be changed
-together, depends on what is measured: :mod:`~sevlab.search.space` for SEV and SEV-ES, :mod:`sevlab.search.snp.space`
+together, depends on what is measured: :mod:`~sevlab.diagnosis.sev` for SEV and SEV-ES, :mod:`sevlab.diagnosis.snp`
 for SEV-SNP.
 """
 
@@ -16,8 +16,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from typing import Any
-
-    from .hypothesis import Hypothesis, Option
 
 #: In the place of a value: nothing that could be used was given.
 MISSING = object()
@@ -114,3 +112,20 @@ class Axes:
             if given != value or not isinstance(found, dict):
                 changes.append(Change(name, given, value))
         return tuple(changes)
+
+
+class Option(namedtuple("Option", "value found likely", defaults=(True,))):
+    """Another value of an axis. ``found`` is what is shown of it: by input, where an axis has several."""
+
+    __slots__ = ()
+
+
+class Hypothesis(namedtuple("Hypothesis", "name axis prior options how incidents", defaults=((),))):
+    """One mistake.
+
+    ``prior`` says how often it is the reason, as a rough weight from 0 to 1 that only orders the search. ``options``
+    makes options from what is given. ``how`` is a sentence: how the mistake comes about. ``incidents`` are keys of
+    :data:`sevlab.incidents.INCIDENTS`.
+    """
+
+    __slots__ = ()

@@ -12,21 +12,20 @@ from typing import TYPE_CHECKING
 
 from ..errors import InputError
 from ..formats.hashtable import HashTable
-from .axis import MISSING, Axes, make_subset
+from .digests import Fold, Kernel
 from .engine import Context
-from .fold import Fold, Kernel
-from .hypotheses import HYPOTHESES
-from .mistakes.host import NUMBERS
+from .hypotheses_sev import HYPOTHESES, NUMBERS
+from .model import MISSING, Axes, make_subset
 from .start import Start
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from typing import Any
 
-    from .axis import Axis, Choice, Subset
-    from .candidates import Candidate
     from .engine import Box
-    from .given import Given
+    from .inputs import Given
+    from .model import Axis, Choice, Subset
+    from .start import Candidate
 
 #: Which inputs an axis is about, in the order in which contexts are made: what is hashed first comes first.
 AXES: dict[str, tuple[str, ...]] = {

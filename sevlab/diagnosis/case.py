@@ -17,9 +17,8 @@ from ..outcome import MATCH, NOT_DECIDED
 from ..reading import opened_once
 from ..report.check import FAIL
 from ..snp import compare_snp_launch, load_snp_launch
-from .diagnose import diagnose
-from .diagnosis import EXPLAINED
-from .snp.explanation import UNCHECKED, SnpDiagnosis
+from .result import EXPLAINED, UNCHECKED, SnpDiagnosis
+from .run import diagnose
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
     from ..layout.diff import Comparison
     from ..report.check import Check
     from ..snp import SnpComparison
-    from .diagnosis import Diagnosis, Explanation
+    from .result import Diagnosis, Explanation
 
 #: What can be said of a case beside a match and what is not decided: what is wrong with it, or that nobody knows.
 FOUND, UNKNOWN = "found", "unknown"

@@ -2,7 +2,7 @@
 
 An HMAC begins with one block made from the key. That block is hashed once per key and direction, and every candidate
 goes on from a copy; this alone is more than twice as fast as a new HMAC each time. With the extra ``fast``, large
-boxes go to :mod:`sevlab.search.kernel`.
+boxes go to :mod:`sevlab.diagnosis.sha256_numba`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 #: Candidates of one task: short enough to stop soon, long enough to be worth sending.
 TASK, FAST_TASK = 1 << 16, 1 << 22
-#: A box this large is worth the compiled kernel.
+#: A box this large is worth the compiled loop.
 FAST_BOX = 1 << 20
 #: Work this large is worth starting processes for.
 PARALLEL = 1 << 17
@@ -61,13 +61,13 @@ class Progress(namedtuple("Progress", "now tried seconds")):
 
 
 @cache
-def fast_kernel() -> ModuleType | None:
-    """Return the compiled kernel's module, None without the extra ``fast``."""
+def compiled_loop() -> ModuleType | None:
+    """Return the module with the compiled loop, None without the extra ``fast``."""
     try:
-        from . import kernel
+        from . import sha256_numba
     except ImportError:
         return None
-    return kernel
+    return sha256_numba
 
 
 def try_box(contexts: Sequence[Context], box: Box, fast: bool = False) -> list[Hit]:
@@ -81,8 +81,8 @@ def try_box(contexts: Sequence[Context], box: Box, fast: bool = False) -> list[H
     versions = [bytes(version) for version in product(majors, minors, builds)]
     key, halves = None, None
     for place, (tik, old, digest, measure, mnonce) in enumerate(contexts):
-        if fast and not old and (kernel := fast_kernel()):
-            found = kernel.search(tik, digest, mnonce, measure, box)
+        if fast and not old and (loop := compiled_loop()):
+            found = loop.search(tik, digest, mnonce, measure, box)
             if found:
                 exact = [try_box([contexts[place]], ((a,), (b,), (c,), (p,))) for a, b, c, p in found]
                 hits += [hit._replace(context=place) for some in exact for hit in some]
@@ -159,7 +159,7 @@ class Engine:
     def run(self, contexts: Iterable[tuple[Context, Any]], box: Box, total: int) -> Iterator[tuple[Context, Any, Hit]]:
         """Try *box* in every context; yield hits with their context and what came with it, as they are found."""
         size = prod(map(len, box))
-        if size >= FAST_BOX and fast_kernel() is not None:
+        if size >= FAST_BOX and compiled_loop() is not None:
             fast, limit, kind = True, FAST_TASK, "threads"
         else:
             fast, limit, kind = False, TASK, "processes"

@@ -5,23 +5,21 @@ from __future__ import annotations
 from itertools import product
 from typing import TYPE_CHECKING
 
-from ...profiles import SNP_PROFILES
-from ...snp.load import DEFAULT_PROFILE
-from ..axis import MISSING, Axes, make_subset
-from ..fold import Cpus, Kernel
-from .fold import Loaded, SnpFold, walk
-from .hypotheses import HYPOTHESES
+from ..profiles import SNP_PROFILES
+from ..snp.load import DEFAULT_PROFILE
+from .digests import Cpus, Kernel, Loaded, SnpFold, walk
+from .hypotheses_snp import HYPOTHESES
+from .model import MISSING, Axes, make_subset
 from .start import SnpStart, features_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from typing import Any
 
-    from ..axis import Choice, Subset
-    from ..candidates import Candidate
-    from ..engine import Engine
-    from ..hypothesis import Option
-    from .given import SnpGiven
+    from .engine import Engine
+    from .inputs import SnpGiven
+    from .model import Choice, Option, Subset
+    from .start import Candidate
 
 #: Which inputs an axis is about, in the order in which they enter the chain.
 AXES: dict[str, tuple[str, ...]] = {
