@@ -263,7 +263,7 @@ def test_a_folder_that_is_not_there_is_named_as_on_the_page(page: Debugger) -> N
 
 def test_an_explanation_that_no_input_can_say_is_told(page: Debugger) -> None:
     raw = report({**true_values(SPACES["es"], {}), "message": True})
-    given = {**SPACES["es"].given.launch, "tk": ES["tk"], "policy": 5, "api_major": 0, "api_minor": 22, "build_id": 13}
+    given = {**SPACES["es"].inputs.launch, "tk": ES["tk"], "policy": 5, "api_major": 0, "api_minor": 22, "build_id": 13}
     page.set_inputs({**given, "measurement": base64.b64encode(raw).decode()})
     search(page)
     page.result.children[1].click()

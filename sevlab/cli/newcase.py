@@ -190,10 +190,9 @@ def _search(case: Case, candidates: str | None, budget: float) -> Diagnosis:
 
     if not case.is_snp:
         return diagnose(case.part(), candidates=candidates, budget=budget)
-    from ..diagnosis.run import diagnose_snp
     from ..report import load_report
 
     reported: Any = case.inputs.get("reported_measurement", "")
     if "report" in case.inputs:
         reported = load_report(case.inputs["report"], "--report")
-    return diagnose_snp(case.snp_launch, reported, candidates=candidates, budget=budget)
+    return diagnose(case.snp_launch, reported, candidates=candidates, budget=budget)

@@ -1,4 +1,8 @@
-"""Mistakes about virtual CPUs, which only SEV-ES measures."""
+"""All hypotheses of SEV and SEV-ES, in order. If two give a parameter the same value, the first is reported.
+
+To add one, declare it here and name it in its list; those of SEV-SNP are in
+:mod:`~sevlab.diagnosis.hypotheses_snp`, which has the ones about files from here.
+"""
 
 from __future__ import annotations
 
@@ -6,106 +10,17 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from ..cpu import CPU_MODELS, split_signature
-from ..formats.hashtable import HashTable, hash_cmdline
+from ..formats.hashtable import hash_cmdline
 from ..formats.policy import Policy
 from ..profiles import PROFILES, RESET_VECTOR
-from .model import Hypothesis, Option
+from .model import Hypothesis, Option, mistake
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from .start import Start
+    from .start import SevStart, Start
 
-COUNT_LIMIT = 512
-_LIKELY_COUNTS = {*range(1, 17), 20, 24, 28, 32, 40, 48, 56, 64, 96, 128, 192, 240, 255, 256, 288, 384, 512}
-#: SEV_FEATURES seen on hosts: none, SNP active (in an SEV-ES page), DebugSwap, both.
-LIKELY_FEATURES = (0x0, 0x1, 0x20, 0x21)
-#: Where OVMF's AmdSev and X64 builds start further CPUs.
-_RESET_ADDRESSES = (0x0080B004, RESET_VECTOR)
-
-
-def counts(start: Start) -> Iterator[Option]:
-    """Other numbers of virtual CPUs."""
-    given = start.count
-    near = {given - 1, given + 1, given * 2, given // 2} if given else set()
-    return (Option(count, count, count in _LIKELY_COUNTS | near) for count in range(1, COUNT_LIMIT + 1))
-
-
-def signatures() -> Iterator[tuple[int, bool]]:
-    """Yield the CPU signatures that are tried, and whether each is likely: those of models, then other steppings."""
-    known = dict.fromkeys(CPU_MODELS.values())
-    for cpu in known:
-        yield cpu.signature, True
-    for cpu in known:
-        for stepping in range(16):
-            yield cpu._replace(stepping=stepping).signature, False
-    yield 0, False
-
-
-def _models(start: Start) -> Iterator[Option]:
-    for signature, likely in signatures():
-        cpu = split_signature(signature)
-        found = {"cpu_family": cpu.family, "cpu_model": cpu.model, "cpu_stepping": cpu.stepping}
-        yield Option(signature, found, likely)
-
-
-def _profiles(start: Start) -> Iterator[Option]:
-    return (Option(name, name) for name in PROFILES)
-
-
-def _features(start: Start) -> Iterator[Option]:
-    given = start.cpus.features if start.cpus and start.cpus.features is not None else 0
-    values = dict.fromkeys([*LIKELY_FEATURES, *(given ^ 1 << bit for bit in range(64))])
-    return (Option(value, value, value in LIKELY_FEATURES) for value in values)
-
-
-def _resets(start: Start) -> Iterator[Option]:
-    known = start.base_image.reset_address
-    return (Option(address, address, False) for address in _RESET_ADDRESSES if address != known)
-
-
-RESET = Hypothesis(
-    "another start of further CPUs",
-    "reset",
-    0.1,
-    _resets,
-    "Further virtual CPUs start at another address than the firmware's tables say.",
-)
-CPUS = (
-    Hypothesis(
-        "another number of virtual CPUs",
-        "count",
-        0.7,
-        counts,
-        "SEV-ES measures one page for every virtual CPU, also for those that are only there to be plugged in later.",
-        ("F15",),
-    ),
-    Hypothesis(
-        "another CPU model",
-        "model",
-        0.6,
-        _models,
-        "The virtual CPU is of another model. What counts is QEMU's model of the guest, not the processor of the host.",
-        ("F11",),
-    ),
-    Hypothesis(
-        "another profile",
-        "profile",
-        0.6,
-        _profiles,
-        "The host's kernel or hypervisor starts virtual CPUs in another state.",
-        ("F05",),
-    ),
-    Hypothesis(
-        "other SEV_FEATURES",
-        "features",
-        0.5,
-        _features,
-        "The host's kernel sets other SEV_FEATURES, for example with debug_swap.",
-        ("F01",),
-    ),
-    RESET,
-)
+# --- the version and the policy
 
 #: Versions of the SEV firmware seen in public: API major and minor, build; and where.
 RELEASES = (
@@ -125,7 +40,7 @@ RELEASES = (
     (1, 55, 22, "AMD-SB-3015"),
     (1, 55, 25, "amd/AMD-ASPFW"),
 )
-#: Least API versions that a policy may ask for, major and minor: those of the releases.
+#: Minimum API versions that a policy may ask for, major and minor: those of the releases.
 MINIMUMS = tuple(dict.fromkeys((major, minor) for major, minor, _, _ in RELEASES))
 NUMBERS = ("api_major", "api_minor", "build_id")
 
@@ -147,69 +62,67 @@ def _byte(numbers: Iterable[int]) -> Iterator[Option]:
     return (Option(number, number) for number in numbers if 0 <= number <= 255)
 
 
-def _released(start: Start, position: int) -> Iterator[Option]:
-    return _byte(dict.fromkeys((major, minor, build)[position] for major, minor, build, _ in RELEASES))
+def _about_number(position: int, parameter: str) -> Iterator[Hypothesis]:
+    """Yield the mistakes about one of the three numbers of a version."""
+    word = parameter.replace("_", " ").replace("api", "API").replace("build id", "build")
 
+    @mistake(f"{word} in hex, read as decimal", parameter, 0.5, "F27")
+    def in_hex(start: SevStart) -> Iterator[Option]:
+        """Its digits are hex and were read as decimal. Some tools print versions in one base and take them in the
+        other."""
+        return _byte(_hex_for_decimal(start.inputs.numbers[position]))
 
-def _any_byte(start: Start, position: int) -> Iterator[Option]:
-    given = start.given.numbers[position]
-    near = {given - 1, given + 1} | (set(range(32)) if position == 2 else set())
-    return (Option(number, number, number in near or (position == 0 and number < 2)) for number in range(256))
+    @mistake(f"{word} in decimal, read as hex", parameter, 0.5, "F27")
+    def in_decimal(start: SevStart) -> Iterator[Option]:
+        """Its digits are decimal and were read as hex. Some tools print versions in one base and take them in the
+        other."""
+        return _byte(_decimal_for_hex(start.inputs.numbers[position]))
 
+    @mistake(f"{word} of another platform", parameter, 0.4, "F28")
+    def of_another(start: SevStart) -> Iterator[Option]:
+        """It belongs to a different firmware, such as that of the owner's machine, or of this host before or after an
+        update. The measurement is made with the version of the firmware that ran."""
+        return _byte(dict.fromkeys((major, minor, build)[position] for major, minor, build, _ in RELEASES))
 
-def numbers() -> Iterator[Hypothesis]:
-    """The mistakes of a version's three numbers."""
-    for position, axis in enumerate(NUMBERS):
-        word = axis.replace("_", " ").replace("api", "API").replace("build id", "build")
-        yield Hypothesis(
-            f"{word} in hex, read as decimal",
-            axis,
-            0.5,
-            lambda start, position=position: _byte(_hex_for_decimal(start.given.numbers[position])),
-            "Its digits are hex and were read as decimal. Some tools print versions in one base and take them in the "
-            "other.",
-            ("F27",),
-        )
-        yield Hypothesis(
-            f"{word} in decimal, read as hex",
-            axis,
-            0.5,
-            lambda start, position=position: _byte(_decimal_for_hex(start.given.numbers[position])),
-            "Its digits are decimal and were read as hex. Some tools print versions in one base and take them in the "
-            "other.",
-            ("F27",),
-        )
-        yield Hypothesis(
-            f"{word} of another platform",
-            axis,
-            0.4,
-            lambda start, position=position: _released(start, position),
-            "It is that of another firmware: of the owner's own machine, or of the host before or after an update. The "
-            "measurement is made with the version of the firmware that ran.",
-            ("F28",),
-        )
-        yield Hypothesis(
-            f"any {word}",
-            axis,
-            0.2,
-            lambda start, position=position: _any_byte(start, position),
-            "A wrong number, from a typing error or from another host.",
-            ("F28",),
-        )
+    @mistake(f"any {word}", parameter, 0.2, "F28")
+    def any_byte(start: SevStart) -> Iterator[Option]:
+        """A wrong number, from a typing error or from another host."""
+        given = start.inputs.numbers[position]
+        near = {given - 1, given + 1} | (set(range(32)) if position == 2 else set())
+        return (Option(number, number, number in near or (position == 0 and number < 2)) for number in range(256))
+
+    yield from (in_hex, in_decimal, of_another, any_byte)
 
 
 def _policies(numbers: Iterable[int], likely: bool = True) -> Iterator[Option]:
     return (Option(Policy(number), number, likely) for number in numbers if 0 <= number <= 0xFFFFFFFF)
 
 
-def _other_flags(start: Start) -> Iterator[Option]:
-    upper = int(start.given.policy) & ~0x3F
+@mistake("policy in the wrong base", "policy", 0.5, "F27")
+def _policy_base(start: SevStart) -> Iterator[Option]:
+    """Its digits are hex and were read as decimal, or the other way round."""
+    number = int(start.inputs.policy)
+    return _policies([*_hex_for_decimal(number), *_decimal_for_hex(number)])
+
+
+@mistake("policy with its bytes reversed", "policy", 0.3)
+def _policy_bytes(start: SevStart) -> Iterator[Option]:
+    """Its four bytes were read in the wrong order. They are little-endian: flags first, API minor last."""
+    return _policies([int.from_bytes(int(start.inputs.policy).to_bytes(4, "little"), "big")])
+
+
+@mistake("another flag in the policy", "policy", 0.7)
+def _other_flags(start: SevStart) -> Iterator[Option]:
+    """A flag is set or clear that should not be: the guest was started with another policy than noted."""
+    upper = int(start.inputs.policy) & ~0x3F
     return _policies(upper | flags for flags in range(64))
 
 
-def _other_minimum(start: Start) -> Iterator[Option]:
-    policy = start.given.policy
-    major, minor, _ = start.given.numbers
+@mistake("another minimum version in the policy", "policy", 0.3)
+def _other_minimum(start: SevStart) -> Iterator[Option]:
+    """The upper two bytes, the minimum API version that may launch the guest, are not those that were noted."""
+    policy = start.inputs.policy
+    major, minor, _ = start.inputs.numbers
     pairs = dict.fromkeys([(0, 0), (major, minor), (policy.api_minor, policy.api_major), *MINIMUMS])
     for major, minor in pairs:
         upper = major << 16 | minor << 24 | int(policy) & 0xFFC0
@@ -217,69 +130,55 @@ def _other_minimum(start: Start) -> Iterator[Option]:
         yield from _policies((upper | flags for flags in range(64)), likely=False)
 
 
-def _policy_bytes(start: Start) -> Iterator[Option]:
-    return _policies([int.from_bytes(int(start.given.policy).to_bytes(4, "little"), "big")])
+# --- the form of the measurement, of the key files, and of the message
 
 
-def _policy_base(start: Start) -> Iterator[Option]:
-    number = int(start.given.policy)
-    return _policies([*_hex_for_decimal(number), *_decimal_for_hex(number)])
+@mistake("measurement in another form", "measurement", 0.6, "F33")
+def _measurement_form(start: SevStart) -> Iterator[Option]:
+    """It was copied in another form than base64 of 48 bytes, the measure first and then the nonce."""
+    return (Option(one.value, one.found) for one in start.inputs.measurements[1:] if one is not None)
 
 
-POLICY = (
-    Hypothesis(
-        "policy in the wrong base",
-        "policy",
-        0.5,
-        _policy_base,
-        "Its digits are hex and were read as decimal, or the other way round.",
-        ("F27",),
-    ),
-    Hypothesis(
-        "policy with its bytes reversed",
-        "policy",
-        0.3,
-        _policy_bytes,
-        "Its four bytes were read in the wrong order. They are little-endian: flags first, API minor last.",
-    ),
-    Hypothesis(
-        "another flag in the policy",
-        "policy",
-        0.7,
-        _other_flags,
-        "A flag is set or clear that was not meant to be: the guest was started with another policy than noted.",
-    ),
-    Hypothesis(
-        "another minimum version in the policy",
-        "policy",
-        0.3,
-        _other_minimum,
-        "The upper two bytes, the least API version that may launch the guest, are others than noted.",
-    ),
-)
-
-_WORDS_LIMIT = 256
-#: Words that installers, images and people add to a kernel's command line.
-_USUAL_WORDS = (
-    "quiet",
-    "splash",
-    "ro",
-    "rw",
-    "debug",
-    "console=ttyS0",
-    "console=tty0",
-    "earlyprintk=serial",
-    "panic=-1",
-)
-_PAD_TO = (4 << 10, 64 << 10, 1 << 20, 2 << 20, 4 << 20, 8 << 20, 16 << 20)
+def _keys_like(start: SevStart, *words: str, invert: bool = False) -> Iterator[Option]:
+    for reading in start.inputs.keys[1:]:
+        if reading is not None and any(word in reading.found for word in words) != invert:
+            yield Option(reading.value, reading.found)
 
 
+@mistake("keys exchanged", "key", 0.6, "F34")
+def _keys_exchanged(start: SevStart) -> Iterator[Option]:
+    """TEK and TIK are in each other's place. A key file holds the TEK first and then the TIK."""
+    return _keys_like(start, "swapped")
+
+
+@mistake("launch without a session", "key", 0.4, "F30")
+def _no_session(start: SevStart) -> Iterator[Option]:
+    """The guest was started without a session, or with key files that were written before the keys were made: its keys
+    are all zero. ANYONE CAN MAKE THIS MEASUREMENT, so it proves nothing about the guest."""
+    return _keys_like(start, "all zero")
+
+
+@mistake("key file in another form", "key", 0.6, "F33")
+def _key_form(start: SevStart) -> Iterator[Option]:
+    """The key file holds text, a line break or another number of keys instead of raw bytes."""
+    return _keys_like(start, "swapped", "all zero", invert=True)
+
+
+@mistake("message of API before 0.17", "message", 0.15, "F28")
+def _old_message(start: SevStart) -> Iterator[Option]:
+    """Firmware older than API 0.17 makes the HMAC over another message, without context byte and version."""
+    yield Option(True, "52 bytes, without context byte and version")
+
+
+# --- the firmware
+
+
+@mistake("another part of the firmware file", "firmware", 0.5, "F25")
 def _parts_of_image(start: Start) -> Iterator[Option]:
-    """Other files that the same image may have been mistaken for: a half of it, padded, or with padding cut off."""
+    """The host loaded another part of this file. The measurement covers the file of flash unit 0, and only that."""
     if start.ovmf is None:
         return
-    ovmf, path = start.ovmf, start.given.launch["firmware"]
-    image = ovmf.image
+    ovmf, path, image = start.ovmf, start.launch["firmware"], start.ovmf.image
     if ovmf.volumes and ovmf.volumes[0].is_nvram and 0 < ovmf.volumes[0].end < ovmf.size:
         split = ovmf.volumes[0].end
         yield Option(start.image(image[split:]), f"{path}, the CODE half (from byte 0x{split:x})")
@@ -291,131 +190,111 @@ def _parts_of_image(start: Start) -> Iterator[Option]:
         yield Option(start.image(bare), f"{path}, without the {len(image) - len(bare)} bytes of padding at its end")
 
 
+@mistake("padded firmware", "firmware", 0.2, "F25")
 def _padded_image(start: Start) -> Iterator[Option]:
+    """The host loaded the image with padding to a round size."""
     if start.ovmf is None:
         return
-    image, path = start.ovmf.image, start.given.launch["firmware"]
-    sizes = dict.fromkeys(-(-len(image) // unit) * unit for unit in _PAD_TO)
+    image, path = start.ovmf.image, start.launch["firmware"]
+    units = (4 << 10, 64 << 10, 1 << 20, 2 << 20, 4 << 20, 8 << 20, 16 << 20)
+    sizes = dict.fromkeys(-(-len(image) // unit) * unit for unit in units)
     for size in (size for size in sizes if len(image) < size <= 4 * len(image)):
         for byte in (b"\0", b"\xff"):
             count = size - len(image)
             yield Option(start.image(image + byte * count), f"{path}, padded by {count} bytes of 0x{byte.hex()}", False)
 
 
+@mistake("another firmware file", "firmware", 0.7, "F25")
 def _candidate_images(start: Start) -> Iterator[Option]:
+    """The host loaded another firmware file, for example one of an older or newer package."""
     for file in start.files:
         image = start.candidate(file)
         if image is not None and image.digest != start.base_image.digest:
             yield Option(image, file.path)
-    ovmf = start.ovmf
-    for file in start.files if ovmf is not None and ovmf.kind_key == "code" else ():
+    is_code = start.ovmf is not None and start.ovmf.kind_key == "code"
+    for file in start.files if is_code else ():
         if file.is_vars:
-            yield Option(start.joined(file.path), f"{file.path}, then {start.given.launch['firmware']}")
+            yield Option(start.joined(file.path), f"{file.path}, then {start.launch['firmware']}")
 
 
-FIRMWARE = (
-    Hypothesis(
-        "another part of the firmware file",
-        "firmware",
-        0.5,
-        _parts_of_image,
-        "The host loaded another part of this file. The measurement covers the file of flash unit 0, and only that.",
-        ("F25",),
-    ),
-    Hypothesis(
-        "padded firmware",
-        "firmware",
-        0.2,
-        _padded_image,
-        "The host loaded the image with padding to a round size.",
-        ("F25",),
-    ),
-    Hypothesis(
-        "another firmware file",
-        "firmware",
-        0.7,
-        _candidate_images,
-        "The host loaded another firmware file, for example one of an older or newer package.",
-        ("F25",),
-    ),
-)
+FIRMWARE = (_parts_of_image, _padded_image, _candidate_images)
+
+# --- kernel, initrd, command line, and the table of their hashes
 
 
+@mistake("no kernel hashes", "kernel", 0.7, "A09", "F17")
 def _no_kernel(start: Start) -> Iterator[Option]:
-    if "kernel" in start.given.launch:
+    """The host loaded no kernel hashes: kernel-hashes=on is missing, or the kernel comes from the disk. Kernel, initrd
+    and command line are then NOT measured, and the host may load any."""
+    if "kernel" in start.launch:
         yield Option(None, None)
 
 
+@mistake("another kernel", "kernel", 0.6, "F17")
 def _candidate_kernels(start: Start) -> Iterator[Option]:
-    for file in start.files:
-        yield Option(file.digest, file.path, file.size >= 1024)
+    """The host loaded another kernel, for example after an update."""
+    yield from _candidate_files(start)
     if start.initrd:
-        yield Option(start.initrd, start.given.launch.get("initrd", ""))
+        yield Option(start.initrd, start.launch.get("initrd", ""))
 
 
+@mistake("no initrd", "initrd", 0.5, "F17")
 def _no_initrd(start: Start) -> Iterator[Option]:
-    if "initrd" in start.given.launch:
+    """The host loaded no initrd; the table then holds the hash of nothing."""
+    if "initrd" in start.launch:
         yield Option(start.nothing, None)
 
 
+@mistake("another initrd", "initrd", 0.6, "F17")
 def _candidate_initrds(start: Start) -> Iterator[Option]:
-    for file in start.files:
-        yield Option(file.digest, file.path, file.size >= 1024)
+    """The host loaded another initrd. It is rebuilt with every update of the kernel, and often contains the time."""
+    yield from _candidate_files(start)
     if start.kernel:
-        yield Option(start.kernel, start.given.launch.get("kernel", ""))
+        yield Option(start.kernel, start.launch.get("kernel", ""))
 
 
+def _candidate_files(start: Start) -> Iterator[Option]:
+    return (Option(file.image.digest, file.path, file.image.size >= 1024) for file in start.files)
+
+
+@mistake("command line written differently", "cmdline", 0.7)
 def _command_lines(start: Start) -> Iterator[Option]:
-    """The command line as shells, editors and configuration files change it."""
-    text = start.given.launch.get("cmdline")
+    """Every byte of the command line counts. A shell, an editor or a configuration file added or removed some."""
+    text = start.launch.get("cmdline")
     if text is None:
         return
-    bare = text.strip("\r\n")
-    forms = {
-        f"{text}\n": True,
-        f"{text} ": True,
-        f" {text}": True,
-        f"{text}\r\n": True,
-        f"{text}\r": False,
-        text.rstrip("\r\n"): True,
-        text.strip(): True,
-        text.rstrip(): True,
-        text.replace("\r\n", "\n"): True,
-        text.replace("\n", "\r\n"): True,
-        f'"{text}"': True,
-        f"'{text}'": True,
-        f'"{bare}"\n': False,
-        bare.replace('"', "").replace("'", ""): True,
-        bare.strip("\"'"): True,
-        text.replace(" ", "  "): True,
-        " ".join(text.split()): True,
-        " ".join(text.split()) + " ": False,
-        text.replace("\\", ""): False,
-        text.lower(): False,
-        "": True,
-    }
-    places = [i for i, letter in enumerate(text) if letter == " "][:64]
-    forms |= {text[:i] + " " + text[i:]: True for i in places}  # one blank doubled
-    for form, likely in forms.items():
+    bare, joined = text.strip("\r\n"), " ".join(text.split())
+    likely = [f"{text}\n", f"{text} ", f" {text}", f"{text}\r\n", text.rstrip("\r\n"), text.strip(), text.rstrip()]
+    likely += [text.replace("\r\n", "\n"), text.replace("\n", "\r\n"), f'"{text}"', f"'{text}'"]
+    likely += [bare.replace('"', "").replace("'", ""), bare.strip("\"'"), text.replace(" ", "  "), joined, ""]
+    unlikely = [f"{text}\r", f'"{bare}"\n', f"{joined} ", text.replace("\\", ""), text.lower()]
+    likely += [text[:i] + " " + text[i:] for i in [i for i, one in enumerate(text) if one == " "][:64]]  # one doubled
+    forms = dict.fromkeys(unlikely, False) | dict.fromkeys(likely, True)
+    for form in dict.fromkeys([*likely, *unlikely]):
         if form != text and "\0" not in form:
-            yield Option(hash_cmdline(form), form or None, likely)
+            yield Option(hash_cmdline(form), form or None, forms[form])
 
 
+@mistake("a word more or less on the command line", "cmdline", 0.5)
 def _other_words(start: Start) -> Iterator[Option]:
-    """The command line with one word less, or with one more that is often added."""
-    text = start.given.launch.get("cmdline")
+    """A word was added or removed, for example by a boot loader's configuration or for one test."""
+    text = start.launch.get("cmdline")
     if text is None:
         return
-    words = text.split(" ")[:_WORDS_LIMIT]
+    words = text.split(" ")[:256]
     forms = [" ".join([*words[:i], *words[i + 1 :]]) for i in range(len(words))] if len(words) > 1 else []
-    forms += [f"{text} {word}" for word in _USUAL_WORDS] + [f"{word} {text}" for word in _USUAL_WORDS]
+    # Words that installers, images and people add.
+    usual = ("quiet", "splash", "ro", "rw", "debug", "console=ttyS0", "console=tty0", "earlyprintk=serial", "panic=-1")
+    forms += [f"{text} {word}" for word in usual] + [f"{word} {text}" for word in usual]
     for form in forms:
         if form != text and "\0" not in form:
             yield Option(hash_cmdline(form), form)
 
 
+@mistake("command line in other bytes", "cmdline", 0.3)
 def _cmdline_bytes(start: Start) -> Iterator[Option]:
-    text = start.given.launch.get("cmdline")
+    """It was hashed in other bytes: QEMU hashes it in the encoding of the host, with one NUL byte at its end."""
+    text = start.launch.get("cmdline")
     if text is None:
         return
     raw = text.encode("utf-8", "surrogateescape")
@@ -426,136 +305,90 @@ def _cmdline_bytes(start: Start) -> Iterator[Option]:
         except UnicodeEncodeError:
             continue
         if other != raw and b"\0" not in other.strip(b"\0"):
-            yield Option(
-                hash_cmdline(other) if b"\0" not in other else hashlib.sha256(other).digest(), f"{text} (in {name})"
-            )
+            hashed = hash_cmdline(other) if b"\0" not in other else hashlib.sha256(other).digest()
+            yield Option(hashed, f"{text} (in {name})")
 
 
+@mistake("other padding of the table", "table", 0.1, "F26")
 def _padding(start: Start) -> Iterator[Option]:
-    for size, likely in ((168, True), (192, True)):
-        yield Option(size, size, likely)
+    """The kernel-hashes table was padded in another way. It has 168 bytes, and 176 with its padding."""
+    return (Option(size, size) for size in (168, 192))
 
 
 KERNEL = (
-    Hypothesis(
-        "no kernel hashes",
-        "kernel",
-        0.7,
-        _no_kernel,
-        "The host loaded no kernel hashes: kernel-hashes=on is missing, or the kernel comes from the disk. Kernel, "
-        "initrd and command line are then NOT measured, and the host may load any.",
-        ("A09", "F17"),
-    ),
-    Hypothesis(
-        "another kernel",
-        "kernel",
-        0.6,
-        _candidate_kernels,
-        "The host loaded another kernel, for example after an update.",
-        ("F17",),
-    ),
-    Hypothesis(
-        "no initrd",
-        "initrd",
-        0.5,
-        _no_initrd,
-        "The host loaded no initrd; the table then holds the hash of nothing.",
-        ("F17",),
-    ),
-    Hypothesis(
-        "another initrd",
-        "initrd",
-        0.6,
-        _candidate_initrds,
-        "The host loaded another initrd. It is made anew with every update of the kernel, and often holds the time.",
-        ("F17",),
-    ),
-    Hypothesis(
-        "command line written otherwise",
-        "cmdline",
-        0.7,
-        _command_lines,
-        "Every byte of the command line counts. A shell, an editor or a configuration file added or took some.",
-    ),
-    Hypothesis(
-        "a word more or less on the command line",
-        "cmdline",
-        0.5,
-        _other_words,
-        "A word was added or taken away, for example by a boot loader's configuration or for one test.",
-    ),
-    Hypothesis(
-        "command line in other bytes",
-        "cmdline",
-        0.3,
-        _cmdline_bytes,
-        "It was hashed in other bytes: QEMU hashes it in the encoding of the host, with one NUL byte at its end.",
-    ),
-    Hypothesis(
-        "other padding of the table",
-        "table",
-        0.1,
-        _padding,
-        f"The kernel-hashes table was padded in another way. It has 168 bytes, and {HashTable.size} with its padding.",
-        ("F26",),
-    ),
+    *(_no_kernel, _candidate_kernels, _no_initrd, _candidate_initrds),
+    *(_command_lines, _other_words, _cmdline_bytes, _padding),
 )
 
+# --- virtual CPUs, which only SEV-ES measures
 
-def _measurement_readings(start: Start) -> Iterator[Option]:
-    for reading in start.given.measurements[1:]:
-        if reading is not None:
-            yield Option(reading.value, reading.found)
-
-
-def _keys_like(start: Start, *words: str, invert: bool = False) -> Iterator[Option]:
-    for reading in start.given.keys[1:]:
-        if reading is not None and any(word in reading.found for word in words) != invert:
-            yield Option(reading.value, reading.found)
+COUNT_LIMIT = 512
+_LIKELY_COUNTS = {*range(1, 17), 20, 24, 28, 32, 40, 48, 56, 64, 96, 128, 192, 240, 255, 256, 288, 384, 512}
+#: SEV_FEATURES seen on hosts: none, SNP active (in an SEV-ES page), DebugSwap, both.
+LIKELY_FEATURES = (0x0, 0x1, 0x20, 0x21)
+#: Where OVMF's AmdSev and X64 builds start further CPUs.
+_RESET_ADDRESSES = (0x0080B004, RESET_VECTOR)
 
 
-WIRE = (
-    Hypothesis(
-        "measurement in another form",
-        "measurement",
-        0.6,
-        _measurement_readings,
-        "It was copied in another form than base64 of 48 bytes, the measure first and then the nonce.",
-        ("F33",),
-    ),
-    Hypothesis(
-        "keys exchanged",
-        "key",
-        0.6,
-        lambda start: _keys_like(start, "swapped"),
-        "TEK and TIK are in each other's place. A key file holds the TEK first and then the TIK.",
-        ("F34",),
-    ),
-    Hypothesis(
-        "launch without a session",
-        "key",
-        0.4,
-        lambda start: _keys_like(start, "all zero"),
-        "The guest was started without a session, or with key files that were written before the keys were made: its "
-        "keys are all zero. ANYONE CAN MAKE THIS MEASUREMENT, so it proves nothing about the guest.",
-        ("F30",),
-    ),
-    Hypothesis(
-        "key file in another form",
-        "key",
-        0.6,
-        lambda start: _keys_like(start, "swapped", "all zero", invert=True),
-        "The key file holds text, a line break or another number of keys, where raw bytes are needed.",
-        ("F33",),
-    ),
-    Hypothesis(
-        "message of API before 0.17",
-        "message",
-        0.15,
-        lambda start: [Option(True, "52 bytes, without context byte and version")],
-        "Firmware older than API 0.17 makes the HMAC over another message, without context byte and version.",
-        ("F28",),
-    ),
+def counts(start: Start) -> Iterator[Option]:
+    """Return the options for the number of virtual CPUs."""
+    given = start.count
+    near = {given - 1, given + 1, given * 2, given // 2} if given else set()
+    return (Option(count, count, count in _LIKELY_COUNTS | near) for count in range(1, COUNT_LIMIT + 1))
+
+
+def signatures() -> Iterator[tuple[int, bool]]:
+    """Yield the CPU signatures that are tried, and whether each is likely: those of models, then other steppings."""
+    known = dict.fromkeys(CPU_MODELS.values())
+    for cpu in known:
+        yield cpu.signature, True
+    for cpu in known:
+        for stepping in range(16):
+            yield cpu._replace(stepping=stepping).signature, False
+    yield 0, False
+
+
+@mistake("another number of virtual CPUs", "count", 0.7, "F15")
+def _counts(start: Start) -> Iterator[Option]:
+    """SEV-ES measures one page for every virtual CPU, also for those that are only there to be plugged in later."""
+    return counts(start)
+
+
+@mistake("another CPU model", "model", 0.6, "F11")
+def _models(start: Start) -> Iterator[Option]:
+    """The virtual CPU is of another model. What counts is QEMU's model of the guest, not the processor of the host."""
+    for signature, likely in signatures():
+        cpu = split_signature(signature)
+        yield Option(
+            signature, {"cpu_family": cpu.family, "cpu_model": cpu.model, "cpu_stepping": cpu.stepping}, likely
+        )
+
+
+@mistake("another profile", "profile", 0.6, "F05")
+def _profiles(start: Start) -> Iterator[Option]:
+    """The host's kernel or hypervisor starts virtual CPUs in another state."""
+    return (Option(name, name) for name in PROFILES)
+
+
+@mistake("other SEV_FEATURES", "features", 0.5, "F01")
+def _features(start: SevStart) -> Iterator[Option]:
+    """The host's kernel sets other SEV_FEATURES, for example with debug_swap."""
+    given = start.cpus.features or 0
+    values = dict.fromkeys([*LIKELY_FEATURES, *(given ^ 1 << bit for bit in range(64))])
+    return (Option(value, value, value in LIKELY_FEATURES) for value in values)
+
+
+@mistake("another start of further CPUs", "reset", 0.1)
+def other_start(start: Start) -> Iterator[Option]:
+    """Further virtual CPUs start at another address than the firmware's tables say."""
+    known = start.base_image.reset_address
+    return (Option(address, address, False) for address in _RESET_ADDRESSES if address != known)
+
+
+HYPOTHESES: tuple[Hypothesis, ...] = (
+    *(one for position, parameter in enumerate(NUMBERS) for one in _about_number(position, parameter)),
+    *(_policy_base, _policy_bytes, _other_flags, _other_minimum),
+    *(_measurement_form, _keys_exchanged, _no_session, _key_form, _old_message),
+    *(*FIRMWARE, *KERNEL),
+    *(_counts, _models, _profiles, _features, other_start),
 )
-
-HYPOTHESES: tuple[Hypothesis, ...] = (*numbers(), *POLICY, *WIRE, *FIRMWARE, *KERNEL, *CPUS)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import os
 import re
-from collections import namedtuple
+from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING
 
@@ -45,53 +45,73 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any
 
-#: The inputs that can be read in more than one form.
-_LENIENT = ("measurement", *KEYS)
 _ZERO = bytes(KEY_SIZE)
+#: Where the bytes of a digest may be reversed: as one number, and in words, as some dumps show it.
+_WORDS = ((DIGEST, "its bytes reversed"), (8, "words of 8 bytes reversed"), (4, "words of 4 bytes reversed"))
+#: What bytes of another length are.
+_OTHERS = {
+    32: "the MEASUREMENT of the report: 32 bytes are a digest of SEV or SEV-ES, or another field of the report",
+    64: "the MEASUREMENT of the report: 64 bytes may be its REPORT_DATA or CHIP_ID",
+    SIZE: "the MEASUREMENT alone, or the report's file instead: these bytes are a whole report",
+}
 
 
-class Reading(namedtuple("Reading", "value found form")):
-    """One way to read an input: the value, what is shown of it, and how it was read in words ("" for plainly)."""
+@dataclass(frozen=True)
+class Reading:
+    """One way to read an input: the value, how it is shown, and the form it was read in ("" if plain)."""
 
-    __slots__ = ()
+    value: bytes
+    found: str
+    form: str
 
 
 class KeyReading(Reading):
     """One way to read a key. It does not show itself."""
 
-    __slots__ = ()
-
     def __repr__(self) -> str:
         return "<a key, hidden>"
 
 
-class Given:
-    """Everything given, read as far as it can be.
+#: Every way to read an input; the first is the plain one, None if that fails.
+Readings = list[Reading | None]
 
-    ``measurements`` and ``keys`` are the readings of the measurement and of the TIK; the first is the plain one and
-    is None where that fails. ``numbers`` are API major, API minor and build. ``policy`` is the guest policy. ``launch``
-    holds the inputs of the launch by name. ``shown`` is what was given, by input, for showing; a key is a word.
+
+@dataclass(frozen=True, kw_only=True)
+class SearchInputs:
+    """Everything given, read as far as possible.
+
+    ``measurements`` are the readings of what was reported, ``launch`` the inputs of the launch, ``shown`` what was
+    given, by input, for showing (a key is a word). ``digest`` replaces the launch if only its digest is known.
     """
 
-    def __init__(
-        self,
-        measurements: list[Reading | None],
-        keys: list[Reading | None],
-        numbers: tuple[int, int, int],
-        policy: Policy,
-        launch: dict[str, Any],
-        shown: dict[str, Any],
-        key_input: str,
-        digest: bytes = b"",
-    ) -> None:
-        self.measurements, self.keys, self.numbers, self.policy = measurements, keys, numbers, policy
-        self.launch, self.shown, self.key_input, self.digest = launch, shown, key_input, digest
+    measurements: Readings
+    launch: dict[str, Any]
+    shown: dict[str, Any]
+    digest: bytes = b""
 
 
-def read_given(inputs: Mapping[str, Any], names: Callable[[str], str] = as_written) -> Given:
+@dataclass(frozen=True, kw_only=True)
+class SevInputs(SearchInputs):
+    """The inputs of SEV and SEV-ES. ``keys`` are the readings of the TIK, ``numbers`` API major, minor and build."""
+
+    keys: Readings
+    numbers: tuple[int, int, int]
+    policy: Policy
+    key_input: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SnpInputs(SearchInputs):
+    """The inputs of SEV-SNP. ``report`` is the whole report, if one was given; ``remarks`` are about odd inputs."""
+
+    report: Report | None
+    remarks: tuple[str, ...]
+
+
+def read_sev_inputs(inputs: Mapping[str, Any], names: Callable[[str], str] = as_written) -> SevInputs:
     """Read *inputs*, which are those of :func:`sevlab.load_evidence`.
 
-    Raises :class:`~sevlab.errors.InputError` for an input that no reading of a measurement or a key can mend.
+    Raises :class:`~sevlab.errors.InputError` for an input that cannot be used in any reading.
     """
     inputs = hide_keys(dict(inputs))
     given = {name: value for name, value in inputs.items() if value is not None}
@@ -112,27 +132,25 @@ def read_given(inputs: Mapping[str, Any], names: Callable[[str], str] = as_writt
         refuse_keys(blob.value, names("measurement"), Secret(key.value))
     shown = {name: _shown(name, value) for name, value in given.items()}
     shown |= {"api_major": major, "api_minor": minor, "build_id": build, "policy": int(policy)}
-    return Given(
-        *(
-            measurements,
-            keys,
-            (major, minor, build),
-            policy,
-            launch,
-            shown,
-        ),
-        key_input=key_input,
+    return SevInputs(
+        measurements=measurements,
+        launch=launch,
+        shown=shown,
         digest=given.get("digest", b""),
+        keys=keys,
+        numbers=(major, minor, build),
+        policy=policy,
+        key_input=key_input,
     )
 
 
-def given_of(evidence: Evidence) -> Given:
+def inputs_of(evidence: Evidence) -> SevInputs:
     """Return what *evidence* was made of."""
     measurement = evidence.measurement
     text = base64.b64encode(measurement.to_bytes()).decode()
     numbers = evidence.api_major, evidence.api_minor, evidence.build_id
     key_input = "tk" if "tk" in evidence.files else "tik"
-    keys: list[Reading | None] = [KeyReading(evidence.tik.reveal(), "as given", "")]
+    keys: Readings = [KeyReading(evidence.tik.reveal(), "as given", "")]
     if evidence.tek is not None:
         keys.append(KeyReading(evidence.tek.reveal(), *_SWAPPED))
     shown = {
@@ -140,9 +158,16 @@ def given_of(evidence: Evidence) -> Given:
         **dict(zip(REPORTED, (text, *numbers, int(evidence.policy)), strict=True)),
         key_input: "as given",
     }
-    digest = b"" if evidence.inputs else evidence.digest
-    readings = _measurements(text, "measurement")
-    return Given(readings, _with_zero(keys), numbers, evidence.policy, evidence.inputs, shown, key_input, digest)
+    return SevInputs(
+        measurements=_measurements(text, "measurement"),
+        launch=evidence.inputs,
+        shown=shown,
+        digest=b"" if evidence.inputs else evidence.digest,
+        keys=_with_zero(keys),
+        numbers=numbers,
+        policy=evidence.policy,
+        key_input=key_input,
+    )
 
 
 def _shown(name: str, value: Any) -> Any:
@@ -153,7 +178,7 @@ def _shown(name: str, value: Any) -> Any:
     return value if isinstance(value, int) else str(value)
 
 
-def _measurements(value: Any, name: str) -> list[Reading | None]:
+def _measurements(value: Any, name: str) -> Readings:
     """Return the readings of a measurement: plainly, as hex, encoded twice, and with its two parts exchanged."""
     if isinstance(value, Measurement):
         value = base64.b64encode(value.to_bytes()).decode()
@@ -164,13 +189,11 @@ def _measurements(value: Any, name: str) -> list[Reading | None]:
     except InputError:
         plain = None
     text = "".join(value.split())[: 2 * TEXT_LIMIT] if isinstance(value, str) else ""
-    readings: list[tuple[bytes, str]] = []
+    whole: list[tuple[bytes, str]] = []
     if plain is None:
-        for form, raw in decoded(text):
-            readings.append((raw, form))
-        if not any(len(raw) == Measurement.size for raw, _ in readings):
+        whole = [(raw, form) for form, raw in decoded(text) if len(raw) == Measurement.size]
+        if not whole:
             parse_measurement(value, name)  # raises, and says what it looks like
-    whole = [(raw, form) for raw, form in readings if len(raw) == Measurement.size]
     swapped = [
         (raw[16:] + raw[:16], "nonce first, then measure" + (f", {form}" if form else ""))
         for raw, form in [*([(plain, "")] if plain else []), *whole]
@@ -182,15 +205,14 @@ def _measurements(value: Any, name: str) -> list[Reading | None]:
 
 
 def decoded(text: str) -> list[tuple[str, bytes]]:
-    """Return what *text* may stand for: hex, URL-safe or padded base64, and these encoded twice."""
+    """Return what *text* may mean: hex, URL-safe or padded base64, and these encoded twice."""
     found = []
     digits = text[2:] if text[:2] in ("0x", "0X") else text
     digits = digits.replace(":", "")
     if len(digits) % 2 == 0 and re.fullmatch("[0-9a-fA-F]+", digits):
         found.append(("hex digits", bytes.fromhex(digits)))
     safe = text.replace("-", "+").replace("_", "/").rstrip("=")
-    raw = decode_base64(safe + "=" * (-len(safe) % 4))
-    if raw is not None:
+    if (raw := decode_base64(safe + "=" * (-len(safe) % 4))) is not None:
         if safe != text.rstrip("="):
             found.append(("URL-safe base64", raw))
         elif text != safe:
@@ -201,8 +223,7 @@ def decoded(text: str) -> list[tuple[str, bytes]]:
             inner = ""
         if inner and len(inner) < len(text):
             found += [(f"{form}, inside base64", value) for form, value in decoded(inner)]
-            plain = decode_base64(inner)
-            if plain is not None:
+            if (plain := decode_base64(inner)) is not None:
                 found.append(("base64 encoded twice", plain))
     return found
 
@@ -211,10 +232,10 @@ def _base64(raw: bytes) -> str:
     return base64.b64encode(raw).decode()
 
 
-_SWAPPED = "halves swapped", "the TEK in the place of the TIK"
+_SWAPPED = "halves swapped", "the TEK instead of the TIK"
 
 
-def _keys(given: Mapping[str, Any], names: Callable[[str], str]) -> tuple[str, list[Reading | None]]:
+def _keys(given: Mapping[str, Any], names: Callable[[str], str]) -> tuple[str, Readings]:
     """Return the input that holds the TIK, and its readings."""
     if "tk" in given and ("tik" in given or "tek" in given):
         raise InputError(names("tk"), f"together with {names('tik')} or {names('tek')}", "one of the two forms")
@@ -238,10 +259,10 @@ def _raw(value: Any, name: str, size: int = KEY_SIZE) -> bytes:
     return (value if isinstance(value, Secret) else load_hidden(str(value), name, TEXT_LIMIT)).reveal()
 
 
-def _both(raw: bytes) -> list[Reading | None]:
+def _both(raw: bytes) -> Readings:
     """Return the readings of a file that should hold TEK and TIK."""
     forms = [("", raw)] if len(raw) == 2 * KEY_SIZE else [("", raw), *_key_forms(raw)]
-    readings: list[Reading | None] = []
+    readings: Readings = []
     for form, value in forms:
         if len(value) == 2 * KEY_SIZE:
             readings.append(KeyReading(value[KEY_SIZE:], form or "as given", form))
@@ -252,11 +273,11 @@ def _both(raw: bytes) -> list[Reading | None]:
     return readings if len(raw) == 2 * KEY_SIZE else [None, *readings]
 
 
-def _single(raw: bytes) -> list[Reading | None]:
+def _single(raw: bytes) -> Readings:
     """Return the readings of a file that should hold the TIK alone."""
     if len(raw) == KEY_SIZE:
         return [KeyReading(raw, "as given", "")]
-    readings: list[Reading | None] = [None]
+    readings: Readings = [None]
     for form, value in [("", raw), *_key_forms(raw)]:
         if len(value) == KEY_SIZE:
             readings.append(KeyReading(value, form, form))
@@ -286,62 +307,29 @@ def _key_forms(raw: bytes) -> list[tuple[str, bytes]]:
     return [(form, value) for form, value in found if len(value) in (KEY_SIZE, 2 * KEY_SIZE)]
 
 
-def _with_zero(readings: list[Reading | None]) -> list[Reading | None]:
+def _with_zero(readings: Readings) -> Readings:
     """Add the key of a launch without a session: all zero."""
     if any(reading is not None and reading.value == _ZERO for reading in readings[:1]):
         return readings
     return [*readings, KeyReading(_ZERO, "all zero", "all zero")]
 
 
-#: Where the words of a digest may be reversed, in bytes: as one number, and as dumps of words show it.
-_WORDS = ((DIGEST, "its bytes reversed"), (8, "words of 8 bytes reversed"), (4, "words of 4 bytes reversed"))
-#: What bytes of another length are.
-_OTHERS = {
-    32: "the MEASUREMENT of the report: 32 bytes are a digest of SEV or SEV-ES, or another field of the report",
-    64: "the MEASUREMENT of the report: 64 bytes may be its REPORT_DATA or CHIP_ID",
-    SIZE: "the MEASUREMENT alone, or the report's file in the place of it: these bytes are a whole report",
-}
-
-
-class SnpGiven:
-    """Everything given, read as far as it can be.
-
-    ``measurements`` are the readings of the reported digest; the first is the plain one and is None where that fails.
-    ``launch`` holds the inputs of the launch by name, ``shown`` what was given, by input, for showing (defaults
-    included). ``report`` is the whole report, None where only its digest was given. ``remarks`` are lines about
-    inputs that fit together badly.
-    """
-
-    def __init__(
-        self,
-        measurements: list[Reading | None],
-        launch: dict[str, Any],
-        shown: dict[str, Any],
-        report: Report | None,
-        remarks: list[str],
-    ) -> None:
-        self.measurements, self.launch, self.shown = measurements, launch, shown
-        self.report, self.remarks = report, remarks
-        #: Of legacy SEV, where a digest may stand for what was loaded.
-        self.digest = b""
-
-
-def read_snp_given(
-    inputs: Mapping[str, Any], measurement: bytes | str | Report, names: Callable[[str], str]
-) -> SnpGiven:
+def read_snp_inputs(
+    inputs: Mapping[str, Any], reported: bytes | str | Report, names: Callable[[str], str] = as_written
+) -> SnpInputs:
     """Read *inputs*, which are those of :func:`sevlab.load_snp_launch`, and the reported launch digest.
 
     The number of virtual CPUs and the CPU's signature may be left out. Raises :class:`~sevlab.errors.InputError` for
-    an input that cannot be used, and for a digest that is none in any reading.
+    an input that cannot be used, and for a value that is not a digest in any reading.
     """
     launch = {name: value for name, value in inputs.items() if value is not None}
     if unknown := sorted(set(launch) - {*SNP_INPUTS, "cpu_signature"}):
-        raise TypeError(f"diagnose_snp has no input named {unknown[0]!r}")
+        raise TypeError(f"diagnose has no input named {unknown[0]!r}")
     count = parse_number(launch["num_cpus"], names("num_cpus"), CPU_LIMIT) if "num_cpus" in launch else 1
     if not count:
         raise InputError(names("num_cpus"), "0", f"1 to {CPU_LIMIT}")
-    report = measurement if isinstance(measurement, Report) else None
-    value = measurement.measurement if isinstance(measurement, Report) else measurement
+    report = reported if isinstance(reported, Report) else None
+    value = reported.measurement if isinstance(reported, Report) else reported
     readings = read_digest(value, names("measurement"))
     remarks = _check(launch, names)
     shown = {name: _snp_shown(value) for name, value in launch.items()}
@@ -350,7 +338,7 @@ def read_snp_given(
         shown.setdefault("profile", SVSM_PROFILE if "svsm" in launch else DEFAULT_PROFILE)
     if "vars_file" in launch:
         shown["vars_size"] = load_size(str(launch["vars_file"]), names("vars_file"))
-    return SnpGiven(readings, launch, shown, report, remarks)
+    return SnpInputs(measurements=readings, launch=launch, shown=shown, report=report, remarks=tuple(remarks))
 
 
 def _snp_shown(value: Any) -> Any:
@@ -372,9 +360,9 @@ def _check(launch: Mapping[str, Any], names: Callable[[str], str]) -> list[str]:
     return load_snp_launch(names, **whole).remarks
 
 
-def read_digest(value: Any, name: str) -> list[Reading | None]:
+def read_digest(value: Any, name: str) -> Readings:
     """Return the readings of a reported launch digest: plainly (hex or base64), in other forms, and bytes reversed."""
-    readings: list[Reading | None] = []
+    readings: Readings = []
     if isinstance(value, bytes):
         if len(value) != DIGEST:
             raise InputError(name, f"{len(value)} bytes", f"{DIGEST} bytes", _OTHERS.get(len(value), ""))
@@ -389,7 +377,7 @@ def read_digest(value: Any, name: str) -> list[Reading | None]:
     return readings
 
 
-def _read_text(value: Any, name: str) -> list[Reading | None]:
+def _read_text(value: Any, name: str) -> Readings:
     text = "".join(value.split())[: 2 * TEXT_LIMIT] if isinstance(value, str) else ""
     try:
         if re.fullmatch("[0-9a-fA-F]{64}", text):  # base64 of 48 bytes too, but nobody's base64 has only such letters
@@ -408,6 +396,6 @@ def _read_text(value: Any, name: str) -> list[Reading | None]:
         raise InputError(name, error.received, error.needed, advice or error.advice) from None
 
 
-def is_zero(given: SnpGiven) -> bool:
-    """Say whether the reported digest is all zero: no launch that loads a page has it."""
-    return any(reading is not None and reading.value == ZEROS for reading in given.measurements)
+def is_zero(inputs: SnpInputs) -> bool:
+    """Whether the reported digest is all zero: no launch that loads a page has such a digest."""
+    return any(reading is not None and reading.value == ZEROS for reading in inputs.measurements)

@@ -1,131 +1,185 @@
-"""Axes: for every input the value given, and the values it may have been instead.
+"""What a search goes through: mistakes, the parameters they change, and combinations of changed parameters.
 
-An :class:`Axis` is one thing that can be wrong. A *subset* of the axes is one kind of explanation ("the build and the
-number of CPUs were wrong"), and its size the number of combinations to try. What the axes are, and what can be changed
-together, depends on what is measured: :mod:`~sevlab.diagnosis.sev` for SEV and SEV-ES, :mod:`sevlab.diagnosis.snp`
-for SEV-SNP.
+A :class:`Parameter` is one thing that can be wrong: an input, or a few that are one thing (family, model and stepping
+of a CPU). A :class:`Hypothesis` is one mistake: it makes other values of one parameter from what was given. A
+:class:`Combination` is one kind of explanation ("the build and the number of CPUs were wrong"). Alone or in pairs all
+values are tried; of three or more, the likely ones first. Which parameters there are, and which can change together,
+depends on what is measured: :mod:`~sevlab.diagnosis.sev` and :mod:`~sevlab.diagnosis.snp` say it.
 """
 
 from __future__ import annotations
 
-from collections import namedtuple
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
 from itertools import combinations
 from math import prod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from typing import Any
 
-#: In the place of a value: nothing that could be used was given.
+    from .start import Start
+
+#: The value of a parameter of which nothing usable was given.
 MISSING = object()
 
 
-class Change(namedtuple("Change", "input given found")):
-    """One input: what was given, and what was found. None is "nothing"."""
+@dataclass(frozen=True)
+class Option:
+    """Another value of a parameter. ``found`` is how it is shown: by input, if the parameter has several."""
 
-    __slots__ = ()
-
-
-class Choice(namedtuple("Choice", "value changes hypothesis likely")):
-    """A value of an axis. The value that was given has no changes and no hypothesis."""
-
-    __slots__ = ()
+    value: Any
+    found: Any
+    likely: bool = True
 
 
-class Axis(namedtuple("Axis", "name base choices")):
-    """One thing that can be wrong: the choice that was given (its value may be MISSING), and all others."""
+@dataclass(frozen=True)
+class Hypothesis:
+    """One mistake.
 
-    __slots__ = ()
+    ``prior`` is a rough weight from 0 to 1 for how often it happens; it only orders the search. ``options`` makes
+    options from what the search starts from. ``how`` says how the mistake comes about. ``incidents`` are keys of
+    :data:`sevlab.INCIDENTS`.
+    """
+
+    name: str
+    parameter: str
+    prior: float
+    options: Callable[[Any], Iterable[Option]]
+    how: str
+    incidents: tuple[str, ...] = ()
 
 
-class Subset(namedtuple("Subset", "names lists flip prior")):
-    """A kind of explanation: which axes are changed, the choices of each, and whether SEV-ES is switched by it."""
+def mistake(
+    name: str, parameter: str, prior: float, *incidents: str
+) -> Callable[[Callable[[Any], Iterable[Option]]], Hypothesis]:
+    """Make a hypothesis of a function that makes its options. The docstring says how the mistake comes about."""
 
-    __slots__ = ()
+    def declare(options: Callable[[Any], Iterable[Option]]) -> Hypothesis:
+        return Hypothesis(name, parameter, prior, options, " ".join((options.__doc__ or "").split()), incidents)
+
+    return declare
+
+
+@dataclass(frozen=True)
+class Change:
+    """One input: the value given, and the value found. None means that there is none."""
+
+    input: str
+    given: Any
+    found: Any
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A value of a parameter. The value that was given has no changes and no hypothesis."""
+
+    value: Any = field(repr=False)  # may be a key
+    changes: tuple[Change, ...] = ()
+    hypothesis: Hypothesis | None = None
+    likely: bool = True
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One thing that can be wrong: the value given (which may be MISSING), and every other value."""
+
+    name: str
+    base: Choice
+    choices: tuple[Choice, ...]
+
+
+@dataclass(frozen=True)
+class Combination:
+    """Parameters to change together, the choices of each, and whether that switches SEV-ES on or off."""
+
+    names: tuple[str, ...]
+    lists: tuple[tuple[Choice, ...], ...]
+    flip: bool = False
 
     @property
     def size(self) -> int:
-        """How many combinations it has."""
+        """How many candidates it has."""
         return prod(map(len, self.lists))
 
-
-def make_subset(names: Sequence[str], lists: Sequence[Sequence[Choice]], flip: bool = False) -> Subset | None:
-    """Return the subset of these axes and choices; None when one of them has no choice."""
-    if not all(lists):
-        return None
-    prior = prod(max(choice.hypothesis.prior for choice in choices) for choices in lists)
-    return Subset(tuple(names), tuple(map(tuple, lists)), flip, prior)
+    @property
+    def cost(self) -> float:
+        """What orders the search: the size, divided by how likely it is."""
+        return self.size / prod(max(one.hypothesis.prior for one in some if one.hypothesis) for some in self.lists)
 
 
-class Axes:
-    """Every axis with its choices. Subclasses say which there are, and which may be changed together."""
+@dataclass(frozen=True)
+class About:
+    """What a parameter is called in sentences, its inputs, and what counts as given of an input without an option."""
 
-    #: Which inputs an axis is about, in the order in which they are hashed.
-    INPUTS: Mapping[str, tuple[str, ...]]
-    #: What is given of the inputs that no option names.
-    UNNAMED: Mapping[str, Any] = {}
-    #: What each axis is called in sentences.
-    WORDS: Mapping[str, str]
-    axes: dict[str, Axis]
+    words: str
+    inputs: tuple[str, ...]
+    given: Any = None
+
+
+class Space(ABC):
+    """Every parameter with its choices. Subclasses say which there are, and which may change together."""
+
+    #: The parameters, in the order in which they are hashed.
+    ABOUT: ClassVar[Mapping[str, About]]
+    HYPOTHESES: ClassVar[Sequence[Hypothesis]]
     #: What was given, by input, for showing.
     shown: Mapping[str, Any]
 
-    def subsets(self, changes: int, *, likely: bool) -> list[Subset]:
-        """Return every kind of explanation with exactly so many *changes*, the most promising first.
+    def gather(self, start: Start) -> dict[str, Parameter]:
+        """Return every parameter with the choices of all hypotheses. Of equal values the first is kept."""
+        return {name: self._gather(name, start) for name in self.ABOUT}
 
-        With *likely*, only likely choices are taken.
-        """
-        kinds = (self.kinds(names, likely) for names in combinations(self.INPUTS, changes))
-        found = [subset for some in kinds for subset in some]
-        return sorted(found, key=lambda subset: subset.size / subset.prior)
-
-    def kinds(self, names: tuple[str, ...], likely: bool) -> Iterator[Subset]:
-        """Yield the kinds of explanation in which just these axes are changed."""
-        raise TypeError(f"{type(self).__name__} does not say what can be changed together")
-
-    def gather(self, name: str, inputs: Sequence[str], base: Any, hypotheses: Iterable[Hypothesis], start: Any) -> Axis:
-        """Gather the choices of an axis from all hypotheses about it; of equal values the first stays."""
-        choices: dict[Any, Choice] = {}
-        for hypothesis in (hypothesis for hypothesis in hypotheses if hypothesis.axis == name):
-            for option in hypothesis.options(start):
+    def _gather(self, name: str, start: Start) -> Parameter:
+        base, choices = self.base_value(name), dict[object, Choice]()
+        for hypothesis in self.HYPOTHESES if self.may_change(name) else ():
+            for option in hypothesis.options(start) if hypothesis.parameter == name else ():
                 if not self.is_other(name, option, base):
                     continue
                 known = choices.get(option.value)
                 if known is None or (option.likely and not known.likely):
-                    choices[option.value] = Choice(
-                        option.value, self._changes(inputs, option.found), hypothesis, option.likely
-                    )
-        return Axis(name, Choice(base, (), None, True), tuple(choices.values()))
+                    changes = tuple(self._changes(name, option.found))
+                    choices[option.value] = Choice(option.value, changes, hypothesis, option.likely)
+        return Parameter(name, Choice(base), tuple(choices.values()))
 
-    def is_other(self, name: str, option: Option, base: Any) -> bool:
-        """Say whether an option of the axis *name* is another value than the one that was given."""
-        return option.value != base or type(option.value) is not type(base)
-
-    def _changes(self, inputs: Sequence[str], found: Any) -> tuple[Change, ...]:
-        changes = []
-        for name in inputs:
-            given = self.UNNAMED[name] if name in self.UNNAMED else self.shown.get(name)
+    def _changes(self, parameter: str, found: Any) -> Iterator[Change]:
+        for name in self.inputs_of(parameter):
+            about = self.ABOUT[parameter]
+            given = self.shown.get(name) if about.given is None else about.given
             value = found[name] if isinstance(found, dict) else found
             if given is not None and isinstance(value, int) and not isinstance(given, int):
                 given = int(str(given), 0)
             if given != value or not isinstance(found, dict):
-                changes.append(Change(name, given, value))
-        return tuple(changes)
+                yield Change(name, given, value)
 
+    @abstractmethod
+    def base_value(self, name: str) -> Any:
+        """Return the value of a parameter that was given, or MISSING."""
 
-class Option(namedtuple("Option", "value found likely", defaults=(True,))):
-    """Another value of an axis. ``found`` is what is shown of it: by input, where an axis has several."""
+    def inputs_of(self, name: str) -> tuple[str, ...]:
+        """Return the inputs that a parameter is about."""
+        return self.ABOUT[name].inputs
 
-    __slots__ = ()
+    def may_change(self, name: str) -> bool:
+        """Whether the parameter has any effect here."""
+        return True
 
+    def is_other(self, name: str, option: Option, base: Any) -> bool:
+        """Whether an option differs from the value that was given."""
+        return bool(option.value != base or type(option.value) is not type(base))
 
-class Hypothesis(namedtuple("Hypothesis", "name axis prior options how incidents", defaults=((),))):
-    """One mistake.
+    def combinations(self, changes: int, *, likely: bool) -> list[Combination]:
+        """Return every combination of exactly so many *changes*, the most promising first; or only *likely* choices."""
+        every = combinations(self.ABOUT, changes)
+        found = [one for names in every for one in self.combine(names, likely) if all(one.lists)]
+        return sorted(found, key=lambda one: one.cost)
 
-    ``prior`` says how often it is the reason, as a rough weight from 0 to 1 that only orders the search. ``options``
-    makes options from what is given. ``how`` is a sentence: how the mistake comes about. ``incidents`` are keys of
-    :data:`sevlab.incidents.INCIDENTS`.
-    """
+    @abstractmethod
+    def combine(self, names: tuple[str, ...], likely: bool) -> Iterator[Combination]:
+        """Yield the combinations in which exactly these parameters change."""
 
-    __slots__ = ()
+    @property
+    @abstractmethod
+    def parameters(self) -> Mapping[str, Parameter]:
+        """Every parameter, by its name."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import namedtuple
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..cpu import CPU_MODELS
@@ -17,14 +17,11 @@ from ..launch import SKU, as_peer
 from ..layout.page import Banner, Heading, Paragraph, Table, View
 from ..layout.shown import Shown
 from ..outcome import MATCH, NOT_DECIDED
-from .sev import AXES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from typing import Any
 
     from ..formats.report import Report
-    from ..incidents import Incident
     from ..layout.page import Block
     from ..outcome import Trust
     from .model import Change, Hypothesis
@@ -35,46 +32,78 @@ OWNER = (
     "ones you accept."
 )
 NO_KERNEL = "No kernel was measured: the host may have loaded any kernel, initrd and command line."
+UNCHECKED = "The signature of the report is not checked here; sevlab report verify checks it."
+#: What no option can express, and what it is called.
 NO_OPTION = {
     "message": "the form of the message",
     "table": "the size of the kernel-hashes table",
     "reset_address": "the start address of further CPUs",
+    "pages": "order and types of pages",
+    "part": "what the digest is of",
 }
-
-
-#: Mistakes in bytes that no input of validate can name.
+#: Mistakes in bytes that no input can name.
 NO_INPUT = ("another part of the firmware file", "padded firmware", "command line in other bytes")
+#: Flags of a report's policy that the owner must not overlook.
+_DANGEROUS = ("debug", "migrate_ma")
+#: How many digits of a reported digest a table has room for.
+_DIGITS = 24
 
 
-class Explanation(Shown, namedtuple("Explanation", "changes hypotheses tik")):
-    """Changed inputs under which the computed measure is the reported one, and the mistakes they point to.
+@dataclass(frozen=True)
+class Cause:
+    """One mistake, and the inputs that it changed."""
 
-    ``tik`` is the transport integrity key that was found, None where the given one is right.
+    hypothesis: Hypothesis
+    changes: tuple[Change, ...]
+
+
+@dataclass(frozen=True, repr=False)
+class Explanation(Shown):
+    """Changed inputs under which the computed value equals the reported one, and the mistakes they point to.
+
+    ``tik`` is the transport integrity key that was found, None if the given one is right.
     """
 
-    __slots__ = ()
-    #: What is computed and compared.
-    COMPARED = "measure"
-    changes: tuple[Change, ...]
-    hypotheses: tuple[Hypothesis, ...]
-    tik: Secret | None
+    causes: tuple[Cause, ...]
+    tik: Secret | None = None
+    is_snp: bool = False
+
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        """Every input that was changed."""
+        return tuple(change for cause in self.causes for change in cause.changes)
+
+    @property
+    def hypotheses(self) -> tuple[Hypothesis, ...]:
+        """The mistakes."""
+        return tuple(cause.hypothesis for cause in self.causes)
 
     def named(self, name: str) -> str:
-        """Return what an input is called: its option, or words for what is none."""
-        return NO_OPTION.get(name) or as_option(name)
+        """Return what an input is called: its option, or words if it has none."""
+        return NO_OPTION.get(name) or (as_peer if self.is_snp else as_option)(name)
 
     def shown(self, change: Change, side: str) -> str:
-        """Return a value for people, the one ``given`` or ``found``: a number also in hex, a policy with its flags."""
-        value = getattr(change, side)
+        """Return a value for people, ``given`` or ``found``: a number also in hex, a policy with its flags."""
+        name, value = change.input, getattr(change, side)
         if value is None:
             return "nothing"
-        if change.input == "policy" and isinstance(value, int):
+        if name == "measurement" and self.is_snp:
+            digits, _, form = str(value).partition(" ") if side == "found" else (str(value), "", "")
+            return f"{quoted(digits[:_DIGITS])}{'...' * (len(digits) > _DIGITS)} {form}".rstrip()
+        if name in ("cmdline", "measurement"):
+            return quoted(str(value), 200, public=name == "measurement")
+        if name == "ovmf_hash" and len(str(value)) > _DIGITS:
+            return f"{str(value)[:_DIGITS]}..."
+        if not isinstance(value, int):
+            return str(value)
+        if name == "policy":
             return Policy(value).text
-        if isinstance(value, int):
-            return f"{value} (0x{value:x})" if value > 9 else str(value)
-        if change.input in ("cmdline", "measurement"):
-            return quoted(value, 200, public=change.input == "measurement")
-        return str(value)
+        if name == "cpu_signature":
+            model = next((name for name, cpu in CPU_MODELS.items() if cpu.signature == value), "no model of QEMU")
+            return f"0x{value:x} ({model})"
+        if self.is_snp and name in ("guest_features", "reset_address"):
+            return f"0x{value:x}"
+        return f"{value} (0x{value:x})" if value > 9 else str(value)
 
     @property
     def found(self) -> dict[str, Any]:
@@ -83,48 +112,46 @@ class Explanation(Shown, namedtuple("Explanation", "changes hypotheses tik")):
 
     @property
     def inputs(self) -> dict[str, Any]:
-        """The changes as inputs of :func:`sevlab.load_evidence` and ``Evidence.replace``; None takes an input away.
+        """The changes as inputs of :func:`sevlab.load_evidence`, or of :func:`sevlab.load_snp_launch`.
 
-        Raises :class:`~sevlab.errors.UnsupportedError` for what no input can say: another form of the message, other
-        bytes of a file or of the command line.
+        None takes an input away. Raises :class:`~sevlab.errors.UnsupportedError` for what no input can express:
+        another form of the message, pages in another order, other bytes of a file or of the command line.
         """
         inputs: dict[str, Any] = {}
-        for change, hypothesis in ((change, self._hypothesis_of(change)) for change in self.changes):
-            if change.input in NO_OPTION or hypothesis.name in NO_INPUT:
-                raise UnsupportedError(
-                    f"validating with {self.named(change.input)} as found", "what validate's options say"
-                )
-            if hypothesis.axis == "key":
-                inputs |= {"tk": None, "tik": self.tik, "tek": Secret(bytes(KEY_SIZE))}
-            else:
-                inputs[change.input] = change.found
+        for cause in self.causes:
+            for change in cause.changes:
+                if change.input in NO_OPTION or cause.hypothesis.name in NO_INPUT:
+                    what, verb = ("a launch", "digest") if self.is_snp else ("validating", "validate")
+                    what = f"{what} with {self.named(change.input)} as found"
+                    raise UnsupportedError(what, f"what {verb}'s options say")
+                if cause.hypothesis.parameter == "key":
+                    inputs |= {"tk": None, "tik": self.tik, "tek": Secret(bytes(KEY_SIZE))}
+                else:
+                    inputs[change.input] = change.found
+        if self.is_snp:
+            inputs.pop("measurement", None)
+        if "cpu_signature" in inputs:
+            inputs |= dict.fromkeys(SKU)
+        if "vars_size" in inputs:
+            inputs["vars_file"] = None
         if "kernel" in inputs and inputs["kernel"] is None:
             inputs |= {"initrd": None, "cmdline": None}
         return inputs
-
-    def _hypothesis_of(self, change: Change) -> Hypothesis:
-        return next(one for one in self.hypotheses if change.input in AXES[one.axis] or one.axis == "key")
-
-    @property
-    def reasons(self) -> list[str]:
-        """For each mistake a few sentences: how it happens, and what it resembles."""
-        told = []
-        for hypothesis in self.hypotheses:
-            parts = [f"It resembles {INCIDENTS[key].name}: {INCIDENTS[key].lesson}" for key in hypothesis.incidents]
-            told.append(" ".join([hypothesis.how, *parts]))
-        return told
 
     @property
     def sentence(self) -> str:
         """Everything in one paragraph: what was given and found, how it happens, what to look out for."""
         values = [f"{name}: given {given}, but {found} fits the report." for name, given, found in self._rows()]
-        return " ".join([*values, *dict.fromkeys(self.reasons), *self.alarms, OWNER])
+        reasons = []
+        for one in self.hypotheses:
+            alike = [f"It resembles {INCIDENTS[key].name}: {INCIDENTS[key].lesson}" for key in one.incidents]
+            reasons.append(" ".join([one.how, *alike]))
+        return " ".join([*values, *dict.fromkeys(reasons), *self.alarms, OWNER])
 
     @property
     def alarms(self) -> list[str]:
         """What the owner must not overlook in the values found."""
-        found = self.found
-        alarms = []
+        found, alarms = self.found, []
         if "policy" in found:
             policy = Policy(found["policy"])
             given = next(change.given for change in self.changes if change.input == "policy")
@@ -134,7 +161,7 @@ class Explanation(Shown, namedtuple("Explanation", "changes hypotheses tik")):
                 if row.is_flag and row.name != "nodbg" and not value and int(given) & row.mask:
                     alarms.append(f"The policy found does not have {row.name.upper()}: {row.clear}")
             alarms += policy.findings()
-        if any(name in found and found[name] == "all zero" for name in ("tk", "tik")):
+        if any(found.get(name) == "all zero" for name in ("tk", "tik")):
             alarms.append("The keys found are all zero: anyone can make this measurement, and it proves nothing.")
         if found.get("kernel", "") is None:
             alarms.append(NO_KERNEL)
@@ -158,12 +185,22 @@ class Explanation(Shown, namedtuple("Explanation", "changes hypotheses tik")):
         }
 
     def explain(self) -> View:
-        """Show the changes, what the owner must not overlook, and how such mistakes come about."""
-        count = len(self.hypotheses)
-        words = (
-            f"EXPLAINED: with {count} change{'s' * (count > 1)} the computed {self.COMPARED} equals the reported one"
+        """Show the changes, what the owner must not overlook, and how such mistakes happen."""
+        count, value = len(self.causes), _compared(self.is_snp)
+        words = f"EXPLAINED: with {count} change{'s' * (count > 1)} the computed {value} equals the reported one"
+        reasons: dict[str, list[str]] = {}
+        for hypothesis in self.hypotheses:
+            reasons.setdefault(hypothesis.how, []).append(hypothesis.name)
+        alike = [(key, INCIDENTS[key]) for key in self.incidents]
+        rows = [[key, f"'{one.title}': {one.lesson} ({one.source}, {one.date})"] for key, one in alike]
+        return View(
+            Banner(words, "orange"),
+            Table(["input", "given", "found"], self._rows(), mono=[0, 1, 2]),
+            *(Banner(alarm, "pink") for alarm in self.alarms),
+            *(Paragraph(f"{_first_upper('; '.join(names))}. {how}") for how, names in reasons.items()),
+            *([Table(["it resembles", "what happened there"], rows)] if rows else []),
+            Paragraph(OWNER),
         )
-        return View(Banner(words, "orange"), *self._blocks(), Paragraph(OWNER))
 
     def _rows(self) -> list[list[str]]:
         return [
@@ -171,60 +208,41 @@ class Explanation(Shown, namedtuple("Explanation", "changes hypotheses tik")):
             for change in self.changes
         ]
 
-    def _blocks(self) -> list[Block]:
-        told: dict[str, list[str]] = {}
-        for hypothesis in self.hypotheses:
-            told.setdefault(hypothesis.how, []).append(hypothesis.name)
-        alike = [[key, _told(INCIDENTS[key])] for key in self.incidents]
-        return [
-            Table(["input", "given", "found"], self._rows(), mono=[0, 1, 2]),
-            *(Banner(alarm, "pink") for alarm in self.alarms),
-            *(Paragraph(f"{_first_upper('; '.join(names))}. {how}") for how, names in told.items()),
-            *([Table(["it resembles", "what happened there"], alike)] if alike else []),
-        ]
 
+@dataclass(frozen=True)
+class RuledOut:
+    """Something that was tried completely and explains nothing: what was changed, how many values, which mistakes."""
 
-def _told(incident: Incident) -> str:
-    return f"'{incident.title}': {incident.lesson} ({incident.source}, {incident.date})"
-
-
-class RuledOut(namedtuple("RuledOut", "what values mistakes")):
-    """Something that was tried to its end in vain: what was changed, to how many values, which mistakes that covers."""
-
-    __slots__ = ()
+    what: str
+    values: str
+    mistakes: str = ""
 
     def __str__(self) -> str:
         return f"{self.what}: {self.values}" + (f" ({self.mistakes})." if self.mistakes else ".")
 
 
+@dataclass(frozen=True, repr=False)
 class Diagnosis(Shown):
     """The outcome of :func:`sevlab.diagnose`.
 
-    ``status`` is "match", "explained" or "unexplained"; "not_decided" where reported and computed value agree by a key
-    out of a stranger's bundle, as ``trust`` tells. ``explanations`` come with the fewest changes first.
-    ``tried`` is the number of candidates, ``seconds`` how long it took. ``searched`` tells what was tried to
-    its end in vain, ``not_tried`` what was not and why. ``stopped`` says why the search ended early, "" when it did
-    not.
+    ``status`` is "match", "explained", "unexplained", or "not_decided" if the values agree only under a key from
+    somebody else's bundle (see ``trust``). ``explanations`` come with the fewest changes first. ``tried`` is the number
+    of candidates, ``seconds`` how long it took. ``searched`` is what was ruled out, ``not_tried`` what was not tried
+    and why, ``stopped`` why the search ended early ("" if it did not). ``alarms`` are what the owner must not overlook
+    in a SEV-SNP report, whatever explains it; ``notes`` are remarks about the inputs, and what was not checked.
     """
 
-    #: What is computed and compared.
-    COMPARED = "measure"
-    #: What was taken from a case; None where nothing was.
+    status: str
+    explanations: tuple[Explanation, ...] = ()
+    tried: int = 0
+    seconds: float = 0.0
+    searched: tuple[RuledOut, ...] = ()
+    not_tried: tuple[str, ...] = ()
+    stopped: str = ""
+    is_snp: bool = False
     trust: Trust | None = None
-
-    def __init__(
-        self,
-        status: str,
-        explanations: Sequence[Explanation] = (),
-        tried: int = 0,
-        seconds: float = 0.0,
-        searched: Sequence[RuledOut] = (),
-        not_tried: Sequence[str] = (),
-        stopped: str = "",
-    ) -> None:
-        self.status, self.explanations = status, tuple(explanations)
-        self.tried, self.seconds = tried, seconds
-        self.searched, self.not_tried, self.stopped = tuple(searched), tuple(not_tried), stopped
+    alarms: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as JSON-ready data, as docs/diagnose.md describes it. Keys never appear."""
@@ -237,6 +255,7 @@ class Diagnosis(Shown):
             "not-tried": list(self.not_tried),
             "stopped": self.stopped,
             **({} if self.trust is None else {"trusted_from_case": list(self.trust.names)}),
+            **({"alarms": list(self.alarms), "notes": list(self.notes)} if self.is_snp else {}),
         }
 
     @property
@@ -246,125 +265,36 @@ class Diagnosis(Shown):
 
     def explain(self) -> View:
         """Show the answer first, then what it rests on."""
+        value = _compared(self.is_snp)
+        blocks: list[Block] = []
         if self.status == MATCH:
-            words = f"MATCH: the computed {self.COMPARED} equals the reported one, with every input as given"
-            return View(Banner(words, "green"), Paragraph("There is nothing to explain."))
-        if self.status == NOT_DECIDED and self.trust is not None:
-            words = f"NOT DECIDED: the {self.COMPARED} {self.trust.words}"
-            return View(Banner(words, "pink"), *(Paragraph(f"NOTE: {note}.") for note in self.trust.notes))
-        if self.status == EXPLAINED:
-            return View(*(block for explanation in self.explanations for block in explanation.explain().blocks))
-        words = f"UNEXPLAINED: no change that was tried makes the computed {self.COMPARED} equal the reported one"
-        blocks: list[Block] = [Banner(words, "pink")]
-        if self.stopped:
-            blocks.append(Paragraph(f"The search ended early: {self.stopped}."))
+            words = f"MATCH: the computed {value} equals the reported one, with every input as given"
+            blocks += [Banner(words, "green"), Paragraph("There is nothing to explain.")]
+        elif self.status == NOT_DECIDED and self.trust is not None:
+            words = f"NOT DECIDED: the {value} {self.trust.words}"
+            blocks += [Banner(words, "pink"), *(Paragraph(f"NOTE: {note}.") for note in self.trust.notes)]
+        elif self.status == EXPLAINED:
+            blocks += [block for explanation in self.explanations for block in explanation.explain().blocks]
+        else:
+            words = f"UNEXPLAINED: no change that was tried makes the computed {value} equal the reported one"
+            blocks += [Banner(words, "pink"), *self._tried()]
+        first, *rest = blocks
+        return View(first, *(Banner(alarm, "pink") for alarm in self.alarms), *rest, *map(Paragraph, self.notes))
+
+    def _tried(self) -> list[Block]:
+        """Show what was ruled out, and what was not tried."""
+        blocks: list[Block] = [Paragraph(f"The search ended early: {self.stopped}.")] if self.stopped else []
         if self.searched:
-            rows = [list(ruled_out) for ruled_out in self.searched]
+            rows = [[one.what, one.values, one.mistakes] for one in self.searched]
             blocks += [Heading("Ruled out"), Table(["changed", "values tried", "mistakes looked for"], rows)]
         if self.not_tried:
             rows = [list(sentence.partition(": ")[::2]) for sentence in self.not_tried]
             blocks += [Heading("Not tried"), Table(["what", "why"], rows)]
-        return View(*blocks)
-
-
-def _first_upper(words: str) -> str:
-    return words[:1].upper() + words[1:]
-
-
-#: Changes that no option of digest can say, and what they are called.
-NO_SNP_OPTION = {
-    "pages": "order and types of pages",
-    "part": "what the digest is of",
-    "reset_address": "start address of further CPUs",
-}
-#: What of a policy the owner must not overlook when it is set.
-_DANGEROUS = ("debug", "migrate_ma")
-UNCHECKED = "The signature of the report is not checked here; sevlab report verify checks it."
-_COMPARED = "launch digest"
-#: How many digits of a reported digest a table has room for.
-_DIGITS = 24
-
-
-class SnpExplanation(Explanation):
-    """Changed inputs under which the computed launch digest is the reported one, and the mistakes they point to."""
-
-    __slots__ = ()
-    COMPARED = _COMPARED
-
-    def named(self, name: str) -> str:
-        """Return what an input is called: the option of digest, or words for what is none."""
-        return NO_SNP_OPTION.get(name) or as_peer(name)
-
-    def shown(self, change: Change, side: str) -> str:
-        """Return a value for people; a CPU's signature and SEV_FEATURES in hex, as options take them."""
-        value = getattr(change, side)
-        if change.input == "cpu_signature" and isinstance(value, int):
-            model = next((name for name, cpu in CPU_MODELS.items() if cpu.signature == value), "no model of QEMU")
-            return f"0x{value:x} ({model})"
-        if change.input == "measurement":
-            digits, form = (str(value), "") if side == "given" else str(value).split(" ", 1)
-            return f"{quoted(digits[:_DIGITS])}{'...' * (len(digits) > _DIGITS)} {form}".rstrip()
-        if change.input == "ovmf_hash" and isinstance(value, str) and len(value) > _DIGITS:
-            return f"{value[:_DIGITS]}..."
-        if change.input in ("guest_features", "reset_address") and isinstance(value, int):
-            return f"0x{value:x}"
-        return super().shown(change, side)
-
-    @property
-    def inputs(self) -> dict[str, Any]:
-        """The changes as inputs of :func:`sevlab.load_snp_launch`; None takes an input away.
-
-        Raises :class:`~sevlab.errors.UnsupportedError` for what no input can say: pages in another order, another start
-        of further CPUs, a part of the launch, other bytes of a file or of the command line.
-        """
-        inputs: dict[str, Any] = {}
-        for change in self.changes:
-            if change.input in NO_SNP_OPTION or any(one.name in NO_INPUT for one in self.hypotheses):
-                raise UnsupportedError(
-                    f"a launch with {self.named(change.input)} as found", "what digest's options say"
-                )
-            inputs[change.input] = change.found
-        inputs.pop("measurement", None)
-        if "cpu_signature" in inputs:
-            inputs |= dict.fromkeys(SKU)
-        if "vars_size" in inputs:
-            inputs["vars_file"] = None
-        if "kernel" in inputs and inputs["kernel"] is None:
-            inputs |= {"initrd": None, "cmdline": None}
-        return inputs
-
-    @property
-    def alarms(self) -> list[str]:
-        """What the owner must not overlook in the values found."""
-        return [NO_KERNEL] if self.found.get("kernel", "") is None else []
-
-
-class SnpDiagnosis(Diagnosis):
-    """The outcome of :func:`sevlab.diagnose_snp`; see :class:`sevlab.Diagnosis`.
-
-    ``alarms`` are what the owner must not overlook in the report, whatever explains it; ``notes`` is what was odd
-    about the inputs, and what was not looked at.
-    """
-
-    COMPARED = _COMPARED
-
-    def __init__(self, *found: Any, alarms: Sequence[str] = (), notes: Sequence[str] = (), **more: Any) -> None:
-        super().__init__(*found, **more)
-        self.alarms, self.notes = tuple(alarms), tuple(notes)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return it as JSON-ready data, as docs/diagnose.md describes it."""
-        return super().as_dict() | {"alarms": list(self.alarms), "notes": list(self.notes)}
-
-    def explain(self) -> View:
-        """Show the answer first, then what it rests on."""
-        first, *rest = super().explain().blocks
-        told: list[Block] = [Banner(alarm, "pink") for alarm in self.alarms]
-        return View(first, *told, *rest, *(Paragraph(note) for note in self.notes))
+        return blocks
 
 
 def report_alarms(report: Report) -> list[str]:
-    """Say what the owner must not overlook in a report, whatever its measurement is."""
+    """Return what the owner must not overlook in a report, whatever its measurement is."""
     policy = report.policy
     alarms = [
         f"The report's policy sets {row.name.upper()}: {row.doc}"
@@ -374,3 +304,11 @@ def report_alarms(report: Report) -> list[str]:
     if report.key_info.signer not in ("VCEK", "VLEK"):
         alarms.append("The report names no key that signed it: anyone can make such a report, and it proves nothing.")
     return alarms + [f"The report's policy: {finding}." for finding in SnpPolicy(policy).findings()]
+
+
+def _compared(is_snp: bool) -> str:
+    return "launch digest" if is_snp else "measure"
+
+
+def _first_upper(words: str) -> str:
+    return words[:1].upper() + words[1:]

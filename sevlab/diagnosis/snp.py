@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from itertools import product
 from typing import TYPE_CHECKING
 
 from ..profiles import SNP_PROFILES
 from ..snp.load import DEFAULT_PROFILE
-from .digests import Cpus, Kernel, Loaded, SnpFold, walk
+from .digests import Cpus, Kernel, Loaded, SnpDigests, walk
 from .hypotheses_snp import HYPOTHESES
-from .model import MISSING, Axes, make_subset
+from .model import MISSING, About, Combination, Space
 from .start import SnpStart, features_of
 
 if TYPE_CHECKING:
@@ -17,80 +18,55 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .engine import Engine
-    from .inputs import SnpGiven
-    from .model import Choice, Option, Subset
+    from .inputs import SnpInputs
+    from .model import Choice, Option, Parameter
     from .start import Candidate
 
-#: Which inputs an axis is about, in the order in which they enter the chain.
-AXES: dict[str, tuple[str, ...]] = {
-    "firmware": ("firmware",),
-    "ovmf_hash": ("ovmf_hash",),
-    "svsm": ("svsm",),
-    "vars": ("vars_size",),
-    "kernel": ("kernel",),
-    "initrd": ("initrd",),
-    "cmdline": ("cmdline",),
-    "pages": ("pages",),
-    "profile": ("profile",),
-    "model": ("cpu_signature",),
-    "features": ("guest_features",),
-    "reset": ("reset_address",),
-    "count": ("num_cpus",),
-    "part": ("part",),
-    "measurement": ("measurement",),
+#: Every parameter, in the order in which it enters the chain.
+PARAMETERS = {
+    "firmware": About("the firmware file", ("firmware",)),
+    "ovmf_hash": About("the digest in the firmware's place", ("ovmf_hash",)),
+    "svsm": About("the SVSM image", ("svsm",)),
+    "vars": About("the size of the variable store", ("vars_size",)),
+    "kernel": About("the kernel", ("kernel",)),
+    "initrd": About("the initrd", ("initrd",)),
+    "cmdline": About("the command line", ("cmdline",)),
+    "pages": About("the order and types of pages", ("pages",), "as the profile loads them"),
+    "profile": About("the profile", ("profile",)),
+    "model": About("the CPU model", ("cpu_signature",)),
+    "features": About("SEV_FEATURES", ("guest_features",)),
+    "reset": About("the start address of further CPUs", ("reset_address",)),
+    "count": About("the number of virtual CPUs", ("num_cpus",)),
+    "part": About("which part of the launch the digest is of", ("part",), "the whole launch"),
+    "measurement": About("the form of the digest", ("measurement",)),
 }
-#: What each axis is called in sentences.
-WORDS = {
-    "firmware": "the firmware file",
-    "ovmf_hash": "the digest in the firmware's place",
-    "svsm": "the SVSM image",
-    "vars": "the size of the variable store",
-    "kernel": "the kernel",
-    "initrd": "the initrd",
-    "cmdline": "the command line",
-    "pages": "the order and types of pages",
-    "profile": "the profile",
-    "model": "the CPU model",
-    "features": "SEV_FEATURES",
-    "reset": "the start address of further CPUs",
-    "count": "the number of virtual CPUs",
-    "part": "which part of the launch the digest is of",
-    "measurement": "the form of the digest",
-}
-UNNAMED = {"pages": "as the profile loads them", "part": "the whole launch", "reset_address": None}
 #: What is loaded before the registers; the profile belongs to both.
 _BEFORE = ("firmware", "ovmf_hash", "svsm", "vars", "kernel", "initrd", "cmdline", "pages", "profile")
 _REGISTERS = ("model", "features", "reset")
 _TABLE = {"initrd", "cmdline"}
-#: What cannot be otherwise beside an SVSM.
+#: What cannot differ with an SVSM.
 _NOT_WITH_SVSM = {"ovmf_hash", "kernel", *_TABLE, "profile", "reset"}
 
 
-class SnpSpace(Axes):
-    """Every axis with its choices."""
+class SnpSpace(Space):
+    """Every parameter with its choices."""
 
-    INPUTS, WORDS, UNNAMED = AXES, WORDS, UNNAMED
+    ABOUT, HYPOTHESES = PARAMETERS, HYPOTHESES
 
-    def __init__(self, given: SnpGiven, files: Sequence[Candidate] = ()) -> None:
-        self.given, self.start, self.fold = given, SnpStart(given, files), SnpFold()  # type: ignore[arg-type]
-        self.shown = dict(given.shown)
+    def __init__(self, inputs: SnpInputs, files: Sequence[Candidate] = ()) -> None:
+        self.inputs, self.start, self.digests = inputs, SnpStart(inputs, files), SnpDigests()
+        self.shown = dict(inputs.shown)
         if self.start.cpus.signature is not None:
             self.shown["cpu_signature"] = self.start.cpus.signature
         if self.start.features is not None:
             self.shown["guest_features"] = self.start.features
-        left_out = _NOT_WITH_SVSM if self.start.svsm is not None else set()
-        self.axes = {
-            name: self.gather(name, inputs, self._base(name), () if name in left_out else HYPOTHESES, self.start)
-            for name, inputs in AXES.items()
-        }
 
-    def _base(self, name: str) -> Any:
-        start, cpus = self.start, self.start.cpus
-        if name == "measurement":
-            reading = self.given.measurements[0]
-            return MISSING if reading is None else reading.value
-        if name == "model":
-            return cpus.signature if cpus.boot is not None or cpus.signature is not None else MISSING
+    @cached_property
+    def parameters(self) -> Mapping[str, Parameter]:
+        return self.gather(self.start)
+
+    def base_value(self, name: str) -> Any:
+        start, cpus, reading = self.start, self.start.cpus, self.inputs.measurements[0]
         return {
             "firmware": start.base_image,
             "ovmf_hash": start.ovmf_hash,
@@ -101,40 +77,40 @@ class SnpSpace(Axes):
             "cmdline": start.cmdline,
             "pages": (),
             "profile": cpus.profile,
+            "model": MISSING if cpus.boot is None and cpus.signature is None else cpus.signature,
             "features": cpus.features,
             "reset": None,
             "count": MISSING if start.count is None else start.count,
             "part": None,
+            "measurement": MISSING if reading is None else reading.value,
         }[name]
 
+    def may_change(self, name: str) -> bool:
+        return self.start.svsm is None or name not in _NOT_WITH_SVSM
+
     def is_other(self, name: str, option: Option, base: Any) -> bool:
-        """Say whether an option is another value than the one that was given, and one there can be."""
-        if name == "firmware" and option.value is None:  # no whole pages
+        if name == "firmware" and option.value is None:  # not whole pages
             return False
         return super().is_other(name, option, base)
 
-    def kinds(self, names: tuple[str, ...], likely: bool) -> Iterator[Subset]:
-        """Yield the kind of explanation in which just these axes are changed, if there can be one."""
+    def combine(self, names: tuple[str, ...], likely: bool) -> Iterator[Combination]:
+        """Yield the combination in which exactly these parameters change, if there can be one."""
         chosen = set(names)
-        if self._lacks(chosen):
-            return
-        if "part" in chosen and chosen & {*_REGISTERS, "count"}:
+        if self._lacks(chosen) or ("part" in chosen and chosen & {*_REGISTERS, "count"}):
             return
         if chosen & _TABLE and self.start.kernel is None and "kernel" not in chosen:
             return
         lists = []
         for name in names:
-            choices = [choice for choice in self.axes[name].choices if choice.likely or not likely]
+            choices = [choice for choice in self.parameters[name].choices if choice.likely or not likely]
             if name == "kernel" and chosen & _TABLE:
                 choices = [choice for choice in choices if choice.value is not None]
-            lists.append(choices)
-        subset = make_subset(names, lists)
-        if subset is not None:
-            yield subset
+            lists.append(tuple(choices))
+        yield Combination(names, tuple(lists))
 
     def _lacks(self, chosen: set[str]) -> bool:
-        """Say whether something is needed that was neither given nor is searched. A profile may do without a model."""
-        missing = {name for name, axis in self.axes.items() if axis.base.value is MISSING} - chosen
+        """Whether something is needed that was neither given nor is searched. Some profiles need no model."""
+        missing = {name for name, one in self.parameters.items() if one.base.value is MISSING} - chosen
         if "part" in chosen:
             missing -= {"count", "model"}
         if "profile" in chosen or not self._takes_model(self.start.cpus.profile):
@@ -146,45 +122,45 @@ class SnpSpace(Axes):
         return profile is None or SNP_PROFILES[profile].takes_signature
 
     def matches(self) -> bool:
-        """Say whether the launch as it was given has the digest that was reported."""
+        """Whether the launch as it was given has the reported digest."""
         if self._lacks(set()):
             return False
-        count = int(self.axes["count"].base.value)
+        count = int(self.parameters["count"].base.value)
         digests = self.cpu_digests(count)
-        return len(digests) == count and digests[-1] == bytes(self.axes["measurement"].base.value)
+        return len(digests) == count and digests[-1] == bytes(self.parameters["measurement"].base.value)
 
     def cpu_digests(self, count: int) -> list[bytes]:
         """Return the launch digests (48 bytes each) of what was given with 1, 2, ... *count* virtual CPUs.
 
-        None at all where there is no such launch, one alone where nothing says how further CPUs start.
+        None at all if there is no such launch, only the first if nothing says how further CPUs start.
         """
         values = self._values()
-        before = self.fold.before(self._loaded(values))
-        links = before and self.fold.links(self._cpus(values, before[1]))
-        return walk(before[0][-1], links, count) if before and links else []
+        before = self.digests.before(self._loaded(values))
+        hashes = before and self.digests.page_hashes(self._cpus(values, before[1]))
+        return walk(before[0][-1], hashes, count) if before and hashes else []
 
-    def hits(self, subset: Subset, engine: Engine) -> Iterator[list[Choice]]:
-        """Try a kind of explanation to its end; yield the choices of those whose digest is the reported one."""
-        lists = dict(zip(subset.names, subset.lists, strict=True))
+    def hits(self, combination: Combination, engine: Engine) -> Iterator[list[Choice]]:
+        """Try a combination completely; yield the choices of every launch with the reported digest."""
+        lists = dict(zip(combination.names, combination.lists, strict=True))
         values = self._values()
-        readings = lists.get("measurement", (self.axes["measurement"].base,))
-        wanted = {choice.value: [choice] if "measurement" in lists else [] for choice in readings}
-        before = [name for name in subset.names if name in _BEFORE]
+        readings = lists.get("measurement", (self.parameters["measurement"].base,))
+        reported = {choice.value: [choice] if "measurement" in lists else [] for choice in readings}
+        before = [name for name in combination.names if name in _BEFORE]
         for chosen in product(*(lists[name] for name in before)):
             values.update(zip(before, (choice.value for choice in chosen), strict=True))
             engine.check()
-            loaded = self.fold.before(self._loaded(values))
+            loaded = self.digests.before(self._loaded(values))
             if loaded is None:
                 continue
             after, start = loaded
             if "part" in lists:
-                engine.tried += len(lists["part"]) * len(wanted)
+                engine.tried += len(lists["part"]) * len(reported)
                 for part in lists["part"]:
-                    if part.value < len(after) and after[part.value] in wanted:
-                        yield [*chosen, part, *wanted[after[part.value]]]
+                    if part.value < len(after) and after[part.value] in reported:
+                        yield [*chosen, part, *reported[after[part.value]]]
             elif "model" not in lists or self._takes_model(values["profile"]):
-                for more, digest in self._ends(values, lists, after[-1], start, wanted, engine):
-                    yield [*chosen, *more, *wanted[digest]]
+                for more, digest in self._ends(values, lists, after[-1], start, reported, engine):
+                    yield [*chosen, *more, *reported[digest]]
 
     def _ends(
         self,
@@ -192,46 +168,44 @@ class SnpSpace(Axes):
         lists: Mapping[str, Sequence[Choice]],
         digest: bytes,
         start: int | None,
-        wanted: Mapping[bytes, object],
+        reported: Mapping[bytes, object],
         engine: Engine,
     ) -> Iterator[tuple[list[Choice], bytes]]:
-        """Go on from *digest* with every combination of registers and number of CPUs; yield those that are wanted."""
+        """Continue from *digest* with every combination of registers and number of CPUs; yield those reported."""
         names = [name for name in _REGISTERS if name in lists]
         counts = {choice.value: [choice] for choice in lists.get("count", ())} or {values["count"]: []}
-        most, tried = max(counts), len(counts) * len(wanted)
-        is_none_wanted = wanted.keys().isdisjoint
+        most, tried = max(counts), len(counts) * len(reported)
+        is_none_reported = reported.keys().isdisjoint
         for chosen in product(*(lists[name] for name in names)):
             values.update(zip(names, (choice.value for choice in chosen), strict=True))
             engine.check()
-            links = self.fold.links(self._cpus(values, start))
-            if links is None:
+            hashes = self.digests.page_hashes(self._cpus(values, start))
+            if hashes is None:
                 continue
-            digests = walk(digest, links, most)
+            digests = walk(digest, hashes, most)
             engine.tried += tried
-            if is_none_wanted(digests):
+            if is_none_reported(digests):
                 continue
             for count, after in enumerate(digests, 1):
-                if after in wanted and count in counts:
+                if after in reported and count in counts:
                     yield [*chosen, *counts[count]], after
 
     def _values(self) -> dict[str, Any]:
-        return {name: axis.base.value for name, axis in self.axes.items()}
+        return {name: parameter.base.value for name, parameter in self.parameters.items()}
 
     def _loaded(self, values: Mapping[str, Any]) -> Loaded:
         kernel = None
         if values["kernel"] is not None:
-            kernel = Kernel(values["kernel"], values["initrd"], values["cmdline"], 0)
+            kernel = Kernel(values["kernel"], values["initrd"], values["cmdline"])
         rules = SNP_PROFILES[values["profile"] or DEFAULT_PROFILE].pages._replace(**dict(values["pages"]))
         return Loaded(values["firmware"], values["ovmf_hash"], values["svsm"], values["vars"], kernel, rules)
 
     def _cpus(self, values: Mapping[str, Any], start: int | None) -> Cpus:
         """Return how CPUs start with these values. With registers from files, only what differs from them is given."""
-        base, profile, signature = self.start.cpus, values["profile"], values["model"]
+        base, profile, signature, features = self.start.cpus, values["profile"], values["model"], values["features"]
         if signature is MISSING or not self._takes_model(profile):
             signature = None
-        if base.boot is not None:
-            return base._replace(
-                profile=profile, signature=signature, features=values["features"], reset_address=values["reset"]
-            )
-        features = features_of(profile, values["features"])
-        return Cpus(profile, signature, features, start if values["reset"] is None else values["reset"], None, None)
+        if base.boot is None:
+            features = features_of(profile, features)
+        reset = values["reset"] if base.boot is not None or values["reset"] is not None else start
+        return base._replace(profile=profile, signature=signature, features=features, reset_address=reset)

@@ -12,7 +12,7 @@ from ..incidents import INCIDENTS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..diagnosis.case import Judgement
+    from ..diagnosis.case import CaseDiagnosis
     from ..layout.page import View
 
 
@@ -83,13 +83,13 @@ PUBLISHED: dict[str, tuple[Digest, ...]] = {
 }
 
 
-def published(key: str, judgement: Judgement | None = None) -> View:
-    """Show the digests that were told of an incident; those of a replay's judgement beside them."""
+def published(key: str, result: CaseDiagnosis | None = None) -> View:
+    """Show the digests that were told of an incident; those of a replay's result beside them."""
     from ..layout.page import Paragraph, Table, View
 
     incident = INCIDENTS[key]
     rows = [["public", one.what, _lines(one.value)] for one in PUBLISHED.get(key, ())]
-    verdict = judgement.verdict if judgement is not None else None
+    verdict = result.verdict if result is not None else None
     if verdict is not None and verdict.digest is not None:
         rows += [["ours", "the report", _lines(verdict.digest.reported.hex())]]
         rows += [["ours", "computed from what was given", _lines(verdict.digest.computed.hex())]]
