@@ -97,19 +97,17 @@ def try_box(contexts: Sequence[Context], box: Box, fast: bool = False) -> list[H
     majors, minors, builds, policies = box
     raw_policies = [(policy, int(policy).to_bytes(4, "little")) for policy in policies]
     versions = [bytes(version) for version in product(majors, minors, builds)]
-    key, halves = None, None
+    key: tuple[bytes, bool] | None = None
+    halves: list[Any] = []
     for place, context in enumerate(contexts):
         old, measure = context.is_old, context.measure
         if fast and not old and (loop := compiled_loop()):
             for a, b, c, p in loop.search(context.key, context.digest, context.mnonce, measure, box):
                 hits += [hit._replace(context=place) for hit in try_box([context], ((a,), (b,), (c,), (p,)))]
             continue
-        if halves is None or key != (context.key, old):
-            block = context.key.ljust(64, b"\0")
-            key, halves = (
-                (context.key, old),
-                [hashlib.sha256(bytes(byte ^ pad for byte in block)) for pad in (0x36, 0x5C)],
-            )
+        if key != (context.key, old):
+            key, block = (context.key, old), context.key.ljust(64, b"\0")
+            halves = [hashlib.sha256(bytes(byte ^ pad for byte in block)) for pad in (0x36, 0x5C)]
             if not old:
                 halves[0].update(b"\x04")  # the context byte, the first of every message
         inner, outer = halves[0].copy, halves[1].copy
@@ -193,8 +191,7 @@ class Engine:
         if pool is None:
             for batch, part in tasks:
                 self.check()
-                yield from self._found(batch, try_box([context for context, _ in batch], part, fast))
-                self.tried += len(batch) * prod(map(len, part))
+                yield from self._found(batch, part, try_box([context for context, _ in batch], part, fast))
         else:
             yield from self._spread(pool, tasks, fast)
 
@@ -212,23 +209,21 @@ class Engine:
                 done, _ = wait(pending, timeout=_SHORTEST_REPORT, return_when=FIRST_COMPLETED)
                 self.check()
                 for future in done:
-                    batch, part = pending.pop(future)
-                    yield from self._found(batch, future.result())
-                    self.tried += len(batch) * prod(map(len, part))
+                    yield from self._found(*pending.pop(future), future.result())
         finally:
             for future in pending:
                 future.cancel()
 
-    @staticmethod
-    def _found(batch: list[Labelled], hits: list[Hit]) -> Iterator[Found]:
+    def _found(self, batch: list[Labelled], part: Box, hits: list[Hit]) -> Iterator[Found]:
         for hit in hits:
-            context, label = batch[hit.context]
-            yield context, label, hit
+            yield *batch[hit.context], hit
+        self.tried += len(batch) * prod(map(len, part))
 
     def _pool(self, kind: str) -> Executor | None:
         """Return the workers of this kind; None where there are none: everything then runs here."""
         if kind not in self._pools:
             try:
+                _try_thread()  # a pool of processes needs one too, and without it would leave its processes behind
                 self._pools[kind] = _threads(self.jobs) if kind == "threads" else _processes(self.jobs)
             except (ImportError, OSError, RuntimeError):
                 self._pools[kind] = None
@@ -264,7 +259,6 @@ def available_cores() -> int:
 
 
 def _threads(jobs: int) -> Executor:
-    _try_thread()
     from concurrent.futures import ThreadPoolExecutor
 
     return ThreadPoolExecutor(jobs)
@@ -272,7 +266,6 @@ def _threads(jobs: int) -> Executor:
 
 def _processes(jobs: int) -> Executor:
     """Start worker processes: by fork if no other thread runs, else afresh, since a fork copies locks that are held."""
-    _try_thread()  # the pool needs one, and without it would leave its processes behind
     import multiprocessing
     import threading
     from concurrent.futures import ProcessPoolExecutor

@@ -13,7 +13,7 @@ from ..cpu import CPU_MODELS, split_signature
 from ..formats.hashtable import hash_cmdline
 from ..formats.policy import Policy
 from ..profiles import PROFILES, RESET_VECTOR
-from .model import Hypothesis, Option, mistake
+from .model import COUNT_LIMIT, Hypothesis, Option, mistake
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -322,7 +322,6 @@ KERNEL = (
 
 # --- virtual CPUs, which only SEV-ES measures
 
-COUNT_LIMIT = 512
 _LIKELY_COUNTS = {*range(1, 17), 20, 24, 28, 32, 40, 48, 56, 64, 96, 128, 192, 240, 255, 256, 288, 384, 512}
 #: SEV_FEATURES seen on hosts: none, SNP active (in an SEV-ES page), DebugSwap, both.
 LIKELY_FEATURES = (0x0, 0x1, 0x20, 0x21)

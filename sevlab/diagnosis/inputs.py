@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from ..errors import InputError, quoted
 from ..evidence import KEYS, REPORTED, Evidence, as_written, hide_keys
 from ..formats.message import Measurement
-from ..formats.pageinfo import DIGEST, ZEROS
+from ..formats.pageinfo import DIGEST
 from ..formats.policy import Policy
 from ..formats.report import SIZE, Report
 from ..inputs import (
@@ -146,8 +146,7 @@ def read_sev_inputs(inputs: Mapping[str, Any], names: Callable[[str], str] = as_
 
 def inputs_of(evidence: Evidence) -> SevInputs:
     """Return what *evidence* was made of."""
-    measurement = evidence.measurement
-    text = base64.b64encode(measurement.to_bytes()).decode()
+    text = _base64(evidence.measurement.to_bytes())
     numbers = evidence.api_major, evidence.api_minor, evidence.build_id
     key_input = "tk" if "tk" in evidence.files else "tik"
     keys: Readings = [KeyReading(evidence.tik.reveal(), "as given", "")]
@@ -171,17 +170,20 @@ def inputs_of(evidence: Evidence) -> SevInputs:
 
 
 def _shown(name: str, value: Any) -> Any:
+    """Return what is shown of an input: numbers as they are, bytes as hex, nothing of a key."""
     if name in KEYS:
         return "as given"
     if isinstance(value, Measurement):
-        return base64.b64encode(value.to_bytes()).decode()
-    return value if isinstance(value, int) else str(value)
+        return _base64(value.to_bytes())
+    if isinstance(value, int):
+        return value
+    return value.hex() if type(value) is bytes else str(value)
 
 
 def _measurements(value: Any, name: str) -> Readings:
     """Return the readings of a measurement: plainly, as hex, encoded twice, and with its two parts exchanged."""
     if isinstance(value, Measurement):
-        value = base64.b64encode(value.to_bytes()).decode()
+        value = _base64(value.to_bytes())
     if isinstance(value, str) and is_hex_of_other_size("".join(value.split())):
         parse_measurement(value, name, allow_hex=True)  # raises for what has another size
     try:
@@ -243,67 +245,46 @@ def _keys(given: Mapping[str, Any], names: Callable[[str], str]) -> tuple[str, R
         needed = f"{names('tk')}, or {names('tik')} and {names('tek')}"
         raise InputError(names("tk"), f"neither it nor {names('tik')}", needed)
     if "tk" in given:
-        return "tk", _with_zero(_both(_raw(given["tk"], names("tk"), 2 * KEY_SIZE)))
-    readings = _single(_raw(given["tik"], names("tik")))
-    if "tek" in given:
-        readings += [
-            KeyReading(reading.value, *_SWAPPED) for reading in _single(_raw(given["tek"], names("tek"))) if reading
-        ]
-    return "tik", _with_zero(readings)
+        return "tk", _with_zero(_read_key(given["tk"], names("tk"), 2 * KEY_SIZE))
+    readings, teks = (_read_key(given[name], names(name), KEY_SIZE) if name in given else [] for name in ("tik", "tek"))
+    return "tik", _with_zero([*readings, *(KeyReading(one.value, *_SWAPPED) for one in teks if one)])
 
 
-def _raw(value: Any, name: str, size: int = KEY_SIZE) -> bytes:
+def _read_key(value: Any, name: str, size: int) -> Readings:
     if isinstance(value, NoKey) or (isinstance(value, CasePath) and value.is_outside):
         # Raises, and says what it looks like; or a stranger named it: not a guess at what it holds.
-        return load_key(value, name, size).reveal()
-    return (value if isinstance(value, Secret) else load_hidden(str(value), name, TEXT_LIMIT)).reveal()
+        value = load_key(value, name, size)
+    secret = value if isinstance(value, Secret) else load_hidden(str(value), name, TEXT_LIMIT)
+    return _key_readings(secret.reveal(), size)
 
 
-def _both(raw: bytes) -> Readings:
-    """Return the readings of a file that should hold TEK and TIK."""
-    forms = [("", raw)] if len(raw) == 2 * KEY_SIZE else [("", raw), *_key_forms(raw)]
+def _key_readings(raw: bytes, size: int) -> Readings:
+    """Return the readings of a file that should have *size* bytes: TEK and TIK, or the TIK alone."""
+    is_plain, both = len(raw) == size, size == 2 * KEY_SIZE
+    words = ("", _SWAPPED[0]) if both else [f"{half} half of a file with both keys" for half in ("second", "first")]
     readings: Readings = []
-    for form, value in forms:
+    for form, value in [("", raw), *([] if is_plain else _key_forms(raw))]:
         if len(value) == 2 * KEY_SIZE:
-            readings.append(KeyReading(value[KEY_SIZE:], form or "as given", form))
-            joined = ", ".join(part for part in (form, _SWAPPED[0]) if part)
-            readings.append(KeyReading(value[:KEY_SIZE], joined, joined))
+            for half, word in zip((value[KEY_SIZE:], value[:KEY_SIZE]), words, strict=True):
+                joined = ", ".join(part for part in (form, word) if part)
+                readings.append(KeyReading(half, joined or "as given", joined))
         elif len(value) == KEY_SIZE:
-            readings.append(KeyReading(value, form or "a single key", form or "a file with one key, the TIK"))
-    return readings if len(raw) == 2 * KEY_SIZE else [None, *readings]
-
-
-def _single(raw: bytes) -> Readings:
-    """Return the readings of a file that should hold the TIK alone."""
-    if len(raw) == KEY_SIZE:
-        return [KeyReading(raw, "as given", "")]
-    readings: Readings = [None]
-    for form, value in [("", raw), *_key_forms(raw)]:
-        if len(value) == KEY_SIZE:
-            readings.append(KeyReading(value, form, form))
-        elif len(value) == 2 * KEY_SIZE:
-            for half, word in ((value[KEY_SIZE:], "second half"), (value[:KEY_SIZE], "first half")):
-                joined = ", ".join(part for part in (form, f"{word} of a file with both keys") if part)
-                readings.append(KeyReading(half, joined, joined))
-    return readings
+            shown, how = ("a single key", "a file with one key, the TIK") if both else ("as given", "")
+            readings.append(KeyReading(value, form or shown, form or how))
+    return readings if is_plain else [None, *readings]
 
 
 def _key_forms(raw: bytes) -> list[tuple[str, bytes]]:
     """Return what a key file of the wrong size may hold."""
     found = []
-    for ending, form in ((b"\r\n", "a line break at its end"), (b"\n", "a line break at its end")):
-        bare = raw.removesuffix(ending)
-        if bare != raw and len(bare) in (KEY_SIZE, 2 * KEY_SIZE):
-            found.append((form, bare))
-    try:
-        text = raw.decode("ascii").strip()
-    except UnicodeDecodeError:
-        return found
-    text = "".join(text.split())
-    plain = decode_base64(text)
-    if plain is not None:
-        found.append(("base64 text", plain))
-    found += [(form.replace("digits", "text"), value) for form, value in decoded(text) if value != plain]
+    for ending in (b"\r\n", b"\n"):
+        if raw.endswith(ending):
+            found.append(("a line break at its end", raw.removesuffix(ending)))
+    if raw.isascii():
+        text = "".join(raw.decode("ascii").split())
+        if (plain := decode_base64(text)) is not None:
+            found.append(("base64 text", plain))
+        found += [(form.replace("digits", "text"), value) for form, value in decoded(text) if value != plain]
     return [(form, value) for form, value in found if len(value) in (KEY_SIZE, 2 * KEY_SIZE)]
 
 
@@ -332,20 +313,13 @@ def read_snp_inputs(
     value = reported.measurement if isinstance(reported, Report) else reported
     readings = read_digest(value, names("measurement"))
     remarks = _check(launch, names)
-    shown = {name: _snp_shown(value) for name, value in launch.items()}
+    shown = {name: _shown(name, value) for name, value in launch.items()}
     shown["measurement"] = value.hex() if isinstance(value, bytes) else value
     if "vmsa_cpu0" not in launch:
         shown.setdefault("profile", SVSM_PROFILE if "svsm" in launch else DEFAULT_PROFILE)
     if "vars_file" in launch:
         shown["vars_size"] = load_size(str(launch["vars_file"]), names("vars_file"))
     return SnpInputs(measurements=readings, launch=launch, shown=shown, report=report, remarks=tuple(remarks))
-
-
-def _snp_shown(value: Any) -> Any:
-    """Return what is shown of an input: numbers as they are, bytes as hex."""
-    if isinstance(value, int):
-        return value
-    return value.hex() if type(value) is bytes else str(value)
 
 
 def _check(launch: Mapping[str, Any], names: Callable[[str], str]) -> list[str]:
@@ -362,13 +336,9 @@ def _check(launch: Mapping[str, Any], names: Callable[[str], str]) -> list[str]:
 
 def read_digest(value: Any, name: str) -> Readings:
     """Return the readings of a reported launch digest: plainly (hex or base64), in other forms, and bytes reversed."""
-    readings: Readings = []
-    if isinstance(value, bytes):
-        if len(value) != DIGEST:
-            raise InputError(name, f"{len(value)} bytes", f"{DIGEST} bytes", _OTHERS.get(len(value), ""))
-        readings.append(Reading(value, value.hex(), ""))
-    else:
-        readings += _read_text(value, name)
+    if isinstance(value, bytes) and len(value) != DIGEST:
+        raise InputError(name, f"{len(value)} bytes", f"{DIGEST} bytes", _OTHERS.get(len(value), ""))
+    readings: Readings = [Reading(value, value.hex(), "")] if isinstance(value, bytes) else _read_text(value, name)
     for reading in [one for one in readings if one is not None]:
         for size, words in _WORDS:
             raw = b"".join(reading.value[at : at + size][::-1] for at in range(0, DIGEST, size))
@@ -391,11 +361,5 @@ def _read_text(value: Any, name: str) -> Readings:
             return [None, *found]
         if isinstance(value, str) and len(value) < TEXT_LIMIT and "\0" not in value and os.path.isfile(value):
             raise InputError(name, f"{quoted(value)}, a file", error.needed, f"--report {quoted(value)}") from None
-        sizes = [len(raw) for form, raw in forms]
-        advice = next((_OTHERS[size] for size in sizes if size in _OTHERS), "")
+        advice = next((_OTHERS[len(raw)] for _, raw in forms if len(raw) in _OTHERS), "")
         raise InputError(name, error.received, error.needed, advice or error.advice) from None
-
-
-def is_zero(inputs: SnpInputs) -> bool:
-    """Whether the reported digest is all zero: no launch that loads a page has such a digest."""
-    return any(reading is not None and reading.value == ZEROS for reading in inputs.measurements)

@@ -19,8 +19,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from typing import Any
 
+    from .engine import Engine
     from .start import Start
 
+#: The most virtual CPUs that are tried.
+COUNT_LIMIT = 512
 #: The value of a parameter of which nothing usable was given.
 MISSING = object()
 
@@ -124,12 +127,34 @@ class Space(ABC):
     #: The parameters, in the order in which they are hashed.
     ABOUT: ClassVar[Mapping[str, About]]
     HYPOTHESES: ClassVar[Sequence[Hypothesis]]
+    #: What cannot be tried, whatever is measured.
+    NO_CANDIDATES = "Other firmware, kernel and initrd files: no folder of candidates was named."
+    NO_KERNEL = "Kernel hashes: no kernel was given; if the host loads one, name it."
+    NO_CMDLINE = "Other command lines: none was given to start from."
+    NO_RESET_ADDRESS = "More than one virtual CPU: this firmware does not say where further ones start."
+    TOO_MANY_CPUS = f"More than {COUNT_LIMIT} virtual CPUs: that is where the search ends."
     #: What was given, by input, for showing.
     shown: Mapping[str, Any]
+    parameters: Mapping[str, Parameter]
+    #: What the owner must not overlook in the report, and remarks about the inputs.
+    alarms: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
-    def gather(self, start: Start) -> dict[str, Parameter]:
-        """Return every parameter with the choices of all hypotheses. Of equal values the first is kept."""
-        return {name: self._gather(name, start) for name in self.ABOUT}
+    @abstractmethod
+    def matches(self) -> bool:
+        """Whether nothing is wrong: the launch as it was given has the reported value."""
+
+    @abstractmethod
+    def hits(self, combination: Combination, engine: Engine) -> Iterator[Iterable[Choice]]:
+        """Try a combination completely; yield the choices of every launch with the reported value."""
+
+    @abstractmethod
+    def impossible(self, has_candidates: bool, names: Callable[[str], str]) -> Iterator[str]:
+        """Yield what cannot be tried with what is given, and what would help."""
+
+    def gather(self, start: Start) -> None:
+        """Gather the choices of every parameter from all hypotheses. Of equal values the first is kept."""
+        self.parameters = {name: self._gather(name, start) for name in self.ABOUT}
 
     def _gather(self, name: str, start: Start) -> Parameter:
         base, choices = self.base_value(name), dict[object, Choice]()
@@ -175,11 +200,12 @@ class Space(ABC):
         found = [one for names in every for one in self.combine(names, likely) if all(one.lists)]
         return sorted(found, key=lambda one: one.cost)
 
+    def choices(self, name: str, names: Sequence[str], likely: bool) -> tuple[Choice, ...]:
+        """Return the choices of a parameter that can go together with changes of all *names*."""
+        choices = (one for one in self.parameters[name].choices if one.likely or not likely)
+        needs_kernel = name == "kernel" and not {"initrd", "cmdline", "table"}.isdisjoint(names)
+        return tuple(one for one in choices if one.value is not None or not needs_kernel)
+
     @abstractmethod
     def combine(self, names: tuple[str, ...], likely: bool) -> Iterator[Combination]:
         """Yield the combinations in which exactly these parameters change."""
-
-    @property
-    @abstractmethod
-    def parameters(self) -> Mapping[str, Parameter]:
-        """Every parameter, by its name."""

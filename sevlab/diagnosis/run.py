@@ -3,7 +3,6 @@ budget is spent."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypedDict
@@ -16,12 +15,11 @@ from ..keys import Secret
 from ..outcome import MATCH, NOT_DECIDED
 from ..reading import opened_once, watched
 from ..verify import Verdict
-from .engine import Engine, Stopped, try_box
-from .hypotheses_sev import COUNT_LIMIT
-from .inputs import inputs_of, is_zero, read_sev_inputs, read_snp_inputs
+from .engine import Engine, Stopped
+from .inputs import inputs_of, read_sev_inputs, read_snp_inputs
 from .model import MISSING, Space
-from .result import EXPLAINED, UNCHECKED, UNEXPLAINED, Cause, Diagnosis, Explanation, RuledOut, report_alarms
-from .sev import BOX, SevSpace
+from .result import EXPLAINED, UNEXPLAINED, Cause, Diagnosis, Explanation, RuledOut
+from .sev import SevSpace
 from .snp import SnpSpace
 from .start import Candidate, read_candidates
 
@@ -32,8 +30,8 @@ if TYPE_CHECKING:
 
     from ..formats.report import Report
     from ..outcome import Trust
-    from .engine import Hit, Progress
-    from .model import Choice, Combination
+    from .engine import Progress
+    from .model import Choice
 
 #: Seconds, by default.
 BUDGET = 60.0
@@ -87,17 +85,29 @@ def diagnose(
     An interrupt (Ctrl-C) ends the search and returns what is known so far. Raises
     :class:`~sevlab.errors.InputError` for inputs that cannot be used at all.
     """
-    task: _SevTask | _SnpTask
     if isinstance(given, Case) and given.is_snp:
         reported = _reported(given, names) if reported is None else reported
         given = given.snp_launch
-    if reported is None:
-        task = _SevTask(given, candidates, names, trust)
-    elif isinstance(given, Mapping):
-        task = _SnpTask(given, reported, candidates, names)
-    else:
+    if reported is not None and not isinstance(given, Mapping):
         raise ArgumentError("given", type(given).__name__, "the inputs of a SEV-SNP launch, to go with reported")
-    return task.finished(search(task, budget, max_changes, progress, jobs, executor))
+    if not 1 <= max_changes <= MOST_CHANGES:
+        raise InputError(names("max_changes"), str(max_changes), f"1 to {MOST_CHANGES}")
+    if not budget > 0:
+        raise InputError(names("budget"), str(budget), "seconds, more than 0")
+    bar = Bar(budget) if progress is True else None
+    engine = Engine(budget, jobs, executor, bar or (None if isinstance(progress, bool) else progress))
+    search = _Search(engine, candidates, names)
+    try:
+        found = search.run(given, reported, max_changes)
+    finally:
+        engine.close()
+        if bar is not None:
+            bar.close()
+    if reported is not None:
+        return found
+    trust = given.trust() if isinstance(given, Case) else getattr(_evidence_of(given), "trust", trust)
+    is_doubtful = found.status == MATCH and trust is not None and trust.is_doubtful
+    return replace(found, trust=trust, status=NOT_DECIDED if is_doubtful else found.status)
 
 
 def _reported(case: Case, names: Callable[[str], str]) -> bytes | Report:
@@ -111,38 +121,65 @@ def _reported(case: Case, names: Callable[[str], str]) -> bytes | Report:
     return bytes(case.inputs["reported_measurement"])
 
 
-class Task(ABC):
-    """What is searched: how its inputs are read, and how a combination is tried."""
+def _evidence_of(given: object) -> object:
+    return given.evidence if isinstance(given, Verdict) else given
 
-    is_snp = False
 
-    def __init__(self, candidates: str | None, names: Callable[[str], str]) -> None:
-        self.candidates, self.names = candidates, names
+class _Search:
+    """One search: the space once it is read, and what was ruled out and not tried so far."""
 
-    @abstractmethod
-    def open(self, engine: Engine, not_tried: list[str]) -> Space:
-        """Read everything that was given; add to *not_tried* what could not be read."""
+    def __init__(self, engine: Engine, candidates: str | None, names: Callable[[str], str]) -> None:
+        self.engine, self.candidates, self.names = engine, candidates, names
+        self.searched: list[RuledOut] = []
+        self.not_tried: list[str] = []
 
-    @abstractmethod
-    def matches(self) -> bool:
-        """Whether nothing is wrong."""
+    def run(self, given: Any, reported: bytes | str | Report | None, max_changes: int) -> Diagnosis:
+        """Search for the fewest changes that explain the report."""
+        engine, status, stopped = self.engine, UNEXPLAINED, ""
+        space: SevSpace | SnpSpace | None = None
+        found: list[Explanation] = []
+        engine.now = "the inputs"
+        try:
+            with watched(engine.check):
+                space = self._open(given, reported)
+            if space.matches():
+                status, engine.tried, self.not_tried = MATCH, 1, []
+            else:
+                self.not_tried += space.impossible(self.candidates is not None, self.names)
+                found = self._try_stages(space, max_changes)
+                status = EXPLAINED if found else UNEXPLAINED
+        except Stopped as reason:
+            stopped = str(reason)
+        except KeyboardInterrupt:
+            stopped = "it was interrupted"
+        if stopped:
+            self.not_tried.append(f"Everything from {engine.now} on: the search ended early.")
+        return Diagnosis(
+            status=status,
+            explanations=tuple(found),
+            tried=engine.tried,
+            seconds=engine.seconds,
+            searched=tuple(self.searched),
+            not_tried=tuple(self.not_tried),
+            stopped=stopped,
+            is_snp=reported is not None,
+            alarms=() if space is None else space.alarms,
+            notes=() if space is None else space.notes,
+        )
 
-    @abstractmethod
-    def impossible(self) -> list[str]:
-        """Return what cannot be tried with what is given, and what would help."""
+    def _open(self, given: Any, reported: bytes | str | Report | None) -> SevSpace | SnpSpace:
+        """Read everything that was given."""
+        if reported is not None:
+            return SnpSpace(read_snp_inputs(given, reported, self.names), self._read_candidates(snp=True))
+        given = given.part() if isinstance(given, Case) else _evidence_of(given)
+        inputs = inputs_of(given) if isinstance(given, Evidence) else read_sev_inputs(given, self.names)
+        return SevSpace(inputs, self._read_candidates(snp=False))
 
-    @abstractmethod
-    def explain(self, combination: Combination, engine: Engine) -> Explanation | None:
-        """Try a combination; return the first explanation. A hash fits one launch only: others would say the same."""
-
-    @abstractmethod
-    def finished(self, found: Diagnosis) -> Diagnosis:
-        """Add to the outcome what follows from the inputs alone."""
-
-    def read_candidates(self, engine: Engine, not_tried: list[str]) -> list[Candidate]:
+    def _read_candidates(self, *, snp: bool) -> list[Candidate]:
         """Read the folder of candidates in at most half of the budget."""
         if self.candidates is None:
             return []
+        engine = self.engine
 
         def enough(file: str) -> bool:
             engine.now = f"reading candidate {file}"
@@ -152,208 +189,31 @@ class Task(ABC):
                 return True
             return engine.seconds > engine.budget / 2
 
-        files, unread = read_candidates(self.candidates, self.names("candidates"), enough, snp=self.is_snp)
-        not_tried += unread
+        files, unread = read_candidates(self.candidates, self.names("candidates"), enough, snp=snp)
+        self.not_tried += unread
         return files
 
-    def explanation(self, chosen: Iterable[Choice]) -> Explanation:
-        """Return the explanation that consists of these choices."""
-        causes, tik = [], None
-        for choice in chosen:
-            if choice.hypothesis is not None:
-                causes.append(Cause(choice.hypothesis, choice.changes))
-                tik = Secret(choice.value) if choice.hypothesis.parameter == "key" else tik
-        return Explanation(tuple(causes), tik, self.is_snp)
-
-
-class _SevTask(Task):
-    """A measurement of SEV or SEV-ES: an HMAC, one for every candidate."""
-
-    space: SevSpace
-
-    def __init__(self, given: Any, candidates: str | None, names: Callable[[str], str], trust: Trust | None) -> None:
-        super().__init__(candidates, names)
-        self.given = given.evidence if isinstance(given, Verdict) else given
-        self.trust = given.trust() if isinstance(given, Case) else getattr(self.given, "trust", trust)
-
-    def open(self, engine: Engine, not_tried: list[str]) -> Space:
-        given = self.given.part() if isinstance(self.given, Case) else self.given
-        inputs = inputs_of(given) if isinstance(given, Evidence) else read_sev_inputs(given, self.names)
-        self.space = SevSpace(inputs, self.read_candidates(engine, not_tried))
-        return self.space
-
-    def matches(self) -> bool:
-        context, inputs = self.space.base_context, self.space.inputs
-        if context is None:
-            return False
-        major, minor, build = inputs.numbers
-        return bool(try_box([context], ((major,), (minor,), (build,), (int(inputs.policy),))))
-
-    def explain(self, combination: Combination, engine: Engine) -> Explanation | None:
-        found = engine.run(self.space.contexts(combination), self.space.box(combination), combination.size)
-        for _, choices, hit in found:
-            return self.explanation(_chosen(combination, choices, hit))
-        return None
-
-    def impossible(self) -> list[str]:
-        start, inputs = self.space.start, self.space.inputs
-        if not inputs.launch:
-            return ["What was loaded: only its digest was given; with the firmware file its parts can be tried."]
-        sentences = []
-        if self.candidates is None:
-            sentences.append("Other firmware, kernel and initrd files: no folder of candidates was named.")
-        if "kernel" not in inputs.launch:
-            sentences.append("Kernel hashes: no kernel was given; if the host loads one, name it.")
-        elif "cmdline" not in inputs.launch:
-            sentences.append("Other command lines: none was given to start from.")
-        if not inputs.policy.es:
-            sentences.append("Registers and number of virtual CPUs: plain SEV does not measure them.")
-        else:
-            sentences.append(f"More than {COUNT_LIMIT} virtual CPUs: that is where the search ends.")
-        if start.ovmf is not None and start.ovmf.reset_address is None and "vmsa_cpu0" not in inputs.launch:
-            sentences.append("More than one virtual CPU: this firmware does not say where further ones start.")
-        return [*sentences, "Changed bytes in a file, and keys of somebody else: no search can find these."]
-
-    def finished(self, found: Diagnosis) -> Diagnosis:
-        is_doubtful = found.status == MATCH and self.trust is not None and self.trust.is_doubtful
-        return replace(found, trust=self.trust, status=NOT_DECIDED if is_doubtful else found.status)
-
-
-def _chosen(combination: Combination, choices: tuple[Choice, ...], hit: Hit) -> Iterable[Choice]:
-    """Yield the choices of a hit: those of its context, and those of the box by their values."""
-    rest = iter(choices)
-    for name, options in zip(combination.names, combination.lists, strict=True):
-        if name in BOX:
-            yield next(option for option in options if int(option.value) == getattr(hit, name))
-        else:
-            yield next(rest)
-
-
-class _SnpTask(Task):
-    """A launch digest of SEV-SNP: a chain of hashes, of which a candidate costs those after the first change."""
-
-    is_snp = True
-    space: SnpSpace
-
-    def __init__(
-        self,
-        given: Mapping[str, Any],
-        reported: bytes | str | Report,
-        candidates: str | None,
-        names: Callable[[str], str],
-    ) -> None:
-        super().__init__(candidates, names)
-        self.given, self.reported = given, reported
-
-    def open(self, engine: Engine, not_tried: list[str]) -> Space:
-        inputs = read_snp_inputs(self.given, self.reported, self.names)
-        self.space = SnpSpace(inputs, self.read_candidates(engine, not_tried))
-        return self.space
-
-    def matches(self) -> bool:
-        return self.space.matches()
-
-    def explain(self, combination: Combination, engine: Engine) -> Explanation | None:
-        return next(map(self.explanation, self.space.hits(combination, engine)), None)
-
-    def impossible(self) -> list[str]:
-        start, launch = self.space.start, self.space.inputs.launch
-        sentences = []
-        if is_zero(self.space.inputs):
-            sentences.append(
-                "A digest of zeros: no launch has it; it is what a report holds before anything is loaded."
-            )
-        if self.candidates is None:
-            sentences.append("Other firmware, kernel and initrd files: no folder of candidates was named.")
-        if start.svsm is not None:
-            sentences.append(
-                "Kernel hashes, other profiles: with an SVSM there is one profile, and no kernel is measured."
-            )
-        elif "kernel" not in launch:
-            why = "no kernel was given; if the host loads one, name it"
-            if not start.base_image.has_hashes:
-                why = "no kernel was given, and this firmware has no section for the hashes of one"
-            sentences.append(f"Kernel hashes: {why}.")
-        elif "cmdline" not in launch:
-            sentences.append("Other command lines: none was given to start from.")
-        if start.svsm is None and start.base_image.reset_address is None and "vmsa_cpu0" not in launch:
-            sentences.append("More than one virtual CPU: this firmware does not say where further ones start.")
-        if "vmsa_cpu0" in launch and "vmsa_cpu1" not in launch:
-            sentences.append(f"More than one virtual CPU: {self.names('vmsa_cpu1')} was not given.")
-        sentences.append(f"More than {COUNT_LIMIT} virtual CPUs: that is where the search ends.")
-        return [*sentences, "Changed bytes in a file: no search can find these."]
-
-    def finished(self, found: Diagnosis) -> Diagnosis:
-        if not hasattr(self, "space"):  # the budget was spent while the inputs were read
-            return found
-        report, remarks = self.space.inputs.report, self.space.inputs.remarks
-        if report is None:
-            return replace(found, notes=remarks)
-        return replace(found, notes=(*remarks, UNCHECKED), alarms=tuple(report_alarms(report)))
-
-
-def search(
-    task: Task,
-    budget: float,
-    max_changes: int,
-    progress: Callable[[Progress], object] | bool | None,
-    jobs: int | None = None,
-    executor: Executor | None = None,
-) -> Diagnosis:
-    """Search for the fewest changes that explain the report; the arguments are those of :func:`diagnose`."""
-    if not 1 <= max_changes <= MOST_CHANGES:
-        raise InputError(task.names("max_changes"), str(max_changes), f"1 to {MOST_CHANGES}")
-    if not budget > 0:
-        raise InputError(task.names("budget"), str(budget), "seconds, more than 0")
-    bar = Bar(budget) if progress is True else None
-    engine = Engine(budget, jobs, executor, bar or (None if isinstance(progress, bool) else progress))
-    not_tried: list[str] = []
-    searched: list[RuledOut] = []
-    found, stopped = None, ""
-    engine.now = "the inputs"
-    try:
-        with watched(engine.check):
-            space = task.open(engine, not_tried)
-        if task.matches():
-            return Diagnosis(MATCH, tried=1, seconds=engine.seconds, is_snp=task.is_snp)
-        not_tried += task.impossible()
+    def _try_stages(self, space: SevSpace | SnpSpace, max_changes: int) -> list[Explanation]:
         for changes, likely in STAGES:
-            if changes > max_changes:
-                continue
-            found = _try_stage(task, space, engine, changes, likely)
-            if found is not None:
-                break
-            searched += _ruled_out(space, changes, likely)
-    except Stopped as reason:
-        stopped = str(reason)
-    except KeyboardInterrupt:
-        stopped = "it was interrupted"
-    finally:
-        engine.close()
-        if bar is not None:
-            bar.close()
-    if stopped:
-        not_tried.append(f"Everything from {engine.now} on: the search ended early.")
-    return Diagnosis(
-        UNEXPLAINED if found is None else EXPLAINED,
-        () if found is None else (found,),
-        engine.tried,
-        engine.seconds,
-        tuple(searched),
-        tuple(not_tried),
-        stopped,
-        task.is_snp,
-    )
+            for combination in space.combinations(changes, likely=likely) if changes <= max_changes else ():
+                self.engine.now = " and ".join(space.ABOUT[name].words for name in combination.names)
+                self.engine.check()
+                for chosen in space.hits(combination, self.engine):
+                    # A hash fits one launch only: what else would be found says the same.
+                    return [_explanation(chosen, isinstance(space, SnpSpace))]
+            if changes <= max_changes:
+                self.searched += _ruled_out(space, changes, likely)
+        return []
 
 
-def _try_stage(task: Task, space: Space, engine: Engine, changes: int, likely: bool) -> Explanation | None:
-    """Search one stage, combination by combination; return the first explanation."""
-    for combination in space.combinations(changes, likely=likely):
-        engine.now = " and ".join(space.ABOUT[name].words for name in combination.names)
-        engine.check()
-        if found := task.explain(combination, engine):
-            return found
-    return None
+def _explanation(chosen: Iterable[Choice], is_snp: bool) -> Explanation:
+    """Return the explanation that consists of these choices."""
+    causes, tik = [], None
+    for choice in chosen:
+        if choice.hypothesis is not None:
+            causes.append(Cause(choice.hypothesis, choice.changes))
+            tik = Secret(choice.value) if choice.hypothesis.parameter == "key" else tik
+    return Explanation(tuple(causes), tik, is_snp)
 
 
 def _ruled_out(space: Space, changes: int, likely: bool) -> list[RuledOut]:

@@ -6,24 +6,24 @@ policy) only change the message, and give a *box*: all combinations of four list
 
 from __future__ import annotations
 
-from functools import cached_property
 from itertools import product
 from typing import TYPE_CHECKING
 
 from ..errors import InputError
 from ..formats.hashtable import HashTable
 from .digests import Kernel, SevDigests
-from .engine import Box, Context
+from .engine import Box, Context, try_box
 from .hypotheses_sev import HYPOTHESES, NUMBERS
 from .model import MISSING, About, Combination, Space
 from .start import SevStart
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from typing import Any
 
+    from .engine import Engine, Hit
     from .inputs import SevInputs
-    from .model import Choice, Parameter
+    from .model import Choice
     from .start import Candidate
 
 #: Every parameter, in the order in which contexts are made: what is hashed first comes first.
@@ -63,10 +63,7 @@ class SevSpace(Space):
         self.inputs, self.shown = inputs, inputs.shown
         self.start, self.digests = SevStart(inputs, files), SevDigests()
         self.is_es, self.is_known = bool(inputs.policy.es), "firmware" in inputs.launch
-
-    @cached_property
-    def parameters(self) -> Mapping[str, Parameter]:
-        return self.gather(self.start)
+        self.gather(self.start)
 
     def base_value(self, name: str) -> Any:
         start, cpus, inputs = self.start, self.start.cpus, self.inputs
@@ -100,7 +97,11 @@ class SevSpace(Space):
         """Yield the combinations in which exactly these parameters change: a policy may switch SEV-ES."""
         for flip in (False, True) if "policy" in names else (False,):
             if self._fits(set(names), flip):
-                yield Combination(names, tuple(self._choices(name, names, flip, likely) for name in names), flip)
+                lists = {name: self.choices(name, names, likely) for name in names}
+                if "policy" in names and self.is_known:
+                    is_es = self.is_es != flip
+                    lists["policy"] = tuple(one for one in lists["policy"] if bool(one.value.es) == is_es)
+                yield Combination(names, tuple(lists.values()), flip)
 
     def _fits(self, chosen: set[str], flip: bool) -> bool:
         """Whether these parameters can change together, and only they need to."""
@@ -112,13 +113,34 @@ class SevSpace(Space):
             return False
         return not (chosen & _TABLE and self.start.kernel is None and _KERNEL not in chosen)
 
-    def _choices(self, name: str, names: Sequence[str], flip: bool, likely: bool) -> tuple[Choice, ...]:
-        choices = [choice for choice in self.parameters[name].choices if choice.likely or not likely]
-        if name == "policy" and self.is_known:
-            choices = [choice for choice in choices if bool(choice.value.es) == (self.is_es != flip)]
-        if name == _KERNEL and not _TABLE.isdisjoint(names):
-            choices = [choice for choice in choices if choice.value is not None]
-        return tuple(choices)
+    def matches(self) -> bool:
+        if not self._fits(set(), False):
+            return False
+        unchanged = Combination((), ())
+        return any(try_box([context], self.box(unchanged)) for context, _ in self.contexts(unchanged))
+
+    def hits(self, combination: Combination, engine: Engine) -> Iterator[Iterable[Choice]]:
+        found = engine.run(self.contexts(combination), self.box(combination), combination.size)
+        return (_chosen(combination, choices, hit) for _, choices, hit in found)
+
+    def impossible(self, has_candidates: bool, names: Callable[[str], str]) -> Iterator[str]:
+        start, inputs = self.start, self.inputs
+        if not inputs.launch:
+            yield "What was loaded: only its digest was given; with the firmware file its parts can be tried."
+            return
+        if not has_candidates:
+            yield self.NO_CANDIDATES
+        if "kernel" not in inputs.launch:
+            yield self.NO_KERNEL
+        elif "cmdline" not in inputs.launch:
+            yield self.NO_CMDLINE
+        if not self.is_es:
+            yield "Registers and number of virtual CPUs: plain SEV does not measure them."
+        else:
+            yield self.TOO_MANY_CPUS
+        if start.ovmf is not None and start.ovmf.reset_address is None and "vmsa_cpu0" not in inputs.launch:
+            yield self.NO_RESET_ADDRESS
+        yield "Changed bytes in a file, and keys of somebody else: no search can find these."
 
     def box(self, combination: Combination) -> Box:
         """Return the four lists of a combination's box: API major, API minor, build, policy."""
@@ -169,9 +191,12 @@ class SevSpace(Space):
             return [None] * len(numbers)
         return [chain[number - 1] if number <= len(chain) else None for number in numbers]
 
-    @cached_property
-    def base_context(self) -> Context | None:
-        """The context of what was given, None if some of it could not be used."""
-        if not self._fits(set(), False):
-            return None
-        return next((context for context, _ in self.contexts(Combination((), ()))), None)
+
+def _chosen(combination: Combination, choices: Iterable[Choice], hit: Hit) -> Iterator[Choice]:
+    """Yield the choices of a hit: those of its context, and those of the box by their values."""
+    rest = iter(choices)
+    for name, options in zip(combination.names, combination.lists, strict=True):
+        if name in BOX:
+            yield next(option for option in options if int(option.value) == getattr(hit, name))
+        else:
+            yield next(rest)

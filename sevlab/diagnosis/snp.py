@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from itertools import product
 from typing import TYPE_CHECKING
 
+from ..formats.pageinfo import ZEROS
 from ..profiles import SNP_PROFILES
 from ..snp.load import DEFAULT_PROFILE
 from .digests import Cpus, Kernel, Loaded, SnpDigests, walk
 from .hypotheses_snp import HYPOTHESES
 from .model import MISSING, About, Combination, Space
+from .result import UNCHECKED, report_alarms
 from .start import SnpStart, features_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from typing import Any
 
     from .engine import Engine
     from .inputs import SnpInputs
-    from .model import Choice, Option, Parameter
+    from .model import Choice, Option
     from .start import Candidate
 
 #: Every parameter, in the order in which it enters the chain.
@@ -60,10 +61,10 @@ class SnpSpace(Space):
             self.shown["cpu_signature"] = self.start.cpus.signature
         if self.start.features is not None:
             self.shown["guest_features"] = self.start.features
-
-    @cached_property
-    def parameters(self) -> Mapping[str, Parameter]:
-        return self.gather(self.start)
+        self.notes = inputs.remarks
+        if inputs.report is not None:
+            self.notes, self.alarms = (*inputs.remarks, UNCHECKED), tuple(report_alarms(inputs.report))
+        self.gather(self.start)
 
     def base_value(self, name: str) -> Any:
         start, cpus, reading = self.start, self.start.cpus, self.inputs.measurements[0]
@@ -100,13 +101,7 @@ class SnpSpace(Space):
             return
         if chosen & _TABLE and self.start.kernel is None and "kernel" not in chosen:
             return
-        lists = []
-        for name in names:
-            choices = [choice for choice in self.parameters[name].choices if choice.likely or not likely]
-            if name == "kernel" and chosen & _TABLE:
-                choices = [choice for choice in choices if choice.value is not None]
-            lists.append(tuple(choices))
-        yield Combination(names, tuple(lists))
+        yield Combination(names, tuple(self.choices(name, names, likely) for name in names))
 
     def _lacks(self, chosen: set[str]) -> bool:
         """Whether something is needed that was neither given nor is searched. Some profiles need no model."""
@@ -122,12 +117,32 @@ class SnpSpace(Space):
         return profile is None or SNP_PROFILES[profile].takes_signature
 
     def matches(self) -> bool:
-        """Whether the launch as it was given has the reported digest."""
         if self._lacks(set()):
             return False
         count = int(self.parameters["count"].base.value)
         digests = self.cpu_digests(count)
         return len(digests) == count and digests[-1] == bytes(self.parameters["measurement"].base.value)
+
+    def impossible(self, has_candidates: bool, names: Callable[[str], str]) -> Iterator[str]:
+        start, launch = self.start, self.inputs.launch
+        if any(reading is not None and reading.value == ZEROS for reading in self.inputs.measurements):
+            yield "A digest of zeros: no launch has it; it is what a report holds before anything is loaded."
+        if not has_candidates:
+            yield self.NO_CANDIDATES
+        if start.svsm is not None:
+            yield "Kernel hashes, other profiles: with an SVSM there is one profile, and no kernel is measured."
+        elif "kernel" not in launch and start.base_image.has_hashes:
+            yield self.NO_KERNEL
+        elif "kernel" not in launch:
+            yield "Kernel hashes: no kernel was given, and this firmware has no section for the hashes of one."
+        elif "cmdline" not in launch:
+            yield self.NO_CMDLINE
+        if start.svsm is None and start.base_image.reset_address is None and "vmsa_cpu0" not in launch:
+            yield self.NO_RESET_ADDRESS
+        if "vmsa_cpu0" in launch and "vmsa_cpu1" not in launch:
+            yield f"More than one virtual CPU: {names('vmsa_cpu1')} was not given."
+        yield self.TOO_MANY_CPUS
+        yield "Changed bytes in a file: no search can find these."
 
     def cpu_digests(self, count: int) -> list[bytes]:
         """Return the launch digests (48 bytes each) of what was given with 1, 2, ... *count* virtual CPUs.
@@ -140,7 +155,6 @@ class SnpSpace(Space):
         return walk(before[0][-1], hashes, count) if before and hashes else []
 
     def hits(self, combination: Combination, engine: Engine) -> Iterator[list[Choice]]:
-        """Try a combination completely; yield the choices of every launch with the reported digest."""
         lists = dict(zip(combination.names, combination.lists, strict=True))
         values = self._values()
         readings = lists.get("measurement", (self.parameters["measurement"].base,))
