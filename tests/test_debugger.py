@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -184,6 +185,18 @@ def test_a_key_upload_of_another_size_is_told_and_searched(raw: bytes, page: Deb
         page.result.children[1].click()
         assert page.verdict is not None
         assert page.verdict.matches
+
+
+def test_without_threads_the_search_runs_at_once(page: Debugger, monkeypatch: pytest.MonkeyPatch) -> None:
+    def start(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    page.boxes["policy"].value = "3"
+    monkeypatch.setattr(threading.Thread, "start", start)
+    page.why.click()
+    assert page.diagnosis is not None
+    assert page.diagnosis.status == "explained"
+    assert (page.why.disabled, page.stop.disabled) == (False, True)
 
 
 def test_a_search_can_be_stopped(page: Debugger) -> None:
