@@ -16,23 +16,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import samples
+from .diagnosis.inputs import read_sev_inputs
+from .diagnosis.model import Combination
+from .diagnosis.sev import BOX, PARAMETERS, SevSpace
 from .errors import InputError, quoted
 from .formats.launch_measure import Measurement, MeasureMessage
 from .launch_inputs import DEFAULT_PROFILE
 from .layout.span import Explainable
 from .layout.views import Heading, Paragraph, Table, View
 from .measure import compute_measure
-from .search.axis import Subset
-from .search.given import read_given
-from .search.space import AXES, BOX, Space
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from types import EllipsisType
 
-    from .search.axis import Choice
+    from .diagnosis.model import Choice
 
-#: What may be wrong: the axes whose inputs have options of their own.
+#: What may be wrong: the parameters whose inputs have options of their own.
 FAULTY = (
     *("kernel", "initrd", "cmdline", "profile", "model", "features", "count"),
     *("key", "api_major", "api_minor", "build_id", "policy"),
@@ -74,15 +74,15 @@ class BrokenLaunch(Explainable):
             answer = [answer]
         if not hasattr(answer, "__iter__"):
             raise InputError("answer", quoted(answer), 'a list of names of inputs, such as ["build-id", "tk"]')
-        named = {self._axis_of(name): name for name in answer}
+        named = {self._parameter_of(name): name for name in answer}
         right = set(named) & set(self._chosen)
         wrong_values = []
         if hasattr(answer, "items"):
             for name, value in answer.items():
-                if self._axis_of(name) in right and not self._is_value(name, value):
+                if self._parameter_of(name) in right and not self._is_value(name, value):
                     wrong_values.append(str(name))
         words = f"{len(right)} of {len(self._chosen)} faults named"
-        if extra := [named[axis] for axis in named if axis not in right]:
+        if extra := [named[parameter] for parameter in named if parameter not in right]:
             words += f"; not wrong: {', '.join(map(str, extra))}"
         if wrong_values:
             words += f"; another value is right for: {', '.join(wrong_values)}"
@@ -92,19 +92,19 @@ class BrokenLaunch(Explainable):
             return Mark("partly", f"Partly: {words}.")
         return Mark("wrong", f"Not yet: {words}.")
 
-    def _axis_of(self, name: object) -> str:
+    def _parameter_of(self, name: object) -> str:
         plain = str(name).strip().removeprefix("--").replace("-", "_")
         if plain in ("tk", "tik", "tek"):
             return "key"
-        found = next((axis for axis, inputs in AXES.items() if plain in inputs), None)
+        found = next((parameter for parameter, about in PARAMETERS.items() if plain in about.inputs), None)
         if found is None:
-            known = [name.replace("_", "-") for axis in FAULTY for name in AXES[axis]]
+            known = [name.replace("_", "-") for parameter in FAULTY for name in PARAMETERS[parameter].inputs]
             raise InputError("answer", quoted(name), f"names of inputs: {', '.join(known)}")
         return found
 
     def _is_value(self, name: object, value: object) -> bool:
         plain = str(name).strip().removeprefix("--").replace("-", "_")
-        for change in self._chosen[self._axis_of(name)].changes:
+        for change in self._chosen[self._parameter_of(name)].changes:
             if change.input == plain:
                 # The page shows files by their names, so a name will do.
                 found = str(change.found)
@@ -146,9 +146,9 @@ def broken_launch(seed: int, faults: int = 2) -> BrokenLaunch:
     samples.write_samples(folder.name, samples.SEV_FILES)
     chance = random.Random(f"sevlab {seed} {faults}")
     record = _record(Path(folder.name), chance)
-    space = Space(read_given(record))
+    space = SevSpace(read_sev_inputs(record))
     while True:
-        names = tuple(name for name in AXES if name in chance.sample(FAULTY, faults))
+        names = tuple(name for name in PARAMETERS if name in chance.sample(FAULTY, faults))
         chosen = _draw(space, names, chance) if len(names) == faults else None
         report = _report(space, chosen) if chosen is not None else None
         if chosen is not None and report is not None and _all_count(space, chosen, report):
@@ -179,32 +179,33 @@ def _record(folder: Path, chance: random.Random) -> dict[str, Any]:
     return record
 
 
-def _draw(space: Space, names: tuple[str, ...], chance: random.Random) -> dict[str, Choice] | None:
-    """Draw a likely choice on each axis; None where they do not go together."""
-    subset = next((one for one in space.subsets(len(names), likely=True) if one.names == names and not one.flip), None)
-    if subset is None:
+def _draw(space: SevSpace, names: tuple[str, ...], chance: random.Random) -> dict[str, Choice] | None:
+    """Draw a likely choice on each parameter; None where they do not go together."""
+    drawn = space.combinations(len(names), likely=True)
+    combination = next((one for one in drawn if one.names == names and not one.flip), None)
+    if combination is None:
         return None
     # All zero keys are no mistake that a student should take for one of many.
-    lists = [[one for one in choices if one.changes[0].found != "all zero"] for choices in subset.lists]
+    lists = [[one for one in choices if one.changes[0].found != "all zero"] for choices in combination.lists]
     if not all(lists):
         return None
     return {name: chance.choice(choices) for name, choices in zip(names, lists, strict=True)}
 
 
-def _all_count(space: Space, chosen: Mapping[str, Choice], report: Measurement) -> bool:
+def _all_count(space: SevSpace, chosen: Mapping[str, Choice], report: Measurement) -> bool:
     """Tell whether no fault can be left out: a wrong CPU model, say, does nothing under a profile that has none."""
     fewer = (names for size in range(len(chosen)) for names in combinations(chosen, size))
     return all(_report(space, {name: chosen[name] for name in names}) != report for names in fewer)
 
 
-def _report(space: Space, chosen: Mapping[str, Choice]) -> Measurement | None:
+def _report(space: SevSpace, chosen: Mapping[str, Choice]) -> Measurement | None:
     """Return what the host reports of the launch as it was; None when there is no such launch."""
-    subset = Subset(tuple(chosen), tuple((choice,) for choice in chosen.values()), False, 1.0)
-    found = next(space.contexts(subset), None)
+    combination = Combination(tuple(chosen), tuple((choice,) for choice in chosen.values()))
+    found = next(space.contexts(combination), None)
     if found is None:
         return None
     context, _ = found
-    values = {name: chosen[name].value if name in chosen else space.axes[name].base.value for name in BOX}
+    values = {name: chosen[name].value if name in chosen else space.parameters[name].base.value for name in BOX}
     message = MeasureMessage(**values, digest=context.digest, mnonce=samples.MNONCE)
     return Measurement(measure=compute_measure(message, context.key), mnonce=samples.MNONCE)
 

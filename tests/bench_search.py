@@ -21,8 +21,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from sevlab.search import engine
-from sevlab.search.engine import Context, Engine, try_box
+from sevlab.diagnosis import engine
+from sevlab.diagnosis.engine import Context, Engine, try_box
 
 ROOT = Path(__file__).parent.parent
 PICTURE = ROOT / "build" / "search-rates.png"
@@ -80,11 +80,11 @@ def openssl_rate() -> float:
 
 
 def compile_seconds() -> float:
-    """Seconds until the kernel's first answer in a new process that has nothing compiled."""
+    """Seconds until the compiled loop's first answer in a new process that has nothing compiled."""
     code = (
         "import time; start = time.perf_counter()\n"
-        "from sevlab.search import kernel\n"
-        "kernel.search(bytes(16), bytes(32), bytes(16), bytes(32), ((0,), (0,), (0,), (0,)))\n"
+        "from sevlab.diagnosis import sha256_numba\n"
+        "sha256_numba.search(bytes(16), bytes(32), bytes(16), bytes(32), ((0,), (0,), (0,), (0,)))\n"
         "print(time.perf_counter() - start)"
     )
     with tempfile.TemporaryDirectory() as folder:
@@ -100,7 +100,7 @@ def search_inputs(folder: Path) -> dict[str, Any]:
     path = folder / "search.fd"
     path.write_bytes((bytes(range(256)) * (4 << 12))[: (4 << 20) - len(firmware)] + firmware)
     return {
-        "measurement": base64.b64encode(bytes(range(48))).decode(),
+        "measurement": base64.b64encode(bytes(range(0x80, 0xB0))).decode(),
         "api_major": 0,
         "api_minor": 22,
         "build_id": 13,
@@ -137,17 +137,17 @@ def search_rows(folder: Path, rounds: int, row: Any) -> Iterator[Any]:
     rates = {"hmac.new in a loop": size(SMALL) / timed(loop_of_hmac, rounds)}
     rates["standard library, one core"] = size(SMALL) / timed(lambda: try_box([CONTEXT], SMALL), rounds)
     rates["OpenSSL's own speed, one core"] = openssl_rate()
-    fast = engine.fast_kernel() is not None
+    fast = engine.compiled_loop() is not None
     reason = "" if fast else "the extra fast is missing: pip install 'sevlab[fast]'"
     if fast:
-        yield row("compiling the fast kernel, once", compile_seconds(), None, "seconds, not a ratio")
+        yield row("compiling the fast loop, once", compile_seconds(), None, "seconds, not a ratio")
         try_box([CONTEXT], ((0,), (0,), (0,), (0,)), fast=True)
-        rates["fast kernel, one core"] = size(LARGE) / timed(lambda: try_box([CONTEXT], LARGE, fast=True), rounds)
+        rates["compiled loop, one core"] = size(LARGE) / timed(lambda: try_box([CONTEXT], LARGE, fast=True), rounds)
         on_all_cores(LARGE)
-        rates["fast kernel, all cores"] = size(LARGE) / timed(lambda: on_all_cores(LARGE), rounds)
+        rates["compiled loop, all cores"] = size(LARGE) / timed(lambda: on_all_cores(LARGE), rounds)
     loop = rates["hmac.new in a loop"]
-    limits = {"standard library, one core": 1 / 2, "fast kernel, one core": 1 / 15}
-    for name in (*limits, "fast kernel, all cores", "OpenSSL's own speed, one core"):
+    limits = {"standard library, one core": 1 / 2, "compiled loop, one core": 1 / 15}
+    for name in (*limits, "compiled loop, all cores", "OpenSSL's own speed, one core"):
         title = f"time of a candidate, {name} / hmac.new in a loop"
         if not rates.get(name):
             yield row(title, skipped=reason or "openssl is missing")

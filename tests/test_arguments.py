@@ -43,7 +43,7 @@ LEFT_OUT = {
     "simulate_launch": "it launches; what it is given is checked by the platform",
     "simulate_snp_launch": "the same",
     "plot_avalanche": "it draws",
-    "diagnose_snp": "it searches; its digest is read in every form, and refused by name",
+    "diagnose": "it searches; its digest is read in every form, and refused by name",
     "make_private": "of a source of random bytes",
     "make_session": "the same",
 }

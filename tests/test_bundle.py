@@ -28,13 +28,12 @@ from sevlab.bundle import (
 )
 from sevlab.bundle.redact import keep_tables
 from sevlab.case import Case, format_case, is_bundle, make_case, read_case, record_explanation, write_case
+from sevlab.diagnosis import diagnose
 from sevlab.digest import Sha256
 from sevlab.errors import InputError, UnsupportedError
 from sevlab.formats.ovmf import parse_ovmf
 from sevlab.inputs import KEY_SIZE
 from sevlab.samples.snp import snp_report
-from sevlab.search import diagnose
-from sevlab.search.snp import diagnose_snp
 from sevlab.snp import load_snp_launch
 from tests.made_images import snp_image, svsm_image
 
@@ -225,7 +224,7 @@ def explained(kind: str) -> Case:
     """A case in which one input is wrong, with what a search found."""
     if kind == "snp":
         case = case_of("snp", num_cpus=2)
-        found = diagnose_snp(case.snp_launch, snp_report())
+        found = diagnose(case.snp_launch, snp_report())
     else:
         case = case_of(kind, **({"num_cpus": 3} if kind == "seves" else {"build_id": 12}))
         found = diagnose(case.part(), jobs=1)
@@ -346,9 +345,9 @@ def test_a_redacted_case_diagnoses_the_same_change(changes: dict[str, object], t
         changes = changes | {"initrd": None, "cmdline": None}
     launched = load_snp_launch(**case_of("snp", **changes).snp_launch).digest
     case = case_of("snp", report=None, vcek=None, chain=None, reported_measurement=launched)
-    whole = diagnose_snp(case.snp_launch, launched)
+    whole = diagnose(case.snp_launch, launched)
     with redacted(case, tmp_path) as again:
-        kept = diagnose_snp(again.snp_launch, launched)
+        kept = diagnose(again.snp_launch, launched)
     assert kept.status == whole.status == "explained"
     assert kept.explanations[0].found == whole.explanations[0].found
 

@@ -6,7 +6,7 @@ import pytest
 
 import sevlab
 from sevlab.classroom import FAULTY, broken_launch
-from sevlab.search.space import AXES
+from sevlab.diagnosis.sev import PARAMETERS
 
 
 @pytest.mark.parametrize(
@@ -88,4 +88,4 @@ def test_unknown_names_and_numbers_are_refused() -> None:
 
 
 def test_the_axes_exist() -> None:
-    assert set(FAULTY) <= set(AXES)
+    assert set(FAULTY) <= set(PARAMETERS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -186,6 +187,18 @@ def test_a_key_upload_of_another_size_is_told_and_searched(raw: bytes, page: Deb
         assert page.verdict.matches
 
 
+def test_without_threads_the_search_runs_at_once(page: Debugger, monkeypatch: pytest.MonkeyPatch) -> None:
+    def start(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    page.boxes["policy"].value = "3"
+    monkeypatch.setattr(threading.Thread, "start", start)
+    page.why.click()
+    assert page.diagnosis is not None
+    assert page.diagnosis.status == "explained"
+    assert (page.why.disabled, page.stop.disabled) == (False, True)
+
+
 def test_a_search_can_be_stopped(page: Debugger) -> None:
     page.boxes["tk"].value = ""
     send(page, "tk", bytes(range(32)))
@@ -263,7 +276,7 @@ def test_a_folder_that_is_not_there_is_named_as_on_the_page(page: Debugger) -> N
 
 def test_an_explanation_that_no_input_can_say_is_told(page: Debugger) -> None:
     raw = report({**true_values(SPACES["es"], {}), "message": True})
-    given = {**SPACES["es"].given.launch, "tk": ES["tk"], "policy": 5, "api_major": 0, "api_minor": 22, "build_id": 13}
+    given = {**SPACES["es"].inputs.launch, "tk": ES["tk"], "policy": 5, "api_major": 0, "api_minor": 22, "build_id": 13}
     page.set_inputs({**given, "measurement": base64.b64encode(raw).decode()})
     search(page)
     page.result.children[1].click()

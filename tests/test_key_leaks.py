@@ -22,8 +22,8 @@ from sevlab.bundle import pack_case
 from sevlab.case import Case, make_case, write_case
 from sevlab.cli import main
 from sevlab.cli.options import Parser
+from sevlab.diagnosis.case import diagnose_case
 from sevlab.errors import InputError, SevlabError
-from sevlab.search.judge import judge_case
 from sevlab.session import make_private, make_session, seeded
 from tests.key_forms import TEK, TIK, forms, shown
 from tests.soak import SOAK, many, some
@@ -293,7 +293,7 @@ def _loaders() -> dict[str, Callable[[Any], object]]:
         "diagnose late": lambda key: sevlab.diagnose(late | {"tk": key}, budget=0.1),
         "verify_case": lambda key: sevlab.verify_case(Case(launch), tk=key),
         "verify_case late": lambda key: sevlab.verify_case(Case(late), tk=key),
-        "judge_case": lambda key: judge_case(Case(launch), keys={"tk": key}, budget=0.1, max_changes=1),
+        "diagnose_case": lambda key: diagnose_case(Case(launch), keys={"tk": key}, budget=0.1, max_changes=1),
         "load_case": lambda key: sevlab.load_case("case.toml", tk=key),
         "load_case late": lambda key: sevlab.load_case("case.toml", tk=key, firmware="no such file"),
         "compute_measure": lambda key: sevlab.compute_measure(message, key),
@@ -325,7 +325,7 @@ LOADERS = (
         "diagnose late",
         "verify_case",
         "verify_case late",
-        "judge_case",
+        "diagnose_case",
         "load_case",
     ),
     *("load_case late", "compute_measure", "HmacSteps", "build_secret tik", "build_secret late"),

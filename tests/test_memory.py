@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from sevlab import samples
+from sevlab.diagnosis import digests
 from sevlab.samples.snp import firmware_for_snp, svsm_image
-from sevlab.search import fold
 from tests.commands import commands, write_inputs
 from tests.made_images import snp_image
 from tests.soak import SOAK, many
@@ -125,11 +125,11 @@ def test_large_files_are_there_once(folder: Path) -> None:
 
 def test_a_search_does_not_grow_with_its_budget(monkeypatch: pytest.MonkeyPatch) -> None:
     """A guest of thousands of virtual CPUs has as many digests, for each of the launches that are tried."""
-    monkeypatch.setattr(fold, "_DIGESTS", 1000)
-    folded = fold.Fold()
-    image = fold.Image(bytes(32), hashlib.sha256(), 0, 0x1000)
-    cpus = fold.Cpus("qemu-legacy", 1, 0, None, None, None)
+    monkeypatch.setattr(digests, "_DIGESTS", 1000)
+    folded = digests.SevDigests()
+    image = digests.Image(bytes(32), hashlib.sha256(), 0, 0x1000)
+    cpus = digests.Cpus("qemu-legacy", 1, 0)
     for number in range(60):
         chain = folded.chain(image, None, cpus._replace(features=number), 1 + number % 7)
         assert folded.chain(image, None, cpus._replace(features=number), 100)[: len(chain)] == chain
-    assert sum(len(digests) for _, digests in folded._chains.values()) <= 1000
+    assert sum(len(found) for _, found in folded._chains.values()) <= 1000

@@ -23,9 +23,9 @@ from sevlab import reading, samples
 from sevlab.bundle import verify_case
 from sevlab.case import read_case, write_case
 from sevlab.cli import main
+from sevlab.diagnosis import diagnose
 from sevlab.errors import InputError
 from sevlab.reading import CasePath, open_input, opened_once
-from sevlab.search import diagnose
 from tests.soak import many, pairs, some
 
 LAUNCH = ["--measurement", base64.b64encode(samples.measurement()).decode()]
@@ -579,7 +579,7 @@ def test_the_budget_holds_inside_a_file(desk: Path, mode: str) -> None:
         )
     else:
         launch = {"firmware": "firmware-snp.fd", "num_cpus": 1, "cpu_signature": 0xA00F11}
-        found = sevlab.diagnose_snp(launch, "11" * 48, candidates="many", budget=0.6, max_changes=1)
+        found = sevlab.diagnose(launch, "11" * 48, candidates="many", budget=0.6, max_changes=1)
     assert time.monotonic() - started < 2.5
     assert any("time or number did not allow it" in one or "ended early" in one for one in found.not_tried)
 

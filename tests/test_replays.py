@@ -14,7 +14,7 @@ import nbformat
 import pytest
 
 import sevlab
-from sevlab import INCIDENTS, Judgement, KeyServer, judge_case, replays
+from sevlab import INCIDENTS, CaseDiagnosis, KeyServer, diagnose_case, replays
 from sevlab.bundle import load_bundle, open_case, redact_case
 from sevlab.cli import main
 from sevlab.replays import CAUSES, NOTEBOOKS, REPLAYS
@@ -33,9 +33,9 @@ MOST = {"F18": 1}
 
 
 @cache
-def judged(key: str) -> Judgement:
+def diagnosed(key: str) -> CaseDiagnosis:
     path = str(CASES / f"{key}.sevcase")
-    return judge_case(path, roots=KeyServer().roots, at=MOMENT, max_changes=MOST.get(key, 3))
+    return diagnose_case(path, roots=KeyServer().roots, at=MOMENT, max_changes=MOST.get(key, 3))
 
 
 def test_the_stored_bundles_are_those_that_are_made(tmp_path: Path) -> None:
@@ -80,56 +80,56 @@ def test_keys_are_only_where_nothing_can_be_judged_without_and_are_visibly_sampl
 
 @pytest.mark.parametrize("key", [key for key, row in REPLAYS.items() if row.is_searchable])
 def test_the_cause_is_named_with_no_hint_but_the_case(key: str) -> None:
-    judgement, row = judged(key), REPLAYS[key]
-    assert judgement.status == "found"
-    assert key in judgement.incidents
-    assert judgement.incidents == row.found  # and nothing else is
-    shown = " ".join(str(judgement).split())
+    result, row = diagnosed(key), REPLAYS[key]
+    assert result.status == "found"
+    assert key in result.incidents
+    assert result.incidents == row.found  # and nothing else is
+    shown = " ".join(str(result).split())
     assert INCIDENTS[key].title in shown
-    assert all(len(line) <= 100 for line in str(judgement).splitlines())
-    assert "/tmp" not in judgement.explain().html()
+    assert all(len(line) <= 100 for line in str(result).splitlines())
+    assert "/tmp" not in result.explain().html()
     wanted = {name: value for name, value in row.host.items() if name in PLAIN}
-    if judgement.explanation is not None:
-        found = {name: value for name, value in judgement.explanation.found.items() if name in wanted}
+    if result.explanation is not None:
+        found = {name: value for name, value in result.explanation.found.items() if name in wanted}
         assert found == wanted
 
 
 @pytest.mark.parametrize("key", sorted({*LAUNCHES} - {"F23"}))
 def test_the_reports_of_other_launches_are_genuine(key: str) -> None:
-    verdict = judged(key).verdict
+    verdict = diagnosed(key).verdict
     assert verdict is not None
     assert verdict.report is not None
     assert [check.name for check in verdict.report.authenticity if check.state == "mismatch"] == []
-    assert judged(key).status != "match"
+    assert diagnosed(key).status != "match"
 
 
 @pytest.mark.parametrize("key", LAUNCHES)
 def test_what_was_found_gives_the_reported_digest_when_it_is_launched(key: str) -> None:
-    judgement = judged(key)
-    if judgement.comparison is None:
+    result = diagnosed(key)
+    if result.comparison is None:
         assert key in {"F16", "F18", "F21", "F23"}  # no input says it, or there was no launch to compare with
         return
-    assert judgement.verdict is not None
-    assert judgement.verdict.digest is not None
-    both = (judgement.comparison.reported.digest, judgement.comparison.computed.digest)
-    assert both == (judgement.verdict.digest.reported, judgement.verdict.digest.computed)
+    assert result.verdict is not None
+    assert result.verdict.digest is not None
+    both = (result.comparison.reported.digest, result.comparison.computed.digest)
+    assert both == (result.verdict.digest.reported, result.verdict.digest.computed)
     assert both[0] != both[1]
 
 
 def test_random_bytes_are_not_found_and_that_is_said() -> None:
-    judgement = judged("F18")
-    assert (judgement.status, judgement.incidents, judgement.explanation) == ("unknown", (), None)
-    assert judgement.diagnosis is not None
-    assert "Changed bytes in a file: no search can find these." in judgement.diagnosis.not_tried
-    assert "NOT FOUND" in str(judgement)
+    result = diagnosed("F18")
+    assert (result.status, result.incidents, result.explanation) == ("unknown", (), None)
+    assert result.diagnosis is not None
+    assert "Changed bytes in a file: no search can find these." in result.diagnosis.not_tried
+    assert "NOT FOUND" in str(result)
 
 
 def test_random_bytes_are_found_by_whoever_has_the_file(tmp_path: Path) -> None:
     (tmp_path / "received").write_bytes(replays.replay.FILES["vmlinuz-received"]())
     with open_case(str(CASES / "F18.sevcase")) as case:
-        judgement = judge_case(case, candidates=str(tmp_path), max_changes=1)
-    assert judgement.explanation is not None
-    assert set(judgement.explanation.found) == {"kernel"}
+        result = diagnose_case(case, candidates=str(tmp_path), max_changes=1)
+    assert result.explanation is not None
+    assert set(result.explanation.found) == {"kernel"}
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_random_bytes_are_found_by_whoever_has_the_file(tmp_path: Path) -> None:
     ],
 )
 def test_of_a_report_just_these_checks_fail(key: str, failed: set[str]) -> None:
-    verdict = judged(key).verdict
+    verdict = diagnosed(key).verdict
     assert verdict is not None
     assert verdict.report is not None
     assert {check.name for check in verdict.report.failed} == failed
@@ -156,21 +156,21 @@ def test_a_guest_as_its_owner_wanted_it_is_a_match(tmp_path: Path) -> None:
         folder = tmp_path / key
         folder.mkdir()
         row = replace(REPLAYS[key], owner={**REPLAYS[key].owner, **REPLAYS[key].host})
-        judgement = judge_case(row.case(folder), roots=KeyServer().roots, at=MOMENT)
-        assert judgement.status == ("match" if key != "F47" else "found")
-        assert (judgement.incidents == ()) == (key != "F47")
+        result = diagnose_case(row.case(folder), roots=KeyServer().roots, at=MOMENT)
+        assert result.status == ("match" if key != "F47" else "found")
+        assert (result.incidents == ()) == (key != "F47")
 
 
 def test_id_blocks_are_judged_against_what_was_launched() -> None:
-    early, hand = (judged(key).verdict for key in ("F01", "F46"))
+    early, hand = (diagnosed(key).verdict for key in ("F01", "F46"))
     assert early is not None
     assert early.id_block is not None
     assert early.id_block.failed == ["launch digest"]
     assert early.id_block.firmware_status == "BAD_MEASUREMENT"
-    assert judged("F01").wrong_block == []  # the block is right; the launch is another
+    assert diagnosed("F01").wrong_block == []  # the block is right; the launch is another
     assert hand is not None
     assert hand.id_block is not None
-    assert hand.id_block.failed == judged("F46").wrong_block == ["ID block signature"]
+    assert hand.id_block.failed == diagnosed("F46").wrong_block == ["ID block signature"]
     assert hand.digest is None
     assert not hand.matches
 
@@ -192,15 +192,15 @@ def test_what_was_made_without_keys_is_judged_with_them(tmp_path: Path) -> None:
     with open_case(str(CASES / "F27.sevcase")) as case:
         bare = case.replace(inputs={name: value for name, value in case.inputs.items() if name != "tk"})
         with pytest.raises(sevlab.InputError, match="the case comes without keys"):
-            judge_case(bare)
-        assert judge_case(bare, keys={"tk": str(tmp_path / "tk.bin")}).incidents == ("F27",)
+            diagnose_case(bare)
+        assert diagnose_case(bare, keys={"tk": str(tmp_path / "tk.bin")}).incidents == ("F27",)
 
 
 def test_a_case_without_firmware_is_judged_as_well(tmp_path: Path) -> None:
     with open_case(str(CASES / "F11.sevcase")) as case:
         redacted = redact_case(case, str(tmp_path))
-        judgement = judge_case(redacted, roots=KeyServer().roots, at=MOMENT)
-    assert judgement.incidents == REPLAYS["F11"].found
+        result = diagnose_case(redacted, roots=KeyServer().roots, at=MOMENT)
+    assert result.incidents == REPLAYS["F11"].found
 
 
 def test_the_command_line_says_the_same(capsys: pytest.CaptureFixture[str]) -> None:
@@ -216,13 +216,13 @@ def test_the_command_line_says_the_same(capsys: pytest.CaptureFixture[str]) -> N
     assert "ID block signature" in out
 
 
-def test_a_judgement_as_data() -> None:
-    data = judged("F01").as_dict()
+def test_a_diagnosis_of_a_case_as_data() -> None:
+    data = diagnosed("F01").as_dict()
     assert data["status"] == "found"
     assert data["incidents"][0] == "F01"
     assert data["verdict"]["id-block"]["firmware_status"] == "BAD_MEASUREMENT"
     assert data["diagnosis"]["status"] == "explained"
-    assert judged("F16").as_dict()["refusal"].startswith("kernel: received one for a firmware without")
+    assert diagnosed("F16").as_dict()["refusal"].startswith("kernel: received one for a firmware without")
 
 
 def test_the_catalogue_has_every_field_incident_once() -> None:
@@ -256,7 +256,7 @@ def test_the_notebooks_that_others_are_told_in_are_there() -> None:
 def test_published_digests_are_whole_and_none_is_one_of_ours() -> None:
     ours = set()
     for key in REPLAYS:
-        verdict = judged(key).verdict
+        verdict = diagnosed(key).verdict
         if verdict is not None and verdict.digest is not None:
             ours |= {verdict.digest.reported.hex(), verdict.digest.computed.hex()}
     assert [key for key, one in INCIDENTS.items() if one.digests] == ["F04", "F06", "F07", "F08", "F10", "F21"]
@@ -265,7 +265,7 @@ def test_published_digests_are_whole_and_none_is_one_of_ours() -> None:
         assert all(re.fullmatch("[0-9a-f]{96}", value) for value in values)
         assert not values & ours
         assert str(replays.published(key)).count("public") >= len(told)
-    assert "ours" in str(replays.published("F04", judged("F04")))
+    assert "ours" in str(replays.published("F04", diagnosed("F04")))
 
 
 def test_the_made_variable_store_is_one() -> None:

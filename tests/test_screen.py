@@ -670,7 +670,7 @@ def test_the_progress_of_a_search_is_escaped(is_terminal: bool, monkeypatch: pyt
     from rich.status import Status
 
     from sevlab.cli.diagnose import _shown
-    from sevlab.search.engine import Progress
+    from sevlab.diagnosis.engine import Progress
 
     class Stream(io.StringIO):
         def isatty(self) -> bool:

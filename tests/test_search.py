@@ -1,4 +1,4 @@
-"""The search piece by piece: readings, hypotheses, kernel, engine, executors, budget, candidates, and the command."""
+"""The search piece by piece: readings, hypotheses, engine, executors, budget, candidates, and the command."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +24,10 @@ from hypothesis import strategies as st
 import sevlab
 from sevlab import samples
 from sevlab.cli import main
-from sevlab.search import engine
-from sevlab.search.engine import Context, Engine, Hit, Stopped, split_box, try_box
-from sevlab.search.hypotheses import HYPOTHESES
-from sevlab.search.space import AXES
+from sevlab.diagnosis import engine
+from sevlab.diagnosis.engine import Context, Engine, Hit, Stopped, split_box, try_box
+from sevlab.diagnosis.hypotheses_sev import HYPOTHESES
+from sevlab.diagnosis.sev import PARAMETERS
 from tests.soak import many
 from tests.test_search_cases import ES, GIVEN, KERNEL, PLAIN, SPACES, report, reported_text, space_of, true_values
 
@@ -69,13 +70,13 @@ def test_every_hypothesis_is_found_by_its_own_name(hypothesis: Any, tmp_path: Pa
         space = space_of(given)
     if hypothesis.name in BY_HAND:
         pytest.skip("files or forms of its own: tested by hand below")
-    choices = [choice for choice in space.axes[hypothesis.axis].choices if choice.hypothesis is hypothesis]
+    choices = [choice for choice in space.parameters[hypothesis.parameter].choices if choice.hypothesis is hypothesis]
     assert choices
     for choice in choices[:: max(1, len(choices) // 5)]:
-        flips = hypothesis.axis == "policy" and not choice.value.es
+        flips = hypothesis.parameter == "policy" and not choice.value.es
         if flips:
             continue  # the digest changes too: covered by the generated cases
-        chosen = {hypothesis.axis: choice}
+        chosen = {hypothesis.parameter: choice}
         text = reported_text(space, chosen)
         diagnosis = diagnose({**given, "measurement": text}, max_changes=1)
         assert diagnosis.status == "explained"
@@ -110,7 +111,7 @@ BY_HAND = {
 def test_hypotheses_are_declared_whole() -> None:
     assert len({hypothesis.name for hypothesis in HYPOTHESES}) == len(HYPOTHESES)
     for hypothesis in HYPOTHESES:
-        assert hypothesis.axis in AXES
+        assert hypothesis.parameter in PARAMETERS
         assert 0 < hypothesis.prior < 1
         assert hypothesis.how.endswith(".")
         assert set(hypothesis.incidents) <= set(sevlab.INCIDENTS)
@@ -279,7 +280,7 @@ def test_any_key_file_ends_in_an_answer(content: bytes, tmp_path_factory: pytest
 def reported_for(image: bytes, **values: Any) -> str:
     running = hashlib.sha256(image)
     base = true_values(SPACES["plain"], {})
-    return base64.b64encode(report({**base, "firmware": base["firmware"]._replace(running=running), **values})).decode()
+    return base64.b64encode(report({**base, "firmware": replace(base["firmware"], running=running), **values})).decode()
 
 
 def test_other_firmware_and_kernels_are_found_among_the_candidates(tmp_path: Path) -> None:
@@ -396,11 +397,17 @@ def test_a_box_is_cut_without_loss(sizes: tuple[int, ...], limit: int) -> None:
     assert all(len(list(product(*part))) <= limit for part in parts)
 
 
-def test_the_kernel_knows_sha_256_s_constants() -> None:
-    kernel = pytest.importorskip("sevlab.search.kernel", reason="the extra fast is missing: pip install 'sevlab[fast]'")
+def sha256_numba() -> Any:
+    return pytest.importorskip(
+        "sevlab.diagnosis.sha256_numba", reason="the extra fast is missing: pip install 'sevlab[fast]'"
+    )
+
+
+def test_the_compiled_loop_knows_sha_256_s_constants() -> None:
+    compiled = sha256_numba()
     # FIPS 180-4, 4.2.2 and 5.3.3: the first and the last of each table.
-    assert (int(kernel.ROUND_WORDS[0]), int(kernel.ROUND_WORDS[63])) == (0x428A2F98, 0xC67178F2)
-    assert (int(kernel.START_WORDS[0]), int(kernel.START_WORDS[7])) == (0x6A09E667, 0x5BE0CD19)
+    assert (int(compiled.ROUND_WORDS[0]), int(compiled.ROUND_WORDS[63])) == (0x428A2F98, 0xC67178F2)
+    assert (int(compiled.START_WORDS[0]), int(compiled.START_WORDS[7])) == (0x6A09E667, 0x5BE0CD19)
 
 
 @settings(max_examples=many(30, 6))
@@ -412,27 +419,27 @@ def test_the_kernel_knows_sha_256_s_constants() -> None:
     data=st.data(),
     key=st.binary(min_size=16, max_size=16),
 )
-def test_the_kernel_agrees_with_hmac(
+def test_the_compiled_loop_agrees_with_hmac(
     majors: list[int], minors: list[int], builds: list[int], policies: list[int], data: Any, key: bytes
 ) -> None:
-    kernel = pytest.importorskip("sevlab.search.kernel", reason="the extra fast is missing: pip install 'sevlab[fast]'")
+    compiled = sha256_numba()
     truth = tuple(data.draw(st.sampled_from(part)) for part in (majors, minors, builds, policies))
     box = (majors, minors, builds, policies)
-    assert kernel.search(key, DIGEST, MNONCE, measure(*truth, key=key), box) == [truth]
-    assert kernel.search(key, DIGEST, MNONCE, bytes(32), box) == []
+    assert compiled.search(key, DIGEST, MNONCE, measure(*truth, key=key), box) == [truth]
+    assert compiled.search(key, DIGEST, MNONCE, bytes(32), box) == []
 
 
-def test_the_kernel_finds_the_corners_of_a_large_box() -> None:
-    pytest.importorskip("sevlab.search.kernel", reason="the extra fast is missing: pip install 'sevlab[fast]'")
+def test_the_compiled_loop_finds_the_corners_of_a_large_box() -> None:
+    sha256_numba()
     box: Any = ((0, 1), tuple(range(256)), tuple(range(256)), tuple(range(8)))
     for truth in ((0, 0, 0, 0), (1, 255, 255, 7), (0, 255, 63, 3), (1, 0, 64, 4)):
         assert try_box([context(bytes(32)), context(measure(*truth))], box, fast=True) == [Hit(1, *truth)]
 
 
 @pytest.mark.parametrize("fast", [True, False])
-def test_large_boxes_go_the_same_way_with_and_without_the_kernel(fast: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_boxes_go_the_same_way_with_and_without_it(fast: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     if not fast:
-        monkeypatch.setattr(engine, "fast_kernel", lambda: None)
+        monkeypatch.setattr(engine, "compiled_loop", lambda: None)
     box: Any = ((0, 1), tuple(range(256)), tuple(range(256)), tuple(range(8)))
     runner = Engine(600, jobs=2)
     try:
@@ -469,6 +476,51 @@ def test_dask_s_executor_is_taken() -> None:
     finally:
         cluster.close()
     assert only(found).found == {"api_minor": 22, "policy": 0x2D}
+
+
+#: Diagnoses what it is given, and prints what comes of it and which modules it took from outside.
+SERIAL = """
+import json, sys, threading
+
+class Refusal:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("multiprocessing", "_multiprocessing", "concurrent"):
+            raise ModuleNotFoundError(name)
+
+def start(thread):
+    raise RuntimeError("can't start new thread")
+
+sys.meta_path.insert(0, Refusal())
+threading.Thread.start = start
+import sevlab
+for given, reported, most in json.loads(sys.argv[1]):
+    found = sevlab.diagnose(given, reported, max_changes=most, jobs=4, budget=600)
+    print(found.status, found.stopped or "to its end", *[sorted(one.found) for one in found.explanations], found.tried)
+print(sorted({name.partition(".")[0] for name in sys.modules} - {*sys.stdlib_module_names, "__main__", "sevlab"}))
+"""
+
+
+def test_a_search_needs_neither_threads_nor_processes_nor_anything_from_outside() -> None:
+    """As in a browser: SEV, SEV-ES and SEV-SNP are diagnosed on the standard library alone."""
+    snp = {"firmware": str(samples_folder() / "firmware-snp.fd"), "num_cpus": 4, "cpu_signature": 0xA00F11}
+    reported = sevlab.load_snp_launch(**snp).digest.hex()
+    plain = with_report({**PLAIN, "policy": 3, "build_id": 99}, build_id=13, policy=sevlab.Policy(1))
+    es = with_report({**ES, "num_cpus": 2, "build_id": 99}, build_id=13, count=4)
+    hopeless = with_report(ES, key=bytes(range(16)))
+    given = [(plain, None, 3), (es, None, 3), (hopeless, None, 2), (snp | {"num_cpus": 1}, reported, 3)]
+    environment = {**os.environ, "PYTHONPATH": str(Path(sevlab.__file__).parent.parent)}
+    command = [sys.executable, "-S", "-c", SERIAL, json.dumps(given)]
+    said = subprocess.run(command, capture_output=True, text=True, env=environment, check=True).stdout.splitlines()
+    assert said[0].startswith("explained to its end ['build_id', 'policy']")
+    assert said[1].startswith("explained to its end ['build_id', 'num_cpus']")
+    assert said[2].startswith("unexplained to its end")
+    assert int(said[2].split()[-1]) > engine.PARALLEL  # elsewhere it would have started processes
+    assert said[3].startswith("explained to its end ['num_cpus']")
+    assert said[4:] == ["[]"]
+
+
+def samples_folder() -> Path:
+    return Path(ES["firmware"]).parent
 
 
 def test_progress_is_told_and_the_budget_kept() -> None:

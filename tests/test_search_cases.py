@@ -11,6 +11,7 @@ import hmac
 import random
 import struct
 import uuid
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,9 @@ import pytest
 
 import sevlab
 from sevlab import samples
-from sevlab.search.axis import Choice, Subset
-from sevlab.search.given import read_given
-from sevlab.search.space import BOX, Space
+from sevlab.diagnosis.inputs import read_sev_inputs
+from sevlab.diagnosis.model import Choice, Combination
+from sevlab.diagnosis.sev import BOX, SevSpace
 from tests.soak import many
 
 SAMPLES = Path(__file__).parent.parent / "notebooks" / "samples"
@@ -79,19 +80,21 @@ def report(values: dict[str, Any], key: bytes = b"") -> bytes:
     return hmac.digest(key or values["key"], message, "sha256") + MNONCE
 
 
-def space_of(given: dict[str, Any]) -> Space:
-    return Space(read_given({**given, "measurement": base64.b64encode(bytes(48)).decode()}))
+def space_of(given: dict[str, Any]) -> SevSpace:
+    return SevSpace(read_sev_inputs({**given, "measurement": base64.b64encode(bytes(48)).decode()}))
 
 
-def true_values(space: Space, chosen: dict[str, Choice]) -> dict[str, Any]:
-    return {name: axis.base.value for name, axis in space.axes.items()} | {n: c.value for n, c in chosen.items()}
+def true_values(space: SevSpace, chosen: dict[str, Choice]) -> dict[str, Any]:
+    return {name: parameter.base.value for name, parameter in space.parameters.items()} | {
+        n: c.value for n, c in chosen.items()
+    }
 
 
-def draw(space: Space, subset: Subset, chance: random.Random) -> dict[str, Choice]:
-    return {name: chance.choice(choices) for name, choices in zip(subset.names, subset.lists, strict=True)}
+def draw(space: SevSpace, combination: Combination, chance: random.Random) -> dict[str, Choice]:
+    return {name: chance.choice(choices) for name, choices in zip(combination.names, combination.lists, strict=True)}
 
 
-def reported_text(space: Space, chosen: dict[str, Choice]) -> str:
+def reported_text(space: SevSpace, chosen: dict[str, Choice]) -> str:
     """The measurement as the person pastes it: with its own fault where that was drawn."""
     raw = report(true_values(space, chosen))
     if "measurement" in chosen:  # the one form that can be drawn from a measurement in the right form
@@ -106,7 +109,7 @@ GIVEN = {"plain": PLAIN, "kernel": KERNEL, "es": ES}
 def cases(faults: int) -> list[tuple[str, dict[str, Choice]]]:
     """Faults drawn from all kinds of explanation alike; with three, over likely values, as is declared."""
     chance = random.Random(SEED * faults)
-    kinds = {name: space.subsets(faults, likely=faults > 2) for name, space in SPACES.items()}
+    kinds = {name: space.combinations(faults, likely=faults > 2) for name, space in SPACES.items()}
     drawn = []
     while len(drawn) < CASES[faults]:
         name = chance.choice(["es", "kernel", "plain"] if faults < 3 else ["es", "kernel", "kernel", "plain"])
@@ -120,12 +123,12 @@ def test_every_case_in_the_declared_space_is_explained_and_rightly(faults: int) 
         space, given = SPACES[name], GIVEN[name]
         text = reported_text(space, chosen)
         diagnosis = sevlab.diagnose({**given, "measurement": text}, budget=600, max_changes=faults)
-        what = {axis: choice.changes for axis, choice in chosen.items()}
+        what = {parameter: choice.changes for parameter, choice in chosen.items()}
         assert diagnosis.status == "explained", (name, what)
         (explanation,) = diagnosis.explanations
         assert 1 <= len(explanation.hypotheses) <= faults, (name, what)
         # By another route: the values found make the very report.
-        found = dict(zip((h.axis for h in explanation.hypotheses), explanation.hypotheses, strict=True))
+        found = dict(zip((h.parameter for h in explanation.hypotheses), explanation.hypotheses, strict=True))
         if set(found) == set(chosen):
             assert set(explanation.changes) == {change for choice in chosen.values() for change in choice.changes} or (
                 _same_report(space, explanation.changes, chosen)
@@ -134,14 +137,14 @@ def test_every_case_in_the_declared_space_is_explained_and_rightly(faults: int) 
             assert _same_report(space, explanation.changes, chosen), (name, what, explanation.changes)
 
 
-def _same_report(space: Space, changes: tuple[Any, ...], chosen: dict[str, Choice]) -> bool:
+def _same_report(space: SevSpace, changes: tuple[Any, ...], chosen: dict[str, Choice]) -> bool:
     """Say whether other changes than those that were drawn stand for the same launch: one that reports the same."""
-    values = {name: axis.base.value for name, axis in space.axes.items()}
+    values = {name: parameter.base.value for name, parameter in space.parameters.items()}
     rest = set(changes)
-    for axis in space.axes.values():
-        for choice in axis.choices:
+    for parameter in space.parameters.values():
+        for choice in parameter.choices:
             if choice.changes and set(choice.changes) <= rest:
-                values[axis.name] = choice.value
+                values[parameter.name] = choice.value
     return report(values) == report(true_values(space, chosen))
 
 
@@ -154,7 +157,7 @@ def test_no_hopeless_case_is_explained(name: str, tmp_path: Path) -> None:
         if number % 2:
             raw = bytearray(Path(PLAIN["firmware"]).read_bytes())
             raw[chance.randrange(len(raw))] ^= 1 << chance.randrange(8)
-            values["firmware"] = values["firmware"]._replace(running=hashlib.sha256(raw))
+            values["firmware"] = replace(values["firmware"], running=hashlib.sha256(raw))
             measurement = report(values)
         else:
             measurement = report(values, key=chance.randbytes(16))
@@ -166,4 +169,4 @@ def test_no_hopeless_case_is_explained(name: str, tmp_path: Path) -> None:
 
 def test_the_samples_keys_are_those_of_the_cases() -> None:
     assert Path(PLAIN["tk"]).read_bytes() == samples.TEK + samples.TIK
-    assert set(BOX) <= set(SPACES["es"].axes)
+    assert set(BOX) <= set(SPACES["es"].parameters)

@@ -25,14 +25,14 @@ from sevlab.bundle import open_case, pack_case, unpack_bundle, verify_case
 from sevlab.case import Case, load_case, make_case, read_case, write_case
 from sevlab.chain import Chain
 from sevlab.cli import main
+from sevlab.diagnosis import diagnose
+from sevlab.diagnosis.case import diagnose_case
 from sevlab.errors import InputError, SevlabError
 from sevlab.idblock import build_id_block, load_id_block, verify_id_block
 from sevlab.keys import Secret
 from sevlab.outcome import MATCH, MISMATCH, NOT_DECIDED, UNUSABLE, Trust
 from sevlab.report import load_certificates, load_report, verify_report
 from sevlab.samples.snp import snp_report
-from sevlab.search import diagnose
-from sevlab.search.judge import judge_case
 from sevlab.verify import BAD, GOOD, compare_measure
 from tests.soak import many
 from tests.test_bundle import at, case_of, inputs_of, trust
@@ -399,10 +399,10 @@ def test_a_search_is_not_decided_by_a_stranger_s_key(bundle: str, capsys: pytest
     assert main(["diagnose", "--case", bundle, "--own-case"]) == 0
     with open_case(bundle) as case:
         assert diagnose(case, jobs=1).status == NOT_DECIDED
-        assert judge_case(case).status == NOT_DECIDED
-        assert judge_case(case, keys={"tk": at("tk.bin")}).status == MATCH
-    assert judge_case(bundle, own=True).status == MATCH
-    assert "consistent with the key" in str(judge_case(bundle))
+        assert diagnose_case(case).status == NOT_DECIDED
+        assert diagnose_case(case, keys={"tk": at("tk.bin")}).status == MATCH
+    assert diagnose_case(bundle, own=True).status == MATCH
+    assert "consistent with the key" in str(diagnose_case(bundle))
 
 
 def test_a_key_that_is_exchanged_is_no_longer_the_case_s() -> None:

@@ -12,6 +12,8 @@ from ..case import ABOUT, BY_NAME, ROWS, Case, Row, hash_file, is_bundle, record
 from ..case.case import COUNT, FILE, FORBID, KEY, MODE, NUMBER
 from ..case.case_toml import parse_text
 from ..cpu import parse_cpu_model
+from ..diagnosis.result import EXPLAINED
+from ..diagnosis.run import diagnose
 from ..errors import InputError, quoted, renaming, shell_word
 from ..evidence import KEYS
 from ..inputs import KEY_SIZE, check_standard_input, load_key, parse_number, parse_seconds
@@ -22,9 +24,6 @@ from ..leftovers import temporary_folder
 from ..outcome import MATCH
 from ..outcome import UNUSABLE as UNUSABLE_CASE
 from ..report import load_report
-from ..search import diagnose
-from ..search.diagnosis import EXPLAINED
-from ..search.snp import diagnose_snp
 from ..writing import check_output, stream_beside
 from . import GOOD, NOT_VALIDATED, UNUSABLE, VERBS
 from .diagnose import LONGEST
@@ -37,8 +36,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from ..case.case import Value
+    from ..diagnosis.result import Diagnosis
     from ..formats.report import Report
-    from ..search import Diagnosis
 
 EPILOG = (
     "CASE is a case file, a folder that has a case.toml, or a .sevcase bundle. Exit status: 0 done, or the case "
@@ -310,4 +309,4 @@ def _search(case: Case, candidates: str | None, budget: float) -> Diagnosis:
     reported: bytes | str | Report = case.reported_measurement or ""
     if "report" in case.inputs:
         reported = load_report(str(case.inputs["report"]), "--report")
-    return diagnose_snp(case.snp_launch, reported, candidates=candidates, budget=budget)
+    return diagnose(case.snp_launch, reported, candidates=candidates, budget=budget)

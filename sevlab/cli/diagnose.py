@@ -1,4 +1,4 @@
-"""``sevlab diagnose``: it does not match; which input explains the report?"""
+"""``sevlab diagnose``: which wrong input explains a mismatch."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from ..diagnosis import BUDGET, diagnose
 from ..errors import InputError, escaped, quoted, renaming
 from ..inputs import parse_number, parse_seconds
 from ..launch_inputs import as_option, as_peer
 from ..outcome import MATCH
-from ..search import BUDGET, diagnose
 from . import GOOD, NOT_VALIDATED, VERBS
 from .digest import LEGACY_MODES, OVMF_HASH, SVSM, add_digest_options, digest_inputs, has_svsm
 from .options import Parser, add_case, inputs_from, launch_parser, opened_case, trust_from
@@ -19,10 +19,10 @@ from .terminal import say, say_json, show, warn
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Iterator
-    from typing import Any
 
+    from ..diagnosis import Diagnosis, Progress
+    from ..diagnosis.run import SearchOptions
     from ..formats.report import Report
-    from ..search import Diagnosis, Progress
 
 #: Longest budget, in seconds: a day.
 LONGEST = 86400.0
@@ -30,24 +30,21 @@ _MOST_JOBS = 1024
 #: The modes of SEV-SNP; in all others the guest policy says what is measured.
 SNP_MODES = ("snp", SVSM)
 MODES = (*LEGACY_MODES, *SNP_MODES)
+_STATUS = (
+    "Exit status: 0 nothing to explain, 1 explained or not, 2 usage or input that cannot be used, 3 an error in "
+    "sevlab. docs/diagnose.md of the repository lists what is tried."
+)
 EPILOG = (
     "Numbers are decimal or 0x hex. '-' reads a key file from standard input. With --mode snp, or a case of SEV-SNP, "
-    "other options are taken; see sevlab diagnose --mode snp --help. Exit status: 0 nothing to explain, 1 explained or "
-    "not, 2 usage or input that cannot be used, 3 an error in sevlab. What is tried is told in docs/diagnose.md of the "
-    "repository."
+    f"other options are taken; see sevlab diagnose --mode snp --help. {_STATUS}"
 )
-SNP_EPILOG = (
-    "What is not given of --vcpus and --vcpu-type is searched. Numbers are decimal or 0x hex. Exit status: 0 nothing "
-    "to explain, 1 explained or not, 2 usage or input that cannot be used, 3 an error in sevlab. What is tried is told "
-    "in docs/diagnose.md of the repository."
-)
-_MODE_HELP = f"{', '.join(MODES)}; without it SEV or SEV-ES, as the policy says"
+SNP_EPILOG = f"If --vcpus or --vcpu-type is missing, it is searched. Numbers are decimal or 0x hex. {_STATUS}"
 
 
 def run(words: list[str]) -> int:
     """Search; return 0 when there was nothing to explain, else 1."""
     first = Parser(prog="sevlab diagnose", add_help=False, allow_abbrev=False)
-    first.repeated = "ignore"  # the parser that follows tells
+    first.repeated = "ignore"  # the parser that follows reports it
     first.add_argument("--mode")
     add_case(first)
     known = first.parse_known_args(words)[0]
@@ -57,39 +54,32 @@ def run(words: list[str]) -> int:
     if mode is not None and mode not in MODES:
         advice = "--mode snp, which tries the digest of the firmware alone too" if mode == OVMF_HASH else ""
         raise InputError("--mode", quoted(mode), f"one of {', '.join(MODES)}", advice)
-    return _run_snp(words) if mode in SNP_MODES else _run(words)
+    return _run_snp(words) if mode in SNP_MODES else _run_sev(words)
 
 
-def _run(words: list[str]) -> int:
-    """Search for SEV and SEV-ES."""
+def _run_sev(words: list[str]) -> int:
     parser = launch_parser("diagnose", f"{VERBS['diagnose']}. Takes the options of validate.", keys=False)
     parser.epilog = EPILOG
-    parser.add_argument("--mode", metavar="MODE", help=_MODE_HELP)
-    search = _add_search_options(parser)
-    search.add_argument("--jobs", metavar="N", help="how many workers (default: one for each core)")
+    _add_search_options(parser, "how many workers (default: one for each core)")
     args = parser.parse_args(words)
     options = _search_options(args)
     jobs = None if args.jobs is None else parse_number(args.jobs, "--jobs", _MOST_JOBS)
     if jobs == 0:
         raise InputError("--jobs", "0", f"1 to {_MOST_JOBS}")
-    with _shown() as progress, renaming(as_option):
-        diagnosis = diagnose(inputs_from(args), jobs=jobs, progress=progress, trust=trust_from(args), **options)
-    return _print(diagnosis, args)
+    with _shown() as options["progress"], renaming(as_option):
+        found = diagnose(inputs_from(args), jobs=jobs, trust=trust_from(args), **options)
+    return _print(found, args)
 
 
 def _run_snp(words: list[str]) -> int:
     """Search for SEV-SNP: the options of digest, and the reported launch digest."""
-    from ..search.snp import diagnose_snp
-
     what = f"{VERBS['diagnose']}. With --mode snp: takes the options of digest"
     parser = Parser(prog="sevlab diagnose --mode snp", description=f"{what}.", epilog=SNP_EPILOG)
-    parser.add_argument("--mode", metavar="MODE", help=_MODE_HELP)
-    reported = parser.add_argument_group("what the report tells: one of these two")
+    reported = parser.add_argument_group("what was reported: one of these two")
     reported.add_argument("--measurement", "-m", metavar="HEX", help="its MEASUREMENT: 48 bytes as hex or base64")
     reported.add_argument("--report", metavar="FILE", help="the whole report; its signature is not checked here")
     add_digest_options(parser)
-    search = _add_search_options(parser)
-    search.add_argument("--jobs", metavar="N", help="has no effect: one core is enough for this search")
+    _add_search_options(parser, "has no effect: one core is enough for this search")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     args = parser.parse_args(words)
     options = _search_options(args)
@@ -100,9 +90,9 @@ def _run_snp(words: list[str]) -> int:
     args.mode = SVSM if has_svsm(args) else "snp"
     inputs = digest_inputs(args, whole=False)
     reported_digest = _reported(args)
-    with _shown() as progress, renaming(as_peer):
-        diagnosis = diagnose_snp(inputs, reported_digest, progress=progress, **options)
-    return _print(diagnosis, args)
+    with _shown() as options["progress"], renaming(as_peer):
+        found = diagnose(inputs, reported_digest, **options)
+    return _print(found, args)
 
 
 def _reported(args: argparse.Namespace) -> str | Report:
@@ -122,17 +112,20 @@ def _reported(args: argparse.Namespace) -> str | Report:
     return load_report(path, "--report")
 
 
-def _add_search_options(parser: Parser) -> argparse._ArgumentGroup:
+def _add_search_options(parser: Parser, jobs: str) -> None:
+    parser.add_argument(
+        "--mode", metavar="MODE", help=f"{', '.join(MODES)}; without it SEV or SEV-ES, as the policy says"
+    )
     search = parser.add_argument_group("the search")
     search.add_argument("--candidates", metavar="DIR", help="a folder of firmware, kernels and initrds to try")
     search.add_argument("--budget", metavar="SECONDS", default=f"{BUDGET:g}", help="how long (default: %(default)s)")
     search.add_argument(
         "--max-changes", metavar="N", default="3", help="most wrong inputs at once, 1 to 4 (default: 3)"
     )
-    return search
+    search.add_argument("--jobs", metavar="N", help=jobs)
 
 
-def _search_options(args: argparse.Namespace) -> dict[str, Any]:
+def _search_options(args: argparse.Namespace) -> SearchOptions:
     return {
         "candidates": args.candidates,
         "budget": parse_seconds(args.budget, "--budget", LONGEST),

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from ..data import Incident
+    from ..diagnosis.case import CaseDiagnosis
     from ..layout.views import Block
-    from ..search.judge import Judgement
 
 
 __all__ = [
@@ -141,15 +141,15 @@ def catalogue() -> Catalogue:
     return Catalogue(_entry(INCIDENTS[key]) for key in sorted(INCIDENTS) if key.startswith("F"))
 
 
-def published(key: str, judgement: Judgement | None = None) -> View:
-    """Show the published digests of an incident; those of a replay's judgement beside them.
+def published(key: str, result: CaseDiagnosis | None = None) -> View:
+    """Show the published digests of an incident; those of a replay's diagnosis beside them.
 
     They are of the reporters' own firmware, which is not at hand. So none of them can be computed here, and none must
     equal one of ours: what is reproduced is the difference between them.
     """
     incident = INCIDENTS[key]
     rows = [["public", what, _lines(value)] for what, value in incident.digests.items()]
-    verdict = judgement.verdict if judgement is not None else None
+    verdict = result.verdict if result is not None else None
     if verdict is not None and verdict.digest is not None:
         rows += [["ours", "the report", _lines(verdict.digest.reported.hex())]]
         rows += [["ours", "computed from what was given", _lines(verdict.digest.computed.hex())]]

@@ -1,4 +1,4 @@
-"""The debugger: paste what you have, see the verdict, press a button, read why, apply it, go on."""
+"""The debugger: paste what you have, see the verdict, press a button, read why, apply it, continue."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ from ..capture.capture import COMMAND_LINE, TEXT_LIMIT, XML
 from ..case import Case
 from ..case.case_toml import parse_case
 from ..coverage import cover_command_line, cover_domain
+from ..diagnosis.result import Diagnosis
+from ..diagnosis.run import diagnose
 from ..errors import InputError, SevlabError, renaming
 from ..evidence import load_evidence
 from ..keys import Secret
 from ..layout.views import Banner, Paragraph, View
-from ..search import Diagnosis, diagnose
 from ..verify import GOOD, Verdict, compare_measure
 from .action import Button
 from .boxes import CANDIDATES, LABELS, ROWS, UPLOADED, UPLOADS, as_evidence, label_of, write_value
@@ -32,16 +33,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any
 
-    from ..search import Progress
+    from ..diagnosis import Explanation, Progress
 
 _PASTE = "the output of virsh domlaunchsecinfo, a domain XML, a QEMU command line, QMP answers, or a case file"
 
 
 class Debugger(w.VBox):
-    """One page from what somebody has to why it does not match.
+    """One form from what somebody has to why it does not match.
 
     ``inputs`` are the current inputs, ``verdict`` is theirs (None while they cannot be read, then ``error`` says why),
-    ``diagnosis`` is the last one. The search runs beside the page, and can be stopped.
+    ``diagnosis`` is the last one. The search runs in the background, and can be stopped.
     """
 
     def __init__(self, inputs: Mapping[str, Any] | None = None) -> None:
@@ -59,19 +60,15 @@ class Debugger(w.VBox):
         self.add_class("sevlab-debugger")
         self.set_inputs(inputs or {})
 
-    # --- the parts of the page
+    # --- the parts of the form
 
     def _build(self) -> None:
         self.paste = PasteBox("What you have", TEXT_LIMIT, self._refused, _PASTE)
         self.paste.add_class("sevlab-paste")
-        self.understood, self.coverage = w.HTML(), w.HTML()
-        self.understood.add_class("sevlab-understood")
-        self.coverage.add_class("sevlab-coverage-result")
+        self.understood, self.coverage = _html("understood"), _html("coverage-result")
         self.boxes = {name: self._box(name, width) for row in ROWS for name, (_, width) in row.items()}
         self.uploads = {name: self._upload(name) for name in UPLOADS}
-        self.alert, self.banner = w.HTML(), w.HTML()
-        self.alert.add_class("sevlab-error")
-        self.banner.add_class("sevlab-verdict")
+        self.alert, self.banner = _html("error"), _html("verdict")
         self.budget = w.BoundedFloatText(
             value=60, min=0.1, max=3600, description="Seconds", layout=w.Layout(width="13em"), style=_STYLE
         )
@@ -82,8 +79,7 @@ class Debugger(w.VBox):
             layout=w.Layout(width="44em"),
             style=_STYLE,
         )
-        self.progress, self.result, self.note = w.HTML(), w.VBox(), w.HTML()
-        self.progress.add_class("sevlab-progress")
+        self.progress, self.result, self.note = _html("progress"), w.VBox(), w.HTML()
         self.result.add_class("sevlab-diagnosis")
         self.read = self._button("Read it", self.read_paste, "primary")
         self.clear = self._button("Start again", self.start_again)
@@ -92,13 +88,12 @@ class Debugger(w.VBox):
         self.stop.disabled = True
 
     def _button(self, words: str, act: Callable[[], object], look: str = "") -> Button:
-        """Return a button that acts on the page as it is seen."""
+        """Return a button that acts on the form as it is seen."""
         return Button(words, act, [self.paste, *self.boxes.values(), self.candidates, self.budget], look)
 
     def _parts(self) -> list[w.Widget]:
-        details = w.Accordion([self.coverage], titles=("What of it is measured",))
-        self._details = details
-        details.layout.display = "none"
+        self._details = w.Accordion([self.coverage], titles=("What of it is measured",))
+        self._details.layout.display = "none"
         rows = []
         for row in ROWS:
             parts = [self.boxes[name] for name in row]
@@ -109,7 +104,7 @@ class Debugger(w.VBox):
             self.paste,
             w.HBox([self.read, self.clear]),
             self.understood,
-            details,
+            self._details,
             _heading("2. Look at the inputs, and add what is missing"),
             w.HTML(f"Uploads take up to {UPLOAD_LIMIT >> 20} MiB each. Of larger files give the path."),
             *rows,
@@ -166,7 +161,7 @@ class Debugger(w.VBox):
             self._details.layout.display = ""
 
     def start_again(self) -> None:
-        """Empty the page. A search that runs ends, and what it found is not shown."""
+        """Reset the form. Cancels a running search and discards its result."""
         self._stop.set()
         self._stop = threading.Event()
         self.why.disabled, self.stop.disabled = False, True
@@ -177,7 +172,7 @@ class Debugger(w.VBox):
         self.set_inputs(dict.fromkeys(self.boxes))
 
     def _uploaded(self, name: str) -> None:
-        """Take an upload, then empty the upload box: a key must not stay in the page's state."""
+        """Take an upload, then empty the upload box: a key must not stay in the widget's state."""
         upload = self.uploads[name]
         if not upload.value:
             return
@@ -213,11 +208,9 @@ class Debugger(w.VBox):
 
     @property
     def inputs(self) -> dict[str, Any]:
-        """What stands in the boxes, by name. An uploaded key is a :class:`~sevlab.Secret`."""
+        """The content of the boxes, by name. An uploaded key is a :class:`~sevlab.Secret`."""
         texts = {name: box.value if name == "cmdline" else box.value.strip() for name, box in self.boxes.items()}
         given: dict[str, Any] = {name: text for name, text in texts.items() if text}
-        if given.get("kernel") and self.boxes["cmdline"].value:
-            given["cmdline"] = self.boxes["cmdline"].value
         if given.get("tk") == UPLOADED and self._key is not None:
             given["tk"] = self._key
         for name in ("firmware", "kernel", "initrd", "tk"):
@@ -228,7 +221,7 @@ class Debugger(w.VBox):
     # --- what follows
 
     def refresh(self) -> None:
-        """Read the boxes and judge."""
+        """Read the boxes and verify."""
         if self._quiet:
             return
         self._outdate("The inputs have changed since this search.")
@@ -252,17 +245,22 @@ class Debugger(w.VBox):
         self.banner.value = ""
 
     def start(self) -> None:
-        """Search beside the page."""
+        """Search in the background; where there are no threads, as in a browser, search now."""
         if self.why.disabled:
             return
         self._stop = threading.Event()
         self.why.disabled, self.stop.disabled = True, False
         self.result.children = ()
-        self._thread = threading.Thread(target=self.search, daemon=True)
-        self._thread.start()
+        thread = threading.Thread(target=self.search, daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            self.search()
+        else:
+            self._thread = thread
 
     def stop_search(self) -> None:
-        """Let the search end soon."""
+        """Stop the search soon."""
         self._stop.set()
 
     def wait(self, seconds: float | None = None) -> None:
@@ -271,7 +269,7 @@ class Debugger(w.VBox):
             self._thread.join(seconds)
 
     def search(self) -> None:
-        """Search now, and show what comes of it, unless the page was emptied meanwhile."""
+        """Search now, and show the result, unless the form was reset meanwhile."""
         stop, self._outdated = self._stop, ""
         try:
             with renaming(label_of):
@@ -279,30 +277,28 @@ class Debugger(w.VBox):
                     self.inputs,
                     candidates=self.candidates.value.strip() or None,
                     budget=self.budget.value,
-                    progress=lambda progress: self._tell(progress, stop),
+                    progress=lambda progress: self._show_progress(progress, stop),
                 )
             if stop is self._stop:
                 self.diagnosis = diagnosis
                 self.progress.value = Paragraph(diagnosis.effort).html()
                 self._show(diagnosis)
         except SevlabError as error:
-            self._tell_error(str(error), stop)
+            self._show_error(str(error), stop)
         except Exception as error:  # nobody sees what a thread raises
-            self._tell_error(f"An error in sevlab: {type(error).__name__}. Please report it.", stop)
+            self._show_error(f"An error in sevlab: {type(error).__name__}. Please report it.", stop)
             raise
         finally:
             if stop is self._stop:
                 self.why.disabled, self.stop.disabled = False, True
 
-    def _tell(self, progress: Progress, stop: threading.Event) -> None:
+    def _show_progress(self, progress: Progress, stop: threading.Event) -> None:
         if stop.is_set():
             raise KeyboardInterrupt
-        words = (
-            f"{progress.seconds:.0f} s: {progress.tried:,} tried, {progress.rate:,.0f} per second. Now: {progress.now}."
-        )
-        self.progress.value = Paragraph(words).html()
+        speed = f"{progress.tried:,} tried, {progress.rate:,.0f} per second"
+        self.progress.value = Paragraph(f"{progress.seconds:.0f} s: {speed}. Now: {progress.now}.").html()
 
-    def _tell_error(self, words: str, stop: threading.Event) -> None:
+    def _show_error(self, words: str, stop: threading.Event) -> None:
         if stop is self._stop:
             self.progress.value = _alert(words)
 
@@ -317,7 +313,7 @@ class Debugger(w.VBox):
             self._outdate(self._outdated)
 
     def _outdate(self, words: str) -> None:
-        """Say that what was found is about other inputs than those that stand here now: it cannot be applied."""
+        """Mark the result as outdated: it is about other inputs than the current ones, and cannot be applied."""
         self._outdated = words
         if self.result.children:
             for part in self.result.children:
@@ -325,8 +321,8 @@ class Debugger(w.VBox):
                     part.disabled = True
             self.note.value = f'<div role="status">{Paragraph(words).html()}</div>'
 
-    def apply(self, explanation: Any) -> None:
-        """Change the inputs as an explanation says, and judge again."""
+    def apply(self, explanation: Explanation) -> None:
+        """Change the inputs as an explanation says, and verify again."""
         try:
             self.set_inputs(explanation.inputs)
         except SevlabError as error:
@@ -335,7 +331,7 @@ class Debugger(w.VBox):
             self._outdate("Applied: section 3 shows the verdict on the new inputs.")
 
     def static(self) -> View:
-        """Return what is shown now, for where widgets do not run."""
+        """Return what is shown now, for viewers without widgets."""
         if self.diagnosis is not None and not self._outdated:
             return self.diagnosis.explain()
         if self.verdict is not None:
@@ -351,6 +347,12 @@ class Debugger(w.VBox):
 
 
 _STYLE = {"description_width": "8em"}
+
+
+def _html(name: str) -> w.HTML:
+    box = w.HTML()
+    box.add_class(f"sevlab-{name}")
+    return box
 
 
 def _heading(words: str) -> w.HTML:

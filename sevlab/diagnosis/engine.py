@@ -1,33 +1,35 @@
-"""The engine: tries boxes in contexts, on one core, on all, or on whatever runs a ``concurrent.futures`` task.
+"""The engine: tries boxes in contexts, on one core, on all of them, or on a ``concurrent.futures`` executor.
 
 An HMAC begins with one block made from the key. That block is hashed once per key and direction, and every candidate
-goes on from a copy; this alone is more than twice as fast as a new HMAC each time. With the extra ``fast``, large
-boxes go to :mod:`sevlab.search.kernel`.
+continues from a copy; this alone is more than twice as fast as a new HMAC each time. With the extra ``fast``, large
+boxes go to :mod:`sevlab.diagnosis.sha256_numba`. Where there are neither threads nor processes, as in a browser,
+everything runs here.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-import threading
 import time
-from collections import namedtuple
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from functools import cache
 from itertools import islice, product
 from math import prod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
+    from concurrent.futures import Executor, Future
     from types import ModuleType
     from typing import Any
 
-    Box = tuple[Sequence[int], Sequence[int], Sequence[int], Sequence[int]]
+    from .model import Choice
+
+#: Four lists of numbers: API major, API minor, build, policy.
+Box = tuple["Sequence[int]", "Sequence[int]", "Sequence[int]", "Sequence[int]"]
 
 #: Candidates of one task: short enough to stop soon, long enough to be worth sending.
 TASK, FAST_TASK = 1 << 16, 1 << 22
-#: A box this large is worth the compiled kernel.
+#: A box this large is worth the compiled loop.
 FAST_BOX = 1 << 20
 #: Work this large is worth starting processes for.
 PARALLEL = 1 << 17
@@ -36,38 +38,54 @@ REMOTE = 1 << 15
 _SHORTEST_REPORT = 0.1
 
 
-class Context(namedtuple("Context", "key old digest measure mnonce")):
-    """All that stands fixed while a box is tried: TIK (16 bytes), whether the message is the old one, launch digest
+# Named tuples: a hundred thousand of them are made in a second, and sent to other processes.
+class Context(NamedTuple):
+    """Everything that is fixed while a box is tried: TIK (16 bytes), whether the message is the old one, launch digest
     (32 bytes), reported measure (32 bytes) and nonce (16 bytes)."""
 
-    __slots__ = ()
+    key: bytes
+    is_old: bool
+    digest: bytes
+    measure: bytes
+    mnonce: bytes
 
 
-class Hit(namedtuple("Hit", "context api_major api_minor build_id policy")):
+class Hit(NamedTuple):
     """A candidate whose HMAC is the reported measure: its context's place in the task, and its numbers."""
 
-    __slots__ = ()
+    context: int
+    api_major: int
+    api_minor: int
+    build_id: int
+    policy: int
 
 
-class Progress(namedtuple("Progress", "now tried seconds")):
+class Progress(NamedTuple):
     """How far a search is: what is tried now, how many candidates were tried, in how many seconds."""
 
-    __slots__ = ()
+    now: str
+    tried: int
+    seconds: float
 
     @property
     def rate(self) -> float:
         """Candidates per second."""
-        return float(self.tried / self.seconds) if self.seconds else 0.0
+        return self.tried / self.seconds if self.seconds else 0.0
+
+
+#: A context with the choices that lead to it, and a hit with both.
+Labelled = tuple[Context, tuple["Choice", ...]]
+Found = tuple[Context, tuple["Choice", ...], Hit]
 
 
 @cache
-def fast_kernel() -> ModuleType | None:
-    """Return the compiled kernel's module, None without the extra ``fast``."""
+def compiled_loop() -> ModuleType | None:
+    """Return the module with the compiled loop, None without the extra ``fast``."""
     try:
-        from . import kernel
+        from . import sha256_numba
     except ImportError:
         return None
-    return kernel
+    return sha256_numba
 
 
 def try_box(contexts: Sequence[Context], box: Box, fast: bool = False) -> list[Hit]:
@@ -79,21 +97,21 @@ def try_box(contexts: Sequence[Context], box: Box, fast: bool = False) -> list[H
     majors, minors, builds, policies = box
     raw_policies = [(policy, int(policy).to_bytes(4, "little")) for policy in policies]
     versions = [bytes(version) for version in product(majors, minors, builds)]
-    key, halves = None, None
-    for place, (tik, old, digest, measure, mnonce) in enumerate(contexts):
-        if fast and not old and (kernel := fast_kernel()):
-            found = kernel.search(tik, digest, mnonce, measure, box)
-            if found:
-                exact = [try_box([contexts[place]], ((a,), (b,), (c,), (p,))) for a, b, c, p in found]
-                hits += [hit._replace(context=place) for some in exact for hit in some]
+    key: tuple[bytes, bool] | None = None
+    halves: list[Any] = []
+    for place, context in enumerate(contexts):
+        old, measure = context.is_old, context.measure
+        if fast and not old and (loop := compiled_loop()):
+            for a, b, c, p in loop.search(context.key, context.digest, context.mnonce, measure, box):
+                hits += [hit._replace(context=place) for hit in try_box([context], ((a,), (b,), (c,), (p,)))]
             continue
-        if halves is None or key != (tik, old):
-            block = tik.ljust(64, b"\0")
-            key, halves = (tik, old), [hashlib.sha256(bytes(byte ^ pad for byte in block)) for pad in (0x36, 0x5C)]
+        if key != (context.key, old):
+            key, block = (context.key, old), context.key.ljust(64, b"\0")
+            halves = [hashlib.sha256(bytes(byte ^ pad for byte in block)) for pad in (0x36, 0x5C)]
             if not old:
                 halves[0].update(b"\x04")  # the context byte, the first of every message
         inner, outer = halves[0].copy, halves[1].copy
-        tail = digest + mnonce
+        tail = context.digest + context.mnonce
         for policy, raw in raw_policies:
             rest = raw + tail
             for version in (b"",) if old else versions:
@@ -122,11 +140,11 @@ def split_box(box: Box, limit: int) -> Iterator[Box]:
 
 
 class Stopped(Exception):
-    """The search ended before it was through; its only argument says why."""
+    """The search ended early; its only argument says why."""
 
 
 class Engine:
-    """Runs tasks, counts candidates, keeps to a budget (seconds), and tells how far it is."""
+    """Runs tasks, counts candidates, keeps to a budget (seconds), and reports progress."""
 
     def __init__(
         self,
@@ -140,7 +158,8 @@ class Engine:
         self.tried, self.now = 0, ""
         self._started = time.monotonic()
         self._told = 0.0
-        self._given, self._pools = executor, dict[str, Executor]()
+        self._given = executor
+        self._pools: dict[str, Executor | None] = {}
 
     @property
     def seconds(self) -> float:
@@ -148,7 +167,7 @@ class Engine:
         return time.monotonic() - self._started
 
     def check(self) -> None:
-        """Tell how far the search is; raise :class:`Stopped` when the budget is spent."""
+        """Report progress; raise :class:`Stopped` when the budget is spent."""
         seconds = self.seconds
         if self.progress is not None and seconds - self._told >= _SHORTEST_REPORT:
             self._told = seconds
@@ -156,10 +175,10 @@ class Engine:
         if seconds > self.budget:
             raise Stopped(f"the budget of {self.budget:g} seconds was spent")
 
-    def run(self, contexts: Iterable[tuple[Context, Any]], box: Box, total: int) -> Iterator[tuple[Context, Any, Hit]]:
-        """Try *box* in every context; yield hits with their context and what came with it, as they are found."""
+    def run(self, contexts: Iterable[Labelled], box: Box, total: int) -> Iterator[Found]:
+        """Try *box* in every context; yield hits with their context and its choices, as they are found."""
         size = prod(map(len, box))
-        if size >= FAST_BOX and fast_kernel() is not None:
+        if size >= FAST_BOX and compiled_loop() is not None:
             fast, limit, kind = True, FAST_TASK, "threads"
         else:
             fast, limit, kind = False, TASK, "processes"
@@ -172,16 +191,15 @@ class Engine:
         if pool is None:
             for batch, part in tasks:
                 self.check()
-                yield from self._found(batch, try_box([context for context, _ in batch], part, fast))
-                self.tried += len(batch) * prod(map(len, part))
+                yield from self._found(batch, part, try_box([context for context, _ in batch], part, fast))
         else:
             yield from self._spread(pool, tasks, fast)
 
-    def _spread(
-        self, pool: Executor, tasks: Iterator[tuple[Any, Box]], fast: bool
-    ) -> Iterator[tuple[Context, Any, Hit]]:
+    def _spread(self, pool: Executor, tasks: Iterator[tuple[list[Labelled], Box]], fast: bool) -> Iterator[Found]:
         """Keep every worker busy, with two tasks for each."""
-        pending: dict[Future[list[Hit]], tuple[Any, Box]] = {}
+        from concurrent.futures import FIRST_COMPLETED, wait
+
+        pending: dict[Future[list[Hit]], tuple[list[Labelled], Box]] = {}
         try:
             while True:
                 for batch, part in islice(tasks, max(0, 2 * self.jobs - len(pending))):
@@ -191,33 +209,36 @@ class Engine:
                 done, _ = wait(pending, timeout=_SHORTEST_REPORT, return_when=FIRST_COMPLETED)
                 self.check()
                 for future in done:
-                    batch, part = pending.pop(future)
-                    yield from self._found(batch, future.result())
-                    self.tried += len(batch) * prod(map(len, part))
+                    yield from self._found(*pending.pop(future), future.result())
         finally:
             for future in pending:
                 future.cancel()
 
-    @staticmethod
-    def _found(batch: Any, hits: list[Hit]) -> Iterator[tuple[Context, Any, Hit]]:
+    def _found(self, batch: list[Labelled], part: Box, hits: list[Hit]) -> Iterator[Found]:
         for hit in hits:
-            context, label = batch[hit.context]
-            yield context, label, hit
+            yield *batch[hit.context], hit
+        self.tried += len(batch) * prod(map(len, part))
 
-    def _pool(self, kind: str) -> Executor:
+    def _pool(self, kind: str) -> Executor | None:
+        """Return the workers of this kind; None where there are none: everything then runs here."""
         if kind not in self._pools:
-            self._pools[kind] = ThreadPoolExecutor(self.jobs) if kind == "threads" else _processes(self.jobs)
+            try:
+                _try_thread()  # a pool of processes needs one too, and without it would leave its processes behind
+                self._pools[kind] = _threads(self.jobs) if kind == "threads" else _processes(self.jobs)
+            except (ImportError, OSError, RuntimeError):
+                self._pools[kind] = None
         return self._pools[kind]
 
     def close(self) -> None:
         """Stop every worker that was started here."""
         for pool in self._pools.values():
-            # Waited for, or Python, when it ends, may write to a pipe that the pool is just closing.
-            pool.shutdown(wait=True, cancel_futures=True)
+            if pool is not None:
+                # Waited for, or Python, when it ends, may write to a pipe that the pool is just closing.
+                pool.shutdown(wait=True, cancel_futures=True)
         self._pools.clear()
 
 
-def _tasks(contexts: Iterable[tuple[Context, Any]], box: Box, limit: int) -> Iterator[tuple[Any, Box]]:
+def _tasks(contexts: Iterable[Labelled], box: Box, limit: int) -> Iterator[tuple[list[Labelled], Box]]:
     """Yield pieces of about *limit* candidates: some contexts with the whole box, or one with a part of it."""
     size = prod(map(len, box))
     if size > limit:
@@ -237,12 +258,31 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
-def _processes(jobs: int) -> ProcessPoolExecutor:
-    """Start worker processes: by fork where nothing else runs, else afresh, since a fork copies locks that are held."""
+def _threads(jobs: int) -> Executor:
+    from concurrent.futures import ThreadPoolExecutor
+
+    return ThreadPoolExecutor(jobs)
+
+
+def _processes(jobs: int) -> Executor:
+    """Start worker processes: by fork if no other thread runs, else afresh, since a fork copies locks that are held."""
     import multiprocessing
+    import threading
+    from concurrent.futures import ProcessPoolExecutor
 
     quiet = threading.active_count() == 1 and "fork" in multiprocessing.get_all_start_methods()
-    return ProcessPoolExecutor(jobs, multiprocessing.get_context("fork" if quiet else "spawn"), _ignore_interrupts)
+    pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("fork" if quiet else "spawn"), _ignore_interrupts)
+    pool.submit(int)
+    return pool
+
+
+def _try_thread() -> None:
+    """Start a thread. Raises RuntimeError where there are none."""
+    import threading
+
+    thread = threading.Thread(target=int)
+    thread.start()
+    thread.join()
 
 
 def _ignore_interrupts() -> None:

@@ -1,12 +1,14 @@
-"""``judge_case``: whatever a case is about, what comes of it, and what explains it."""
+"""Verify a case, whatever it is about, and diagnose what does not match."""
 
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ..bundle import open_case, verify_case
 from ..case import Case
+from ..data import INCIDENTS
 from ..errors import InputError, UnsupportedError
 from ..evidence import load_evidence, takes_keys
 from ..formats.vcek import ROOTS
@@ -17,42 +19,40 @@ from ..layout.views import Banner, Heading, Paragraph, Table, View
 from ..outcome import MATCH, NOT_DECIDED
 from ..reading import opened_once
 from ..snp import load_snp_launch
-from .diagnose import diagnose
-from .diagnosis import EXPLAINED
-from .snp.explanation import UNCHECKED, SnpDiagnosis
+from .result import EXPLAINED, UNCHECKED
+from .run import diagnose
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
-    from typing import Any
+    from typing import Any, Unpack
 
     from ..bundle import CaseVerdict
     from ..launch_compare import LaunchComparison
     from ..layout.compare import Comparison
+    from ..layout.views import Block
     from ..verify import Check
-    from .diagnosis import Diagnosis, Explanation
+    from .result import Cause, Diagnosis, Explanation
+    from .run import SearchOptions
 
-#: What can be said of a case beside a match and what is not decided: what is wrong with it, or that nobody knows.
+#: The states of a case besides a match and not decided: it is known what is wrong, or it is not.
 FOUND, UNKNOWN = "found", "unknown"
 
 
-class Judgement(Explainable):
-    """What comes of a case. Made by :func:`judge_case`.
+@dataclass(frozen=True, repr=False)
+class CaseDiagnosis(Explainable):
+    """The result of :func:`diagnose_case`.
 
-    ``verdict`` is that of :func:`sevlab.verify_case`, None where there was nothing to compute from. ``refusal`` says
-    why the launch cannot be computed with what was given, "" where it can. ``diagnosis`` is the outcome of the search,
-    None where there was nothing to search for. ``comparison`` shows what is different with the values found: two
-    launches of SEV-SNP or two measured messages, None without such an explanation.
+    ``verdict`` is that of :func:`sevlab.verify_case`, None if there was nothing to compute from. ``refusal`` says why
+    the launch cannot be computed with what was given, "" if it can. ``diagnosis`` is the outcome of the search, None
+    if there was nothing to search for. ``comparison`` shows what differs with the values found: two launches of
+    SEV-SNP or two measured messages, None without such an explanation.
     """
 
-    def __init__(
-        self,
-        verdict: CaseVerdict | None,
-        refusal: str,
-        diagnosis: Diagnosis | None,
-        comparison: LaunchComparison | Comparison | None,
-    ) -> None:
-        self.verdict, self.refusal, self.diagnosis, self.comparison = verdict, refusal, diagnosis, comparison
+    verdict: CaseVerdict | None
+    refusal: str = ""
+    diagnosis: Diagnosis | None = None
+    comparison: LaunchComparison | Comparison | None = None
 
     @property
     def explanation(self) -> Explanation | None:
@@ -64,18 +64,18 @@ class Judgement(Explainable):
     def incidents(self) -> tuple[str, ...]:
         """Keys of the public incidents (:data:`sevlab.INCIDENTS`) that this resembles, the nearest first."""
         keys = list(self.explanation.incidents) if self.explanation is not None else []
-        keys += [check.incident for check in self._told if check.incident]
+        keys += [check.incident for check in self._report_checks if check.incident]
         if self.wrong_block:
             keys.append("F46")
         return tuple(dict.fromkeys(keys))
 
     @property
-    def _told(self) -> list[Check]:
-        """The checks of the report that fail, or resemble an incident; its digest where a launch was not compared."""
+    def _report_checks(self) -> list[Check]:
+        """The checks of the report that fail, or resemble an incident; its digest only if no launch was compared."""
         report = self.verdict.report if self.verdict is not None else None
         checks = [] if report is None else [one for one in report.checks if one in report.failed or one.incident]
-        is_told = bool(self.refusal) or (self.verdict is not None and self.verdict.digest is not None)
-        return [check for check in checks if not (is_told and check.name == "measurement")]
+        is_compared = bool(self.refusal) or (self.verdict is not None and self.verdict.digest is not None)
+        return [check for check in checks if not (is_compared and check.name == "measurement")]
 
     @property
     def wrong_block(self) -> list[str]:
@@ -105,42 +105,35 @@ class Judgement(Explainable):
 
     def explain(self) -> View:
         """Show the answer first: what is wrong, what explains it, and what it resembles."""
-        from ..data import INCIDENTS
-
-        colour = {MATCH: "green", FOUND: "orange"}.get(self.status, "pink")
-        blocks: list[Any] = [Banner(self._words(), colour)]
+        blocks: list[Block] = [Banner(self._words(), {MATCH: "green", FOUND: "orange"}.get(self.status, "pink"))]
         if self.refusal:
             blocks.append(Paragraph(f"With what was given there is no launch. {self.refusal}"))
-        rows = [[what, state, note] for what, state, note in self._rows()]
-        if rows:
+        if rows := self._rows():
             blocks.append(Table(["what is wrong", "state", "note"], rows, mono=[1]))
         if self.diagnosis is not None:
             blocks += [Heading("What explains it"), *self.diagnosis.explain().blocks]
         if self.incidents:
-            told = [[key, INCIDENTS[key].title, INCIDENTS[key].lesson] for key in self.incidents]
-            blocks += [Heading("Public incidents that this resembles"), Table(["", "title", "lesson"], told)]
+            rows = [[key, INCIDENTS[key].title, INCIDENTS[key].lesson] for key in self.incidents]
+            blocks += [Heading("Public incidents that this resembles"), Table(["", "title", "lesson"], rows)]
         return View(*blocks)
 
-    def _rows(self) -> list[tuple[str, str, str]]:
-        """Return the checks that fail, and those that resemble an incident."""
-        rows: list[tuple[str, str, str]] = []
+    def _rows(self) -> list[list[str]]:
+        """Return the checks that fail, and those that resemble an incident: name, state, note."""
         verdict = self.verdict
         if verdict is None:
-            return rows
-        rows += [(change.name, "changed", str(change)) for change in verdict.changed]
+            return []
+        rows = [[change.name, "changed", str(change)] for change in verdict.changed]
         if verdict.measure is not None and not verdict.measure.matches:
-            rows.append(("measurement", "mismatch", "the computed measure is not the reported one"))
+            rows.append(["measurement", "mismatch", "the computed measure is not the reported one"])
         if verdict.digest is not None and not verdict.digest.matches:
-            both = (verdict.digest.reported, verdict.digest.computed)
-            words = " is not ".join(f"{raw.hex()[:24]}..." for raw in both)
-            rows.append(("launch digest", "mismatch", f"reported {words} computed"))
-        rows += [(f"report: {check.name}", check.state, check.note) for check in self._told]
-        if verdict.id_block is not None:
-            rows += [
-                (f"ID block: {check.name}", ": ".join(filter(None, (check.state, STAGES[check.name]))), check.note)
-                for check in verdict.id_block.checks
-                if check.name in verdict.id_block.failed
-            ]
+            reported, computed = verdict.digest.reported.hex()[:24], verdict.digest.computed.hex()[:24]
+            rows.append(["launch digest", "mismatch", f"reported {reported}... is not {computed}... computed"])
+        rows += [[f"report: {check.name}", check.state, str(check.note)] for check in self._report_checks]
+        block = verdict.id_block
+        for check in () if block is None else (check for check in block.checks if check.name in block.failed):
+            rows.append(
+                [f"ID block: {check.name}", ": ".join(filter(None, (check.state, STAGES[check.name]))), check.note]
+            )
         return rows
 
     @property
@@ -148,12 +141,12 @@ class Judgement(Explainable):
         """What explains it, in a line; or else the checks that resemble an incident, or whatever is wrong."""
         if self.explanation is not None:
             return "; ".join(one.name for one in self.explanation.hypotheses)
-        named = [f"report: {check.name}" for check in self._told if check.incident]
-        return "; ".join(named or [what for what, _, _ in self._rows()])
+        named = [f"report: {check.name}" for check in self._report_checks if check.incident]
+        return "; ".join(named or [row[0] for row in self._rows()])
 
     def _words(self) -> str:
         if self.status == MATCH:
-            return "NOTHING IS WRONG: all that this case has was checked, and is as it must be"
+            return "OK: every check in this case passed"
         if self.status == FOUND:
             return f"FOUND: {self.answer}"
         if self.status == NOT_DECIDED and self.verdict is not None:
@@ -163,28 +156,27 @@ class Judgement(Explainable):
 
 @takes_keys
 @opened_once()
-def judge_case(
+def diagnose_case(
     given: str | Case,
     *,
     roots: Mapping[str, str] = ROOTS,
     at: datetime | str | None = None,
     keys: Mapping[str, str] | None = None,
     own: bool = False,
-    **search: Any,
-) -> Judgement:
-    """Say what comes of a case, whatever it is about, and search for what explains it. Never raises on a mismatch.
+    **search: Unpack[SearchOptions],
+) -> CaseDiagnosis:
+    """Verify a case, whatever it is about, and search for what explains a mismatch. Never raises on a mismatch.
 
     *given* is a case, or the path of a case file, a folder or a bundle. *roots* and *at* are those of
-    :func:`sevlab.verify_report`. *keys* are the paths of ``tik`` and ``tek``, or ``tk``, where they are not in the
-    case. *own* says that the case at a path is its user's own (see :class:`sevlab.Case`). *search* are options of
-    :func:`sevlab.diagnose`: ``candidates``, ``budget``, ``max_changes``, ``progress``.
+    :func:`sevlab.verify_report`. *keys* are the paths of ``tik`` and ``tek``, or ``tk``, if they are not in the case.
+    *own* says that the case at a path is its user's own (see :class:`sevlab.Case`). *search* are ``candidates``,
+    ``budget``, ``max_changes`` and ``progress`` as in :func:`sevlab.diagnose`.
 
     Raises :class:`~sevlab.errors.InputError` for a case that cannot be used at all.
     """
     if isinstance(given, str):
         with open_case(given, own=own) as case:
-            found = judge_case(case, roots=roots, at=at, keys=keys, **search)
-            return _portable(found, case)
+            return _portable(diagnose_case(case, roots=roots, at=at, keys=keys, **search), case)
     case, refusal = given.replace(inputs={**given.inputs, **(keys or {})}), ""
     try:
         verdict: CaseVerdict | None = verify_case(given, roots=roots, at=at, **(keys or {}))
@@ -194,21 +186,21 @@ def judge_case(
         refusal = str(error)
         verdict = _without_launch(case, roots, at)
     if not refusal and (verdict is None or _is_right(verdict)):
-        return Judgement(verdict, refusal, None, None)
+        return CaseDiagnosis(verdict)
     diagnosis = diagnose(case, **search)
-    if isinstance(diagnosis, SnpDiagnosis) and verdict is not None and verdict.report is not None:
-        diagnosis.notes = tuple(note for note in diagnosis.notes if note != UNCHECKED)  # it was checked above
+    if verdict is not None and verdict.report is not None:  # its signature was checked above
+        diagnosis = replace(diagnosis, notes=tuple(note for note in diagnosis.notes if note != UNCHECKED))
     comparison = _compare(case, diagnosis.explanations[0]) if diagnosis.status == EXPLAINED else None
-    return Judgement(verdict, refusal, diagnosis, comparison)
+    return CaseDiagnosis(verdict, refusal, diagnosis, comparison)
 
 
 def _is_right(verdict: CaseVerdict) -> bool:
-    """Say whether nothing was computed, or what was computed is what was reported."""
+    """Whether nothing was computed, or what was computed is what was reported."""
     return all(part is None or part.matches for part in (verdict.measure, verdict.digest))
 
 
-def _without_launch(case: Case, roots: Any, at: Any) -> CaseVerdict | None:
-    """Say what comes of the report alone, where no launch can be computed."""
+def _without_launch(case: Case, roots: Mapping[str, str], at: datetime | str | None) -> CaseVerdict | None:
+    """Verify the report alone, if no launch can be computed."""
     if "report" not in case.inputs:
         return None
     kept = {name: value for name, value in case.inputs.items() if name not in ("firmware", "id_block")}
@@ -227,25 +219,23 @@ def _compare(case: Case, explanation: Explanation) -> LaunchComparison | Compari
         return None  # what was found, or what was given, is no launch that inputs can say
 
 
-def _portable(found: Judgement, case: Case) -> Judgement:
+def _portable(found: CaseDiagnosis, case: Case) -> CaseDiagnosis:
     """Name files as whoever made the case did: the folder into which a bundle was unpacked is gone."""
     if found.diagnosis is None:
         return found
     paths = {str(case.inputs[name]): _file_name(case, name) for name in case.hashes if name in case.inputs}
 
-    def told(value: Any) -> Any:
+    def renamed(value: Any) -> Any:
         for path, name in paths.items():
             value = value.replace(path, name) if isinstance(value, str) else value
         return value
 
-    diagnosis = found.diagnosis
-    diagnosis.explanations = tuple(
-        one._replace(
-            changes=tuple(change._replace(given=told(change.given), found=told(change.found)) for change in one.changes)
-        )
-        for one in diagnosis.explanations
-    )
-    return found
+    def renamed_cause(cause: Cause) -> Cause:
+        changes = (replace(one, given=renamed(one.given), found=renamed(one.found)) for one in cause.changes)
+        return replace(cause, changes=tuple(changes))
+
+    explanations = (replace(one, causes=tuple(map(renamed_cause, one.causes))) for one in found.diagnosis.explanations)
+    return replace(found, diagnosis=replace(found.diagnosis, explanations=tuple(explanations)))
 
 
 def _file_name(case: Case, name: str) -> str:

@@ -1,0 +1,361 @@
+"""What a person has when a measurement does not match: validate's inputs, some of them unreadable.
+
+``validate`` refuses a measurement or a key file that is not in its form. Here that is often the very mistake, so both
+are kept as they came, and every form in which they can be read is a candidate. All other inputs are read as strictly
+as everywhere.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import re
+from dataclasses import dataclass
+from itertools import product
+from typing import TYPE_CHECKING
+
+from ..errors import InputError, named, quoted
+from ..evidence import KEYS, REPORTED, Evidence, hide_keys
+from ..formats.launch_measure import Measurement
+from ..formats.page_info import DIGEST
+from ..formats.policy import Policy
+from ..formats.report import SIZE, Report
+from ..inputs import (
+    KEY_SIZE,
+    TEXT_LIMIT,
+    check_standard_input,
+    decode_base64,
+    is_hex_of_other_size,
+    load_hidden,
+    load_key,
+    parse_bytes,
+    parse_measurement,
+    parse_number,
+    parse_policy,
+)
+from ..keys import NoKey, Secret, refuse_keys
+from ..launch_inputs import CPU_LIMIT, FILES, INPUTS, SKU, LaunchInputs, load_launch
+from ..reading import CasePath
+from ..snp.load import DEFAULT_PROFILE, SVSM_PROFILE, load_image, load_size, load_snp_launch
+from ..snp.order import has_hashes
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+_ZERO = bytes(KEY_SIZE)
+#: Where the bytes of a digest may be reversed: as one number, and in words, as some dumps show it.
+_WORDS = ((DIGEST, "its bytes reversed"), (8, "words of 8 bytes reversed"), (4, "words of 4 bytes reversed"))
+#: What bytes of another length are.
+_OTHERS = {
+    32: "the MEASUREMENT of the report: 32 bytes are a digest of SEV or SEV-ES, or another field of the report",
+    64: "the MEASUREMENT of the report: 64 bytes may be its REPORT_DATA or CHIP_ID",
+    SIZE: "the MEASUREMENT alone, or the report's file instead: these bytes are a whole report",
+}
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One way to read an input: the value, how it is shown, and the form it was read in ("" if plain)."""
+
+    value: bytes
+    found: str
+    form: str
+
+
+class KeyReading(Reading):
+    """One way to read a key. It does not show itself."""
+
+    def __repr__(self) -> str:
+        return "<a key, hidden>"
+
+
+#: Every way to read an input; the first is the plain one, None if that fails.
+Readings = list[Reading | None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchInputs:
+    """Everything given, read as far as possible.
+
+    ``measurements`` are the readings of what was reported, ``launch`` the inputs of the launch, ``shown`` what was
+    given, by input, for showing (a key is a word). ``digest`` replaces the launch if only its digest is known.
+    """
+
+    measurements: Readings
+    launch: dict[str, Any]
+    shown: dict[str, Any]
+    digest: bytes = b""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SevInputs(SearchInputs):
+    """The inputs of SEV and SEV-ES. ``keys`` are the readings of the TIK, ``numbers`` API major, minor and build."""
+
+    keys: Readings
+    numbers: tuple[int, int, int]
+    policy: Policy
+    key_input: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SnpInputs(SearchInputs):
+    """The inputs of SEV-SNP. ``report`` is the whole report, if one was given; ``remarks`` are about odd inputs."""
+
+    report: Report | None
+    remarks: tuple[str, ...]
+
+
+def read_sev_inputs(inputs: Mapping[str, Any]) -> SevInputs:
+    """Read *inputs*, which are those of :func:`sevlab.load_evidence`.
+
+    Raises :class:`~sevlab.errors.InputError` for an input that cannot be used in any reading.
+    """
+    inputs = hide_keys(dict(inputs))
+    given = {name: value for name, value in inputs.items() if value is not None}
+    if unknown := sorted(set(given) - {*REPORTED, *KEYS, *INPUTS, "digest"}):
+        raise TypeError(f"diagnose has no input named {unknown[0]!r}")
+    for name in (*REPORTED, "firmware"):
+        if name not in given and not (name == "firmware" and "digest" in given):
+            raise InputError(name, "nothing", "a value")
+    check_standard_input((name, given[name]) for name in (*FILES, *KEYS) if isinstance(given.get(name), str))
+    policy = parse_policy(given["policy"], "policy")
+    major, minor, build = (parse_number(given[name], name, 255) for name in REPORTED[1:4])
+    key_input, keys = _keys(given)
+    launch = {name: value for name, value in given.items() if name in INPUTS}
+    if "digest" not in given:
+        load_launch(policy.replace(es=0), **launch)  # reads all that is given, and refuses what is wrong
+    measurements = _measurements(given["measurement"], "measurement")
+    for blob, key in product(filter(None, measurements), filter(None, keys)):
+        refuse_keys(blob.value, "measurement", Secret(key.value))
+    shown = {name: _shown(name, value) for name, value in given.items()}
+    shown |= {"api_major": major, "api_minor": minor, "build_id": build, "policy": int(policy)}
+    return SevInputs(
+        measurements=measurements,
+        launch=launch,
+        shown=shown,
+        digest=given.get("digest", b""),
+        keys=keys,
+        numbers=(major, minor, build),
+        policy=policy,
+        key_input=key_input,
+    )
+
+
+def inputs_of(evidence: Evidence) -> SevInputs:
+    """Return what *evidence* was made of."""
+    text = _base64(evidence.measurement.to_bytes())
+    launch = {} if evidence.inputs is None else evidence.inputs.given
+    numbers = evidence.api_major, evidence.api_minor, evidence.build_id
+    key_input = "tk" if "tk" in evidence.files else "tik"
+    keys: Readings = [KeyReading(evidence.tik.reveal(), "as given", "")]
+    if evidence.tek is not None:
+        keys.append(KeyReading(evidence.tek.reveal(), *_SWAPPED))
+    shown = {
+        **{name: _shown(name, value) for name, value in launch.items()},
+        **dict(zip(REPORTED, (text, *numbers, int(evidence.policy)), strict=True)),
+        key_input: "as given",
+    }
+    return SevInputs(
+        measurements=_measurements(text, "measurement"),
+        launch=launch,
+        shown=shown,
+        digest=b"" if launch else evidence.digest,
+        keys=_with_zero(keys),
+        numbers=numbers,
+        policy=evidence.policy,
+        key_input=key_input,
+    )
+
+
+def _shown(name: str, value: Any) -> Any:
+    """Return what is shown of an input: numbers as they are, bytes as hex, nothing of a key."""
+    if name in KEYS:
+        return "as given"
+    if isinstance(value, Measurement):
+        return _base64(value.to_bytes())
+    if isinstance(value, int):
+        return value
+    return value.hex() if type(value) is bytes else str(value)
+
+
+def _measurements(value: Any, name: str) -> Readings:
+    """Return the readings of a measurement: plainly, as hex, encoded twice, and with its two parts exchanged."""
+    if isinstance(value, Measurement):
+        value = _base64(value.to_bytes())
+    if isinstance(value, str) and is_hex_of_other_size("".join(value.split())):
+        parse_measurement(value, name, allow_hex=True)  # raises for what has another size
+    try:
+        plain: bytes | None = parse_measurement(value, name).to_bytes()
+    except InputError:
+        plain = None
+    text = "".join(value.split())[: 2 * TEXT_LIMIT] if isinstance(value, str) else ""
+    whole: list[tuple[bytes, str]] = []
+    if plain is None:
+        whole = [(raw, form) for form, raw in decoded(text) if len(raw) == Measurement.size]
+        if not whole:
+            parse_measurement(value, name)  # raises, and says what it looks like
+    swapped = [
+        (raw[16:] + raw[:16], "nonce first, then measure" + (f", {form}" if form else ""))
+        for raw, form in [*([(plain, "")] if plain else []), *whole]
+    ]
+    return [
+        Reading(plain, _base64(plain), "") if plain else None,
+        *(Reading(raw, _base64(raw), form) for raw, form in [*whole, *swapped]),
+    ]
+
+
+def decoded(text: str) -> list[tuple[str, bytes]]:
+    """Return what *text* may mean: hex, URL-safe or padded base64, and these encoded twice."""
+    found = []
+    digits = text[2:] if text[:2] in ("0x", "0X") else text
+    digits = digits.replace(":", "")
+    if len(digits) % 2 == 0 and re.fullmatch("[0-9a-fA-F]+", digits):
+        found.append(("hex digits", bytes.fromhex(digits)))
+    safe = text.replace("-", "+").replace("_", "/").rstrip("=")
+    if (raw := decode_base64(safe + "=" * (-len(safe) % 4))) is not None:
+        if safe != text.rstrip("="):
+            found.append(("URL-safe base64", raw))
+        elif text != safe:
+            found.append(("base64 with = at its end", raw))
+        try:
+            inner = raw.decode("ascii").strip()
+        except UnicodeDecodeError:
+            inner = ""
+        if inner and len(inner) < len(text):
+            found += [(f"{form}, inside base64", value) for form, value in decoded(inner)]
+            if (plain := decode_base64(inner)) is not None:
+                found.append(("base64 encoded twice", plain))
+    return found
+
+
+def _base64(raw: bytes) -> str:
+    return base64.b64encode(raw).decode()
+
+
+_SWAPPED = "halves swapped", "the TEK instead of the TIK"
+
+
+def _keys(given: Mapping[str, Any]) -> tuple[str, Readings]:
+    """Return the input that holds the TIK, and its readings."""
+    if "tk" in given and ("tik" in given or "tek" in given):
+        raise InputError("tk", f"together with {named('tik')} or {named('tek')}", "one of the two forms")
+    if "tk" not in given and "tik" not in given:
+        needed = f"{named('tk')}, or {named('tik')} and {named('tek')}"
+        raise InputError("tk", f"neither it nor {named('tik')}", needed)
+    if "tk" in given:
+        return "tk", _with_zero(_read_key(given["tk"], "tk", 2 * KEY_SIZE))
+    readings, teks = (_read_key(given[name], name, KEY_SIZE) if name in given else [] for name in ("tik", "tek"))
+    return "tik", _with_zero([*readings, *(KeyReading(one.value, *_SWAPPED) for one in teks if one)])
+
+
+def _read_key(value: Any, name: str, size: int) -> Readings:
+    if isinstance(value, NoKey) or (isinstance(value, CasePath) and value.is_outside):
+        # Raises, and says what it looks like; or a stranger named it: not a guess at what it holds.
+        value = load_key(value, name, size)
+    secret = value if isinstance(value, Secret) else load_hidden(str(value), name, TEXT_LIMIT)
+    return _key_readings(secret.reveal(), size)
+
+
+def _key_readings(raw: bytes, size: int) -> Readings:
+    """Return the readings of a file that should have *size* bytes: TEK and TIK, or the TIK alone."""
+    is_plain, both = len(raw) == size, size == 2 * KEY_SIZE
+    words = ("", _SWAPPED[0]) if both else [f"{half} half of a file with both keys" for half in ("second", "first")]
+    readings: Readings = []
+    for form, value in [("", raw), *([] if is_plain else _key_forms(raw))]:
+        if len(value) == 2 * KEY_SIZE:
+            for half, word in zip((value[KEY_SIZE:], value[:KEY_SIZE]), words, strict=True):
+                joined = ", ".join(part for part in (form, word) if part)
+                readings.append(KeyReading(half, joined or "as given", joined))
+        elif len(value) == KEY_SIZE:
+            shown, how = ("a single key", "a file with one key, the TIK") if both else ("as given", "")
+            readings.append(KeyReading(value, form or shown, form or how))
+    return readings if is_plain else [None, *readings]
+
+
+def _key_forms(raw: bytes) -> list[tuple[str, bytes]]:
+    """Return what a key file of the wrong size may hold."""
+    found = []
+    for ending in (b"\r\n", b"\n"):
+        if raw.endswith(ending):
+            found.append(("a line break at its end", raw.removesuffix(ending)))
+    if raw.isascii():
+        text = "".join(raw.decode("ascii").split())
+        if (plain := decode_base64(text)) is not None:
+            found.append(("base64 text", plain))
+        found += [(form.replace("digits", "text"), value) for form, value in decoded(text) if value != plain]
+    return [(form, value) for form, value in found if len(value) in (KEY_SIZE, 2 * KEY_SIZE)]
+
+
+def _with_zero(readings: Readings) -> Readings:
+    """Add the key of a launch without a session: all zero."""
+    if any(reading is not None and reading.value == _ZERO for reading in readings[:1]):
+        return readings
+    return [*readings, KeyReading(_ZERO, "all zero", "all zero")]
+
+
+def read_snp_inputs(inputs: Mapping[str, Any], reported: bytes | str | Report) -> SnpInputs:
+    """Read *inputs*, which are those of :func:`sevlab.load_snp_launch`, and the reported launch digest.
+
+    The number of virtual CPUs and the CPU's signature may be left out. Raises :class:`~sevlab.errors.InputError` for
+    an input that cannot be used, and for a value that is not a digest in any reading.
+    """
+    launch = {name: value for name, value in inputs.items() if value is not None}
+    LaunchInputs(**launch)  # refuses names that no input has
+    count = parse_number(launch["num_cpus"], "num_cpus", CPU_LIMIT) if "num_cpus" in launch else 1
+    if not count:
+        raise InputError("num_cpus", "0", f"1 to {CPU_LIMIT}")
+    report = reported if isinstance(reported, Report) else None
+    value = reported.measurement if isinstance(reported, Report) else reported
+    readings = read_digest(value, "measurement")
+    remarks = _check(launch)
+    shown = {name: _shown(name, value) for name, value in launch.items()}
+    shown["measurement"] = value.hex() if isinstance(value, bytes) else value
+    if "vmsa_cpu0" not in launch:
+        shown.setdefault("profile", SVSM_PROFILE if "svsm" in launch else DEFAULT_PROFILE)
+    if "vars_file" in launch:
+        shown["vars_size"] = load_size(str(launch["vars_file"]), "vars_file")
+    return SnpInputs(measurements=readings, launch=launch, shown=shown, report=report, remarks=tuple(remarks))
+
+
+def _check(launch: Mapping[str, Any]) -> list[str]:
+    """Read all that is given, and refuse what is wrong; return what is odd. What may be searched is filled in."""
+    whole = {**launch, "num_cpus": 1}
+    if not {"cpu_signature", "vmsa_cpu0", *SKU} & set(launch):
+        whole["cpu_signature"] = 0
+    if {"kernel", "firmware"} <= set(launch):
+        image = load_image(str(launch["firmware"]), "firmware")
+        for name in () if has_hashes(image.ovmf) else ("kernel", "initrd", "cmdline"):
+            whole.pop(name, None)
+    return load_snp_launch(**whole).remarks
+
+
+def read_digest(value: Any, name: str) -> Readings:
+    """Return the readings of a reported launch digest: plainly (hex or base64), in other forms, and bytes reversed."""
+    if isinstance(value, bytes) and len(value) != DIGEST:
+        raise InputError(name, f"{len(value)} bytes", f"{DIGEST} bytes", _OTHERS.get(len(value), ""))
+    readings: Readings = [Reading(value, value.hex(), "")] if isinstance(value, bytes) else _read_text(value, name)
+    for reading in [one for one in readings if one is not None]:
+        for size, words in _WORDS:
+            raw = b"".join(reading.value[at : at + size][::-1] for at in range(0, DIGEST, size))
+            form = f"{reading.form}, {words}" if reading.form else words
+            readings.append(Reading(raw, raw.hex(), form))
+    return readings
+
+
+def _read_text(value: Any, name: str) -> Readings:
+    text = "".join(value.split())[: 2 * TEXT_LIMIT] if isinstance(value, str) else ""
+    try:
+        if re.fullmatch("[0-9a-fA-F]{64}", text):  # base64 of 48 bytes too, but nobody's base64 has only such letters
+            raise InputError(name, f"{quoted(text)}, 32 bytes of hex", f"{DIGEST} bytes as hex or base64")
+        raw = parse_bytes(value, name, DIGEST)
+        return [Reading(raw, raw.hex(), "")]
+    except InputError as error:
+        forms = decoded(text)
+        found = [Reading(raw, raw.hex(), form) for form, raw in forms if len(raw) == DIGEST]
+        if found:
+            return [None, *found]
+        if isinstance(value, str) and len(value) < TEXT_LIMIT and "\0" not in value and os.path.isfile(value):
+            raise InputError(name, f"{quoted(value)}, a file", error.needed, f"--report {quoted(value)}") from None
+        advice = next((_OTHERS[len(raw)] for _, raw in forms if len(raw) in _OTHERS), "")
+        raise InputError(name, error.received, error.needed, advice or error.advice) from None

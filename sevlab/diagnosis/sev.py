@@ -1,0 +1,202 @@
+"""The space that is searched for SEV and SEV-ES: which inputs can be wrong, and what a change of each does.
+
+Some inputs change what is hashed, and give *contexts*: a key, a digest, a reported measurement. The others (version and
+policy) only change the message, and give a *box*: all combinations of four lists of numbers, tried in every context.
+"""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import TYPE_CHECKING
+
+from ..errors import InputError
+from ..formats.kernel_hashes import KernelHashes
+from .digests import Kernel, SevDigests
+from .engine import Box, Context, try_box
+from .hypotheses_sev import HYPOTHESES, NUMBERS
+from .model import MISSING, About, Combination, Space
+from .start import SevStart
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from typing import Any
+
+    from .engine import Engine, Hit
+    from .inputs import SevInputs
+    from .model import Choice
+    from .start import Candidate
+
+#: Every parameter, in the order in which contexts are made: what is hashed first comes first.
+PARAMETERS = {
+    "firmware": About("the firmware file", ("firmware",)),
+    "kernel": About("the kernel", ("kernel",)),
+    "initrd": About("the initrd", ("initrd",)),
+    "cmdline": About("the command line", ("cmdline",)),
+    "table": About("the padding of the kernel-hashes table", ("table",), KernelHashes.size),
+    "profile": About("the profile", ("profile",)),
+    "model": About("the CPU model", ("cpu_family", "cpu_model", "cpu_stepping")),
+    "features": About("SEV_FEATURES", ("guest_features",)),
+    "reset": About("the start address of further CPUs", ("reset_address",)),
+    "count": About("the number of virtual CPUs", ("num_cpus",)),
+    "key": About("the key file", ("tk",)),
+    "message": About("the form of the message", ("message",), "56 bytes"),
+    "measurement": About("the form of the measurement", ("measurement",)),
+    "api_major": About("API major", ("api_major",)),
+    "api_minor": About("API minor", ("api_minor",)),
+    "build_id": About("the build", ("build_id",)),
+    "policy": About("the policy", ("policy",)),
+}
+BOX = (*NUMBERS, "policy")
+_KERNEL, _TABLE = "kernel", {"initrd", "cmdline", "table"}
+#: What is not in the digest.
+_REST = ("key", "message", "measurement")
+_CPUS = {"profile", "model", "features", "reset", "count"}
+_LAUNCH = {"firmware", _KERNEL, *_TABLE, *_CPUS}
+
+
+class SevSpace(Space):
+    """Every parameter with its choices."""
+
+    ABOUT, HYPOTHESES = PARAMETERS, HYPOTHESES
+
+    def __init__(self, inputs: SevInputs, files: Sequence[Candidate] = ()) -> None:
+        self.inputs, self.shown = inputs, inputs.shown
+        self.start, self.digests = SevStart(inputs, files), SevDigests()
+        self.is_es, self.is_known = bool(inputs.policy.es), "firmware" in inputs.launch
+        self.gather(self.start)
+
+    def base_value(self, name: str) -> Any:
+        start, cpus, inputs = self.start, self.start.cpus, self.inputs
+        if name in NUMBERS:
+            return inputs.numbers[NUMBERS.index(name)]
+        if name in ("measurement", "key"):
+            reading = (inputs.measurements if name == "measurement" else inputs.keys)[0]
+            return MISSING if reading is None else reading.value
+        return {
+            "firmware": start.base_image,
+            "kernel": start.kernel,
+            "initrd": start.initrd or start.nothing,
+            "cmdline": start.cmdline,
+            "table": KernelHashes.size,
+            "profile": cpus.profile,
+            "model": MISSING if cpus.boot is None and cpus.signature is None else cpus.signature,
+            "features": cpus.features,
+            "reset": None,
+            "count": MISSING if start.count is None else start.count,
+            "message": False,
+            "policy": inputs.policy,
+        }[name]
+
+    def inputs_of(self, name: str) -> tuple[str, ...]:
+        return (self.inputs.key_input,) if name == "key" else super().inputs_of(name)
+
+    def may_change(self, name: str) -> bool:
+        return self.is_known or name not in _LAUNCH
+
+    def combine(self, names: tuple[str, ...], likely: bool) -> Iterator[Combination]:
+        """Yield the combinations in which exactly these parameters change: a policy may switch SEV-ES."""
+        for flip in (False, True) if "policy" in names else (False,):
+            if self._fits(set(names), flip):
+                lists = {name: self.choices(name, names, likely) for name in names}
+                if "policy" in names and self.is_known:
+                    is_es = self.is_es != flip
+                    lists["policy"] = tuple(one for one in lists["policy"] if bool(one.value.es) == is_es)
+                yield Combination(names, tuple(lists.values()), flip)
+
+    def _fits(self, chosen: set[str], flip: bool) -> bool:
+        """Whether these parameters can change together, and only they need to."""
+        has_cpus = self.is_es != flip and self.is_known
+        needed = {"measurement", "key", *(_CPUS if has_cpus else ())} - chosen
+        if any(self.parameters[name].base.value is MISSING for name in needed):
+            return False
+        if (chosen & _CPUS and not has_cpus) or ("message" in chosen and chosen & set(NUMBERS)):
+            return False
+        return not (chosen & _TABLE and self.start.kernel is None and _KERNEL not in chosen)
+
+    def matches(self) -> bool:
+        if not self._fits(set(), False):
+            return False
+        unchanged = Combination((), ())
+        return any(try_box([context], self.box(unchanged)) for context, _ in self.contexts(unchanged))
+
+    def hits(self, combination: Combination, engine: Engine) -> Iterator[Iterable[Choice]]:
+        found = engine.run(self.contexts(combination), self.box(combination), combination.size)
+        return (_chosen(combination, choices, hit) for _, choices, hit in found)
+
+    def impossible(self, has_candidates: bool) -> Iterator[str]:
+        start, inputs = self.start, self.inputs
+        if not inputs.launch:
+            yield "What was loaded: only its digest was given; with the firmware file its parts can be tried."
+            return
+        if not has_candidates:
+            yield self.NO_CANDIDATES
+        if "kernel" not in inputs.launch:
+            yield self.NO_KERNEL
+        elif "cmdline" not in inputs.launch:
+            yield self.NO_CMDLINE
+        if not self.is_es:
+            yield "Registers and number of virtual CPUs: plain SEV does not measure them."
+        else:
+            yield self.TOO_MANY_CPUS
+        if start.ovmf is not None and start.ovmf.reset_address is None and "vmsa_cpu0" not in inputs.launch:
+            yield self.NO_RESET_ADDRESS
+        yield "Changed bytes in a file, and keys of somebody else: no search can find these."
+
+    def box(self, combination: Combination) -> Box:
+        """Return the four lists of a combination's box: API major, API minor, build, policy."""
+        lists = dict(zip(combination.names, combination.lists, strict=True))
+        major, minor, build, policy = (
+            tuple(choice.value for choice in lists.get(name, (self.parameters[name].base,))) for name in BOX
+        )
+        return major, minor, build, policy
+
+    def contexts(self, combination: Combination) -> Iterator[tuple[Context, tuple[Choice, ...]]]:
+        """Yield every context of a combination, with the choices that lead to it."""
+        changed = dict(zip(combination.names, combination.lists, strict=True))
+        before = [name for name in changed if name not in (*BOX, "count", *_REST)]
+        counts = changed.get("count", (self.parameters["count"].base,))
+        rest = [changed.get(name, (self.parameters[name].base,)) for name in _REST]
+        values = {name: parameter.base.value for name, parameter in self.parameters.items()}
+        is_es = self.is_es != combination.flip
+        for choices in product(*(changed[name] for name in before)):
+            values.update(zip(before, (choice.value for choice in choices), strict=True))
+            for count, digest in zip(counts, self._digests(values, is_es, counts), strict=True):
+                if digest is None:
+                    continue
+                path = (*choices, count) if count.changes else choices
+                for key, message, measurement in product(*rest):
+                    blob = measurement.value
+                    context = Context(key.value, message.value, digest, blob[:32], blob[32:])
+                    yield context, path + tuple(one for one in (key, message, measurement) if one.changes)
+
+    def _digests(self, values: Mapping[str, Any], is_es: bool, counts: Sequence[Choice]) -> Sequence[bytes | None]:
+        """Return the launch digest for each number of virtual CPUs; None if there is no such launch."""
+        if not self.inputs.launch:
+            return [self.inputs.digest]
+        kernel = None
+        if values["kernel"] is not None:
+            kernel = Kernel(values["kernel"], values["initrd"], values["cmdline"], values["table"])
+        if not is_es:
+            return [self.digests.plain(values["firmware"], kernel)] * len(counts)
+        cpus = self.start.cpus._replace(
+            profile=values["profile"],
+            signature=values["model"],
+            features=values["features"],
+            reset_address=values["reset"],
+        )
+        numbers = [choice.value for choice in counts]
+        try:
+            chain = self.digests.chain(values["firmware"], kernel, cpus, max(numbers))
+        except InputError:  # a profile that needs what is not known
+            return [None] * len(numbers)
+        return [chain[number - 1] if number <= len(chain) else None for number in numbers]
+
+
+def _chosen(combination: Combination, choices: Iterable[Choice], hit: Hit) -> Iterator[Choice]:
+    """Yield the choices of a hit: those of its context, and those of the box by their values."""
+    rest = iter(choices)
+    for name, options in zip(combination.names, combination.lists, strict=True):
+        if name in BOX:
+            yield next(option for option in options if int(option.value) == getattr(hit, name))
+        else:
+            yield next(rest)

@@ -1,0 +1,225 @@
+"""The space that is searched for SEV-SNP: which inputs can be wrong, and the digests that follow from their values."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import TYPE_CHECKING
+
+from ..formats.page_info import ZEROS
+from ..profiles import SNP_PROFILES
+from ..snp.load import DEFAULT_PROFILE
+from .digests import Cpus, Kernel, Loaded, SnpDigests, walk
+from .hypotheses_snp import HYPOTHESES
+from .model import MISSING, About, Combination, Space
+from .result import UNCHECKED, report_alarms
+from .start import SnpStart, features_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from typing import Any
+
+    from .engine import Engine
+    from .inputs import SnpInputs
+    from .model import Choice, Option
+    from .start import Candidate
+
+#: Every parameter, in the order in which it enters the chain.
+PARAMETERS = {
+    "firmware": About("the firmware file", ("firmware",)),
+    "ovmf_hash": About("the digest in the firmware's place", ("ovmf_hash",)),
+    "svsm": About("the SVSM image", ("svsm",)),
+    "vars": About("the size of the variable store", ("vars_size",)),
+    "kernel": About("the kernel", ("kernel",)),
+    "initrd": About("the initrd", ("initrd",)),
+    "cmdline": About("the command line", ("cmdline",)),
+    "pages": About("the order and types of pages", ("pages",), "as the profile loads them"),
+    "profile": About("the profile", ("profile",)),
+    "model": About("the CPU model", ("cpu_signature",)),
+    "features": About("SEV_FEATURES", ("guest_features",)),
+    "reset": About("the start address of further CPUs", ("reset_address",)),
+    "count": About("the number of virtual CPUs", ("num_cpus",)),
+    "part": About("which part of the launch the digest is of", ("part",), "the whole launch"),
+    "measurement": About("the form of the digest", ("measurement",)),
+}
+#: What is loaded before the registers; the profile belongs to both.
+_BEFORE = ("firmware", "ovmf_hash", "svsm", "vars", "kernel", "initrd", "cmdline", "pages", "profile")
+_REGISTERS = ("model", "features", "reset")
+_TABLE = {"initrd", "cmdline"}
+#: What cannot differ with an SVSM.
+_NOT_WITH_SVSM = {"ovmf_hash", "kernel", *_TABLE, "profile", "reset"}
+
+
+class SnpSpace(Space):
+    """Every parameter with its choices."""
+
+    ABOUT, HYPOTHESES = PARAMETERS, HYPOTHESES
+
+    def __init__(self, inputs: SnpInputs, files: Sequence[Candidate] = ()) -> None:
+        self.inputs, self.start, self.digests = inputs, SnpStart(inputs, files), SnpDigests()
+        self.shown = dict(inputs.shown)
+        if self.start.cpus.signature is not None:
+            self.shown["cpu_signature"] = self.start.cpus.signature
+        if self.start.features is not None:
+            self.shown["guest_features"] = self.start.features
+        self.notes = inputs.remarks
+        if inputs.report is not None:
+            self.notes, self.alarms = (*inputs.remarks, UNCHECKED), tuple(report_alarms(inputs.report))
+        self.gather(self.start)
+
+    def base_value(self, name: str) -> Any:
+        start, cpus, reading = self.start, self.start.cpus, self.inputs.measurements[0]
+        return {
+            "firmware": start.base_image,
+            "ovmf_hash": start.ovmf_hash,
+            "svsm": start.svsm,
+            "vars": start.vars_size,
+            "kernel": start.kernel,
+            "initrd": start.initrd or start.nothing,
+            "cmdline": start.cmdline,
+            "pages": (),
+            "profile": cpus.profile,
+            "model": MISSING if cpus.boot is None and cpus.signature is None else cpus.signature,
+            "features": cpus.features,
+            "reset": None,
+            "count": MISSING if start.count is None else start.count,
+            "part": None,
+            "measurement": MISSING if reading is None else reading.value,
+        }[name]
+
+    def may_change(self, name: str) -> bool:
+        return self.start.svsm is None or name not in _NOT_WITH_SVSM
+
+    def is_other(self, name: str, option: Option, base: Any) -> bool:
+        if name == "firmware" and option.value is None:  # not whole pages
+            return False
+        return super().is_other(name, option, base)
+
+    def combine(self, names: tuple[str, ...], likely: bool) -> Iterator[Combination]:
+        """Yield the combination in which exactly these parameters change, if there can be one."""
+        chosen = set(names)
+        if self._lacks(chosen) or ("part" in chosen and chosen & {*_REGISTERS, "count"}):
+            return
+        if chosen & _TABLE and self.start.kernel is None and "kernel" not in chosen:
+            return
+        yield Combination(names, tuple(self.choices(name, names, likely) for name in names))
+
+    def _lacks(self, chosen: set[str]) -> bool:
+        """Whether something is needed that was neither given nor is searched. Some profiles need no model."""
+        missing = {name for name, one in self.parameters.items() if one.base.value is MISSING} - chosen
+        if "part" in chosen:
+            missing -= {"count", "model"}
+        if "profile" in chosen or not self._takes_model(self.start.cpus.profile):
+            missing.discard("model")
+        return bool(missing)
+
+    @staticmethod
+    def _takes_model(profile: str | None) -> bool:
+        return profile is None or SNP_PROFILES[profile].takes_signature
+
+    def matches(self) -> bool:
+        if self._lacks(set()):
+            return False
+        count = int(self.parameters["count"].base.value)
+        digests = self.cpu_digests(count)
+        return len(digests) == count and digests[-1] == bytes(self.parameters["measurement"].base.value)
+
+    def impossible(self, has_candidates: bool) -> Iterator[str]:
+        start, launch = self.start, self.inputs.launch
+        if any(reading is not None and reading.value == ZEROS for reading in self.inputs.measurements):
+            yield "A digest of zeros: no launch has it; it is what a report holds before anything is loaded."
+        if not has_candidates:
+            yield self.NO_CANDIDATES
+        if start.svsm is not None:
+            yield "Kernel hashes, other profiles: with an SVSM there is one profile, and no kernel is measured."
+        elif "kernel" not in launch and start.base_image.has_hashes:
+            yield self.NO_KERNEL
+        elif "kernel" not in launch:
+            yield "Kernel hashes: no kernel was given, and this firmware has no section for the hashes of one."
+        elif "cmdline" not in launch:
+            yield self.NO_CMDLINE
+        if start.svsm is None and start.base_image.reset_address is None and "vmsa_cpu0" not in launch:
+            yield self.NO_RESET_ADDRESS
+        if "vmsa_cpu0" in launch and "vmsa_cpu1" not in launch:
+            yield "More than one virtual CPU: vmsa_cpu1 was not given."
+        yield self.TOO_MANY_CPUS
+        yield "Changed bytes in a file: no search can find these."
+
+    def cpu_digests(self, count: int) -> list[bytes]:
+        """Return the launch digests (48 bytes each) of what was given with 1, 2, ... *count* virtual CPUs.
+
+        None at all if there is no such launch, only the first if nothing says how further CPUs start.
+        """
+        values = self._values()
+        before = self.digests.before(self._loaded(values))
+        hashes = before and self.digests.page_hashes(self._cpus(values, before[1]))
+        return walk(before[0][-1], hashes, count) if before and hashes else []
+
+    def hits(self, combination: Combination, engine: Engine) -> Iterator[list[Choice]]:
+        lists = dict(zip(combination.names, combination.lists, strict=True))
+        values = self._values()
+        readings = lists.get("measurement", (self.parameters["measurement"].base,))
+        reported = {choice.value: [choice] if "measurement" in lists else [] for choice in readings}
+        before = [name for name in combination.names if name in _BEFORE]
+        for chosen in product(*(lists[name] for name in before)):
+            values.update(zip(before, (choice.value for choice in chosen), strict=True))
+            engine.check()
+            loaded = self.digests.before(self._loaded(values))
+            if loaded is None:
+                continue
+            after, start = loaded
+            if "part" in lists:
+                engine.tried += len(lists["part"]) * len(reported)
+                for part in lists["part"]:
+                    if part.value < len(after) and after[part.value] in reported:
+                        yield [*chosen, part, *reported[after[part.value]]]
+            elif "model" not in lists or self._takes_model(values["profile"]):
+                for more, digest in self._ends(values, lists, after[-1], start, reported, engine):
+                    yield [*chosen, *more, *reported[digest]]
+
+    def _ends(
+        self,
+        values: dict[str, Any],
+        lists: Mapping[str, Sequence[Choice]],
+        digest: bytes,
+        start: int | None,
+        reported: Mapping[bytes, object],
+        engine: Engine,
+    ) -> Iterator[tuple[list[Choice], bytes]]:
+        """Continue from *digest* with every combination of registers and number of CPUs; yield those reported."""
+        names = [name for name in _REGISTERS if name in lists]
+        counts = {choice.value: [choice] for choice in lists.get("count", ())} or {values["count"]: []}
+        most, tried = max(counts), len(counts) * len(reported)
+        is_none_reported = reported.keys().isdisjoint
+        for chosen in product(*(lists[name] for name in names)):
+            values.update(zip(names, (choice.value for choice in chosen), strict=True))
+            engine.check()
+            hashes = self.digests.page_hashes(self._cpus(values, start))
+            if hashes is None:
+                continue
+            digests = walk(digest, hashes, most)
+            engine.tried += tried
+            if is_none_reported(digests):
+                continue
+            for count, after in enumerate(digests, 1):
+                if after in reported and count in counts:
+                    yield [*chosen, *counts[count]], after
+
+    def _values(self) -> dict[str, Any]:
+        return {name: parameter.base.value for name, parameter in self.parameters.items()}
+
+    def _loaded(self, values: Mapping[str, Any]) -> Loaded:
+        kernel = None
+        if values["kernel"] is not None:
+            kernel = Kernel(values["kernel"], values["initrd"], values["cmdline"])
+        rules = SNP_PROFILES[values["profile"] or DEFAULT_PROFILE].pages._replace(**dict(values["pages"]))
+        return Loaded(values["firmware"], values["ovmf_hash"], values["svsm"], values["vars"], kernel, rules)
+
+    def _cpus(self, values: Mapping[str, Any], start: int | None) -> Cpus:
+        """Return how CPUs start with these values. With registers from files, only what differs from them is given."""
+        base, profile, signature, features = self.start.cpus, values["profile"], values["model"], values["features"]
+        if signature is MISSING or not self._takes_model(profile):
+            signature = None
+        if base.boot is None:
+            features = features_of(profile, features)
+        reset = values["reset"] if base.boot is not None or values["reset"] is not None else start
+        return base._replace(profile=profile, signature=signature, features=features, reset_address=reset)
