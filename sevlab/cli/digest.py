@@ -81,7 +81,9 @@ def add_digest_options(parser: Parser) -> None:
 def _legacy(args: argparse.Namespace) -> int:
     """Print the digest of a SEV or SEV-ES launch."""
     if args.trace:
-        raise InputError("--trace", f"it with --mode {args.mode}", "a mode of SEV-SNP", "--verbose shows every step")
+        raise InputError(
+            "--trace", f"it with --mode {args.mode}", "--mode snp or snp:svsm", "--verbose shows every step"
+        )
     inputs = digest_inputs(args)
     for name in SNP_INPUTS:
         if name in inputs:
