@@ -107,7 +107,7 @@ class SnpLaunch(Booting):
                     "pages": len(region.contents),
                     "digest_after": after.hex(),
                 }
-                for region, after in zip(self.regions, self.after, strict=True)
+                for region, after in self.runs()
             ],
             **self.judged(),
         }
@@ -118,7 +118,7 @@ class SnpLaunch(Booting):
 
         rows = [
             [region.name, place(region), str(len(region.contents)), region.type_name, hex_lines(after, 12), region.doc]
-            for region, after in zip(self.regions, self.after, strict=True)
+            for region, after in self.runs()
         ]
         tints = [TYPE_TINTS[region.type_name] for region in self.regions]
         header = ["what", "guest address", "pages", "type", "launch digest after it", "what it is"]
