@@ -118,12 +118,12 @@ class LaunchInputs:
             if name in given and self.kernel is None:
                 raise InputError(name, f"it without {named('kernel')}", named("kernel"))
         sku = [name for name in SKU if name in given]
-        signature = [name for name in ("cpu_signature",) if name in given]
         files = [name for name in ("vmsa_cpu0", "vmsa_cpu1") if name in given]
-        if sku and signature:
-            raise InputError(signature[0], f"together with {named(sku[0])}", "one of the two")
-        if files and (numbers := sku + signature):
-            raise InputError(files[0], f"together with {named(numbers[0])}", "VMSA files, or the CPU's numbers")
+        if sku and self.cpu_signature is not None:
+            raise InputError("cpu_signature", f"together with {named(sku[0])}", "one of the two")
+        if files and (sku or self.cpu_signature is not None):
+            number = named(sku[0] if sku else "cpu_signature")
+            raise InputError(files[0], f"together with {number}", "VMSA files, or the CPU's numbers")
         for name in ("profile", "guest_features"):
             if files and name in given:
                 raise InputError(name, f"together with {named(files[0])}", "VMSA files, or how to make them")

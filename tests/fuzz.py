@@ -30,6 +30,7 @@ from sevlab.formats.vcek import read_cert_table
 from sevlab.formats.vmsa import Vmsa
 from sevlab.idblock import load_id_block, verify_id_block
 from sevlab.inputs import parse_bytes, parse_measurement
+from sevlab.launch_inputs import LaunchInputs
 from sevlab.profiles import SNP_PROFILES, build_vmsa, recognize_vmsa
 from sevlab.report import (
     explain_report,
@@ -68,7 +69,7 @@ def snp_launch(raw: bytes) -> None:
     """A firmware image of whole pages, launched by one host or another."""
     profile = list(SNP_PROFILES.values())[raw[-1] % len(SNP_PROFILES) if raw else 0]
     image = make_image(raw[: len(raw) // PAGE * PAGE])
-    regions = load_sections(image, profile.pages, {})
+    regions = load_sections(image, profile.pages, LaunchInputs())
     boot = build_vmsa("qemu", signature=0)
     launch = SnpLaunch([*regions, *register_regions(boot, boot, 2)])
     assert str(launch)

@@ -23,20 +23,20 @@ DOMAIN_STATUS = {"ConfigurationError": 4, "StateError": 5, "InsecureError": 6}
 
 #: Every verb and what it does. The verb ``x-y`` lives in the module ``sevlab.cli.x_y``, which has ``run(words)``.
 VERBS = {
-    "validate": "say whether a launch measurement is the one that follows from your inputs",
+    "validate": "check that a reported launch measurement follows from your inputs",
     "explain": "take the measurement apart byte by byte and show every step to the verdict",
     "diagnose": "find the input that explains a measurement that does not match",
     "digest": "compute the launch digest of firmware, kernel hashes and registers, for SEV, SEV-ES and SEV-SNP",
     "measure": "compute the measurement that a launch should report, from its parts",
     "secret": "pack secrets for one launch, or open such a packet and show its bytes",
-    "ovmf": "say what a firmware file is, what it can do in a launch, and show its tables",
+    "ovmf": "identify a guest firmware file, say what it can do in a launch, and show its tables",
     "vmsa": "build, update, show or compare the registers that a virtual CPU of SEV-ES starts with",
     "profiles": "show known VMM launch behaviours and which tool versions predict them",
-    "capture": "make a case file of what virsh, QMP, a domain XML, a QEMU command line or dmesg say",
+    "capture": "make a case file from the output of virsh or QMP, a domain XML, a QEMU command line or dmesg",
     "case": "make, show, verify, pack, unpack or redact a case: a launch in one file that can be sent",
     "coverage": "label every part of a configuration: measured, not measured, or breaks measurement",
     "report": "show or verify an attestation report of SEV-SNP, check by check up to AMD's root",
-    "advise": "say which public vulnerabilities a platform has, and which version or bit cures them",
+    "advise": "list known vulnerabilities affecting a platform, and the firmware version or setting that fixes each",
     "verifier-suite": "generate invalid attestation reports and run a verifier against them",
     "chain": "show or verify the certificates of a platform, link by link up to AMD's root",
     "session": "make the keys of one launch and pack them for one platform, or open such a session",
@@ -49,7 +49,7 @@ AT_END = ExitStack()
 #: Warnings that come last, when the command ends without an error: then the error is the one line that counts.
 LAST_WORDS: list[str] = []
 
-USAGE = "usage: sevlab VERB [OPTIONS]     (sevlab VERB --help tells a verb's options)"
+USAGE = "usage: sevlab VERB [OPTIONS]     (sevlab VERB --help lists the options of a verb)"
 
 
 def main(argv: Sequence[str] | None = None) -> int:

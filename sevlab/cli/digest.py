@@ -8,7 +8,7 @@ import sys
 from ..errors import InputError, quoted, renaming
 from ..formats.policy import Policy
 from ..inputs import check_standard_input, parse_number
-from ..launch_inputs import INPUTS, SKU, SNP_INPUTS, as_peer, load_launch
+from ..launch_inputs import INPUTS, SKU, SNP_INPUTS, LaunchInputs, as_peer, load_launch
 from . import GOOD, VERBS
 from .options import Parser, add_case, add_inputs, case_under, opened_case
 from .terminal import say, say_json, show
@@ -81,17 +81,19 @@ def add_digest_options(parser: Parser) -> None:
 def _legacy(args: argparse.Namespace) -> int:
     """Print the digest of a SEV or SEV-ES launch."""
     if args.trace:
-        raise InputError("--trace", f"it with --mode {args.mode}", "a mode of SEV-SNP", "--verbose shows every step")
+        raise InputError(
+            "--trace", f"it with --mode {args.mode}", "--mode snp or snp:svsm", "--verbose shows every step"
+        )
     inputs = digest_inputs(args)
     for name in SNP_INPUTS:
-        if name in inputs:
+        if name in inputs.given:
             raise InputError(as_peer(name), f"it with --mode {args.mode}", "a mode of SEV-SNP")
     with renaming(as_peer):
-        launch = load_launch(Policy().replace(es=int(LEGACY_MODES[args.mode])), **inputs)
+        launch = load_launch(Policy().replace(es=int(LEGACY_MODES[args.mode])), **inputs.given)
     if launch.lacks_place:  # the digest would be one of nothing
         needed = "a firmware with an area for kernel hashes"
         advice = "sevlab ovmf FILE says what a firmware can do; OvmfPkg/AmdSev of edk2 has the area and checks it"
-        raise InputError("--kernel", f"one for {quoted(inputs['firmware'])}, which has no such area", needed, advice)
+        raise InputError("--kernel", f"one for {quoted(inputs.firmware)}, which has no such area", needed, advice)
     _dump(args, [step.content for step in launch.steps if step.name.startswith("vCPU")])
     steps = zip(launch.steps, launch.digests, strict=True)
     rows = [
@@ -108,7 +110,7 @@ def _ovmf_hash(args: argparse.Namespace) -> int:
     from ..snp.load import load_image
     from ..snp.order import firmware_region
 
-    path = _ovmf(args) if args.case is None else digest_inputs(args, whole=False)["firmware"]
+    path = _ovmf(args) if args.case is None else str(digest_inputs(args, whole=False).firmware)
     launch = SnpLaunch([firmware_region(*load_image(path, "--ovmf"))])
     _print(args, launch, {"mode": args.mode, **launch.as_dict()}, launch.links())
     return GOOD
@@ -124,7 +126,7 @@ def _snp(args: argparse.Namespace) -> int:
         raise InputError("--svsm", received, "an SVSM image" if is_missing else f"--mode {SVSM}")
     inputs = digest_inputs(args)
     with renaming(as_peer):
-        launch = load_snp_launch(**inputs)
+        launch = load_snp_launch(**inputs.given)
     _dump(args, [link.region.page(link.number) for link in launch.links() if link.region.page_type == VMSA])
     _print(args, launch, {"mode": args.mode, **launch.as_dict()}, launch.links())
     return GOOD
@@ -171,7 +173,7 @@ def has_svsm(args: argparse.Namespace) -> bool:
     return args.svsm is not None or (args.case is not None and "svsm" in opened_case(args).inputs)
 
 
-def digest_inputs(args: argparse.Namespace, *, whole: bool = True) -> dict[str, Any]:
+def digest_inputs(args: argparse.Namespace, *, whole: bool = True) -> LaunchInputs:
     """Return the inputs of the launch that the options describe; a *whole* one needs a CPU model."""
     if args.case is None:
         _ovmf(args)
@@ -195,7 +197,7 @@ def digest_inputs(args: argparse.Namespace, *, whole: bool = True) -> dict[str, 
             _check_model(args.mode, given)
         if args.mode in LEGACY_MODES and args.case is None:
             given.setdefault("profile", "qemu")  # a case means what validate would compute of it
-    return given
+    return LaunchInputs(**given)
 
 
 def _cpu_inputs(args: argparse.Namespace) -> dict[str, Any]:

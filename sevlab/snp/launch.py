@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import namedtuple
 
-from ..formats.page_info import PAGE_DOCS, VMSA, ZEROS
+from ..formats.page_info import PAGE_DOCS, VMSA, ZEROS, PageType
 from ..launch import Booting
 from .region import digests, extend, fold, links
 
@@ -107,7 +107,7 @@ class SnpLaunch(Booting):
                     "pages": len(region.contents),
                     "digest_after": after.hex(),
                 }
-                for region, after in zip(self.regions, self.after, strict=True)
+                for region, after in self.runs()
             ],
             **self.judged(),
         }
@@ -118,12 +118,12 @@ class SnpLaunch(Booting):
 
         rows = [
             [region.name, place(region), str(len(region.contents)), region.type_name, hex_lines(after, 12), region.doc]
-            for region, after in zip(self.regions, self.after, strict=True)
+            for region, after in self.runs()
         ]
         colours = [TYPE_COLOURS[region.type_name] for region in self.regions]
         header = ["what", "guest address", "pages", "type", "launch digest after it", "what it is"]
         kinds = dict.fromkeys(region.page_type for region in self.regions)
-        types = [[name_of(kind), PAGE_DOCS[kind]] for kind in kinds]
+        types = [[PageType(kind).short, PAGE_DOCS[kind]] for kind in kinds]
         begin = "48 zero bytes" if self.is_whole else f"the digest that was given: {self.start.hex()}"
         return View(
             Heading(f"{self.pages} pages, in {len(self.regions)} regions"),
@@ -133,13 +133,6 @@ class SnpLaunch(Booting):
             Table(["type", "what of it is bound, beside its address and its place in the order"], types, mono=[0]),
             Paragraph(f"Launch digest: {self.digest.hex()}"),
         )
-
-
-def name_of(page_type: int) -> str:
-    """Return a page type's name."""
-    from ..formats.page_info import PageType
-
-    return PageType(page_type).short
 
 
 def place(region: Region) -> str:

@@ -9,9 +9,10 @@ from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from ..digest import file_identity
 from ..errors import InputError, named, quoted
+from ..firmware import read_image
 from ..formats.ovmf import parse_ovmf
 from ..formats.page_info import DIGEST, PAGE, ZEROS
-from ..inputs import FIRMWARE_LIMIT, parse_bytes, parse_number, read_stream
+from ..inputs import FIRMWARE_LIMIT, parse_bytes, parse_number
 from ..launch_inputs import LaunchInputs, load_table, read_cpus
 from ..profiles import SNP_PROFILES, PageRules, find_profile
 from ..reading import open_input, opened_once
@@ -57,11 +58,8 @@ def load_image(path: str, name: str = "firmware") -> Image:
         key = file_identity(stream)
         if key and (ovmf := _known.get(key)) is not None:
             return Image(ovmf, _contents[ovmf])
-        raw = read_stream(stream, FIRMWARE_LIMIT)
+        raw = read_image(stream, path, name)
         unchanged = key and key == file_identity(stream)
-    if len(raw) > FIRMWARE_LIMIT:
-        limit = f"{FIRMWARE_LIMIT >> 20} MiB"
-        raise InputError(name, f"{quoted(path)}, more than {limit}", f"a firmware image of at most {limit}")
     image = make_image(raw, name, quoted(path))
     if key and unchanged:
         _known[key], _contents[image.ovmf] = image
@@ -72,8 +70,6 @@ def load_image(path: str, name: str = "firmware") -> Image:
 
 def make_image(raw: bytes, name: str = "firmware", shown: str = "an image") -> Image:
     """Return the bytes of a firmware image with the hashes of its pages; *shown* is what is said of it in a refusal."""
-    if not raw:
-        raise InputError(name, f"{shown}, an empty file", "a firmware image", "check how it was copied")
     if len(raw) % PAGE:
         advice = "sevlab ovmf FILE says what it is"
         raise InputError(name, f"{shown}, {len(raw)} bytes", f"whole pages of {PAGE} bytes", advice)
