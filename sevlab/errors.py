@@ -130,17 +130,18 @@ class InputError(SevlabError):
 
     def __init__(self, input: str, received: str, needed: str, advice: str = "") -> None:
         super().__init__(input, received, needed, advice)
-        self.input = input
-        self.received, self.needed, self.advice = (_MENTION.sub(r"\1", text) for text in (received, needed, advice))
+        texts = (_MENTION.sub(r"\1", text) for text in (input, received, needed, advice))
+        self.input, self.received, self.needed, self.advice = texts
 
     def renamed(self, names: Callable[[str], str]) -> Self:
         """Return the error with every name of an input as its user knows it: *names* turns one into the other."""
 
         def mention(match: re.Match[str]) -> str:
-            return _renamed(match[1], names)
+            return names(match[1]) if _NAME.fullmatch(match[1]) else match[1]
 
         input, *texts = self.args
-        return type(self)(_renamed(input, names), *(_MENTION.sub(mention, text) for text in texts))
+        input = named(input) if _NAME.fullmatch(input) else input
+        return type(self)(*(_MENTION.sub(mention, text) for text in (input, *texts)))
 
     def __str__(self) -> str:
         advice = f". Try: {self.advice}" if self.advice else ""
@@ -150,10 +151,6 @@ class InputError(SevlabError):
 def named(name: str) -> str:
     """Mention another input within the text of an :class:`InputError`, so that it can be renamed with it."""
     return f"\x02{name}\x03"
-
-
-def _renamed(name: str, names: Callable[[str], str]) -> str:
-    return names(name) if _NAME.fullmatch(name) else name
 
 
 @contextmanager
