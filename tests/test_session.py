@@ -10,7 +10,7 @@ import stat
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import sevlab
@@ -81,6 +81,8 @@ def test_the_key_derivation_by_another_route(key: bytes, context: bytes, size: i
 def test_the_platform_opens_what_the_owner_makes(seed: bytes, policy: int) -> None:
     pdh = godh_certificate(PRIVATE)
     session = make_session(pdh, policy, random=seeded(seed))
+    # These private numbers are mostly zeros, and so is a certificate: a short run of both can be the same.
+    assume(not any(number.is_in(session.godh.to_bytes()) for number in (PRIVATE, OTHER)))
     opened = open_session(session.blob, session.godh, PRIVATE, policy)
     assert opened.opens
     assert (opened.tek, opened.tik) == (session.tek, session.tik)
