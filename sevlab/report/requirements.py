@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 
-from ..errors import InputError, quoted
+from ..errors import InputError, named, quoted
 from ..formats.policy import SnpPolicy
 from ..formats.report import PARTS, Report, ReportV2, Tcb
 from ..inputs import parse_bytes, parse_number
@@ -201,10 +201,7 @@ def _least(value: Any, name: str) -> dict[str, int]:
             raise InputError(name, f"the part {quoted(part)}", needed)
         if part in least:
             raise InputError(name, f"the part {part} twice", needed)
-        try:
-            least[part] = parse_number(number, name, 255)
-        except InputError as error:
-            raise InputError(name, f"{error.received} for {part}", error.needed) from None
+        least[part] = parse_number(number, f"{named(name)} {part}", 255)
     if not least:
         raise InputError(name, "no part", needed)
     return {part: least[part] for part in PARTS if part in least}
