@@ -21,6 +21,7 @@ from ..report.verify import verify_report
 from ..simulator.kds import MOMENT
 from ..simulator.memory import FirmwareError, RmpFault
 from ..simulator.snp_host import ASID, CONTEXT_AT
+from ..verify import Check
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from ..report.verify import ReportVerdict
     from ..simulator.snp_firmware import SnpPlatform
     from ..simulator.snp_launch import SimulatedSnpLaunch
-    from ..verify import Check
 
 
 @dataclass(frozen=True, repr=False)
