@@ -94,8 +94,8 @@ notebooks: samples ## write the samples again, then run every notebook and store
 	$(PY) -m tests.run_notebooks
 
 samples: $(READY) ## write notebooks/samples/ and the cases of notebooks/incidents/ again, byte for byte
-	$(PY) -m sevlab.samples notebooks/samples
-	$(PY) -c "from sevlab.replays import write_replays; write_replays('notebooks/incidents/cases')"
+	$(PY) -m sevlab.labs.sample_files notebooks/samples
+	$(PY) -c "from sevlab.labs.incidents import write_replays; write_replays('notebooks/incidents/cases')"
 
 wheel: $(READY) ## build the wheel and the source archive into dist/
 	$(PY) -m hatchling build

@@ -1,185 +1,81 @@
 """sevlab: learn, debug and re-examine AMD SEV attestation.
 
-The public names, handed on when first used, so that ``import sevlab`` stays light.
+Forty names at most, handed on when first used, so that ``import sevlab`` stays light. Everything else is under its
+room: :mod:`sevlab.attestation`, :mod:`sevlab.cases` and so on.
 """
 
 from __future__ import annotations
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 __version__ = "0.2.0"
 
 _HOME = {
-    "ADVISORIES": "data",
-    "Advice": "advice",
-    "AttestationReport": "formats.sev_certs",
-    "BAD": "verify",
-    "Bundle": "bundle",
-    "CPU_MODELS": "cpu",
-    "Capture": "capture",
-    "Case": "case",
-    "CaseDiagnosis": "diagnosis.case",
-    "CaseVerdict": "bundle",
-    "Certificates": "report",
-    "Chain": "chain",
-    "ChainVerdict": "chain",
-    "Comparison": "layout.compare",
-    "Coverage": "coverage",
-    "Diagnosis": "diagnosis",
-    "Evidence": "evidence",
-    "Explanation": "diagnosis",
-    "GOOD": "verify",
-    "Guid": "formats.guid",
-    "HOSTS": "data",
-    "KernelHashes": "formats.kernel_hashes",
-    "HmacSteps": "measure",
-    "INCIDENTS": "data",
-    "IdBlockVerdict": "idblock",
     "InputError": "errors",
-    "KeyServer": "simulator.kds",
-    "Launch": "launch",
+    "KernelHashes": "formats.kernel_hashes",
     "LayoutError": "errors",
     "MeasureMessage": "formats.launch_measure",
     "Measurement": "formats.launch_measure",
-    "MilanTcb": "formats.report",
     "MismatchError": "errors",
-    "OldMeasureMessage": "formats.launch_measure",
-    "OpenedSecret": "secret",
-    "Ovmf": "formats.ovmf",
-    "PROFILES": "profiles",
-    "PageInfo": "formats.page_info",
     "Policy": "formats.policy",
-    "Predictions": "predictions",
-    "RELEASES": "data",
     "Report": "formats.report",
-    "ReportVerdict": "report",
-    "SNP_PROFILES": "profiles",
-    "Secret": "keys",
-    "SecretHeader": "formats.secret",
-    "SecretPacket": "secret",
-    "SecretTable": "formats.secret",
-    "Segment": "formats.vmsa",
-    "SessionBlob": "formats.sev_certs",
-    "SevCertificate": "formats.sev_certs",
-    "SevFeatures": "formats.vmsa",
+    "Secret": "launch.keys",
     "SevlabError": "errors",
-    "SignedIdBlock": "idblock",
-    "SimulatedSnpLaunch": "simulator.snp_launch",
-    "SnpLaunch": "snp",
     "SnpPolicy": "formats.policy",
-    "TurinTcb": "formats.report",
     "UnsupportedError": "errors",
-    "Verdict": "verify",
-    "View": "layout.views",
     "Vmsa": "formats.vmsa",
-    "advise": "advice",
-    "attacks": "",
-    "build_id_block": "idblock",
-    "build_kernel_hashes": "formats.kernel_hashes",
-    "build_secret": "secret",
-    "build_vmsa": "profiles",
+    "build_vmsa": "launch.vmm",
     "compare": "layout.structure",
-    "compare_launch": "launch_compare",
-    "compare_measure": "verify",
-    "compute_digest": "launch",
-    "compute_measure": "measure",
-    "compute_predictions": "predictions",
-    "cover_case": "coverage",
-    "cover_command_line": "coverage",
-    "cover_domain": "coverage",
-    "cpu_signature": "cpu",
-    "debugger": "widgets",
-    "derive_key": "session",
-    "derive_session_keys": "session",
-    "diagnose": "diagnosis",
+    "compare_launch": "launch.compare",
+    "compare_measure": "launch.verify",
+    "compute_digest": "launch.sev",
+    "compute_measure": "launch.measure",
+    "debugger": "widgets.debugger",
+    "diagnose": "diagnosis.run",
     "diagnose_case": "diagnosis.case",
-    "exchange": "session",
-    "exercises": "",
-    "explain": "walkthrough",
-    "explain_case": "bundle",
-    "explain_profile": "predictions",
-    "explain_report": "report",
+    "explain": "launch.explain",
     "explore": "widgets",
-    "godh_certificate": "session",
-    "load_bundle": "bundle",
-    "load_case": "case",
-    "load_certificates": "report",
-    "load_chain": "chain",
-    "load_digest": "digest",
-    "load_evidence": "evidence",
-    "load_id_block": "idblock",
-    "load_key": "inputs",
-    "load_launch": "launch_inputs",
-    "load_ovmf": "firmware",
-    "load_private_key": "idblock",
-    "load_report": "report",
-    "load_secret": "secret",
-    "load_snp_launch": "snp",
-    "load_vmsa": "inputs",
-    "make_case": "case",
-    "make_private": "session",
-    "make_session": "session",
-    "open_case": "bundle",
-    "open_secret": "secret",
-    "open_session": "session",
-    "openssl_route": "walkthrough",
-    "pack_case": "bundle",
-    "parse_anything": "capture",
-    "parse_certificates": "formats.sev_certs",
-    "parse_command_line": "capture",
-    "parse_cpu_model": "cpu",
-    "parse_dmesg": "capture",
-    "parse_domain": "capture",
-    "parse_domlaunchsecinfo": "capture",
-    "parse_measurement": "inputs",
-    "parse_ovmf": "formats.ovmf",
-    "parse_policy": "inputs",
-    "parse_qmp": "capture",
-    "parse_report": "formats.report",
-    "plot_avalanche": "plots",
-    "plot_flash": "plots",
-    "plot_launch": "plots",
-    "plot_memory": "plots",
-    "plot_predictions": "plots",
-    "plot_tcb": "plots",
-    "plot_transcript": "plots",
-    "public_key": "session",
-    "python_route": "walkthrough",
-    "read_case": "case",
-    "recognize_vmsa": "profiles",
-    "record_explanation": "case",
-    "redact_case": "bundle",
-    "replays": "",
-    "run_verifier_suite": "verifier_suite",
-    "sample_roots": "simulator.identity",
-    "seeded": "session",
+    "load_case": "cases.case_toml",
+    "load_certificates": "attestation.certificates",
+    "load_chain": "attestation.sev_chain",
+    "load_evidence": "launch.evidence",
+    "load_launch": "launch.inputs",
+    "load_ovmf": "launch.files",
+    "load_report": "attestation.report_file",
+    "load_snp_launch": "launch.snp",
     "simulate_launch": "simulator.launch",
     "simulate_snp_launch": "simulator.snp_launch",
-    "split_signature": "cpu",
-    "unpack_bundle": "bundle",
-    "vcek_urls": "report",
-    "verifier_suite": "",
-    "verify_attestation": "chain",
-    "verify_case": "bundle",
-    "verify_chain": "chain",
-    "verify_id_block": "idblock",
-    "verify_measure": "verify",
-    "verify_report": "report",
-    "wrap_keys": "session",
-    "write_case": "case",
+    "verify_case": "cases.verify",
+    "verify_chain": "attestation.sev_chain",
+    "verify_measure": "launch.verify",
+    "verify_report": "attestation.report",
 }
 
 __all__ = sorted(_HOME)
 
 
-def __getattr__(name: str) -> object:
-    from importlib import import_module
+def hand_on(room: str, home: dict[str, str]) -> Callable[[str], object]:
+    """Return a ``__getattr__`` for *room*: it imports a public name, or a module of the room, when first asked for."""
 
-    if name not in _HOME:
-        raise AttributeError(f"module 'sevlab' has no attribute {name!r}")
-    if not _HOME[name]:
-        return import_module(f"sevlab.{name}")
-    value = getattr(import_module(f"sevlab.{_HOME[name]}"), name)
-    globals()[name] = value
-    return value
+    def get(name: str) -> object:
+        from importlib import import_module
+        from importlib.util import find_spec
+
+        if name in home:
+            value: object = getattr(import_module(f"{room}.{home[name]}"), name)
+        elif not name.startswith("_") and find_spec(f"{room}.{name}") is not None:
+            value = import_module(f"{room}.{name}")
+        else:
+            raise AttributeError(f"module {room!r} has no attribute {name!r}")
+        setattr(import_module(room), name, value)
+        return value
+
+    return get
+
+
+__getattr__ = hand_on(__name__, _HOME)
 
 
 def __dir__() -> list[str]:

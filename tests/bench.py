@@ -129,7 +129,7 @@ def stock_image(image: Path, folder: Path) -> Path:
 def launch(image: Path, folder: Path, **more: str) -> dict[str, str]:
     """Return the inputs of a launch that validates, by the names of the library; *more* are a kernel and its kin."""
     from sevlab import Measurement, MeasureMessage, Policy, Secret, compute_measure, load_launch
-    from sevlab.samples import API_MAJOR, API_MINOR, BUILD_ID, MNONCE, POLICY, TEK, TIK
+    from sevlab.labs.samples import API_MAJOR, API_MINOR, BUILD_ID, MNONCE, POLICY, TEK, TIK
 
     numbers = {"api_major": API_MAJOR, "api_minor": API_MINOR, "build_id": BUILD_ID}
     digest = load_launch(Policy(POLICY), firmware=str(image), **more).digest
@@ -205,7 +205,7 @@ def widget_rows(inputs: dict[str, str], rounds: int) -> Iterator[Row]:
 
 def digest_row(image: Path, rounds: int) -> Row:
     """How much asking again about an unchanged image saves."""
-    from sevlab import digest
+    from sevlab.launch import files as digest
 
     def first() -> None:
         digest._known.clear()

@@ -13,7 +13,8 @@ SIGNATURE, MODEL = 0x800F12, "EPYC-v4"
 
 def forget() -> None:
     """Make the next digest a first one: forget files, pages and prefixes."""
-    from sevlab.snp import load, region
+    from sevlab.launch import pages as region
+    from sevlab.launch import snp as load
 
     load._known.clear()
     region._extend.cache_clear()
@@ -22,7 +23,7 @@ def forget() -> None:
 
 def snp_rows(image: Path, rounds: int, row: Callable[..., Any], compared: Any, process: Any) -> Iterator[Any]:
     """A launch with 64 virtual CPUs: in process, as a whole process, and with up to 255 more CPUs."""
-    from sevlab.snp import load_snp_launch
+    from sevlab.launch.snp import load_snp_launch
 
     inputs = {"firmware": str(image), "num_cpus": CPUS, "cpu_signature": SIGNATURE}
 

@@ -7,10 +7,10 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from sevlab import samples
+from sevlab.attestation.session import make_session, seeded
 from sevlab.formats.sev_certs import PDH
-from sevlab.samples.snp import snp_launch
-from sevlab.session import make_session, seeded
+from sevlab.labs import sample_files, samples
+from sevlab.labs.snp_samples import snp_launch
 from sevlab.simulator.identity import Identity
 from tests.peers import ROOT
 
@@ -21,7 +21,7 @@ CASES = ROOT / "notebooks" / "incidents" / "cases"
 
 def write_inputs(folder: Path) -> None:
     """Write all files that :func:`commands` reads."""
-    samples.write_samples(folder)
+    sample_files.write_samples(folder)
     identity = Identity(seeded(b"commands"), (1, 55))
     session = make_session(identity.certificates[PDH], samples.POLICY)
     key = ec.derive_private_key(12345, ec.SECP384R1()).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())

@@ -27,7 +27,7 @@ for _name in ("SIGTERM", "SIGHUP", "SIGQUIT"):
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 #: Tests that one worker runs, by how their names begin: they share what takes long to make.
-TOGETHER = ("tests/browser/", "tests/test_peer_validate.py::")
+TOGETHER = ("tests/browser/", "tests/cli/test_peer_validate.py::")
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from sevlab import samples
+from sevlab.labs import samples
 from tests.peers import REAL_TOOL, ROOT, SYSTEM_PYTHON, Run, run
 
 STUB = ROOT / "tests" / "stub"

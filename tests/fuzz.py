@@ -19,31 +19,25 @@ from functools import cache
 from pathlib import Path
 
 import sevlab
-from sevlab.bundle import open_case, verify_case
-from sevlab.capture import parse_anything
-from sevlab.case.case_toml import parse_case
+from sevlab.attestation.certificates import parse_bundle, parse_certificate, parse_chain, parse_crl
+from sevlab.attestation.id_block import load_id_block, verify_id_block
+from sevlab.attestation.report import verify_report
+from sevlab.attestation.report_file import read_report
+from sevlab.cases.bundle import open_case
+from sevlab.cases.case_toml import parse_case
+from sevlab.cases.recognize import parse_anything
+from sevlab.cases.verify import verify_case
 from sevlab.errors import SevlabError
 from sevlab.formats.page_info import PAGE
+from sevlab.formats.report_view import explain_report, report_as_dict
 from sevlab.formats.secret import SecretTable
 from sevlab.formats.sev_certs import SessionBlob, parse_certificates
 from sevlab.formats.vcek import read_cert_table
 from sevlab.formats.vmsa import Vmsa
-from sevlab.idblock import load_id_block, verify_id_block
-from sevlab.inputs import parse_bytes, parse_measurement
-from sevlab.launch_inputs import LaunchInputs
-from sevlab.profiles import SNP_PROFILES, build_vmsa, recognize_vmsa
-from sevlab.report import (
-    explain_report,
-    parse_bundle,
-    parse_certificate,
-    parse_chain,
-    parse_crl,
-    read_report,
-    report_as_dict,
-    verify_report,
-)
-from sevlab.snp.launch import SnpLaunch
-from sevlab.snp.load import load_sections, make_image, register_regions
+from sevlab.launch.inputs import LaunchInputs
+from sevlab.launch.snp import SnpLaunch, load_sections, make_image, register_regions
+from sevlab.launch.values import parse_bytes, parse_measurement
+from sevlab.launch.vmm import SNP_PROFILES, build_vmsa, recognize_vmsa
 
 ROOT = Path(__file__).parent
 CORPUS = ROOT / "corpus"
@@ -60,7 +54,7 @@ def sample(name: str) -> bytes:
 
 
 def ovmf(raw: bytes) -> None:
-    found = sevlab.parse_ovmf(raw)
+    found = sevlab.formats.ovmf.parse_ovmf(raw)
     found.as_dict()
     assert str(found)
 
@@ -126,7 +120,7 @@ def bundle(raw: bytes) -> None:
         path.write_bytes(raw)
         try:
             with open_case(str(path)) as case:
-                assert str(sevlab.explain_case(case))
+                assert str(sevlab.cases.verify.explain_case(case))
                 with suppress(SevlabError):
                     verify_case(case, at=MOMENT)
         finally:

@@ -10,7 +10,7 @@ import sys
 import warnings
 from pathlib import Path
 
-from sevlab.verifier_suite import VerifierInput
+from sevlab.labs.verifier_suite.cases import VerifierInput
 
 
 def accepts(given: VerifierInput) -> bool:

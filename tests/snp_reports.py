@@ -6,11 +6,11 @@ import base64
 from functools import cache
 from typing import Any
 
-from sevlab.chain import ecdsa_sign
+from sevlab.attestation.certificates import Certificates, parse_bundle
+from sevlab.attestation.crypto import ecdsa_sign
 from sevlab.formats.report import SIGNED, SIZE, TCB_FORMS, VLEK, MilanTcb, Tcb, TurinTcb, parse_report
 from sevlab.formats.sev_certs import ECDSA_SHA384
 from sevlab.formats.vcek import KINDS, CertTableEntry, TableGuid
-from sevlab.report import Certificates, parse_bundle
 from sevlab.simulator.kds import KeyServer
 
 SERVER = KeyServer(b"tests")

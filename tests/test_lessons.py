@@ -12,8 +12,8 @@ import nbformat
 import pytest
 
 import sevlab
-from sevlab import exercises, samples
 from sevlab.cli import lab, main
+from sevlab.labs import exercises, sample_files, samples
 from sevlab.layout.span import COLOURS, INK
 
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
@@ -25,7 +25,7 @@ def measure(api_minor: int = samples.API_MINOR, build: int = samples.BUILD_ID) -
 
 
 def test_samples_are_made_again_byte_for_byte(tmp_path: Path) -> None:
-    samples.write_samples(tmp_path)
+    sample_files.write_samples(tmp_path)
     made = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     stored = {path.name: path.read_bytes() for path in (NOTEBOOKS / "samples").iterdir() if path.is_file()}
     assert made == stored
@@ -80,10 +80,10 @@ def test_the_avalanche_is_told_in_words_and_drawn_the_same_each_time() -> None:
         raw = bytearray(message.to_bytes())
         raw[position // 8] ^= 1 << position % 8
         flips.append((int.from_bytes(hmac.digest(samples.TIK, raw, "sha256")) ^ int.from_bytes(measure())).bit_count())
-    picture = sevlab.plot_avalanche(message, samples.TIK)
+    picture = sevlab.plots.charts.plot_avalanche(message, samples.TIK)
     numbers = [float(number) for number in re.findall(r"[\d.]+", repr(picture))]
     assert numbers == [448, round(sum(flips) / 448, 1), 256, min(flips), max(flips)]
-    assert picture._repr_png_() == sevlab.plot_avalanche(message, samples.TIK)._repr_png_()
+    assert picture._repr_png_() == sevlab.plots.charts.plot_avalanche(message, samples.TIK)._repr_png_()
 
 
 def test_lab_copies_and_keeps_what_people_changed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -138,8 +138,8 @@ class Balanced(HTMLParser):
         assert self.open.pop() == tag
 
 
-def pages(folder: Path) -> list[sevlab.View]:
-    samples.write_samples(folder)
+def pages(folder: Path) -> list[sevlab.layout.views.View]:
+    sample_files.write_samples(folder)
     evidence = sevlab.load_evidence(
         measurement=sevlab.Measurement.from_bytes(samples.measurement()),
         api_major=0,

@@ -10,14 +10,15 @@ from __future__ import annotations
 import sys
 from contextlib import ExitStack
 
-from .signals import Ended, clean_end
-from .streams import careful_streams, why
+from .terminal import Ended, careful_streams, clean_end, why
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+
 GOOD, NOT_VALIDATED, UNUSABLE, OUR_ERROR, INTERRUPTED = 0, 1, 2, 3, 130
+
 #: More exact than UNUSABLE, for a libvirt domain: by the names of exceptions.
 DOMAIN_STATUS = {"ConfigurationError": 4, "StateError": 5, "InsecureError": 6}
 
@@ -44,8 +45,22 @@ VERBS = {
     "lab": "copy the notebooks to a folder of yours and open JupyterLab there",
 }
 
+#: Verbs that share a module with others, and its name. There the verb ``x`` is ``run_x(words)``.
+_SHARED = {
+    "explain": "explain",
+    "coverage": "explain",
+    "digest": "digest",
+    "measure": "digest",
+    "session": "session",
+    "chain": "session",
+    "advise": "platform",
+    "ovmf": "platform",
+    "profiles": "platform",
+}
+
 #: What is to be done when the command has ended, such as taking away what was unpacked for it.
 AT_END = ExitStack()
+
 #: Warnings that come last, when the command ends without an error: then the error is the one line that counts.
 LAST_WORDS: list[str] = []
 
@@ -90,7 +105,7 @@ def _run(words: list[str]) -> int:
 
         error = raised
         if not isinstance(raised, SevlabError | OSError):
-            from ..needs import lacking
+            from ..attestation.needs import lacking
 
             error = lacking(raised) or raised
         if isinstance(error, SevlabError) and not isinstance(error, ArgumentError):
@@ -128,7 +143,7 @@ def _clean_up() -> None:
     try:
         AT_END.close()
     finally:
-        if leftovers := sys.modules.get("sevlab.leftovers"):
+        if leftovers := sys.modules.get("sevlab.cases.writing"):
             leftovers.remove_leftovers()
 
 
@@ -152,10 +167,12 @@ def _dispatch(words: list[str]) -> int:
         raise InputError("verb", quoted(verb), f"one of {', '.join(VERBS)}", "sevlab --help")
     from importlib import import_module
 
-    from ..reading import opened_once
+    from ..launch.reading import opened_once
 
     AT_END.enter_context(opened_once(fresh=True, patient=True))
-    status: int = import_module(f"sevlab.cli.{verb.replace('-', '_')}").run(words[1:])
+    name = verb.replace("-", "_")
+    module = import_module(f"sevlab.cli.{_SHARED.get(name, name)}")
+    status: int = getattr(module, f"run_{name}" if name in _SHARED else "run")(words[1:])
     return status
 
 

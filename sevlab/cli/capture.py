@@ -6,22 +6,38 @@ import os
 from argparse import HelpFormatter
 from typing import TYPE_CHECKING
 
-from ..capture import Capture, Found, Remark, locate
-from ..capture.capture import COMMAND_LINE, DMESG, HASHED, HERE, NEEDED, OPTION, QMP, SECINFO, TEXT_LIMIT, XML, shown
-from ..capture.recognize import READERS
-from ..case import BY_NAME, format_case, make_case, write_case
-from ..case.case_toml import check_names, encode_case
+from ..cases.capture import (
+    COMMAND_LINE,
+    DMESG,
+    HASHED,
+    HERE,
+    NEEDED,
+    OPTION,
+    QMP,
+    SECINFO,
+    TEXT_LIMIT,
+    XML,
+    Capture,
+    Found,
+    Remark,
+    shown,
+)
+from ..cases.case import BY_NAME, make_case
+from ..cases.case_toml import check_names, encode_case, format_case, write_case
+from ..cases.locate import locate
+from ..cases.recognize import READERS
+from ..cases.writing import check_output, stream_beside, write_bytes
+from ..cli import GOOD, VERBS
 from ..errors import InputError, UnsupportedError, quoted, shell_word
-from ..evidence import KEYS
-from ..inputs import check_standard_input
-from ..reading import note_input, open_input
-from ..writing import check_output, stream_beside, write_bytes
-from . import GOOD, VERBS
+from ..launch.evidence import KEYS
+from ..launch.files import check_standard_input
+from ..launch.reading import note_input, open_input
 from .options import Parser
 from .terminal import say, say_json, show
 
 if TYPE_CHECKING:
     from argparse import Namespace
+
 
 #: The texts that can be read.
 _TEXTS = {
@@ -31,6 +47,7 @@ _TEXTS = {
     COMMAND_LINE: "QEMU's command line, from a script, a log, ps or /proc/PID/cmdline",
     DMESG: "the host kernel's log",
 }
+
 FILES = ("firmware", "kernel", "initrd")
 
 

@@ -6,26 +6,26 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from .. import __version__
-from ..bundle import load_bundle, open_case, pack_case, redact_case, unpack_bundle, verify_case
-from ..bundle.show import case_as_dict, explain_case
-from ..case import ABOUT, BY_NAME, ROWS, Case, Row, hash_file, is_bundle, record_explanation, write_case
-from ..case.case import COUNT, FILE, FORBID, KEY, MODE, NUMBER
-from ..case.case_toml import parse_text
-from ..cpu import parse_cpu_model
+from ..attestation.report_file import load_report
+from ..cases.bundle import load_bundle, open_case, pack_case, unpack_bundle
+from ..cases.case import ABOUT, BY_NAME, COUNT, FILE, FORBID, KEY, MODE, NUMBER, ROWS, Case, Row, hash_file
+from ..cases.case_toml import is_bundle, parse_text, record_explanation, write_case
+from ..cases.redact import redact_case
+from ..cases.verify import case_as_dict, explain_case, verify_case
+from ..cases.writing import check_output, stream_beside, temporary_folder
+from ..cli import GOOD, NOT_VALIDATED, UNUSABLE, VERBS
 from ..diagnosis.result import EXPLAINED
 from ..diagnosis.run import diagnose
 from ..errors import InputError, quoted, renaming, shell_word
-from ..evidence import KEYS
-from ..inputs import KEY_SIZE, check_standard_input, load_key, parse_number, parse_seconds
-from ..keys import Secret
-from ..launch_inputs import PEER_NAMES, SKU, as_option
+from ..launch.cpu import parse_cpu_model
+from ..launch.evidence import KEYS
+from ..launch.files import check_standard_input
+from ..launch.inputs import PEER_NAMES, SKU, as_option
+from ..launch.keys import Secret
+from ..launch.trust import MATCH
+from ..launch.trust import UNUSABLE as UNUSABLE_CASE
+from ..launch.values import KEY_SIZE, load_key, parse_number, parse_seconds
 from ..layout.views import Paragraph
-from ..leftovers import temporary_folder
-from ..outcome import MATCH
-from ..outcome import UNUSABLE as UNUSABLE_CASE
-from ..report import load_report
-from ..writing import check_output, stream_beside
-from . import GOOD, NOT_VALIDATED, UNUSABLE, VERBS
 from .diagnose import LONGEST
 from .options import Parser, add_case, add_own_case, phrase, tell_trust
 from .report import read_roots
@@ -35,15 +35,17 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Collection, Sequence
 
-    from ..case.case import Value
+    from ..cases.case import Value
     from ..diagnosis.result import Diagnosis
     from ..formats.report import Report
+
 
 EPILOG = (
     "CASE is a case file, a folder that has a case.toml, or a .sevcase bundle. Exit status: 0 done, or the case "
     "validates, 1 it does not or is not decided, 2 usage or input that cannot be supported, 3 an error in sevlab. "
     "Nothing in a bundle is run. See docs/case-format.md."
 )
+
 #: Every action, and what it does.
 ACTIONS = {
     "new": "make a case of inputs, with where they come from",
@@ -53,8 +55,10 @@ ACTIONS = {
     "unpack": "take a bundle apart into a new folder",
     "redact": "make a bundle without firmware, kernel and initrd that can still be diagnosed",
 }
+
 #: What a bundle's file name ends in.
 SUFFIX = ".sevcase"
+
 _SECTIONS = {
     "reported": "what the host reports",
     "owner": "what was loaded, and keys",

@@ -6,12 +6,12 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from ..diagnosis import BUDGET, diagnose
+from ..cli import GOOD, NOT_VALIDATED, VERBS
+from ..diagnosis.run import BUDGET, diagnose
 from ..errors import InputError, escaped, quoted, renaming
-from ..inputs import parse_number, parse_seconds
-from ..launch_inputs import as_option, as_peer
-from ..outcome import MATCH
-from . import GOOD, NOT_VALIDATED, VERBS
+from ..launch.inputs import as_option, as_peer
+from ..launch.trust import MATCH
+from ..launch.values import parse_number, parse_seconds
 from .digest import LEGACY_MODES, OVMF_HASH, SVSM, add_digest_options, digest_inputs, has_svsm
 from .options import Parser, add_case, inputs_from, launch_parser, opened_case, trust_from
 from .terminal import say, say_json, show, warn
@@ -20,24 +20,32 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Iterator
 
-    from ..diagnosis import Diagnosis, Progress
+    from ..diagnosis.engine import Progress
+    from ..diagnosis.result import Diagnosis
     from ..diagnosis.run import SearchOptions
     from ..formats.report import Report
 
+
 #: Longest budget, in seconds: a day.
 LONGEST = 86400.0
+
 _MOST_JOBS = 1024
+
 #: The modes of SEV-SNP; in all others the guest policy says what is measured.
 SNP_MODES = ("snp", SVSM)
+
 MODES = (*LEGACY_MODES, *SNP_MODES)
+
 _STATUS = (
     "Exit status: 0 nothing to explain, 1 explained or not, 2 usage or input that cannot be used, 3 an error in "
     "sevlab. docs/diagnose.md of the repository lists what is tried."
 )
+
 EPILOG = (
     "Numbers are decimal or 0x hex. '-' reads a key file from standard input. With --mode snp, or a case of SEV-SNP, "
     f"other options are taken; see sevlab diagnose --mode snp --help. {_STATUS}"
 )
+
 SNP_EPILOG = f"If --vcpus or --vcpu-type is missing, it is searched. Numbers are decimal or 0x hex. {_STATUS}"
 
 
@@ -107,7 +115,7 @@ def _reported(args: argparse.Namespace) -> str | Report:
         raise InputError("--measurement", received, "the launch digest that was reported: one of the two")
     if path is None:
         return str(args.measurement)
-    from ..report.load import load_report
+    from ..attestation.report_file import load_report
 
     return load_report(path, "--report")
 

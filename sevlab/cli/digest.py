@@ -5,13 +5,18 @@ from __future__ import annotations
 import base64
 import sys
 
-from ..errors import InputError, quoted, renaming
+from ..cli import GOOD, VERBS
+from ..errors import InputError, quoted, renaming, shell_word
+from ..formats.launch_measure import Measurement, MeasureMessage
 from ..formats.policy import Policy
-from ..inputs import check_standard_input, parse_number
-from ..launch_inputs import INPUTS, SKU, SNP_INPUTS, LaunchInputs, as_peer, load_launch
-from . import GOOD, VERBS
-from .options import Parser, add_case, add_inputs, case_under, opened_case
-from .terminal import say, say_json, show
+from ..launch.files import check_standard_input
+from ..launch.inputs import INPUTS, SKU, SNP_INPUTS, LaunchInputs, as_option, as_peer, load_launch
+from ..launch.keys import refuse_keys
+from ..launch.measure import compute_measure
+from ..launch.sev import Launch
+from ..launch.values import load_key, load_measurement, load_value, parse_bytes, parse_number, parse_policy
+from .options import Parser, add_case, add_inputs, add_platform, case_under, opened_case
+from .terminal import say, say_json, show, warn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,28 +24,35 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
 
-    from ..launch import Launch
-    from ..snp.launch import SnpLaunch
-    from ..snp.region import Link
+    from ..launch.keys import Secret
+    from ..launch.pages import Link
+    from ..launch.snp import SnpLaunch
+
 
 #: Modes of legacy SEV, and whether registers are measured in them.
 LEGACY_MODES = {"sev": False, "seves": True}
+
 OVMF_HASH, SVSM = "snp:ovmf-hash", "snp:svsm"
+
 #: Every mode.
 MODES = (*LEGACY_MODES, "snp", OVMF_HASH, SVSM)
+
 #: What each VMM type of sev-snp-measure can mean; the first is meant when nothing else is said.
 VMM_TYPES = {
     "QEMU": ("qemu", "qemu-legacy", "qemu-debug-swap", "qemu-hashes-first", "svsm"),
     "ec2": ("ec2", "ec2-rdx0"),
     "gce": ("gce",),
 }
+
 #: What is loaded beside registers, and what stands for a CPU model.
 _LOADED = ("firmware", "kernel", "initrd", "cmdline", *SNP_INPUTS)
+
 _MODEL = ("cpu_signature", *SKU)
+
 EPILOG = "Numbers are decimal or 0x hex. '-' reads a file from standard input. Examples: docs/digest.md."
 
 
-def run(words: list[str]) -> int:
+def run_digest(words: list[str]) -> int:
     """Compute and print a launch digest; return the exit status."""
     parser = Parser(prog="sevlab digest", description=VERBS["digest"], epilog=EPILOG)
     parser.add_argument("--mode", metavar="MODE", help=f"{', '.join(MODES)} (with --case: the case's own)")
@@ -106,9 +118,8 @@ def _legacy(args: argparse.Namespace) -> int:
 
 def _ovmf_hash(args: argparse.Namespace) -> int:
     """Print the digest after the firmware alone, as ``--snp-ovmf-hash`` takes it."""
-    from ..snp.launch import SnpLaunch
-    from ..snp.load import load_image
-    from ..snp.order import firmware_region
+    from ..launch.sections import firmware_region
+    from ..launch.snp import SnpLaunch, load_image
 
     path = _ovmf(args) if args.case is None else str(digest_inputs(args, whole=False).firmware)
     launch = SnpLaunch([firmware_region(*load_image(path, "--ovmf"))])
@@ -119,7 +130,7 @@ def _ovmf_hash(args: argparse.Namespace) -> int:
 def _snp(args: argparse.Namespace) -> int:
     """Print the digest of a SEV-SNP launch."""
     from ..formats.page_info import VMSA
-    from ..snp.load import load_snp_launch
+    from ..launch.snp import load_snp_launch
 
     if (is_missing := not has_svsm(args)) == (args.mode == SVSM):
         received = "nothing" if is_missing else f"it with --mode {args.mode}"
@@ -134,7 +145,7 @@ def _snp(args: argparse.Namespace) -> int:
 
 def _dump(args: argparse.Namespace, pages: list[bytes]) -> None:
     if args.dump_vmsa:
-        from ..writing import write_files
+        from ..cases.writing import write_files
 
         files = [(f"vmsa{number}.bin", page, "--dump-vmsa") for number, page in enumerate(pages)]
         write_files(files, force=args.force)
@@ -184,7 +195,7 @@ def digest_inputs(args: argparse.Namespace, *, whole: bool = True) -> LaunchInpu
     if args.mode != "sev":
         given |= _cpu_inputs(args)
     if args.case is not None:
-        from ..case import SNP_LAUNCH
+        from ..cases.case import SNP_LAUNCH
 
         given = case_under(args, given, readers, SNP_LAUNCH)
         known = {*INPUTS, *SNP_INPUTS, "cpu_signature"}
@@ -205,7 +216,7 @@ def _cpu_inputs(args: argparse.Namespace) -> dict[str, Any]:
     given = {"num_cpus": args.num_cpus, "profile": _profile(args), "guest_features": args.guest_features}
     models = [name for name in _MODEL if getattr(args, name) is not None]
     if args.vcpu_type is not None:
-        from ..cpu import parse_cpu_model
+        from ..launch.cpu import parse_cpu_model
 
         if models:
             raise InputError("--vcpu-type", f"together with {as_peer(models[0])}", "one of the two")
@@ -221,7 +232,7 @@ def _check_model(mode: str, given: dict[str, Any]) -> None:
     """Refuse a launch whose registers need a CPU model, without one."""
     if any(name.startswith("cpu_") for name in given) or "vmsa_cpu0" in given:
         return
-    from ..profiles import PROFILES, SNP_PROFILES, find_profile
+    from ..launch.vmm import PROFILES, SNP_PROFILES, find_profile
 
     known = PROFILES if mode in LEGACY_MODES else SNP_PROFILES
     if find_profile(given.get("profile", "qemu"), "--profile", known).takes_signature:
@@ -243,3 +254,109 @@ def _profile(args: argparse.Namespace) -> str | None:
     if args.profile is None and args.mode == SVSM and args.vmm_type.lower() == "qemu":
         return None
     return str(args.profile or profiles[0])
+
+
+#: The options that make the launch digest.
+LAUNCH = ("firmware", "kernel", "initrd", "cmdline", "num_cpus", "vmsa_cpu0", "vmsa_cpu1")
+
+MEASURE_EPILOG = (
+    "Numbers are decimal or 0x hex; byte values are base64 or hex. '-' reads a file from standard input. "
+    "To compare with what a host reports, use sevlab validate. Examples: docs/measure.md."
+)
+
+
+def run_measure(words: list[str]) -> int:
+    """Compute and print a measurement; return the exit status."""
+    parser = Parser(prog="sevlab measure", description=VERBS["measure"], epilog=MEASURE_EPILOG)
+    host = parser.add_argument_group("the platform, the policy and the key")
+    add_platform(host, required=True)
+    host.add_argument("--tik", metavar="FILE", required=True, help="transport integrity key, 16 raw bytes")
+    nonce = parser.add_argument_group("the nonce, one of").add_mutually_exclusive_group(required=True)
+    nonce.add_argument("--nonce", metavar="NONCE", help="16 bytes: base64, hex, or a file that holds them")
+    nonce.add_argument(
+        "--launch-measure-blob", metavar="BLOB", help="the measurement to take the nonce from: base64, hex, or a file"
+    )
+    launch = parser.add_argument_group("what was loaded")
+    launch.add_argument("--launch-digest", metavar="DIGEST", help="the launch digest itself, 32 bytes: base64 or hex")
+    add_inputs(launch, *LAUNCH)
+    parser.add_argument("--outfile", metavar="FILE", help="write the 48 raw bytes to FILE instead of printing base64")
+    parser.add_argument("--force", action="store_true", help="let --outfile replace a file")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    args = parser.parse_args(words)
+    _check_files(args)
+    policy = parse_policy(args.policy, "--policy")
+    tik = load_key(args.tik, "--tik")  # first: what is shown must not have it in it
+    loaded = read_launch(args, policy)
+    message = MeasureMessage(
+        api_major=parse_number(args.api_major, "--api-major", 255),
+        api_minor=parse_number(args.api_minor, "--api-minor", 255),
+        build_id=parse_number(args.build_id, "--build-id", 255),
+        policy=policy,
+        digest=loaded.digest,
+        mnonce=_nonce(args, tik),
+    )
+    refuse_keys(message.digest, "--launch-digest", tik)
+    measurement = Measurement(measure=compute_measure(message, tik), mnonce=message.mnonce)
+    if args.outfile is not None:
+        from ..cases.writing import write_files
+
+        write_files([(args.outfile, measurement.to_bytes(), "--outfile")], force=args.force)
+    _say(args, message, measurement, loaded)
+    for line in loaded.remarks:
+        say(line, to=sys.stderr)
+    for sentence in policy.findings():
+        warn(f"policy: {sentence}")
+    if not any(tik.reveal()):
+        warn("tik is all zero, which is what a launch without a session uses")
+    return GOOD
+
+
+def read_launch(args: argparse.Namespace, policy: Policy) -> Launch:
+    """Return the launch that the options describe, or of which they give the digest."""
+    given = {name: getattr(args, name) for name in LAUNCH if getattr(args, name) is not None}
+    if args.launch_digest is not None:
+        if given:
+            other = as_option(next(iter(given)))
+            raise InputError("--launch-digest", f"together with {other}", "the digest alone, or what it is made of")
+        return Launch((), digest=parse_bytes(args.launch_digest, "--launch-digest", 32))
+    if args.firmware is None:
+        raise InputError("--firmware", "neither it nor --launch-digest", "one of the two")
+    with renaming(as_option):
+        return load_launch(policy, **given)
+
+
+def _nonce(args: argparse.Namespace, tik: Secret) -> bytes:
+    """Return the nonce, which will stand in the result: so it is no key."""
+    if args.nonce is not None:
+        nonce = load_value(args.nonce, "--nonce", 16)
+        refuse_keys(nonce, "--nonce", tik)
+        return nonce
+    measurement = load_measurement(args.launch_measure_blob, "--launch-measure-blob")
+    refuse_keys(measurement.to_bytes(), "--launch-measure-blob", tik)
+    return measurement.mnonce
+
+
+def _check_files(args: argparse.Namespace) -> None:
+    files = ("tik", "nonce", "launch_measure_blob", "firmware", "kernel", "initrd", "vmsa_cpu0", "vmsa_cpu1")
+    check_standard_input((f"--{name.replace('_', '-')}", getattr(args, name)) for name in files)
+
+
+def _say(args: argparse.Namespace, message: MeasureMessage, measurement: Measurement, launch: Launch) -> None:
+    text = base64.b64encode(measurement.to_bytes()).decode()
+    if args.json:
+        result = {
+            "measurement": text,
+            "measure": measurement.measure.hex(),
+            "mnonce": measurement.mnonce.hex(),
+            "digest": message.digest.hex(),
+            "message": [span.as_dict() for span in message.spans()],
+            "outfile": args.outfile,
+            **launch.judged(),
+        }
+        say_json(result)
+    elif args.outfile is not None:
+        from ..cases.writing import stream_beside
+
+        say(f"Wrote {measurement.size} bytes to {shell_word(args.outfile)}", to=stream_beside(args.outfile))
+    else:
+        say(text)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import base64
 
+from ..attestation.id_block import DEFAULT_POLICY, build_id_block, load_id_block, load_private_key, verify_id_block
+from ..cases.writing import write_files
+from ..cli import GOOD, NOT_VALIDATED, VERBS
 from ..formats.id_block import IdBlock
 from ..formats.policy import SnpPolicy
-from ..idblock import DEFAULT_POLICY, build_id_block, load_id_block, load_private_key, verify_id_block
-from ..inputs import check_standard_input, load_value, parse_bytes, parse_number
-from ..keys import refuse_keys
-from ..writing import write_files
-from . import GOOD, NOT_VALIDATED, VERBS
+from ..launch.files import check_standard_input
+from ..launch.keys import refuse_keys
+from ..launch.values import load_value, parse_bytes, parse_number
 from .options import Parser, sentence
 from .terminal import say, say_json, show, tell, warn
 
@@ -20,8 +21,11 @@ EPILOG = (
     "1 verify: a check fails or no measurement was compared, 2 usage or input that cannot be supported, 3 an error in "
     "sevlab. docs/id-block.md tells the rest."
 )
+
 _SIZES = {row.name: row.size for row in IdBlock.rows}
+
 _POLICY_LIMIT, _SVN_LIMIT = ((1 << 8 * _SIZES[name]) - 1 for name in ("policy", "guest_svn"))
+
 _DIGEST_SIZE, _ID_SIZE = _SIZES["launch_digest"], _SIZES["family_id"]
 
 

@@ -9,12 +9,13 @@ from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
+from ..cli import GOOD, UNUSABLE, VERBS
 from ..errors import InputError, UnsupportedError, quoted, shell_word
-from . import GOOD, UNUSABLE, VERBS
 from .options import Parser
 from .terminal import say
 
 FIRST = "00-start-here.ipynb"
+
 #: Seconds that a server has to end its kernels when it is asked to end.
 PATIENCE = 20.0
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 
-from ..errors import InputError, quoted, renaming, shell_word
-from ..evidence import KEYS, REPORTED, Evidence, load_evidence
-from ..inputs import check_standard_input
-from ..keytext import hide_keys
-from ..launch_inputs import FILES, INPUTS, as_option
-from . import AT_END, LAST_WORDS
+from ..cli import AT_END, LAST_WORDS
+from ..errors import InputError, hide_keys, quoted, renaming, shell_word
+from ..launch.evidence import KEYS, REPORTED, Evidence, load_evidence
+from ..launch.files import check_standard_input
+from ..launch.inputs import FILES, INPUTS, as_option
 from .terminal import say, warn
 
 TYPE_CHECKING = False
@@ -18,18 +17,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any, NoReturn
 
-    from ..case import Case
-    from ..outcome import Trust
+    from ..cases.case import Case
+    from ..launch.trust import Trust
+
 
 #: Options that libvirt's tool does not have.
 OURS = ("--case", "--own-case", "--json", "--show-keys", "--html", "--force", "--profile", "--guest-features")
+
 EPILOG = (
     "Numbers are decimal or 0x hex. '-' reads a file from standard input. "
     "Exit status: 0 validated, 1 did not validate or not decided, 2 usage or input that cannot be supported, "
     "3 an error in sevlab; of validate --domain also 4 its configuration, 5 its state, 6 insecure usage. "
     "The whole story, with the trust model and examples, is in docs/validate.md of the repository."
 )
-
 
 #: Cases that this command has opened, by path.
 _opened: dict[str, Case] = {}
@@ -189,12 +189,12 @@ def inputs_from(args: argparse.Namespace) -> dict[str, Any]:
 
 def opened_case(args: argparse.Namespace) -> Case:
     """Return the case that --case names, a case file or a bundle. A bundle's files are there until the command ends."""
-    from ..case import is_bundle, read_case
+    from ..cases.case_toml import is_bundle, read_case
 
     path, own = str(args.case), bool(args.own_case)
     if path not in _opened:
         if is_bundle(path):
-            from ..bundle import open_case  # not above: whoever has a case file need not wait for it
+            from ..cases.bundle import open_case  # not above: whoever has a case file need not wait for it
 
             _opened[path] = AT_END.enter_context(open_case(path, "--case", own))
         else:
@@ -216,7 +216,7 @@ def tell_trust(trust: Trust, path: str) -> None:
 
 def legacy_case(args: argparse.Namespace) -> Case:
     """Return the case that --case names; refuse one of SEV-SNP."""
-    from ..case import MODES
+    from ..cases.case import MODES
 
     case = opened_case(args)
     if case.is_snp:
@@ -237,7 +237,7 @@ def case_under(
     *readers* are the options that may read standard input, and their values. *sections* are those of the case that
     count, the launch of SEV and SEV-ES without any.
     """
-    from ..case import BY_NAME, LAUNCH, SNP
+    from ..cases.case import BY_NAME, LAUNCH, SNP
 
     path = args.case
     check_standard_input([("--case", path), *readers])

@@ -6,40 +6,36 @@ import argparse
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
+from ..attestation.certificates import FILES, load_certificates, parse_certificate
+from ..attestation.report import verify_report
+from ..attestation.report_file import LIMIT, load_report_file
+from ..attestation.requirements import REQUIREMENTS, Requirements
+from ..cli import GOOD, NOT_VALIDATED, VERBS
 from ..errors import InputError, quoted, renaming
-from ..evidence import KEYS
 from ..formats.report import TCB_FORMS
+from ..formats.report_view import explain_report, report_as_dict
 from ..formats.vcek import ROOTS
-from ..inputs import check_standard_input, decode_base64, load_file
-from ..keys import Secret, refuse_keys
-from ..launch_inputs import as_option
+from ..launch.evidence import KEYS
+from ..launch.files import check_standard_input, load_file
+from ..launch.inputs import as_option
+from ..launch.keys import Secret, refuse_keys
+from ..launch.values import decode_base64
 from ..layout.views import Paragraph, View
-from ..report import (
-    FILES,
-    REQUIREMENTS,
-    Requirements,
-    explain_report,
-    load_certificates,
-    load_report_file,
-    parse_certificate,
-    report_as_dict,
-    verify_report,
-)
-from ..report.load import LIMIT
-from . import GOOD, NOT_VALIDATED, VERBS
 from .options import Parser, add_case, case_under, opened_case, sentence
 from .terminal import ADVISE, say, say_json, show
 
 if TYPE_CHECKING:
     from typing import Any
 
-    from ..outcome import Trust
+    from ..launch.trust import Trust
+
 
 EPILOG = (
     "Numbers are decimal or 0x hex, bytes hex or base64, '-' reads a file from standard input. Nothing is fetched. "
     "Exit status: 0 nothing failed and a measurement was compared, 1 something failed or no measurement was compared, "
     "2 usage or input that cannot be supported, 3 an error in sevlab. docs/report.md tells the rest."
 )
+
 _FILE_HELP = {
     "vcek": "the certificate of the chip's key (DER or PEM)",
     "vlek": "the certificate of a cloud's key (DER or PEM)",
@@ -157,7 +153,7 @@ def _given(args: argparse.Namespace) -> tuple[dict[str, Any], Trust | None]:
     wanted = {name: getattr(args, name) for name in REQUIREMENTS}
     if args.case is None:
         return {**given, **wanted}, None
-    from ..case import SNP
+    from ..cases.case import SNP
 
     prefix = "snp_"
     options = given | {prefix + name: value for name, value in wanted.items()}

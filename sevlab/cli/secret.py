@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import base64
 
+from ..attestation.secret import USUAL_AREA, SecretPacket, build_secret, load_packet_part, load_secret, open_secret
+from ..cli import GOOD, NOT_VALIDATED, VERBS
 from ..errors import renaming, shell_word
-from ..inputs import check_standard_input, load_keys, load_measurement, parse_bytes
-from ..keys import refuse_keys
-from ..launch_inputs import as_option
-from ..secret import USUAL_AREA, SecretPacket, build_secret, load_packet_part, load_secret, open_secret
-from . import GOOD, NOT_VALIDATED, VERBS
+from ..launch.files import check_standard_input
+from ..launch.inputs import as_option
+from ..launch.keys import refuse_keys
+from ..launch.values import load_keys, load_measurement, parse_bytes
 from .options import Parser
 from .terminal import say, say_json, show, warn
 
@@ -17,16 +18,21 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
 
-    from ..keys import Secret
+    from ..launch.keys import Secret
+
 
 BUILD = (
     "Pack secrets for one launch, in the form that QEMU and libvirt hand to the firmware. Validate the measurement "
     "first (sevlab validate): whoever made it can read what is packed for it."
 )
+
 OPEN = "Check and decrypt a packet as the firmware does, and show header, message, MAC and table byte by byte."
+
 BLOB = "the launch's measurement, 48 bytes: base64, hex, or a file that holds it"
+
 #: What the command line calls the library's inputs.
 NAMES = {"secret": "--secret", "header": "HEADER", "payload": "PAYLOAD"}
+
 EPILOG = "'-' reads a file from standard input. Exit status and examples: docs/secret.md."
 
 
@@ -77,7 +83,7 @@ def _keys_and_measure(args: argparse.Namespace) -> tuple[Secret, Secret, bytes]:
 
 
 def _build(args: argparse.Namespace) -> int:
-    from ..writing import write_files
+    from ..cases.writing import write_files
 
     secret_files = [spec.partition(":")[2] for spec in args.secret]
     check_standard_input([*_common(args), *(("--secret", path) for path in secret_files)])

@@ -4,32 +4,36 @@ from __future__ import annotations
 
 import sys
 
-from ..chain import ROOTS, load_chain
+from ..attestation.session import Z_SIZE, make_session, open_session, public_key
+from ..attestation.sev_chain import ROOTS, load_chain
+from ..cases.writing import write_files
+from ..cli import GOOD, NOT_VALIDATED, VERBS
 from ..errors import InputError, quoted, shell_word
 from ..formats.sev_certs import PDH, SessionBlob, SevCertificate
-from ..inputs import check_standard_input, decode_base64, load_file, load_hidden, parse_policy
-from ..keys import Secret, refuse_keys
-from ..session import Z_SIZE, make_session, open_session, public_key
-from ..writing import write_files
-from . import GOOD, NOT_VALIDATED, VERBS
+from ..launch.files import check_standard_input, load_file, load_hidden
+from ..launch.keys import Secret, refuse_keys
+from ..launch.values import decode_base64, parse_policy
 from .options import Parser
-from .terminal import say, say_json, show
+from .terminal import say, say_json, show, tell
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
 
+
 EPILOG = (
     "The chain is verified first. Exit status: 0 good, 1 the chain does not hold or the session does not open, 2 usage "
     "or input that cannot be supported, 3 an error in sevlab. docs/session.md tells the rest."
 )
+
 OPEN = (
     "Open a session as the platform does that has the private number of the PDH: check every MAC and show every value."
 )
+
 _LIMIT = 16 << 10
 
 
-def run(words: list[str]) -> int:
+def run_session(words: list[str]) -> int:
     """Make a session, or open one; return the exit status."""
     return _open(words[1:]) if words[:1] == ["open"] else _make(words)
 
@@ -125,3 +129,28 @@ def _part(path: str, name: str, size: int) -> bytes:
         return decoded
     received = f"{len(raw)} bytes" if decoded is None else f"base64 of {len(decoded)} bytes"
     raise InputError(name, f"{quoted(path)}, {received}", f"{size} bytes, raw or as base64 text")
+
+
+CHAIN_EPILOG = (
+    "'-' reads a file from standard input. Exit status: 0 good, 1 a link does not hold or could not be checked, 2 "
+    "usage or input that cannot be supported, 3 an error in sevlab. docs/chain.md tells the rest."
+)
+
+
+def run_chain(words: list[str]) -> int:
+    """Show or verify; return the exit status."""
+    parser = Parser(prog="sevlab chain", description=VERBS["chain"], epilog=CHAIN_EPILOG)
+    actions = parser.add_subparsers(dest="action", metavar="show|verify", required=True)
+    for name, what in (("show", "show every certificate field by field"), ("verify", "check every link")):
+        action = actions.add_parser(name, help=what, description=what, epilog=CHAIN_EPILOG)
+        action.add_argument("files", metavar="FILE", nargs="+", help="certificates, one or several in each file")
+        action.add_argument("--json", action="store_true", help="print the result as JSON")
+    args = parser.parse_args(words)
+    check_standard_input(("FILE", path) for path in args.files)
+    chain = load_chain(*args.files, name="FILE")
+    if args.action == "show":
+        tell(chain, args.json)
+        return GOOD
+    verdict = chain.verify()
+    tell(verdict, args.json)
+    return GOOD if verdict.matches else NOT_VALIDATED

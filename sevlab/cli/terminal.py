@@ -1,17 +1,21 @@
-"""What is printed: lines, pages and JSON, safe to show, with colour where there is a terminal for it.
-
-Every verb prints through this module alone. Words of strangers (names of files, whatever a case or a host says) may be
-part of anything, so they are escaped here, and in the blocks of a page.
-"""
+"""Signals that end a command, handled as Ctrl-C is: what was begun is taken away, one line, a status that tells."""
 
 from __future__ import annotations
 
+import errno
+import io
+import os
+import signal
 import sys
+import time
+from contextlib import contextmanager, suppress
 
 from ..errors import escaped
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import FrameType
     from typing import Any, Protocol, TextIO
 
     from ..layout.views import Paint
@@ -26,6 +30,160 @@ if TYPE_CHECKING:
 
         def as_dict(self) -> dict[str, Any]: ...
         def explain(self) -> Page: ...
+
+
+#: Those that end a program and can be handled. (Windows does not have them all.)
+ENDING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGQUIT") if hasattr(signal, name))
+
+#: A signal that comes so soon after the first (in seconds) belongs to it: service managers send two.
+_TOGETHER = 2.0
+
+
+class Ended(BaseException):
+    """A signal ended the command; ``status`` is what a shell says of a program that a signal ended."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.status, self.name = 128 + number, signal.Signals(number).name
+
+
+@contextmanager
+def clean_end(clean: Callable[[], object]) -> Iterator[None]:
+    """Let signals that would end the program raise :class:`Ended` in here; at the end call *clean*, undisturbed.
+
+    A signal that is ignored (nohup), or that somebody else handles, stays so. Outside the main thread, in which alone
+    Python handles signals, they are left as they are.
+    """
+    owner, first, closing = os.getpid(), 0.0, False
+
+    def end(number: int, frame: FrameType | None) -> None:
+        nonlocal first
+        if os.getpid() != owner:  # a worker of a search: it has nothing to take away
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+        elif not closing and (not first or time.monotonic() - first > _TOGETHER):
+            first = time.monotonic()
+            raise Ended(number)
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        if not closing:
+            signal.default_int_handler(number, frame)
+
+    before: dict[int, Any] = {}
+    try:
+        try:
+            for number in (signal.SIGINT, *ENDING):
+                usual, ours = (signal.default_int_handler, interrupt) if number == signal.SIGINT else (0, end)
+                if signal.getsignal(number) == usual:
+                    with suppress(ValueError):  # this is not the main thread
+                        before[number] = signal.signal(number, ours)
+            yield
+        finally:
+            closing = True
+    finally:
+        closing = True  # again: a signal may have come before the first
+        clean()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+NAMES = {1: "stdout", 2: "stderr"}
+
+
+class Sink(io.FileIO):
+    """A descriptor that is written to until that fails. The ``error`` is kept, and the rest is dropped.
+
+    A verb can then run to its end and say by its exit status what it found, whatever becomes of its words.
+    """
+
+    error: OSError | None = None
+
+    def write(self, raw: bytes) -> int:  # type: ignore[override]
+        """Write; return how many bytes are dealt with."""
+        try:
+            while self.error is None:
+                if (done := super().write(raw)) is not None:
+                    return done
+                from select import select
+
+                select([], [self], [])  # a pipe that does not block, and is full
+        except OSError as error:
+            self.error = error
+        return len(raw)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the stream was closed when the process began: :func:`_fill_closed` put something read-only there."""
+        try:
+            os.write(self.fileno(), b"")
+        except OSError as error:
+            return error.errno == errno.EBADF
+        return False
+
+
+@contextmanager
+def careful_streams() -> Iterator[Callable[[], list[OSError | None]]]:
+    """Replace the two streams of this process by some that never raise, and that escape what no encoding can hold.
+
+    Gives a function that writes what still waits, and returns for each stream why it could not be written, None where
+    all was. A closed stream is one that cannot be written. Streams that a caller has put there are left alone.
+    """
+    _fill_closed()
+    before = {number: getattr(sys, name) for number, name in NAMES.items()}
+    sinks = {
+        number: Sink(number, "w", closefd=False)
+        for number, stream in before.items()
+        if stream is getattr(sys, f"__{NAMES[number]}__")
+    }
+    for number, sink in sinks.items():
+        setattr(sys, NAMES[number], _text(sink, before[number]))
+
+    def finish() -> list[OSError | None]:
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError):
+                stream.flush()
+        return [sinks[number].error if number in sinks else None for number in NAMES]
+
+    try:
+        yield finish
+    finally:
+        finish()
+        for number, stream in before.items():
+            setattr(sys, NAMES[number], stream)
+
+
+def output_is_closed() -> bool:
+    """Say whether this process was started without a standard output."""
+    sink = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
+    return isinstance(sink, Sink) and sink.is_closed
+
+
+def why(error: OSError) -> str:
+    """Return in a few words why a stream cannot be written; "" where its reader has seen enough (head, less)."""
+    if error.errno == errno.EPIPE:
+        return ""
+    return "it is closed" if error.errno == errno.EBADF else (error.strerror or "error").lower()
+
+
+def _fill_closed() -> None:
+    """Open what cannot be written in the place of closed standard streams. Otherwise a file would get their numbers."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            with suppress(OSError):
+                os.open(os.devnull, os.O_RDONLY)
+
+
+def _text(sink: Sink, like: TextIO | None) -> TextIO:
+    """Return a stream of text over a sink, with the settings of another one; None is one that was closed."""
+    return io.TextIOWrapper(
+        io.BufferedWriter(sink),  # type: ignore[type-var]
+        encoding=getattr(like, "encoding", "utf-8"),
+        errors="backslashreplace",
+        line_buffering=getattr(like, "line_buffering", False),
+        write_through=getattr(like, "write_through", False),
+    )
 
 
 #: The last line of a page about a platform.

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import sys
 
+from ..cli import GOOD as EXIT_GOOD
+from ..cli import NOT_VALIDATED, VERBS
 from ..errors import InputError, renaming
-from ..evidence import KEYS, load_evidence
-from ..inputs import check_keys
-from ..launch_inputs import as_option
-from ..verify import BAD, Verdict, compare_measure
-from . import GOOD as EXIT_GOOD
-from . import NOT_VALIDATED, VERBS
+from ..launch.evidence import KEYS, load_evidence
+from ..launch.inputs import as_option
+from ..launch.values import check_keys
+from ..launch.verify import BAD, Verdict, compare_measure
 from .options import inputs_from, launch_parser, trust_from
-from .streams import output_is_closed
-from .terminal import say, say_json, warn
+from .terminal import output_is_closed, say, say_json, warn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from ..domain import Guest
-    from ..evidence import Evidence
+    from ..cases.libvirt import Guest
+    from ..launch.evidence import Evidence
     from .options import Parser
 
 
@@ -95,7 +94,7 @@ def _ask(args: argparse.Namespace, given: dict[str, Any]) -> tuple[Guest, dict[s
 
     Keys are asked for first: without them there is nothing to judge.
     """
-    from ..domain import URI, Guest, complete_inputs
+    from ..cases.libvirt import URI, Guest, complete_inputs
 
     with renaming(as_option):
         check_keys(**{name: given.get(name) for name in KEYS})
@@ -107,8 +106,8 @@ def _ask(args: argparse.Namespace, given: dict[str, Any]) -> tuple[Guest, dict[s
 
 def _inject(args: argparse.Namespace, verdict: Verdict, guest: Guest | None) -> None:
     """Check every secret; when the launch validates, pack them, write the two files, and hand them to the domain."""
-    from ..secret import build_secret, load_secret
-    from ..writing import write_files
+    from ..attestation.secret import build_secret, load_secret
+    from ..cases.writing import write_files
 
     secrets = [load_secret(spec, "--inject-secret") for spec in args.inject_secret]
     evidence = verdict.evidence
@@ -131,7 +130,7 @@ def _secret_area(evidence: Evidence) -> int | None:
     """Return how many bytes the firmware keeps for secrets; None when it does not say."""
     if "firmware" not in evidence.files:
         return None
-    from ..firmware import load_ovmf
+    from ..launch.files import load_ovmf
 
     area = load_ovmf(evidence.files["firmware"], "--firmware").secret_area
     return area[1] if area is not None else None
@@ -164,7 +163,7 @@ def _say(verdict: Verdict) -> None:
 
 def _debug(verdict: Verdict, show_keys: bool) -> None:
     """Print every value on the way. The blocks made from the key are as secret as the key."""
-    from ..measure import HmacSteps
+    from ..launch.measure import HmacSteps
 
     evidence = verdict.evidence
     steps = HmacSteps(evidence.message, evidence.tik)

@@ -5,25 +5,29 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+from ..cli import GOOD, NOT_VALIDATED, VERBS
 from ..errors import InputError, quoted, shell_word
-from ..inputs import parse_seconds
+from ..labs.verifier_suite.cases import ACCEPTABLE, FLAWS, VALID
+from ..labs.verifier_suite.run import PLACEHOLDERS, TABLE, TIMEOUT, run_suite_command, suite_table, write_suite
+from ..labs.verifier_suite.vectors import load_cases
+from ..launch.values import parse_seconds
 from ..layout.views import Heading, Paragraph, Table, View
-from ..verifier_suite import ACCEPTABLE, FLAWS, VALID, load_cases, run_suite_command, suite_table, write_suite
-from ..verifier_suite.run import PLACEHOLDERS, TABLE, TIMEOUT
-from . import GOOD, NOT_VALIDATED, VERBS
 from .options import Parser
 from .terminal import say, say_json, say_over, show
 
 if TYPE_CHECKING:
     import argparse
 
-    from ..verifier_suite import TestCase
+    from ..labs.verifier_suite.cases import TestCase
+
 
 EPILOG = (
     "Exit status: 0 good; run: 0 if there were no false accepts or false rejects, else 1; 2 usage or input that cannot "
     "be supported; 3 an error in sevlab. See docs/verifier-suite.md."
 )
+
 _NAMES = "Names: " + ", ".join(f"{{{name}}}" for name in PLACEHOLDERS) + "."
+
 _LONGEST = 3600.0
 
 

@@ -6,20 +6,23 @@ import argparse
 import hashlib
 import sys
 
-from ..cpu import Cpu, describe_signature, parse_cpu_model
+from ..cases.writing import check_output, stream_beside, write_bytes
+from ..cli import GOOD, NOT_VALIDATED, VERBS
 from ..errors import InputError, quoted
 from ..formats.vmsa import Vmsa
-from ..inputs import load_vmsa, parse_number
-from ..profiles import PROFILES, build_vmsa, find_profile, recognize_vmsa, start_at
-from ..writing import check_output, stream_beside, write_bytes
-from . import GOOD, NOT_VALIDATED, VERBS
+from ..launch.cpu import Cpu, describe_signature, parse_cpu_model
+from ..launch.values import load_vmsa, parse_number
+from ..launch.vmm import PROFILES, build_vmsa, find_profile, recognize_vmsa, start_at
 from .options import Parser
 from .terminal import say, say_json, show
 
 DEFAULT_PROFILE = "qemu-legacy"
+
 LIMITS = {"family": 270, "model": 255, "stepping": 15}
+
 #: A page that differs from every profile in more fields than this resembles none.
 FAR = 20
+
 EPILOG = (
     "Numbers are decimal or 0x hex. FILE '-' is standard input or output. Exit status: 0 good (diff: equal), 1 diff: "
     "different, 2 usage or input that cannot be supported, 3 an error in sevlab. The whole story: docs/vmsa.md."
@@ -103,7 +106,7 @@ def _start(args: argparse.Namespace, cpu: int) -> int | None:
         return None
     if args.firmware is None:
         raise InputError("--firmware", "nothing", "the guest's firmware image: it says where --cpu above 0 starts")
-    from ..firmware import load_ovmf
+    from ..launch.files import load_ovmf
 
     address = load_ovmf(args.firmware, "--firmware").reset_address
     if address is None:

@@ -6,19 +6,20 @@ import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from ..bundle import open_case, verify_case
-from ..case import Case
+from ..attestation.id_block import STAGES
+from ..cases.bundle import open_case
+from ..cases.case import Case
+from ..cases.verify import verify_case
 from ..data import INCIDENTS
 from ..errors import InputError, UnsupportedError
-from ..evidence import load_evidence, takes_keys
 from ..formats.vcek import ROOTS
-from ..idblock import STAGES
-from ..launch_compare import compare_launch
+from ..launch.compare import compare_launch
+from ..launch.evidence import load_evidence, takes_keys
+from ..launch.reading import opened_once
+from ..launch.snp import load_snp_launch
+from ..launch.trust import MATCH, NOT_DECIDED
 from ..layout.span import Explainable
 from ..layout.views import Banner, Heading, Paragraph, Table, View
-from ..outcome import MATCH, NOT_DECIDED
-from ..reading import opened_once
-from ..snp import load_snp_launch
 from .result import EXPLAINED, UNCHECKED
 from .run import diagnose
 
@@ -27,13 +28,14 @@ if TYPE_CHECKING:
     from datetime import datetime
     from typing import Any, Unpack
 
-    from ..bundle import CaseVerdict
-    from ..launch_compare import LaunchComparison
+    from ..cases.verify import CaseVerdict
+    from ..launch.compare import LaunchComparison
+    from ..launch.verify import Check
     from ..layout.compare import Comparison
     from ..layout.views import Block
-    from ..verify import Check
     from .result import Cause, Diagnosis, Explanation
     from .run import SearchOptions
+
 
 #: The states of a case besides a match and not decided: it is known what is wrong, or it is not.
 FOUND, UNKNOWN = "found", "unknown"
@@ -62,7 +64,7 @@ class CaseDiagnosis(Explainable):
 
     @property
     def incidents(self) -> tuple[str, ...]:
-        """Keys of the public incidents (:data:`sevlab.INCIDENTS`) that this resembles, the nearest first."""
+        """Keys of the public incidents (:data:`sevlab.data.INCIDENTS`) that this resembles, the nearest first."""
         keys = list(self.explanation.incidents) if self.explanation is not None else []
         keys += [check.incident for check in self._report_checks if check.incident]
         if self.wrong_block:
@@ -169,8 +171,8 @@ def diagnose_case(
 
     *given* is a case, or the path of a case file, a folder or a bundle. *roots* and *at* are those of
     :func:`sevlab.verify_report`. *keys* are the paths of ``tik`` and ``tek``, or ``tk``, if they are not in the case.
-    *own* says that the case at a path is its user's own (see :class:`sevlab.Case`). *search* are ``candidates``,
-    ``budget``, ``max_changes`` and ``progress`` as in :func:`sevlab.diagnose`.
+    *own* says that the case at a path is its user's own (see :class:`sevlab.cases.case.Case`). *search* are
+    ``candidates``, ``budget``, ``max_changes`` and ``progress`` as in :func:`sevlab.diagnose`.
 
     Raises :class:`~sevlab.errors.InputError` for a case that cannot be used at all.
     """

@@ -18,23 +18,27 @@ from ..formats.kernel_hashes import KernelHashes
 from ..formats.ovmf_tables import SVSM_INFO
 from ..formats.page_info import PAGE, VMSA, VMSA_GPA
 from ..formats.vmsa import Vmsa
-from ..profiles import RESET_VECTOR, SNP_PROFILES, build_vmsa, start_at
-from ..snp.order import firmware_region, has_hashes, section_regions, svsm_region
-from ..snp.region import Region, digests, extend, fold, hash_pages, hash_vmsa
+from ..launch.pages import Region, digests, extend, fold, hash_pages, hash_vmsa
+from ..launch.sections import firmware_region, has_hashes, section_regions, svsm_region
+from ..launch.vmm import RESET_VECTOR, SNP_PROFILES, build_vmsa, start_at
 
 if TYPE_CHECKING:
     from typing import Any
 
     from ..formats.ovmf import Ovmf
     from ..formats.ovmf_tables import Section
-    from ..profiles import PageRules
+    from ..launch.vmm import PageRules
+
 
 #: Most results kept of each kind. What is thrown away is computed again.
 LIMIT = 512
+
 #: Most digests kept in all chains, of 80 bytes each: a guest may have thousands of virtual CPUs.
 _DIGESTS = 1 << 17
+
 #: Most kinds of CPUs whose pages are kept as hashes. Each takes some hundred bytes.
 _HASHES = 1 << 15
+
 _FEATURES_AT = next(row.offset for row in Vmsa.rows if row.name == "sev_features")
 
 

@@ -24,17 +24,22 @@ if TYPE_CHECKING:
 
     from .model import Choice
 
+
 #: Four lists of numbers: API major, API minor, build, policy.
 Box = tuple["Sequence[int]", "Sequence[int]", "Sequence[int]", "Sequence[int]"]
 
 #: Candidates of one task: short enough to stop soon, long enough to be worth sending.
 TASK, FAST_TASK = 1 << 16, 1 << 22
+
 #: A box this large is worth the compiled loop.
 FAST_BOX = 1 << 20
+
 #: Work this large is worth starting processes for.
 PARALLEL = 1 << 17
+
 #: Work this large goes to an executor that was given.
 REMOTE = 1 << 15
+
 _SHORTEST_REPORT = 0.1
 
 
@@ -75,6 +80,7 @@ class Progress(NamedTuple):
 
 #: A context with the choices that lead to it, and a hit with both.
 Labelled = tuple[Context, tuple["Choice", ...]]
+
 Found = tuple[Context, tuple["Choice", ...], Hit]
 
 

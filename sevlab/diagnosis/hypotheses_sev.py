@@ -9,10 +9,10 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
-from ..cpu import CPU_MODELS, split_signature
 from ..formats.kernel_hashes import hash_cmdline
 from ..formats.policy import Policy
-from ..profiles import PROFILES, RESET_VECTOR
+from ..launch.cpu import CPU_MODELS, split_signature
+from ..launch.vmm import PROFILES, RESET_VECTOR
 from .model import COUNT_LIMIT, Hypothesis, Option, mistake
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from .start import SevStart, Start
 
-# --- the version and the policy
 
 #: Versions of the SEV firmware seen in public: API major and minor, build; and where.
 RELEASES = (
@@ -40,8 +39,10 @@ RELEASES = (
     (1, 55, 22, "AMD-SB-3015"),
     (1, 55, 25, "amd/AMD-ASPFW"),
 )
+
 #: Minimum API versions that a policy may ask for, major and minor: those of the releases.
 MINIMUMS = tuple(dict.fromkeys((major, minor) for major, minor, _, _ in RELEASES))
+
 NUMBERS = ("api_major", "api_minor", "build_id")
 
 
@@ -130,9 +131,6 @@ def _other_minimum(start: SevStart) -> Iterator[Option]:
         yield from _policies((upper | flags for flags in range(64)), likely=False)
 
 
-# --- the form of the measurement, of the key files, and of the message
-
-
 @mistake("measurement in another form", "measurement", 0.6, "F33")
 def _measurement_form(start: SevStart) -> Iterator[Option]:
     """It was copied in another form than base64 of 48 bytes, the measure first and then the nonce."""
@@ -168,9 +166,6 @@ def _key_form(start: SevStart) -> Iterator[Option]:
 def _old_message(start: SevStart) -> Iterator[Option]:
     """Firmware older than API 0.17 makes the HMAC over another message, without context byte and version."""
     yield Option(True, "52 bytes, without context byte and version")
-
-
-# --- the firmware
 
 
 @mistake("another part of the firmware file", "firmware", 0.5, "F25")
@@ -218,8 +213,6 @@ def _candidate_images(start: Start) -> Iterator[Option]:
 
 
 FIRMWARE = (_parts_of_image, _padded_image, _candidate_images)
-
-# --- kernel, initrd, command line, and the table of their hashes
 
 
 @mistake("no kernel hashes", "kernel", 0.7, "A09", "F17")
@@ -320,11 +313,11 @@ KERNEL = (
     *(_command_lines, _other_words, _cmdline_bytes, _padding),
 )
 
-# --- virtual CPUs, which only SEV-ES measures
-
 _LIKELY_COUNTS = {*range(1, 17), 20, 24, 28, 32, 40, 48, 56, 64, 96, 128, 192, 240, 255, 256, 288, 384, 512}
+
 #: SEV_FEATURES seen on hosts: none, SNP active (in an SEV-ES page), DebugSwap, both.
 LIKELY_FEATURES = (0x0, 0x1, 0x20, 0x21)
+
 #: Where OVMF's AmdSev and X64 builds start further CPUs.
 _RESET_ADDRESSES = (0x0080B004, RESET_VECTOR)
 

@@ -11,18 +11,16 @@ from ..formats.ovmf import BUILDS
 from ..formats.ovmf_tables import SECTION_TYPES
 from ..formats.page_info import UNMEASURED, ZERO, PageType
 from ..formats.vmsa import SevFeatures
-from ..profiles import SNP_PROFILES
-from ..snp.load import DEFAULT_PROFILE
+from ..launch.snp import DEFAULT_PROFILE
+from ..launch.vmm import SNP_PROFILES
 from .hypotheses_sev import FIRMWARE, KERNEL, LIKELY_FEATURES, counts, other_start, signatures
 from .model import Hypothesis, Option, mistake
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ..profiles import Profile
+    from ..launch.vmm import Profile
     from .start import SnpStart
-
-# --- what is loaded
 
 
 @mistake("digest of another firmware", "ovmf_hash", 0.6, "F25")
@@ -59,10 +57,10 @@ def _unhashed(start: SnpStart) -> Iterator[Option]:
         yield Option(None, None)
 
 
-# --- the pages that the firmware's metadata asks for
-
 _NUMBERS = {kind.name: number for number, kind in SECTION_TYPES.items()}
+
 _SEC_MEM, _CPUID, _HASHES = (_NUMBERS[name] for name in ("SEC_MEM", "CPUID", "KERNEL_HASHES"))
+
 #: Section types that are younger than some of their readers.
 _NEW = {_NUMBERS["SVSM_CAA"]}
 
@@ -113,17 +111,22 @@ def _other_order(start: SnpStart) -> Iterator[Option]:
     return _other_rules(start, "order", "type")
 
 
-# --- virtual CPUs, and the host that starts them
-
 _DEBUG_SWAP = SevFeatures.debug_swap.mask
+
 _ADVICE = "Compute with the profile found if you accept such a host; else start the guest on one like yours."
+
 #: How two hosts may differ, and what that resembles.
 _WORDS = "the floating-point control words differ"
+
 _SWITCH = "DebugSwap is the other way"
+
 _CLOUD = "the hypervisor is another one"
+
 _RESEMBLES = {_WORDS: ("F05",), _SWITCH: ("F01", "F02", "F03"), _CLOUD: ("F21",)}
+
 #: What a profile resembles by itself: F04, where a release of a tool took it for all hosts.
 _OWN = {"qemu-hashes-first": ("F22", "F04"), "ec2": ("F07",), "ec2-rdx0": ("F07",), "gce": ("F09",)}
+
 _HOSTS = [profile for profile in SNP_PROFILES.values() if not profile.is_flat]
 
 
@@ -237,9 +240,6 @@ def _missing_model(start: SnpStart) -> Iterator[Option]:
 def _missing_count(start: SnpStart) -> Iterator[Option]:
     """No number of virtual CPUs was given, so all from 1 to 512 were tried."""
     return counts(start) if start.count is None else iter(())
-
-
-# --- the digest that was compared
 
 
 @mistake("digest of a part of the launch", "part", 0.5)

@@ -15,37 +15,39 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 from ..errors import InputError, named, quoted
-from ..evidence import KEYS, REPORTED, Evidence, hide_keys
 from ..formats.launch_measure import Measurement
 from ..formats.page_info import DIGEST
 from ..formats.policy import Policy
 from ..formats.report import SIZE, Report
-from ..inputs import (
+from ..launch.evidence import KEYS, REPORTED, Evidence, hide_keys
+from ..launch.files import check_standard_input, load_hidden
+from ..launch.inputs import CPU_LIMIT, FILES, INPUTS, SKU, LaunchInputs, load_launch
+from ..launch.keys import NoKey, Secret, refuse_keys
+from ..launch.reading import CasePath
+from ..launch.sections import has_hashes
+from ..launch.snp import DEFAULT_PROFILE, SVSM_PROFILE, load_image, load_size, load_snp_launch
+from ..launch.values import (
     KEY_SIZE,
     TEXT_LIMIT,
-    check_standard_input,
     decode_base64,
     is_hex_of_other_size,
-    load_hidden,
     load_key,
     parse_bytes,
     parse_measurement,
     parse_number,
     parse_policy,
 )
-from ..keys import NoKey, Secret, refuse_keys
-from ..launch_inputs import CPU_LIMIT, FILES, INPUTS, SKU, LaunchInputs, load_launch
-from ..reading import CasePath
-from ..snp.load import DEFAULT_PROFILE, SVSM_PROFILE, load_image, load_size, load_snp_launch
-from ..snp.order import has_hashes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
+
 _ZERO = bytes(KEY_SIZE)
+
 #: Where the bytes of a digest may be reversed: as one number, and in words, as some dumps show it.
 _WORDS = ((DIGEST, "its bytes reversed"), (8, "words of 8 bytes reversed"), (4, "words of 4 bytes reversed"))
+
 #: What bytes of another length are.
 _OTHERS = {
     32: "the MEASUREMENT of the report: 32 bytes are a digest of SEV or SEV-ES, or another field of the report",

@@ -5,32 +5,37 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..cpu import CPU_MODELS
 from ..data import INCIDENTS
 from ..errors import UnsupportedError, quoted
 from ..formats.policy import Policy, SnpPolicy
-from ..inputs import KEY_SIZE
-from ..keys import Secret
-from ..launch_inputs import SKU, as_option, as_peer
+from ..launch.cpu import CPU_MODELS
+from ..launch.inputs import SKU, as_option, as_peer
+from ..launch.keys import Secret
+from ..launch.trust import MATCH, NOT_DECIDED
+from ..launch.values import KEY_SIZE
 from ..layout.span import Explainable
 from ..layout.views import Banner, Heading, Paragraph, Table, View
-from ..outcome import MATCH, NOT_DECIDED
 
 if TYPE_CHECKING:
     from typing import Any
 
     from ..formats.report import Report
+    from ..launch.trust import Trust
     from ..layout.views import Block
-    from ..outcome import Trust
     from .model import Change, Hypothesis
 
+
 EXPLAINED, UNEXPLAINED = "explained", "unexplained"
+
 OWNER = (
     "This explains the report; it does not make the guest trustworthy. You must decide whether the values found are "
     "ones you accept."
 )
+
 NO_KERNEL = "No kernel was measured: the host may have loaded any kernel, initrd and command line."
+
 UNCHECKED = "The signature of the report is not checked here; sevlab report verify checks it."
+
 #: What no option can express, and what it is called.
 NO_OPTION = {
     "message": "the form of the message",
@@ -39,10 +44,13 @@ NO_OPTION = {
     "pages": "order and types of pages",
     "part": "what the digest is of",
 }
+
 #: Mistakes in bytes that no input can name.
 NO_INPUT = ("another part of the firmware file", "padded firmware", "command line in other bytes")
+
 #: Flags of a report's policy that the owner must not overlook.
 _DANGEROUS = ("debug", "migrate_ma")
+
 #: How many digits of a reported digest a table has room for.
 _DIGITS = 24
 

@@ -7,20 +7,21 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypedDict
 
-from ..arguments import checked
-from ..case import Case
+from ..cases.case import Case
 from ..errors import ArgumentError, InputError, escaped
-from ..evidence import Evidence, takes_keys
-from ..keys import Secret
-from ..outcome import MATCH, NOT_DECIDED
-from ..reading import opened_once, watched
-from ..verify import Verdict
+from ..launch.evidence import Evidence, takes_keys
+from ..launch.keys import Secret
+from ..launch.reading import opened_once, watched
+from ..launch.trust import MATCH, NOT_DECIDED
+from ..launch.verify import Verdict
+from ..layout.arguments import checked
 from .engine import Engine, Stopped
 from .inputs import inputs_of, read_sev_inputs, read_snp_inputs
-from .model import MISSING, Space
+from .model import MISSING
 from .result import EXPLAINED, UNEXPLAINED, Cause, Diagnosis, Explanation, RuledOut
 from .sev import SevSpace
 from .snp import SnpSpace
+from .space import Space
 from .start import Candidate, read_candidates
 
 if TYPE_CHECKING:
@@ -29,16 +30,21 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..formats.report import Report
-    from ..outcome import Trust
+    from ..launch.trust import Trust
     from .engine import Progress
     from .model import Choice
 
+
 #: Seconds, by default.
 BUDGET = 60.0
+
 MOST_CHANGES = 4
+
 #: How many changes at once, and whether only likely values are combined: what is searched, in this order.
 STAGES = ((1, False), (2, False), (3, True), (3, False), (4, True))
+
 _NUMBERS = {2: "any two of these", 3: "any three of these", 4: "any four of these"}
+
 #: A search shorter than this, in seconds, shows no bar.
 _DELAY = 1.0
 
@@ -79,7 +85,7 @@ def diagnose(
     the number of workers to start (default: one for each core; SEV-SNP needs none). A ``concurrent.futures`` *executor*
     replaces them for all large work; the TIK is part of what it is sent. *progress* is called about ten times a second;
     True shows a bar, for notebooks. *trust* is what inputs
-    by name took from a case (:meth:`sevlab.Case.trust`).
+    by name took from a case (:meth:`sevlab.cases.case.Case.trust`).
 
     An interrupt (Ctrl-C) ends the search and returns what is known so far. Raises
     :class:`~sevlab.errors.InputError` for inputs that cannot be used at all.
@@ -112,7 +118,7 @@ def diagnose(
 def _reported(case: Case) -> bytes | Report:
     """Return what a case of SEV-SNP says was reported: a report, or only its launch digest."""
     if "report" in case.inputs:
-        from ..report import load_report
+        from ..attestation.report_file import load_report
 
         return load_report(str(case.inputs["report"]), "report")
     if case.reported_measurement is None:

@@ -14,7 +14,8 @@ from ..formats.kernel_hashes import KernelHashes
 from .digests import Kernel, SevDigests
 from .engine import Box, Context, try_box
 from .hypotheses_sev import HYPOTHESES, NUMBERS
-from .model import MISSING, About, Combination, Space
+from .model import MISSING, About, Combination
+from .space import Space
 from .start import SevStart
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from .inputs import SevInputs
     from .model import Choice
     from .start import Candidate
+
 
 #: Every parameter, in the order in which contexts are made: what is hashed first comes first.
 PARAMETERS = {
@@ -46,11 +48,16 @@ PARAMETERS = {
     "build_id": About("the build", ("build_id",)),
     "policy": About("the policy", ("policy",)),
 }
+
 BOX = (*NUMBERS, "policy")
+
 _KERNEL, _TABLE = "kernel", {"initrd", "cmdline", "table"}
+
 #: What is not in the digest.
 _REST = ("key", "message", "measurement")
+
 _CPUS = {"profile", "model", "features", "reset", "count"}
+
 _LAUNCH = {"firmware", _KERNEL, *_TABLE, *_CPUS}
 
 

@@ -6,12 +6,13 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 from ..formats.page_info import ZEROS
-from ..profiles import SNP_PROFILES
-from ..snp.load import DEFAULT_PROFILE
+from ..launch.snp import DEFAULT_PROFILE
+from ..launch.vmm import SNP_PROFILES
 from .digests import Cpus, Kernel, Loaded, SnpDigests, walk
 from .hypotheses_snp import HYPOTHESES
-from .model import MISSING, About, Combination, Space
+from .model import MISSING, About, Combination
 from .result import UNCHECKED, report_alarms
+from .space import Space
 from .start import SnpStart, features_of
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from .inputs import SnpInputs
     from .model import Choice, Option
     from .start import Candidate
+
 
 #: Every parameter, in the order in which it enters the chain.
 PARAMETERS = {
@@ -41,10 +43,14 @@ PARAMETERS = {
     "part": About("which part of the launch the digest is of", ("part",), "the whole launch"),
     "measurement": About("the form of the digest", ("measurement",)),
 }
+
 #: What is loaded before the registers; the profile belongs to both.
 _BEFORE = ("firmware", "ovmf_hash", "svsm", "vars", "kernel", "initrd", "cmdline", "pages", "profile")
+
 _REGISTERS = ("model", "features", "reset")
+
 _TABLE = {"initrd", "cmdline"}
+
 #: What cannot differ with an SVSM.
 _NOT_WITH_SVSM = {"ovmf_hash", "kernel", *_TABLE, "profile", "reset"}
 

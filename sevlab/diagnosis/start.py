@@ -10,17 +10,16 @@ from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING
 
-from ..cpu import cpu_signature
-from ..digest import BLOB_LIMIT, load_sha256
 from ..errors import InputError, quoted
-from ..firmware import load_ovmf
 from ..formats.kernel_hashes import hash_cmdline
 from ..formats.ovmf import Ovmf, parse_ovmf
-from ..inputs import FIRMWARE_LIMIT, load_vmsa, parse_bytes, parse_number
-from ..launch_inputs import DEFAULT_PROFILE, SKU
-from ..profiles import SNP_PROFILES
-from ..reading import CHUNK, open_input
-from ..snp.load import load_image
+from ..launch.cpu import cpu_signature
+from ..launch.files import BLOB_LIMIT, FIRMWARE_LIMIT, load_ovmf, load_sha256
+from ..launch.inputs import DEFAULT_PROFILE, SKU
+from ..launch.reading import CHUNK, open_input
+from ..launch.snp import load_image
+from ..launch.values import load_vmsa, parse_bytes, parse_number
+from ..launch.vmm import SNP_PROFILES
 from .digests import Cpus, Firmware, Image, measure_firmware
 
 if TYPE_CHECKING:
@@ -28,8 +27,10 @@ if TYPE_CHECKING:
 
     from .inputs import SearchInputs, SevInputs, SnpInputs
 
+
 #: Most files of a folder that are read.
 FILES_LIMIT = 20_000
+
 #: Images are parsed (for where further CPUs start) when they have at most so many bytes, and at least those of a table.
 _SMALLEST = 256
 

@@ -43,31 +43,43 @@ if TYPE_CHECKING:
 
 #: Most bytes that are decompressed, all sections together. OVMF has 8 to 14 MiB.
 DECODED_LIMIT = 64 << 20
+
 #: Most bytes that a decompressor may keep for itself. OVMF needs 16 MiB; a hostile header asks for 4 GiB.
 MEMORY_LIMIT = 40 << 20
+
 #: Volumes and sections within each other that are entered. OVMF has 4.
 DEPTH_LIMIT = 12
+
 #: Most files and sections that are looked at. OVMF has about 700.
 ITEMS_LIMIT = 20_000
+
 #: Most sentences about what could not be read.
 LOST_LIMIT = 8
+
 #: Bytes that are decompressed at once.
 _CHUNK = 256 << 10
+
 _NAME_LIMIT = 64
 
 LZMA = Guid.from_text("ee4e5898-3914-4259-9d6e-dc7bd79403cf")
 
 _COMPRESSION, _GUIDED, _NAME, _VOLUME = 0x01, 0x02, 0x15, 0x17
+
 #: Sections that hold a program: PE32, PIC (position-independent code), TE (terse executable).
 _PROGRAMS = (0x10, 0x11, 0x12)
+
 #: Files without sections: raw data, and padding.
 _WITHOUT_SECTIONS = (0x01, 0xF0)
+
 #: An attribute of a file whose size takes 8 bytes more.
 _LARGE = 0x01
+
 #: States of a file: one of the first is set when its data holds, one of the second when it no longer does.
 _HOLDS, _GONE = 0x04 | 0x08, 0x10 | 0x20
+
 #: An attribute of a volume: what is erased is ones, so states are stored inverted.
 _ERASED_TO_ONES = 0x800
+
 #: An attribute of a guided section whose content must be decoded first.
 _ENCODED = 0x01
 
@@ -302,17 +314,23 @@ def _name(raw: bytes) -> str:
 
 
 ENFORCES, PLACE_ONLY, CANNOT_TELL = "enforces", "place_only", "cannot_tell"
+
 #: What each answer says of a firmware.
 WORDS = {
     ENFORCES: "enforces the kernel hashes",
     PLACE_ONLY: "has the place but no code that checks it",
     CANNOT_TELL: "cannot tell whether it enforces the kernel hashes",
 }
+
 #: The driver that fetches kernel, initrd and command line from the host: QemuKernelLoaderFsDxe of edk2.
 LOADER = Guid.from_text("806040ca-dad9-4978-a3b4-2d2ab0c8a48f")
+
 BLOBS = ("kernel", "initrd", "cmdline")
+
 _ROWS = {row.name: row for row in KernelHashes.rows}
+
 _GUIDS = {name: bytes(_ROWS[f"{name}_guid"].const) for name in BLOBS}
+
 _BUT = "the digest names your kernel while any kernel boots"
 
 
@@ -351,6 +369,7 @@ class Enforcement(namedtuple("Enforcement", "answer seen")):
 
 #: Most firmware images of which the answer is remembered, by their SHA-256.
 _KEPT = 16
+
 _known: dict[bytes, Enforcement] = {}
 
 

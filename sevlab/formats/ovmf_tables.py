@@ -32,22 +32,33 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+
 EDK2 = "edk2 OvmfPkg, ResetVectorVtf0.asm"
+
 ASEV = "edk2 OvmfPkg, OvmfSevMetadata.asm"
 
 FOOTER = Guid.from_text("96b582de-1fb2-45f7-baea-a366c55a082d")
+
 RESET_BLOCK = Guid.from_text("00f771de-1a7e-4fcb-890e-68c77e2fb44e")
+
 SECRET_BLOCK = Guid.from_text("4c2eb361-7d9b-4cc3-8081-127c90d3d294")
+
 HASH_BLOCK = Guid.from_text("7255371f-3a3b-4b04-927b-1da6efa8d454")
+
 SEV_METADATA = Guid.from_text("dc886566-984a-4798-a75e-5585a7bf67cc")
+
 TDX_METADATA = Guid.from_text("e47a6535-984a-4798-865e-4685a7bf8ec2")
+
 IGVM_METADATA = Guid.from_text("784fa70e-3176-4677-8a20-04b68699e374")
+
 SVSM_INFO = Guid.from_text("a789a612-0597-4c4b-a49f-cbb1fe9d1ddd")
 
 #: Bytes after the footer's GUID: the reset vector and the code just before it.
 RESET_VECTOR = 0x20
+
 #: Sections of SEV metadata that are read. Real images have 5 to 7; each is 12 bytes, and a file may claim 4 billion.
 SECTION_LIMIT = 256
+
 PAGE = 4096
 
 
@@ -101,6 +112,7 @@ class MetadataSection(Layout, size=12, spec=ASEV):
 
 
 SectionType = namedtuple("SectionType", "name doc page_type")
+
 EntryType = namedtuple("EntryType", "layout doc")
 
 #: Section types by number. Source: measured-direct-boot 4.2; ``page_type`` is the SNP page type that QEMU uses.
@@ -111,6 +123,7 @@ SECTION_TYPES = {
     0x04: SectionType("SVSM_CAA", "The calling area of an SVSM (secure VM service module).", "ZERO"),
     0x10: SectionType("KERNEL_HASHES", "The page of the kernel-hashes table.", "NORMAL with a table, else ZERO"),
 }
+
 UNKNOWN_SECTION = SectionType("unknown", "A type sevlab does not know. QEMU treats it as ZERO pages.", "ZERO")
 
 #: The entries of the GUIDed table that sevlab can read.
@@ -203,6 +216,7 @@ class Section(namedtuple("Section", "base size type")):
 
 
 Table = namedtuple("Table", "offset size entries")
+
 Metadata = namedtuple("Metadata", "offset size sections")
 
 
@@ -304,15 +318,20 @@ def check_sections(sections: tuple[Section, ...]) -> list[str]:
 
 
 NVRAM = Guid.from_text("fff12b8d-7696-4c8b-a985-2747075b4f50")
+
 #: What a volume with files holds: firmware file systems 2 and 3.
 FILE_SYSTEMS = tuple(
     Guid.from_text(text) for text in ("8c8ce578-8a3d-4f1c-9935-896185c32dd3", "5473c07a-3dcb-4dca-bd6f-1e9689e7349a")
 )
+
 SIGNATURE = b"_FVH"
+
 #: Where the signature is in the header, in bytes.
 SIGNATURE_AT = 0x28
+
 #: Headers are 72 bytes in practice; a longer one than this is not looked at.
 HEADER_LIMIT = 1024
+
 #: The four letters appear in code by chance, and in a hostile file all over. So many places are looked at, no more.
 PLACES_LIMIT = 4096
 

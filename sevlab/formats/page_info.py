@@ -23,13 +23,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import ClassVar
 
+
 #: Bytes of a page, and of a SHA-384 digest.
 PAGE, DIGEST = 4096, 48
+
 ZEROS = bytes(DIGEST)
 
 NORMAL, VMSA, ZERO, UNMEASURED, SECRETS, CPUID = range(1, 7)
+
 #: Page types whose bytes are hashed. For the others only the type and the GPA are measured.
 HASHED_TYPES = frozenset({NORMAL, VMSA})
+
 #: The GPA of every VMSA page: KVM's all-ones page address, cut to 48 bits.
 VMSA_GPA = 0x0000_FFFF_FFFF_F000
 
@@ -79,10 +83,13 @@ class PageInfo(Layout, size=0x70, spec="AMD 56860 (SNP ABI), PAGE_INFO"):
 
 
 SPEC = "AMD 56860 (SNP ABI), "
+
 #: Version of the secrets page in AMD's published firmware (1.55).
 SECRETS_VERSION = 3
+
 #: Most entries of a CPUID page.
 CPUID_LIMIT = 64
+
 _KEY = "Key (AES-256) for messages between the firmware and VMPL {}."
 
 

@@ -18,8 +18,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..arguments import checked
 from ..errors import LayoutError
+from ..layout.arguments import checked
 from ..layout.bits import Bits, bit, reserved_bits
 from ..layout.structure import Layout, Named, at, reserved
 from .policy import SnpPolicy
@@ -29,9 +29,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any, ClassVar
 
+
 TCB_SPEC = "AMD 56860 (SNP ABI), TCB_VERSION"
+
 #: The parts in the order in which they are shown and asked for. Not every product has all.
 PARTS = ("fmc", "bl", "tee", "snp", "ucode")
+
 #: What each part is.
 PART_DOCS = {
     "fmc": "FMC, the secure processor's first mutable code",
@@ -94,12 +97,17 @@ class TurinTcb(Tcb, size=8, spec=TCB_SPEC + ", Turin"):
 
 
 SPEC = "AMD 56860 (SNP ABI), ATTESTATION_REPORT"
+
 SIZE = 0x4A0
+
 #: Bytes that the signature covers: all before it.
 SIGNED = 0x2A0
+
 #: Bytes that come before the report in what a guest's driver answers.
 HEADER = 0x20
+
 ECDSA_P384_SHA384 = 1
+
 VCEK, VLEK, NO_KEY = 0, 1, 7
 
 
@@ -146,8 +154,11 @@ class KeyInfo(Bits, size=4, spec=SPEC + ", KEY_INFO"):
 
 
 _CURRENT = "TCB that runs now."
+
 _REPORTED = "TCB that the signing key is made from, and which its certificate names."
+
 _COMMITTED = "TCB below which the platform cannot go back."
+
 _LAUNCH = "TCB at the time the guest was launched or taken in."
 
 
@@ -319,9 +330,12 @@ _CLASSES: dict[tuple[int, type[Tcb] | None], type[Report]] = {
         *(UnknownReport, UnknownMilanReport, UnknownTurinReport),
     )
 }
+
 VERSIONS = tuple(sorted({version for version, _ in _CLASSES if version}))
+
 #: The form of the TCB version by product.
 TCB_FORMS: dict[str, type[Tcb]] = {"Milan": MilanTcb, "Genoa": MilanTcb, "Turin": TurinTcb}
+
 #: Products by family and range of models, as CPUID gives them (vmsa 3.3). Bergamo and Siena count as Genoa.
 _PRODUCTS = (
     (0x19, 0x00, 0x0F, "Milan"),
@@ -329,6 +343,7 @@ _PRODUCTS = (
     (0x19, 0xA0, 0xAF, "Genoa"),
     (0x1A, 0x00, 0x11, "Turin"),
 )
+
 #: Bytes of a Turin's chip id; the other products fill all 64.
 TURIN_CHIP_ID = 8
 

@@ -17,25 +17,33 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..arguments import checked
 from ..errors import LayoutError
+from ..layout.arguments import checked
 from ..layout.structure import Layout, Named, at, reserved
 from .policy import Policy
 
 if TYPE_CHECKING:
     from typing import ClassVar
 
+
 SPEC = "AMD 55766 (SEV API), SEV certificate"
+
 AMD_SPEC = "AMD 55766 (SEV API), ASK and ARK certificate"
+
 #: Bytes of one coordinate or one half of an ECDSA signature; P-384 fills the first 48 of them.
 SCALAR = 72
+
 P384_BYTES = 48
+
 P256, P384 = 1, 2
+
 #: Bytes of a SEV certificate that its signatures cover: all before the first.
 SIGNED = 0x414
 
 ARK, ASK, INVALID, OCA, PEK, PDH, CEK = 0x0000, 0x0013, 0x1000, 0x1001, 0x1002, 0x1003, 0x1004
+
 RSA_SHA256, ECDSA_SHA256, ECDH_SHA256 = 0x001, 0x002, 0x003
+
 RSA_SHA384, ECDSA_SHA384, ECDH_SHA384 = 0x101, 0x102, 0x103
 
 

@@ -47,6 +47,7 @@ STATUS = {
     0x26: "RMP_INIT_FAILED",
     0x27: "INVALID_KEY",
 }
+
 #: Every name and its number.
 NUMBER = {name: number for number, name in STATUS.items()}
 

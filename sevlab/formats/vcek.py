@@ -5,8 +5,8 @@ A host hands them to a guest, along with the report, in the certificate table: e
 offset from the start of the table and a length; then an entry of zeros; then the certificates. Unlike in OVMF's tables,
 GUIDs are in the order in which they are written (RFC 4122, big-endian).
 
-Data only: :mod:`sevlab.report` reads and judges them. Sources: snp-launch 7 and 9 (AMD 57230, VCEK certificate and KDS
-interface; AMD 56421, GHCB specification, extended guest request).
+Data only: :mod:`sevlab.attestation` reads and judges them. Sources: snp-launch 7 and 9 (AMD 57230, VCEK certificate and
+KDS interface; AMD 56421, GHCB specification, extended guest request).
 """
 
 from __future__ import annotations
@@ -14,19 +14,24 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from ..arguments import checked
+from ..layout.arguments import checked
 from ..layout.structure import Hex, Layout, at
 from .report import TURIN_CHIP_ID
 
 ARK, ASK, ASVK, VCEK, VLEK = "ARK", "ASK", "ASVK", "VCEK", "VLEK"
+
 #: The common name of each certificate's subject; ``{}`` is the product.
 SUBJECTS = {ARK: "ARK-{}", ASK: "SEV-{}", ASVK: "SEV-VLEK-{}", VCEK: "SEV-VCEK", VLEK: "SEV-VLEK"}
+
 #: Who signs each.
 SIGNERS = {ARK: ARK, ASK: ARK, ASVK: ARK, VCEK: ASK, VLEK: ASVK}
 
 _PREFIX = "1.3.6.1.4.1.3704.1"
+
 STRUCT_VERSION, PRODUCT_NAME = f"{_PREFIX}.1", f"{_PREFIX}.2"
+
 HWID, CSP_ID = f"{_PREFIX}.4", f"{_PREFIX}.5"
+
 #: The extension for each part of the TCB. ``fmc`` is Turin's alone.
 SPL = {
     "fmc": f"{_PREFIX}.3.9",
@@ -35,8 +40,10 @@ SPL = {
     "snp": f"{_PREFIX}.3.3",
     "ucode": f"{_PREFIX}.3.8",
 }
+
 #: Parts without a meaning so far; always 0. Turin lacks the first.
 RESERVED_SPL = {f"spl_{number}": f"{_PREFIX}.3.{number}" for number in (4, 5, 6, 7)}
+
 #: What each extension is called.
 EXTENSIONS = {
     STRUCT_VERSION: "structVersion",
@@ -46,8 +53,10 @@ EXTENSIONS = {
     HWID: "HWID",
     CSP_ID: "CSP_ID",
 }
+
 #: Bytes of a chip's name in its certificate, and in the address that asks for it.
 HWID_SIZES = {"Milan": 64, "Genoa": 64, "Turin": TURIN_CHIP_ID}
+
 STRUCT_VERSIONS = {"Milan": 0, "Genoa": 0, "Turin": 1}
 
 #: AMD's roots by the SHA-256 of the certificate (DER), and the products below them (snp-launch 7.5).
@@ -77,6 +86,7 @@ KINDS = {
     "c0b406a4-a803-4952-9743-3fb6014cd0ae": "ark",
     "92f81bc3-5811-4d3d-97ff-d19f88dc67ea": "crl",
 }
+
 #: Most entries that are read. A real table has 3 or 4.
 LIMIT = 64
 

@@ -1,1 +1,14 @@
-"""The engine: declare a byte structure once, then parse, build, show and compare it. It knows no format."""
+"""Declare a byte structure once; show it, compare it. Knows no format."""
+
+from __future__ import annotations
+
+from .. import hand_on
+
+_HOME = {
+    "Comparison": "compare",
+    "View": "views",
+}
+
+__all__ = sorted(_HOME)
+
+__getattr__ = hand_on(__name__, _HOME)

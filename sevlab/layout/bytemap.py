@@ -14,8 +14,10 @@ if TYPE_CHECKING:
 
     from .views import Paint
 
+
 #: Bytes in one row of the map.
 ROW = 16
+
 #: Largest structure shown byte by byte, in bytes. Of a larger one, the fields that are not zero are listed.
 LARGE = 256
 

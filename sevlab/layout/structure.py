@@ -19,8 +19,8 @@ from __future__ import annotations
 
 from copy import copy
 
-from ..arguments import checked
 from ..errors import LayoutError
+from .arguments import checked
 from .bits import Bits, title
 from .span import COLOURS, Explainable, Span
 

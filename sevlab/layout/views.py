@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import Protocol
 
-    #: Adds terminal colour to a piece of text: ``paint(text, colour)``.
     Paint = Callable[[str, str], str]
 
     class Block(Protocol):
@@ -37,9 +36,10 @@ if TYPE_CHECKING:
 
 #: Width of text output, and of a bar in it without its two ends, in characters.
 WIDTH, BAR_WIDTH = 100, 80
-MONO = "font-family:monospace"
-CELL = "text-align:left;vertical-align:top;padding:2px 8px"
 
+MONO = "font-family:monospace"
+
+CELL = "text-align:left;vertical-align:top;padding:2px 8px"
 
 #: How the answers begin. No row of a table begins so, and no line that continues another.
 VERDICTS = (
@@ -47,6 +47,7 @@ VERDICTS = (
     *("NOTHING IS WRONG", "CHANGED", "NOT ASKED", "NOT CHECKED", "NOT DECIDED", "NOT VALIDATED", "CANNOT TELL"),
     *("CAUGHT", "REFUSED", "FOOLED", "FOUND", "NOT FOUND", "FINDING", "ODD", "UNUSABLE"),
 )
+
 _VERDICT = re.compile(rf" *(?:{'|'.join(VERDICTS)})\b")
 
 

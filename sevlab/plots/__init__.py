@@ -1,13 +1,10 @@
 """Pictures, made with matplotlib. Each is also told in words, since a picture cannot be read by everyone."""
 
-from .avalanche import Avalanche, plot_avalanche
-from .beliefs import plot_predictions
-from .flash import plot_flash
-from .launch import plot_launch
-from .memory import plot_memory
-from .picture import Picture
-from .sequence import plot_transcript
-from .tcb import plot_tcb
+from __future__ import annotations
+
+from .charts import Avalanche, plot_avalanche, plot_flash, plot_predictions, plot_tcb, plot_transcript
+from .drawing import Picture
+from .launch import plot_launch, plot_memory
 
 __all__ = [
     "Avalanche",

@@ -1,5 +1,21 @@
-"""The three parties of a launch, in software: secure processor, host, owner.
+"""Secure processor, host, owner and key server, in software."""
 
-Everything they exchange is in the real byte formats, so that every other part of sevlab, and libvirt's own tool, take
-what comes out. Nothing here protects anything: it is a model to learn with, to test against and to attack.
-"""
+from __future__ import annotations
+
+from .. import hand_on
+
+_HOME = {
+    "ContextPage": "snp_platform",
+    "KeyServer": "kds",
+    "Memory": "memory",
+    "Platform": "platform",
+    "SimulatedSnpLaunch": "snp_launch",
+    "SnpPlatform": "snp_firmware",
+    "SnpSettings": "snp_launch",
+    "multiply": "curve",
+    "sample_roots": "identity",
+}
+
+__all__ = sorted(_HOME)
+
+__getattr__ = hand_on(__name__, _HOME)

@@ -11,7 +11,9 @@ import hashlib
 from functools import cache
 from typing import TYPE_CHECKING
 
-from ..chain import Chain, ecdsa_sign
+from ..attestation.crypto import ecdsa_sign
+from ..attestation.session import make_private, public_key
+from ..attestation.sev_chain import Chain
 from ..formats.sev_certs import (
     ARK,
     ASK,
@@ -27,16 +29,17 @@ from ..formats.sev_certs import (
     EccSignature,
     SevCertificate,
 )
-from ..keys import Secret
-from ..session import make_private, public_key
+from ..launch.keys import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
 EXPONENT = 65537
+
 #: Bytes of a modulus, and of a signature.
 RSA_SIZE = 256
+
 #: What is added to the numbers that a sentence makes, to get the next primes p and q.
 _PRIMES = {
     "ARK": (546, 478),

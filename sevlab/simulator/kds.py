@@ -20,6 +20,8 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from ..attestation.session import make_private, seeded
+from ..formats.report_view import HOST, crl_path
 from ..formats.vcek import (
     ARK,
     ASK,
@@ -37,8 +39,6 @@ from ..formats.vcek import (
     VCEK,
     VLEK,
 )
-from ..report.show import HOST, crl_path
-from ..session import make_private, seeded
 from .identity import EXPONENT, RSA_SIZE, rsa_primes, rsa_sign
 
 if TYPE_CHECKING:
@@ -48,18 +48,27 @@ if TYPE_CHECKING:
 
     from ..formats.report import Tcb
 
+
 #: A moment at which every certificate and list is valid.
 MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
+
 _ROOTS_FROM, _ROOTS_TO = datetime(2020, 1, 1, tzinfo=UTC), datetime(2045, 1, 1, tzinfo=UTC)
+
 _LEAF_FROM = datetime(2025, 7, 1, tzinfo=UTC)
+
 #: How many years leaves last.
 _YEARS = {VCEK: 7, VLEK: 1}
+
 #: Serial numbers: that of the product in the upper half. Leaves have 0, as AMD's.
 _PRODUCTS = {"Milan": 1, "Genoa": 2, "Turin": 3}
+
 _SERIALS = {ARK: 0x000, ASK: 0x001, ASVK: 0x101}
+
 #: What stands in the certificates beside the common name; only the organization is not AMD's.
 _NAME = (("OU", "Engineering"), ("C", "US"), ("L", "Santa Clara"), ("ST", "CA"), ("O", "sevlab, a made-up AMD"))
+
 _PRODUCT_NAMES = {(VCEK, "Milan"): "Milan-B0"}
+
 #: A serial number of one byte in a certificate whose length takes two bytes, as all these do.
 _SERIAL_AT = 15
 

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from ..attestation.session import seeded
 from ..formats.secret import SecretTable
 from ..formats.sev_certs import PDH
-from ..keys import Secret
+from ..launch.keys import Secret
 from ..layout.span import Explainable
 from ..layout.views import Banner, Heading, Table, View, hex_lines, narrow
-from ..session import seeded
 from .identity import sample_roots
 from .memory import FirmwareError
 from .parties import MESSAGE_SIZES, SECRET_AT, Host, Owner, Refusal
@@ -25,14 +25,14 @@ from .psp import SECRET_LIMIT
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from ..keys import Secret
-    from ..layout.views import View
-    from ..verify import Verdict
+    from ..launch.verify import Verdict
 
 
 OWNER, HOST, PSP, GUEST = "owner", "host", "secure processor", "guest"
+
 #: The colour of each party.
 COLOUR_OF = {OWNER: "green", HOST: "orange", PSP: "blue", GUEST: "purple"}
+
 #: Of longer messages the beginning and the end are shown.
 _SHOWN = 32
 

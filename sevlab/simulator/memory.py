@@ -19,12 +19,14 @@ from typing import Any
 
 from ..errors import SevlabError
 from ..formats.page_info import PAGE
-from ..formats.snpcommand import LARGE_PAGE
 from ..formats.status import NUMBER, status_text
+from .snp_commands import LARGE_PAGE
 
 #: The first API whose measure has a context byte and a version, and whose secret's MAC covers the measure.
 NEW_MESSAGES = (0, 17)
+
 PLATFORM_STATES = ("UNINIT", "INIT", "WORKING")
+
 GUEST_STATES = ("UNINIT", "LUPDATE", "LSECRET", "RUNNING", "SUPDATE", "RUPDATE", "SENT")
 
 

@@ -13,18 +13,18 @@ import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..chain import ROOTS, Chain
+from ..attestation.secret import SecretPacket, build_secret
+from ..attestation.session import Session, make_session
+from ..attestation.sev_chain import ROOTS, Chain
 from ..errors import SevlabError
-from ..evidence import load_evidence
 from ..formats.launch_measure import Measurement, OldMeasureMessage
 from ..formats.page_info import PAGE
 from ..formats.policy import Policy
 from ..formats.sev_certs import PDH
-from ..launch import Hashed
-from ..launch_inputs import load_launch
-from ..secret import SecretPacket, build_secret
-from ..session import Session, make_session
-from ..verify import Verdict, compare_measure
+from ..launch.evidence import load_evidence
+from ..launch.inputs import load_launch
+from ..launch.sev import Hashed
+from ..launch.verify import Verdict, compare_measure
 from .memory import NEW_MESSAGES
 from .platform import Platform
 
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 #: Where the firmware goes in our small memory, and where the secret. The digest binds neither.
 FIRMWARE_AT, SECRET_AT = 0x100000, 0x80000
+
 #: What can be changed on the way beside the steps of the launch: messages, and how many bytes each has at least.
 MESSAGE_SIZES = {"godh": 2084, "session": 128, "measurement": 48, "secret header": 52, "secret payload": 64}
 

@@ -9,15 +9,16 @@ from __future__ import annotations
 import hashlib
 import hmac
 
-from ..chain import Chain, load_point
+from ..attestation.crypto import load_point
+from ..attestation.secret import apply_keystream
+from ..attestation.session import KEY_SIZE, derive_session_keys, exchange, wrap_keys
+from ..attestation.sev_chain import Chain
 from ..errors import LayoutError
 from ..formats.page_info import PAGE
 from ..formats.policy import Policy
 from ..formats.secret import SecretFlags, SecretHeader, SecretMessageHead
 from ..formats.sev_certs import ARK, OCA, PDH, PEK, SessionBlob, SevCertificate, parse_certificates
-from ..keys import Secret
-from ..secret import apply_keystream
-from ..session import KEY_SIZE, derive_session_keys, exchange, wrap_keys
+from ..launch.keys import Secret
 from .memory import FirmwareError, demand
 from .psp import BLOCK, SECRET_LIMIT, Firmware, Guest
 

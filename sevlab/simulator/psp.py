@@ -13,16 +13,16 @@ import hmac
 import secrets
 from typing import TYPE_CHECKING
 
-from ..chain import load_point
+from ..attestation.crypto import load_point
+from ..attestation.secret import apply_keystream
+from ..attestation.session import KEY_SIZE, Z_SIZE, derive_session_keys, exchange, unwrap_keys
 from ..formats.launch_measure import Measurement, MeasureMessage, OldMeasureMessage
 from ..formats.page_info import PAGE
 from ..formats.policy import Policy
 from ..formats.secret import SecretHeader, SecretMessageHead
 from ..formats.sev_certs import CEK, ECDH_SHA256, PDH, PEK, AttestationReport, SessionBlob, SevCertificate
-from ..keys import Secret
-from ..measure import compute_measure
-from ..secret import apply_keystream
-from ..session import KEY_SIZE, Z_SIZE, derive_session_keys, exchange, unwrap_keys
+from ..launch.keys import Secret
+from ..launch.measure import compute_measure
 from .curve import multiply
 from .identity import Identity
 from .memory import NEW_MESSAGES, FirmwareError, Memory, demand
@@ -30,7 +30,7 @@ from .memory import NEW_MESSAGES, FirmwareError, Memory, demand
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..chain import Chain
+    from ..attestation.sev_chain import Chain
 
 
 #: From where a guest may go where (sev-launch 1.2). Every state may end in UNINIT, by DECOMMISSION.
@@ -86,8 +86,10 @@ FAULTS = {
     "rollback": "DOWNLOAD_FIRMWARE takes an older firmware, with the faults of its time (arXiv 1908.11680)",
     "unprotected-page-tables": "the host may put another page in the place of a guest's (CVE-2020-12967)",
 }
+
 #: The firmware's scratch buffer for a secret, and how many guests there can be.
 SECRET_LIMIT, GUESTS, ASIDS = 0x5000, 64, 509
+
 BLOCK = 16
 
 
@@ -95,7 +97,7 @@ class Firmware:
     """The secure processor with its memory and its guests: all commands but those that move a guest elsewhere.
 
     *api* is (major, minor) of the SEV API, *build* the firmware's build. *random* returns random bytes;
-    :func:`sevlab.session.seeded` makes a run that can be repeated. *faults* are keys of :data:`FAULTS`.
+    :func:`sevlab.attestation.session.seeded` makes a run that can be repeated. *faults* are keys of :data:`FAULTS`.
     """
 
     def __init__(

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..chain import ecdsa_sign
+from ..attestation.crypto import ecdsa_sign
+from ..attestation.id_block import SignedIdBlock, verify_id_block
 from ..formats.id_block import IdAuth, IdBlock
 from ..formats.page_info import (
     CPUID,
@@ -46,13 +47,12 @@ from ..formats.report import (
     parse_report,
 )
 from ..formats.sev_certs import ECDSA_SHA384
-from ..formats.snpcommand import LARGE_PAGE, SnpLaunchFinish, SnpLaunchStart, SnpLaunchUpdate, UpdateFlags
 from ..formats.status import NUMBER
 from ..formats.vmsa import Vmsa
-from ..idblock import SignedIdBlock, verify_id_block
-from ..keys import Secret
-from ..snp.region import hash_pages, hash_vmsa
+from ..launch.keys import Secret
+from ..launch.pages import hash_pages, hash_vmsa
 from .memory import FirmwareError, RmpEntry, demand
+from .snp_commands import LARGE_PAGE, SnpLaunchFinish, SnpLaunchStart, SnpLaunchUpdate, UpdateFlags
 from .snp_platform import ABI, ASIDS, RMP_AT, RMP_END, VMPLS, Context, Processor
 
 if TYPE_CHECKING:
@@ -163,9 +163,12 @@ def _answer(status: str, report: Report | None = None) -> bytes:
 
 #: Pages of which there are only those of 4 KiB.
 _SMALL_ONLY = frozenset({VMSA, SECRETS, CPUID})
+
 #: Bits of the policy that firmware of ABI 1.55 takes for reserved.
 _NEW_BITS = SnpPolicy.cxl_allow.mask | SnpPolicy.mem_aes_256_xts.mask | SnpPolicy.rapl_dis.mask
+
 _NEW_BITS |= SnpPolicy.ciphertext_hiding_dram.mask | SnpPolicy.page_swap_disable.mask
+
 #: What a chip cannot do, so that no CPUID page may claim it: (function, subfunction) to bits by register. Two features
 #: (AVX-512 and 5-level paging, which came with Genoa) stand for the firmware's whole list, which is not told.
 CANNOT = {"Milan": {(7, 0): {"ebx": 1 << 16, "ecx": 1 << 16}}}

@@ -7,22 +7,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ..attestation.id_block import SignedIdBlock
 from ..errors import InputError
 from ..formats.id_block import IdAuth, IdBlock
 from ..formats.page_info import PAGE
 from ..formats.policy import SnpPolicy
 from ..formats.report import HEADER, SIZE, ReportRequest
-from ..formats.snpcommand import FinishFlags, SnpLaunchFinish, SnpLaunchStart, SnpLaunchUpdate, StartFlags, UpdateFlags
-from ..idblock import SignedIdBlock
-from ..snp import Region, load_snp_launch
+from ..launch.pages import Region
+from ..launch.snp import load_snp_launch
+from .snp_commands import FinishFlags, SnpLaunchFinish, SnpLaunchStart, SnpLaunchUpdate, StartFlags, UpdateFlags
 from .snp_firmware import SnpPlatform
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+
 #: Where things go in our small memory. The digest binds none of it.
 CONTEXT_AT, BLOCK_AT, AUTH_AT, PAGES_AT = 0x20_0000, 0x20_1000, 0x20_2000, 0x40_0000
+
 ASID = 1
+
 #: What can be changed on the way beside the pages: messages, and how many bytes each has.
 MESSAGE_SIZES = {
     "launch start": SnpLaunchStart.size,

@@ -6,17 +6,17 @@ import secrets
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from ..attestation.certificates import parse_bundle
+from ..attestation.id_block import DEFAULT_POLICY, SignedIdBlock
+from ..attestation.report import verify_report
+from ..attestation.session import seeded
 from ..errors import SevlabError
 from ..formats.page_info import PAGE
 from ..formats.report import HEADER, SIZE, VLEK, Report, ReportRequest, ReportResponse, parse_report
 from ..formats.status import STATUS
-from ..idblock import DEFAULT_POLICY, SignedIdBlock
+from ..launch.snp import load_snp_launch
 from ..layout.span import Explainable
 from ..layout.views import Banner, View
-from ..report.certificates import parse_bundle
-from ..report.verify import verify_report
-from ..session import seeded
-from ..snp import load_snp_launch
 from .kds import MOMENT, KeyServer
 from .launch import GUEST, HOST, OWNER, PSP, Transcript
 from .memory import FirmwareError, RmpFault
@@ -27,8 +27,8 @@ from .snp_host import CONTEXT_AT, MESSAGE_SIZES, SnpHost
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from ..report.verify import ReportVerdict
-    from ..snp import SnpLaunch
+    from ..attestation.report import ReportVerdict
+    from ..launch.snp import SnpLaunch
     from .snp_platform import Context
 
 
@@ -87,7 +87,7 @@ class SnpSettings:
     report_data: bytes = bytes(64)
     vmpl: int = 0
     key_sel: int = ANY_KEY
-    #: What the host gives: 32 bytes, and an ID block if it has one (see :func:`sevlab.build_id_block`).
+    #: What the host gives: 32 bytes, and an ID block if it has one (see :func:`.build_id_block`).
     host_data: bytes = bytes(32)
     id_block: SignedIdBlock | None = None
     #: None: enabled if the ID block has an author key.

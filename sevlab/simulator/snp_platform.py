@@ -18,28 +18,27 @@ import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..cpu import CPU_MODELS
 from ..formats.page_info import DIGEST, PAGE, ZEROS, PageInfo
 from ..formats.policy import SnpPolicy
 from ..formats.report import TCB_FORMS, TURIN_CHIP_ID, Tcb
-from ..formats.snpcommand import PlatformFlags, RmpFlags, SnpPlatformStatus, StartFlags
-from ..keys import Secret
+from ..launch.cpu import CPU_MODELS
+from ..launch.keys import Secret
 from ..layout.structure import Layout, at
 from .kds import KeyServer
 from .memory import FirmwareError, Memory, Rmp, RmpEntry, demand
+from .snp_commands import PlatformFlags, RmpFlags, SnpPlatformStatus, StartFlags
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
-    from ..formats.report import Tcb
-    from ..idblock import SignedIdBlock
-    from .memory import Memory
+    from ..attestation.id_block import SignedIdBlock
 
 
 #: REPORT_ID_MA of a guest without a migration agent.
 NO_AGENT = b"\xff" * 32
+
 VMPLS = 4
 
 
@@ -104,11 +103,15 @@ FAULTS = {
     "aliased-memory": "SNP_INIT does not look for two addresses of one cell (BadRAM, CVE-2024-21944)",
     "leaked-vcek-seed": "the seed of the chip's keys can be read out (arXiv 2605.12990)",
 }
+
 #: The ABI that first makes each version of the report (snp-launch 6.2).
 ABI = {2: (1, 55), 3: (1, 56), 5: (1, 58)}
+
 #: SVN of each part, so long as nobody asks for others.
 PARTS = {"fmc": 1, "bl": 4, "tee": 0, "snp": 24, "ucode": 219}
+
 ASIDS = 509
+
 #: Where the reverse map table itself lies, and the first page after it.
 RMP_AT, RMP_END = 0x10_0000, 0x20_0000
 
@@ -128,9 +131,9 @@ class Processor:
 
     *product* is "Milan", "Genoa" or "Turin"; *version* that of its reports (2, 3 or 5), from which the firmware's ABI
     follows; *tcb* the SVN of each part (see :data:`PARTS`); *smt* whether two threads share a core. *random* returns
-    random bytes; :func:`sevlab.session.seeded` makes a run that can be repeated. *faults* are keys of :data:`FAULTS`.
-    *aliases* are pages whose memory module lies: the page at each key is the one at its value. *server* has the keys
-    that AMD knows of the chip.
+    random bytes; :func:`sevlab.attestation.session.seeded` makes a run that can be repeated. *faults* are keys of
+    :data:`FAULTS`. *aliases* are pages whose memory module lies: the page at each key is the one at its value. *server*
+    has the keys that AMD knows of the chip.
     """
 
     def __init__(

@@ -5,30 +5,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from ..evidence import Evidence
+from ..attestation.session import OpenedSession
 from ..formats.kernel_hashes import KernelHashes
 from ..formats.report import Report
 from ..formats.vmsa import Vmsa
+from ..launch.evidence import Evidence
+from ..launch.snp import SnpLaunch
+from ..launch.verify import Verdict
 from ..layout.structure import Layout
-from ..session import OpenedSession
 from ..simulator.launch import SimulatedLaunch
-from ..snp import SnpLaunch
-from ..verify import Verdict
 from .bytemap import ByteMap
-from .coverage import CoverageBox
 from .debugger import Debugger, debugger
-from .explorer import Explorer
-from .report import ReportExplorer
-from .session import SessionExplorer
-from .snp import SnpExplorer
-from .table import TableExplorer
-from .transcript import TranscriptExplorer
-from .vmsa import VmsaExplorer
+from .explorers import Explorer, SnpExplorer, TableExplorer
+from .simulation import CoverageBox, TranscriptExplorer
+from .structure_explorers import ReportExplorer, SessionExplorer, VmsaExplorer
 
 if TYPE_CHECKING:
     from typing import Any
 
     from ipywidgets import Widget
+
 
 __all__ = [
     "ByteMap",
@@ -44,7 +40,6 @@ __all__ = [
     "debugger",
     "explore",
 ]
-
 
 _TAKEN = (
     "evidence, a verdict, a structure, a report, an opened session, a simulated launch, a launch of SEV-SNP or its "

@@ -11,29 +11,40 @@ from typing import TYPE_CHECKING
 
 import ipywidgets as w
 
-from ..capture import Capture, parse_anything
-from ..capture.capture import COMMAND_LINE, TEXT_LIMIT, XML
-from ..case import Case
-from ..case.case_toml import parse_case
-from ..coverage import cover_command_line, cover_domain
+from ..cases.capture import COMMAND_LINE, TEXT_LIMIT, XML, Capture
+from ..cases.case import Case
+from ..cases.case_toml import parse_case
+from ..cases.coverage import cover_command_line, cover_domain
+from ..cases.recognize import parse_anything
 from ..diagnosis.result import Diagnosis
 from ..diagnosis.run import diagnose
 from ..errors import InputError, SevlabError, renaming
-from ..evidence import load_evidence
-from ..keys import Secret
+from ..launch.evidence import load_evidence
+from ..launch.keys import Secret
+from ..launch.verify import GOOD, Verdict, compare_measure
 from ..layout.views import Banner, Paragraph, View
-from ..verify import GOOD, Verdict, compare_measure
 from .action import Button
-from .boxes import CANDIDATES, LABELS, ROWS, UPLOADED, UPLOADS, as_evidence, label_of, write_value
+from .boxes import (
+    CANDIDATES,
+    LABELS,
+    ROWS,
+    UPLOAD_LIMIT,
+    UPLOADED,
+    UPLOADS,
+    PasteBox,
+    as_evidence,
+    label_of,
+    write_value,
+)
 from .bytemap import with_static
-from .filebox import UPLOAD_LIMIT
-from .pastebox import PasteBox
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any
 
-    from ..diagnosis import Explanation, Progress
+    from ..diagnosis.engine import Progress
+    from ..diagnosis.result import Explanation
+
 
 _PASTE = "the output of virsh domlaunchsecinfo, a domain XML, a QEMU command line, QMP answers, or a case file"
 

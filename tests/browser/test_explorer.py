@@ -8,9 +8,9 @@ import hmac
 
 from playwright.sync_api import Locator
 
-from sevlab import samples
+from sevlab.labs import samples
+from sevlab.launch.verify import BAD, GOOD
 from sevlab.layout.span import COLOURS
-from sevlab.verify import BAD, GOOD
 from tests.browser.lab import DARK, Sheet, needed
 
 

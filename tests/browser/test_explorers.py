@@ -8,7 +8,7 @@ import struct
 from playwright.sync_api import expect
 
 import sevlab
-from sevlab import samples
+from sevlab.labs import samples
 from tests.browser.lab import DARK, Sheet, needed
 
 SAME, DIFFERS = "The launch digest is as at the start.", "First step that differs: "

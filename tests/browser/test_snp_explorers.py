@@ -7,7 +7,7 @@ import struct
 
 from playwright.sync_api import expect
 
-from sevlab.samples import snp
+from sevlab.labs import snp_samples as snp
 from tests.browser.lab import DARK, Sheet, needed
 
 SAME = "The launch digest is as at the start."

@@ -1,0 +1,108 @@
+"""Signatures and ciphers as AMD's firmware uses them: RSASSA-PSS, ECDSA with little-endian numbers, AES-128-CTR.
+
+Everything here is a thin layer over pyca/cryptography, which is imported when the first key is used."""
+
+from __future__ import annotations
+
+from ..formats.sev_certs import (
+    ECDSA_SHA256,
+    ECDSA_SHA384,
+    P384,
+    P384_BYTES,
+    RSA_SHA256,
+    RSA_SHA384,
+    SCALAR,
+    AmdCertificate,
+    EccKey,
+    EccSignature,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+
+
+_HASHES = {RSA_SHA256: "SHA256", ECDSA_SHA256: "SHA256", RSA_SHA384: "SHA384", ECDSA_SHA384: "SHA384"}
+
+
+def _rsa_fault(key: AmdCertificate, signature: bytes, signed: bytes, algorithm: int) -> str:
+    """Check RSASSA-PSS: the hash of the algorithm, a salt as long as the hash, numbers little-endian."""
+    from cryptography.hazmat.primitives.asymmetric import rsa
+
+    if algorithm not in (RSA_SHA256, RSA_SHA384):
+        return "the signature's algorithm is not RSA"
+    try:
+        numbers = rsa.RSAPublicNumbers(int.from_bytes(key.exponent, "little"), int.from_bytes(key.modulus, "little"))
+        return pss_fault(numbers.public_key(), signature[::-1], signed, _HASHES[algorithm])
+    except ValueError:
+        return "the signature is wrong"
+
+
+def pss_fault(public: RSAPublicKey, signature: bytes, signed: bytes, hash: str = "SHA384") -> str:
+    """Check RSASSA-PSS with a salt as long as the *hash*, big-endian; return what is wrong, "" for nothing."""
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.asymmetric import padding
+
+    kind = getattr(hashes, hash)()
+    try:
+        public.verify(signature, signed, padding.PSS(padding.MGF1(kind), kind.digest_size), kind)
+    except (InvalidSignature, ValueError):
+        return "the signature is wrong"
+    return ""
+
+
+def aes_ctr(key: bytes, iv: bytes, data: bytes) -> bytes:
+    """Encrypt or decrypt with AES-128 in counter mode; the counter is all 16 bytes of *iv*, big-endian."""
+    from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+
+    return bytes(Cipher(algorithms.AES(key), modes.CTR(iv)).encryptor().update(data))
+
+
+def ecdsa_fault(key: EccKey, signature: bytes, signed: bytes, algorithm: int) -> str:
+    """Check an ECDSA signature (512 bytes) over *signed*; return what is wrong, "" for nothing."""
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+
+    if algorithm not in (ECDSA_SHA256, ECDSA_SHA384):
+        return "the signature's algorithm is not ECDSA"
+    parts = EccSignature.from_bytes(signature)
+    if parts.findings() or any(parts.r[P384_BYTES:]) or any(parts.s[P384_BYTES:]):
+        return "bytes around the signature are not zero"
+    public = load_point(key)
+    if public is None:
+        return "the signer's key is not a point on P-384"
+    r, s = (int.from_bytes(part, "little") for part in (parts.r, parts.s))
+    try:
+        public.verify(encode_dss_signature(r, s), signed, ec.ECDSA(getattr(hashes, _HASHES[algorithm])()))
+    except (InvalidSignature, ValueError):
+        return "the signature is wrong"
+    return ""
+
+
+def ecdsa_sign(key: Any, signed: bytes, algorithm: int) -> EccSignature:
+    """Sign with a private key of P-384, as the library ``cryptography`` has it; the same bytes, the same signature."""
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+
+    kind = getattr(hashes, _HASHES[algorithm])()
+    der = key.sign(signed, ec.ECDSA(kind, deterministic_signing=True))
+    r, s = (part.to_bytes(SCALAR, "little") for part in decode_dss_signature(der))
+    return EccSignature(r=r, s=s)
+
+
+def load_point(key: EccKey) -> Any:
+    """Return a public key as the library ``cryptography`` has it; None if it is not a point on P-384."""
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    if key.curve != P384 or any(key.qx[P384_BYTES:]) or any(key.qy[P384_BYTES:]) or key.findings():
+        return None
+    try:
+        return ec.EllipticCurvePublicNumbers(key.x, key.y, ec.SECP384R1()).public_key()
+    except ValueError:
+        return None

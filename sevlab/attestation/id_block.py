@@ -1,0 +1,410 @@
+"""The ID block: say what a SEV-SNP launch must be, sign it, and check it as the firmware does at LAUNCH_FINISH.
+
+The firmware's answer does not say which part is wrong: some of its statuses stand for several checks (incident F46). So
+here every check has a name, and all are made, though the firmware stops at the first that fails.
+
+Sources: snp-launch 1.4 and 5 (AMD 56860, SNP ABI, ID_BLOCK, ID_AUTH and SNP_LAUNCH_FINISH; AMD-ASPFW).
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..data import INCIDENTS
+from ..errors import InputError, quoted
+from ..formats.id_block import ECDSA_P384_SHA384, IdAuth, IdBlock
+from ..formats.policy import SnpPolicy
+from ..formats.sev_certs import ECDSA_SHA384, P384_BYTES, EccKey, EccSignature
+from ..formats.status import status_text
+from ..launch.files import load_file, load_hidden
+from ..launch.keys import Secret, check_key, hide_key, refuse_keys
+from ..launch.trust import MATCH, MISMATCH, NOT_CHECKED, NOT_DECIDED
+from ..launch.values import decode_base64
+from ..launch.verify import COLOURS, Check, judged
+from ..layout.arguments import checked
+from ..layout.span import Explainable
+from ..layout.views import Banner, Heading, Paragraph, Table, View, hex_lines
+from .certificates import is_pem, split_pem
+from .crypto import ecdsa_fault, ecdsa_sign, load_point
+from .session import load_private, public_key
+
+if TYPE_CHECKING:
+    from ..layout.views import Block
+
+
+#: The policy that QEMU, sev-snp-measure and the sev crate take when none is given.
+DEFAULT_POLICY = 0x30000
+
+#: How the firmware answers when a stage fails, in its order; "" where the firmware of the facts does not look.
+STAGES = {
+    "launch digest": "BAD_MEASUREMENT",
+    "policy": "POLICY_FAILURE",
+    "ID key algorithm": "INVALID_PARAM",
+    "author key algorithm": "INVALID_PARAM",
+    "ID key": "BAD_SIGNATURE",
+    "ID block signature": "BAD_SIGNATURE",
+    "author key": "BAD_SIGNATURE",
+    "ID key signature": "BAD_SIGNATURE",
+    "form": "",
+}
+
+#: What is said of a check that passes.
+_GOOD = {
+    "launch digest": "the digest of the launch is the one that the block names",
+    "policy": "the policy of the launch is the one that the block names",
+    "ID key algorithm": "ECDSA on P-384 with SHA-384",
+    "author key algorithm": "ECDSA on P-384 with SHA-384",
+    "ID key": "a point of P-384",
+    "ID block signature": "the ID key signed all 96 bytes of the block",
+    "author key": "a point of P-384",
+    "ID key signature": "the author key signed all 1028 bytes of the ID key",
+    "form": "version 1, and reserved bytes are zero",
+}
+
+#: How findings begin that no other check is about.
+_FORM = ("version", "policy", "reserved")
+
+_GIVE = {"launch digest": "no measurement was given", "policy": "no policy of the launch was given"}
+
+#: Most bytes of a file that are read. Both parts take 4192 bytes, or 8384 as hex.
+LIMIT = 64 << 10
+
+_KINDS = {"id-block": IdBlock, "id-auth": IdAuth}
+
+_PROPERTY = re.compile(r"""\b(id-block|id-auth)["']?\s*[=:]\s*["']?([^\s,"'}]*)""")
+
+_HEX = re.compile("[0-9a-fA-F]+")
+
+
+@dataclass(frozen=True, repr=False)
+class SignedIdBlock(Explainable):
+    """An ID block (96 bytes) and its authentication information (4096 bytes)."""
+
+    block: IdBlock
+    auth: IdAuth
+
+    @property
+    def properties(self) -> str:
+        """Both as properties of QEMU's ``sev-snp-guest`` object, in base64."""
+        block, auth = (base64.b64encode(one.to_bytes()).decode() for one in (self.block, self.auth))
+        return f"id-block={block},id-auth={auth}"
+
+    @property
+    def key_digests(self) -> dict[str, bytes]:
+        """The digests that a report will hold, by the names of its fields (48 bytes each; zeros without a key)."""
+        return {"id_key_digest": self.auth.id_key_digest, "author_key_digest": self.auth.author_key_digest}
+
+    def findings(self) -> list[str]:
+        """Return a sentence for every field whose value is not allowed."""
+        parts = (("ID block", self.block), ("ID authentication", self.auth))
+        return [f"{name}, {finding}" for name, part in parts for finding in part.findings()]
+
+    def explain(self) -> View:
+        """Show both byte by byte, and the digests of the keys."""
+        odd = [Paragraph(f"ODD: {finding}.") for finding in self.findings()]
+        return View(*self.block.explain().blocks, *self.auth.explain().blocks, *odd, *_digest_table(self.auth))
+
+
+@checked
+def build_id_block(
+    measurement: bytes,
+    id_key: Secret,
+    author_key: Secret | None = None,
+    *,
+    policy: int = DEFAULT_POLICY,
+    guest_svn: int = 0,
+    family_id: bytes = bytes(16),
+    image_id: bytes = bytes(16),
+) -> SignedIdBlock:
+    """Say what a launch must be, and sign it. The same inputs give the same bytes.
+
+    *measurement* is the launch digest (48 bytes); keys are private numbers of P-384 (48 bytes, big-endian; see
+    :func:`load_private_key`); *policy* is the guest policy (64 bits), *guest_svn* has 32 bits, *family_id* and
+    *image_id* 16 bytes each. Raises :class:`~sevlab.errors.LayoutError` for values that do not fit, and
+    :class:`~sevlab.errors.InputError` for keys that are none, and for a value that has a key in it: the block is shown
+    to the host.
+    """
+    id_key, author_key = hide_key(id_key), hide_key(author_key)
+    id_key = check_key(id_key, "id_key", P384_BYTES)
+    author_key = None if author_key is None else check_key(author_key, "author_key", P384_BYTES)
+    for public, name in ((measurement, "measurement"), (family_id, "family_id"), (image_id, "image_id")):
+        refuse_keys(public, name, id_key, author_key)
+    block = IdBlock(
+        launch_digest=measurement,
+        family_id=family_id,
+        image_id=image_id,
+        guest_svn=guest_svn,
+        policy=SnpPolicy(policy),
+    )
+    key, author = public_key(id_key), author_key and public_key(author_key)
+    auth = IdAuth(
+        auth_key_algo=ECDSA_P384_SHA384 if author else 0,
+        id_block_sig=_sign(id_key, block.to_bytes()),
+        id_key=key,
+        id_key_sig=_sign(author_key, key.to_bytes()) if author_key else bytes(EccSignature.size),
+        author_key=author or bytes(EccKey.size),
+    )
+    return SignedIdBlock(block, auth)
+
+
+def _sign(private: Secret, signed: bytes) -> EccSignature:
+    return ecdsa_sign(load_private(private), signed, ECDSA_SHA384)
+
+
+def _digest_table(auth: IdAuth) -> list[Block]:
+    digests = [("ID key", auth.id_key_digest)]
+    if auth.has_author:
+        digests.append(("author key", auth.author_key_digest))
+    rows = [[name, hex_lines(digest, 24)] for name, digest in digests]
+    return [Heading("SHA-384 of the keys, as the report holds them"), Table(["key", "digest"], rows, mono=[1])]
+
+
+def load_id_block(*paths: str, name: str = "ID block") -> SignedIdBlock:
+    """Read an ID block and its authentication information, from a file each or from one that has both.
+
+    A file holds 96 or 4096 bytes, raw or as base64 or hex text, or it holds text with ``id-block=...`` and
+    ``id-auth=...``, as ``sevlab id-block build`` and snp-create-id-block print it and QEMU's object takes it; ``-`` is
+    standard input. The order of files is free. Raises :class:`~sevlab.errors.InputError`, with *name*, for anything
+    else, and for a part that is missing or comes twice.
+    """
+    found: dict[str, bytes] = {}
+    for path in paths:
+        for kind, raw in _parts(load_file(path, name, LIMIT), path, name):
+            if kind in found:
+                raise InputError(name, f"{quoted(path)}: a second {kind}", "one id-block and one id-auth")
+            found[kind] = raw
+    if missing := [kind for kind in _KINDS if kind not in found]:
+        what = " and no ".join(missing)
+        raise InputError(name, f"no {what}", "id-block (96 bytes) and id-auth (4096 bytes), in one file or two")
+    return SignedIdBlock(IdBlock.from_bytes(found["id-block"]), IdAuth.from_bytes(found["id-auth"]))
+
+
+def _parts(raw: bytes, path: str, name: str) -> list[tuple[str, bytes]]:
+    """Return what a file holds: kinds and their bytes."""
+    whole = _kind(raw)
+    if whole:
+        return [(whole, raw)]
+    text = raw.decode("utf-8", "replace")
+    is_text = all(char.isprintable() or char in "\t\r\n" for char in text) and "\ufffd" not in text
+    if is_text and (properties := _PROPERTY.findall(text)):
+        return [(kind, _value(kind, value, path, name)) for kind, value in properties]
+    bare = "".join(text.split())
+    decoded = bytes.fromhex(bare) if _HEX.fullmatch(bare) and len(bare) % 2 == 0 else None
+    for one in (decoded, decode_base64(bare)):
+        if one is not None and _kind(one):
+            return [(_kind(one), one)]
+    needed = "96 or 4096 bytes, raw or as base64 or hex, or text with id-block=... and id-auth=..."
+    raise InputError(name, f"{quoted(path)}, {len(raw)} bytes that are neither part", needed)
+
+
+def _kind(raw: bytes) -> str:
+    return next((kind for kind, declared in _KINDS.items() if len(raw) == declared.size), "")
+
+
+def _value(kind: str, value: str, path: str, name: str) -> bytes:
+    raw, size = decode_base64(value), _KINDS[kind].size
+    if raw is None or len(raw) != size:
+        received = f"{len(value)} characters that do not decode" if raw is None else f"base64 of {len(raw)} bytes"
+        raise InputError(name, f"{quoted(path)}: {kind} with {received}", f"base64 of {size} bytes")
+    return raw
+
+
+def load_private_key(path: str, name: str = "key") -> Secret:
+    """Return the private number (48 bytes, big-endian) of a P-384 key in a PEM file; ``-`` is standard input.
+
+    Raises :class:`~sevlab.errors.InputError`, with *name*, for any other key, with what came.
+    """
+    path, needed = hide_key(path), "a private key of P-384, in PEM and not encrypted"
+    if not isinstance(path, str):
+        raise InputError(name, repr(path), f"the path of a file with {needed}")
+    pem = load_hidden(path, name, LIMIT)
+    advice = "openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-384 -out FILE"
+    if is_pem(pem.reveal()):
+        _check_blocks([label for label, _ in split_pem(pem.reveal(), name, needed)], f"{name}: {quoted(path)}", needed)
+    received, private = _read_key(pem)
+    if received:
+        if "encrypted" in received:
+            advice = "openssl pkey -in FILE -out NEW, which asks for the password"
+        raise InputError(name, f"{quoted(path)}, {received}", needed, advice)
+    return private
+
+
+def _check_blocks(labels: list[str], where: str, needed: str) -> None:
+    """Refuse a file with more than one key in it. (openssl ecparam -genkey writes the curve's name before its key.)"""
+    others = [label for label in labels if label != "EC PARAMETERS"]
+    if len(others) > 1 or len(labels) - len(others) > 1:
+        raise InputError(where, f"{len(labels)} PEM blocks ({', '.join(labels[:4])})", f"one block: {needed}")
+
+
+def _read_key(pem: Secret) -> tuple[str, Secret]:
+    """Return "" and the private number of a P-384 key; for anything else what it is, and nothing."""
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric import ec, rsa
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    raw, nothing = pem.reveal(), Secret(b"")
+    if b"-----BEGIN " not in raw:
+        return "what is no PEM" if raw else "an empty file", nothing
+    if b"PRIVATE KEY-----" not in raw:
+        kind = raw.partition(b"-----BEGIN ")[2].partition(b"-----")[0][:40].decode("ascii", "replace")
+        return f"a PEM of {quoted(kind)}", nothing
+    try:
+        key = load_pem_private_key(raw, None)
+    except TypeError:
+        return "an encrypted key", nothing
+    except (ValueError, UnsupportedAlgorithm):
+        return "a PEM that holds no key that can be read", nothing
+    if isinstance(key, rsa.RSAPrivateKey):
+        return f"an RSA key of {key.key_size} bits", nothing
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        return f"a key of another kind ({type(key).__name__.removesuffix('PrivateKey')})", nothing
+    if not isinstance(key.curve, ec.SECP384R1):
+        return f"a key of the curve {key.curve.name}", nothing
+    return "", Secret(key.private_numbers().private_value.to_bytes(P384_BYTES, "big"))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class IdBlockVerdict(Explainable):
+    """What came of checking an ID block: ``checks`` in the firmware's order, and what a report would show."""
+
+    signed: SignedIdBlock
+    author_key_enabled: bool
+    checks: list[Check]
+
+    @property
+    def refusal(self) -> Check | None:
+        """The first check that fails and at which the firmware stops; None when it goes through."""
+        return next((check for check in self.checks if check.state == MISMATCH and STAGES[check.name]), None)
+
+    @property
+    def firmware_status(self) -> str:
+        """What the firmware answers: "SUCCESS", or the status of the check at which it stops."""
+        return STAGES[self.refusal.name] if self.refusal else "SUCCESS"
+
+    @property
+    def failed(self) -> list[str]:
+        """The names of the checks that fail."""
+        return [check.name for check in self.checks if check.state == MISMATCH]
+
+    @property
+    def compared(self) -> bool:
+        """Whether a measurement was compared: without that a signature says nothing about a launch."""
+        return self.checks[0].state != NOT_CHECKED
+
+    @property
+    def matches(self) -> bool:
+        """True when a measurement was compared and nothing fails."""
+        return self.compared and not self.failed
+
+    @property
+    def status(self) -> str:
+        """ "match", "mismatch", or "not_decided" when nothing fails and no measurement was compared."""
+        return MISMATCH if self.failed else MATCH if self.compared else NOT_DECIDED
+
+    @property
+    def reported(self) -> dict[str, object]:
+        """What the report of the guest will show of the ID block, by the names of the report's fields."""
+        block, digests = self.signed.block, self.signed.key_digests
+        if not self.author_key_enabled:
+            digests["author_key_digest"] = bytes(len(digests["author_key_digest"]))
+        ids = {"family_id": block.family_id, "image_id": block.image_id, "guest_svn": int(block.guest_svn)}
+        return {"measurement": block.launch_digest, "policy": int(block.policy), **ids, **digests}
+
+    def as_dict(self) -> dict[str, object]:
+        """Return the verdict as JSON-ready data; bytes are lower-case hex."""
+        reported = {name: value.hex() if isinstance(value, bytes) else value for name, value in self.reported.items()}
+        return {
+            "status": self.status,
+            "firmware_status": self.firmware_status,
+            "author_key_enabled": self.author_key_enabled,
+            "checks": [{**check.as_dict(), "status": STAGES[check.name]} for check in self.checks],
+            "reported": reported,
+        }
+
+    def explain(self) -> View:
+        """Show the answer, every check, and what the report will show."""
+        answers = {name: status_text(status) if status else "-" for name, status in STAGES.items()}
+        rows = [[check.state, check.name, answers[check.name], check.note] for check in self.checks]
+        shown = {**self.reported, "policy": self.signed.block.policy.text}
+        lines = [[name, hex_lines(raw, 24) if isinstance(raw, bytes) else str(raw)] for name, raw in shown.items()]
+        blocks: list[Block] = [
+            self._banner(),
+            Table(["state", "check", "answer if it fails", "note"], rows, colours=[COLOURS[row[0]] for row in rows]),
+            Heading("What the guest's report shows of it, once the firmware takes it"),
+            Table(["field", "value"], lines, mono=[0, 1]),
+        ]
+        if self.failed:
+            blocks.append(Paragraph(f"Compare incident {INCIDENTS['F46'].name}."))
+        return View(*blocks)
+
+    def _banner(self) -> Banner:
+        if self.refusal:
+            answer = status_text(self.firmware_status)
+            return Banner(f"ERROR: the firmware would answer {answer}, because of: {self.refusal.name}", "pink")
+        if self.failed:
+            return Banner(f"ERROR: wrong is: {', '.join(self.failed)}", "pink")
+        if not self.compared:
+            return Banner("NOT VALIDATED: no check fails, but the measurement was not compared", "grey")
+        return Banner("OK: the firmware would take this ID block for this launch", "green")
+
+
+@checked
+def verify_id_block(
+    signed: SignedIdBlock,
+    measurement: bytes | None = None,
+    policy: int | None = None,
+    *,
+    author_key_enabled: bool | None = None,
+) -> IdBlockVerdict:
+    """Make the checks of SNP_LAUNCH_FINISH; see :data:`STAGES`. Never raises on a check that fails.
+
+    *measurement* is the digest of the launch (48 bytes), *policy* its guest policy; what is not given is not compared.
+    *author_key_enabled* is the launch's AUTH_KEY_EN; when None, it is taken to be on if there is an author key.
+    """
+    block, auth = signed.block, signed.auth
+    enabled = auth.has_author if author_key_enabled is None else author_key_enabled
+    faults: dict[str, str | None] = {
+        "launch digest": None if measurement is None else _digest_fault(block.launch_digest, measurement),
+        "policy": None if policy is None else _policy_fault(block.policy, policy),
+        "ID key algorithm": _algorithm_fault(auth.id_key_algo),
+        "author key algorithm": _algorithm_fault(auth.auth_key_algo) if enabled else None,
+        "ID key": _key_fault(auth.id_key),
+        "ID block signature": ecdsa_fault(auth.id_key, auth.id_block_sig.to_bytes(), block.to_bytes(), ECDSA_SHA384),
+        "author key": _key_fault(auth.author_key) if enabled else None,
+        "ID key signature": None,
+        "form": "; ".join(one for one in (*block.findings(), *auth.findings()) if one.startswith(_FORM)),
+    }
+    if enabled:
+        made, over = auth.id_key_sig.to_bytes(), auth.id_key.to_bytes()
+        faults["ID key signature"] = ecdsa_fault(auth.author_key, made, over, ECDSA_SHA384)
+    checks = [_check(name, faults[name], auth.has_author) for name in STAGES]
+    return IdBlockVerdict(signed, enabled, checks)
+
+
+def _check(name: str, fault: str | None, has_author: bool) -> Check:
+    if fault is None:
+        why = _GIVE.get(name) or ("AUTH_KEY_EN is off" if has_author else "there is no author key")
+        return Check(name, NOT_CHECKED, why)
+    if name == "form" and fault:
+        fault += "; the firmware that sevlab knows does not look, another may"
+    return judged(name, fault, _GOOD[name])
+
+
+def _digest_fault(named: bytes, launched: bytes) -> str:
+    both = f"the block names {named[:8].hex()}..., the launch has {launched[:8].hex()}..."
+    return "" if named == launched else both
+
+
+def _policy_fault(named: int, launched: int) -> str:
+    return "" if named == launched else f"the block names 0x{named:x}, the launch has 0x{launched:x}"
+
+
+def _algorithm_fault(algorithm: int) -> str:
+    return "" if algorithm == ECDSA_P384_SHA384 else f"{int(algorithm)}; only {ECDSA_P384_SHA384} is known"
+
+
+def _key_fault(key: EccKey) -> str:
+    return "not a point on P-384" if load_point(key) is None else ""

@@ -1,0 +1,256 @@
+"""Verify a report: every check, none of which stops another, and the verdict that follows from them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from ..data import INCIDENTS
+from ..errors import InputError, quoted
+from ..formats.report import TCB_FORMS, MilanTcb, Report, parse_report
+from ..formats.report_view import explain_urls, vcek_urls
+from ..formats.vcek import ARK, ASK, ASVK, ROOTS, VCEK, VLEK
+from ..launch.trust import CANNOT_TELL, MATCH, MISMATCH, NOT_CHECKED, NOT_DECIDED
+from ..launch.verify import Check, check_table
+from ..layout.arguments import checked
+from ..layout.span import Explainable
+from ..layout.views import Banner, Heading, Paragraph, View
+from .authenticity import (
+    check_chip,
+    check_extensions,
+    check_names,
+    check_product,
+    check_products,
+    check_report_signature,
+    check_revocation,
+    check_root,
+    check_signed_by,
+    check_signing_key,
+    check_tcb,
+    check_uses,
+    check_validity,
+    check_version,
+)
+from .certificates import Certificate, Certificates
+from .requirements import check_requirements, parse_requirements
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from ..launch.trust import Trust
+
+
+#: Checks that fail without the right leaf; then the verdict says where to get that.
+_ASK_AGAIN = {"signing key", "report signature", "TCB", "chip id"}
+
+_DIGITS, _LINE = re.compile(r" ([0-9a-f]{48,})"), re.compile(".{1,64}")
+
+
+@checked
+def verify_report(
+    report: Report | bytes | bytearray | memoryview,
+    certificates: Certificates | None = None,
+    *,
+    roots: Mapping[str, str] = ROOTS,
+    at: datetime | str | None = None,
+    csp_id: str | None = None,
+    trust: Trust | None = None,
+    **required: Any,
+) -> ReportVerdict:
+    """Verify a report: who made it, and whether it says what is required. Never raises on a check that fails.
+
+    *certificates* come from :func:`sevlab.load_certificates`. *roots* are the root certificates to trust, by the
+    SHA-256 (hex) of their DER. *at* is the moment at which certificates must be valid, now without it; text is read by
+    :func:`parse_moment`. *csp_id* is the cloud that a VLEK must be for. *required* are fields of
+    :class:`~sevlab.attestation.requirements.Requirements`, such as ``measurement``, as
+    :func:`~sevlab.attestation.requirements.parse_requirements` takes them. *trust* says which of them a case required
+    (:meth:`sevlab.cases.case.Case.trust`).
+
+    Raises :class:`~sevlab.errors.InputError` for a requirement that cannot be or that is empty,
+    :class:`~sevlab.errors.LayoutError` for a report of another length than 1184 bytes.
+    """
+    requirements, moment = parse_requirements(**required), parse_moment(at)
+    if csp_id == "":
+        raise InputError("csp_id", "an empty text", "the name of a cloud, or no such requirement")
+    given = certificates or Certificates()
+    parsed = report if isinstance(report, Report) else parse_report(bytes(report))
+    leaf, told = given.leaf(parsed.key_info.signer), parsed.product
+    parsed = _in_form(parsed, told, leaf)
+    kind = leaf.kind if leaf is not None and leaf.is_leaf else parsed.key_info.signer
+    above = ASVK if kind == VLEK else ASK
+    authenticity = [
+        check_signing_key(parsed, leaf),
+        check_version(parsed),
+        check_report_signature(parsed, leaf),
+        check_signed_by("leaf signature", leaf, given.ask, (kind if kind in (VCEK, VLEK) else "leaf", above)),
+        check_signed_by("ASK signature", given.ask, given.ark, (above, ARK)),
+        check_signed_by("ARK signature", given.ark, given.ark, (ARK, ARK)),
+        check_root(given.ark, roots),
+        check_names(leaf, given),
+        check_products(leaf, given),
+        check_uses(leaf, given),
+        check_validity(leaf, given, moment),
+        check_revocation(leaf, given, moment),
+        check_extensions(leaf),
+        check_product(parsed, leaf, told),
+        check_tcb(parsed, leaf),
+        check_chip(parsed, leaf, told, csp_id),
+    ]
+    return ReportVerdict(parsed, given, leaf, moment, authenticity, check_requirements(parsed, requirements), trust)
+
+
+@checked
+def parse_moment(value: datetime | str | None, name: str = "at") -> datetime:
+    """Return a moment in UTC: now for None; text is a date (its first second) or a full ISO 8601 time.
+
+    A time without a zone is taken for UTC. Raises :class:`~sevlab.errors.InputError` with *name* for other text.
+    """
+    if value is None:
+        return datetime.now(UTC)
+    try:
+        moment = datetime.fromisoformat(value if len(value) <= 40 else "") if isinstance(value, str) else value
+        if not isinstance(moment, datetime):
+            raise ValueError
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (AttributeError, TypeError, ValueError, OverflowError):
+        needed = "a date (YYYY-MM-DD) or a time in ISO 8601, such as 2026-01-31T12:00:00Z"
+        raise InputError(name, quoted(value), needed) from None
+
+
+def _in_form(report: Report, told: str, leaf: Certificate | None) -> Report:
+    """Return a report with its TCBs in their product's form: by its processor, else by its certificate."""
+    product = told
+    if leaf is not None and leaf.product in TCB_FORMS and (report.cpuid is None or not told):
+        product = leaf.product
+    form = TCB_FORMS.get(product) or (MilanTcb if report.is_known else None)
+    return report if report.TCB is form else parse_report(report.to_bytes(), product)
+
+
+@dataclass(eq=False, repr=False)
+class ReportVerdict(Explainable):
+    """What :func:`verify_report` found. ``checks`` are those of authenticity, then those of the requirements."""
+
+    report: Report
+    certificates: Certificates
+    #: The certificate that should have signed.
+    leaf: Certificate | None
+    #: When certificates had to be valid.
+    at: datetime
+    #: Who made the report.
+    authenticity: list[Check]
+    #: Whether it says what was required.
+    requirements: list[Check]
+    #: What was taken from a case, None where there was no case.
+    trust: Trust | None = None
+
+    @property
+    def product(self) -> str:
+        """The product of the leaf, "" without one."""
+        return self.leaf.product if self.leaf is not None and self.leaf.product in TCB_FORMS else ""
+
+    @property
+    def checks(self) -> list[Check]:
+        """Every check, in order."""
+        return [*self.authenticity, *self.requirements]
+
+    def __getitem__(self, name: str) -> Check:
+        return {check.name: check for check in self.checks}[name]
+
+    @property
+    def failed(self) -> list[Check]:
+        """The checks that found a mismatch, or cannot tell for want of a certificate."""
+        return [check for check in self.checks if check.state in (MISMATCH, CANNOT_TELL)]
+
+    @property
+    def missing(self) -> list[str]:
+        """The certificates that were not given, and without which nobody knows who made the report."""
+        names = (VLEK, ASVK, ARK) if self.report.key_info.signer == VLEK else (VCEK, ASK, ARK)
+        given = (self.leaf, self.certificates.ask, self.certificates.ark)
+        return [name for name, one in zip(names, given, strict=True) if one is None]
+
+    @property
+    def not_asked(self) -> list[str]:
+        """What might have been required of the report, and was not."""
+        return [one.name for one in (*self.requirements, self["revocation"]) if one.state == NOT_CHECKED]
+
+    @property
+    def matches(self) -> bool:
+        """True when nothing failed and the measurement was compared."""
+        return not self.failed and self["measurement"].state == MATCH
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader must not overlook, though no check failed because of it."""
+        found = list(self.certificates.notes)
+        if self["forbid_debug"].state == NOT_CHECKED and self.report.policy.debug:
+            found.append(
+                "the policy allows debugging: the host may read the guest's memory. forbid_debug makes that fail"
+            )
+        return found
+
+    @property
+    def status(self) -> str:
+        """ "match", "mismatch", or "not_decided": no measurement was compared, or only certificates are missing."""
+        if any(check.state == MISMATCH for check in self.checks):
+            return MISMATCH
+        return MATCH if self.matches else NOT_DECIDED
+
+    def as_dict(self) -> dict[str, object]:
+        """Return the verdict as JSON-ready data."""
+        return {
+            "status": self.status,
+            "product": self.product,
+            "signing_key": self.report.key_info.signer,
+            "at": self.at.isoformat(),
+            "checks": [{**one.as_dict(), "incident": _incident(one)} for one in self.checks],
+            "certificates": self.certificates.as_dict(),
+            "vcek_urls": vcek_urls(self.report, self.product)[0],
+            "notes": self.notes,
+            **({} if self.trust is None else {"trusted_from_case": list(self.trust.names)}),
+        }
+
+    def explain(self) -> View:
+        """Show the answer, then the checklist."""
+        asked = [check.name for check in self.requirements if check.state != NOT_CHECKED]
+        return View(
+            Banner(self.words, "green" if self.matches else "pink"),
+            *(Paragraph(f"Beware: {note}.") for note in self.notes),
+            *(Paragraph(f"NOTE: {note}.") for note in (self.trust.notes if self.trust is not None else ())),
+            Heading("Who made this report?"),
+            check_table(map(in_lines, self.authenticity)),
+            Heading(f"Does it say what {self._wanted_by(asked)} wanted?"),
+            check_table(map(in_lines, self.requirements)),
+            *(explain_urls(self.report, self.product) if _ASK_AGAIN & {one.name for one in self.failed} else []),
+        )
+
+    def _wanted_by(self, names: list[str]) -> str:
+        return "you" if self.trust is None else self.trust.wanted_by(names)
+
+    @property
+    def words(self) -> str:
+        """The verdict in a line."""
+        if self.status == NOT_DECIDED and self.missing:
+            return f"NOT DECIDED: who made this report was not checked; missing: {', '.join(self.missing)}"
+        if self.failed:
+            count = len(self.failed)
+            names = ", ".join(check.name for check in self.failed)
+            return f"ERROR: {count} of {len(self.checks)} checks {'fails' if count == 1 else 'fail'}: {names}"
+        if not self.matches:
+            return "NOT DECIDED: nothing failed, but measurement: not compared"
+        ark, wanted = self.certificates.ark, f"the measurement that {self._wanted_by(['measurement'])} wanted"
+        if ark is None or ark.sha256 not in ROOTS:
+            return f"OK: a {self.product} reports {wanted}, below a root of yours, not of AMD"
+        return f"OK: a genuine {self.product} reports {wanted}"
+
+
+def in_lines(check: Check) -> Check:
+    """Return a check with its incident in the note, and long hex in it on lines of their own, 64 digits to a line."""
+    note = f"{check.note}. It resembles {_incident(check)}" if check.incident else check.note
+    return check._replace(note=_DIGITS.sub(lambda found: "\n" + "\n".join(_LINE.findall(found[1])), note))
+
+
+def _incident(check: Check) -> str:
+    return INCIDENTS[check.incident].name if check.incident else ""

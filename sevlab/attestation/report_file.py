@@ -1,0 +1,112 @@
+"""Reading a report from a file, in whichever form it was saved."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from ..errors import InputError, quoted
+from ..formats.report import ECDSA_P384_SHA384, HEADER, SIZE, Report, ReportResponse, UnknownReport, parse_report
+from ..launch.files import load_file
+from ..launch.values import decode_base64
+from ..layout.arguments import checked
+
+#: Most bytes of a file that are looked at. A report takes 1184, its longest text form 2500.
+LIMIT = 64 << 10
+
+#: Versions that make it likely that bytes are a report.
+_LIKELY_VERSIONS = range(1, 16)
+
+_NEEDED = f"a report of {SIZE} bytes, or {SIZE + HEADER} with its header; binary, or as hex or base64 text"
+
+
+@dataclass(frozen=True)
+class ReportFile:
+    """A report as it was found in a file."""
+
+    report: Report
+    #: "binary", "hex text" or "base64 text".
+    form: str
+    #: The header of the firmware's answer before it.
+    header: ReportResponse | None
+
+    @property
+    def note(self) -> str:
+        """How it was found, in a sentence."""
+        if self.header is None:
+            return f"Read from {self.form}"
+        odd = f" (odd: {self.odd})" if self.odd else ""
+        return f"Read from {self.form}; the {HEADER} bytes before it are the header of the firmware's answer{odd}"
+
+    @property
+    def odd(self) -> str:
+        """What is odd about the header before it, "" for nothing."""
+        if self.header is None:
+            return ""
+        status, size, rest = self.header.status, self.header.report_size, any(self.header.reserved_8)
+        if (status, size, rest) == (0, SIZE, False):
+            return ""
+        return f"it says status 0x{status:x} and {size} bytes{', and the rest of it is not zero' * rest}"
+
+
+@checked
+def read_report(raw: bytes, name: str = "report", product: str = "") -> ReportFile:
+    """Take a report out of a file's bytes: binary, or hex or base64 text; a 32-byte header before it is recognised.
+
+    *product* as for :func:`sevlab.formats.report.parse_report`. Raises :class:`~sevlab.errors.InputError` with *name*,
+    and a guess, for anything else.
+    """
+    for form, bare in _forms(raw):
+        if len(bare) == SIZE:
+            return ReportFile(parse_report(bare, product), form, None)
+        if len(bare) == SIZE + HEADER:
+            header = ReportResponse.from_bytes(bare[:HEADER])
+            return ReportFile(parse_report(bare[HEADER:], product), form, header)
+    form, bare = _forms(raw)[-1]
+    raise InputError(name, f"{len(bare)} bytes, {form}" if raw else "nothing", _NEEDED, _guess(bare))
+
+
+def load_report(path: str, name: str = "report", product: str = "") -> Report:
+    """Read a report from a file, ``-`` being standard input; see :func:`read_report`. An odd header is refused here."""
+    found = load_report_file(path, name, product)
+    if found.odd:
+        raise InputError(name, f"{quoted(path)}, whose header is odd: {found.odd}", _NEEDED, "sevlab report show")
+    return found.report
+
+
+def load_report_file(path: str, name: str = "report", product: str = "") -> ReportFile:
+    """Read a report from a file, and say how it was found; see :func:`read_report`."""
+    raw = load_file(path, name, LIMIT)
+    try:
+        return read_report(raw, name, product)
+    except InputError as error:
+        raise InputError(name, f"{quoted(path)}, {error.received}", error.needed, error.advice) from None
+
+
+def _forms(raw: bytes) -> list[tuple[str, bytes]]:
+    """Return what the bytes can be read as; a binary report first, whatever its bytes spell."""
+    found = [("binary", raw)]
+    text = "".join(raw.decode("latin-1").split())
+    if re.fullmatch("(?:[0-9a-fA-F]{2})+", text):
+        found.append(("hex text", bytes.fromhex(text)))
+    elif (decoded := decode_base64(text)) is not None:
+        found.append(("base64 text", decoded))
+    return found
+
+
+def _looks_like_a_report(raw: bytes) -> bool:
+    report = UnknownReport.from_bytes(raw[:SIZE].ljust(SIZE, b"\0"))
+    return report.version in _LIKELY_VERSIONS and report.signature_algo == ECDSA_P384_SHA384
+
+
+def _guess(raw: bytes) -> str:
+    """Say what bytes of the wrong size may be."""
+    if raw[:2] == b"\x30\x82" or raw[:11] == b"-----BEGIN ":
+        return "the report's own file: this is a certificate"
+    if len(raw) > SIZE + HEADER and _looks_like_a_report(raw[HEADER:]):
+        return f"what begins at byte {HEADER}, which looks like a report: tail -c +{HEADER + 1} FILE | head -c {SIZE}"
+    if len(raw) > SIZE and _looks_like_a_report(raw):
+        return f"its beginning, which looks like a report: head -c {SIZE} FILE"
+    if 0 < len(raw) < SIZE and _looks_like_a_report(raw):
+        return f"copying it again: it looks like a report that breaks off after {len(raw)} bytes"
+    return ""

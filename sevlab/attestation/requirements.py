@@ -1,0 +1,211 @@
+"""What the owner requires of a guest, and whether the report says so.
+
+A right signature says who speaks, not what was started: with another measurement a genuine report of a genuine chip
+vouches for somebody else's guest (F47).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+
+from ..errors import InputError, named, quoted
+from ..formats.policy import SnpPolicy
+from ..formats.report import PARTS, Report, ReportV2, Tcb
+from ..launch.trust import MATCH, MISMATCH, NOT_CHECKED
+from ..launch.values import parse_bytes, parse_number
+from ..launch.verify import Check, judged
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
+
+
+#: Fields that are compared byte for byte.
+BYTES = ("measurement", "host_data", "report_data", "family_id", "image_id", "id_key_digest", "author_key_digest")
+
+#: Their sizes in bytes, as the report declares them.
+SIZES = {row.name: row.size for row in ReportV2.rows if row.name in BYTES}
+
+#: What can be forbidden: the bit of the policy, and what it allows.
+FORBIDDEN = {
+    "forbid_debug": ("debug", "debugging, by which the host reads the guest's memory"),
+    "forbid_smt": ("smt", "SMT, two threads to a core"),
+    "forbid_migration": ("migrate_ma", "migration to other platforms by an agent"),
+}
+
+_HIGHEST_VMPL = 3
+
+
+def _value(help: str, metavar: str = "VALUE") -> Any:
+    return field(default=None, metadata={"help": help, "metavar": metavar})
+
+
+def _rule(help: str) -> Any:
+    return field(default=False, metadata={"help": help, "metavar": ""})
+
+
+@dataclass(frozen=True, slots=True)
+class Requirements:
+    """What an owner requires of a report. A field that is None (or False) is not checked.
+
+    :func:`parse_requirements` reads them from text. Without a measurement no verdict is a match.
+    """
+
+    measurement: bytes | None = _value("the launch digest, 48 bytes")
+    policy: SnpPolicy | None = _value("the guest policy, 64 bits", "N")  # noqa: RUF009 (it is a field)
+    host_data: bytes | None = _value("HOST_DATA, 32 bytes that the host gave at launch")
+    report_data: bytes | None = _value("REPORT_DATA, 64 bytes: what the guest put in, such as your nonce")
+    family_id: bytes | None = _value("FAMILY_ID, 16 bytes from the ID block")
+    image_id: bytes | None = _value("IMAGE_ID, 16 bytes from the ID block")
+    id_key_digest: bytes | None = _value("digest of the key that signed the ID block, 48 bytes")
+    author_key_digest: bytes | None = _value("digest of the key that signed the ID key, 48 bytes")
+    min_tcb: Mapping[str, int] | None = _value(
+        "least REPORTED_TCB: bl=N,tee=N,snp=N,ucode=N, on Turin also fmc=N", "PARTS"
+    )
+    vmpl: int | None = _value("the VMPL that the report must speak for, 0 to 3", "N")
+    forbid_debug: bool = _rule("a policy that allows debugging fails")
+    forbid_smt: bool = _rule("a policy that allows SMT fails")
+    forbid_migration: bool = _rule("a policy that allows migration fails")
+
+
+#: The names of all requirements, in the order of their checks.
+REQUIREMENTS = tuple(one.name for one in fields(Requirements))
+
+
+def parse_requirements(**values: Any) -> Requirements:
+    """Read requirements. Bytes may come as bytes, or as hex or base64 text; numbers as int, or decimal or 0x text.
+
+    *min_tcb* is a mapping of parts to least numbers, or text such as ``bl=4,tee=0,snp=24,ucode=219``: at least one
+    part, and none twice. None is no requirement. Raises :class:`~sevlab.errors.InputError` for a value that cannot be.
+    """
+    return Requirements(**{name: _parsed(name, value) for name, value in values.items() if value is not None})
+
+
+def _parsed(name: str, value: Any) -> Any:
+    if name in BYTES:
+        return _bytes(value, name, SIZES[name])
+    if name == "policy":
+        return SnpPolicy(parse_number(value, name, (1 << 64) - 1))
+    if name == "vmpl":
+        return parse_number(value, name, _HIGHEST_VMPL)
+    if name == "min_tcb":
+        return _least(value, name)
+    if name in FORBIDDEN and not isinstance(value, bool):
+        raise InputError(name, quoted(value), "True or False")
+    return value
+
+
+def requirement_text(name: str, value: Any) -> str:
+    """Return a field of :class:`Requirements` as text from which :func:`parse_requirements` reads the same value."""
+    if name == "min_tcb":
+        return ",".join(f"{part}={number}" for part, number in value.items())
+    return str(value.hex())
+
+
+def check_requirements(report: Report, required: Requirements) -> list[Check]:
+    """Check everything that can be required, in the order of :data:`REQUIREMENTS`."""
+    special = {"policy": _check_policy, "min_tcb": _check_tcb, "vmpl": _check_vmpl}
+    checks = []
+    for name in REQUIREMENTS:
+        if name in special:
+            checks.append(special[name](report, required))
+        elif name in BYTES:
+            checks.append(_check_bytes(name, getattr(report, name), getattr(required, name)))
+        else:
+            checks.append(_check_forbidden(name, report, getattr(required, name)))
+    return checks
+
+
+def _check_bytes(name: str, reported: bytes, required: bytes | None) -> Check:
+    shown = reported.hex() if any(reported) else f"{len(reported)} zero bytes"
+    if required is None and name == "measurement":
+        return Check(name, NOT_CHECKED, f"not compared: none was given; reported is {shown}", incident="F47")
+    if required is None:
+        return Check(name, NOT_CHECKED, f"not asked for; reported is {shown}")
+    fault = "" if reported == required else f"reported is {shown}, wanted was {required.hex()}"
+    return judged(name, fault, f"as wanted: {shown}")
+
+
+def _check_policy(report: Report, required: Requirements) -> Check:
+    name, reported, policy = "policy", report.policy, required.policy
+    if policy is None:
+        return Check(name, NOT_CHECKED, f"not asked for; reported is {reported.text}")
+    if reported == policy:
+        return Check(name, MATCH, f"as wanted: {reported.text}")
+    differ = [
+        f"{row.name.upper()} is {value}, wanted {other}"
+        for (row, value), (_, other) in zip(reported.items(), policy.items(), strict=True)
+        if value != other
+    ]
+    return Check(name, MISMATCH, f"reported is 0x{reported:x}, wanted was 0x{policy:x}: {', '.join(differ)}")
+
+
+def _check_tcb(report: Report, required: Requirements) -> Check:
+    name, least, reported = "min_tcb", required.min_tcb, report.reported_tcb
+    if report.TCB is None:
+        state = NOT_CHECKED if least is None else MISMATCH
+        return Check(name, state, "which part of REPORTED_TCB is which is not known without a certificate")
+    if least is None:
+        return Check(name, NOT_CHECKED, f"not asked for; REPORTED_TCB is {reported.text}")
+    if foreign := [part for part in least if part not in reported.parts]:
+        return Check(name, MISMATCH, f"this product has no {' and no '.join(foreign)}: REPORTED_TCB is {reported.text}")
+    if older := reported.below(least):
+        differ = ", ".join(f"{part} is {reported.parts[part]}, wanted {least[part]} or more" for part in older)
+        return Check(name, MISMATCH, f"REPORTED_TCB is too old: {differ}")
+    asked = ", ".join(f"{part} {value}" for part, value in least.items())
+    return Check(name, MATCH, f"REPORTED_TCB ({reported.text}) is at least {asked}, part by part")
+
+
+def _check_vmpl(report: Report, required: Requirements) -> Check:
+    name, reported = "vmpl", report.vmpl
+    if required.vmpl is None:
+        return Check(name, NOT_CHECKED, f"not asked for; reported is {reported}")
+    fault = "" if reported == required.vmpl else f"reported is {reported}, wanted was {required.vmpl}"
+    return judged(name, fault, f"as wanted: {reported}")
+
+
+def _check_forbidden(name: str, report: Report, is_required: bool) -> Check:
+    bit, what = FORBIDDEN[name]
+    allowed = bool(getattr(report.policy, bit))
+    words = f"the policy {'allows' if allowed else 'refuses'} {what}"
+    if name == "forbid_smt":
+        words += f"; on the platform it is {'on' if report.platform_info.smt_en else 'off'} now"
+    incident = "A07" if name == "forbid_debug" and allowed else ""
+    if not is_required:
+        return Check(name, NOT_CHECKED, f"not asked for; {words}", incident=incident)
+    return Check(name, MISMATCH if allowed else MATCH, words, incident=incident)
+
+
+def _bytes(value: Any, name: str, size: int) -> bytes:
+    if not isinstance(value, bytes | bytearray | memoryview):
+        return parse_bytes(value, name, size)
+    if len(raw := bytes(value)) != size:
+        raise InputError(name, f"{len(raw)} bytes", f"{size} bytes")
+    return raw
+
+
+def _least(value: Any, name: str) -> dict[str, int]:
+    """Read the least numbers of a TCB by part: each part once, at least one of them, in the order of PARTS."""
+    needed = f"parts and numbers, each part once, such as bl=4,tee=0,snp=24,ucode=219 (parts: {', '.join(PARTS)})"
+    pairs: Iterable[tuple[Any, Any]]
+    if isinstance(value, str):
+        texts = [text.partition("=") for text in value.split(",")]
+        if not all(equals for _, equals, _ in texts):
+            raise InputError(name, quoted(value) if value.strip() else "nothing", needed)
+        pairs = [(part.strip(), number.strip()) for part, _, number in texts]
+    elif isinstance(value, Tcb | Mapping):
+        pairs = (value.parts if isinstance(value, Tcb) else value).items()
+    else:
+        raise InputError(name, type(value).__name__, needed)
+    least: dict[str, int] = {}
+    for part, number in pairs:
+        if part not in PARTS:
+            raise InputError(name, f"the part {quoted(part)}", needed)
+        if part in least:
+            raise InputError(name, f"the part {part} twice", needed)
+        least[part] = parse_number(number, f"{named(name)} {part}", 255)
+    if not least:
+        raise InputError(name, "no part", needed)
+    return {part: least[part] for part in PARTS if part in least}

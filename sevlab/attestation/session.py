@@ -1,0 +1,359 @@
+"""The owner's half of LAUNCH_START: agree on a secret with the platform, and send it the keys of one launch.
+
+Both sides multiply their own private number with the other's public point on the curve P-384 (ECDH, elliptic-curve
+Diffie-Hellman) and get the same point. Its x coordinate is Z. From Z come a master secret, from that a key to encrypt
+(KEK) and one to authenticate (KIK), and under these travel TEK and TIK. The host passes all of it on, and has neither
+private number.
+
+The key derivation is NIST SP 800-108 in counter mode, but with its two numbers little-endian, as no library has it.
+Sources: sev-launch 6.1 to 6.6.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import secrets
+import struct
+from dataclasses import dataclass
+
+from ..errors import InputError, quoted
+from ..formats.policy import Policy
+from ..formats.sev_certs import ECDH_SHA256, INVALID, P384, P384_BYTES, PDH, SCALAR, EccKey, SessionBlob, SevCertificate
+from ..launch.keys import Secret, check_key, hide_key, refuse_keys
+from ..launch.trust import MATCH, MISMATCH, NOT_CHECKED
+from ..launch.verify import Check, check_table, judged
+from ..layout.arguments import checked
+from ..layout.span import Explainable
+from .crypto import aes_ctr, load_point
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+
+    from ..layout.views import View
+
+
+KEY_SIZE = 16
+
+#: Most bytes that are derived from a key at once.
+DERIVED_LIMIT = 1 << 16
+
+Z_SIZE = 48
+
+
+@checked
+def derive_key(key: bytes, label: str, context: bytes = b"", size: int = KEY_SIZE) -> bytes:
+    """Return *size* bytes derived from *key* (NIST SP 800-108, counter mode, HMAC-SHA256; numbers little-endian).
+
+    *label* says what the key is for, *context* (any bytes) makes it another one each time. Raises
+    :class:`~sevlab.errors.InputError` for more than :data:`DERIVED_LIMIT` bytes.
+    """
+    if not 0 <= size <= DERIVED_LIMIT:
+        raise InputError("size", quoted(size), f"0 to {DERIVED_LIMIT} bytes")
+    made = b""
+    for number in range(1, -(-size // 32) + 1):
+        message = struct.pack("<I", number) + label.encode() + b"\0" + context + struct.pack("<I", 8 * size)
+        made += hmac.digest(key, message, "sha256")
+    return made[:size]
+
+
+@dataclass(frozen=True, repr=False)
+class SessionKeys:
+    """What both sides compute: Z (48 bytes, big-endian), the nonce, master secret, KEK and KIK (16 bytes each)."""
+
+    z: bytes
+    nonce: bytes
+    master: bytes
+    kek: bytes
+    kik: bytes
+
+    def __repr__(self) -> str:
+        return "<session keys, hidden>"
+
+
+def derive_session_keys(z: bytes, nonce: bytes) -> SessionKeys:
+    """Return the keys that follow from Z (48 bytes) and the session's nonce (16 bytes).
+
+    Raises :class:`~sevlab.errors.InputError` for other sizes.
+    """
+    z = hide_key(z)
+    raw = check_key(z, "z", Z_SIZE).reveal() if len(nonce) == KEY_SIZE else b""
+    if not raw:
+        raise InputError("nonce", f"{len(nonce)} bytes", f"{KEY_SIZE} bytes")
+    master = derive_key(raw, "sev-master-secret", nonce)
+    return SessionKeys(raw, nonce, master, derive_key(master, "sev-kek"), derive_key(master, "sev-kik"))
+
+
+@checked
+def wrap_keys(keys: SessionKeys, tek: Secret | bytes, tik: Secret | bytes, iv: bytes, policy: Policy) -> SessionBlob:
+    """Return the launch session that carries *tek* and *tik* (16 bytes each) and binds *policy*.
+
+    *iv* has 16 bytes; raises :class:`~sevlab.errors.InputError` for another size.
+    """
+    tek, tik = check_key(tek, "tek"), check_key(tik, "tik")
+    if len(iv) != KEY_SIZE:
+        raise InputError("iv", f"{len(iv)} bytes", f"{KEY_SIZE} bytes")
+    wrapped = aes_ctr(keys.kek, iv, tek.reveal() + tik.reveal())
+    return SessionBlob(
+        nonce=keys.nonce,
+        wrap_tk=wrapped,
+        wrap_iv=iv,
+        wrap_mac=hmac.digest(keys.kik, wrapped, "sha256"),
+        policy_mac=hmac.digest(tik.reveal(), int(policy).to_bytes(4, "little"), "sha256"),
+    )
+
+
+def unwrap_keys(keys: SessionKeys, blob: SessionBlob) -> tuple[Secret, Secret] | None:
+    """Return TEK and TIK of a launch session; None when wrap_mac is wrong, for then nothing is decrypted."""
+    computed = hmac.digest(keys.kik, blob.wrap_tk, "sha256")
+    if not hmac.compare_digest(computed, blob.wrap_mac):
+        return None
+    both = aes_ctr(keys.kek, blob.wrap_iv, blob.wrap_tk)
+    return Secret(both[:KEY_SIZE]), Secret(both[KEY_SIZE:])
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Session(Explainable):
+    """A launch session from the owner's side, with every value on the way."""
+
+    #: The owner's private number, which stays with the owner.
+    private: Secret
+    #: The owner's certificate for this launch, for the host.
+    godh: SevCertificate
+    keys: SessionKeys
+    #: The launch session, for the host.
+    blob: SessionBlob
+    tek: Secret
+    tik: Secret
+    policy: Policy
+
+    def explain(self, *, show_keys: bool = False) -> View:
+        """Walk from the shared point to the launch session. Keys are hidden unless *show_keys* is set."""
+        return walk_session(self.keys, self.blob, self.policy, self.tek, self.tik, show_keys=show_keys)
+
+    @property
+    def godh_base64(self) -> str:
+        """The owner's certificate as QEMU's ``dh-cert-file`` and libvirt's ``dhCert`` take it."""
+        return base64.b64encode(self.godh.to_bytes()).decode()
+
+    @property
+    def blob_base64(self) -> str:
+        """The launch session as QEMU's ``session-file`` and libvirt's ``session`` take it."""
+        return base64.b64encode(self.blob.to_bytes()).decode()
+
+    def __repr__(self) -> str:
+        return f"<Session for policy {self.policy.text}, keys hidden>"
+
+
+@checked
+def make_session(
+    pdh: SevCertificate, policy: Policy | int, *, random: Callable[[int], bytes] = secrets.token_bytes
+) -> Session:
+    """Make the keys of one launch and pack them for the platform that has *pdh*. Verify its chain first.
+
+    *random* returns as many random bytes as it is asked for; give another one only to reproduce a session. Raises
+    :class:`~sevlab.errors.InputError` for a certificate that is no PDH with a point of P-384.
+    """
+    policy = Policy(policy)
+    if pdh.key_usage != PDH:
+        raise InputError("PDH", f"a certificate of usage {pdh.key_usage.text}", f"one of usage 0x{PDH:04x} (PDH)")
+    private = make_private(random)
+    godh = godh_certificate(private)
+    nonce, iv = random(KEY_SIZE), random(KEY_SIZE)
+    tek, tik = Secret(random(KEY_SIZE)), Secret(random(KEY_SIZE))
+    keys = derive_session_keys(exchange(private, pdh.key), nonce)
+    return Session(private, godh, keys, wrap_keys(keys, tek, tik, iv, policy), tek, tik, policy)
+
+
+@checked
+def exchange(private: Secret, key: EccKey) -> bytes:
+    """Return Z (48 bytes, big-endian): the x coordinate of the other side's point times the *private* number.
+
+    Raises :class:`~sevlab.errors.InputError` for a key that is not a point on P-384. A platform without this check
+    could be made to give its private number away (CVE-2019-9836).
+    """
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    point = load_point(key)
+    if point is None:
+        raise InputError("public key", "a key that is not a point on P-384", "a point on the curve P-384")
+    return bytes(load_private(private).exchange(ec.ECDH(), point))
+
+
+def load_private(private: Secret) -> EllipticCurvePrivateKey:
+    """Return a private number of P-384 as cryptography takes it; raise InputError for what is none."""
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    try:
+        return ec.derive_private_key(int.from_bytes(private.reveal(), "big"), ec.SECP384R1())
+    except ValueError:
+        pass  # and raised below, or the error would keep frames that hold the number
+    raise InputError("private", "a number outside the order of P-384", "a private number of P-384")
+
+
+@checked
+def public_key(private: Secret) -> EccKey:
+    """Return the public point of a private number (48 bytes, big-endian), as a certificate holds it."""
+    point = load_private(private).public_key().public_numbers()
+    return EccKey(curve=P384, qx=point.x.to_bytes(SCALAR, "little"), qy=point.y.to_bytes(SCALAR, "little"))
+
+
+@checked
+def godh_certificate(private: Secret) -> SevCertificate:
+    """Return the owner's certificate for one launch. It is not signed, as with sevctl: the firmware does not check."""
+    unused = {"usage": INVALID, "algorithm": 0}
+    return SevCertificate(
+        api_major=0, api_minor=0, key_usage=PDH, key_algorithm=ECDH_SHA256, key=public_key(private),
+        sig1=bytes(512), sig2=bytes(512),
+        **{f"sig{number}_{name}": value for number in (1, 2) for name, value in unused.items()},
+    )  # fmt: skip
+
+
+class OpenedSession(Explainable):
+    """A launch session from the platform's side, checked in the firmware's order.
+
+    ``steps`` are the checks, ``opens`` says whether all hold; ``tek`` and ``tik`` are None where wrap_mac is wrong,
+    since the firmware does not decrypt then.
+    """
+
+    def __init__(self, blob: SessionBlob, godh: SevCertificate, private: Secret, policy: Policy | None = None) -> None:
+        self.blob, self.godh, self.policy = blob, godh, policy
+        #: The private number of the platform's PDH.
+        self.private = private
+        self.steps: list[Check] = []
+        self.keys: SessionKeys | None = None
+        self.tek: Secret | None = None
+        self.tik: Secret | None = None
+        self._open(private)
+
+    def _open(self, private: Secret) -> None:
+        name, note = "GODH is a point of P-384", "HMAC of wrap_tk under the KIK"
+        try:
+            z = exchange(private, self.godh.key)
+        except InputError as error:
+            self.steps.append(Check(name, MISMATCH, f"received {error.received}"))
+            return
+        self.steps.append(Check(name, MATCH, "the shared secret can be computed"))
+        self.keys = derive_session_keys(z, self.blob.nonce)
+        found = unwrap_keys(self.keys, self.blob)
+        self.steps.append(judged("wrap_mac", "" if found else note, note))
+        if found is None:
+            return
+        self.tek, self.tik = found
+        if self.policy is None:
+            self.steps.append(Check("policy_mac", NOT_CHECKED, "no policy was given"))
+            return
+        computed = hmac.digest(self.tik.reveal(), int(self.policy).to_bytes(4, "little"), "sha256")
+        note = "HMAC of the policy under the TIK"
+        self.steps.append(
+            judged("policy_mac", "" if hmac.compare_digest(computed, self.blob.policy_mac) else note, note)
+        )
+
+    @property
+    def opens(self) -> bool:
+        """True when no check failed."""
+        return all(step.state != MISMATCH for step in self.steps)
+
+    @property
+    def status(self) -> str:
+        """ "match" when no check failed, else "mismatch"."""
+        return MATCH if self.opens else MISMATCH
+
+    def explain(self, *, show_keys: bool = False) -> View:
+        """Show the checks, then every value on the way."""
+        from ..layout.views import Banner, View
+
+        words = "OK: The platform opens this session" if self.opens else "ERROR: The platform refuses this session"
+        blocks: list[Any] = [
+            Banner(words, "green" if self.opens else "pink"),
+            check_table(self.steps),
+        ]
+        if self.keys is not None:
+            blocks += walk_session(self.keys, self.blob, self.policy, self.tek, self.tik, show_keys=show_keys).blocks
+        return View(*blocks)
+
+    def as_dict(self) -> dict[str, object]:
+        """Return the checks as JSON-ready data. Keys never appear."""
+        return {"status": self.status, "steps": [step.as_dict() for step in self.steps]}
+
+
+@checked
+def open_session(
+    blob: SessionBlob, godh: SevCertificate, private: Secret, policy: Policy | int | None = None
+) -> OpenedSession:
+    """Open a launch session as the platform with the *private* number of its PDH (48 bytes, big-endian) does.
+
+    Never raises on a session that does not open: ``opens`` and ``steps`` tell. Raises
+    :class:`~sevlab.errors.InputError` for a private number that is none, and for a session or certificate that has it
+    in it, since both are shown.
+    """
+    private = hide_key(private)
+    private = check_key(private, "private", Z_SIZE)
+    for public, name in ((blob.to_bytes(), "session"), (godh.to_bytes(), "godh")):
+        refuse_keys(public, name, private)
+    return OpenedSession(blob, godh, private, None if policy is None else Policy(policy))
+
+
+def walk_session(
+    keys: SessionKeys,
+    blob: SessionBlob,
+    policy: Policy | None,
+    tek: Secret | None,
+    tik: Secret | None,
+    *,
+    show_keys: bool = False,
+) -> View:
+    """Show every value from Z to the launch session. Those that are secret are hidden unless *show_keys* is set."""
+    from ..layout.bytemap import explain_spans
+    from ..layout.views import Heading, Table, View
+
+    def secret(raw: bytes | Secret | None) -> str:
+        raw = raw.reveal() if isinstance(raw, Secret) else raw
+        return "-" if raw is None else raw.hex() if show_keys else repr(Secret(raw))
+
+    rows = [
+        ["Z", "x of the shared point, 48 bytes, big-endian", secret(keys.z)],
+        ["nonce", "random, in the session", keys.nonce.hex()],
+        ["master secret", "KDF(Z, 'sev-master-secret', nonce)", secret(keys.master)],
+        ["KEK", "KDF(master secret, 'sev-kek')", secret(keys.kek)],
+        ["KIK", "KDF(master secret, 'sev-kik')", secret(keys.kik)],
+        ["TEK", "first half of wrap_tk, decrypted under the KEK", secret(tek)],
+        ["TIK", "second half of wrap_tk, decrypted under the KEK", secret(tik)],
+        ["policy", "its 4 bytes, little-endian", "-" if policy is None else int(policy).to_bytes(4, "little").hex()],
+    ]
+    return View(
+        Heading("From the shared point to the keys"),
+        Table(["value", "how", "bytes"], rows, mono=[2]),
+        Heading("The launch session, 128 bytes"),
+        explain_spans(blob.spans()),
+    )
+
+
+#: The order of P-384's base point (FIPS 186-4, D.1.2.4).
+_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFC7634D81F4372DDF581A0DB248B0A77AECEC196ACCC52973
+
+
+def make_private(random: Callable[[int], bytes] = secrets.token_bytes) -> Secret:
+    """Return a new private number (48 bytes, big-endian), from 56 random bytes (FIPS 186-5, A.2.1)."""
+    number = int.from_bytes(random(P384_BYTES + 8), "big") % (_ORDER - 1) + 1
+    return Secret(number.to_bytes(P384_BYTES, "big"))
+
+
+@checked
+def seeded(seed: bytes) -> Callable[[int], bytes]:
+    """Return a source of bytes that are the same for the same *seed*: to reproduce something, never to protect it."""
+    state = {"count": 0}
+
+    def read(size: int) -> bytes:
+        made = b""
+        while len(made) < size:
+            made += hashlib.sha256(seed + struct.pack("<Q", state["count"])).digest()
+            state["count"] += 1
+        return made[:size]
+
+    return read

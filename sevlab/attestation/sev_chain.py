@@ -1,0 +1,289 @@
+"""The chain of certificates that says: this platform's key is a genuine AMD processor's, and has this owner.
+
+::
+
+    ARK (AMD root) -> ASK (AMD signing) -> CEK (chip) -> PEK (platform) -> PDH (for the session)
+                                           OCA (owner) -> PEK
+
+Every link has a verdict of its own. A chain is good when every link is, and a link that could not be checked is not
+good. The ARK is known by its SHA-256; nothing above it could vouch for it.
+
+Sources: sev-launch 10.5 to 11.3.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from ..errors import InputError, LayoutError, quoted
+from ..formats.sev_certs import (
+    ARK,
+    ASK,
+    CEK,
+    ECDSA_SHA256,
+    INVALID,
+    OCA,
+    PDH,
+    PEK,
+    RSA_SHA256,
+    RSA_SHA384,
+    AmdCertificate,
+    AttestationReport,
+    EccSignature,
+    SevCertificate,
+    Usage,
+    parse_certificates,
+)
+from ..launch.files import load_file
+from ..launch.trust import CANNOT_TELL, MATCH, MISMATCH, NOT_CHECKED, NOT_DECIDED
+from ..launch.values import decode_base64
+from ..launch.verify import Check, check_table, judged
+from ..layout.arguments import checked
+from ..layout.span import Explainable
+from .crypto import _rsa_fault, ecdsa_fault
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
+
+    from ..layout.views import View
+
+
+#: Most bytes of certificates that are read from one file.
+LIMIT = 64 << 10
+
+#: AMD's root keys by the SHA-256 of the whole certificate, and the products below them (sev-launch 11.2).
+ROOTS = {
+    "dedabca561e1dece8cc00b7bda864cf5f20b95017864408cfe18eaee0dce24b9": "Naples",
+    "865977b268c16d5b27772b00aaefb4e737ba9499e818ed8e9f65b0cecefbc529": "Rome",
+    "1246469862b78a7a8625579b0378d1f8e975eb8b82a1623b579d7968a5969888": "Milan",
+    "8f4e3fd36589c23f1fe0c8338465bac7e2e066d97fc92f228bbee4fd356fb674": "Genoa",
+    "f6405e5096a6eee1eb7d5df75c49f9b9f7c8357a31c7fff150149d68588a7bf7": "Turin",
+}
+
+#: Who signs whom, from the root down: certificate, signer, and whether a genuine or an owned platform needs it.
+LINKS = (
+    (ARK, ARK, "AMD"),
+    (ASK, ARK, "AMD"),
+    (CEK, ASK, "AMD"),
+    (PEK, CEK, "AMD"),
+    (OCA, OCA, "owner"),
+    (PEK, OCA, "owner"),
+    (PDH, PEK, "both"),
+)
+
+
+class Chain(Explainable):
+    """Certificates by what their key is for. ``extra`` are those that came twice."""
+
+    def __init__(self, certificates: Iterable[SevCertificate | AmdCertificate]) -> None:
+        self.certificates: dict[int, Any] = {}
+        self.extra: list[Any] = []
+        for certificate in certificates:
+            if int(certificate.key_usage) in self.certificates:
+                self.extra.append(certificate)
+            else:
+                self.certificates[int(certificate.key_usage)] = certificate
+
+    def __getitem__(self, usage: int) -> Any:
+        return self.certificates[usage]
+
+    def __contains__(self, usage: int) -> bool:
+        return usage in self.certificates
+
+    def to_bytes(self) -> bytes:
+        """Return the certificates one after the other, as ``sevctl export --full`` writes them."""
+        return b"".join(self[usage].to_bytes() for usage in (PDH, PEK, OCA, CEK, ASK, ARK) if usage in self)
+
+    def verify(self, roots: dict[str, str] = ROOTS) -> ChainVerdict:
+        """Check every link; *roots* are the root keys to trust, by the SHA-256 (hex) of their certificates."""
+        links = [_root(self, roots)]
+        links += [_signed(self, usage, signer) for usage, signer, _ in LINKS]
+        links += [Check("one of each", MISMATCH, f"{Usage(one.key_usage).short} came twice") for one in self.extra]
+        return ChainVerdict(self, links)
+
+    def as_dict(self) -> dict[str, object]:
+        """Return every certificate as JSON-ready data: its fields by name, bytes as lower-case hex.
+
+        A second PDH is called ``PDH 2``.
+        """
+        found: dict[str, object] = {}
+        for one in (*self.certificates.values(), *self.extra):
+            name = short = Usage(one.key_usage).short
+            number = 1
+            while name in found:
+                number += 1
+                name = f"{short} {number}"
+            found[name] = {
+                span.name: int(span.value) if isinstance(span.value, int) else span.raw.hex() for span in one.spans()
+            }
+        return found
+
+    def explain(self) -> View:
+        """Show every certificate, from the platform's key up."""
+        from ..layout.bits import title
+        from ..layout.views import Heading, Table, View, narrow
+
+        blocks: list[Any] = []
+        ordered = [self[usage] for usage in (PDH, PEK, OCA, CEK, ASK, ARK) if usage in self]
+        for one in (*ordered, *self.extra):
+            again = ", again" if any(one is other for other in self.extra) else ""
+            rows = [
+                [span.name, f"0x{span.offset:03x}", str(span.size), narrow(_short(span)), _note(span)]
+                for span in one.spans()
+                if any(span.raw) or span.finding
+            ]
+            blocks += [Heading(f"{Usage(one.key_usage).text}{again}: {title(type(one))} ({one.size} bytes)")]
+            blocks += [Table(["field", "offset", "size", "value", "meaning"], rows, mono=[0, 1, 2, 3])]
+        return View(*blocks)
+
+    def __repr__(self) -> str:
+        return f"<Chain {' '.join(Usage(usage).short for usage in self.certificates)}>"
+
+
+def _short(span: Any) -> str:
+    return f"{span.raw[:8].hex()}... ({span.size} bytes)" if span.size > 16 else str(span.text)
+
+
+def _note(span: Any) -> str:
+    return f"{span.doc} ODD: {span.finding}." if span.finding else str(span.doc)
+
+
+class ChainVerdict(Explainable):
+    """What came of checking a chain. ``links`` in order from the root; ``product`` names the root, "" for none."""
+
+    def __init__(self, chain: Chain, links: list[Check]) -> None:
+        self.chain, self.links = chain, links
+        self.product = links[0].note.partition(":")[0] if links[0].state == MATCH else ""
+
+    @property
+    def matches(self) -> bool:
+        """True when every link was checked and is right."""
+        return all(link.state == MATCH for link in self.links)
+
+    @property
+    def status(self) -> str:
+        """ "match", "mismatch", or "not_decided" when a certificate is missing and nothing is wrong."""
+        wrong = any(link.state == MISMATCH for link in self.links)
+        return MISMATCH if wrong else MATCH if self.matches else NOT_DECIDED
+
+    def as_dict(self) -> dict[str, object]:
+        """Return the verdict as JSON-ready data."""
+        return {
+            "status": self.status,
+            "product": self.product,
+            "links": [link.as_dict() for link in self.links],
+        }
+
+    def explain(self) -> View:
+        """Show the answer, then every link."""
+        from ..layout.views import Banner, View
+
+        bad = [link.name for link in self.links if link.state != MATCH]
+        words = f"OK: a genuine {self.product} platform, and every link is signed"
+        if self.status == NOT_DECIDED:
+            words = f"NOT DECIDED: {len(bad)} of {len(self.links)} links cannot be checked: {', '.join(bad)}"
+        elif bad:
+            words = f"ERROR: {len(bad)} of {len(self.links)} links do not hold: {', '.join(bad)}"
+        return View(Banner(words, "pink" if bad else "green"), check_table(self.links, "link"))
+
+
+def load_chain(*paths: str, name: str = "certificates") -> Chain:
+    """Read certificates from files: one or several in each, raw or as base64 text.
+
+    Raises :class:`~sevlab.errors.InputError` with *name* for a file that holds anything else.
+    """
+    found: list[Any] = []
+    for path in paths:
+        raw = load_file(path, name, LIMIT)
+        text = "".join(raw.decode("latin-1").split()) if raw[:1].isalnum() else ""
+        decoded = decode_base64(text) if text else None
+        try:
+            found += parse_certificates(raw if decoded is None else decoded)
+        except LayoutError as error:
+            needed = f"{error.needed}, raw or as base64 text"
+            raise InputError(name, f"{quoted(path)}: {error.received}", needed) from None
+        if not raw:
+            raise InputError(name, f"{quoted(path)}, an empty file", "certificates", "sevctl export FILE")
+    return Chain(found)
+
+
+@checked
+def verify_chain(chain: Chain, roots: dict[str, str] = ROOTS) -> ChainVerdict:
+    """Check every link of a chain; see :meth:`Chain.verify`. Never raises on a link that does not hold."""
+    return chain.verify(roots)
+
+
+@checked
+def verify_attestation(report: AttestationReport, pek: SevCertificate, mnonce: bytes | None = None) -> list[Check]:
+    """Check a legacy attestation report under a platform's PEK. Verify the PEK's chain first.
+
+    *mnonce* is the nonce that was asked with (16 bytes): without it an old report would do. Returns the checks; never
+    raises on one that fails.
+    """
+    usage = f"the certificate is of usage {pek.key_usage.text}"
+    signature = EccSignature(r=report.r, s=report.s).to_bytes()
+    fault = next(iter(report.findings()), "") or ecdsa_fault(pek.key, signature, report.signed, ECDSA_SHA256)
+    checks = [
+        judged("key", "" if pek.key_usage == PEK else usage, usage),
+        judged("signature", fault, "the signature is right"),
+    ]
+    if mnonce is None:
+        return [*checks, Check("mnonce", NOT_CHECKED, "no nonce was given: the report may be an old one")]
+    other = "" if report.mnonce == mnonce else "another nonce"
+    return [*checks, judged("mnonce", other, "the nonce that was asked with")]
+
+
+def _root(chain: Chain, roots: dict[str, str]) -> Check:
+    name = "ARK is a known root"
+    if ARK not in chain:
+        return Check(name, CANNOT_TELL, "no ARK was given")
+    digest = hashlib.sha256(chain[ARK].to_bytes()).hexdigest()
+    if digest in roots:
+        return Check(name, MATCH, f"{roots[digest]}: SHA-256 {digest}")
+    return Check(name, MISMATCH, f"SHA-256 {digest} is that of no known root")
+
+
+def _signed(chain: Chain, usage: int, signer: int) -> Check:
+    """Check one signature."""
+    by, of = Usage(signer).short, Usage(usage).short
+    name = f"{of} signed by itself" if usage == signer else f"{of} signed by {by}"
+    missing = [Usage(one).short for one in dict.fromkeys((usage, signer)) if one not in chain]
+    if missing:
+        return Check(name, CANNOT_TELL, f"no {' and no '.join(missing)} was given")
+    certificate, key = chain[usage], chain[signer]
+    return judged(name, _fault(certificate, key, signer), "the signature is right")
+
+
+def _fault(certificate: Any, key: Any, signer: int) -> str:
+    """Return what is wrong with the signature of *key* on *certificate*; "" when it is right."""
+    if findings := certificate.findings():
+        return str(findings[0])
+    if isinstance(certificate, AmdCertificate):
+        if not isinstance(key, AmdCertificate):
+            return "the signer is no key of AMD"
+        if certificate.certifying_key_id != key.key_id:
+            return f"it names the key {certificate.certifying_key_id.hex()}, not {key.key_id.hex()}"
+        algorithm = RSA_SHA256 if key.BITS == 2048 else RSA_SHA384
+        return _rsa_fault(key, certificate.signature, certificate.signed, algorithm)
+    slots = [slot for slot in certificate.signatures if slot[0] == signer]
+    unused = [slot for slot in certificate.signatures if slot[0] == INVALID]
+    if any(algorithm or any(raw) for _, algorithm, raw in unused):
+        return "an unused signature slot is not zero"
+    if (
+        len(slots) != 1
+        or len(unused) + sum(1 for slot in certificate.signatures if slot[0] in _signers(certificate)) != 2
+    ):
+        return "it has other signatures than it should"
+    _, algorithm, raw = slots[0]
+    if isinstance(key, AmdCertificate):
+        size = key.BITS // 8
+        if any(raw[size:]):
+            return "bytes after the signature are not zero"
+        return _rsa_fault(key, raw[:size], certificate.signed, int(algorithm))
+    return ecdsa_fault(key.key, raw, certificate.signed, int(algorithm))
+
+
+def _signers(certificate: SevCertificate) -> set[int]:
+    return {signer for usage, signer, _ in LINKS if usage == certificate.key_usage}

@@ -1,0 +1,336 @@
+"""Which parts of a configuration the launch measurement covers, whatever the configuration was written in."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING
+
+from ..errors import InputError, UnsupportedError, describe_content, quoted
+from ..formats.efi_modules import CANNOT_TELL, PLACE_ONLY, Enforcement
+from ..launch.files import FIRMWARE_LIMIT, load_ovmf
+from ..launch.values import parse_policy
+from ..layout.arguments import checked
+from ..layout.span import Explainable
+from ..layout.views import Banner, Paragraph, Table, View
+from .capture import in_cell, shown
+from .coverage_rules import BREAKS, MEASURED, NOT_MEASURED, Rule, find_rule
+from .domain_xml import Element, passthrough, read_domain
+from .locate import locate
+from .qemu_cmdline import CommandLine
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .case import Case
+
+
+#: The answer about a firmware without a place for kernel hashes.
+NO_PLACE = "no_place"
+
+#: A label as one character, for people who do not see its colour, and its colour.
+MARKS = {MEASURED: ("M", "green"), NOT_MEASURED: ("-", "grey"), BREAKS: ("!", "pink")}
+
+#: Most parts shown; a hostile text can hold more than anyone reads.
+SHOWN_LIMIT = 2000
+
+_WORDS_LIMIT, _CELL = 160, 44
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of a configuration: ``words`` as people wrote them, ``path`` as the rules know them."""
+
+    words: str
+    path: str
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What decides about the parts.
+
+    Is it an SEV guest (``sev``) whose object is in use (``linked``); SEV-ES (``es``, None when no policy is known);
+    are kernel ``hashes`` on; is a ``kernel`` given; is there firmware in ``flash`` unit 0; is it ``split``, with its
+    variables in unit 1. ``enforcement`` is what the firmware makes of a measured kernel: "enforces", "place_only",
+    "cannot_tell" or "no_place"; "" where no kernel is measured.
+    """
+
+    sev: bool
+    linked: bool
+    es: bool | None
+    hashes: bool
+    kernel: bool
+    flash: bool
+    split: bool
+    enforcement: str = ""
+
+    @cached_property
+    def conditions(self) -> dict[str, bool]:
+        """The words that a rule's condition is made of."""
+        return {
+            "es": self.es is True,
+            "no-es": self.es is False,
+            "es-unknown": self.es is None,
+            "hashes": self.hashes,
+            "no-hashes": not self.hashes,
+            "kernel": self.kernel,
+            "no-kernel": not self.kernel,
+            "flash": self.flash,
+            "split": self.split,
+            "no-sev": not self.sev,
+            "unlinked": not self.linked,
+            "place-only": self.enforcement == PLACE_ONLY,
+            "no-place": self.enforcement == NO_PLACE,
+            "cannot-tell": self.enforcement == CANNOT_TELL,
+        }
+
+    def holds(self, when: str) -> bool:
+        """Return whether a rule's condition holds: all its words must."""
+        return all(self.conditions[word] for word in when.split())
+
+
+#: Options whose parts are labelled one by one.
+_SPLIT_OPTIONS = ("-object sev-guest", "-machine", "-cpu", "-smp")
+
+#: XML elements that are looked into. Any other is one part with all that is in it.
+_CONTAINERS = ("/domain/os", "/domain/devices", "/domain/launchSecurity")
+
+
+def _es(policy: str) -> bool | None:
+    """Return whether a policy (as text) asks for SEV-ES; None when it is no policy."""
+    try:
+        return bool(parse_policy(policy).es)
+    except InputError:
+        return None
+
+
+def _refuse_snp() -> None:
+    raise UnsupportedError("coverage of an SEV-SNP guest", "SEV and SEV-ES guests, whose measurement works otherwise")
+
+
+_LACKING = {
+    PLACE_ONLY: Part("(absent) code in the firmware that checks kernel hashes", "absent enforcement"),
+    NO_PLACE: Part("(absent) place for kernel hashes in the firmware", "absent place"),
+}
+
+
+def read_firmware(path: str | None) -> tuple[str, str]:
+    """Return how the firmware at *path* treats kernel hashes: the answer as in :class:`Setup`, and a sentence.
+
+    No path, a path that is not absolute (it is the host's own), and anything but a regular file of this machine: cannot
+    tell. Nothing is raised.
+    """
+    here = locate(path, None, FIRMWARE_LIMIT)[0] if path else ""
+    if not here:
+        which = f"the firmware {quoted(path)} is not here" if path else "no firmware is named"
+        found: Enforcement | None = Enforcement(CANNOT_TELL, (f"{which}, so its code was not read",))
+    else:
+        try:
+            found = load_ovmf(here).enforcement
+        except InputError as error:
+            found = Enforcement(CANNOT_TELL, (str(error),))
+    if found is None:
+        return NO_PLACE, f"The firmware {quoted(here)} has no place for kernel hashes"
+    return str(found.answer), str(found.text)
+
+
+@dataclass(frozen=True)
+class Line(Part):
+    """One part of a configuration with its label and the reason, one sentence or two."""
+
+    label: str
+    reason: str
+
+    @property
+    def mark(self) -> str:
+        """The label as one character: M, - or !."""
+        return MARKS[self.label][0]
+
+    @property
+    def colour(self) -> str:
+        """The label as a colour of the common palette."""
+        return MARKS[self.label][1]
+
+
+class Coverage(Explainable):
+    """A configuration, labelled. ``lines`` are in the configuration's order; what is absent comes last.
+
+    ``firmware`` is a sentence about how the guest firmware at the path *firmware* treats a kernel that is measured, ""
+    where no kernel is.
+    """
+
+    def __init__(self, parts: Sequence[Part], setup: Setup, firmware: str | None = None) -> None:
+        self.setup, self.firmware = setup, ""
+        if setup.sev and setup.linked and setup.hashes and setup.kernel:
+            answer, self.firmware = read_firmware(firmware)
+            self.setup = replace(setup, enforcement=answer)
+            if answer in _LACKING:
+                parts = [*parts, _LACKING[answer]]
+
+        @lru_cache(maxsize=4096)
+        def rule(path: str) -> Rule:
+            return find_rule(path, self.setup.holds)
+
+        found = ((part, rule(part.path)) for part in parts)
+        self.lines = [Line(part.words, part.path, one.label, one.reason) for part, one in found]
+
+    def count(self, label: str) -> int:
+        """Return how many parts have a label."""
+        return sum(line.label == label for line in self.lines)
+
+    @property
+    def broken(self) -> list[Line]:
+        """The parts that break the measurement."""
+        return [line for line in self.lines if line.label == BREAKS]
+
+    def explain(self) -> View:
+        """Show every part with its label and reason: M measured, - not measured, ! breaks measurement."""
+        lines = self.lines[:SHOWN_LIMIT]
+        rows = [[line.mark, line.label, _cell(line.words), line.reason] for line in lines]
+        counts = ", ".join(f"{self.count(label)} {label} [{mark}]" for label, (mark, _) in MARKS.items())
+        words = "Nothing here breaks the measurement" if not self.broken else "Something here breaks the measurement"
+        table = Table(["", "label", "part", "why"], rows, [line.colour for line in lines], mono=[0, 2])
+        rest = [Paragraph(f"{len(self.lines) - len(lines)} more parts are not shown.")] * (len(lines) < len(self.lines))
+        said = [Paragraph(f"Firmware: {self.firmware}.")] if self.firmware else []
+        return View(Banner(f"{words}: {counts}", "pink" if self.broken else "green"), *said, table, *rest)
+
+    def as_dict(self) -> dict[str, object]:
+        """Return everything as JSON-ready data."""
+        return {
+            "status": "breaks" if self.broken else "covered",
+            "setup": asdict(self.setup),
+            "counts": {label: self.count(label) for label in MARKS},
+            "parts": [asdict(line) for line in self.lines],
+            **({"firmware": self.firmware} if self.firmware else {}),
+        }
+
+
+def _cell(words: str) -> str:
+    """Return a part's words for a narrow column. The indent of a part that belongs to the one above stays."""
+    bare = words.lstrip(" ")
+    return in_cell(words[: len(words) - len(bare)] + shown(bare, _WORDS_LIMIT), _CELL)
+
+
+@checked
+def cover_command_line(text: str) -> Coverage:
+    """Label a QEMU command line. Raises InputError for any other text, UnsupportedError for SEV-SNP."""
+    command = CommandLine(text)
+    guest = command.guest
+    if guest is not None and guest.part("qom-type") == "sev-snp-guest":
+        _refuse_snp()
+    if not any(one.name for one in command.options):
+        received = f"{describe_content(text.encode(errors='replace'))}, without an option"
+        raise InputError("--qemu-cmdline", received, "a QEMU command line")
+    setup = Setup(
+        sev=guest is not None,
+        linked=command.linked,
+        es=_es(guest.part("policy", "0x1")) if guest is not None else None,
+        hashes=command.kernel_hashes,
+        kernel=command.last("-kernel") is not None,
+        flash=command.flash(0) is not None,
+        split=command.flash(1) is not None,
+    )
+    parts = _option_parts(command)
+    if guest is None:
+        parts.append(Part("(absent) -object sev-guest,...", "absent sev-guest"))
+    elif not command.linked:
+        parts.append(Part("(absent) -machine confidential-guest-support=ID", "absent link"))
+    if setup.kernel and not setup.hashes:
+        parts.append(Part("(absent) kernel-hashes=on", "absent kernel-hashes"))
+    if command.flash(0) is None and command.last("-bios") is None:
+        parts.append(Part("(absent) firmware: -drive if=pflash,... or -bios", "absent firmware"))
+    return Coverage(parts, setup, command.flash(0) or command.last("-bios"))
+
+
+def _option_parts(command: CommandLine) -> list[Part]:
+    parts = []
+    for number, one in enumerate(command.options):
+        path = one.name or "word"
+        if one.name == "-object":
+            path = f"-object {one.part('qom-type')}"
+        elif number in command.units:
+            path = f"pflash {command.units[number]}"
+        elif one.name == "-device" and one.parts:
+            path = f"-device {one.part('driver')}"
+        if path not in _SPLIT_OPTIONS or not one.parts:
+            parts.append(Part(one.text, path))
+            continue
+        for position, (key, value) in enumerate(one.parts):
+            head = "  " if position else f"{one.name} "
+            bare = not position and key in ("qom-type", "type", "model", "cpus")
+            unused = path == "-smp" and key != "cpus" and one.part("cpus")
+            parts.append(Part(head + (value if bare else f"{key}={value}"), f"{path}/{'unused' if unused else key}"))
+    return parts
+
+
+@checked
+def cover_domain(text: str) -> Coverage:
+    """Label a libvirt domain XML. Raises InputError for any other text, UnsupportedError for SEV-SNP."""
+    domain = read_domain(text)
+    security = domain.first("launchSecurity")
+    kind = security.attributes.get("type", "") if security is not None else ""
+    if kind == "sev-snp":
+        _refuse_snp()
+    policy = security.first("policy") if security is not None else None
+    bare = policy.text.strip().lower().removeprefix("0x") if policy is not None else ""
+    setup = Setup(
+        sev=kind == "sev",
+        linked=True,
+        es=_es("0x" + bare),
+        hashes=security is not None and security.attributes.get("kernelHashes") == "yes",
+        kernel=domain.first("os/kernel") is not None,
+        flash=False,
+        split=domain.first("os/nvram") is not None,
+    )
+    parts = [part for child in domain.children for part in _element_parts(child, "/domain", domain)]
+    if not setup.sev:
+        parts.append(Part("(absent) <launchSecurity type='sev'>", "absent sev-guest"))
+    elif setup.kernel and not setup.hashes:
+        parts.append(Part("(absent) kernelHashes='yes'", "absent kernel-hashes"))
+    loaders = [one.text.strip() for one in domain.all("os/loader")]
+    if not loaders:
+        parts.append(Part("(absent) <loader> in <os>", "absent firmware"))
+    return Coverage(parts, setup, next((text for text in reversed(loaders) if text), None))
+
+
+def _element_parts(element: Element, above: str, domain: Element) -> list[Part]:
+    path = f"{above}/{element.tag}"
+    if path == "/domain/qemu:commandline":
+        # These words reach QEMU as they are, so the rules for QEMU's own words hold for them.
+        words = CommandLine(shlex.join(["qemu-kvm", *passthrough(domain)]))
+        return [Part(f"<qemu:arg> {part.words}", part.path) for part in _option_parts(words)]
+    if path == "/domain/os/loader":
+        kind = element.attributes.get("type", "")
+        return [Part(_tag(element), f"{path} {kind}".strip())]
+    if path not in _CONTAINERS:
+        return [Part(_tag(element), path)]
+    parts = [Part(f"<{element.tag} {key}='{value}'>", f"{path}/@{key}") for key, value in element.attributes.items()]
+    return parts + [part for child in element.children for part in _element_parts(child, path, domain)]
+
+
+def _tag(element: Element) -> str:
+    attributes = "".join(f" {key}='{value}'" for key, value in element.attributes.items())
+    inner = element.text.strip() or ("..." if element.children else "")
+    return f"<{element.tag}{attributes}>{inner}</{element.tag}>" if inner else f"<{element.tag}{attributes}/>"
+
+
+@checked
+def cover_case(case: Case) -> Coverage:
+    """Label the inputs of a case."""
+    setup = Setup(
+        sev=True,
+        linked=True,
+        es=None if case.policy is None else bool(case.policy.es),
+        hashes="kernel" in case.inputs,
+        kernel="kernel" in case.inputs,
+        flash=False,
+        split=False,
+    )
+    given = case.part().items()
+    parts = [Part(f"{name.replace('_', '-')} = {shown(value, 120)}", f"case {name}") for name, value in given]
+    firmware = case.inputs.get("firmware")
+    if firmware is None:
+        parts.append(Part("(absent) firmware", "absent firmware"))
+    return Coverage(parts, setup, None if firmware is None else os.path.abspath(str(firmware)))

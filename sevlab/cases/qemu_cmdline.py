@@ -1,0 +1,386 @@
+"""A QEMU command line: taken apart into options, however it was copied, and what a launch needs of them."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from collections import deque
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from ..launch.cpu import CPU_MODELS
+from ..layout.arguments import checked
+from .capture import COMMAND_LINE, Capture, Collector, check_size, shown
+from .sources import load_json
+
+if TYPE_CHECKING:
+    from typing import Any
+
+
+GUEST_TYPES = ("sev-guest", "sev-snp-guest")
+
+#: QEMU's policy when the sev-guest object names none: NODBG.
+DEFAULT_POLICY = "0x1"
+
+_CHAIN_LIMIT = 16
+
+_TOPOLOGY = ("drawers", "books", "sockets", "dies", "clusters", "modules", "cores", "threads")
+
+#: Longest command line read, in characters. libvirt's have about 10,000.
+COMMAND_LIMIT = 128 << 10
+
+DEPTH_LIMIT = 16
+
+#: Options that take no argument. Source: QEMU's -help (7.2), and the options of later releases known by name.
+# fmt: off
+FLAGS = frozenset((
+    "-h", "-help", "-version", "-S", "-s", "-nographic", "-enable-kvm", "-daemonize", "-nodefaults",
+    "-no-user-config", "-nouserconfig", "-no-reboot", "-no-shutdown", "-no-acpi", "-no-hpet", "-no-fd-bootchk",
+    "-win2k-hack", "-snapshot", "-usb", "-full-screen", "-portrait", "-mem-prealloc", "-singlestep",
+    "-one-insn-per-tb", "-preconfig", "-only-migratable", "-enable-sync-profile", "-async-teardown", "-audio-help",
+    "-xen-attach", "-xen-domid-restrict", "-curses", "-sdl", "-alt-grab", "-ctrl-grab", "-no-quit",
+))
+
+# fmt: on
+#: Options whose argument may start with a dash.
+ANY_ARGUMENT = frozenset(["-append", "-name", "-kernel", "-initrd", "-fw_cfg"])
+
+#: Different spellings of one option.
+ALIASES = {"-M": "-machine", "-no-kvm": "-accel"}
+
+#: The key of a part that has none, where QEMU implies one.
+IMPLIED = {
+    "-machine": "type",
+    "-object": "qom-type",
+    "-cpu": "model",
+    "-smp": "cpus",
+    "-accel": "accel",
+    "-device": "driver",
+    "-blockdev": "driver",
+    "-m": "size",
+}
+
+_MAY_BE_REPLACED = ("-append", "-kernel", "-initrd", "-bios", "-drive", "-smp")
+
+_PROGRAM = re.compile(r"qemu-system-\w+|qemu-kvm|kvm")
+
+_UNQUOTED_JSON = re.compile(r'(?:^|\s)\{"')
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option: ``name`` such as ``-machine`` ("" for a bare word), ``value`` as it was typed, None without one.
+
+    ``parts`` are the value's (key, value) pairs, a bare part having the key QEMU implies, or its own name and ``on``.
+    """
+
+    name: str
+    value: str | None
+    parts: list[tuple[str, str]]
+
+    def part(self, key: str, default: str = "") -> str:
+        """Return the last value of a part."""
+        return next((value for name, value in reversed(self.parts) if name == key), default)
+
+    @property
+    def text(self) -> str:
+        """The option as typed, without the shell's quotes."""
+        return f"{self.name} {self.value}".strip() if self.value is not None else self.name
+
+
+def _parts(name: str, value: str, remarks: list[str]) -> list[tuple[str, str]]:
+    if value.startswith("{"):
+        document = load_json(value)
+        if isinstance(document, dict):
+            return list(_flat(document, "", DEPTH_LIMIT))
+        remarks.append(f"{name} holds what is not JSON: {shown(value, 60)}")
+        return []
+    return split_parts(value, IMPLIED.get(name, ""))
+
+
+def split_parts(text: str, implied: str = "") -> list[tuple[str, str]]:
+    """Return the (key, value) pairs of ``a,b=c``; two commas are one that does not separate."""
+    pairs = []
+    # Pairs of commas are read from the left, as QEMU does. A word of a command line holds no zero byte.
+    for number, part in enumerate(text.replace(",,", "\0").split(",")):
+        part = part.replace("\0", ",")
+        key, equals, value = part.partition("=")
+        if equals:
+            pairs.append((key, value))
+        elif number == 0 and implied:
+            pairs.append((implied, part))
+        elif part:
+            pairs.append((part, "on"))
+    return pairs
+
+
+def _flat(value: Any, path: str, depth: int) -> list[tuple[str, str]]:
+    """Return a JSON value as QEMU's dotted pairs."""
+    if isinstance(value, dict) and depth:
+        return [
+            pair
+            for key, inner in value.items()
+            for pair in _flat(inner, f"{path}.{key}" if path else str(key), depth - 1)
+        ]
+    if isinstance(value, bool):
+        return [(path, "on" if value else "off")]
+    if isinstance(value, int) and abs(value) >= 1 << 128:
+        return [(path, "a huge number")]
+    return [(path, str(value) if isinstance(value, str | int) else "...")]
+
+
+class CommandLine:
+    """A QEMU command line, understood as far as a launch needs it. Raises InputError only for one that is too long.
+
+    ``options`` are its options in order, ``remarks`` say how it was read. Three forms are read: words separated
+    by zero bytes (/proc/PID/cmdline, exact), shell text with quotes and backslashes (a script, libvirt's log), and what
+    ``ps`` shows, in which the quotes are lost.
+    """
+
+    def __init__(self, text: str) -> None:
+        check_size(text, COMMAND_LINE, COMMAND_LIMIT)
+        self.options: list[Option] = []
+        self.remarks: list[str] = []
+        words, form = self._words(text)
+        self._read(deque(self._from_program(words)), form)
+
+    def _words(self, text: str) -> tuple[list[str], str]:
+        if "\0" in text:
+            return text.rstrip("\n").removesuffix("\0").split("\0"), "exact"
+        if _UNQUOTED_JSON.search(text):
+            self.remarks.append("the quotes are lost, as ps shows a command line; /proc/PID/cmdline is exact")
+            return text.split(), "ps"
+        joined = re.sub(r"\\[ \t]*\r?\n", "", text)
+        try:
+            return shlex.split(joined), "shell"
+        except ValueError as error:
+            self.remarks.append(f"read without quotes, since as shell text it has {str(error).lower()}")
+            return joined.split(), "ps"
+
+    def _from_program(self, words: list[str]) -> list[str]:
+        """Return the words after the program's name, without what comes before it (ps columns, sudo, environment)."""
+        for number, word in enumerate(words):
+            if _PROGRAM.fullmatch(os.path.basename(word)):
+                return words[number + 1 :]
+        start = next((number for number, word in enumerate(words) if word[:1] == "-" and len(word) > 1), len(words))
+        if start:
+            words_left = f"{start} word(s) before the first option left out"
+            self.remarks.append(f"no program named qemu-system-... is in it; {words_left}")
+        return words[start:]
+
+    def _read(self, words: deque[str], form: str) -> None:
+        """Take the words apart into options."""
+        while words:
+            word = words.popleft()
+            if not word.startswith("-") or word == "-":
+                if _PROGRAM.fullmatch(os.path.basename(word)):
+                    self.remarks.append("there is more than one QEMU command line; only the first is read")
+                    return
+                if word:
+                    self.options.append(Option("", word, []))
+                continue
+            name = "-" + word.lstrip("-")
+            name = ALIASES.get(name, name)
+            if name in FLAGS or not words or (words[0].startswith("-") and name not in ANY_ARGUMENT):
+                self.options.append(Option(name, None, []))
+                continue
+            value = words.popleft()
+            if name == "-append" and form != "exact" and words and not words[0].startswith("-"):
+                while words and not words[0].startswith("-"):
+                    value += " " + words.popleft()
+                how = f"was taken up to the next option: {shown(value, 120)}"
+                self.remarks.append(f"-append had no quotes left and {how}")
+            self.options.append(Option(name, value, _parts(name, value, self.remarks)))
+            if form == "shell" and "$" in value and name in _MAY_BE_REPLACED:
+                self.remarks.append(f"{name} holds a '$', which the shell may have replaced: {shown(value)}")
+
+    def named(self, name: str) -> list[Option]:
+        """Return the options of a name."""
+        return [one for one in self.options if one.name == name]
+
+    def last(self, name: str) -> str | None:
+        """Return the value of the last option of a name; QEMU lets the last one win."""
+        return next((one.value for one in reversed(self.named(name)) if one.value is not None), None)
+
+    def parts(self, name: str) -> dict[str, str]:
+        """Return the parts of all options of a name together."""
+        return {key: value for one in self.named(name) for key, value in one.parts}
+
+    @property
+    def repeated(self) -> list[str]:
+        """Which settings of a launch are given twice and differ, in sentences. QEMU takes the last without a word."""
+        found = [
+            f"{name} comes more than once; the last one counts, as in QEMU"
+            for name in ("-kernel", "-initrd", "-append", "-bios")
+            if len({one.value for one in self.named(name)} - {None}) > 1
+        ]
+        if guest := self.guest:
+            for key in dict.fromkeys(key for key, _ in guest.parts):
+                if len({value for name, value in guest.parts if name == key}) > 1:
+                    where = f"-object {guest.part('qom-type')},{shown(key)}"
+                    found.append(f"{where} comes more than once; the last one counts")
+        if len(self._guests) > 1:
+            found.append(f"{len(self._guests)} objects can make it an SEV guest; the one that -machine names counts")
+        return found
+
+    @cached_property
+    def _guests(self) -> list[Option]:
+        return [one for one in self.named("-object") if one.part("qom-type") in GUEST_TYPES]
+
+    @cached_property
+    def machine(self) -> dict[str, str]:
+        """The parts of all -machine options together."""
+        return self.parts("-machine")
+
+    @property
+    def link(self) -> str:
+        """The id of the object that protects the guest's memory, "" when none is named."""
+        return self.machine.get("confidential-guest-support") or self.machine.get("memory-encryption", "")
+
+    @cached_property
+    def guest(self) -> Option | None:
+        """The object that makes it an SEV guest: the one -machine names, else the first."""
+        linked = (one for one in self._guests if one.part("id") == self.link)
+        return next(linked, self._guests[0] if self._guests else None)
+
+    @property
+    def linked(self) -> bool:
+        """True when -machine names the guest object; otherwise the guest runs without SEV."""
+        return self.guest is not None and bool(self.link) and self.guest.part("id") == self.link
+
+    @property
+    def kernel_hashes(self) -> bool:
+        """True when QEMU puts the kernel's hash into measured memory. Off by default."""
+        return self.guest is not None and self.guest.part("kernel-hashes") in ("on", "yes", "true", "y")
+
+    @cached_property
+    def units(self) -> dict[int, int]:
+        """Which options (by position) belong to which flash unit: 0 is the firmware, 1 its variables."""
+        units: dict[int, int] = {}
+        taken: set[int] = set()
+        free = 0
+        for number, one in enumerate(self.options):
+            if one.name == "-pflash" or (one.name == "-drive" and one.part("if") == "pflash"):
+                given = (one.part("unit") or one.part("index")) if one.name == "-drive" else ""
+                units[number] = int(given) if re.fullmatch("[0-9]{1,3}", given) else free
+                taken.add(units[number])
+                while free in taken:
+                    free += 1
+        blocks = ((number, one) for number, one in enumerate(self.options) if one.name == "-blockdev")
+        nodes = {one.part("node-name"): number for number, one in blocks}
+        for unit in (0, 1):
+            node = self.machine.get(f"pflash{unit}", "")
+            for _ in range(_CHAIN_LIMIT):
+                if not node or node not in nodes or nodes[node] in units:
+                    break
+                units[nodes[node]] = unit
+                node = self.options[nodes[node]].part("file")
+        return units
+
+    def flash(self, unit: int) -> str | None:
+        """Return the file of a flash unit."""
+        for number, own in self.units.items():
+            option = self.options[number]
+            path = option.part("file.filename") or option.part("filename")
+            if option.name == "-pflash":
+                path = str(option.value)
+            elif option.name == "-drive":
+                path = path or option.part("file")
+            if own == unit and path:
+                return path
+        return None
+
+    @property
+    def cpus(self) -> str:
+        """The number of virtual CPUs at the start, as QEMU works it out of -smp; "1" without it."""
+        parts = self.parts("-smp")
+        if not parts or parts.get("cpus"):
+            return parts.get("cpus", "1")
+        if parts.get("maxcpus"):
+            return parts["maxcpus"]
+        count = 1
+        for key in _TOPOLOGY:
+            count *= int(parts[key]) if re.fullmatch("[0-9]{1,5}", parts.get(key, "")) else 1
+        return str(count)
+
+
+@checked
+def parse_command_line(text: str) -> Capture:
+    """Read a QEMU command line: from a script, from libvirt's log, from ps, or from /proc/PID/cmdline."""
+    command = CommandLine(text)
+    found = Collector(COMMAND_LINE)
+    for words in command.remarks:
+        found.remark(words)
+    if not any(one.name for one in command.options):
+        return found.capture()
+    for words in command.repeated:
+        found.remark(words)
+    if command.last("-readconfig"):
+        found.remark("-readconfig names a file with more options, which was not read")
+    _firmware(command, found)
+    _guest(command, found)
+    for name, option in (("kernel", "-kernel"), ("initrd", "-initrd"), ("cmdline", "-append")):
+        value = command.last(option)
+        if value is not None:
+            found.add(name, value, option)
+    found.add("num_cpus", command.cpus, "-smp" if command.last("-smp") else "without -smp")
+    _cpu(command, found)
+    return found.capture()
+
+
+def _firmware(command: CommandLine, found: Collector) -> None:
+    flash, bios = command.flash(0), command.last("-bios")
+    if flash:
+        found.add("firmware", flash, "flash unit 0")
+        if bios:
+            found.remark("-bios stands beside a flash unit 0, and QEMU then uses the flash")
+    elif bios:
+        found.add("firmware", bios, "-bios")
+        found.remark("-bios: QEMU measures this firmware from version 7.1 on; before, it did not")
+    else:
+        found.remark("no firmware is named (flash unit 0 or -bios); QEMU's own default can't start an SEV guest")
+    variables = command.flash(1)
+    if variables:
+        found.add("nvram", variables, "flash unit 1")
+        found.remark("flash unit 1 holds the firmware's variables: the host can change them, nothing measures them")
+
+
+def _guest(command: CommandLine, found: Collector) -> None:
+    guest = command.guest
+    if guest is None:
+        found.remark("there is no -object sev-guest: this guest does not use SEV")
+        return
+    kind = guest.part("qom-type")
+    where = f"-object {kind}"
+    found.add("guest", kind.removesuffix("-guest"), where)
+    if not command.linked:
+        found.remark(
+            f"no -machine confidential-guest-support={shown(guest.part('id') or 'ID')} names the {kind} object: "
+            "this guest runs without SEV"
+        )
+    if kind != "sev-guest":
+        found.remark("this is an SEV-SNP guest, which has no launch measurement of this kind")
+        return
+    found.add("kernel_hashes", command.kernel_hashes, f"{where},kernel-hashes")
+    policy = guest.part("policy")
+    if re.fullmatch("0[0-7]+", policy):
+        found.remark(f"{where},policy={policy} starts with 0, which QEMU reads as octal")
+        policy = str(int(policy[:24], 8))
+    found.add("policy", policy or DEFAULT_POLICY, f"{where},policy" if policy else f"{where}, QEMU's default policy")
+
+
+def _cpu(command: CommandLine, found: Collector) -> None:
+    option = next((one for one in reversed(command.options) if one.name == "-cpu" and one.parts), None)
+    if option is None:
+        return
+    name = option.parts[0][1] if option.parts[0][0] == "model" else ""
+    if name:
+        found.add("cpu", name[:80], "-cpu")
+    numbers = CPU_MODELS.get(name, ("", "", ""))
+    for key, number in zip(("family", "model", "stepping"), numbers, strict=True):
+        # The model's name is the first part, so a later part called model is the number.
+        given = next((value for part, value in reversed(option.parts[1:]) if part == key), "")
+        if given or number != "":
+            found.add(f"cpu_{key}", given or number, f"-cpu {name[:40]}" + (f",{key}" if given else ""))

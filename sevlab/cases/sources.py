@@ -1,0 +1,179 @@
+"""Short texts from the host: ``virsh domlaunchsecinfo``, a QMP transcript, the host kernel's log."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+from typing import TYPE_CHECKING
+
+from ..launch.values import once
+from ..layout.arguments import checked
+from .capture import DMESG, QMP, SECINFO, Capture, Collector, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+
+#: Pieces that look like JSON and are not: after this many the rest is left alone, so that no text costs much.
+BROKEN_LIMIT = 8
+
+#: Most JSON objects looked at.
+COUNT_LIMIT = 10_000
+
+# QEMU refuses a key that comes twice, too.
+_DECODER = json.JSONDecoder(object_pairs_hook=once)
+
+_NUMBERS = {"api-major": "api_major", "api-minor": "api_minor", "build-id": "build_id", "policy": "policy"}
+
+_BEFORE_MEASURING = ("uninit", "launch-update")
+
+_NAME = re.compile("sev-[a-z0-9-]{1,60}")
+
+_PARAMETERS = {
+    "sev-measurement": "measurement",
+    "sev-api-major": "api_major",
+    "sev-api-minor": "api_minor",
+    "sev-build-id": "build_id",
+    "sev-policy": "policy",
+}
+
+_API = re.compile(r"SEV(?:-SNP)? API:\s?([0-9]{1,3})\.([0-9]{1,3}) build:\s?([0-9]{1,3})(?![0-9])")
+
+_ENABLED = re.compile(r"kvm_amd: (SEV(?:-ES|-SNP)?) (enabled|disabled|supported)")
+
+_ABOUT_SEV = re.compile("ccp|kvm_amd|SEV")
+
+_TROUBLE = re.compile("fail|error|timed out", re.IGNORECASE)
+
+
+@checked
+def parse_domlaunchsecinfo(text: str) -> Capture:
+    """Read what ``virsh domlaunchsecinfo DOMAIN`` prints: ``name : value`` lines, numbers in decimal.
+
+    Source: virsh 9.0, format ``%-15s: %s``; older ones print the measurement alone.
+    """
+    found, strange = Collector(SECINFO, text), 0
+    for line in text.splitlines():
+        name, colon, value = (part.strip() for part in line.partition(":"))
+        if not colon or not _NAME.fullmatch(name):
+            strange += bool(line.strip())
+        elif name in _PARAMETERS:
+            found.add(_PARAMETERS[name], value, name)
+        elif name.startswith("sev-snp-"):
+            found.add("guest", "sev-snp", name)
+            found.remark(f"{name}: this is an SEV-SNP guest, which has no measurement of this kind")
+        elif name != "sev-secret-set-address":
+            found.remark(f"{name} is not known and was left out")
+    if found.found and strange:
+        found.remark(f"{strange} other line(s) were left out")
+    return found.capture()
+
+
+@checked
+def parse_dmesg(text: str) -> Capture:
+    """Read the SEV lines of the host kernel's log: API version, build, what is enabled. Numbers are decimal.
+
+    The log shows the SEV firmware since this boot, not the one that measured the guest, so any other source goes first.
+    """
+    found = Collector(DMESG, text)
+    for line in text.splitlines():
+        line = line[:1000]
+        if match := _API.search(line):
+            for name, value in zip(("api_major", "api_minor", "build_id"), match.groups(), strict=True):
+                found.add(name, value, "line 'SEV API'")
+        elif match := _ENABLED.search(line):
+            found.remark(f"the host's kernel says: {match[1]} {match[2]}")
+        elif _ABOUT_SEV.search(line) and _TROUBLE.search(line):
+            found.remark(f"the host's kernel says: {shown(line.strip(), 160)}")
+    return found.capture()
+
+
+@checked
+def parse_qmp(text: str) -> Capture:
+    """Read the answers to ``query-sev`` and ``query-sev-launch-measure`` out of a transcript.
+
+    Answers may come several times, in any order, on one line or spread over many, with greetings, events, commands,
+    prompts and other answers between. Of several answers the last one counts.
+    """
+    found = Collector(QMP, text)
+    for document in _documents(text, found):
+        if "error" in document:
+            error = document["error"]
+            words = error.get("desc", "") if isinstance(error, dict) else error
+            found.remark(f"QEMU answered with an error: {shown(words, 160)}")
+            continue
+        # `virsh qemu-monitor-command --return-value` leaves the outer part away.
+        answer = document.get("return", document)
+        if isinstance(answer, dict):
+            _answer(answer, found)
+    return found.capture()
+
+
+def _answer(answer: dict[str, Any], found: Collector) -> None:
+    if "api-major" in answer or "enabled" in answer:
+        kind = answer.get("sev-type")
+        if kind == "sev-snp" or "snp-policy" in answer:
+            found.add("guest", "sev-snp", "query-sev")
+            found.remark("query-sev: this is an SEV-SNP guest, which has no measurement of this kind")
+        elif kind == "sev":
+            found.add("guest", "sev", "query-sev")
+        if answer.get("enabled") is False:
+            found.remark("query-sev: SEV is not enabled for this guest")
+            return
+        for key, name in _NUMBERS.items():
+            if key in answer:
+                found.add(name, _small(answer[key]), f"query-sev {key}")
+        if answer.get("state") in _BEFORE_MEASURING:
+            found.remark(f"query-sev: state {answer['state']}: the launch was not measured yet")
+    elif isinstance(answer.get("data"), str):
+        # Answers don't name their question, and query-sev-attestation-report has "data" too: its size shows which.
+        size = _decoded_size(answer["data"])
+        if size in (208, 1184):
+            found.remark(f"an attestation report of {size} bytes was left out: it is not the launch measurement")
+        else:
+            found.add("measurement", answer["data"], "query-sev-launch-measure data")
+
+
+def _small(value: Any) -> Any:
+    """Return a number, unless it is one that Python refuses to print."""
+    return "a huge number" if isinstance(value, int) and abs(value) >= 1 << 128 else value
+
+
+def _decoded_size(text: str) -> int:
+    try:
+        return len(base64.b64decode(text))
+    except (binascii.Error, ValueError):
+        return 0
+
+
+def _documents(text: str, found: Collector) -> Iterator[dict[str, Any]]:
+    """Yield the JSON objects in *text*, skipping whatever is between them."""
+    position, broken, count = 0, 0, 0
+    while (start := text.find("{", position)) >= 0:
+        try:
+            document, position = _DECODER.raw_decode(text, start)
+        except (ValueError, RecursionError):
+            document = None
+        if document is not None and count < COUNT_LIMIT:
+            yield document
+            count += 1
+            continue
+        broken += 1
+        line = text.count("\n", 0, start) + 1
+        if broken > BROKEN_LIMIT or count == COUNT_LIMIT:
+            found.remark(f"line {line}: too much, or too much that is not JSON; what follows was left out")
+            return
+        found.remark(f"line {line}: what starts with a brace is not a JSON object: {shown(text[start : start + 40])}")
+        newline = text.find("\n", start)
+        position = newline + 1 if newline >= 0 else len(text)
+
+
+def load_json(text: str) -> Any:
+    """Return what JSON text holds, None when it is not JSON, or has a key twice (which QEMU refuses, too)."""
+    try:
+        return _DECODER.decode(text)
+    except (ValueError, RecursionError):  # ValueError is also what a number of more than 4300 digits raises
+        return None

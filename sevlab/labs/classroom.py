@@ -1,0 +1,222 @@
+"""Classroom mode: a deployment that somebody got wrong, for students to find out what.
+
+The faults are drawn from the mistakes that :func:`sevlab.diagnose` looks for, so whatever a student is given has an
+explanation. The record is what the owner wrote down; the host ran something else, and reports that.
+"""
+
+from __future__ import annotations
+
+import base64
+import random
+import tempfile
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..diagnosis.inputs import read_sev_inputs
+from ..diagnosis.model import Combination
+from ..diagnosis.sev import BOX, PARAMETERS, SevSpace
+from ..errors import InputError, quoted
+from ..formats.launch_measure import Measurement, MeasureMessage
+from ..launch.inputs import DEFAULT_PROFILE
+from ..launch.measure import compute_measure
+from ..layout.span import Explainable
+from ..layout.views import Heading, Paragraph, Table, View
+from .samples import ES_CPU, MNONCE
+from .sample_files import SEV_FILES, write_samples
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from types import EllipsisType
+
+    from ..diagnosis.model import Choice
+
+
+#: What may be wrong: the parameters whose inputs have options of their own.
+FAULTY = (
+    *("kernel", "initrd", "cmdline", "profile", "model", "features", "count"),
+    *("key", "api_major", "api_minor", "build_id", "policy"),
+)
+
+MOST_FAULTS = 3
+
+FILES = ("firmware", "kernel", "initrd")
+
+
+@dataclass(frozen=True, repr=False)
+class Mark:
+    """The result of an answer: ``state`` is "right", "partly", "wrong" or "not tried"."""
+
+    state: str
+    text: str
+
+    def __repr__(self) -> str:
+        return self.text
+
+
+class BrokenLaunch(Explainable):
+    """A launch that does not match its record. Made by :func:`broken_launch`.
+
+    ``inputs`` is the record with the host's report, for :func:`sevlab.load_evidence` and :func:`sevlab.diagnose`.
+    """
+
+    def __init__(self, seed: int, chosen: Mapping[str, Choice], inputs: Mapping[str, Any], folder: Any) -> None:
+        self.seed, self.inputs = seed, dict(inputs)
+        self._chosen, self._folder = dict(chosen), folder  # the folder lives as long as the launch
+
+    def mark(self, answer: Iterable[str] | Mapping[str, object] | EllipsisType) -> Mark:
+        """Mark an answer: the names of the inputs that are wrong (``["build-id", "num-cpus"]``).
+
+        A dictionary gives the right values too, and they are marked as well. ``...`` is an answer not tried.
+        Raises :class:`~sevlab.errors.InputError` for what names no inputs.
+        """
+        if answer is ...:
+            return Mark("not tried", f"Not tried yet. How many faults: {len(self._chosen)}.")
+        if isinstance(answer, str):
+            answer = [answer]
+        if not hasattr(answer, "__iter__"):
+            raise InputError("answer", quoted(answer), 'a list of names of inputs, such as ["build-id", "tk"]')
+        named = {self._parameter_of(name): name for name in answer}
+        right = set(named) & set(self._chosen)
+        wrong_values = []
+        if hasattr(answer, "items"):
+            for name, value in answer.items():
+                if self._parameter_of(name) in right and not self._is_value(name, value):
+                    wrong_values.append(str(name))
+        words = f"{len(right)} of {len(self._chosen)} faults named"
+        if extra := [named[parameter] for parameter in named if parameter not in right]:
+            words += f"; not wrong: {', '.join(map(str, extra))}"
+        if wrong_values:
+            words += f"; another value is right for: {', '.join(wrong_values)}"
+        if len(right) == len(self._chosen) and not extra and not wrong_values:
+            return Mark("right", f"Right: {words}.")
+        if right:
+            return Mark("partly", f"Partly: {words}.")
+        return Mark("wrong", f"Not yet: {words}.")
+
+    def _parameter_of(self, name: object) -> str:
+        plain = str(name).strip().removeprefix("--").replace("-", "_")
+        if plain in ("tk", "tik", "tek"):
+            return "key"
+        found = next((parameter for parameter, about in PARAMETERS.items() if plain in about.inputs), None)
+        if found is None:
+            known = [name.replace("_", "-") for parameter in FAULTY for name in PARAMETERS[parameter].inputs]
+            raise InputError("answer", quoted(name), f"names of inputs: {', '.join(known)}")
+        return found
+
+    def _is_value(self, name: object, value: object) -> bool:
+        plain = str(name).strip().removeprefix("--").replace("-", "_")
+        for change in self._chosen[self._parameter_of(name)].changes:
+            if change.input == plain:
+                # The page shows files by their names, so a name will do.
+                found = str(change.found)
+                names = {found, Path(found).name} if plain in FILES else {found}
+                return str(_number(value)) in names
+        return False
+
+    @property
+    def solution(self) -> dict[str, object]:
+        """The faults: by input, the value with which the host launched."""
+        return {
+            change.input.replace("_", "-"): change.found
+            for choice in self._chosen.values()
+            for change in choice.changes
+        }
+
+    def explain(self) -> View:
+        """Show what the student is given."""
+        rows = []
+        for name, value in self.inputs.items():
+            shown = Path(value).name if name in (*FILES, "tk") else str(value)
+            shown = f"0x{value:x}" if name in ("policy", "guest_features") else shown
+            rows.append([name.replace("_", "-"), "the host" if name == "measurement" else "the record", shown])
+        count = len(self._chosen)
+        task = f"{count} of these values {'is' if count == 1 else 'are'} not what the host launched with. Which?"
+        return View(
+            Heading(f"Broken launch {self.seed}"), Table(["input", "from", "value"], rows, mono=[2]), Paragraph(task)
+        )
+
+
+def broken_launch(seed: int, faults: int = 2) -> BrokenLaunch:
+    """Make a wrong deployment with 1 to 3 *faults*, the same for the same *seed*.
+
+    Raises :class:`~sevlab.errors.InputError` for another number of faults.
+    """
+    if faults not in range(1, MOST_FAULTS + 1):
+        raise InputError("faults", quoted(faults), f"1 to {MOST_FAULTS}")
+    folder = tempfile.TemporaryDirectory(prefix="sevlab-classroom-")
+    write_samples(folder.name, SEV_FILES)
+    chance = random.Random(f"sevlab {seed} {faults}")
+    record = _record(Path(folder.name), chance)
+    space = SevSpace(read_sev_inputs(record))
+    while True:
+        names = tuple(name for name in PARAMETERS if name in chance.sample(FAULTY, faults))
+        chosen = _draw(space, names, chance) if len(names) == faults else None
+        report = _report(space, chosen) if chosen is not None else None
+        if chosen is not None and report is not None and _all_count(space, chosen, report):
+            text = base64.b64encode(report.to_bytes()).decode()
+            return BrokenLaunch(seed, chosen, {**record, "measurement": text}, folder)
+
+
+def _record(folder: Path, chance: random.Random) -> dict[str, Any]:
+    """Return what the owner wrote down: one of three launches of the samples, with a version of its own."""
+    record: dict[str, Any] = {
+        "measurement": base64.b64encode(bytes(Measurement.size)).decode(),
+        "api_major": 0,
+        "api_minor": chance.randrange(17, 25),
+        "build_id": chance.randrange(10, 40),
+        "policy": 1,
+        "firmware": str(folder / "firmware-kernel.fd"),
+        "tk": str(folder / "tk.bin"),
+    }
+    kind = chance.randrange(3)
+    if kind:
+        record |= {name: str(folder / f"{name}.bin") for name in ("kernel", "initrd")}
+        record["cmdline"] = "console=ttyS0 root=/dev/vda1 quiet"
+    if kind == 2:
+        family, model, stepping = ES_CPU
+        record |= {"policy": 5, "num_cpus": 4, "cpu_family": family, "cpu_model": model, "cpu_stepping": stepping}
+        # The values that hold when none is given: what may be wrong must stand on the page.
+        record |= {"profile": DEFAULT_PROFILE, "guest_features": 0}
+    return record
+
+
+def _draw(space: SevSpace, names: tuple[str, ...], chance: random.Random) -> dict[str, Choice] | None:
+    """Draw a likely choice on each parameter; None where they do not go together."""
+    drawn = space.combinations(len(names), likely=True)
+    combination = next((one for one in drawn if one.names == names and not one.flip), None)
+    if combination is None:
+        return None
+    # All zero keys are no mistake that a student should take for one of many.
+    lists = [[one for one in choices if one.changes[0].found != "all zero"] for choices in combination.lists]
+    if not all(lists):
+        return None
+    return {name: chance.choice(choices) for name, choices in zip(names, lists, strict=True)}
+
+
+def _all_count(space: SevSpace, chosen: Mapping[str, Choice], report: Measurement) -> bool:
+    """Tell whether no fault can be left out: a wrong CPU model, say, does nothing under a profile that has none."""
+    fewer = (names for size in range(len(chosen)) for names in combinations(chosen, size))
+    return all(_report(space, {name: chosen[name] for name in names}) != report for names in fewer)
+
+
+def _report(space: SevSpace, chosen: Mapping[str, Choice]) -> Measurement | None:
+    """Return what the host reports of the launch as it was; None when there is no such launch."""
+    combination = Combination(tuple(chosen), tuple((choice,) for choice in chosen.values()))
+    found = next(space.contexts(combination), None)
+    if found is None:
+        return None
+    context, _ = found
+    values = {name: chosen[name].value if name in chosen else space.parameters[name].base.value for name in BOX}
+    message = MeasureMessage(**values, digest=context.digest, mnonce=MNONCE)
+    return Measurement(measure=compute_measure(message, context.key), mnonce=MNONCE)
+
+
+def _number(value: object) -> object:
+    """Return text that is a whole number (decimal or 0x hex) as that number, anything else as it is."""
+    if isinstance(value, str):
+        with suppress(ValueError):
+            return int(value.strip(), 0)
+    return value

@@ -1,0 +1,346 @@
+"""Exercises for the notebooks: the student answers, sevlab computes the solution and marks.
+
+An exercise that nobody has tried yet (the answer is ``...``) is no error, so that *Run All* goes through.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import permutations, product
+from typing import TYPE_CHECKING
+
+from ..attestation.secret import build_secret
+from ..attestation.session import derive_session_keys, wrap_keys
+from ..data import read_table
+from ..formats.kernel_hashes import KernelHashes, build_kernel_hashes
+from ..formats.launch_measure import Measurement, MeasureMessage
+from ..formats.policy import Policy, SnpPolicy
+from ..formats.report import SIGNED, SIZE, MilanTcb, ReportV3, TurinReportV3, TurinTcb
+from ..formats.secret import table_size
+from ..formats.sev_certs import SessionBlob
+from ..launch.compare import compare_launch
+from ..launch.measure import compute_measure
+from ..launch.vmm import build_vmsa
+from ..layout.structure import compare
+from ..simulator.snp_platform import ContextPage
+from .attacks.entrysign import BLOCK, solve_block
+from .attacks.invalid_curve import LOST_PRIVATE
+from .attacks.kernel_swap import SUCCESS, boot_blobs, make_table
+from .attacks.keystream import LOST_PIN
+from .attacks.launch_order import INSTRUCTIONS, program, run_blocks
+from .classroom import Mark, broken_launch
+from .incidents import NOTEBOOKS, catalogue
+from .incidents.replay import FILES, GUEST, MILAN
+from .incidents.rows import REPLAYS, measured_case
+from .predictions import compute_predictions
+from .samples import (
+    API_MAJOR,
+    API_MINOR,
+    BUILD_ID,
+    CMDLINE,
+    ES_CPUS,
+    INITRD,
+    KERNEL,
+    MNONCE,
+    POLICY,
+    TEK,
+    TIK,
+    es_launch,
+    es_measurement,
+    firmware,
+)
+from .snp_samples import PRODUCT, key_server, snp_launch, snp_report
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..attestation.secret import SecretPacket
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """A question, a function that computes its solution, and a hint for wrong answers."""
+
+    question: str
+    solve: Callable[[], object]
+    hint: str
+
+
+def sample_message() -> MeasureMessage:
+    """Return the message of the sample launch."""
+    from ..launch.sev import compute_digest
+
+    return MeasureMessage(
+        api_major=API_MAJOR,
+        api_minor=API_MINOR,
+        build_id=BUILD_ID,
+        policy=Policy(POLICY),
+        digest=compute_digest([firmware()]),
+        mnonce=MNONCE,
+    )
+
+
+#: The build number under which the lost measurement was made; students find it by trying all 256.
+_LOST_BUILD = int.from_bytes(TIK, "little") % 251
+
+
+def lost_measurement() -> Measurement:
+    """Return a measurement of the sample launch by a firmware whose build number nobody wrote down."""
+    message = sample_message().replace(build_id=_LOST_BUILD)
+    return Measurement(measure=compute_measure(message, TIK), mnonce=message.mnonce)
+
+
+def _table(cmdline: str) -> KernelHashes:
+    """Return the kernel-hashes table of the second sample, for another command line."""
+    kernel, initrd = (hashlib.sha256(content).digest() for content in (KERNEL, INITRD))
+    return build_kernel_hashes(kernel, initrd, cmdline)
+
+
+#: The console of the lost table; students find it by trying ttyS0 to ttyS99.
+_LOST_CMDLINE = f"console=ttyS{int.from_bytes(TIK, 'little') % 97}"
+
+
+def lost_table() -> KernelHashes:
+    """Return the kernel-hashes table of a launch whose serial console nobody wrote down."""
+    return _table(_LOST_CMDLINE)
+
+
+def _changed_offsets() -> set[int]:
+    message = sample_message()
+    return set(compare(message, message.replace(policy=Policy(0x05000001))).marked)
+
+
+#: The policy of the lost session; students find it by trying 64.
+_LOST_POLICY = int.from_bytes(TIK, "little") % 61
+
+
+def lost_session() -> SessionBlob:
+    """Return a launch session under the samples' keys whose policy nobody wrote down."""
+    keys = derive_session_keys(bytes(range(48)), MNONCE)
+    return wrap_keys(keys, TEK, TIK, bytes(range(0x50, 0x60)), Policy(_LOST_POLICY))
+
+
+#: A secret of four digits that is hidden by a keystream used twice; students find it without any key.
+_LOST_PIN = f"{int.from_bytes(TIK, 'little') % 9973:04}".encode()
+
+
+def twice() -> tuple[SecretPacket, SecretPacket]:
+    """Return two packets under one TEK and one IV, which must never be: the secret of the first is b"0000"."""
+    measure, iv = es_measurement()[:32], bytes(range(0x70, 0x80))
+    first, second = (build_secret([("luks-key", pin)], TIK, TEK, measure, iv=iv) for pin in (b"0000", _LOST_PIN))
+    return first, second
+
+
+def _start_address() -> list[int]:
+    page = build_vmsa("qemu", cpu=1, signature=0, reset_address=0xFFFCC0A4)
+    return [int(page.cs.base), int(page.rip)]
+
+
+#: What was not written down of a SEV-ES launch; students find it by trying all pairs.
+_LOST_LAUNCH = ("qemu" if TIK[0] & 1 else "qemu-legacy", TIK[1] % 8 + 1)
+
+
+def lost_digest() -> bytes:
+    """Return the digest (32 bytes) of the second sample's launch under another profile and number of CPUs."""
+    profile, count = _LOST_LAUNCH
+    return es_launch(profile=profile, num_cpus=count).digest
+
+
+def _first_step(**changes: object) -> str:
+    """Return the first step of the second sample's launch that differs after a change."""
+    return compare_launch(es_launch(), es_launch(**changes)).first
+
+
+#: How many virtual CPUs the lost SEV-SNP launch has; students find it among 64.
+_LOST_CPUS = TIK[2] + 1
+
+
+def lost_snp_digest() -> bytes:
+    """Return the digest (48 bytes) of the SEV-SNP sample's launch with a number of CPUs that nobody wrote down."""
+    return snp_launch(num_cpus=_LOST_CPUS).digest
+
+
+#: The TCB that the lost certificate is for.
+_LOST_TCB = ("committed_tcb", "launch_tcb")[TIK[1] & 1]
+
+
+def lost_vcek() -> bytes:
+    """Return a certificate (DER) of the sample's chip for one of the four TCBs in its report."""
+    report = snp_report()
+    return key_server().vcek(PRODUCT, report.chip_id, getattr(report, _LOST_TCB))
+
+
+def _first_link(**changes: object) -> int:
+    """Return the number, from 1, of the first link of the SEV-SNP sample's launch that differs after a change."""
+    number = compare_launch(snp_launch(), snp_launch(**changes)).number
+    assert number is not None
+    return number + 1
+
+
+def _places_of_snp() -> list[int]:
+    """Return the offsets of the part ``snp`` of REPORTED_TCB, in reports of Milan and of Turin."""
+    blank = (form.from_bytes(bytes(form.size)) for form in (ReportV3, TurinReportV3))
+    return [next(span.offset for span in report.spans() if span.name == "reported_tcb.snp") for report in blank]
+
+
+#: The order of the point that the first question asks about.
+_ORDER = 13
+
+
+def _open_orders() -> int:
+    """Return in how many orders of the five blocks the secret leaves the guest in clear."""
+    secret = b"in clear"
+    return sum(secret in run_blocks(program(order), secret) for order in permutations(INSTRUCTIONS))
+
+
+#: What a host hands to a firmware; the content does not matter.
+_BLOBS = {"kernel": b"kernel", "initrd": b"initrd", "cmdline": b"cmdline\0"}
+
+_BLOB_HASHES = {name: hashlib.sha256(content).digest() for name, content in _BLOBS.items()}
+
+
+def _accepted(hashes: dict[str, bytes], **swapped: bytes) -> list[str]:
+    """Return the blobs that a hardened firmware accepts under a table of these hashes, some blobs swapped."""
+    answers = boot_blobs(make_table(hashes), {**_BLOBS, **swapped}).answers
+    return [answer.blob for answer in answers if answer.status == SUCCESS]
+
+
+def _swappable(*entries: str) -> set[str]:
+    """Return the blobs that can be swapped under a table with these entries alone."""
+    hashes = {name: _BLOB_HASHES[name] for name in entries}
+    return {name for name in _BLOBS if name in _accepted(hashes, **{name: b"another"})}
+
+
+def _digest_blocks() -> int:
+    """Return how many blocks of encrypted memory the launch digest touches."""
+    place = next(row for row in ContextPage.rows if row.name == "launch_digest")
+    return (place.offset + place.size - 1) // BLOCK - place.offset // BLOCK + 1
+
+
+#: The TCB that was shown wrongly (F40).
+_SHOWN = MilanTcb(bl=4, tee=0, snp=24, ucode=219)
+
+_SHAPES, _FEATURES = (1, 2, 4, 8, 16), (0x1, 0x21)
+
+
+def _changed(one: str, other: str, signature: int | None) -> int:
+    """Return how many bytes of a save area two profiles make otherwise."""
+    pages = (build_vmsa(name, signature=signature, sev_features=1).to_bytes() for name in (one, other))
+    return sum(left != right for left, right in zip(*pages, strict=True))
+
+
+def _changed_hashes() -> int:
+    """Return how many entries of the table are others once bytes were appended to the kernel."""
+    hashes = {name: hashlib.sha256(FILES[name]()).digest() for name in ("vmlinuz", "vmlinuz-received", "initrd.img")}
+    kernels = (hashes["vmlinuz"], hashes["vmlinuz-received"])
+    one, other = (build_kernel_hashes(kernel, hashes["initrd.img"], CMDLINE) for kernel in kernels)
+    return len(one.compare(other).differing)
+
+
+def _without_kernel() -> int:
+    """Return how many hosts of the notebook's cases measured no kernel. Those of plain SEV have none to begin with."""
+    rows = [REPLAYS[key] for key in NOTEBOOKS["F16-hash-section"]]
+    launched = [{**({} if row.make is measured_case else GUEST), **row.owner, **row.host} for row in rows]
+    return sum(inputs.get("kernel") is None for inputs in launched)
+
+
+def _without_bundle() -> int:
+    return sum(not entry.has_bundle for entry in catalogue().of("certificates").entries)
+
+
+#: What computes each solution.
+_SOLUTIONS: dict[str, Callable[[], object]] = {
+    "first-link": lambda: _first_link(kernel=None, initrd=None, cmdline=None),
+    "lost-cpus": lambda: _LOST_CPUS,
+    "two-places": _places_of_snp,
+    "lost-vcek": lambda: _LOST_TCB,
+    "pdh-guesses": lambda: _ORDER // 2,
+    "lost-toy": lambda: LOST_PRIVATE,
+    "impostor-policies": lambda: sum(not (Policy(number).nosend or Policy(number).domain) for number in range(64)),
+    "open-orders": _open_orders,
+    "debug-policy": lambda: int(SnpPolicy(0x30000).replace(debug=1)),
+    "lost-neighbour": lambda: LOST_PIN,
+    "kept-table": lambda: len(_accepted(_BLOB_HASHES, cmdline=b"another\0")),
+    "short-table": lambda: _swappable("kernel"),
+    "digest-blocks": _digest_blocks,
+    "zero-tag": lambda: solve_block(b"A" * 32 + bytes(BLOCK), 2, bytes(BLOCK)).block.hex(),
+    "minted-chip": lambda: "chip id",
+    "no-bundle": _without_bundle,
+    "control-words": lambda: _changed("qemu", "qemu-legacy", MILAN),
+    "right-releases": lambda: len(compute_predictions().right_about("6.10 and newer")),
+    "rdx-bytes": lambda: _changed("ec2", "ec2-rdx0", None),
+    "half-fixed": lambda: sum(all(mended) for mended in product((False, True), repeat=2)),
+    "shapes": lambda: len(_SHAPES) * len(_FEATURES),
+    "no-kernel": _without_kernel,
+    "appended-hashes": _changed_hashes,
+    "hex-build": lambda: int("25", 16),
+    "first-part": lambda: TurinTcb.from_bytes(_SHOWN.to_bytes()).parts["fmc"],
+    "unsigned-bytes": lambda: SIZE - SIGNED,
+    "first-step": lambda: _first_step(num_cpus=ES_CPUS - 1),
+    "line-break": lambda: len(compare(_table(CMDLINE), _table(CMDLINE + "\n")).marked),
+    "lost-cmdline": _LOST_CMDLINE.encode,
+    "who-notices": lambda: "policy_mac",
+    "lost-policy": lambda: _LOST_POLICY,
+    "who-catches": lambda: "owner",
+    "start-address": _start_address,
+    "lost-launch": lambda: set(_LOST_LAUNCH),
+    "broken-launch": lambda: list(broken_launch(12).solution),
+    "payload-size": lambda: table_size([32, 100]),
+    "lost-pin": lambda: _LOST_PIN,
+    "policy": lambda: int(Policy().replace(nodbg=1, noks=1, nosend=1)),
+    "offsets": _changed_offsets,
+    "next-minor": lambda: compute_measure(sample_message().replace(api_minor=API_MINOR + 1), TIK).hex(),
+    "lost-build": lambda: _LOST_BUILD,
+}
+
+#: Every exercise by its name.
+EXERCISES = {
+    name: Exercise(row["question"], _SOLUTIONS[name], row["hint"]) for name, row in read_table("exercises").items()
+}
+
+
+def ask(name: str) -> str:
+    """Return an exercise's question. Raises KeyError for an unknown name."""
+    return EXERCISES[name].question
+
+
+def mark(name: str, answer: object) -> Mark:
+    """Mark an answer. ``...`` means: not tried yet. Raises KeyError for an unknown name."""
+    exercise = EXERCISES[name]
+    if answer is ...:
+        return Mark("not tried", f"{name}: not tried yet. Put your answer in place of ... and run the cell again.")
+    if _agrees(answer, exercise.solve()):
+        return Mark("right", f"{name}: right.")
+    return Mark("wrong", f"{name}: not yet. Hint: {exercise.hint}.")
+
+
+def _agrees(answer: object, solution: object) -> bool:
+    """Compare an answer with the solution, in the forms people give: which ones follows from the solution's type."""
+    if isinstance(solution, set | list):
+        return isinstance(answer, set | tuple | list) and _same_items(list(answer), solution)
+    if isinstance(solution, bytes):  # exact, to the last space
+        return answer in (solution, solution.decode())
+    if isinstance(solution, int):
+        return not isinstance(answer, bool) and _number(answer) == solution
+    if isinstance(answer, bytes | bytearray):
+        answer = bytes(answer).hex()
+    return isinstance(answer, str) and answer.strip().lower().removeprefix("0x") == str(solution).lower()
+
+
+def _same_items(answer: list[object], solution: set[object] | list[object]) -> bool:
+    """Compare item by item; the order counts only where the solution has one."""
+    if len(answer) != len(solution):
+        return False
+    if isinstance(solution, set):
+        return all(any(_agrees(one, other) for one in answer) for other in solution)
+    return all(map(_agrees, answer, solution))
+
+
+def _number(answer: object) -> object:
+    """Return text that is a whole number as that number, anything else as it is."""
+    if isinstance(answer, str):
+        with suppress(ValueError):
+            return int(answer.strip(), 0)
+    return answer

@@ -1,0 +1,122 @@
+"""The samples: launches and reports that hold, made by sevlab itself, the same to the last byte each time.
+
+``python -m sevlab.labs.samples FOLDER`` writes them. Here are those of SEV and SEV-ES, which need the standard library
+alone: two launches and what their host reports. The keys are visibly samples (``20 21 22 ...``), the firmware is lines
+of text that boot nothing, and the first measurement is computed from the standard library, so that it is a second route
+to what sevlab computes. :mod:`~sevlab.labs.snp_samples` has those of SEV-SNP.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import struct
+import tempfile
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..formats.policy import Policy
+from ..launch.inputs import load_launch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ..launch.sev import Launch
+
+
+FIRMWARE_SIZE = 64 << 10
+
+TEK, TIK = bytes(range(0x20, 0x30)), bytes(range(0x30, 0x40))
+
+MNONCE = bytes(range(0x40, 0x50))
+
+#: What the sample host's firmware says of itself, and the policy the sample guest was launched under.
+API_MAJOR, API_MINOR, BUILD_ID, POLICY = 0, 22, 13, 0x1
+
+KERNEL, INITRD, CMDLINE = b"sevlab sample kernel, which boots nothing.\n", b"sevlab sample initrd.\n", "console=ttyS0"
+
+#: The second sample: a SEV-ES guest on an EPYC-Milan, booted directly with kernel hashes.
+ES_POLICY, ES_CPUS, ES_CPU, ES_MNONCE = 0x5, 4, (25, 1, 1), bytes(range(0x60, 0x70))
+
+#: Where further CPUs start.
+RESET = 0x80B004
+
+#: What the entries of a footer table are named by.
+HASH_AREA, SECRET_AREA, RESET_ADDRESS, FOOTER = (
+    *("7255371f-3a3b-4b04-927b-1da6efa8d454", "4c2eb361-7d9b-4cc3-8081-127c90d3d294"),
+    *("00f771de-1a7e-4fcb-890e-68c77e2fb44e", "96b582de-1fb2-45f7-baea-a366c55a082d"),
+)
+
+#: Entries of the footer table, from the lowest address up: data, and the GUID that names it.
+_FOOTER = (
+    (struct.pack("<II", 0x80CC00, 0x400), HASH_AREA),
+    (struct.pack("<II", 0x80C000, 0xC00), SECRET_AREA),
+    (struct.pack("<I", RESET), RESET_ADDRESS),
+)
+
+
+def firmware() -> bytes:
+    """Return the sample firmware: numbered lines of text, 64 KiB."""
+    line = "sevlab sample firmware, which boots nothing. Line {:>17}\n"
+    text = "".join(line.format(number) for number in range(FIRMWARE_SIZE // 64 + 1))
+    return text.encode()[:FIRMWARE_SIZE]
+
+
+def firmware_for_kernels() -> bytes:
+    """Return the second sample firmware: the first one, ending in a footer table and 32 bytes for the reset vector."""
+    return end_firmware(footer_table(_FOOTER))
+
+
+def footer_table(entries: Iterable[tuple[bytes, str]]) -> bytes:
+    """Return a footer table and what follows it, from entries of data and GUID; the lowest address first."""
+    listed = b"".join(data + struct.pack("<H", len(data) + 18) + uuid.UUID(guid).bytes_le for data, guid in entries)
+    footer = struct.pack("<H", len(listed) + 18) + uuid.UUID(FOOTER).bytes_le
+    return listed + footer + b"reset vector of a sample: none.\n"
+
+
+def end_firmware(end: bytes) -> bytes:
+    """Return the sample firmware with its last bytes replaced."""
+    return firmware()[: FIRMWARE_SIZE - len(end)] + end
+
+
+def es_inputs(folder: str | Path) -> dict[str, Any]:
+    """Write the files of the second sample's launch into *folder*; return the inputs of that launch."""
+    parts = {"firmware": firmware_for_kernels(), "kernel": KERNEL, "initrd": INITRD}
+    for name, content in parts.items():
+        (Path(folder) / name).write_bytes(content)
+    given: dict[str, Any] = {name: str(Path(folder) / name) for name in parts}
+    given |= zip(("cpu_family", "cpu_model", "cpu_stepping"), ES_CPU, strict=True)
+    return given | {"cmdline": CMDLINE, "num_cpus": ES_CPUS}
+
+
+def es_launch(**changes: Any) -> Launch:
+    """Return the second sample's launch, with some of its inputs changed."""
+    with tempfile.TemporaryDirectory() as folder:
+        return load_launch(Policy(ES_POLICY), **{**es_inputs(folder), **changes})
+
+
+def es_measurement() -> bytes:
+    """Return the measurement of the second sample (48 bytes)."""
+    message = struct.pack("<BBBBI", 4, API_MAJOR, API_MINOR, BUILD_ID, ES_POLICY) + es_launch().digest + ES_MNONCE
+    return hmac.digest(TIK, message, "sha256") + ES_MNONCE
+
+
+def measurement() -> bytes:
+    """Return the sample measurement (48 bytes), from the standard library alone."""
+    digest = hashlib.sha256(firmware()).digest()
+    message = struct.pack("<BBBBI", 4, API_MAJOR, API_MINOR, BUILD_ID, POLICY) + digest + MNONCE
+    return hmac.digest(TIK, message, "sha256") + MNONCE
+
+
+def launch_text(reported: bytes | None = None, policy: int = POLICY) -> str:
+    """Return what the sample host reports, in the form of ``virsh domlaunchsecinfo``."""
+    values = {
+        "sev-measurement": base64.b64encode(reported or measurement()).decode(),
+        "sev-api-major": API_MAJOR,
+        "sev-api-minor": API_MINOR,
+        "sev-build-id": BUILD_ID,
+        "sev-policy": policy,
+    }
+    return "".join(f"{name:<15}: {value}\n" for name, value in values.items()) + "\n"

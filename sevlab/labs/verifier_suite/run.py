@@ -1,0 +1,437 @@
+"""Run a verifier against the test cases: a function, or another program; the test cases as files for it.
+
+A program is started once for each test case, without a shell, and stopped in time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import select
+import signal
+import subprocess
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ...errors import InputError, UnsupportedError, quoted
+from ...layout.span import Explainable
+from ...layout.views import Banner, Heading, Paragraph, Table, View
+from ...simulator.kds import MOMENT
+from .cases import ACCEPTABLE, FLAWS, INVALID, VALID, TestCase, VerifierInput
+from .der_edit import pem
+from .vectors import load_cases
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from ...layout.views import Block
+
+
+#: Most characters that are kept of what a verifier said.
+LONGEST = 160
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a verifier did with a test case."""
+
+    case: TestCase
+    accepted: bool
+    #: False for a program that was stopped, or ended by a signal; that counts as not accepted.
+    answered: bool = True
+    words: str = ""
+
+    @property
+    def is_right(self) -> bool:
+        """Whether a correct verifier may do that."""
+        return self.case.result == ACCEPTABLE or self.accepted == (self.case.result == VALID)
+
+    @property
+    def verdict(self) -> str:
+        """What it did, in a word or two."""
+        return "no answer" if not self.answered else "accepted" if self.accepted else "refused"
+
+    @property
+    def sentence(self) -> str:
+        """What the test case is, and what was said of it."""
+        how = "Said:" if self.answered else "It was"
+        return f"{self.case.title}. {how} {self.words}" if self.words else self.case.title
+
+    def as_dict(self) -> dict[str, object]:
+        """Return the outcome as JSON-ready data."""
+        return {
+            "key": self.case.key,
+            "result": self.case.result,
+            "accepted": self.accepted,
+            "answered": self.answered,
+            "right": self.is_right,
+            "flaw": self.case.flaw.key if self.case.flaw is not None else "",
+            "words": self.words,
+        }
+
+
+class Results(Explainable):
+    """The outcomes of a verifier, one for each test case."""
+
+    def __init__(self, outcomes: Iterable[Outcome]) -> None:
+        self.outcomes = list(outcomes)
+
+    def __getitem__(self, key: str) -> Outcome:
+        return next(outcome for outcome in self.outcomes if outcome.case.key == key)
+
+    def of(self, result: str) -> list[Outcome]:
+        """Return the outcomes for "valid", "invalid" or "acceptable" test cases."""
+        return [outcome for outcome in self.outcomes if outcome.case.result == result]
+
+    @property
+    def false_accepts(self) -> list[Outcome]:
+        """Invalid test cases that were accepted."""
+        return [outcome for outcome in self.of(INVALID) if not outcome.is_right]
+
+    @property
+    def false_rejects(self) -> list[Outcome]:
+        """Valid test cases that were not accepted."""
+        return [outcome for outcome in self.of(VALID) if not outcome.is_right]
+
+    @property
+    def passes(self) -> bool:
+        """Whether there are neither false accepts nor false rejects."""
+        return not self.false_accepts and not self.false_rejects
+
+    def as_dict(self) -> dict[str, object]:
+        """Return the results as JSON-ready data."""
+        return {
+            "status": "pass" if self.passes else "fail",
+            "false_accepts": [outcome.case.key for outcome in self.false_accepts],
+            "false_rejects": [outcome.case.key for outcome in self.false_rejects],
+            "no_answer": [outcome.case.key for outcome in self.outcomes if not outcome.answered],
+            "outcomes": [outcome.as_dict() for outcome in self.outcomes],
+        }
+
+    def explain(self) -> View:
+        """Show the answer, then what went wrong, then every test case."""
+        blocks: list[Block] = [Banner(self._words(), "green" if self.passes else "pink")]
+        if self.outcomes and not any(outcome.accepted for outcome in self.outcomes):
+            first = self.outcomes[0]
+            said = f" For {first.case.key}: {first.words}" if first.words else ""
+            blocks.append(Paragraph(f"It accepted nothing at all. Is it called correctly?{said}"))
+        if self.false_accepts:
+            rows = [[one.case.key, one.case.sentence] for one in self.false_accepts]
+            blocks += [Heading("False accepts"), Table(["test case", "what is wrong, and the flaw"], rows)]
+        if self.false_rejects:
+            rows = [[one.case.key, one.sentence] for one in self.false_rejects]
+            blocks += [Heading("False rejects"), Table(["test case", "what it is, and what was said"], rows)]
+        header = ["test case", "result", "verdict", "what it is, and what was said"]
+        rows = [[one.case.key, one.case.result, one.verdict, one.sentence] for one in self.outcomes]
+        colours = [
+            "grey" if one.case.result == ACCEPTABLE else "green" if one.is_right else "pink" for one in self.outcomes
+        ]
+        blocks += [Heading("Every test case"), Table(header, rows, colours)]
+        if self.of(ACCEPTABLE):
+            blocks.append(Paragraph("Correct verifiers may differ about those that are acceptable; they do not count."))
+        return View(*blocks)
+
+    def _words(self) -> str:
+        invalid, valid = len(self.of(INVALID)), len(self.of(VALID))
+        silent = sum(not outcome.answered for outcome in self.outcomes)
+        more = f"; {silent} without an answer" if silent else ""
+        start = "OK" if self.passes else "ERROR"
+        accepts, rejects = len(self.false_accepts), len(self.false_rejects)
+        return f"{start}: {accepts} of {invalid} invalid accepted, {rejects} of {valid} valid refused{more}"
+
+
+def run_verifier_suite(verifier: Callable[[VerifierInput], object], only: Iterable[str] = ()) -> Results:
+    """Run a verifier against every test case, or against those of some keys.
+
+    *verifier* is called with a :class:`VerifierInput`, and accepts when it returns something true. It refuses when it
+    returns something false, or raises; a function that raises on failure and returns None has to be wrapped. Raises
+    :class:`~sevlab.errors.InputError` for an unknown key.
+    """
+    return Results(_call(verifier, case) for case in load_cases(only))
+
+
+def _call(verifier: Callable[[VerifierInput], object], case: TestCase) -> Outcome:
+    try:
+        said = verifier(case.input)
+        return Outcome(case, bool(said), words="" if isinstance(said, bool) else one_line(type(said).__name__))
+    except Exception as error:
+        return Outcome(case, False, words=one_line(f"{type(error).__name__}: {error}"))
+
+
+def one_line(text: str) -> str:
+    """Return somebody else's words on one line, and not too many."""
+    line = " ".join(text[: 4 * LONGEST].split())
+    line = "".join(char if " " <= char <= "~" else ascii(char)[1:-1] for char in line)
+    return line if len(line) <= LONGEST else f"{line[:LONGEST]}..."
+
+
+TABLE = "verifier-suite.json"
+
+FORMAT = "sevlab verifier-suite 1"
+
+#: A moment at which everything is valid that should be; so is any from 2025-07-01 to 2044.
+AT = f"{MOMENT:%Y-%m-%d}"
+
+_MAKE, _HELP = "sevlab verifier-suite make DIR", "sevlab verifier-suite run --help"
+
+#: The files of a test case: how a command line names each, what it is called, what is in it.
+FILES: dict[str, tuple[str, Callable[[VerifierInput], bytes]]] = {
+    "report": ("report.bin", lambda given: given.report),
+    "vcek": ("vcek.der", lambda given: given.vcek),
+    "vcek_pem": ("vcek.pem", lambda given: pem(given.vcek)),
+    "chain": ("chain.pem", lambda given: given.chain),
+    "ask": ("ask.der", lambda given: given.ask),
+    "ark": ("ark.der", lambda given: given.ark),
+    "crl": ("crl.der", lambda given: given.crl),
+    "root": ("root.der", lambda given: given.root),
+    "root_pem": ("root.pem", lambda given: pem(given.root)),
+}
+
+#: What else a test case has, as text: bytes in lower-case hex.
+VALUES: dict[str, Callable[[VerifierInput], str]] = {
+    "product": lambda given: given.product,
+    "root_sha256": lambda given: given.root_sha256,
+    "measurement": lambda given: given.measurement.hex(),
+    "report_data": lambda given: given.report_data.hex(),
+    "host_data": lambda given: given.host_data.hex(),
+    "id_key_digest": lambda given: given.id_key_digest.hex(),
+    "min_tcb": lambda given: given.min_tcb,
+    "vmpl": lambda given: str(given.vmpl),
+    "policy": lambda given: f"0x{given.policy:x}",
+    "at": lambda given: AT,
+}
+
+#: What a command line can name.
+PLACEHOLDERS = ("key", *FILES, *VALUES)
+
+
+def suite_files(cases: Iterable[TestCase]) -> dict[str, bytes]:
+    """Return the files of test cases by their names below a folder, and the table of them (``verifier-suite.json``)."""
+    cases = list(cases)
+    found = {f"{case.key}/{name}": read(case.input) for case in cases for name, read in FILES.values()}
+    return {**found, TABLE: (json.dumps(suite_table(cases), indent=2) + "\n").encode("ascii")}
+
+
+def suite_table(cases: Iterable[TestCase]) -> dict[str, object]:
+    """Return the test cases and the flaws as JSON-ready data; docs/verifier-suite.md explains the names."""
+    flaws = [{"key": flaw.key, "title": flaw.title, "checks": list(flaw.checks)} for flaw in FLAWS.values()]
+    return {"format": FORMAT, "at": AT, "cases": [_row(case) for case in cases], "flaws": flaws}
+
+
+def write_suite(folder: str, cases: Iterable[TestCase], name: str = "DIR") -> int:
+    """Write test cases into a new folder, all of it or nothing; return how many files there are.
+
+    The folder may be there if it is empty. Raises :class:`~sevlab.errors.InputError` with *name* for one that is not,
+    or that cannot be made.
+    """
+    target = Path(folder)
+    try:
+        if target.is_symlink() or (target.exists() and (not target.is_dir() or any(target.iterdir()))):
+            raise InputError(name, f"{quoted(folder)}, which exists", "a new folder, or an empty one")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        # Beside its place, so that it can be renamed; what is left when something fails is cleared away.
+        with tempfile.TemporaryDirectory(prefix=".sevlab-", dir=target.resolve().parent) as beside:
+            made = Path(beside) / "suite"
+            made.mkdir()
+            files = suite_files(cases)
+            fill(made, files)
+            os.rename(made, target)
+    except (OSError, ValueError) as error:
+        reason = (getattr(error, "strerror", None) or "cannot be used").lower()
+        raise InputError(name, f"{quoted(folder)}: {reason}", "a folder that can be written") from None
+    return len(files)
+
+
+def fill(folder: Path, files: dict[str, bytes]) -> None:
+    """Write files into a folder that is one's own."""
+    for name, content in files.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(content)
+
+
+def check_suite(folder: str, cases: Iterable[TestCase], name: str = "--dir") -> None:
+    """Check that a folder holds the test cases of this sevlab; raises InputError with *name* for any that differs.
+
+    The expected results are in sevlab, not in the folder, so the files must be the ones that they are about.
+    """
+    for path, content in suite_files(cases).items():
+        if path == TABLE:
+            continue
+        try:
+            with open(Path(folder) / path, "rb") as stream:
+                same = stream.read(len(content) + 1) == content
+        except (OSError, ValueError) as error:
+            reason = (getattr(error, "strerror", None) or "cannot be used").lower()
+            raise InputError(name, f"{quoted(path)}: {reason}", "a test suite", _MAKE) from None
+        if not same:
+            raise InputError(name, f"{quoted(path)}, which differs", "the test suite of this sevlab", _MAKE)
+
+
+def placeholders(case: TestCase, folder: Path) -> dict[str, str]:
+    """Return what each name in a command line stands for; files by their whole paths."""
+    paths = {name: str(folder / case.key / file) for name, (file, _) in FILES.items()}
+    return {"key": case.key, **paths, **{name: read(case.input) for name, read in VALUES.items()}}
+
+
+def _row(case: TestCase) -> dict[str, object]:
+    files = {}
+    for name, (file, read) in FILES.items():
+        digest = hashlib.sha256(read(case.input)).hexdigest()
+        files[name] = {"path": f"{case.key}/{file}", "sha256": digest}
+    return {
+        **{name: getattr(case, name) for name in ("key", "result", "title", "comment", "expected")},
+        "flaw": case.flaw.key if case.flaw is not None else "",
+        "checks": list(case.checks),
+        "incident": case.incident_name,
+        "files": files,
+        "values": {name: read(case.input) for name, read in VALUES.items()},
+    }
+
+
+#: Seconds that a program has for one test case by default.
+TIMEOUT = 30.0
+
+#: How much of the beginning and of the end of what a program prints is kept; the rest is read, and dropped.
+_KEPT = 4096
+
+#: How a Python program begins when it fails; its last line then says why.
+_TRACEBACK = "Traceback (most recent call last)"
+
+#: Bytes that are read at once, and how many times more once a program has ended.
+_CHUNK, _REST = 1 << 16, 20
+
+#: Seconds between checks whether a program has ended that keeps its output open.
+_TICK = 0.05
+
+_NAME = re.compile(r"\{\{|\}\}|\{([a-z][a-z0-9_]*)\}")
+
+
+def run_suite_command(
+    words: Sequence[str],
+    cases: Iterable[TestCase],
+    *,
+    folder: str | None = None,
+    timeout: float = TIMEOUT,
+    progress: Callable[[int, int], None] | None = None,
+) -> Results:
+    """Run a program against test cases; it accepts when it ends with status 0.
+
+    *words* are the program and its arguments, in which ``{report}`` and the other names of
+    :data:`PLACEHOLDERS` are filled in; ``{{`` and ``}}`` stand for the braces themselves. No shell is
+    involved. *folder* is where the test cases' files are, a temporary one without it. A program that takes more than
+    *timeout* seconds is stopped, with all that it started. *progress* is called with how many are done, of how many.
+    Raises :class:`~sevlab.errors.InputError` for an unknown name, and for a program that cannot be started.
+    """
+    if os.name != "posix":
+        raise UnsupportedError("running a program on this system", "POSIX systems")
+    cases = list(cases)
+    check_words(words)
+    with tempfile.TemporaryDirectory(prefix="sevlab-suite-") as made:
+        place = Path(folder or made).resolve()
+        if folder is None:
+            fill(place, suite_files(cases))
+        else:
+            check_suite(folder, cases)
+        outcomes = []
+        for number, case in enumerate(cases):
+            if progress is not None:
+                progress(number, len(cases))
+            values = placeholders(case, place)
+            outcomes.append(_try(case, [fill_in(word, values) for word in words], timeout))
+    return Results(outcomes)
+
+
+def check_words(words: Sequence[str]) -> None:
+    """Refuse a command that cannot be meant: none, or one with an unknown name in braces, or without the report."""
+    if not words:
+        raise InputError("COMMAND", "nothing", "the program to try, behind --", _HELP)
+    names = {found for word in words for found in _NAME.findall(word) if found}
+    if unknown := sorted(names - set(PLACEHOLDERS)):
+        needed = ", ".join(f"{{{name}}}" for name in PLACEHOLDERS)
+        raise InputError("COMMAND", quoted(f"{{{unknown[0]}}}"), f"one of {needed}", "{{ and }} for plain braces")
+    if "report" not in names:
+        raise InputError("COMMAND", "no {report}", "a command that gets the report", _HELP)
+
+
+def fill_in(word: str, values: Mapping[str, str]) -> str:
+    """Return a word of a command with every name in braces replaced."""
+    return _NAME.sub(lambda found: values[found[1]] if found[1] else found[0][0], word)
+
+
+def _try(case: TestCase, words: Sequence[str], timeout: float) -> Outcome:
+    try:
+        process = subprocess.Popen(
+            words,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    except (OSError, ValueError) as error:
+        reason = (getattr(error, "strerror", None) or "cannot be started").lower()
+        raise InputError("COMMAND", f"{quoted(words[0])}: {reason}", "a program that can be started") from None
+    try:
+        head, tail, ended = _follow(process, time.monotonic() + timeout)
+    finally:
+        _end(process)
+    if not ended:
+        return Outcome(case, False, False, f"stopped after {timeout:g} s")
+    if process.returncode < 0:
+        return Outcome(case, False, False, f"ended by {_signal_name(-process.returncode)}")
+    return Outcome(case, process.returncode == 0, True, _said(head, tail))
+
+
+def _follow(process: subprocess.Popen[bytes], deadline: float) -> tuple[bytes, bytes, bool]:
+    """Read what a process prints until it ends or its time is up; return both ends of that, and whether it ended."""
+    assert process.stdout is not None
+    stream, head, tail, rest = process.stdout.fileno(), b"", b"", _REST
+    while (left := deadline - time.monotonic()) > 0:
+        has_ended = _has_ended(process)
+        if has_ended:
+            # What it started may go on printing; only what a pipe can still hold of its own is waited for.
+            rest, left = rest - 1, 0.0
+        if rest and select.select([stream], [], [], min(left, _TICK))[0]:
+            if chunk := os.read(stream, _CHUNK):
+                head, tail = (head + chunk)[:_KEPT] if len(head) < _KEPT else head, (tail + chunk)[-_KEPT:]
+                continue
+            if not has_ended:  # it has closed its output, and goes on
+                time.sleep(min(left, _TICK / 10))
+                continue
+        if has_ended:
+            return head, tail, True
+    return head, tail, False
+
+
+def _has_ended(process: subprocess.Popen[bytes]) -> bool:
+    """Whether a process has ended; it is left there, so that its number stays its own until it is cleared away."""
+    return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a process and all that it started in its session."""
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        process.kill()
+    process.wait()
+    if process.stdout is not None:
+        process.stdout.close()
+
+
+def _said(head: bytes, tail: bytes) -> str:
+    """Return the first line that was printed; of a traceback the last."""
+    first = _lines(head)[:1]
+    return one_line("".join(_lines(tail)[-1:] if first and first[0].startswith(_TRACEBACK) else first))
+
+
+def _lines(raw: bytes) -> list[str]:
+    return [line for line in raw.decode("utf-8", "replace").split("\n") if line.strip()]
+
+
+def _signal_name(number: int) -> str:
+    return signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"

@@ -1,0 +1,44 @@
+"""What is loaded, in order; the digest over it; the measure; the verdict.
+
+A student reads the measurement mathematics in this order, in an evening:
+
+1. ``layout/span.py``, ``layout/bits.py``, ``layout/structure.py``: how bytes are declared;
+2. ``formats/launch_measure.py``, ``formats/policy.py``, ``formats/kernel_hashes.py``, ``formats/page_info.py``: the
+   56-byte message and what goes into it;
+3. ``launch/sev.py``, ``launch/pages.py``: what is loaded, and the digest over it;
+4. ``launch/measure.py``, ``launch/verify.py``: the HMAC, and the verdict.
+
+Nothing in these files reads a file or knows an option's name: they take bytes and numbers.
+"""
+
+from __future__ import annotations
+
+from .. import hand_on
+
+_HOME = {
+    "BAD": "verify",
+    "CPU_MODELS": "cpu",
+    "Evidence": "evidence",
+    "GOOD": "verify",
+    "HmacSteps": "measure",
+    "Launch": "sev",
+    "PROFILES": "vmm",
+    "SNP_PROFILES": "vmm",
+    "SnpLaunch": "snp",
+    "Verdict": "verify",
+    "cpu_signature": "cpu",
+    "load_digest": "files",
+    "load_key": "values",
+    "load_vmsa": "values",
+    "openssl_route": "explain",
+    "parse_cpu_model": "cpu",
+    "parse_measurement": "values",
+    "parse_policy": "values",
+    "python_route": "explain",
+    "recognize_vmsa": "vmm",
+    "split_signature": "cpu",
+}
+
+__all__ = sorted(_HOME)
+
+__getattr__ = hand_on(__name__, _HOME)

@@ -1,0 +1,256 @@
+"""What a launch is made of, as people give it: paths, texts and numbers by name, read and turned into a launch.
+
+The names are those of the command line's options, with ``_`` for ``-``.
+"""
+
+from __future__ import annotations
+
+from ..errors import InputError, named
+from .files import load_hashed, load_sha256
+from .reading import opened_once
+from .sev import Launch, Step
+from .values import load_vmsa, parse_number
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any, Self
+
+    from ..formats.kernel_hashes import KernelHashes
+    from ..formats.ovmf import Ovmf
+    from ..formats.policy import Policy
+    from .files import Sha256
+    from .vmm import Cpus, Profile
+
+
+#: Inputs that stand for the CPU's signature.
+SKU = ("cpu_family", "cpu_model", "cpu_stepping")
+
+#: What describes a launch of SEV or SEV-ES, in the order of the options.
+INPUTS = (
+    *("firmware", "kernel", "initrd", "cmdline", "num_cpus", "vmsa_cpu0", "vmsa_cpu1"),
+    *(*SKU, "profile", "guest_features"),
+)
+
+#: Inputs that only a SEV-SNP launch has.
+SNP_INPUTS = ("ovmf_hash", "svsm", "vars_size", "vars_file")
+
+#: Those that name files, in a launch of SEV or SEV-ES.
+FILES = ("firmware", "kernel", "initrd", "vmsa_cpu0", "vmsa_cpu1")
+
+#: What sev-snp-measure calls the inputs of a launch, where it has another name.
+PEER_NAMES = {
+    "firmware": "ovmf",
+    "cmdline": "append",
+    "num_cpus": "vcpus",
+    "cpu_signature": "vcpu_sig",
+    **{f"cpu_{part}": f"vcpu_{part}" for part in ("family", "model", "stepping")},
+    "ovmf_hash": "snp_ovmf_hash",
+}
+
+#: The profile of libvirt 9.0's tool and of sevctl.
+DEFAULT_PROFILE = "qemu-legacy"
+
+#: Most virtual CPUs of a guest.
+CPU_LIMIT = 4096
+
+
+def as_option(name: str) -> str:
+    """Return an input's name as the command line spells it."""
+    return "--" + name.replace("_", "-")
+
+
+def as_peer(name: str) -> str:
+    """Return an input's name as sev-snp-measure's command line spells it."""
+    return as_option(PEER_NAMES.get(name, name))
+
+
+class LaunchInputs:
+    """The inputs of one launch, as they were given. None stands for what was not.
+
+    ``firmware``, ``kernel``, ``initrd``, ``vmsa_cpu0``, ``vmsa_cpu1``, ``svsm`` and ``vars_file`` are paths (of kernel
+    and initrd also a :class:`~sevlab.launch.files.Sha256`); ``cmdline`` is text, and ``profile`` the name of a profile.
+    Numbers can be text in decimal or 0x hex. ``cpu_signature`` (CPUID 1, EAX) may stand for family, model and stepping.
+    Only SEV-SNP has ``ovmf_hash`` (the launch digest after the firmware: 48 bytes, or their hex digits), ``svsm``, and
+    with it one of ``vars_size`` and ``vars_file``.
+    """
+
+    def __init__(
+        self,
+        *,
+        firmware: str | None = None,
+        kernel: str | Sha256 | None = None,
+        initrd: str | Sha256 | None = None,
+        cmdline: str | None = None,
+        num_cpus: str | int | None = None,
+        vmsa_cpu0: str | None = None,
+        vmsa_cpu1: str | None = None,
+        cpu_family: str | int | None = None,
+        cpu_model: str | int | None = None,
+        cpu_stepping: str | int | None = None,
+        cpu_signature: str | int | None = None,
+        profile: str | None = None,
+        guest_features: str | int | None = None,
+        ovmf_hash: bytes | str | None = None,
+        svsm: str | None = None,
+        vars_size: str | int | None = None,
+        vars_file: str | None = None,
+    ) -> None:
+        self.firmware, self.kernel, self.initrd, self.cmdline = firmware, kernel, initrd, cmdline
+        self.num_cpus, self.vmsa_cpu0, self.vmsa_cpu1 = num_cpus, vmsa_cpu0, vmsa_cpu1
+        self.cpu_family, self.cpu_model, self.cpu_stepping = cpu_family, cpu_model, cpu_stepping
+        self.cpu_signature, self.profile, self.guest_features = cpu_signature, profile, guest_features
+        self.ovmf_hash, self.svsm, self.vars_size, self.vars_file = ovmf_hash, svsm, vars_size, vars_file
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """The inputs that were given, by name."""
+        return {name: value for name, value in vars(self).items() if value is not None}
+
+    @property
+    def files(self) -> dict[str, str]:
+        """The inputs of SEV and SEV-ES that name files."""
+        given = self.given
+        return {name: str(given[name]) for name in FILES if name in given}
+
+    def replace(self, **changes: Any) -> Self:
+        """Return a copy with some inputs changed; one that is changed to None is left out."""
+        return type(self)(**vars(self) | changes)
+
+    def check(self) -> None:
+        """Refuse inputs that do not go together, with :class:`~sevlab.errors.InputError`. No file is looked at."""
+        given = self.given
+        for name in ("initrd", "cmdline"):
+            if name in given and self.kernel is None:
+                raise InputError(name, f"it without {named('kernel')}", named("kernel"))
+        sku = [name for name in SKU if name in given]
+        files = [name for name in ("vmsa_cpu0", "vmsa_cpu1") if name in given]
+        if sku and self.cpu_signature is not None:
+            raise InputError("cpu_signature", f"together with {named(sku[0])}", "one of the two")
+        if files and (sku or self.cpu_signature is not None):
+            number = named(sku[0] if sku else "cpu_signature")
+            raise InputError(files[0], f"together with {number}", "VMSA files, or the CPU's numbers")
+        for name in ("profile", "guest_features"):
+            if files and name in given:
+                raise InputError(name, f"together with {named(files[0])}", "VMSA files, or how to make them")
+        if 0 < len(sku) < 3:
+            missing = next(name for name in SKU if name not in given)
+            raise InputError(missing, f"nothing beside {named(sku[0])}", "family, model and stepping together")
+        if files == ["vmsa_cpu1"]:
+            raise InputError("vmsa_cpu1", f"it without {named('vmsa_cpu0')}", named("vmsa_cpu0"))
+
+    @property
+    def says_cpus(self) -> bool:
+        """Whether anything is said about virtual CPUs."""
+        return not set(self.given) <= {"firmware", "kernel", "initrd", "cmdline"}
+
+
+@opened_once()
+def load_launch(policy: Policy, **inputs: Any) -> Launch:
+    """Read what a launch of SEV or SEV-ES is made of (:class:`LaunchInputs`), and return it.
+
+    Registers of virtual CPUs are loaded when *policy* asks for SEV-ES; for plain SEV what describes them has no effect.
+    Raises :class:`~sevlab.errors.InputError` for inputs that cannot be used or do not go together.
+    """
+    given = LaunchInputs(**inputs)
+    if foreign := [name for name in SNP_INPUTS if name in given.given]:
+        raise TypeError(f"a launch of SEV or SEV-ES has no input named {foreign[0]!r}")
+    if given.firmware is None:
+        raise InputError("firmware", "nothing", "a firmware image")
+    given.check()
+    # Its tables are needed for its hash area, or for where further CPUs start.
+    ovmf = _ovmf(given.firmware) if given.kernel is not None or (policy.es and given.vmsa_cpu0 is None) else None
+    firmware = load_hashed(str(given.firmware))  # of the bytes that the tables are from
+    steps = [Step("firmware", firmware, "The firmware image, all of it.")]
+    warnings = []
+    if given.kernel is not None:
+        doc = "SHA-256 of command line, initrd and kernel, in one table."
+        steps.append(Step("kernel hashes", load_table(given).to_bytes(), doc))
+        if ovmf is not None and ovmf.hash_area is None:
+            warnings.append(
+                "firmware: this firmware has no area for kernel hashes. QEMU refuses to start such a guest, and the "
+                "firmware would not check them"
+            )
+    if policy.es or given.says_cpus:
+        from .vmm import PROFILES  # not above: a plain SEV launch has no use for any of it
+
+        cpus = read_cpus(given, DEFAULT_PROFILE, PROFILES)
+        if policy.es:
+            steps += _vmsas(cpus, ovmf)
+    return Launch(steps, warnings, firmware=ovmf if given.kernel is not None else None)
+
+
+def _ovmf(path: str) -> Ovmf:
+    from .files import load_ovmf
+
+    return load_ovmf(str(path))
+
+
+def load_table(inputs: LaunchInputs, *, empty: bool = False) -> KernelHashes:
+    """Hash the files ``kernel`` and ``initrd`` and the text ``cmdline``; return the table of their hashes.
+
+    An empty kernel is refused unless *empty* allows it. Raises :class:`~sevlab.errors.InputError` for a file that
+    cannot be read.
+    """
+    from ..formats.kernel_hashes import build_kernel_hashes, hash_cmdline
+
+    kernel = load_sha256(inputs.kernel, "kernel", empty=empty)
+    initrd = load_sha256(inputs.initrd, "initrd", empty=True) if inputs.initrd is not None else None
+    try:
+        hash_cmdline(inputs.cmdline)
+    except InputError as error:
+        raise InputError("cmdline", error.received, error.needed, error.advice) from None
+    return build_kernel_hashes(kernel, initrd, inputs.cmdline)
+
+
+def read_cpus(inputs: LaunchInputs, default: str, known: Mapping[str, Profile]) -> Cpus:
+    """Read everything about virtual CPUs, also when nothing of it is measured: a wrong value is wrong all the same.
+
+    *default* is the profile where none is given, *known* are those there are.
+    """
+    from .vmm import Cpus
+
+    cpus = Cpus()
+    if inputs.num_cpus is not None:
+        cpus.count = parse_count(inputs.num_cpus)
+    if inputs.vmsa_cpu0 is not None:
+        cpus.boot = load_vmsa(str(inputs.vmsa_cpu0), "vmsa_cpu0")
+    if inputs.vmsa_cpu1 is not None:
+        cpus.further = load_vmsa(str(inputs.vmsa_cpu1), "vmsa_cpu1")
+    if not {"profile", "guest_features", "cpu_family", "cpu_signature"}.isdisjoint(inputs.given):
+        from .cpu import cpu_signature
+        from .vmm import find_profile
+
+        cpus.profile = find_profile(default if inputs.profile is None else inputs.profile, "profile", known)
+        cpus.features = parse_number(
+            0 if inputs.guest_features is None else inputs.guest_features, "guest_features", (1 << 64) - 1
+        )
+        if inputs.cpu_signature is not None:
+            cpus.signature = parse_number(inputs.cpu_signature, "cpu_signature", 0xFFFFFFFF)
+        elif inputs.cpu_family is not None:
+            given, limits = inputs.given, zip(SKU, (270, 255, 15), strict=True)
+            cpus.signature = cpu_signature(*(parse_number(given[name], name, limit) for name, limit in limits))
+    return cpus
+
+
+def parse_count(value: str | int) -> int:
+    """Return a number of virtual CPUs: 1 to :data:`CPU_LIMIT`."""
+    count = parse_number(value, "num_cpus", CPU_LIMIT)
+    if not count:
+        raise InputError("num_cpus", "0", f"1 to {CPU_LIMIT}")
+    return count
+
+
+def _vmsas(cpus: Cpus, ovmf: Ovmf | None) -> list[Step]:
+    """Return one step for each virtual CPU. All but the first start from the same registers."""
+    from .vmm import build_registers
+
+    if cpus.count is None:
+        raise InputError("num_cpus", "nothing", "the number of virtual CPUs, which SEV-ES measures")
+    boot, further = build_registers(cpus, None if ovmf is None else ovmf.reset_address, cpus.count)
+    steps = [Step("vCPU 0", boot.to_bytes(), "Initial registers of the boot CPU.")]
+    if further is not None:
+        page = further.to_bytes()
+        doc = "Initial registers of a further CPU."
+        steps += [Step(f"vCPU {number}", page, doc) for number in range(1, cpus.count)]
+    return steps

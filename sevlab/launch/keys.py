@@ -1,0 +1,144 @@
+"""Keys that do not show themselves."""
+
+from __future__ import annotations
+
+import base64
+import hmac
+import os
+
+from ..errors import InputError, describe_text, hide_keys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
+
+
+#: Bytes of a key that must not stand in any other input: as many as the smallest key has.
+_WINDOW = 16
+
+
+class Secret:
+    """Bytes that stay hidden: ``<16 bytes, hidden>`` in every print, log, traceback and notebook.
+
+    :meth:`reveal` gives the bytes, so every use of a key can be found by searching for that word. Two secrets compare
+    in constant time. A secret is never pickled or copied into a file by accident.
+    """
+
+    __slots__ = ("_bytes",)
+
+    def __init__(self, raw: Any) -> None:
+        self._bytes = b""
+        if not isinstance(raw, bytes | bytearray | memoryview):
+            kind = type(raw).__name__
+            raw = b""  # or a traceback that shows local variables would show it
+            raise TypeError(f"a Secret is made of bytes, not of {kind}")
+        self._bytes = bytes(raw)
+
+    def reveal(self) -> bytes:
+        """Return the bytes themselves."""
+        return self._bytes
+
+    def part(self, start: int, end: int | None = None) -> Secret:
+        """Return some of the bytes, hidden as well."""
+        return Secret(self._bytes[start:end])
+
+    def is_in(self, public: bytes) -> bool:
+        """Say whether *public* has 16 bytes in a row of this secret in it, as bytes, hex or base64, or is a part of it.
+
+        They count backwards too: some write a number's last byte first.
+        A secret of one byte over and over, such as the all-zero TIK, is in nothing: everybody knows it.
+        """
+        windows = [self._bytes[at : at + _WINDOW] for at in range(max(1, len(self) - _WINDOW + 1))]
+        windows = [one for both in windows for one in (both, both[::-1]) if len(set(one)) > 1]
+        text = public.lower()
+        return any(
+            one in public
+            or one.hex().encode() in text
+            or any(encode(one).rstrip(b"=")[:-1] in public for encode in (base64.b64encode, base64.urlsafe_b64encode))
+            or (len(public) >= _WINDOW // 2 and len(set(public)) > 1 and public in one)
+            for one in windows
+        )
+
+    def hide_in(self, text: str) -> str:
+        """Return *text* with this secret's hex digits, should they stand in it, hidden."""
+        return text if len(set(self._bytes)) < 2 else text.replace(self._bytes.hex(), repr(self))
+
+    def __len__(self) -> int:
+        return len(self._bytes)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and hmac.compare_digest(self._bytes, other._bytes)
+
+    def __hash__(self) -> int:
+        raise TypeError("a Secret is not hashable")
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a Secret is not pickled")
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} bytes, hidden>"
+
+
+class NoKey:
+    """Takes the place of something that was given as a key and cannot be one; ``what`` says what came, not more."""
+
+    __slots__ = ("what",)
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+
+    def __repr__(self) -> str:
+        return f"<{self.what}, hidden>"
+
+
+def hide_key(value: Any) -> Any:
+    """Return what was given as a key so that no traceback shows it. Never raises.
+
+    Bytes become a :class:`Secret`. Text is the path of a key file, and comes back as it is, unless it names no file and
+    may be a key itself: that and everything else becomes a :class:`NoKey`.
+    """
+    if value is None or isinstance(value, Secret | NoKey):
+        return value
+    if isinstance(value, bytes | bytearray | memoryview):
+        return Secret(value)
+    if isinstance(value, str | os.PathLike):
+        path = os.fspath(value)
+        if isinstance(path, str) and (value == "-" or not (what := describe_path(path))):
+            return path
+        return NoKey(what if isinstance(path, str) else "a path of bytes")
+    return NoKey(type(value).__name__)
+
+
+def describe_path(path: str) -> str:
+    """Say what *path* is when it names no file and may be a key that was given instead of its file; else return ""."""
+    try:
+        if os.path.lexists(path):
+            return ""
+        size = len(os.fsencode(path))
+    except (ValueError, UnicodeError):
+        size = len(path)
+    is_one = size in (16, 32) or (os.sep not in path and hide_keys(path) != path)
+    return describe_text(path) or (f"{len(path)} characters" if is_one else "")
+
+
+def check_key(key: Any, name: str, size: int = 16) -> Secret:
+    """Return a key of *size* bytes as a :class:`Secret`; raise :class:`~sevlab.errors.InputError` for anything else."""
+    key = hide_key(key)
+    if not isinstance(key, Secret):
+        received = key.what if isinstance(key, NoKey) else "the path of a file"
+        key = None
+        raise InputError(name, received, f"a key of {size} bytes")
+    if len(key) != size:
+        raise InputError(name, f"a key of {len(key)} bytes", f"{size} bytes")
+    return key
+
+
+def refuse_keys(public: bytes, name: str, *keys: Secret | None) -> None:
+    """Refuse an input that is public, or will be shown, when it has one of the *keys* in it.
+
+    A key file given in the wrong place is as long as a nonce. What is made of it goes to the host.
+    """
+    if any(key is not None and key.is_in(public) for key in keys):
+        size, public = len(public), b""
+        needed = "a value that has no key in it"
+        raise InputError(name, f"{size} bytes that have a key in them, which was given too", needed, "another file")

@@ -1,0 +1,77 @@
+"""The measure: HMAC-SHA256 of the 56-byte message under the owner's TIK.
+
+Source: AMD 55766 (SEV API), LAUNCH_MEASURE; HMAC itself is RFC 2104. The published example of AMDESE/sev-tool is the
+first test vector.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+
+from ..layout.arguments import checked
+from .keys import Secret, check_key, hide_key
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    from ..formats.launch_measure import MeasureMessage, OldMeasureMessage
+    from ..layout.views import Table
+
+    class Message(Protocol):
+        """Anything an HMAC can be made of."""
+
+        def to_bytes(self) -> bytes: ...
+
+
+#: Bytes that SHA-256 takes in at a time; HMAC pads its key to one such block.
+BLOCK = 64
+
+TIK_SIZE = 16
+
+#: Stands above shell lines that give a key to OpenSSL, which reads keys of a MAC or a cipher from nowhere else.
+KEY_IS_SHOWN = "# While this runs, every user of this machine can see the key in ps."
+
+
+@checked
+def compute_measure(message: MeasureMessage | OldMeasureMessage, tik: Secret | bytes) -> bytes:
+    """Return the measure (32 bytes) of *message* under the transport integrity key *tik* (16 bytes).
+
+    Raises :class:`~sevlab.errors.InputError` for a key of another size.
+    """
+    tik = hide_key(tik)
+    return hmac.digest(check_key(tik, "tik", TIK_SIZE).reveal(), message.to_bytes(), "sha256")
+
+
+class HmacSteps:
+    """The same HMAC, computed step by step from SHA-256 alone, with every intermediate value.
+
+    ``key_block`` is the key, followed by zeros to 64 bytes. ``inner_block`` and ``outer_block`` are the key block with
+    every byte exclusive-ored with 0x36 and 0x5c; whoever has one of them has the key, so all three are secrets.
+    ``inner`` is SHA-256(inner_block, message) and ``measure`` is SHA-256(outer_block, inner), 32 bytes each.
+    """
+
+    def __init__(self, message: Message, tik: Secret | bytes) -> None:
+        tik = hide_key(tik)
+        block = check_key(tik, "tik", TIK_SIZE).reveal().ljust(BLOCK, b"\0")
+        inner_block, outer_block = bytes(b ^ 0x36 for b in block), bytes(b ^ 0x5C for b in block)
+        self.key_block, self.inner_block, self.outer_block = Secret(block), Secret(inner_block), Secret(outer_block)
+        self.inner = hashlib.sha256(inner_block + message.to_bytes()).digest()
+        self.measure = hashlib.sha256(outer_block + self.inner).digest()
+
+    def explain(self, result: str = "measure", *, show_keys: bool = False) -> Table:
+        """Show the four steps of RFC 2104; *result* is what the last one is called."""
+        from ..layout.views import Table
+
+        def secret(value: Secret) -> str:
+            return value.reveal().hex() if show_keys else repr(value)
+
+        rows = [
+            ["key block", "TIK, then zero bytes up to 64", secret(self.key_block)],
+            ["inner block", "key block, every byte XOR 0x36", secret(self.inner_block)],
+            ["outer block", "key block, every byte XOR 0x5c", secret(self.outer_block)],
+            ["inner", "SHA-256(inner block, message)", self.inner.hex()],
+            [result, "SHA-256(outer block, inner)", self.measure.hex()],
+        ]
+        return Table(["step", "how", "value"], rows, mono=[2])

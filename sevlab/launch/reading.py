@@ -1,0 +1,483 @@
+"""Opening what is to be read: each input once in a command, and of what a stranger's case names only plain files.
+
+A command is what a user asks for: one run of the command line, or one call of a function such as ``load_evidence``.
+Within it (:func:`opened_once`) a file is opened once, and what was hashed is what is used: the file stays open, and a
+second pass over it that meets other bytes than the first is refused. What can be read only once (a pipe, standard
+input) is kept, so it can be read again. The next command begins anew, so a changed file is noticed.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import io
+import os
+import re
+import stat
+import sys
+from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
+
+from ..errors import InputError, quoted
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any, BinaryIO, Self
+
+    from _typeshed import WriteableBuffer
+
+
+#: Bytes that are read at once.
+CHUNK = 1 << 20
+
+#: Most bytes of any input: the largest kernel or initrd. It keeps an endless pipe from filling the disk.
+LARGEST = 2 << 30
+
+#: Bytes of a pipe that are kept in memory; more of them go to a file without a name.
+_IN_MEMORY = 16 << 20
+
+#: Files that stay open until the command ends. Further ones are closed, and looked at again when they are opened again.
+_MOST_OPEN = 32
+
+#: Reading from files in these has effects, never ends, or tells of other programs.
+_NOT_FILES = ("/proc", "/sys", "/dev")
+
+#: The kernel's log, which looks like a plain file. Reading it takes its lines away from whoever should see them.
+_KERNEL_LOG = "/proc/kmsg"
+
+_DESCRIPTOR = re.compile("/(?:dev|proc/self)/fd/([0-9]{1,9})")
+
+_STREAMS = {"/dev/stdin": 0, "/dev/stdout": 1, "/dev/stderr": 2}
+
+
+class CasePath(str):
+    """The path of a file that a case names which need not be its user's own.
+
+    ``folder`` is the folder of the case, ``sha256`` the recorded hash of the file in lower-case hex, "" for a key.
+    Only a regular file is opened by such a path: anywhere in *folder*, and elsewhere only the file with that hash.
+    """
+
+    folder: str
+    sha256: str
+
+    def __new__(cls, path: str, folder: str = "", sha256: str = "") -> Self:
+        made = super().__new__(cls, path)
+        made.folder, made.sha256 = folder, sha256
+        return made
+
+    def __str__(self) -> str:
+        return self  # so str(path), which many callers write, stays one of these
+
+    @property
+    def is_outside(self) -> bool:
+        """Whether the file does not lie in the folder of the case, links followed."""
+        return not _is_below(os.path.realpath(self), os.path.realpath(self.folder or "."))
+
+
+def _is_below(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(folder.rstrip("/") + "/")
+
+
+def descriptor_of(path: str) -> int | None:
+    """Return the number of the open file that a path such as ``/dev/stdin`` or ``/dev/fd/63`` stands for, or None."""
+    found = _DESCRIPTOR.fullmatch(path)
+    return int(found[1]) if found else _STREAMS.get(path)
+
+
+class _Source:
+    """An input that was opened: its path, the stream behind it (None when it was closed), its device and inode.
+
+    ``hashed`` is its size and its SHA-256, once it was read to its end.
+    """
+
+    hashed: tuple[int, Any] | None = None
+    #: Whether it is closed when nobody reads it, and opened again when somebody does.
+    is_brief = False
+
+    def __init__(self, path: str, stream: BinaryIO | None, identity: tuple[int, int] | None) -> None:
+        self.path, self.stream, self.identity = path, stream, identity
+
+    def read_into(self, buffer: WriteableBuffer, place: int) -> int:
+        """Read bytes from *place* on; return how many."""
+        raise TypeError(type(self).__name__)
+
+    def find_end(self) -> int:
+        """Return how many bytes there are."""
+        raise TypeError(type(self).__name__)
+
+    def close(self) -> None:
+        if self.stream is not None:
+            self.stream.close()
+        self.stream = None
+
+
+class _File(_Source):
+    """A regular file."""
+
+    stream: Any
+
+    def read_into(self, buffer: WriteableBuffer, place: int) -> int:
+        self.stream.seek(place)
+        return int(self.stream.readinto(buffer))
+
+    def find_end(self) -> int:
+        return int(self.stream.seek(0, os.SEEK_END))
+
+
+class _Once(_Source):
+    """What can be read only once: pipes, terminals, standard input. With *keep*, it can be read again from here."""
+
+    def __init__(
+        self,
+        path: str,
+        stream: BinaryIO | None,
+        identity: tuple[int, int] | None,
+        read: Callable[[int], bytes | None],
+        keep: bool,
+    ) -> None:
+        super().__init__(path, stream, identity)
+        self._read, self._size, self._ended = read, 0, False
+        self._kept: Any = io.BytesIO() if keep else None
+
+    def read_into(self, buffer: WriteableBuffer, place: int) -> int:
+        view = memoryview(buffer)
+        if self._kept is not None and place < self._size:
+            self._kept.seek(place)
+            piece = self._kept.read(len(view))
+        else:
+            piece = self._pull(len(view))
+        view[: len(piece)] = piece
+        return len(piece)
+
+    def find_end(self) -> int:
+        while self._size <= LARGEST and self._pull(CHUNK):
+            pass
+        return self._size
+
+    def _pull(self, size: int) -> bytes:
+        """Read on, and keep what comes."""
+        piece = b"" if self._ended else self._read(size) or b""
+        self._ended = not piece
+        self._size += len(piece)
+        if self._kept is not None and piece:
+            if self._size > _IN_MEMORY and isinstance(self._kept, io.BytesIO):
+                self._kept = _spill(self._kept)
+            self._kept.seek(0, os.SEEK_END)
+            self._kept.write(piece)
+        return piece
+
+    def close(self) -> None:
+        super().close()
+        if self._kept is not None:
+            self._kept.close()
+
+
+def _spill(kept: io.BytesIO) -> Any:
+    """Return a file that holds what was kept in memory so far. It has no name, so it ends with the process."""
+    import tempfile
+
+    file = tempfile.TemporaryFile()  # noqa: SIM115
+    file.write(kept.getbuffer())
+    return file
+
+
+class _Pass(io.RawIOBase):
+    """One pass over an input. Whoever reads it from the first byte to the last gets the same bytes each time."""
+
+    def __init__(self, source: _Source, name: str, hashing: bool, watch: Callable[[], object]) -> None:
+        self.source, self._name, self._watch, self._place, self._hashed_to = source, name, watch, 0, 0
+        self._running: Any = hashlib.sha256() if hashing else None
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        self._watch()
+        count = self.source.read_into(buffer, self._place)
+        if self._running is not None and self._place == self._hashed_to:
+            self._running.update(memoryview(buffer)[:count])
+            self._hashed_to += count
+            if not count:
+                self._end()
+        self._place += count
+        return count
+
+    def _end(self) -> None:
+        """Note the hash of the whole input, or compare it with that of an earlier pass."""
+        size, running, known = self._hashed_to, self._running, self.source.hashed
+        self._running = None
+        if known is None:
+            self.source.hashed = size, running
+        elif known[0] != size or known[1].copy().digest() != running.digest():
+            raise _changed(self.source.path, self._name)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._place}
+        self._place = max(0, offset + (start[whence] if whence in start else self.source.find_end()))
+        return self._place
+
+    def tell(self) -> int:
+        return self._place
+
+    def fileno(self) -> int:
+        if isinstance(self.source, _File):
+            return int(self.source.stream.fileno())
+        return super().fileno()  # refuses: it is not the descriptor that tells what is here
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+
+class InputStream(io.BufferedReader):
+    """An input that is being read, from its first byte on."""
+
+    raw: _Pass
+
+    @property
+    def hashed(self) -> tuple[int, Any] | None:
+        """Size and SHA-256 of the whole input; None as long as nobody has read it to its end."""
+        return self.raw.source.hashed
+
+    def settle(self, size: int, running: Any) -> None:
+        """Take the size and SHA-256 of the whole input as known from before."""
+        self.raw.source.hashed = size, running
+
+
+class _Command:
+    """Everything that one command has opened.
+
+    ``patient`` says whether to wait for somebody to write to a named pipe: whoever typed a command can end it.
+    ``keep`` says whether an input may be opened again. ``watch`` is called before every read. ``paths`` and
+    ``identities`` (device and inode) are those of all inputs, which nothing may replace.
+    """
+
+    def __init__(self, patient: bool, keep: bool) -> None:
+        self.patient, self.keep = patient, keep
+        self.watch: Callable[[], object] = lambda: None
+        self.paths: dict[str, None] = {}
+        self.identities: set[tuple[int, int]] = set()
+        self._sources: dict[str, _Source] = {}
+        self._open: dict[tuple[int, int], _Source] = {}
+
+    def open(self, path: str, name: str, brief: bool) -> _Source:
+        """Open an input, or find it open. A *brief* one is closed when nobody reads it."""
+        if path == "-":
+            if path not in self._sources:
+                self._sources[path] = self._standard(name)
+            return self._sources[path]
+        real = _admit(path, name) if isinstance(path, CasePath) else path
+        known = self._sources.get(real)
+        if known is not None and known.stream is not None:
+            source = known
+        else:
+            source = self._sources[real] = self._fresh(path, real, name, known)
+            source.is_brief = isinstance(source, _File) and (brief or len(self._open) > _MOST_OPEN)
+        if isinstance(path, CasePath):
+            if not isinstance(source, _File):
+                raise _refused(path, name, "no regular file")
+            if path.sha256 and path.is_outside:
+                self._check(source, path, name)
+        return source
+
+    def _standard(self, name: str) -> _Source:
+        if sys.stdin is None:
+            raise InputError(name, "'-' with standard input closed", "a file, or data on standard input")
+        stream: Any = sys.stdin.buffer
+        return _Once("-", None, None, getattr(stream, "read1", stream.read), self.keep)
+
+    def _fresh(self, path: str, real: str, name: str, before: _Source | None) -> _Source:
+        """Open what is at *real*. *before* is what was there when it was open for the first time."""
+        is_claimed = isinstance(path, CasePath)
+        flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOCTTY", 0)
+        flags |= getattr(os, "O_NONBLOCK", 0) | (getattr(os, "O_NOFOLLOW", 0) if is_claimed else 0)
+        try:
+            state = os.stat(real)
+            _check_kind(state, path, name)  # before it is opened, which alone has an effect on some devices
+            if (state.st_dev, state.st_ino) in self._open:
+                return self._open[state.st_dev, state.st_ino]
+            stream = os.fdopen(os.open(real, flags), "rb", buffering=0)
+        except (OSError, ValueError) as error:
+            raise InputError(name, f"{quoted(path)}: {reason_of(error)}", "a file that can be read") from None
+        with ExitStack() as undo:
+            undo.callback(stream.close)
+            state = os.fstat(stream.fileno())
+            _check_kind(state, path, name)
+            identity = state.st_dev, state.st_ino
+            if before is not None and before.identity != identity:
+                raise _changed(path, name)
+            undo.pop_all()
+        self.paths[path] = None
+        self.identities.add(identity)
+        if stat.S_ISREG(state.st_mode):
+            source: _Source = _File(path, stream, identity)
+            source.hashed = before.hashed if before is not None else None
+        else:
+            os.set_blocking(stream.fileno(), True)
+            wait = self.patient and stat.S_ISFIFO(state.st_mode)
+            source = _Once(path, stream, identity, _patiently(stream) if wait else stream.read, self.keep)
+        self._open[identity] = source
+        return source
+
+    def _check(self, source: _Source, path: CasePath, name: str) -> None:
+        """Refuse a file outside the case's folder that is not the recorded one, without a word about what it holds."""
+        if source.hashed is None:
+            with InputStream(_Pass(source, name, True, self.watch)) as stream:
+                size = 0
+                while size <= LARGEST and (chunk := stream.read(CHUNK)):
+                    size += len(chunk)
+        if source.hashed is None or source.hashed[1].copy().hexdigest() != path.sha256:
+            raise _refused(path, name, "a file outside the case's folder that is not the recorded one")
+
+    def release(self, source: _Source) -> None:
+        """Close what need not stay open."""
+        if source.is_brief or not self.keep:
+            source.close()
+            if source.identity is not None:
+                self._open.pop(source.identity, None)
+
+    def close(self) -> None:
+        for source in self._sources.values():
+            source.close()
+
+
+_command: ContextVar[_Command | None] = ContextVar("command", default=None)
+
+
+@contextmanager
+def opened_once(*, fresh: bool = False, patient: bool = False) -> Iterator[None]:
+    """Let everything that is read within be one command; within another command it is part of that one.
+
+    A *fresh* one is a command of its own in any case, and a *patient* one waits for writers of named pipes.
+    """
+    before = _command.get()
+    if before is not None and not fresh:
+        yield
+        return
+    made = _Command(patient, keep=True)
+    _command.set(made)
+    try:
+        yield
+    finally:
+        _command.set(before)
+        made.close()
+
+
+@contextmanager
+def watched(watch: Callable[[], object]) -> Iterator[None]:
+    """Call *watch* before every read within; what it raises ends the reading."""
+    with opened_once():
+        command = _command.get()
+        assert command is not None
+        before, command.watch = command.watch, watch
+        try:
+            yield
+        finally:
+            command.watch = before
+
+
+@contextmanager
+def open_input(path: str, name: str, *, hashed: bool = False, brief: bool = False) -> Iterator[InputStream]:
+    """Open an input for reading bytes, ``-`` being standard input; raise InputError when that can't be done.
+
+    Within one command it is the same input each time, whatever happens to the file meanwhile. *hashed* asks for the
+    hash of it outside a command, too. A *brief* one is not held open: there are many of them.
+    """
+    command = _command.get()
+    alone = command is None
+    if command is None:
+        command = _Command(patient=False, keep=False)
+    source = command.open(path, name, brief)
+    try:
+        with InputStream(_Pass(source, name, hashed or not alone, command.watch)) as stream:
+            yield stream
+    except OSError as error:
+        raise InputError(name, f"{quoted(path)}: {reason_of(error)}", "a file that can be read") from None
+    finally:
+        command.release(source)
+
+
+def note_input(path: str) -> None:
+    """Remember an input that is not opened, so that nothing replaces it either."""
+    command = _command.get()
+    if command is None or path == "-":
+        return
+    command.paths[path] = None
+    try:
+        state = os.stat(path)
+        command.identities.add((state.st_dev, state.st_ino))
+    except (OSError, ValueError):
+        return
+
+
+def is_input(path: str, state: os.stat_result | None) -> bool:
+    """Say whether *path*, without links in it, or the file that *state* is of, is an input of this command."""
+    command = _command.get()
+    if command is None:
+        return False
+    if state is not None and (state.st_dev, state.st_ino) in command.identities:
+        return True
+    return any(os.path.realpath(given) == path for given in command.paths if "\0" not in given)
+
+
+def _admit(path: CasePath, name: str) -> str:
+    """Return where a file is that a case names, links followed; refuse a place where a case may name nothing."""
+    if "\0" in path:
+        raise InputError(name, f"{quoted(path)}: not a file name", "a file that can be read")
+    real, home = os.path.realpath(path), os.path.realpath(path.folder or ".")
+    if _is_below(real, home):
+        return real
+    if _is_below(os.path.abspath(path), os.path.abspath(path.folder or ".")):
+        raise _refused(path, name, "a link out of the case's folder")
+    if any(_is_below(real, top) for top in _NOT_FILES):
+        raise _refused(path, name, "what a case of somebody else may not name")
+    return real
+
+
+def _refused(path: CasePath, name: str, what: str) -> InputError:
+    needed = "a file in the case's folder, or one with the recorded SHA-256"
+    return InputError(name, f"{quoted(path)}, {what}", needed, "--own-case, if the case is yours")
+
+
+def _changed(path: str, name: str) -> InputError:
+    return InputError(name, f"{quoted(path)}, which changed while it was read", "a file that stays as it is")
+
+
+def _check_kind(state: os.stat_result, path: str, name: str) -> None:
+    """Refuse what is no file: folders and devices, and all but regular files where a case names them."""
+    if stat.S_ISDIR(state.st_mode):
+        raise InputError(name, f"{quoted(path)}, a folder", "a file")
+    if isinstance(path, CasePath):
+        if not stat.S_ISREG(state.st_mode):
+            raise _refused(path, name, "no regular file")
+        return
+    is_device = stat.S_ISCHR(state.st_mode) or stat.S_ISBLK(state.st_mode)
+    looks_empty = stat.S_ISREG(state.st_mode) and not state.st_size
+    if (is_device or looks_empty) and descriptor_of(path) is None:
+        real = os.path.realpath(path)
+        if real == _KERNEL_LOG or (is_device and real != os.devnull):
+            raise InputError(name, f"{quoted(path)}, a device", "a file")
+
+
+def _patiently(stream: Any) -> Callable[[int], bytes | None]:
+    """Return what reads a named pipe, and waits for the first who writes to it. (Without, it would seem empty.)"""
+    waiting = [stream.fileno()]
+
+    def read(size: int) -> bytes | None:
+        while waiting:
+            import select
+
+            poll = select.poll()
+            poll.register(waiting[0], select.POLLIN)
+            poll.poll()
+            waiting.clear()
+        return stream.read(size)  # type: ignore[no-any-return]
+
+    return read
+
+
+def reason_of(error: OSError | ValueError) -> str:
+    """Say in a few words why a file could not be read or written."""
+    if isinstance(error, OSError) and error.errno == errno.ENOENT:
+        return "no such file"
+    return (error.strerror or "cannot be read").lower() if isinstance(error, OSError) else "not a file name"

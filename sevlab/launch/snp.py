@@ -1,0 +1,333 @@
+"""A SEV-SNP launch: its pages, their chain, and what it looks like."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import deque, namedtuple
+from weakref import WeakKeyDictionary, WeakValueDictionary
+
+from ..errors import InputError, named, quoted
+from ..formats.ovmf import parse_ovmf
+from ..formats.page_info import DIGEST, PAGE, PAGE_DOCS, VMSA, ZEROS, PageType
+from .files import FIRMWARE_LIMIT, file_identity, read_image
+from .inputs import LaunchInputs, load_table, read_cpus
+from .pages import Region, cpu_region, digests, extend, fold, hash_pages, hash_vmsa, links
+from .reading import open_input, opened_once
+from .sections import firmware_region, has_hashes, section_regions, svsm_region, svsm_start
+from .sev import Booting
+from .values import parse_bytes, parse_number
+from .vmm import SNP_PROFILES, PageRules, build_registers, find_profile
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from typing import Any
+
+    from ..formats.ovmf import Ovmf
+    from ..formats.vmsa import Vmsa
+    from ..layout.views import View
+    from .pages import Link
+
+
+#: The colour of each page type in every table and drawing.
+TYPE_COLOURS = {
+    "NORMAL": "blue",
+    "VMSA": "purple",
+    "ZERO": "grey",
+    "UNMEASURED": "brown",
+    "SECRETS": "pink",
+    "CPUID": "yellow",
+}
+
+
+class Loaded(namedtuple("Loaded", "region after")):
+    """Pages of one region, and the launch digest after them."""
+
+    __slots__ = ()
+
+    @property
+    def loaded(self) -> object:
+        """What compares equal for regions that add the same links."""
+        return self.region.loaded
+
+
+class SnpLaunch(Booting):
+    """Pages in order. ``digest`` is the launch digest: 48 bytes, what the report calls MEASUREMENT.
+
+    ``regions`` are the pages, equal kinds in a row as one. ``start`` is the digest before them: zeros, or the digest
+    after the firmware where only that was given. ``further`` is CONTENTS of the page that one more virtual CPU would
+    add (48 bytes), None where it is not known. For the other arguments see :class:`~sevlab.launch.sev.Booting`.
+    """
+
+    def __init__(
+        self,
+        regions: Sequence[Region],
+        warnings: Sequence[str] = (),
+        start: bytes = ZEROS,
+        further: bytes | None = None,
+        firmware: Ovmf | None = None,
+    ) -> None:
+        super().__init__(warnings, firmware)
+        self.regions, self.start, self.further = tuple(regions), start, further
+        self.after: list[bytes] = []
+        digest = start
+        for region in self.regions:
+            digest = extend(digest, region)
+            self.after.append(digest)
+        self.digest = digest
+
+    @property
+    def pages(self) -> int:
+        """How many pages are loaded, each one a link of the chain."""
+        return sum(len(region.contents) for region in self.regions)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the chain begins at zero; false when it goes on from a digest that was given."""
+        return self.start == ZEROS
+
+    def links(self) -> Iterator[Link]:
+        """Yield every link of the chain, page by page."""
+        return links(self.regions, self.start)
+
+    def runs(self) -> list[Loaded]:
+        """Return the pages as they are shown: by region."""
+        return [Loaded(*pair) for pair in zip(self.regions, self.after, strict=True)]
+
+    def cpu_digests(self, count: int) -> list[bytes]:
+        """Return the launch digests with 1, 2, ... *count* virtual CPUs; each is one more link than the one before.
+
+        Where nothing is known of further ones, the list ends with the first.
+        """
+        cpus = [region for region in self.regions if region.page_type == VMSA]
+        if not cpus:
+            return []
+        contents = cpus[0].contents[:1] + (() if self.further is None else (self.further,) * (count - 1))
+        before = fold(self.regions[: len(self.regions) - len(cpus)], self.start)
+        return list(digests(cpus[0]._replace(contents=contents), before))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the launch as JSON-ready data, region by region; digests are lower-case hex."""
+        return {
+            "digest": self.digest.hex(),
+            "start": self.start.hex(),
+            "regions": [
+                {
+                    "name": region.name,
+                    "type": region.type_name,
+                    "gpa": region.gpa,
+                    "pages": len(region.contents),
+                    "digest_after": after.hex(),
+                }
+                for region, after in self.runs()
+            ],
+            **self.judged(),
+        }
+
+    def explain(self) -> View:
+        """Show the chain, region by region, and what each page type binds."""
+        from ..layout.views import Heading, Paragraph, Table, View, hex_lines
+
+        rows = [
+            [region.name, place(region), str(len(region.contents)), region.type_name, hex_lines(after, 12), region.doc]
+            for region, after in self.runs()
+        ]
+        colours = [TYPE_COLOURS[region.type_name] for region in self.regions]
+        header = ["what", "guest address", "pages", "type", "launch digest after it", "what it is"]
+        kinds = dict.fromkeys(region.page_type for region in self.regions)
+        types = [[PageType(kind).short, PAGE_DOCS[kind]] for kind in kinds]
+        begin = "48 zero bytes" if self.is_whole else f"the digest that was given: {self.start.hex()}"
+        return View(
+            Heading(f"{self.pages} pages, in {len(self.regions)} regions"),
+            Paragraph(f"The chain begins with {begin}."),
+            Table(header, rows, colours=colours, mono=[0, 1, 2, 3, 4]),
+            *(Paragraph(line) for line in self.remarks),
+            Table(["type", "what of it is bound, beside its address and its place in the order"], types, mono=[0]),
+            Paragraph(f"Launch digest: {self.digest.hex()}"),
+        )
+
+
+def place(region: Region) -> str:
+    """Return where a region is: its first and last address."""
+    if region.page_type == VMSA or len(region.contents) == 1:
+        return f"0x{region.gpa:x}"
+    return f"0x{region.gpa:x} to\n0x{region.gpa + region.size - 1:x}"
+
+
+DEFAULT_PROFILE = "qemu"
+
+#: The profile of every launch with an SVSM.
+SVSM_PROFILE = "svsm"
+
+
+class Image(namedtuple("Image", "ovmf contents")):
+    """A firmware image that was read, and the hashes of its pages (SHA-384, 48 bytes each)."""
+
+    __slots__ = ()
+
+
+#: Most images that are remembered, and the most bytes of one. Larger ones are known for as long as somebody has them.
+_KEPT, _KEPT_SIZE = 4, 16 << 20
+
+_kept: deque[Ovmf] = deque(maxlen=_KEPT)
+
+_known: WeakValueDictionary[tuple[int, ...], Ovmf] = WeakValueDictionary()
+
+_contents: WeakKeyDictionary[Ovmf, tuple[bytes, ...]] = WeakKeyDictionary()
+
+
+def load_image(path: str, name: str = "firmware") -> Image:
+    """Read a firmware file (``-`` is standard input) and hash its pages.
+
+    An image is remembered for as long as its file stays the same (device, inode, size, time of change). Raises
+    :class:`~sevlab.errors.InputError` with *name* for a file that cannot be read, is empty, larger than 64 MiB, or not
+    made of whole pages.
+    """
+    with open_input(path, name) as stream:
+        key = file_identity(stream)
+        if key and (ovmf := _known.get(key)) is not None:
+            return Image(ovmf, _contents[ovmf])
+        raw = read_image(stream, path, name)
+        unchanged = key and key == file_identity(stream)
+    image = make_image(raw, name, quoted(path))
+    if key and unchanged:
+        _known[key], _contents[image.ovmf] = image
+        if len(raw) <= _KEPT_SIZE:
+            _kept.append(image.ovmf)
+    return image
+
+
+def make_image(raw: bytes, name: str = "firmware", shown: str = "an image") -> Image:
+    """Return the bytes of a firmware image with the hashes of its pages; *shown* is what is said of it in a refusal."""
+    if len(raw) % PAGE:
+        advice = "sevlab ovmf FILE says what it is"
+        raise InputError(name, f"{shown}, {len(raw)} bytes", f"whole pages of {PAGE} bytes", advice)
+    return Image(parse_ovmf(raw), hash_pages(raw))
+
+
+@opened_once()
+def load_snp_launch(**inputs: Any) -> SnpLaunch:
+    """Read what a SEV-SNP launch is made of (:class:`~sevlab.launch.inputs.LaunchInputs`), and return it.
+
+    Without ``guest_features`` SEV_FEATURES is the profile's, 1 in most. Raises :class:`~sevlab.errors.InputError` for
+    inputs that cannot be used or do not go together.
+    """
+    given = LaunchInputs(**inputs)
+    if given.firmware is None:
+        raise InputError("firmware", "nothing", "a firmware image")
+    _check(given)
+    name = given.profile if given.profile is not None else DEFAULT_PROFILE if given.svsm is None else SVSM_PROFILE
+    profile = find_profile(name, "profile", SNP_PROFILES)
+    features = profile.features if given.guest_features is None else given.guest_features
+    cpus = read_cpus(given.replace(profile=name, guest_features=features), DEFAULT_PROFILE, SNP_PROFILES)
+    if cpus.count is None:
+        raise InputError("num_cpus", "nothing", "the number of virtual CPUs, each of which is measured")
+    warnings: list[str] = []
+    start: int | None
+    image = load_image(str(given.firmware))
+    if given.svsm is not None:
+        regions, start = _svsm(given, image, warnings.append)
+    else:
+        regions = load_sections(image, profile.pages, given, warnings.append)
+        start = image.ovmf.reset_address
+    known = cpus.count if start is None or cpus.boot is not None else max(2, cpus.count)  # one more, for what it adds
+    boot, further = build_registers(cpus, start, known)
+    started = ZEROS
+    if given.ovmf_hash is not None:
+        started, regions = _ovmf_hash(given.ovmf_hash), regions[1:]
+    one_more = boot if profile.is_flat else further
+    return SnpLaunch(
+        [*regions, *register_regions(boot, further, cpus.count, profile.is_flat)],
+        warnings,
+        started,
+        None if one_more is None else hash_vmsa(one_more),
+        None if given.kernel is None else image.ovmf,
+    )
+
+
+def load_sections(
+    image: Image, rules: PageRules, inputs: LaunchInputs, warn: Callable[[str], object] = lambda words: None
+) -> list[Region]:
+    """Return the pages of a firmware and of what its metadata asks for, with the hashes of a kernel if one is given."""
+    table = None
+    if inputs.kernel is not None:
+        if not has_hashes(image.ovmf):
+            from ..data import INCIDENTS
+
+            received = f"one for a firmware without a section for kernel hashes ({INCIDENTS['F16'].name})"
+            needed = "a firmware whose SEV metadata has a KERNEL_HASHES section"
+            advice = f"OvmfPkg/AmdSev of edk2 as {named('firmware')}, which checks them too: sevlab ovmf FILE tells"
+            raise InputError("kernel", received, needed, advice)
+        table = load_table(inputs, empty=True)
+        if table.kernel == hashlib.sha256(b"").digest():
+            warn("kernel: an empty file, which boots nothing")
+    sections = section_regions(image.ovmf, rules, table, "firmware", warn)
+    return [firmware_region(*image), *sections]
+
+
+def register_regions(boot: Vmsa, further: Vmsa | None, count: int, is_flat: bool = False) -> list[Region]:
+    """Return the pages of *count* virtual CPUs. Under a flat profile all have the boot CPU's page."""
+    if is_flat:
+        return [cpu_region(boot, 0, count, "Initial registers of every CPU.")]
+    first = cpu_region(boot, 0, 1, "Initial registers of the boot CPU.")
+    if further is None or count == 1:
+        return [first]
+    return [first, cpu_region(further, 1, count - 1, "Initial registers of every further CPU.")]
+
+
+def load_ovmf_digest(path: str, name: str = "firmware") -> bytes:
+    """Return the launch digest (48 bytes) after the pages of a firmware image alone."""
+    return SnpLaunch([firmware_region(*load_image(path, name))]).digest
+
+
+def _check(inputs: LaunchInputs) -> None:
+    """Refuse inputs that do not go together. No file is looked at."""
+    inputs.check()
+    given = inputs.given
+    both = [name for name in ("vars_size", "vars_file") if name in given]
+    if inputs.svsm is None:
+        if both:
+            raise InputError(both[0], f"it without {named('svsm')}", named("svsm"))
+        return
+    for name in ("kernel", "ovmf_hash", "vmsa_cpu0"):
+        if name in given:
+            raise InputError(name, f"together with {named('svsm')}", "one of the two")
+    if inputs.profile not in (None, SVSM_PROFILE):
+        raise InputError(
+            "profile", f"{quoted(inputs.profile)} together with {named('svsm')}", f"{SVSM_PROFILE}, or none"
+        )
+    if len(both) != 1:
+        received = f"{named('vars_size')} and {named('vars_file')}" if both else "neither of the two"
+        raise InputError("vars_size", received, f"{named('vars_size')} or {named('vars_file')}")
+
+
+def _svsm(inputs: LaunchInputs, image: Image, warn: Callable[[str], object]) -> tuple[list[Region], int]:
+    """Return the pages of OVMF and an SVSM, and where every CPU starts."""
+    svsm = load_image(str(inputs.svsm), "svsm")
+    if inputs.vars_file is not None:
+        vars_size = load_size(str(inputs.vars_file), "vars_file")
+    else:
+        assert inputs.vars_size is not None
+        vars_size = parse_number(inputs.vars_size, "vars_size", FIRMWARE_LIMIT)
+    region = svsm_region(*svsm, image.ovmf, vars_size, "svsm")
+    start = svsm_start(svsm.ovmf, region, "svsm")
+    sections = section_regions(svsm.ovmf, SNP_PROFILES[SVSM_PROFILE].pages, None, "svsm", warn)
+    return [firmware_region(*image), region, *sections], start
+
+
+def load_size(path: str, name: str) -> int:
+    """Return how many bytes a file has."""
+    with open_input(path, name) as stream:
+        return stream.seek(0, os.SEEK_END)
+
+
+def _ovmf_hash(value: bytes | str) -> bytes:
+    """Return the digest after the firmware, from bytes or hex digits. Zeros are refused: no firmware has them."""
+    raw = value if isinstance(value, bytes) and len(value) == DIGEST else None
+    if raw is None:
+        raw = parse_bytes(value if isinstance(value, str) else repr(value), "ovmf_hash", DIGEST)
+    if raw == ZEROS:
+        advice = "sevlab digest --mode snp:ovmf-hash"
+        raise InputError("ovmf_hash", "48 zero bytes", "the digest after the firmware", advice)
+    return raw

@@ -1,0 +1,306 @@
+"""What comes from outside: numbers, measurements, key files. Every one is hostile or broken until read.
+
+Each reader takes the name its user knows the input by (an option such as ``--policy``, or a field's label), and
+raises :class:`~sevlab.errors.InputError` with that name, what came, what was needed, and what to try.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+import re
+
+from ..errors import InputError, LayoutError, describe_content, describe_text, named, quoted
+from ..formats.launch_measure import Measurement
+from ..formats.policy import Policy
+from .files import VMSA_LIMIT, _read_hidden, load_file
+from .keys import NoKey, Secret, hide_key
+from .reading import CasePath, open_input
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from ..formats.vmsa import Vmsa
+
+
+#: Longest text of a measurement that is looked at, in characters; 64 are needed.
+TEXT_LIMIT = 4096
+
+KEY_SIZE = 16
+
+_NUMBER = re.compile(r"0[xX][0-9a-fA-F]{1,16}|[0-9]{1,20}")
+
+_SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?|\.[0-9]{1,9}")
+
+_HEX = re.compile(r"[0-9a-fA-F]+")
+
+_BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}")
+
+
+def parse_number(text: str | int, name: str, limit: int) -> int:
+    """Return a whole number from 0 to *limit*, written in decimal or as ``0x`` hex.
+
+    Signs, underscores, spaces and digits of other scripts are refused: what the owner typed must be what is measured.
+    """
+    needed = f"a whole number from 0 to {limit} (0x{limit:x}), in decimal or 0x hex"
+    if isinstance(text, bool) or not isinstance(text, str | int):
+        raise InputError(name, type(text).__name__, needed)
+    if isinstance(text, int):
+        number = text
+    else:
+        if not _NUMBER.fullmatch(text):
+            bare_hex = len(text) <= 16 and _HEX.fullmatch(text) and not text.isdigit()
+            raise InputError(name, quoted(text), needed, f"0x{text} if that is hex" if bare_hex else "")
+        number = int(text, 16 if text[:2] in ("0x", "0X") else 10)
+    if not 0 <= number <= limit:
+        raise InputError(name, quoted(text), needed)
+    return number
+
+
+def parse_seconds(text: str, name: str, limit: float) -> float:
+    """Return a number of seconds above 0 and at most *limit*, written in decimal."""
+    seconds = float(text) if _SECONDS.fullmatch(text) else 0.0
+    if not 0 < seconds <= limit:
+        raise InputError(name, quoted(text), f"seconds, more than 0 and at most {limit:g}")
+    return seconds
+
+
+def parse_policy(text: str | int, name: str = "policy") -> Policy:
+    """Return a guest policy from a 32-bit number in decimal or ``0x`` hex."""
+    return text if isinstance(text, Policy) else Policy(parse_number(text, name, 0xFFFFFFFF))
+
+
+def parse_measurement(text: str, name: str = "measurement", *, allow_hex: bool = False) -> Measurement:
+    """Return a measurement from its base64 text: 64 characters, white space and line breaks aside.
+
+    With *allow_hex*, 96 hex digits are taken too. Anything else is refused, with a guess at what it is.
+    """
+    needed = "48 bytes as base64 (64 characters, no padding)"
+    if allow_hex:
+        needed = "48 bytes as base64 (64 characters) or hex (96 digits)"
+    if not isinstance(text, str):
+        raise InputError(name, type(text).__name__, needed)
+    if len(text) > TEXT_LIMIT:
+        raise InputError(name, f"{len(text)} characters", needed)
+    bare = "".join(text.split(" ")).translate({9: None, 10: None, 13: None})
+    if _HEX.fullmatch(bare) and len(bare) == 2 * Measurement.size:
+        if allow_hex:
+            return Measurement.from_bytes(bytes.fromhex(bare))
+        raise InputError(name, "96 hex digits", needed, "the same bytes as base64: xxd -r -p | base64")
+    if allow_hex and is_hex_of_other_size(bare):
+        raise InputError(name, f"{len(bare)} hex digits", needed)
+    if not bare:
+        raise InputError(name, "nothing", needed)
+    if not _BASE64.fullmatch(bare):
+        stray = next((c for c in bare if not re.fullmatch("[A-Za-z0-9+/]", c)), "=")
+        advice = "replace - by + and _ by / if this is URL-safe base64" if stray in "-_" else ""
+        digits = re.sub("[^A-Za-z0-9+/_-]", "", bare)
+        # As long as a measurement, with a stray character or two: no TEK or TIK, and no list of its bytes.
+        is_public = len(digits) == 64 and len(bare) <= 66 and not _HEX.fullmatch(digits)
+        received = quoted(text, public=is_public)
+        if is_public or not describe_text(text):
+            received += f" with the stray character {stray!a}"
+        raise InputError(name, received, needed, advice)
+    try:
+        raw = base64.b64decode(bare, validate=True)
+    except binascii.Error:
+        received = f"{len(bare)} characters that do not decode"
+        raise InputError(name, received, needed, "copy it again: characters are missing or too many") from None
+    if base64.b64encode(raw).decode() != bare:  # Python's strict decoder lets = through after a whole group
+        raise InputError(name, f"{quoted(text)}, with = at its end", needed, "leave out the =")
+    try:
+        return Measurement.from_bytes(raw)
+    except LayoutError as error:
+        raise InputError(name, error.received, needed, _measurement_advice(len(raw))) from None
+
+
+def parse_bytes(text: str, name: str, size: int) -> bytes:
+    """Return exactly *size* bytes from base64 or hex text, told apart by their length; white space aside.
+
+    Base64 is read strictly: the standard alphabet, with its padding, every bit accounted for.
+    """
+    digits, characters = 2 * size, 4 * ((size + 2) // 3)
+    needed = f"{size} bytes as base64 ({characters} characters) or hex ({digits} digits)"
+    if not isinstance(text, str):
+        raise InputError(name, type(text).__name__, needed)
+    if len(text) > TEXT_LIMIT:
+        raise InputError(name, f"{len(text)} characters", needed)
+    bare = text.translate({9: None, 10: None, 13: None, 32: None})
+    if len(bare) == digits and _HEX.fullmatch(bare):
+        return bytes.fromhex(bare)
+    raw = None if is_hex_of_other_size(bare) else decode_base64(bare)
+    if raw is not None and len(raw) == size and len(bare) == characters:
+        return raw
+    if not bare:
+        raise InputError(name, "nothing", needed)
+    advice = ""
+    if bare[:2] in ("0x", "0X"):
+        advice = "the digits without 0x"
+    elif len(bare) == characters and {"-", "_"} & set(bare):
+        advice = "replace - by + and _ by / if this is URL-safe base64"
+    meaning = ""
+    if _HEX.fullmatch(bare) and len(bare) % 2 == 0:
+        meaning = f", {len(bare) // 2} bytes of hex"
+    elif raw is not None:
+        meaning = f", {len(raw)} bytes of base64"
+    raise InputError(name, quoted(text) + meaning, needed, advice)
+
+
+def is_hex_of_other_size(text: str) -> bool:
+    """Say whether what could be base64 must be hex digits: no 48 bytes are by chance, but both keys in hex are."""
+    return bool(_HEX.fullmatch(text)) and len(text) >= 2 * KEY_SIZE and len(set(text.lower())) > 4
+
+
+def decode_base64(text: str) -> bytes | None:
+    """Return the bytes of base64 text without white space; None when it is anything else, or not canonical."""
+    if not _BASE64.fullmatch(text):
+        return None
+    try:
+        raw = base64.b64decode(text, validate=True)
+    except binascii.Error:
+        return None
+    return raw if base64.b64encode(raw).decode() == text else None
+
+
+def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object of JSON; a key that comes twice means one thing to one reader and another to the next."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key comes twice")
+    return found
+
+
+def load_value(value: str, name: str, size: int) -> bytes:
+    """Return exactly *size* bytes, given as base64 or hex text, or as the path of a file that holds them.
+
+    A file may hold the bytes themselves, or base64 or hex text. As with sevctl, what names a file is a path.
+    """
+    return _value_or_file(value, name, size, parse_bytes)
+
+
+def load_measurement(value: str, name: str = "measurement") -> Measurement:
+    """Return a measurement, given as base64 or hex text, or as the path of a file that holds it; see load_value."""
+
+    def parse(text: str, name: str, size: int) -> bytes:
+        return parse_measurement(text, name, allow_hex=True).to_bytes()
+
+    return Measurement.from_bytes(_value_or_file(value, name, Measurement.size, parse))
+
+
+def _value_or_file(value: str, name: str, size: int, parse: Callable[[str, str, int], bytes]) -> bytes:
+    """Return the *size* bytes that the file *value* holds, raw or as text; with no such file, what *value* says."""
+    is_file = value == "-" or ("\0" not in value and os.path.exists(value))
+    text, raw = value, b""
+    if is_file:
+        raw = load_file(value, name, TEXT_LIMIT)
+        if len(raw) == size:
+            return raw
+        text = raw.decode("ascii", "replace")
+    try:
+        return parse(text, name, size)
+    except InputError as error:
+        # What a file holds is never shown: it may be a key, given in the wrong place.
+        where = f"{quoted(value)}, which is no file"
+        if is_file:
+            where = f"the file {quoted(value)} with {describe_content(raw)}"
+            text, raw = "", b""
+        raise InputError(name, where, f"{error.needed}, or a file that holds them", error.advice) from None
+
+
+def load_keys(*, tik: Any = None, tek: Any = None, tk: Any = None) -> tuple[Secret, Secret]:
+    """Return the TEK and the TIK, from a file each (16 raw bytes) or from one file *tk* that holds both in that order.
+
+    Each can be a path, or a :class:`~sevlab.launch.keys.Secret`.
+    """
+    tik, tek, tk = hide_key(tik), hide_key(tek), hide_key(tk)
+    check_keys(tik=tik, tek=tek, tk=tk)
+    if tk is not None:
+        both = load_key(tk, "tk", 2 * KEY_SIZE)
+        return both.part(0, KEY_SIZE), both.part(KEY_SIZE)
+    return load_key(tek, "tek"), load_key(tik, "tik")
+
+
+def check_keys(*, tik: object = None, tek: object = None, tk: object = None) -> None:
+    """Refuse inputs without keys, or with both forms of them."""
+    missing = " and ".join(named(name) for name, key in (("tik", tik), ("tek", tek)) if key is None)
+    if tk is not None and (tik is not None or tek is not None):
+        raise InputError("tk", f"together with {named('tik')} or {named('tek')}", "one of the two forms")
+    if tk is None and missing:
+        both_forms = f"{named('tk')}, or {named('tik')} and {named('tek')}"
+        raise InputError("tk", f"neither it nor {missing}", both_forms)
+
+
+def _measurement_advice(size: int) -> str:
+    """Guess what a measurement of the wrong size is."""
+    if size == 32:
+        return "the whole measurement: these 32 bytes may be the measure without its 16-byte nonce"
+    if size in (47, 49, 50, 51):
+        return "copy it again: a character or a line end may be lost or added"
+    return "the value of sev-measurement from virsh domlaunchsecinfo, or of data from query-sev-launch-measure"
+
+
+def load_key(path: Any, name: str, size: int = KEY_SIZE) -> Secret:
+    """Return a key of exactly *size* raw bytes from a file; ``-`` reads standard input.
+
+    What is a :class:`~sevlab.launch.keys.Secret` already is checked alike. A key of another size is refused with a
+    guess at what it is (hex text, base64 text, a trailing line break, a combined file), because that is how keys
+    usually go wrong. Neither the guess nor a local variable on the way shows the key, nor text that may be one.
+    """
+    path = hide_key(path)
+    if isinstance(path, NoKey):
+        needed = "the path of a key file" if path.what[:1].isdigit() else f"the path of a key file, or {size} bytes"
+        raise InputError(name, f"{path.what}, which may be a key and name no file", needed)
+    key = path if isinstance(path, Secret) else _read_hidden(path, name, TEXT_LIMIT)
+    if len(key) == size:
+        return key
+    if isinstance(path, CasePath) and path.is_outside:  # no word about a file that a stranger named
+        raise InputError(name, f"{quoted(path)}, which is no such key", f"a key of {size} raw bytes")
+    where = "a key" if isinstance(path, Secret) else quoted(path)
+    received = f"{where}, {len(key) if len(key) <= TEXT_LIMIT else f'more than {TEXT_LIMIT}'} bytes"
+    guess, advice = _key_guess(key, size)
+    raise InputError(name, received + guess, f"a key of {size} raw bytes", advice)
+
+
+def _key_guess(key: Secret, size: int) -> tuple[str, str]:
+    """Say what bytes of the wrong size look like, and what to try."""
+    raw = key.reveal()
+    text = "".join(chr(byte) for byte in raw.strip())
+    if not raw:
+        return " (an empty file)", "make the keys again, for example with: sevctl session"
+    if _HEX.fullmatch(text) and len(text) == 2 * size:
+        return " that look like hex text", "raw bytes: xxd -r -p < FILE > NEW"
+    if _BASE64.fullmatch(text) and len(text) == 4 * ((size + 2) // 3):
+        return " that look like base64 text", "raw bytes: base64 -d < FILE > NEW"
+    if len(raw) == size + 1 and raw[-1:] == b"\n":
+        return " that end in a line break", f"without it: head -c {size} FILE > NEW"
+    if (size, len(raw)) == (KEY_SIZE, 2 * KEY_SIZE):
+        return " that may be TEK and TIK in one file", "--tk FILE instead of --tek and --tik"
+    if (size, len(raw)) == (2 * KEY_SIZE, KEY_SIZE):
+        return " that may be a single key", "--tek FILE --tik FILE instead of --tk"
+    return "", ""
+
+
+def load_vmsa(path: str, name: str = "VMSA") -> Vmsa:
+    """Return a VMSA, the registers of one virtual CPU, from a file of exactly 4096 bytes; ``-`` is standard input.
+
+    A file of another size is refused with a guess at what it holds.
+    """
+    from ..formats.vmsa import Vmsa
+
+    with open_input(path, name) as stream:
+        raw = stream.read(VMSA_LIMIT + 1)
+    if len(raw) == Vmsa.size:
+        return Vmsa.from_bytes(raw)
+    size = f"{len(raw)} bytes" if len(raw) <= VMSA_LIMIT else f"more than {VMSA_LIMIT} bytes"
+    text = "".join(map(chr, raw.split(b"\n")[0].strip()[:80]))
+    advice = "sevlab vmsa build, which writes such a file"
+    if raw and len(raw) <= VMSA_LIMIT and len(raw) % Vmsa.size == 0:
+        advice = f"one page of the {len(raw) // Vmsa.size} at a time: head -c {Vmsa.size} FILE > NEW"
+    elif _HEX.fullmatch(text) and len(raw) >= 2 * Vmsa.size:
+        advice = "raw bytes: xxd -r -p < FILE > NEW"
+    elif _BASE64.fullmatch(text) and len(raw) >= Vmsa.size * 4 // 3:
+        advice = "raw bytes: base64 -d < FILE > NEW"
+    raise InputError(name, f"{quoted(path)}, {size}", f"a VMSA of {Vmsa.size} bytes", advice)

@@ -1,0 +1,155 @@
+"""The launch to step through, and a host to make dishonest: change one byte of one message, and see who notices."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import ipywidgets as w
+
+from ..cases.coverage import Coverage, cover_command_line, cover_domain
+from ..errors import SevlabError
+from ..layout.views import Banner, Paragraph, View, hex_lines
+from ..simulator.launch import SimulatedLaunch
+from .bytemap import with_static
+
+if TYPE_CHECKING:
+    from typing import Any
+
+
+NOTHING = "nothing"
+
+_STYLE = {"description_width": "9em"}
+
+_SHOWN = 256
+
+
+class TranscriptExplorer(w.VBox):
+    """A simulated launch. ``run`` is the current one, with whatever the host changed; ``start`` is the honest one."""
+
+    def __init__(self, run: SimulatedLaunch) -> None:
+        self.start = self.run = run
+        self._sizes = run.changeable
+        names = [NOTHING, *self._sizes]
+        self.target = w.Dropdown(options=names, description="The host changes", style=_STYLE, layout=_wide("26em"))
+        self.offset = w.BoundedIntText(value=0, min=0, max=0, description="byte", style=_STYLE, layout=_wide("16em"))
+        self.mask = w.BoundedIntText(
+            value=1, min=1, max=255, description="exclusive-or with", style=_STYLE, layout=_wide("16em")
+        )
+        self.step = w.IntSlider(
+            value=1, min=1, max=len(run.transcript.entries), description="Message", style=_STYLE, layout=_wide("40em")
+        )
+        self.banner, self.message, self.record = w.HTML(), w.HTML(), w.HTML()
+        for box, name in ((self.banner, "verdict"), (self.message, "message"), (self.record, "transcript")):
+            box.add_class(f"sevlab-{name}")
+        parts = [w.HBox([self.target, self.offset, self.mask], layout=w.Layout(flex_flow="row wrap"))]
+        super().__init__([*parts, self.banner, self.step, self.message, self.record])
+        self.add_class("sevlab-transcript-explorer")
+        self.target.observe(self._choose, "value")
+        for box in (self.offset, self.mask):
+            box.observe(self.refresh, "value")
+        self.step.observe(self._show_step, "value")
+        self._show()
+
+    def _choose(self, change: Any = None) -> None:
+        size = self._sizes.get(self.target.value, 1)
+        self.offset.max = size - 1
+        self.refresh()
+
+    def refresh(self, change: Any = None) -> None:
+        """Launch again, with the host's change."""
+        name, offset, mask = self.target.value, self.offset.value, self.mask.value
+        if name == NOTHING:
+            self.run = self.start
+        else:
+
+            def change_it(raw: bytes) -> bytes:
+                changed = bytearray(raw)
+                changed[offset % len(raw)] ^= mask
+                return bytes(changed)
+
+            self.run = self.start.again({name: change_it})
+        self._show()
+
+    def _show(self) -> None:
+        self.step.max = len(self.run.transcript.entries)
+        self.record.value = self.run.transcript.explain().html()
+        self._show_step()
+        self.banner.value = f'<div role="status">{View(self._banner()).html()}</div>'  # last
+
+    def _banner(self) -> Banner:
+        if self.run.caught is None:
+            same = self.run is self.start
+            words = "The guest runs and has its secret" if same else "Nobody noticed: the guest runs and has its secret"
+            return Banner(words, "green" if same else "orange")
+        who, why = self.run.caught
+        return Banner(f"CAUGHT by the {who}: {why}", "pink")
+
+    def _show_step(self, change: Any = None) -> None:
+        entry = self.run.transcript.entries[self.step.value - 1]
+        way = f"{entry.sender} to {entry.receiver}" if entry.is_message else f"{entry.sender}, for itself"
+        raw = entry.raw if isinstance(entry.raw, bytes) else None
+        shown = repr(entry.raw) if raw is None else hex_lines(raw[:_SHOWN], 16)
+        more = f" The first {_SHOWN} of them:" if raw is not None and len(raw) > _SHOWN else ""
+        words = Paragraph(f"{self.step.value}. {entry.name} ({way}), {entry.size} bytes. {entry.doc}{more}")
+        self.message.value = f"{words.html()}<pre>{shown}</pre>"
+
+    def static(self) -> View:
+        """Return what is shown now, for where widgets do not run."""
+        return View(self._banner(), *self.run.transcript.explain().blocks)
+
+    def __repr__(self) -> str:
+        return self.static().text()
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        return with_static(super()._repr_mimebundle_(**kwargs), repr(self), self.static().html())
+
+
+def _wide(width: str) -> w.Layout:
+    return w.Layout(width=width)
+
+
+class CoverageBox(w.VBox):
+    """A box for a QEMU command line or a libvirt domain XML, and what the launch measurement covers of it.
+
+    ``coverage`` is the current :class:`~sevlab.cases.coverage.Coverage`, None while the text cannot be read; ``error``
+    is then the sentence that says why.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.coverage: Coverage | None = None
+        self.error = ""
+        self.text = w.Textarea(
+            value=text,
+            description="Configuration",
+            placeholder="a QEMU command line, or a libvirt domain XML",
+            continuous_update=False,
+            layout=w.Layout(width="60em", height="12em"),
+            style={"description_width": "7em"},
+        )
+        self.result = w.HTML()
+        self.result.add_class("sevlab-coverage-result")
+        super().__init__([self.text, self.result])
+        self.add_class("sevlab-coverage")
+        self.text.observe(self.refresh, "value")
+        self.refresh()
+
+    def refresh(self, change: Any = None) -> None:
+        """Read the text again and show what follows."""
+        text = self.text.value
+        try:
+            self.coverage = cover_domain(text) if text.lstrip().startswith("<") else cover_command_line(text)
+            self.error = ""
+        except SevlabError as error:
+            self.coverage, self.error = None, str(error)
+        role = "alert" if self.error else "status"
+        self.result.value = f'<div role="{role}">{self.static().html()}</div>'
+
+    def static(self) -> View:
+        """Return what is shown now, for where widgets do not run."""
+        return self.coverage.explain() if self.coverage else View(Banner(self.error, "orange"))
+
+    def __repr__(self) -> str:
+        return self.static().text()
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        return with_static(super()._repr_mimebundle_(**kwargs), repr(self), self.static().html())

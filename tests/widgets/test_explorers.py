@@ -1,0 +1,447 @@
+"""The explorer's edges: errors in its alert, uploads as a page sends them. What it does beside is in test_widgets."""
+
+from __future__ import annotations
+
+import base64
+import sys
+from collections.abc import Callable, Iterator
+from hashlib import sha256
+from html import escape
+from io import BytesIO, TextIOWrapper
+from pathlib import Path
+from typing import Any
+
+import comm
+import ipywidgets
+import pytest
+from comm.base_comm import BaseComm
+
+import sevlab
+from sevlab.labs import sample_files, samples
+from sevlab.widgets.bytemap import ByteMap
+from sevlab.widgets.explorers import Explorer
+
+TEXT = base64.b64encode(samples.measurement()).decode()
+
+
+@pytest.fixture(autouse=True)
+def _close_all() -> Iterator[None]:
+    yield
+    ipywidgets.Widget.close_all()
+
+
+def load(folder: Path, **more: Any) -> sevlab.launch.evidence.Evidence:
+    keys = {} if {"tk", "tik", "tek"} & set(more) else {"tk": str(folder / "tk.bin")}
+    given = {"firmware": str(folder / "firmware.fd")} if "digest" not in more else {}
+    reported = {"measurement": TEXT, "api_major": 0, "api_minor": 22, "build_id": 13, "policy": 1}
+    return sevlab.load_evidence(**{**reported, **given, **keys, **more})
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    sample_files.write_samples(tmp_path)
+    return tmp_path
+
+
+BAD: dict[str, tuple[Callable[[Explorer], ipywidgets.Widget], str, str]] = {
+    "API 256": (
+        lambda e: e.numbers["api_minor"],
+        "256",
+        "API minor: received '256'; needed a whole number from 0",
+    ),
+    "policy text": (lambda e: e.policy.number, "NODBG", "Policy: received 'NODBG'; needed a whole number"),
+    "47 bytes": (
+        lambda e: e.measurement,
+        base64.b64encode(samples.measurement()[:47]).decode(),
+        "Measurement: received 47 bytes; needed 48 bytes",
+    ),
+    "47 bytes of hex": (
+        lambda e: e.measurement,
+        samples.measurement()[:47].hex(),
+        "Measurement: received ",
+    ),
+    "no such firmware": (lambda e: e.paths["firmware"], "<b>none</b>", "Firmware: received '<b>none</b>': no such"),
+    "empty key": (lambda e: e.paths["tik"], "empty.bin", "Key file: received 'empty.bin', 0 bytes (an empty file)"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_the_alert_holds_the_sentence_until_the_input_is_repaired(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(folder)
+    (folder / "empty.bin").write_bytes(b"")
+    explorer, (box, text, told) = sevlab.explore(load(folder)), BAD[name]
+    right = box(explorer).value
+    box(explorer).set_state({"value": text})
+    assert explorer.error.startswith(told)
+    assert explorer.alert.value.startswith('<div role="alert">')
+    assert escape(explorer.error) in explorer.alert.value
+    assert explorer.verdict is None
+    assert sevlab.launch.verify.GOOD not in explorer.banner.value
+    assert explorer.comparison.value == ""
+    box(explorer).set_state({"value": right})
+    assert (explorer.error, explorer.alert.value) == ("", "")
+    assert explorer.verdict.matches
+    assert sevlab.launch.verify.GOOD in explorer.banner.value
+
+
+def test_of_two_bad_inputs_the_other_is_told_when_one_is_repaired(folder: Path) -> None:
+    explorer = sevlab.explore(load(folder))
+    explorer.numbers["api_major"].value = explorer.numbers["build_id"].value = "256"
+    assert explorer.error.startswith("API major")
+    explorer.numbers["api_major"].value = "0"
+    assert explorer.error.startswith("Build")
+    assert explorer.verdict is None
+    explorer.numbers["build_id"].value = "13"
+    assert explorer.verdict.matches
+
+
+class Wire(BaseComm):
+    """Keeps what widgets send to the page."""
+
+    sent: list[tuple[str, Any, list[bytes]]]
+
+    def publish_msg(self, msg_type: str, data: Any = None, metadata: Any = None, buffers: Any = None, **_: Any) -> None:
+        self.sent.append((self.comm_id, data, [bytes(buffer) for buffer in buffers or ()]))
+
+
+@pytest.fixture
+def wire(monkeypatch: pytest.MonkeyPatch) -> type[Wire]:
+    class Fresh(Wire):
+        sent: list[tuple[str, Any, list[bytes]]] = []  # noqa: RUF012
+
+    monkeypatch.setattr(comm, "create_comm", lambda *args, **more: Fresh(*args, **more))
+    return Fresh
+
+
+def send_upload(box: ipywidgets.FileUpload, content: bytes, name: str = "given.bin") -> None:
+    """Deliver the message that JupyterLab sends when a file is chosen: the bytes travel beside the state."""
+    item = {"name": name, "type": "", "size": len(content), "last_modified": 0}
+    data = {"method": "update", "state": {"value": [item]}, "buffer_paths": [["value", 0, "content"]]}
+    box._handle_msg({"content": {"data": data}, "buffers": [memoryview(content)]})
+
+
+KEY = bytes.fromhex("5ec2e7005ec2e7115ec2e7225ec2e733")
+
+
+@pytest.mark.parametrize("content", [KEY, samples.TEK + KEY, KEY + b"\n", KEY[:15]], ids=len)
+def test_a_key_is_never_sent_back_and_its_box_is_emptied_in_the_page(
+    folder: Path, wire: type[Wire], content: bytes
+) -> None:
+    explorer = sevlab.explore(load(folder))
+    box = explorer.uploads["tik"]
+    assert any(samples.MNONCE.hex() in repr(data) for _, data, _ in wire.sent)  # so what is sent is seen here
+    for _ in range(2):  # the second time the page has to be told again
+        del wire.sent[:]
+        send_upload(box, content)
+        assert [data["state"] for to, data, _ in wire.sent if to == box.comm.comm_id] == [{"value": []}]
+        part = content[:15]
+        for _, data, buffers in wire.sent:
+            assert not any(part in buffer for buffer in buffers)
+            shown = repr(data)
+            for form in (part.hex(), part.hex(" "), base64.b64encode(part).decode(), repr(part)[2:-1]):
+                assert form not in shown
+
+
+def test_after_a_refused_upload_the_right_one_gives_the_verdict_back(folder: Path) -> None:
+    explorer = sevlab.explore(load(folder))
+    send_upload(explorer.uploads["tik"], samples.TIK + b"\n")
+    assert explorer.verdict is None
+    send_upload(explorer.uploads["tik"], samples.TIK)
+    assert (explorer.error, explorer.alert.value) == ("", "")
+    assert explorer.verdict.matches
+
+
+def test_evidence_that_came_from_no_file_can_be_explored(folder: Path) -> None:
+    digest = sevlab.compute_digest([samples.firmware()])
+    held = {"tik": sevlab.Secret(samples.TIK), "tek": sevlab.Secret(samples.TEK)}
+    explorer = sevlab.explore(load(folder, digest=digest, **held))
+    assert [box.value for box in explorer.paths.values()] == ["", ""]
+    assert explorer.verdict.matches
+    explorer.policy.boxes["noks"].value = True
+    assert not explorer.verdict.matches
+    explorer.paths["firmware"].value = str(folder / "kernel.bin")
+    assert explorer.evidence.digest == sevlab.compute_digest([samples.KERNEL])
+
+
+CPU = dict(zip(("cpu_family", "cpu_model", "cpu_stepping"), samples.ES_CPU, strict=True))
+
+
+def load_whole(folder: Path, **more: Any) -> sevlab.launch.evidence.Evidence:
+    """The second sample: a kernel with hashes, four CPUs."""
+    files = {"firmware": "firmware-kernel.fd", "kernel": "kernel.bin", "initrd": "initrd.bin"}
+    given: dict[str, Any] = {name: str(folder / file) for name, file in files.items()}
+    given |= {"measurement": base64.b64encode(samples.es_measurement()).decode(), "policy": samples.ES_POLICY}
+    return load(folder, **{**given, "cmdline": samples.CMDLINE, "num_cpus": samples.ES_CPUS, **CPU, **more})
+
+
+def whole_digest(cmdline: bytes = samples.CMDLINE.encode(), count: int = samples.ES_CPUS, profile: str = "") -> bytes:
+    """The digest of the second sample, with some inputs changed, put together here."""
+    made = {"profile": profile or "qemu-legacy", "signature": 0xA00F11}
+    boot, further = (
+        sevlab.build_vmsa(cpu=cpu, reset_address=0x80B004 if cpu else None, **made).to_bytes() for cpu in (0, 1)
+    )
+    hashes = [sha256(raw).digest() for raw in (cmdline + b"\0", samples.INITRD, samples.KERNEL)]
+    table = bytearray(sevlab.formats.kernel_hashes.build_kernel_hashes(hashes[2]).to_bytes())
+    table[0x24:0x44], table[0x56:0x76] = hashes[:2]
+    return sha256(samples.firmware_for_kernels() + table + boot + (count - 1) * further).digest()
+
+
+def test_every_input_of_the_launch_has_a_box(folder: Path) -> None:
+    explorer = sevlab.explore(load_whole(folder))
+    loaded = explorer.loaded
+    assert loaded.selected_index == 0
+    assert explorer.verdict.matches
+    assert explorer.evidence.digest == whole_digest()
+    assert [box.text.value for box in loaded.files.values()] == [
+        *(str(folder / "kernel.bin"), str(folder / "initrd.bin"), "", "")
+    ]
+    assert (loaded.cmdline.value, loaded.profile.value) == (samples.CMDLINE, "qemu-legacy")
+    assert [box.value for box in loaded.numbers.values()] == ["4", "25", "1", "1", ""]
+    texts = [*loaded.numbers.values(), loaded.cmdline, loaded.profile, *(box.text for box in loaded.files.values())]
+    labels = [box.description for box in (*texts, *explorer.paths.values(), *explorer.numbers.values())]
+    assert all(labels)
+    assert len(set(labels)) == len(labels)
+
+
+CHANGES: dict[str, tuple[Callable[[Any], ipywidgets.Widget], str, dict[str, Any], str]] = {
+    "a space": (lambda box: box.cmdline, "console=ttyS0 ", {"cmdline": b"console=ttyS0 "}, "kernel hashes"),
+    "a line break": (lambda box: box.cmdline, "console=ttyS0\n", {"cmdline": b"console=ttyS0\n"}, "kernel hashes"),
+    "no command line": (lambda box: box.cmdline, "", {"cmdline": b""}, "kernel hashes"),
+    "three CPUs": (lambda box: box.numbers["num_cpus"], " 0x3 ", {"count": 3}, "vCPU 3"),
+    "a profile": (lambda box: box.profile, "qemu", {"profile": "qemu"}, "vCPU 0"),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_changing_an_input_of_the_launch_turns_the_verdict_and_back(folder: Path, name: str) -> None:
+    explorer, (box, value, changes, first) = sevlab.explore(load_whole(folder)), CHANGES[name]
+    before = explorer.chain.value
+    assert "First step" not in before
+    right = box(explorer.loaded).value
+    box(explorer.loaded).set_state(
+        {"value": value} if name != "a profile" else {"index": list(sevlab.launch.vmm.PROFILES).index(value)}
+    )
+    assert explorer.error == ""
+    assert not explorer.verdict.matches
+    assert explorer.evidence.digest == whole_digest(**changes)
+    assert f"First step that differs from the start: {first}" in explorer.chain.value
+    assert explorer.evidence.digest[:8].hex(" ", 1).replace(" ", "") in explorer.chain.value.replace(" ", "")
+    box(explorer.loaded).value = right
+    assert explorer.verdict.matches
+    assert explorer.chain.value == before
+
+
+BAD_LAUNCH: dict[str, tuple[Callable[[Any], ipywidgets.Widget], str, str]] = {
+    "no CPU": (lambda box: box.numbers["num_cpus"], "0", "CPU count: received 0; needed 1 to 4096"),
+    "many CPUs": (lambda box: box.numbers["num_cpus"], "9" * 5000, "CPU count: received "),
+    "no count": (lambda box: box.numbers["num_cpus"], "", "CPU count: received nothing"),
+    "no model": (lambda box: box.numbers["cpu_model"], "", "CPU model: received nothing beside CPU family"),
+    "a model name": (lambda box: box.numbers["cpu_model"], "EPYC", "CPU model: received 'EPYC'"),
+    "no such kernel": (lambda box: box.files["kernel"].text, "<b>none</b>", "Kernel: received '<b>none</b>': no such"),
+    "initrd alone": (lambda box: box.files["kernel"].text, "", "Initrd: received it without Kernel"),
+    "dash": (lambda box: box.files["initrd"].text, "-", "Initrd: received '-'; needed a path, or an upload"),
+    "NUL": (lambda box: box.cmdline, "a\0b", "Command line: received "),
+    "VMSA too": (
+        lambda box: box.files["vmsa_cpu0"].text,
+        "kernel.bin",
+        "VMSA, CPU 0: received together with CPU family",
+    ),
+    "features": (lambda box: box.numbers["guest_features"], "-1", "SEV features: received '-1'"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_LAUNCH)
+def test_a_bad_input_of_the_launch_is_told_until_it_is_repaired(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(folder)
+    explorer, (box, text, told) = sevlab.explore(load_whole(folder)), BAD_LAUNCH[name]
+    explorer.loaded.selected_index = None
+    right = box(explorer.loaded).value
+    box(explorer.loaded).set_state({"value": text})
+    assert explorer.error.startswith(told)
+    assert escape(explorer.error) in explorer.alert.value
+    assert explorer.verdict is None
+    assert explorer.comparison.value == explorer.chain.value == ""
+    assert "launch digest after" not in repr(explorer)
+    assert explorer.loaded.selected_index == 0  # the box is in sight
+    box(explorer.loaded).set_state({"value": right})
+    assert explorer.verdict.matches
+
+
+def test_what_a_plain_launch_does_not_have_can_be_added(folder: Path) -> None:
+    explorer = sevlab.explore(load(folder, firmware=str(folder / "firmware-kernel.fd")))
+    assert explorer.loaded.selected_index is None
+    assert explorer.chain.value.count("launch digest after it") == 1
+    send_upload(explorer.loaded.files["kernel"].upload, samples.KERNEL)
+    assert [step.name for step in explorer.evidence.launch.steps] == ["firmware", "kernel hashes"]
+    send_upload(explorer.loaded.files["initrd"].upload, samples.INITRD)
+    explorer.loaded.cmdline.value = samples.CMDLINE
+    explorer.policy.boxes["es"].value = True
+    assert explorer.error.startswith("CPU count: received nothing")
+    explorer.loaded.numbers["num_cpus"].value = "4"
+    assert explorer.error.startswith("VMSA, CPU 0: received nothing; needed that, or CPU family")
+    for name, number in CPU.items():
+        explorer.loaded.numbers[name].value = str(number)
+    explorer.measurement.value = samples.es_measurement().hex()
+    assert explorer.evidence.digest == whole_digest()
+    assert explorer.verdict.matches
+
+
+def test_registers_can_be_uploaded_and_taken_away(folder: Path) -> None:
+    explorer = sevlab.explore(load_whole(folder))
+    for box in list(explorer.loaded.numbers.values())[1:4]:
+        box.value = ""
+    assert explorer.error.startswith("VMSA, CPU 0: received nothing")
+    boot, further = (explorer.evidence.launch.steps[number].content for number in (2, 3))
+    files = explorer.loaded.files
+    send_upload(files["vmsa_cpu0"].upload, boot)
+    assert explorer.error.startswith("VMSA, others: received nothing, for 4 virtual CPUs")
+    send_upload(files["vmsa_cpu1"].upload, further)
+    assert explorer.verdict.matches
+    send_upload(files["vmsa_cpu1"].upload, boot)
+    assert not explorer.verdict.matches
+    send_upload(files["vmsa_cpu1"].upload, further[:-1])
+    assert explorer.error.startswith("VMSA, others: received 'given.bin', 4095 bytes; needed a VMSA of 4096 bytes")
+    files["vmsa_cpu1"].remove.click()
+    assert explorer.error.startswith("VMSA, others: received nothing")
+    assert files["vmsa_cpu1"].text.placeholder == "(none)"
+    explorer.loaded.numbers["num_cpus"].value = "1"
+    assert explorer.evidence.digest == whole_digest(count=1)
+
+
+def test_a_kernel_can_be_taken_away(folder: Path) -> None:
+    explorer = sevlab.explore(load_whole(folder))
+    explorer.loaded.files["initrd"].remove.click()
+    assert explorer.loaded.files["initrd"].text.value == ""
+    assert not explorer.verdict.matches
+    explorer.loaded.cmdline.value = ""
+    explorer.loaded.files["kernel"].remove.click()
+    assert [step.name for step in explorer.evidence.launch.steps[:2]] == ["firmware", "vCPU 0"]
+    send_upload(explorer.loaded.files["kernel"].upload, b"")
+    assert explorer.error == "Kernel: received an empty upload; needed a file with content"
+
+
+def test_after_an_upload_of_firmware_sev_es_still_asks_for_the_registers(folder: Path) -> None:
+    explorer = sevlab.explore(load(folder))
+    send_upload(explorer.uploads["firmware"], samples.firmware())
+    assert explorer.verdict.matches
+    explorer.policy.boxes["es"].value = True
+    assert explorer.error.startswith("CPU count: received nothing")
+    assert explorer.verdict is None
+    explorer.loaded.numbers["num_cpus"].value = "2"
+    for name, number in CPU.items():
+        explorer.loaded.numbers[name].value = str(number)
+    assert explorer.error.startswith("Firmware: received a firmware that does not say where further CPUs start")
+    send_upload(explorer.uploads["firmware"], samples.firmware_for_kernels())
+    assert [step.name for step in explorer.evidence.launch.steps] == ["firmware", "vCPU 0", "vCPU 1"]
+
+
+def test_an_upload_lies_where_only_its_owner_can_read_it(folder: Path) -> None:
+    explorer = sevlab.explore(load(folder))
+    for content in (samples.firmware(), samples.KERNEL):
+        send_upload(explorer.uploads["firmware"], content)
+        path = Path(explorer.evidence.files["firmware"])
+        assert path.read_bytes() == content
+        assert path.parent.stat().st_mode & 0o077 == 0
+        assert list(path.parent.iterdir()) == [path]  # the one before is gone
+    assert str(path.parent) not in explorer.alert.value + explorer.banner.value + explorer.chain.value
+
+
+@pytest.mark.parametrize("name", ["../../x", "/etc/passwd", "..", "", "a" * 5000, "-rf", "<b>\n"], ids=repr)
+def test_the_name_of_an_upload_leads_nowhere_else(folder: Path, name: str) -> None:
+    explorer = sevlab.explore(load(folder))
+    send_upload(explorer.uploads["firmware"], samples.firmware(), name)
+    path = Path(explorer.evidence.files["firmware"])
+    assert path.parent.name.startswith("sevlab-")
+    assert path.read_bytes() == samples.firmware()
+    assert explorer.verdict.matches
+
+
+def stdin(monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
+    monkeypatch.setattr(sys, "stdin", TextIOWrapper(BytesIO(content)))
+
+
+def test_firmware_from_standard_input_is_held(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stdin(monkeypatch, samples.firmware_for_kernels())
+    explorer = sevlab.explore(load_whole(folder, firmware="-"))
+    assert explorer.error == ""
+    assert explorer.verdict.matches
+    assert (explorer.paths["firmware"].value, explorer.paths["firmware"].placeholder) == ("", "(from standard input)")
+    explorer.policy.boxes["noks"].value = True  # no part of the launch
+    assert explorer.evidence.digest == whole_digest()
+    assert not explorer.verdict.matches
+    explorer.policy.boxes["noks"].value = False
+    assert explorer.verdict.matches
+    explorer.loaded.cmdline.value = "quiet"
+    assert explorer.error.startswith("Firmware: received standard input, which can be read only once")
+    explorer.loaded.cmdline.value = samples.CMDLINE
+    assert explorer.verdict.matches
+    explorer.policy.boxes["es"].value = False
+    assert explorer.error.startswith("Firmware: received standard input")
+    send_upload(explorer.uploads["firmware"], samples.firmware_for_kernels())
+    assert [step.name for step in explorer.evidence.launch.steps] == ["firmware", "kernel hashes"]
+    explorer.policy.boxes["es"].value = True
+    assert explorer.verdict.matches
+    explorer.paths["firmware"].value = str(folder / "firmware-kernel.fd")
+    assert explorer.verdict.matches
+    explorer.paths["firmware"].value = ""
+    assert explorer.error == "Firmware: received nothing; needed a path, or an upload"
+
+
+def test_a_kernel_from_standard_input_is_held(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stdin(monkeypatch, samples.KERNEL)
+    explorer = sevlab.explore(load_whole(folder, kernel="-"))
+    assert explorer.verdict.matches
+    explorer.loaded.numbers["num_cpus"].value = "3"
+    assert explorer.error.startswith("Kernel: received standard input")
+    explorer.loaded.files["kernel"].text.value = str(folder / "kernel.bin")
+    assert explorer.evidence.digest == whole_digest(count=3)
+
+
+@pytest.mark.parametrize("keys", ["tk", "tik"])
+def test_a_key_from_standard_input_is_held(folder: Path, monkeypatch: pytest.MonkeyPatch, keys: str) -> None:
+    stdin(monkeypatch, samples.TIK if keys == "tik" else samples.TEK + samples.TIK)
+    given = {"tk": "-"} if keys == "tk" else {"tik": "-", "tek": str(folder / "tek.bin")}
+    explorer = sevlab.explore(load(folder, **given))
+    assert explorer.error == ""
+    assert explorer.verdict.matches
+    assert (explorer.paths["tik"].value, explorer.paths["tik"].placeholder) == ("", "(from standard input)")
+    explorer.numbers["build_id"].value = "14"
+    explorer.numbers["build_id"].value = "13"
+    assert explorer.verdict.matches
+    explorer.paths["tik"].value = "-"
+    assert explorer.error == "Key file: received '-'; needed a path, or an upload"
+
+
+def test_a_digest_alone_is_no_launch_of_more(folder: Path) -> None:
+    digest = sevlab.compute_digest([samples.firmware()])
+    explorer = sevlab.explore(load(folder, digest=digest))
+    assert "What was loaded is not known" in explorer.chain.value
+    explorer.loaded.files["kernel"].text.value = str(folder / "kernel.bin")
+    assert explorer.error.startswith("Firmware: received a digest alone, for a launch of more than firmware")
+    explorer.loaded.files["kernel"].remove.click()
+    assert explorer.verdict.matches
+    explorer.policy.boxes["es"].value = True  # whatever is in the digest
+    assert explorer.evidence.digest == digest
+
+
+def test_a_verdict_is_explored_as_its_evidence_is(folder: Path) -> None:
+    evidence = load(folder, build_id=12)
+    explorer = sevlab.explore(sevlab.compare_measure(evidence))
+    assert isinstance(explorer, Explorer)
+    assert explorer.evidence.message == evidence.message
+    assert explorer.evidence.message.build_id == 12
+    assert not explorer.verdict.matches
+
+
+def test_a_layout_is_explored_as_its_byte_map() -> None:
+    message = sevlab.MeasureMessage.from_bytes(bytes(range(56)))
+    widget = sevlab.explore(message)
+    assert isinstance(widget, ByteMap)
+    assert widget.title == "MeasureMessage"
+    assert "".join(span["hex"] for span in widget.spans) == bytes(range(56)).hex()
+    assert repr(widget).startswith("MeasureMessage\n")
+    assert "0x30  " in repr(widget)

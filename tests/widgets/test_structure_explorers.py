@@ -1,0 +1,236 @@
+"""The explorers of the kernel-hashes table and of a VMSA, without a kernel: what they show is what the bytes say."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import ipywidgets
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import sevlab
+from sevlab.labs import sample_files, samples
+from sevlab.widgets.explorers import ChainExplorer, TableExplorer
+from sevlab.widgets.structure_explorers import APPLICATION, BOOT, FIELDS, VmsaExplorer
+from tests.soak import many
+
+
+@pytest.fixture(autouse=True)
+def _close_all() -> Iterator[None]:
+    yield
+    ipywidgets.Widget.close_all()
+
+
+def parts(folder: Path) -> dict[str, str]:
+    sample_files.write_samples(folder)
+    files = {"firmware": "firmware-kernel.fd", "kernel": "kernel.bin", "initrd": "initrd.bin"}
+    return {**{name: str(folder / file) for name, file in files.items()}, "cmdline": samples.CMDLINE}
+
+
+def launch(folder: Path) -> sevlab.launch.sev.Launch:
+    cpu = dict(zip(("cpu_family", "cpu_model", "cpu_stepping"), samples.ES_CPU, strict=True))
+    return sevlab.load_launch(sevlab.Policy(samples.ES_POLICY), **parts(folder), num_cpus=samples.ES_CPUS, **cpu)
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> TableExplorer:
+    whole = launch(tmp_path)
+    given_table = sevlab.KernelHashes.from_bytes(whole.steps[1].content)
+    return sevlab.explore(given_table, launch=whole, **parts(tmp_path))
+
+
+@pytest.fixture
+def vmsa(tmp_path: Path) -> VmsaExplorer:
+    whole = launch(tmp_path)
+    return sevlab.explore(sevlab.Vmsa.from_bytes(whole.steps[2].content), launch=whole)
+
+
+def snapshot(explorer: ChainExplorer) -> tuple[object, ...]:
+    """Everything that a person sees."""
+    boxes = (explorer.alert, explorer.banner, explorer.chain)
+    other = explorer.map.spans if isinstance(explorer, TableExplorer) else explorer.fields.value
+    return *(box.value for box in boxes), other, repr(explorer)
+
+
+def assert_nothing_stale(explorer: ChainExplorer, name: str) -> None:
+    assert explorer.error.startswith(f"{name}: received ")
+    assert 'role="alert"' in explorer.alert.value
+    assert "CANNOT TELL" in explorer.banner.value
+    assert explorer.launch is None
+    assert explorer.chain.value == ""
+    assert not (explorer.map.spans if isinstance(explorer, TableExplorer) else explorer.fields.value)
+    assert explorer.error in repr(explorer).replace("\n", " ")
+
+
+def test_a_line_break_changes_the_table_and_all_after_it(table: TableExplorer) -> None:
+    before, start = snapshot(table), table.launch.digests
+    table.boxes["cmdline"].set_state({"value": "console=ttyS0\n"})
+    assert table.table.cmdline == hashlib.sha256(b"console=ttyS0\n\0").digest()
+    assert table.changed == "kernel hashes"
+    assert [one == other for one, other in zip(start, table.launch.digests, strict=True)] == [True] + 5 * [False]
+    marked = [offset for span in table.map.spans for offset in span["marked"]]
+    assert marked
+    assert set(marked) <= set(range(0x24, 0x44))
+    assert table.chain.value.count("CHANGED *") == 1
+    table.boxes["cmdline"].value = "console=ttyS0"
+    assert snapshot(table) == before
+
+
+def test_files_are_hashed_and_no_initrd_is_an_empty_one(table: TableExplorer, tmp_path: Path) -> None:
+    table.boxes["initrd"].value = ""
+    assert table.table.initrd == hashlib.sha256(b"").digest()
+    table.boxes["kernel"].value = str(tmp_path / "tk.bin")
+    assert table.table.kernel == hashlib.sha256(samples.TEK + samples.TIK).digest()
+    table.boxes["firmware"].value = str(tmp_path / "firmware.fd")
+    assert table.changed == "firmware"
+    pages = b"".join(step.content for step in table.launch.steps[2:])
+    loaded = samples.firmware() + table.table.to_bytes() + pages
+    assert table.launch.digest == hashlib.sha256(loaded).digest()
+
+
+@pytest.mark.parametrize(("name", "label"), [("firmware", "Firmware"), ("kernel", "Kernel"), ("initrd", "Initrd")])
+@pytest.mark.parametrize("text", ["no such", "-", "/", "\0", "\ud800", "<img src=x>"], ids=ascii)
+def test_a_file_that_cannot_be_read_is_told(table: TableExplorer, name: str, label: str, text: str) -> None:
+    before = snapshot(table)
+    right, table.boxes[name].value = table.boxes[name].value, text
+    assert_nothing_stale(table, label)
+    assert "<img" not in table.alert.value
+    table.boxes[name].value = right
+    assert snapshot(table) == before
+
+
+@pytest.mark.parametrize(("name", "label"), [("firmware", "Firmware"), ("kernel", "Kernel")])
+def test_a_file_that_is_needed_cannot_be_left_out(table: TableExplorer, name: str, label: str) -> None:
+    table.boxes[name].value = ""
+    assert_nothing_stale(table, label)
+
+
+def test_a_nul_byte_in_the_command_line_is_told(table: TableExplorer) -> None:
+    table.boxes["cmdline"].value = "a\0b"
+    assert_nothing_stale(table, "Command line")
+
+
+def test_a_table_alone_keeps_the_hashes_that_no_box_names() -> None:
+    given_table = sevlab.KernelHashes.from_bytes(bytes(range(176)))
+    explorer = sevlab.explore(given_table)
+    assert explorer.table == given_table
+    explorer.boxes["cmdline"].value = "quiet"
+    assert explorer.table == given_table.replace(cmdline=hashlib.sha256(b"quiet\0").digest())
+    assert explorer.launch.digest == hashlib.sha256(explorer.table.to_bytes()).digest()
+    explorer.boxes["cmdline"].value = ""
+    assert explorer.changed == ""
+    explorer.boxes["firmware"].value = "any"
+    assert_nothing_stale(explorer, "Firmware")
+
+
+def test_a_table_with_a_firmware_gives_both_digests(tmp_path: Path) -> None:
+    given_table = sevlab.formats.kernel_hashes.build_kernel_hashes(bytes(32))
+    explorer = sevlab.explore(given_table, firmware=parts(tmp_path)["firmware"])
+    firmware = samples.firmware_for_kernels()
+    digests = [hashlib.sha256(raw).digest() for raw in (firmware, firmware + given_table.to_bytes())]
+    assert explorer.launch.digests == digests
+
+
+def test_a_register_changes_the_chain_at_its_cpu(vmsa: VmsaExplorer) -> None:
+    before = snapshot(vmsa)
+    vmsa.field.value = "rip"
+    assert vmsa.value.value == "0xfff0"
+    vmsa.value.set_state({"value": "4096"})
+    assert vmsa.page.rip == 4096
+    assert vmsa.edits == {"rip": 4096}
+    assert vmsa.changed == "vCPU 0"
+    assert "rip*" in vmsa.fields.value
+    assert hashlib.sha256(vmsa.page.to_bytes()).hexdigest() in vmsa.fields.value
+    assert vmsa.chain.value.count("CHANGED *") == 1
+    vmsa.value.value = ""
+    assert vmsa.value.value == "0xfff0"
+    assert snapshot(vmsa) == before
+
+
+def test_profile_cpu_and_features_make_the_page_that_build_vmsa_makes(vmsa: VmsaExplorer) -> None:
+    before = snapshot(vmsa)
+    vmsa.profile.value, vmsa.cpu.value = "qemu", APPLICATION
+    vmsa.boxes["model"].value = "0x11"
+    vmsa.features["debug_swap"].value = True
+    built = sevlab.build_vmsa(
+        "qemu", cpu=1, signature=sevlab.launch.cpu.cpu_signature(25, 17, 1), reset_address=0x80B004, sev_features=0x20
+    )
+    assert vmsa.page == built
+    vmsa.profile.value, vmsa.cpu.value = "qemu-legacy", BOOT
+    vmsa.boxes["model"].value = "1"
+    vmsa.features["debug_swap"].value = False
+    assert snapshot(vmsa) == before
+
+
+def test_an_edit_stays_while_the_profile_changes(vmsa: VmsaExplorer) -> None:
+    vmsa.field.value = "r8"
+    vmsa.value.value = "7"
+    vmsa.profile.value = "ec2"
+    assert (vmsa.page.r8, vmsa.page.rdx) == (7, 0x600)
+    assert all(vmsa.boxes[name].disabled for name in ("family", "model", "stepping"))
+
+
+@pytest.mark.parametrize(
+    ("name", "label"), [("family", "CPU family"), ("model", "CPU model"), ("stepping", "CPU stepping")]
+)
+@pytest.mark.parametrize("text", ["", "-1", "300", "x", "9" * 5000])
+def test_a_wrong_number_is_told(vmsa: VmsaExplorer, name: str, label: str, text: str) -> None:
+    before = snapshot(vmsa)
+    right, vmsa.boxes[name].value = vmsa.boxes[name].value, text
+    assert_nothing_stale(vmsa, label)
+    vmsa.boxes[name].value = right
+    assert snapshot(vmsa) == before
+
+
+@pytest.mark.parametrize("text", ["", "0", "0x100000000", "b004"])
+def test_an_application_processor_needs_an_address(vmsa: VmsaExplorer, text: str) -> None:
+    vmsa.cpu.value = APPLICATION
+    vmsa.boxes["reset"].value = text
+    assert_nothing_stale(vmsa, "Reset address")
+
+
+def test_a_value_that_does_not_fit_is_told_and_dropped_with_its_field(vmsa: VmsaExplorer) -> None:
+    before = snapshot(vmsa)
+    vmsa.field.value = "mxcsr"
+    vmsa.value.value = "0x100000000"
+    assert_nothing_stale(vmsa, "Value of mxcsr")
+    vmsa.profile.value = "qemu"  # the wrong value is still there
+    assert_nothing_stale(vmsa, "Value of mxcsr")
+    vmsa.profile.value, vmsa.field.value = "qemu-legacy", "rdx"
+    assert snapshot(vmsa) == before
+
+
+@settings(max_examples=many(15, 5), suppress_health_check=[HealthCheck.too_slow])
+@given(st.binary(max_size=64), st.integers(0, 4096 - 64), st.booleans())
+def test_any_page_is_shown_as_it_is(noise: bytes, at: int, blank: bool) -> None:
+    raw = bytearray(4096) if blank else bytearray(sevlab.build_vmsa("qemu", signature=0xA00F11).to_bytes())
+    raw[at : at + len(noise)] = noise
+    page = sevlab.Vmsa.from_bytes(bytes(raw))
+    explorer = sevlab.explore(page)
+    assert explorer.page == page
+    assert (explorer.error, explorer.changed) == ("", "")
+    explorer.features["secure_tsc"].value = not explorer.features["secure_tsc"].value
+    assert [offset for offset in range(4096) if explorer.page.to_bytes()[offset] != raw[offset]] == [0x3B1]
+    ipywidgets.Widget.close_all()
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_every_field_in_the_list_can_be_edited(vmsa: VmsaExplorer, name: str) -> None:
+    span = next(span for span in vmsa.page.spans() if span.name == name)
+    vmsa.field.value = name
+    vmsa.value.value = "1" if isinstance(span.value, int) else "01" + "00" * (span.size - 1)
+    expected = bytearray(vmsa._given.to_bytes())
+    expected[span.offset : span.offset + span.size] = (1).to_bytes(span.size, "little")
+    assert vmsa.page.to_bytes() == expected
+
+
+def test_a_launch_without_the_part_is_refused(tmp_path: Path) -> None:
+    whole = launch(tmp_path)
+    for thing in (sevlab.formats.kernel_hashes.build_kernel_hashes(bytes(32)), sevlab.build_vmsa("ec2")):
+        with pytest.raises(sevlab.InputError, match="launch: received one without this"):
+            sevlab.explore(thing, launch=whole)
+    with pytest.raises(TypeError, match="explore takes launch for a table, a VMSA or a report only"):
+        sevlab.explore(sevlab.Policy(0).explain().text(), launch=whole)
