@@ -1,8 +1,20 @@
-r"""Text that may be a key, and what is said instead of it.
+r"""What can go wrong, and text that is safe to print.
 
-A key gets into the wrong place: pasted as an option's value, or its file given where another was needed. What is said
-about that must not show it. So text is described instead of shown wherever it may be a key: hex digits (also with
-spaces, colons, ``0x`` or ``\x`` between them), numbers of bytes, base64 of 16, 32 or 48 bytes, and bytes as they are.
+::
+
+    SevlabError                  anything sevlab raises on purpose
+      LayoutError                bytes or values that do not fit a declared layout
+      InputError                 something from outside that cannot be used
+        ArgumentError            an argument of the wrong type (a TypeError, too)
+        ConfigurationError       a domain whose launch cannot be measured
+        StateError               a domain in a state in which its measurement cannot be judged
+        InsecureError            a question whose answer would rest on what the host says
+      UnsupportedError           a request that is understood but not supported
+      MismatchError              reported and computed values differ
+
+A key gets into the wrong place: pasted as an option's value, or its file given where another was needed. So text that
+may be a key is described instead of shown: hex digits (also with spaces or ``\x`` between them), numbers
+of bytes, base64 of 16, 32 or 48 bytes, and bytes as they are.
 """
 
 from __future__ import annotations
@@ -19,7 +31,7 @@ if TYPE_CHECKING:
 #: Sizes of keys in bytes: a TEK or TIK, both in one file, a private number of P-384.
 SIZES = (16, 32, 48)
 
-#: Most characters of a text that are looked at.
+#: Most characters of a text that are examined.
 _LIMIT = 4096
 
 _HEX = re.compile(r"(?:(?:0[xX]|\\x|%)?[0-9a-fA-F]++[\s:;,.|/_\-]*+)++")
@@ -28,22 +40,29 @@ _TOKEN = re.compile(r"(?:0[xX]|\\x|%)?([0-9a-fA-F]+)")
 
 _GUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
-#: What stands before hex digits that are a hash, such as that of a file system in a kernel's command line.
+#: What precedes hex digits that are a hash, such as that of a file system in a kernel's command line.
 _HASH = re.compile(r"(?<![\w-])(?:root|usr|verity)?(?:hash|sha256)[=:]$")
 
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{22,}+={0,2}+")
 
-#: How many characters of base64 such keys have without padding, and what the last can be.
+#: Lengths of such keys in base64 without padding, and what the last character can be.
 _LAST = {22: "AQgw", 43: "AEIMQUYcgkosw048", 64: ""}
 
-#: More than so many different ones of these, in a text that has the size of a key: it is no name and no option.
-_ODD = frozenset("!\"#$%&'()*,:;<=>?@[\\]^`{|}~ ")
+#: More than four different ones of these, in a text of a key's size: it is neither a name nor an option.
+_UNUSUAL = frozenset("!\"#$%&'()*,:;<=>?@[\\]^`{|}~ ")
 
-_MANY = 4
+#: Characters that show nothing or change their neighbours, though Python calls them printable: the combining grapheme
+#: joiner, fillers of Hangul and Khmer, the blank Braille pattern, and everything that selects a variant.
+_UNSEEN = re.compile(
+    "[\u034f\u115f-\u1160\u17b4-\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
+
+#: The name of an input as an :class:`InputError` has it, and where its text mentions one.
+_NAME, _MENTION = re.compile("[a-z][a-z0-9_]*"), re.compile("\x02([^\x03]*)\x03")
 
 
 def describe_text(text: str) -> str:
-    """Say what *text* is when the whole of it may be a key, as in ``32 hex digits``; "" when it is none."""
+    """Describe *text* that may as a whole be a key, as in ``32 hex digits``; "" for any other."""
     text = text[:_LIMIT]
     core = text.strip(" \t\r\n[](){}<>'\"`,;")
     hidden = hide_keys(core, "{}")
@@ -81,7 +100,7 @@ def hide_keys(text: str, marks: str = "<>") -> str:
 
 
 def describe_content(raw: bytes) -> str:
-    """Say what a file holds, without showing any of it: its size, and what kind of text it is, if it is text."""
+    """Describe what a file holds without showing it: its size, and what kind of text it is."""
     text = "".join(map(chr, raw.strip()[:_LIMIT]))
     bare = "".join(text.split())
     if not raw:
@@ -90,30 +109,23 @@ def describe_content(raw: bytes) -> str:
         return f"{len(bare)} hex digits"
     if re.fullmatch("[A-Za-z0-9+/_-]{20,}={0,2}", bare):
         return f"{len(bare)} characters of base64"
-    return f"{len(raw)} bytes of text" if _is_text(raw) else f"{len(raw)} raw bytes"
-
-
-def _is_text(raw: bytes) -> bool:
-    return len(raw) not in SIZES and all(32 <= byte < 127 or byte in b"\t\r\n" for byte in raw)
+    is_text = len(raw) not in SIZES and all(32 <= byte < 127 or byte in b"\t\r\n" for byte in raw)
+    return f"{len(raw)} bytes of text" if is_text else f"{len(raw)} raw bytes"
 
 
 def _is_base64_key(text: str) -> bool:
-    """Say whether base64 text may be a key: by its padding, or by its length and how mixed it is."""
+    """Return whether base64 text may be a key: by its padding, or by its length and how mixed it is."""
     bare = text.rstrip("=")
+    if not (any(map(str.isupper, bare)) and any(map(str.islower, bare))):
+        return False
     if text.endswith("==") or (text != bare and len(bare) >= 43):
-        return _is_mixed(bare)
+        return True
     last = _LAST.get(len(bare))
-    return (
-        last is not None and (not last or bare[-1] in last) and _is_mixed(bare) and (bare[0] != "/" or len(bare) > 22)
-    )
-
-
-def _is_mixed(text: str) -> bool:
-    return any(map(str.isupper, text)) and any(map(str.islower, text))
+    return last is not None and (not last or bare[-1] in last) and (bare[0] != "/" or len(bare) > 22)
 
 
 def _is_raw(text: str) -> bool:
-    """Say whether text may be a key's own bytes, or what Python prints of them."""
+    """Return whether text may be a key's own bytes, or what Python prints of them."""
     if re.match("(bytearray[(])?b['\"]", text):
         return True
     try:
@@ -122,44 +134,22 @@ def _is_raw(text: str) -> bool:
         return False
     if size not in SIZES:
         return False
-    return not text.isprintable() or len(_ODD & set(text)) > _MANY
-
-
-#: The name of an input as an :class:`InputError` has it, and where its text mentions one.
-_NAME, _MENTION = re.compile("[a-z][a-z0-9_]*"), re.compile("\x02([^\x03]*)\x03")
-
-#: Characters that show nothing or change what is beside them, though Python calls them printable: the combining
-#: grapheme joiner, fillers of Hangul and Khmer, the blank Braille pattern, and all that choose a variant.
-_UNSEEN = frozenset(
-    chr(number)
-    for first, last in (
-        (0x34F, 0x34F),
-        (0x115F, 0x1160),
-        (0x17B4, 0x17B5),
-        (0x180B, 0x180F),
-        (0x2800, 0x2800),
-        (0x3164, 0x3164),
-        (0xFE00, 0xFE0F),
-        (0xFFA0, 0xFFA0),
-        (0xE0100, 0xE01EF),
-    )
-    for number in range(first, last + 1)
-)
+    return not text.isprintable() or len(_UNUSUAL & set(text)) > 4
 
 
 def is_shown(character: str) -> bool:
-    """Say whether a character is safe to print: it can be seen, and it neither moves nor hides anything.
+    """Return whether a character is safe to print: it can be seen, and it neither moves nor hides anything.
 
-    Control characters (C0, DEL, C1), line breaks of any kind, format characters (bidi controls, zero-width ones), lone
-    surrogates, private and unassigned characters, and spaces other than the usual one are not.
+    Control and format characters, line breaks of any kind, lone surrogates, private and unassigned characters, and
+    spaces except the usual one are not.
     """
-    return character.isprintable() and character not in _UNSEEN
+    return character.isprintable() and not _UNSEEN.match(character)
 
 
 def escaped(text: str, keep: str = "") -> str:
     """Return *text* with every character that is not :func:`safe to print <is_shown>` as an escape such as ``\\x1b``.
 
-    *keep* are characters that stay: a page that has lines of its own keeps the line break.
+    *keep* are characters that stay: a view with lines of its own keeps the line break.
     """
     if text.isascii() and text.isprintable():
         return text
@@ -169,9 +159,8 @@ def escaped(text: str, keep: str = "") -> str:
 def shell_word(path: str) -> str:
     """Return the name of a file as one word of a shell, which can be pasted and is safe to print.
 
-    What cannot be shown is left to ``printf``, byte by byte in octal, which every shell understands. That would lose a
-    line break at the end, so a name that has one is written as ``$'...'``, which not every shell has. A name that
-    begins with a dash gets ``./``, or a command would take it for an option.
+    Characters that cannot be shown go through ``printf`` in octal, which every shell has. That would lose a line break
+    at the end, so a name that has one is written as ``$'...'``. A name that begins with a dash gets ``./``.
     """
     import shlex
 
@@ -179,24 +168,23 @@ def shell_word(path: str) -> str:
         path = f"./{path}"
     if all(map(is_shown, path)):
         return shlex.quote(path)
-    # Of what is shown, that means something to printf or, within double quotes, to a shell that keeps a history.
+    # These mean something to printf or, within double quotes, to a shell that keeps a history.
     raw = "".join(c if is_shown(c) and c not in "\\'%!" else _octal(c) for c in path)
     return f"$'{raw}'" if path.endswith("\n") else f"\"$(printf '{raw}')\""
 
 
 def _octal(character: str) -> str:
-    # A name that is no UTF-8 has its bytes as U+DC80 to U+DCFF.
+    # Bytes of a name that is not UTF-8 are U+DC80 to U+DCFF.
     undecoded = 0xDC80 <= ord(character) <= 0xDCFF
     raw = character.encode(errors="surrogateescape" if undecoded else "surrogatepass")
     return "".join(f"\\{byte:03o}" for byte in raw)
 
 
 def quoted(value: object, limit: int = 60, public: bool = False) -> str:
-    """Return *value* as it came in, safe to print on one line.
+    """Return *value* safe to print on one line: escaped, and cut after *limit* characters.
 
-    Control characters, line breaks and non-ASCII text are escaped, and anything longer than *limit* characters is cut,
-    so that hostile input can neither forge a line of output nor flood the terminal. What may be a key is described
-    instead: ``<32 hex digits, hidden>``; but not of a *public* value, such as a measurement.
+    Text that may be a key is described instead: ``<32 hex digits, hidden>``; but not a *public* value, such as a
+    measurement.
     """
     text = hex(value) if isinstance(value, int) and value.bit_length() > 4096 else str(value)
     if not public and (what := describe_text(text)):
@@ -236,7 +224,7 @@ class InputError(SevlabError):
         self.input, self.received, self.needed, self.advice = texts
 
     def renamed(self, names: Callable[[str], str]) -> Self:
-        """Return the error with every name of an input as its user knows it: *names* turns one into the other."""
+        """Return the error with the name of every input as its user knows it; *names* translates one."""
 
         def mention(match: re.Match[str]) -> str:
             return names(match[1]) if _NAME.fullmatch(match[1]) else match[1]
@@ -251,16 +239,13 @@ class InputError(SevlabError):
 
 
 def named(name: str) -> str:
-    """Mention another input within the text of an :class:`InputError`, so that it can be renamed with it."""
+    """Mention another input in the text of an :class:`InputError`, so that it is renamed with it."""
     return f"\x02{name}\x03"
 
 
 @contextmanager
 def renaming(names: Callable[[str], str]) -> Iterator[None]:
-    """Rename the inputs of an error that comes out of this block: the edge knows an option's, a box's or a key's name.
-
-    The library says ``api_major`` for what is ``--api-major`` on the command line.
-    """
+    """Rename the inputs of an error that comes out of this block, as ``api_major`` to ``--api-major``."""
     try:
         yield
     except InputError as error:
@@ -268,11 +253,11 @@ def renaming(names: Callable[[str], str]) -> Iterator[None]:
 
 
 class ArgumentError(InputError, TypeError):
-    """An argument of a type that a function does not take: a mistake of a program, not of what it was given."""
+    """An argument of a type that a function does not take: a mistake of a program."""
 
 
 class ConfigurationError(InputError):
-    """A domain that is configured so that its launch cannot be measured."""
+    """A domain whose launch cannot be measured, as it is configured."""
 
 
 class StateError(InputError):
@@ -280,11 +265,11 @@ class StateError(InputError):
 
 
 class InsecureError(InputError):
-    """A way of asking whose answer could not be trusted: it would rest on what the host says."""
+    """A question whose answer could not be trusted, because it would rest on what the host says."""
 
 
 class UnsupportedError(SevlabError):
-    """A request that is understood but not supported; ``supported`` says what is."""
+    """A request that is understood but not supported; ``supported`` is what is."""
 
     def __init__(self, what: str, supported: str) -> None:
         super().__init__(what, supported)

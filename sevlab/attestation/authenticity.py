@@ -25,8 +25,7 @@ from ..formats.vcek import (
     VCEK,
     VLEK,
 )
-from ..launch.trust import CANNOT_TELL, MATCH, MISMATCH, NOT_CHECKED
-from ..launch.verify import Check, judged
+from ..launch.verify import CANNOT_TELL, MATCH, MISMATCH, NOT_CHECKED, Check, judged
 from .certificates import Certificate, Certificates, RevocationList, integer
 from .crypto import ecdsa_fault, pss_fault
 

@@ -21,9 +21,8 @@ from ..formats.sev_certs import ECDSA_SHA384, P384_BYTES, EccKey, EccSignature
 from ..formats.status import status_text
 from ..launch.files import load_file, load_hidden
 from ..launch.keys import Secret, check_key, hide_key, refuse_keys
-from ..launch.trust import MATCH, MISMATCH, NOT_CHECKED, NOT_DECIDED
 from ..launch.values import decode_base64
-from ..launch.verify import COLOURS, Check, judged
+from ..launch.verify import COLOURS, MATCH, MISMATCH, NOT_CHECKED, NOT_DECIDED, Check, judged
 from ..layout.arguments import checked
 from ..layout.span import Explainable
 from ..layout.views import Banner, Heading, Paragraph, Table, View, hex_lines

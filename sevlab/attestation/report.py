@@ -12,8 +12,7 @@ from ..errors import InputError, quoted
 from ..formats.report import TCB_FORMS, MilanTcb, Report, parse_report
 from ..formats.report_view import explain_urls, vcek_urls
 from ..formats.vcek import ARK, ASK, ASVK, ROOTS, VCEK, VLEK
-from ..launch.trust import CANNOT_TELL, MATCH, MISMATCH, NOT_CHECKED, NOT_DECIDED
-from ..launch.verify import Check, check_table
+from ..launch.verify import CANNOT_TELL, MATCH, MISMATCH, NOT_CHECKED, NOT_DECIDED, Check, check_table
 from ..layout.arguments import checked
 from ..layout.span import Explainable
 from ..layout.views import Banner, Heading, Paragraph, View
@@ -40,7 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-    from ..launch.trust import Trust
+    from ..launch.evidence import Trust
 
 
 #: Checks that fail without the right leaf; then the verdict says where to get that.

@@ -36,9 +36,8 @@ from ..formats.secret import (
 from ..launch.files import load_file
 from ..launch.keys import Secret, check_key, hide_key, refuse_keys
 from ..launch.measure import KEY_IS_SHOWN, HmacSteps
-from ..launch.trust import MATCH, MISMATCH, NOT_CHECKED
 from ..launch.values import decode_base64
-from ..launch.verify import Check, check_table
+from ..launch.verify import MATCH, MISMATCH, NOT_CHECKED, Check, check_table
 from ..layout.arguments import checked
 from ..layout.bytemap import explain_spans
 from ..layout.span import Explainable

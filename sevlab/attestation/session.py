@@ -22,8 +22,7 @@ from ..errors import InputError, quoted
 from ..formats.policy import Policy
 from ..formats.sev_certs import ECDH_SHA256, INVALID, P384, P384_BYTES, PDH, SCALAR, EccKey, SessionBlob, SevCertificate
 from ..launch.keys import Secret, check_key, hide_key, refuse_keys
-from ..launch.trust import MATCH, MISMATCH, NOT_CHECKED
-from ..launch.verify import Check, check_table, judged
+from ..launch.verify import MATCH, MISMATCH, NOT_CHECKED, Check, check_table, judged
 from ..layout.arguments import checked
 from ..layout.span import Explainable
 from .crypto import aes_ctr, load_point

@@ -35,9 +35,8 @@ from ..formats.sev_certs import (
     parse_certificates,
 )
 from ..launch.files import load_file
-from ..launch.trust import CANNOT_TELL, MATCH, MISMATCH, NOT_CHECKED, NOT_DECIDED
 from ..launch.values import decode_base64
-from ..launch.verify import Check, check_table, judged
+from ..launch.verify import CANNOT_TELL, MATCH, MISMATCH, NOT_CHECKED, NOT_DECIDED, Check, check_table, judged
 from ..layout.arguments import checked
 from ..layout.span import Explainable
 from .crypto import _rsa_fault, ecdsa_fault

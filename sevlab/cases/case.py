@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from ..errors import InputError, quoted
 from ..formats.policy import Policy
+from ..launch.evidence import Trust
 from ..launch.files import FIRMWARE_LIMIT, Sha256
 from ..launch.inputs import INPUTS, SKU, SNP_INPUTS
 from ..launch.reading import CHUNK, CasePath, open_input
-from ..launch.trust import Trust
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

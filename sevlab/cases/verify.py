@@ -15,14 +15,13 @@ from ..attestation.requirements import parse_requirements
 from ..errors import InputError, SevlabError, named, quoted
 from ..formats.policy import Policy
 from ..formats.vcek import ROOTS
-from ..launch.evidence import KEYS, load_evidence, takes_keys
+from ..launch.evidence import KEYS, Trust, load_evidence, takes_keys
 from ..launch.files import Sha256
 from ..launch.inputs import INPUTS, SNP_INPUTS
 from ..launch.keys import Secret
 from ..launch.reading import opened_once
 from ..launch.snp import load_snp_launch
-from ..launch.trust import MATCH, MISMATCH, NOT_DECIDED, UNUSABLE, Trust
-from ..launch.verify import compare_measure
+from ..launch.verify import MATCH, MISMATCH, NOT_DECIDED, UNUSABLE, compare_measure
 from ..layout.arguments import checked
 from ..layout.span import Explainable
 from ..layout.views import Banner, Heading, Paragraph, Quote, Table, View, hex_lines

@@ -22,9 +22,9 @@ from ..launch.evidence import KEYS
 from ..launch.files import check_standard_input
 from ..launch.inputs import PEER_NAMES, SKU, as_option
 from ..launch.keys import Secret
-from ..launch.trust import MATCH
-from ..launch.trust import UNUSABLE as UNUSABLE_CASE
 from ..launch.values import KEY_SIZE, load_key, parse_number, parse_seconds
+from ..launch.verify import MATCH
+from ..launch.verify import UNUSABLE as UNUSABLE_CASE
 from ..layout.views import Paragraph
 from .diagnose import LONGEST
 from .options import Parser, add_case, add_own_case, phrase, tell_trust

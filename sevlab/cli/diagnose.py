@@ -10,8 +10,8 @@ from ..cli import GOOD, NOT_VALIDATED, VERBS
 from ..diagnosis.run import BUDGET, diagnose
 from ..errors import InputError, escaped, quoted, renaming
 from ..launch.inputs import as_option, as_peer
-from ..launch.trust import MATCH
 from ..launch.values import parse_number, parse_seconds
+from ..launch.verify import MATCH
 from .digest import LEGACY_MODES, OVMF_HASH, SVSM, add_digest_options, digest_inputs, has_svsm
 from .options import Parser, add_case, inputs_from, launch_parser, opened_case, trust_from
 from .terminal import say, say_json, show, warn

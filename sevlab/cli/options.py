@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 
     from ..cases.case import Case
-    from ..launch.trust import Trust
+    from ..launch.evidence import Trust
 
 
 #: Options that libvirt's tool does not have.

@@ -27,7 +27,7 @@ from .terminal import ADVISE, say, say_json, show
 if TYPE_CHECKING:
     from typing import Any
 
-    from ..launch.trust import Trust
+    from ..launch.evidence import Trust
 
 
 EPILOG = (

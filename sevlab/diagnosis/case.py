@@ -17,7 +17,7 @@ from ..launch.compare import compare_launch
 from ..launch.evidence import load_evidence, takes_keys
 from ..launch.reading import opened_once
 from ..launch.snp import load_snp_launch
-from ..launch.trust import MATCH, NOT_DECIDED
+from ..launch.verify import MATCH, NOT_DECIDED
 from ..layout.span import Explainable
 from ..layout.views import Banner, Heading, Paragraph, Table, View
 from .result import EXPLAINED, UNCHECKED

@@ -11,8 +11,8 @@ from ..formats.policy import Policy, SnpPolicy
 from ..launch.cpu import CPU_MODELS
 from ..launch.inputs import SKU, as_option, as_peer
 from ..launch.keys import Secret
-from ..launch.trust import MATCH, NOT_DECIDED
 from ..launch.values import KEY_SIZE
+from ..launch.verify import MATCH, NOT_DECIDED
 from ..layout.span import Explainable
 from ..layout.views import Banner, Heading, Paragraph, Table, View
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..formats.report import Report
-    from ..launch.trust import Trust
+    from ..launch.evidence import Trust
     from ..layout.views import Block
     from .model import Change, Hypothesis
 

@@ -12,8 +12,7 @@ from ..errors import ArgumentError, InputError, escaped
 from ..launch.evidence import Evidence, takes_keys
 from ..launch.keys import Secret
 from ..launch.reading import opened_once, watched
-from ..launch.trust import MATCH, NOT_DECIDED
-from ..launch.verify import Verdict
+from ..launch.verify import MATCH, NOT_DECIDED, Verdict
 from ..layout.arguments import checked
 from .engine import Engine, Stopped
 from .inputs import inputs_of, read_sev_inputs, read_snp_inputs
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..formats.report import Report
-    from ..launch.trust import Trust
+    from ..launch.evidence import Trust
     from .engine import Progress
     from .model import Choice
 

@@ -1,4 +1,4 @@
-"""Evidence: everything one needs to judge a launch.
+"""Evidence: everything one needs to judge a launch of SEV or SEV-ES, and whose word is taken for it.
 
 Some of it comes from the host (the measurement, the versions, the policy), some from the owner (what was loaded, the
 keys). The names are those of the command line's options, with ``_`` for ``-``.
@@ -6,6 +6,7 @@ keys). The names are those of the command line's options, with ``_`` for ``-``.
 
 from __future__ import annotations
 
+from collections import namedtuple
 from functools import wraps
 
 from ..errors import InputError
@@ -21,10 +22,8 @@ from .values import check_keys, load_key, load_keys, parse_measurement, parse_nu
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from typing import Any, Self, TypeVar
-
-    from .trust import Trust
 
     F = TypeVar("F", bound=Callable[..., Any])
 
@@ -34,10 +33,67 @@ REPORTED = ("measurement", "api_major", "api_minor", "build_id", "policy")
 KEYS = ("tik", "tek", "tk")
 
 
+class Trust(namedtuple("Trust", "names bundled own wants", defaults=((), False, False, False))):
+    """What a verdict takes from the case that it judges.
+
+    ``names`` are key files, and requirements of a report, that the case gave. ``bundled``: the files came with the
+    case. ``own``: the user says that the case is theirs. ``wants``: the required measurement follows from the case's
+    files.
+    """
+
+    __slots__ = ()
+
+    @property
+    def keys(self) -> list[str]:
+        """The key files among the names."""
+        return [name for name in self.names if name in KEYS]
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether a key comes from the same stranger as what it is to prove."""
+        return bool(self.keys) and self.bundled and not self.own
+
+    @property
+    def words(self) -> str:
+        """How the first line of a doubtful verdict goes on after the value that it is about."""
+        keys, own = ("key", "a key of your own is") if len(self.keys) == 1 else ("keys", "keys of your own are")
+        return f"is consistent with the {keys} in the bundle ({', '.join(self.keys)}), but {own} missing"
+
+    @property
+    def notes(self) -> list[str]:
+        """Sentences about whose word is taken; none where the case is the user's own."""
+        if self.own:
+            return []
+        found = []
+        was, it, yours = ("was", "it", "that key is") if len(self.keys) == 1 else ("were", "them", "those keys are")
+        taken = f"{' and '.join(self.keys)} {was} taken from the"
+        if self.is_doubtful:
+            found.append(
+                f"{taken} bundle, whose sender can make any measurement match with {it}. "
+                "Give --tk, or --tik and --tek, from files of your own; or --own-case if the bundle is yours"
+            )
+        elif self.keys:
+            found.append(f"{taken} case: the verdict holds only if {yours} yours")
+        if required := [name for name in self.names if name not in KEYS]:
+            found.append(f"wanted by the case, not by you: {', '.join(required)}")
+        return found
+
+    def wanted_by(self, names: Iterable[str]) -> str:
+        """Return who required the inputs of these names: "you", "the case", or "you and the case"."""
+        theirs = [not self.own and self.wanted_this(name) for name in names]
+        if not any(theirs):
+            return "you"
+        return "the case" if all(theirs) else "you and the case"
+
+    def wanted_this(self, name: str) -> bool:
+        """Whether the case requires this field of a report, such as "measurement"."""
+        return (name == "measurement" and self.wants) or f"snp-{name.replace('_', '-')}" in self.names
+
+
 def takes_keys(function: F) -> F:
     """Hide the keys that *function* is given, by name or in a mapping, before any other frame can hold them.
 
-    It goes on top of other decorators: a traceback with local variables shows those of their frames, too.
+    It goes on top of other decorators, because a traceback with local variables shows those of their frames, too.
     """
 
     @wraps(function)
@@ -51,14 +107,21 @@ def takes_keys(function: F) -> F:
     return call  # type: ignore[return-value]
 
 
+def hide_keys(inputs: dict[str, Any]) -> dict[str, Any]:
+    """Hide the keys among *inputs*, in place, from any traceback (see :func:`.hide_key`); return them."""
+    for name in KEYS:
+        if name in inputs:
+            inputs[name] = hide_key(inputs[name])
+    return inputs
+
+
 class Evidence:
     """The inputs of one launch, read and checked. Make it with :func:`load_evidence`.
 
-    ``measurement`` is the reported blob; ``api_major``, ``api_minor`` and ``build_id`` are 0 to 255; ``policy`` is the
-    guest policy; ``launch`` is what was loaded, and ``digest`` its launch digest (32 bytes); ``tik`` is the transport
-    integrity key, ``tek`` the transport encryption key (which no measure depends on). ``inputs`` are the inputs of the
-    launch as they were given, None where only its digest was; ``files`` are all inputs that are files, for showing.
-    ``trust`` says which keys came from a case, None where there was no case.
+    ``api_major``, ``api_minor`` and ``build_id`` are 0 to 255; ``tek``, the transport encryption key, has no influence
+    on the measure. ``inputs`` are the inputs of the launch as they were given, None where only its digest was;
+    ``files`` are all inputs that are files, for showing. ``trust`` names the keys that came from a case, None without
+    one.
     """
 
     def __init__(
@@ -100,34 +163,30 @@ class Evidence:
     @takes_keys
     @opened_once()
     def replace(self, **changes: Any) -> Self:
-        """Return a copy with some inputs changed; values as in :func:`load_evidence`, all else as it is.
+        """Return a copy with some inputs changed; values as in :func:`load_evidence`.
 
         An input of the launch that is changed to None is left out. What was loaded is read again only when that can
         change it.
         """
-        parts = {name: value for name, value in changes.items() if name not in (*REPORTED, *KEYS, "digest")}
-        reported = _read_reported(**{name: changes.get(name, getattr(self, name)) for name in REPORTED})
-        replaced = set(changes) | ({"tk", "tik", "tek"} if {"tk", "tik"} & set(changes) else set())
-        tek, tik, files = (
-            self.tek,
-            self.tik,
-            {k: path for k, path in self.files.items() if k not in {*replaced, *FILES}},
-        )
+        loaded = {name: value for name, value in changes.items() if name not in (*REPORTED, *KEYS, "digest")}
+        reported = _read_reported({name: changes.get(name, getattr(self, name)) for name in REPORTED})
+        replaced = {*changes, *(KEYS if {"tk", "tik"} & set(changes) else ())}
+        files = {name: path for name, path in self.files.items() if name not in {*replaced, *FILES}}
+        files |= {name: str(changes[name]) for name in KEYS if isinstance(changes.get(name), str)}
+        tek, tik = self.tek, self.tik
         if "tk" in changes:
             tek, tik = load_keys(tk=changes["tk"])
         else:
             tik = load_key(changes["tik"], "tik") if "tik" in changes else tik
             tek = load_key(changes["tek"], "tek") if "tek" in changes else tek
-        files |= {name: str(changes[name]) for name in KEYS if isinstance(changes.get(name), str)}
-        inputs, launch = self.inputs, self.launch
+        inputs, launch, trust = self.inputs, self.launch, self.trust
         if "digest" in changes:
             inputs, launch = None, Launch((), digest=changes["digest"])
-        elif parts or (inputs is not None and reported["policy"].es != self.policy.es):
-            inputs = (inputs or LaunchInputs()).replace(**parts)
+        elif loaded or (inputs is not None and reported["policy"].es != self.policy.es):
+            inputs = (inputs or LaunchInputs()).replace(**loaded)
             launch = load_launch(reported["policy"], **inputs.given)
         if inputs is not None:
             files |= inputs.files
-        trust = self.trust
         if trust is not None:
             trust = trust._replace(names=tuple(name for name in trust.names if name not in replaced))
         return type(self)(**reported, launch=launch, tik=tik, tek=tek, inputs=inputs, files=files, trust=trust)
@@ -135,7 +194,7 @@ class Evidence:
     def refuse_keys(self) -> None:
         """Refuse a reported measurement that has one of the keys in it, before it is shown.
 
-        A host does not know the keys: whoever has such a measurement mixed up two files.
+        A host does not know the keys, so two files were mixed up.
         """
         refuse_keys(self.measurement.to_bytes(), "measurement", self.tik, self.tek)
 
@@ -169,27 +228,20 @@ def load_evidence(
     Needed: ``measurement`` (base64 text, or a :class:`Measurement`), ``api_major``, ``api_minor``, ``build_id``,
     ``policy`` (numbers, or text in decimal or 0x hex), ``firmware`` (a path) or ``digest`` (32 bytes), and the keys:
     either ``tk`` (a path to 32 raw bytes, TEK then TIK) or ``tik`` and ``tek`` (paths to 16 raw bytes each), or a
-    :class:`Secret` for each. What else was loaded, when it was: see
-    :class:`~sevlab.launch.inputs.LaunchInputs`. *trust* is what of it came from a case (``Case.trust``),
-    where there is one.
+    :class:`Secret` for each. For the rest see :class:`~sevlab.launch.inputs.LaunchInputs`. *trust* names what came
+    from a case (``Case.trust``).
 
     Raises :class:`~sevlab.errors.InputError` for the first input that cannot be used.
     """
     inputs = LaunchInputs(**loaded)
     check_keys(tik=tik, tek=tek, tk=tk)
-    values = {
-        "measurement": measurement,
-        "api_major": api_major,
-        "api_minor": api_minor,
-        "build_id": build_id,
-        "policy": policy,
-    }
+    values = dict(zip(REPORTED, (measurement, api_major, api_minor, build_id, policy), strict=True))
     for name, value in {**values, "firmware": inputs.firmware if digest is None else digest}.items():
         if value is None:
             raise InputError(name, "nothing", "a value")
     files = inputs.files | {name: key for name, key in (("tik", tik), ("tek", tek), ("tk", tk)) if isinstance(key, str)}
     check_standard_input(files.items())
-    reported = _read_reported(**values)
+    reported = _read_reported(values)
     tek, tik = load_keys(tik=tik, tek=tek, tk=tk)
     if digest is not None:
         return Evidence(**reported, launch=Launch((), digest=digest), tik=tik, tek=tek, files=files, trust=trust)
@@ -197,20 +249,10 @@ def load_evidence(
     return Evidence(**reported, launch=launch, tik=tik, tek=tek, inputs=inputs, files=files, trust=trust)
 
 
-def hide_keys(inputs: dict[str, Any]) -> dict[str, Any]:
-    """Hide the keys among *inputs*, in place, from any traceback (see :func:`.hide_key`); return them."""
-    for name in KEYS:
-        if name in inputs:
-            inputs[name] = hide_key(inputs[name])
-    return inputs
-
-
-def _read_reported(measurement: Any, api_major: Any, api_minor: Any, build_id: Any, policy: Any) -> dict[str, Any]:
-    """Read what a host reports, as people give it."""
+def _read_reported(values: Mapping[str, Any]) -> dict[str, Any]:
+    measurement = values["measurement"]
     return {
         "measurement": measurement if isinstance(measurement, Measurement) else parse_measurement(measurement),
-        "api_major": parse_number(api_major, "api_major", 255),
-        "api_minor": parse_number(api_minor, "api_minor", 255),
-        "build_id": parse_number(build_id, "build_id", 255),
-        "policy": parse_policy(policy),
+        **{name: parse_number(values[name], name, 255) for name in ("api_major", "api_minor", "build_id")},
+        "policy": parse_policy(values["policy"]),
     }

@@ -1,4 +1,4 @@
-"""What a launch is made of, as people give it: paths, texts and numbers by name, read and turned into a launch.
+"""What a launch is made of, as people give it: paths, texts and numbers, read and turned into a launch.
 
 The names are those of the command line's options, with ``_`` for ``-``.
 """
@@ -6,7 +6,7 @@ The names are those of the command line's options, with ``_`` for ``-``.
 from __future__ import annotations
 
 from ..errors import InputError, named
-from .files import load_hashed, load_sha256
+from .files import load_hashed, load_ovmf, load_sha256
 from .reading import opened_once
 from .sev import Launch, Step
 from .values import load_vmsa, parse_number
@@ -38,7 +38,7 @@ SNP_INPUTS = ("ovmf_hash", "svsm", "vars_size", "vars_file")
 #: Those that name files, in a launch of SEV or SEV-ES.
 FILES = ("firmware", "kernel", "initrd", "vmsa_cpu0", "vmsa_cpu1")
 
-#: What sev-snp-measure calls the inputs of a launch, where it has another name.
+#: The names of inputs in sev-snp-measure, where they differ.
 PEER_NAMES = {
     "firmware": "ovmf",
     "cmdline": "append",
@@ -66,13 +66,12 @@ def as_peer(name: str) -> str:
 
 
 class LaunchInputs:
-    """The inputs of one launch, as they were given. None stands for what was not.
+    """The inputs of one launch, as they were given; None for those that were not.
 
     ``firmware``, ``kernel``, ``initrd``, ``vmsa_cpu0``, ``vmsa_cpu1``, ``svsm`` and ``vars_file`` are paths (of kernel
-    and initrd also a :class:`~sevlab.launch.files.Sha256`); ``cmdline`` is text, and ``profile`` the name of a profile.
-    Numbers can be text in decimal or 0x hex. ``cpu_signature`` (CPUID 1, EAX) may stand for family, model and stepping.
-    Only SEV-SNP has ``ovmf_hash`` (the launch digest after the firmware: 48 bytes, or their hex digits), ``svsm``, and
-    with it one of ``vars_size`` and ``vars_file``.
+    and initrd also a :class:`~sevlab.launch.files.Sha256`). Numbers can be text in decimal or 0x hex. ``cpu_signature``
+    (CPUID 1, EAX) replaces family, model and stepping. Only SEV-SNP has ``ovmf_hash`` (the launch digest after the
+    firmware: 48 bytes, or their hex digits), ``svsm``, and with it one of ``vars_size`` and ``vars_file``.
     """
 
     def __init__(
@@ -123,16 +122,16 @@ class LaunchInputs:
         for name in ("initrd", "cmdline"):
             if name in given and self.kernel is None:
                 raise InputError(name, f"it without {named('kernel')}", named("kernel"))
-        sku = [name for name in SKU if name in given]
-        files = [name for name in ("vmsa_cpu0", "vmsa_cpu1") if name in given]
+        sku, files, making, numbers = (
+            [name for name in names if name in given]
+            for names in (SKU, ("vmsa_cpu0", "vmsa_cpu1"), ("profile", "guest_features"), (*SKU, "cpu_signature"))
+        )
         if sku and self.cpu_signature is not None:
             raise InputError("cpu_signature", f"together with {named(sku[0])}", "one of the two")
-        if files and (sku or self.cpu_signature is not None):
-            number = named(sku[0] if sku else "cpu_signature")
-            raise InputError(files[0], f"together with {number}", "VMSA files, or the CPU's numbers")
-        for name in ("profile", "guest_features"):
-            if files and name in given:
-                raise InputError(name, f"together with {named(files[0])}", "VMSA files, or how to make them")
+        if files and numbers:
+            raise InputError(files[0], f"together with {named(numbers[0])}", "VMSA files, or the CPU's numbers")
+        if files and making:
+            raise InputError(making[0], f"together with {named(files[0])}", "VMSA files, or how to make them")
         if 0 < len(sku) < 3:
             missing = next(name for name in SKU if name not in given)
             raise InputError(missing, f"nothing beside {named(sku[0])}", "family, model and stepping together")
@@ -141,16 +140,16 @@ class LaunchInputs:
 
     @property
     def says_cpus(self) -> bool:
-        """Whether anything is said about virtual CPUs."""
+        """Whether any input describes virtual CPUs."""
         return not set(self.given) <= {"firmware", "kernel", "initrd", "cmdline"}
 
 
 @opened_once()
 def load_launch(policy: Policy, **inputs: Any) -> Launch:
-    """Read what a launch of SEV or SEV-ES is made of (:class:`LaunchInputs`), and return it.
+    """Return the launch of SEV or SEV-ES that is made of these inputs (:class:`LaunchInputs`).
 
-    Registers of virtual CPUs are loaded when *policy* asks for SEV-ES; for plain SEV what describes them has no effect.
-    Raises :class:`~sevlab.errors.InputError` for inputs that cannot be used or do not go together.
+    Registers of virtual CPUs are loaded when *policy* asks for SEV-ES; for plain SEV they have no effect. Raises
+    :class:`~sevlab.errors.InputError` for inputs that cannot be used or do not go together.
     """
     given = LaunchInputs(**inputs)
     if foreign := [name for name in SNP_INPUTS if name in given.given]:
@@ -158,10 +157,10 @@ def load_launch(policy: Policy, **inputs: Any) -> Launch:
     if given.firmware is None:
         raise InputError("firmware", "nothing", "a firmware image")
     given.check()
-    # Its tables are needed for its hash area, or for where further CPUs start.
-    ovmf = _ovmf(given.firmware) if given.kernel is not None or (policy.es and given.vmsa_cpu0 is None) else None
-    firmware = load_hashed(str(given.firmware))  # of the bytes that the tables are from
-    steps = [Step("firmware", firmware, "The firmware image, all of it.")]
+    # Its tables hold the area for kernel hashes, and where further CPUs start.
+    needs_tables = given.kernel is not None or (policy.es and given.vmsa_cpu0 is None)
+    ovmf = load_ovmf(str(given.firmware)) if needs_tables else None
+    steps = [Step("firmware", load_hashed(str(given.firmware)), "The firmware image, all of it.")]
     warnings = []
     if given.kernel is not None:
         doc = "SHA-256 of command line, initrd and kernel, in one table."
@@ -172,7 +171,7 @@ def load_launch(policy: Policy, **inputs: Any) -> Launch:
                 "firmware would not check them"
             )
     if policy.es or given.says_cpus:
-        from .vmm import PROFILES  # not above: a plain SEV launch has no use for any of it
+        from .vmm import PROFILES  # not above: a plain SEV launch does not need it
 
         cpus = read_cpus(given, DEFAULT_PROFILE, PROFILES)
         if policy.es:
@@ -180,34 +179,18 @@ def load_launch(policy: Policy, **inputs: Any) -> Launch:
     return Launch(steps, warnings, firmware=ovmf if given.kernel is not None else None)
 
 
-def _ovmf(path: str) -> Ovmf:
-    from .files import load_ovmf
-
-    return load_ovmf(str(path))
-
-
 def load_table(inputs: LaunchInputs, *, empty: bool = False) -> KernelHashes:
-    """Hash the files ``kernel`` and ``initrd`` and the text ``cmdline``; return the table of their hashes.
+    """Hash the kernel, the initrd and the command line; return the table. *empty* allows an empty kernel."""
+    from ..formats.kernel_hashes import build_kernel_hashes
 
-    An empty kernel is refused unless *empty* allows it. Raises :class:`~sevlab.errors.InputError` for a file that
-    cannot be read.
-    """
-    from ..formats.kernel_hashes import build_kernel_hashes, hash_cmdline
-
+    assert inputs.kernel is not None
     kernel = load_sha256(inputs.kernel, "kernel", empty=empty)
     initrd = load_sha256(inputs.initrd, "initrd", empty=True) if inputs.initrd is not None else None
-    try:
-        hash_cmdline(inputs.cmdline)
-    except InputError as error:
-        raise InputError("cmdline", error.received, error.needed, error.advice) from None
     return build_kernel_hashes(kernel, initrd, inputs.cmdline)
 
 
 def read_cpus(inputs: LaunchInputs, default: str, known: Mapping[str, Profile]) -> Cpus:
-    """Read everything about virtual CPUs, also when nothing of it is measured: a wrong value is wrong all the same.
-
-    *default* is the profile where none is given, *known* are those there are.
-    """
+    """Read everything about virtual CPUs. *default* is the profile where none is given, *known* are all of them."""
     from .vmm import Cpus
 
     cpus = Cpus()
@@ -222,14 +205,13 @@ def read_cpus(inputs: LaunchInputs, default: str, known: Mapping[str, Profile]) 
         from .vmm import find_profile
 
         cpus.profile = find_profile(default if inputs.profile is None else inputs.profile, "profile", known)
-        cpus.features = parse_number(
-            0 if inputs.guest_features is None else inputs.guest_features, "guest_features", (1 << 64) - 1
-        )
+        if inputs.guest_features is not None:
+            cpus.features = parse_number(inputs.guest_features, "guest_features", (1 << 64) - 1)
         if inputs.cpu_signature is not None:
             cpus.signature = parse_number(inputs.cpu_signature, "cpu_signature", 0xFFFFFFFF)
         elif inputs.cpu_family is not None:
-            given, limits = inputs.given, zip(SKU, (270, 255, 15), strict=True)
-            cpus.signature = cpu_signature(*(parse_number(given[name], name, limit) for name, limit in limits))
+            limits = zip(SKU, (270, 255, 15), strict=True)
+            cpus.signature = cpu_signature(*(parse_number(inputs.given[name], name, limit) for name, limit in limits))
     return cpus
 
 

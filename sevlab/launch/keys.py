@@ -21,7 +21,7 @@ class Secret:
     """Bytes that stay hidden: ``<16 bytes, hidden>`` in every print, log, traceback and notebook.
 
     :meth:`reveal` gives the bytes, so every use of a key can be found by searching for that word. Two secrets compare
-    in constant time. A secret is never pickled or copied into a file by accident.
+    in constant time, and none is pickled.
     """
 
     __slots__ = ("_bytes",)
@@ -43,10 +43,9 @@ class Secret:
         return Secret(self._bytes[start:end])
 
     def is_in(self, public: bytes) -> bool:
-        """Say whether *public* has 16 bytes in a row of this secret in it, as bytes, hex or base64, or is a part of it.
+        """Return whether *public* holds 16 bytes in a row of this secret, as bytes, hex or base64, or is a part of it.
 
-        They count backwards too: some write a number's last byte first.
-        A secret of one byte over and over, such as the all-zero TIK, is in nothing: everybody knows it.
+        Reversed bytes count too. A secret of one byte over and over, such as the all-zero TIK, is no secret.
         """
         windows = [self._bytes[at : at + _WINDOW] for at in range(max(1, len(self) - _WINDOW + 1))]
         windows = [one for both in windows for one in (both, both[::-1]) if len(set(one)) > 1]
@@ -60,7 +59,7 @@ class Secret:
         )
 
     def hide_in(self, text: str) -> str:
-        """Return *text* with this secret's hex digits, should they stand in it, hidden."""
+        """Return *text* with this secret's hex digits hidden."""
         return text if len(set(self._bytes)) < 2 else text.replace(self._bytes.hex(), repr(self))
 
     def __len__(self) -> int:
@@ -80,7 +79,7 @@ class Secret:
 
 
 class NoKey:
-    """Takes the place of something that was given as a key and cannot be one; ``what`` says what came, not more."""
+    """Replaces something that was given as a key and cannot be one; ``what`` describes it."""
 
     __slots__ = ("what",)
 
@@ -94,8 +93,8 @@ class NoKey:
 def hide_key(value: Any) -> Any:
     """Return what was given as a key so that no traceback shows it. Never raises.
 
-    Bytes become a :class:`Secret`. Text is the path of a key file, and comes back as it is, unless it names no file and
-    may be a key itself: that and everything else becomes a :class:`NoKey`.
+    Bytes become a :class:`Secret`. The path of a key file comes back as it is. Text that names no file and may be a key
+    becomes a :class:`NoKey`, as does everything else.
     """
     if value is None or isinstance(value, Secret | NoKey):
         return value
@@ -110,7 +109,7 @@ def hide_key(value: Any) -> Any:
 
 
 def describe_path(path: str) -> str:
-    """Say what *path* is when it names no file and may be a key that was given instead of its file; else return ""."""
+    """Describe a *path* that names no file and may be a key that was given instead of its file; "" for others."""
     try:
         if os.path.lexists(path):
             return ""
@@ -136,9 +135,8 @@ def check_key(key: Any, name: str, size: int = 16) -> Secret:
 def refuse_keys(public: bytes, name: str, *keys: Secret | None) -> None:
     """Refuse an input that is public, or will be shown, when it has one of the *keys* in it.
 
-    A key file given in the wrong place is as long as a nonce. What is made of it goes to the host.
+    A key file given in the wrong place is as long as a nonce, and what is made of it goes to the host.
     """
     if any(key is not None and key.is_in(public) for key in keys):
-        size, public = len(public), b""
-        needed = "a value that has no key in it"
-        raise InputError(name, f"{size} bytes that have a key in them, which was given too", needed, "another file")
+        received, public = f"{len(public)} bytes that have a key in them, which was given too", b""
+        raise InputError(name, received, "a value that has no key in it", "another file")

@@ -1,9 +1,9 @@
-"""Opening what is to be read: each input once in a command, and of what a stranger's case names only plain files.
+"""Opening what is to be read: each input once in a command, and only plain files where a stranger's case names them.
 
 A command is what a user asks for: one run of the command line, or one call of a function such as ``load_evidence``.
 Within it (:func:`opened_once`) a file is opened once, and what was hashed is what is used: the file stays open, and a
-second pass over it that meets other bytes than the first is refused. What can be read only once (a pipe, standard
-input) is kept, so it can be read again. The next command begins anew, so a changed file is noticed.
+second pass over it that reads other bytes than the first is refused. What can be read only once (a pipe, standard
+input) is kept, so it can be read again. The next command begins anew and notices a changed file.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import os
 import re
 import stat
 import sys
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 
 from ..errors import InputError, quoted
@@ -23,7 +23,7 @@ from ..errors import InputError, quoted
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from typing import Any, BinaryIO, Self
+    from typing import Any, Self
 
     from _typeshed import WriteableBuffer
 
@@ -37,13 +37,13 @@ LARGEST = 2 << 30
 #: Bytes of a pipe that are kept in memory; more of them go to a file without a name.
 _IN_MEMORY = 16 << 20
 
-#: Files that stay open until the command ends. Further ones are closed, and looked at again when they are opened again.
+#: Files that stay open until the command ends. Further ones are closed, and checked again when they are opened again.
 _MOST_OPEN = 32
 
-#: Reading from files in these has effects, never ends, or tells of other programs.
+#: Reading files in these has effects, never ends, or reveals something about other programs.
 _NOT_FILES = ("/proc", "/sys", "/dev")
 
-#: The kernel's log, which looks like a plain file. Reading it takes its lines away from whoever should see them.
+#: The kernel's log, which looks like a plain file. Reading it takes its lines away from those who should see them.
 _KERNEL_LOG = "/proc/kmsg"
 
 _DESCRIPTOR = re.compile("/(?:dev|proc/self)/fd/([0-9]{1,9})")
@@ -52,7 +52,7 @@ _STREAMS = {"/dev/stdin": 0, "/dev/stdout": 1, "/dev/stderr": 2}
 
 
 class CasePath(str):
-    """The path of a file that a case names which need not be its user's own.
+    """The path of a file named by a case that need not be the user's own.
 
     ``folder`` is the folder of the case, ``sha256`` the recorded hash of the file in lower-case hex, "" for a key.
     Only a regular file is opened by such a path: anywhere in *folder*, and elsewhere only the file with that hash.
@@ -71,7 +71,7 @@ class CasePath(str):
 
     @property
     def is_outside(self) -> bool:
-        """Whether the file does not lie in the folder of the case, links followed."""
+        """Whether the file is outside the folder of the case, links followed."""
         return not _is_below(os.path.realpath(self), os.path.realpath(self.folder or "."))
 
 
@@ -85,26 +85,26 @@ def descriptor_of(path: str) -> int | None:
     return int(found[1]) if found else _STREAMS.get(path)
 
 
-class _Source:
-    """An input that was opened: its path, the stream behind it (None when it was closed), its device and inode.
+class _File:
+    """A regular file that was opened: its path, the stream behind it (None once closed), its device and inode.
 
-    ``hashed`` is its size and its SHA-256, once it was read to its end.
+    ``hashed`` is its size and its SHA-256, once it was read to its end. A brief one is closed when nobody reads it, and
+    opened again when somebody does.
     """
 
-    hashed: tuple[int, Any] | None = None
-    #: Whether it is closed when nobody reads it, and opened again when somebody does.
-    is_brief = False
-
-    def __init__(self, path: str, stream: BinaryIO | None, identity: tuple[int, int] | None) -> None:
+    def __init__(self, path: str, stream: Any, identity: tuple[int, int] | None) -> None:
         self.path, self.stream, self.identity = path, stream, identity
+        self.hashed: tuple[int, Any] | None = None
+        self.is_brief = False
 
     def read_into(self, buffer: WriteableBuffer, place: int) -> int:
         """Read bytes from *place* on; return how many."""
-        raise TypeError(type(self).__name__)
+        self.stream.seek(place)
+        return int(self.stream.readinto(buffer))
 
     def find_end(self) -> int:
         """Return how many bytes there are."""
-        raise TypeError(type(self).__name__)
+        return int(self.stream.seek(0, os.SEEK_END))
 
     def close(self) -> None:
         if self.stream is not None:
@@ -112,26 +112,13 @@ class _Source:
         self.stream = None
 
 
-class _File(_Source):
-    """A regular file."""
-
-    stream: Any
-
-    def read_into(self, buffer: WriteableBuffer, place: int) -> int:
-        self.stream.seek(place)
-        return int(self.stream.readinto(buffer))
-
-    def find_end(self) -> int:
-        return int(self.stream.seek(0, os.SEEK_END))
-
-
-class _Once(_Source):
+class _Once(_File):
     """What can be read only once: pipes, terminals, standard input. With *keep*, it can be read again from here."""
 
     def __init__(
         self,
         path: str,
-        stream: BinaryIO | None,
+        stream: Any,
         identity: tuple[int, int] | None,
         read: Callable[[int], bytes | None],
         keep: bool,
@@ -162,7 +149,10 @@ class _Once(_Source):
         self._size += len(piece)
         if self._kept is not None and piece:
             if self._size > _IN_MEMORY and isinstance(self._kept, io.BytesIO):
-                self._kept = _spill(self._kept)
+                import tempfile
+
+                kept, self._kept = self._kept, tempfile.TemporaryFile()  # noqa: SIM115
+                self._kept.write(kept.getbuffer())
             self._kept.seek(0, os.SEEK_END)
             self._kept.write(piece)
         return piece
@@ -173,19 +163,10 @@ class _Once(_Source):
             self._kept.close()
 
 
-def _spill(kept: io.BytesIO) -> Any:
-    """Return a file that holds what was kept in memory so far. It has no name, so it ends with the process."""
-    import tempfile
-
-    file = tempfile.TemporaryFile()  # noqa: SIM115
-    file.write(kept.getbuffer())
-    return file
-
-
 class _Pass(io.RawIOBase):
-    """One pass over an input. Whoever reads it from the first byte to the last gets the same bytes each time."""
+    """One pass over an input. Each pass from the first byte to the last reads the same bytes."""
 
-    def __init__(self, source: _Source, name: str, hashing: bool, watch: Callable[[], object]) -> None:
+    def __init__(self, source: _File, name: str, hashing: bool, watch: Callable[[], object]) -> None:
         self.source, self._name, self._watch, self._place, self._hashed_to = source, name, watch, 0, 0
         self._running: Any = hashlib.sha256() if hashing else None
 
@@ -217,11 +198,6 @@ class _Pass(io.RawIOBase):
     def tell(self) -> int:
         return self._place
 
-    def fileno(self) -> int:
-        if isinstance(self.source, _File):
-            return int(self.source.stream.fileno())
-        return super().fileno()  # refuses: it is not the descriptor that tells what is here
-
     def readable(self) -> bool:
         return True
 
@@ -239,17 +215,37 @@ class InputStream(io.BufferedReader):
         """Size and SHA-256 of the whole input; None as long as nobody has read it to its end."""
         return self.raw.source.hashed
 
-    def settle(self, size: int, running: Any) -> None:
-        """Take the size and SHA-256 of the whole input as known from before."""
-        self.raw.source.hashed = size, running
+    @hashed.setter
+    def hashed(self, known: tuple[int, Any]) -> None:
+        self.raw.source.hashed = known
+
+    @property
+    def identity(self) -> tuple[int, ...]:
+        """What changes when the content of a regular file does: device, inode, size and times. () for pipes."""
+        if isinstance(self.raw.source, _Once):
+            return ()
+        state = os.fstat(self.raw.source.stream.fileno())
+        return state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns
+
+    def read_up_to(self, limit: int) -> bytes:
+        """Return what is here, at most *limit* + 1 bytes: the last one shows that there is too much.
+
+        Python makes room for as many bytes as it is asked for, so a file is asked for no more than it has.
+        """
+        wanted = self.identity[2] + 1 if self.identity else CHUNK
+        pieces, left = [], limit + 1
+        while left and (piece := self.read(min(wanted, left))):
+            pieces.append(piece)
+            left, wanted = left - len(piece), CHUNK
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
 class _Command:
     """Everything that one command has opened.
 
-    ``patient`` says whether to wait for somebody to write to a named pipe: whoever typed a command can end it.
-    ``keep`` says whether an input may be opened again. ``watch`` is called before every read. ``paths`` and
-    ``identities`` (device and inode) are those of all inputs, which nothing may replace.
+    A *patient* one waits for somebody to write to a named pipe, because its user can end it. With *keep*, an input may
+    be opened again. ``watch`` is called before every read. ``paths`` and ``identities`` (device and inode) are those of
+    all inputs, which nothing may replace.
     """
 
     def __init__(self, patient: bool, keep: bool) -> None:
@@ -257,40 +253,37 @@ class _Command:
         self.watch: Callable[[], object] = lambda: None
         self.paths: dict[str, None] = {}
         self.identities: set[tuple[int, int]] = set()
-        self._sources: dict[str, _Source] = {}
-        self._open: dict[tuple[int, int], _Source] = {}
+        self._sources: dict[str, _File] = {}
+        self._open: dict[tuple[int, int], _File] = {}
 
-    def open(self, path: str, name: str, brief: bool) -> _Source:
+    def open(self, path: str, name: str, brief: bool) -> _File:
         """Open an input, or find it open. A *brief* one is closed when nobody reads it."""
         if path == "-":
             if path not in self._sources:
                 self._sources[path] = self._standard(name)
             return self._sources[path]
         real = _admit(path, name) if isinstance(path, CasePath) else path
-        known = self._sources.get(real)
-        if known is not None and known.stream is not None:
-            source = known
-        else:
-            source = self._sources[real] = self._fresh(path, real, name, known)
-            source.is_brief = isinstance(source, _File) and (brief or len(self._open) > _MOST_OPEN)
+        source = self._sources.get(real)
+        if source is None or source.stream is None:
+            source = self._sources[real] = self._fresh(path, real, name, source)
+            source.is_brief = not isinstance(source, _Once) and (brief or len(self._open) > _MOST_OPEN)
         if isinstance(path, CasePath):
-            if not isinstance(source, _File):
+            if isinstance(source, _Once):
                 raise _refused(path, name, "no regular file")
             if path.sha256 and path.is_outside:
                 self._check(source, path, name)
         return source
 
-    def _standard(self, name: str) -> _Source:
+    def _standard(self, name: str) -> _File:
         if sys.stdin is None:
             raise InputError(name, "'-' with standard input closed", "a file, or data on standard input")
         stream: Any = sys.stdin.buffer
         return _Once("-", None, None, getattr(stream, "read1", stream.read), self.keep)
 
-    def _fresh(self, path: str, real: str, name: str, before: _Source | None) -> _Source:
+    def _fresh(self, path: str, real: str, name: str, before: _File | None) -> _File:
         """Open what is at *real*. *before* is what was there when it was open for the first time."""
-        is_claimed = isinstance(path, CasePath)
-        flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOCTTY", 0)
-        flags |= getattr(os, "O_NONBLOCK", 0) | (getattr(os, "O_NOFOLLOW", 0) if is_claimed else 0)
+        flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_NONBLOCK", 0)
+        flags |= getattr(os, "O_NOFOLLOW", 0) if isinstance(path, CasePath) else 0
         try:
             state = os.stat(real)
             _check_kind(state, path, name)  # before it is opened, which alone has an effect on some devices
@@ -298,19 +291,20 @@ class _Command:
                 return self._open[state.st_dev, state.st_ino]
             stream = os.fdopen(os.open(real, flags), "rb", buffering=0)
         except (OSError, ValueError) as error:
-            raise InputError(name, f"{quoted(path)}: {reason_of(error)}", "a file that can be read") from None
-        with ExitStack() as undo:
-            undo.callback(stream.close)
+            raise _unreadable(path, name, error) from None
+        try:
             state = os.fstat(stream.fileno())
             _check_kind(state, path, name)
             identity = state.st_dev, state.st_ino
             if before is not None and before.identity != identity:
                 raise _changed(path, name)
-            undo.pop_all()
+        except InputError:
+            stream.close()
+            raise
         self.paths[path] = None
         self.identities.add(identity)
         if stat.S_ISREG(state.st_mode):
-            source: _Source = _File(path, stream, identity)
+            source = _File(path, stream, identity)
             source.hashed = before.hashed if before is not None else None
         else:
             os.set_blocking(stream.fileno(), True)
@@ -319,7 +313,7 @@ class _Command:
         self._open[identity] = source
         return source
 
-    def _check(self, source: _Source, path: CasePath, name: str) -> None:
+    def _check(self, source: _File, path: CasePath, name: str) -> None:
         """Refuse a file outside the case's folder that is not the recorded one, without a word about what it holds."""
         if source.hashed is None:
             with InputStream(_Pass(source, name, True, self.watch)) as stream:
@@ -329,7 +323,7 @@ class _Command:
         if source.hashed is None or source.hashed[1].copy().hexdigest() != path.sha256:
             raise _refused(path, name, "a file outside the case's folder that is not the recorded one")
 
-    def release(self, source: _Source) -> None:
+    def release(self, source: _File) -> None:
         """Close what need not stay open."""
         if source.is_brief or not self.keep:
             source.close()
@@ -346,9 +340,9 @@ _command: ContextVar[_Command | None] = ContextVar("command", default=None)
 
 @contextmanager
 def opened_once(*, fresh: bool = False, patient: bool = False) -> Iterator[None]:
-    """Let everything that is read within be one command; within another command it is part of that one.
+    """Make everything that is read within one command; within another command it is part of that one.
 
-    A *fresh* one is a command of its own in any case, and a *patient* one waits for writers of named pipes.
+    A *fresh* one is always a command of its own, and a *patient* one waits for writers of named pipes.
     """
     before = _command.get()
     if before is not None and not fresh:
@@ -380,19 +374,18 @@ def watched(watch: Callable[[], object]) -> Iterator[None]:
 def open_input(path: str, name: str, *, hashed: bool = False, brief: bool = False) -> Iterator[InputStream]:
     """Open an input for reading bytes, ``-`` being standard input; raise InputError when that can't be done.
 
-    Within one command it is the same input each time, whatever happens to the file meanwhile. *hashed* asks for the
-    hash of it outside a command, too. A *brief* one is not held open: there are many of them.
+    Within one command it is the same input each time, whatever happens to the file meanwhile. *hashed* asks for its
+    hash also outside a command. A *brief* one is not held open, because there are many of them.
     """
     command = _command.get()
-    alone = command is None
-    if command is None:
-        command = _Command(patient=False, keep=False)
+    hashing = hashed or command is not None
+    command = command or _Command(patient=False, keep=False)
     source = command.open(path, name, brief)
     try:
-        with InputStream(_Pass(source, name, hashed or not alone, command.watch)) as stream:
+        with InputStream(_Pass(source, name, hashing, command.watch)) as stream:
             yield stream
     except OSError as error:
-        raise InputError(name, f"{quoted(path)}: {reason_of(error)}", "a file that can be read") from None
+        raise _unreadable(path, name, error) from None
     finally:
         command.release(source)
 
@@ -403,15 +396,13 @@ def note_input(path: str) -> None:
     if command is None or path == "-":
         return
     command.paths[path] = None
-    try:
+    with suppress(OSError, ValueError):
         state = os.stat(path)
         command.identities.add((state.st_dev, state.st_ino))
-    except (OSError, ValueError):
-        return
 
 
 def is_input(path: str, state: os.stat_result | None) -> bool:
-    """Say whether *path*, without links in it, or the file that *state* is of, is an input of this command."""
+    """Return whether *path*, without links in it, or the file that *state* is of, is an input of this command."""
     command = _command.get()
     if command is None:
         return False
@@ -421,9 +412,9 @@ def is_input(path: str, state: os.stat_result | None) -> bool:
 
 
 def _admit(path: CasePath, name: str) -> str:
-    """Return where a file is that a case names, links followed; refuse a place where a case may name nothing."""
+    """Return where a file named by a case is, links followed; refuse a place where a case may name nothing."""
     if "\0" in path:
-        raise InputError(name, f"{quoted(path)}: not a file name", "a file that can be read")
+        raise _unreadable(path, name, ValueError())
     real, home = os.path.realpath(path), os.path.realpath(path.folder or ".")
     if _is_below(real, home):
         return real
@@ -443,8 +434,12 @@ def _changed(path: str, name: str) -> InputError:
     return InputError(name, f"{quoted(path)}, which changed while it was read", "a file that stays as it is")
 
 
+def _unreadable(path: str, name: str, error: OSError | ValueError) -> InputError:
+    return InputError(name, f"{quoted(path)}: {reason_of(error)}", "a file that can be read")
+
+
 def _check_kind(state: os.stat_result, path: str, name: str) -> None:
-    """Refuse what is no file: folders and devices, and all but regular files where a case names them."""
+    """Refuse folders and devices, and everything but regular files where a case names them."""
     if stat.S_ISDIR(state.st_mode):
         raise InputError(name, f"{quoted(path)}, a folder", "a file")
     if isinstance(path, CasePath):
@@ -460,7 +455,7 @@ def _check_kind(state: os.stat_result, path: str, name: str) -> None:
 
 
 def _patiently(stream: Any) -> Callable[[int], bytes | None]:
-    """Return what reads a named pipe, and waits for the first who writes to it. (Without, it would seem empty.)"""
+    """Return a reader of a named pipe that waits for its first writer. (Without, the pipe would seem empty.)"""
     waiting = [stream.fileno()]
 
     def read(size: int) -> bytes | None:
@@ -477,7 +472,7 @@ def _patiently(stream: Any) -> Callable[[int], bytes | None]:
 
 
 def reason_of(error: OSError | ValueError) -> str:
-    """Say in a few words why a file could not be read or written."""
+    """Return in a few words why a file could not be read or written."""
     if isinstance(error, OSError) and error.errno == errno.ENOENT:
         return "no such file"
     return (error.strerror or "cannot be read").lower() if isinstance(error, OSError) else "not a file name"

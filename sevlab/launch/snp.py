@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary, WeakValueDictionary
 from ..errors import InputError, named, quoted
 from ..formats.ovmf import parse_ovmf
 from ..formats.page_info import DIGEST, PAGE, PAGE_DOCS, VMSA, ZEROS, PageType
-from .files import FIRMWARE_LIMIT, file_identity, read_image
+from .files import FIRMWARE_LIMIT, read_image
 from .inputs import LaunchInputs, load_table, read_cpus
 from .pages import Region, cpu_region, digests, extend, fold, hash_pages, hash_vmsa, links
 from .reading import open_input, opened_once
@@ -185,11 +185,11 @@ def load_image(path: str, name: str = "firmware") -> Image:
     made of whole pages.
     """
     with open_input(path, name) as stream:
-        key = file_identity(stream)
+        key = stream.identity
         if key and (ovmf := _known.get(key)) is not None:
             return Image(ovmf, _contents[ovmf])
         raw = read_image(stream, path, name)
-        unchanged = key and key == file_identity(stream)
+        unchanged = key and key == stream.identity
     image = make_image(raw, name, quoted(path))
     if key and unchanged:
         _known[key], _contents[image.ovmf] = image

@@ -1,7 +1,7 @@
 """What comes from outside: numbers, measurements, key files. Every one is hostile or broken until read.
 
-Each reader takes the name its user knows the input by (an option such as ``--policy``, or a field's label), and
-raises :class:`~sevlab.errors.InputError` with that name, what came, what was needed, and what to try.
+Each reader takes the name of the input and raises :class:`~sevlab.errors.InputError` with it, what came, what was
+needed, and what to try.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ import binascii
 import os
 import re
 
-from ..errors import InputError, LayoutError, describe_content, describe_text, named, quoted
+from ..errors import InputError, describe_content, describe_text, named, quoted
 from ..formats.launch_measure import Measurement
 from ..formats.policy import Policy
-from .files import VMSA_LIMIT, _read_hidden, load_file
+from .files import load_file, read_hidden
 from .keys import NoKey, Secret, hide_key
 from .reading import CasePath, open_input
 
@@ -26,10 +26,15 @@ if TYPE_CHECKING:
     from ..formats.vmsa import Vmsa
 
 
-#: Longest text of a measurement that is looked at, in characters; 64 are needed.
+#: Longest text of a measurement that is read, in characters; 64 are needed.
 TEXT_LIMIT = 4096
 
+#: Most bytes of a VMSA file that are read; 4096 are needed.
+_VMSA_LIMIT = 64 << 10
+
 KEY_SIZE = 16
+
+_URL_SAFE = "replace - by + and _ by / if this is URL-safe base64"
 
 _NUMBER = re.compile(r"0[xX][0-9a-fA-F]{1,16}|[0-9]{1,20}")
 
@@ -41,20 +46,14 @@ _BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}")
 
 
 def parse_number(text: str | int, name: str, limit: int) -> int:
-    """Return a whole number from 0 to *limit*, written in decimal or as ``0x`` hex.
-
-    Signs, underscores, spaces and digits of other scripts are refused: what the owner typed must be what is measured.
-    """
+    """Return a whole number from 0 to *limit*, in decimal or ``0x`` hex. Signs, underscores and spaces are refused."""
     needed = f"a whole number from 0 to {limit} (0x{limit:x}), in decimal or 0x hex"
     if isinstance(text, bool) or not isinstance(text, str | int):
         raise InputError(name, type(text).__name__, needed)
-    if isinstance(text, int):
-        number = text
-    else:
-        if not _NUMBER.fullmatch(text):
-            bare_hex = len(text) <= 16 and _HEX.fullmatch(text) and not text.isdigit()
-            raise InputError(name, quoted(text), needed, f"0x{text} if that is hex" if bare_hex else "")
-        number = int(text, 16 if text[:2] in ("0x", "0X") else 10)
+    if isinstance(text, str) and not _NUMBER.fullmatch(text):
+        bare_hex = len(text) <= 16 and _HEX.fullmatch(text) and not text.isdigit()
+        raise InputError(name, quoted(text), needed, f"0x{text} if that is hex" if bare_hex else "")
+    number = text if isinstance(text, int) else int(text, 16 if text[:2] in ("0x", "0X") else 10)
     if not 0 <= number <= limit:
         raise InputError(name, quoted(text), needed)
     return number
@@ -74,13 +73,11 @@ def parse_policy(text: str | int, name: str = "policy") -> Policy:
 
 
 def parse_measurement(text: str, name: str = "measurement", *, allow_hex: bool = False) -> Measurement:
-    """Return a measurement from its base64 text: 64 characters, white space and line breaks aside.
+    """Return a measurement from its base64 text: 64 characters, white space aside; with *allow_hex* also 96 digits.
 
-    With *allow_hex*, 96 hex digits are taken too. Anything else is refused, with a guess at what it is.
+    Anything else is refused, with a guess at what it is.
     """
-    needed = "48 bytes as base64 (64 characters, no padding)"
-    if allow_hex:
-        needed = "48 bytes as base64 (64 characters) or hex (96 digits)"
+    needed = f"48 bytes as base64 (64 characters{') or hex (96 digits)' if allow_hex else ', no padding)'}"
     if not isinstance(text, str):
         raise InputError(name, type(text).__name__, needed)
     if len(text) > TEXT_LIMIT:
@@ -96,14 +93,13 @@ def parse_measurement(text: str, name: str = "measurement", *, allow_hex: bool =
         raise InputError(name, "nothing", needed)
     if not _BASE64.fullmatch(bare):
         stray = next((c for c in bare if not re.fullmatch("[A-Za-z0-9+/]", c)), "=")
-        advice = "replace - by + and _ by / if this is URL-safe base64" if stray in "-_" else ""
         digits = re.sub("[^A-Za-z0-9+/_-]", "", bare)
         # As long as a measurement, with a stray character or two: no TEK or TIK, and no list of its bytes.
         is_public = len(digits) == 64 and len(bare) <= 66 and not _HEX.fullmatch(digits)
         received = quoted(text, public=is_public)
         if is_public or not describe_text(text):
             received += f" with the stray character {stray!a}"
-        raise InputError(name, received, needed, advice)
+        raise InputError(name, received, needed, _URL_SAFE if stray in "-_" else "")
     try:
         raw = base64.b64decode(bare, validate=True)
     except binascii.Error:
@@ -111,16 +107,20 @@ def parse_measurement(text: str, name: str = "measurement", *, allow_hex: bool =
         raise InputError(name, received, needed, "copy it again: characters are missing or too many") from None
     if base64.b64encode(raw).decode() != bare:  # Python's strict decoder lets = through after a whole group
         raise InputError(name, f"{quoted(text)}, with = at its end", needed, "leave out the =")
-    try:
+    if len(raw) == Measurement.size:
         return Measurement.from_bytes(raw)
-    except LayoutError as error:
-        raise InputError(name, error.received, needed, _measurement_advice(len(raw))) from None
+    advice = "the value of sev-measurement from virsh domlaunchsecinfo, or of data from query-sev-launch-measure"
+    if len(raw) == 32:
+        advice = "the whole measurement: these 32 bytes may be the measure without its 16-byte nonce"
+    elif len(raw) in (47, 49, 50, 51):
+        advice = "copy it again: a character or a line end may be lost or added"
+    raise InputError(name, f"{len(raw)} bytes", needed, advice)
 
 
 def parse_bytes(text: str, name: str, size: int) -> bytes:
     """Return exactly *size* bytes from base64 or hex text, told apart by their length; white space aside.
 
-    Base64 is read strictly: the standard alphabet, with its padding, every bit accounted for.
+    Base64 is read strictly: the standard alphabet, with its padding.
     """
     digits, characters = 2 * size, 4 * ((size + 2) // 3)
     needed = f"{size} bytes as base64 ({characters} characters) or hex ({digits} digits)"
@@ -140,7 +140,7 @@ def parse_bytes(text: str, name: str, size: int) -> bytes:
     if bare[:2] in ("0x", "0X"):
         advice = "the digits without 0x"
     elif len(bare) == characters and {"-", "_"} & set(bare):
-        advice = "replace - by + and _ by / if this is URL-safe base64"
+        advice = _URL_SAFE
     meaning = ""
     if _HEX.fullmatch(bare) and len(bare) % 2 == 0:
         meaning = f", {len(bare) // 2} bytes of hex"
@@ -150,12 +150,12 @@ def parse_bytes(text: str, name: str, size: int) -> bytes:
 
 
 def is_hex_of_other_size(text: str) -> bool:
-    """Say whether what could be base64 must be hex digits: no 48 bytes are by chance, but both keys in hex are."""
+    """Return whether what could be base64 must be hex digits: 48 bytes are not by chance, but two keys in hex are."""
     return bool(_HEX.fullmatch(text)) and len(text) >= 2 * KEY_SIZE and len(set(text.lower())) > 4
 
 
 def decode_base64(text: str) -> bytes | None:
-    """Return the bytes of base64 text without white space; None when it is anything else, or not canonical."""
+    """Return the bytes of canonical base64 text without white space; None for anything else."""
     if not _BASE64.fullmatch(text):
         return None
     try:
@@ -166,7 +166,7 @@ def decode_base64(text: str) -> bytes | None:
 
 
 def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return an object of JSON; a key that comes twice means one thing to one reader and another to the next."""
+    """Return an object of JSON. A key that comes twice is refused, because readers disagree about what it means."""
     found = dict(pairs)
     if len(found) != len(pairs):
         raise ValueError("a key comes twice")
@@ -176,7 +176,7 @@ def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def load_value(value: str, name: str, size: int) -> bytes:
     """Return exactly *size* bytes, given as base64 or hex text, or as the path of a file that holds them.
 
-    A file may hold the bytes themselves, or base64 or hex text. As with sevctl, what names a file is a path.
+    A file may hold the bytes themselves, or base64 or hex text. As with sevctl, the name of a file is a path.
     """
     return _value_or_file(value, name, size, parse_bytes)
 
@@ -191,7 +191,6 @@ def load_measurement(value: str, name: str = "measurement") -> Measurement:
 
 
 def _value_or_file(value: str, name: str, size: int, parse: Callable[[str, str, int], bytes]) -> bytes:
-    """Return the *size* bytes that the file *value* holds, raw or as text; with no such file, what *value* says."""
     is_file = value == "-" or ("\0" not in value and os.path.exists(value))
     text, raw = value, b""
     if is_file:
@@ -202,7 +201,7 @@ def _value_or_file(value: str, name: str, size: int, parse: Callable[[str, str, 
     try:
         return parse(text, name, size)
     except InputError as error:
-        # What a file holds is never shown: it may be a key, given in the wrong place.
+        # The content of a file is never shown: it may be a key, given in the wrong place.
         where = f"{quoted(value)}, which is no file"
         if is_file:
             where = f"the file {quoted(value)} with {describe_content(raw)}"
@@ -213,7 +212,7 @@ def _value_or_file(value: str, name: str, size: int, parse: Callable[[str, str, 
 def load_keys(*, tik: Any = None, tek: Any = None, tk: Any = None) -> tuple[Secret, Secret]:
     """Return the TEK and the TIK, from a file each (16 raw bytes) or from one file *tk* that holds both in that order.
 
-    Each can be a path, or a :class:`~sevlab.launch.keys.Secret`.
+    Each can be a path or a :class:`~sevlab.launch.keys.Secret`.
     """
     tik, tek, tk = hide_key(tik), hide_key(tek), hide_key(tk)
     check_keys(tik=tik, tek=tek, tk=tk)
@@ -229,31 +228,21 @@ def check_keys(*, tik: object = None, tek: object = None, tk: object = None) -> 
     if tk is not None and (tik is not None or tek is not None):
         raise InputError("tk", f"together with {named('tik')} or {named('tek')}", "one of the two forms")
     if tk is None and missing:
-        both_forms = f"{named('tk')}, or {named('tik')} and {named('tek')}"
-        raise InputError("tk", f"neither it nor {missing}", both_forms)
-
-
-def _measurement_advice(size: int) -> str:
-    """Guess what a measurement of the wrong size is."""
-    if size == 32:
-        return "the whole measurement: these 32 bytes may be the measure without its 16-byte nonce"
-    if size in (47, 49, 50, 51):
-        return "copy it again: a character or a line end may be lost or added"
-    return "the value of sev-measurement from virsh domlaunchsecinfo, or of data from query-sev-launch-measure"
+        raise InputError("tk", f"neither it nor {missing}", f"{named('tk')}, or {named('tik')} and {named('tek')}")
 
 
 def load_key(path: Any, name: str, size: int = KEY_SIZE) -> Secret:
     """Return a key of exactly *size* raw bytes from a file; ``-`` reads standard input.
 
-    What is a :class:`~sevlab.launch.keys.Secret` already is checked alike. A key of another size is refused with a
-    guess at what it is (hex text, base64 text, a trailing line break, a combined file), because that is how keys
-    usually go wrong. Neither the guess nor a local variable on the way shows the key, nor text that may be one.
+    *path* can also be a :class:`~sevlab.launch.keys.Secret`. A key of another size is refused with a guess at what it
+    is (hex text, base64 text, a trailing line break, a combined file). Neither the guess nor a local variable on the
+    way shows the key, nor text that may be one.
     """
     path = hide_key(path)
     if isinstance(path, NoKey):
         needed = "the path of a key file" if path.what[:1].isdigit() else f"the path of a key file, or {size} bytes"
         raise InputError(name, f"{path.what}, which may be a key and name no file", needed)
-    key = path if isinstance(path, Secret) else _read_hidden(path, name, TEXT_LIMIT)
+    key = path if isinstance(path, Secret) else read_hidden(path, name, TEXT_LIMIT)
     if len(key) == size:
         return key
     if isinstance(path, CasePath) and path.is_outside:  # no word about a file that a stranger named
@@ -265,7 +254,7 @@ def load_key(path: Any, name: str, size: int = KEY_SIZE) -> Secret:
 
 
 def _key_guess(key: Secret, size: int) -> tuple[str, str]:
-    """Say what bytes of the wrong size look like, and what to try."""
+    """Return what bytes of the wrong size look like, and what to try."""
     raw = key.reveal()
     text = "".join(chr(byte) for byte in raw.strip())
     if not raw:
@@ -291,13 +280,13 @@ def load_vmsa(path: str, name: str = "VMSA") -> Vmsa:
     from ..formats.vmsa import Vmsa
 
     with open_input(path, name) as stream:
-        raw = stream.read(VMSA_LIMIT + 1)
+        raw = stream.read(_VMSA_LIMIT + 1)
     if len(raw) == Vmsa.size:
         return Vmsa.from_bytes(raw)
-    size = f"{len(raw)} bytes" if len(raw) <= VMSA_LIMIT else f"more than {VMSA_LIMIT} bytes"
+    size = f"{len(raw)} bytes" if len(raw) <= _VMSA_LIMIT else f"more than {_VMSA_LIMIT} bytes"
     text = "".join(map(chr, raw.split(b"\n")[0].strip()[:80]))
     advice = "sevlab vmsa build, which writes such a file"
-    if raw and len(raw) <= VMSA_LIMIT and len(raw) % Vmsa.size == 0:
+    if raw and len(raw) <= _VMSA_LIMIT and len(raw) % Vmsa.size == 0:
         advice = f"one page of the {len(raw) // Vmsa.size} at a time: head -c {Vmsa.size} FILE > NEW"
     elif _HEX.fullmatch(text) and len(raw) >= 2 * Vmsa.size:
         advice = "raw bytes: xxd -r -p < FILE > NEW"

@@ -16,7 +16,6 @@ from ..errors import MismatchError
 from ..layout.arguments import checked
 from ..layout.span import Explainable
 from .measure import compute_measure
-from .trust import CANNOT_TELL, MATCH, MISMATCH, NOT_CHECKED, NOT_DECIDED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,6 +25,13 @@ if TYPE_CHECKING:
     from ..layout.views import Table, View
     from .evidence import Evidence
 
+
+#: The four states of a check. *Not checked*: nobody asked, or an earlier check stopped it. *Cannot tell*: it was asked,
+#: and the evidence does not decide it. A check that was not made never counts as passed.
+MATCH, MISMATCH, NOT_CHECKED, CANNOT_TELL = "match", "mismatch", "not checked", "cannot tell"
+
+#: The ``status`` of a whole verdict is MATCH, MISMATCH or one of these.
+NOT_DECIDED, UNUSABLE = "not_decided", "unusable"
 
 #: The two first lines that scripts know from libvirt's virt-qemu-sev-validate.
 GOOD = "OK: Looks good to me"

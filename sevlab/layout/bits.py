@@ -1,12 +1,12 @@
 """Integers whose bits have names.
 
-A guest policy is one number, and every bit of it is a decision. Declaring the bits once, with what each means and what
-the host may do when it is clear, gives parsing, text, tables and checkboxes::
+Every bit of a guest policy is a decision. Declaring the bits once, with what each means and what the host may do when
+it is clear, gives parsing, text, tables and checkboxes::
 
     class Policy(Bits, size=4, spec="AMD 55766, guest policy"):
         nodbg = bit(0, "Debugging is refused.", governs="DBG_DECRYPT, DBG_ENCRYPT", clear="...")
         reserved_6 = reserved_bits(6, 10)
-        api_major = bit(16, "Least firmware API major version.", width=8)
+        api_major = bit(16, "Minimum firmware API major version.", width=8)
 """
 
 from __future__ import annotations
@@ -25,36 +25,25 @@ if TYPE_CHECKING:
 class Bit:
     """One named bit, or run of bits, counted from the least significant.
 
-    ``doc`` says what it means when set, ``governs`` names the firmware commands it rules, ``clear`` says what the
-    host may do while it is clear.
+    ``doc`` is what it means when set, ``governs`` names the firmware commands that it affects, ``clear`` is what the
+    host may do while it is clear. ``limit`` is the largest value that the bits can hold, ``mask``
+    the integer in which exactly these bits are set.
     """
+
+    name = ""
 
     def __init__(self, low: int, width: int, doc: str, governs: str, clear: str, reserved: bool) -> None:
         self.low, self.width, self.doc = low, width, doc
+        self.limit = (1 << width) - 1
+        self.mask = self.limit << low
         self.governs, self.clear, self.reserved = governs, clear, reserved
-        self.name = ""
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self.name = name
 
     def __get__(self, instance: Bits | None, owner: type) -> Any:
-        if instance is None:
-            return self
-        return int(instance) >> self.low & self.limit
-
-    @property
-    def limit(self) -> int:
-        """The largest value this run of bits can hold."""
-        return (1 << self.width) - 1
-
-    @property
-    def mask(self) -> int:
-        """The integer in which exactly these bits are set."""
-        return self.limit << self.low
+        return self if instance is None else int(instance) >> self.low & self.limit
 
     @property
     def is_flag(self) -> bool:
-        """True for a single bit with a meaning, which is shown as a checkbox."""
+        """Whether it is a single bit with a meaning, shown as a checkbox."""
         return self.width == 1 and not self.reserved
 
     @property
@@ -86,14 +75,17 @@ class Bits(Explainable, int):
 
     def __init_subclass__(cls, *, size: int, spec: str) -> None:
         cls.size, cls.spec = size, spec
-        cls.rows = tuple(sorted((v for v in vars(cls).values() if isinstance(v, Bit)), key=lambda row: row.low))
-        position = 0
-        for row in cls.rows:
-            if row.low != position:
-                raise TypeError(f"{cls.__name__}.{row.name} starts at bit {row.low}, but bit {position} is next")
-            position += row.width
+        position, rows = 0, []
+        for name, row in vars(cls).items():
+            if isinstance(row, Bit):
+                row.name = name
+                if row.low != position:
+                    raise TypeError(f"{cls.__name__}.{name} starts at bit {row.low}, but bit {position} is next")
+                position += row.width
+                rows.append(row)
         if position != 8 * size:
             raise TypeError(f"{cls.__name__} declares {position} bits, but {size} bytes hold {8 * size}")
+        cls.rows = tuple(rows)
 
     def __new__(cls, value: int = 0) -> Self:
         if not 0 <= value < 1 << 8 * cls.size:
@@ -108,9 +100,8 @@ class Bits(Explainable, int):
         number = int(self)
         known = {row.name: row for row in self.rows}
         for name, value in changes.items():
-            if name not in known:
+            if (row := known.get(name)) is None:
                 raise TypeError(f"{type(self).__name__} has no bits named {name!r}")
-            row = known[name]
             if not 0 <= value <= row.limit:
                 raise LayoutError(f"{type(self).__name__}.{name}", str(value), f"0 to {row.limit}")
             number = number & ~row.mask | value << row.low

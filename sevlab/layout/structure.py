@@ -18,6 +18,7 @@ A later version of a structure is a subclass: its rows take the place of the row
 from __future__ import annotations
 
 from copy import copy
+from operator import attrgetter
 
 from ..errors import LayoutError
 from .arguments import checked
@@ -33,34 +34,17 @@ if TYPE_CHECKING:
 
 
 class Row:
-    """One row of a layout: offset and size in bytes, type, meaning."""
+    """One row of a layout: offset and size in bytes, type, meaning. Its class gives it a name and a colour."""
+
+    name = colour = ""
 
     def __init__(self, offset: int, size: int, doc: str, type: type, const: Any = None, colour: str = "") -> None:
-        self.offset, self.size, self.doc = offset, size, doc
-        self.type, self.const, self.colour = type, const, colour
-        self.name = ""
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self.name = name
+        self.offset, self.size, self.end = offset, size, offset + size
+        self.doc, self.type, self.const, self.fixed_colour = doc, type, const, colour
+        self.is_reserved = type is Reserved
 
     def __get__(self, instance: Layout | None, owner: type) -> Any:
-        return self if instance is None else self.decode(self.cut(instance.to_bytes()))
-
-    @property
-    def end(self) -> int:
-        """Offset after the last byte."""
-        return self.offset + self.size
-
-    @property
-    def is_reserved(self) -> bool:
-        """True for bytes that must be zero."""
-        return self.type is Reserved
-
-    def with_colour(self, colour: str) -> Row:
-        """Return this row for one class that has it: in *colour*, unless the declaration fixes another."""
-        row = copy(self)
-        row.colour = self.colour or colour
-        return row
+        return self if instance is None else self.decode(instance.to_bytes()[self.offset : self.end])
 
     def cut(self, raw: bytes) -> bytes:
         """Return this row's bytes out of the whole structure's."""
@@ -186,20 +170,28 @@ class Layout(Explainable):
         # A class's own rows take the place of those that they overlap in its bases.
         rows: list[Row] = []
         for base in reversed(cls.__mro__):
-            own = [row for row in vars(base).values() if isinstance(row, Row)]
-            kept = [old for old in rows if not any(new.offset < old.end and old.offset < new.end for new in own)]
-            rows = sorted(kept + own, key=lambda row: row.offset)
-        free = [colour for colour in COLOURS if colour not in ("grey", *(row.colour for row in rows))] or list(COLOURS)
-        cls.rows = tuple(row.with_colour(free[number % len(free)]) for number, row in enumerate(rows))
+            own = []
+            for name, row in vars(base).items():
+                if isinstance(row, Row):
+                    row.name = name
+                    own.append(row)
+            rows = [old for old in rows if not any(new.offset < old.end and old.offset < new.end for new in own)] + own
+        rows.sort(key=attrgetter("offset"))
+        free = [colour for colour in COLOURS if colour not in ("grey", *(row.fixed_colour for row in rows))]
+        free = free or list(COLOURS)
         position = 0
-        for row in cls.rows:
+        for number, row in enumerate(rows):
             if row.offset != position:
                 raise TypeError(f"{cls.__name__}.{row.name} is at 0x{row.offset:x}, but 0x{position:x} is next")
+            position = row.end
+            if vars(cls).get(row.name) is not row:
+                rows[number] = row = copy(row)
+            row.colour = row.fixed_colour or free[number % len(free)]
             if row.colour not in COLOURS:
                 raise TypeError(f"{cls.__name__}.{row.name} has no such colour: {row.colour}")
-            position = row.end
         if position != size:
             raise TypeError(f"{cls.__name__} declares {position} bytes of {size}")
+        cls.rows = tuple(rows)
 
     def __init__(self, **values: Any) -> None:
         parts = []

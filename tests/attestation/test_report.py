@@ -32,7 +32,7 @@ from sevlab.errors import InputError, LayoutError
 from sevlab.formats.report import SIGNED, SIZE, MilanTcb, TurinTcb, parse_report
 from sevlab.formats.report_view import report_as_dict, vcek_urls
 from sevlab.formats.vcek import CSP_ID, EXTENSIONS, HWID, RESERVED_SPL, ROOTS, SPL, tell_kind
-from sevlab.launch.trust import CANNOT_TELL, MATCH, MISMATCH, NOT_CHECKED
+from sevlab.launch.verify import CANNOT_TELL, MATCH, MISMATCH, NOT_CHECKED
 from sevlab.simulator.kds import MOMENT, KeyServer
 from tests.shared_data import shared_data
 from tests.snp_reports import (

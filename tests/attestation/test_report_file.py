@@ -14,7 +14,7 @@ from sevlab.attestation.report_file import read_report
 from sevlab.errors import InputError
 from sevlab.formats.report import SIZE
 from sevlab.formats.report_view import report_as_dict
-from sevlab.launch.trust import MATCH
+from sevlab.launch.verify import MATCH
 from sevlab.simulator.kds import MOMENT
 from tests.snp_reports import CHIPS, SERVER, TCBS, certificates, make, pem, table
 from tests.soak import many

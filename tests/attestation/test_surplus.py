@@ -27,8 +27,7 @@ from sevlab.cli import main
 from sevlab.errors import InputError
 from sevlab.formats.report import SIZE
 from sevlab.launch.keys import Secret
-from sevlab.launch.trust import MATCH, MISMATCH, NOT_CHECKED
-from sevlab.launch.verify import Check
+from sevlab.launch.verify import MATCH, MISMATCH, NOT_CHECKED, Check
 from sevlab.simulator import kds
 from sevlab.simulator.kds import MOMENT
 from tests.snp_reports import CHIPS, SERVER, TCBS, certificates, make, pem, table

@@ -34,10 +34,10 @@ from sevlab.diagnosis.case import diagnose_case
 from sevlab.diagnosis.run import diagnose
 from sevlab.errors import InputError, SevlabError
 from sevlab.labs.snp_samples import snp_report
-from sevlab.launch import trust as outcome
+from sevlab.launch import verify as outcome
+from sevlab.launch.evidence import Trust
 from sevlab.launch.keys import Secret
-from sevlab.launch.trust import MATCH, MISMATCH, NOT_DECIDED, UNUSABLE, Trust
-from sevlab.launch.verify import BAD, GOOD, compare_measure
+from sevlab.launch.verify import BAD, GOOD, MATCH, MISMATCH, NOT_DECIDED, UNUSABLE, compare_measure
 from tests.cases.test_bundle import at, case_of, inputs_of, trust
 from tests.soak import many
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 import sevlab
 from sevlab.launch import files as digest
+from sevlab.launch.reading import InputStream
 
 MIB = 1 << 20
 
@@ -106,7 +107,7 @@ def test_a_file_that_changes_while_it_is_read_is_not_remembered(
     path = tmp_path / "firmware"
     path.write_bytes(b"old!")
     identities = iter([(1,), (2,), (1,), (1,)])
-    monkeypatch.setattr(digest, "file_identity", lambda stream: next(identities))
+    monkeypatch.setattr(InputStream, "identity", property(lambda stream: next(identities)))
     monkeypatch.setattr(digest, "_known", {})
     for _ in range(2):
         sevlab.launch.files.load_digest(str(path))

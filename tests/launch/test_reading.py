@@ -10,6 +10,7 @@ import signal
 import stat
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -351,8 +352,8 @@ def test_many_inputs_do_not_use_up_the_files_of_the_process(tmp_path: Path) -> N
 def test_a_large_pipe_is_not_kept_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reading, "_IN_MEMORY", 1000)
     spilled = []
-    real = reading._spill
-    monkeypatch.setattr(reading, "_spill", lambda kept: spilled.append(1) or real(kept))
+    real = tempfile.TemporaryFile
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda: spilled.append(1) or real())
     content = bytes(range(256)) * 400
     with opened_once(patient=True), fed(tmp_path / "pipe", content):
         for _ in range(3):

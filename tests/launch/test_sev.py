@@ -18,12 +18,17 @@ from sevlab.launch.inputs import LaunchInputs, load_launch
 from sevlab.launch.measure import compute_measure
 from sevlab.launch.sev import Launch, Step
 
+#: The evening core: what README lists for a student to read.
 CORE = (
-    *("sevlab.launch.sev", "sevlab.launch.measure", "sevlab.layout.rows", "sevlab.layout.bits"),
-    *(f"sevlab.formats.{name}" for name in ("message", "policy", "hashtable", "pageinfo")),
+    *(f"sevlab.layout.{name}" for name in ("span", "bits", "structure")),
+    *(f"sevlab.formats.{name}" for name in ("launch_measure", "policy", "kernel_hashes", "page_info")),
+    *(f"sevlab.launch.{name}" for name in ("sev", "pages", "measure", "verify")),
 )
 #: What reads files, options or incidents.
-OTHERS = {f"sevlab.{name}" for name in ("reading", "inputs", "digest", "launch_inputs", "evidence", "incidents", "cli")}
+OTHERS = {
+    *(f"sevlab.launch.{name}" for name in ("reading", "files", "values", "inputs", "evidence")),
+    *("sevlab.data", "sevlab.cli"),
+}
 
 
 def test_a_measurement_is_validated_from_bytes_and_numbers_alone() -> None:

@@ -17,6 +17,7 @@ import sevlab
 from sevlab.errors import InputError, named, renaming
 from sevlab.labs import samples
 from sevlab.launch import values as inputs
+from sevlab.launch.files import check_standard_input
 from tests.soak import many
 
 RAW = bytes(range(48))
@@ -255,9 +256,9 @@ def test_a_key_from_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_only_one_input_reads_standard_input() -> None:
-    inputs.check_standard_input([("--tik", "-"), ("--tek", "tek.bin"), ("--firmware", None)])
+    check_standard_input([("--tik", "-"), ("--tek", "tek.bin"), ("--firmware", None)])
     with pytest.raises(sevlab.InputError, match="--tek: received '-' when --tik already reads standard input"):
-        inputs.check_standard_input([("--tik", "-"), ("--tek", "-")])
+        check_standard_input([("--tik", "-"), ("--tek", "-")])
 
 
 @given(thing=ANY_TEXT | st.integers() | st.binary())

@@ -16,8 +16,7 @@ from ...attestation.certificates import parse_bundle
 from ...attestation.report import verify_report
 from ...formats.page_info import PAGE
 from ...formats.vcek import VLEK
-from ...launch.trust import MATCH, MISMATCH
-from ...launch.verify import Check
+from ...launch.verify import MATCH, MISMATCH, Check
 from ...simulator.kds import MOMENT
 from ...simulator.memory import FirmwareError, RmpFault
 from ...simulator.snp_commands import SnpLaunchStart
