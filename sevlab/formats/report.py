@@ -45,11 +45,6 @@ PART_DOCS = {
 }
 
 
-def _part(offset: int, name: str) -> int:
-    part: int = at(offset, 1, f"SVN of {PART_DOCS[name]}.")
-    return part
-
-
 class Tcb(Layout, size=0, spec=TCB_SPEC):
     """A TCB version, in whichever of its forms."""
 
@@ -78,22 +73,22 @@ class Tcb(Layout, size=0, spec=TCB_SPEC):
 class MilanTcb(Tcb, size=8, spec=TCB_SPEC + ", Milan and Genoa"):
     """TCB version of Milan, Genoa, Bergamo and Siena."""
 
-    bl: int = _part(0, "bl")
-    tee: int = _part(1, "tee")
+    bl: int = at(0, 1, "SVN of the secure processor's boot loader.")
+    tee: int = at(1, 1, "SVN of the secure processor's operating system (TEE).")
     reserved_2: bytes = reserved(2, 4)
-    snp: int = _part(6, "snp")
-    ucode: int = _part(7, "ucode")
+    snp: int = at(6, 1, "SVN of the SEV-SNP firmware.")
+    ucode: int = at(7, 1, "SVN of the CPU's microcode.")
 
 
 class TurinTcb(Tcb, size=8, spec=TCB_SPEC + ", Turin"):
     """TCB version of Turin."""
 
-    fmc: int = _part(0, "fmc")
-    bl: int = _part(1, "bl")
-    tee: int = _part(2, "tee")
-    snp: int = _part(3, "snp")
+    fmc: int = at(0, 1, "SVN of FMC, the secure processor's first mutable code.")
+    bl: int = at(1, 1, "SVN of the secure processor's boot loader.")
+    tee: int = at(2, 1, "SVN of the secure processor's operating system (TEE).")
+    snp: int = at(3, 1, "SVN of the SEV-SNP firmware.")
     reserved_4: bytes = reserved(4, 3)
-    ucode: int = _part(7, "ucode")
+    ucode: int = at(7, 1, "SVN of the CPU's microcode.")
 
 
 SPEC = "AMD 56860 (SNP ABI), ATTESTATION_REPORT"
@@ -159,12 +154,9 @@ _REPORTED = "TCB that the signing key is made from, and which its certificate na
 
 _COMMITTED = "TCB below which the platform cannot go back."
 
+_UNKNOWN = "Not known for this version."
+
 _LAUNCH = "TCB at the time the guest was launched or taken in."
-
-
-def _unknown(offset: int, size: int) -> Any:
-    """Declare bytes that other versions may have a meaning for."""
-    return at(offset, size, "Not known for this version.", type=bytes, colour="grey")
 
 
 class Report(Layout, size=0, spec=SPEC):
@@ -299,11 +291,11 @@ class TurinReportV5(_Turin, ReportV5, size=SIZE, spec=ReportV5.spec):
 class UnknownMilanReport(Report, size=SIZE, spec=SPEC):
     """An attestation report of an unknown version, from Milan or Genoa as its certificate says."""
 
-    reserved_4c: bytes = _unknown(0x04C, 4)
-    reserved_188: bytes = _unknown(0x188, 24)
-    reserved_1eb: bytes = _unknown(0x1EB, 1)
-    reserved_1ef: bytes = _unknown(0x1EF, 1)
-    reserved_1f8: bytes = _unknown(0x1F8, 168)
+    reserved_4c: bytes = at(0x04C, 4, _UNKNOWN, type=bytes, colour="grey")
+    reserved_188: bytes = at(0x188, 24, _UNKNOWN, type=bytes, colour="grey")
+    reserved_1eb: bytes = at(0x1EB, 1, _UNKNOWN, type=bytes, colour="grey")
+    reserved_1ef: bytes = at(0x1EF, 1, _UNKNOWN, type=bytes, colour="grey")
+    reserved_1f8: bytes = at(0x1F8, 168, _UNKNOWN, type=bytes, colour="grey")
 
 
 class UnknownTurinReport(_Turin, UnknownMilanReport, size=SIZE, spec=SPEC):
