@@ -21,11 +21,10 @@ _HOME = {
     "SevFeatures": "vmsa",
     "TurinTcb": "report",
     "build_kernel_hashes": "kernel_hashes",
-    "explain_report": "report_view",
     "parse_certificates": "sev_certs",
     "parse_ovmf": "ovmf",
     "parse_report": "report",
-    "vcek_urls": "report_view",
+    "vcek_urls": "report",
 }
 
 __all__ = sorted(_HOME)
