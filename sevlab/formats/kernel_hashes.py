@@ -56,17 +56,15 @@ def hash_cmdline(cmdline: str | bytes | None = None) -> bytes:
     is a single NUL byte, the same as an empty one. Raises :class:`~sevlab.errors.InputError` for a NUL byte within,
     which no host could pass on.
     """
-    if cmdline is None:
-        cmdline = b""
     if isinstance(cmdline, str):
         try:
             # Bytes that are no UTF-8 reach Python's arguments as surrogates; they go back to what they were.
             cmdline = cmdline.encode("utf-8", "surrogateescape")
         except UnicodeEncodeError:
             raise InputError("cmdline", quoted(cmdline), "text that can be written as UTF-8") from None
-    elif not isinstance(cmdline, bytes | bytearray | memoryview):
+    elif not isinstance(cmdline, bytes | bytearray | memoryview | None):
         raise InputError("cmdline", type(cmdline).__name__, "text or bytes")
-    raw = bytes(cmdline)
+    raw = bytes(cmdline or b"")
     if b"\0" in raw:
         where = f"a NUL byte at position {raw.index(0)} of {len(raw)}"
         raise InputError("cmdline", where, "a command line without NUL bytes", "leave it out: one is added by itself")

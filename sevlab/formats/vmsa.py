@@ -221,10 +221,8 @@ class Vmsa(Layout, size=4096, spec=SPEC):
         return VmsaComparison(self.spans(), computed.spans(), names)
 
 
-class Difference(namedtuple("Difference", "effect reported computed")):
-    """A field that differs: what that does (a key of :data:`EFFECTS`), and its span on either side."""
-
-    __slots__ = ()
+#: A field that differs: what that does (a key of :data:`EFFECTS`), and its span on either side.
+Difference = namedtuple("Difference", "effect reported computed")
 
 
 class VmsaComparison(Comparison):
