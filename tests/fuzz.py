@@ -29,7 +29,6 @@ from sevlab.cases.recognize import parse_anything
 from sevlab.cases.verify import verify_case
 from sevlab.errors import SevlabError
 from sevlab.formats.page_info import PAGE
-from sevlab.formats.report_view import explain_report, report_as_dict
 from sevlab.formats.secret import SecretTable
 from sevlab.formats.sev_certs import SessionBlob, parse_certificates
 from sevlab.formats.vcek import read_cert_table
@@ -71,8 +70,8 @@ def snp_launch(raw: bytes) -> None:
 
 def report(raw: bytes) -> None:
     found = read_report(raw).report
-    report_as_dict(found)
-    assert str(explain_report(found))
+    found.as_dict()
+    assert str(found)
     assert not verify_report(found, at=MOMENT).matches
 
 

@@ -27,6 +27,7 @@ count from the least significant, and numbers are little-endian unless a row say
 def declared(base: type) -> list[type]:
     """Every structure of one kind that the package declares, in the order of modules and declarations."""
     names = [module.name for module in pkgutil.iter_modules(sevlab.formats.__path__, "sevlab.formats.")]
+    names.append("sevlab.simulator.snp_commands")
     things = [(name, thing) for name in names for thing in vars(importlib.import_module(name)).values()]
     return [
         thing

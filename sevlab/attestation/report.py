@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..data import INCIDENTS
 from ..errors import InputError, quoted
-from ..formats.report import TCB_FORMS, MilanTcb, Report, parse_report
-from ..formats.report_view import explain_urls, vcek_urls
+from ..formats.report import TCB_FORMS, MilanTcb, Report, explain_urls, parse_report, vcek_urls
 from ..formats.vcek import ARK, ASK, ASVK, ROOTS, VCEK, VLEK
 from ..launch.verify import CANNOT_TELL, MATCH, MISMATCH, NOT_CHECKED, NOT_DECIDED, Check, check_table
 from ..layout.arguments import checked

@@ -13,7 +13,6 @@ from ..attestation.requirements import REQUIREMENTS, Requirements
 from ..cli import GOOD, NOT_VALIDATED, VERBS
 from ..errors import InputError, quoted, renaming
 from ..formats.report import TCB_FORMS
-from ..formats.report_view import explain_report, report_as_dict
 from ..formats.vcek import ROOTS
 from ..launch.evidence import KEYS
 from ..launch.files import check_standard_input, load_file
@@ -91,9 +90,9 @@ def _show(args: argparse.Namespace) -> int:
     found = load_report_file(args.file, "FILE", product)
     if args.json:
         header = None if found.header is None else found.header.to_bytes().hex()
-        say_json({"form": found.form, "header": header, **report_as_dict(found.report, product)})
+        say_json({"form": found.form, "header": header, **found.report.as_dict(product)})
     else:
-        show(View(explain_report(found.report, product, found.note), Paragraph(ADVISE)))
+        show(View(found.report.explain(product, found.note), Paragraph(ADVISE)))
     return GOOD
 
 

@@ -12,7 +12,7 @@ that hands over the kernel, ``QemuKernelLoaderFsDxe``, where a verifier is linke
 since edk2-stable202511 they have the area too: the digest then names a kernel while any kernel boots.
 
 So the driver's bytes decide: it names all three hashes, or none. That says which verifier is there, not that it is
-right; the two forms that were are in :mod:`sevlab.attacks.blobs`.
+right; the two forms that were are in :mod:`sevlab.labs.attacks.kernel_swap`.
 
 Sources: UEFI Platform Initialization specification, volume 3 (volume, file and section headers); edk2,
 ``LzmaCustomDecompressLib``, ``BlobVerifierLibSevHashes``, ``BlobVerifierLibNull`` and commit 4b1711d431 (2025-09-11);
@@ -25,20 +25,15 @@ import hashlib
 from collections import namedtuple
 
 from .guid import Guid
-from .kernel_hashes import KernelHashes
+from .kernel_hashes import CMDLINE, INITRD, KERNEL
 from .ovmf_tables import FILE_SYSTEMS, HEADER_LIMIT, VolumeHeader, read_volume
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import lzma
     from collections.abc import Iterator, Sequence
-    from typing import Protocol
 
     from .ovmf_tables import Volume
-
-    class Source(Protocol):
-        """Bytes of a file, or what was compressed in it."""
-
-        def cut(self, start: int, end: int) -> bytes: ...
 
 
 #: Most bytes that are decompressed, all sections together. OVMF has 8 to 14 MiB.
@@ -56,19 +51,16 @@ ITEMS_LIMIT = 20_000
 #: Most sentences about what could not be read.
 LOST_LIMIT = 8
 
-#: Bytes that are decompressed at once.
-_CHUNK = 256 << 10
-
-_NAME_LIMIT = 64
+#: Bytes that are decompressed at once, and most letters of a name.
+_CHUNK, _NAME_LIMIT = 256 << 10, 64
 
 LZMA = Guid.from_text("ee4e5898-3914-4259-9d6e-dc7bd79403cf")
 
+#: Kinds of sections. Programs are PE32, PIC (position-independent code) and TE (terse executable).
 _COMPRESSION, _GUIDED, _NAME, _VOLUME = 0x01, 0x02, 0x15, 0x17
-
-#: Sections that hold a program: PE32, PIC (position-independent code), TE (terse executable).
 _PROGRAMS = (0x10, 0x11, 0x12)
 
-#: Files without sections: raw data, and padding.
+#: Types of files that hold no sections: raw bytes, padding.
 _WITHOUT_SECTIONS = (0x01, 0xF0)
 
 #: An attribute of a file whose size takes 8 bytes more.
@@ -83,31 +75,61 @@ _ERASED_TO_ONES = 0x800
 #: An attribute of a guided section whose content must be decoded first.
 _ENCODED = 0x01
 
+ENFORCES, PLACE_ONLY, CANNOT_TELL = "enforces", "place_only", "cannot_tell"
 
-class Program(namedtuple("Program", "guid name place source start end")):
-    """A program: GUID and name of its file ("" for none), where it is in words, and how to get its bytes."""
+#: What each answer says of a firmware.
+WORDS = {
+    ENFORCES: "enforces the kernel hashes",
+    PLACE_ONLY: "has the place but no code that checks it",
+    CANNOT_TELL: "cannot tell whether it enforces the kernel hashes",
+}
+
+#: The driver that fetches kernel, initrd and command line from the host: QemuKernelLoaderFsDxe of edk2.
+LOADER = Guid.from_text("806040ca-dad9-4978-a3b4-2d2ab0c8a48f")
+
+#: The GUID of each hash in the table.
+_GUIDS = {"kernel": bytes(KERNEL), "initrd": bytes(INITRD), "cmdline": bytes(CMDLINE)}
+
+_BUT = "the digest names your kernel while any kernel boots"
+
+#: Most firmware images of which the answer is remembered, by their SHA-256.
+_KEPT = 16
+
+_known: dict[bytes, Enforcement] = {}
+
+
+class _Area(namedtuple("_Area", "read start end place depth")):
+    """A run of bytes: how to read them, where they are (in words), and how many sections lie around them."""
+
+    __slots__ = ()
+
+    @property
+    def size(self) -> int:
+        return int(self.end - self.start)
+
+    def cut(self, offset: int, size: int) -> bytes:
+        """Return *size* bytes from *offset*, or as many as there are."""
+        start = self.start + offset
+        return bytes(self.read(start, min(start + size, self.end)))
+
+    def part(self, start: int, end: int) -> _Area:
+        return self._replace(start=self.start + start, end=self.start + end)
+
+
+class Program(namedtuple("Program", "guid name area")):
+    """A program: GUID and name of its file ("" for none), and where its bytes are."""
 
     __slots__ = ()
 
     @property
     def content(self) -> bytes:
         """The bytes of the program."""
-        return self.source.cut(self.start, self.end)  # type: ignore[no-any-return]
+        return bytes(self.area.cut(0, self.area.size))
 
     @property
     def text(self) -> str:
         """The program for people: name, GUID, place."""
-        return f"{self.name or 'a program without a name'} ({self.guid}, in the {self.place})"
-
-
-class _Stored:
-    """Bytes of the file itself."""
-
-    def __init__(self, raw: bytes) -> None:
-        self.raw = raw
-
-    def cut(self, start: int, end: int) -> bytes:
-        return self.raw[start:end]
+        return f"{self.name or 'a program without a name'} ({self.guid}, in the {self.area.place})"
 
 
 class _Decoded:
@@ -121,9 +143,9 @@ class _Decoded:
         self._decoder = lzma.LZMADecompressor(format=lzma.FORMAT_ALONE, memlimit=MEMORY_LIMIT)
         self.raw = bytearray()
 
-    def cut(self, start: int, end: int) -> bytes:
+    def read(self, start: int, end: int) -> bytes:
         while len(self.raw) < end and self._decoder is not None:
-            self._decode(max(end - len(self.raw), _CHUNK))
+            self._decode(self._decoder, min(max(end - len(self.raw), _CHUNK), self._walk.left))
         with memoryview(self.raw) as view:
             return bytes(view[start:end])
 
@@ -131,22 +153,20 @@ class _Decoded:
         """Give back what the decompressor holds. What it has made stays."""
         self._decoder, self._input = None, b""
 
-    def _decode(self, wanted: int) -> None:
-        assert self._decoder is not None
-        wanted, lost = min(wanted, self._walk.left), ""
-        made = b""
-        if wanted <= 0:
+    def _decode(self, decoder: lzma.LZMADecompressor, size: int) -> None:
+        made, lost = b"", ""
+        if size <= 0:
             lost = f"compressed code beyond {DECODED_LIMIT >> 20} MiB"
         else:
             try:
-                made = self._decoder.decompress(self._input, wanted)
+                made = decoder.decompress(self._input, size)
             except self._damage:
                 lost = "damaged compressed code"
         self._input = b""
         self.raw += made
         self._walk.left -= len(made)
-        if not made or self._decoder.eof:
-            if lost or not self._decoder.eof:
+        if not made or decoder.eof:
+            if lost or not decoder.eof:
                 self._walk.lose(lost or "compressed code that is cut off")
             self.close()
 
@@ -169,13 +189,16 @@ class Programs:
             self.lost.append(what)
 
     def __iter__(self) -> Iterator[Program]:
+        def read(start: int, end: int) -> bytes:
+            return self._image[start:end]
+
         for volume in self._volumes:
             place = f"volume at file offset 0x{volume.offset:x}"
-            yield from self._volume(_Stored(self._image), volume.offset, len(self._image), place, 0)
+            yield from self._volume(_Area(read, volume.offset, len(self._image), place, 0))
 
-    def _volume(self, source: Source, start: int, end: int, place: str, depth: int) -> Iterator[Program]:
-        """Walk the files of a volume. It may reach from *start* to *end*."""
-        raw = source.cut(start, min(end, start + HEADER_LIMIT))
+    def _volume(self, area: _Area) -> Iterator[Program]:
+        """Walk the files of a volume, which may reach to the end of *area*."""
+        raw = area.cut(0, HEADER_LIMIT)
         volume = read_volume(raw, 0)
         if volume is None:
             self.lose("a firmware volume with a damaged header")
@@ -184,38 +207,38 @@ class Programs:
             if not volume.is_nvram:
                 self.lose(f"a firmware volume of an unknown kind ({volume.file_system})")
             return
-        if start + volume.size > end:
+        if volume.size > area.size:
             self.lose("a firmware volume that is cut off")
-        end = min(end, start + volume.size)
+        area = area.part(0, min(volume.size, area.size))
         header = VolumeHeader.from_bytes(raw[: VolumeHeader.size])
         erased = 0xFF if header.attributes & _ERASED_TO_ONES else 0
         at = int(header.header_length)
         if further := int(header.ext_header_offset):
-            at = further + int.from_bytes(source.cut(start + further + 16, start + further + 20), "little")
-        at = start + _up(at, 8)
-        while at + 24 <= end:
-            head = source.cut(at, at + 32)
+            at = further + int.from_bytes(area.cut(further + 16, 4), "little")
+        at = _up(at, 8)
+        while at + 24 <= area.size:
+            head = area.cut(at, 32)
             if head[:24] == bytes([erased]) * 24:  # nothing was ever written here, nor further on
                 return
             size, length = _file_size(head)
-            if not size or at + size > end or not self._count():
+            if not size or at + size > area.size or not self._count():
                 self.lose("a firmware volume whose files cannot be told apart")
                 return
             state = head[23] ^ erased
             if state & _HOLDS and not state & _GONE and head[18] not in _WITHOUT_SECTIONS:
-                yield from self._file(source, Guid(head[:16]), at + length, at + size, place, depth)
-            at = start + _up(at + size - start, 8)
+                yield from self._file(Guid(head[:16]), area.part(at + length, at + size))
+            at = _up(at + size, 8)
 
     def _count(self) -> bool:
-        """Count a file or a section; say whether it may still be looked at."""
+        """Count a file or a section. False when no more may be looked at."""
         self._items -= 1
         return self._items >= 0
 
-    def _file(self, source: Source, guid: Guid, start: int, end: int, place: str, depth: int) -> Iterator[Program]:
-        """Yield what the sections of a file hold. Its own programs come last: its name comes after them."""
+    def _file(self, guid: Guid, area: _Area) -> Iterator[Program]:
+        """Yield what the sections of a file hold. Its own programs come last, because its name comes after them."""
         own: list[Program] = []
         name = ""
-        for found in self._sections(source, start, end, place, depth):
+        for found in self._sections(area):
             if isinstance(found, str):
                 name = found
             elif found.guid is None:
@@ -225,66 +248,63 @@ class Programs:
         for program in own:
             yield program._replace(guid=guid, name=name)
 
-    def _sections(self, source: Source, start: int, end: int, place: str, depth: int) -> Iterator[Program | str]:
+    def _sections(self, area: _Area) -> Iterator[Program | str]:
         """Yield the name that sections give their file, their programs (still without GUID), and those of volumes."""
-        at = start
-        while at + 4 <= end:
-            head = source.cut(at, at + 8)
+        at = 0
+        while at + 4 <= area.size:
+            head = area.cut(at, 8)
             size, length = int.from_bytes(head[:3], "little"), 4
             if size == 0xFFFFFF:
                 size, length = int.from_bytes(head[4:8], "little"), 8
-            if len(head) < length or size < length or at + size > end or not self._count():
+            if len(head) < length or size < length or at + size > area.size or not self._count():
                 self.lose("a file whose sections cannot be told apart")
                 return
-            kind, body, stop = head[3], at + length, at + size
+            kind, body = head[3], area.part(at + length, at + size)
             if kind in _PROGRAMS:
-                yield Program(None, "", place, source, body, stop)
+                yield Program(None, "", body)
             elif kind == _NAME:
-                yield _name(source.cut(body, min(stop, body + 2 * _NAME_LIMIT)))
+                yield _name(body.cut(0, 2 * _NAME_LIMIT))
             elif kind in (_VOLUME, _GUIDED, _COMPRESSION):
-                if depth >= DEPTH_LIMIT:
+                body = body._replace(depth=area.depth + 1)
+                if body.depth > DEPTH_LIMIT:
                     self.lose(f"what lies more than {DEPTH_LIMIT} levels deep")
                 elif kind == _VOLUME:
-                    yield from self._volume(source, body, stop, place, depth + 1)
+                    yield from self._volume(body)
+                elif kind == _GUIDED:
+                    yield from self._guided(body, length)
+                elif body.cut(4, 1) == b"\0":
+                    yield from self._sections(body.part(5, body.size))
                 else:
-                    yield from self._packed(source, kind, at, body, stop, place, depth + 1)
-            at = start + _up(stop - start, 4)
+                    self.lose("code in a compression that sevlab does not read")
+            at = _up(at + size, 4)
 
-    def _packed(
-        self, source: Source, kind: int, at: int, body: int, end: int, place: str, depth: int
-    ) -> Iterator[Program | str]:
-        """Yield what a section holds whose content may be encoded. Its header is at *at*, the rest of it at *body*."""
-        head = source.cut(body, min(end, body + 20))
-        if kind == _COMPRESSION:
-            if head[4:5] == b"\0":
-                yield from self._sections(source, body + 5, end, place, depth)
-            else:
-                self.lose("code in a compression that sevlab does not read")
-            return
-        guid, attributes = head[:16], int.from_bytes(head[18:20], "little")
-        start = at + int.from_bytes(head[16:18], "little")
-        if len(head) < 20 or not body + 20 <= start <= end:
+    def _guided(self, area: _Area, before: int) -> Iterator[Program | str]:
+        """Yield what a section holds whose content a GUID describes; *before* bytes of its header precede *area*."""
+        head = area.cut(0, 20)
+        guid, start, attributes = head[:16], int.from_bytes(head[16:18], "little") - before, head[18:20]
+        if len(head) < 20 or not 20 <= start <= area.size:
             self.lose("a section with a damaged header")
         elif guid == LZMA:
-            yield from self._lzma(source.cut(start, end), place, depth)
-        elif attributes & _ENCODED:
+            yield from self._lzma(area.part(start, area.size))
+        elif attributes[0] & _ENCODED:
             self.lose(f"code in an encoding that sevlab does not read ({Guid(guid)})")
         else:
-            yield from self._sections(source, start, end, place, depth)
+            yield from self._sections(area.part(start, area.size))
 
-    def _lzma(self, raw: bytes, place: str, depth: int) -> Iterator[Program | str]:
+    def _lzma(self, area: _Area) -> Iterator[Program | str]:
         """Yield what is in an LZMA stream, whose bytes 5 to 12 give its length."""
+        raw = area.cut(0, area.size)
         try:
             decoded = _Decoded(raw, self)
         except ImportError:
-            self.lose("compressed code, for want of Python's module lzma")
+            self.lose("compressed code, because Python's module lzma is missing")
             return
         size = int.from_bytes(raw[5:13], "little")
         if not raw[5:13] or size > DECODED_LIMIT:
             self.lose(f"compressed code beyond {DECODED_LIMIT >> 20} MiB")
-        where = place if place.startswith("compressed") else f"compressed {place}"
+        where = area.place if area.place.startswith("compressed") else f"compressed {area.place}"
         try:
-            yield from self._sections(decoded, 0, min(size, DECODED_LIMIT), where, depth)
+            yield from self._sections(_Area(decoded.read, 0, min(size, DECODED_LIMIT), where, area.depth))
         finally:
             decoded.close()
 
@@ -295,9 +315,7 @@ def _up(number: int, step: int) -> int:
 
 
 def _file_size(head: bytes) -> tuple[int, int]:
-    """Return the sizes of a file and of its header, from its first 32 bytes; (0, 0) where those are none."""
-    if len(head) < 24:
-        return 0, 0
+    """Return the sizes of a file and of its header, from its first 32 bytes; (0, 0) for a damaged header."""
     size, length = int.from_bytes(head[20:23], "little"), 24
     if head[19] & _LARGE:
         size, length = int.from_bytes(head[24:32], "little"), 32
@@ -311,27 +329,6 @@ def _name(raw: bytes) -> str:
     """Return a file's name; "" for one that is not plain ASCII: it comes from a stranger."""
     name = raw.decode("utf-16-le", "replace").partition("\0")[0]
     return name if name.isascii() and name.isprintable() else ""
-
-
-ENFORCES, PLACE_ONLY, CANNOT_TELL = "enforces", "place_only", "cannot_tell"
-
-#: What each answer says of a firmware.
-WORDS = {
-    ENFORCES: "enforces the kernel hashes",
-    PLACE_ONLY: "has the place but no code that checks it",
-    CANNOT_TELL: "cannot tell whether it enforces the kernel hashes",
-}
-
-#: The driver that fetches kernel, initrd and command line from the host: QemuKernelLoaderFsDxe of edk2.
-LOADER = Guid.from_text("806040ca-dad9-4978-a3b4-2d2ab0c8a48f")
-
-BLOBS = ("kernel", "initrd", "cmdline")
-
-_ROWS = {row.name: row for row in KernelHashes.rows}
-
-_GUIDS = {name: bytes(_ROWS[f"{name}_guid"].const) for name in BLOBS}
-
-_BUT = "the digest names your kernel while any kernel boots"
 
 
 class Enforcement(namedtuple("Enforcement", "answer seen")):
@@ -367,12 +364,6 @@ class Enforcement(namedtuple("Enforcement", "answer seen")):
         return {"answer": self.answer, "text": self.text, "seen": list(self.seen)}
 
 
-#: Most firmware images of which the answer is remembered, by their SHA-256.
-_KEPT = 16
-
-_known: dict[bytes, Enforcement] = {}
-
-
 def judge_enforcement(image: bytes, volumes: Sequence[Volume]) -> Enforcement:
     """Return whether a firmware image enforces the kernel hashes. Its code is decompressed for that, once an image."""
     key = hashlib.sha256(image).digest()
@@ -394,22 +385,23 @@ def _read(image: bytes, volumes: Sequence[Volume]) -> Enforcement:
     naming = [program for program in others if names_hashes(program.content)]
     if naming:
         seen = f"{naming[0].text} names hashes of the table, and sevlab does not know what it is"
-        return Enforcement(CANNOT_TELL, (seen,))
-    if programs.lost:
-        return Enforcement(CANNOT_TELL, (f"not read: {', '.join(programs.lost)}",))
-    if not others:
-        return Enforcement(CANNOT_TELL, ("its firmware volumes hold no program",))
-    return Enforcement(PLACE_ONLY, (f"none of its {len(others)} programs names the hashes",))
+    elif programs.lost:
+        seen = f"not read: {', '.join(programs.lost)}"
+    elif not others:
+        seen = "its firmware volumes hold no program"
+    else:
+        return Enforcement(PLACE_ONLY, (f"none of its {len(others)} programs names the hashes",))
+    return Enforcement(CANNOT_TELL, (seen,))
 
 
 def _of_loader(loader: Program) -> Enforcement:
     """Judge by the driver that hands over the kernel."""
     named = names_hashes(loader.content)
-    if named and len(named) < len(BLOBS):
+    if not named:
+        return Enforcement(PLACE_ONLY, (f"{loader.text} hands over the kernel and names none of its hashes",))
+    if len(named) < len(_GUIDS):
         return Enforcement(CANNOT_TELL, (f"{loader.text} names the hash of {' and '.join(named)} only",))
-    if named:
-        return Enforcement(ENFORCES, (f"{loader.text} names the hashes of {', '.join(named)}",))
-    return Enforcement(PLACE_ONLY, (f"{loader.text} hands over the kernel and names none of its hashes",))
+    return Enforcement(ENFORCES, (f"{loader.text} names the hashes of {', '.join(named)}",))
 
 
 def names_hashes(code: bytes) -> list[str]:

@@ -75,14 +75,19 @@ class Guid(bytes):
         return f"{self} ({self.name})" if self.name else str(self)
 
     def __str__(self) -> str:
-        digits = _reorder(self).hex()
-        return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
+        return hyphenated(_reorder(self))
 
     def __repr__(self) -> str:
         return f"Guid.from_text('{self}')"
 
     def __format__(self, format_spec: str) -> str:
         return format(str(self), format_spec)
+
+
+def hyphenated(raw: bytes) -> str:
+    """Return 16 bytes as a GUID is written, in their own order."""
+    digits = raw.hex()
+    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
 
 
 def _reorder(raw: bytes) -> bytes:

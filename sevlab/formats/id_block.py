@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 
 SPEC = "AMD 56860 (SNP ABI), ID block"
-
 ECDSA_P384_SHA384 = 1
 
 

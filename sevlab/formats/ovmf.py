@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from ..layout.views import View
     from .efi_modules import Enforcement
     from .guid import Guid
-    from .ovmf_tables import Entry, Metadata, Section, Table, Volume
+    from .ovmf_tables import Entry, Metadata, Section, Table
     from .ovmf_view import Ability, FlashMap
 
 
@@ -70,24 +70,43 @@ FOREIGN = (
 
 
 class Ovmf(Explainable):
-    """A firmware file: what it is, and its tables. Made by :func:`parse_ovmf`; sizes and offsets are in bytes."""
+    """A firmware file: what it is, and its tables. Made by :func:`parse_ovmf`; sizes and offsets are in bytes.
+
+    Where bytes follow the image, a host finds no table: then there are no areas and no sections.
+    """
 
     def __init__(self, image: bytes) -> None:
-        #: The file's bytes.
-        self.image = image
+        self.image, self.size = image, len(image)
         #: Firmware volumes in the file, in order.
-        self.volumes: tuple[Volume, ...] = find_volumes(image)
-        #: Bytes after the place where the image ends; 0 in a sound file.
-        self.trailing = 0
-        #: The footer table, if one was found: where it lies, how long it is, its entries.
-        self.table: Table | None = None
-        #: The SEV metadata, if any: where it lies, how long it is, its sections.
-        self.metadata: Metadata | None = None
+        self.volumes = find_volumes(image)
         #: What keeps the file from being sound, and what is only worth knowing.
         self.faults: list[str] = []
         self.notes: list[str] = []
-        self._legacy = None if self._has_footer(self.size) else read_legacy_reset(image, self.size)
-        self._read()
+        legacy = None if self._has_footer(self.size) else read_legacy_reset(image, self.size)
+        end = self._footer_end(legacy)
+        #: The footer table, if there is one: where it lies, how long it is, its entries.
+        self.table: Table | None = read_table(image, end, self.faults) if end else None
+        #: File offset at which the image ends, and the bytes that follow it; none in a sound file.
+        self.end = end or self.size
+        self.trailing = self.size - self.end
+        #: The entries of the table, from the footer outward, unknown ones too; the legacy reset block if that is all.
+        self.entries: tuple[Entry, ...] = self.table.entries if self.table else (legacy,) if legacy else ()
+        #: Guest address and size of the areas for kernel hashes and launch secret. None for none, or a base of 0.
+        self.hash_area, self.secret_area = self._area(HASH_BLOCK), self._area(SECRET_BLOCK)
+        block = self._value(RESET_BLOCK)
+        #: Where SEV-ES application processors start: IP in bits 15:0, CS base >> 16 in bits 31:16. None for none, or 0.
+        self.reset_address = (int(block.address) or None) if block else None
+        if self.table:
+            self._check_entries()
+        #: The SEV metadata, if any: where it lies, how long it is, its sections.
+        self.metadata: Metadata | None = None
+        pointer = self.find(SEV_METADATA)
+        if self.table and pointer and pointer.value:
+            self.metadata = read_metadata(image, self.end, pointer.value.offset, self.faults)
+        found: tuple[Section, ...] = self.metadata.sections if self.metadata else ()
+        self.notes += check_sections(found)
+        #: The sections of the SEV metadata, in file order, which is the order they are measured in.
+        self.sections = () if self.trailing else found
         #: What the file is, as one stable word that docs/ovmf.md lists, and in plain words.
         self.kind_key, self.kind, *faults = identify(self)
         self.faults += faults
@@ -96,21 +115,13 @@ class Ovmf(Explainable):
         place = end - RESET_VECTOR - len(FOOTER)
         return place >= EntryEnd.size - len(FOOTER) and self.image[place : place + len(FOOTER)] == FOOTER
 
-    def _read(self) -> None:
-        if not self._has_footer(self.size):
-            # A footer followed by more than a reset vector: something was added to the file.
-            found = self.image.rfind(FOOTER)
-            end = found + len(FOOTER) + RESET_VECTOR
-            if found < 0 or end >= self.size or not self._has_footer(end) or self._legacy or self.foreign:
-                return
-            self.trailing = self.size - end
-        self.table = read_table(self.image, self.end, self.faults)
-        self._check_entries()
-        pointer = self.find(SEV_METADATA)
-        if pointer and pointer.value:
-            self.metadata = read_metadata(self.image, self.end, pointer.value.offset, self.faults)
-        if self.metadata:
-            self.notes += check_sections(self.metadata.sections)
+    def _footer_end(self, legacy: Entry | None) -> int:
+        """Return the file offset at which the image ends by its footer table; 0 when there is none."""
+        if self._has_footer(self.size):
+            return self.size
+        # A footer followed by more than a reset vector: something was added to the file.
+        end = self.image.rfind(FOOTER) + len(FOOTER) + RESET_VECTOR
+        return end if end < self.size and self._has_footer(end) and not (legacy or self.foreign) else 0
 
     def _check_entries(self) -> None:
         counts = Counter(entry.guid for entry in self.entries)
@@ -118,32 +129,32 @@ class Ovmf(Explainable):
             entry, needed = self.find(guid), ENTRY_TYPES[guid].layout.size
             assert entry is not None
             if counts[guid] > 1:
-                times = counts[guid]
-                self.notes.append(f"footer table: {guid.text} comes {times} times; the one nearest the end counts")
+                again = f"{guid.text} comes {counts[guid]} times; the one nearest the end counts"
+                self.notes.append(f"footer table: {again}")
             if entry.value is None:
                 self.faults.append(f"{entry.name}: {len(entry.data)} bytes of data, but it needs {needed}")
             elif len(entry.data) > needed:
                 self.notes.append(f"{entry.name}: {len(entry.data)} bytes of data; only the first {needed} are known")
-        if (block := self._value(RESET_BLOCK)) and block.address == 0:
+        if self._value(RESET_BLOCK) and not self.reset_address:
             self.faults.append("SEV-ES reset block: the address is 0, which QEMU refuses")
-        if self.hash_area and self.hash_area[1] < KernelHashes.size:
-            size = self.hash_area[1]
-            self.notes.append(
-                f"SEV hash table block: {size} bytes, but the table needs {KernelHashes.size}; QEMU refuses"
-            )
+        if self.hash_area and (size := self.hash_area[1]) < (needed := KernelHashes.size):
+            self.notes.append(f"SEV hash table block: {size} bytes, but the table needs {needed}; QEMU refuses")
         for name, area in (("SEV hash table block", self.hash_area), ("SEV secret block", self.secret_area)):
             if area and sum(area) > FOUR_GIB:
                 self.faults.append(f"{name}: base 0x{area[0]:x} and size 0x{area[1]:x} reach beyond 4 GiB")
 
-    @property
-    def size(self) -> int:
-        """Bytes of the file."""
-        return len(self.image)
+    def find(self, guid: Guid) -> Entry | None:
+        """Return the entry that counts for a GUID: the one nearest the end of the image. None when there is none."""
+        return next((entry for entry in self.entries if entry.guid == guid), None)
 
-    @property
-    def end(self) -> int:
-        """File offset at which the image ends: the file's size, unless something was added."""
-        return self.size - self.trailing
+    def _value(self, guid: Guid) -> Any:
+        """Return what a host reads of an entry; None when it finds none that it can read."""
+        entry = None if self.trailing else self.find(guid)
+        return entry.value if entry else None
+
+    def _area(self, guid: Guid) -> tuple[int, int] | None:
+        area = self._value(guid)
+        return (int(area.base), int(area.length)) if area and area.base else None
 
     @property
     def base_address(self) -> int:
@@ -164,54 +175,6 @@ class Ovmf(Explainable):
     def foreign(self) -> str:
         """What other kind of file this is, by its signature; "" when none is known."""
         return next((words for at, magic, words in FOREIGN if self.image[at : at + len(magic)] == magic), "")
-
-    @property
-    def entries(self) -> tuple[Entry, ...]:
-        """The entries of the table, from the footer outward, unknown ones too; the legacy reset block if that is all.
-
-        They are what the file holds. Where bytes follow the image a host does not find them, and the properties below
-        stay empty.
-        """
-        if self.table:
-            return tuple(self.table.entries)
-        return (self._legacy,) if self._legacy else ()
-
-    def find(self, guid: Guid) -> Entry | None:
-        """Return the entry that counts for a GUID: the one nearest the end of the image. None when there is none."""
-        return next((entry for entry in self.entries if entry.guid == guid), None)
-
-    def _value(self, guid: Guid) -> Any:
-        """Return what a host reads of an entry; None when it finds none that it can read."""
-        entry = None if self.trailing else self.find(guid)
-        return entry.value if entry else None
-
-    def _area(self, guid: Guid) -> tuple[int, int] | None:
-        area = self._value(guid)
-        return (int(area.base), int(area.length)) if area and area.base else None
-
-    @property
-    def reset_address(self) -> int | None:
-        """Where SEV-ES application processors start: IP in bits 15:0, CS base >> 16 in bits 31:16.
-
-        None when there is no reset block, neither in the table nor in the legacy place, or when it holds 0.
-        """
-        block = self._value(RESET_BLOCK)
-        return int(block.address) or None if block else None
-
-    @property
-    def hash_area(self) -> tuple[int, int] | None:
-        """Guest address and size of the kernel-hashes area. None when there is none or its base is 0."""
-        return self._area(HASH_BLOCK)
-
-    @property
-    def secret_area(self) -> tuple[int, int] | None:
-        """Guest address and size of the launch-secret area. None when there is none or its base is 0."""
-        return self._area(SECRET_BLOCK)
-
-    @property
-    def sections(self) -> tuple[Section, ...]:
-        """The sections of the SEV metadata, in file order, which is the order they are measured in."""
-        return tuple(self.metadata.sections) if self.metadata and not self.trailing else ()
 
     @property
     def enforcement(self) -> Enforcement | None:

@@ -28,30 +28,23 @@ from itertools import pairwise
 from ..layout.structure import Hex, Layout, at
 from .guid import Guid
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
-
-
 EDK2 = "edk2 OvmfPkg, ResetVectorVtf0.asm"
-
 ASEV = "edk2 OvmfPkg, OvmfSevMetadata.asm"
 
 FOOTER = Guid.from_text("96b582de-1fb2-45f7-baea-a366c55a082d")
-
 RESET_BLOCK = Guid.from_text("00f771de-1a7e-4fcb-890e-68c77e2fb44e")
-
 SECRET_BLOCK = Guid.from_text("4c2eb361-7d9b-4cc3-8081-127c90d3d294")
-
 HASH_BLOCK = Guid.from_text("7255371f-3a3b-4b04-927b-1da6efa8d454")
-
 SEV_METADATA = Guid.from_text("dc886566-984a-4798-a75e-5585a7bf67cc")
-
 TDX_METADATA = Guid.from_text("e47a6535-984a-4798-865e-4685a7bf8ec2")
-
 IGVM_METADATA = Guid.from_text("784fa70e-3176-4677-8a20-04b68699e374")
-
 SVSM_INFO = Guid.from_text("a789a612-0597-4c4b-a49f-cbb1fe9d1ddd")
+NVRAM = Guid.from_text("fff12b8d-7696-4c8b-a985-2747075b4f50")
+#: What a volume with files holds: firmware file systems 2 and 3.
+FILE_SYSTEMS = (
+    Guid.from_text("8c8ce578-8a3d-4f1c-9935-896185c32dd3"),
+    Guid.from_text("5473c07a-3dcb-4dca-bd6f-1e9689e7349a"),
+)
 
 #: Bytes after the footer's GUID: the reset vector and the code just before it.
 RESET_VECTOR = 0x20
@@ -60,6 +53,15 @@ RESET_VECTOR = 0x20
 SECTION_LIMIT = 256
 
 PAGE = 4096
+
+#: What a volume's header holds, and where, in bytes.
+SIGNATURE, SIGNATURE_AT = b"_FVH", 0x28
+
+#: Headers are 72 bytes in practice; a longer one than this is not looked at.
+HEADER_LIMIT = 1024
+
+#: The four letters appear in code by chance, and in a hostile file all over. So many places are looked at, no more.
+PLACES_LIMIT = 4096
 
 
 class EntryEnd(Layout, size=18, spec=EDK2):
@@ -138,8 +140,11 @@ ENTRY_TYPES = {
 }
 
 
-class Entry(namedtuple("Entry", "guid offset data")):
-    """One entry of the GUIDed table: its GUID, the file offset of its data (bytes), its data."""
+class Entry(namedtuple("Entry", "guid offset data value")):
+    """One entry of the GUIDed table: its GUID, the file offset of its data (bytes), its data, and that as a structure.
+
+    ``value`` is None for an unknown entry, or when the data is too short for the structure.
+    """
 
     __slots__ = ()
 
@@ -154,19 +159,9 @@ class Entry(namedtuple("Entry", "guid offset data")):
         return len(self.data) + EntryEnd.size
 
     @property
-    def value(self) -> Any:
-        """The data as a structure. None for an unknown entry, or when the data is too short for the structure."""
-        known = ENTRY_TYPES.get(self.guid)
-        if known is None or len(self.data) < known.layout.size:
-            return None
-        # As QEMU does: what a later version may have appended is left alone.
-        return known.layout.from_bytes(self.data[: known.layout.size])
-
-    @property
     def doc(self) -> str:
         """What the entry is for, in one sentence."""
-        known = ENTRY_TYPES.get(self.guid)
-        return known.doc if known else "Skipped by everyone who does not know it."
+        return ENTRY_TYPES[self.guid].doc if self.guid in ENTRY_TYPES else "Skipped by everyone who does not know it."
 
     @property
     def text(self) -> str:
@@ -202,8 +197,7 @@ class Section(namedtuple("Section", "base size type")):
     @property
     def name(self) -> str:
         """The type's name, such as ``SEC_MEM``."""
-        name: str = self.kind.name
-        return name
+        return str(self.kind.name)
 
     @property
     def end(self) -> int:
@@ -224,34 +218,35 @@ def read_table(image: bytes, end: int, faults: list[str]) -> Table:
     """Read the GUIDed table of an image whose last byte is at file offset *end* - 1 and whose footer is in place.
 
     Returns its file offset, its size and its entries from the footer outward. Reading stops at the first entry that
-    cannot be; the reason is added to *faults*, and what was read stays.
+    cannot be read; the reason is added to *faults*, and what was read is kept.
     """
     stop = end - RESET_VECTOR
     place = stop - EntryEnd.size
     total = EntryEnd.from_bytes(image[place:stop]).length
     start = stop - total
-    entries: list[Entry] = []
     if total < EntryEnd.size:
         faults.append(f"footer table: its total length is {total}, but the footer alone is {EntryEnd.size} bytes")
         return Table(place, EntryEnd.size, ())
     if start < 0:
         faults.append(f"footer table: its total length is {total}, but only {stop} bytes lie before its end")
         start = 0
+    entries: list[Entry] = []
     # Every turn moves place down by at least 18, so a table of at most 65535 bytes ends soon.
     while place - start >= EntryEnd.size:
-        tail = EntryEnd.from_bytes(image[place - EntryEnd.size : place])
-        where = f"footer table: the entry {tail.guid.text} at file offset 0x{place - EntryEnd.size:x}"
-        if tail.length < EntryEnd.size:
-            faults.append(f"{where} has length {tail.length}, less than its own {EntryEnd.size} bytes")
-            return Table(start, stop - start, tuple(entries))
-        if tail.length > place - start:
-            faults.append(f"{where} has length {tail.length}, but only {place - start} bytes of the table are left")
-            return Table(start, stop - start, tuple(entries))
-        offset = place - tail.length
-        entries.append(Entry(tail.guid, offset, image[offset : place - EntryEnd.size]))
-        place = offset
-    if place != start:
-        faults.append(f"footer table: {place - start} stray bytes at its start, too few for an entry")
+        tail_at, left = place - EntryEnd.size, place - start
+        tail = EntryEnd.from_bytes(image[tail_at:place])
+        length = tail.length
+        if not EntryEnd.size <= length <= left:
+            short = f"less than its own {EntryEnd.size} bytes"
+            why = short if length < EntryEnd.size else f"but only {left} bytes of the table are left"
+            where = f"the entry {tail.guid.text} at file offset 0x{tail_at:x}"
+            faults.append(f"footer table: {where} has length {length}, {why}")
+            break
+        place -= length
+        entries.append(_entry(tail.guid, place, image[place:tail_at]))
+    else:
+        if place != start:
+            faults.append(f"footer table: {place - start} stray bytes at its start, too few for an entry")
     return Table(start, stop - start, tuple(entries))
 
 
@@ -265,9 +260,15 @@ def read_legacy_reset(image: bytes, end: int) -> Entry | None:
     if place < 0:
         return None
     tail = EntryEnd.from_bytes(image[place:stop])
-    if tail.guid != RESET_BLOCK or not EntryEnd.size <= tail.length <= stop:
-        return None
-    return Entry(tail.guid, stop - tail.length, image[stop - tail.length : place])
+    start = stop - tail.length
+    return _entry(tail.guid, start, image[start:place]) if tail.guid == RESET_BLOCK and 0 <= start <= place else None
+
+
+def _entry(guid: Guid, offset: int, data: bytes) -> Entry:
+    known = ENTRY_TYPES.get(guid)
+    # As QEMU does: what a later version may have appended is left alone.
+    value = known.layout.from_bytes(data[: known.layout.size]) if known and len(data) >= known.layout.size else None
+    return Entry(guid, offset, data, value)
 
 
 def read_metadata(image: bytes, end: int, distance: int, faults: list[str]) -> Metadata | None:
@@ -282,21 +283,21 @@ def read_metadata(image: bytes, end: int, distance: int, faults: list[str]) -> M
         return None
     if header.version != 1:
         faults.append(f"SEV metadata: its version is {header.version}; only version 1 is known")
-    needed = MetadataHeader.size + MetadataSection.size * header.count
+    count = header.count
+    needed = MetadataHeader.size + MetadataSection.size * count
     if header.length != needed:
-        faults.append(f"SEV metadata: its length is {header.length}, but {header.count} sections need {needed}")
+        faults.append(f"SEV metadata: its length is {header.length}, but {count} sections need {needed}")
     place = offset + MetadataHeader.size
     fitting = (end - place) // MetadataSection.size
-    if header.count > fitting:
-        faults.append(f"SEV metadata: it claims {header.count} sections, but only {fitting} fit before the end")
-    if min(header.count, fitting) > SECTION_LIMIT:
-        faults.append(f"SEV metadata: it claims {header.count} sections; only the first {SECTION_LIMIT} are read")
-    sections = []
-    for _ in range(min(header.count, fitting, SECTION_LIMIT)):
-        row = MetadataSection.from_bytes(image[place : place + MetadataSection.size])
-        sections.append(Section(int(row.base), int(row.length), row.type))
-        place += MetadataSection.size
-    return Metadata(offset, place - offset, tuple(sections))
+    if count > fitting:
+        faults.append(f"SEV metadata: it claims {count} sections, but only {fitting} fit before the end")
+    if min(count, fitting) > SECTION_LIMIT:
+        faults.append(f"SEV metadata: it claims {count} sections; only the first {SECTION_LIMIT} are read")
+    stop = place + MetadataSection.size * min(count, fitting, SECTION_LIMIT)
+    size = MetadataSection.size
+    rows = [MetadataSection.from_bytes(image[start : start + size]) for start in range(place, stop, size)]
+    sections = tuple(Section(int(row.base), int(row.length), row.type) for row in rows)
+    return Metadata(offset, stop - offset, sections)
 
 
 def check_sections(sections: tuple[Section, ...]) -> list[str]:
@@ -315,25 +316,6 @@ def check_sections(sections: tuple[Section, ...]) -> list[str]:
         if lower.end > upper.base and lower.size and upper.size:
             notes.append(f"SEV metadata: sections {first} and {second} overlap")
     return notes
-
-
-NVRAM = Guid.from_text("fff12b8d-7696-4c8b-a985-2747075b4f50")
-
-#: What a volume with files holds: firmware file systems 2 and 3.
-FILE_SYSTEMS = tuple(
-    Guid.from_text(text) for text in ("8c8ce578-8a3d-4f1c-9935-896185c32dd3", "5473c07a-3dcb-4dca-bd6f-1e9689e7349a")
-)
-
-SIGNATURE = b"_FVH"
-
-#: Where the signature is in the header, in bytes.
-SIGNATURE_AT = 0x28
-
-#: Headers are 72 bytes in practice; a longer one than this is not looked at.
-HEADER_LIMIT = 1024
-
-#: The four letters appear in code by chance, and in a hostile file all over. So many places are looked at, no more.
-PLACES_LIMIT = 4096
 
 
 class VolumeHeader(Layout, size=56, spec="UEFI PI, volume 3: EFI_FIRMWARE_VOLUME_HEADER (fixed part)"):
@@ -394,10 +376,9 @@ def find_volumes(image: bytes) -> tuple[Volume, ...]:
 
 def read_volume(image: bytes, offset: int) -> Volume | None:
     """Return the volume whose header lies at *offset* (bytes), None when no sound header does."""
-    raw = image[offset : offset + VolumeHeader.size] if offset >= 0 else b""
-    if len(raw) < VolumeHeader.size:
+    if offset < 0 or len(image) < offset + VolumeHeader.size:
         return None
-    header = VolumeHeader.from_bytes(raw)
+    header = VolumeHeader.from_bytes(image[offset : offset + VolumeHeader.size])
     size = header.header_length
     if not VolumeHeader.size <= size <= HEADER_LIMIT or size % 2 or header.length < size:
         return None

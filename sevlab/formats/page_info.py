@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 #: Bytes of a page, and of a SHA-384 digest.
 PAGE, DIGEST = 4096, 48
-
 ZEROS = bytes(DIGEST)
 
 NORMAL, VMSA, ZERO, UNMEASURED, SECRETS, CPUID = range(1, 7)
@@ -84,11 +83,8 @@ class PageInfo(Layout, size=0x70, spec="AMD 56860 (SNP ABI), PAGE_INFO"):
 
 SPEC = "AMD 56860 (SNP ABI), "
 
-#: Version of the secrets page in AMD's published firmware (1.55).
-SECRETS_VERSION = 3
-
-#: Most entries of a CPUID page.
-CPUID_LIMIT = 64
+#: Version of the secrets page in AMD's published firmware (1.55), and most entries of a CPUID page.
+SECRETS_VERSION, CPUID_LIMIT = 3, 64
 
 _KEY = "Key (AES-256) for messages between the firmware and VMPL {}."
 

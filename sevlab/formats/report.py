@@ -9,19 +9,25 @@ TCB_VERSION has eight bytes, one for each part, each a security version number (
 closes a hole. The same eight bytes mean different things on different products (F40). Never compare them as one number:
 a newer microcode does not make up for an older boot loader.
 
-Sources: snp-launch 4 and 6 (AMD 56860, SNP ABI, ATTESTATION_REPORT and TCB_VERSION; AMD 57230; the sev crate). Version
-5 and Turin are read, not seen: no real report of either was at hand. Sources contradict each other about version 4, so
-it counts as unknown.
+The VCEK is asked for by chip and by REPORTED_TCB, from which the signing key is made. With CURRENT_TCB (F38), with the
+parts in another product's places (F40), in hex (F39) or with 64 bytes of a Turin's chip id (F42), AMD's key server
+(KDS) returns another certificate, or none. Nothing here asks it.
+
+Sources: snp-launch 4, 6 and 8 (AMD 56860, SNP ABI, ATTESTATION_REPORT and TCB_VERSION; AMD 57230; the sev crate).
+Version 5 and Turin are read, not seen: no real report of either was at hand. Sources contradict each other about
+version 4, so it counts as unknown.
 """
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from ..errors import LayoutError
 from ..layout.arguments import checked
-from ..layout.bits import Bits, bit, reserved_bits
+from ..layout.bits import Bits, bit, reserved_bits, title
 from ..layout.structure import Layout, Named, at, reserved
+from ..layout.views import Code, Heading, Paragraph, Table, View
 from .policy import SnpPolicy
 from .sev_certs import SCALAR, EccSignature
 
@@ -29,13 +35,20 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any, ClassVar
 
+    from ..layout.views import Block
 
+
+SPEC = "AMD 56860 (SNP ABI), ATTESTATION_REPORT"
 TCB_SPEC = "AMD 56860 (SNP ABI), TCB_VERSION"
 
-#: The parts in the order in which they are shown and asked for. Not every product has all.
-PARTS = ("fmc", "bl", "tee", "snp", "ucode")
+#: Bytes of a report, those that the signature covers (all before it), and those before it in a guest driver's answer.
+SIZE, SIGNED, HEADER = 0x4A0, 0x2A0, 0x20
 
-#: What each part is.
+ECDSA_P384_SHA384 = 1
+
+VCEK, VLEK, NO_KEY = 0, 1, 7
+
+#: What each part of a TCB is, in the order in which they are shown and asked for. Not every product has all.
 PART_DOCS = {
     "fmc": "FMC, the secure processor's first mutable code",
     "bl": "the secure processor's boot loader",
@@ -44,10 +57,23 @@ PART_DOCS = {
     "ucode": "the CPU's microcode",
 }
 
+PARTS = tuple(PART_DOCS)
 
-def _part(offset: int, name: str) -> int:
-    part: int = at(offset, 1, f"SVN of {PART_DOCS[name]}.")
-    return part
+#: The TCBs of a report, from the one that a platform cannot go below to the one that runs.
+LADDER = ("launch_tcb", "reported_tcb", "committed_tcb", "current_tcb")
+
+#: Bytes of a Turin's chip id, after which come zeros; the other products fill all 64.
+TURIN_CHIP_ID = 8
+
+#: AMD's key server.
+HOST = "https://kdsintf.amd.com"
+
+_CURRENT = "TCB that runs now."
+_REPORTED = "TCB that the signing key is made from, and which its certificate names."
+_COMMITTED = "TCB below which the platform cannot go back."
+_LAUNCH = "TCB at the time the guest was launched or taken in."
+_UNKNOWN = "Not known for this version."
+_NOT_IN_ORDER = ": NOT REPORTED <= COMMITTED <= CURRENT"
 
 
 class Tcb(Layout, size=0, spec=TCB_SPEC):
@@ -78,37 +104,22 @@ class Tcb(Layout, size=0, spec=TCB_SPEC):
 class MilanTcb(Tcb, size=8, spec=TCB_SPEC + ", Milan and Genoa"):
     """TCB version of Milan, Genoa, Bergamo and Siena."""
 
-    bl: int = _part(0, "bl")
-    tee: int = _part(1, "tee")
+    bl: int = at(0, 1, "SVN of the secure processor's boot loader.")
+    tee: int = at(1, 1, "SVN of the secure processor's operating system (TEE).")
     reserved_2: bytes = reserved(2, 4)
-    snp: int = _part(6, "snp")
-    ucode: int = _part(7, "ucode")
+    snp: int = at(6, 1, "SVN of the SEV-SNP firmware.")
+    ucode: int = at(7, 1, "SVN of the CPU's microcode.")
 
 
 class TurinTcb(Tcb, size=8, spec=TCB_SPEC + ", Turin"):
     """TCB version of Turin."""
 
-    fmc: int = _part(0, "fmc")
-    bl: int = _part(1, "bl")
-    tee: int = _part(2, "tee")
-    snp: int = _part(3, "snp")
+    fmc: int = at(0, 1, "SVN of FMC, the secure processor's first mutable code.")
+    bl: int = at(1, 1, "SVN of the secure processor's boot loader.")
+    tee: int = at(2, 1, "SVN of the secure processor's operating system (TEE).")
+    snp: int = at(3, 1, "SVN of the SEV-SNP firmware.")
     reserved_4: bytes = reserved(4, 3)
-    ucode: int = _part(7, "ucode")
-
-
-SPEC = "AMD 56860 (SNP ABI), ATTESTATION_REPORT"
-
-SIZE = 0x4A0
-
-#: Bytes that the signature covers: all before it.
-SIGNED = 0x2A0
-
-#: Bytes that come before the report in what a guest's driver answers.
-HEADER = 0x20
-
-ECDSA_P384_SHA384 = 1
-
-VCEK, VLEK, NO_KEY = 0, 1, 7
+    ucode: int = at(7, 1, "SVN of the CPU's microcode.")
 
 
 class ReportAlgorithm(Named):
@@ -151,20 +162,6 @@ class KeyInfo(Bits, size=4, spec=SPEC + ", KEY_INFO"):
         """The number in hex, and the signing key by name."""
         flags = "".join(f", {name}" for name in self.flags)
         return f"0x{int(self):08x} (signed with: {self.signer}{flags})"
-
-
-_CURRENT = "TCB that runs now."
-
-_REPORTED = "TCB that the signing key is made from, and which its certificate names."
-
-_COMMITTED = "TCB below which the platform cannot go back."
-
-_LAUNCH = "TCB at the time the guest was launched or taken in."
-
-
-def _unknown(offset: int, size: int) -> Any:
-    """Declare bytes that other versions may have a meaning for."""
-    return at(offset, size, "Not known for this version.", type=bytes, colour="grey")
 
 
 class Report(Layout, size=0, spec=SPEC):
@@ -245,6 +242,65 @@ class Report(Layout, size=0, spec=SPEC):
         """The product by the report's own bytes; see :func:`tell_product`."""
         return tell_product(self.to_bytes())
 
+    def ladder(self) -> dict[str, Tcb]:
+        """Return the four TCBs by name, in the order of :data:`LADDER`; none when their form is not known."""
+        return {name: getattr(self, name) for name in LADDER} if self.TCB else {}
+
+    def all_findings(self, product: str = "") -> list[str]:
+        """Return a sentence for everything unexpected; *product* is what its reader takes it to be from."""
+        found = [*self.findings(), *tcb_ladder(self)]
+        if product and self.product and product not in self.product.split(" or "):
+            found.append(f"the report itself says that it is from {self.product}, not {product}")
+        return found
+
+    def as_dict(self, product: str = "") -> dict[str, object]:
+        """Return the report as JSON-ready data; *product* as it was read with."""
+        urls, reason = vcek_urls(self, product)
+        return {
+            "version": self.version,
+            "known": self.is_known,
+            "product": product or self.product,
+            "signing_key": self.key_info.signer,
+            "fields": {s.name: int(s.value) if isinstance(s.value, int) else s.raw.hex() for s in self.spans()},
+            "policy": {row.name: value for row, value in self.policy.items() if not row.reserved},
+            "tcb": {name: one.parts for name, one in self.ladder().items()},
+            "findings": self.all_findings(product),
+            "vcek_urls": urls,
+            "no_url": reason,
+        }
+
+    def explain(self, product: str = "", note: str = "") -> View:
+        """Show every field; *product* as the report was read with, *note* says where it came from."""
+        raw, rows, colours = self.to_bytes(), [], []
+        for row in self.rows:
+            value = row.decode(row.cut(raw))
+            finding = "; ".join(value.findings()) if isinstance(value, Tcb) else row.finding(value)
+            if finding or not row.is_reserved:
+                words = f"{row.doc} FINDING: {finding}." if finding else row.doc
+                rows.append([row.name, f"0x{row.offset:03x}, {row.size}", _lines(row.text(value), value, words)])
+                colours.append("pink" if finding else row.colour)
+        findings = self.all_findings(product)
+        return View(
+            Heading(f"{title(type(self))} ({self.size} bytes)"),
+            *([Paragraph(f"{note}.")] if note else []),
+            Paragraph(self._summary(product)),
+            Table(["field", "at, size", "value, and meaning"], rows, colours=colours, mono=[0, 1]),
+            *explain_ladder(self),
+            *(block for bits in (self.policy, self.platform_info, self.key_info) for block in _bits(bits)),
+            Heading("What is unexpected"),
+            Paragraph("; ".join(findings) + "." if findings else "Nothing: no reserved byte or bit is set."),
+            *explain_urls(self, product),
+        )
+
+    def _summary(self, product: str) -> str:
+        made_by = product or self.product or "a product that it does not name"
+        words = f"Version {self.version}, from {made_by}, signed with: {self.key_info.signer}."
+        if self.cpuid is not None:
+            words += " CPUID: family 0x{:x}, model 0x{:x}, stepping {}.".format(*self.cpuid)
+        if not self.is_known:
+            words += " This version is not known to sevlab: only the fields that all versions share are named."
+        return words
+
 
 class ReportV2(Report, size=SIZE, spec=SPEC + ", version 2 (ABI 1.55 and before)"):
     """An attestation report of version 2, from Milan or Genoa."""
@@ -299,11 +355,11 @@ class TurinReportV5(_Turin, ReportV5, size=SIZE, spec=ReportV5.spec):
 class UnknownMilanReport(Report, size=SIZE, spec=SPEC):
     """An attestation report of an unknown version, from Milan or Genoa as its certificate says."""
 
-    reserved_4c: bytes = _unknown(0x04C, 4)
-    reserved_188: bytes = _unknown(0x188, 24)
-    reserved_1eb: bytes = _unknown(0x1EB, 1)
-    reserved_1ef: bytes = _unknown(0x1EF, 1)
-    reserved_1f8: bytes = _unknown(0x1F8, 168)
+    reserved_4c: bytes = at(0x04C, 4, _UNKNOWN, type=bytes, colour="grey")
+    reserved_188: bytes = at(0x188, 24, _UNKNOWN, type=bytes, colour="grey")
+    reserved_1eb: bytes = at(0x1EB, 1, _UNKNOWN, type=bytes, colour="grey")
+    reserved_1ef: bytes = at(0x1EF, 1, _UNKNOWN, type=bytes, colour="grey")
+    reserved_1f8: bytes = at(0x1F8, 168, _UNKNOWN, type=bytes, colour="grey")
 
 
 class UnknownTurinReport(_Turin, UnknownMilanReport, size=SIZE, spec=SPEC):
@@ -343,9 +399,6 @@ _PRODUCTS = (
     (0x19, 0xA0, 0xAF, "Genoa"),
     (0x1A, 0x00, 0x11, "Turin"),
 )
-
-#: Bytes of a Turin's chip id; the other products fill all 64.
-TURIN_CHIP_ID = 8
 
 
 def product_of_cpu(family: int, model: int) -> str:
@@ -403,3 +456,98 @@ class ReportResponse(Layout, size=HEADER, spec="AMD 56860 (SNP ABI), MSG_REPORT_
     status: int = at(0x00, 4, "0 for good, 0x16 for a wrong parameter, 0x27 for a key that is not there.")
     report_size: int = at(0x04, 4, "Bytes of the report that follows.")
     reserved_8: bytes = reserved(0x08, 24)
+
+
+def chain_path(product: str, *, vlek: bool = False) -> str:
+    """Return the path of the two certificates above a leaf (PEM: ASK or ASVK, then ARK)."""
+    return f"/{'vlek' if vlek else 'vcek'}/v1/{product}/cert_chain"
+
+
+def crl_path(product: str, *, vlek: bool = False) -> str:
+    """Return the path of the list of revoked certificates (DER)."""
+    return f"/{'vlek' if vlek else 'vcek'}/v1/{product}/crl"
+
+
+def vcek_path(product: str, chip_id: bytes, tcb: Tcb) -> str:
+    """Return the path of a VCEK (DER): for a chip, as a report names it (64 bytes), and for a TCB.
+
+    Numbers are decimal, of at least two digits, as AMD's examples have them.
+    """
+    hwid = chip_id[:TURIN_CHIP_ID] if product == "Turin" else chip_id
+    parts = "&".join(f"{name}SPL={value:02d}" for name, value in tcb.parts.items())
+    return f"/vcek/v1/{product}/{hwid.hex()}?{parts}"
+
+
+@checked
+def vcek_urls(report: Report, product: str = "") -> tuple[list[str], str]:
+    """Return the addresses from which AMD's key server gives the VCEK of a report; without one, why there is none.
+
+    They are made of REPORTED_TCB, never of CURRENT_TCB, which only looks alike (F38). Nothing is fetched. A report of
+    version 2 does not tell Milan from Genoa, so there may be two, unless *product* says which.
+    """
+    signer, tcb = report.key_info.signer, report.ladder().get("reported_tcb")
+    if signer == "VLEK":
+        return [], "A VLEK signed it, which AMD gives to the cloud alone: ask the host for its certificate table."
+    if signer != "VCEK":
+        return [], "No key signed it that has a certificate."
+    if not any(report.chip_id):
+        return [], "CHIP_ID is masked, so nobody can ask for the chip's certificate: only the host has it."
+    products = [one for one in (product or report.product).split(" or ") if TCB_FORMS.get(one) is report.TCB]
+    if not products or tcb is None:
+        return [], "Which product made it is not known, and with it the form of its TCB. Try: --product"
+    return [HOST + vcek_path(one, report.chip_id, tcb) for one in products], ""
+
+
+def explain_urls(report: Report, product: str = "") -> list[Block]:
+    """Show where the certificate of the signing key is to be had."""
+    heading = Heading("Where the certificate of its key is")
+    urls, reason = vcek_urls(report, product)
+    if not urls:
+        return [heading, Paragraph(reason)]
+    chains = " and ".join(HOST + chain_path(url.removeprefix(HOST).split("/")[3]) for url in urls)
+    words = f"Nothing was fetched. The certificates above it are at {chains}."
+    return [heading, Code("\n".join(urls)), Paragraph(words)]
+
+
+def tcb_ladder(report: Report) -> list[str]:
+    """Return a sentence for every part that breaks REPORTED <= COMMITTED <= CURRENT."""
+    tcbs = list(report.ladder().items())[1:]
+    return [
+        f"{part}: {lower.upper()} is {low.parts[part]}, above {higher.upper()} with {high.parts[part]}"
+        for part in (tcbs[0][1].parts if tcbs else ())
+        for (lower, low), (higher, high) in pairwise(tcbs)
+        if low.parts[part] > high.parts[part]
+    ]
+
+
+def explain_ladder(report: Report) -> list[Block]:
+    """Show the four TCBs side by side, a line for each part."""
+    heading, tcbs = Heading("How new the platform is: its TCBs, part by part"), report.ladder().values()
+    if not tcbs:
+        words = "Which byte is which part is not known for this report. --product, or the leaf's certificate, tells."
+        return [heading, Paragraph(words)]
+    broken = {one.partition(":")[0] for one in tcb_ladder(report)}
+    rows = [
+        [part, *(str(one.parts[part]) for one in tcbs), PART_DOCS[part] + _NOT_IN_ORDER * (part in broken)]
+        for part in report.current_tcb.parts
+    ]
+    header = ["part", *(name.removesuffix("_tcb") for name in LADDER), "what it is"]
+    rule = "Reported must not be above committed, nor committed above current. The signing key follows from reported."
+    return [heading, Table(header, rows, mono=[0, 1, 2, 3, 4]), Paragraph(rule)]
+
+
+def _lines(text: str, value: object, words: str) -> str:
+    """Return a field's value and meaning; long values in full on lines of their own, to be compared and copied."""
+    if isinstance(value, Tcb):
+        return f"{text} (bytes {value.to_bytes().hex(' ')})\n{words}"
+    if isinstance(value, bytes) and any(value):
+        return "\n".join([*(text[start : start + 64] for start in range(0, len(text), 64)), words])
+    return f"{text} – {words}"
+
+
+def _bits(bits: Bits) -> list[Block]:
+    """Show a number bit by bit, without the commands that each bit governs, which take too much space."""
+    heading, table = bits.explain().blocks
+    assert isinstance(table, Table)
+    rows = [[bit, name, value, meaning] for bit, name, value, _, meaning in table.rows]
+    return [heading, Table([*table.header[:3], table.header[4]], rows, mono=[0, 1, 2])]

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 
 SPEC = "AMD 55766 (SEV API), LAUNCH_SECRET"
-
 TABLE_SPEC = "edk2 and Linux efi_secret: launch secret table"
 
 TABLE = Guid.from_text("1e74f542-71dd-4d66-963e-ef4287ff173b")
@@ -108,72 +107,68 @@ class SecretTable(Explainable):
         self._hidden: set[str] = set()
         self.is_table = self._raw[: len(TABLE)] == TABLE and len(self._raw) >= SecretTableHead.size
         if self.is_table:
-            self._add_padding(self._read_entries(self._read_head()))
-        elif self._raw:
+            end = self._read_head()
+            self._read_entries(end)
+            self._add_padding(end)
+        else:
             short = f" in the {len(self._raw)} bytes there are" if len(self._raw) < SecretTableHead.size else ""
             finding = f"no secrets table{short}: it would begin with {TABLE}"
             self._add("data", 0, len(self._raw), "Bytes that are no secrets table.", "pink", finding)
 
     def _read_head(self) -> int:
         """Read the table's head; return the offset at which the table ends."""
-        head = SecretTableHead.from_bytes(self._raw[: SecretTableHead.size])
-        guid, length = head.spans()
-        finding = ""
+        head, finding = SecretTableHead.from_bytes(self._raw[: SecretTableHead.size]), ""
         if head.table_length < head.size:
             finding = f"must be {head.size} or more"
         elif head.table_length > len(self._raw):
             finding = f"reaches past the {len(self._raw)} bytes there are"
+        guid, length = head.spans()
         self._spans += [guid, length._replace(finding=finding)]
         return min(max(head.table_length, head.size), len(self._raw))
 
-    def _read_entries(self, end: int) -> int:
-        """Read entries up to the offset *end*; return it."""
-        position = SecretTableHead.size
+    def _read_entries(self, end: int) -> None:
+        position, size = SecretTableHead.size, SecretEntryHead.size
         seen: dict[Guid, int] = {}
-        while end - position >= SecretEntryHead.size:
-            head = SecretEntryHead.from_bytes(self._raw[position : position + SecretEntryHead.size])
-            number, finding = len(self.entries) + 1, ""
+        while end - position >= size:
+            head = SecretEntryHead.from_bytes(self._raw[position : position + size])
+            number, body, stop = len(self.entries) + 1, position + size, position + head.length
+            finding = short = ""
             if head.guid in seen:
                 finding = f"same GUID as entry {seen[head.guid]}; Linux then refuses the whole table"
             elif not any(head.guid):
                 finding = "all zero, which marks a deleted entry: Linux passes over it"
-            guid, length = (
-                span._replace(name=f"entry{number}.{span.name}", offset=position + span.offset) for span in head.spans()
-            )
-            self._spans.append(guid._replace(finding=finding))
-            if head.length < head.size or head.length > end - position:
-                finding = f"must be {head.size} to {end - position} here; nothing can be read from here on"
-                self._spans.append(length._replace(finding=finding))
-                position += head.size
+            if not body <= stop <= end:
+                short = f"must be {size} to {end - position} here; nothing can be read from here on"
+            for span, words in zip(head.spans(), (finding, short), strict=True):
+                name, offset = f"entry{number}.{span.name}", position + span.offset
+                self._spans.append(span._replace(name=name, offset=offset, finding=words))
+            if short:
+                position = body
                 break
-            self._spans.append(length)
             seen.setdefault(head.guid, number)
-            self.entries.append(SecretEntry(head.guid, self._raw[position + head.size : position + head.length]))
-            doc = f"The secret: {head.guid.name or 'for whoever knows its GUID'}."
-            self._add(f"entry{number}.data", position + head.size, head.length - head.size, doc, "pink")
-            position += head.length
-        if position < end:
-            self._add("unread", position, end - position, "Bytes that are no whole entry.", "pink", "cannot be read")
-        return end
+            self.entries.append(SecretEntry(head.guid, self._raw[body:stop]))
+            doc = f"The secret: {head.guid.name or 'for the program that knows its GUID'}."
+            self._add(f"entry{number}.data", body, stop, doc, "pink")
+            position = stop
+        self._add("unread", position, end, "Bytes that are no whole entry.", "pink", "cannot be read")
 
     def _add_padding(self, end: int) -> None:
-        size = len(self._raw) - end
-        finding = ""
-        if any(self._raw[end:]):
+        size, finding = len(self._raw) - end, ""
+        if dirty := any(self._raw[end:]):
             finding = "padding must be 0"
         elif size >= BLOCK:
             finding = f"{size} bytes where {-end % BLOCK} do"
             finding += " (libvirt 9.0 adds 16 to an aligned table; harmless)" if size == BLOCK else ""
         doc = f"Zeros up to a multiple of {BLOCK} bytes."
-        self._add("padding", end, size, doc, "grey", finding, secret=any(self._raw[end:]))
+        self._add("padding", end, len(self._raw), doc, "grey", finding, secret=dirty)
 
     def _add(
-        self, name: str, offset: int, size: int, doc: str, colour: str, finding: str = "", *, secret: bool = True
+        self, name: str, start: int, end: int, doc: str, colour: str, finding: str = "", *, secret: bool = True
     ) -> None:
         """Add a run of bytes; none at all is no field."""
-        if size:
-            raw = self._raw[offset : offset + size]
-            self._spans.append(Span(name, offset, size, raw, raw, raw.hex(), doc, colour, finding))
+        if start < end:
+            raw = self._raw[start:end]
+            self._spans.append(Span(name, start, end - start, raw, raw, raw.hex(), doc, colour, finding))
             if secret:
                 self._hidden.add(name)
 

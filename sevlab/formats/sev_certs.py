@@ -27,23 +27,21 @@ if TYPE_CHECKING:
 
 
 SPEC = "AMD 55766 (SEV API), SEV certificate"
-
 AMD_SPEC = "AMD 55766 (SEV API), ASK and ARK certificate"
 
-#: Bytes of one coordinate or one half of an ECDSA signature; P-384 fills the first 48 of them.
-SCALAR = 72
-
-P384_BYTES = 48
+#: Bytes of one coordinate or one half of an ECDSA signature, and how many of them P-384 fills.
+SCALAR, P384_BYTES = 72, 48
 
 P256, P384 = 1, 2
 
-#: Bytes of a SEV certificate that its signatures cover: all before the first.
-SIGNED = 0x414
+#: Bytes of a certificate, and of an attestation report, that signatures cover: all before the first.
+SIGNED, ATTESTATION_SIGNED = 0x414, 0x34
+
+#: The Naples ARK as it was first published, without its signature.
+_UNSIGNED_ARK = 576
 
 ARK, ASK, INVALID, OCA, PEK, PDH, CEK = 0x0000, 0x0013, 0x1000, 0x1001, 0x1002, 0x1003, 0x1004
-
 RSA_SHA256, ECDSA_SHA256, ECDH_SHA256 = 0x001, 0x002, 0x003
-
 RSA_SHA384, ECDSA_SHA384, ECDH_SHA384 = 0x101, 0x102, 0x103
 
 
@@ -137,10 +135,7 @@ class SevCertificate(Layout, size=0x824, spec=SPEC):
     @property
     def signatures(self) -> list[tuple[Usage, Algorithm, bytes]]:
         """Both slots: usage of the signing key, algorithm, signature (512 bytes)."""
-        return [
-            (self.sig1_usage, self.sig1_algorithm, self.sig1),
-            (self.sig2_usage, self.sig2_algorithm, self.sig2),
-        ]
+        return [(self.sig1_usage, self.sig1_algorithm, self.sig1), (self.sig2_usage, self.sig2_algorithm, self.sig2)]
 
 
 class AmdCertificate(Layout, size=0, spec=AMD_SPEC):
@@ -189,10 +184,6 @@ class AmdCertificate4096(AmdCertificate, size=1600, spec=AMD_SPEC + ", RSA-4096"
     signature: bytes = at(0x440, 512, "RSA-PSS signature, little-endian.", type=bytes)
 
 
-#: The Naples ARK as it was first published, without its signature.
-_UNSIGNED_ARK = 576
-
-
 @checked
 def parse_certificates(raw: bytes) -> list[SevCertificate | AmdCertificate]:
     """Take certificates apart that follow one another, as ``sevctl export`` and the firmware write them.
@@ -202,15 +193,13 @@ def parse_certificates(raw: bytes) -> list[SevCertificate | AmdCertificate]:
     """
     found: list[SevCertificate | AmdCertificate] = []
     position = 0
-    while position < len(raw):
+    while (rest := len(raw) - position) > 0:
         declared = _form(raw[position : position + 0x40])
-        rest = len(raw) - position
         if declared is None or rest < declared.size:
-            received = f"{rest} bytes at offset 0x{position:x} that are no certificate"
-            if declared is not None:
-                received = f"{rest} bytes at offset 0x{position:x} of a certificate of {declared.size}"
-                if rest == _UNSIGNED_ARK and issubclass(declared, AmdCertificate):
-                    received += ": the Naples ARK as first published, without its signature"
+            what = f"of a certificate of {declared.size}" if declared else "that are no certificate"
+            if declared and rest == _UNSIGNED_ARK and issubclass(declared, AmdCertificate):
+                what += ": the Naples ARK as first published, without its signature"
+            received = f"{rest} bytes at offset 0x{position:x} {what}"
             raise LayoutError("certificate", received, "SEV certificates (2084 bytes) and AMD's (832 or 1600)")
         found.append(declared.from_bytes(raw[position : position + declared.size]))
         position += declared.size
@@ -245,10 +234,6 @@ class SessionBlob(Layout, size=128, spec="AMD 55766 (SEV API), LAUNCH_START, lau
     policy_mac: bytes = at(
         0x60, 32, "HMAC-SHA256 of the policy (4 bytes, little-endian) under the TIK.", type=bytes, colour="yellow"
     )
-
-
-#: Bytes that the signature covers: all before its own description.
-ATTESTATION_SIGNED = 0x34
 
 
 class AttestationReport(Layout, size=0xD0, spec="AMD 55766 (SEV API), ATTESTATION"):

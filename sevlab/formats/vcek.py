@@ -12,11 +12,12 @@ KDS interface; AMD 56421, GHCB specification, extended guest request).
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..layout.arguments import checked
 from ..layout.structure import Hex, Layout, at
-from .report import TURIN_CHIP_ID
+from .guid import hyphenated
+from .report import PARTS, TURIN_CHIP_ID
 
 ARK, ASK, ASVK, VCEK, VLEK = "ARK", "ASK", "ASVK", "VCEK", "VLEK"
 
@@ -27,19 +28,10 @@ SUBJECTS = {ARK: "ARK-{}", ASK: "SEV-{}", ASVK: "SEV-VLEK-{}", VCEK: "SEV-VCEK",
 SIGNERS = {ARK: ARK, ASK: ARK, ASVK: ARK, VCEK: ASK, VLEK: ASVK}
 
 _PREFIX = "1.3.6.1.4.1.3704.1"
-
-STRUCT_VERSION, PRODUCT_NAME = f"{_PREFIX}.1", f"{_PREFIX}.2"
-
-HWID, CSP_ID = f"{_PREFIX}.4", f"{_PREFIX}.5"
+STRUCT_VERSION, PRODUCT_NAME, HWID, CSP_ID = (f"{_PREFIX}.{number}" for number in (1, 2, 4, 5))
 
 #: The extension for each part of the TCB. ``fmc`` is Turin's alone.
-SPL = {
-    "fmc": f"{_PREFIX}.3.9",
-    "bl": f"{_PREFIX}.3.1",
-    "tee": f"{_PREFIX}.3.2",
-    "snp": f"{_PREFIX}.3.3",
-    "ucode": f"{_PREFIX}.3.8",
-}
+SPL = {part: f"{_PREFIX}.3.{number}" for part, number in zip(PARTS, (9, 1, 2, 3, 8), strict=True)}
 
 #: Parts without a meaning so far; always 0. Turin lacks the first.
 RESERVED_SPL = {f"spl_{number}": f"{_PREFIX}.3.{number}" for number in (4, 5, 6, 7)}
@@ -102,8 +94,7 @@ class TableGuid(bytes):
     @property
     def written(self) -> str:
         """The GUID as text alone."""
-        digits = self.hex()
-        return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
+        return hyphenated(self)
 
 
 class CertTableEntry(Layout, size=24, spec="AMD 56421 (GHCB), certificate table"):
@@ -116,16 +107,15 @@ class CertTableEntry(Layout, size=24, spec="AMD 56421 (GHCB), certificate table"
 
 @dataclass(frozen=True)
 class CertTable:
-    """A table that was read."""
+    """A table that was read: the first certificate (DER or PEM) of each kind, and further ones with their kind.
 
-    #: The first certificate (DER or PEM) of each kind.
-    certificates: dict[str, bytes]
-    #: GUIDs that name no known kind.
-    unknown: tuple[str, ...]
-    #: A sentence for everything unexpected.
-    findings: tuple[str, ...]
-    #: Further certificates of a kind, with their kind.
-    again: tuple[tuple[str, bytes], ...] = ()
+    ``unknown`` are GUIDs that name no known kind, ``findings`` is a sentence for everything unexpected.
+    """
+
+    certificates: dict[str, bytes] = field(default_factory=dict)
+    again: list[tuple[str, bytes]] = field(default_factory=list)
+    unknown: list[str] = field(default_factory=list)
+    findings: list[str] = field(default_factory=list)
 
 
 @checked
@@ -135,35 +125,32 @@ def read_cert_table(raw: bytes) -> CertTable:
     That is an end that is missing, entries that reach over the end or over each other, and bytes other than zero that
     belong to no entry. (A host hands a table over in whole pages, with zeros at their end.)
     """
-    certificates: dict[str, bytes] = {}
-    again: list[tuple[str, bytes]] = []
-    unknown: list[str] = []
-    findings: list[str] = []
-    taken: list[tuple[int, int]] = []
+    table, taken, size = CertTable(), [], CertTableEntry.size
     head = len(raw)
     for number in range(LIMIT + 1):
-        place = number * CertTableEntry.size
-        part = raw[place : place + CertTableEntry.size]
-        if number == LIMIT or len(part) < CertTableEntry.size:
-            findings.append(f"the table does not end within {min(LIMIT, len(raw) // CertTableEntry.size)} entries")
+        place = number * size
+        part = raw[place : place + size]
+        if number == LIMIT or len(part) < size:
+            table.findings.append(f"the table does not end within {min(LIMIT, len(raw) // size)} entries")
             break
         if not any(part):
-            head = place + CertTableEntry.size
+            head = place + size
             break
         entry = CertTableEntry.from_bytes(part)
-        guid, end = entry.guid.written, entry.offset + entry.length
-        kind, content = KINDS.get(guid, ""), raw[entry.offset : end]
+        guid, start, end = entry.guid.written, int(entry.offset), entry.offset + entry.length
+        kind = KINDS.get(guid, "")
         if end > len(raw):
-            findings.append(f"{kind or guid}: it ends at byte {end}, but there are {len(raw)}")
+            table.findings.append(f"{kind or guid}: it ends at byte {end}, but there are {len(raw)}")
             continue
-        taken.append((int(entry.offset), end))
+        taken.append((start, end))
         if not kind:
-            unknown.append(guid)
-        elif kind in certificates:
-            again.append((kind, content))
+            table.unknown.append(guid)
+        elif kind in table.certificates:
+            table.again.append((kind, raw[start:end]))
         else:
-            certificates[kind] = content
-    return CertTable(certificates, tuple(unknown), (*findings, *_gaps(raw, head, taken)), tuple(again))
+            table.certificates[kind] = raw[start:end]
+    table.findings.extend(_gaps(raw, head, taken))
+    return table
 
 
 def _gaps(raw: bytes, head: int, taken: list[tuple[int, int]]) -> list[str]:

@@ -15,7 +15,7 @@ from .verify import Verdict, compare_measure
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Protocol
+    from typing import Protocol
 
     class Explained(Protocol):
         """Anything that makes its own page."""
@@ -33,12 +33,6 @@ def explain(thing: Layout | Bits | Explained | Evidence, *, show_keys: bool = Fa
     """
     if isinstance(thing, Evidence):
         return walk(compare_measure(thing), show_keys=show_keys)
-    # A report is told by its field: to import its room would cost every explanation more than it takes.
-    if hasattr(thing, "reported_tcb"):
-        from ..formats.report_view import explain_report
-
-        report: Any = thing
-        return explain_report(report)
     if hasattr(thing, "explain") and not isinstance(thing, type):
         return thing.explain()
     raise TypeError(f"explain takes evidence, a layout, bits, or what can explain itself, not {type(thing).__name__}")

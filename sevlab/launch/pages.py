@@ -12,7 +12,7 @@ from collections import namedtuple
 from functools import lru_cache
 
 from ..formats.page_info import HASHED_TYPES, PAGE, VMSA, VMSA_GPA, ZEROS, PageInfo, PageType
-from ..formats.vmsa import HARMLESS, Field, Vmsa
+from ..formats.vmsa import UNHASHED, Vmsa
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ _LARGE = 1024
 _EMPTY = hashlib.sha384()
 
 #: Fields of a VMSA that the firmware takes as zero: GUEST_TSC_SCALE and GUEST_TSC_OFFSET.
-_MASKED = {row.name: 0 for row in Vmsa.rows if isinstance(row, Field) and row.effect == HARMLESS}
+_MASKED = dict.fromkeys(UNHASHED, 0)
 
 
 class Region(namedtuple("Region", "name page_type gpa contents doc raw first", defaults=("", None, 0))):

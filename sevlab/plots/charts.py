@@ -10,8 +10,7 @@ from matplotlib.patches import FancyArrowPatch, Rectangle
 from ..data import MODES, UNKNOWN
 from ..errors import InputError
 from ..formats.ovmf_view import amount
-from ..formats.report import PART_DOCS, PARTS, Tcb
-from ..formats.report_view import LADDER, explain_ladder, tcb_ladder
+from ..formats.report import LADDER, PART_DOCS, PARTS, Tcb, explain_ladder, tcb_ladder
 from ..labs.predictions import EQUAL, NONE, OTHER, STOPS, WORDS
 from ..launch.measure import compute_measure
 from ..layout.span import COLOURS, INK

@@ -21,7 +21,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from ..attestation.session import make_private, seeded
-from ..formats.report_view import HOST, crl_path
+from ..formats.report import HOST, crl_path
 from ..formats.vcek import (
     ARK,
     ASK,

@@ -11,8 +11,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from sevlab.formats.report import MilanTcb, Tcb, TurinTcb
-from sevlab.formats.report_view import chain_path, crl_path, vcek_path
+from sevlab.formats.report import MilanTcb, Tcb, TurinTcb, chain_path, crl_path, vcek_path
 from sevlab.simulator.kds import KeyServer
 from tests.shared_data import shared_data
 

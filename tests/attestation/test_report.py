@@ -29,8 +29,7 @@ from sevlab.attestation.report_file import read_report
 from sevlab.attestation.requirements import BYTES, REQUIREMENTS, SIZES, parse_requirements
 from sevlab.data import INCIDENTS
 from sevlab.errors import InputError, LayoutError
-from sevlab.formats.report import SIGNED, SIZE, MilanTcb, TurinTcb, parse_report
-from sevlab.formats.report_view import report_as_dict, vcek_urls
+from sevlab.formats.report import SIGNED, SIZE, MilanTcb, TurinTcb, parse_report, vcek_urls
 from sevlab.formats.vcek import CSP_ID, EXTENSIONS, HWID, RESERVED_SPL, ROOTS, SPL, tell_kind
 from sevlab.launch.verify import CANNOT_TELL, MATCH, MISMATCH, NOT_CHECKED
 from sevlab.simulator.kds import MOMENT, KeyServer
@@ -699,11 +698,9 @@ def test_the_tcb_ladder_tells_what_is_out_of_order() -> None:
     broken = {"reported_tcb": "REPORTED_TCB is 25, above COMMITTED_TCB with 24", "committed_tcb": "above CURRENT_TCB"}
     for field, words in broken.items():
         report = parse_report(make(**{field: newer}))
-        assert any(words in one for one in report_as_dict(report)["findings"])  # type: ignore[attr-defined]
-        assert "NOT REPORTED <= COMMITTED <= CURRENT" in " ".join(
-            str(sevlab.formats.report_view.explain_report(report)).split()
-        )
-    assert report_as_dict(parse_report(make()))["findings"] == []
+        assert any(words in one for one in report.as_dict()["findings"])  # type: ignore[attr-defined]
+        assert "NOT REPORTED <= COMMITTED <= CURRENT" in " ".join(str(report.explain()).split())
+    assert parse_report(make()).as_dict()["findings"] == []
 
 
 @pytest.mark.parametrize("version", [2, 3, 4, 5, 9])
@@ -711,20 +708,20 @@ def test_the_tcb_ladder_tells_what_is_out_of_order() -> None:
 def test_a_report_is_shown_in_full(product: str, version: int) -> None:
     raw = make(product, version)
     report = parse_report(raw, product)
-    shown = str(sevlab.formats.report_view.explain_report(report, product))
-    assert str(sevlab.explain(report)) == str(sevlab.formats.report_view.explain_report(report))
+    shown = str(report.explain(product))
+    assert str(sevlab.explain(report)) == str(report.explain())
     digits = raw[0x90:0xC0].hex()
     assert digits[:64] in shown
     assert digits[64:] in shown
     assert max(len(line) for line in shown.splitlines() if "https://" not in line) <= 100
-    said = report_as_dict(report, product)
+    said = report.as_dict(product)
     assert json.loads(json.dumps(said)) == said
     assert said["fields"]["measurement"] == digits  # type: ignore[index]
     assert said["tcb"]["reported_tcb"] == TCBS[product].parts  # type: ignore[index]
     assert len(said["vcek_urls"]) == 1  # type: ignore[arg-type]
     if version not in (2, 3, 5):
         assert "not known to sevlab" in shown
-        bare = report_as_dict(parse_report(raw))
+        bare = parse_report(raw).as_dict()
         assert (bare["known"], bare["tcb"], bare["vcek_urls"]) == (False, {}, [])
         assert "--product" in str(bare["no_url"])
 
@@ -736,7 +733,7 @@ def test_where_there_is_no_address_the_reason_is_told() -> None:
     both = vcek_urls(parse_report(make(version=2)))[0]
     assert [url.split("/")[5] for url in both] == ["Milan", "Genoa"]
     assert len(vcek_urls(parse_report(make(version=2), "Genoa"), "Genoa")[0]) == 1
-    wrong = report_as_dict(parse_report(make("Genoa"), "Turin"), "Turin")
+    wrong = parse_report(make("Genoa"), "Turin").as_dict("Turin")
     assert any("from Genoa, not Turin" in one for one in wrong["findings"])  # type: ignore[attr-defined]
 
 

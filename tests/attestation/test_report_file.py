@@ -7,13 +7,11 @@ import json
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import sevlab
 from sevlab.attestation.certificates import parse_bundle
 from sevlab.attestation.report import verify_report
 from sevlab.attestation.report_file import read_report
 from sevlab.errors import InputError
 from sevlab.formats.report import SIZE
-from sevlab.formats.report_view import report_as_dict
 from sevlab.launch.verify import MATCH
 from sevlab.simulator.kds import MOMENT
 from tests.snp_reports import CHIPS, SERVER, TCBS, certificates, make, pem, table
@@ -53,8 +51,8 @@ def test_any_file_is_a_report_or_one_line(raw: bytes) -> None:
         return
     verdict = verify_report(found.report, at=MOMENT)
     assert not verdict.matches
-    assert str(sevlab.formats.report_view.explain_report(found.report, note=found.note))
-    assert json.dumps(report_as_dict(found.report))
+    assert str(found.report.explain(note=found.note))
+    assert json.dumps(found.report.as_dict())
 
 
 @settings(max_examples=many(150, 30))

@@ -229,7 +229,7 @@ def test_a_certificate_table_is_read() -> None:
     table = read_cert_table(entry + other + bytes(24) + blob)
     assert table.certificates == {"vcek": blob}
     assert len(table.unknown) == 1
-    assert table.findings == ()
+    assert table.findings == []
     assert "ends at byte 83" in read_cert_table(entry + bytes(24) + blob).findings[0]
 
 

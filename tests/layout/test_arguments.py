@@ -110,7 +110,6 @@ def calls(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Call]:
         (sevlab.launch.cpu.cpu_signature, [25, 1, 1], {}),
         (sevlab.attestation.session.derive_key, [bytes(16), "label", b"context", 16], {}),
         (sevlab.attestation.session.exchange, [key, sevlab.attestation.session.public_key(key)], {}),
-        (sevlab.formats.report_view.explain_report, [parsed, "Milan", ""], {}),
         (sevlab.attestation.session.godh_certificate, [key], {}),
         (
             sevlab.attestation.secret.open_secret,
@@ -133,7 +132,7 @@ def calls(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Call]:
         (sevlab.attestation.session.public_key, [key], {}),
         (sevlab.launch.vmm.recognize_vmsa, [sevlab.build_vmsa("qemu", signature=1)], {}),
         (sevlab.launch.cpu.split_signature, [0xA00F11], {}),
-        (sevlab.formats.report_view.vcek_urls, [parsed, "Milan"], {}),
+        (sevlab.formats.report.vcek_urls, [parsed, "Milan"], {}),
         (sevlab.attestation.sev_chain.verify_attestation, [attested, identity.certificates[PEK], bytes(16)], {}),
         (sevlab.verify_chain, [identity.chain], {}),
         (sevlab.attestation.id_block.verify_id_block, [signed, digest, 0x30000], {"author_key_enabled": None}),

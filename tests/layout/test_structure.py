@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 import random
 import struct
 
@@ -12,24 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import sevlab
-import sevlab.formats
 from sevlab.formats.launch_measure import Measurement, MeasureMessage, OldMeasureMessage
 from sevlab.layout.span import COLOURS, INK, letters
 from sevlab.layout.structure import Layout, at, reserved
+from tests.make_docs import declared
 
-MODULES = [
-    importlib.import_module(f"sevlab.formats.{found.name}") for found in pkgutil.iter_modules(sevlab.formats.__path__)
-]
-#: Every layout that a module of sevlab.formats declares.
-LAYOUTS = sorted(
-    {
-        value
-        for module in MODULES
-        for value in vars(module).values()
-        if isinstance(value, type) and issubclass(value, Layout) and getattr(value, "rows", ())
-    },
-    key=lambda layout: layout.__name__,
-)
+#: Every layout that sevlab documents.
+LAYOUTS: list[type[Layout]] = sorted(declared(Layout), key=lambda layout: layout.__name__)
 EACH_LAYOUT = pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.__name__)
 
 
