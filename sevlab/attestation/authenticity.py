@@ -26,9 +26,10 @@ from ..formats.vcek import (
     VLEK,
 )
 from ..launch.trust import CANNOT_TELL, MATCH, MISMATCH, NOT_CHECKED
-from ..launch.verify import Check, judged
+from ..launch.verify import Check
 from .certificates import Certificate, Certificates, RevocationList, integer
 from .crypto import ecdsa_fault, pss_fault
+from .verdict import judged
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -10,20 +10,20 @@ import re
 import warnings
 from typing import TYPE_CHECKING
 
-from ..errors import InputError, named, quoted
-from ..formats.sev_certs import P384, SCALAR, EccKey
+from ..errors import InputError, named, quoted, require
 from ..formats.vcek import CSP_ID, EXTENSIONS, HWID, PRODUCT_NAME, SPL, read_cert_table, tell_kind
 from ..launch.files import check_standard_input, load_file
 from ..launch.values import decode_base64
 from ..layout.arguments import checked
 from ..layout.span import Explainable
 from ..layout.views import Heading, Paragraph, Table, View
-from .needs import require
+from .crypto import ecc_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from typing import Any
 
+    from ..formats.sev_certs import EccKey
     from ..layout.views import Block
 
 
@@ -229,8 +229,7 @@ class Certificate(_Signed):
 
         if not isinstance(self.key, ec.EllipticCurvePublicKey) or not isinstance(self.key.curve, ec.SECP384R1):
             return None
-        numbers = self.key.public_numbers()
-        return EccKey(curve=P384, qx=numbers.x.to_bytes(SCALAR, "little"), qy=numbers.y.to_bytes(SCALAR, "little"))
+        return ecc_key(self.key)
 
     @property
     def product_name(self) -> str:

@@ -21,15 +21,16 @@ from ..formats.sev_certs import ECDSA_SHA384, P384_BYTES, EccKey, EccSignature
 from ..formats.status import status_text
 from ..launch.files import load_file, load_hidden
 from ..launch.keys import Secret, check_key, hide_key, refuse_keys
-from ..launch.trust import MATCH, MISMATCH, NOT_CHECKED, NOT_DECIDED
+from ..launch.trust import MISMATCH, NOT_CHECKED
 from ..launch.values import decode_base64
-from ..launch.verify import COLOURS, Check, judged
+from ..launch.verify import COLOURS, Check
 from ..layout.arguments import checked
 from ..layout.span import Explainable
-from ..layout.views import Banner, Heading, Paragraph, Table, View, hex_lines
+from ..layout.views import Heading, Paragraph, Table, View, hex_lines
 from .certificates import is_pem, split_pem
 from .crypto import ecdsa_fault, ecdsa_sign, load_point
 from .session import load_private, public_key
+from .verdict import Checklist, judged, names_of
 
 if TYPE_CHECKING:
     from ..layout.views import Block
@@ -104,8 +105,8 @@ class SignedIdBlock(Explainable):
 
     def explain(self) -> View:
         """Show both byte by byte, and the digests of the keys."""
-        odd = [Paragraph(f"ODD: {finding}.") for finding in self.findings()]
-        return View(*self.block.explain().blocks, *self.auth.explain().blocks, *odd, *_digest_table(self.auth))
+        found = [Paragraph(f"FINDING: {finding}.") for finding in self.findings()]
+        return View(*self.block.explain().blocks, *self.auth.explain().blocks, *found, *_digest_table(self.auth))
 
 
 @checked
@@ -267,8 +268,11 @@ def _read_key(pem: Secret) -> tuple[str, Secret]:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class IdBlockVerdict(Explainable):
+class IdBlockVerdict(Checklist):
     """What came of checking an ID block: ``checks`` in the firmware's order, and what a report would show."""
+
+    #: Without a measurement, a signature says nothing about a launch.
+    decisive = ("launch digest",)
 
     signed: SignedIdBlock
     author_key_enabled: bool
@@ -283,26 +287,6 @@ class IdBlockVerdict(Explainable):
     def firmware_status(self) -> str:
         """What the firmware answers: "SUCCESS", or the status of the check at which it stops."""
         return STAGES[self.refusal.name] if self.refusal else "SUCCESS"
-
-    @property
-    def failed(self) -> list[str]:
-        """The names of the checks that fail."""
-        return [check.name for check in self.checks if check.state == MISMATCH]
-
-    @property
-    def compared(self) -> bool:
-        """Whether a measurement was compared: without that a signature says nothing about a launch."""
-        return self.checks[0].state != NOT_CHECKED
-
-    @property
-    def matches(self) -> bool:
-        """True when a measurement was compared and nothing fails."""
-        return self.compared and not self.failed
-
-    @property
-    def status(self) -> str:
-        """ "match", "mismatch", or "not_decided" when nothing fails and no measurement was compared."""
-        return MISMATCH if self.failed else MATCH if self.compared else NOT_DECIDED
 
     @property
     def reported(self) -> dict[str, object]:
@@ -331,7 +315,7 @@ class IdBlockVerdict(Explainable):
         shown = {**self.reported, "policy": self.signed.block.policy.text}
         lines = [[name, hex_lines(raw, 24) if isinstance(raw, bytes) else str(raw)] for name, raw in shown.items()]
         blocks: list[Block] = [
-            self._banner(),
+            self.banner(),
             Table(["state", "check", "answer if it fails", "note"], rows, colours=[COLOURS[row[0]] for row in rows]),
             Heading("What the guest's report shows of it, once the firmware takes it"),
             Table(["field", "value"], lines, mono=[0, 1]),
@@ -340,15 +324,17 @@ class IdBlockVerdict(Explainable):
             blocks.append(Paragraph(f"Compare incident {INCIDENTS['F46'].name}."))
         return View(*blocks)
 
-    def _banner(self) -> Banner:
+    @property
+    def words(self) -> str:
+        """The verdict in a line."""
         if self.refusal:
             answer = status_text(self.firmware_status)
-            return Banner(f"ERROR: the firmware would answer {answer}, because of: {self.refusal.name}", "pink")
+            return f"ERROR: the firmware would answer {answer}, because of: {self.refusal.name}"
         if self.failed:
-            return Banner(f"ERROR: wrong is: {', '.join(self.failed)}", "pink")
-        if not self.compared:
-            return Banner("NOT VALIDATED: no check fails, but the measurement was not compared", "grey")
-        return Banner("OK: the firmware would take this ID block for this launch", "green")
+            return f"ERROR: wrong is: {names_of(self.failed)}"
+        if not self.matches:
+            return "NOT VALIDATED: no check fails, but the measurement was not compared"
+        return "OK: the firmware would take this ID block for this launch"
 
 
 @checked

@@ -12,11 +12,10 @@ from ..errors import InputError, quoted
 from ..formats.report import TCB_FORMS, MilanTcb, Report, parse_report
 from ..formats.report_view import explain_urls, vcek_urls
 from ..formats.vcek import ARK, ASK, ASVK, ROOTS, VCEK, VLEK
-from ..launch.trust import CANNOT_TELL, MATCH, MISMATCH, NOT_CHECKED, NOT_DECIDED
-from ..launch.verify import Check, check_table
+from ..launch.trust import NOT_CHECKED, NOT_DECIDED
+from ..launch.verify import Check
 from ..layout.arguments import checked
-from ..layout.span import Explainable
-from ..layout.views import Banner, Heading, Paragraph, View
+from ..layout.views import Heading, Paragraph, View
 from .authenticity import (
     check_chip,
     check_extensions,
@@ -35,6 +34,7 @@ from .authenticity import (
 )
 from .certificates import Certificate, Certificates
 from .requirements import check_requirements, parse_requirements
+from .verdict import Checklist, check_table, names_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -130,8 +130,10 @@ def _in_form(report: Report, told: str, leaf: Certificate | None) -> Report:
 
 
 @dataclass(eq=False, repr=False)
-class ReportVerdict(Explainable):
+class ReportVerdict(Checklist):
     """What :func:`verify_report` found. ``checks`` are those of authenticity, then those of the requirements."""
+
+    decisive = ("measurement",)
 
     report: Report
     certificates: Certificates
@@ -156,14 +158,6 @@ class ReportVerdict(Explainable):
         """Every check, in order."""
         return [*self.authenticity, *self.requirements]
 
-    def __getitem__(self, name: str) -> Check:
-        return {check.name: check for check in self.checks}[name]
-
-    @property
-    def failed(self) -> list[Check]:
-        """The checks that found a mismatch, or cannot tell for want of a certificate."""
-        return [check for check in self.checks if check.state in (MISMATCH, CANNOT_TELL)]
-
     @property
     def missing(self) -> list[str]:
         """The certificates that were not given, and without which nobody knows who made the report."""
@@ -177,11 +171,6 @@ class ReportVerdict(Explainable):
         return [one.name for one in (*self.requirements, self["revocation"]) if one.state == NOT_CHECKED]
 
     @property
-    def matches(self) -> bool:
-        """True when nothing failed and the measurement was compared."""
-        return not self.failed and self["measurement"].state == MATCH
-
-    @property
     def notes(self) -> list[str]:
         """What a reader must not overlook, though no check failed because of it."""
         found = list(self.certificates.notes)
@@ -190,13 +179,6 @@ class ReportVerdict(Explainable):
                 "the policy allows debugging: the host may read the guest's memory. forbid_debug makes that fail"
             )
         return found
-
-    @property
-    def status(self) -> str:
-        """ "match", "mismatch", or "not_decided": no measurement was compared, or only certificates are missing."""
-        if any(check.state == MISMATCH for check in self.checks):
-            return MISMATCH
-        return MATCH if self.matches else NOT_DECIDED
 
     def as_dict(self) -> dict[str, object]:
         """Return the verdict as JSON-ready data."""
@@ -216,7 +198,7 @@ class ReportVerdict(Explainable):
         """Show the answer, then the checklist."""
         asked = [check.name for check in self.requirements if check.state != NOT_CHECKED]
         return View(
-            Banner(self.words, "green" if self.matches else "pink"),
+            self.banner(),
             *(Paragraph(f"Beware: {note}.") for note in self.notes),
             *(Paragraph(f"NOTE: {note}.") for note in (self.trust.notes if self.trust is not None else ())),
             Heading("Who made this report?"),
@@ -236,8 +218,8 @@ class ReportVerdict(Explainable):
             return f"NOT DECIDED: who made this report was not checked; missing: {', '.join(self.missing)}"
         if self.failed:
             count = len(self.failed)
-            names = ", ".join(check.name for check in self.failed)
-            return f"ERROR: {count} of {len(self.checks)} checks {'fails' if count == 1 else 'fail'}: {names}"
+            fail = "fails" if count == 1 else "fail"
+            return f"ERROR: {count} of {len(self.checks)} checks {fail}: {names_of(self.failed)}"
         if not self.matches:
             return "NOT DECIDED: nothing failed, but measurement: not compared"
         ark, wanted = self.certificates.ark, f"the measurement that {self._wanted_by(['measurement'])} wanted"

@@ -14,7 +14,8 @@ from ..formats.policy import SnpPolicy
 from ..formats.report import PARTS, Report, ReportV2, Tcb
 from ..launch.trust import MATCH, MISMATCH, NOT_CHECKED
 from ..launch.values import parse_bytes, parse_number
-from ..launch.verify import Check, judged
+from ..launch.verify import Check
+from .verdict import judged
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

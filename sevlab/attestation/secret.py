@@ -38,12 +38,12 @@ from ..launch.keys import Secret, check_key, hide_key, refuse_keys
 from ..launch.measure import KEY_IS_SHOWN, HmacSteps
 from ..launch.trust import MATCH, MISMATCH, NOT_CHECKED
 from ..launch.values import decode_base64
-from ..launch.verify import Check, check_table
+from ..launch.verify import Check
 from ..layout.arguments import checked
 from ..layout.bytemap import explain_spans
-from ..layout.span import Explainable
-from ..layout.views import Banner, Code, Heading, Paragraph, Table, View, hex_lines
+from ..layout.views import Code, Heading, Paragraph, Table, View, hex_lines
 from .crypto import aes_ctr
+from .verdict import Checklist, check_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -169,7 +169,7 @@ def build_secret(
     entries = _entries(secrets)
     table = build_secret_table((guid, data.reveal()) for guid, data in entries)
     iv = os.urandom(BLOCK) if iv is None else check_size(iv, BLOCK, "iv")
-    payload = apply_keystream(tek, iv, table.to_bytes())
+    payload = aes_ctr(tek.reveal(), iv, table.to_bytes())
     header = SecretHeader(flags=SecretFlags(0), iv=iv, mac=bytes(32))
     header = header.replace(mac=SecretMessage(header, payload, b"" if old else measure).mac(tik))
     return SecretPacket(header, payload, table, _warnings(entries, tik, tek, len(payload), area))
@@ -218,11 +218,6 @@ def _warnings(entries: list[tuple[Guid, Secret]], tik: Secret, tek: Secret, size
         if not any(key.reveal()):
             warnings.append(f"{name} is all zero, which is what a launch without a session uses: anyone can use it")
     return warnings
-
-
-def apply_keystream(tek: Secret, iv: bytes, data: bytes) -> bytes:
-    """Encrypt or decrypt *data* with AES-128-CTR under *tek*: the same operation. *iv* is the first counter block."""
-    return aes_ctr(tek.reveal(), iv, data)
 
 
 def check_size(raw: bytes, size: int, name: str, advice: str = "") -> bytes:
@@ -279,11 +274,11 @@ def load_packet_part(path: str, name: str) -> tuple[bytes, bool]:
     return raw, False
 
 
-class OpenedSecret(Explainable):
+class OpenedSecret(Checklist):
     """What comes of opening a packet. Make it with :func:`open_secret`.
 
     ``mac`` is the computed MAC, ``mac_matches`` says whether it is the header's. ``table`` is the decrypted table; None
-    when the firmware would not have decrypted. ``opens`` is True when a guest would find its table.
+    when the firmware would not have decrypted. It matches when a guest would find its table.
     """
 
     def __init__(
@@ -297,17 +292,7 @@ class OpenedSecret(Explainable):
         self.mac_matches = hmac.compare_digest(self.mac, header.mac)
         self.table: SecretTable | None = None
         if self.mac_matches and not header.flags.compressed:
-            self.table = SecretTable(apply_keystream(tek, header.iv, payload))
-
-    @property
-    def opens(self) -> bool:
-        """True when every check matches."""
-        return self.table is not None and self.table.is_table
-
-    @property
-    def status(self) -> str:
-        """ "match" when every check matches, else "mismatch"."""
-        return MATCH if self.opens else MISMATCH
+            self.table = SecretTable(aes_ctr(tek.reveal(), header.iv, payload))
 
     @property
     def secrets(self) -> list[tuple[Guid, Secret]]:
@@ -315,7 +300,7 @@ class OpenedSecret(Explainable):
         return [(entry.guid, Secret(entry.data)) for entry in (self.table.entries if self.table else [])]
 
     @property
-    def stages(self) -> list[Check]:
+    def checks(self) -> list[Check]:
         """The firmware's checks in its order, and at last the guest's."""
         table, compressed = self.table, bool(self.header.flags.compressed)
         mac = "HMAC-SHA256 of the message under the TIK"
@@ -331,8 +316,15 @@ class OpenedSecret(Explainable):
             Check("lengths", MATCH, f"header {SecretHeader.size} bytes, payload {len(self.payload)} bytes"),
             Check("MAC", MATCH if self.mac_matches else MISMATCH, mac),
             Check("flags", _state(self.mac_matches, not compressed), flags),
-            Check("table", _state(table is not None, self.opens), found),
+            Check("table", _state(table is not None, table is not None and table.is_table), found),
         ]
+
+    @property
+    def words(self) -> str:
+        """The verdict in a line."""
+        if self.matches:
+            return f"OK: The packet opens and holds {_count(self.secrets)}"
+        return f"ERROR: The packet does not open (bad: {self.failed[0].name})"
 
     def _mac_hint(self) -> str:
         """Say what a MAC that does not match may come from."""
@@ -348,7 +340,7 @@ class OpenedSecret(Explainable):
 
     def _table_hint(self, table: SecretTable) -> str:
         """Say why a packet with the right MAC may decrypt to garbage."""
-        if SecretTable(apply_keystream(self._tik, self.header.iv, self.payload)).is_table:
+        if SecretTable(aes_ctr(self._tik.reveal(), self.header.iv, self.payload)).is_table:
             return "It is encrypted under the TIK: whoever built it gave the TIK as the TEK. The guest gets garbage."
         return (
             f"{'; '.join(table.findings())}. Either the TEK is not the one the packet was encrypted under (the MAC "
@@ -360,15 +352,11 @@ class OpenedSecret(Explainable):
 
         Secrets are hidden unless *show_secret* is set; what is made from the TIK, unless *show_keys* is.
         """
-        stages, size = self.stages, len(self.payload)
-        bad = next((stage for stage in stages if stage.state == MISMATCH), None)
-        words = f"OK: The packet opens and holds {_count(self.secrets)}"
-        if bad:
-            words = f"ERROR: The packet does not open (bad: {bad.name})"
+        size = len(self.payload)
         last = [f"payload, {size} bytes", f"SHA-256 {hashlib.sha256(self.payload).hexdigest()}"]
         view = View(
-            Banner(words, "pink" if bad else "green"),
-            check_table(stages),
+            self.banner(),
+            check_table(self.checks),
             Heading("1. What travels beside the payload: the header, 52 bytes"),
             explain_spans(self.header.spans()),
             Heading(f"2. What the MAC is made of: the message, {len(self.message.to_bytes())} bytes"),
@@ -433,7 +421,7 @@ class OpenedSecret(Explainable):
         """Return the same as JSON-ready data; bytes are lower-case hex, hidden ones None, keys never appear."""
         return {
             "status": self.status,
-            "checks": [{"name": one.name, "state": one.state, "words": one.note} for one in self.stages],
+            "checks": [{"name": one.name, "state": one.state, "words": one.note} for one in self.checks],
             "header": [span.as_dict() for span in self.header.spans()],
             "message": [span.as_dict() for span in self.message.head.spans()],
             "measure": self.measure.hex(),

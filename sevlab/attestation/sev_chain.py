@@ -14,6 +14,7 @@ Sources: sev-launch 10.5 to 11.3.
 from __future__ import annotations
 
 import hashlib
+from typing import TYPE_CHECKING
 
 from ..errors import InputError, LayoutError, quoted
 from ..formats.sev_certs import (
@@ -37,17 +38,17 @@ from ..formats.sev_certs import (
 from ..launch.files import load_file
 from ..launch.trust import CANNOT_TELL, MATCH, MISMATCH, NOT_CHECKED, NOT_DECIDED
 from ..launch.values import decode_base64
-from ..launch.verify import Check, check_table, judged
+from ..launch.verify import Check
 from ..layout.arguments import checked
+from ..layout.bits import title
 from ..layout.span import Explainable
-from .crypto import _rsa_fault, ecdsa_fault
+from ..layout.views import Heading, Table, View, narrow
+from .crypto import ecdsa_fault, rsa_fault
+from .verdict import Checklist, check_table, judged, names_of
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
-
-    from ..layout.views import View
 
 
 #: Most bytes of certificates that are read from one file.
@@ -122,9 +123,6 @@ class Chain(Explainable):
 
     def explain(self) -> View:
         """Show every certificate, from the platform's key up."""
-        from ..layout.bits import title
-        from ..layout.views import Heading, Table, View, narrow
-
         blocks: list[Any] = []
         ordered = [self[usage] for usage in (PDH, PEK, OCA, CEK, ASK, ARK) if usage in self]
         for one in (*ordered, *self.extra):
@@ -147,46 +145,36 @@ def _short(span: Any) -> str:
 
 
 def _note(span: Any) -> str:
-    return f"{span.doc} ODD: {span.finding}." if span.finding else str(span.doc)
+    return f"{span.doc} FINDING: {span.finding}." if span.finding else str(span.doc)
 
 
-class ChainVerdict(Explainable):
-    """What came of checking a chain. ``links`` in order from the root; ``product`` names the root, "" for none."""
+class ChainVerdict(Checklist):
+    """What came of checking a chain. ``checks`` in order from the root; ``product`` names the root, "" for none."""
 
-    def __init__(self, chain: Chain, links: list[Check]) -> None:
-        self.chain, self.links = chain, links
-        self.product = links[0].note.partition(":")[0] if links[0].state == MATCH else ""
+    checks: list[Check]
 
-    @property
-    def matches(self) -> bool:
-        """True when every link was checked and is right."""
-        return all(link.state == MATCH for link in self.links)
+    def __init__(self, chain: Chain, checks: list[Check]) -> None:
+        self.chain, self.checks = chain, checks
+        self.product = checks[0].note.partition(":")[0] if checks[0].state == MATCH else ""
 
     @property
-    def status(self) -> str:
-        """ "match", "mismatch", or "not_decided" when a certificate is missing and nothing is wrong."""
-        wrong = any(link.state == MISMATCH for link in self.links)
-        return MISMATCH if wrong else MATCH if self.matches else NOT_DECIDED
+    def words(self) -> str:
+        """The verdict in a line."""
+        if self.matches:
+            return f"OK: a genuine {self.product} platform, and every link is signed"
+        count, names = f"{len(self.failed)} of {len(self.checks)} links", names_of(self.failed)
+        if self.status == NOT_DECIDED:
+            return f"NOT DECIDED: {count} cannot be checked: {names}"
+        return f"ERROR: {count} do not hold: {names}"
 
     def as_dict(self) -> dict[str, object]:
         """Return the verdict as JSON-ready data."""
-        return {
-            "status": self.status,
-            "product": self.product,
-            "links": [link.as_dict() for link in self.links],
-        }
+        found = super().as_dict()
+        return {"status": found["status"], "product": self.product, "links": found["checks"]}
 
     def explain(self) -> View:
         """Show the answer, then every link."""
-        from ..layout.views import Banner, View
-
-        bad = [link.name for link in self.links if link.state != MATCH]
-        words = f"OK: a genuine {self.product} platform, and every link is signed"
-        if self.status == NOT_DECIDED:
-            words = f"NOT DECIDED: {len(bad)} of {len(self.links)} links cannot be checked: {', '.join(bad)}"
-        elif bad:
-            words = f"ERROR: {len(bad)} of {len(self.links)} links do not hold: {', '.join(bad)}"
-        return View(Banner(words, "pink" if bad else "green"), check_table(self.links, "link"))
+        return View(self.banner(), check_table(self.checks, "link"))
 
 
 def load_chain(*paths: str, name: str = "certificates") -> Chain:
@@ -266,7 +254,7 @@ def _fault(certificate: Any, key: Any, signer: int) -> str:
         if certificate.certifying_key_id != key.key_id:
             return f"it names the key {certificate.certifying_key_id.hex()}, not {key.key_id.hex()}"
         algorithm = RSA_SHA256 if key.BITS == 2048 else RSA_SHA384
-        return _rsa_fault(key, certificate.signature, certificate.signed, algorithm)
+        return rsa_fault(key, certificate.signature, certificate.signed, algorithm)
     slots = [slot for slot in certificate.signatures if slot[0] == signer]
     unused = [slot for slot in certificate.signatures if slot[0] == INVALID]
     if any(algorithm or any(raw) for _, algorithm, raw in unused):
@@ -281,7 +269,7 @@ def _fault(certificate: Any, key: Any, signer: int) -> str:
         size = key.BITS // 8
         if any(raw[size:]):
             return "bytes after the signature are not zero"
-        return _rsa_fault(key, raw[:size], certificate.signed, int(algorithm))
+        return rsa_fault(key, raw[:size], certificate.signed, int(algorithm))
     return ecdsa_fault(key.key, raw, certificate.signed, int(algorithm))
 
 

@@ -120,12 +120,12 @@ def test_without_an_author_key_nothing_of_it_is_there() -> None:
 
 def test_what_is_odd_stands_on_the_page() -> None:
     zeros = SignedIdBlock(IdBlock.from_bytes(bytes(96)), IdAuth.from_bytes(bytes(4096)))
-    assert [line for line in str(zeros).splitlines() if line.startswith("ODD: ")] == [
-        "ODD: ID block, version: must be 0x00000001.",
-        "ODD: ID block, policy: bit 17 must be 1.",
-        "ODD: ID authentication, id_key_algo: must be 0x00000001.",
+    assert [line for line in str(zeros).splitlines() if line.startswith("FINDING: ")] == [
+        "FINDING: ID block, version: must be 0x00000001.",
+        "FINDING: ID block, policy: bit 17 must be 1.",
+        "FINDING: ID authentication, id_key_algo: must be 0x00000001.",
     ]
-    assert "ODD" not in str(both())
+    assert "FINDING" not in str(both())
 
 
 # --- one defect a stage
@@ -207,7 +207,7 @@ def test_an_author_key_that_is_not_enabled_is_not_looked_at() -> None:
 
 def test_without_a_measurement_nothing_is_validated() -> None:
     verdict = verify_id_block(both())
-    assert (verdict.matches, verdict.failed, verdict.compared) == (False, [], False)
+    assert (verdict.matches, verdict.failed) == (False, [])
     assert "NOT VALIDATED" in str(verdict)
 
 
