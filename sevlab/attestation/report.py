@@ -1,4 +1,4 @@
-"""Verify a report: every check, none of which stops another, and the verdict that follows from them."""
+"""Verify a report of SEV-SNP: make every check, none of which stops another, and say what follows from them."""
 
 from __future__ import annotations
 
@@ -16,22 +16,7 @@ from ..launch.trust import NOT_CHECKED, NOT_DECIDED
 from ..launch.verify import Check
 from ..layout.arguments import checked
 from ..layout.views import Heading, Paragraph, View
-from .authenticity import (
-    check_chip,
-    check_extensions,
-    check_names,
-    check_product,
-    check_products,
-    check_report_signature,
-    check_revocation,
-    check_root,
-    check_signed_by,
-    check_signing_key,
-    check_tcb,
-    check_uses,
-    check_validity,
-    check_version,
-)
+from .authenticity import check_authenticity
 from .certificates import Certificate, Certificates
 from .requirements import check_requirements, parse_requirements
 from .verdict import Checklist, check_table, names_of
@@ -70,7 +55,7 @@ def verify_report(
     (:meth:`sevlab.cases.case.Case.trust`).
 
     Raises :class:`~sevlab.errors.InputError` for a requirement that cannot be or that is empty,
-    :class:`~sevlab.errors.LayoutError` for a report of another length than 1184 bytes.
+    :class:`~sevlab.errors.LayoutError` for a report that does not have 1184 bytes.
     """
     requirements, moment = parse_requirements(**required), parse_moment(at)
     if csp_id == "":
@@ -79,26 +64,7 @@ def verify_report(
     parsed = report if isinstance(report, Report) else parse_report(bytes(report))
     leaf, told = given.leaf(parsed.key_info.signer), parsed.product
     parsed = _in_form(parsed, told, leaf)
-    kind = leaf.kind if leaf is not None and leaf.is_leaf else parsed.key_info.signer
-    above = ASVK if kind == VLEK else ASK
-    authenticity = [
-        check_signing_key(parsed, leaf),
-        check_version(parsed),
-        check_report_signature(parsed, leaf),
-        check_signed_by("leaf signature", leaf, given.ask, (kind if kind in (VCEK, VLEK) else "leaf", above)),
-        check_signed_by("ASK signature", given.ask, given.ark, (above, ARK)),
-        check_signed_by("ARK signature", given.ark, given.ark, (ARK, ARK)),
-        check_root(given.ark, roots),
-        check_names(leaf, given),
-        check_products(leaf, given),
-        check_uses(leaf, given),
-        check_validity(leaf, given, moment),
-        check_revocation(leaf, given, moment),
-        check_extensions(leaf),
-        check_product(parsed, leaf, told),
-        check_tcb(parsed, leaf),
-        check_chip(parsed, leaf, told, csp_id),
-    ]
+    authenticity = check_authenticity(parsed, told, leaf, given, roots, moment, csp_id)
     return ReportVerdict(parsed, given, leaf, moment, authenticity, check_requirements(parsed, requirements), trust)
 
 

@@ -1,12 +1,12 @@
 """The owner's half of LAUNCH_START: agree on a secret with the platform, and send it the keys of one launch.
 
-Both sides multiply their own private number with the other's public point on the curve P-384 (ECDH, elliptic-curve
-Diffie-Hellman) and get the same point. Its x coordinate is Z. From Z come a master secret, from that a key to encrypt
-(KEK) and one to authenticate (KIK), and under these travel TEK and TIK. The host passes all of it on, and has neither
-private number.
+Each side multiplies its private number with the other's public point on the curve P-384 (ECDH, elliptic-curve
+Diffie-Hellman), and both get the same point. Its x coordinate is Z. A master secret follows from Z, and from that a key
+to encrypt (KEK) and one to authenticate (KIK), which protect TEK and TIK on their way. The host passes all of it on,
+and has neither private number.
 
-The key derivation is NIST SP 800-108 in counter mode, but with its two numbers little-endian, as no library has it.
-Sources: sev-launch 6.1 to 6.6.
+The key derivation is NIST SP 800-108 in counter mode, but with its two numbers little-endian, unlike in general-purpose
+libraries. Sources: sev-launch 6.1 to 6.6.
 """
 
 from __future__ import annotations
@@ -45,12 +45,15 @@ DERIVED_LIMIT = 1 << 16
 
 Z_SIZE = 48
 
+#: The order of P-384's base point (FIPS 186-4, D.1.2.4).
+_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFC7634D81F4372DDF581A0DB248B0A77AECEC196ACCC52973
+
 
 @checked
 def derive_key(key: bytes, label: str, context: bytes = b"", size: int = KEY_SIZE) -> bytes:
     """Return *size* bytes derived from *key* (NIST SP 800-108, counter mode, HMAC-SHA256; numbers little-endian).
 
-    *label* says what the key is for, *context* (any bytes) makes it another one each time. Raises
+    *label* says what the key is for, *context* (any bytes) makes it a different one each time. Raises
     :class:`~sevlab.errors.InputError` for more than :data:`DERIVED_LIMIT` bytes.
     """
     if not 0 <= size <= DERIVED_LIMIT:
@@ -82,9 +85,9 @@ def derive_session_keys(z: bytes, nonce: bytes) -> SessionKeys:
     Raises :class:`~sevlab.errors.InputError` for other sizes.
     """
     z = hide_key(z)
-    raw = check_key(z, "z", Z_SIZE).reveal() if len(nonce) == KEY_SIZE else b""
-    if not raw:
+    if len(nonce) != KEY_SIZE:
         raise InputError("nonce", f"{len(nonce)} bytes", f"{KEY_SIZE} bytes")
+    raw = check_key(z, "z", Z_SIZE).reveal()
     master = derive_key(raw, "sev-master-secret", nonce)
     return SessionKeys(raw, nonce, master, derive_key(master, "sev-kek"), derive_key(master, "sev-kik"))
 
@@ -114,7 +117,7 @@ def policy_mac(tik: Secret, policy: Policy) -> bytes:
 
 
 def unwrap_keys(keys: SessionKeys, blob: SessionBlob) -> tuple[Secret, Secret] | None:
-    """Return TEK and TIK of a launch session; None when wrap_mac is wrong, for then nothing is decrypted."""
+    """Return TEK and TIK of a launch session; None when wrap_mac is wrong, because then nothing is decrypted."""
     computed = hmac.digest(keys.kik, blob.wrap_tk, "sha256")
     if not hmac.compare_digest(computed, blob.wrap_mac):
         return None
@@ -161,8 +164,8 @@ def make_session(
 ) -> Session:
     """Make the keys of one launch and pack them for the platform that has *pdh*. Verify its chain first.
 
-    *random* returns as many random bytes as it is asked for; give another one only to reproduce a session. Raises
-    :class:`~sevlab.errors.InputError` for a certificate that is no PDH with a point of P-384.
+    *random* returns as many random bytes as it is asked for; give your own only to reproduce a session. Raises
+    :class:`~sevlab.errors.InputError` for a certificate that is not a PDH with a point of P-384.
     """
     policy = Policy(policy)
     if pdh.key_usage != PDH:
@@ -180,7 +183,7 @@ def exchange(private: Secret, key: EccKey) -> bytes:
     """Return Z (48 bytes, big-endian): the x coordinate of the other side's point times the *private* number.
 
     Raises :class:`~sevlab.errors.InputError` for a key that is not a point on P-384. A platform without this check
-    could be made to give its private number away (CVE-2019-9836).
+    gives its private number away (CVE-2019-9836).
     """
     from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -191,7 +194,7 @@ def exchange(private: Secret, key: EccKey) -> bytes:
 
 
 def load_private(private: Secret) -> EllipticCurvePrivateKey:
-    """Return a private number of P-384 as cryptography takes it; raise InputError for what is none."""
+    """Return a private number of P-384 as cryptography takes it; raise InputError for any other number."""
     from cryptography.hazmat.primitives.asymmetric import ec
 
     try:
@@ -209,7 +212,7 @@ def public_key(private: Secret) -> EccKey:
 
 @checked
 def godh_certificate(private: Secret) -> SevCertificate:
-    """Return the owner's certificate for one launch. It is not signed, as with sevctl: the firmware does not check."""
+    """Return the owner's certificate for one launch. As with sevctl it is not signed: the firmware does not check."""
     unused = {"usage": INVALID, "algorithm": 0}
     return SevCertificate(
         api_major=0, api_minor=0, key_usage=PDH, key_algorithm=ECDH_SHA256, key=public_key(private),
@@ -322,10 +325,6 @@ def walk_session(
         Heading("The launch session, 128 bytes"),
         explain_spans(blob.spans()),
     )
-
-
-#: The order of P-384's base point (FIPS 186-4, D.1.2.4).
-_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFC7634D81F4372DDF581A0DB248B0A77AECEC196ACCC52973
 
 
 def make_private(random: Callable[[int], bytes] = secrets.token_bytes) -> Secret:

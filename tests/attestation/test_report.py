@@ -517,7 +517,7 @@ def test_wanted_policy_and_vmpl() -> None:
     assert (verdict["policy"].state, verdict["vmpl"].state) == (MATCH, MATCH)
     verdict = made_verdict(raw, certificates(), policy=0x30000, vmpl="0")
     assert failures(verdict) == ["policy", "vmpl"]
-    assert "DEBUG is 1, wanted 0" in verdict["policy"].note
+    assert "DEBUG is 1, required 0" in verdict["policy"].note
     for wrong in ({"policy": 1 << 64}, {"vmpl": 4}, {"policy": "x"}):
         with pytest.raises(InputError):
             parse_requirements(**wrong)
@@ -552,7 +552,7 @@ def test_the_least_tcb_is_compared_part_by_part() -> None:
             least = dict.fromkeys(mine, 0) | {part: value + 1}
             check = made_verdict(make(product), certificates(product), min_tcb=least)["min_tcb"]
             assert check.state == MISMATCH
-            assert f"{part} is {value}, wanted {value + 1} or more" in check.note
+            assert f"{part} is {value}, required {value + 1} or more" in check.note
     assert "no fmc" in made_verdict(make(), certificates(), min_tcb="fmc=0")["min_tcb"].note
     newer = TCBS["Milan"].replace(snp=99)
     assert made_verdict(make(current_tcb=newer), certificates(), min_tcb={"snp": 99})["min_tcb"].state == MISMATCH
@@ -645,8 +645,8 @@ def test_pem_and_chains() -> None:
         "label": (pem(ders["vcek"]).replace(b"CERTIFICATE", b"PRIVATE KEY"), "PEM of PRIVATE KEY"),
         "text": (pem(ders["vcek"]).replace(b"MII", b"M!I", 1), "not base64"),
         "empty": (b"", "nothing"),
-        "short": (ders["vcek"][:-1], "no X.509 certificate"),
-        "long": (ders["vcek"] + b"\0", "no X.509 certificate"),
+        "short": (ders["vcek"][:-1], "not an X.509 certificate"),
+        "long": (ders["vcek"] + b"\0", "not an X.509 certificate"),
     }
     for raw, words in refused.values():
         with pytest.raises(InputError, match=words):

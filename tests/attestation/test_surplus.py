@@ -235,8 +235,8 @@ def point(**given: Any) -> x509.IssuingDistributionPoint:
 UNKNOWN = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), b"\x05\x00")
 LIMITS: dict[str, tuple[x509.ExtensionType, str]] = {
     "delta": (x509.DeltaCRLIndicator(1), "is a delta list (deltaCRLIndicator)"),
-    "user certificates": (point(only_contains_user_certs=True), "for user certificates alone"),
-    "attribute certificates": (point(only_contains_attribute_certs=True), "for attribute certificates alone"),
+    "user certificates": (point(only_contains_user_certs=True), "for user certificates only"),
+    "attribute certificates": (point(only_contains_attribute_certs=True), "for attribute certificates only"),
     "reasons": (point(only_some_reasons=frozenset([x509.ReasonFlags.key_compromise])), "only some reasons"),
     "indirect": (point(indirect_crl=True), "an indirect list"),
     "one point": (point(full_name=[x509.UniformResourceIdentifier("http://a.example")]), "one distribution point"),
