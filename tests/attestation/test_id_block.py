@@ -294,7 +294,7 @@ OTHER_KEYS = {
     "a key of another kind": pem(ed25519.Ed25519PrivateKey.generate()),
     "an encrypted key": pem(curve_key(ID), BestAvailableEncryption(b"x")),
     "a PEM of 'PUBLIC KEY'": curve_key(ID).public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo),
-    "what is no PEM": curve_key(ID).private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption()),
+    "a file that is not PEM": curve_key(ID).private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption()),
     "an empty file": b"",
     "a PEM that holds no key": b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
 }

@@ -1,25 +1,17 @@
-"""Nothing that was given is dropped in silence: it is used, refused, or told."""
+"""Nothing that was given is dropped in silence: it is used, refused, or noted."""
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Callable
-from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
-from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from sevlab.attestation.certificates import parse_bundle, parse_chain, parse_crl, parse_crls
 from sevlab.attestation.id_block import build_id_block
-from sevlab.attestation.report import verify_report as verify
-from sevlab.attestation.requirements import parse_requirements
 from sevlab.attestation.session import godh_certificate, make_session, seeded
-from sevlab.cases.case_toml import parse_case
 from sevlab.cases.domain_xml import parse_domain
 from sevlab.cases.qemu_cmdline import parse_command_line
 from sevlab.cases.sources import parse_qmp
@@ -27,77 +19,13 @@ from sevlab.cli import main
 from sevlab.errors import InputError
 from sevlab.formats.report import SIZE
 from sevlab.launch.keys import Secret
-from sevlab.launch.trust import MATCH, MISMATCH, NOT_CHECKED
-from sevlab.launch.verify import Check
-from sevlab.simulator import kds
 from sevlab.simulator.kds import MOMENT
-from tests.snp_reports import CHIPS, SERVER, TCBS, certificates, make, pem, table
+from tests.attestation.test_certificates import ASK, EMPTY, LEAF, REVOKING
+from tests.paths import SAMPLES
+from tests.snp_reports import SERVER, crl_pem, make, pem
 
 AT = f"{MOMENT:%Y-%m-%d}"
-ASK = SERVER.ask("Milan")
-ASK_SERIAL = 0x10001
-LEAF = SERVER.vcek("Milan", CHIPS["Milan"], TCBS["Milan"])
 MEASUREMENT = make()[0x90:0xC0].hex()
-
-# --- used as validated
-
-#: What asks for nothing, asks twice, or asks for what no product has.
-NO_LEAST_TCB: list[Any] = [
-    *("", " ", ",", "=", "bl", "bl=", "bl= ", "=4", "bl=4,", ",bl=4", "bl=4,,tee=0", "bl=256", "bl=-1", "bl=4;tee=0"),
-    *("bl=200,bl=0", "bl=200, bl=0", "bl=200,bl =0", "bl=200,\tbl=0", " bl=200,bl=0", "bl=200,bl=0 ", "bl=200,BL=0"),
-    *("bl=200,tee=0, bl=200", "BL=4", "cpu=1", "bl=200,cpu=1", "cpu=1, cpu=1", "bl=0=4", "bl=٤", "bl=1_0", "ﬂ=4"),
-]
-NO_LEAST_TCB_IN_PYTHON: list[Any] = [
-    {},
-    [],
-    4,
-    b"bl=4",
-    {"": 4},
-    {"BL": 4},
-    {"bl": None},
-    {"bl": True},
-    {"bl": 256},
-    {4: 4},
-]
-
-
-@pytest.mark.parametrize("value", [*NO_LEAST_TCB, *NO_LEAST_TCB_IN_PYTHON], ids=repr)
-def test_a_least_tcb_is_read_once_or_refused(value: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(InputError) as caught:
-        parse_requirements(min_tcb=value)
-    assert str(caught.value).startswith("min_tcb")
-    if not isinstance(value, str):
-        return
-    assert main(["report", "verify", "none", "--min-tcb", value]) == 2
-    assert capsys.readouterr().err.count("\n") == 1
-    assert main(["case", "new", f"--snp-min-tcb={value}", "-o", "/nowhere/x.toml"]) == 2
-    assert "snp-min-tcb" in capsys.readouterr().err
-    with pytest.raises(InputError, match="snp-min-tcb"):
-        parse_case(f"format = 2\n[snp]\nsnp-min-tcb = {json.dumps(value)}\n", "case.toml")
-
-
-@pytest.mark.parametrize("text", ["bl=4", " bl = 4 ", "snp=0x18, bl=4", "ucode=219,snp=24,tee=0,bl=4,fmc=1"])
-def test_what_a_case_wants_is_what_is_used(text: str) -> None:
-    wanted = parse_requirements(min_tcb=text).min_tcb
-    case = parse_case(f"format = 2\n[snp]\nsnp-min-tcb = {json.dumps(text)}\n", "case.toml")
-    assert parse_requirements(min_tcb=case.inputs["snp_min_tcb"]).min_tcb == wanted
-    assert " " not in case.inputs["snp_min_tcb"]
-    encoded = base64.b64encode(bytes(48)).decode()
-    case = parse_case(f"format = 2\n[snp]\nsnp-measurement = '{encoded}'\n", "case.toml")
-    assert case.inputs["snp_measurement"] == "00" * 48
-
-
-@pytest.mark.parametrize("name", ["forbid_debug", "forbid_smt", "forbid_migration"])
-def test_what_is_forbidden_is_true_or_false(name: str) -> None:
-    for value in (0, 1, "", "no", "true", [], b"x"):
-        with pytest.raises(InputError, match=name):
-            parse_requirements(**{name: value})
-
-
-@pytest.mark.parametrize("at", [5, 5.0, b"2026-01-01", MOMENT.date(), [], "", " 2026-01-01", "2026-01-01\n"])
-def test_a_moment_is_a_moment(at: Any) -> None:
-    with pytest.raises(InputError, match="at: received"):
-        verify(make(), at=at)
 
 
 #: Words of a command after which one more value would be dropped, and where its refusal begins.
@@ -147,150 +75,12 @@ def test_a_value_that_would_be_dropped_is_refused(
     assert said.count("\n") == 1
 
 
-def test_other_verbs_tell_that_the_last_value_counts(capsys: pytest.CaptureFixture[str]) -> None:
-    samples = Path(__file__).resolve().parents[2] / "notebooks" / "samples"
-    words = ["digest", "--mode", "sev", "--ovmf", "none", "--ovmf", str(samples / "firmware.fd")]
+def test_other_verbs_say_that_the_last_value_counts(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["digest", "--mode", "sev", "--ovmf", "none", "--ovmf", str(SAMPLES / "firmware.fd")]
     assert main(words) == 0
     assert capsys.readouterr().err == "WARNING: --ovmf was given more than once; the last one counts\n"
     assert main([*words, "--mode", "none"]) == 2
     assert capsys.readouterr().err.count("\n") == 1
-
-
-# --- lists of revoked certificates
-
-
-def crl(
-    *serials: int,
-    product: str = "Milan",
-    days: tuple[int, int] = (-30, 30),
-    extensions: tuple[tuple[x509.ExtensionType, bool], ...] = (),
-    entry: tuple[tuple[x509.ExtensionType, bool], ...] = (),
-) -> bytes:
-    """Make a list (DER) that the made-up ARK of a product signed."""
-    start, end = (MOMENT + timedelta(days=number) for number in days)
-    builder = x509.CertificateRevocationListBuilder(kds._name("ARK", product), start, end)
-    for value, is_critical in extensions:
-        builder = builder.add_extension(value, is_critical)
-    for serial in serials:
-        one = x509.RevokedCertificateBuilder(serial, start)
-        for value, is_critical in entry:
-            one = one.add_extension(value, is_critical)
-        builder = builder.add_revoked_certificate(one.build())
-    return kds._signed(builder, "ARK", product)
-
-
-def crl_pem(*ders: bytes) -> bytes:
-    return b"".join(pem(der).replace(b"CERTIFICATE", b"X509 CRL") for der in ders)
-
-
-def revocation(raw: bytes, **raws: bytes) -> Check:
-    return verify(make(), certificates(crl=raw, **raws), roots=SERVER.roots, at=MOMENT)["revocation"]
-
-
-EMPTY, REVOKING, OTHER = crl(), crl(ASK_SERIAL), crl(5, product="Genoa")
-OLD, OLD_REVOKING = crl(days=(-60, -30)), crl(ASK_SERIAL, days=(-60, -30))
-YET_TO_COME, TAMPERED = crl(days=(10, 60)), EMPTY[:-1] + bytes([EMPTY[-1] ^ 1])
-
-
-@pytest.mark.parametrize("join", [crl_pem, lambda *ders: b"".join(ders)], ids=["PEM", "DER"])
-@pytest.mark.parametrize(
-    ("lists", "state", "words"),
-    [
-        ((EMPTY,), MATCH, "not among 0 revoked"),
-        ((EMPTY, EMPTY), MATCH, "not among 0 revoked"),
-        ((EMPTY, crl(5), crl(6)), MATCH, "not among 2 revoked"),
-        ((REVOKING,), MISMATCH, "ASK is revoked (serial number 0x10001)"),
-        ((EMPTY, REVOKING), MISMATCH, "ASK is revoked"),
-        ((REVOKING, EMPTY), MISMATCH, "ASK is revoked"),
-        ((EMPTY, crl(5), REVOKING, crl(6)), MISMATCH, "ASK is revoked"),
-        ((OTHER,), MISMATCH, "the CRL is one of 'ARK-Genoa', not of 'ARK-Milan'"),
-        ((OTHER, EMPTY), MATCH, "not used: CRL 1 of 2 is one of 'ARK-Genoa'"),
-        ((EMPTY, crl(ASK_SERIAL, product="Genoa")), MATCH, "not used: CRL 2 of 2 is one of 'ARK-Genoa'"),
-        ((OTHER, REVOKING), MISMATCH, "ASK is revoked"),
-        ((OLD,), MISMATCH, "the CRL holds from"),
-        ((YET_TO_COME,), MISMATCH, "the CRL holds from"),
-        ((OLD, YET_TO_COME), MISMATCH, "CRL 2 of 2 holds from"),
-        ((OLD, EMPTY), MATCH, "not used: CRL 1 of 2 holds from"),
-        ((OLD_REVOKING, EMPTY), MISMATCH, "ASK is revoked"),
-        ((TAMPERED,), MISMATCH, "the CRL's own signature"),
-        ((EMPTY, TAMPERED), MISMATCH, "CRL 2 of 2's own signature"),
-    ],
-)
-def test_every_list_of_a_file_counts(lists: tuple[bytes, ...], state: str, words: str, join: Any) -> None:
-    check = revocation(join(*lists))
-    assert check.state == state
-    assert words in check.note
-    assert len(parse_crls(join(*lists))) == len(lists)
-    if len(lists) > 1:
-        with pytest.raises(InputError, match=f"{len(lists)} lists"):
-            parse_crl(join(*lists))
-
-
-def point(**given: Any) -> x509.IssuingDistributionPoint:
-    names = ("only_contains_user_certs", "only_contains_ca_certs", "indirect_crl", "only_contains_attribute_certs")
-    parts = {"full_name": None, "relative_name": None, "only_some_reasons": None, **dict.fromkeys(names, False)}
-    return x509.IssuingDistributionPoint(**(parts | given))
-
-
-UNKNOWN = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), b"\x05\x00")
-LIMITS: dict[str, tuple[x509.ExtensionType, str]] = {
-    "delta": (x509.DeltaCRLIndicator(1), "is a delta list (deltaCRLIndicator)"),
-    "user certificates": (point(only_contains_user_certs=True), "for user certificates only"),
-    "attribute certificates": (point(only_contains_attribute_certs=True), "for attribute certificates only"),
-    "reasons": (point(only_some_reasons=frozenset([x509.ReasonFlags.key_compromise])), "only some reasons"),
-    "indirect": (point(indirect_crl=True), "an indirect list"),
-    "one point": (point(full_name=[x509.UniformResourceIdentifier("http://a.example")]), "one distribution point"),
-}
-
-
-@pytest.mark.parametrize("critical", [True, False])
-@pytest.mark.parametrize("name", LIMITS)
-def test_a_list_with_limits_is_no_whole_list(name: str, critical: bool) -> None:
-    extension, words = LIMITS[name]
-    limited = crl(extensions=((extension, critical),))
-    for lists in ((limited,), (EMPTY, limited), (limited, EMPTY)):
-        check = revocation(crl_pem(*lists))
-        assert check.state == MISMATCH
-        assert words in check.note
-    assert words in str(certificates(crl=limited))
-    assert "ASK is revoked" in revocation(crl(ASK_SERIAL, extensions=((extension, critical),))).note
-    other = crl(product="Genoa", extensions=((extension, critical),))
-    assert revocation(crl_pem(EMPTY, other)).state == MATCH
-
-
-def test_critical_extensions_of_a_list_are_judged_as_those_of_certificates() -> None:
-    known = (x509.CRLNumber(7), x509.AuthorityKeyIdentifier(b"x", None, None), point(only_contains_ca_certs=True))
-    for extension in known:
-        for critical in (True, False):
-            assert revocation(crl(extensions=((extension, critical),))).state == MATCH
-    assert revocation(crl(extensions=((UNKNOWN, False),))).state == MATCH
-    check = revocation(crl(extensions=((UNKNOWN, True),)))
-    assert (check.state, check.note) == (MISMATCH, "the CRL has the critical extension 1.2.3.4, which is not known")
-    assert revocation(crl(5, entry=((UNKNOWN, False),))).state == MATCH
-    check = revocation(crl(5, entry=((UNKNOWN, True),)))
-    assert (check.state, check.note) == (
-        MISMATCH,
-        "the CRL has an entry with the critical extension 1.2.3.4, which is not known",
-    )
-    issuer = x509.CertificateIssuer([x509.DirectoryName(kds._name("ARK", "Genoa"))])
-    assert "another issuer's certificate" in revocation(crl(5, entry=((issuer, True),))).note
-
-
-@pytest.mark.parametrize("critical", [True, False])
-def test_an_entry_that_takes_back_does_not_revoke(critical: bool) -> None:
-    for reason in x509.ReasonFlags:
-        if reason is x509.ReasonFlags.unspecified:
-            continue
-        check = revocation(crl(ASK_SERIAL, entry=((x509.CRLReason(reason), critical),)))
-        assert check.state == (MATCH if reason is x509.ReasonFlags.remove_from_crl else MISMATCH), reason
-
-
-def test_the_list_of_a_table_counts_beside_the_given_one() -> None:
-    authorities = {"vcek": LEAF, "ask": ASK, "ark": SERVER.ark("Milan")}
-    for in_table, given in ((REVOKING, EMPTY), (EMPTY, REVOKING)):
-        both = parse_bundle(certs=table(**authorities, crl=in_table), crl=given)
-        assert verify(make(), both, roots=SERVER.roots, at=MOMENT)["revocation"].state == MISMATCH
-    assert verify(make(), parse_bundle(certs=table(**authorities)), at=MOMENT)["revocation"].state == NOT_CHECKED
 
 
 def test_a_revoked_certificate_is_exit_1_and_a_file_that_is_no_list_exit_2(files: Path) -> None:
@@ -298,8 +88,6 @@ def test_a_revoked_certificate_is_exit_1_and_a_file_that_is_no_list_exit_2(files
         Path("crl").write_bytes(raw)
         assert main([*VERIFY, "--vcek", "leaf.der", "--chain", "chain.pem", "--crl", "crl"]) == status
 
-
-# --- every structure with something more
 
 KEY = ec.derive_private_key(7, ec.SECP384R1()).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 PRIVATE = Secret((0x1234567890ABCDEF).to_bytes(48, "big"))
@@ -347,6 +135,8 @@ MEASURE = [
     *("measure", "--api-major=0", "--api-minor=22", "--build-id=13", "--policy=1", "--tik=tik", f"--nonce={'11' * 16}"),
     f"--launch-digest={'00' * 32}",
 ]
+
+
 #: Every file that holds a structure, the command that reads it, and its status for the good file.
 STRUCTURES: dict[str, tuple[list[str], str, int]] = {
     "report": ([*VERIFY, *ALL], "report", 0),
@@ -376,6 +166,8 @@ STRUCTURES: dict[str, tuple[list[str], str, int]] = {
     "key": (MEASURE, "tik", 0),
     "case": (["case", "show", "case.toml"], "case.toml", 0),
 }
+
+
 #: Something more, from what was there. None of it is text that a PEM file may have around its blocks.
 SURPLUS: dict[str, Callable[[bytes], bytes]] = {
     "zero behind": lambda raw: raw + b"\0",
@@ -388,6 +180,8 @@ SURPLUS: dict[str, Callable[[bytes], bytes]] = {
     "empty sequence behind": lambda raw: raw + b"\x30\x00",
     "page of zeros behind": lambda raw: raw + bytes(4096),
 }
+
+
 #: What is used, or told, when it comes twice.
 SEVERAL = {("SEV certificate", "twice")}
 
@@ -436,42 +230,7 @@ def test_pem_has_text_around_its_blocks_and_nothing_else(
     capsys.readouterr()
 
 
-def test_two_certificates_for_one_place_are_refused_or_told() -> None:
-    other = SERVER.vcek("Milan", CHIPS["Genoa"], TCBS["Milan"])
-    chain = SERVER.chain("Milan")
-    with pytest.raises(InputError, match="vcek: received another VCEK than chain has"):
-        parse_bundle(vcek=LEAF, chain=chain + pem(other))
-    assert parse_bundle(vcek=LEAF, chain=chain + pem(LEAF)).notes == ()
-    with pytest.raises(InputError, match="two for one place"):
-        parse_bundle(chain=chain + SERVER.chain("Genoa"))
-    assert parse_bundle(vcek=LEAF, certs=table(vcek=other, ask=ASK)).notes == (
-        "certs: its vcek is not used, because another one was given",
-    )
-    assert [one.der for one in parse_chain(ASK + LEAF)] == [ASK, LEAF]
-
-
-def test_a_table_accounts_for_every_byte() -> None:
-    raw = table(vcek=LEAF, ask=ASK)
-    assert parse_bundle(certs=raw + bytes(4096 - len(raw) % 4096)).notes == ()
-    assert "belong to no entry" in parse_bundle(certs=raw + b"x").notes[0]
-    gap = bytearray(raw)
-    offset = int.from_bytes(raw[40:44], "little")
-    gap[40:44], gap[44:48] = (offset + 1).to_bytes(4, "little"), (len(ASK)).to_bytes(4, "little")
-    shifted = bytes(gap[:offset]) + b"x" + raw[offset:]
-    assert f"bytes {offset} to {offset} belong to no entry" in parse_bundle(certs=shifted).notes[0]
-    gap[40:44] = (offset - len(LEAF)).to_bytes(4, "little")
-    gap[44:48] = len(LEAF).to_bytes(4, "little")
-    assert any("belong to two entries" in note for note in parse_bundle(certs=bytes(gap)).notes)
-    twice = bytearray(raw)
-    twice[24:40] = twice[:16]
-    with pytest.raises(InputError, match="two entries of the kind vcek"):
-        parse_bundle(certs=bytes(twice))
-    lists = bytearray(table(vcek=EMPTY, ask=REVOKING))
-    lists[:16] = lists[24:40] = bytes.fromhex("92f81bc358114d3d97ffd19f88dc67ea")
-    assert len(parse_bundle(certs=bytes(lists)).crls) == 2
-
-
-def test_a_header_that_is_none_is_told_or_refused(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_header_of_another_answer_is_shown_or_refused(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     headed = bytearray(Path("headed").read_bytes())
     for place in (0, 4, 8, 31):
         changed = bytes(headed[:place]) + b"\7" + bytes(headed[place + 1 :])
@@ -525,7 +284,7 @@ def test_elements_that_count_come_once(element: str) -> None:
         parse_domain(f"<all>{DOMAIN}{DOMAIN}</all>")
 
 
-def test_options_that_come_twice_in_a_command_line_are_told() -> None:
+def test_options_that_come_twice_in_a_command_line_are_noted() -> None:
     line = "qemu-kvm -object sev-guest,id=a,policy=1,policy=5 -kernel a -kernel b -machine confidential-guest-support=a"
     told = [one.words for one in parse_command_line(line).remarks]
     assert "-kernel comes more than once; the last one counts, as in QEMU" in told
