@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from datetime import datetime
     from typing import Any
 
+    from cryptography import x509
+
     from ..formats.sev_certs import EccKey
     from ..layout.views import Block
 
@@ -145,9 +147,9 @@ def _is_text(raw: bytes) -> bool:
 class _Signed:
     """What certificates and CRLs have in common: bytes that are signed, and how."""
 
-    def __init__(self, der: bytes, library: Any, tbs: bytes, start: int) -> None:
+    def __init__(self, der: bytes, signature: bytes, tbs: bytes, start: int) -> None:
         #: All bytes as they came, those of them that are signed, and the signature.
-        self.der, self.tbs, self.signature = der, tbs, bytes(library.signature)
+        self.der, self.tbs, self.signature = der, tbs, signature
         after = der[start + len(tbs) :]
         named = after[: 2 + after[1]]
         #: What is wrong with the names of the algorithm, "" for nothing.
@@ -172,11 +174,13 @@ class Certificate(_Signed):
         # A serial number that is not positive, as every VCEK has it, is one that the library may refuse.
         copy = raw if self.serial > 0 else raw[:place] + b"\x01" + raw[place + 1 :]
         library = _eager(lambda: x509.load_der_x509_certificate(copy))
-        length = None if library is None else _eager(lambda: len(library.tbs_certificate_bytes))
-        if length is None or _eager(lambda: library.signature) is None:
+        if library is None:
+            raise _refused(raw, name)
+        length, signature = _eager(lambda: len(library.tbs_certificate_bytes)), _eager(lambda: library.signature)
+        if length is None or signature is None:
             raise _refused(raw, name)
         start = head.start("tbs")
-        super().__init__(raw, library, raw[start : start + length], start)
+        super().__init__(raw, signature, raw[start : start + length], start)
         self.unread: list[str] = []
         #: Whole names (DER), and the common name in the first.
         self.subject: bytes = self._read("subject", lambda: library.subject.public_bytes(), b"")
@@ -283,9 +287,10 @@ class RevocationList(_Signed):
 
         library = _eager(lambda: x509.load_der_x509_crl(raw))
         tbs = None if library is None else _eager(lambda: library.tbs_certlist_bytes)
-        if tbs is None or tbs not in raw or _eager(lambda: library.signature) is None:
+        signature = None if library is None else _eager(lambda: library.signature)
+        if tbs is None or tbs not in raw or signature is None:
             raise InputError(name, f"{len(raw)} bytes that are not a list of revoked certificates", "a CRL, DER or PEM")
-        super().__init__(raw, library, tbs, raw.index(tbs))
+        super().__init__(raw, signature, tbs, raw.index(tbs))
         #: The issuer's whole name (DER), and the common name in it.
         self.issuer: bytes = _eager(lambda: library.issuer.public_bytes()) or b""
         self.issuer_name: str = _eager(lambda: _common_name(library.issuer)) or ""
@@ -302,7 +307,7 @@ class RevocationList(_Signed):
         self.faults += ["has extensions that cannot be read"] if limits is None else limits
 
 
-def _revoked(library: Any) -> Iterator[int]:
+def _revoked(library: x509.CertificateRevocationList) -> Iterator[int]:
     """Yield the serial numbers that a list revokes."""
     from cryptography import x509
 
@@ -312,7 +317,7 @@ def _revoked(library: Any) -> Iterator[int]:
             yield entry.serial_number
 
 
-def _limits(library: Any) -> list[str]:
+def _limits(library: x509.CertificateRevocationList) -> list[str]:
     """Return why a CRL is not the whole list of its issuer, in words that follow "the CRL"."""
     from cryptography import x509
 
@@ -407,14 +412,14 @@ def _eager(read: Callable[[], Any]) -> Any:
             return None
 
 
-def _common_name(name: Any) -> str:
+def _common_name(name: x509.Name) -> str:
     from cryptography.x509.oid import NameOID
 
     found = [one.value for one in name.get_attributes_for_oid(NameOID.COMMON_NAME)]
     return found[0] if len(found) == 1 and isinstance(found[0], str) else ""
 
 
-def _key(library: Any) -> Any:
+def _key(library: Any) -> object:
     key = library.public_key()
     key.public_numbers()  # a key off its curve is refused now, not later
     return key

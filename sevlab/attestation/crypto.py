@@ -22,9 +22,7 @@ from ..formats.sev_certs import (
 )
 
 if TYPE_CHECKING:
-    from typing import Any
-
-    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey, EllipticCurvePublicKey
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
     from cryptography.hazmat.primitives.hashes import HashAlgorithm
 
@@ -93,7 +91,7 @@ def ecdsa_fault(key: EccKey, signature: bytes, signed: bytes, algorithm: int) ->
     return ""
 
 
-def ecdsa_sign(key: Any, signed: bytes, algorithm: int) -> EccSignature:
+def ecdsa_sign(key: EllipticCurvePrivateKey, signed: bytes, algorithm: int) -> EccSignature:
     """Sign with a private key of P-384, as the library ``cryptography`` has it; the same bytes, the same signature."""
     from cryptography.hazmat.primitives.asymmetric import ec
     from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature

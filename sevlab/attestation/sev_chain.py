@@ -67,16 +67,8 @@ ROOTS = {
     "f6405e5096a6eee1eb7d5df75c49f9b9f7c8357a31c7fff150149d68588a7bf7": "Turin",
 }
 
-#: Who signs whom, from the root down: certificate, signer, and whether a genuine or an owned platform needs it.
-LINKS = (
-    (ARK, ARK, "AMD"),
-    (ASK, ARK, "AMD"),
-    (CEK, ASK, "AMD"),
-    (PEK, CEK, "AMD"),
-    (OCA, OCA, "owner"),
-    (PEK, OCA, "owner"),
-    (PDH, PEK, "both"),
-)
+#: Who signs whom, from the root down: certificate and signer. The OCA is the owner's.
+LINKS = ((ARK, ARK), (ASK, ARK), (CEK, ASK), (PEK, CEK), (OCA, OCA), (PEK, OCA), (PDH, PEK))
 
 
 class Chain(Explainable):
@@ -108,7 +100,7 @@ class Chain(Explainable):
     def verify(self, roots: dict[str, str] = ROOTS) -> ChainVerdict:
         """Check every link; *roots* are the root keys to trust, by the SHA-256 (hex) of their certificates."""
         links = [_root(self, roots)]
-        links += [_signed(self, usage, signer) for usage, signer, _ in LINKS]
+        links += [_signed(self, usage, signer) for usage, signer in LINKS]
         links += [Check("one of each", MISMATCH, f"{Usage(one.key_usage).short} came twice") for one in self.extra]
         return ChainVerdict(self, links)
 
@@ -258,7 +250,7 @@ def _fault(certificate: Any, key: Any, signer: int) -> str:
     if any(algorithm or any(raw) for _, algorithm, raw in unused):
         return "an unused signature slot is not zero"
     used = {int(usage): (int(algorithm), raw) for usage, algorithm, raw in certificate.signatures if usage != INVALID}
-    signers = {by for usage, by, _ in LINKS if usage == certificate.key_usage}
+    signers = {by for usage, by in LINKS if usage == certificate.key_usage}
     if signer not in used or len(used) + len(unused) != 2 or not signers.issuperset(used):
         return "it has other signatures than it should"
     algorithm, raw = used[signer]

@@ -136,7 +136,7 @@ def test_every_product_version_and_key_verifies(product: str, version: int, vlek
     assert made_verdict(raw, given, csp_id=CSP)["chip id"].state == (MATCH if vlek else MISMATCH)
     assert made_verdict(raw, given, csp_id="elsewhere")["chip id"].state == MISMATCH
     assert "no list can name this one" in verdict["revocation"].note
-    # Whatever is changed in what is signed, the signature tells, of unknown versions too.
+    # Whatever is changed in what is signed, the signature fails, of unknown versions too.
     for place in range(0, SIGNED, 211):
         broken = raw[:place] + bytes([raw[place] ^ 0x10]) + raw[place + 1 :]
         assert verify_report(broken, verdict.certificates, at=MOMENT)["report signature"].state == MISMATCH
@@ -313,8 +313,8 @@ def test_f13_the_wrong_product_s_certificate() -> None:
     verdict = made_verdict(make("Genoa"), certificates("Milan"))
     assert named(verdict, "processor") == "F13"
     assert "means Genoa; the certificate is for 'Milan'" in verdict["processor"].note
-    told = made_verdict(make("Turin", 2), certificates("Milan"))
-    assert named(told, "processor") == "F13"
+    other = made_verdict(make("Turin", 2), certificates("Milan"))
+    assert named(other, "processor") == "F13"
     mixed = made_verdict(make(), certificates(ask=SERVER.ask("Genoa")))
     assert named(mixed, "one product") == "F13"
     assert {"leaf signature", "ASK signature"} <= set(failures(mixed))

@@ -32,7 +32,7 @@ def test_reports_in_every_form() -> None:
             found = read_report(content)
             assert (found.report.to_bytes(), found.form, found.header is not None) == (raw, form, headed)
             assert ("header of the firmware's answer" in found.note) == headed
-    assert "odd" in read_report(b"\x16" + header[1:] + raw).note
+    assert "FINDING: it says" in read_report(b"\x16" + header[1:] + raw).note
     guesses = {
         b"": "nothing",
         raw[:-1]: "breaks off after 1183 bytes",

@@ -32,6 +32,7 @@ from sevlab.formats.policy import Policy
 from sevlab.formats.secret import ALIASES, TABLE, SecretHeader, SecretTable, build_secret_table
 from sevlab.launch.keys import Secret
 from sevlab.launch.measure import compute_measure
+from tests.paths import ROOT
 from tests.soak import many
 
 
@@ -246,7 +247,7 @@ def note(opened: object, name: str) -> str:
     return next(stage.note for stage in opened.checks if stage.name == name)  # type: ignore[attr-defined]
 
 
-def test_wrong_tek_is_told_in_words() -> None:
+def test_a_wrong_tek_is_explained() -> None:
     opened = reopened(example(), tek=Secret(bytes(16)))
     assert opened.mac_matches
     assert not opened.matches
@@ -356,8 +357,7 @@ def test_packet_parts_raw_and_base64(tmp_path: Path) -> None:
 
 def test_light_import() -> None:
     code = "import sys, sevlab.attestation.secret; sys.exit('cryptography' in sys.modules)"
-    root = Path(__file__).resolve().parents[2]
-    assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 
 # The table: any bytes

@@ -102,7 +102,7 @@ def test_certificates_of_another_generation_do_not_fit(naples: bytes) -> None:
     assert not verdict.matches
 
 
-def test_missing_twice_and_foreign_certificates_are_told(naples: bytes) -> None:
+def test_missing_twice_and_foreign_certificates_are_noted(naples: bytes) -> None:
     certificates = parse_certificates(naples)
     for number, certificate in enumerate(certificates):
         rest = [one for one in certificates if one is not certificate]
@@ -147,7 +147,7 @@ def test_any_content_of_a_certificate_verifies_or_not(tail: bytes, usage: int) -
     assert str(Chain([certificate]))
 
 
-def test_the_unsigned_ark_of_naples_is_told_as_such() -> None:
+def test_the_unsigned_ark_of_naples_is_refused_as_such() -> None:
     raw = Path(path_of("naples-ark")).read_bytes()[:576]
     with pytest.raises(sevlab.LayoutError, match="Naples ARK as first published"):
         parse_certificates(raw)

@@ -234,14 +234,14 @@ def test_a_header_of_another_answer_is_shown_or_refused(files: Path, capsys: pyt
     headed = bytearray(Path("headed").read_bytes())
     for place in (0, 4, 8, 31):
         changed = bytes(headed[:place]) + b"\7" + bytes(headed[place + 1 :])
-        Path("odd").write_bytes(changed)
-        words = ["report", "verify", "odd", *VERIFY[3:], *ALL]
+        Path("wrong").write_bytes(changed)
+        words = ["report", "verify", "wrong", *VERIFY[3:], *ALL]
         assert main(words) == 0
-        assert "odd: it says" in " ".join(capsys.readouterr().out.split())
+        assert "FINDING: it says" in " ".join(capsys.readouterr().out.split())
         assert main([*words, "--json"]) == 0
-        assert "odd: it says" in json.loads(capsys.readouterr().out)["notes"][-1]
-        assert main(["advise", "--report", "odd"]) == 2
-        assert "whose header is odd" in capsys.readouterr().err
+        assert "FINDING: it says" in json.loads(capsys.readouterr().out)["notes"][-1]
+        assert main(["advise", "--report", "wrong"]) == 2
+        assert "whose header is not that of a good answer" in capsys.readouterr().err
 
 
 def test_sev_certificates_that_come_twice_are_shown_twice(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
