@@ -9,8 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 
-from ..attestation.crypto import load_point
-from ..attestation.secret import apply_keystream
+from ..attestation.crypto import aes_ctr, load_point
 from ..attestation.session import KEY_SIZE, derive_session_keys, exchange, wrap_keys
 from ..attestation.sev_chain import Chain
 from ..errors import LayoutError
@@ -54,7 +53,7 @@ class Platform(Firmware):
 
     def _check_genuine(self, other: Chain, policy: Policy) -> None:
         """The policy's SEV bit: AMD's chain of the receiver holds, under the root of this platform's own."""
-        links = other.verify(roots={_fingerprint(self.identity.chain): "own"}).links
+        links = other.verify(roots={_fingerprint(self.identity.chain): "own"}).checks
         right = all(link.state == "match" for link in links if "OCA" not in link.name)
         demand(right, "BAD_SIGNATURE", "the receiver is no genuine platform")
         pek = other[PEK]
@@ -62,7 +61,7 @@ class Platform(Firmware):
 
     def _check_domain(self, other: Chain) -> None:
         """The policy's DOMAIN bit: the receiver has the same owner."""
-        states = {link.name: link.state for link in other.verify().links}
+        states = {link.name: link.state for link in other.verify().checks}
         needed = ("OCA signed by itself", "PEK signed by OCA", "PDH signed by PEK")
         demand(all(states[name] == "match" for name in needed), "BAD_SIGNATURE", "the receiver's certificates")
         demand(other[OCA] == self.identity.certificates[OCA], "POLICY_FAILURE", "the receiver has another owner")
@@ -75,7 +74,7 @@ class Platform(Firmware):
         demand(address % BLOCK == 0, "INVALID_ADDRESS")
         demand(0 < length <= SECRET_LIMIT and length % BLOCK == 0, "INVALID_LENGTH")
         iv = self._random(KEY_SIZE)
-        payload = apply_keystream(guest.tek, iv, self.memory.read(address, length, guest.key.reveal()))
+        payload = aes_ctr(guest.tek.reveal(), iv, self.memory.read(address, length, guest.key.reveal()))
         mac = _data_mac(guest, SecretFlags(0), iv, payload)
         return SecretHeader(flags=SecretFlags(0), iv=iv, mac=mac).to_bytes(), payload
 
@@ -123,7 +122,7 @@ class Platform(Firmware):
         packet = SecretHeader.from_bytes(header)
         right = hmac.compare_digest(_data_mac(guest, packet.flags, packet.iv, payload), packet.mac)
         demand(right, "BAD_MEASUREMENT", "the packet's MAC is wrong")
-        self.memory.write(address, apply_keystream(guest.tek, packet.iv, payload), guest.key.reveal())
+        self.memory.write(address, aes_ctr(guest.tek.reveal(), packet.iv, payload), guest.key.reveal())
 
     def receive_update_vmsa(self, handle: int, header: bytes, address: int, payload: bytes) -> None:
         """RECEIVE_UPDATE_VMSA: the registers of one virtual CPU (4096 bytes), of SEV-ES guests."""

@@ -13,8 +13,7 @@ import hmac
 import secrets
 from typing import TYPE_CHECKING
 
-from ..attestation.crypto import load_point
-from ..attestation.secret import apply_keystream
+from ..attestation.crypto import aes_ctr, load_point
 from ..attestation.session import KEY_SIZE, Z_SIZE, derive_session_keys, exchange, unwrap_keys
 from ..formats.launch_measure import Measurement, MeasureMessage, OldMeasureMessage
 from ..formats.page_info import PAGE
@@ -360,7 +359,7 @@ class Firmware:
         right = hmac.compare_digest(computed, packet.mac) or "no-secret-mac" in self.faults
         demand(right, "BAD_MEASUREMENT", "the packet's MAC is wrong")
         demand(not int(packet.flags) & 1, "UNSUPPORTED", "compressed secrets")
-        self.memory.write(address, apply_keystream(guest.tek, packet.iv, payload), guest.key.reveal())
+        self.memory.write(address, aes_ctr(guest.tek.reveal(), packet.iv, payload), guest.key.reveal())
 
     def launch_finish(self, handle: int) -> None:
         """LAUNCH_FINISH: wipe the keys of the launch, and let the guest run."""
