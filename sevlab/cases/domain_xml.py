@@ -14,8 +14,9 @@ from xml.etree.ElementTree import ParseError
 
 from ..errors import InputError, quoted
 from ..launch.cpu import CPU_MODELS
+from ..launch.inputs import SKU
 from ..layout.arguments import checked
-from .capture import SIGNATURE, XML, Capture, Collector, check_size, shown
+from .capture import XML, Capture, Collector, check_size, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -120,7 +121,7 @@ def read_domain(text: str) -> Element:
 
 def read_xml(text: str) -> Element:
     """Return the root element of an XML text, under the limits above."""
-    check_size(text, XML)
+    check_size(text, f"--{XML}")
     from defusedxml import DefusedXmlException  # not above: nothing else needs more than the standard library
     from defusedxml.ElementTree import XMLParser
 
@@ -242,5 +243,5 @@ def _cpus(root: Element, found: Collector) -> None:
         found.add("cpu", name[:80], "/domain/cpu")
     numbers = CPU_MODELS.get(name)
     if numbers is not None:
-        for key, number in zip(SIGNATURE, numbers, strict=True):
+        for key, number in zip(SKU, numbers, strict=True):
             found.add(key, number, f"/domain/cpu/model {name}")

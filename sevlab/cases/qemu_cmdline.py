@@ -140,7 +140,7 @@ class CommandLine:
     """
 
     def __init__(self, text: str) -> None:
-        check_size(text, COMMAND_LINE, COMMAND_LIMIT)
+        check_size(text, f"--{COMMAND_LINE}", COMMAND_LIMIT)
         self.options: list[Option] = []
         self.remarks: list[str] = []
         words, form = self._words(text)

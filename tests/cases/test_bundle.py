@@ -144,7 +144,7 @@ def test_a_measurement_without_a_report_is_compared_and_nobody_vouches_for_it() 
     verdict = verify_case(case)
     assert (verdict.matches, verdict.status) == (False, "not_decided")
     assert verdict.words.endswith("whoever reported it; missing: a report with its certificates")
-    assert "NOT CHECKED: who says so" in str(verdict)
+    assert "NOT CHECKED: who reported the measurement" in str(verdict)
     assert not verify_case(case.replace(inputs=case.inputs | {"num_cpus": 3})).matches
     wanted = Case({"mode": "snp", "reported_measurement": reported, "snp_measurement": reported.hex()})
     assert verify_case(wanted).status == "not_decided"

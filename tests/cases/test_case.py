@@ -81,7 +81,7 @@ def values_of(row: Row) -> st.SearchStrategy:
     """Return values that a case may have under a key."""
     if row.name == "snp_min_tcb":
         return st.sampled_from(["bl=4,tee=0,snp=24,ucode=219", "fmc=1"])
-    if row.kind == "wanted":
+    if row.kind == "requirement":
         size = SIZES[row.name.removeprefix("snp_")]
         return st.binary(min_size=size, max_size=size).map(bytes.hex)
     if row.kind == "bytes":
