@@ -40,7 +40,6 @@ RATIO_LIMIT, _SLACK = 200, 1 << 10
 
 #: Largest list of members at the archive's end, in bytes: a full one takes 8 KiB.
 _DIRECTORY_LIMIT = 64 << 10
-
 _BLOB = re.compile(r"blobs/[0-9a-f]{64}")
 
 #: End of central directory (APPNOTE 4.3.16): signature, disks, members (here, in all), size, offset, comment's length.
@@ -55,7 +54,6 @@ _ENTRY = 46
 
 #: Flags of a member. Harmless are the compression level (bits 1 and 2), and names in UTF-8.
 _ENCRYPTED, _SIZES_LATER, _HARMLESS = 1 << 0, 1 << 3, 1 << 1 | 1 << 2 | 1 << 11
-
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 #: The attribute of a folder (DOS).
@@ -63,7 +61,6 @@ _FOLDER = 0x10
 
 #: Everything that Python's zipfile raises for a bad archive.
 _BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, OSError, OverflowError, RuntimeError, ValueError, struct.error)
-
 _NEEDED = "a bundle, as sevlab case pack writes it"
 
 

@@ -32,7 +32,6 @@ VERSION = 1
 
 #: What ``origin`` says of a key that is not in the bundle.
 LEFT_OUT = "a key file, left out of the bundle"
-
 _SHA256 = re.compile("[0-9a-f]{64}")
 
 #: The folders of a path in words about an origin: a host's, whose file has another path here.

@@ -74,7 +74,6 @@ _STARRED = (
 
 #: A measurement in base64: as long as a private key, and not secret.
 _BASE64 = re.compile("[A-Za-z0-9+/]{64}")
-
 _LIMITS = {name: row.limit for name, row in BY_NAME.items() if row.limit and row.kind != FILE}
 
 

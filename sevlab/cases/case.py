@@ -165,7 +165,6 @@ LAUNCH, SNP_LAUNCH, SNP = ("reported", "owner"), ("owner", "launch"), ("snp",)
 
 #: The inputs of what was loaded, of SEV, SEV-ES and SEV-SNP.
 LOADED = frozenset({*INPUTS, *SNP_INPUTS, "cpu_signature"})
-
 SECTIONS = ("about", *LAUNCH, "launch", *SNP, "found", "origin")
 
 

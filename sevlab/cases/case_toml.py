@@ -56,7 +56,6 @@ if TYPE_CHECKING:
 
 
 _KEY = r"""(?:[A-Za-z0-9_-]+|"(?:[^"\\]|\\.)*"|'[^']*')"""
-
 _DOTTED = re.compile(rf"{_KEY}(?:[ \t]*\.[ \t]*{_KEY})*")
 
 #: What is next to the case file in a bundle, and in a folder that one was unpacked into.

@@ -25,12 +25,9 @@ if TYPE_CHECKING:
 
     from .case import Value
 
-
 #: What ``origin`` says of a file that is in the redacted case as it was.
 _KEPT = "kept by redact as it was"
-
 _LOADED = {*INPUTS, *SNP_INPUTS, "cpu_signature", "digest"}
-
 _ADVICE = (
     "--digest-only, which keeps the launch digest alone: it can be validated, but no other kernel, command line or "
     "CPUs can be tried"

@@ -29,9 +29,7 @@ _PARAMETERS = {"sev-" + name.replace("_", "-"): name for name in REPORTED}
 
 #: States of QEMU's launch before the measurement.
 _BEFORE_MEASURING = ("uninit", "launch-update")
-
 _NAME = re.compile("sev-[a-z0-9-]{1,60}")
-
 _API = re.compile(r"SEV(?:-SNP)? API:\s?([0-9]{1,3})\.([0-9]{1,3}) build:\s?([0-9]{1,3})(?![0-9])")
 _ENABLED = re.compile(r"kvm_amd: (SEV(?:-ES|-SNP)?) (enabled|disabled|supported)")
 _ABOUT_SEV = re.compile("ccp|kvm_amd|SEV")
