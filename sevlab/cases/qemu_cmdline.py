@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from ..launch.cpu import CPU_MODELS
 from ..layout.arguments import checked
 from .capture import COMMAND_LINE, Capture, Collector, check_size, shown
-from .sources import load_json
+from .sources import load_json, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -120,10 +120,8 @@ def _flat(value: object, path: str, depth: int) -> Iterator[tuple[str, str]]:
             yield from _flat(inner, f"{path}.{key}" if path else str(key), depth - 1)
     elif isinstance(value, bool):
         yield path, "on" if value else "off"
-    elif isinstance(value, int) and abs(value) >= 1 << 128:
-        yield path, "a huge number"
     else:
-        yield path, str(value) if isinstance(value, str | int) else "..."
+        yield path, str(printable(value)) if isinstance(value, str | int) else "..."
 
 
 class CommandLine:

@@ -338,7 +338,7 @@ HOSTILE: dict[str, tuple[Callable[[Path], Path], str]] = {
         ),
         "a file of 5000 bytes; needed at most 4096",
     ),
-    "case no TOML": (lambda path: with_case(path, b"=", []), "'case.toml': received what is not TOML"),
+    "case no TOML": (lambda path: with_case(path, b"=", []), "'case.toml': received text that is not TOML"),
     "case no UTF-8": (lambda path: with_case(path, b"\xff\xfe", []), "not UTF-8"),
     "case unknown key": (lambda path: with_case(path, b"format = 2\n[owner]\nrun = 'x'\n", []), "line 3, owner.run"),
     "case too new": (lambda path: with_case(path, b"format = 9\n", []), "needed 2, the only"),

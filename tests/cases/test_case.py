@@ -135,7 +135,7 @@ def test_any_text_gives_a_case_or_one_line(text):
 
 
 REFUSED = {
-    "no TOML": ("format = = 1\n", 1, "what is not TOML"),
+    "no TOML": ("format = = 1\n", 1, "text that is not TOML"),
     "no format": ("[owner]\n", 0, "no format key"),
     "other format": ("# c\nformat = 3\n", 2, "format: received '3'; needed 2, the only"),
     "format before all": ("format = 0\n", 1, "format: received '0'"),
@@ -172,7 +172,7 @@ REFUSED = {
     "no decision": ("format = 2\n[snp]\nsnp-forbid-debug = 1\n", 3, "needed true or false"),
     "no such VMPL": ("format = 2\n[snp]\nsnp-vmpl = 4\n", 3, "0 to 3"),
     "huge format": ("format = 0x" + "f" * 9000 + "\n", 1, "a huge number"),
-    "huge decimal": ("format = " + "9" * 9000 + "\n", 0, "what is not TOML"),
+    "huge decimal": ("format = " + "9" * 9000 + "\n", 0, "text that is not TOML"),
     "short measurement": ("format = 2\n[reported]\nmeasurement = 'AAAA'\n", 3, "3 bytes"),
     "path only": ("format = 2\n[owner]\nfirmware = 'OVMF.fd'\n", 3, "owner.firmware: received text"),
     "no hash": ("format = 2\n[owner]\nfirmware = { path = 'OVMF.fd' }\n", 3, "no sha256"),
