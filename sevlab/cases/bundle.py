@@ -20,41 +20,31 @@ from ..layout.arguments import checked
 from .archive import BLOBS, CASE, MANIFEST, TOTAL_LIMIT, Archive, open_archive
 from .case import BY_NAME, FILE, KEY, Case, Change
 from .case_toml import encode_case, format_case, is_bundle, parse_case, protect_files, read_case, without_folders
-from .writing import check_output, refuse_key_name, temporary_folder, whole_file
+from .writing import check_output, refuse_key_name, temporary_folder, usual_mode, whole_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from typing import Any
 
     from .case import Value
-
 
 #: The version of bundles. No other is read or written.
 VERSION = 1
 
 #: What ``origin`` says of a key that is not in the bundle.
 LEFT_OUT = "a key file, left out of the bundle"
-
 _SHA256 = re.compile("[0-9a-f]{64}")
-
-#: The date of every member: the first that a zip archive can have. A real one would make two packings differ.
-_DATE = (1980, 1, 1, 0, 0, 0)
 
 #: The folders of a path in words about an origin: a host's, whose file has another path here.
 _PATH = re.compile(r"(?<![\w./:])/(?:[^\s/]+/)+")
 
-_MODE = (stat.S_IFREG | 0o644) << 16
-
-_UNIX = 3
+#: What every member gets: the first date that a zip archive can have (a real one would make two packings differ), the
+#: mode of a file, and the system that the mode is of.
+_DATE, _MODE, _UNIX = (1980, 1, 1, 0, 0, 0), (stat.S_IFREG | 0o644) << 16, 3
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """What is in a bundle.
-
-    ``case`` is (SHA-256 in hex, bytes) of the case file, ``blobs`` maps the SHA-256 (hex) of every other file to its
-    size in bytes.
-    """
+    """The files in a bundle: SHA-256 (hex) and size in bytes of the case file, and of every other file."""
 
     version: int
     case: tuple[str, int]
@@ -68,7 +58,7 @@ class Manifest:
 
 
 def build_manifest(case: bytes, blobs: Mapping[str, int]) -> Manifest:
-    """Return the manifest of a bundle with the case file *case* and these blobs."""
+    """Return the manifest of a bundle of a case file and these blobs."""
     return Manifest(VERSION, (hashlib.sha256(case).hexdigest(), len(case)), dict(blobs))
 
 
@@ -78,7 +68,8 @@ def parse_manifest(raw: bytes, name: str) -> Manifest:
     try:
         document = json.loads(raw.decode("utf-8"), object_pairs_hook=once)
     except (ValueError, RecursionError):  # JSONDecodeError and UnicodeDecodeError are ValueErrors
-        raise InputError(name, "what is not JSON with every key once", "a manifest", "docs/case-format.md") from None
+        received = "text that is not JSON with unique keys"
+        raise InputError(name, received, "a manifest", "docs/case-format.md") from None
     version = document.get("version") if isinstance(document, dict) else None
     if type(version) is not int or version < 1:
         raise InputError(name, "no version", f'a manifest with "version": {VERSION}')
@@ -93,7 +84,7 @@ def parse_manifest(raw: bytes, name: str) -> Manifest:
     return Manifest(version, case, blobs)
 
 
-def _file(value: Any, name: str) -> tuple[str, int]:
+def _file(value: object, name: str) -> tuple[str, int]:
     if isinstance(value, dict) and set(value) == {"sha256", "size"}:
         sha256, size = value["sha256"], value["size"]
         if isinstance(sha256, str) and _SHA256.fullmatch(sha256) and type(size) is int and size >= 0:
@@ -103,10 +94,9 @@ def _file(value: Any, name: str) -> tuple[str, int]:
 
 @dataclass(frozen=True, repr=False)
 class Bundle:
-    """A bundle that was read and checked. Made by :func:`load_bundle`.
+    """A bundle, read and checked by :func:`load_bundle`.
 
-    ``case`` is its case, whose paths are the names of members; ``manifest`` lists the files; ``text`` is the case file
-    as it is written.
+    ``case`` is its case, whose paths are names of members; ``manifest`` lists the files; ``text`` is its case file.
     """
 
     path: str
@@ -115,18 +105,15 @@ class Bundle:
     text: str
 
     @property
-    def keys(self) -> list[str]:
-        """The names of keys that are in it."""
-        return [name for name in self.case.inputs if BY_NAME[name].kind == KEY]
-
-    def __repr__(self) -> str:
-        return f"Bundle({self.path!r}, {len(self.manifest.blobs)} blobs)"
+    def keys(self) -> dict[str, str]:
+        """The members that are keys, by the inputs they are."""
+        return {name: str(value) for name, value in self.case.inputs.items() if BY_NAME[name].kind == KEY}
 
 
 def load_bundle(path: str, name: str = "bundle") -> Bundle:
-    """Read a bundle, all of it, and check every hash. Nothing is written anywhere.
+    """Read a whole bundle and check every hash. Nothing is written anywhere.
 
-    Raises one :class:`~sevlab.errors.InputError`, which names the file, for whatever does not belong.
+    Raises :class:`~sevlab.errors.InputError`, which names the file, for the first thing that does not belong.
     """
     with open_archive(path, name) as archive:
         bundle = _read(archive)
@@ -137,11 +124,11 @@ def load_bundle(path: str, name: str = "bundle") -> Bundle:
 
 
 def unpack_bundle(path: str, folder: str, name: str = "bundle", own: bool = False) -> Case:
-    """Unpack a bundle into a new folder, whole or not at all, and return its case: the user's *own*, or a stranger's.
+    """Unpack a bundle into a new folder, whole or not at all, and return its case; *own* is that of :class:`.Case`.
 
-    The folder gets the members as they are: ``case.toml``, ``manifest.json`` and ``blobs/``. It appears under its name
-    when everything was checked. Raises :class:`~sevlab.errors.InputError` as :func:`load_bundle`, and for a folder that
-    exists or cannot be made.
+    The folder gets ``case.toml``, ``manifest.json`` and ``blobs/``. It appears under its name when everything was
+    checked. Raises :class:`~sevlab.errors.InputError` as :func:`load_bundle`, and for a folder that exists or cannot be
+    made.
     """
     refuse_key_name(folder, "folder")
     if os.path.lexists(folder):
@@ -151,9 +138,7 @@ def unpack_bundle(path: str, folder: str, name: str = "bundle", own: bool = Fals
         try:
             with temporary_folder(".sevlab-", os.path.dirname(os.path.abspath(folder))) as temporary:
                 _fill(archive, bundle, temporary, with_keys=True)
-                mask = os.umask(0)
-                os.umask(mask)
-                os.chmod(temporary, 0o777 & ~mask)
+                os.chmod(temporary, usual_mode(0o777))
                 os.rename(temporary, folder)
         except (OSError, ValueError) as error:
             reason = (error.strerror or "error").lower() if isinstance(error, OSError) else "not a file name"
@@ -163,11 +148,10 @@ def unpack_bundle(path: str, folder: str, name: str = "bundle", own: bool = Fals
 
 @contextmanager
 def open_case(path: str, name: str = "case", own: bool = False) -> Iterator[Case]:
-    """Yield the case of a case file, of a folder that has one, or of a bundle, its files being there to be opened.
+    """Yield the case of a case file, of a folder that has one, or of a bundle; its files can be opened meanwhile.
 
-    A bundle is unpacked into a temporary folder, which is gone afterwards. Its keys are not among the files: they stay
-    in memory, and are inputs of the case as a :class:`~sevlab.Secret` instead of a path. *own* says that the case is
-    its user's own: see :class:`~sevlab.cases.case.Case`.
+    A bundle is unpacked into a temporary folder, which is removed afterwards. Its keys stay in memory, and are inputs
+    of the case as a :class:`~sevlab.Secret` instead of a path. *own* is that of :class:`~sevlab.cases.case.Case`.
     """
     if os.path.isdir(path):
         yield read_case(os.path.join(path, CASE), name, own)
@@ -179,7 +163,7 @@ def open_case(path: str, name: str = "case", own: bool = False) -> Iterator[Case
 
 
 def _case_in(folder: str, path: str, name: str, own: bool) -> Case:
-    """Return the case of a bundle, its files in *folder*, its keys in memory."""
+    """Return the case of a bundle, with its files in *folder* and its keys in memory."""
     with open_archive(path, name) as archive:
         bundle = _read(archive)
         try:
@@ -187,21 +171,21 @@ def _case_in(folder: str, path: str, name: str, own: bool) -> Case:
         except OSError as error:
             reason = f"{(error.strerror or 'error').lower()}, in the folder for temporary files"
             raise InputError(name, reason, "room to unpack a bundle", "TMPDIR=FOLDER") from None
-        keys = {key: _load_member(archive, str(bundle.case.inputs[key])) for key in bundle.keys}
+        keys = {key: _load_member(archive, member) for key, member in bundle.keys.items()}
     case = read_case(os.path.join(folder, CASE), own=own)
     return case.replace(inputs=case.inputs | keys, bundled=True)
 
 
 def _read(archive: Archive) -> Bundle:
-    """Read manifest and case, and check them against each other and against the members."""
+    """Read manifest and case, and check them against each other and the members."""
     manifest = parse_manifest(archive.read(MANIFEST), f"{quoted(archive.path, 200)}, {MANIFEST}")
     raw = archive.read(CASE)
     if manifest.case != (hashlib.sha256(raw).hexdigest(), len(raw)):
-        archive.refuse(f"{CASE} with another SHA-256 or size than the manifest says", "the file that was packed")
+        archive.refuse(f"{CASE} with another SHA-256 or size than in the manifest", "the file that was packed")
     sizes = {name.removeprefix(BLOBS): size for name, size in archive.sizes.items() if name.startswith(BLOBS)}
     if sizes != manifest.blobs:
-        odd = min(dict(sizes.items() ^ manifest.blobs.items()))
-        archive.refuse(f"{BLOBS}{odd}, of which manifest and archive say different things", "the same in both")
+        blob = min(dict(sizes.items() ^ manifest.blobs.items()))
+        archive.refuse(f"{BLOBS}{blob}, which differs between manifest and archive", "the same in both")
     try:
         text = raw.decode("utf-8")
         case = parse_case(text, CASE).replace(bundled=True)
@@ -222,34 +206,32 @@ def _check(archive: Archive, case: Case, sizes: dict[str, int]) -> None:
         row, stored = BY_NAME[name], path.removeprefix(BLOBS)
         where, limit = f"{CASE}, {row.key}", TEXT_LIMIT if row.kind == KEY else row.limit
         if path != BLOBS + stored or stored not in sizes:
-            needed = f"{BLOBS} and the SHA-256 of a file in the bundle"
-            archive.refuse(f"{where}: the path {quoted(path)}", needed)
+            archive.refuse(f"{where}: the path {quoted(path)}", f"{BLOBS} and the SHA-256 of a file in the bundle")
         if stored != sha256:
             archive.refuse(f"{where}: the path of another file than its sha256, {sha256}", "the same in both")
         if sizes[sha256] > limit:
             archive.refuse(f"{where}: a file of {sizes[sha256]} bytes", f"at most {limit}")
         named[row.kind].add(sha256)
     if both := named[KEY] & named[FILE]:
-        archive.refuse(f"{BLOBS}{min(both)}, which is a key and something else too", "keys that are nothing else")
+        archive.refuse(f"{BLOBS}{min(both)}, which is a key and another input", "a key that is only a key")
     if stray := set(sizes) - named[KEY] - named[FILE]:
         archive.refuse(f"{BLOBS}{min(stray)}, which {CASE} does not name", "only files of the case")
 
 
 def _fill(archive: Archive, bundle: Bundle, folder: str, with_keys: bool = False) -> None:
-    """Write every member of a bundle into a folder that is new: keys, which their owner alone can read, if asked."""
+    """Write the members of a bundle into a new folder; keys only if asked, and then for their owner alone."""
     os.mkdir(os.path.join(folder, BLOBS))
     for name in (MANIFEST, CASE):
         with open(os.path.join(folder, name), "xb") as stream:
             stream.write(archive.read(name))
-    keys = {str(bundle.case.inputs[name]) for name in bundle.keys}
     for sha256 in bundle.manifest.blobs:
-        is_key = BLOBS + sha256 in keys
+        is_key = BLOBS + sha256 in bundle.keys.values()
         if with_keys or not is_key:
             _copy(archive, sha256, os.path.join(folder, BLOBS, sha256), is_key)
 
 
 def _load_member(archive: Archive, member: str) -> Secret:
-    """Return a key of a bundle, which gets to no disk. Its hash is not shown, which would be one of a key."""
+    """Return a key of a bundle, without writing it to a disk. Its hash is not shown: it would help to guess the key."""
     key = Secret(archive.read(member))
     if BLOBS + _sha256(key) != member:
         archive.refuse(f"{member} with another SHA-256", "the file that was packed")
@@ -257,15 +239,14 @@ def _load_member(archive: Archive, member: str) -> Secret:
 
 
 def _copy(archive: Archive, sha256: str, path: str, private: bool) -> None:
-    """Write a blob into a new file. A *private* one can be read by its owner alone."""
-    mode = 0o600 if private else 0o666
-    with open(path, "xb", opener=lambda path, flags: os.open(path, flags, mode)) as stream:
+    """Write a blob into a new file, which only its owner can read if it is *private*."""
+    with open(path, "xb", opener=lambda path, flags: os.open(path, flags, 0o600 if private else 0o666)) as stream:
         for chunk in _blob(archive, sha256):
             stream.write(chunk)
 
 
 def _blob(archive: Archive, sha256: str) -> Iterator[bytes]:
-    """Yield a blob in pieces, and check its hash after the last."""
+    """Yield a blob in pieces, and check its hash at the end."""
     running = hashlib.sha256()
     for chunk in archive.chunks(BLOBS + sha256):
         running.update(chunk)
@@ -276,15 +257,14 @@ def _blob(archive: Archive, sha256: str) -> Iterator[bytes]:
 
 @opened_once()
 def pack_case(case: Case, path: str, *, with_keys: bool = False, force: bool = False, name: str = "bundle") -> Bundle:
-    """Write a case and every file it names into a bundle, whole or not at all, and return it.
+    """Write a case and every file it names into a bundle, which its user knows as *name*, whole or not at all.
 
-    Key files are left out, and nothing about them but their names stays, unless *with_keys* is set; then the bundle can
-    be read by its owner alone (mode 0600). Members are stored and not compressed, in a fixed order and with a fixed
-    date, so the same case gives the same bytes everywhere. An existing file is replaced only with *force*, the case and
-    its files never. *name* is what the user calls the bundle.
+    Key files are left out, except for their names, unless *with_keys* is set; then only its owner can read the bundle
+    (mode 0600). Members are stored uncompressed, in a fixed order and with a fixed date, so the same case gives the
+    same bytes everywhere. An existing file is replaced only with *force*, the case and its files never.
 
-    Raises :class:`~sevlab.errors.InputError` for a file that cannot be read, is not the one that the case recorded or
-    is the file of a key, and when the bundle cannot be written.
+    Raises :class:`~sevlab.errors.InputError` for a file that cannot be read, is not the recorded one or is a key file,
+    and if the bundle cannot be written.
     """
     protect_files(case)
     if case.path:
@@ -315,7 +295,7 @@ def pack_case(case: Case, path: str, *, with_keys: bool = False, force: bool = F
 
 
 def _load_key(value: Value, name: str) -> Secret:
-    """Return a key. A file that somebody else's case names elsewhere may be anything, and stays out."""
+    """Return a key. A file that somebody else's case names outside its folder may be anything, and is refused."""
     if isinstance(value, CasePath) and value.is_outside:
         received = f"{quoted(value)}, outside the case's folder"
         raise InputError(name, received, "a key in the folder of the case", "--own-case, if the case is yours")
@@ -327,7 +307,7 @@ def _sha256(key: Secret) -> str:
 
 
 def _renamed(case: Case, secrets: dict[str, Secret], keys: set[str]) -> Case:
-    """Return the case as the bundle holds it: files by their hash, keys as *secrets* has them or not at all."""
+    """Return the case as the bundle holds it: files by their hash, keys only those in *secrets*."""
     inputs = {name: value for name, value in case.inputs.items() if name not in keys}
     inputs |= {name: BLOBS + sha256 for name, sha256 in case.hashes.items()}
     inputs |= {name: BLOBS + _sha256(key) for name, key in secrets.items()}
@@ -358,7 +338,7 @@ def _member(name: str) -> zipfile.ZipInfo:
 
 
 def _add_file(archive: zipfile.ZipFile, name: str, path: str, sha256: str, size: int) -> None:
-    """Copy a file into the archive, and refuse it when it is not the one that the case recorded."""
+    """Copy a file into the archive; refuse it if it is not the recorded one."""
     member, running, total = _member(BLOBS + sha256), hashlib.sha256(), 0
     member.file_size = size
     with open_input(path, name) as source, archive.open(member, "w") as target:

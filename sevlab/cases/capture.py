@@ -1,4 +1,4 @@
-"""What was found in what people have, where each value came from, and what that leaves open."""
+"""A capture: the values found in pasted texts, where each came from, what contradicts and what is missing."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 from ..errors import InputError, hide_keys, quoted
 from ..formats.policy import Policy
+from ..launch.evidence import REPORTED
+from ..launch.inputs import SKU
 from ..launch.values import parse_measurement, parse_number
 from ..layout.span import Explainable
 from ..layout.views import Banner, Heading, Paragraph, Table, View
-from .case import BY_NAME, CPU_LIMIT
+from .case import BY_NAME, FILE
 
 if TYPE_CHECKING:
-    from typing import Any
-
     from ..layout.views import Block
 
     Value = str | int | bool
@@ -25,19 +25,17 @@ if TYPE_CHECKING:
 #: Longest text read from any one source, in characters.
 TEXT_LIMIT = 1 << 20
 
-#: Most remarks kept from one source. A hostile text must not flood the terminal.
+#: Most remarks kept from one source: a hostile text must not flood the terminal.
 REMARK_LIMIT = 40
 
-#: The sources, the most believable about the launch first. An ``option`` is the owner's own word; ``here`` is a file
-#: that the host named and that was found here. Of the host's words, the reports of the launched guest go before the
-#: configuration it was to have, and that before what the host's platform says today.
+#: The sources, the most reliable about the launch first. An ``option`` is the owner's own word; ``here`` is a file that
+#: the host named and that was found here. Of the host's words, reports about the launched guest come before its
+#: configuration, and that before what the platform says today.
 OPTION, HERE, SECINFO, QMP, XML = "option", "here", "domlaunchsecinfo", "qmp", "xml"
-
 COMMAND_LINE, DMESG = "qemu-cmdline", "dmesg"
-
 SOURCES = (OPTION, HERE, SECINFO, QMP, XML, COMMAND_LINE, DMESG)
 
-#: What each source must hold at least something of.
+#: What a text of each source contains.
 NEEDED = {
     SECINFO: "lines such as 'sev-measurement: ...'",
     QMP: 'answers such as {"return": {"data": "..."}}',
@@ -46,33 +44,24 @@ NEEDED = {
     DMESG: "a line such as 'ccp 0000:47:00.1: SEV API:1.53 build:5'",
 }
 
-#: What the host reports about the launch. All are needed to validate.
-REPORTED = ("measurement", "api_major", "api_minor", "build_id", "policy")
-
-SIGNATURE = ("cpu_family", "cpu_model", "cpu_stepping")
-
 #: What only SEV-ES measures.
-ES_ONLY = ("num_cpus", "vmsa_cpu0", "vmsa_cpu1", *SIGNATURE, "profile", "guest_features")
+ES_ONLY = ("num_cpus", "vmsa_cpu0", "vmsa_cpu1", *SKU, "profile", "guest_features")
 
 #: What is measured only by the kernel-hashes table.
 HASHED = ("kernel", "initrd", "cmdline")
 
-#: What is known about the guest apart from its inputs: it decides which inputs count.
+#: Facts about the guest that decide which inputs count.
 FACTS = ("guest", "kernel_hashes", "cpu", "nvram")
 
+#: Where to get what is missing.
 _REPORT = "On the host: virsh domlaunchsecinfo DOMAIN (as --domlaunchsecinfo); over QMP: query-sev (as --qmp)"
-
 _MEASUREMENT = (
     "On the host, before the guest runs: virsh domlaunchsecinfo DOMAIN (as --domlaunchsecinfo); "
     "over QMP: query-sev-launch-measure (as --qmp)"
 )
-
 _FILE = "Your own copy of it: --{0} FILE, or --candidates DIR for the folder it is in"
-
 _KEYS = "Give --tik FILE and --tek FILE, or --tk FILE: the keys that 'sevctl session' wrote when the guest was prepared"
-
 _COUNT = "On the host: virsh vcpucount DOMAIN --live --current, then num-cpus in [owner] of the case file"
-
 _CPU = (
     "On the host: lscpu (CPU family, Model, Stepping), then cpu-family, cpu-model and cpu-stepping in [owner] of the "
     "case file; or your own save areas as vmsa-cpu0 and vmsa-cpu1"
@@ -83,17 +72,14 @@ _STARRED = (
     "the host ran what it says, not that it ran what you want."
 )
 
-#: A measurement in base64: it is as long as a private number, and no secret.
+#: A measurement in base64: as long as a private key, and not secret.
 _BASE64 = re.compile("[A-Za-z0-9+/]{64}")
-
-_LIMITS = {name: row.limit for name, row in BY_NAME.items() if row.limit and row.kind != "file"}
-
-_LIMITS["num_cpus"] = CPU_LIMIT
+_LIMITS = {name: row.limit for name, row in BY_NAME.items() if row.limit and row.kind != FILE}
 
 
 @dataclass(frozen=True)
 class Found:
-    """One value. ``source`` is one of :data:`SOURCES`, ``place`` is where in it, as its reader would look for it."""
+    """One value. ``source`` is one of :data:`SOURCES`, ``place`` where to look in it."""
 
     name: str
     value: Value
@@ -102,12 +88,12 @@ class Found:
 
     @property
     def named_by_host(self) -> bool:
-        """True for what the owner should know better than the host does."""
+        """True for what the owner should know better than the host."""
         return self.source != OPTION and self.name not in REPORTED
 
     @property
     def where(self) -> str:
-        """Where the value was found: the option that gave the text, and the place in it."""
+        """The option that gave the text, and the place in it."""
         return self.place if self.source in (OPTION, HERE) else f"--{self.source} {self.place}"
 
     @property
@@ -118,7 +104,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Remark:
-    """Something unexpected, or something to know, about a source."""
+    """Something unexpected, or worth knowing, about a source."""
 
     source: str
     words: str
@@ -147,22 +133,21 @@ class Missing:
 
 
 class Collector:
-    """Gathers what a reader finds in the text of one source. Raises InputError for a text that is too long."""
+    """Collects what a reader finds in the text of one source. Raises InputError for a text that is too long."""
 
     def __init__(self, source: str, text: str = "", limit: int = TEXT_LIMIT) -> None:
-        check_size(text, source, limit)
+        check_size(text, f"--{source}", limit)
         self.source = source
         self.found: list[Found] = []
         self.remarks: list[Remark] = []
 
     def remark(self, words: str) -> None:
-        """Add a remark. Beyond :data:`REMARK_LIMIT` remarks the rest is dropped."""
-        if len(self.remarks) < REMARK_LIMIT:
-            self.remarks.append(Remark(self.source, words))
-        elif len(self.remarks) == REMARK_LIMIT:
-            self.remarks.append(Remark(self.source, "more remarks were left out"))
+        """Add a remark. After :data:`REMARK_LIMIT` remarks the rest is dropped."""
+        if len(self.remarks) <= REMARK_LIMIT:
+            is_last = len(self.remarks) == REMARK_LIMIT
+            self.remarks.append(Remark(self.source, "more remarks were left out" if is_last else words))
 
-    def add(self, name: str, value: Any, place: str) -> None:
+    def add(self, name: str, value: object, place: str) -> None:
         """Add a value if it is valid for its input; else a remark."""
         try:
             self.found.append(Found(name, _checked(name, value), self.source, place))
@@ -171,7 +156,7 @@ class Collector:
             self.remark(f"{place} is not used: received {error.received}; needed {error.needed}{advice}")
 
     def capture(self) -> Capture:
-        """Return everything gathered, with a remark where no value was."""
+        """Return everything collected, with a remark if there is no value."""
         if not self.found:
             self.remark(f"nothing was understood; needed {NEEDED[self.source]}")
         return Capture(tuple(self.found), tuple(self.remarks), self.source)
@@ -206,69 +191,68 @@ class Capture(Explainable):
                 result.append(Contradiction(name, taken, tuple(others.values())))
         return result
 
-    @cached_property
+    @property
     def policy(self) -> Policy | None:
         """The guest policy, if a source has it."""
-        one = self.chosen.get("policy")
-        return Policy(int(one.value)) if one else None
+        return Policy(int(self.chosen["policy"].value)) if "policy" in self.chosen else None
+
+    @property
+    def hashes(self) -> bool | None:
+        """Whether the kernel hashes are on; None if no source says it."""
+        return bool(self.chosen["kernel_hashes"].value) if "kernel_hashes" in self.chosen else None
 
     @cached_property
     def left_out(self) -> dict[str, str]:
         """Inputs that were found but do not count for this guest, with the reason."""
         reasons: dict[str, str] = {}
-        hashes = self.chosen.get("kernel_hashes")
-        if hashes and not hashes.value:
-            reasons |= dict.fromkeys(HASHED, "the kernel hashes are off, so it is not measured")
+        # What the owner named stays: leaving the owner's kernel out would let an unmeasured one pass.
+        hashed = [name for name in HASHED if name in self.chosen and self.chosen[name].source != OPTION]
+        if self.hashes is False:
+            reasons |= dict.fromkeys(hashed, "the kernel hashes are off, so it is not measured")
         elif "kernel" not in self.chosen:
-            reasons |= dict.fromkeys(HASHED, "no kernel is given to QEMU, so it has no effect")
+            reasons |= dict.fromkeys(hashed, "no kernel is given to QEMU, so it has no effect")
         if self.policy is not None and not self.policy.es:
-            reasons |= dict.fromkeys(ES_ONLY, "the policy has no SEV-ES bit (bit 2), so it is not measured")
-        return {
-            # What the owner named stays: leaving the owner's kernel out would let an unmeasured one pass.
-            name: why
-            for name, why in reasons.items()
-            if name in self.chosen and (name not in HASHED or self.chosen[name].source != OPTION)
-        }
+            es_only = [name for name in ES_ONLY if name in self.chosen]
+            reasons |= dict.fromkeys(es_only, "the policy has no SEV-ES bit (bit 2), so it is not measured")
+        return reasons
 
     @cached_property
     def inputs(self) -> dict[str, Found]:
-        """The inputs of a case: what was chosen, without what does not count."""
+        """The inputs of a case: what was chosen and counts."""
         return {name: one for name, one in self.chosen.items() if name in BY_NAME and name not in self.left_out}
 
     @cached_property
     def missing(self) -> list[Missing]:
         """What validate still needs, in the order of a case file."""
-        inputs = self.inputs
-        missing = [
-            Missing(name, "No source reports it", _MEASUREMENT if name == "measurement" else _REPORT)
-            for name in REPORTED
-            if name not in inputs
-        ]
-        hashes = self.chosen.get("kernel_hashes")
+        inputs, missing = self.inputs, []
+
+        def miss(name: str, why: str, how: str) -> None:
+            missing.append(Missing(name, why, how))
+
+        for name in REPORTED:
+            if name not in inputs:
+                miss(name, "No source reports it", _MEASUREMENT if name == "measurement" else _REPORT)
         if "firmware" not in inputs:
-            missing.append(Missing("firmware", "No source names it", _FILE.format("firmware")))
-        if hashes and hashes.value and "kernel" not in inputs:
-            why = "Kernel hashes are on, but no source names a kernel"
-            missing.append(Missing("kernel", why, _FILE.format("kernel")))
+            miss("firmware", "No source names it", _FILE.format("firmware"))
+        if self.hashes and "kernel" not in inputs:
+            miss("kernel", "Kernel hashes are on, but no source names a kernel", _FILE.format("kernel"))
         for name in ("firmware", "kernel", "initrd"):
             if name in inputs and inputs[name].source not in (OPTION, HERE):
                 why = f"The host names {shown(inputs[name].value)}, which was not found here"
-                missing.append(Missing(name, why, _FILE.format(name)))
+                miss(name, why, _FILE.format(name))
         if self.policy is not None and self.policy.es:
             if "num_cpus" not in inputs:
-                missing.append(Missing("num_cpus", "SEV-ES measures every virtual CPU", _COUNT))
-            if not set(SIGNATURE) <= set(inputs) and "vmsa_cpu0" not in inputs:
+                miss("num_cpus", "SEV-ES measures every virtual CPU", _COUNT)
+            if not set(SKU) <= set(inputs) and "vmsa_cpu0" not in inputs:
                 model = self.chosen.get("cpu")
-                why = "No source names the CPU model"
-                if model and model.value:
-                    why = f"They are not known of the CPU model {shown(model.value)}"
-                missing.append(Missing(", ".join(SIGNATURE), why, _CPU))
+                known = f"sevlab does not know them of the CPU model {shown(model.value)}" if model else ""
+                miss(", ".join(SKU), known or "No source names the CPU model", _CPU)
         if not ("tk" in inputs or {"tik", "tek"} <= set(inputs)):
-            missing.append(Missing("tik, tek", "No host has the owner's keys", _KEYS))
+            miss("tik, tek", "No host has the owner's keys", _KEYS)
         return missing
 
     def explain(self) -> View:
-        """Show what was understood, what contradicts, what was left out and what is missing."""
+        """Show what was understood, contradictory, left out and missing."""
         counted = {name: one for name, one in self.chosen.items() if name not in self.left_out}
         blocks: list[Block] = [self._banner()]
         if counted:
@@ -319,43 +303,44 @@ class Capture(Explainable):
         }
 
 
-def _checked(name: str, value: Any) -> Value:
+def _checked(name: str, value: object) -> Value:
     """Return a value in the type of its input, or raise InputError."""
     if name == "measurement":
-        return base64.b64encode(parse_measurement(value, name).to_bytes()).decode()
+        return base64.b64encode(parse_measurement(str(value), name).to_bytes()).decode()
     if name in _LIMITS:
-        number = parse_number(value, name, _LIMITS[name])
+        number = parse_number(value if isinstance(value, int) else str(value), name, _LIMITS[name])
         if name == "num_cpus" and not number:
             raise InputError(name, "0", "at least one virtual CPU")
         return number
-    if isinstance(value, str) and (name in BY_NAME or name == "nvram"):
+    if isinstance(value, bool):
+        return value
+    text = str(value)
+    if name in BY_NAME or name == "nvram":
         try:
-            value.encode("utf-8")
+            text.encode("utf-8")
         except UnicodeEncodeError:
-            raise InputError(name, quoted(value), "text in UTF-8") from None
-        if name != "cmdline" and (not value or "\0" in value):
-            raise InputError(name, quoted(value), "the path of a file")
-    return value  # type: ignore[no-any-return]
+            raise InputError(name, quoted(text), "text in UTF-8") from None
+        if name != "cmdline" and (not text or "\0" in text):
+            raise InputError(name, quoted(text), "the path of a file")
+    return text
 
 
-def check_size(text: str, source: str, limit: int = TEXT_LIMIT) -> None:
-    """Refuse a text that is too long to be what it says it is."""
+def check_size(text: str, name: str, limit: int = TEXT_LIMIT) -> None:
+    """Refuse a text that is too long."""
     if len(text) > limit:
-        raise InputError(f"--{source}", f"{len(text)} characters", f"at most {limit}", "only the part that matters")
+        raise InputError(name, f"{len(text)} characters", f"at most {limit}", "only the part that matters")
 
 
 def shown(value: object, limit: int = 80) -> str:
-    """Return a value for people: as it is when it is short and plain, else quoted, escaped and cut; see quoted."""
+    """Return a value for people: as it is if it is short and plain, else quoted, escaped and cut; see quoted."""
     if isinstance(value, bool):
         return "on" if value else "off"
     if isinstance(value, bytes):  # a digest
         return value.hex() if type(value) is bytes else str(value)
     text = str(value)
-    if text != hide_keys(text) and not _BASE64.fullmatch(text):
-        return quoted(text, limit)
-    if 0 < len(text) <= limit and text.isascii() and text.isprintable() and text == text.strip():
-        return text
-    return quoted(text, limit)
+    may_be_key = text != hide_keys(text) and not _BASE64.fullmatch(text)
+    is_plain = 0 < len(text) <= limit and text.isascii() and text.isprintable() and text == text.strip()
+    return text if is_plain and not may_be_key else quoted(text, limit)
 
 
 def in_cell(text: str, width: int = 40) -> str:

@@ -1,4 +1,4 @@
-"""One launch's inputs, where they come from, what was found about them, and whether its files are still the same."""
+"""A case: the inputs of one launch, where each came from, what a search found, and whether files have changed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ..errors import InputError, quoted
 from ..formats.policy import Policy
 from ..launch.evidence import Trust
 from ..launch.files import FIRMWARE_LIMIT, Sha256
-from ..launch.inputs import INPUTS, SKU, SNP_INPUTS
+from ..launch.inputs import CPU_LIMIT, INPUTS, SKU, SNP_INPUTS
 from ..launch.reading import CHUNK, CasePath, open_input
 
 if TYPE_CHECKING:
@@ -35,19 +35,12 @@ FILE_LIMIT = 1 << 30
 #: Largest report, and largest file of certificates, in bytes.
 REPORT_LIMIT = 64 << 10
 
-#: Most virtual CPUs of a guest.
-CPU_LIMIT = 4096
-
 #: What a case can be about, as ``sevlab digest --mode`` calls it.
 MODES = {"sev": "SEV", "seves": "SEV-ES", "snp": "SEV-SNP", "snp:svsm": "SEV-SNP with an SVSM"}
 
+#: The kinds of inputs. A mode is one of :data:`MODES`, a requirement text that a report's verification reads.
 MEASUREMENT, NUMBER, COUNT, TEXT, FILE, KEY = "measurement", "number", "count", "text", "file", "key file"
-
-#: Bytes in hex or base64, and one of :data:`MODES`.
-BYTES, MODE = "bytes", "mode"
-
-#: Text that a report's verification reads, and a decision to forbid something.
-WANTED, FORBID = "wanted", "forbid"
+BYTES, MODE, REQUIREMENT, FORBID = "bytes", "mode", "requirement", "forbid"
 
 #: Inputs that replace each other: an option for one side drops the other side of the case.
 _ALTERNATIVES = (
@@ -78,7 +71,7 @@ class Row:
 
     @property
     def option(self) -> str:
-        """The option that gives the same: of ``validate``, or of ``report verify`` for the section ``snp``."""
+        """The option of the same meaning: of ``validate``, or of ``report verify`` for the section ``snp``."""
         return "--" + self.key.removeprefix("snp-")
 
     @property
@@ -115,14 +108,14 @@ ROWS = (
     Row("owner", "cpu-stepping", NUMBER, 15, "CPU stepping, instead of save areas (SEV-ES)."),
     Row("owner", "profile", TEXT, doc="Which hypervisor's initial CPU state is measured (SEV-ES)."),
     Row("owner", "guest-features", NUMBER, (1 << 64) - 1, "SEV_FEATURES of the save area (SEV-ES)."),
-    Row("owner", "digest", BYTES, 32, "Launch digest, in place of everything that was loaded."),
+    Row("owner", "digest", BYTES, 32, "Launch digest, instead of everything that was loaded."),
     Row("owner", "tik", KEY, doc="File of the transport integrity key, 16 raw bytes."),
     Row("owner", "tek", KEY, doc="File of the transport encryption key, 16 raw bytes."),
     Row("owner", "tk", KEY, doc="File of both keys, TEK then TIK, 32 raw bytes, instead of tik and tek."),
     Row("launch", "mode", MODE, doc="What was launched, as sevlab digest calls it."),
-    Row("launch", "reported-measurement", BYTES, 48, "MEASUREMENT of SEV-SNP, where its report is not there."),
+    Row("launch", "reported-measurement", BYTES, 48, "MEASUREMENT of SEV-SNP, where there is no report."),
     Row("launch", "cpu-signature", NUMBER, 0xFFFFFFFF, "CPUID 1, EAX, instead of family, model and stepping."),
-    Row("launch", "ovmf-hash", BYTES, 48, "Launch digest after the firmware, in its place (SEV-SNP)."),
+    Row("launch", "ovmf-hash", BYTES, 48, "Launch digest after the firmware, instead of it (SEV-SNP)."),
     Row("launch", "svsm", FILE, FIRMWARE_LIMIT, "The SVSM image (SEV-SNP)."),
     Row("launch", "vars-size", NUMBER, FIRMWARE_LIMIT, "Bytes of OVMF's variable store (with an SVSM)."),
     Row("launch", "vars-file", FILE, FIRMWARE_LIMIT, "OVMF's variable store, of which only the size counts."),
@@ -135,16 +128,16 @@ ROWS = (
     Row("snp", "ark", FILE, REPORT_LIMIT, "ARK alone, instead of a chain."),
     Row("snp", "certs", FILE, REPORT_LIMIT, "A certificate table, as the host hands it to the guest."),
     Row("snp", "crl", FILE, REPORT_LIMIT, "The list of revoked certificates."),
-    Row("snp", "snp-measurement", WANTED, doc="Wanted launch digest, 48 bytes as hex or base64."),
-    Row("snp", "snp-policy", NUMBER, (1 << 64) - 1, "Wanted guest policy of SEV-SNP."),
-    Row("snp", "snp-host-data", WANTED, doc="Wanted HOST_DATA, 32 bytes as hex or base64."),
-    Row("snp", "snp-report-data", WANTED, doc="Wanted REPORT_DATA, 64 bytes as hex or base64."),
-    Row("snp", "snp-family-id", WANTED, doc="Wanted FAMILY_ID, 16 bytes as hex or base64."),
-    Row("snp", "snp-image-id", WANTED, doc="Wanted IMAGE_ID, 16 bytes as hex or base64."),
-    Row("snp", "snp-id-key-digest", WANTED, doc="Wanted ID_KEY_DIGEST, 48 bytes as hex or base64."),
-    Row("snp", "snp-author-key-digest", WANTED, doc="Wanted AUTHOR_KEY_DIGEST, 48 bytes as hex or base64."),
-    Row("snp", "snp-min-tcb", WANTED, doc="Least REPORTED_TCB, as bl=4,tee=0,snp=24,ucode=219."),
-    Row("snp", "snp-vmpl", NUMBER, 3, "Wanted VMPL."),
+    Row("snp", "snp-measurement", REQUIREMENT, doc="Required launch digest, 48 bytes as hex or base64."),
+    Row("snp", "snp-policy", NUMBER, (1 << 64) - 1, "Required guest policy of SEV-SNP."),
+    Row("snp", "snp-host-data", REQUIREMENT, doc="Required HOST_DATA, 32 bytes as hex or base64."),
+    Row("snp", "snp-report-data", REQUIREMENT, doc="Required REPORT_DATA, 64 bytes as hex or base64."),
+    Row("snp", "snp-family-id", REQUIREMENT, doc="Required FAMILY_ID, 16 bytes as hex or base64."),
+    Row("snp", "snp-image-id", REQUIREMENT, doc="Required IMAGE_ID, 16 bytes as hex or base64."),
+    Row("snp", "snp-id-key-digest", REQUIREMENT, doc="Required ID_KEY_DIGEST, 48 bytes as hex or base64."),
+    Row("snp", "snp-author-key-digest", REQUIREMENT, doc="Required AUTHOR_KEY_DIGEST, 48 bytes as hex or base64."),
+    Row("snp", "snp-min-tcb", REQUIREMENT, doc="Minimum REPORTED_TCB, as bl=4,tee=0,snp=24,ucode=219."),
+    Row("snp", "snp-vmpl", NUMBER, 3, "Required VMPL."),
     Row("snp", "snp-forbid-debug", FORBID, doc="Whether a policy that allows debugging fails."),
     Row("snp", "snp-forbid-smt", FORBID, doc="Whether a policy that allows SMT fails."),
     Row("snp", "snp-forbid-migration", FORBID, doc="Whether a policy that allows migration fails."),
@@ -152,7 +145,7 @@ ROWS = (
 
 BY_NAME = {row.name: row for row in ROWS}
 
-#: Where a case comes from, and what was found out: text for people, on which nothing depends.
+#: Where a case comes from, and why it did not match: text for people, on which nothing depends.
 ABOUT = (
     Row("about", "title", TEXT, doc="What this case is about, in a line."),
     Row("about", "by", TEXT, doc="Who measured."),
@@ -167,15 +160,17 @@ ABOUT = (
 #: Files of which the hash is enough, because nothing else of them is measured.
 BY_HASH = ("kernel", "initrd")
 
-#: What describes a launch of SEV or SEV-ES, what a launch of SEV-SNP is made of, and what a report is verified with.
+#: The sections of a launch of SEV or SEV-ES, of one of SEV-SNP, and of a report's verification.
 LAUNCH, SNP_LAUNCH, SNP = ("reported", "owner"), ("owner", "launch"), ("snp",)
 
+#: The inputs of what was loaded, of SEV, SEV-ES and SEV-SNP.
+LOADED = frozenset({*INPUTS, *SNP_INPUTS, "cpu_signature"})
 SECTIONS = ("about", *LAUNCH, "launch", *SNP, "found", "origin")
 
 
 @dataclass(frozen=True)
 class Change:
-    """A file that is not the one the case was made with. ``now`` is its SHA-256 today, "" when it can't be read."""
+    """A file that differs from the one the case was made with. ``now`` is its SHA-256 now, "" if it can't be read."""
 
     name: str
     path: str
@@ -184,7 +179,7 @@ class Change:
 
     def __str__(self) -> str:
         if not self.now and isinstance(self.path, CasePath) and self.path.is_outside:
-            where = "is not in the folder of the case, and need not be the recorded file"
+            where = "is not in the folder of the case, and may not be the recorded file"
             return f"{self.name}: {quoted(self.path)} {where}, SHA-256 {self.recorded}"
         if not self.now:
             return f"{self.name}: {quoted(self.path)} can't be read now; the case recorded SHA-256 {self.recorded}"
@@ -196,14 +191,13 @@ class Case:
     """Every input of one launch.
 
     ``inputs`` maps the keys of the case, with ``_`` for ``-``, to values: the measurement as base64 text, numbers as
-    int, bytes as bytes, files and key files as paths that can be opened from here, a key out of a bundle as a
-    :class:`~sevlab.Secret`, a kernel or initrd of which only the hash is known as :class:`~sevlab.launch.files.Sha256`.
+    int, bytes as bytes, files and key files as paths that can be opened from here, a key from a bundle as a
+    :class:`~sevlab.Secret`, a kernel or initrd known only by its hash as :class:`~sevlab.launch.files.Sha256`.
     ``hashes`` maps the names of files to their recorded SHA-256 (hex). ``origin`` says in words where a value came
     from, ``about`` is other text for people. ``found`` are the inputs under which the computed value is the reported
-    one, None for an input that must go; ``found_hashes`` are the hashes of files among them. ``path`` is the case file
-    itself. ``own`` says that the case is its user's own: its keys and wishes are trusted, and files that it names
-    anywhere are opened. ``bundled`` says that its files came with it, in a bundle or in the folder of one that was
-    unpacked.
+    one, None for an input to leave out; ``found_hashes`` are the hashes of files among them. ``path`` is the case file.
+    ``own``: the case is the user's own, so its keys and requirements are trusted, and the files it names are opened
+    wherever they are. ``bundled``: its files came with it, in a bundle or in the folder of an unpacked one.
     """
 
     inputs: dict[str, Value]
@@ -224,12 +218,12 @@ class Case:
         object.__setattr__(self, "found", {name: self.found[name] for name in BY_NAME if name in self.found})
 
     def replace(self, **changes: Any) -> Self:
-        """Return a copy with some of its fields replaced."""
+        """Return a copy with some fields replaced."""
         return replace(self, **changes)
 
     @property
     def mode(self) -> str:
-        """What was launched: a key of ``MODES``, from the inputs where the case does not say; "" if unknown."""
+        """What was launched: a key of ``MODES``, worked out of the inputs if the case does not say; "" if unknown."""
         if "mode" in self.inputs:
             return str(self.inputs["mode"])
         if "svsm" in self.inputs:
@@ -257,24 +251,21 @@ class Case:
 
     @property
     def recorded(self) -> Iterator[tuple[str, str, str]]:
-        """Name, path and recorded SHA-256 of every file, those found among them; key files are not in it."""
+        """Name, path and recorded SHA-256 of every file, including those found; not of key files."""
         for inputs, hashes in ((self.inputs, self.hashes), (self.found, self.found_hashes)):
             for name, sha256 in hashes.items():
                 yield name, str(inputs[name]), sha256
 
     @property
     def paths(self) -> Iterator[tuple[str, str]]:
-        """Name and path of every file and key file, those found among them."""
+        """Name and path of every file and key file, including those found."""
         for name, value in (*self.inputs.items(), *self.found.items()):
             if BY_NAME[name].kind in (FILE, KEY) and isinstance(value, str):
                 yield name, value
 
     @property
     def changed(self) -> list[Change]:
-        """The files whose SHA-256 is no longer the recorded one, read now. Never raises.
-
-        A changed file is a finding, not an error: which file changed is often just what one is looking for.
-        """
+        """The files whose SHA-256 is not the recorded one, read now. Never raises: a changed file is a finding."""
         changes = []
         for name, path, recorded in self.recorded:
             try:
@@ -290,14 +281,13 @@ class Case:
         return {name: value for name, value in self.inputs.items() if BY_NAME[name].section in sections}
 
     @property
-    def snp_launch(self) -> dict[str, Any]:
+    def snp_launch(self) -> dict[str, Value]:
         """The inputs of a SEV-SNP launch, as :func:`sevlab.load_snp_launch` takes them."""
-        names = {*INPUTS, *SNP_INPUTS, "cpu_signature"}
-        return {name: value for name, value in self.inputs.items() if name in names}
+        return {name: value for name, value in self.inputs.items() if name in LOADED}
 
     @property
     def explained(self) -> Self:
-        """The case with what was found instead of what was given."""
+        """The case with the inputs found instead of those given."""
         given = {name: value for name, value in self.found.items() if value is not None}
         dropped = _dropped(given) | set(self.found)
         kept = {name: value for name, value in self.inputs.items() if name not in dropped}
@@ -307,9 +297,9 @@ class Case:
     def merged(
         self, given: Mapping[str, Value | None], sections: Sequence[str] = LAUNCH
     ) -> tuple[dict[str, Any], list[str]]:
-        """Return the inputs of *sections* with *given* options laid over them, and the names of those so replaced.
+        """Return the inputs of *sections*, overridden by *given* options, and the names of those overridden.
 
-        None counts as not given. Alternatives such as ``tk`` and ``tik`` replace each other.
+        None counts as not given. Alternatives such as ``tk`` and ``tik`` override each other.
         """
         explicit = {name: value for name, value in given.items() if value is not None}
         dropped = set(explicit) | _dropped(explicit)
@@ -318,10 +308,7 @@ class Case:
         return {**kept, **explicit}, [name for name in mine if name in dropped]
 
     def trust(self, given: Mapping[str, Value | None] | None = None, sections: Sequence[str] = LAUNCH) -> Trust:
-        """Return what a verdict takes on this case's word: keys, and what is wanted, where *given* does not replace it.
-
-        The arguments are those of :meth:`merged`.
-        """
+        """Return what a verdict trusts this case for: keys and requirements that *given* (see :meth:`merged`) lacks."""
         merged, replaced = self.merged(given or {}, sections)
         kept = [BY_NAME[name] for name in merged if self.inputs.get(name, False) is not False and name not in replaced]
         taken = tuple(row.key for row in kept if row.kind == KEY or (row.section in SNP and row.kind != FILE))
@@ -334,7 +321,7 @@ class Case:
 def _dropped(names: Iterable[str]) -> set[str]:
     """Return the inputs that these ones replace."""
     given = set(names)
-    dropped = {"ovmf_hash"} if "firmware" in given else set()  # it is true of one firmware only
+    dropped = {"ovmf_hash"} if "firmware" in given else set()  # a digest of one firmware only
     for one, other in _ALTERNATIVES:
         dropped |= other if one & given else set()
         dropped |= one if other & given else set()
@@ -354,16 +341,15 @@ def hash_file(path: str, name: str, limit: int = FILE_LIMIT) -> str:
 
 def hash_files(inputs: Mapping[str, Value | None]) -> dict[str, str]:
     """Return the SHA-256 (hex) of every file among *inputs*, as it is now. Key files are not opened."""
-    files = {name: value for name, value in inputs.items() if BY_NAME[name].kind == FILE}
     return {
-        name: hash_file(str(value), name, BY_NAME[name].limit)
-        for name, value in files.items()
-        if value is not None and not isinstance(value, Sha256)
+        name: hash_file(value, name, BY_NAME[name].limit)
+        for name, value in inputs.items()
+        if BY_NAME[name].kind == FILE and isinstance(value, str)
     }
 
 
 def make_case(
     inputs: Mapping[str, Value], origin: Mapping[str, str] | None = None, about: Mapping[str, str] | None = None
 ) -> Case:
-    """Return a case of *inputs*, its user's own, with the SHA-256 of every file as it is now. Keys are not opened."""
+    """Return a case of the user's own, with the SHA-256 of every file as it is now. Keys are not opened."""
     return Case(dict(inputs), hash_files(inputs), dict(origin or {}), about=dict(about or {}), own=True)

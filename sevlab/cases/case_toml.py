@@ -1,4 +1,4 @@
-"""Case files as TOML: reading, where every value is checked, and writing, whole or not at all."""
+"""Case files as TOML: reading, which checks every value, and writing, whole or not at all."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ from .case import (
     MODE,
     MODES,
     NUMBER,
+    REQUIREMENT,
     ROWS,
     SECTIONS,
-    WANTED,
     Case,
     Row,
     hash_files,
@@ -52,27 +52,24 @@ if TYPE_CHECKING:
         @property
         def sentence(self) -> str: ...
         @property
-        def inputs(self) -> Mapping[str, Any]: ...
+        def inputs(self) -> Mapping[str, Value | None]: ...
 
 
 _KEY = r"""(?:[A-Za-z0-9_-]+|"(?:[^"\\]|\\.)*"|'[^']*')"""
-
 _DOTTED = re.compile(rf"{_KEY}(?:[ \t]*\.[ \t]*{_KEY})*")
 
 #: What is next to the case file in a bundle, and in a folder that one was unpacked into.
 UNPACKED = ("manifest.json", "blobs")
 
-#: The keys of TOML that a case may have. Any other key is as hostile as a value.
+#: The keys that a case may have. Any other key is as hostile as a value.
 _KNOWN = {row.key for row in (*ROWS, *ABOUT)}
 
 
 def read_case(path: str, name: str = "case file", own: bool = False) -> Case:
-    """Read and check a case file, which its user knows as *name*. Paths in it are relative to its folder.
+    """Read and check a case file, which its user knows as *name*; *own* is that of :class:`Case`.
 
-    *own* says that the case is its user's own, not somebody else's: see :class:`Case`.
-
-    Raises one :class:`~sevlab.errors.InputError` with the file, the line and the key for whatever does not belong.
-    Files it names are not opened here: see :attr:`Case.changed`.
+    Paths in it are relative to its folder; the files are not opened here. Raises :class:`~sevlab.errors.InputError`
+    with the file, the line and the key for the first thing that does not belong.
     """
     with open_input(path, name) as stream:
         raw = stream.read(CASE_LIMIT + 1)
@@ -81,12 +78,12 @@ def read_case(path: str, name: str = "case file", own: bool = False) -> Case:
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise InputError(quoted(path), f"bytes that are no UTF-8, the first at {error.start}", "UTF-8 text") from None
+        raise InputError(quoted(path), f"bytes that are not UTF-8, the first at {error.start}", "UTF-8 text") from None
     return parse_case(text, path, own)
 
 
 def is_bundle(path: str) -> bool:
-    """Return whether a file is a ``.sevcase`` bundle (:mod:`sevlab.cases`), by its first bytes."""
+    """Return whether a file is a ``.sevcase`` bundle, by its first bytes."""
     try:
         with open_input(path, "case") as stream:
             return stream.read(4) in (b"PK\x03\x04", b"PK\x05\x06")
@@ -95,23 +92,20 @@ def is_bundle(path: str) -> bool:
 
 
 def parse_case(text: str, path: str, own: bool = False) -> Case:
-    """Check the text of a case file that lies, or is to lie, at *path*. Takes *own* and raises as :func:`read_case`."""
+    """Check the text of the case file at *path*, which need not exist yet. See :func:`read_case`."""
     return _Reader(path, text, own).case()
 
 
 def parse_text(row: Row, text: str, name: str) -> Value:
-    """Return an input's value from its text, as a case holds it. Raises InputError with *name*."""
+    """Return an input's value, as a case holds it, from its text. Raises InputError with *name*."""
     if row.kind == BYTES:
         return parse_bytes(text, name, row.limit)
     if row.kind == MEASUREMENT:
         return base64.b64encode(parse_measurement(text, name).to_bytes()).decode()
     if row.kind == MODE and text not in MODES:
         raise InputError(name, quoted(text), row.needed)
-    if row.kind == WANTED:
-        from ..attestation.requirements import (  # a case of a launch needs none of it
-            parse_requirements,
-            requirement_text,
-        )
+    if row.kind == REQUIREMENT:  # imported here because a case of a launch needs none of it
+        from ..attestation.requirements import parse_requirements, requirement_text
 
         field = row.name.removeprefix("snp_")
         with renaming(lambda _: name):
@@ -120,10 +114,9 @@ def parse_text(row: Row, text: str, name: str) -> Value:
 
 
 class _Reader:
-    """Checks one case file."""
-
     def __init__(self, path: str, text: str, own: bool) -> None:
         self.path, self.text, self.own = path, text, own
+        self.sections: dict[str, dict[str, object]] = {}
 
     def case(self) -> Case:
         data = self._parsed()
@@ -139,16 +132,17 @@ class _Reader:
                 self.refuse((section,), _kind(table), f"a table: [{section}]")
             for key in table:
                 self._known(section, key)
-        inputs, hashes = self._inputs(data)
-        found, found_hashes = self._inputs({row.section: data.get("found", {}) for row in ROWS}, "found")
-        # Is it in the folder of a bundle that was unpacked, next to the files that came with it?
+            self.sections[section] = table
+        inputs, hashes = self._inputs()
+        found, found_hashes = self._inputs("found")
+        # Is this the folder of an unpacked bundle, with the files that came with it?
         beside = (os.path.join(os.path.dirname(self.path), name) for name in UNPACKED)
         case = Case(
             {name: value for name, value in inputs.items() if value is not None},
             hashes,
-            self._words(data, "origin"),
+            self._words("origin"),
             self.path,
-            self._words(data, "about"),
+            self._words("about"),
             found,
             found_hashes,
             self.own,
@@ -157,56 +151,51 @@ class _Reader:
         self._check(case)
         return case
 
-    def _inputs(self, data: dict[str, Any], place: str = "") -> tuple[dict[str, Value | None], dict[str, str]]:
-        """Return the inputs of a case, or those in the section *place*, and the hashes of files."""
+    def _inputs(self, place: str = "") -> tuple[dict[str, Value | None], dict[str, str]]:
+        """Return the inputs of a case, or those of the section *place*, and the hashes of files."""
         inputs: dict[str, Value | None] = {}
         hashes: dict[str, str] = {}
         for row in ROWS:
-            if row.key not in data.get(row.section, {}):
+            table, keys = self.sections.get(place or row.section, {}), (place or row.section, row.key)
+            if row.key not in table:
                 continue
-            value = data[row.section][row.key]
-            keys = (place or row.section, row.key)
+            value = table[row.key]
             if place and value is False:
                 inputs[row.name] = None
             elif place and row.kind == KEY:
-                self.refuse(keys, "a key file", "what is no key", "about.explanation, in words")
+                self.refuse(keys, "a key file", "an input that is not a key", "about.explanation, in words")
             elif row.kind == FILE:
-                inputs[row.name] = file = self._file(row, value, keys)
-                if not isinstance(file, Sha256):
-                    hashes[row.name] = value["sha256"].lower()
+                inputs[row.name], sha256 = self._file(row, value, keys)
+                hashes |= {row.name: sha256} if sha256 else {}
             else:
                 inputs[row.name] = self._value(row, value, keys)
         return inputs, hashes
 
     def _check(self, case: Case) -> None:
-        """Refuse contradictions."""
         if "digest" in case.inputs and (others := {"firmware", "kernel"} & set(case.inputs)):
             self.refuse(("owner", "digest"), f"it together with {min(others)}", "one of the two")
-        if case.policy is not None and "mode" in case.inputs:
-            mode = "seves" if case.policy.es else "sev"
-            if case.mode != mode:
-                received = f"{quoted(case.mode)} with the policy 0x{int(case.policy):x}"
-                self.refuse(("launch", "mode"), received, f"'{mode}', as it says")
+        mode = "" if case.policy is None else "seves" if case.policy.es else "sev"
+        if case.policy is not None and case.inputs.get("mode", mode) != mode:
+            received = f"{quoted(case.mode)} with the policy 0x{int(case.policy):x}"
+            self.refuse(("launch", "mode"), received, f"'{mode}', as it says")
 
-    def _parsed(self) -> dict[str, Any]:
-        if self.text.count(".") > DOT_LIMIT:
-            raise InputError(quoted(self.path), f"more than {DOT_LIMIT} dots", "a case file", "see docs/case.md")
-        try:
-            return tomllib.loads(self.text)
-        except ValueError as error:  # TOMLDecodeError is one, and so is a number of more than 4300 digits
-            received = f"what is not TOML: {quoted(error, 120)[1:-1]}"
-            raise InputError(quoted(self.path), received, "a case file", "see docs/case.md") from None
-        except RecursionError:
-            raise InputError(quoted(self.path), "values nested too deeply", "a case file", "see docs/case.md") from None
+    def _parsed(self) -> dict[str, object]:
+        received = f"more than {DOT_LIMIT} dots"
+        if self.text.count(".") <= DOT_LIMIT:
+            try:
+                return tomllib.loads(self.text)
+            except ValueError as error:  # TOMLDecodeError is one, and so is a number of more than 4300 digits
+                received = f"text that is not TOML: {quoted(error, 120)[1:-1]}"
+            except RecursionError:
+                received = "values nested too deeply"
+        raise InputError(quoted(self.path), received, "a case file", "see docs/case.md")
 
     def refuse(self, keys: tuple[str, ...], received: str, needed: str, advice: str = "") -> NoReturn:
-        """Raise the error for one key, with its line."""
+        """Raise the error for one key, with its line. An unknown key is shown escaped."""
         line = find_line(self.text, keys)
         where = f"{quoted(self.path)}, line {line}" if line else quoted(self.path)
-        # An unexpected key is shown escaped.
-        shown = ".".join(
-            key if re.fullmatch("[A-Za-z0-9_-]{1,20}", key) or key in _KNOWN else quoted(key, 40) for key in keys
-        )
+        plain = {key: re.fullmatch("[A-Za-z0-9_-]{1,20}", key) or key in _KNOWN for key in keys}
+        shown = ".".join(key if plain[key] else quoted(key, 40) for key in keys)
         raise InputError(f"{where}, {shown}", received, needed, advice)
 
     def _known(self, section: str, key: str) -> None:
@@ -214,10 +203,9 @@ class _Reader:
         known = [row.key for row in rows if section in (row.section, "origin", "found")]
         if key not in known:
             nearest = key.replace("_", "-")
-            advice = nearest if nearest in known else ""
-            self.refuse((section, key), "an unknown key", f"one of {', '.join(known)}", advice)
+            self.refuse((section, key), "an unknown key", f"one of {', '.join(known)}", nearest * (nearest in known))
 
-    def _value(self, row: Row, value: Any, keys: tuple[str, ...]) -> Value:
+    def _value(self, row: Row, value: object, keys: tuple[str, ...]) -> Value:
         if row.kind in (NUMBER, COUNT):
             if type(value) is not int:
                 self.refuse(keys, _kind(value), row.needed)
@@ -229,14 +217,18 @@ class _Reader:
         if row.kind == FORBID or not isinstance(value, str):
             self.refuse(keys, _kind(value), row.needed)
         if row.kind == KEY:
-            return self._key_path(row, value)
+            path = self._path(keys, value)
+            if not os.path.lexists(path) and describe_path(value):  # not shown: it may be the key itself
+                advice = "write the key's raw bytes into a file of its own, mode 0600"
+                self.refuse(keys, "what looks like a key itself", row.needed, advice)
+            return path
         try:
             return parse_text(row, value, row.key)
         except InputError as error:
             self.refuse(keys, error.received, error.needed, error.advice)
 
-    def _file(self, row: Row, value: Any, keys: tuple[str, ...]) -> str | Sha256:
-        """Return the path of a file, or its SHA-256 alone where that is all there is and all there need be."""
+    def _file(self, row: Row, value: object, keys: tuple[str, ...]) -> tuple[str | Sha256, str]:
+        """Return the path of a file and its SHA-256; or the hash alone where there is no path and none is needed."""
         if not isinstance(value, dict):
             self.refuse(keys, _kind(value), row.needed, f'{row.key} = {{ path = "FILE", sha256 = "..." }}')
         if unknown := [key for key in value if key not in ("path", "sha256")]:
@@ -247,10 +239,10 @@ class _Reader:
         if not re.fullmatch("[0-9a-fA-F]{64}", sha256):
             self.refuse((*keys, "sha256"), quoted(sha256, 70), "64 hex digits", "sha256sum FILE")
         if "path" not in value:
-            return Sha256(bytes.fromhex(sha256))
-        return self._path((*keys, "path"), value["path"], sha256.lower())
+            return Sha256(bytes.fromhex(sha256)), ""
+        return self._path((*keys, "path"), value["path"], sha256.lower()), sha256.lower()
 
-    def _text(self, table: dict[str, Any], keys: tuple[str, ...], needed: str, advice: str = "") -> str:
+    def _text(self, table: dict[str, object], keys: tuple[str, ...], needed: str, advice: str = "") -> str:
         """Return the text at the last of *keys*, which is in *table*."""
         if keys[-1] not in table:
             self.refuse(keys[:-1], f"no {keys[-1]}", needed, advice)
@@ -262,79 +254,67 @@ class _Reader:
     def _path(self, keys: tuple[str, ...], value: str, sha256: str = "") -> str:
         if not value or "\0" in value:
             self.refuse(keys, quoted(value), "the path of a file")
-        # A case that comes through a pipe lies nowhere: its files are looked for here.
+        # A case from a pipe has no folder: its files are looked for in the current one.
         folder = "" if descriptor_of(self.path) is not None else os.path.dirname(self.path)
         path = os.path.join(folder, value)
         return path if self.own else CasePath(path, folder, sha256)
 
-    def _key_path(self, row: Row, value: str) -> str:
-        path = self._path((row.section, row.key), value)
-        # The text of a key must not end up in a message, so this is said without showing it.
-        if not os.path.lexists(path) and describe_path(value):
-            advice = "write the key's raw bytes into a file of its own, mode 0600"
-            self.refuse((row.section, row.key), "what looks like a key itself", row.needed, advice)
-        return path
-
-    def _words(self, data: dict[str, Any], section: str) -> dict[str, str]:
-        """Return a section that holds nothing but text."""
-        table = data.get(section, {})
+    def _words(self, section: str) -> dict[str, str]:
+        """Return a section of texts."""
+        table = self.sections.get(section, {})
         return {key.replace("-", "_"): self._text(table, (section, key), "text in quotes") for key in table}
 
 
-def _shown(value: Any) -> str:
-    """Return a value of the wrong kind or size, for a message. (Python refuses to print very large numbers.)"""
+def _shown(value: object) -> str:
+    """Return an unsuitable value for a message. (Python refuses to print very large numbers.)"""
     if type(value) is int:
         return quoted(value) if abs(value) < 1 << 128 else "a huge number"
     return quoted(value) if isinstance(value, str) else _kind(value)
 
 
-def _kind(value: Any) -> str:
-    """Return what TOML calls a value."""
+def _kind(value: object) -> str:
     names = {bool: "true or false", int: "a number", float: "a number with a fraction", str: "text"}
-    names |= {dict: "a table", list: "a list"}
-    return names.get(type(value), "a date or time")
+    return {**names, dict: "a table", list: "a list"}.get(type(value), "a date or time")
 
 
 def format_case(case: Case, folder: str | None = None) -> str:
     """Return a case as the text of a case file. Files below *folder* are named relative to it, others absolutely.
 
-    A key that is in memory, out of a bundle, is left out: a case file names the files of keys.
+    A key in memory, from a bundle, is left out: a case file names the files of keys.
     """
-    import tomli_w
+    import tomli_w  # not above: reading a case needs none of it
 
-    document: dict[str, Any] = {"format": FORMAT}
+    sections: dict[str, dict[str, object]] = {}
     if case.about:
-        document["about"] = {row.key: case.about[row.name] for row in ABOUT if row.name in case.about}
+        sections["about"] = {row.key: case.about[row.name] for row in ABOUT if row.name in case.about}
     for name, value in case.inputs.items():
         if not isinstance(value, Secret):
             row = BY_NAME[name]
-            document.setdefault(row.section, {})[row.key] = _value(row, value, case.hashes.get(name, ""), folder)
+            sections.setdefault(row.section, {})[row.key] = _value(row, value, case.hashes.get(name, ""), folder)
     for name, found in case.found.items():
         row, sha256 = BY_NAME[name], case.found_hashes.get(name, "")
-        document.setdefault("found", {})[row.key] = False if found is None else _value(row, found, sha256, folder)
+        sections.setdefault("found", {})[row.key] = False if found is None else _value(row, found, sha256, folder)
     if case.origin:
-        document["origin"] = {row.key: case.origin[row.name] for row in ROWS if row.name in case.origin}
-    text = "# A case file of sevlab: every input of one launch. See docs/case.md.\n" + tomli_w.dumps(document)
+        sections["origin"] = {row.key: case.origin[row.name] for row in ROWS if row.name in case.origin}
+    text = tomli_w.dumps({"format": FORMAT, **sections})
+    text = f"# A case file of sevlab: every input of one launch. See docs/case.md.\n{text}"
     return "".join(c if c == "\n" or is_shown(c) else _escape(c) for c in text)
 
 
 def _escape(character: str) -> str:
-    """Return a character as a TOML string may hold it, so that the text of a case is safe to print.
+    """Escape a character of a basic string, so that the text of a case is safe to print.
 
-    They are all in basic strings. Half of a surrogate pair stays as it is, and is refused where the text is encoded.
+    Half of a surrogate pair stays as it is, and is refused where the text is encoded.
     """
     number = ord(character)
-    if 0xD800 <= number <= 0xDFFF:
-        return character
-    return f"\\u{number:04x}" if number <= 0xFFFF else f"\\U{number:08x}"
+    escaped = f"\\u{number:04x}" if number <= 0xFFFF else f"\\U{number:08x}"
+    return character if 0xD800 <= number <= 0xDFFF else escaped
 
 
-def _value(row: Row, value: Value, sha256: str, folder: str | None) -> Any:
+def _value(row: Row, value: Value, sha256: str, folder: str | None) -> object:
     """Return an input as TOML holds it."""
-    if isinstance(value, Sha256):
-        return {"sha256": value.hex()}
     if isinstance(value, bytes):
-        return value.hex()
+        return {"sha256": value.hex()} if isinstance(value, Sha256) else value.hex()
     if row.kind == FILE:
         return {"path": _portable(str(value), folder), "sha256": sha256}
     return _portable(str(value), folder) if row.kind == KEY else value
@@ -350,11 +330,11 @@ def _portable(path: str, folder: str | None) -> str:
 
 @opened_once()
 def write_case(case: Case, path: str, force: bool = False, name: str = "case file") -> None:
-    """Write a case file, whole or not at all. An existing file is replaced only with *force*, a file of the case never.
+    """Write a case file, which its user knows as *name*, whole or not at all.
 
-    Every value is checked by reading the text back before anything is written. *name* is what the user calls the case
-    file. Raises :class:`~sevlab.errors.InputError` when a value does not fit the format, when the file exists, or when
-    it can't be written.
+    An existing file is replaced only with *force*, a file of the case never. Every value is checked by reading the text
+    back before anything is written. Raises :class:`~sevlab.errors.InputError` for a value that does not fit the format,
+    and for a file that exists or can't be written.
     """
     protect_files(case)
     check_output(path, name, force=force)
@@ -364,7 +344,7 @@ def write_case(case: Case, path: str, force: bool = False, name: str = "case fil
 
 
 def check_names(case: Case) -> None:
-    """Refuse a case whose files are pipes or standard input: nobody could open them again by their names."""
+    """Refuse a case whose files are pipes or standard input, which nobody could open again by name."""
     for name, path in case.paths:
         if "\0" not in path and (path == "-" or (os.path.exists(path) and not os.path.isfile(path))):
             needed = "a regular file, which a case file can name"
@@ -373,15 +353,13 @@ def check_names(case: Case) -> None:
 
 
 def protect_files(case: Case) -> None:
-    """Let this command replace no file that a case names. Refuse a case that names one file as a key and otherwise too.
+    """Keep this command from replacing a file that a case names. Refuse a case that names a key file as another input.
 
-    The hash of such a key, or the key itself, would be sent with the case.
+    Otherwise the hash of that key, or the key itself, would be sent with the case.
     """
-    keys = []
-    for name, path in case.paths:
+    for _, path in case.paths:
         note_input(path)
-        if BY_NAME[name].kind == KEY:
-            keys.append(path)
+    keys = [path for name, path in case.paths if BY_NAME[name].kind == KEY]
     for name, path, _ in case.recorded:
         if any(_is_same(path, key) for key in keys):
             raise InputError(name.replace("_", "-"), f"{quoted(path)}, the file of a key", "another file")
@@ -395,10 +373,7 @@ def _is_same(one: str, other: str) -> bool:
 
 
 def encode_case(text: str, path: str) -> bytes:
-    """Return the bytes of a case file that is to lie at *path*; every value is checked by reading the text back.
-
-    Raises :class:`~sevlab.errors.InputError` when a value does not fit the format.
-    """
+    """Return the bytes of the case file *path*, after reading the text back to check every value."""
     try:
         raw = text.encode("utf-8")
     except UnicodeEncodeError:
@@ -410,22 +385,20 @@ def encode_case(text: str, path: str) -> bytes:
 
 
 def record_explanation(case: Case, explanation: Explained) -> Case:
-    """Return a case with an explanation in it: in words, and as the inputs that were found.
+    """Return a case with an explanation: in words, which name files without their folders, and as the inputs found.
 
-    Files are named in the words without their folders. What no input can say (another form of the message, bytes of a
-    key, pages in another order) is noted in words alone.
+    What no input can express (another form of the message, bytes of a key, pages in another order) is in words alone.
     """
     try:
-        inputs: Mapping[str, Any] = explanation.inputs
+        inputs = explanation.inputs
     except UnsupportedError:
         inputs = {}
     found = {name: value for name, value in inputs.items() if name in BY_NAME}
     # The folders of somebody's files are nobody else's business, and a case is made to be sent.
     about = {**case.about, "explanation": without_folders(explanation.sentence, case, found)}
     in_words = case.replace(about=about, found={}, found_hashes={})
-    if not inputs or len(found) < len(inputs):
-        return in_words
-    if any(value is not None and BY_NAME[name].kind == KEY for name, value in found.items()):
+    has_key = any(value is not None and BY_NAME[name].kind == KEY for name, value in found.items())
+    if not inputs or len(found) < len(inputs) or has_key:
         return in_words
     found = {name: value for name, value in found.items() if value is not None or name in case.inputs}
     try:
@@ -437,7 +410,7 @@ def record_explanation(case: Case, explanation: Explained) -> Case:
 
 
 def without_folders(words: str, case: Case, found: Mapping[str, Value | None] | None = None) -> str:
-    """Return *words* with the files of a case, those *found* among them, named without the folders they are in."""
+    """Return *words* with the files of a case, and those *found*, named without their folders."""
     named = [path for _, path in (*case.paths, *Case({}, found=dict(found or {})).paths)]
     paths = {path for one in named for path in (one, os.path.abspath(one), os.path.realpath(one))}
     folders = {os.path.dirname(path) for path in paths} | {os.path.dirname(os.path.abspath(case.path or "."))}
@@ -454,9 +427,9 @@ def without_folders(words: str, case: Case, found: Mapping[str, Value | None] | 
 def load_case(path: str, *, own: bool = False, **changes: Any) -> Evidence:
     """Read a case file and every file it names, and return the launch as evidence.
 
-    *own* says that the case is its user's own. *changes* win over the case; they are those of
-    :func:`sevlab.load_evidence`. A file that is no longer the one the case was made with is taken as it is:
-    ``read_case(path).changed`` lists them. Raises :class:`~sevlab.errors.InputError` for what cannot be used.
+    *own* says that the case is the user's own. *changes*, which are inputs of :func:`sevlab.load_evidence`, override
+    the case. Changed files are used as they are now: ``read_case(path).changed`` lists them. Raises
+    :class:`~sevlab.errors.InputError` for what cannot be used.
     """
     case = read_case(path, own=own)
     inputs, _ = case.merged(changes)
@@ -464,10 +437,10 @@ def load_case(path: str, *, own: bool = False, **changes: Any) -> Evidence:
 
 
 def find_line(text: str, keys: tuple[str, ...]) -> int:
-    """Return the line, from 1, on which *keys* stand in TOML text; 0 when they are not found.
+    """Return the line, from 1, of *keys* in TOML text; 0 if they are not found.
 
     Python's TOML reader does not keep lines. So this follows the section headers and takes the line that names the
-    most of *keys*: an inline table is one line, and its inner keys are on it.
+    most of *keys*: an inline table is one line.
     """
     best, found, fence = 0, 0, ""
     section: tuple[str, ...] = ()
@@ -479,7 +452,7 @@ def find_line(text: str, keys: tuple[str, ...]) -> int:
         match = _DOTTED.match(bare.lstrip("[ \t"))
         if not match:
             continue
-        path = tuple(_bare_key(part) for part in re.findall(_KEY, match[0]))
+        path = tuple(map(_bare_key, re.findall(_KEY, match[0])))
         if bare.startswith("["):
             section = path
         elif not bare[match.end() :].lstrip().startswith("="):

@@ -1,13 +1,20 @@
-"""Which parts of a configuration the launch measurement covers, whatever the configuration was written in."""
+"""Which parts of a configuration the launch measurement of SEV and SEV-ES covers.
+
+A configuration is a QEMU command line, a libvirt domain XML or a case. The rules, with their sources, are in
+``data/coverage.toml``.
+"""
 
 from __future__ import annotations
 
 import os
+import re
 import shlex
 from dataclasses import asdict, dataclass, replace
+from fnmatch import translate
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
+from ..data import read_table
 from ..errors import InputError, UnsupportedError, describe_content, quoted
 from ..formats.efi_modules import CANNOT_TELL, PLACE_ONLY, Enforcement
 from ..launch.files import FIRMWARE_LIMIT, load_ovmf
@@ -16,32 +23,64 @@ from ..layout.arguments import checked
 from ..layout.span import Explainable
 from ..layout.views import Banner, Paragraph, Table, View
 from .capture import in_cell, shown
-from .coverage_rules import BREAKS, MEASURED, NOT_MEASURED, Rule, find_rule
 from .domain_xml import Element, passthrough, read_domain
 from .locate import locate
-from .qemu_cmdline import CommandLine
+from .qemu_cmdline import DEFAULT_POLICY, CommandLine
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from .case import Case
 
+MEASURED, NOT_MEASURED, BREAKS = "measured", "not measured", "breaks measurement"
+
+#: Each label as one character, for people who do not see its colour, and its colour.
+MARKS = {MEASURED: ("M", "green"), NOT_MEASURED: ("-", "grey"), BREAKS: ("!", "pink")}
 
 #: The answer about a firmware without a place for kernel hashes.
 NO_PLACE = "no_place"
 
-#: A label as one character, for people who do not see its colour, and its colour.
-MARKS = {MEASURED: ("M", "green"), NOT_MEASURED: ("-", "grey"), BREAKS: ("!", "pink")}
+#: What is refused, and what is not.
+_SNP = ("coverage of an SEV-SNP guest", "SEV or SEV-ES, because the measurement of SEV-SNP works differently")
 
 #: Most parts shown; a hostile text can hold more than anyone reads.
 SHOWN_LIMIT = 2000
 
+#: Most characters of a part, and of one line of it.
 _WORDS_LIMIT, _CELL = 160, 44
+
+#: Options whose parts are labelled one by one.
+_SPLIT_OPTIONS = ("-object sev-guest", "-machine", "-cpu", "-smp")
+
+#: XML elements whose children are labelled one by one.
+_CONTAINERS = ("/domain/os", "/domain/devices", "/domain/launchSecurity")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """``paths`` are patterns of a part's path; ``when`` is a condition of :class:`Setup`, "" for always."""
+
+    label: str
+    paths: tuple[str, ...]
+    reason: str
+    when: str = ""
+
+    @cached_property
+    def pattern(self) -> re.Pattern[str]:
+        """One pattern for all paths: a hostile configuration can have thousands of parts."""
+        return re.compile("|".join(map(translate, self.paths)))
+
+
+#: The first that fits decides; the last fits everything.
+RULES = (
+    *(Rule(**row) for row in read_table("coverage")["rule"]),
+    Rule(NOT_MEASURED, ("*",), "Not known to sevlab. SEV measures only firmware, kernel hashes and CPU state."),
+)
 
 
 @dataclass(frozen=True)
 class Part:
-    """One part of a configuration: ``words`` as people wrote them, ``path`` as the rules know them."""
+    """One part of a configuration: ``words`` as written, ``path`` for the rules."""
 
     words: str
     path: str
@@ -53,8 +92,8 @@ class Setup:
 
     Is it an SEV guest (``sev``) whose object is in use (``linked``); SEV-ES (``es``, None when no policy is known);
     are kernel ``hashes`` on; is a ``kernel`` given; is there firmware in ``flash`` unit 0; is it ``split``, with its
-    variables in unit 1. ``enforcement`` is what the firmware makes of a measured kernel: "enforces", "place_only",
-    "cannot_tell" or "no_place"; "" where no kernel is measured.
+    variables in unit 1. ``enforcement`` is how the firmware treats a measured kernel: "enforces", "place_only",
+    "cannot_tell" or "no_place"; "" if no kernel is measured.
     """
 
     sev: bool
@@ -62,8 +101,8 @@ class Setup:
     es: bool | None
     hashes: bool
     kernel: bool
-    flash: bool
-    split: bool
+    flash: bool = False
+    split: bool = False
     enforcement: str = ""
 
     @cached_property
@@ -72,9 +111,7 @@ class Setup:
         return {
             "es": self.es is True,
             "no-es": self.es is False,
-            "es-unknown": self.es is None,
             "hashes": self.hashes,
-            "no-hashes": not self.hashes,
             "kernel": self.kernel,
             "no-kernel": not self.kernel,
             "flash": self.flash,
@@ -82,7 +119,6 @@ class Setup:
             "no-sev": not self.sev,
             "unlinked": not self.linked,
             "place-only": self.enforcement == PLACE_ONLY,
-            "no-place": self.enforcement == NO_PLACE,
             "cannot-tell": self.enforcement == CANNOT_TELL,
         }
 
@@ -91,46 +127,28 @@ class Setup:
         return all(self.conditions[word] for word in when.split())
 
 
-#: Options whose parts are labelled one by one.
-_SPLIT_OPTIONS = ("-object sev-guest", "-machine", "-cpu", "-smp")
-
-#: XML elements that are looked into. Any other is one part with all that is in it.
-_CONTAINERS = ("/domain/os", "/domain/devices", "/domain/launchSecurity")
-
-
 def _es(policy: str) -> bool | None:
-    """Return whether a policy (as text) asks for SEV-ES; None when it is no policy."""
+    """Return whether a policy (as text) asks for SEV-ES; None if it is not a policy."""
     try:
         return bool(parse_policy(policy).es)
     except InputError:
         return None
 
 
-def _refuse_snp() -> None:
-    raise UnsupportedError("coverage of an SEV-SNP guest", "SEV and SEV-ES guests, whose measurement works otherwise")
-
-
-_LACKING = {
-    PLACE_ONLY: Part("(absent) code in the firmware that checks kernel hashes", "absent enforcement"),
-    NO_PLACE: Part("(absent) place for kernel hashes in the firmware", "absent place"),
-}
-
-
 def read_firmware(path: str | None) -> tuple[str, str]:
     """Return how the firmware at *path* treats kernel hashes: the answer as in :class:`Setup`, and a sentence.
 
-    No path, a path that is not absolute (it is the host's own), and anything but a regular file of this machine: cannot
-    tell. Nothing is raised.
+    The answer is "cannot_tell" for a relative path (which is the host's own) and for anything but a regular file of
+    this machine. Never raises.
     """
     here = locate(path, None, FIRMWARE_LIMIT)[0] if path else ""
     if not here:
         which = f"the firmware {quoted(path)} is not here" if path else "no firmware is named"
-        found: Enforcement | None = Enforcement(CANNOT_TELL, (f"{which}, so its code was not read",))
-    else:
-        try:
-            found = load_ovmf(here).enforcement
-        except InputError as error:
-            found = Enforcement(CANNOT_TELL, (str(error),))
+        return CANNOT_TELL, str(Enforcement(CANNOT_TELL, (f"{which}, so its code was not read",)).text)
+    try:
+        found = load_ovmf(here).enforcement
+    except InputError as error:
+        found = Enforcement(CANNOT_TELL, (str(error),))
     if found is None:
         return NO_PLACE, f"The firmware {quoted(here)} has no place for kernel hashes"
     return str(found.answer), str(found.text)
@@ -138,7 +156,7 @@ def read_firmware(path: str | None) -> tuple[str, str]:
 
 @dataclass(frozen=True)
 class Line(Part):
-    """One part of a configuration with its label and the reason, one sentence or two."""
+    """One part of a configuration with its label and the reason."""
 
     label: str
     reason: str
@@ -150,15 +168,15 @@ class Line(Part):
 
     @property
     def colour(self) -> str:
-        """The label as a colour of the common palette."""
+        """The label as a colour."""
         return MARKS[self.label][1]
 
 
 class Coverage(Explainable):
     """A configuration, labelled. ``lines`` are in the configuration's order; what is absent comes last.
 
-    ``firmware`` is a sentence about how the guest firmware at the path *firmware* treats a kernel that is measured, ""
-    where no kernel is.
+    ``firmware`` is a sentence about how the guest firmware at the path *firmware* treats a measured kernel, "" without
+    one.
     """
 
     def __init__(self, parts: Sequence[Part], setup: Setup, firmware: str | None = None) -> None:
@@ -166,15 +184,16 @@ class Coverage(Explainable):
         if setup.sev and setup.linked and setup.hashes and setup.kernel:
             answer, self.firmware = read_firmware(firmware)
             self.setup = replace(setup, enforcement=answer)
-            if answer in _LACKING:
-                parts = [*parts, _LACKING[answer]]
+            if answer == PLACE_ONLY:
+                parts = [*parts, Part("(absent) code in the firmware that checks kernel hashes", "absent enforcement")]
+            elif answer == NO_PLACE:
+                parts = [*parts, Part("(absent) place for kernel hashes in the firmware", "absent place")]
 
         @lru_cache(maxsize=4096)
         def rule(path: str) -> Rule:
-            return find_rule(path, self.setup.holds)
+            return next(rule for rule in RULES if rule.pattern.match(path) and self.setup.holds(rule.when))
 
-        found = ((part, rule(part.path)) for part in parts)
-        self.lines = [Line(part.words, part.path, one.label, one.reason) for part, one in found]
+        self.lines = [Line(part.words, part.path, rule(part.path).label, rule(part.path).reason) for part in parts]
 
     def count(self, label: str) -> int:
         """Return how many parts have a label."""
@@ -190,11 +209,11 @@ class Coverage(Explainable):
         lines = self.lines[:SHOWN_LIMIT]
         rows = [[line.mark, line.label, _cell(line.words), line.reason] for line in lines]
         counts = ", ".join(f"{self.count(label)} {label} [{mark}]" for label, (mark, _) in MARKS.items())
-        words = "Nothing here breaks the measurement" if not self.broken else "Something here breaks the measurement"
+        words = f"{'Something' if self.broken else 'Nothing'} here breaks the measurement: {counts}"
         table = Table(["", "label", "part", "why"], rows, [line.colour for line in lines], mono=[0, 2])
         rest = [Paragraph(f"{len(self.lines) - len(lines)} more parts are not shown.")] * (len(lines) < len(self.lines))
-        said = [Paragraph(f"Firmware: {self.firmware}.")] if self.firmware else []
-        return View(Banner(f"{words}: {counts}", "pink" if self.broken else "green"), *said, table, *rest)
+        firmware = [Paragraph(f"Firmware: {self.firmware}.")] if self.firmware else []
+        return View(Banner(words, "pink" if self.broken else "green"), *firmware, table, *rest)
 
     def as_dict(self) -> dict[str, object]:
         """Return everything as JSON-ready data."""
@@ -208,7 +227,7 @@ class Coverage(Explainable):
 
 
 def _cell(words: str) -> str:
-    """Return a part's words for a narrow column. The indent of a part that belongs to the one above stays."""
+    """Return a part's words for a narrow column, with their indent below another part."""
     bare = words.lstrip(" ")
     return in_cell(words[: len(words) - len(bare)] + shown(bare, _WORDS_LIMIT), _CELL)
 
@@ -219,14 +238,14 @@ def cover_command_line(text: str) -> Coverage:
     command = CommandLine(text)
     guest = command.guest
     if guest is not None and guest.part("qom-type") == "sev-snp-guest":
-        _refuse_snp()
+        raise UnsupportedError(*_SNP)
     if not any(one.name for one in command.options):
         received = f"{describe_content(text.encode(errors='replace'))}, without an option"
         raise InputError("--qemu-cmdline", received, "a QEMU command line")
     setup = Setup(
         sev=guest is not None,
         linked=command.linked,
-        es=_es(guest.part("policy", "0x1")) if guest is not None else None,
+        es=_es(guest.part("policy", DEFAULT_POLICY)) if guest is not None else None,
         hashes=command.kernel_hashes,
         kernel=command.last("-kernel") is not None,
         flash=command.flash(0) is not None,
@@ -272,7 +291,7 @@ def cover_domain(text: str) -> Coverage:
     security = domain.first("launchSecurity")
     kind = security.attributes.get("type", "") if security is not None else ""
     if kind == "sev-snp":
-        _refuse_snp()
+        raise UnsupportedError(*_SNP)
     policy = security.first("policy") if security is not None else None
     bare = policy.text.strip().lower().removeprefix("0x") if policy is not None else ""
     setup = Setup(
@@ -281,7 +300,6 @@ def cover_domain(text: str) -> Coverage:
         es=_es("0x" + bare),
         hashes=security is not None and security.attributes.get("kernelHashes") == "yes",
         kernel=domain.first("os/kernel") is not None,
-        flash=False,
         split=domain.first("os/nvram") is not None,
     )
     parts = [part for child in domain.children for part in _element_parts(child, "/domain", domain)]
@@ -292,18 +310,17 @@ def cover_domain(text: str) -> Coverage:
     loaders = [one.text.strip() for one in domain.all("os/loader")]
     if not loaders:
         parts.append(Part("(absent) <loader> in <os>", "absent firmware"))
-    return Coverage(parts, setup, next((text for text in reversed(loaders) if text), None))
+    return Coverage(parts, setup, next(filter(None, reversed(loaders)), None))
 
 
 def _element_parts(element: Element, above: str, domain: Element) -> list[Part]:
     path = f"{above}/{element.tag}"
     if path == "/domain/qemu:commandline":
-        # These words reach QEMU as they are, so the rules for QEMU's own words hold for them.
+        # These words reach QEMU unchanged, so the rules for its own options apply.
         words = CommandLine(shlex.join(["qemu-kvm", *passthrough(domain)]))
         return [Part(f"<qemu:arg> {part.words}", part.path) for part in _option_parts(words)]
     if path == "/domain/os/loader":
-        kind = element.attributes.get("type", "")
-        return [Part(_tag(element), f"{path} {kind}".strip())]
+        return [Part(_tag(element), f"{path} {element.attributes.get('type', '')}".strip())]
     if path not in _CONTAINERS:
         return [Part(_tag(element), path)]
     parts = [Part(f"<{element.tag} {key}='{value}'>", f"{path}/@{key}") for key, value in element.attributes.items()]
@@ -319,15 +336,8 @@ def _tag(element: Element) -> str:
 @checked
 def cover_case(case: Case) -> Coverage:
     """Label the inputs of a case."""
-    setup = Setup(
-        sev=True,
-        linked=True,
-        es=None if case.policy is None else bool(case.policy.es),
-        hashes="kernel" in case.inputs,
-        kernel="kernel" in case.inputs,
-        flash=False,
-        split=False,
-    )
+    es, kernel = None if case.policy is None else bool(case.policy.es), "kernel" in case.inputs
+    setup = Setup(sev=True, linked=True, es=es, hashes=kernel, kernel=kernel)
     given = case.part().items()
     parts = [Part(f"{name.replace('_', '-')} = {shown(value, 120)}", f"case {name}") for name, value in given]
     firmware = case.inputs.get("firmware")

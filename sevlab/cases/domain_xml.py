@@ -1,36 +1,33 @@
-"""libvirt's domain XML: the configuration a guest was to have.
+"""libvirt's domain XML: how a guest is configured.
 
-Read with defusedxml, which refuses document types and entities, so no text grows or reaches out while it is read. Size,
-depth and number of elements are capped before a tree is built. Sources: libvirt's formatdomain and its page on SEV.
+It is read with defusedxml, which refuses document types and entities, so no text grows or fetches anything. Size, depth
+and number of elements are limited before a tree is built. Sources: libvirt's formatdomain and its page on SEV.
 """
 
 from __future__ import annotations
 
 import base64
-import binascii
 import re
+from functools import cached_property
 from typing import TYPE_CHECKING
 from xml.etree.ElementTree import ParseError
 
 from ..errors import InputError, quoted
 from ..launch.cpu import CPU_MODELS
+from ..launch.inputs import SKU
 from ..layout.arguments import checked
-from .capture import SIGNATURE, XML, Capture, Collector, check_size, shown
+from .capture import XML, Capture, Collector, check_size, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-
-DEPTH_LIMIT = 64
-
-ELEMENT_LIMIT = 20_000
-
+DEPTH_LIMIT, ELEMENT_LIMIT = 64, 20_000
 _DOMAIN = "the XML of a libvirt domain"
 
-#: Sizes in bytes of what dhCert and session hold: an SEV certificate and a launch session.
+#: The bytes of an SEV certificate and of a launch session.
 _BLOBS = {"dhCert": 0x824, "session": 0x80}
 
-#: What a launch depends on, and what may therefore come once.
+#: What a launch depends on, and what may therefore occur only once.
 _ONCE = (
     *("launchSecurity", "launchSecurity/policy", "launchSecurity/dhCert", "launchSecurity/session"),
     *("os/loader", "os/nvram", "os/kernel", "os/initrd", "os/cmdline", "vcpu", "cpu", "cpu/model"),
@@ -43,8 +40,15 @@ class Element:
     """One XML element: ``tag`` without its namespace, ``attributes``, ``text`` unchanged, and ``children``."""
 
     def __init__(self, tag: str, attributes: dict[str, str]) -> None:
-        self.tag, self.attributes, self.text = tag, attributes, ""
+        self.tag, self.attributes = tag, attributes
         self.children: list[Element] = []
+        self.pieces: list[str] = []
+
+    @cached_property
+    def text(self) -> str:
+        # Spaces count: libvirt passes a command line on unchanged. Only those that lay out children are dropped.
+        text = "".join(self.pieces)
+        return text if text.strip() or not self.children else ""
 
     def all(self, path: str) -> list[Element]:
         """Return the elements at a path such as ``os/loader``."""
@@ -54,62 +58,52 @@ class Element:
         return here
 
     def first(self, path: str) -> Element | None:
-        """Return the first element at a path, None when there is none."""
+        """Return the first element at a path, None if there is none."""
         return next(iter(self.all(path)), None)
 
 
 class _Builder:
-    """Builds elements as the XML parser meets them, and stops when there is too much."""
+    """The XML parser's target: it builds elements, and stops when there are too many."""
 
     def __init__(self) -> None:
-        self.root: Element | None = None
-        self.open: list[Element] = []
-        self.texts: list[list[str]] = []
+        self.open = [Element("", {})]
         self.count = 0
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
         self.count += 1
         if self.count > ELEMENT_LIMIT:
             raise InputError(f"--{XML}", f"more than {ELEMENT_LIMIT} elements", _DOMAIN)
-        if len(self.open) >= DEPTH_LIMIT:
+        if len(self.open) > DEPTH_LIMIT:
             raise InputError(f"--{XML}", f"elements nested more than {DEPTH_LIMIT} deep", _DOMAIN)
         if tag.startswith(f"{{{_PASSTHROUGH}}}"):
             tag = "qemu:" + tag.rpartition("}")[2]
         element = Element(tag, attributes)
-        if self.open:
-            self.open[-1].children.append(element)
-        else:
-            self.root = element
+        self.open[-1].children.append(element)
         self.open.append(element)
-        self.texts.append([])
 
     def data(self, text: str) -> None:
-        if self.texts:
-            self.texts[-1].append(text)
+        self.open[-1].pieces.append(text)
 
     def end(self, tag: str) -> None:
-        # Spaces count: libvirt passes a command line on unchanged. Only those that lay out children are dropped.
-        element, text = self.open.pop(), "".join(self.texts.pop())
-        element.text = text if text.strip() or not element.children else ""
+        self.open.pop()
 
-    def close(self) -> Element | None:
-        return self.root
+    def close(self) -> Element:
+        return self.open[0].children[0]
 
 
 def passthrough(domain: Element) -> list[str]:
-    """Return the words that libvirt hands to QEMU as they are (``qemu:commandline``)."""
+    """Return the words that libvirt passes to QEMU unchanged (``qemu:commandline``)."""
     return [one.attributes.get("value", "") for one in domain.all("qemu:commandline/qemu:arg")]
 
 
 def read_domain(text: str) -> Element:
-    """Return the element ``domain`` of a domain XML. Raises InputError for any other text, and for a possible trap."""
+    """Return the element ``domain`` of a domain XML. Raises InputError for any other text, and for an ambiguous one."""
     root = read_xml(text)
-    # `virsh` keeps a running domain's status in an outer element.
+    # libvirt's status file has a running domain in an outer element.
     domains = [root] if root.tag == "domain" else list(_descendants(root, "domain"))
-    if not domains:
-        raise InputError(f"--{XML}", f"XML of {quoted(root.tag)}", _DOMAIN, "virsh dumpxml DOMAIN")
-    if len(domains) > 1:
-        raise InputError(f"--{XML}", f"XML of {len(domains)} domains", "one", "virsh dumpxml DOMAIN")
+    if len(domains) != 1:
+        received = f"XML of {len(domains)} domains" if domains else f"XML of {quoted(root.tag)}"
+        raise InputError(f"--{XML}", received, "one" if domains else _DOMAIN, "virsh dumpxml DOMAIN")
     for path in _ONCE:
         found = [one for one in domains[0].all(path) if one.text.strip() or one.attributes or one.children]
         if len(found) > 1:
@@ -120,23 +114,21 @@ def read_domain(text: str) -> Element:
 
 def read_xml(text: str) -> Element:
     """Return the root element of an XML text, under the limits above."""
-    check_size(text, XML)
+    check_size(text, f"--{XML}")
     from defusedxml import DefusedXmlException  # not above: nothing else needs more than the standard library
     from defusedxml.ElementTree import XMLParser
 
     parser = XMLParser(target=_Builder(), forbid_dtd=True, forbid_entities=True, forbid_external=True)
     try:
-        # A declared encoding is about the file's bytes, which were decoded before.
+        # A declared encoding is about the file's bytes, which are already decoded.
         parser.feed(re.sub(r"^\s*<\?xml[^>]{0,200}\?>", "", text.lstrip("\ufeff"), count=1))
-        root: Element | None = parser.close()
+        root: Element = parser.close()
     except DefusedXmlException:
         advice = "the output of virsh dumpxml, which has neither"
         raise InputError(f"--{XML}", "a document type or an entity declaration", _DOMAIN, advice) from None
     except (ParseError, ValueError, LookupError) as error:
-        received = f"what is not XML: {quoted(error, 100)[1:-1]}"
+        received = f"text that is not XML: {quoted(error, 100)[1:-1]}"
         raise InputError(f"--{XML}", received, _DOMAIN, "virsh dumpxml DOMAIN") from None
-    if root is None:  # the parser raises before this
-        raise InputError(f"--{XML}", "no element", _DOMAIN)
     return root
 
 
@@ -167,8 +159,7 @@ def _firmware(root: Element, found: Collector) -> None:
         found.add("firmware", loader.text.strip(), "/domain/os/loader")
     if not loaders:
         found.remark("/domain/os/loader names no firmware; libvirt chose it: virsh dumpxml of the running domain")
-    nvram = root.first("os/nvram")
-    if nvram is not None:
+    if (nvram := root.first("os/nvram")) is not None:
         found.add("nvram", nvram.text.strip() or "(chosen by libvirt)", "/domain/os/nvram")
         found.remark("/domain/os/nvram: the firmware's variables are not measured; libvirt refuses to validate this")
 
@@ -186,8 +177,7 @@ def _security(domain: Element, found: Collector) -> None:
         return
     # Absent, it is off: QEMU's default.
     found.add("kernel_hashes", security.attributes.get("kernelHashes") == "yes", f"{where}/@kernelHashes")
-    policy = security.first("policy")
-    if policy is not None:
+    if (policy := security.first("policy")) is not None:
         _policy(policy.text.strip(), found)
     for tag, size in _BLOBS.items():
         for one in security.all(tag):
@@ -198,25 +188,25 @@ def _policy(text: str, found: Collector) -> None:
     """libvirt reads the policy as hex, with or without 0x."""
     place = "/domain/launchSecurity/policy"
     bare = text.lower().removeprefix("0x")
-    if re.fullmatch("[0-9a-f]{1,8}", bare):
-        if bare == text.lower() and len(bare.lstrip("0")) > 1:
-            found.remark(f"{place}: {text} is read as hex 0x{bare}, as libvirt does")
-        found.add("policy", int(bare, 16), place)
-    else:
+    if not re.fullmatch("[0-9a-f]{1,8}", bare):
         found.remark(f"{place} is not used: received {shown(text)}; needed up to 8 hex digits")
+        return
+    if bare == text.lower() and len(bare.lstrip("0")) > 1:
+        found.remark(f"{place}: {text} is read as hex 0x{bare}, as libvirt does")
+    found.add("policy", int(bare, 16), place)
 
 
 def _blob(text: str, place: str, size: int, found: Collector) -> None:
     """Remark on text that is not base64 of the right size. People often put a file name there."""
     bare = "".join(text.split())
     try:
-        raw = base64.b64decode(bare, validate=True)
-    except (binascii.Error, ValueError):
+        count = len(base64.b64decode(bare, validate=True))
+    except ValueError:
         guess = "looks like a file name" if "/" in bare[:1] or "." in bare else "is not base64"
         found.remark(f"{place} {guess}: {shown(bare, 40)}; libvirt needs the base64 text itself, of {size} bytes")
         return
-    if len(raw) != size:
-        found.remark(f"{place} holds {len(raw)} bytes; the firmware takes {size} and refuses the launch otherwise")
+    if count != size:
+        found.remark(f"{place} has {count} bytes; the SEV firmware needs {size} and refuses the launch otherwise")
 
 
 def _kernel(root: Element, found: Collector) -> None:
@@ -229,18 +219,14 @@ def _kernel(root: Element, found: Collector) -> None:
 
 
 def _cpus(root: Element, found: Collector) -> None:
-    vcpu = root.first("vcpu")
-    if vcpu is not None:
+    if (vcpu := root.first("vcpu")) is not None:
         current = vcpu.attributes.get("current", "")
         found.add("num_cpus", current or vcpu.text.strip(), "/domain/vcpu" + ("/@current" if current else ""))
-    cpu = root.first("cpu")
-    if cpu is None:
+    if (cpu := root.first("cpu")) is None:
         return
     model = cpu.first("model")
     name = (model.text.strip() if model is not None else "") or cpu.attributes.get("mode", "")
     if name:
         found.add("cpu", name[:80], "/domain/cpu")
-    numbers = CPU_MODELS.get(name)
-    if numbers is not None:
-        for key, number in zip(SIGNATURE, numbers, strict=True):
-            found.add(key, number, f"/domain/cpu/model {name}")
+    for key, number in zip(SKU, CPU_MODELS.get(name, ()), strict=False):
+        found.add(key, number, f"/domain/cpu/model {name}")

@@ -1,11 +1,11 @@
-"""A running guest under libvirt: what the host reports of it, and whether asking the host is safe.
+"""A running guest under libvirt: what the host reports about it, and whether asking the host is safe.
 
-``validate --domain`` takes from libvirt what the options leave out. Some of that may come from an untrusted host,
-because the measure covers it (the measurement, versions, the policy). The rest (which firmware, which kernel, how many
-CPUs) is what is to be checked, so it is taken from the host only with *insecure*.
+``validate --domain`` takes from libvirt what the options leave out. Some of it may come from an untrusted host, because
+the measure covers it (the measurement, versions, the policy). The rest (which firmware, which kernel, how many CPUs) is
+to be checked, so it is taken from the host only with *insecure*.
 
 The rules are those of libvirt 9.0's ``virt-qemu-sev-validate``; docs/validate.md lists the differences. libvirt's
-module for Python is imported when a domain is asked for, and not before.
+module for Python is imported only when a domain is asked for.
 """
 
 from __future__ import annotations
@@ -25,17 +25,16 @@ from .capture import TEXT_LIMIT
 from .domain_xml import Element, read_xml
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Container, Mapping
     from ipaddress import IPv4Address, IPv6Address
     from typing import Any
 
     Address = IPv4Address | IPv6Address
 
 URI = "qemu:///system"
-
 _UUID = re.compile(r"[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}", re.IGNORECASE)
 
-#: The elements of the configuration that name files, and the inputs they are.
+#: The elements of the configuration that name files, by input.
 _FILES = {"firmware": "os/loader", "kernel": "os/kernel", "initrd": "os/initrd"}
 
 #: What is needed beyond the standard library, and where to get it.
@@ -44,9 +43,8 @@ _INSTALL = {
     "defusedxml": "Debian's python3-defusedxml, or pip install defusedxml",
 }
 
-#: How many seconds to wait for the names that the system looks up: it may ask a server that does not answer.
+#: Seconds to wait while the system looks up names: it may ask a server that does not answer.
 PATIENCE = 2.0
-
 _SURE = "--insecure, if this is only a test"
 
 
@@ -63,22 +61,19 @@ def import_libvirt() -> Any:
 
 
 class Guest:
-    """A guest under libvirt, which is first asked by :meth:`connect`.
-
-    ``connection`` and ``domain`` are libvirt's own objects, there after :meth:`connect` and :meth:`find`.
-    """
+    """A guest under libvirt. :meth:`connect` sets ``connection``, :meth:`find` ``domain``: libvirt's own objects."""
 
     def __init__(self, uri: str, name: str, libvirt: Any = None) -> None:
         self.libvirt = import_libvirt() if libvirt is None else libvirt
-        # libvirt prints every error on its own; here each is one line of ours.
+        # libvirt prints every error itself; here each is one line of ours.
         self.libvirt.registerErrorHandler(lambda context, error: None, None)
         self.uri, self.name = uri, name
 
     def ask(self, question: Callable[[], Any], option: str = "--domain") -> Any:
-        """Ask libvirt. What it refuses is one line that names the *option*, ``--domain`` or ``--connect``."""
+        """Ask libvirt. An error is one line that names the *option*, ``--domain`` or ``--connect``."""
         try:
             return question()
-        except (self.libvirt.libvirtError, ValueError) as error:  # ValueError: words that are not UTF-8
+        except (self.libvirt.libvirtError, ValueError) as error:  # ValueError: text that is not UTF-8
             asked = quoted(self.uri if option == "--connect" else self.name)
             raise InputError(option, f"{asked}: {quoted(error, 300)}", "an answer of libvirt") from None
 
@@ -91,37 +86,36 @@ class Guest:
         connection, name = self.connection, self.name
         if re.fullmatch(r"[0-9]{1,9}", name):
             self.domain = self.ask(lambda: connection.lookupByID(int(name)))
-        elif _UUID.fullmatch(name):
-            self.domain = self.ask(lambda: connection.lookupByUUIDString(name))
         else:
-            self.domain = self.ask(lambda: connection.lookupByName(name))
+            find = connection.lookupByUUIDString if _UUID.fullmatch(name) else connection.lookupByName
+            self.domain = self.ask(lambda: find(name))
 
     @property
     def host(self) -> str:
-        """The host's name, from the hypervisor; "" if it has none."""
+        """The host's name as the hypervisor gives it; "" if it has none."""
         answer = self.ask(self.connection.getHostname, "--connect")
         return bare_name(answer) if isinstance(answer, str) else ""
 
     def inject(self, header: str, payload: str) -> None:
-        """Hand a secret's packet (both parts as base64) to the domain, and let it run."""
+        """Pass a secret's packet (both parts as base64) to the domain, and let it run."""
         self.ask(lambda: self.domain.setLaunchSecurityState({"sev-secret": payload, "sev-secret-header": header}, 0))
         try:
             self.ask(self.domain.resume)
         except InputError as error:
-            received = f"{error.received}. It has the secret, but stays paused"
-            raise InputError("--domain", received, "a domain that goes on", "virsh resume") from None
+            received = f"{error.received}. It has the secret, but is still paused"
+            raise InputError("--domain", received, "a domain that can be resumed", "virsh resume") from None
 
 
 def bare_name(name: str) -> str:
-    """Return a host's name (or address) as names are compared: in lower case, without white space or a final dot."""
+    """Return a host's name (or address) for comparison: in lower case, without white space or a final dot."""
     return name.strip().rstrip(".").lower()
 
 
 def is_this_machine(host: str) -> bool:
     """Return whether *host*, a name or an address from :func:`bare_name`, is this machine.
 
-    A short name matches any full name that begins with it. Looking up more names may take long, so this comes last and
-    is given up after :data:`PATIENCE`.
+    A short name matches any full name that begins with it. Looking up names may take long, so it comes last, and ends
+    after :data:`PATIENCE`.
     """
     if not host:
         return False
@@ -141,7 +135,7 @@ def is_this_machine(host: str) -> bool:
 
 
 def _address(text: str) -> Address | None:
-    """Return an IP address from its text, also in brackets; None for anything else. IPv4 within IPv6 is IPv4."""
+    """Return an IP address from text, also in brackets; None for other text. IPv4 within IPv6 is IPv4."""
     try:
         address = ip_address(text.removeprefix("[").removesuffix("]"))
     except ValueError:
@@ -150,14 +144,14 @@ def _address(text: str) -> Address | None:
 
 
 def _is_own(address: Address) -> bool:
-    """Return whether one of this machine's network interfaces has an address: only then can a socket be bound to it."""
+    """Return whether a network interface of this machine has an address: only then can a socket be bound to it."""
     if address.is_loopback or address.is_unspecified:
         return True
     if address.is_multicast or str(address) == "255.255.255.255":  # any socket can be bound to these
         return False
     text = str(address).partition("%")[0]
     places: list[tuple[Any, ...]] = [(text, 0)]
-    if address.version == 6 and address.is_link_local:  # it counts on one interface, which need not be named
+    if address.version == 6 and address.is_link_local:  # valid on one interface, which need not be named
         places = [(text, 0, 0, number) for number, _ in socket.if_nameindex()]
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6
     for place in places:
@@ -168,13 +162,13 @@ def _is_own(address: Address) -> bool:
 
 
 def _looked_up_names() -> set[str]:
-    """Return this machine's names and addresses as the system looks them up; none when that takes too long."""
+    """Return this machine's names and addresses as the system looks them up; none if that takes too long."""
     found: list[str] = []
 
     def look() -> None:
         with suppress(OSError, ValueError):
             found.append(socket.getfqdn())
-        with suppress(OSError, ValueError):  # this is how libvirt finds the name that it answers
+        with suppress(OSError, ValueError):  # this is how libvirt finds its name
             for *_, name, place in socket.getaddrinfo(socket.gethostname(), None, flags=socket.AI_CANONNAME):
                 found.extend((name, str(place[0])))
 
@@ -185,64 +179,59 @@ def _looked_up_names() -> set[str]:
 
 
 def complete_inputs(
-    guest: Guest, given: dict[str, Any], *, insecure: bool = False, ignore_config: bool = False
+    guest: Guest, given: Mapping[str, object], *, insecure: bool = False, ignore_config: bool = False
 ) -> dict[str, Any]:
-    """Return the inputs *given*, completed by what libvirt knows of *guest*. What is given is not asked for.
+    """Return the inputs *given*, completed by what libvirt knows about *guest*. Given inputs are not asked for.
 
-    What may come from the host is taken; what may not is refused, unless *insecure*. *ignore_config* leaves out the
-    checks of the domain's configuration. Raises :class:`~sevlab.errors.ConfigurationError`,
-    :class:`~sevlab.errors.StateError` or :class:`~sevlab.errors.InsecureError` by what is refused, and
-    :class:`~sevlab.errors.InputError` for what libvirt does not answer, and for inputs that do not go together.
+    What may not come from the host is refused, unless *insecure*. *ignore_config* skips the checks of the domain's
+    configuration. Raises :class:`~sevlab.errors.ConfigurationError`, :class:`~sevlab.errors.StateError` or
+    :class:`~sevlab.errors.InsecureError` for what is refused, and :class:`~sevlab.errors.InputError` if libvirt does
+    not answer, or inputs do not go together.
     """
-    inputs = {name: value for name, value in given.items() if value is not None}
-    # Before anything is taken from the host, which must not complete, and so replace, half of an answer.
+    inputs: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    # Checked before the host is asked, which must not complete, and so replace, half of an answer.
     LaunchInputs(**{name: inputs.get(name) for name in INPUTS}).check()
     guest.connect()
     host = guest.host
     local = is_this_machine(host)
     if (local or not host) and not insecure:
         what = f"on this machine, {quoted(host)}" if local else "that does not say where it is"
-        needed = "one that is judged from another machine"
+        needed = "one on another machine than this one"
         raise InsecureError("--connect", f"{quoted(guest.uri)}, a hypervisor {what}", needed, _SURE)
     guest.find()
-    state = _check_state(guest, insecure)
+    count = _check_state(guest, insecure)
     configuration = _read(guest.ask(guest.domain.XMLDesc), "domain")
     if not ignore_config:
         check_configuration(configuration, has_kernel="kernel" in inputs, insecure=insecure)
     inputs |= _reported(guest, inputs)
     is_es = parse_policy(inputs["policy"], "--policy").es
     if is_es and "num_cpus" not in inputs:
-        _refuse(insecure, "--num-cpus", "the number of virtual CPUs that the host says")
-        inputs["num_cpus"] = state[3]
+        _refuse(insecure, "--num-cpus", "the number of virtual CPUs that the host gives")
+        inputs["num_cpus"] = count
     for name, path in _FILES.items():
         _add_file(configuration, inputs, name, path, local=local)
     if "cmdline" not in inputs and (element := configuration.first("os/cmdline")) is not None:
         _refuse(insecure, "--cmdline", "a command line from the host's configuration")
         inputs["cmdline"] = element.text
     if is_es and not {"vmsa_cpu0", "cpu_family"} & set(inputs):
-        _refuse(insecure, "--cpu-family", "the CPU's family, model and stepping that the host says")
+        _refuse(insecure, "--cpu-family", "the CPU's family, model and stepping that the host gives")
         inputs |= _signature(guest)
     return inputs
 
 
-def _check_state(guest: Guest, insecure: bool) -> Any:
-    """Refuse a domain that does not run, or that was let go on before it was judged; return libvirt's information."""
+def _check_state(guest: Guest, insecure: bool) -> object:
+    """Refuse a domain that does not run, or is no longer paused; return its number of virtual CPUs."""
+    name, advice = quoted(guest.name), "virsh start --paused"
     if not guest.ask(guest.domain.isActive):
-        raise StateError(
-            "--domain", f"{quoted(guest.name)}, which does not run", "a running domain", "virsh start --paused"
-        )
-    info = guest.ask(guest.domain.info)
-    if info[0] != guest.libvirt.VIR_DOMAIN_PAUSED and not insecure:
-        received = f"{quoted(guest.name)}, which runs already"
-        raise StateError("--domain", received, "a domain that is paused since its start", "virsh start --paused")
-    return info
+        raise StateError("--domain", f"{name}, which does not run", "a running domain", advice)
+    state, _, _, count, *_ = guest.ask(guest.domain.info)
+    if state != guest.libvirt.VIR_DOMAIN_PAUSED and not insecure:
+        raise StateError("--domain", f"{name}, which runs already", "a domain paused since its start", advice)
+    return count
 
 
 def check_configuration(root: Element, *, has_kernel: bool, insecure: bool) -> None:
-    """Refuse a domain whose configuration cannot be measured, or whose measurement would prove too little.
-
-    *root* is the element ``domain`` of its XML.
-    """
+    """Refuse a domain (*root* is its XML) that cannot be measured, or whose measurement would prove too little."""
     security = [one for one in root.all("launchSecurity") if one.attributes.get("type") == "sev"]
     if len(security) != 1:
         raise ConfigurationError("--domain", "a configuration without SEV", "one <launchSecurity type='sev'>")
@@ -264,35 +253,29 @@ def check_configuration(root: Element, *, has_kernel: bool, insecure: bool) -> N
         received = "a kernel, but the domain does not measure it"
         raise InputError("--kernel", received, "kernelHashes='yes' in <launchSecurity>", "leave out --kernel")
     elif boots and not insecure:
-        raise InsecureError(
-            "--domain", "a kernel that is not measured", "kernelHashes='yes' in <launchSecurity>", _SURE
-        )
+        needed = "kernelHashes='yes' in <launchSecurity>"
+        raise InsecureError("--domain", "a kernel that is not measured", needed, _SURE)
 
 
 def _refuse(insecure: bool, option: str, received: str) -> None:
     if not insecure:
-        raise InsecureError(option, received, "the option, since the host must not choose what it is judged by", _SURE)
+        raise InsecureError(option, received, "the option, since the host must not choose its own evidence", _SURE)
 
 
-def _reported(guest: Guest, given: dict[str, Any]) -> dict[str, Any]:
+def _reported(guest: Guest, given: Container[str]) -> dict[str, object]:
     """Return the reported values that were not given. They may come from the host, because the measure covers them."""
-    wanted = {name: "sev-" + name.replace("_", "-") for name in REPORTED if name not in given}
-    if not wanted:
-        return {}
-    answer = guest.ask(guest.domain.launchSecurityInfo)
+    missing = {name: "sev-" + name.replace("_", "-") for name in REPORTED if name not in given}
+    answer = guest.ask(guest.domain.launchSecurityInfo) if missing else {}
     info = answer if isinstance(answer, dict) else {}
-    for key in wanted.values():
+    for key in missing.values():
         if key not in info:
-            needed = f"it, as libvirt 8.0 or newer tells of a guest with SEV or SEV-ES; or --{key[4:]}"
+            needed = f"it, as libvirt 8.0 or newer reports it of a guest with SEV or SEV-ES; or --{key[4:]}"
             raise InputError("--domain", f"launch security information without {key}", needed)
-    return {name: info[key] for name, key in wanted.items()}
+    return {name: info[key] for name, key in missing.items()}
 
 
 def _add_file(configuration: Element, inputs: dict[str, Any], name: str, path: str, *, local: bool) -> None:
-    """Take a file that the configuration names. Only a *local* hypervisor's files are here to be taken.
-
-    A local one is asked for anything only if that is insecure and wanted, so this need not be refused again.
-    """
+    """Take a file that the configuration of a *local* hypervisor names. It is asked at all only with *insecure*."""
     element = configuration.first(path)
     if name in inputs or (element is None and name != "firmware"):
         return
@@ -310,13 +293,13 @@ def _signature(guest: Guest) -> dict[str, str]:
     root = _read(guest.ask(guest.connection.getCapabilities, "--connect"), "capabilities")
     found = root.all("host/cpu/signature")
     if len(found) != 1:
-        needed = "one CPU signature, as a newer libvirt tells it, or --cpu-family, --cpu-model, --cpu-stepping"
+        needed = "one CPU signature, as a newer libvirt reports it, or --cpu-family, --cpu-model, --cpu-stepping"
         raise InputError("--connect", "capabilities without the CPU's signature", needed)
     return {f"cpu_{part}": found[0].attributes.get(part, "") for part in ("family", "model", "stepping")}
 
 
-def _read(text: Any, tag: str) -> Element:
-    """Read XML of the host, which may be anything. What is not about a *tag* holds nothing that we look for."""
+def _read(text: object, tag: str) -> Element:
+    """Read XML of the host, which may be anything. Without a root named *tag* it counts as empty."""
     try:
         root = read_xml(text if isinstance(text, str) else "")
     except InputError as error:

@@ -1,4 +1,4 @@
-"""Files that the host names: are they here?"""
+"""Find files that the host named on this machine."""
 
 from __future__ import annotations
 
@@ -8,21 +8,18 @@ import stat
 from ..errors import InputError, quoted
 from .case import hash_file
 
-#: Most folder entries looked at among the candidates.
-ENTRY_LIMIT = 10_000
-
-#: Most files of the same name that are compared.
-SAME_NAME_LIMIT = 16
+#: Most folder entries looked at among the candidates, and most files of the same name compared.
+ENTRY_LIMIT, SAME_NAME_LIMIT = 10_000, 16
 
 # Reading from these has effects, or never ends.
 _NOT_FILES = ("/proc", "/sys", "/dev")
 
 
 def locate(named: str, candidates: str | None, limit: int, secret: tuple[str, ...] = ()) -> tuple[str, str]:
-    """Find a file the host named: at that very place, else by its last part in the folder *candidates*.
+    """Find a file the host named: under the same path here, else by its name in the folder *candidates*.
 
-    Returns its path here, "" if there is none, and a remark. Only a regular file of 1 to *limit* bytes is one. Links
-    that lead out of *candidates* are not followed, and no file in *secret* (the owner's keys) is ever taken.
+    Returns its path here, "" if there is none, and a remark. It is a regular file of 1 to *limit* bytes. Links that
+    lead out of *candidates* are not followed, and no file in *secret* (the owner's keys) is ever taken.
     """
     if os.path.isabs(named) and _usable(named, limit, secret):
         return named, "the path the host named is also here; the file here need not be the one the host loaded"
@@ -33,12 +30,12 @@ def locate(named: str, candidates: str | None, limit: int, secret: tuple[str, ..
     base = os.path.basename(named)
     if base in ("", ".", ".."):
         return "", "the path the host named has no file name"
-    matches, complete = _matches(base, candidates, limit, secret)
-    remark = "" if complete else f"only the first {ENTRY_LIMIT} entries below {quoted(candidates)} were looked at"
+    matches, is_complete = _matches(base, candidates, limit, secret)
+    remark = "" if is_complete else f"only the first {ENTRY_LIMIT} entries below {quoted(candidates)} were looked at"
     if len(matches) > 1:
         digests = {hash_file(path, "--candidates", limit) for path in matches[:SAME_NAME_LIMIT]}
         if len(digests) > 1 or len(matches) > SAME_NAME_LIMIT:
-            places = ", ".join(quoted(path) for path in matches[:3])
+            places = ", ".join(map(quoted, matches[:3]))
             return "", f"{len(matches)} different files have the name the host gave ({places}): name one yourself"
     return (matches[0] if matches else ""), remark
 
@@ -50,11 +47,8 @@ def _matches(base: str, folder: str, limit: int, secret: tuple[str, ...]) -> tup
         folders.sort()
         seen += len(folders) + len(names)
         path = os.path.join(here, base)
-        if (
-            base in names
-            and os.path.commonpath([root, os.path.realpath(path)]) == root
-            and _usable(path, limit, secret)
-        ):
+        is_inside = base in names and os.path.commonpath([root, os.path.realpath(path)]) == root
+        if is_inside and _usable(path, limit, secret):
             matches.append(path)
         if seen > ENTRY_LIMIT:
             return sorted(matches), False

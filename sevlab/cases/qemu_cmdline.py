@@ -1,7 +1,8 @@
-"""A QEMU command line: taken apart into options, however it was copied, and what a launch needs of them."""
+"""A QEMU command line: its options, however it was copied, and the inputs of a launch among them."""
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import shlex
@@ -13,27 +14,24 @@ from typing import TYPE_CHECKING
 from ..launch.cpu import CPU_MODELS
 from ..layout.arguments import checked
 from .capture import COMMAND_LINE, Capture, Collector, check_size, shown
-from .sources import load_json
+from .sources import load_json, printable
 
 if TYPE_CHECKING:
-    from typing import Any
-
+    from collections.abc import Iterator
 
 GUEST_TYPES = ("sev-guest", "sev-snp-guest")
 
 #: QEMU's policy when the sev-guest object names none: NODBG.
 DEFAULT_POLICY = "0x1"
 
-_CHAIN_LIMIT = 16
-
-_TOPOLOGY = ("drawers", "books", "sockets", "dies", "clusters", "modules", "cores", "threads")
-
 #: Longest command line read, in characters. libvirt's have about 10,000.
 COMMAND_LIMIT = 128 << 10
 
+#: Most levels of JSON, and of block devices on each other.
 DEPTH_LIMIT = 16
+_TOPOLOGY = ("drawers", "books", "sockets", "dies", "clusters", "modules", "cores", "threads")
 
-#: Options that take no argument. Source: QEMU's -help (7.2), and the options of later releases known by name.
+#: Options without an argument. Source: QEMU's -help (7.2), and later options known by name.
 # fmt: off
 FLAGS = frozenset((
     "-h", "-help", "-version", "-S", "-s", "-nographic", "-enable-kvm", "-daemonize", "-nodefaults",
@@ -50,7 +48,7 @@ ANY_ARGUMENT = frozenset(["-append", "-name", "-kernel", "-initrd", "-fw_cfg"])
 #: Different spellings of one option.
 ALIASES = {"-M": "-machine", "-no-kvm": "-accel"}
 
-#: The key of a part that has none, where QEMU implies one.
+#: The key that QEMU implies for a first part without one.
 IMPLIED = {
     "-machine": "type",
     "-object": "qom-type",
@@ -62,18 +60,17 @@ IMPLIED = {
     "-m": "size",
 }
 
+#: Options in which a variable of the shell changes the launch.
 _MAY_BE_REPLACED = ("-append", "-kernel", "-initrd", "-bios", "-drive", "-smp")
-
 _PROGRAM = re.compile(r"qemu-system-\w+|qemu-kvm|kvm")
-
 _UNQUOTED_JSON = re.compile(r'(?:^|\s)\{"')
 
 
 @dataclass(frozen=True)
 class Option:
-    """One option: ``name`` such as ``-machine`` ("" for a bare word), ``value`` as it was typed, None without one.
+    """One option: ``name`` such as ``-machine`` ("" for a bare word), and ``value`` as typed, None without one.
 
-    ``parts`` are the value's (key, value) pairs, a bare part having the key QEMU implies, or its own name and ``on``.
+    ``parts`` are the value's (key, value) pairs. A bare part has the key that QEMU implies, or is a key with ``on``.
     """
 
     name: str
@@ -82,7 +79,7 @@ class Option:
 
     def part(self, key: str, default: str = "") -> str:
         """Return the last value of a part."""
-        return next((value for name, value in reversed(self.parts) if name == key), default)
+        return dict(self.parts).get(key, default)
 
     @property
     def text(self) -> str:
@@ -95,15 +92,15 @@ def _parts(name: str, value: str, remarks: list[str]) -> list[tuple[str, str]]:
         document = load_json(value)
         if isinstance(document, dict):
             return list(_flat(document, "", DEPTH_LIMIT))
-        remarks.append(f"{name} holds what is not JSON: {shown(value, 60)}")
+        remarks.append(f"{name} is not JSON: {shown(value, 60)}")
         return []
     return split_parts(value, IMPLIED.get(name, ""))
 
 
 def split_parts(text: str, implied: str = "") -> list[tuple[str, str]]:
-    """Return the (key, value) pairs of ``a,b=c``; two commas are one that does not separate."""
+    """Return the (key, value) pairs of ``a,b=c``; a double comma is a comma in a value."""
     pairs = []
-    # Pairs of commas are read from the left, as QEMU does. A word of a command line holds no zero byte.
+    # Double commas are read from the left, as QEMU does. A word of a command line has no zero byte.
     for number, part in enumerate(text.replace(",,", "\0").split(",")):
         part = part.replace("\0", ",")
         key, equals, value = part.partition("=")
@@ -116,31 +113,27 @@ def split_parts(text: str, implied: str = "") -> list[tuple[str, str]]:
     return pairs
 
 
-def _flat(value: Any, path: str, depth: int) -> list[tuple[str, str]]:
-    """Return a JSON value as QEMU's dotted pairs."""
+def _flat(value: object, path: str, depth: int) -> Iterator[tuple[str, str]]:
+    """Yield a JSON value as QEMU's dotted pairs."""
     if isinstance(value, dict) and depth:
-        return [
-            pair
-            for key, inner in value.items()
-            for pair in _flat(inner, f"{path}.{key}" if path else str(key), depth - 1)
-        ]
-    if isinstance(value, bool):
-        return [(path, "on" if value else "off")]
-    if isinstance(value, int) and abs(value) >= 1 << 128:
-        return [(path, "a huge number")]
-    return [(path, str(value) if isinstance(value, str | int) else "...")]
+        for key, inner in value.items():
+            yield from _flat(inner, f"{path}.{key}" if path else str(key), depth - 1)
+    elif isinstance(value, bool):
+        yield path, "on" if value else "off"
+    else:
+        yield path, str(printable(value)) if isinstance(value, str | int) else "..."
 
 
 class CommandLine:
-    """A QEMU command line, understood as far as a launch needs it. Raises InputError only for one that is too long.
+    """A QEMU command line, understood as far as a launch needs it. Raises InputError only if it is too long.
 
-    ``options`` are its options in order, ``remarks`` say how it was read. Three forms are read: words separated
-    by zero bytes (/proc/PID/cmdline, exact), shell text with quotes and backslashes (a script, libvirt's log), and what
-    ``ps`` shows, in which the quotes are lost.
+    ``options`` are its options in order, ``remarks`` say how it was read. Three forms are read: words separated by zero
+    bytes (/proc/PID/cmdline, exact), shell text with quotes and backslashes (a script, libvirt's log), and the output
+    of ``ps``, in which the quotes are lost.
     """
 
     def __init__(self, text: str) -> None:
-        check_size(text, COMMAND_LINE, COMMAND_LIMIT)
+        check_size(text, f"--{COMMAND_LINE}", COMMAND_LIMIT)
         self.options: list[Option] = []
         self.remarks: list[str] = []
         words, form = self._words(text)
@@ -160,18 +153,17 @@ class CommandLine:
             return joined.split(), "ps"
 
     def _from_program(self, words: list[str]) -> list[str]:
-        """Return the words after the program's name, without what comes before it (ps columns, sudo, environment)."""
+        """Return the words after the program's name: before it may be columns of ps, sudo, or variables."""
         for number, word in enumerate(words):
             if _PROGRAM.fullmatch(os.path.basename(word)):
                 return words[number + 1 :]
         start = next((number for number, word in enumerate(words) if word[:1] == "-" and len(word) > 1), len(words))
         if start:
-            words_left = f"{start} word(s) before the first option left out"
-            self.remarks.append(f"no program named qemu-system-... is in it; {words_left}")
+            left_out = f"{start} word(s) before the first option left out"
+            self.remarks.append(f"no program named qemu-system-... is in it; {left_out}")
         return words[start:]
 
     def _read(self, words: deque[str], form: str) -> None:
-        """Take the words apart into options."""
         while words:
             word = words.popleft()
             if not word.startswith("-") or word == "-":
@@ -190,11 +182,10 @@ class CommandLine:
             if name == "-append" and form != "exact" and words and not words[0].startswith("-"):
                 while words and not words[0].startswith("-"):
                     value += " " + words.popleft()
-                how = f"was taken up to the next option: {shown(value, 120)}"
-                self.remarks.append(f"-append had no quotes left and {how}")
+                self.remarks.append(f"-append has lost its quotes; read up to the next option: {shown(value, 120)}")
             self.options.append(Option(name, value, _parts(name, value, self.remarks)))
             if form == "shell" and "$" in value and name in _MAY_BE_REPLACED:
-                self.remarks.append(f"{name} holds a '$', which the shell may have replaced: {shown(value)}")
+                self.remarks.append(f"{name} contains a '$', which the shell may have replaced: {shown(value)}")
 
     def named(self, name: str) -> list[Option]:
         """Return the options of a name."""
@@ -210,7 +201,7 @@ class CommandLine:
 
     @property
     def repeated(self) -> list[str]:
-        """Which settings of a launch are given twice and differ, in sentences. QEMU takes the last without a word."""
+        """Sentences about settings that are given twice and differ. QEMU silently takes the last."""
         found = [
             f"{name} comes more than once; the last one counts, as in QEMU"
             for name in ("-kernel", "-initrd", "-append", "-bios")
@@ -236,7 +227,7 @@ class CommandLine:
 
     @property
     def link(self) -> str:
-        """The id of the object that protects the guest's memory, "" when none is named."""
+        """The id of the object that protects the guest's memory, "" if -machine names none."""
         return self.machine.get("confidential-guest-support") or self.machine.get("memory-encryption", "")
 
     @cached_property
@@ -247,17 +238,17 @@ class CommandLine:
 
     @property
     def linked(self) -> bool:
-        """True when -machine names the guest object; otherwise the guest runs without SEV."""
+        """True if -machine names the guest object; otherwise the guest runs without SEV."""
         return self.guest is not None and bool(self.link) and self.guest.part("id") == self.link
 
     @property
     def kernel_hashes(self) -> bool:
-        """True when QEMU puts the kernel's hash into measured memory. Off by default."""
+        """True if QEMU puts the kernel's hash into measured memory. Off by default."""
         return self.guest is not None and self.guest.part("kernel-hashes") in ("on", "yes", "true", "y")
 
     @cached_property
     def units(self) -> dict[int, int]:
-        """Which options (by position) belong to which flash unit: 0 is the firmware, 1 its variables."""
+        """The flash units of options, by their position: 0 is the firmware, 1 its variables."""
         units: dict[int, int] = {}
         taken: set[int] = set()
         free = 0
@@ -268,11 +259,11 @@ class CommandLine:
                 taken.add(units[number])
                 while free in taken:
                     free += 1
-        blocks = ((number, one) for number, one in enumerate(self.options) if one.name == "-blockdev")
-        nodes = {one.part("node-name"): number for number, one in blocks}
+        options = enumerate(self.options)
+        nodes = {one.part("node-name"): number for number, one in options if one.name == "-blockdev"}
         for unit in (0, 1):
             node = self.machine.get(f"pflash{unit}", "")
-            for _ in range(_CHAIN_LIMIT):
+            for _ in range(DEPTH_LIMIT):
                 if not node or node not in nodes or nodes[node] in units:
                     break
                 units[nodes[node]] = unit
@@ -281,29 +272,24 @@ class CommandLine:
 
     def flash(self, unit: int) -> str | None:
         """Return the file of a flash unit."""
-        for number, own in self.units.items():
-            option = self.options[number]
+        for option in (self.options[number] for number, own in self.units.items() if own == unit):
             path = option.part("file.filename") or option.part("filename")
             if option.name == "-pflash":
                 path = str(option.value)
             elif option.name == "-drive":
                 path = path or option.part("file")
-            if own == unit and path:
+            if path:
                 return path
         return None
 
     @property
     def cpus(self) -> str:
-        """The number of virtual CPUs at the start, as QEMU works it out of -smp; "1" without it."""
+        """The number of virtual CPUs at the start, which QEMU works out of -smp; "1" without it."""
         parts = self.parts("-smp")
-        if not parts or parts.get("cpus"):
-            return parts.get("cpus", "1")
-        if parts.get("maxcpus"):
-            return parts["maxcpus"]
-        count = 1
-        for key in _TOPOLOGY:
-            count *= int(parts[key]) if re.fullmatch("[0-9]{1,5}", parts.get(key, "")) else 1
-        return str(count)
+        if given := parts.get("cpus") or parts.get("maxcpus"):
+            return given
+        counts = (parts.get(key, "") for key in _TOPOLOGY)
+        return str(math.prod(int(one) for one in counts if re.fullmatch("[0-9]{1,5}", one)))
 
 
 @checked
@@ -311,12 +297,11 @@ def parse_command_line(text: str) -> Capture:
     """Read a QEMU command line: from a script, from libvirt's log, from ps, or from /proc/PID/cmdline."""
     command = CommandLine(text)
     found = Collector(COMMAND_LINE)
-    for words in command.remarks:
+    has_options = any(one.name for one in command.options)
+    for words in (*command.remarks, *(command.repeated if has_options else ())):
         found.remark(words)
-    if not any(one.name for one in command.options):
+    if not has_options:
         return found.capture()
-    for words in command.repeated:
-        found.remark(words)
     if command.last("-readconfig"):
         found.remark("-readconfig names a file with more options, which was not read")
     _firmware(command, found)
@@ -335,16 +320,15 @@ def _firmware(command: CommandLine, found: Collector) -> None:
     if flash:
         found.add("firmware", flash, "flash unit 0")
         if bios:
-            found.remark("-bios stands beside a flash unit 0, and QEMU then uses the flash")
+            found.remark("there is a flash unit 0, too, which QEMU uses instead of -bios")
     elif bios:
         found.add("firmware", bios, "-bios")
         found.remark("-bios: QEMU measures this firmware from version 7.1 on; before, it did not")
     else:
         found.remark("no firmware is named (flash unit 0 or -bios); QEMU's own default can't start an SEV guest")
-    variables = command.flash(1)
-    if variables:
+    if variables := command.flash(1):
         found.add("nvram", variables, "flash unit 1")
-        found.remark("flash unit 1 holds the firmware's variables: the host can change them, nothing measures them")
+        found.remark("flash unit 1 is for the firmware's variables: the host can change them, nothing measures them")
 
 
 def _guest(command: CommandLine, found: Collector) -> None:
@@ -356,10 +340,8 @@ def _guest(command: CommandLine, found: Collector) -> None:
     where = f"-object {kind}"
     found.add("guest", kind.removesuffix("-guest"), where)
     if not command.linked:
-        found.remark(
-            f"no -machine confidential-guest-support={shown(guest.part('id') or 'ID')} names the {kind} object: "
-            "this guest runs without SEV"
-        )
+        option = f"-machine confidential-guest-support={shown(guest.part('id') or 'ID')}"
+        found.remark(f"no {option} names the {kind} object: this guest runs without SEV")
     if kind != "sev-guest":
         found.remark("this is an SEV-SNP guest, which has no launch measurement of this kind")
         return

@@ -1,4 +1,4 @@
-"""Recognize which of the sources a pasted text is, and read it."""
+"""Recognize a pasted text, and read it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 
 from ..errors import InputError, quoted
 from ..layout.arguments import checked
-from .capture import COMMAND_LINE, DMESG, QMP, SECINFO, TEXT_LIMIT, XML, Capture
+from .capture import COMMAND_LINE, DMESG, QMP, SECINFO, TEXT_LIMIT, XML, Capture, check_size
 from .domain_xml import parse_domain
 from .qemu_cmdline import parse_command_line
 from .sources import parse_dmesg, parse_domlaunchsecinfo, parse_qmp
@@ -21,10 +21,7 @@ READERS = {
 
 
 def recognize_text(text: str) -> str:
-    """Return which source a text is, one of those that have a reader; "" when it looks like none.
-
-    Only how it begins and a few words decide; whether it can be read is for the reader to say.
-    """
+    """Return which source a text looks like, by its beginning and a few words; "" if none."""
     start = text.lstrip("\ufeff \t\r\n")[:TEXT_LIMIT]
     if start.startswith("<"):
         return XML
@@ -42,10 +39,7 @@ def recognize_text(text: str) -> str:
 @checked
 def parse_anything(text: str) -> Capture:
     """Read a text of any of the sources. Raises :class:`~sevlab.errors.InputError` for any other text."""
-    if len(text) > TEXT_LIMIT:
-        raise InputError(
-            "pasted text", f"{len(text)} characters", f"at most {TEXT_LIMIT}", "only the part that matters"
-        )
+    check_size(text, "pasted text")
     source = recognize_text(text)
     if not source:
         needed = "virsh domlaunchsecinfo, a domain XML, a QEMU command line, QMP answers, dmesg, or a case file"

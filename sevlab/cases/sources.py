@@ -1,51 +1,37 @@
-"""Short texts from the host: ``virsh domlaunchsecinfo``, a QMP transcript, the host kernel's log."""
+"""Short texts from a host: ``virsh domlaunchsecinfo``, a QMP transcript, the log of its kernel."""
 
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import re
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from ..launch.evidence import REPORTED
 from ..launch.values import once
 from ..layout.arguments import checked
 from .capture import DMESG, QMP, SECINFO, Capture, Collector, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import Any
 
+#: Most JSON objects looked at, and most pieces that look like JSON and are not, so that no text costs much.
+COUNT_LIMIT, BROKEN_LIMIT = 10_000, 8
 
-#: Pieces that look like JSON and are not: after this many the rest is left alone, so that no text costs much.
-BROKEN_LIMIT = 8
-
-#: Most JSON objects looked at.
-COUNT_LIMIT = 10_000
-
-# QEMU refuses a key that comes twice, too.
+# QEMU refuses a duplicate key, too.
 _DECODER = json.JSONDecoder(object_pairs_hook=once)
 
-_NUMBERS = {"api-major": "api_major", "api-minor": "api_minor", "build-id": "build_id", "policy": "policy"}
+#: Inputs by their names in the answer to query-sev, and by those of domlaunchsecinfo.
+_NUMBERS = {name.replace("_", "-"): name for name in REPORTED[1:]}
+_PARAMETERS = {"sev-" + name.replace("_", "-"): name for name in REPORTED}
 
+#: States of QEMU's launch before the measurement.
 _BEFORE_MEASURING = ("uninit", "launch-update")
-
 _NAME = re.compile("sev-[a-z0-9-]{1,60}")
-
-_PARAMETERS = {
-    "sev-measurement": "measurement",
-    "sev-api-major": "api_major",
-    "sev-api-minor": "api_minor",
-    "sev-build-id": "build_id",
-    "sev-policy": "policy",
-}
-
 _API = re.compile(r"SEV(?:-SNP)? API:\s?([0-9]{1,3})\.([0-9]{1,3}) build:\s?([0-9]{1,3})(?![0-9])")
-
 _ENABLED = re.compile(r"kvm_amd: (SEV(?:-ES|-SNP)?) (enabled|disabled|supported)")
-
 _ABOUT_SEV = re.compile("ccp|kvm_amd|SEV")
-
 _TROUBLE = re.compile("fail|error|timed out", re.IGNORECASE)
 
 
@@ -76,7 +62,7 @@ def parse_domlaunchsecinfo(text: str) -> Capture:
 def parse_dmesg(text: str) -> Capture:
     """Read the SEV lines of the host kernel's log: API version, build, what is enabled. Numbers are decimal.
 
-    The log shows the SEV firmware since this boot, not the one that measured the guest, so any other source goes first.
+    The log is about the SEV firmware of this boot, not the one that measured the guest: any other source comes first.
     """
     found = Collector(DMESG, text)
     for line in text.splitlines():
@@ -93,10 +79,10 @@ def parse_dmesg(text: str) -> Capture:
 
 @checked
 def parse_qmp(text: str) -> Capture:
-    """Read the answers to ``query-sev`` and ``query-sev-launch-measure`` out of a transcript.
+    """Read the answers to ``query-sev`` and ``query-sev-launch-measure`` in a transcript.
 
-    Answers may come several times, in any order, on one line or spread over many, with greetings, events, commands,
-    prompts and other answers between. Of several answers the last one counts.
+    Answers may be repeated, in any order, on one line or many, among greetings, events, commands, prompts and other
+    answers. The last one counts.
     """
     found = Collector(QMP, text)
     for document in _documents(text, found):
@@ -105,14 +91,14 @@ def parse_qmp(text: str) -> Capture:
             words = error.get("desc", "") if isinstance(error, dict) else error
             found.remark(f"QEMU answered with an error: {shown(words, 160)}")
             continue
-        # `virsh qemu-monitor-command --return-value` leaves the outer part away.
+        # `virsh qemu-monitor-command --return-value` omits the outer part.
         answer = document.get("return", document)
         if isinstance(answer, dict):
             _answer(answer, found)
     return found.capture()
 
 
-def _answer(answer: dict[str, Any], found: Collector) -> None:
+def _answer(answer: dict[str, object], found: Collector) -> None:
     if "api-major" in answer or "enabled" in answer:
         kind = answer.get("sev-type")
         if kind == "sev-snp" or "snp-policy" in answer:
@@ -125,31 +111,21 @@ def _answer(answer: dict[str, Any], found: Collector) -> None:
             return
         for key, name in _NUMBERS.items():
             if key in answer:
-                found.add(name, _small(answer[key]), f"query-sev {key}")
+                found.add(name, printable(answer[key]), f"query-sev {key}")
         if answer.get("state") in _BEFORE_MEASURING:
             found.remark(f"query-sev: state {answer['state']}: the launch was not measured yet")
-    elif isinstance(answer.get("data"), str):
-        # Answers don't name their question, and query-sev-attestation-report has "data" too: its size shows which.
-        size = _decoded_size(answer["data"])
+    elif isinstance(data := answer.get("data"), str):
+        size = 0
+        with suppress(ValueError):
+            size = len(base64.b64decode(data))
+        # Answers don't name their question, and query-sev-attestation-report has "data", too: its size differs.
         if size in (208, 1184):
             found.remark(f"an attestation report of {size} bytes was left out: it is not the launch measurement")
         else:
-            found.add("measurement", answer["data"], "query-sev-launch-measure data")
+            found.add("measurement", data, "query-sev-launch-measure data")
 
 
-def _small(value: Any) -> Any:
-    """Return a number, unless it is one that Python refuses to print."""
-    return "a huge number" if isinstance(value, int) and abs(value) >= 1 << 128 else value
-
-
-def _decoded_size(text: str) -> int:
-    try:
-        return len(base64.b64decode(text))
-    except (binascii.Error, ValueError):
-        return 0
-
-
-def _documents(text: str, found: Collector) -> Iterator[dict[str, Any]]:
+def _documents(text: str, found: Collector) -> Iterator[dict[str, object]]:
     """Yield the JSON objects in *text*, skipping whatever is between them."""
     position, broken, count = 0, 0, 0
     while (start := text.find("{", position)) >= 0:
@@ -171,8 +147,13 @@ def _documents(text: str, found: Collector) -> Iterator[dict[str, Any]]:
         position = newline + 1 if newline >= 0 else len(text)
 
 
-def load_json(text: str) -> Any:
-    """Return what JSON text holds, None when it is not JSON, or has a key twice (which QEMU refuses, too)."""
+def printable(value: object) -> object:
+    """Return a value of JSON, unless it is a number that Python refuses to print."""
+    return "a huge number" if isinstance(value, int) and abs(value) >= 1 << 128 else value
+
+
+def load_json(text: str) -> object:
+    """Return the content of JSON text; None if it is not JSON, or has a duplicate key."""
     try:
         return _DECODER.decode(text)
     except (ValueError, RecursionError):  # ValueError is also what a number of more than 4300 digits raises

@@ -1,7 +1,7 @@
-"""Temporary files and folders, of which nothing stays behind, whatever ends a command.
+"""Write files whole or not at all, and leave no temporary file behind, however a command ends.
 
-A name is noted here before anything is made under it, and until it is gone. Whoever made it takes it away; what a
-signal kept them from, the command line takes away at its very end.
+The name of a temporary file or folder is noted before it is made, until it is removed. Normally its maker removes it;
+what a signal interrupts, the command line removes at its very end.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import secrets
 import shutil
 import stat
 import sys
-import tempfile
 from contextlib import contextmanager, suppress
 
 from ..errors import InputError, describe_text, hide_keys, quoted
@@ -24,29 +23,31 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from typing import Any, BinaryIO, TextIO
 
+#: Bytes for a pipe that wait in memory until all are there; more of them wait in a file without a name.
+_IN_MEMORY = 16 << 20
 
 _noted: set[str] = set()
 
 
 def note_name(folder: str, prefix: str = ".sevlab-") -> str:
-    """Return a name in *folder* that nothing has, and note it. Nothing is made."""
+    """Return an unused name in *folder*, and note it. Nothing is made."""
     path = os.path.join(os.path.abspath(folder), prefix + secrets.token_hex(8))
     _noted.add(path)
     return path
 
 
 def remove(path: str) -> None:
-    """Take away what was made under a noted name, if anything was, and forget the name. Never raises OSError."""
+    """Remove what was made under a noted name, if anything, and forget the name. Never raises OSError."""
     with suppress(OSError):
         if os.path.isdir(path) and not os.path.islink(path):
             shutil.rmtree(path, ignore_errors=True)
-        elif os.path.lexists(path):
+        else:
             os.unlink(path)
     _noted.discard(path)
 
 
 def remove_leftovers() -> None:
-    """Take away everything that is noted still."""
+    """Remove everything that is still noted."""
     for path in sorted(_noted):
         remove(path)
 
@@ -54,16 +55,14 @@ def remove_leftovers() -> None:
 @contextmanager
 def temporary_folder(prefix: str = "sevlab-", parent: str | None = None) -> Iterator[str]:
     """Yield a new folder that only its owner can enter, in *parent* or where temporary files belong; then remove it."""
+    import tempfile  # not above: reading a case file needs none of it
+
     path = note_name(tempfile.gettempdir() if parent is None else parent, prefix)
     try:
         os.mkdir(path, 0o700)
         yield path
     finally:
         remove(path)
-
-
-#: Bytes for a pipe that wait in memory until all are there; more of them wait in a file without a name.
-_IN_MEMORY = 16 << 20
 
 
 def write_text(path: str, text: str, name: str, *, force: bool = False) -> None:
@@ -80,8 +79,7 @@ def write_bytes(path: str, raw: bytes, name: str, *, force: bool = False, update
         sys.stdout.flush()
         sys.stdout.buffer.write(raw)
         return
-    with _writing([_Output(path, name, force, update=update)]) as streams:
-        streams[0].write(raw)
+    _write([_Output(path, name, force, update=update)], [raw])
 
 
 def write_files(files: Sequence[tuple[str, bytes, str]], *, force: bool = False, private: bool = False) -> None:
@@ -95,8 +93,12 @@ def write_files(files: Sequence[tuple[str, bytes, str]], *, force: bool = False,
     for number, output in enumerate(outputs):
         if output.target in [other.target for other in outputs[:number] if other.target]:
             raise InputError(output.name, f"{quoted(output.path)}, named twice", "a file of its own")
+    _write(outputs, [content for _, content, _ in files])
+
+
+def _write(outputs: Sequence[_Output], contents: Sequence[bytes]) -> None:
     with _writing(outputs) as streams:
-        for output, stream, (_, content, _) in zip(outputs, streams, files, strict=True):
+        for output, stream, content in zip(outputs, streams, contents, strict=True):
             with output.naming():
                 stream.write(content)
 
@@ -110,17 +112,17 @@ def whole_file(path: str, name: str, *, force: bool = False, private: bool = Fal
 
 
 def check_output(path: str, name: str, *, force: bool = False) -> None:
-    """Refuse early what :func:`write_files` would refuse, before any work is done."""
+    """Refuse what :func:`write_files` would refuse, before any work is done."""
     _Output(path, name, force)
 
 
 def stream_beside(path: str) -> TextIO:
-    """Return where to say what was written to *path*: on standard error when it is standard output itself."""
+    """Return the stream for messages about *path*: standard error when *path* is standard output itself."""
     return sys.stderr if path == "-" or descriptor_of(path) == 1 else sys.stdout
 
 
 def refuse_key_name(path: str, name: str) -> None:
-    """Refuse to make a file whose name may have a key in it: what is written is named in what is said about it."""
+    """Refuse to make a file whose name may contain a key: messages and manifests would show it."""
     base = os.path.basename(path) or path
     if describe_text(base) or hide_keys(base) != base:
         received = f"a name with what may be a key in it ({describe_text(base) or 'a part of it'})"
@@ -128,24 +130,22 @@ def refuse_key_name(path: str, name: str) -> None:
 
 
 class _Output:
-    """One file that is to be written. ``target`` is its path without links, "" for what is written to as it is."""
+    """One file to write. ``target`` is its path without links, "" for a pipe or device, written to directly."""
 
     def __init__(self, path: str, name: str, force: bool, private: bool = False, update: bool = False) -> None:
         self.path, self.name, self.force, self.private, self.update = path, name, force, private, update
         if path == "-":
             raise InputError(name, "'-'", "the name of a file")
         refuse_key_name(path, name)
-        self.target, self.mode = "", 0
+        self.target = self._temporary = self._old = ""
         self._stream: Any = None
-        self._descriptor: int | None = None
-        self._temporary = self._old = ""
         self._is_placed = False
         with self.naming():
             self._look()
 
     @contextmanager
     def naming(self) -> Iterator[None]:
-        """Turn what the system says about the file into one line that names it."""
+        """Turn an error of the system into one line that names the file."""
         try:
             yield
         except (OSError, ValueError) as error:
@@ -155,48 +155,37 @@ class _Output:
             raise InputError(self.name, f"{quoted(self.path)}: {reason}", "a file that can be written") from None
 
     def _look(self) -> None:
-        """Find out what is there, and refuse what must not be written to."""
-        self._descriptor = descriptor_of(self.path)
-        try:
+        """Look at what is there, and refuse what must not be written to."""
+        self._descriptor, state = descriptor_of(self.path), None
+        with suppress(FileNotFoundError):  # a link may lead to a file that does not exist yet
             state = os.stat(self.path) if self._descriptor is None else os.fstat(self._descriptor)
-        except FileNotFoundError:  # a link may lead to a file that is not there yet
-            state = None
         if state is None or (stat.S_ISREG(state.st_mode) and self._descriptor is None):
-            self.target = os.path.realpath(self.path)
-            state = self._replaced()
-        elif stat.S_ISDIR(state.st_mode):
-            self._refuse("a folder", "a file that can be written")
-        elif stat.S_ISBLK(state.st_mode) or stat.S_ISSOCK(state.st_mode):
-            self._refuse("no regular file", "a file that can be written")
+            self.target, state = os.path.realpath(self.path), None
+            with suppress(FileNotFoundError):
+                state = os.lstat(self.target)
+        kind = 0 if state is None else stat.S_IFMT(state.st_mode)
+        if kind == stat.S_IFDIR:
+            self._refuse("a folder")
+        if kind in (stat.S_IFBLK, stat.S_IFSOCK) or (self.target and kind not in (0, stat.S_IFREG)):
+            self._refuse("not a regular file")
         if state is None and os.path.islink(self.path) and not self.force:
             self._refuse("a link to nowhere", "a new file", "another name, or --force to make the file it leads to")
-        if not self.update and (state is None or not stat.S_ISCHR(state.st_mode)):
+        if not self.update and kind != stat.S_IFCHR:
             if is_input(self.target or os.path.realpath(self.path), state):
                 self._refuse("which is an input", "another file")
             if state is not None and self.target and not self.force:
                 self._refuse("which exists", "a new file", "another name, or --force to replace it")
-        self.mode = 0o600 if self.private else _usual_mode() if state is None else stat.S_IMODE(state.st_mode)
+        self.mode = 0o600 if self.private else usual_mode() if state is None else stat.S_IMODE(state.st_mode)
 
-    def _replaced(self) -> os.stat_result | None:
-        """Return the file that is to be replaced, None without one."""
-        try:
-            state = os.lstat(self.target)
-        except FileNotFoundError:
-            return None
-        if not stat.S_ISREG(state.st_mode):
-            what = "a folder" if stat.S_ISDIR(state.st_mode) else "no regular file"
-            self._refuse(what, "a file that can be written")
-        return state
-
-    def _refuse(self, what: str, needed: str, advice: str = "") -> None:
+    def _refuse(self, what: str, needed: str = "a file that can be written", advice: str = "") -> None:
         raise InputError(self.name, f"{quoted(self.path)}, {what}", needed, advice)
 
     def begin(self) -> BinaryIO:
-        """Return a stream for what is to be written. Nothing is where it belongs yet."""
+        """Return a stream for the content. Nothing has its final name yet."""
         import tempfile
 
         if self.target:
-            with _undisturbed():  # so that it is known by its name as soon as it is there
+            with _undisturbed():  # so that its name is known as soon as it exists
                 descriptor, self._temporary = tempfile.mkstemp(prefix=".sevlab-", dir=os.path.dirname(self.target))
             self._stream = os.fdopen(descriptor, "wb")
         elif self.private:
@@ -206,18 +195,16 @@ class _Output:
         return self._stream  # type: ignore[no-any-return]
 
     def finish(self) -> None:
-        """Complete the file beside its place; write to what is no file."""
+        """Complete the temporary file; write to a pipe or device."""
         if self.target:
             self._stream.flush()
             os.chmod(self._temporary, self.mode)
             self._stream.close()
             return
-        import shutil
-
         self._stream.seek(0)
         if self._descriptor is not None:
-            for standard in (sys.stdout, sys.stderr):
-                standard.flush()
+            sys.stdout.flush()
+            sys.stderr.flush()
             descriptor = os.dup(self._descriptor)
         else:  # a named pipe that nobody reads is refused, instead of waited for
             descriptor = os.open(self.path, os.O_WRONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0))
@@ -226,10 +213,10 @@ class _Output:
             shutil.copyfileobj(self._stream, stream)
 
     def place(self, is_last: bool) -> None:
-        """Give the file its name. Unless it is the last of several, what was there is kept until all are in place."""
+        """Give the file its name. What was there is kept until all files are in place, unless this is the last."""
         if not self.target:
             return
-        self._look()  # once more: it may be another now
+        self._look()  # again: it may have changed since
         if not os.path.lexists(self.target):
             _name_new(self._temporary, self.target)
         elif is_last:  # nothing can fail after it
@@ -251,10 +238,9 @@ class _Output:
             os.unlink(self.target)
 
     def clear(self) -> None:
-        """Take away what need not stay."""
-        if self._stream is not None:
-            with suppress(OSError):  # what could not be written, which was told
-                self._stream.close()
+        """Remove what is no longer needed."""
+        with suppress(OSError, AttributeError):  # already reported; not begun
+            self._stream.close()
         for path in (self._temporary, self._old):
             if path and os.path.lexists(path):
                 os.unlink(path)
@@ -262,7 +248,7 @@ class _Output:
 
 @contextmanager
 def _writing(outputs: Sequence[_Output]) -> Iterator[list[BinaryIO]]:
-    """Yield a stream for each output. At the end all get their names, or, when anything goes wrong, none."""
+    """Yield a stream for each output. At the end all files get their names, or, if anything fails, none."""
     try:
         streams = []
         for output in outputs:
@@ -292,7 +278,7 @@ def _writing(outputs: Sequence[_Output]) -> Iterator[list[BinaryIO]]:
 
 @contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Let signals that end a process wait until this is through: it takes a moment, and must not be half done."""
+    """Hold back signals that end a process: what runs meanwhile is short, and must not be half done."""
     import signal
 
     if not hasattr(signal, "pthread_sigmask"):
@@ -317,8 +303,8 @@ def _name_new(temporary: str, target: str) -> None:
         os.replace(temporary, target)
 
 
-def _usual_mode() -> int:
-    """Return the permissions that the process gives new files."""
+def usual_mode(mode: int = 0o666) -> int:
+    """Return the permissions of a new file, or folder (0o777), under the process's umask."""
     mask = os.umask(0)  # it can only be read by setting it
     os.umask(mask)
-    return 0o666 & ~mask
+    return mode & ~mask

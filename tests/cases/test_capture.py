@@ -208,20 +208,20 @@ def test_a_domain_is_read():
     ("old", "new", "words"),
     [
         ("<cbitpos>", "<dhCert>/srv/godh.b64</dhCert><cbitpos>", "dhCert looks like a file name"),
-        ("<cbitpos>", "<session>AAAA</session><cbitpos>", "session holds 3 bytes; the firmware takes 128"),
+        ("<cbitpos>", "<session>AAAA</session><cbitpos>", "session has 3 bytes; the SEV firmware needs 128"),
         ("<cbitpos>", "<session>???</session><cbitpos>", "session is not base64"),
         ("0x0005", "10", "10 is read as hex 0x10"),
         ("0x0005", "five", "policy is not used"),
         ("type='sev' ", "type='sev-snp' ", "type sev-snp"),
         ("</os>", "<nvram>/v.fd</nvram></os>", "variables are not measured"),
-        ("<loader", "<leader", "what is not XML"),
+        ("<loader", "<leader", "text that is not XML"),
         ("launchSecurity", "launchSecurities", "does not use SEV"),
         ("current='2'", "current='0'", "at least one virtual CPU"),
     ],
 )
 def test_odd_domains_become_remarks(old, new, words):
     text = DOMAIN.replace(old, new)
-    if words == "what is not XML":
+    if words == "text that is not XML":
         with pytest.raises(InputError, match=words):
             parse_domain(text)
     else:
@@ -330,7 +330,7 @@ def test_libvirts_words_are_read_as_ps_shows_them_and_as_its_log_does():
     capture = parse_command_line(PS)
     assert values(capture) == expected
     assert "quotes are lost" in remarks(capture)
-    assert "-append had no quotes left" in remarks(capture)
+    assert "-append has lost its quotes" in remarks(capture)
     words = PS[PS.index("/usr/bin") :].replace("{", "'{").replace("}", "}'").replace(" -", " \\\n-")
     logged = "LC_ALL=C \\\nPATH=/usr/bin \\\n" + words.replace(
         "console=ttyS0 root=/dev/vda1", "'console=ttyS0 root=/dev/vda1'"
@@ -365,10 +365,10 @@ def test_smp_is_counted_as_qemu_does(smp, count):
         ("-object sev-guest,id=s,policy=07", "octal"),
         ("-object sev-guest,id=s,policy=five", "policy is not used"),
         ("-smp 0", "at least one virtual CPU"),
-        ("-bios a -pflash b", "uses the flash"),
+        ("-bios a -pflash b", "uses instead of -bios"),
         ("-bios a", "from version 7.1 on"),
         ("-pflash a -pflash b", "nothing measures them"),
-        ("-kernel $KERNEL", "holds a '$'"),
+        ("-kernel $KERNEL", "contains a '$'"),
         ("-readconfig my.cfg", "which was not read"),
         ("-m 4G qemu-system-x86_64 -m 8G", "only the first is read"),
         ("-object '{broken'", "not JSON"),

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sevlab.attestation.certificates import FILES
@@ -25,20 +25,21 @@ from sevlab.errors import InputError
 from sevlab.formats.policy import Policy
 from sevlab.launch.files import Sha256
 from sevlab.launch.inputs import load_launch
+from sevlab.launch.keys import describe_path
+from tests.paths import DOCS, ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 MEASUREMENT = "7vHlsVKpvBaUHU5jzpNtfLMFAljbBnVrkqO51p3Ny3sZHribEtvolLvSRs0SqW8a"
-DOCS = (ROOT / "docs" / "case.md").read_text(encoding="utf-8")
+PAGE = (DOCS / "case.md").read_text(encoding="utf-8")
 
 
-def example() -> str:
-    found = re.search(r"```toml\n(.*?)```", DOCS, re.DOTALL)
+def documented() -> str:
+    found = re.search(r"```toml\n(.*?)```", PAGE, re.DOTALL)
     assert found
     return found[1]
 
 
 def test_the_documented_example_is_read_in_full():
-    case = parse_case(example(), "cases/web.toml")
+    case = parse_case(documented(), "cases/web.toml")
     assert case.inputs["measurement"] == MEASUREMENT
     assert (case.inputs["api_minor"], case.inputs["policy"], case.inputs["num_cpus"]) == (22, 5, 4)
     assert case.inputs["kernel"] == os.path.join("cases", "boot/vmlinuz")
@@ -48,16 +49,16 @@ def test_the_documented_example_is_read_in_full():
 
 
 def test_the_documentation_lists_every_key_with_its_meaning_and_no_other():
-    listed = re.findall(r"^\| `\[(\w+)\]` \| `([\w-]+)` \| (.*) \|$", DOCS, re.MULTILINE)
+    listed = re.findall(r"^\| `\[(\w+)\]` \| `([\w-]+)` \| (.*) \|$", PAGE, re.MULTILINE)
     rows = (*ROWS, *ABOUT)
     assert [(section, key) for section, key, _ in listed] == [(row.section, row.key) for row in rows]
     for row, (_, _, words) in zip(rows, listed, strict=True):
         assert words.startswith(row.doc)
 
 
-@pytest.mark.parametrize("text", re.findall(r"^    ERROR: (.*)$", DOCS, re.MULTILINE))
+@pytest.mark.parametrize("text", re.findall(r"^    ERROR: (.*)$", PAGE, re.MULTILINE))
 def test_the_documented_error_is_the_real_one(text):
-    broken = example().replace("api-minor = 22", "api_minor = 22")
+    broken = documented().replace("api-minor = 22", "api_minor = 22")
     with pytest.raises(InputError) as caught:
         parse_case(broken, "case.toml")
     assert str(caught.value) == text
@@ -69,7 +70,8 @@ VALUES = {
     "count": st.integers(1, 4096),
     "text": st.text(st.characters(exclude_categories=["Cs"]), max_size=60),
     "file": st.from_regex(r"[a-z][a-z/]{0,20}[a-z]", fullmatch=True),
-    "key file": st.from_regex(r"[a-z][a-z/]{0,20}[a-z]", fullmatch=True),
+    # A path of 16 bytes that names no file may be the key itself, and is refused.
+    "key file": st.from_regex(r"[a-z][a-z/]{0,20}[a-z]", fullmatch=True).filter(lambda path: not describe_path(path)),
     "forbid": st.booleans(),
     "mode": st.sampled_from(list(MODES)),
 }
@@ -79,7 +81,7 @@ def values_of(row: Row) -> st.SearchStrategy:
     """Return values that a case may have under a key."""
     if row.name == "snp_min_tcb":
         return st.sampled_from(["bl=4,tee=0,snp=24,ucode=219", "fmc=1"])
-    if row.kind == "wanted":
+    if row.kind == "requirement":
         size = SIZES[row.name.removeprefix("snp_")]
         return st.binary(min_size=size, max_size=size).map(bytes.hex)
     if row.kind == "bytes":
@@ -107,6 +109,7 @@ FOUND = [name for name in BY_NAME if BY_NAME[name].kind not in ("key file", "for
     st.dictionaries(st.sampled_from([row.name for row in ABOUT]), VALUES["text"]),
     st.binary(max_size=8),
 )
+@example({"tik": "./" + "a" * 16}, {}, set(), {}, b"")
 def test_what_is_written_is_read_back(inputs, found, gone, about, salt):
     found |= dict.fromkeys(gone)
     sha256 = hashlib.sha256(salt).hexdigest()
@@ -132,7 +135,7 @@ def test_any_text_gives_a_case_or_one_line(text):
 
 
 REFUSED = {
-    "no TOML": ("format = = 1\n", 1, "what is not TOML"),
+    "no TOML": ("format = = 1\n", 1, "text that is not TOML"),
     "no format": ("[owner]\n", 0, "no format key"),
     "other format": ("# c\nformat = 3\n", 2, "format: received '3'; needed 2, the only"),
     "format before all": ("format = 0\n", 1, "format: received '0'"),
@@ -169,7 +172,7 @@ REFUSED = {
     "no decision": ("format = 2\n[snp]\nsnp-forbid-debug = 1\n", 3, "needed true or false"),
     "no such VMPL": ("format = 2\n[snp]\nsnp-vmpl = 4\n", 3, "0 to 3"),
     "huge format": ("format = 0x" + "f" * 9000 + "\n", 1, "a huge number"),
-    "huge decimal": ("format = " + "9" * 9000 + "\n", 0, "what is not TOML"),
+    "huge decimal": ("format = " + "9" * 9000 + "\n", 0, "text that is not TOML"),
     "short measurement": ("format = 2\n[reported]\nmeasurement = 'AAAA'\n", 3, "3 bytes"),
     "path only": ("format = 2\n[owner]\nfirmware = 'OVMF.fd'\n", 3, "owner.firmware: received text"),
     "no hash": ("format = 2\n[owner]\nfirmware = { path = 'OVMF.fd' }\n", 3, "no sha256"),

@@ -11,8 +11,16 @@ from hypothesis import strategies as st
 
 from sevlab.cases.case import Case
 from sevlab.cases.case_toml import read_case
-from sevlab.cases.coverage import Coverage, cover_case, cover_command_line, cover_domain
-from sevlab.cases.coverage_rules import BREAKS, MEASURED, NOT_MEASURED, RULES
+from sevlab.cases.coverage import (
+    BREAKS,
+    MEASURED,
+    NOT_MEASURED,
+    RULES,
+    Coverage,
+    cover_case,
+    cover_command_line,
+    cover_domain,
+)
 from sevlab.cli import main
 from sevlab.errors import InputError, SevlabError, UnsupportedError
 from tests.cases.test_capture import DOMAIN, PS, SEEDS, SHELL

@@ -437,7 +437,7 @@ def test_a_secret_that_libvirt_refuses_is_not_called_good(play: Play, secret: li
     assert "resume" not in called(stub)
     status, out, err, _ = play(scenario(fails=["resume"]), *secret)
     assert (status, out, err.count("\n")) == (2, "", 1)
-    assert "It has the secret, but stays paused" in err
+    assert "It has the secret, but is still paused" in err
     assert "virsh resume" in err
 
 
