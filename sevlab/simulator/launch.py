@@ -17,10 +17,9 @@ from ..launch.keys import Secret
 from ..layout.span import Explainable
 from ..layout.views import Banner, Heading, Table, View, hex_lines, narrow
 from .identity import sample_roots
-from .memory import FirmwareError
 from .parties import MESSAGE_SIZES, SECRET_AT, Host, Owner, Refusal
-from .platform import Platform
-from .psp import SECRET_LIMIT
+from .psp import SECRET_LIMIT, Platform
+from .status import FirmwareError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""Encrypted memory, the reverse map table over it, and how the simulated firmware refuses.
+"""Encrypted memory, and the reverse map table over it.
 
 Each guest has a key. A page is encrypted under it with AES-128-XTS, whose tweak is the page's address: the same bytes
 are different ciphertext at another address, and the same ciphertext at the same address, which is what some attacks
@@ -17,38 +17,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..errors import SevlabError
 from ..formats.page_info import PAGE
-from ..formats.status import NUMBER, status_text
 from .snp_commands import LARGE_PAGE
-
-#: The first API whose measure has a context byte and a version, and whose secret's MAC covers the measure.
-NEW_MESSAGES = (0, 17)
-
-PLATFORM_STATES = ("UNINIT", "INIT", "WORKING")
-
-GUEST_STATES = ("UNINIT", "LUPDATE", "LSECRET", "RUNNING", "SUPDATE", "RUPDATE", "SENT")
-
-
-class FirmwareError(SevlabError):
-    """The firmware refused a command. ``name`` and ``status`` (a number) are its answer; ``why`` is for people."""
-
-    def __init__(self, name: str, why: str = "") -> None:
-        super().__init__(name, why)
-        self.name, self.status, self.why = name, NUMBER[name], why
-
-    def __str__(self) -> str:
-        return status_text(self.name) + (f": {self.why}" if self.why else "")
-
-
-def demand(right: object, name: str, why: str = "") -> None:
-    """Raise :class:`FirmwareError` unless *right*."""
-    if not right:
-        raise FirmwareError(name, why)
-
+from .status import FirmwareError, RmpFault
 
 #: Bytes of memory there can be, so that no address makes us take more.
 LIMIT = 1 << 30
+
+#: Pages of 4 KiB in one of 2 MiB.
+_PAGES = LARGE_PAGE // PAGE
 
 
 class Memory:
@@ -97,20 +74,6 @@ def _crypt(page: bytes, number: int, key: bytes | None, *, decrypt: bool) -> byt
 
     cipher = Cipher(algorithms.AES(key), modes.XTS((number * PAGE).to_bytes(16, "little")))
     return bytes((cipher.decryptor() if decrypt else cipher.encryptor()).update(page))
-
-
-_PAGES = LARGE_PAGE // PAGE
-
-
-class RmpFault(SevlabError):
-    """The processor refused an instruction or an access. ``name`` says how, ``why`` is for people."""
-
-    def __init__(self, name: str, why: str) -> None:
-        super().__init__(name, why)
-        self.name, self.why = name, why
-
-    def __str__(self) -> str:
-        return f"{self.name}: {self.why}"
 
 
 @dataclass(frozen=True)

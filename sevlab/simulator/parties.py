@@ -25,8 +25,7 @@ from ..launch.evidence import load_evidence
 from ..launch.inputs import load_launch
 from ..launch.sev import Hashed
 from ..launch.verify import Verdict, compare_measure
-from .memory import NEW_MESSAGES
-from .platform import Platform
+from .psp import NEW_MESSAGES, Platform
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -72,7 +71,7 @@ class Host:
     ) -> Measurement:
         """Launch the guest up to the measurement; *loading* is told of every step: name, address, bytes.
 
-        Raises :class:`~sevlab.simulator.memory.FirmwareError` for what the firmware refuses.
+        Raises :class:`~sevlab.simulator.status.FirmwareError` for what the firmware refuses.
         """
         psp = self.platform
         self.handle = psp.launch_start(self.policy, self.changed("godh", godh), self.changed("session", session))

@@ -51,9 +51,10 @@ from ..formats.status import NUMBER
 from ..formats.vmsa import Vmsa
 from ..launch.keys import Secret
 from ..launch.pages import hash_pages, hash_vmsa
-from .memory import FirmwareError, RmpEntry, demand
+from .memory import RmpEntry
 from .snp_commands import LARGE_PAGE, SnpLaunchFinish, SnpLaunchStart, SnpLaunchUpdate, UpdateFlags
 from .snp_platform import ABI, ASIDS, RMP_AT, RMP_END, VMPLS, Context, Processor
+from .status import FirmwareError, demand
 
 if TYPE_CHECKING:
     from ..layout.structure import Layout

@@ -19,10 +19,10 @@ from ..layout.span import Explainable
 from ..layout.views import Banner, View
 from .kds import MOMENT, KeyServer
 from .launch import GUEST, HOST, OWNER, PSP, Transcript
-from .memory import FirmwareError, RmpFault
 from .parties import Refusal
 from .snp_firmware import ANY_KEY, SnpPlatform
 from .snp_host import CONTEXT_AT, MESSAGE_SIZES, SnpHost
+from .status import FirmwareError, RmpFault
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

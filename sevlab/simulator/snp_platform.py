@@ -1,7 +1,7 @@
 """The secure processor under SEV-SNP: the platform's commands, and what it keeps of each guest.
 
-A command returns what the firmware returns, or raises :class:`~sevlab.simulator.memory.FirmwareError` with its status.
-What the processor itself refuses is an :class:`~sevlab.simulator.memory.RmpFault`. Where the facts give no order or no
+A command returns what the firmware returns, or raises :class:`~sevlab.simulator.status.FirmwareError` with its status.
+What the processor itself refuses is an :class:`~sevlab.simulator.status.RmpFault`. Where the facts give no order or no
 status, the place where it is chosen says so.
 
 What the firmware keeps of a guest lies in the guest's context page, in ordinary memory, encrypted under a key of the
@@ -25,8 +25,9 @@ from ..launch.cpu import CPU_MODELS
 from ..launch.keys import Secret
 from ..layout.structure import Layout, at
 from .kds import KeyServer
-from .memory import FirmwareError, Memory, Rmp, RmpEntry, demand
+from .memory import Memory, Rmp, RmpEntry
 from .snp_commands import PlatformFlags, RmpFlags, SnpPlatformStatus, StartFlags
+from .status import FirmwareError, demand
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -210,7 +211,7 @@ class Processor:
     def write_rmp(self, address: int, entry: RmpEntry) -> None:
         """What a host can do where the table is open to it: set the entry of the page at *address* to anything.
 
-        Raises :class:`~sevlab.simulator.memory.RmpFault` where it is not open. A host that writes within the window of
+        Raises :class:`~sevlab.simulator.status.RmpFault` where it is not open. A host that writes within the window of
         ``rmp-open-at-init`` keeps the table's own pages to itself, so that the window never closes.
         """
         self.rmp.check_host_write(RMP_AT, RMP_END - RMP_AT)

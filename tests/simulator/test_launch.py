@@ -30,8 +30,9 @@ from sevlab.labs.attacks.invalid_curve import FILE
 from sevlab.simulator.curve import PRIME, multiply
 from sevlab.simulator.identity import sample_roots
 from sevlab.simulator.launch import platform_key
-from sevlab.simulator.memory import GUEST_STATES, PLATFORM_STATES, FirmwareError, Memory
-from sevlab.simulator.platform import Platform
+from sevlab.simulator.memory import Memory
+from sevlab.simulator.psp import MOVES, PLATFORM_STATES, Platform
+from sevlab.simulator.status import FirmwareError
 from tests.peers import real_validate, why_no_real_tool
 from tests.soak import many
 
@@ -708,7 +709,7 @@ class Commands(RuleBasedStateMachine):
         platform = self.platform
         assert platform.state in PLATFORM_STATES
         assert (platform.state == "WORKING") == bool(platform.guests)
-        assert {guest.state for guest in platform.guests.values()} <= set(GUEST_STATES)
+        assert {guest.state for guest in platform.guests.values()} <= MOVES.keys()
 
 
 Commands.TestCase.settings = settings(max_examples=many(40, 8), stateful_step_count=30)

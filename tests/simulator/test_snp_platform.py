@@ -22,7 +22,7 @@ from sevlab.formats.report import MilanTcb, ReportRequest, TurinTcb, parse_repor
 from sevlab.launch.keys import Secret
 from sevlab.launch.vmm import build_vmsa
 from sevlab.layout.structure import Layout
-from sevlab.simulator.memory import FirmwareError, Rmp, RmpEntry, RmpFault
+from sevlab.simulator.memory import Rmp, RmpEntry
 from sevlab.simulator.snp_commands import (
     FinishFlags,
     SnpLaunchFinish,
@@ -34,6 +34,7 @@ from sevlab.simulator.snp_commands import (
 )
 from sevlab.simulator.snp_firmware import SnpPlatform
 from sevlab.simulator.snp_platform import ContextPage
+from sevlab.simulator.status import FirmwareError, RmpFault
 from tests.soak import many
 
 CONTEXT, AGENT, SOMEWHERE, BLOCK, AUTH = 0x200000, 0x201000, 0x202000, 0x210000, 0x211000

@@ -19,9 +19,9 @@ from ...formats.vcek import VLEK
 from ...launch.trust import MATCH, MISMATCH
 from ...launch.verify import Check
 from ...simulator.kds import MOMENT
-from ...simulator.memory import FirmwareError, RmpFault
 from ...simulator.snp_commands import SnpLaunchStart
 from ...simulator.snp_host import ASID, CONTEXT_AT
+from ...simulator.status import FirmwareError, RmpFault
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
