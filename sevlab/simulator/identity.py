@@ -12,7 +12,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from ..attestation.crypto import ecdsa_sign
-from ..attestation.session import make_private, public_key
+from ..attestation.session import load_private, make_private, public_key
 from ..attestation.sev_chain import Chain
 from ..formats.sev_certs import (
     ARK,
@@ -157,10 +157,7 @@ class Identity:
 
     def sign(self, usage: int, signed: bytes) -> EccSignature:
         """Sign with one of the platform's keys (ECDSA, SHA-256; the same bytes give the same signature)."""
-        from cryptography.hazmat.primitives.asymmetric import ec
-
-        number = int.from_bytes(self.keys[usage].reveal(), "big")
-        return ecdsa_sign(ec.derive_private_key(number, ec.SECP384R1()), signed, ECDSA_SHA256)
+        return ecdsa_sign(load_private(self.keys[usage]), signed, ECDSA_SHA256)
 
     def _certify(self) -> None:
         """Make every certificate, from the chip's down. The chip's own is made once, in the factory."""
@@ -174,19 +171,22 @@ class Identity:
                     made = rsa_sign(_NAMES[ASK], certificate.signed)[::-1].ljust(512, b"\0")
                 else:
                     made = self.sign(signer, certificate.signed).to_bytes()
-                names = (f"sig{number}_usage", f"sig{number}_algorithm", f"sig{number}")
-                certificate = certificate.replace(**dict(zip(names, (signer, algorithm, made), strict=True)))
+                slot = f"sig{number}"
+                signature = {f"{slot}_usage": signer, f"{slot}_algorithm": algorithm, slot: made}
+                certificate = certificate.replace(**signature)
             self.certificates[usage] = certificate
 
     def _unsigned(self, usage: int) -> SevCertificate:
-        slot = {"usage": INVALID, "algorithm": 0}
         return SevCertificate(
             api_major=self._api[0],
             api_minor=self._api[1],
             key_usage=usage,
             key_algorithm=ECDH_SHA256 if usage == PDH else ECDSA_SHA256,
             key=public_key(self.keys[usage]),
+            sig1_usage=INVALID,
+            sig1_algorithm=0,
             sig1=bytes(512),
+            sig2_usage=INVALID,
+            sig2_algorithm=0,
             sig2=bytes(512),
-            **{f"sig{number}_{name}": value for number in (1, 2) for name, value in slot.items()},
         )

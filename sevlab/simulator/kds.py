@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from ..attestation.session import make_private, seeded
+from ..attestation.session import load_private, make_private, seeded
 from ..formats.report_view import HOST, crl_path
 from ..formats.vcek import (
     ARK,
@@ -139,11 +139,8 @@ class KeyServer:
         return {self.fingerprint(product): f"{product}, made up" for product in _PRODUCTS}
 
     def _key(self, kind: str, product: str, owner: bytes, tcb: Tcb) -> EllipticCurvePrivateKey:
-        from cryptography.hazmat.primitives.asymmetric import ec
-
         source = repr((self.seed, kind, product, owner, tcb.to_bytes())).encode()
-        number = int.from_bytes(make_private(seeded(hashlib.sha256(source).digest())).reveal(), "big")
-        return ec.derive_private_key(number, ec.SECP384R1())
+        return load_private(make_private(seeded(hashlib.sha256(source).digest())))
 
     def _leaf(self, kind: str, product: str, tcb: Tcb, key: EllipticCurvePrivateKey, owner: tuple[str, bytes]) -> bytes:
         from cryptography import x509
@@ -177,9 +174,17 @@ def _authority(kind: str, product: str) -> bytes:
     key = _rsa_key(SUBJECTS[kind].format(product)).public_key()
     serial = (_PRODUCTS[product] << 16) + _SERIALS[kind]
     builder = _certificate(kind, product, key, serial, _ROOTS_FROM, _ROOTS_TO)
-    others = ("digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement")
-    usage: dict[str, Any] = dict.fromkeys((*others, "encipher_only", "decipher_only"), False)
-    usage |= {"key_cert_sign": True, "crl_sign": kind == ARK}
+    usage = x509.KeyUsage(
+        key_cert_sign=True,
+        crl_sign=kind == ARK,
+        digital_signature=False,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
     address = x509.UniformResourceIdentifier(HOST + crl_path(product, vlek=kind == ASVK))
     point = x509.DistributionPoint([address], None, None, None)
     builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
@@ -187,7 +192,7 @@ def _authority(kind: str, product: str) -> bytes:
         root = _rsa_key(SUBJECTS[ARK].format(product)).public_key()
         builder = builder.add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(root), critical=False)
     builder = builder.add_extension(x509.BasicConstraints(True, None if kind == ARK else 0), critical=True)
-    builder = builder.add_extension(x509.KeyUsage(**usage), critical=True)
+    builder = builder.add_extension(usage, critical=True)
     builder = builder.add_extension(x509.CRLDistributionPoints([point]), critical=False)
     unsealed = _signed(builder, ARK, product)
     return _sealed(unsealed, x509.load_der_x509_certificate(unsealed).tbs_certificate_bytes, ARK, product)

@@ -53,10 +53,6 @@ class Memory:
             page = bytes(whole[(number - first) * PAGE : (number - first + 1) * PAGE])
             self._pages[self.aliases.get(number, number)] = _crypt(page, number, key, decrypt=False)
 
-    def encrypt(self, address: int, size: int, key: bytes) -> None:
-        """Encrypt in place what the host wrote in clear."""
-        self.write(address, self.read(address, size), key)
-
     def _page(self, number: int) -> bytes:
         return self._pages.get(self.aliases.get(number, number), bytes(PAGE))
 
