@@ -95,7 +95,7 @@ class CaseDiagnosis(Explainable):
         undecided = self.verdict is not None and self.verdict.status == NOT_DECIDED and not self.refusal
         return NOT_DECIDED if undecided else UNKNOWN
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """Return it as JSON-ready data."""
         return {
             "status": self.status,

@@ -62,7 +62,7 @@ class SearchOptions(TypedDict, total=False):
 @opened_once()
 @checked
 def diagnose(
-    given: Evidence | Verdict | Case | Mapping[str, Any],
+    given: Evidence | Verdict | Case | Mapping[str, object],
     reported: bytes | str | Report | None = None,
     *,
     candidates: str | None = None,
