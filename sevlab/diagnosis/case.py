@@ -222,7 +222,7 @@ def _compare(case: Case, explanation: Explanation) -> LaunchComparison | Compari
 
 
 def _portable(found: CaseDiagnosis, case: Case) -> CaseDiagnosis:
-    """Name files as whoever made the case did: the folder into which a bundle was unpacked is gone."""
+    """Name files as the case's author did, because the folder into which a bundle was unpacked is gone."""
     if found.diagnosis is None:
         return found
     paths = {str(case.inputs[name]): _file_name(case, name) for name in case.hashes if name in case.inputs}

@@ -346,10 +346,10 @@ def read_digest(value: bytes | str, name: str) -> Readings:
     return readings
 
 
-def _read_text(value: str, name: str) -> Readings:
-    text = "".join(value.split())[: 2 * TEXT_LIMIT]
+def _read_text(value: Any, name: str) -> Readings:
+    text = "".join(value.split())[: 2 * TEXT_LIMIT] if isinstance(value, str) else ""
     try:
-        if re.fullmatch("[0-9a-fA-F]{64}", text):  # base64 of 48 bytes too, but nobody's base64 has only such letters
+        if re.fullmatch("[0-9a-fA-F]{64}", text):  # also valid base64 of 48 bytes, but never meant as that
             raise InputError(name, f"{quoted(text)}, 32 bytes of hex", f"{DIGEST} bytes as hex or base64")
         raw = parse_bytes(value, name, DIGEST)
         return [Reading(raw, raw.hex(), "")]
@@ -358,7 +358,7 @@ def _read_text(value: str, name: str) -> Readings:
         found = [Reading(raw, raw.hex(), form) for form, raw in forms if len(raw) == DIGEST]
         if found:
             return [None, *found]
-        if len(value) < TEXT_LIMIT and "\0" not in value and os.path.isfile(value):
+        if isinstance(value, str) and len(value) < TEXT_LIMIT and "\0" not in value and os.path.isfile(value):
             raise InputError(name, f"{quoted(value)}, a file", error.needed, f"--report {quoted(value)}") from None
         advice = next((_OTHERS[len(raw)] for _, raw in forms if len(raw) in _OTHERS), "")
         raise InputError(name, error.received, error.needed, advice or error.advice) from None

@@ -45,7 +45,7 @@ STAGES = ((1, False), (2, False), (3, True), (3, False), (4, True))
 
 _NUMBERS = {2: "any two of these", 3: "any three of these", 4: "any four of these"}
 
-#: A search shorter than this, in seconds, shows no bar.
+#: Seconds before a bar is shown.
 _DELAY = 1.0
 
 
@@ -83,9 +83,8 @@ def diagnose(
 
     *candidates* is a folder of files that may have been loaded. *budget* is in seconds, *max_changes* 1 to 4, *jobs*
     the number of workers to start (default: one for each core; SEV-SNP needs none). A ``concurrent.futures`` *executor*
-    replaces them for all large work; the TIK is part of what it is sent. *progress* is called about ten times a second;
-    True shows a bar, for notebooks. *trust* is what inputs
-    by name took from a case (:meth:`sevlab.cases.case.Case.trust`).
+    replaces them for large work, and is sent the TIK. *progress* is called about ten times a second; True shows a bar,
+    for notebooks. *trust* is what inputs by name took from a case (:meth:`sevlab.cases.case.Case.trust`).
 
     An interrupt (Ctrl-C) ends the search and returns what is known so far. Raises
     :class:`~sevlab.errors.InputError` for inputs that cannot be used at all.

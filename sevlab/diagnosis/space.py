@@ -1,4 +1,4 @@
-"""What a search looks for: the parameters of a launch, their candidate values, and how a combination is tried."""
+"""The space of a search: the parameters of a launch, their candidate values, and how a combination is tried."""
 
 from __future__ import annotations
 

@@ -39,8 +39,8 @@ _SMALLEST = 256
 
 @dataclass(frozen=True)
 class Candidate:
-    """A file that may have been loaded: as an image of SEV, as one of SEV-SNP (None if it cannot be one, or if nobody
-    asked), and whether it is only a variable store."""
+    """A file that may have been loaded: as an image of SEV, as one of SEV-SNP (None if it cannot be one, or was not
+    measured), and whether it is only a variable store."""
 
     path: str
     image: Image

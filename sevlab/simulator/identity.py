@@ -1,8 +1,8 @@
-"""Who a simulated platform is: its keys and certificates, up to a root that is visibly a sample.
+"""A simulated platform's keys and certificates, up to a root that is visibly a sample.
 
-The sample root replaces AMD's. The RSA keys of made-up roots follow from a sentence each, so everybody has them: a
-chain below one proves nothing, and ``sevlab chain verify`` says that its root is not known. They have 2048 bits; AMD's
-since Rome have 4096. Half the size is faster. Signatures are the same to the last byte each time.
+The sample root replaces AMD's. Each deterministic test key is derived from a sentence, so everybody has it: a chain
+below such a root proves nothing, and ``sevlab chain verify`` reports the root as unknown. The keys have 2048 bits
+because that is faster; AMD's since Rome have 4096. Signatures are deterministic.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ EXPONENT = 65537
 #: Bytes of a modulus, and of a signature.
 RSA_SIZE = 256
 
-#: What is added to the numbers that a sentence makes, to get the next primes p and q.
+#: What is added to the numbers from a sentence to get the next primes p and q.
 _PRIMES = {
     "ARK": (546, 478),
     "ASK": (114, 802),
@@ -57,7 +57,7 @@ _PRIMES = {
 
 
 def rsa_primes(name: str) -> tuple[int, int]:
-    """Return p and q of a made-up key (1024 bits each)."""
+    """Return p and q of a test key (1024 bits each)."""
 
     def prime(letter: str, more: int) -> int:
         text = f"sevlab sample root, not a secret: {name} {letter}"
@@ -69,9 +69,9 @@ def rsa_primes(name: str) -> tuple[int, int]:
 
 
 def rsa_sign(name: str, signed: bytes, algorithm: str = "sha256") -> bytes:
-    """Sign with a made-up key (RSASSA-PSS of RFC 8017, MGF1, a salt as long as the hash); 256 bytes, big-endian.
+    """Sign with a test key (RSASSA-PSS of RFC 8017, MGF1, a salt as long as the hash); 256 bytes, big-endian.
 
-    The salt, which should be random, follows from what is signed.
+    The salt, which should be random, is derived from what is signed.
     """
 
     def digest(raw: bytes) -> bytes:
@@ -121,7 +121,7 @@ def sample_roots() -> dict[str, str]:
 class Identity:
     """The keys of one platform, and their certificates. *random* returns random bytes.
 
-    *chip* is a CEK with its certificate, for a platform that has one already; without it a new chip is made.
+    *chip* is a CEK with its certificate; without it a new chip is made.
     """
 
     def __init__(
@@ -160,7 +160,7 @@ class Identity:
         return ecdsa_sign(load_private(self.keys[usage]), signed, ECDSA_SHA256)
 
     def _certify(self) -> None:
-        """Make every certificate, from the chip's down. The chip's own is made once, in the factory."""
+        """Make every certificate below the root. The chip's own is made once, in the factory."""
         for usage, signers in ((CEK, (ASK,)), (OCA, (OCA,)), (PEK, (OCA, CEK)), (PDH, (PEK,))):
             if usage == CEK and CEK in self.certificates:
                 continue

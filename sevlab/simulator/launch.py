@@ -98,7 +98,7 @@ def _bytes(raw: bytes | Secret) -> str:
 
 
 class Simulation(Explainable):
-    """One run: its transcript, and who stopped it. ``caught`` is None if nobody did, else who and how."""
+    """One run: its transcript, and in ``caught`` who stopped it and how; None if it succeeded."""
 
     SUCCESS: ClassVar[str]
 

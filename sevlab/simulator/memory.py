@@ -1,12 +1,12 @@
 """Encrypted memory, and the reverse map table over it.
 
 Each guest has a key. A page is encrypted under it with AES-128-XTS, whose tweak is the page's address: the same bytes
-are different ciphertext at another address, and the same ciphertext at the same address, which is what some attacks
-live on. The real engine's mode differs in detail, not in this. Plain SEV has no integrity: ciphertext can be changed.
+give different ciphertext at another address, and the same at the same address, which some attacks exploit. The real
+engine's mode differs in detail, not in this. Plain SEV has no integrity: ciphertext can be changed.
 
 Encryption alone does not keep a host from writing garbage into a guest's page, or from replacing one page by another.
-The reverse map table (RMP) does: for every page of the machine it says whose it is and where its owner has it. The
-processor checks it on every write of the host and on every access of a guest. The host changes an entry with RMPUPDATE,
+The reverse map table (RMP) does: it records the owner of every page of the machine, and the owner's address for it. The
+processor checks it on every write of the host and every access of a guest. The host changes an entry with RMPUPDATE,
 the guest accepts a page with PVALIDATE, and only the firmware changes immutable ones.
 
 Sources: sev-launch 1.1 and 1.2; snp-launch 1.4; AMD 24593 (APM volume 2, 15.36; volume 3, RMPUPDATE and PVALIDATE).
@@ -74,7 +74,7 @@ def _crypt(page: bytes, number: int, key: bytes | None, *, decrypt: bool) -> byt
 
 @dataclass(frozen=True)
 class RmpEntry:
-    """What the table says of a page."""
+    """A page's entry in the table."""
 
     assigned: bool = False
     validated: bool = False
@@ -85,7 +85,7 @@ class RmpEntry:
     immutable: bool = False
     #: Whether it is a page of 2 MiB.
     large: bool = False
-    #: Marks a guest's context page; how real hardware marks it is not known.
+    #: Marks a guest's context page; how real hardware marks it is unknown.
     context: bool = False
 
     @property
@@ -101,7 +101,7 @@ class RmpEntry:
 
 
 class Rmp:
-    """The table. A page that nobody gave to anybody is the host's."""
+    """The table. A page belongs to the host until it is given away."""
 
     def __init__(self) -> None:
         self._entries: dict[int, RmpEntry] = {}

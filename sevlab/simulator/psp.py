@@ -441,7 +441,7 @@ class Platform:
         demand(not guest.policy.nosend, "POLICY_FAILURE", "the policy forbids sending")
         demand(len(pdh) == SevCertificate.size, "INVALID_LENGTH")
         receiver = SevCertificate.from_bytes(pdh)
-        # What is checked below is the chain of the PDH. Keys packed for another certificate would be for anybody.
+        # Only the chain of the PDH is checked below, so the keys must be packed for nothing else.
         demand(receiver.key_usage == PDH, "INVALID_CERTIFICATE", "the receiver's certificate is not a PDH")
         demand(load_point(receiver.key) is not None, "INVALID_CERTIFICATE", "the receiver's key is not on P-384")
         if guest.policy.sev:

@@ -85,7 +85,7 @@ class Messages(Processor):
         return _answer("INVALID_KEY") if key is None else _answer("SUCCESS", self._report(context, asked, key))
 
     def _choose_key(self, context: Context, key_sel: int) -> int | None:
-        """Return which key signs; None when the one that was asked for is not there."""
+        """Return which key signs; None if the requested one does not exist."""
         if key_sel == VLEK_ONLY or (key_sel == ANY_KEY and self.csp_id):
             return VLEK if self.csp_id else None
         if context.vcek_disabled:
@@ -162,7 +162,7 @@ def _answer(status: str, report: Report | None = None) -> bytes:
     return header + raw
 
 
-#: Pages of which there are only those of 4 KiB.
+#: Pages that always have 4 KiB.
 _SMALL_ONLY = frozenset({VMSA, SECRETS, CPUID})
 
 #: Bits of the policy that firmware of ABI 1.55 takes for reserved.
@@ -170,8 +170,8 @@ _NEW_BITS = SnpPolicy.cxl_allow.mask | SnpPolicy.mem_aes_256_xts.mask | SnpPolic
 
 _NEW_BITS |= SnpPolicy.ciphertext_hiding_dram.mask | SnpPolicy.page_swap_disable.mask
 
-#: What a chip cannot do, so that no CPUID page may claim it: (function, subfunction) to bits by register. Two features
-#: (AVX-512 and 5-level paging, which came with Genoa) stand for the firmware's whole list, which is not told.
+#: What a chip cannot do, so that no CPUID page may claim it: (function, subfunction) to bits by register. Only two
+#: features (AVX-512 and 5-level paging, which came with Genoa), because the firmware's whole list is not published.
 CANNOT = {"Milan": {(7, 0): {"ebx": 1 << 16, "ecx": 1 << 16}}}
 
 
@@ -310,7 +310,7 @@ class SnpPlatform(Messages):
         context.state = "RUNNING"
 
     def dbg_decrypt(self, address: int, page: int) -> bytes:
-        """SNP_DBG_DECRYPT: a page of a guest in clear, where the policy allows debugging. The order is chosen here."""
+        """SNP_DBG_DECRYPT: a page of a guest in clear, if the policy allows debugging. The order is chosen here."""
         self._ready()
         context = self._context(address)
         demand(context.policy.debug, "POLICY_FAILURE", "the policy forbids debugging")
@@ -335,8 +335,8 @@ class SnpPlatform(Messages):
     @staticmethod
     def _demand_form(command: Layout, *addresses: int, but: str = "") -> None:
         """Refuse reserved bits that are set, and addresses that are not those of whole pages."""
-        odd = [span.name for span in command.spans() if span.finding and span.name != but]
-        demand(not odd, "INVALID_PARAM", f"reserved bits: {', '.join(odd)}")
+        found = [span.name for span in command.spans() if span.finding and span.name != but]
+        demand(not found, "INVALID_PARAM", f"reserved bits: {', '.join(found)}")
         demand(all(address % PAGE == 0 for address in addresses), "INVALID_PARAM", "no page's address")
 
 
