@@ -203,7 +203,7 @@ class _Search:
                 self.engine.now = " and ".join(space.ABOUT[name].words for name in combination.names)
                 self.engine.check()
                 for chosen in space.hits(combination, self.engine):
-                    # A hash fits one launch only: what else would be found says the same.
+                    # A hash fits one launch only: any other explanation would mean the same.
                     return [_explanation(chosen, isinstance(space, SnpSpace))]
             if changes <= max_changes:
                 self.searched += _ruled_out(space, changes, likely)

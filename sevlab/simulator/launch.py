@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, ClassVar
 from ..attestation.session import seeded
 from ..errors import SevlabError
 from ..formats.secret import SecretTable
-from ..formats.sev_certs import PDH
 from ..launch.keys import Secret
 from ..layout.span import Explainable
 from ..layout.views import Banner, Heading, Table, View, hex_lines, narrow
@@ -216,8 +215,3 @@ def _launch(run: SimulatedLaunch) -> None:
     record.send(HOST, PSP, "LAUNCH_SECRET", passed, "The same.")
     host.inject(header, payload)
     record.compute(PSP, "LAUNCH_FINISH", b"", "Keys wiped; the guest runs.")
-
-
-def platform_key(run: SimulatedLaunch) -> bytes:
-    """Return the private number of the simulated platform's PDH (48 bytes): what ``sevlab session open`` takes."""
-    return run.platform.identity.keys[PDH].reveal()

@@ -233,11 +233,7 @@ class Platform:
         self._begun()
         guest = Guest(policy)
         if godh is not None:
-            sizes = len(godh), len(session or b"")
-            right = sizes == (SevCertificate.size, SessionBlob.size)
-            demand(right, "INVALID_LENGTH", f"certificate and session have {sizes[0]} and {sizes[1]} bytes")
-            guest.tek, guest.tik = self._keys(SevCertificate.from_bytes(godh), SessionBlob.from_bytes(session or b""))
-            self._check_policy(guest, SessionBlob.from_bytes(session or b""))
+            self._open_session(guest, godh, session or b"")
         if not handle:
             return self._admit(guest, "LUPDATE")
         other = self._guest(handle)
@@ -255,8 +251,12 @@ class Platform:
         self.state = "WORKING"
         return free
 
-    def _keys(self, godh: SevCertificate, blob: SessionBlob) -> tuple[Secret, Secret]:
-        """Unwrap TEK and TIK; wrap_mac is checked before."""
+    def _open_session(self, guest: Guest, certificate: bytes, session: bytes) -> None:
+        """Unwrap TEK and TIK, whose wrap_mac is checked before, and check the policy."""
+        sizes = len(certificate), len(session)
+        right = sizes == (SevCertificate.size, SessionBlob.size)
+        demand(right, "INVALID_LENGTH", f"certificate and session have {sizes[0]} and {sizes[1]} bytes")
+        godh, blob = SevCertificate.from_bytes(certificate), SessionBlob.from_bytes(session)
         right = godh.version == 1 and godh.key_usage == PDH and godh.key_algorithm == ECDH_SHA256
         demand(right, "INVALID_CERTIFICATE", "the owner's certificate is no PDH")
         private = self.identity.keys[PDH]
@@ -269,15 +269,12 @@ class Platform:
         opened = unwrap_keys(derive_session_keys(z, blob.nonce), blob)
         if opened is None:
             raise FirmwareError("BAD_MEASUREMENT", "wrap_mac is wrong")
-        return opened
-
-    def _check_policy(self, guest: Guest, blob: SessionBlob) -> None:
+        guest.tek, guest.tik = opened
         policy = guest.policy
         computed = hmac.digest(guest.tik.reveal(), int(policy).to_bytes(4, "little"), "sha256")
         demand(hmac.compare_digest(computed, blob.policy_mac), "BAD_MEASUREMENT", "policy_mac is wrong")
-        demand(
-            (policy.api_major, policy.api_minor) <= self.api, "POLICY_FAILURE", "the policy asks for a newer firmware"
-        )
+        is_new = (policy.api_major, policy.api_minor) > self.api
+        demand(not is_new, "POLICY_FAILURE", "the policy asks for a newer firmware")
         demand(not policy.reserved_6, "POLICY_FAILURE", "reserved bits of the policy are set")
 
     def activate(self, handle: int, asid: int) -> None:
@@ -500,10 +497,7 @@ class Platform:
         """RECEIVE_START: as LAUNCH_START, with the sender's PDH; certificate and session are needed."""
         self._begun()
         guest = Guest(policy)
-        demand(len(session) == SessionBlob.size and len(pdh) == SevCertificate.size, "INVALID_LENGTH")
-        blob = SessionBlob.from_bytes(session)
-        guest.tek, guest.tik = self._keys(SevCertificate.from_bytes(pdh), blob)
-        self._check_policy(guest, blob)
+        self._open_session(guest, pdh, session)
         return self._admit(guest, "RUPDATE")
 
     def receive_update_data(self, handle: int, header: bytes, address: int, payload: bytes) -> None:

@@ -16,7 +16,7 @@ from ..formats.report import HEADER, SIZE, ReportRequest
 from ..launch.pages import Region
 from ..launch.snp import load_snp_launch
 from .parties import Carrier
-from .snp_commands import FinishFlags, SnpLaunchFinish, SnpLaunchStart, SnpLaunchUpdate, StartFlags, UpdateFlags
+from .snp_commands import FinishFlags, SnpLaunchFinish, SnpLaunchStart, SnpLaunchUpdate, UpdateFlags
 from .snp_firmware import SnpPlatform
 
 if TYPE_CHECKING:
@@ -73,15 +73,9 @@ class SnpHost(Carrier):
         platform = self.platform
         platform.rmp.update(CONTEXT_AT, immutable=True)
         platform.gctx_create(CONTEXT_AT)
-        command = SnpLaunchStart(
-            gctx_paddr=CONTEXT_AT,
-            policy=self.policy,
-            ma_gctx_paddr=0,
-            flags=StartFlags(0),
-            desired_tsc_freq=0,
-            gosvw=bytes(16),
-        )
-        command = SnpLaunchStart.from_bytes(self.changed("launch start", command.to_bytes()))
+        blank = SnpLaunchStart.from_bytes(bytes(SnpLaunchStart.size))
+        raw = blank.replace(gctx_paddr=CONTEXT_AT, policy=self.policy).to_bytes()
+        command = SnpLaunchStart.from_bytes(self.changed("launch start", raw))
         platform.launch_start(command)
         platform.activate(CONTEXT_AT, ASID)
         return command
@@ -89,22 +83,15 @@ class SnpHost(Carrier):
     def load(self, region: Region) -> bytes:
         """Give the guest the pages of a region. Returns their bytes."""
         platform, raw = self.platform, self.pages(region)
+        flags = UpdateFlags(0).replace(page_type=region.page_type)
+        blank = SnpLaunchUpdate.from_bytes(bytes(SnpLaunchUpdate.size)).replace(gctx_paddr=CONTEXT_AT, flags=flags)
         for number in range(len(raw) // PAGE):
             address, gpa = self._next, region.gpa + number * region.step
             self._next += PAGE
             platform.host_write(address, raw[number * PAGE : (number + 1) * PAGE])
             platform.rmp.update(address, asid=ASID, gpa=gpa, immutable=True)
             platform.map_page(ASID, gpa, address)
-            platform.launch_update(
-                SnpLaunchUpdate(
-                    gctx_paddr=CONTEXT_AT,
-                    flags=UpdateFlags(0).replace(page_type=region.page_type),
-                    page_paddr=address,
-                    vmpl1_perms=0,
-                    vmpl2_perms=0,
-                    vmpl3_perms=0,
-                )
-            )
+            platform.launch_update(blank.replace(page_paddr=address))
         return raw
 
     def launch(self) -> None:

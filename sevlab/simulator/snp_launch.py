@@ -95,29 +95,11 @@ class SnpSettings:
     server: KeyServer | None = None
 
     @property
-    def request(self) -> ReportRequest:
-        """What the guest asks the firmware for."""
-        return ReportRequest(report_data=self.report_data, vmpl=self.vmpl, key_sel=self.key_sel)
-
-    @property
     def has_author(self) -> bool:
         """Whether the author key of the ID block is enabled."""
         if self.author_key_enabled is None:
             return self.id_block is not None and self.id_block.auth.has_author
         return self.author_key_enabled
-
-    def make_platform(self) -> SnpPlatform:
-        """Make the platform."""
-        return SnpPlatform(
-            product=self.product,
-            version=self.version,
-            build=self.build,
-            tcb=self.tcb,
-            smt=self.smt,
-            random=secrets.token_bytes if self.seed is None else seeded(self.seed),
-            faults=self.faults,
-            server=self.server,
-        )
 
 
 def simulate_snp_launch(
@@ -135,13 +117,22 @@ def simulate_snp_launch(
     not make a launch, :class:`~sevlab.errors.LayoutError` for bytes of the wrong length, TypeError for unknown names.
     """
     settings = replace(settings or SnpSettings(), **changes)
-    platform = settings.make_platform()
+    platform = SnpPlatform(
+        product=settings.product,
+        version=settings.version,
+        build=settings.build,
+        tcb=settings.tcb,
+        smt=settings.smt,
+        random=secrets.token_bytes if settings.seed is None else seeded(settings.seed),
+        faults=settings.faults,
+        server=settings.server,
+    )
     host = SnpHost(platform, inputs, settings.policy)
     host.tamper = dict(tamper or {})
     run = SimulatedSnpLaunch(platform, host, load_snp_launch(**inputs), settings)
     if unknown := sorted(set(host.tamper) - set(run.changeable)):
         raise TypeError(f"a host cannot change {unknown[0]!r}; it can change {', '.join(run.changeable)}")
-    request = settings.request  # a wrong one is refused before anything is launched
+    request = ReportRequest(report_data=settings.report_data, vmpl=settings.vmpl, key_sel=settings.key_sel)
     try:
         _launch(run)
         _finish(run)

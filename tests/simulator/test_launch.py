@@ -16,7 +16,6 @@ from sevlab.attestation.session import (
 )
 from sevlab.formats.sev_certs import PDH
 from sevlab.simulator.identity import sample_roots
-from sevlab.simulator.launch import platform_key
 from sevlab.simulator.psp import Platform
 from sevlab.simulator.status import FirmwareError
 from tests.paths import SAMPLES
@@ -190,7 +189,7 @@ def test_session_open_takes_the_platform_s_key() -> None:
     run = sevlab.simulate_launch(PLAIN, 1, seed=b"6")
     session = run.owner.session
     assert session is not None
-    opened = open_session(session.blob, session.godh, sevlab.Secret(platform_key(run)), 1)
+    opened = open_session(session.blob, session.godh, sevlab.Secret(run.platform.identity.keys[PDH].reveal()), 1)
     assert opened.opens
     assert opened.tik == session.tik
 
