@@ -95,7 +95,7 @@ class CaseDiagnosis(Explainable):
         undecided = self.verdict is not None and self.verdict.status == NOT_DECIDED and not self.refusal
         return NOT_DECIDED if undecided else UNKNOWN
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """Return it as JSON-ready data."""
         return {
             "status": self.status,
@@ -187,18 +187,14 @@ def diagnose_case(
             raise
         refusal = str(error)
         verdict = _without_launch(case, roots, at)
-    if not refusal and (verdict is None or _is_right(verdict)):
+    computed = () if verdict is None else (verdict.measure, verdict.digest)
+    if not refusal and all(part is None or part.matches for part in computed):
         return CaseDiagnosis(verdict)
     diagnosis = diagnose(case, **search)
     if verdict is not None and verdict.report is not None:  # its signature was checked above
         diagnosis = replace(diagnosis, notes=tuple(note for note in diagnosis.notes if note != UNCHECKED))
     comparison = _compare(case, diagnosis.explanations[0]) if diagnosis.status == EXPLAINED else None
     return CaseDiagnosis(verdict, refusal, diagnosis, comparison)
-
-
-def _is_right(verdict: CaseVerdict) -> bool:
-    """Whether nothing was computed, or what was computed is what was reported."""
-    return all(part is None or part.matches for part in (verdict.measure, verdict.digest))
 
 
 def _without_launch(case: Case, roots: Mapping[str, str], at: datetime | str | None) -> CaseVerdict | None:
@@ -222,7 +218,7 @@ def _compare(case: Case, explanation: Explanation) -> LaunchComparison | Compari
 
 
 def _portable(found: CaseDiagnosis, case: Case) -> CaseDiagnosis:
-    """Name files as whoever made the case did: the folder into which a bundle was unpacked is gone."""
+    """Name files as the case's author did, because the folder into which a bundle was unpacked is gone."""
     if found.diagnosis is None:
         return found
     paths = {str(case.inputs[name]): _file_name(case, name) for name in case.hashes if name in case.inputs}

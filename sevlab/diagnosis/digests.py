@@ -279,9 +279,9 @@ def make_room(kept: dict[Any, Any], limit: int = LIMIT) -> None:
 
 
 def make_pages(cpus: Cpus) -> tuple[bytes, bytes | None]:
-    """Return the save area of the boot CPU and that of the others (4096 bytes each); None if there is none.
+    """Return the save areas of the boot CPU and of further ones (4096 bytes each); None if there are no further ones.
 
-    Raises :class:`~sevlab.errors.InputError` for registers that cannot be made.
+    Raises :class:`~sevlab.errors.InputError` for registers that cannot be built.
     """
     if cpus.boot is None:
         return _built(cpus)

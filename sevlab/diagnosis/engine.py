@@ -229,8 +229,7 @@ class Engine:
         """Return the workers of this kind; None where there are none: everything then runs here."""
         if kind not in self._pools:
             try:
-                _try_thread()  # a pool of processes needs one too, and without it would leave its processes behind
-                self._pools[kind] = _threads(self.jobs) if kind == "threads" else _processes(self.jobs)
+                self._pools[kind] = _workers(self.jobs, kind)
             except (ImportError, OSError, RuntimeError):
                 self._pools[kind] = None
         return self._pools[kind]
@@ -264,31 +263,25 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
-def _threads(jobs: int) -> Executor:
-    from concurrent.futures import ThreadPoolExecutor
-
-    return ThreadPoolExecutor(jobs)
-
-
-def _processes(jobs: int) -> Executor:
-    """Start worker processes: by fork if no other thread runs, else afresh, since a fork copies locks that are held."""
-    import multiprocessing
+def _workers(jobs: int, kind: str) -> Executor:
+    """Start threads or processes. Raises RuntimeError or ImportError where there are none."""
     import threading
+
+    probe = threading.Thread(target=int)  # a pool of processes needs one too, or would leave its processes behind
+    probe.start()
+    probe.join()
+    if kind == "threads":
+        from concurrent.futures import ThreadPoolExecutor
+
+        return ThreadPoolExecutor(jobs)
+    import multiprocessing
     from concurrent.futures import ProcessPoolExecutor
 
+    # By fork if no other thread runs, else afresh, because a fork copies locks that are held.
     quiet = threading.active_count() == 1 and "fork" in multiprocessing.get_all_start_methods()
     pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("fork" if quiet else "spawn"), _ignore_interrupts)
     pool.submit(int)
     return pool
-
-
-def _try_thread() -> None:
-    """Start a thread. Raises RuntimeError where there are none."""
-    import threading
-
-    thread = threading.Thread(target=int)
-    thread.start()
-    thread.join()
 
 
 def _ignore_interrupts() -> None:

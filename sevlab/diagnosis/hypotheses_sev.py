@@ -173,7 +173,7 @@ def _parts_of_image(start: Start) -> Iterator[Option]:
     """The host loaded another part of this file. The measurement covers the file of flash unit 0, and only that."""
     if start.ovmf is None:
         return
-    ovmf, path, image = start.ovmf, start.launch["firmware"], start.ovmf.image
+    ovmf, path, image = start.ovmf, start.launch.firmware, start.ovmf.image
     if ovmf.volumes and ovmf.volumes[0].is_nvram and 0 < ovmf.volumes[0].end < ovmf.size:
         split = ovmf.volumes[0].end
         yield Option(start.image(image[split:]), f"{path}, the CODE half (from byte 0x{split:x})")
@@ -190,7 +190,7 @@ def _padded_image(start: Start) -> Iterator[Option]:
     """The host loaded the image with padding to a round size."""
     if start.ovmf is None:
         return
-    image, path = start.ovmf.image, start.launch["firmware"]
+    image, path = start.ovmf.image, start.launch.firmware
     units = (4 << 10, 64 << 10, 1 << 20, 2 << 20, 4 << 20, 8 << 20, 16 << 20)
     sizes = dict.fromkeys(-(-len(image) // unit) * unit for unit in units)
     for size in (size for size in sizes if len(image) < size <= 4 * len(image)):
@@ -209,7 +209,7 @@ def _candidate_images(start: Start) -> Iterator[Option]:
     is_code = start.ovmf is not None and start.ovmf.kind_key == "code"
     for file in start.files if is_code else ():
         if file.is_vars:
-            yield Option(start.joined(file.path), f"{file.path}, then {start.launch['firmware']}")
+            yield Option(start.joined(file.path), f"{file.path}, then {start.launch.firmware}")
 
 
 FIRMWARE = (_parts_of_image, _padded_image, _candidate_images)
@@ -219,7 +219,7 @@ FIRMWARE = (_parts_of_image, _padded_image, _candidate_images)
 def _no_kernel(start: Start) -> Iterator[Option]:
     """The host loaded no kernel hashes: kernel-hashes=on is missing, or the kernel comes from the disk. Kernel, initrd
     and command line are then NOT measured, and the host may load any."""
-    if "kernel" in start.launch:
+    if start.launch.kernel is not None:
         yield Option(None, None)
 
 
@@ -228,13 +228,13 @@ def _candidate_kernels(start: Start) -> Iterator[Option]:
     """The host loaded another kernel, for example after an update."""
     yield from _candidate_files(start)
     if start.initrd:
-        yield Option(start.initrd, start.launch.get("initrd", ""))
+        yield Option(start.initrd, start.launch.initrd or "")
 
 
 @mistake("no initrd", "initrd", 0.5, "F17")
 def _no_initrd(start: Start) -> Iterator[Option]:
     """The host loaded no initrd; the table then holds the hash of nothing."""
-    if "initrd" in start.launch:
+    if start.launch.initrd is not None:
         yield Option(start.nothing, None)
 
 
@@ -243,7 +243,7 @@ def _candidate_initrds(start: Start) -> Iterator[Option]:
     """The host loaded another initrd. It is rebuilt with every update of the kernel, and often contains the time."""
     yield from _candidate_files(start)
     if start.kernel:
-        yield Option(start.kernel, start.launch.get("kernel", ""))
+        yield Option(start.kernel, start.launch.kernel or "")
 
 
 def _candidate_files(start: Start) -> Iterator[Option]:
@@ -253,7 +253,7 @@ def _candidate_files(start: Start) -> Iterator[Option]:
 @mistake("command line written differently", "cmdline", 0.7)
 def _command_lines(start: Start) -> Iterator[Option]:
     """Every byte of the command line counts. A shell, an editor or a configuration file added or removed some."""
-    text = start.launch.get("cmdline")
+    text = start.launch.cmdline
     if text is None:
         return
     bare, joined = text.strip("\r\n"), " ".join(text.split())
@@ -271,7 +271,7 @@ def _command_lines(start: Start) -> Iterator[Option]:
 @mistake("a word more or less on the command line", "cmdline", 0.5)
 def _other_words(start: Start) -> Iterator[Option]:
     """A word was added or removed, for example by a boot loader's configuration or for one test."""
-    text = start.launch.get("cmdline")
+    text = start.launch.cmdline
     if text is None:
         return
     words = text.split(" ")[:256]
@@ -287,7 +287,7 @@ def _other_words(start: Start) -> Iterator[Option]:
 @mistake("command line in other bytes", "cmdline", 0.3)
 def _cmdline_bytes(start: Start) -> Iterator[Option]:
     """It was hashed in other bytes: QEMU hashes it in the encoding of the host, with one NUL byte at its end."""
-    text = start.launch.get("cmdline")
+    text = start.launch.cmdline
     if text is None:
         return
     raw = text.encode("utf-8", "surrogateescape")

@@ -53,7 +53,7 @@ def _unhashed(start: SnpStart) -> Iterator[Option]:
     """This firmware has no section for kernel hashes, so nothing of the kernel is measured. Let the host use the AmdSev
     build of OVMF if the kernel is to be measured: others have a section too since edk2-stable202511, but no code that
     checks the hashes."""
-    if "kernel" in start.launch and not start.base_image.has_hashes:
+    if start.launch.kernel is not None and not start.base_image.has_hashes:
         yield Option(None, None)
 
 

@@ -1,8 +1,7 @@
-"""What a person has when a measurement does not match: validate's inputs, some of them unreadable.
+"""The inputs of a search, with every reading of those that may be in the wrong form.
 
-``validate`` refuses a measurement or a key file that is not in its form. Here that is often the very mistake, so both
-are kept as they came, and every form in which they can be read is a candidate. All other inputs are read as strictly
-as everywhere.
+``validate`` refuses a measurement or a key file that is not in its form. Here that is often the very mistake, so every
+form in which they can be read is a candidate. All other inputs are read as strictly as everywhere.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from ..formats.policy import Policy
 from ..formats.report import SIZE, Report
 from ..launch.evidence import KEYS, REPORTED, Evidence, hide_keys
 from ..launch.files import check_standard_input, load_hidden
-from ..launch.inputs import CPU_LIMIT, FILES, INPUTS, SKU, LaunchInputs, load_launch
+from ..launch.inputs import FILES, INPUTS, SKU, LaunchInputs, load_launch, parse_count
 from ..launch.keys import NoKey, Secret, refuse_keys
 from ..launch.reading import CasePath
 from ..launch.sections import has_hashes
@@ -44,6 +43,9 @@ if TYPE_CHECKING:
 
 
 _ZERO = bytes(KEY_SIZE)
+
+#: How a TEK that was given instead of the TIK is shown, and its form.
+_SWAPPED = "halves swapped", "the TEK instead of the TIK"
 
 #: Where the bytes of a digest may be reversed: as one number, and in words, as some dumps show it.
 _WORDS = ((DIGEST, "its bytes reversed"), (8, "words of 8 bytes reversed"), (4, "words of 4 bytes reversed"))
@@ -81,28 +83,32 @@ class SearchInputs:
     """Everything given, read as far as possible.
 
     ``measurements`` are the readings of what was reported, ``launch`` the inputs of the launch, ``shown`` what was
-    given, by input, for showing (a key is a word). ``digest`` replaces the launch if only its digest is known.
+    given, by input, for showing (a key is a word).
     """
 
     measurements: Readings
-    launch: dict[str, Any]
-    shown: dict[str, Any]
-    digest: bytes = b""
+    launch: LaunchInputs
+    shown: dict[str, object]
 
 
 @dataclass(frozen=True, kw_only=True)
 class SevInputs(SearchInputs):
-    """The inputs of SEV and SEV-ES. ``keys`` are the readings of the TIK, ``numbers`` API major, minor and build."""
+    """The inputs of SEV and SEV-ES.
+
+    ``keys`` are the readings of the TIK, and ``key_input`` is the input that held it. ``numbers`` are API major, minor
+    and build. ``digest`` replaces the launch if only its digest is known.
+    """
 
     keys: Readings
+    key_input: str
     numbers: tuple[int, int, int]
     policy: Policy
-    key_input: str
+    digest: bytes = b""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SnpInputs(SearchInputs):
-    """The inputs of SEV-SNP. ``report`` is the whole report, if one was given; ``remarks`` are about odd inputs."""
+    """The inputs of SEV-SNP. ``report`` is the whole report, if one was given; ``remarks`` are about the inputs."""
 
     report: Report | None
     remarks: tuple[str, ...]
@@ -123,10 +129,10 @@ def read_sev_inputs(inputs: Mapping[str, Any]) -> SevInputs:
     check_standard_input((name, given[name]) for name in (*FILES, *KEYS) if isinstance(given.get(name), str))
     policy = parse_policy(given["policy"], "policy")
     major, minor, build = (parse_number(given[name], name, 255) for name in REPORTED[1:4])
-    key_input, keys = _keys(given)
-    launch = {name: value for name, value in given.items() if name in INPUTS}
+    key_input, keys = _keys(**{name: given.get(name) for name in KEYS})
+    launch = LaunchInputs(**{name: value for name, value in given.items() if name in INPUTS})
     if "digest" not in given:
-        load_launch(policy.replace(es=0), **launch)  # reads all that is given, and refuses what is wrong
+        load_launch(policy.replace(es=0), **launch.given)  # reads all that is given, and refuses what is wrong
     measurements = _measurements(given["measurement"], "measurement")
     for blob, key in product(filter(None, measurements), filter(None, keys)):
         refuse_keys(blob.value, "measurement", Secret(key.value))
@@ -147,14 +153,14 @@ def read_sev_inputs(inputs: Mapping[str, Any]) -> SevInputs:
 def inputs_of(evidence: Evidence) -> SevInputs:
     """Return what *evidence* was made of."""
     text = _base64(evidence.measurement.to_bytes())
-    launch = {} if evidence.inputs is None else evidence.inputs.given
+    launch = evidence.inputs or LaunchInputs()
     numbers = evidence.api_major, evidence.api_minor, evidence.build_id
     key_input = "tk" if "tk" in evidence.files else "tik"
     keys: Readings = [KeyReading(evidence.tik.reveal(), "as given", "")]
     if evidence.tek is not None:
         keys.append(KeyReading(evidence.tek.reveal(), *_SWAPPED))
     shown = {
-        **{name: _shown(name, value) for name, value in launch.items()},
+        **{name: _shown(name, value) for name, value in launch.given.items()},
         **dict(zip(REPORTED, (text, *numbers, int(evidence.policy)), strict=True)),
         key_input: "as given",
     }
@@ -162,7 +168,7 @@ def inputs_of(evidence: Evidence) -> SevInputs:
         measurements=_measurements(text, "measurement"),
         launch=launch,
         shown=shown,
-        digest=b"" if launch else evidence.digest,
+        digest=evidence.digest if evidence.inputs is None else b"",
         keys=_with_zero(keys),
         numbers=numbers,
         policy=evidence.policy,
@@ -170,7 +176,7 @@ def inputs_of(evidence: Evidence) -> SevInputs:
     )
 
 
-def _shown(name: str, value: Any) -> Any:
+def _shown(name: str, value: object) -> object:
     """Return what is shown of an input: numbers as they are, bytes as hex, nothing of a key."""
     if name in KEYS:
         return "as given"
@@ -235,23 +241,21 @@ def _base64(raw: bytes) -> str:
     return base64.b64encode(raw).decode()
 
 
-_SWAPPED = "halves swapped", "the TEK instead of the TIK"
-
-
-def _keys(given: Mapping[str, Any]) -> tuple[str, Readings]:
+def _keys(*, tk: object, tik: object, tek: object) -> tuple[str, Readings]:
     """Return the input that holds the TIK, and its readings."""
-    if "tk" in given and ("tik" in given or "tek" in given):
+    if tk is not None and (tik is not None or tek is not None):
         raise InputError("tk", f"together with {named('tik')} or {named('tek')}", "one of the two forms")
-    if "tk" not in given and "tik" not in given:
+    if tk is None and tik is None:
         needed = f"{named('tk')}, or {named('tik')} and {named('tek')}"
         raise InputError("tk", f"neither it nor {named('tik')}", needed)
-    if "tk" in given:
-        return "tk", _with_zero(_read_key(given["tk"], "tk", 2 * KEY_SIZE))
-    readings, teks = (_read_key(given[name], name, KEY_SIZE) if name in given else [] for name in ("tik", "tek"))
-    return "tik", _with_zero([*readings, *(KeyReading(one.value, *_SWAPPED) for one in teks if one)])
+    if tk is not None:
+        return "tk", _with_zero(_read_key(tk, "tk", 2 * KEY_SIZE))
+    teks = [] if tek is None else _read_key(tek, "tek", KEY_SIZE)
+    swapped = (KeyReading(one.value, *_SWAPPED) for one in teks if one)
+    return "tik", _with_zero([*_read_key(tik, "tik", KEY_SIZE), *swapped])
 
 
-def _read_key(value: Any, name: str, size: int) -> Readings:
+def _read_key(value: object, name: str, size: int) -> Readings:
     if isinstance(value, NoKey) or (isinstance(value, CasePath) and value.is_outside):
         # Raises, and says what it looks like; or a stranger named it: not a guess at what it holds.
         value = load_key(value, name, size)
@@ -302,37 +306,34 @@ def read_snp_inputs(inputs: Mapping[str, Any], reported: bytes | str | Report) -
     The number of virtual CPUs and the CPU's signature may be left out. Raises :class:`~sevlab.errors.InputError` for
     an input that cannot be used, and for a value that is not a digest in any reading.
     """
-    launch = {name: value for name, value in inputs.items() if value is not None}
-    LaunchInputs(**launch)  # refuses names that no input has
-    count = parse_number(launch["num_cpus"], "num_cpus", CPU_LIMIT) if "num_cpus" in launch else 1
-    if not count:
-        raise InputError("num_cpus", "0", f"1 to {CPU_LIMIT}")
+    launch = LaunchInputs(**inputs)
+    if launch.num_cpus is not None:
+        parse_count(launch.num_cpus)
     report = reported if isinstance(reported, Report) else None
     value = reported.measurement if isinstance(reported, Report) else reported
     readings = read_digest(value, "measurement")
     remarks = _check(launch)
-    shown = {name: _shown(name, value) for name, value in launch.items()}
+    shown = {name: _shown(name, value) for name, value in launch.given.items()}
     shown["measurement"] = value.hex() if isinstance(value, bytes) else value
-    if "vmsa_cpu0" not in launch:
-        shown.setdefault("profile", SVSM_PROFILE if "svsm" in launch else DEFAULT_PROFILE)
-    if "vars_file" in launch:
-        shown["vars_size"] = load_size(str(launch["vars_file"]), "vars_file")
+    if launch.vmsa_cpu0 is None:
+        shown.setdefault("profile", DEFAULT_PROFILE if launch.svsm is None else SVSM_PROFILE)
+    if launch.vars_file is not None:
+        shown["vars_size"] = load_size(str(launch.vars_file), "vars_file")
     return SnpInputs(measurements=readings, launch=launch, shown=shown, report=report, remarks=tuple(remarks))
 
 
-def _check(launch: Mapping[str, Any]) -> list[str]:
-    """Read all that is given, and refuse what is wrong; return what is odd. What may be searched is filled in."""
-    whole = {**launch, "num_cpus": 1}
-    if not {"cpu_signature", "vmsa_cpu0", *SKU} & set(launch):
-        whole["cpu_signature"] = 0
-    if {"kernel", "firmware"} <= set(launch):
-        image = load_image(str(launch["firmware"]), "firmware")
-        for name in () if has_hashes(image.ovmf) else ("kernel", "initrd", "cmdline"):
-            whole.pop(name, None)
-    return load_snp_launch(**whole).remarks
+def _check(launch: LaunchInputs) -> list[str]:
+    """Read all that is given, and refuse what is wrong; return remarks. What may be searched is filled in."""
+    whole = launch.replace(num_cpus=1)
+    if not {"cpu_signature", "vmsa_cpu0", *SKU} & set(launch.given):
+        whole = whole.replace(cpu_signature=0)
+    has_both = launch.kernel is not None and launch.firmware is not None
+    if has_both and not has_hashes(load_image(str(launch.firmware), "firmware").ovmf):
+        whole = whole.replace(kernel=None, initrd=None, cmdline=None)
+    return load_snp_launch(**whole.given).remarks
 
 
-def read_digest(value: Any, name: str) -> Readings:
+def read_digest(value: bytes | str, name: str) -> Readings:
     """Return the readings of a reported launch digest: plainly (hex or base64), in other forms, and bytes reversed."""
     if isinstance(value, bytes) and len(value) != DIGEST:
         raise InputError(name, f"{len(value)} bytes", f"{DIGEST} bytes", _OTHERS.get(len(value), ""))
@@ -348,7 +349,7 @@ def read_digest(value: Any, name: str) -> Readings:
 def _read_text(value: Any, name: str) -> Readings:
     text = "".join(value.split())[: 2 * TEXT_LIMIT] if isinstance(value, str) else ""
     try:
-        if re.fullmatch("[0-9a-fA-F]{64}", text):  # base64 of 48 bytes too, but nobody's base64 has only such letters
+        if re.fullmatch("[0-9a-fA-F]{64}", text):  # also valid base64 of 48 bytes, but never meant as that
             raise InputError(name, f"{quoted(text)}, 32 bytes of hex", f"{DIGEST} bytes as hex or base64")
         raw = parse_bytes(value, name, DIGEST)
         return [Reading(raw, raw.hex(), "")]

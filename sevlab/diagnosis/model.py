@@ -1,10 +1,10 @@
-"""What a search goes through: mistakes, the parameters they change, and combinations of changed parameters.
+"""The terms of a search: hypotheses, the parameters they change, and combinations of changed parameters.
 
 A :class:`Parameter` is one thing that can be wrong: an input, or a few that are one thing (family, model and stepping
-of a CPU). A :class:`Hypothesis` is one mistake: it makes other values of one parameter from what was given. A
+of a CPU). A :class:`Hypothesis` is one mistake: it derives other values of one parameter from the inputs. A
 :class:`Combination` is one kind of explanation ("the build and the number of CPUs were wrong"). Alone or in pairs all
 values are tried; of three or more, the likely ones first. Which parameters there are, and which can change together,
-depends on what is measured: :mod:`~sevlab.diagnosis.sev` and :mod:`~sevlab.diagnosis.snp` say it.
+depends on what is measured: see :mod:`~sevlab.diagnosis.sev` and :mod:`~sevlab.diagnosis.snp`.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def mistake(
 
 @dataclass(frozen=True)
 class Change:
-    """One input: the value given, and the value found. None means that there is none."""
+    """One input: the value given and the value found; None for no value."""
 
     input: str
     given: Any

@@ -112,7 +112,7 @@ class Explanation(Explainable):
         return f"{value} (0x{value:x})" if value > 9 else str(value)
 
     @property
-    def found(self) -> dict[str, Any]:
+    def found(self) -> dict[str, object]:
         """The values found, by input."""
         return {change.input: change.found for change in self.changes}
 
@@ -123,7 +123,7 @@ class Explanation(Explainable):
         None takes an input away. Raises :class:`~sevlab.errors.UnsupportedError` for what no input can express:
         another form of the message, pages in another order, other bytes of a file or of the command line.
         """
-        inputs: dict[str, Any] = {}
+        inputs = dict[str, object]()
         for cause in self.causes:
             for change in cause.changes:
                 if change.input in NO_OPTION or cause.hypothesis.name in NO_INPUT:
@@ -157,19 +157,19 @@ class Explanation(Explainable):
     @property
     def alarms(self) -> list[str]:
         """What the owner must not overlook in the values found."""
-        found, alarms = self.found, []
-        if "policy" in found:
-            policy = Policy(found["policy"])
-            given = next(change.given for change in self.changes if change.input == "policy")
-            if not policy.nodbg:
-                alarms.append(f"The policy found, {policy.text}, allows debugging: {Policy.nodbg.clear}")
-            for row, value in policy.items():
-                if row.is_flag and row.name != "nodbg" and not value and int(given) & row.mask:
-                    alarms.append(f"The policy found does not have {row.name.upper()}: {row.clear}")
-            alarms += policy.findings()
-        if any(found.get(name) == "all zero" for name in ("tk", "tik")):
+        alarms = []
+        for change in self.changes:
+            if change.input == "policy":
+                policy = Policy(change.found)
+                if not policy.nodbg:
+                    alarms.append(f"The policy found, {policy.text}, allows debugging: {Policy.nodbg.clear}")
+                for row, value in policy.items():
+                    if row.is_flag and row.name != "nodbg" and not value and int(change.given) & row.mask:
+                        alarms.append(f"The policy found does not have {row.name.upper()}: {row.clear}")
+                alarms += policy.findings()
+        if any(self.found.get(name) == "all zero" for name in ("tk", "tik")):
             alarms.append("The keys found are all zero: anyone can make this measurement, and it proves nothing.")
-        if found.get("kernel", "") is None:
+        if self.found.get("kernel", "") is None:
             alarms.append(NO_KERNEL)
         return alarms
 
@@ -178,7 +178,7 @@ class Explanation(Explainable):
         """Keys of the incidents it resembles."""
         return tuple(dict.fromkeys(key for hypothesis in self.hypotheses for key in hypothesis.incidents))
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """Return it as JSON-ready data."""
         return {
             "changes": [
@@ -250,7 +250,7 @@ class Diagnosis(Explainable):
     alarms: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """Return it as JSON-ready data, as docs/diagnose.md describes it. Keys never appear."""
         return {
             "status": self.status,

@@ -44,7 +44,7 @@ STAGES = ((1, False), (2, False), (3, True), (3, False), (4, True))
 
 _NUMBERS = {2: "any two of these", 3: "any three of these", 4: "any four of these"}
 
-#: A search shorter than this, in seconds, shows no bar.
+#: Seconds before a bar is shown.
 _DELAY = 1.0
 
 
@@ -61,7 +61,7 @@ class SearchOptions(TypedDict, total=False):
 @opened_once()
 @checked
 def diagnose(
-    given: Evidence | Verdict | Case | Mapping[str, Any],
+    given: Evidence | Verdict | Case | Mapping[str, object],
     reported: bytes | str | Report | None = None,
     *,
     candidates: str | None = None,
@@ -82,9 +82,8 @@ def diagnose(
 
     *candidates* is a folder of files that may have been loaded. *budget* is in seconds, *max_changes* 1 to 4, *jobs*
     the number of workers to start (default: one for each core; SEV-SNP needs none). A ``concurrent.futures`` *executor*
-    replaces them for all large work; the TIK is part of what it is sent. *progress* is called about ten times a second;
-    True shows a bar, for notebooks. *trust* is what inputs
-    by name took from a case (:meth:`sevlab.cases.case.Case.trust`).
+    replaces them for large work, and is sent the TIK. *progress* is called about ten times a second; True shows a bar,
+    for notebooks. *trust* is what inputs by name took from a case (:meth:`sevlab.cases.case.Case.trust`).
 
     An interrupt (Ctrl-C) ends the search and returns what is known so far. Raises
     :class:`~sevlab.errors.InputError` for inputs that cannot be used at all.
@@ -203,7 +202,7 @@ class _Search:
                 self.engine.now = " and ".join(space.ABOUT[name].words for name in combination.names)
                 self.engine.check()
                 for chosen in space.hits(combination, self.engine):
-                    # A hash fits one launch only: what else would be found says the same.
+                    # A hash fits one launch only: any other explanation would mean the same.
                     return [_explanation(chosen, isinstance(space, SnpSpace))]
             if changes <= max_changes:
                 self.searched += _ruled_out(space, changes, likely)

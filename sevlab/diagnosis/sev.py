@@ -7,7 +7,7 @@ policy) only change the message, and give a *box*: all combinations of four list
 from __future__ import annotations
 
 from itertools import product
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import InputError
 from ..formats.kernel_hashes import KernelHashes
@@ -19,9 +19,10 @@ from .space import Space
 from .start import SevStart
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
-    from typing import Any
+    from collections.abc import Iterable, Iterator, Sequence
 
+    from ..formats.policy import Policy
+    from .digests import Image
     from .engine import Engine, Hit
     from .inputs import SevInputs
     from .model import Choice
@@ -61,6 +62,28 @@ _CPUS = {"profile", "model", "features", "reset", "count"}
 _LAUNCH = {"firmware", _KERNEL, *_TABLE, *_CPUS}
 
 
+class SevValues(NamedTuple):
+    """A value of every parameter; MISSING for what was not given."""
+
+    firmware: Image
+    kernel: bytes | None
+    initrd: bytes
+    cmdline: bytes
+    table: int
+    profile: str | None
+    model: Any
+    features: int | None
+    reset: int | None
+    count: Any
+    key: Any
+    message: bool
+    measurement: Any
+    api_major: int
+    api_minor: int
+    build_id: int
+    policy: Policy
+
+
 class SevSpace(Space):
     """Every parameter with its choices."""
 
@@ -69,30 +92,31 @@ class SevSpace(Space):
     def __init__(self, inputs: SevInputs, files: Sequence[Candidate] = ()) -> None:
         self.inputs, self.shown = inputs, inputs.shown
         self.start, self.digests = SevStart(inputs, files), SevDigests()
-        self.is_es, self.is_known = bool(inputs.policy.es), "firmware" in inputs.launch
+        self.is_es, self.is_known = bool(inputs.policy.es), inputs.launch.firmware is not None
+        cpus, start, reading, key = self.start.cpus, self.start, inputs.measurements[0], inputs.keys[0]
+        self.base = SevValues(
+            firmware=start.base_image,
+            kernel=start.kernel,
+            initrd=start.initrd or start.nothing,
+            cmdline=start.cmdline,
+            table=KernelHashes.size,
+            profile=cpus.profile,
+            model=MISSING if cpus.boot is None and cpus.signature is None else cpus.signature,
+            features=cpus.features,
+            reset=None,
+            count=MISSING if start.count is None else start.count,
+            key=MISSING if key is None else key.value,
+            message=False,
+            measurement=MISSING if reading is None else reading.value,
+            api_major=inputs.numbers[0],
+            api_minor=inputs.numbers[1],
+            build_id=inputs.numbers[2],
+            policy=inputs.policy,
+        )
         self.gather(self.start)
 
-    def base_value(self, name: str) -> Any:
-        start, cpus, inputs = self.start, self.start.cpus, self.inputs
-        if name in NUMBERS:
-            return inputs.numbers[NUMBERS.index(name)]
-        if name in ("measurement", "key"):
-            reading = (inputs.measurements if name == "measurement" else inputs.keys)[0]
-            return MISSING if reading is None else reading.value
-        return {
-            "firmware": start.base_image,
-            "kernel": start.kernel,
-            "initrd": start.initrd or start.nothing,
-            "cmdline": start.cmdline,
-            "table": KernelHashes.size,
-            "profile": cpus.profile,
-            "model": MISSING if cpus.boot is None and cpus.signature is None else cpus.signature,
-            "features": cpus.features,
-            "reset": None,
-            "count": MISSING if start.count is None else start.count,
-            "message": False,
-            "policy": inputs.policy,
-        }[name]
+    def base_value(self, name: str) -> object:
+        return getattr(self.base, name)
 
     def inputs_of(self, name: str) -> tuple[str, ...]:
         return (self.inputs.key_input,) if name == "key" else super().inputs_of(name)
@@ -132,20 +156,20 @@ class SevSpace(Space):
 
     def impossible(self, has_candidates: bool) -> Iterator[str]:
         start, inputs = self.start, self.inputs
-        if not inputs.launch:
+        if not self.is_known:
             yield "What was loaded: only its digest was given; with the firmware file its parts can be tried."
             return
         if not has_candidates:
             yield self.NO_CANDIDATES
-        if "kernel" not in inputs.launch:
+        if inputs.launch.kernel is None:
             yield self.NO_KERNEL
-        elif "cmdline" not in inputs.launch:
+        elif inputs.launch.cmdline is None:
             yield self.NO_CMDLINE
         if not self.is_es:
             yield "Registers and number of virtual CPUs: plain SEV does not measure them."
         else:
             yield self.TOO_MANY_CPUS
-        if start.ovmf is not None and start.ovmf.reset_address is None and "vmsa_cpu0" not in inputs.launch:
+        if start.ovmf is not None and start.ovmf.reset_address is None and inputs.launch.vmsa_cpu0 is None:
             yield self.NO_RESET_ADDRESS
         yield "Changed bytes in a file, and keys of somebody else: no search can find these."
 
@@ -163,10 +187,9 @@ class SevSpace(Space):
         before = [name for name in changed if name not in (*BOX, "count", *_REST)]
         counts = changed.get("count", (self.parameters["count"].base,))
         rest = [changed.get(name, (self.parameters[name].base,)) for name in _REST]
-        values = {name: parameter.base.value for name, parameter in self.parameters.items()}
         is_es = self.is_es != combination.flip
         for choices in product(*(changed[name] for name in before)):
-            values.update(zip(before, (choice.value for choice in choices), strict=True))
+            values = self.base._replace(**dict(zip(before, (choice.value for choice in choices), strict=True)))
             for count, digest in zip(counts, self._digests(values, is_es, counts), strict=True):
                 if digest is None:
                     continue
@@ -176,24 +199,21 @@ class SevSpace(Space):
                     context = Context(key.value, message.value, digest, blob[:32], blob[32:])
                     yield context, path + tuple(one for one in (key, message, measurement) if one.changes)
 
-    def _digests(self, values: Mapping[str, Any], is_es: bool, counts: Sequence[Choice]) -> Sequence[bytes | None]:
+    def _digests(self, values: SevValues, is_es: bool, counts: Sequence[Choice]) -> Sequence[bytes | None]:
         """Return the launch digest for each number of virtual CPUs; None if there is no such launch."""
-        if not self.inputs.launch:
+        if not self.is_known:
             return [self.inputs.digest]
         kernel = None
-        if values["kernel"] is not None:
-            kernel = Kernel(values["kernel"], values["initrd"], values["cmdline"], values["table"])
+        if values.kernel is not None:
+            kernel = Kernel(values.kernel, values.initrd, values.cmdline, values.table)
         if not is_es:
-            return [self.digests.plain(values["firmware"], kernel)] * len(counts)
+            return [self.digests.plain(values.firmware, kernel)] * len(counts)
         cpus = self.start.cpus._replace(
-            profile=values["profile"],
-            signature=values["model"],
-            features=values["features"],
-            reset_address=values["reset"],
+            profile=values.profile, signature=values.model, features=values.features, reset_address=values.reset
         )
         numbers = [choice.value for choice in counts]
         try:
-            chain = self.digests.chain(values["firmware"], kernel, cpus, max(numbers))
+            chain = self.digests.chain(values.firmware, kernel, cpus, max(numbers))
         except InputError:  # a profile that needs what is not known
             return [None] * len(numbers)
         return [chain[number - 1] if number <= len(chain) else None for number in numbers]

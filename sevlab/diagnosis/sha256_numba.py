@@ -63,7 +63,7 @@ def _round(s: Any, w: Any, i: int, k: Any) -> None:
     """Do one round in every lane, and make the message word that is needed 16 rounds later.
 
     The eight working variables do not move: in round *i* they are called by names shifted by *i*. numba computes in
-    64 bits unless told otherwise after every step.
+    64 bits unless every step is cast.
     """
     a, b, c, d = (-i & 7) * LANES, (1 - i & 7) * LANES, (2 - i & 7) * LANES, (3 - i & 7) * LANES
     e, f, g, h = (4 - i & 7) * LANES, (5 - i & 7) * LANES, (6 - i & 7) * LANES, (7 - i & 7) * LANES
@@ -83,7 +83,7 @@ def _round(s: Any, w: Any, i: int, k: Any) -> None:
 
 @njit(nogil=True, cache=True)
 def _rounds(s: Any, w: Any, words: Any) -> None:
-    """Do the 64 rounds. The numbers 0 to 15 must stand here as such, or LLVM makes no vectors of the rounds."""
+    """Do the 64 rounds. The numbers 0 to 15 must be literal, or LLVM does not vectorize the rounds."""
     for t in range(0, 64, 16):
         _round(s, w, 0, words[t])
         _round(s, w, 1, words[t + 1])
@@ -168,9 +168,8 @@ def search(
     """Return the numbers of a *box* under which the measure begins with the first word of *measure*.
 
     *key* is the TIK (16 bytes), *digest* the launch digest (32 bytes), *mnonce* the nonce (16 bytes), *measure* the
-    reported one (32 bytes). *box* is four lists: API
-    major, API minor, build, policy; so is every answer. About one of 2**32 answers is wrong, and for the caller
-    to find out.
+    reported one (32 bytes). A *box* is four lists: API major, API minor, build, policy. About one answer in 2**32 is
+    wrong: check each.
     """
     majors, minors, builds, policies = box
     parts = (np.array(part, dtype=np.uint32) for part in (majors, minors, builds))

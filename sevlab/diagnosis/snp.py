@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import product
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..formats.page_info import ZEROS
 from ..launch.snp import DEFAULT_PROFILE
@@ -17,8 +17,8 @@ from .start import SnpStart, features_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from typing import Any
 
+    from .digests import Firmware
     from .engine import Engine
     from .inputs import SnpInputs
     from .model import Choice, Option
@@ -55,6 +55,26 @@ _TABLE = {"initrd", "cmdline"}
 _NOT_WITH_SVSM = {"ovmf_hash", "kernel", *_TABLE, "profile", "reset"}
 
 
+class SnpValues(NamedTuple):
+    """A value of every parameter; MISSING for what was not given. ``pages`` are changed rules by name."""
+
+    firmware: Firmware
+    ovmf_hash: bytes | None
+    svsm: Firmware | None
+    vars: int
+    kernel: bytes | None
+    initrd: bytes
+    cmdline: bytes
+    pages: tuple[tuple[str, object], ...]
+    profile: str | None
+    model: Any
+    features: int | None
+    reset: int | None
+    count: Any
+    part: int | None
+    measurement: Any
+
+
 class SnpSpace(Space):
     """Every parameter with its choices."""
 
@@ -70,27 +90,28 @@ class SnpSpace(Space):
         self.notes = inputs.remarks
         if inputs.report is not None:
             self.notes, self.alarms = (*inputs.remarks, UNCHECKED), tuple(report_alarms(inputs.report))
-        self.gather(self.start)
+        start, cpus, reading = self.start, self.start.cpus, inputs.measurements[0]
+        self.base = SnpValues(
+            firmware=start.base_image,
+            ovmf_hash=start.ovmf_hash,
+            svsm=start.svsm,
+            vars=start.vars_size,
+            kernel=start.kernel,
+            initrd=start.initrd or start.nothing,
+            cmdline=start.cmdline,
+            pages=(),
+            profile=cpus.profile,
+            model=MISSING if cpus.boot is None and cpus.signature is None else cpus.signature,
+            features=cpus.features,
+            reset=None,
+            count=MISSING if start.count is None else start.count,
+            part=None,
+            measurement=MISSING if reading is None else reading.value,
+        )
+        self.gather(start)
 
-    def base_value(self, name: str) -> Any:
-        start, cpus, reading = self.start, self.start.cpus, self.inputs.measurements[0]
-        return {
-            "firmware": start.base_image,
-            "ovmf_hash": start.ovmf_hash,
-            "svsm": start.svsm,
-            "vars": start.vars_size,
-            "kernel": start.kernel,
-            "initrd": start.initrd or start.nothing,
-            "cmdline": start.cmdline,
-            "pages": (),
-            "profile": cpus.profile,
-            "model": MISSING if cpus.boot is None and cpus.signature is None else cpus.signature,
-            "features": cpus.features,
-            "reset": None,
-            "count": MISSING if start.count is None else start.count,
-            "part": None,
-            "measurement": MISSING if reading is None else reading.value,
-        }[name]
+    def base_value(self, name: str) -> object:
+        return getattr(self.base, name)
 
     def may_change(self, name: str) -> bool:
         return self.start.svsm is None or name not in _NOT_WITH_SVSM
@@ -137,15 +158,15 @@ class SnpSpace(Space):
             yield self.NO_CANDIDATES
         if start.svsm is not None:
             yield "Kernel hashes, other profiles: with an SVSM there is one profile, and no kernel is measured."
-        elif "kernel" not in launch and start.base_image.has_hashes:
+        elif launch.kernel is None and start.base_image.has_hashes:
             yield self.NO_KERNEL
-        elif "kernel" not in launch:
+        elif launch.kernel is None:
             yield "Kernel hashes: no kernel was given, and this firmware has no section for the hashes of one."
-        elif "cmdline" not in launch:
+        elif launch.cmdline is None:
             yield self.NO_CMDLINE
-        if start.svsm is None and start.base_image.reset_address is None and "vmsa_cpu0" not in launch:
+        if start.svsm is None and start.base_image.reset_address is None and launch.vmsa_cpu0 is None:
             yield self.NO_RESET_ADDRESS
-        if "vmsa_cpu0" in launch and "vmsa_cpu1" not in launch:
+        if launch.vmsa_cpu0 is not None and launch.vmsa_cpu1 is None:
             yield "More than one virtual CPU: vmsa_cpu1 was not given."
         yield self.TOO_MANY_CPUS
         yield "Changed bytes in a file: no search can find these."
@@ -155,19 +176,17 @@ class SnpSpace(Space):
 
         None at all if there is no such launch, only the first if nothing says how further CPUs start.
         """
-        values = self._values()
-        before = self.digests.before(self._loaded(values))
-        hashes = before and self.digests.page_hashes(self._cpus(values, before[1]))
+        before = self.digests.before(self._loaded(self.base))
+        hashes = before and self.digests.page_hashes(self._cpus(self.base, before[1]))
         return walk(before[0][-1], hashes, count) if before and hashes else []
 
     def hits(self, combination: Combination, engine: Engine) -> Iterator[list[Choice]]:
         lists = dict(zip(combination.names, combination.lists, strict=True))
-        values = self._values()
         readings = lists.get("measurement", (self.parameters["measurement"].base,))
         reported = {choice.value: [choice] if "measurement" in lists else [] for choice in readings}
         before = [name for name in combination.names if name in _BEFORE]
         for chosen in product(*(lists[name] for name in before)):
-            values.update(zip(before, (choice.value for choice in chosen), strict=True))
+            values = self.base._replace(**dict(zip(before, (choice.value for choice in chosen), strict=True)))
             engine.check()
             loaded = self.digests.before(self._loaded(values))
             if loaded is None:
@@ -178,13 +197,13 @@ class SnpSpace(Space):
                 for part in lists["part"]:
                     if part.value < len(after) and after[part.value] in reported:
                         yield [*chosen, part, *reported[after[part.value]]]
-            elif "model" not in lists or self._takes_model(values["profile"]):
+            elif "model" not in lists or self._takes_model(values.profile):
                 for more, digest in self._ends(values, lists, after[-1], start, reported, engine):
                     yield [*chosen, *more, *reported[digest]]
 
     def _ends(
         self,
-        values: dict[str, Any],
+        values: SnpValues,
         lists: Mapping[str, Sequence[Choice]],
         digest: bytes,
         start: int | None,
@@ -193,11 +212,11 @@ class SnpSpace(Space):
     ) -> Iterator[tuple[list[Choice], bytes]]:
         """Continue from *digest* with every combination of registers and number of CPUs; yield those reported."""
         names = [name for name in _REGISTERS if name in lists]
-        counts = {choice.value: [choice] for choice in lists.get("count", ())} or {values["count"]: []}
+        counts = {choice.value: [choice] for choice in lists.get("count", ())} or {values.count: []}
         most, tried = max(counts), len(counts) * len(reported)
         is_none_reported = reported.keys().isdisjoint
         for chosen in product(*(lists[name] for name in names)):
-            values.update(zip(names, (choice.value for choice in chosen), strict=True))
+            values = values._replace(**dict(zip(names, (choice.value for choice in chosen), strict=True)))
             engine.check()
             hashes = self.digests.page_hashes(self._cpus(values, start))
             if hashes is None:
@@ -210,22 +229,19 @@ class SnpSpace(Space):
                 if after in reported and count in counts:
                     yield [*chosen, *counts[count]], after
 
-    def _values(self) -> dict[str, Any]:
-        return {name: parameter.base.value for name, parameter in self.parameters.items()}
-
-    def _loaded(self, values: Mapping[str, Any]) -> Loaded:
+    def _loaded(self, values: SnpValues) -> Loaded:
         kernel = None
-        if values["kernel"] is not None:
-            kernel = Kernel(values["kernel"], values["initrd"], values["cmdline"])
-        rules = SNP_PROFILES[values["profile"] or DEFAULT_PROFILE].pages._replace(**dict(values["pages"]))
-        return Loaded(values["firmware"], values["ovmf_hash"], values["svsm"], values["vars"], kernel, rules)
+        if values.kernel is not None:
+            kernel = Kernel(values.kernel, values.initrd, values.cmdline)
+        rules = SNP_PROFILES[values.profile or DEFAULT_PROFILE].pages._replace(**dict(values.pages))
+        return Loaded(values.firmware, values.ovmf_hash, values.svsm, values.vars, kernel, rules)
 
-    def _cpus(self, values: Mapping[str, Any], start: int | None) -> Cpus:
+    def _cpus(self, values: SnpValues, start: int | None) -> Cpus:
         """Return how CPUs start with these values. With registers from files, only what differs from them is given."""
-        base, profile, signature, features = self.start.cpus, values["profile"], values["model"], values["features"]
+        base, profile, signature, features = self.start.cpus, values.profile, values.model, values.features
         if signature is MISSING or not self._takes_model(profile):
             signature = None
         if base.boot is None:
             features = features_of(profile, features)
-        reset = values["reset"] if base.boot is not None or values["reset"] is not None else start
+        reset = values.reset if base.boot is not None or values.reset is not None else start
         return base._replace(profile=profile, signature=signature, features=features, reset_address=reset)

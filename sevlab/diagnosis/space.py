@@ -1,4 +1,4 @@
-"""What a search looks for: the parameters of a launch, their candidate values, and how a combination is tried."""
+"""The space of a search: the parameters of a launch, their candidate values, and how a combination is tried."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Space(ABC):
     NO_RESET_ADDRESS = "More than one virtual CPU: this firmware does not say where further ones start."
     TOO_MANY_CPUS = f"More than {COUNT_LIMIT} virtual CPUs: that is where the search ends."
     #: What was given, by input, for showing.
-    shown: Mapping[str, Any]
+    shown: Mapping[str, object]
     parameters: Mapping[str, Parameter]
     #: What the owner must not overlook in the report, and remarks about the inputs.
     alarms: tuple[str, ...] = ()
@@ -74,7 +74,7 @@ class Space(ABC):
                 yield Change(name, given, value)
 
     @abstractmethod
-    def base_value(self, name: str) -> Any:
+    def base_value(self, name: str) -> object:
         """Return the value of a parameter that was given, or MISSING."""
 
     def inputs_of(self, name: str) -> tuple[str, ...]:
@@ -85,7 +85,7 @@ class Space(ABC):
         """Whether the parameter has any effect here."""
         return True
 
-    def is_other(self, name: str, option: Option, base: Any) -> bool:
+    def is_other(self, name: str, option: Option, base: object) -> bool:
         """Whether an option differs from the value that was given."""
         return bool(option.value != base or type(option.value) is not type(base))
 

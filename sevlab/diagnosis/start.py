@@ -13,18 +13,20 @@ from typing import TYPE_CHECKING
 from ..errors import InputError, quoted
 from ..formats.kernel_hashes import hash_cmdline
 from ..formats.ovmf import Ovmf, parse_ovmf
-from ..launch.cpu import cpu_signature
 from ..launch.files import BLOB_LIMIT, FIRMWARE_LIMIT, load_ovmf, load_sha256
-from ..launch.inputs import DEFAULT_PROFILE, SKU
+from ..launch.inputs import DEFAULT_PROFILE, read_cpus
 from ..launch.reading import CHUNK, open_input
-from ..launch.snp import load_image
-from ..launch.values import load_vmsa, parse_bytes, parse_number
-from ..launch.vmm import SNP_PROFILES
+from ..launch.snp import DEFAULT_PROFILE as DEFAULT_SNP_PROFILE
+from ..launch.snp import SVSM_PROFILE, load_image
+from ..launch.values import parse_bytes
+from ..launch.vmm import PROFILES, SNP_PROFILES
 from .digests import Cpus, Firmware, Image, measure_firmware
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
+    from ..launch.files import Sha256
+    from ..launch.vmm import Profile
     from .inputs import SearchInputs, SevInputs, SnpInputs
 
 
@@ -37,8 +39,8 @@ _SMALLEST = 256
 
 @dataclass(frozen=True)
 class Candidate:
-    """A file that may have been loaded: as an image of SEV, as one of SEV-SNP (None if it cannot be one, or if nobody
-    asked), and whether it is only a variable store."""
+    """A file that may have been loaded: as an image of SEV, as one of SEV-SNP (None if it cannot be one, or was not
+    measured), and whether it is only a variable store."""
 
     path: str
     image: Image
@@ -59,35 +61,25 @@ class Start(ABC):
     def __init__(self, inputs: SearchInputs, files: Sequence[Candidate] = ()) -> None:
         self.files, self.launch = files, inputs.launch
         self.nothing = hashlib.sha256(b"").digest()
-        self.kernel, self.initrd = self._hash("kernel"), self._hash("initrd")
-        self.cmdline = hash_cmdline(self.launch.get("cmdline"))
-        self.count = parse_number(self.launch["num_cpus"], "num_cpus", 4096) if "num_cpus" in self.launch else None
+        self.kernel = self._hash(self.launch.kernel, "kernel")
+        self.initrd = self._hash(self.launch.initrd, "initrd")
+        self.cmdline = hash_cmdline(self.launch.cmdline)
 
-    def _hash(self, name: str) -> bytes | None:
-        if name not in self.launch:
-            return None
-        return load_sha256(self.launch[name], name, empty=name in self.MAY_BE_EMPTY)
+    def _hash(self, path: str | Sha256 | None, name: str) -> bytes | None:
+        return None if path is None else load_sha256(path, name, empty=name in self.MAY_BE_EMPTY)
 
-    def read_cpus(self, profile: str, default_features: int | None) -> Cpus:
-        """Return how virtual CPUs start."""
-        launch = self.launch
-        if "vmsa_cpu0" in launch:
-            further = load_vmsa(str(launch["vmsa_cpu1"])).to_bytes() if "vmsa_cpu1" in launch else None
-            boot = load_vmsa(str(launch["vmsa_cpu0"])).to_bytes()
-            return Cpus(None, None, None, boot=boot, further=further)
-        features = default_features
-        if "guest_features" in launch:
-            features = parse_number(launch["guest_features"], "guest_features", (1 << 64) - 1)
-        return Cpus(profile, self.signature, features)
-
-    @property
-    def signature(self) -> int | None:
-        """The CPU signature that was given, None without."""
-        if "cpu_signature" in self.launch:
-            return parse_number(self.launch["cpu_signature"], "cpu_signature", 0xFFFFFFFF)
-        if "cpu_family" not in self.launch:
-            return None
-        return cpu_signature(*(parse_number(self.launch[name], name, 270) for name in SKU))
+    def read_cpus(self, default: str, known: Mapping[str, Profile], features: int | None) -> None:
+        """Read how virtual CPUs start: with the *default* profile and these *features* unless others were given."""
+        given = read_cpus(self.launch, default, known)
+        #: Number of virtual CPUs and CPU signature that were given, None without.
+        self.count, self.signature = given.count, given.signature
+        if given.boot is not None:
+            further = None if given.further is None else given.further.to_bytes()
+            self.cpus = Cpus(None, None, None, boot=given.boot.to_bytes(), further=further)
+            return
+        if self.launch.guest_features is not None:
+            features = given.features
+        self.cpus = Cpus(self.launch.profile or default, given.signature, features)
 
     @abstractmethod
     def image(self, raw: bytes) -> Image | Firmware | None:
@@ -106,12 +98,15 @@ class Start(ABC):
 class SevStart(Start):
     """The start of a search for SEV and SEV-ES. Instead of a firmware, its digest may be known."""
 
+    base_image: Image
+
     def __init__(self, inputs: SevInputs, files: Sequence[Candidate] = ()) -> None:
         self.inputs = inputs
-        self.ovmf = load_ovmf(str(inputs.launch["firmware"])) if "firmware" in inputs.launch else None
+        path = inputs.launch.firmware
+        self.ovmf = None if path is None else load_ovmf(str(path))
         self.base_image = self.image(self.ovmf.image) if self.ovmf else Image(inputs.digest, None, 0, None)
         super().__init__(inputs, files)
-        self.cpus = self.read_cpus(self.launch.get("profile", DEFAULT_PROFILE), 0)
+        self.read_cpus(DEFAULT_PROFILE, PROFILES, 0)
 
     def image(self, raw: bytes) -> Image:
         running = hashlib.sha256(raw)
@@ -129,16 +124,16 @@ class SnpStart(Start):
 
     def __init__(self, inputs: SnpInputs, files: Sequence[Candidate] = ()) -> None:
         self.inputs, launch = inputs, inputs.launch
-        self.ovmf, self.base_image = self._load(launch["firmware"])
-        if "svsm" in launch:
-            self.svsm = self._load(launch["svsm"])[1]
+        self.ovmf, self.base_image = self._load(launch.firmware)
+        if launch.svsm is not None:
+            self.svsm = self._load(launch.svsm)[1]
         super().__init__(inputs, files)
         #: Size of the variable store, 0 without an SVSM.
         self.vars_size = int(str(inputs.shown.get("vars_size", 0)), 0)
-        value = launch.get("ovmf_hash")
+        value = launch.ovmf_hash
         #: The digest that replaces the firmware's own, None without.
         self.ovmf_hash = parse_bytes(value, "ovmf_hash", 48) if isinstance(value, str) else value
-        self.cpus = self.read_cpus(inputs.shown.get("profile", ""), None)
+        self.read_cpus(DEFAULT_SNP_PROFILE if self.svsm is None else SVSM_PROFILE, SNP_PROFILES, None)
 
     @staticmethod
     def _load(path: object) -> tuple[Ovmf, Firmware]:

@@ -8,7 +8,7 @@ _HOME = {
     "ContextPage": "snp_platform",
     "KeyServer": "kds",
     "Memory": "memory",
-    "Platform": "platform",
+    "Platform": "psp",
     "SimulatedSnpLaunch": "snp_launch",
     "SnpPlatform": "snp_firmware",
     "SnpSettings": "snp_launch",

@@ -1,8 +1,8 @@
-"""Points of any curve y**2 = x**3 - 3x + b over the field of P-384: what a firmware computes that does not look.
+"""Points of any curve y**2 = x**3 - 3x + b over the field of P-384, as a firmware without the check multiplies them.
 
 Adding points never uses b. So a point of another curve, with another b, is multiplied without complaint, and on a curve
-with few points the result tells something about the private number (CVE-2019-9836). For the fault switch only: nothing
-here is safe for real keys.
+with few points the result reveals something about the private number (CVE-2019-9836). Nothing here is safe for real
+keys.
 """
 
 from __future__ import annotations

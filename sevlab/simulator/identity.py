@@ -1,8 +1,8 @@
-"""Who a simulated platform is: its keys and certificates, up to a root that is visibly a sample.
+"""A simulated platform's keys and certificates, up to a root that is visibly a sample.
 
-The sample root replaces AMD's. The RSA keys of made-up roots follow from a sentence each, so everybody has them: a
-chain below one proves nothing, and ``sevlab chain verify`` says that its root is not known. They have 2048 bits; AMD's
-since Rome have 4096. Half the size is faster. Signatures are the same to the last byte each time.
+The sample root replaces AMD's. Each deterministic test key is derived from a sentence, so everybody has it: a chain
+below such a root proves nothing, and ``sevlab chain verify`` reports the root as unknown. The keys have 2048 bits
+because that is faster; AMD's since Rome have 4096. Signatures are deterministic.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from ..attestation.crypto import ecdsa_sign
-from ..attestation.session import make_private, public_key
+from ..attestation.session import load_private, make_private, public_key
 from ..attestation.sev_chain import Chain
 from ..formats.sev_certs import (
     ARK,
@@ -40,7 +40,7 @@ EXPONENT = 65537
 #: Bytes of a modulus, and of a signature.
 RSA_SIZE = 256
 
-#: What is added to the numbers that a sentence makes, to get the next primes p and q.
+#: What is added to the numbers from a sentence to get the next primes p and q.
 _PRIMES = {
     "ARK": (546, 478),
     "ASK": (114, 802),
@@ -57,7 +57,7 @@ _PRIMES = {
 
 
 def rsa_primes(name: str) -> tuple[int, int]:
-    """Return p and q of a made-up key (1024 bits each)."""
+    """Return p and q of a test key (1024 bits each)."""
 
     def prime(letter: str, more: int) -> int:
         text = f"sevlab sample root, not a secret: {name} {letter}"
@@ -69,9 +69,9 @@ def rsa_primes(name: str) -> tuple[int, int]:
 
 
 def rsa_sign(name: str, signed: bytes, algorithm: str = "sha256") -> bytes:
-    """Sign with a made-up key (RSASSA-PSS of RFC 8017, MGF1, a salt as long as the hash); 256 bytes, big-endian.
+    """Sign with a test key (RSASSA-PSS of RFC 8017, MGF1, a salt as long as the hash); 256 bytes, big-endian.
 
-    The salt, which should be random, follows from what is signed.
+    The salt, which should be random, is derived from what is signed.
     """
 
     def digest(raw: bytes) -> bytes:
@@ -121,7 +121,7 @@ def sample_roots() -> dict[str, str]:
 class Identity:
     """The keys of one platform, and their certificates. *random* returns random bytes.
 
-    *chip* is a CEK with its certificate, for a platform that has one already; without it a new chip is made.
+    *chip* is a CEK with its certificate; without it a new chip is made.
     """
 
     def __init__(
@@ -157,13 +157,10 @@ class Identity:
 
     def sign(self, usage: int, signed: bytes) -> EccSignature:
         """Sign with one of the platform's keys (ECDSA, SHA-256; the same bytes give the same signature)."""
-        from cryptography.hazmat.primitives.asymmetric import ec
-
-        number = int.from_bytes(self.keys[usage].reveal(), "big")
-        return ecdsa_sign(ec.derive_private_key(number, ec.SECP384R1()), signed, ECDSA_SHA256)
+        return ecdsa_sign(load_private(self.keys[usage]), signed, ECDSA_SHA256)
 
     def _certify(self) -> None:
-        """Make every certificate, from the chip's down. The chip's own is made once, in the factory."""
+        """Make every certificate below the root. The chip's own is made once, in the factory."""
         for usage, signers in ((CEK, (ASK,)), (OCA, (OCA,)), (PEK, (OCA, CEK)), (PDH, (PEK,))):
             if usage == CEK and CEK in self.certificates:
                 continue
@@ -174,19 +171,22 @@ class Identity:
                     made = rsa_sign(_NAMES[ASK], certificate.signed)[::-1].ljust(512, b"\0")
                 else:
                     made = self.sign(signer, certificate.signed).to_bytes()
-                names = (f"sig{number}_usage", f"sig{number}_algorithm", f"sig{number}")
-                certificate = certificate.replace(**dict(zip(names, (signer, algorithm, made), strict=True)))
+                slot = f"sig{number}"
+                signature = {f"{slot}_usage": signer, f"{slot}_algorithm": algorithm, slot: made}
+                certificate = certificate.replace(**signature)
             self.certificates[usage] = certificate
 
     def _unsigned(self, usage: int) -> SevCertificate:
-        slot = {"usage": INVALID, "algorithm": 0}
         return SevCertificate(
             api_major=self._api[0],
             api_minor=self._api[1],
             key_usage=usage,
             key_algorithm=ECDH_SHA256 if usage == PDH else ECDSA_SHA256,
             key=public_key(self.keys[usage]),
+            sig1_usage=INVALID,
+            sig1_algorithm=0,
             sig1=bytes(512),
+            sig2_usage=INVALID,
+            sig2_algorithm=0,
             sig2=bytes(512),
-            **{f"sig{number}_{name}": value for number in (1, 2) for name, value in slot.items()},
         )

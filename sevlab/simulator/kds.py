@@ -1,14 +1,14 @@
-"""A made-up AMD: certificates for SEV-SNP in the shape of the real ones, below roots that everybody has.
+"""A fake KDS, AMD's key server: certificates for SEV-SNP in the form of the real ones, below test roots.
 
 ::
 
     ARK (RSA) -> ASK  -> VCEK of a chip at a TCB
               -> ASVK -> VLEK of a cloud at a TCB
 
-A leaf's private key follows from a seed, the product, the chip or the cloud, and the TCB, as the real ones follow from
-fuses. Everything is the same to the last byte each time; dates are constants, no clock is read. The roots have RSA keys
-of 2048 bits that follow from sentences (:mod:`~sevlab.simulator.identity`), where AMD's have 4096: what is below them
-proves nothing, and ``sevlab report verify`` says that their ARK is not known.
+A leaf's private key is derived from a seed, the product, the chip or the cloud, and the TCB, as the real ones are from
+fuses. Everything is deterministic; dates are constants. The roots have the test keys of
+:mod:`~sevlab.simulator.identity`, so certificates below them prove nothing, and ``sevlab report verify`` reports their
+ARK as unknown.
 
 Source: snp-launch 7 (AMD 57230).
 """
@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from ..attestation.session import make_private, seeded
+from ..attestation.session import load_private, make_private, seeded
 from ..formats.report import HOST, crl_path
 from ..formats.vcek import (
     ARK,
@@ -64,12 +64,12 @@ _PRODUCTS = {"Milan": 1, "Genoa": 2, "Turin": 3}
 
 _SERIALS = {ARK: 0x000, ASK: 0x001, ASVK: 0x101}
 
-#: What stands in the certificates beside the common name; only the organization is not AMD's.
+#: Names in the certificates beside the common name; only the organization is not AMD's.
 _NAME = (("OU", "Engineering"), ("C", "US"), ("L", "Santa Clara"), ("ST", "CA"), ("O", "sevlab, a made-up AMD"))
 
 _PRODUCT_NAMES = {(VCEK, "Milan"): "Milan-B0"}
 
-#: A serial number of one byte in a certificate whose length takes two bytes, as all these do.
+#: Offset of the one-byte serial number; the length of all these certificates takes two bytes.
 _SERIAL_AT = 15
 
 
@@ -139,11 +139,8 @@ class KeyServer:
         return {self.fingerprint(product): f"{product}, made up" for product in _PRODUCTS}
 
     def _key(self, kind: str, product: str, owner: bytes, tcb: Tcb) -> EllipticCurvePrivateKey:
-        from cryptography.hazmat.primitives.asymmetric import ec
-
         source = repr((self.seed, kind, product, owner, tcb.to_bytes())).encode()
-        number = int.from_bytes(make_private(seeded(hashlib.sha256(source).digest())).reveal(), "big")
-        return ec.derive_private_key(number, ec.SECP384R1())
+        return load_private(make_private(seeded(hashlib.sha256(source).digest())))
 
     def _leaf(self, kind: str, product: str, tcb: Tcb, key: EllipticCurvePrivateKey, owner: tuple[str, bytes]) -> bytes:
         from cryptography import x509
@@ -158,7 +155,7 @@ class KeyServer:
             owner[0]: owner[1],
         }
         until = _LEAF_FROM.replace(year=_LEAF_FROM.year + _YEARS[kind])
-        # The library refuses to make serial number 0, so it is put in afterwards; the seal is made anew anyway.
+        # The library refuses serial number 0, so it is put in before the final signature.
         builder = _certificate(kind, product, key.public_key(), 1, _LEAF_FROM, until)
         for oid, value in values.items():
             builder = builder.add_extension(x509.UnrecognizedExtension(x509.ObjectIdentifier(oid), value), False)
@@ -177,9 +174,17 @@ def _authority(kind: str, product: str) -> bytes:
     key = _rsa_key(SUBJECTS[kind].format(product)).public_key()
     serial = (_PRODUCTS[product] << 16) + _SERIALS[kind]
     builder = _certificate(kind, product, key, serial, _ROOTS_FROM, _ROOTS_TO)
-    others = ("digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement")
-    usage: dict[str, Any] = dict.fromkeys((*others, "encipher_only", "decipher_only"), False)
-    usage |= {"key_cert_sign": True, "crl_sign": kind == ARK}
+    usage = x509.KeyUsage(
+        key_cert_sign=True,
+        crl_sign=kind == ARK,
+        digital_signature=False,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
     address = x509.UniformResourceIdentifier(HOST + crl_path(product, vlek=kind == ASVK))
     point = x509.DistributionPoint([address], None, None, None)
     builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
@@ -187,7 +192,7 @@ def _authority(kind: str, product: str) -> bytes:
         root = _rsa_key(SUBJECTS[ARK].format(product)).public_key()
         builder = builder.add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(root), critical=False)
     builder = builder.add_extension(x509.BasicConstraints(True, None if kind == ARK else 0), critical=True)
-    builder = builder.add_extension(x509.KeyUsage(**usage), critical=True)
+    builder = builder.add_extension(usage, critical=True)
     builder = builder.add_extension(x509.CRLDistributionPoints([point]), critical=False)
     unsealed = _signed(builder, ARK, product)
     return _sealed(unsealed, x509.load_der_x509_certificate(unsealed).tbs_certificate_bytes, ARK, product)
@@ -212,7 +217,7 @@ def _name(kind: str, product: str) -> Any:
 
 
 def _signed(builder: Any, signer: str, product: str) -> bytes:
-    """Let the library sign, with its random salt; :func:`_sealed` replaces that."""
+    """Sign with a random salt; :func:`_sealed` replaces the signature."""
     from cryptography.hazmat.primitives import hashes
     from cryptography.hazmat.primitives.asymmetric import padding
     from cryptography.hazmat.primitives.serialization import Encoding
@@ -224,7 +229,7 @@ def _signed(builder: Any, signer: str, product: str) -> bytes:
 
 
 def _sealed(raw: bytes, tbs: bytes, signer: str, product: str) -> bytes:
-    """Return a certificate or list with a signature over *tbs* that is the same each time; the signature ends it."""
+    """Return a certificate or list that ends in a deterministic signature over *tbs*."""
     return raw[:-RSA_SIZE] + rsa_sign(SUBJECTS[signer].format(product), tbs, "sha384")
 
 

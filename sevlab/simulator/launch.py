@@ -1,6 +1,6 @@
 """A whole launch: owner, host and secure processor, from the certificates to the secret in the guest.
 
-The transcript has what the three parties send to each other, byte by byte, and what each computes in between.
+The transcript records what the three parties send to each other, byte by byte, and what each computes in between.
 """
 
 from __future__ import annotations
@@ -8,22 +8,21 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, ClassVar
 
 from ..attestation.session import seeded
+from ..errors import SevlabError
 from ..formats.secret import SecretTable
-from ..formats.sev_certs import PDH
 from ..launch.keys import Secret
 from ..layout.span import Explainable
 from ..layout.views import Banner, Heading, Table, View, hex_lines, narrow
 from .identity import sample_roots
-from .memory import FirmwareError
 from .parties import MESSAGE_SIZES, SECRET_AT, Host, Owner, Refusal
-from .platform import Platform
-from .psp import SECRET_LIMIT
+from .psp import SECRET_LIMIT, Platform
+from .status import FirmwareError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from ..launch.verify import Verdict
 
@@ -39,7 +38,7 @@ _SHOWN = 32
 
 @dataclass(frozen=True)
 class Entry:
-    """One line: a message, or what a party computes by itself, which has no receiver."""
+    """One line: a message, or something that a party computes, which has no receiver."""
 
     sender: str
     receiver: str
@@ -49,7 +48,7 @@ class Entry:
 
     @property
     def is_message(self) -> bool:
-        """True for what is on the wire."""
+        """Whether it is sent."""
         return bool(self.receiver)
 
     @property
@@ -75,7 +74,7 @@ class Transcript(Explainable):
 
     @property
     def messages(self) -> list[Entry]:
-        """What was on the wire."""
+        """What was sent."""
         return [entry for entry in self.entries if entry.is_message]
 
     def explain(self) -> View:
@@ -97,19 +96,39 @@ def _bytes(raw: bytes | Secret) -> str:
     return f"{hex_lines(raw[:16], 8)}\n...\n{hex_lines(raw[-8:], 8)}"
 
 
-class SimulatedLaunch(Explainable):
-    """What came of a launch. ``caught`` is None when it went through, else who noticed and how."""
+class Simulation(Explainable):
+    """One run: its transcript, and in ``caught`` who stopped it and how; None if it succeeded."""
+
+    SUCCESS: ClassVar[str]
+
+    def __init__(self) -> None:
+        self.transcript = Transcript()
+        self.caught: tuple[str, SevlabError] | None = None
+
+    def explain(self) -> View:
+        """Show how it ended, then every message."""
+        if self.caught is None:
+            banner = Banner(f"OK: {self.SUCCESS}", "green")
+        else:
+            who, why = self.caught
+            banner = Banner(f"CAUGHT by the {who}: {why}", "pink")
+        return View(banner, *self.transcript.explain().blocks)
+
+
+class SimulatedLaunch(Simulation):
+    """A simulated launch of SEV or SEV-ES."""
+
+    SUCCESS = "The guest runs and has its secret"
 
     def __init__(self, platform: Platform, host: Host, owner: Owner, again: Callable[..., SimulatedLaunch]) -> None:
+        super().__init__()
         self._again = again
         self.platform, self.host, self.owner = platform, host, owner
-        self.transcript = Transcript()
         self.verdict: Verdict | None = None
-        self.caught: tuple[str, Refusal | FirmwareError] | None = None
 
     @property
     def secrets_in_guest(self) -> list[bytes]:
-        """The secrets that the guest finds in its memory; none when the launch did not go through."""
+        """The secrets that the guest finds in its memory; none if it does not run."""
         guest = self.platform.guests.get(self.host.handle)
         if guest is None or guest.state != "RUNNING":
             return []
@@ -117,27 +136,18 @@ class SimulatedLaunch(Explainable):
         return [entry.data for entry in table.entries]
 
     def again(self, tamper: dict[str, Callable[[bytes], bytes]]) -> SimulatedLaunch:
-        """Return the same launch with a host that changes something: see *tamper* of :func:`simulate_launch`."""
+        """Return the same launch with a tampering host: see *tamper* of :func:`simulate_launch`."""
         return self._again(tamper=tamper)
 
     @property
     def changeable(self) -> dict[str, int]:
-        """What a host could change on the way, and how many bytes it has: steps of the launch, and messages."""
+        """What a host could change, and how many bytes it has: steps of the launch, and messages."""
         sizes = {name: len(raw) for name, raw in Host(self.platform, self.host.inputs, self.host.policy).steps()}
         return {**sizes, **MESSAGE_SIZES}
 
-    def explain(self) -> View:
-        """Show how it ended, then every message."""
-        if self.caught is None:
-            banner = Banner("OK: The guest runs and has its secret", "green")
-        else:
-            who, why = self.caught
-            banner = Banner(f"CAUGHT by the {who}: {why}", "pink")
-        return View(banner, *self.transcript.explain().blocks)
-
 
 def simulate_launch(
-    inputs: dict[str, Any],
+    inputs: Mapping[str, object],
     policy: int,
     secret: Sequence[tuple[str, bytes]] = (("luks-key", b"a sample passphrase"),),
     *,
@@ -147,12 +157,11 @@ def simulate_launch(
     build: int = 25,
     faults: frozenset[str] | set[str] = frozenset(),
 ) -> SimulatedLaunch:
-    """Launch a guest with all three parties, and return what came of it.
+    """Launch a guest with all three parties, and return the result.
 
-    *inputs* are as in :func:`sevlab.load_launch`; *secret* are pairs of a name and bytes; *tamper* makes the host a
-    tampering one (see :class:`Host`); *seed* makes a run that can be repeated; *api*, *build*
-    and *faults* are those of the :class:`~sevlab.simulator.psp.Platform`. What the owner or the firmware refuses is not
-    raised: it is in ``caught``.
+    *inputs* are as in :func:`sevlab.load_launch`; *secret* are pairs of a name and bytes; *tamper* says what the host
+    changes (see :class:`Host`); a run with a *seed* can be repeated; *api*, *build* and *faults* are those of the
+    :class:`~sevlab.simulator.psp.Platform`. What the owner or the firmware refuses is not raised: it is in ``caught``.
     """
     random = secrets.token_bytes if seed is None else seeded(seed)
     platform = Platform(api=api, build=build, random=random, faults=faults)
@@ -170,7 +179,7 @@ def simulate_launch(
 
 
 def _launch(run: SimulatedLaunch) -> None:
-    """Go through the launch, and record it."""
+    """Carry out the launch, and record it."""
     platform, host, owner, record = run.platform, run.host, run.owner, run.transcript
     platform.init()
     chain = platform.pdh_cert_export()
@@ -206,8 +215,3 @@ def _launch(run: SimulatedLaunch) -> None:
     record.send(HOST, PSP, "LAUNCH_SECRET", passed, "The same.")
     host.inject(header, payload)
     record.compute(PSP, "LAUNCH_FINISH", b"", "Keys wiped; the guest runs.")
-
-
-def platform_key(run: SimulatedLaunch) -> bytes:
-    """Return the private number of the simulated platform's PDH (48 bytes): what ``sevlab session open`` takes."""
-    return run.platform.identity.keys[PDH].reveal()

@@ -1,12 +1,12 @@
-"""Encrypted memory, the reverse map table over it, and how the simulated firmware refuses.
+"""Encrypted memory, and the reverse map table over it.
 
 Each guest has a key. A page is encrypted under it with AES-128-XTS, whose tweak is the page's address: the same bytes
-are different ciphertext at another address, and the same ciphertext at the same address, which is what some attacks
-live on. The real engine's mode differs in detail, not in this. Plain SEV has no integrity: ciphertext can be changed.
+give different ciphertext at another address, and the same at the same address, which some attacks exploit. The real
+engine's mode differs in detail, not in this. Plain SEV has no integrity: ciphertext can be changed.
 
 Encryption alone does not keep a host from writing garbage into a guest's page, or from replacing one page by another.
-The reverse map table (RMP) does: for every page of the machine it says whose it is and where its owner has it. The
-processor checks it on every write of the host and on every access of a guest. The host changes an entry with RMPUPDATE,
+The reverse map table (RMP) does: it records the owner of every page of the machine, and the owner's address for it. The
+processor checks it on every write of the host and every access of a guest. The host changes an entry with RMPUPDATE,
 the guest accepts a page with PVALIDATE, and only the firmware changes immutable ones.
 
 Sources: sev-launch 1.1 and 1.2; snp-launch 1.4; AMD 24593 (APM volume 2, 15.36; volume 3, RMPUPDATE and PVALIDATE).
@@ -17,38 +17,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..errors import SevlabError
 from ..formats.page_info import PAGE
-from ..formats.status import NUMBER, status_text
 from .snp_commands import LARGE_PAGE
-
-#: The first API whose measure has a context byte and a version, and whose secret's MAC covers the measure.
-NEW_MESSAGES = (0, 17)
-
-PLATFORM_STATES = ("UNINIT", "INIT", "WORKING")
-
-GUEST_STATES = ("UNINIT", "LUPDATE", "LSECRET", "RUNNING", "SUPDATE", "RUPDATE", "SENT")
-
-
-class FirmwareError(SevlabError):
-    """The firmware refused a command. ``name`` and ``status`` (a number) are its answer; ``why`` is for people."""
-
-    def __init__(self, name: str, why: str = "") -> None:
-        super().__init__(name, why)
-        self.name, self.status, self.why = name, NUMBER[name], why
-
-    def __str__(self) -> str:
-        return status_text(self.name) + (f": {self.why}" if self.why else "")
-
-
-def demand(right: object, name: str, why: str = "") -> None:
-    """Raise :class:`FirmwareError` unless *right*."""
-    if not right:
-        raise FirmwareError(name, why)
-
+from .status import FirmwareError, RmpFault
 
 #: Bytes of memory there can be, so that no address makes us take more.
 LIMIT = 1 << 30
+
+#: Pages of 4 KiB in one of 2 MiB.
+_PAGES = LARGE_PAGE // PAGE
 
 
 class Memory:
@@ -76,10 +53,6 @@ class Memory:
             page = bytes(whole[(number - first) * PAGE : (number - first + 1) * PAGE])
             self._pages[self.aliases.get(number, number)] = _crypt(page, number, key, decrypt=False)
 
-    def encrypt(self, address: int, size: int, key: bytes) -> None:
-        """Encrypt in place what the host wrote in clear."""
-        self.write(address, self.read(address, size), key)
-
     def _page(self, number: int) -> bytes:
         return self._pages.get(self.aliases.get(number, number), bytes(PAGE))
 
@@ -99,23 +72,9 @@ def _crypt(page: bytes, number: int, key: bytes | None, *, decrypt: bool) -> byt
     return bytes((cipher.decryptor() if decrypt else cipher.encryptor()).update(page))
 
 
-_PAGES = LARGE_PAGE // PAGE
-
-
-class RmpFault(SevlabError):
-    """The processor refused an instruction or an access. ``name`` says how, ``why`` is for people."""
-
-    def __init__(self, name: str, why: str) -> None:
-        super().__init__(name, why)
-        self.name, self.why = name, why
-
-    def __str__(self) -> str:
-        return f"{self.name}: {self.why}"
-
-
 @dataclass(frozen=True)
 class RmpEntry:
-    """What the table says of a page."""
+    """A page's entry in the table."""
 
     assigned: bool = False
     validated: bool = False
@@ -126,7 +85,7 @@ class RmpEntry:
     immutable: bool = False
     #: Whether it is a page of 2 MiB.
     large: bool = False
-    #: Marks a guest's context page; how real hardware marks it is not known.
+    #: Marks a guest's context page; how real hardware marks it is unknown.
     context: bool = False
 
     @property
@@ -142,7 +101,7 @@ class RmpEntry:
 
 
 class Rmp:
-    """The table. A page that nobody gave to anybody is the host's."""
+    """The table. A page belongs to the host until it is given away."""
 
     def __init__(self) -> None:
         self._entries: dict[int, RmpEntry] = {}

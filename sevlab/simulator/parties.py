@@ -1,8 +1,8 @@
 """The parties around the secure processor: the host, who starts the guest, and the guest's owner.
 
 The host does what QEMU does with the same inputs, and answers as QEMU and libvirt do. Nobody has to trust it:
-:attr:`Host.tamper` changes any one thing it does. The owner checks the platform, makes the keys, compares the measure,
-and sends the secret, or refuses.
+:attr:`Carrier.tamper` changes any one thing it does. The owner checks the platform, makes the keys, compares the
+measure, and sends the secret, or refuses.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import base64
 import json
 import secrets
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 from ..attestation.secret import SecretPacket, build_secret
 from ..attestation.session import Session, make_session
@@ -25,37 +25,53 @@ from ..launch.evidence import load_evidence
 from ..launch.inputs import load_launch
 from ..launch.sev import Hashed
 from ..launch.verify import Verdict, compare_measure
-from .memory import NEW_MESSAGES
-from .platform import Platform
+from .psp import NEW_MESSAGES, Platform
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 
-#: Where the firmware goes in our small memory, and where the secret. The digest binds neither.
+#: Where the guest firmware is in our small memory, and where the secret. The digest binds neither.
 FIRMWARE_AT, SECRET_AT = 0x100000, 0x80000
 
-#: What can be changed on the way beside the steps of the launch: messages, and how many bytes each has at least.
+#: Messages that a host can change, beside the steps of the launch, and how many bytes each has at least.
 MESSAGE_SIZES = {"godh": 2084, "session": 128, "measurement": 48, "secret header": 52, "secret payload": 64}
 
 
-class Host:
-    """A host with a platform, and the inputs that it was told to start the guest with.
+class Reported(TypedDict):
+    """What a host reports, by the names of validate's options; the measurement is base64."""
 
-    *inputs* are as in :func:`sevlab.load_launch`. ``tamper`` maps the name of a step (``firmware``, ``kernel hashes``,
-    ``vCPU 1``) or of a message (:data:`MESSAGE_SIZES`) to a function that changes its bytes.
-    """
+    measurement: str
+    api_major: int
+    api_minor: int
+    build_id: int
+    policy: int
 
-    def __init__(self, platform: Platform, inputs: dict[str, Any], policy: int) -> None:
-        self.platform, self.inputs, self.policy = platform, dict(inputs), Policy(policy)
+
+class Carrier:
+    """A host that passes bytes on. ``tamper`` maps a step or a message to a function that changes its bytes."""
+
+    def __init__(self) -> None:
         self.tamper: dict[str, Callable[[bytes], bytes]] = {}
-        self.handle = 0
-        self.measurement: Measurement | None = None
 
     def changed(self, name: str, raw: bytes) -> bytes:
         """Return bytes as this host passes them on."""
         change = self.tamper.get(name)
         return raw if change is None else change(raw)
+
+
+class Host(Carrier):
+    """A host with a platform, and the inputs that it starts the guest with.
+
+    *inputs* are as in :func:`sevlab.load_launch`. ``tamper`` has names of steps (``firmware``, ``kernel hashes``,
+    ``vCPU 1``) and of messages (:data:`MESSAGE_SIZES`).
+    """
+
+    def __init__(self, platform: Platform, inputs: Mapping[str, object], policy: int) -> None:
+        super().__init__()
+        self.platform, self.inputs, self.policy = platform, dict(inputs), Policy(policy)
+        self.handle = 0
+        self.measurement: Measurement | None = None
 
     def steps(self) -> list[tuple[str, bytes]]:
         """Return what is loaded, in order: names and bytes."""
@@ -70,9 +86,9 @@ class Host:
     def start(
         self, godh: bytes, session: bytes, loading: Callable[[str, int, bytes], None] = lambda name, address, raw: None
     ) -> Measurement:
-        """Launch the guest up to the measurement; *loading* is told of every step: name, address, bytes.
+        """Launch the guest up to the measurement; *loading* is called for every step with its name, address and bytes.
 
-        Raises :class:`~sevlab.simulator.memory.FirmwareError` for what the firmware refuses.
+        Raises :class:`~sevlab.simulator.status.FirmwareError` for what the firmware refuses.
         """
         psp = self.platform
         self.handle = psp.launch_start(self.policy, self.changed("godh", godh), self.changed("session", session))
@@ -94,15 +110,14 @@ class Host:
         self.platform.launch_secret(self.handle, header, SECRET_AT, payload)
         self.platform.launch_finish(self.handle)
 
-    # --- what it tells, in the forms of QEMU and libvirt
+    # --- what it reports, in the forms of QEMU and libvirt
 
     @property
-    def reported(self) -> dict[str, Any]:
-        """What the host reports, by the names of validate's options."""
-        status = self.platform.platform_status()
+    def reported(self) -> Reported:
+        """What the host reports."""
+        (major, minor), build = self.platform.api, self.platform.build
         text = base64.b64encode(self.measurement.to_bytes()).decode() if self.measurement else ""
-        numbers = {name: status[name] for name in ("api_major", "api_minor", "build_id")}
-        return {"measurement": text, **numbers, "policy": int(self.policy)}
+        return Reported(measurement=text, api_major=major, api_minor=minor, build_id=build, policy=int(self.policy))
 
     def domlaunchsecinfo(self) -> str:
         """Return what ``virsh domlaunchsecinfo`` prints."""
@@ -123,7 +138,7 @@ class Host:
 
 
 class Refusal(SevlabError):
-    """The owner does not go on. ``why`` is a sentence, ``evidence`` what it rests on (a verdict)."""
+    """The owner stops. ``why`` is a sentence, ``evidence`` the verdict that it rests on."""
 
     def __init__(self, why: str, evidence: object = None) -> None:
         super().__init__(why)
@@ -133,14 +148,13 @@ class Refusal(SevlabError):
 class Owner:
     """The owner of one guest.
 
-    *inputs* are what is to be loaded, by the names of :func:`sevlab.load_launch`; *policy* is the guest policy;
-    *secret* are pairs of a name and bytes that the guest gets when the launch is right; *roots* are the root keys that
-    are trusted.
+    *inputs* say what to load, as in :func:`sevlab.load_launch`; *policy* is the guest policy; *secret* are pairs of a
+    name and bytes that the guest gets when the launch is right; *roots* are the root keys that are trusted.
     """
 
     def __init__(
         self,
-        inputs: dict[str, Any],
+        inputs: Mapping[str, object],
         policy: int,
         secret: Sequence[tuple[str, bytes]] = (),
         *,
@@ -150,7 +164,7 @@ class Owner:
         self.inputs, self.policy, self.secret = dict(inputs), Policy(policy), list(secret)
         self.roots, self._random = roots, random
         self.session: Session | None = None
-        #: Whether the firmware that was judged makes the messages of API before 0.17.
+        #: Whether the SEV firmware makes the messages of API before 0.17.
         self._old = False
 
     def start(self, chain: Chain) -> Session:
@@ -161,28 +175,37 @@ class Owner:
         self.session = make_session(chain[PDH], self.policy, random=self._random)
         return self.session
 
-    def judge(self, reported: dict[str, Any]) -> Verdict:
-        """Set the reported measure against what follows from the owner's own inputs.
+    def judge(self, reported: Reported) -> Verdict:
+        """Compare the reported measure with the one that follows from the owner's own inputs and policy.
 
-        *reported* has the measurement (base64), API version and build. The policy is the owner's own. Raises
-        :class:`Refusal` when the measures differ.
+        Raises :class:`Refusal` when they differ.
         """
         if self.session is None:
             raise Refusal("there is no session yet")
-        given = {name: value for name, value in reported.items() if name != "policy"}
-        given |= {"policy": self.policy, "tik": self.session.tik, "tek": self.session.tek, **self.inputs}
-        evidence = load_evidence(**given)
-        verdict = compare_measure(evidence)
+        evidence = load_evidence(
+            measurement=reported["measurement"],
+            api_major=reported["api_major"],
+            api_minor=reported["api_minor"],
+            build_id=reported["build_id"],
+            policy=self.policy,
+            tik=self.session.tik,
+            tek=self.session.tek,
+            **self.inputs,  # type: ignore[arg-type]
+        )
         self._old = (evidence.api_major, evidence.api_minor) < NEW_MESSAGES
         if self._old:
-            known = {"policy": evidence.policy, "digest": evidence.digest, "mnonce": evidence.measurement.mnonce}
-            verdict = Verdict(evidence, OldMeasureMessage(**known))
+            mnonce = evidence.measurement.mnonce
+            verdict = Verdict(
+                evidence, OldMeasureMessage(policy=evidence.policy, digest=evidence.digest, mnonce=mnonce)
+            )
+        else:
+            verdict = compare_measure(evidence)
         if not verdict.matches:
             raise Refusal("the measurement does not match", verdict)
         return verdict
 
     def pack(self, verdict: Verdict) -> SecretPacket:
-        """Pack the secret for the launch that was judged to be right."""
+        """Pack the secret for a launch whose measure matches."""
         if self.session is None or not verdict.matches:
             raise Refusal("no secret is sent to a launch that was not validated")
         iv = self._random(16)

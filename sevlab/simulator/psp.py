@@ -1,9 +1,9 @@
 """The secure processor: SEV's commands, each with its checks in the firmware's own order.
 
-A command returns what the firmware returns, or raises :class:`FirmwareError` with its status.
-The host calls them with addresses and lengths, as it would through its driver; the bytes are in :class:`Memory`.
+A command returns what the firmware returns, or raises :class:`~sevlab.simulator.status.FirmwareError`. The host calls
+it with addresses and lengths, as through its driver; the bytes are in :class:`~sevlab.simulator.memory.Memory`.
 
-Source: sev-launch 1 to 3, 8 and 9, from AMD's published firmware. What they do not tell is said where it is decided.
+Source: sev-launch 1 to 3, 8 and 9, from AMD's published firmware. A comment marks each choice that it leaves open.
 """
 
 from __future__ import annotations
@@ -14,23 +14,40 @@ import secrets
 from typing import TYPE_CHECKING
 
 from ..attestation.crypto import aes_ctr, load_point
-from ..attestation.session import KEY_SIZE, Z_SIZE, derive_session_keys, exchange, unwrap_keys
+from ..attestation.session import KEY_SIZE, Z_SIZE, derive_session_keys, exchange, unwrap_keys, wrap_keys
+from ..attestation.sev_chain import Chain
+from ..errors import LayoutError
 from ..formats.launch_measure import Measurement, MeasureMessage, OldMeasureMessage
 from ..formats.page_info import PAGE
 from ..formats.policy import Policy
-from ..formats.secret import SecretHeader, SecretMessageHead
-from ..formats.sev_certs import CEK, ECDH_SHA256, PDH, PEK, AttestationReport, SessionBlob, SevCertificate
+from ..formats.secret import SecretFlags, SecretHeader, SecretMessageHead
+from ..formats.sev_certs import (
+    ARK,
+    CEK,
+    ECDH_SHA256,
+    OCA,
+    PDH,
+    PEK,
+    AttestationReport,
+    SessionBlob,
+    SevCertificate,
+    parse_certificates,
+)
 from ..launch.keys import Secret
 from ..launch.measure import compute_measure
 from .curve import multiply
 from .identity import Identity
-from .memory import NEW_MESSAGES, FirmwareError, Memory, demand
+from .memory import Memory
+from .status import FirmwareError, demand
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..attestation.sev_chain import Chain
 
+#: The first API whose measure has a context byte and a version, and whose secret's MAC covers the measure.
+NEW_MESSAGES = (0, 17)
+
+PLATFORM_STATES = ("UNINIT", "INIT", "WORKING")
 
 #: From where a guest may go where (sev-launch 1.2). Every state may end in UNINIT, by DECOMMISSION.
 MOVES = {
@@ -43,6 +60,19 @@ MOVES = {
     "SENT": set[str](),
 }
 
+#: Historical faults that can be switched on, and what each leaves out.
+FAULTS = {
+    "no-curve-check": "LAUNCH_START takes an owner's point that is not on the curve (CVE-2019-9836)",
+    "no-secret-mac": "LAUNCH_SECRET takes a packet whose MAC is wrong (to see what the MAC is for)",
+    "rollback": "DOWNLOAD_FIRMWARE takes an older firmware, with the faults of its time (arXiv 1908.11680)",
+    "unprotected-page-tables": "the host may replace a guest's page with another (CVE-2020-12967)",
+}
+
+#: The firmware's scratch buffer for a secret, and how many guests there can be.
+SECRET_LIMIT, GUESTS, ASIDS = 0x5000, 64, 509
+
+BLOCK = 16
+
 
 class Guest:
     """One guest: policy, state, address space number (0: not active), keys, and the hash over what was loaded."""
@@ -50,18 +80,13 @@ class Guest:
     def __init__(self, policy: int) -> None:
         self.policy = Policy(policy)
         self.state, self.asid = "UNINIT", 0
-        self.shared: Secret | None = None
-        self.tek, self.tik = Secret(bytes(16)), Secret(bytes(16))
+        #: The memory key; drawn or shared when the guest is admitted.
+        self.key = Secret(bytes(32))
+        self.wipe()
         self.running = hashlib.sha256()
         #: Pages of the guest that the host put elsewhere: page number of the guest, page number of the machine.
         self.pages: dict[int, int] = {}
         self.digest, self.measure = bytes(32), bytes(32)
-
-    @property
-    def key(self) -> Secret:
-        """The memory key (32 bytes)."""
-        assert self.shared is not None, "a guest gets its key when it is admitted"
-        return self.shared
 
     def move(self, state: str) -> None:
         """Go to another state; only the moves of the specification exist."""
@@ -78,22 +103,8 @@ class Guest:
         self.tek, self.tik = Secret(bytes(16)), Secret(bytes(16))
 
 
-#: Historical faults that can be switched on, and what each leaves out.
-FAULTS = {
-    "no-curve-check": "LAUNCH_START takes an owner's point that is not on the curve (CVE-2019-9836)",
-    "no-secret-mac": "LAUNCH_SECRET takes a packet whose MAC is wrong (to see what the MAC is for)",
-    "rollback": "DOWNLOAD_FIRMWARE takes an older firmware, with the faults of its time (arXiv 1908.11680)",
-    "unprotected-page-tables": "the host may put another page in the place of a guest's (CVE-2020-12967)",
-}
-
-#: The firmware's scratch buffer for a secret, and how many guests there can be.
-SECRET_LIMIT, GUESTS, ASIDS = 0x5000, 64, 509
-
-BLOCK = 16
-
-
-class Firmware:
-    """The secure processor with its memory and its guests: all commands but those that move a guest elsewhere.
+class Platform:
+    """A platform: its secure processor, its memory and its guests.
 
     *api* is (major, minor) of the SEV API, *build* the firmware's build. *random* returns random bytes;
     :func:`sevlab.attestation.session.seeded` makes a run that can be repeated. *faults* are keys of :data:`FAULTS`.
@@ -139,13 +150,13 @@ class Firmware:
     def platform_reset(self) -> None:
         """PLATFORM_RESET: forget the owner. New OCA, PEK and PDH; the chip's CEK stays.
 
-        Only before INIT, as Linux has it (drivers/crypto/ccp); the facts name no state.
+        Only before INIT, as Linux does it (drivers/crypto/ccp).
         """
         demand(self.state == "UNINIT", "INVALID_PLATFORM_STATE", self.state)
         self.identity.make_oca()
 
     def wbinvd(self) -> None:
-        """WBINVD on every core: no command, but what a host does before DF_FLUSH."""
+        """WBINVD on every core: not a command, but what a host does before DF_FLUSH."""
         self._written_back = True
 
     def df_flush(self) -> None:
@@ -190,7 +201,7 @@ class Firmware:
     def download_firmware(self, api: tuple[int, int], build: int) -> None:
         """DOWNLOAD_FIRMWARE: another version, while there is no guest. An older one is refused.
 
-        The facts name no status for that; BAD_VERSION is chosen here.
+        The status BAD_VERSION is chosen here.
         """
         demand(self.state in ("UNINIT", "INIT"), "INVALID_PLATFORM_STATE", self.state)
         older = (*api, build) < (*self.api, self.build)
@@ -199,10 +210,10 @@ class Firmware:
         self.newest = max(self.newest, (*api, build))
 
     def leak_cek(self) -> Secret:
-        """What an attacker's own code in the secure processor does: read the chip's CEK (48 bytes, big-endian).
+        """Read the chip's CEK (48 bytes, big-endian), as an attacker's code in the secure processor does.
 
-        No command. It takes the fault ``rollback``, and an older firmware that was loaded by it: how such a firmware
-        is made to run foreign code is left out.
+        Not a command. It needs the fault ``rollback`` and an older firmware; how that is made to run foreign code is
+        left out.
         """
         weak = "rollback" in self.faults and (*self.api, self.build) < self.newest
         demand(weak, "UNSUPPORTED", "the CEK does not leave the chip")
@@ -215,37 +226,36 @@ class Firmware:
     ) -> int:
         """LAUNCH_START: take the owner's certificate and session; return the new guest's handle.
 
-        Without a certificate the keys are all zero, and anybody can make the measurement. *handle* is a guest whose
+        Without a certificate the keys are all zero, and anybody can compute the measure. *handle* is a guest whose
         memory key is shared, 0 for none.
         """
         self._begun()
         guest = Guest(policy)
         if godh is not None:
-            sizes = len(godh), len(session or b"")
-            right = sizes == (SevCertificate.size, SessionBlob.size)
-            demand(right, "INVALID_LENGTH", f"certificate and session have {sizes[0]} and {sizes[1]} bytes")
-            guest.tek, guest.tik = self._keys(SevCertificate.from_bytes(godh), SessionBlob.from_bytes(session or b""))
-            self._check_policy(guest, SessionBlob.from_bytes(session or b""))
-        if handle:
-            other = self._guest(handle)
-            demand(other.policy == policy and not other.policy.noks, "POLICY_FAILURE", "the key cannot be shared")
-            guest.shared = other.key
-        return self._admit(guest, "LUPDATE")
+            self._open_session(guest, godh, session or b"")
+        if not handle:
+            return self._admit(guest, "LUPDATE")
+        other = self._guest(handle)
+        demand(other.policy == policy and not other.policy.noks, "POLICY_FAILURE", "the key cannot be shared")
+        return self._admit(guest, "LUPDATE", other.key)
 
-    def _admit(self, guest: Guest, state: str) -> int:
-        """Give a new guest a handle, the lowest that is free, and a memory key where it shares none."""
+    def _admit(self, guest: Guest, state: str, shared: Secret | None = None) -> int:
+        """Give a new guest a handle, the lowest that is free, and a memory key unless it shares one."""
         free = next((number for number in range(1, GUESTS + 1) if number not in self.guests), 0)
         demand(free, "RESOURCE_LIMIT", f"there are {GUESTS} guests")
         demand(self.es or not guest.policy.es, "UNSUPPORTED", "this platform has no SEV-ES")
-        if guest.shared is None:
-            guest.shared = Secret(self._random(32))
+        guest.key = shared or Secret(self._random(32))
         guest.move(state)
         self.guests[free] = guest
         self.state = "WORKING"
         return free
 
-    def _keys(self, godh: SevCertificate, blob: SessionBlob) -> tuple[Secret, Secret]:
-        """Unwrap TEK and TIK; wrap_mac is checked before."""
+    def _open_session(self, guest: Guest, certificate: bytes, session: bytes) -> None:
+        """Unwrap TEK and TIK, whose wrap_mac is checked before, and check the policy."""
+        sizes = len(certificate), len(session)
+        right = sizes == (SevCertificate.size, SessionBlob.size)
+        demand(right, "INVALID_LENGTH", f"certificate and session have {sizes[0]} and {sizes[1]} bytes")
+        godh, blob = SevCertificate.from_bytes(certificate), SessionBlob.from_bytes(session)
         right = godh.version == 1 and godh.key_usage == PDH and godh.key_algorithm == ECDH_SHA256
         demand(right, "INVALID_CERTIFICATE", "the owner's certificate is no PDH")
         private = self.identity.keys[PDH]
@@ -258,15 +268,12 @@ class Firmware:
         opened = unwrap_keys(derive_session_keys(z, blob.nonce), blob)
         if opened is None:
             raise FirmwareError("BAD_MEASUREMENT", "wrap_mac is wrong")
-        return opened
-
-    def _check_policy(self, guest: Guest, blob: SessionBlob) -> None:
+        guest.tek, guest.tik = opened
         policy = guest.policy
         computed = hmac.digest(guest.tik.reveal(), int(policy).to_bytes(4, "little"), "sha256")
         demand(hmac.compare_digest(computed, blob.policy_mac), "BAD_MEASUREMENT", "policy_mac is wrong")
-        demand(
-            (policy.api_major, policy.api_minor) <= self.api, "POLICY_FAILURE", "the policy asks for a newer firmware"
-        )
+        is_new = (policy.api_major, policy.api_minor) > self.api
+        demand(not is_new, "POLICY_FAILURE", "the policy asks for a newer firmware")
         demand(not policy.reserved_6, "POLICY_FAILURE", "reserved bits of the policy are set")
 
     def activate(self, handle: int, asid: int) -> None:
@@ -274,8 +281,7 @@ class Firmware:
 
         The order of these checks is chosen here.
         """
-        self._working()
-        guest = self._guest(handle)
+        guest = self._working_guest(handle)
         demand(0 < asid <= ASIDS, "INVALID_ASID")
         demand(not guest.asid, "ACTIVE")
         demand(all(other.asid != asid for other in self.guests.values()), "ASID_OWNED")
@@ -284,8 +290,7 @@ class Firmware:
 
     def deactivate(self, handle: int) -> None:
         """DEACTIVATE: take the address space number back."""
-        self._working()
-        guest = self._guest(handle)
+        guest = self._working_guest(handle)
         demand(guest.asid, "INACTIVE")
         self._release(guest)
 
@@ -306,13 +311,11 @@ class Firmware:
         guest = self._loading(handle)
         demand(address % BLOCK == 0, "INVALID_ADDRESS")
         demand(length == PAGE, "INVALID_LENGTH")
-        demand(guest.policy.es, "UNSUPPORTED", "the guest is no SEV-ES guest")
+        demand(guest.policy.es, "UNSUPPORTED", "the guest is not an SEV-ES guest")
         self._take(guest, address, length)
 
     def _loading(self, handle: int) -> Guest:
-        self._working()
-        guest = self._guest(handle)
-        guest.demand("LUPDATE")
+        guest = self._working_guest(handle, "LUPDATE")
         demand(guest.asid, "INACTIVE")
         return guest
 
@@ -323,9 +326,7 @@ class Firmware:
 
     def launch_measure(self, handle: int, length: int = Measurement.size) -> Measurement:
         """LAUNCH_MEASURE: end the loading, and return the measure with a new nonce. Nothing can be added afterwards."""
-        self._working()
-        guest = self._guest(handle)
-        guest.demand("LUPDATE")
+        guest = self._working_guest(handle, "LUPDATE")
         demand(length >= Measurement.size, "INVALID_LENGTH", f"{Measurement.size} bytes are needed")
         guest.digest = guest.running.digest()
         mnonce = self._random(KEY_SIZE)
@@ -344,8 +345,7 @@ class Firmware:
 
         *length* is how many bytes of the guest are to be filled: the payload's, unless the host says otherwise.
         """
-        self._working()
-        guest = self._guest(handle)
+        guest = self._working_guest(handle)
         length = len(payload) if length is None else length
         demand(address % BLOCK == 0, "INVALID_ADDRESS")
         fits = 0 < length <= SECRET_LIMIT and length % BLOCK == 0 and length == len(payload)
@@ -363,9 +363,7 @@ class Firmware:
 
     def launch_finish(self, handle: int) -> None:
         """LAUNCH_FINISH: wipe the keys of the launch, and let the guest run."""
-        self._working()
-        guest = self._guest(handle)
-        guest.demand("LSECRET")
+        guest = self._working_guest(handle, "LSECRET")
         guest.wipe()
         guest.move("RUNNING")
 
@@ -373,15 +371,12 @@ class Firmware:
 
     def guest_status(self, handle: int) -> dict[str, int | str]:
         """GUEST_STATUS."""
-        self._working()
-        guest = self._guest(handle)
+        guest = self._working_guest(handle)
         return {"policy": int(guest.policy), "asid": guest.asid, "state": guest.state}
 
     def attestation(self, handle: int, mnonce: bytes, length: int = AttestationReport.size) -> AttestationReport:
         """ATTESTATION: a report about a guest, signed with the PEK. *mnonce* is the asker's (16 bytes)."""
-        self._working()
-        guest = self._guest(handle)
-        guest.demand("LSECRET", "RUNNING", "SUPDATE", "SENT")
+        guest = self._working_guest(handle, "LSECRET", "RUNNING", "SUPDATE", "SENT")
         demand(length >= AttestationReport.size, "INVALID_LENGTH", f"{AttestationReport.size} bytes are needed")
         blank = bytes(72)
         report = AttestationReport(mnonce=mnonce, digest=guest.digest, policy=guest.policy, r=blank, s=blank)
@@ -389,19 +384,15 @@ class Firmware:
         return report.replace(r=made.r, s=made.s)
 
     def dbg_decrypt(self, handle: int, address: int, size: int) -> bytes:
-        """DBG_DECRYPT: a guest's memory in clear, where the policy allows debugging.
-
-        The facts tell of no state that is needed; here any guest will do.
-        """
+        """DBG_DECRYPT: a guest's memory in clear, if the policy allows debugging. Its state does not matter here."""
         return self.memory.read(address, size, self._debugged(handle, address, size).key.reveal())
 
     def dbg_encrypt(self, handle: int, address: int, data: bytes) -> None:
-        """DBG_ENCRYPT: write into a guest's memory, where the policy allows debugging."""
+        """DBG_ENCRYPT: write into a guest's memory, if the policy allows debugging."""
         self.memory.write(address, data, self._debugged(handle, address, len(data)).key.reveal())
 
     def _debugged(self, handle: int, address: int, size: int) -> Guest:
-        self._working()
-        guest = self._guest(handle)
+        guest = self._working_guest(handle)
         demand(not guest.policy.nodbg, "POLICY_FAILURE", "the policy forbids debugging")
         demand(address % BLOCK == 0, "INVALID_ADDRESS")
         demand(size and size % BLOCK == 0, "INVALID_LENGTH")
@@ -418,9 +409,9 @@ class Firmware:
         return read
 
     def remap(self, handle: int, address: int, other: int) -> None:
-        """Put the page at *other* where the guest has the page at *address*: no command, but what a host can do.
+        """Put the page at *other* where the guest has the page at *address*: not a command, but what a host can do.
 
-        Plain SEV and SEV-ES do nothing against it; here it takes the fault ``unprotected-page-tables``.
+        Plain SEV and SEV-ES do not prevent it; here it needs the fault ``unprotected-page-tables``.
         """
         demand("unprotected-page-tables" in self.faults, "INVALID_PAGE_OWNER", "the page tables are protected")
         demand(address % PAGE == 0 and other % PAGE == 0, "INVALID_ADDRESS")
@@ -428,20 +419,136 @@ class Firmware:
 
     def decommission(self, handle: int) -> None:
         """DECOMMISSION: end a guest, in any state."""
-        self._working()
-        self._release(self._guest(handle))
+        self._release(self._working_guest(handle))
         del self.guests[handle]
         if not self.guests:
             self.state = "INIT"
+
+    # --- a guest that moves to another platform (sev-launch 9.2)
+
+    def send_start(self, handle: int, pdh: bytes, platform: bytes = b"", amd: bytes = b"") -> SessionBlob:
+        """SEND_START: make keys, pack them for another platform as an owner does, and return the session.
+
+        *pdh* is the other platform's PDH, *platform* its PEK, OCA and CEK, *amd* its ASK and ARK. The last two are
+        checked only if the policy has its bit SEV or DOMAIN. This platform's PDH goes with the session.
+        """
+        guest = self._working_guest(handle, "RUNNING")
+        demand(guest.asid, "INACTIVE")
+        demand(not guest.policy.nosend, "POLICY_FAILURE", "the policy forbids sending")
+        demand(len(pdh) == SevCertificate.size, "INVALID_LENGTH")
+        receiver = SevCertificate.from_bytes(pdh)
+        # Only the chain of the PDH is checked below, so the keys must be packed for nothing else.
+        demand(receiver.key_usage == PDH, "INVALID_CERTIFICATE", "the receiver's certificate is not a PDH")
+        demand(load_point(receiver.key) is not None, "INVALID_CERTIFICATE", "the receiver's key is not on P-384")
+        if guest.policy.sev:
+            self._check_genuine(_chain(pdh, platform, amd), guest.policy)
+        if guest.policy.domain:
+            self._check_domain(_chain(pdh, platform))
+        guest.tek, guest.tik = Secret(self._random(KEY_SIZE)), Secret(self._random(KEY_SIZE))
+        keys = derive_session_keys(exchange(self.identity.keys[PDH], receiver.key), self._random(KEY_SIZE))
+        guest.move("SUPDATE")
+        return wrap_keys(keys, guest.tek.reveal(), guest.tik.reveal(), self._random(KEY_SIZE), guest.policy)
+
+    def _check_genuine(self, other: Chain, policy: Policy) -> None:
+        """The policy's SEV bit: AMD's chain of the receiver holds, under the root of this platform's own."""
+        own = hashlib.sha256(self.identity.chain[ARK].to_bytes()).hexdigest()
+        links = other.verify(roots={own: "own"}).checks
+        right = all(link.state == "match" for link in links if "OCA" not in link.name)
+        demand(right, "BAD_SIGNATURE", "the receiver is no genuine platform")
+        pek = other[PEK]
+        demand((policy.api_major, policy.api_minor) <= (pek.api_major, pek.api_minor), "POLICY_FAILURE")
+
+    def _check_domain(self, other: Chain) -> None:
+        """The policy's DOMAIN bit: the receiver has the same owner."""
+        states = {link.name: link.state for link in other.verify().checks}
+        needed = ("OCA signed by itself", "PEK signed by OCA", "PDH signed by PEK")
+        demand(all(states[name] == "match" for name in needed), "BAD_SIGNATURE", "the receiver's certificates")
+        demand(other[OCA] == self.identity.certificates[OCA], "POLICY_FAILURE", "the receiver has another owner")
+
+    def send_update_data(self, handle: int, address: int, length: int) -> tuple[bytes, bytes]:
+        """SEND_UPDATE_DATA: a piece of the guest's memory as a packet: header (52 bytes) and payload."""
+        guest = self._working_guest(handle, "SUPDATE")
+        demand(address % BLOCK == 0, "INVALID_ADDRESS")
+        demand(0 < length <= SECRET_LIMIT and length % BLOCK == 0, "INVALID_LENGTH")
+        iv = self._random(KEY_SIZE)
+        payload = aes_ctr(guest.tek.reveal(), iv, self.memory.read(address, length, guest.key.reveal()))
+        mac = _data_mac(guest, SecretFlags(0), iv, payload)
+        return SecretHeader(flags=SecretFlags(0), iv=iv, mac=mac).to_bytes(), payload
+
+    def send_update_vmsa(self, handle: int, address: int) -> tuple[bytes, bytes]:
+        """SEND_UPDATE_VMSA: the registers of one virtual CPU (4096 bytes), of SEV-ES guests."""
+        demand(self._working_guest(handle).policy.es, "UNSUPPORTED", "the guest is not an SEV-ES guest")
+        return self.send_update_data(handle, address, PAGE)
+
+    def send_finish(self, handle: int) -> None:
+        """SEND_FINISH: all is sent."""
+        guest = self._working_guest(handle, "SUPDATE")
+        guest.wipe()
+        guest.move("SENT")
+
+    def send_cancel(self, handle: int) -> None:
+        """SEND_CANCEL: go on running here."""
+        guest = self._working_guest(handle, "SUPDATE")
+        guest.wipe()
+        guest.move("RUNNING")
+
+    def receive_start(self, policy: int, pdh: bytes, session: bytes) -> int:
+        """RECEIVE_START: as LAUNCH_START, with the sender's PDH; certificate and session are needed."""
+        self._begun()
+        guest = Guest(policy)
+        self._open_session(guest, pdh, session)
+        return self._admit(guest, "RUPDATE")
+
+    def receive_update_data(self, handle: int, header: bytes, address: int, payload: bytes) -> None:
+        """RECEIVE_UPDATE_DATA: check a packet of the sender, and write it into the guest's memory."""
+        guest = self._working_guest(handle, "RUPDATE")
+        demand(guest.asid, "INACTIVE")
+        demand(address % BLOCK == 0, "INVALID_ADDRESS")
+        fits = 0 < len(payload) <= SECRET_LIMIT and len(payload) % BLOCK == 0
+        demand(len(header) == SecretHeader.size and fits, "INVALID_LENGTH")
+        packet = SecretHeader.from_bytes(header)
+        right = hmac.compare_digest(_data_mac(guest, packet.flags, packet.iv, payload), packet.mac)
+        demand(right, "BAD_MEASUREMENT", "the packet's MAC is wrong")
+        self.memory.write(address, aes_ctr(guest.tek.reveal(), packet.iv, payload), guest.key.reveal())
+
+    def receive_update_vmsa(self, handle: int, header: bytes, address: int, payload: bytes) -> None:
+        """RECEIVE_UPDATE_VMSA: the registers of one virtual CPU (4096 bytes), of SEV-ES guests."""
+        demand(self._working_guest(handle).policy.es, "UNSUPPORTED", "the guest is not an SEV-ES guest")
+        demand(len(payload) == PAGE, "INVALID_LENGTH")
+        self.receive_update_data(handle, header, address, payload)
+
+    def receive_finish(self, handle: int) -> None:
+        """RECEIVE_FINISH: all is there; the guest runs. It has no measurement here."""
+        guest = self._working_guest(handle, "RUPDATE")
+        guest.wipe()
+        guest.move("RUNNING")
 
     # --- checks that many commands share
 
     def _begun(self) -> None:
         demand(self.state in ("INIT", "WORKING"), "INVALID_PLATFORM_STATE", self.state)
 
-    def _working(self) -> None:
+    def _working_guest(self, handle: int, *states: str) -> Guest:
+        """Return a guest while the platform is at work, in one of *states* if any are named."""
         demand(self.state == "WORKING", "INVALID_PLATFORM_STATE", self.state)
+        guest = self._guest(handle)
+        if states:
+            guest.demand(*states)
+        return guest
 
     def _guest(self, handle: int) -> Guest:
         demand(handle in self.guests, "INVALID_GUEST", f"no guest has handle {handle}")
         return self.guests[handle]
+
+
+def _data_mac(guest: Guest, flags: SecretFlags, iv: bytes, payload: bytes) -> bytes:
+    """Return the MAC of a migration packet: as a secret's, with context 0x02 and without the measure."""
+    head = SecretMessageHead(context=2, flags=flags, iv=iv, guest_length=len(payload), trans_length=len(payload))
+    return hmac.digest(guest.tik.reveal(), head.to_bytes() + payload, "sha256")
+
+
+def _chain(*parts: bytes) -> Chain:
+    try:
+        return Chain(one for part in parts for one in parse_certificates(part))
+    except LayoutError:
+        raise FirmwareError("INVALID_CERTIFICATE", "these bytes are not certificates") from None

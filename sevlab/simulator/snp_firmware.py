@@ -51,9 +51,10 @@ from ..formats.status import NUMBER
 from ..formats.vmsa import Vmsa
 from ..launch.keys import Secret
 from ..launch.pages import hash_pages, hash_vmsa
-from .memory import FirmwareError, RmpEntry, demand
-from .snp_commands import LARGE_PAGE, SnpLaunchFinish, SnpLaunchStart, SnpLaunchUpdate, UpdateFlags
+from .memory import RmpEntry
+from .snp_commands import LARGE_PAGE, SnpLaunchFinish, SnpLaunchStart, SnpLaunchUpdate
 from .snp_platform import ABI, ASIDS, RMP_AT, RMP_END, VMPLS, Context, Processor
+from .status import FirmwareError, demand
 
 if TYPE_CHECKING:
     from ..layout.structure import Layout
@@ -62,120 +63,25 @@ if TYPE_CHECKING:
 #: What KEY_SEL may be: VLEK if there is one and else VCEK, VCEK, VLEK.
 ANY_KEY, VCEK_ONLY, VLEK_ONLY = 0, 1, 2
 
-
-class Messages(Processor):
-    """A platform that answers its guests."""
-
-    def guest_request(self, address: int, vmpl: int, request: bytes) -> bytes:
-        """SNP_GUEST_REQUEST with MSG_REPORT_REQ (96 bytes), under the key of a *vmpl*.
-
-        Returns MSG_REPORT_RSP: a header of 32 bytes, and the report unless the header says otherwise. The order of the
-        checks of a request is chosen here.
-        """
-        self._ready()
-        context = self._context(address)
-        context.demand("RUNNING")
-        demand(0 <= vmpl < VMPLS, "INVALID_PARAM", f"VMPL {vmpl}; there are 0 to {VMPLS - 1}")
-        demand(len(request) == ReportRequest.size, "INVALID_PARAM", f"a request of {len(request)} bytes")
-        asked = ReportRequest.from_bytes(request)
-        if asked.findings() or not vmpl <= asked.vmpl < VMPLS or asked.key_sel not in (ANY_KEY, VCEK_ONLY, VLEK_ONLY):
-            return _answer("INVALID_PARAM")
-        key = self._choose_key(context, asked.key_sel)
-        return _answer("INVALID_KEY") if key is None else _answer("SUCCESS", self._report(context, asked, key))
-
-    def _choose_key(self, context: Context, key_sel: int) -> int | None:
-        """Return which key signs; None when the one that was asked for is not there."""
-        if key_sel == VLEK_ONLY or (key_sel == ANY_KEY and self.csp_id):
-            return VLEK if self.csp_id else None
-        if context.vcek_disabled:
-            return None
-        return NO_KEY if self.mask_chip_key else VCEK
-
-    def _report(self, context: Context, asked: ReportRequest, key: int) -> Report:
-        signed = context.id_block
-        author = signed is not None and context.author_key_enabled
-        info = {"smt_en": self.smt}
-        cpu: dict[str, int] = {}
-        if self.version >= 3:
-            info["alias_check_complete"] = "aliased-memory" not in self.faults
-            cpu = dict(zip(("cpuid_fam_id", "cpuid_mod_id", "cpuid_step"), self.cpu, strict=True))
-        if self.version >= 5:
-            cpu |= {"launch_mit_vector": 0, "current_mit_vector": 0}
-        versions = {
-            f"{kind}_{name}": getattr(firmware, name)
-            for kind, firmware in (("current", self.current), ("committed", self.committed))
-            for name in ("major", "minor", "build")
-        }
-        kind = type(parse_report(self.version.to_bytes(4, "little").ljust(SIZE, b"\0"), self.product))
-        report = kind(
-            guest_svn=signed.block.guest_svn if signed else 0,
-            policy=context.policy,
-            family_id=signed.block.family_id if signed else bytes(16),
-            image_id=signed.block.image_id if signed else bytes(16),
-            vmpl=asked.vmpl,
-            signature_algo=ECDSA_P384_SHA384,
-            current_tcb=self.current.tcb,
-            platform_info=PlatformInfo(0).replace(**info),
-            key_info=KeyInfo(0).replace(author_key_en=author, mask_chip_key=self.mask_chip_key, signing_key=key),
-            report_data=asked.report_data,
-            measurement=context.digest,
-            host_data=context.host_data,
-            id_key_digest=signed.auth.id_key_digest if signed else bytes(DIGEST),
-            author_key_digest=signed.auth.author_key_digest if signed and author else bytes(DIGEST),
-            report_id=context.report_id,
-            report_id_ma=context.report_id_ma,
-            reported_tcb=self.reported_tcb,
-            chip_id=bytes(64) if self.mask_chip_id else self.chip_id,
-            committed_tcb=self.committed.tcb,
-            launch_tcb=context.launch_tcb,
-            r=bytes(72),
-            s=bytes(72),
-            **cpu,
-            **versions,
-        )
-        return report if key == NO_KEY else self._signed(report, key)
-
-    def _signed(self, report: Report, key: int) -> Report:
-        """Sign a report, with the key that follows from the reported TCB."""
-        tcb = self.reported_tcb
-        if key == VLEK:
-            private = self.server.vlek_key(self.product, self.csp_id, tcb)
-        else:
-            private = self.server.vcek_key(self.product, self.chip_id, tcb)
-        made = ecdsa_sign(private, report.signed, ECDSA_SHA384)
-        return report.replace(r=made.r, s=made.s)
-
-    def certificates(self, report: Report) -> tuple[bytes, bytes, bytes]:
-        """Return the certificates that belong to a report of this platform (DER): leaf, the one above it, root."""
-        if report.key_info.signing_key == VLEK:
-            leaf = self.server.vlek(self.product, self.csp_id, report.reported_tcb)
-            return leaf, self.server.asvk(self.product), self.server.ark(self.product)
-        leaf = self.server.vcek(self.product, self.chip_id, report.reported_tcb)
-        return leaf, self.server.ask(self.product), self.server.ark(self.product)
-
-
-def _answer(status: str, report: Report | None = None) -> bytes:
-    raw = report.to_bytes() if report else b""
-    header = ReportResponse(status=NUMBER[status], report_size=len(raw)).to_bytes()
-    assert len(header) == HEADER
-    return header + raw
-
-
-#: Pages of which there are only those of 4 KiB.
+#: Pages that always have 4 KiB.
 _SMALL_ONLY = frozenset({VMSA, SECRETS, CPUID})
 
 #: Bits of the policy that firmware of ABI 1.55 takes for reserved.
-_NEW_BITS = SnpPolicy.cxl_allow.mask | SnpPolicy.mem_aes_256_xts.mask | SnpPolicy.rapl_dis.mask
+_NEW_BITS = (
+    SnpPolicy.cxl_allow.mask
+    | SnpPolicy.mem_aes_256_xts.mask
+    | SnpPolicy.rapl_dis.mask
+    | SnpPolicy.ciphertext_hiding_dram.mask
+    | SnpPolicy.page_swap_disable.mask
+)
 
-_NEW_BITS |= SnpPolicy.ciphertext_hiding_dram.mask | SnpPolicy.page_swap_disable.mask
-
-#: What a chip cannot do, so that no CPUID page may claim it: (function, subfunction) to bits by register. Two features
-#: (AVX-512 and 5-level paging, which came with Genoa) stand for the firmware's whole list, which is not told.
+#: What a chip cannot do, so that no CPUID page may claim it: (function, subfunction) to bits by register. Only two
+#: features (AVX-512 and 5-level paging, which came with Genoa), because the firmware's whole list is not published.
 CANNOT = {"Milan": {(7, 0): {"ebx": 1 << 16, "ecx": 1 << 16}}}
 
 
-class SnpPlatform(Messages):
-    """A platform with SEV-SNP: the commands of its processor, its messages, and those that make and launch guests."""
+class SnpPlatform(Processor):
+    """A platform with SEV-SNP: all commands, also those that make and launch guests and answer their messages."""
 
     def gctx_create(self, address: int) -> None:
         """SNP_GCTX_CREATE: make a page of the firmware's a guest's context. The order of these checks is chosen here.
@@ -250,7 +156,7 @@ class SnpPlatform(Messages):
             self._check_cpuid(address)
         for offset in range(0, LARGE_PAGE if entry.large else PAGE, PAGE):
             page = self.memory.read(address + offset, PAGE)
-            context.measure(_page_info(command, flags, entry.gpa + offset * (flags.page_type != VMSA), page))
+            context.measure(_page_info(command, entry.gpa + offset * (flags.page_type != VMSA), page))
             loaded = self._loaded(context, flags.page_type, page)
             self.memory.write(address + offset, loaded, context.memory_key.reveal())
         self.rmp.change(address, validated=True, immutable=False)
@@ -261,19 +167,14 @@ class SnpPlatform(Messages):
             return bytes(PAGE)
         if page_type != SECRETS:
             return page
-        keys = {f"vmpck{number}": key.reveal() for number, key in enumerate(context.vmpck)}
-        return SecretsPage(
+        filled = SecretsPage.from_bytes(bytes(PAGE)).replace(
             version=SECRETS_VERSION,
             flags=SecretsFlags(context.flags.imi_en),
             fms=self.cpu.signature,
             gosvw=context.gosvw,
-            guest_os=bytes(96),
-            vmsa_tweak_bitmap=bytes(64),
-            guest_area=bytes(32),
-            tsc_factor=0,
-            launch_mit_vector=0,
-            **keys,
-        ).to_bytes()
+            **{f"vmpck{number}": key.reveal() for number, key in enumerate(context.vmpck)},
+        )
+        return filled.to_bytes()
 
     def _check_cpuid(self, address: int) -> None:
         """Check a CPUID page. A wrong one is corrected where it lies, so that the host can look and try again."""
@@ -309,7 +210,7 @@ class SnpPlatform(Messages):
         context.state = "RUNNING"
 
     def dbg_decrypt(self, address: int, page: int) -> bytes:
-        """SNP_DBG_DECRYPT: a page of a guest in clear, where the policy allows debugging. The order is chosen here."""
+        """SNP_DBG_DECRYPT: a page of a guest in clear, if the policy allows debugging. The order is chosen here."""
         self._ready()
         context = self._context(address)
         demand(context.policy.debug, "POLICY_FAILURE", "the policy forbids debugging")
@@ -331,26 +232,116 @@ class SnpPlatform(Messages):
         del self.contexts[address]
         self.rmp.change(address, context=False)
 
+    # --- a guest's messages
+
+    def guest_request(self, address: int, vmpl: int, request: bytes) -> bytes:
+        """SNP_GUEST_REQUEST with MSG_REPORT_REQ (96 bytes), under the key of a *vmpl*.
+
+        Returns MSG_REPORT_RSP: a header of 32 bytes, and the report unless the header says otherwise. The order of the
+        checks of a request is chosen here.
+        """
+        self._ready()
+        context = self._context(address)
+        context.demand("RUNNING")
+        demand(0 <= vmpl < VMPLS, "INVALID_PARAM", f"VMPL {vmpl}; there are 0 to {VMPLS - 1}")
+        demand(len(request) == ReportRequest.size, "INVALID_PARAM", f"a request of {len(request)} bytes")
+        asked = ReportRequest.from_bytes(request)
+        if asked.findings() or not vmpl <= asked.vmpl < VMPLS or asked.key_sel not in (ANY_KEY, VCEK_ONLY, VLEK_ONLY):
+            return _answer("INVALID_PARAM")
+        key = self._choose_key(context, asked.key_sel)
+        return _answer("INVALID_KEY") if key is None else _answer("SUCCESS", self._report(context, asked, key))
+
+    def _choose_key(self, context: Context, key_sel: int) -> int | None:
+        """Return which key signs; None if the requested one does not exist."""
+        if key_sel == VLEK_ONLY or (key_sel == ANY_KEY and self.csp_id):
+            return VLEK if self.csp_id else None
+        if context.vcek_disabled:
+            return None
+        return NO_KEY if self.mask_chip_key else VCEK
+
+    def _report(self, context: Context, asked: ReportRequest, key: int) -> Report:
+        info = {"smt_en": self.smt}
+        versions = {
+            f"{kind}_{name}": getattr(firmware, name)
+            for kind, firmware in (("current", self.current), ("committed", self.committed))
+            for name in ("major", "minor", "build")
+        }
+        if self.version >= 3:
+            info["alias_check_complete"] = "aliased-memory" not in self.faults
+            versions |= zip(("cpuid_fam_id", "cpuid_mod_id", "cpuid_step"), self.cpu, strict=True)
+        signed, author = context.id_block, context.author_key_enabled
+        report = parse_report(self.version.to_bytes(4, "little").ljust(SIZE, b"\0"), self.product).replace(
+            policy=context.policy,
+            vmpl=asked.vmpl,
+            signature_algo=ECDSA_P384_SHA384,
+            current_tcb=self.current.tcb,
+            platform_info=PlatformInfo(0).replace(**info),
+            key_info=KeyInfo(0).replace(author_key_en=author, mask_chip_key=self.mask_chip_key, signing_key=key),
+            report_data=asked.report_data,
+            measurement=context.digest,
+            host_data=context.host_data,
+            report_id=context.report_id,
+            report_id_ma=context.report_id_ma,
+            reported_tcb=self.reported_tcb,
+            chip_id=bytes(64) if self.mask_chip_id else self.chip_id,
+            committed_tcb=self.committed.tcb,
+            launch_tcb=context.launch_tcb,
+            **versions,
+        )
+        if signed is not None:
+            report = report.replace(
+                guest_svn=signed.block.guest_svn,
+                family_id=signed.block.family_id,
+                image_id=signed.block.image_id,
+                id_key_digest=signed.auth.id_key_digest,
+                author_key_digest=signed.auth.author_key_digest if author else bytes(DIGEST),
+            )
+        if key == NO_KEY:
+            return report
+        if key == VLEK:
+            private = self.server.vlek_key(self.product, self.csp_id, self.reported_tcb)
+        else:
+            private = self.server.vcek_key(self.product, self.chip_id, self.reported_tcb)
+        made = ecdsa_sign(private, report.signed, ECDSA_SHA384)
+        return report.replace(r=made.r, s=made.s)
+
+    def certificates(self, report: Report) -> tuple[bytes, bytes, bytes]:
+        """Return the certificates that belong to a report of this platform (DER): leaf, the one above it, root."""
+        if report.key_info.signing_key == VLEK:
+            leaf = self.server.vlek(self.product, self.csp_id, report.reported_tcb)
+            return leaf, self.server.asvk(self.product), self.server.ark(self.product)
+        leaf = self.server.vcek(self.product, self.chip_id, report.reported_tcb)
+        return leaf, self.server.ask(self.product), self.server.ark(self.product)
+
+    # --- what many commands share
+
     @staticmethod
     def _demand_form(command: Layout, *addresses: int, but: str = "") -> None:
         """Refuse reserved bits that are set, and addresses that are not those of whole pages."""
-        odd = [span.name for span in command.spans() if span.finding and span.name != but]
-        demand(not odd, "INVALID_PARAM", f"reserved bits: {', '.join(odd)}")
+        found = [span.name for span in command.spans() if span.finding and span.name != but]
+        demand(not found, "INVALID_PARAM", f"reserved bits: {', '.join(found)}")
         demand(all(address % PAGE == 0 for address in addresses), "INVALID_PARAM", "no page's address")
 
 
-def _page_info(command: SnpLaunchUpdate, flags: UpdateFlags, gpa: int, page: bytes) -> PageInfo:
-    """Return the link that a page adds; the firmware puts the digest before it in."""
-    contents = ZEROS
-    if flags.page_type in HASHED_TYPES:
-        contents = hash_vmsa(Vmsa.from_bytes(page)) if flags.page_type == VMSA else hash_pages(page)[0]
+def _page_info(command: SnpLaunchUpdate, gpa: int, page: bytes) -> PageInfo:
+    """Return the link that a page adds; the context puts in the digest before it."""
+    page_type, contents = command.flags.page_type, ZEROS
+    if page_type in HASHED_TYPES:
+        contents = hash_vmsa(Vmsa.from_bytes(page)) if page_type == VMSA else hash_pages(page)[0]
     return PageInfo(
-        digest_cur=bytes(DIGEST),
+        digest_cur=ZEROS,
         contents=contents,
-        page_type=flags.page_type,
-        imi_page=flags.imi_page,
+        page_type=page_type,
+        imi_page=command.flags.imi_page,
         vmpl1_perms=command.vmpl1_perms,
         vmpl2_perms=command.vmpl2_perms,
         vmpl3_perms=command.vmpl3_perms,
         gpa=gpa,
     )
+
+
+def _answer(status: str, report: Report | None = None) -> bytes:
+    raw = report.to_bytes() if report else b""
+    header = ReportResponse(status=NUMBER[status], report_size=len(raw)).to_bytes()
+    assert len(header) == HEADER
+    return header + raw

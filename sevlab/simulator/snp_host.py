@@ -1,11 +1,11 @@
 """The host of a SEV-SNP guest: loads pages as QEMU with KVM does, and hands messages on.
 
-Nobody has to trust it: :attr:`SnpHost.tamper` changes any one thing it does.
+Nobody has to trust it: ``tamper`` changes any one thing it does.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..attestation.id_block import SignedIdBlock
 from ..errors import InputError
@@ -15,11 +15,12 @@ from ..formats.policy import SnpPolicy
 from ..formats.report import HEADER, SIZE, ReportRequest
 from ..launch.pages import Region
 from ..launch.snp import load_snp_launch
-from .snp_commands import FinishFlags, SnpLaunchFinish, SnpLaunchStart, SnpLaunchUpdate, StartFlags, UpdateFlags
+from .parties import Carrier
+from .snp_commands import FinishFlags, SnpLaunchFinish, SnpLaunchStart, SnpLaunchUpdate, UpdateFlags
 from .snp_firmware import SnpPlatform
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Mapping, Sequence
 
 
 #: Where things go in our small memory. The digest binds none of it.
@@ -27,7 +28,7 @@ CONTEXT_AT, BLOCK_AT, AUTH_AT, PAGES_AT = 0x20_0000, 0x20_1000, 0x20_2000, 0x40_
 
 ASID = 1
 
-#: What can be changed on the way beside the pages: messages, and how many bytes each has.
+#: Messages that a host can change, beside the pages, and how many bytes each has.
 MESSAGE_SIZES = {
     "launch start": SnpLaunchStart.size,
     "launch finish": SnpLaunchFinish.size,
@@ -38,23 +39,23 @@ MESSAGE_SIZES = {
 }
 
 
-class SnpHost:
-    """A host with a platform, and the inputs that it was told to start the guest with.
+class SnpHost(Carrier):
+    """A host with a platform, and the inputs that it starts the guest with.
 
-    *inputs* are as in :func:`sevlab.load_snp_launch`. ``tamper`` maps the name of a region (as the launch calls it) or
-    of a message (:data:`MESSAGE_SIZES`) to a function that changes its bytes. *regions* are what is loaded in place of
-    what follows from the inputs. Raises :class:`~sevlab.errors.InputError` for inputs without the firmware's own pages.
+    *inputs* are as in :func:`sevlab.load_snp_launch`. ``tamper`` has names of regions (as the launch calls them) and of
+    messages (:data:`MESSAGE_SIZES`). *regions* are loaded instead of what follows from the inputs. Raises
+    :class:`~sevlab.errors.InputError` for inputs without the firmware's own pages.
     """
 
     def __init__(
         self,
         platform: SnpPlatform,
-        inputs: dict[str, Any],
+        inputs: Mapping[str, object],
         policy: int,
         regions: Sequence[Region] | None = None,
     ) -> None:
+        super().__init__()
         self.platform, self.inputs, self.policy = platform, dict(inputs), SnpPolicy(policy)
-        self.tamper: dict[str, Callable[[bytes], bytes]] = {}
         if self.inputs.get("ovmf_hash") is not None:
             raise InputError(
                 "ovmf_hash", "the digest after the firmware", "the firmware itself, whose pages are loaded"
@@ -62,13 +63,8 @@ class SnpHost:
         self.regions = load_snp_launch(**self.inputs).regions if regions is None else tuple(regions)
         self._next = PAGES_AT
 
-    def changed(self, name: str, raw: bytes) -> bytes:
-        """Return bytes as this host passes them on."""
-        change = self.tamper.get(name)
-        return raw if change is None else change(raw)
-
     def pages(self, region: Region) -> bytes:
-        """Return what is loaded for a region, all pages one after the other."""
+        """Return the pages that are loaded for a region, joined."""
         raw = b"".join(region.page(number) for number in range(len(region.contents)))
         return self.changed(region.name, raw)
 
@@ -77,15 +73,9 @@ class SnpHost:
         platform = self.platform
         platform.rmp.update(CONTEXT_AT, immutable=True)
         platform.gctx_create(CONTEXT_AT)
-        command = SnpLaunchStart(
-            gctx_paddr=CONTEXT_AT,
-            policy=self.policy,
-            ma_gctx_paddr=0,
-            flags=StartFlags(0),
-            desired_tsc_freq=0,
-            gosvw=bytes(16),
-        )
-        command = SnpLaunchStart.from_bytes(self.changed("launch start", command.to_bytes()))
+        blank = SnpLaunchStart.from_bytes(bytes(SnpLaunchStart.size))
+        raw = blank.replace(gctx_paddr=CONTEXT_AT, policy=self.policy).to_bytes()
+        command = SnpLaunchStart.from_bytes(self.changed("launch start", raw))
         platform.launch_start(command)
         platform.activate(CONTEXT_AT, ASID)
         return command
@@ -93,22 +83,15 @@ class SnpHost:
     def load(self, region: Region) -> bytes:
         """Give the guest the pages of a region. Returns their bytes."""
         platform, raw = self.platform, self.pages(region)
+        flags = UpdateFlags(0).replace(page_type=region.page_type)
+        blank = SnpLaunchUpdate.from_bytes(bytes(SnpLaunchUpdate.size)).replace(gctx_paddr=CONTEXT_AT, flags=flags)
         for number in range(len(raw) // PAGE):
             address, gpa = self._next, region.gpa + number * region.step
             self._next += PAGE
             platform.host_write(address, raw[number * PAGE : (number + 1) * PAGE])
             platform.rmp.update(address, asid=ASID, gpa=gpa, immutable=True)
             platform.map_page(ASID, gpa, address)
-            platform.launch_update(
-                SnpLaunchUpdate(
-                    gctx_paddr=CONTEXT_AT,
-                    flags=UpdateFlags(0).replace(page_type=region.page_type),
-                    page_paddr=address,
-                    vmpl1_perms=0,
-                    vmpl2_perms=0,
-                    vmpl3_perms=0,
-                )
-            )
+            platform.launch_update(blank.replace(page_paddr=address))
         return raw
 
     def launch(self) -> None:

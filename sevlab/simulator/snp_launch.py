@@ -10,19 +10,16 @@ from ..attestation.certificates import parse_bundle
 from ..attestation.id_block import DEFAULT_POLICY, SignedIdBlock
 from ..attestation.report import verify_report
 from ..attestation.session import seeded
-from ..errors import SevlabError
 from ..formats.page_info import PAGE
 from ..formats.report import HEADER, SIZE, VLEK, Report, ReportRequest, ReportResponse, parse_report
 from ..formats.status import STATUS
 from ..launch.snp import load_snp_launch
-from ..layout.span import Explainable
-from ..layout.views import Banner, View
 from .kds import MOMENT, KeyServer
-from .launch import GUEST, HOST, OWNER, PSP, Transcript
-from .memory import FirmwareError, RmpFault
+from .launch import GUEST, HOST, OWNER, PSP, Simulation
 from .parties import Refusal
 from .snp_firmware import ANY_KEY, SnpPlatform
 from .snp_host import CONTEXT_AT, MESSAGE_SIZES, SnpHost
+from .status import FirmwareError, RmpFault
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -32,49 +29,41 @@ if TYPE_CHECKING:
     from .snp_platform import Context
 
 
-class SimulatedSnpLaunch(Explainable):
-    """What came of a launch. ``caught`` is None when it went through, else who noticed and how.
+class SimulatedSnpLaunch(Simulation):
+    """A simulated launch of SEV-SNP.
 
-    ``computed`` is the launch that the owner computes from its own inputs, ``verdict`` what it made of the report.
-    ``report`` are the report's 1184 bytes as the owner got them, b"" when there was none. ``certificates`` are leaf,
-    ASK or ASVK, and ARK (DER).
+    ``computed`` is the launch that the owner computes from its own inputs, ``verdict`` the owner's of the report.
+    ``report`` is the report's 1184 bytes as the owner got them, b"" if there was none. ``certificates`` are leaf, ASK
+    or ASVK, and ARK (DER).
     """
 
+    SUCCESS = "The guest runs, and its report is the one that the owner computed"
+
     def __init__(self, platform: SnpPlatform, host: SnpHost, computed: SnpLaunch, settings: SnpSettings) -> None:
+        super().__init__()
         self.platform, self.host, self.computed, self.settings = platform, host, computed, settings
-        self.transcript = Transcript()
         self.report = b""
         self.certificates: tuple[bytes, ...] = ()
         self.verdict: ReportVerdict | None = None
-        self.caught: tuple[str, SevlabError] | None = None
 
     @property
     def context(self) -> Context | None:
-        """The guest as the firmware keeps it; None when there is none."""
+        """The guest as the firmware keeps it; None before the launch."""
         return self.platform.contexts.get(CONTEXT_AT)
 
     @property
     def parsed(self) -> Report | None:
-        """The report, taken apart; None when there is none."""
+        """The report, parsed; None if there is none."""
         return parse_report(self.report, self.platform.product) if self.report else None
 
     def again(self, tamper: dict[str, Callable[[bytes], bytes]]) -> SimulatedSnpLaunch:
-        """Return the same launch with a host that changes something: see *tamper* of :func:`simulate_snp_launch`."""
+        """Return the same launch with a tampering host: see *tamper* of :func:`simulate_snp_launch`."""
         return simulate_snp_launch(self.host.inputs, self.settings, tamper=tamper)
 
     @property
     def changeable(self) -> dict[str, int]:
-        """What a host could change on the way, and how many bytes it has: regions of the launch, and messages."""
+        """What a host could change, and how many bytes it has: regions of the launch, and messages."""
         return {**{region.name: region.size for region in self.host.regions}, **MESSAGE_SIZES}
-
-    def explain(self) -> View:
-        """Show how it ended, then every message."""
-        if self.caught is None:
-            banner = Banner("OK: The guest runs, and its report is the one that the owner computed", "green")
-        else:
-            who, why = self.caught
-            banner = Banner(f"CAUGHT by the {who}: {why}", "pink")
-        return View(banner, *self.transcript.explain().blocks)
 
 
 @dataclass(frozen=True)
@@ -106,63 +95,44 @@ class SnpSettings:
     server: KeyServer | None = None
 
     @property
-    def request(self) -> ReportRequest:
-        """What the guest asks the firmware for."""
-        return ReportRequest(report_data=self.report_data, vmpl=self.vmpl, key_sel=self.key_sel)
-
-    @property
     def has_author(self) -> bool:
         """Whether the author key of the ID block is enabled."""
         if self.author_key_enabled is None:
             return self.id_block is not None and self.id_block.auth.has_author
         return self.author_key_enabled
 
-    def make_platform(self) -> SnpPlatform:
-        """Make the platform."""
-        return SnpPlatform(
-            product=self.product,
-            version=self.version,
-            build=self.build,
-            tcb=self.tcb,
-            smt=self.smt,
-            random=secrets.token_bytes if self.seed is None else seeded(self.seed),
-            faults=self.faults,
-            server=self.server,
-        )
-
-    def requirements(self, digest: bytes) -> dict[str, Any]:
-        """Return what the owner requires of the report."""
-        required: dict[str, Any] = {"measurement": digest, "policy": self.policy, "report_data": self.report_data}
-        required |= {"host_data": self.host_data, "vmpl": self.vmpl}
-        if self.id_block is not None:
-            required["id_key_digest"] = self.id_block.auth.id_key_digest
-            if self.has_author:
-                required["author_key_digest"] = self.id_block.auth.author_key_digest
-        return required
-
 
 def simulate_snp_launch(
-    inputs: dict[str, Any],
+    inputs: Mapping[str, object],
     settings: SnpSettings | None = None,
     *,
     tamper: dict[str, Callable[[bytes], bytes]] | None = None,
     **changes: Any,
 ) -> SimulatedSnpLaunch:
-    """Launch a SEV-SNP guest with all parties, let it ask for a report, and let the owner verify that.
+    """Launch a SEV-SNP guest with all parties, let it ask for a report, and let the owner verify it.
 
     *inputs* are as in :func:`sevlab.load_snp_launch`. *changes* are fields of *settings* (see :class:`SnpSettings`).
-    *tamper* makes the host a tampering one (see :class:`~sevlab.simulator.snp_host.SnpHost`). What owner, firmware or
-    processor refuse is not raised: it is in ``caught``. Raises :class:`~sevlab.errors.InputError` for inputs that are
-    no launch, :class:`~sevlab.errors.LayoutError` for bytes of the wrong length, TypeError for unknown names.
+    *tamper* says what the host changes (see :class:`~sevlab.simulator.snp_host.SnpHost`). What owner, firmware or
+    processor refuse is not raised: it is in ``caught``. Raises :class:`~sevlab.errors.InputError` for inputs that do
+    not make a launch, :class:`~sevlab.errors.LayoutError` for bytes of the wrong length, TypeError for unknown names.
     """
     settings = replace(settings or SnpSettings(), **changes)
-    platform = settings.make_platform()
+    platform = SnpPlatform(
+        product=settings.product,
+        version=settings.version,
+        build=settings.build,
+        tcb=settings.tcb,
+        smt=settings.smt,
+        random=secrets.token_bytes if settings.seed is None else seeded(settings.seed),
+        faults=settings.faults,
+        server=settings.server,
+    )
     host = SnpHost(platform, inputs, settings.policy)
     host.tamper = dict(tamper or {})
     run = SimulatedSnpLaunch(platform, host, load_snp_launch(**inputs), settings)
     if unknown := sorted(set(host.tamper) - set(run.changeable)):
         raise TypeError(f"a host cannot change {unknown[0]!r}; it can change {', '.join(run.changeable)}")
-    request = settings.request
+    request = ReportRequest(report_data=settings.report_data, vmpl=settings.vmpl, key_sel=settings.key_sel)
     try:
         _launch(run)
         _finish(run)
@@ -201,7 +171,7 @@ def _finish(run: SimulatedSnpLaunch) -> None:
 
 
 def _ask(run: SimulatedSnpLaunch, request: ReportRequest) -> bool:
-    """Let the guest ask for a report, and send it to its owner; tell whether there is one."""
+    """Let the guest ask for a report, and send it to its owner; return whether there is one."""
     platform, host, record = run.platform, run.host, run.transcript
     record.send(GUEST, PSP, "report request", request.to_bytes(), "What the report is to hold. The host carries it.")
     answer = host.request(request.vmpl, request.to_bytes())
@@ -226,8 +196,21 @@ def _verify(run: SimulatedSnpLaunch) -> None:
     vlek = parse_report(run.report).key_info.signing_key == VLEK
     names = ("vlek" if vlek else "vcek", "ask", "ark")
     certificates = parse_bundle(**dict(zip(names, run.certificates, strict=True)))
-    required = run.settings.requirements(run.computed.digest)
-    run.verdict = verify_report(run.report, certificates, roots=run.platform.server.roots, at=MOMENT, **required)
+    settings = run.settings
+    auth = None if settings.id_block is None else settings.id_block.auth
+    run.verdict = verify_report(
+        run.report,
+        certificates,
+        roots=run.platform.server.roots,
+        at=MOMENT,
+        measurement=run.computed.digest,
+        policy=settings.policy,
+        report_data=settings.report_data,
+        host_data=settings.host_data,
+        vmpl=settings.vmpl,
+        id_key_digest=None if auth is None else auth.id_key_digest,
+        author_key_digest=auth.author_key_digest if auth is not None and settings.has_author else None,
+    )
     if not run.verdict.matches:
         failed = ", ".join(check.name for check in run.verdict.failed)
         raise Refusal(f"the report does not hold: {failed or 'measurement not compared'}", run.verdict)

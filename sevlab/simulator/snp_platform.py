@@ -1,12 +1,11 @@
-"""The secure processor under SEV-SNP: the platform's commands, and what it keeps of each guest.
+"""The platform under SEV-SNP: its commands, and each guest's context.
 
-A command returns what the firmware returns, or raises :class:`~sevlab.simulator.memory.FirmwareError` with its status.
-What the processor itself refuses is an :class:`~sevlab.simulator.memory.RmpFault`. Where the facts give no order or no
-status, the place where it is chosen says so.
+A command returns what the firmware returns, or raises :class:`~sevlab.simulator.status.FirmwareError` with its status.
+What the processor itself refuses is an :class:`~sevlab.simulator.status.RmpFault`. A comment marks each order or status
+that the specification leaves open.
 
-What the firmware keeps of a guest lies in the guest's context page, in ordinary memory, encrypted under a key of the
-firmware's own. Of that page only the place of the launch digest is known (incident A16), so only that lies in it here;
-the rest is kept aside.
+The firmware keeps a guest's context in a page of ordinary memory, encrypted under a key of its own. Only the place of
+the launch digest in that page is known (incident A16), so the rest is kept in Python.
 
 Source: snp-launch 1 and 6.3 (AMD 56860, SNP ABI; AMD-ASPFW).
 """
@@ -25,8 +24,9 @@ from ..launch.cpu import CPU_MODELS
 from ..launch.keys import Secret
 from ..layout.structure import Layout, at
 from .kds import KeyServer
-from .memory import FirmwareError, Memory, Rmp, RmpEntry, demand
+from .memory import Memory, Rmp, RmpEntry
 from .snp_commands import PlatformFlags, RmpFlags, SnpPlatformStatus, StartFlags
+from .status import FirmwareError, demand
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -71,7 +71,7 @@ class Context:
 
     @property
     def digest(self) -> bytes:
-        """The launch digest (48 bytes), as it stands in the context page."""
+        """The launch digest (48 bytes), read from the context page."""
         return self._memory.read(self.address + _DIGEST_AT, DIGEST, self._key.reveal())
 
     @property
@@ -107,7 +107,7 @@ FAULTS = {
 #: The ABI that first makes each version of the report (snp-launch 6.2).
 ABI = {2: (1, 55), 3: (1, 56), 5: (1, 58)}
 
-#: SVN of each part, so long as nobody asks for others.
+#: The default SVN of each part.
 PARTS = {"fmc": 1, "bl": 4, "tee": 0, "snp": 24, "ucode": 219}
 
 ASIDS = 509
@@ -188,7 +188,7 @@ class Processor:
         """SNP_INIT: take the reverse map table over. *meanwhile* is what other cores do in that time.
 
         The table covers itself: its own pages become the firmware's, so that no host writes to it. With the fault
-        ``rmp-open-at-init`` other cores get at it before that. The status for aliased memory is chosen here.
+        ``rmp-open-at-init`` other cores write to it before that. The status for aliased memory is chosen here.
         """
         demand(not self.is_init, "INVALID_PLATFORM_STATE", "INIT; needed UNINIT")
         if "aliased-memory" not in self.faults:
@@ -210,7 +210,7 @@ class Processor:
     def write_rmp(self, address: int, entry: RmpEntry) -> None:
         """What a host can do where the table is open to it: set the entry of the page at *address* to anything.
 
-        Raises :class:`~sevlab.simulator.memory.RmpFault` where it is not open. A host that writes within the window of
+        Raises :class:`~sevlab.simulator.status.RmpFault` where it is not open. A host that writes within the window of
         ``rmp-open-at-init`` keeps the table's own pages to itself, so that the window never closes.
         """
         self.rmp.check_host_write(RMP_AT, RMP_END - RMP_AT)
@@ -218,7 +218,7 @@ class Processor:
         self.rmp.put(address, entry)
 
     def snp_shutdown(self) -> None:
-        """SNP_SHUTDOWN: end every guest. Memory keeps its content, and nobody's key reads it any more."""
+        """SNP_SHUTDOWN: end every guest. Memory keeps its content, but no key decrypts it any more."""
         for context in list(self.contexts.values()):
             self._release(context)
         self.contexts.clear()
@@ -276,10 +276,10 @@ class Processor:
         self.csp_id = csp_id
 
     def leak(self) -> Callable[[Tcb], EllipticCurvePrivateKey]:
-        """What an attacker does within the secure processor: take the seed, and with it every VCEK of the chip.
+        """Take the seed, and with it every VCEK of the chip, as an attacker's code in the secure processor does.
 
-        No command. It takes the fault ``leaked-vcek-seed``. How one TCB's key follows from another's is simpler here
-        than it is: any TCB's key follows from the seed.
+        Not a command. It needs the fault ``leaked-vcek-seed``. The derivation is simplified: any TCB's key follows from
+        the seed.
         """
         demand("leaked-vcek-seed" in self.faults, "UNSUPPORTED", "the seed does not leave the chip")
         return lambda tcb: self.server.vcek_key(self.product, self.chip_id, tcb)

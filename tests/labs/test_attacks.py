@@ -20,9 +20,9 @@ from sevlab.formats.sev_certs import CEK, PDH, PEK
 from sevlab.labs import attacks
 from sevlab.labs.attacks.invalid_curve import FILE, Residue, SmallPoint
 from sevlab.simulator.curve import PRIME, add, multiply
-from sevlab.simulator.memory import FirmwareError
 from sevlab.simulator.parties import FIRMWARE_AT, SECRET_AT
-from sevlab.simulator.platform import Platform
+from sevlab.simulator.psp import Platform
+from sevlab.simulator.status import FirmwareError
 from tests.shared_data import shared_data
 from tests.soak import many
 

@@ -20,8 +20,8 @@ from sevlab.labs import attacks
 from sevlab.labs.attacks.entrysign import EXAMPLE_KEY, Core, Patch, compute_cmac, hash_patch, sign_patch, write_body
 from sevlab.labs.attacks.kernel_swap import VERIFIERS
 from sevlab.simulator.kds import KeyServer
-from sevlab.simulator.memory import FirmwareError, RmpFault
 from sevlab.simulator.snp_launch import SimulatedSnpLaunch
+from sevlab.simulator.status import FirmwareError, RmpFault
 from tests.shared_data import shared_data
 from tests.soak import many
 

@@ -19,8 +19,8 @@ import sevlab
 from sevlab.attestation.session import godh_certificate, make_private, make_session, seeded
 from sevlab.formats.sev_certs import CEK, OCA, PDH, PEK, EccKey
 from sevlab.simulator.identity import sample_roots
-from sevlab.simulator.memory import FirmwareError
-from sevlab.simulator.platform import Platform
+from sevlab.simulator.psp import Platform
+from sevlab.simulator.status import FirmwareError
 from tests.soak import many
 
 PAGE = bytes(range(256)) * 16

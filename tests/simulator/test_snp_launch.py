@@ -19,16 +19,17 @@ from sevlab.formats.report import parse_report
 from sevlab.formats.sev_certs import ECDSA_SHA384
 from sevlab.launch.keys import Secret
 from sevlab.simulator.kds import MOMENT, KeyServer
-from sevlab.simulator.memory import FirmwareError, RmpEntry, RmpFault
+from sevlab.simulator.memory import RmpEntry
 from sevlab.simulator.snp_firmware import SnpPlatform
 from sevlab.simulator.snp_host import ASID, CONTEXT_AT, SnpHost
 from sevlab.simulator.snp_launch import SimulatedSnpLaunch
 from sevlab.simulator.snp_platform import FAULTS
+from sevlab.simulator.status import FirmwareError, RmpFault
 from tests.made_images import AMD_SEV, snp_image, svsm_image
+from tests.paths import SAMPLES
 from tests.simulator.test_launch import flip
 from tests.soak import many
 
-SAMPLES = Path(__file__).parent.parent.parent / "notebooks" / "samples"
 CPU = {"cpu_family": 25, "cpu_model": 1, "cpu_stepping": 1}
 INPUTS: dict[str, Any] = {"firmware": str(SAMPLES / "firmware-snp.fd"), "num_cpus": 2, **CPU}
 ID, AUTHOR = (Secret(number.to_bytes(48, "big")) for number in (7, 11))

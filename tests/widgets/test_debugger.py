@@ -14,7 +14,7 @@ from sevlab.cases.capture import TEXT_LIMIT
 from sevlab.labs import samples
 from sevlab.labs.classroom import broken_launch
 from sevlab.widgets.debugger import Debugger, debugger
-from tests.diagnosis.test_search_cases import SPACES, report, true_values
+from tests.diagnosis.sev_cases import SPACES, report, true_values
 
 SAMPLES = Path(__file__).parent.parent.parent / "notebooks" / "samples"
 ES = {
@@ -276,7 +276,8 @@ def test_a_folder_that_is_not_there_is_named_as_on_the_page(page: Debugger) -> N
 
 def test_an_explanation_that_no_input_can_say_is_told(page: Debugger) -> None:
     raw = report({**true_values(SPACES["es"], {}), "message": True})
-    given = {**SPACES["es"].inputs.launch, "tk": ES["tk"], "policy": 5, "api_major": 0, "api_minor": 22, "build_id": 13}
+    given = {**SPACES["es"].inputs.launch.given, "tk": ES["tk"], "policy": 5}
+    given |= {"api_major": 0, "api_minor": 22, "build_id": 13}
     page.set_inputs({**given, "measurement": base64.b64encode(raw).decode()})
     search(page)
     page.result.children[1].click()

@@ -24,10 +24,11 @@ from ...launch.keys import Secret
 from ...launch.snp import load_snp_launch
 from ...layout.span import Explainable
 from ...layout.views import View
-from ...simulator.memory import FirmwareError, RmpEntry, RmpFault
+from ...simulator.memory import RmpEntry
 from ...simulator.psp import BLOCK
 from ...simulator.snp_firmware import SnpPlatform
 from ...simulator.snp_host import CONTEXT_AT, PAGES_AT, SnpHost
+from ...simulator.status import FirmwareError, RmpFault
 from .common import judge
 
 if TYPE_CHECKING:

@@ -18,9 +18,9 @@ from ...formats.page_info import PAGE
 from ...formats.vcek import VLEK
 from ...launch.verify import MATCH, MISMATCH, Check
 from ...simulator.kds import MOMENT
-from ...simulator.memory import FirmwareError, RmpFault
 from ...simulator.snp_commands import SnpLaunchStart
 from ...simulator.snp_host import ASID, CONTEXT_AT
+from ...simulator.status import FirmwareError, RmpFault
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

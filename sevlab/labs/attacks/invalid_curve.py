@@ -43,13 +43,13 @@ from ...launch.keys import Secret
 from ...layout.span import Explainable
 from ...layout.views import Banner, Table, View
 from ...simulator.curve import PRIME, add, multiply
-from ...simulator.memory import FirmwareError, demand
+from ...simulator.status import FirmwareError, demand
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from ...formats.sev_certs import SevCertificate
-    from ...simulator.platform import Platform
+    from ...simulator.psp import Platform
 
 
 #: Where the points are.
@@ -360,7 +360,7 @@ def _of_order(point: tuple[int, int], number: int, order: int, prime: int) -> tu
 def steal_toy(platform: ToyPlatform, points: list[SmallPoint] | None = None) -> tuple[int | None, list[Residue]]:
     """Return a toy platform's private number, None when it cannot be told, and the residues that were learnt.
 
-    Raises :class:`~sevlab.simulator.memory.FirmwareError` when the platform looks at the points.
+    Raises :class:`~sevlab.simulator.status.FirmwareError` when the platform looks at the points.
     """
     residues = []
     for point in find_points(platform.prime) if points is None else points:

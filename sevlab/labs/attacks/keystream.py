@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING
 
 from ...attestation.secret import build_secret
 from ...formats.secret import BLOCK, SecretTable
-from ...simulator.memory import FirmwareError
 from ...simulator.parties import FIRMWARE_AT, SECRET_AT
 from ...simulator.psp import SECRET_LIMIT
+from ...simulator.status import FirmwareError
 from ..samples import TEK, TIK, es_measurement
 
 if TYPE_CHECKING:
     from ...attestation.secret import SecretPacket
     from ...formats.launch_measure import Measurement
-    from ...simulator.platform import Platform
+    from ...simulator.psp import Platform
 
 
 #: A guest of the host's own lies as far from the others as its address space number says.

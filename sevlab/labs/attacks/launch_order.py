@@ -28,8 +28,7 @@ from ...launch.pages import Region, hash_pages
 from ...launch.sev import compute_digest
 from ...launch.snp import SnpLaunch
 from ...simulator.parties import FIRMWARE_AT, SECRET_AT
-from ...simulator.platform import Platform
-from ...simulator.psp import BLOCK, SECRET_LIMIT
+from ...simulator.psp import BLOCK, SECRET_LIMIT, Platform
 from ...simulator.snp_firmware import SnpPlatform
 from ...simulator.snp_host import CONTEXT_AT, SnpHost
 
@@ -137,7 +136,7 @@ def launch_blocks(
     """Launch a guest from pieces in their order, let the owner judge the measure, send the secret, run the program.
 
     *meant* is what the owner means to load: the pieces' bytes unless something else is given. *random* returns random
-    bytes. Raises :class:`~sevlab.simulator.memory.FirmwareError` for pieces that the firmware refuses.
+    bytes. Raises :class:`~sevlab.simulator.status.FirmwareError` for pieces that the firmware refuses.
     """
     platform = Platform(random=random)
     platform.init()

@@ -22,8 +22,8 @@ from ...attestation.session import open_session
 from ...formats.secret import SecretHeader
 from ...formats.sev_certs import CEK, ECDSA_SHA384, OCA, PDH, PEK
 from ...simulator.identity import Identity
-from ...simulator.memory import FirmwareError
 from ...simulator.psp import SECRET_LIMIT
+from ...simulator.status import FirmwareError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from ...formats.report import Report
     from ...formats.sev_certs import SessionBlob, SevCertificate
     from ...launch.keys import Secret
-    from ...simulator.platform import Platform
+    from ...simulator.psp import Platform
     from ...simulator.snp_firmware import SnpPlatform
 
 
@@ -130,7 +130,7 @@ def mint_report(platform: SnpPlatform, like: Report, svn: int = HIGHEST, **chang
     """Return a report that no firmware made: *like* another one, each part of each TCB at *svn*, and *changes*.
 
     It is signed with the VCEK that the platform's leaked seed gives for that TCB. Raises
-    :class:`~sevlab.simulator.memory.FirmwareError` when the seed did not leak.
+    :class:`~sevlab.simulator.status.FirmwareError` when the seed did not leak.
     """
     key_of = platform.leak()
     tcb = platform.make_tcb(dict.fromkeys(platform.current.tcb.parts, svn))
