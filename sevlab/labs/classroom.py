@@ -24,8 +24,8 @@ from ..launch.inputs import DEFAULT_PROFILE
 from ..launch.measure import compute_measure
 from ..layout.span import Explainable
 from ..layout.views import Heading, Paragraph, Table, View
-from .samples import ES_CPU, MNONCE
 from .sample_files import SEV_FILES, write_samples
+from .samples import ES_CPU, MNONCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
