@@ -127,7 +127,7 @@ class Replay:
         incident = INCIDENTS[self.key]
         about = {
             "title": self.symptom,
-            "by": "sevlab.labs.incidents, with sample files, a simulated host and a made-up AMD",
+            "by": "sevlab, with sample files, a simulated host and a fake KDS",
             "from": f"a replay of {incident.source}",
             "when": incident.date,
             "versions": self.versions,
