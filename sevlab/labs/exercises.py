@@ -32,8 +32,7 @@ from .attacks.keystream import LOST_PIN
 from .attacks.launch_order import INSTRUCTIONS, program, run_blocks
 from .classroom import Mark, broken_launch
 from .incidents import NOTEBOOKS, catalogue
-from .incidents.replay import FILES, GUEST, MILAN
-from .incidents.rows import REPLAYS, measured_case
+from .incidents.replays import FILES, GUEST, MILAN, REPLAYS, measured_case
 from .predictions import compute_predictions
 from .samples import (
     API_MAJOR,
