@@ -1,7 +1,7 @@
-"""Classroom mode: a deployment that somebody got wrong, for students to find out what.
+"""Classroom mode: a wrong deployment, in which students find the faults.
 
-The faults are drawn from the mistakes that :func:`sevlab.diagnose` looks for, so whatever a student is given has an
-explanation. The record is what the owner wrote down; the host ran something else, and reports that.
+The faults are drawn from the mistakes that :func:`sevlab.diagnose` looks for, so every launch has an explanation. The
+record is what the owner wrote down; the host ran something else, and reports that.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..diagnosis.inputs import read_sev_inputs
 from ..diagnosis.model import Combination
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from ..diagnosis.model import Choice
 
 
-#: What may be wrong: the parameters whose inputs have options of their own.
+#: What may be wrong: the parameters with options of their own.
 FAULTY = (
     *("kernel", "initrd", "cmdline", "profile", "model", "features", "count"),
     *("key", "api_major", "api_minor", "build_id", "policy"),
@@ -62,15 +62,21 @@ class BrokenLaunch(Explainable):
     ``inputs`` is the record with the host's report, for :func:`sevlab.load_evidence` and :func:`sevlab.diagnose`.
     """
 
-    def __init__(self, seed: int, chosen: Mapping[str, Choice], inputs: Mapping[str, Any], folder: Any) -> None:
+    def __init__(
+        self,
+        seed: int,
+        chosen: Mapping[str, Choice],
+        inputs: Mapping[str, str | int],
+        folder: tempfile.TemporaryDirectory[str],
+    ) -> None:
         self.seed, self.inputs = seed, dict(inputs)
         self._chosen, self._folder = dict(chosen), folder  # the folder lives as long as the launch
 
     def mark(self, answer: Iterable[str] | Mapping[str, object] | EllipsisType) -> Mark:
-        """Mark an answer: the names of the inputs that are wrong (``["build-id", "num-cpus"]``).
+        """Mark an answer: the names of the wrong inputs (``["build-id", "num-cpus"]``).
 
-        A dictionary gives the right values too, and they are marked as well. ``...`` is an answer not tried.
-        Raises :class:`~sevlab.errors.InputError` for what names no inputs.
+        A dictionary also gives the right values, which are marked too. ``...`` means not tried yet. Raises
+        :class:`~sevlab.errors.InputError` for names that are not inputs.
         """
         if answer is ...:
             return Mark("not tried", f"Not tried yet. How many faults: {len(self._chosen)}.")
@@ -110,10 +116,10 @@ class BrokenLaunch(Explainable):
         plain = str(name).strip().removeprefix("--").replace("-", "_")
         for change in self._chosen[self._parameter_of(name)].changes:
             if change.input == plain:
-                # The page shows files by their names, so a name will do.
+                # Files are shown by their names, so a name will do.
                 found = str(change.found)
                 names = {found, Path(found).name} if plain in FILES else {found}
-                return str(_number(value)) in names
+                return str(as_number(value)) in names
         return False
 
     @property
@@ -126,10 +132,10 @@ class BrokenLaunch(Explainable):
         }
 
     def explain(self) -> View:
-        """Show what the student is given."""
+        """Show what the student gets."""
         rows = []
         for name, value in self.inputs.items():
-            shown = Path(value).name if name in (*FILES, "tk") else str(value)
+            shown = Path(str(value)).name if name in (*FILES, "tk") else str(value)
             shown = f"0x{value:x}" if name in ("policy", "guest_features") else shown
             rows.append([name.replace("_", "-"), "the host" if name == "measurement" else "the record", shown])
         count = len(self._chosen)
@@ -142,7 +148,7 @@ class BrokenLaunch(Explainable):
 def broken_launch(seed: int, faults: int = 2) -> BrokenLaunch:
     """Make a wrong deployment with 1 to 3 *faults*, the same for the same *seed*.
 
-    Raises :class:`~sevlab.errors.InputError` for another number of faults.
+    Raises :class:`~sevlab.errors.InputError` for any other number of faults.
     """
     if faults not in range(1, MOST_FAULTS + 1):
         raise InputError("faults", quoted(faults), f"1 to {MOST_FAULTS}")
@@ -160,9 +166,9 @@ def broken_launch(seed: int, faults: int = 2) -> BrokenLaunch:
             return BrokenLaunch(seed, chosen, {**record, "measurement": text}, folder)
 
 
-def _record(folder: Path, chance: random.Random) -> dict[str, Any]:
+def _record(folder: Path, chance: random.Random) -> dict[str, str | int]:
     """Return what the owner wrote down: one of three launches of the samples, with a version of its own."""
-    record: dict[str, Any] = {
+    record: dict[str, str | int] = {
         "measurement": base64.b64encode(bytes(Measurement.size)).decode(),
         "api_major": 0,
         "api_minor": chance.randrange(17, 25),
@@ -178,18 +184,18 @@ def _record(folder: Path, chance: random.Random) -> dict[str, Any]:
     if kind == 2:
         family, model, stepping = ES_CPU
         record |= {"policy": 5, "num_cpus": 4, "cpu_family": family, "cpu_model": model, "cpu_stepping": stepping}
-        # The values that hold when none is given: what may be wrong must stand on the page.
+        # The defaults: what may be wrong must be shown.
         record |= {"profile": DEFAULT_PROFILE, "guest_features": 0}
     return record
 
 
 def _draw(space: SevSpace, names: tuple[str, ...], chance: random.Random) -> dict[str, Choice] | None:
-    """Draw a likely choice on each parameter; None where they do not go together."""
+    """Draw a likely choice for each parameter; None if they do not go together."""
     drawn = space.combinations(len(names), likely=True)
     combination = next((one for one in drawn if one.names == names and not one.flip), None)
     if combination is None:
         return None
-    # All zero keys are no mistake that a student should take for one of many.
+    # Keys that are all zero would give the fault away.
     lists = [[one for one in choices if one.changes[0].found != "all zero"] for choices in combination.lists]
     if not all(lists):
         return None
@@ -197,13 +203,13 @@ def _draw(space: SevSpace, names: tuple[str, ...], chance: random.Random) -> dic
 
 
 def _all_count(space: SevSpace, chosen: Mapping[str, Choice], report: Measurement) -> bool:
-    """Tell whether no fault can be left out: a wrong CPU model, say, does nothing under a profile that has none."""
+    """Return whether every fault matters: a wrong CPU model, say, does nothing under a profile without one."""
     fewer = (names for size in range(len(chosen)) for names in combinations(chosen, size))
     return all(_report(space, {name: chosen[name] for name in names}) != report for names in fewer)
 
 
 def _report(space: SevSpace, chosen: Mapping[str, Choice]) -> Measurement | None:
-    """Return what the host reports of the launch as it was; None when there is no such launch."""
+    """Return what the host reports for the actual launch; None if there is no such launch."""
     combination = Combination(tuple(chosen), tuple((choice,) for choice in chosen.values()))
     found = next(space.contexts(combination), None)
     if found is None:
@@ -214,8 +220,8 @@ def _report(space: SevSpace, chosen: Mapping[str, Choice]) -> Measurement | None
     return Measurement(measure=compute_measure(message, context.key), mnonce=MNONCE)
 
 
-def _number(value: object) -> object:
-    """Return text that is a whole number (decimal or 0x hex) as that number, anything else as it is."""
+def as_number(value: object) -> object:
+    """Return text that is a whole number (decimal or 0x hex) as that number, and anything else unchanged."""
     if isinstance(value, str):
         with suppress(ValueError):
             return int(value.strip(), 0)

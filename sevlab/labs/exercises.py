@@ -1,12 +1,11 @@
 """Exercises for the notebooks: the student answers, sevlab computes the solution and marks.
 
-An exercise that nobody has tried yet (the answer is ``...``) is no error, so that *Run All* goes through.
+The answer ``...`` means that nobody has tried yet. It is not an error, so *Run All* succeeds.
 """
 
 from __future__ import annotations
 
 import hashlib
-from contextlib import suppress
 from dataclasses import dataclass
 from itertools import permutations, product
 from typing import TYPE_CHECKING
@@ -22,6 +21,7 @@ from ..formats.secret import table_size
 from ..formats.sev_certs import SessionBlob
 from ..launch.compare import compare_launch
 from ..launch.measure import compute_measure
+from ..launch.sev import compute_digest
 from ..launch.vmm import build_vmsa
 from ..layout.structure import compare
 from ..simulator.snp_platform import ContextPage
@@ -30,10 +30,9 @@ from .attacks.invalid_curve import LOST_PRIVATE
 from .attacks.kernel_swap import SUCCESS, boot_blobs, make_table
 from .attacks.keystream import LOST_PIN
 from .attacks.launch_order import INSTRUCTIONS, program, run_blocks
-from .classroom import Mark, broken_launch
+from .classroom import Mark, as_number, broken_launch
 from .incidents import NOTEBOOKS, catalogue
-from .incidents.replay import FILES, GUEST, MILAN
-from .incidents.rows import REPLAYS, measured_case
+from .incidents.replays import FILES, GUEST, MILAN, REPLAYS, measured_case
 from .predictions import compute_predictions
 from .samples import (
     API_MAJOR,
@@ -61,7 +60,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Exercise:
-    """A question, a function that computes its solution, and a hint for wrong answers."""
+    """A question, the function that computes its solution, and a hint for wrong answers."""
 
     question: str
     solve: Callable[[], object]
@@ -70,8 +69,6 @@ class Exercise:
 
 def sample_message() -> MeasureMessage:
     """Return the message of the sample launch."""
-    from ..launch.sev import compute_digest
-
     return MeasureMessage(
         api_major=API_MAJOR,
         api_minor=API_MINOR,
@@ -82,28 +79,28 @@ def sample_message() -> MeasureMessage:
     )
 
 
-#: The build number under which the lost measurement was made; students find it by trying all 256.
+#: The lost build number; students try all 256.
 _LOST_BUILD = int.from_bytes(TIK, "little") % 251
 
 
 def lost_measurement() -> Measurement:
-    """Return a measurement of the sample launch by a firmware whose build number nobody wrote down."""
+    """Return a measurement of the sample launch by SEV firmware with the lost build number."""
     message = sample_message().replace(build_id=_LOST_BUILD)
     return Measurement(measure=compute_measure(message, TIK), mnonce=message.mnonce)
 
 
 def _table(cmdline: str) -> KernelHashes:
-    """Return the kernel-hashes table of the second sample, for another command line."""
+    """Return the kernel-hashes table of the second sample with this command line."""
     kernel, initrd = (hashlib.sha256(content).digest() for content in (KERNEL, INITRD))
     return build_kernel_hashes(kernel, initrd, cmdline)
 
 
-#: The console of the lost table; students find it by trying ttyS0 to ttyS99.
+#: The lost console; students try ttyS0 to ttyS99.
 _LOST_CMDLINE = f"console=ttyS{int.from_bytes(TIK, 'little') % 97}"
 
 
 def lost_table() -> KernelHashes:
-    """Return the kernel-hashes table of a launch whose serial console nobody wrote down."""
+    """Return the kernel-hashes table of a launch with the lost console."""
     return _table(_LOST_CMDLINE)
 
 
@@ -112,22 +109,22 @@ def _changed_offsets() -> set[int]:
     return set(compare(message, message.replace(policy=Policy(0x05000001))).marked)
 
 
-#: The policy of the lost session; students find it by trying 64.
+#: The lost policy; students try all 64.
 _LOST_POLICY = int.from_bytes(TIK, "little") % 61
 
 
 def lost_session() -> SessionBlob:
-    """Return a launch session under the samples' keys whose policy nobody wrote down."""
+    """Return a launch session under the samples' keys with the lost policy."""
     keys = derive_session_keys(bytes(range(48)), MNONCE)
     return wrap_keys(keys, TEK, TIK, bytes(range(0x50, 0x60)), Policy(_LOST_POLICY))
 
 
-#: A secret of four digits that is hidden by a keystream used twice; students find it without any key.
+#: A four-digit secret under a keystream that is used twice; students find it without any key.
 _LOST_PIN = f"{int.from_bytes(TIK, 'little') % 9973:04}".encode()
 
 
 def twice() -> tuple[SecretPacket, SecretPacket]:
-    """Return two packets under one TEK and one IV, which must never be: the secret of the first is b"0000"."""
+    """Return two packets under one TEK and one IV, which must never happen; the first contains b"0000"."""
     measure, iv = es_measurement()[:32], bytes(range(0x70, 0x80))
     first, second = (build_secret([("luks-key", pin)], TIK, TEK, measure, iv=iv) for pin in (b"0000", _LOST_PIN))
     return first, second
@@ -138,27 +135,27 @@ def _start_address() -> list[int]:
     return [int(page.cs.base), int(page.rip)]
 
 
-#: What was not written down of a SEV-ES launch; students find it by trying all pairs.
+#: The lost profile and number of CPUs of a SEV-ES launch; students try all pairs.
 _LOST_LAUNCH = ("qemu" if TIK[0] & 1 else "qemu-legacy", TIK[1] % 8 + 1)
 
 
 def lost_digest() -> bytes:
-    """Return the digest (32 bytes) of the second sample's launch under another profile and number of CPUs."""
+    """Return the digest (32 bytes) of the second sample's launch with the lost profile and number of CPUs."""
     profile, count = _LOST_LAUNCH
     return es_launch(profile=profile, num_cpus=count).digest
 
 
 def _first_step(**changes: object) -> str:
-    """Return the first step of the second sample's launch that differs after a change."""
+    """Return the first step of the second sample's launch that a change affects."""
     return compare_launch(es_launch(), es_launch(**changes)).first
 
 
-#: How many virtual CPUs the lost SEV-SNP launch has; students find it among 64.
+#: The lost number of CPUs of a SEV-SNP launch, 1 to 64.
 _LOST_CPUS = TIK[2] + 1
 
 
 def lost_snp_digest() -> bytes:
-    """Return the digest (48 bytes) of the SEV-SNP sample's launch with a number of CPUs that nobody wrote down."""
+    """Return the digest (48 bytes) of the SEV-SNP sample's launch with the lost number of CPUs."""
     return snp_launch(num_cpus=_LOST_CPUS).digest
 
 
@@ -173,7 +170,7 @@ def lost_vcek() -> bytes:
 
 
 def _first_link(**changes: object) -> int:
-    """Return the number, from 1, of the first link of the SEV-SNP sample's launch that differs after a change."""
+    """Return the number, from 1, of the first link of the SEV-SNP sample's launch that a change affects."""
     number = compare_launch(snp_launch(), snp_launch(**changes)).number
     assert number is not None
     return number + 1
@@ -185,36 +182,32 @@ def _places_of_snp() -> list[int]:
     return [next(span.offset for span in report.spans() if span.name == "reported_tcb.snp") for report in blank]
 
 
-#: The order of the point that the first question asks about.
-_ORDER = 13
-
-
 def _open_orders() -> int:
-    """Return in how many orders of the five blocks the secret leaves the guest in clear."""
+    """Return the number of orders of the five blocks in which the secret leaves the guest in clear."""
     secret = b"in clear"
     return sum(secret in run_blocks(program(order), secret) for order in permutations(INSTRUCTIONS))
 
 
-#: What a host hands to a firmware; the content does not matter.
+#: What a host provides to the guest firmware; the content does not matter.
 _BLOBS = {"kernel": b"kernel", "initrd": b"initrd", "cmdline": b"cmdline\0"}
 
 _BLOB_HASHES = {name: hashlib.sha256(content).digest() for name, content in _BLOBS.items()}
 
 
 def _accepted(hashes: dict[str, bytes], **swapped: bytes) -> list[str]:
-    """Return the blobs that a hardened firmware accepts under a table of these hashes, some blobs swapped."""
+    """Return the blobs that a hardened firmware accepts under a table of these hashes, with some blobs swapped."""
     answers = boot_blobs(make_table(hashes), {**_BLOBS, **swapped}).answers
     return [answer.blob for answer in answers if answer.status == SUCCESS]
 
 
 def _swappable(*entries: str) -> set[str]:
-    """Return the blobs that can be swapped under a table with these entries alone."""
+    """Return the blobs that can be swapped if the table only has these entries."""
     hashes = {name: _BLOB_HASHES[name] for name in entries}
     return {name for name in _BLOBS if name in _accepted(hashes, **{name: b"another"})}
 
 
 def _digest_blocks() -> int:
-    """Return how many blocks of encrypted memory the launch digest touches."""
+    """Return how many blocks of encrypted memory contain a part of the launch digest."""
     place = next(row for row in ContextPage.rows if row.name == "launch_digest")
     return (place.offset + place.size - 1) // BLOCK - place.offset // BLOCK + 1
 
@@ -222,41 +215,35 @@ def _digest_blocks() -> int:
 #: The TCB that was shown wrongly (F40).
 _SHOWN = MilanTcb(bl=4, tee=0, snp=24, ucode=219)
 
-_SHAPES, _FEATURES = (1, 2, 4, 8, 16), (0x1, 0x21)
-
 
 def _changed(one: str, other: str, signature: int | None) -> int:
-    """Return how many bytes of a save area two profiles make otherwise."""
+    """Return how many bytes of a save area differ between two profiles."""
     pages = (build_vmsa(name, signature=signature, sev_features=1).to_bytes() for name in (one, other))
     return sum(left != right for left, right in zip(*pages, strict=True))
 
 
 def _changed_hashes() -> int:
-    """Return how many entries of the table are others once bytes were appended to the kernel."""
-    hashes = {name: hashlib.sha256(FILES[name]()).digest() for name in ("vmlinuz", "vmlinuz-received", "initrd.img")}
-    kernels = (hashes["vmlinuz"], hashes["vmlinuz-received"])
-    one, other = (build_kernel_hashes(kernel, hashes["initrd.img"], CMDLINE) for kernel in kernels)
-    return len(one.compare(other).differing)
+    """Return how many entries of the table change when bytes are appended to the kernel."""
+    names = ("vmlinuz", "vmlinuz-received", "initrd.img")
+    one, other, initrd = (hashlib.sha256(FILES[name]()).digest() for name in names)
+    tables = [build_kernel_hashes(kernel, initrd, CMDLINE) for kernel in (one, other)]
+    return len(tables[0].compare(tables[1]).differing)
 
 
 def _without_kernel() -> int:
-    """Return how many hosts of the notebook's cases measured no kernel. Those of plain SEV have none to begin with."""
+    """Return how many hosts of the notebook's cases measured no kernel; those of plain SEV never have one."""
     rows = [REPLAYS[key] for key in NOTEBOOKS["F16-hash-section"]]
     launched = [{**({} if row.make is measured_case else GUEST), **row.owner, **row.host} for row in rows]
     return sum(inputs.get("kernel") is None for inputs in launched)
 
 
-def _without_bundle() -> int:
-    return sum(not entry.has_bundle for entry in catalogue().of("certificates").entries)
-
-
-#: What computes each solution.
+#: How each solution is computed.
 _SOLUTIONS: dict[str, Callable[[], object]] = {
     "first-link": lambda: _first_link(kernel=None, initrd=None, cmdline=None),
     "lost-cpus": lambda: _LOST_CPUS,
     "two-places": _places_of_snp,
     "lost-vcek": lambda: _LOST_TCB,
-    "pdh-guesses": lambda: _ORDER // 2,
+    "pdh-guesses": lambda: 13 // 2,
     "lost-toy": lambda: LOST_PRIVATE,
     "impostor-policies": lambda: sum(not (Policy(number).nosend or Policy(number).domain) for number in range(64)),
     "open-orders": _open_orders,
@@ -267,12 +254,12 @@ _SOLUTIONS: dict[str, Callable[[], object]] = {
     "digest-blocks": _digest_blocks,
     "zero-tag": lambda: solve_block(b"A" * 32 + bytes(BLOCK), 2, bytes(BLOCK)).block.hex(),
     "minted-chip": lambda: "chip id",
-    "no-bundle": _without_bundle,
+    "no-bundle": lambda: sum(not entry.has_bundle for entry in catalogue().of("certificates").entries),
     "control-words": lambda: _changed("qemu", "qemu-legacy", MILAN),
     "right-releases": lambda: len(compute_predictions().right_about("6.10 and newer")),
     "rdx-bytes": lambda: _changed("ec2", "ec2-rdx0", None),
     "half-fixed": lambda: sum(all(mended) for mended in product((False, True), repeat=2)),
-    "shapes": lambda: len(_SHAPES) * len(_FEATURES),
+    "shapes": lambda: len((1, 2, 4, 8, 16)) * len((0x1, 0x21)),
     "no-kernel": _without_kernel,
     "appended-hashes": _changed_hashes,
     "hex-build": lambda: int("25", 16),
@@ -307,23 +294,23 @@ def ask(name: str) -> str:
 
 
 def mark(name: str, answer: object) -> Mark:
-    """Mark an answer. ``...`` means: not tried yet. Raises KeyError for an unknown name."""
+    """Mark an answer; ``...`` is not tried yet. Raises KeyError for an unknown name."""
     exercise = EXERCISES[name]
     if answer is ...:
-        return Mark("not tried", f"{name}: not tried yet. Put your answer in place of ... and run the cell again.")
+        return Mark("not tried", f"{name}: not tried yet. Replace ... by your answer and run the cell again.")
     if _agrees(answer, exercise.solve()):
         return Mark("right", f"{name}: right.")
     return Mark("wrong", f"{name}: not yet. Hint: {exercise.hint}.")
 
 
 def _agrees(answer: object, solution: object) -> bool:
-    """Compare an answer with the solution, in the forms people give: which ones follows from the solution's type."""
+    """Compare an answer with the solution; the solution's type decides which forms of an answer are accepted."""
     if isinstance(solution, set | list):
         return isinstance(answer, set | tuple | list) and _same_items(list(answer), solution)
     if isinstance(solution, bytes):  # exact, to the last space
         return answer in (solution, solution.decode())
     if isinstance(solution, int):
-        return not isinstance(answer, bool) and _number(answer) == solution
+        return not isinstance(answer, bool) and as_number(answer) == solution
     if isinstance(answer, bytes | bytearray):
         answer = bytes(answer).hex()
     return isinstance(answer, str) and answer.strip().lower().removeprefix("0x") == str(solution).lower()
@@ -331,16 +318,8 @@ def _agrees(answer: object, solution: object) -> bool:
 
 def _same_items(answer: list[object], solution: set[object] | list[object]) -> bool:
     """Compare item by item; the order counts only where the solution has one."""
-    if len(answer) != len(solution):
-        return False
     if isinstance(solution, set):
-        return all(any(_agrees(one, other) for one in answer) for other in solution)
-    return all(map(_agrees, answer, solution))
-
-
-def _number(answer: object) -> object:
-    """Return text that is a whole number as that number, anything else as it is."""
-    if isinstance(answer, str):
-        with suppress(ValueError):
-            return int(answer.strip(), 0)
-    return answer
+        same = all(any(_agrees(one, other) for one in answer) for other in solution)
+    else:
+        same = all(map(_agrees, answer, solution))
+    return same and len(answer) == len(solution)

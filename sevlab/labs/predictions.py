@@ -1,10 +1,9 @@
-"""Predicted digests: which release of a tool is right about which host, for one launch (incident F04).
+"""Predicted digests: which release of a tool matches which host, for one launch (incident F04).
 
 A tool that predicts a launch digest has the hosts of its time built in, so one guest has as many digests as there are
 releases. Hosts and releases are data (data/releases.toml); both point to a profile (:mod:`~sevlab.launch.vmm`), which
-is where registers and pages are declared. Every cell is computed: the launch digest under the profile that the release
-assumes, against the one under the profile that the host has. Another firmware, or a launch without a kernel, may give
-another table.
+declares registers and pages. Every cell is computed: the launch digest under the profile that the release assumes,
+against the one under the host's profile. Another firmware, or a launch without a kernel, may give a different table.
 """
 
 from __future__ import annotations
@@ -12,19 +11,20 @@ from __future__ import annotations
 import os
 import tempfile
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..data import HOSTS, INCIDENTS, MODES, RELEASES, UNKNOWN, Assumption
 from ..errors import InputError, quoted
-from ..formats.ovmf_tables import SECTION_TYPES
 from ..formats.policy import Policy
 from ..launch.files import load_ovmf
-from ..launch.inputs import CPU_LIMIT, load_launch
+from ..launch.inputs import LaunchInputs, load_launch, parse_count
 from ..launch.snp import SnpLaunch, load_snp_launch
-from ..launch.values import parse_number
 from ..launch.vmm import SNP_PROFILES, find_profile
 from ..layout.span import Explainable
 from ..layout.views import Heading, Paragraph, Table, View
+from .samples import es_inputs
+from .snp_samples import SVSM_CAA, firmware_for_snp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -34,10 +34,10 @@ if TYPE_CHECKING:
 
 EQUAL, OTHER, STOPS, NONE = "equal", "other", "stops", "none"
 
-#: Every word that a cell can hold, and what it means.
+#: Every word in a cell, and what it means.
 WORDS = {
     EQUAL: "the release computes the digest of this host",
-    OTHER: "it computes another digest, so the guest looks wrong though nothing is",
+    OTHER: "it computes a different digest, so the guest looks wrong although nothing is",
     STOPS: "it stops with an error at a section of this firmware",
     NONE: "it cannot describe such a host at all",
     UNKNOWN: "sevlab's sources do not say what it assumes",
@@ -46,7 +46,7 @@ WORDS = {
 
 @dataclass(frozen=True)
 class Cell:
-    """What a release says about a host: a key of :data:`WORDS`, and the digest it computes (None where it has none)."""
+    """A release's answer for a host: a key of :data:`WORDS`, and the digest that it computes, if any."""
 
     state: str
     digest: bytes | None = None
@@ -54,7 +54,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """One release, and its cell for each host in the order of the columns."""
+    """One release, and its cell for each host, in the order of the columns."""
 
     release: Release
     cells: list[Cell]
@@ -63,8 +63,8 @@ class Row:
 class Predictions(Explainable):
     """Releases against hosts, for one launch.
 
-    ``mode`` is "snp" or "seves"; ``hosts`` are the columns; ``digests`` are theirs; ``rows`` are the releases;
-    ``launch`` says in words what was launched.
+    ``mode`` is "snp" or "seves"; ``hosts`` are the columns, ``digests`` theirs, ``rows`` the releases; ``launch``
+    describes what was launched.
     """
 
     def __init__(self, mode: str, launch: str, hosts: list[Host], digests: list[bytes], rows: list[Row]) -> None:
@@ -91,15 +91,13 @@ class Predictions(Explainable):
         """Return the names of the releases that compute the digest of this host."""
         return [row.release.name for row in self.rows if self[row.release.name, host].state == EQUAL]
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """Return the table as JSON-ready data; digests are lower-case hex."""
+        hosts = zip(self.hosts, self.digests, strict=True)
         return {
             "mode": self.mode,
             "launch": self.launch,
-            "hosts": [
-                {**host_as_dict(host), "digest": digest.hex()}
-                for host, digest in zip(self.hosts, self.digests, strict=True)
-            ],
+            "hosts": [{**host_as_dict(host), "digest": digest.hex()} for host, digest in hosts],
             "releases": [
                 {
                     "release": row.release.name,
@@ -139,137 +137,124 @@ class Predictions(Explainable):
 def compute_predictions(mode: str = "snp", **inputs: Any) -> Predictions:
     """Compute what every known release says about every known host, for one launch.
 
-    *mode* is "snp" (SEV-SNP) or "seves" (SEV-ES). *inputs* are those of :func:`sevlab.load_snp_launch` but
-    ``profile`` and ``guest_features``, which are the hosts' and the releases' own. Without any it is the launch of the
-    SEV-SNP sample, its firmware without the section SVSM_CAA, at which every release before 0.0.11 stops.
+    *mode* is "snp" (SEV-SNP) or "seves" (SEV-ES). *inputs* are those of :func:`sevlab.load_snp_launch`, except
+    ``profile`` and ``guest_features``, which the table varies. By default they are those of the SEV-SNP sample, with a
+    firmware without the section SVSM_CAA, at which every release before 0.0.11 stops.
 
-    Raises :class:`~sevlab.errors.InputError` for inputs that cannot be used.
+    Raises :class:`~sevlab.errors.InputError` for unusable inputs.
     """
     if mode not in MODES:
         raise InputError("mode", quoted(mode), " or ".join(MODES))
+    launch = LaunchInputs(**inputs)
     for name in ("profile", "guest_features", "vmsa_cpu0", "vmsa_cpu1", "svsm"):
-        if inputs.get(name) is not None:
-            raise InputError(name, "it", "no value: it is what the table varies")
-    given = {name: value for name, value in inputs.items() if value is not None}
+        if name in launch.given:
+            raise InputError(name, "a value", "none, because the table varies it")
     for name in ("firmware", "kernel", "initrd"):
-        path = str(given.get(name, ""))
+        path = str(launch.given.get(name, ""))
         if path == "-" or (path and "\0" not in path and os.path.exists(path) and not os.path.isfile(path)):
             raise InputError(name, quoted(path), "the name of a file, which is read once for each host")
-    if given:
-        return _predictions(mode, given, quoted(given.get("firmware")))
-    from .samples import es_inputs
-    from .snp_samples import firmware_for_snp
-
+    if launch.given:
+        return _predictions(mode, launch, quoted(launch.firmware))
     with tempfile.TemporaryDirectory() as folder:
-        given = es_inputs(folder)
-        left_out = [number for number, kind in SECTION_TYPES.items() if kind.name == "SVSM_CAA"]
-        with open(given["firmware"], "wb") as stream:
-            stream.write(firmware_for_snp(left_out))
-        return _predictions(mode, given, "the sample, its firmware without SVSM_CAA")
+        launch = LaunchInputs(**es_inputs(folder))
+        Path(str(launch.firmware)).write_bytes(firmware_for_snp([SVSM_CAA]))
+        return _predictions(mode, launch, "the sample, its firmware without SVSM_CAA")
 
 
-def _predictions(mode: str, given: dict[str, Any], image: str) -> Predictions:
+def _predictions(mode: str, launch: LaunchInputs, image: str) -> Predictions:
     known: dict[Assumption, bytes] = {}
 
     def digest(assumed: Assumption) -> bytes:
         if assumed not in known:
-            known[assumed] = _digest(mode, given, assumed)
+            known[assumed] = _digest(mode, launch, assumed)
         return known[assumed]
 
     hosts = [host for host in HOSTS.values() if host.mode == mode]
     digests = [digest(Assumption(host.profile, host.features)) for host in hosts]
-    sections = {section.name for section in load_ovmf(str(given["firmware"]), "firmware").sections}
+    sections = {section.name for section in load_ovmf(str(launch.firmware), "firmware").sections}
     rows = []
     for release in RELEASES:
         cells = [_cell(release, host, sections, digest, held) for host, held in zip(hosts, digests, strict=True)]
         if any(cell.state != NONE for cell in cells):
             rows.append(Row(release, cells))
-    kernel = "a kernel with hashes" if "kernel" in given else "no kernel"
-    count = parse_number(given["num_cpus"], "num_cpus", CPU_LIMIT)
+    kernel = "no kernel" if launch.kernel is None else "a kernel with hashes"
+    count = parse_count(launch.num_cpus or 0)
     words = f"{image}, {kernel}, {count} virtual CPU{'s' if count != 1 else ''}"
     return Predictions(mode, words, hosts, digests, rows)
 
 
-def _cell(
-    release: Release, host: Host, sections: Iterable[str], digest: Callable[[Assumption], bytes], held: bytes
-) -> Cell:
+def _cell(release: Release, host: Host, sections: set[str], digest: Callable[[Assumption], bytes], held: bytes) -> Cell:
     if (host.mode, host.vmm) not in release.assumes:
         return Cell(NONE)
     assumed = release.assumes[host.mode, host.vmm]
     if assumed is None:
         return Cell(UNKNOWN)
-    if host.mode == "snp" and release.stops & set(sections):
+    if host.mode == "snp" and release.stops & sections:
         return Cell(STOPS)
     computed = digest(assumed)
     return Cell(EQUAL if computed == held else OTHER, computed)
 
 
-def _digest(mode: str, given: dict[str, Any], assumed: Assumption) -> bytes:
-    """Return the launch digest of what is given, under an assumption (48 bytes, for SEV-ES 32)."""
-    inputs = {**given, "profile": assumed.profile, "guest_features": assumed.features}
+def _digest(mode: str, inputs: LaunchInputs, assumed: Assumption) -> bytes:
+    """Return the launch digest under an assumption (48 bytes, for SEV-ES 32)."""
+    given = inputs.replace(profile=assumed.profile, guest_features=assumed.features).given
     if mode == "seves":
-        return load_launch(Policy().replace(es=1), **inputs).digest
-    launch = load_snp_launch(**inputs)
+        return load_launch(Policy().replace(es=1), **given).digest
+    launch = load_snp_launch(**given)
     loaded = [region for region in launch.regions if region.name not in assumed.skips]
     return SnpLaunch(loaded, start=launch.start).digest
 
 
 def summary_of(host: Host) -> str:
-    """Return what a host does, in a sentence."""
+    """Return what a host does, in one sentence."""
     return host.summary or SNP_PROFILES[host.profile].summary
 
 
-def host_as_dict(host: Host) -> dict[str, Any]:
+def host_as_dict(host: Host) -> dict[str, object]:
     """Return a host as JSON-ready data."""
     incidents = [INCIDENTS[key].name for key in host.incidents]
     return {**asdict(host), "summary": summary_of(host), "incidents": incidents}
 
 
-@dataclass(frozen=True)
-class _Known:
-    """What is known of a profile: the hosts that behave so, the releases that assume it, the incidents it is in."""
-
-    hosts: list[Host]
-    #: Each with mode, VMM and SEV_FEATURES.
-    releases: list[tuple[Release, str, str, int]]
-    incidents: list[str]
-
-
-def _known_of(name: str) -> _Known:
-    hosts = [host for host in HOSTS.values() if host.profile == name]
-    releases = [
+def _assuming(name: str) -> list[tuple[Release, str, str, int]]:
+    """Return the releases that assume a profile, each with mode, VMM and SEV_FEATURES."""
+    return [
         (release, mode, vmm, assumed.features)
         for release in RELEASES
         for (mode, vmm), assumed in release.assumes.items()
         if assumed is not None and assumed.profile == name
     ]
-    return _Known(hosts, releases, list(dict.fromkeys(key for host in hosts for key in host.incidents)))
 
 
-def profile_as_dict(name: str) -> dict[str, Any]:
-    """Return a profile, the hosts that behave so, and the releases that assume it, as JSON-ready data.
+def profile_as_dict(name: str) -> dict[str, object]:
+    """Return a profile, the hosts with it, and the releases that assume it, as JSON-ready data.
 
     Raises :class:`~sevlab.errors.InputError` for an unknown name.
     """
-    profile, known = find_profile(name, "NAME", SNP_PROFILES), _known_of(name)
+    profile = find_profile(name, "NAME", SNP_PROFILES)
+    hosts = [host for host in HOSTS.values() if host.profile == name]
     return {
         **{part: getattr(profile, part) for part in ("name", "summary", "since", "source")},
-        "modes": sorted({host.mode for host in known.hosts}),
+        "modes": sorted({host.mode for host in hosts}),
         "sev_features": profile.features,
         "rdx": "the CPU signature" if profile.takes_signature else f"0x{profile.registers['rdx']:x}",
         "pages": profile.pages.text,
         "registers": _registers(profile.registers),
         "application_processors": _registers(profile.application),
-        "hosts": [host.name for host in known.hosts],
+        "hosts": [host.name for host in hosts],
         "releases": [
             {"release": release.name, "mode": mode, "vmm": vmm, "sev_features": features, "source": release.source}
-            for release, mode, vmm, features in known.releases
+            for release, mode, vmm, features in _assuming(name)
         ],
-        "incidents": [INCIDENTS[key].name for key in known.incidents],
+        "incidents": [INCIDENTS[key].name for key in _incidents(hosts)],
     }
 
 
-def _registers(values: Mapping[str, Any]) -> dict[str, Any]:
+def _incidents(hosts: Iterable[Host]) -> list[str]:
+    return list(dict.fromkeys(key for host in hosts for key in host.incidents))
+
+
+def _registers(values: Mapping[str, Any]) -> dict[str, object]:
     """Return registers by name; a segment as its fields."""
     return {
         name: value if isinstance(value, int) else {row.name: int(getattr(value, row.name)) for row in value.rows}
@@ -278,21 +263,20 @@ def _registers(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def explain_profile(name: str) -> View:
-    """Show a profile, the hosts that behave so, the releases that assume it, and the incidents it is in.
+    """Show a profile, the hosts with it, the releases that assume it, and its incidents.
 
     Raises :class:`~sevlab.errors.InputError` for an unknown name.
     """
-    profile, known = find_profile(name, "NAME", SNP_PROFILES), _known_of(name)
-    words = "{}, {}, SEV_FEATURES 0x{:x}".format
+    profile, words = find_profile(name, "NAME", SNP_PROFILES), "{}, {}, SEV_FEATURES 0x{:x}".format
+    known = [host for host in HOSTS.values() if host.profile == name]
     hosts = [
-        [host.name, words(MODES[host.mode], host.vmm, host.features), f"{host.since} ({host.source})"]
-        for host in known.hosts
+        [host.name, words(MODES[host.mode], host.vmm, host.features), f"{host.since} ({host.source})"] for host in known
     ]
     releases = [
         [release.name, words(MODES[mode], vmm, features), release.source]
-        for release, mode, vmm, features in known.releases
+        for release, mode, vmm, features in _assuming(name)
     ]
-    found = (INCIDENTS[key] for key in known.incidents)
+    found = (INCIDENTS[key] for key in _incidents(known))
     incidents = [[one.key, f"{one.title}. {one.lesson} ({one.source}, {one.date})"] for one in found]
 
     def table(header: list[str], rows: list[list[str]]) -> Table | Paragraph:
@@ -300,7 +284,7 @@ def explain_profile(name: str) -> View:
 
     return View(
         *profile.explain().blocks,
-        Heading("Hosts that behave so"),
+        Heading("Hosts with this profile"),
         table(["host", "mode", "since, and source"], hosts),
         Heading("Releases of tools that assume it"),
         table(["release", "for", "source"], releases),

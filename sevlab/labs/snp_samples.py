@@ -46,8 +46,8 @@ _METADATA = "dc886566-984a-4798-a75e-5585a7bf67cc"
 #: What names the entry that tells where an SVSM starts, and the start: bytes from the image's beginning.
 SVSM, _SVSM_START = "a789a612-0597-4c4b-a49f-cbb1fe9d1ddd", 0x40
 
-#: The type of the section that some readers do not know.
-SVSM_CAA = 0x04
+#: Types of sections; some tools do not know the first.
+SVSM_CAA, KERNEL_HASHES = 0x04, 0x10
 
 #: The sections of an AmdSev build of OVMF: address, bytes, what for.
 _SECTIONS = (

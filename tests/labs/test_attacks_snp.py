@@ -199,7 +199,7 @@ def test_a_wrong_kernel_with_the_halt_and_without() -> None:
     assert attacks.boot_blobs(area, {**BLOBS, "initrd": None}).runs == "nothing"
     assert "What runs: another boot option" in shown(early)
     assert "The machine stopped" in shown(hardened)
-    assert "every blob has its hash" in shown(attacks.boot_blobs(area, BLOBS))
+    assert "the hash of every blob is in the table" in shown(attacks.boot_blobs(area, BLOBS))
 
 
 def test_without_its_entry_a_hardened_firmware_takes_any_initrd() -> None:

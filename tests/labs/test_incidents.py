@@ -22,8 +22,7 @@ from sevlab.data import INCIDENTS
 from sevlab.diagnosis.case import CaseDiagnosis
 from sevlab.labs import incidents as replays
 from sevlab.labs.incidents import CAUSES, NOTEBOOKS
-from sevlab.labs.incidents.replay import variable_store
-from sevlab.labs.incidents.rows import REPLAYS
+from sevlab.labs.incidents.replays import FILES, REPLAYS, variable_store
 from sevlab.labs.samples import TEK, TIK
 from sevlab.simulator.kds import MOMENT, KeyServer
 
@@ -130,7 +129,7 @@ def test_random_bytes_are_not_found_and_that_is_said() -> None:
 
 
 def test_random_bytes_are_found_by_whoever_has_the_file(tmp_path: Path) -> None:
-    (tmp_path / "received").write_bytes(replays.replay.FILES["vmlinuz-received"]())
+    (tmp_path / "received").write_bytes(FILES["vmlinuz-received"]())
     with open_case(str(CASES / "F18.sevcase")) as case:
         result = diagnose_case(case, candidates=str(tmp_path), max_changes=1)
     assert result.explanation is not None

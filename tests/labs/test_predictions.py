@@ -302,7 +302,7 @@ def test_misuse(
 def test_misuse_of_the_library(files: Path) -> None:
     with pytest.raises(InputError, match="mode: received 'sev'; needed snp or seves"):
         compute_predictions("sev")
-    with pytest.raises(InputError, match="profile: received it; needed no value"):
+    with pytest.raises(InputError, match="profile: received a value; needed none, because the table varies it"):
         compute_predictions(**inputs(files, profile="qemu"))
     with pytest.raises(InputError, match="NAME: received 'x'"):
         explain_profile("x")

@@ -486,7 +486,7 @@ def test_commands_that_cannot_be_meant(tmp_path: Path) -> None:
     plain = tmp_path / "plain"
     plain.write_text("no program")
     for words, said in (
-        ([], "needed the program to try, behind --"),
+        ([], "needed the program to run, after --"),
         (["x", "{reports}"], "'{reports}'; needed one of {key}, {report}"),
         (["x", "{vcek}"], "no {report}"),
         (["/does/not/exist", "{report}"], "'/does/not/exist': no such file or directory"),

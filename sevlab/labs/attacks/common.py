@@ -1,8 +1,8 @@
-"""What the attacks have in common: a command that may be refused, an owner who judges the report, and debugging (A07).
+"""What the attacks share: a command that may be refused, an owner who judges the report, and debugging (A07).
 
 Debugging needs no fault: the firmware does what the policy says. In SEV the owner's session binds the policy, so only
-the owner can allow it. In SEV-SNP the host chooses the policy, and the report says which one it was: an owner who does
-not check it has attested a guest that the host can read.
+the owner can allow it. In SEV-SNP the host chooses the policy, and the report contains it: an owner who does not check
+it has attested a guest that the host can read.
 
 Source: incidents A07; sev-launch 5, snp-launch 4.
 """
@@ -33,14 +33,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, repr=False)
 class Attempt:
-    """What a command returned, and None; or None, and the refusal."""
+    """What a command returned, or its refusal in ``caught``."""
 
     result: Any
     caught: FirmwareError | RmpFault | None
 
     @property
     def works(self) -> bool:
-        """True when nobody refused."""
+        """Whether nobody refused."""
         return self.caught is None
 
     def __repr__(self) -> str:
@@ -50,7 +50,7 @@ class Attempt:
 
 
 def attempt(command: Callable[..., Any], *arguments: Any, **named: Any) -> Attempt:
-    """Call a command of a simulated platform. A refusal of firmware or processor is returned, not raised."""
+    """Call a command of a simulated platform. A refusal by firmware or processor is returned, not raised."""
     try:
         return Attempt(command(*arguments, **named), None)
     except (FirmwareError, RmpFault) as refusal:
@@ -64,19 +64,19 @@ def judge(
     certificates: tuple[bytes, ...] | None = None,
     crl: bytes | None = None,
     refused: Iterable[bytes] | None = None,
-    **wanted: Any,
+    **requirements: Any,
 ) -> ReportVerdict:
-    """Verify a report as an owner does who trusts the platform's made-up root, and return the verdict.
+    """Verify a report as an owner who trusts the platform's fake root, and return the verdict.
 
-    *certificates* are leaf, ASK and ARK (DER); those that belong to the report, unless others are given; *crl* is
-    a list of revoked ones (DER). *refused* are the names of chips that the owner does not trust any more (64 bytes, on
-    Turin 8): with it there is one more check, ``refused chips``. It looks at the certificate, because a host may mask
-    the chip's name in the report. *wanted* is as :func:`sevlab.verify_report` takes it, which also says what it raises.
+    *certificates* are leaf, ASK and ARK (DER), by default those that belong to the report; *crl* is a list of revoked
+    ones (DER). *refused* are the IDs of chips that the owner no longer trusts (64 bytes, on Turin 8): they add a check,
+    ``refused chips``, of the certificate, because a host may mask the chip ID in the report. *requirements* are those
+    of :func:`sevlab.verify_report`, and so are the errors.
     """
     given = platform.certificates(report) if certificates is None else certificates
     leaf = "vlek" if report.key_info.signer == VLEK else "vcek"
     bundle = parse_bundle(crl=crl, **dict(zip((leaf, "ask", "ark"), given, strict=True)))
-    verdict = verify_report(report, bundle, roots=platform.server.roots, at=MOMENT, **wanted)
+    verdict = verify_report(report, bundle, roots=platform.server.roots, at=MOMENT, **requirements)
     if refused is not None:
         verdict.requirements.append(_check_chip(verdict, set(refused)))
     return verdict
@@ -85,20 +85,20 @@ def judge(
 def _check_chip(verdict: ReportVerdict, refused: set[bytes]) -> Check:
     name, hwid = "refused chips", verdict.leaf.hwid if verdict.leaf is not None else b""
     if not hwid:
-        return Check(name, MISMATCH, "the certificate names no chip, so this may be one of those that are refused")
+        return Check(name, MISMATCH, "the certificate names no chip, so this may be one that is refused")
     shown = f"{hwid[:8].hex()}..."
     if hwid in {chip[: len(hwid)] for chip in refused}:
-        return Check(name, MISMATCH, f"the chip {shown} is refused: its keys are not its own any more", incident="A23")
-    return Check(name, MATCH, f"the chip {shown} is none of the {len(refused)} that are refused")
+        return Check(name, MISMATCH, f"the chip {shown} is refused: its keys have leaked", incident="A23")
+    return Check(name, MATCH, f"the chip {shown} is not one of the {len(refused)} refused")
 
 
 def allow_debug(command: bytes) -> bytes:
-    """Return SNP_LAUNCH_START (48 bytes) with the policy's debug bit set: what a host changes on the way."""
+    """Return SNP_LAUNCH_START (48 bytes) with the policy's debug bit set, as a host may send it."""
     start = SnpLaunchStart.from_bytes(command)
     return start.replace(policy=start.policy.replace(debug=1)).to_bytes()
 
 
 def debug_page(run: SimulatedSnpLaunch, gpa: int) -> Attempt:
-    """Have the firmware decrypt the guest's page at *gpa* for the host (SNP_DBG_DECRYPT); see what it says."""
+    """Ask the firmware to decrypt the guest's page at *gpa* for the host (SNP_DBG_DECRYPT)."""
     page = run.platform.tables.get((ASID, gpa - gpa % PAGE), 0)
     return attempt(run.platform.dbg_decrypt, CONTEXT_AT, page)

@@ -1,15 +1,13 @@
-"""A17: another microcode patch under the same signature, because AES-CMAC is not a hash (EntrySign).
+"""A17: a different microcode patch under the same signature, because AES-CMAC is not a hash (EntrySign).
 
-A core takes a patch when its maker's signature over the patch's hash is right. AMD's hash was AES-CMAC: with the key
-known, anybody makes another patch of the same hash. The core here has one instruction, CMP, and a patch is text in
-blocks of 16 bytes that say how it works. Real patches have another format, and another signature than the one here;
-what matters is that it covers 16 bytes.
+A core takes a patch if AMD's signature over its hash is right. That hash was AES-CMAC: with the key known, anybody can
+make a different patch with the same hash. The core here has one instruction, CMP, and a patch is text in blocks of 16
+bytes that say how it works. Real patches differ in format and signature; what matters is that 16 bytes are signed.
 
-In AES-CMAC each block of 16 bytes goes into the chain by exclusive-or, and AES makes the next link: ``C[j] = E(C[j-1] ^
-M[j])``. The last link is the tag. Before that the last block is masked with a number that follows from the key. The
-chain can be walked in both directions: ``C[j-1] = D(C[j]) ^ M[j]``. So write any message, leave one block open, walk
-forward to it from zero and back to it from the tag, and solve: ``M[j] = D(C[j]) ^ C[j-1]``. That is why the chain is
-computed link by link here.
+AES-CMAC is a chain: ``C[j] = E(C[j-1] ^ M[j])`` for each block of 16 bytes. The last link is the tag; the last block is
+masked with a number that follows from the key. The chain can be walked in both directions: ``C[j-1] = D(C[j]) ^ M[j]``.
+So write any message, leave one block open, walk forward to it from zero and back to it from the tag, and solve:
+``M[j] = D(C[j]) ^ C[j-1]``. That is why the chain is computed link by link here.
 
 Sources: CVE-2024-56161; incidents A17; NIST SP 800-38B; RFC 4493.
 """
@@ -18,8 +16,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ...attestation.crypto import ecdsa_fault, ecdsa_sign
 from ...attestation.session import make_private, public_key, seeded
@@ -37,9 +34,6 @@ BLOCK = 16
 #: The key of the examples in both standards.
 EXAMPLE_KEY = bytes.fromhex("2b7e151628aed2a6abf7158809cf4f3c")
 
-#: What a bit that is shifted out of 128 comes back as.
-_CARRY = 0x87
-
 
 class BlockCipher:
     """AES-128 on single blocks, which are numbers here (big-endian). *key* is 16 bytes."""
@@ -47,7 +41,7 @@ class BlockCipher:
     def __init__(self, key: bytes) -> None:
         from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
-        # One block at a time: what this mode leaves open between blocks is the business of the chain.
+        # ECB is right here: the chain connects the blocks.
         self._cipher = Cipher(algorithms.AES128(key), modes.ECB())
 
     def encrypt(self, block: int) -> int:
@@ -60,21 +54,21 @@ class BlockCipher:
 
 
 def masks(cipher: BlockCipher) -> tuple[int, int]:
-    """Return what the last block is masked with: when it is whole, and when it had to be filled up."""
+    """Return the masks of the last block: for a whole one, and for one that was padded (SP 800-38B, 6.1)."""
 
     def double(number: int) -> int:
         number <<= 1
-        return number ^ (1 << 8 * BLOCK | _CARRY) if number >> 8 * BLOCK else number
+        return number ^ (1 << 8 * BLOCK | 0x87) if number >> 8 * BLOCK else number
 
     whole = double(cipher.encrypt(0))
     return whole, double(whole)
 
 
 def masked_blocks(cipher: BlockCipher, message: bytes) -> list[int]:
-    """Return the blocks that go into the chain; the last one is filled up if it must be, and masked."""
-    whole, filled = masks(cipher)
-    mask = whole if message and len(message) % BLOCK == 0 else filled
-    if mask == filled:
+    """Return the blocks that go into the chain; the last one is padded if necessary, and masked."""
+    whole, padded = masks(cipher)
+    mask = whole if message and len(message) % BLOCK == 0 else padded
+    if mask == padded:
         message = (message + b"\x80").ljust(len(message) // BLOCK * BLOCK + BLOCK, b"\0")
     blocks = [int.from_bytes(message[at : at + BLOCK], "big") for at in range(0, len(message), BLOCK)]
     blocks[-1] ^= mask
@@ -82,7 +76,7 @@ def masked_blocks(cipher: BlockCipher, message: bytes) -> list[int]:
 
 
 def links(cipher: BlockCipher, blocks: list[int]) -> list[int]:
-    """Return every link of the chain over blocks that are masked already; the last one is the tag."""
+    """Return every link of the chain over masked blocks; the last one is the tag."""
     found, link = [], 0
     for block in blocks:
         link = cipher.encrypt(link ^ block)
@@ -99,13 +93,13 @@ def compute_cmac(message: bytes, key: bytes = EXAMPLE_KEY) -> bytes:
 #: The fault that can be switched on, and what it does.
 FAULTS = {"cmac-as-hash": "patches are hashed with AES-CMAC under the standard's example key (CVE-2024-56161)"}
 
-#: How CMP works while no patch says otherwise: exclusive-or of the operands, then the flag is whether that is zero.
+#: How CMP works without a patch: exclusive-or of the operands, then the flag says whether that is zero.
 BUILT_IN = ("XOR", "FLAG")
 
 
 @dataclass(frozen=True, repr=False)
 class Patch:
-    """Blocks of 16 bytes, and the maker's signature over their hash."""
+    """Blocks of 16 bytes, and the vendor's signature over their hash."""
 
     body: bytes
     signature: bytes
@@ -117,7 +111,7 @@ class Patch:
 
     @property
     def steps(self) -> list[str]:
-        """The blocks as text, without the spaces that fill them up; bytes that are none stand as a dot each."""
+        """The blocks as text, without trailing spaces; a byte that is not text is a dot."""
         return [_text(block).rstrip() for block in self.blocks]
 
     def __repr__(self) -> str:
@@ -126,7 +120,7 @@ class Patch:
 
 
 class Core:
-    """A core. *faults* are keys of :data:`FAULTS`; ``patch`` is the last patch it took, None before the first."""
+    """A core. *faults* are keys of :data:`FAULTS`; ``patch`` is the last patch that it took, None before the first."""
 
     def __init__(self, faults: frozenset[str] | set[str] = frozenset()) -> None:
         if unknown := sorted(set(faults) - set(FAULTS)):
@@ -135,19 +129,19 @@ class Core:
         self.patch: Patch | None = None
 
     def load(self, patch: Patch) -> bool:
-        """Take a patch if its maker's signature is right; tell whether that was so."""
-        key = public_key(make_private(seeded(_MAKER)))
+        """Take a patch if the vendor's signature is right; return whether it is."""
+        key = public_key(make_private(seeded(_VENDOR)))
         if ecdsa_fault(key, patch.signature, hash_patch(patch.body, self.faults), ECDSA_SHA384):
             return False
         self.patch = patch
         return True
 
     def compare(self, one: bytes, other: bytes) -> bool:
-        """CMP: whether two strings of bytes are the same, as the microcode has it. Unknown blocks do nothing."""
+        """CMP: whether two strings of bytes are equal, according to the microcode. Unknown blocks do nothing."""
         register, flag = 1, False
         for step in self.patch.steps if self.patch else BUILT_IN:
             if step == "XOR":
-                size = max(len(one), len(other)) + 1  # a byte in front tells strings of other lengths apart
+                size = max(len(one), len(other)) + 1  # a leading byte, so that strings of different lengths differ
                 first, second = (int.from_bytes((b"\1" + raw).rjust(size, b"\0"), "big") for raw in (one, other))
                 register = first ^ second
             elif step == "CLEAR":
@@ -157,46 +151,41 @@ class Core:
         return flag
 
 
-#: The made-up maker's private number follows from this, so everybody has it.
-_MAKER = b"sevlab, a made-up maker of microcode"
+#: The fake vendor's private key follows from this, so everybody has it.
+_VENDOR = b"sevlab, a made-up maker of microcode"
 
 
 def hash_patch(body: bytes, faults: frozenset[str] | set[str] = frozenset()) -> bytes:
-    """Return what the maker signs: SHA-384 of the body (48 bytes), with ``cmac-as-hash`` its AES-CMAC (16 bytes)."""
+    """Return what the vendor signs: SHA-384 of the body (48 bytes), with ``cmac-as-hash`` its AES-CMAC (16 bytes)."""
     return compute_cmac(body) if "cmac-as-hash" in faults else hashlib.sha384(body).digest()
 
 
 def write_body(steps: Iterable[str]) -> bytes:
-    """Return steps as a patch's body: each in a block of 16 bytes, filled up with spaces."""
+    """Return steps as a patch's body: each in a block of 16 bytes, padded with spaces."""
     return b"".join(step.encode("ascii").ljust(BLOCK) for step in steps)
 
 
 def sign_patch(body: bytes, faults: frozenset[str] | set[str] = frozenset()) -> Patch:
-    """Return a patch as its maker gives it out, for cores with these *faults*."""
-    return Patch(body, ecdsa_sign(_maker(), hash_patch(body, faults), ECDSA_SHA384).to_bytes())
-
-
-@cache
-def _maker() -> Any:
+    """Return a patch as its vendor publishes it, for cores with these *faults*."""
     from cryptography.hazmat.primitives.asymmetric import ec
 
-    number = int.from_bytes(make_private(seeded(_MAKER)).reveal(), "big")
-    return ec.derive_private_key(number, ec.SECP384R1())
+    key = ec.derive_private_key(int.from_bytes(make_private(seeded(_VENDOR)).reveal(), "big"), ec.SECP384R1())
+    return Patch(body, ecdsa_sign(key, hash_patch(body, faults), ECDSA_SHA384).to_bytes())
 
 
 def _text(block: bytes) -> str:
     return "".join(chr(byte) if 0x20 <= byte < 0x7F else "." for byte in block)
 
 
-#: What stands in the open block until it is solved.
+#: The step that is to be solved.
 OPEN = "(open)"
 
 
 class Preimage(Explainable):
     """A message whose AES-CMAC is a given tag.
 
-    ``message`` is it whole, ``index`` the number of the block that was solved (from 0), ``block`` what came out (16
-    bytes), ``links`` are the chain's links after each block (16 bytes each), of which the last is the tag.
+    ``index`` is the number of the block that was solved (from 0), ``block`` the solution (16 bytes); ``links`` are the
+    chain's links after each block (16 bytes each), of which the last is the tag.
     """
 
     def __init__(self, message: bytes, index: int, chain: list[bytes]) -> None:
@@ -204,31 +193,23 @@ class Preimage(Explainable):
         self.block = message[BLOCK * index : BLOCK * (index + 1)]
 
     def explain(self) -> View:
-        """Show the chain block by block, and from which side each link was computed."""
-        rows = []
+        """Show the chain block by block, and from which end each link was computed."""
+        rows, last = [], len(self.links) - 1
         for number, link in enumerate(self.links):
-            block = self.message[BLOCK * number : BLOCK * (number + 1)]
-            text = _text(block)
-            last = number == len(self.links) - 1
-            way = "from zero on" if number < self.index else "given" if last else "back from the tag"
-            rows.append(
-                [str(number), text, link.hex(), way + (", and this block solved" if number == self.index else "")]
-            )
+            text = _text(self.message[BLOCK * number : BLOCK * (number + 1)])
+            way = "from zero on" if number < self.index else "given" if number == last else "back from the tag"
+            solved = ", and this block solved" if number == self.index else ""
+            rows.append([str(number), text, link.hex(), way + solved])
+        header = ["block", "content", "link after it", "how the link is known"]
         colours = ["pink" if number == self.index else "" for number in range(len(rows))]
-        words = f"The tag is {self.links[-1].hex()}; block {self.index} makes it so"
-        return View(
-            Banner(words, "pink"),
-            Table(
-                ["block", "content", "link after it", "how the link is known"], rows, colours=colours, mono=[0, 1, 2]
-            ),
-        )
+        banner = Banner(f"The tag is {self.links[-1].hex()} because of block {self.index}", "pink")
+        return View(banner, Table(header, rows, colours=colours, mono=[0, 1, 2]))
 
 
 def solve_block(message: bytes, index: int, tag: bytes, key: bytes = EXAMPLE_KEY) -> Preimage:
     """Return *message* with its block *index* (from 0) replaced, so that its AES-CMAC under *key* is *tag* (16 bytes).
 
-    Raises :class:`~sevlab.errors.InputError` for a block that is not whole, or not there, and for a tag or a key of
-    another length.
+    Raises :class:`~sevlab.errors.InputError` for a missing or partial block, and for a tag or key of the wrong length.
     """
     for name, raw in (("tag", tag), ("key", key)):
         if len(raw) != BLOCK:
@@ -252,13 +233,12 @@ def solve_block(message: bytes, index: int, tag: bytes, key: bytes = EXAMPLE_KEY
 
 
 def forge_patch(genuine: Patch, steps: Iterable[str], key: bytes = EXAMPLE_KEY) -> tuple[Patch, Preimage]:
-    """Return a microcode patch with other *steps* under the signature of a genuine one, and how its block was solved.
+    """Return a patch with different *steps* under the signature of a genuine one, and how its open block was solved.
 
-    One of the steps is :data:`OPEN`; it is replaced by what comes out. Raises :class:`~sevlab.errors.InputError` for
-    steps of which none is open.
+    One of the steps must be :data:`OPEN`, else :class:`~sevlab.errors.InputError` is raised.
     """
     listed = list(steps)
     if OPEN not in listed:
-        raise InputError("steps", f"{len(listed)} steps, none of them {OPEN}", "one step that is open, to be solved")
+        raise InputError("steps", f"{len(listed)} steps, none of them {OPEN}", "one open step, to be solved")
     found = solve_block(write_body(listed), listed.index(OPEN), compute_cmac(genuine.body, key), key)
     return Patch(found.message, genuine.signature), found

@@ -1,18 +1,18 @@
-"""A01: the private number of a platform's PDH, learnt from a firmware that does not check the owner's point.
+"""A01: the private key of a platform's PDH, learnt from SEV firmware that does not check the owner's point.
 
-LAUNCH_START multiplies the owner's point with the private number k. A point of small order r has only r multiples, and
-of these a point and its opposite share their x: so Z has about r/2 values, and the owner can try them all. A wrong
-guess fails at wrap_mac, so each guess is one LAUNCH_START. It gives k modulo r, up to its sign. The squares of these
-residues have no sign. The Chinese remainder theorem joins them to k**2, once the product of the orders is larger.
+LAUNCH_START multiplies the owner's point by the private number k. A point of small order r has only r multiples, and a
+point and its opposite share their x: so Z has about r/2 values, and the owner can try them all. A wrong guess fails at
+wrap_mac, so each guess is one LAUNCH_START. The result is k modulo r, up to its sign. The squares of these residues
+have no sign, and the Chinese remainder theorem joins them to k**2 once the product of the orders is larger than that.
 
-``points.json`` holds 129 points of small prime order on curves y**2 = x**3 - 3x + b over the field of P-384, with other
-b than P-384's, of the orders 3 to 997, 1022 bits in all. They were computed for sevlab: the points of 287 random curves
-were counted (PARI), each with its twist, and a random point was multiplied by the number of points over the prime.
-Counting takes hours; that a point has its order is checked in milliseconds.
+``points.json`` holds 129 points of small prime order on curves y**2 = x**3 - 3x + b over the field of P-384, with a b
+that is not P-384's, of the orders 3 to 997, 1022 bits in all. They were computed for sevlab: the points of 287 random
+curves were counted (PARI), each with its twist, and a random point was multiplied by the number of points over the
+prime. Counting takes hours; checking that a point has its order takes milliseconds.
 
 The toy platform has a field so small that such points are found while you wait. The order of a random point divides a
 number within 2 * sqrt(prime) of prime + 1 (Hasse), which baby steps and giant steps find (Shanks). If a small prime
-divides that, a multiple of the point has this prime for its order.
+divides that, a multiple of the point has this prime as its order.
 
 Source: CVE-2019-9836; incidents A01; sev-launch 3 and 6.
 """
@@ -52,7 +52,6 @@ if TYPE_CHECKING:
     from ...simulator.psp import Platform
 
 
-#: Where the points are.
 FILE = Path(__file__).with_name("points.json")
 
 
@@ -72,7 +71,7 @@ class SmallPoint:
 
     @property
     def key(self) -> EccKey:
-        """The point as a certificate holds it, which says that it is one of P-384 (0x404 bytes)."""
+        """The point in a certificate, which claims that it is on P-384 (0x404 bytes)."""
         qx, qy = (number.to_bytes(SCALAR, "little") for number in self.xy)
         return EccKey(curve=P384, qx=qx, qy=qy)
 
@@ -85,16 +84,16 @@ class SmallPoint:
 
 
 def load_points() -> list[SmallPoint]:
-    """Return the points that come with sevlab, by rising order."""
+    """Return the points in ``points.json``, by rising order."""
     stored = json.loads(FILE.read_text(encoding="ascii"))["points"]
     points = (SmallPoint(one["order"], *(int(one[name], 16) for name in ("b", "x", "y"))) for one in stored)
     return sorted(points)
 
 
-#: Bits of the square of a private number of P-384: so many must the orders have together.
+#: Bits of the square of a private number of P-384; the product of the orders needs more.
 SQUARE_BITS = 2 * 8 * P384_BYTES
 
-#: How many residues a page shows from the beginning, and from the end.
+#: How many residues are shown, from the beginning and from the end.
 _SHOWN, _LAST = 8, 3
 
 
@@ -108,9 +107,9 @@ class Residue:
 
 
 def learn_residue(point: SmallPoint, guess: Callable[[int], bool], prime: int = PRIME) -> Residue:
-    """Try the multiples of a point until *guess* takes one; when it takes none, the order divides the private number.
+    """Try the multiples of a point until *guess* accepts one; if it accepts none, the order divides the private number.
 
-    *guess* is told the x coordinate of a multiple, and says whether the platform computed that one.
+    *guess* gets the x coordinate of a multiple, and returns whether the platform computed that one.
     """
     multiple = None
     for value in range(1, point.order // 2 + 1):
@@ -121,11 +120,11 @@ def learn_residue(point: SmallPoint, guess: Callable[[int], bool], prime: int = 
 
 
 def join_residues(residues: Iterable[Residue]) -> int | None:
-    """Return the number that leaves these residues, but for their signs; None when they are too few to tell.
+    """Return the number with these residues, up to their signs; None if they are too few.
 
-    The smallest number that leaves all the squares is the square looked for, as soon as the product of the orders (all
-    of them different primes) is larger than it. With fewer residues it hardly ever is a square, and never rightly so:
-    compare what comes out with the public key.
+    The smallest number with all the squares as residues is the square we want, once the product of the orders (all
+    different primes) is larger than it. With fewer residues it is hardly ever a square, and then a wrong one: compare
+    the result with the public key.
     """
     square, modulus = 0, 1
     for one in residues:
@@ -136,10 +135,10 @@ def join_residues(residues: Iterable[Residue]) -> int | None:
 
 
 class PdhTheft(Explainable):
-    """What came of trying to take the private number of a platform's PDH.
+    """The attempt to steal the private key of a platform's PDH.
 
-    ``private`` is the number (48 bytes, big-endian), None when it was not found; ``residues`` are what was learnt;
-    ``launches`` is how many LAUNCH_STARTs that took; ``caught`` is the firmware's refusal, if there was one.
+    ``private`` is the key (48 bytes, big-endian), None if it was not found; ``residues`` are what was learnt, with so
+    many ``launches`` (LAUNCH_START); ``caught`` is the firmware's refusal, if any.
     """
 
     def __init__(self, certificate: SevCertificate) -> None:
@@ -151,11 +150,11 @@ class PdhTheft(Explainable):
 
     @property
     def bits(self) -> int:
-        """How many bits the product of the orders has."""
+        """The length of the product of the orders, in bits."""
         return int(prod(residue.order for residue in self.residues)).bit_length()
 
     def join(self, count: int | None = None) -> Secret | None:
-        """Return the private number of the certificate, from the first *count* residues (all, without it); or None."""
+        """Return the private key for the certificate from the first *count* residues (default: all), or None."""
         number = join_residues(self.residues[:count])
         if number is None or number.bit_length() > 8 * P384_BYTES:
             return None
@@ -163,15 +162,13 @@ class PdhTheft(Explainable):
         return private if public_key(private) == self.certificate.key else None
 
     def explain(self) -> View:
-        """Show the answer, and what each point told. The private number stays hidden."""
+        """Show the result, and what each point revealed. The private key stays hidden."""
         words = f"{self.launches} LAUNCH_START{'s' * (self.launches != 1)}"
         if self.caught is not None:
             return View(Banner(f"REFUSED after {words}: {self.caught}", "green"))
-        words += f" with {len(self.residues)} points"
-        found = self.private is not None
-        answer = (
-            "they give the private number of the PDH" if found else "the private number is not among what they tell"
-        )
+        answer, colour = "they give the private key of the PDH", "pink"
+        if self.private is None:
+            answer, colour = "they do not give the private key", "grey"
         rows, product = [], 1
         for number, residue in enumerate(self.residues, 1):
             product *= residue.order
@@ -180,20 +177,13 @@ class PdhTheft(Explainable):
             rows.append([*row, str(product.bit_length())])
         if len(rows) > _SHOWN + _LAST:
             rows = [*rows[:_SHOWN], ["...", "", "", "", ""], *rows[-_LAST:]]
-        header = [
-            "point",
-            "order",
-            "what it tells",
-            "LAUNCH_STARTs",
-            f"bits of all orders' product ({SQUARE_BITS} needed)",
-        ]
-        return View(
-            Banner(f"{words}: {answer}", "pink" if found else "grey"), Table(header, rows, mono=[0, 1, 2, 3, 4])
-        )
+        bits = f"bits of all orders' product ({SQUARE_BITS} needed)"
+        table = Table(["point", "order", "what it reveals", "LAUNCH_STARTs", bits], rows, mono=[0, 1, 2, 3, 4])
+        return View(Banner(f"{words} with {len(self.residues)} points: {answer}", colour), table)
 
 
 class Guesser:
-    """The attacker as an owner: for each guessed Z it sends a session, and sees whether wrap_mac was right."""
+    """The attacker as an owner: sends a session for each guessed Z, and sees whether wrap_mac was right."""
 
     def __init__(self, platform: Platform, point: SmallPoint, theft: PdhTheft) -> None:
         self.platform, self.theft = platform, theft
@@ -214,10 +204,9 @@ class Guesser:
 
 
 def steal_pdh(platform: Platform, points: Sequence[SmallPoint] | None = None) -> PdhTheft:
-    """Take the private number of a platform's PDH, with nothing but LAUNCH_START and DECOMMISSION. Never raises.
+    """Steal the private key of a platform's PDH, with nothing but LAUNCH_START and DECOMMISSION. Never raises.
 
-    *points* are those of :func:`load_points` unless others are given; so many are used as are
-    needed.
+    *points* are by default those of :func:`load_points`; as many are used as are needed.
     """
     theft = PdhTheft(platform.pdh_cert_export()[PDH])
     try:
@@ -232,22 +221,18 @@ def steal_pdh(platform: Platform, points: Sequence[SmallPoint] | None = None) ->
     return theft
 
 
-#: The prime of the field, unless somebody chooses another: 2**32 - 5.
-TOY_PRIME = 4294967291
+#: The default prime of the field, and the limit, above which the search for points takes minutes.
+TOY_PRIME, TOY_LIMIT = 2**32 - 5, 1 << 48
 
-#: Below this a prime is; above it the search for points takes minutes.
-TOY_LIMIT = 1 << 48
-
-#: b of the toy platform's own curve, and the largest order that is looked for. P-384 itself has a prime number of
-#: points; of this curve nobody counted them.
+#: b of the toy platform's own curve, whose points nobody counted, and the largest order that is searched.
 TOY_B, LARGEST = 7, 199
 
 
 class ToyPlatform:
-    """A platform over a small field. ``launch_start`` is all it does; ``launches`` counts.
+    """A platform over a small field that only has ``launch_start``; ``launches`` counts.
 
-    *private* is its private number, 1 to *prime*; *checks* says whether it looks at the point first, and refuses it as
-    a firmware does. Raises :class:`~sevlab.errors.InputError` for numbers that cannot be.
+    *private* is its private number, 1 to *prime*; with *checks* it refuses points that are not on its curve. Raises
+    :class:`~sevlab.errors.InputError` for impossible numbers.
     """
 
     def __init__(self, private: int, prime: int = TOY_PRIME, *, checks: bool = False) -> None:
@@ -257,23 +242,23 @@ class ToyPlatform:
         self._private = private
 
     def launch_start(self, point: tuple[int, int], guessed: bytes) -> bool:
-        """Multiply the owner's point; say whether *guessed* (32 bytes) is the SHA-256 of the x that came out."""
+        """Multiply the owner's point; return whether *guessed* is the :func:`seal` of the resulting x."""
         self.launches += 1
         x, y = point
         right = not self.checks or (y * y - x**3 + 3 * x - TOY_B) % self.prime == 0
-        demand(right, "INVALID_CERTIFICATE", "the owner's key is no point of the curve")
+        demand(right, "INVALID_CERTIFICATE", "the owner's key is not a point on the curve")
         product = multiply(point, self._private, self.prime)
         return seal(product[0] if product else 0) == guessed
 
 
 def seal(x: int) -> bytes:
-    """Return what stands for wrap_mac here: SHA-256 (32 bytes) of x as 8 bytes, big-endian."""
+    """Return the toy's wrap_mac: SHA-256 (32 bytes) of x as 8 bytes, big-endian."""
     return hashlib.sha256(x.to_bytes(8, "big")).digest()
 
 
 def check_prime(prime: int) -> int:
-    """Return a prime that can be used here; raises :class:`~sevlab.errors.InputError` for any other number."""
-    needed = f"a prime that leaves 3 when divided by 4, from 1003 to 2**{TOY_LIMIT.bit_length() - 1}"
+    """Return a usable prime; raises :class:`~sevlab.errors.InputError` for any other number."""
+    needed = f"a prime with remainder 3 modulo 4, from 1003 to 2**{TOY_LIMIT.bit_length() - 1}"
     if not 1000 < prime < TOY_LIMIT or prime % 4 != 3 or not _is_prime(prime):
         raise InputError("prime", str(prime), needed, str(TOY_PRIME))
     return prime
@@ -287,30 +272,27 @@ def _is_prime(odd: int) -> bool:
 def find_points(prime: int = TOY_PRIME) -> list[SmallPoint]:
     """Return points of different small prime orders, whose product is larger than the square of any private number.
 
-    The same prime gives the same points. Raises :class:`~sevlab.errors.InputError` for what is no such prime.
+    The same prime gives the same points. Raises :class:`~sevlab.errors.InputError` for an unusable prime.
     """
     check_prime(prime)
-    wanted = [number for number in range(3, LARGEST + 1, 2) if _is_prime(number)]
+    orders = [number for number in range(3, LARGEST + 1, 2) if _is_prime(number)]
     found: dict[int, SmallPoint] = {}
-    product, b = 1, 2  # y**2 = x**3 - 3x + 2 and - 2 have a double point: they are no curves
+    product, b = 1, 2  # y**2 = x**3 - 3x + 2 and - 2 are singular
     while product <= prime * prime:
         b += 1
         if b == TOY_B:
             continue
         xy = _point(b, prime)
         number = _multiple(xy, prime)
-        for order in wanted:
-            if order in found or number % order:
-                continue
-            small = _of_order(xy, number, order, prime)
-            if small is not None:
+        for order in orders:
+            if order not in found and number % order == 0 and (small := _of_order(xy, number, order, prime)):
                 found[order] = SmallPoint(order, b, *small)
                 product *= order
     return sorted(found.values())
 
 
 def _point(b: int, prime: int) -> tuple[int, int]:
-    """Return a point of the curve with this b: the first with x from 1 whose y is not 0."""
+    """Return a point of the curve with this b: the first with a y that is not 0, from x = 1 on."""
     x = 0
     while True:
         x += 1
@@ -345,7 +327,7 @@ def _multiple(point: tuple[int, int], prime: int) -> int:
 
 
 def _of_order(point: tuple[int, int], number: int, order: int, prime: int) -> tuple[int, int] | None:
-    """Return a multiple of the point that has this prime order, None when there is none."""
+    """Return a multiple of the point with this prime order, None if there is none."""
     while number % order == 0:
         number //= order
     multiple = multiply(point, number, prime)
@@ -358,9 +340,9 @@ def _of_order(point: tuple[int, int], number: int, order: int, prime: int) -> tu
 
 
 def steal_toy(platform: ToyPlatform, points: list[SmallPoint] | None = None) -> tuple[int | None, list[Residue]]:
-    """Return a toy platform's private number, None when it cannot be told, and the residues that were learnt.
+    """Return a toy platform's private number, or None, and the residues that were learnt.
 
-    Raises :class:`~sevlab.simulator.status.FirmwareError` when the platform looks at the points.
+    Raises :class:`~sevlab.simulator.status.FirmwareError` if the platform checks the points.
     """
     residues = []
     for point in find_points(platform.prime) if points is None else points:
@@ -372,7 +354,7 @@ def steal_toy(platform: ToyPlatform, points: list[SmallPoint] | None = None) -> 
     return join_residues(residues), residues
 
 
-#: What nobody wrote down of a toy platform; students find it.
+#: Students find this number.
 LOST_PRIVATE = int.from_bytes(hashlib.sha256(b"a toy platform").digest()[:4], "big") % (TOY_PRIME - 1) + 1
 
 

@@ -1,14 +1,14 @@
-"""A09 and A10: a host that boots another kernel than the owner's, who notices, and what the firmware does then.
+"""A09 and A10: a host boots a kernel that is not the owner's. Who notices, and what does the guest firmware do then?
 
-A kernel that is booted directly is not part of the launch digest. Only a table of its hashes may be, when the host was
-asked for one (``kernel-hashes=on``). Then the owner sees another table in the digest, and the firmware sees a blob that
-does not have its hash in the table. Each sees only its half, so a host has two ways to try. And what distributions ship
-since edk2-stable202511 has the place for the table, and no code that checks it.
+A kernel that is booted directly is not part of the launch digest. A table of its hashes can be, if the host was asked
+for one (``kernel-hashes=on``). Then the owner sees a different table in the digest, or the guest firmware sees a blob
+whose hash is not in the table. Each sees only its half, so a host can try two ways. And what distributions ship since
+edk2-stable202511 has the place for the table but no code that checks it.
 
-Of the table only the hashes are measured. That they are those of what is booted, the firmware checks itself, blob by
-blob, as the host hands them over. This is a model of that check (the blob verifier of edk2's AmdSev build) in its two
-forms, and of the build of OVMF that has none. What matters is not only what the verifier says, but what follows:
-whether the machine stops, or goes on by another way that nobody measured.
+Only the hashes are measured. The guest firmware itself checks that the blobs have these hashes, one by one, as the
+host provides them. This is a model of that check (the blob verifier of edk2's AmdSev build) in its two forms, and of
+the build of OVMF without one. What matters is not only the verifier's answer but what follows: the machine stops, or
+boots something else that nobody measured.
 
 Sources: measured-direct-boot 2 and 2.5; incidents A09, A10; edk2 commit 4b1711d431 (2025-09-11), edk2 pull request 5769
 (2024), ``OvmfPkg/AmdSev/BlobVerifierLibSevHashes`` and ``OvmfPkg/QemuKernelLoaderFsDxe`` before that and after.
@@ -19,7 +19,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ...errors import InputError, SevlabError, quoted
 from ...formats.efi_modules import PLACE_ONLY
@@ -34,33 +34,32 @@ from ...simulator.launch import simulate_launch
 from ...simulator.snp_launch import simulate_snp_launch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
 
-#: What the verifier says of a blob. With a dead loop it says nothing any more: the machine stops.
+#: The verifier's answer for a blob. In a dead loop the machine stops.
 SUCCESS, DENIED, DEAD_LOOP = "EFI_SUCCESS", "EFI_ACCESS_DENIED", "dead loop"
 
-#: Where the loader gives up without asking the verifier.
+#: The loader gives up without asking the verifier.
 NOT_ASKED = "not asked"
 
 #: The verifiers, and what each does.
 VERIFIERS = {
-    "none": "builds of OVMF other than AmdSev, whether they have the place or not: every blob is accepted",
-    "early": "AmdSev until 2024: a blob that is not the right one is denied, and the firmware goes on",
-    "hardened": "AmdSev since edk2 pull request 5769 (2024): where the host cheats, the machine stops",
+    "none": "all builds of OVMF except AmdSev, with or without the place for hashes: every blob is accepted",
+    "early": "AmdSev until 2024: a wrong blob is denied, and the firmware goes on",
+    "hardened": "AmdSev since edk2 pull request 5769 (2024): if the host cheats, the machine stops",
 }
 
-#: What comes of a boot: the host's kernel, something else that the firmware finds to boot, or nothing at all.
+#: What boots: the host's kernel, something else that the firmware finds, or nothing at all.
 KERNEL, OTHER, NOTHING = "the kernel", "another boot option", "nothing"
 
 _ROWS = {row.name: row for row in KernelHashes.rows}
 
-#: The GUID that begins the table, and those that begin a blob's entry.
 _TABLE = bytes(_ROWS["table_guid"].const)
 
 _GUIDS = {name: bytes(_ROWS[f"{name}_guid"].const) for name in ("kernel", "initrd", "cmdline")}
 
-#: Bytes of a GUID and a length, with which the table begins, and every entry.
+#: The table and each of its entries begin with a GUID and a length: so many bytes.
 _HEAD = _ROWS["cmdline_guid"].offset
 
 _HASH = hashlib.sha256().digest_size
@@ -68,20 +67,19 @@ _HASH = hashlib.sha256().digest_size
 
 @dataclass(frozen=True)
 class Answer:
-    """What became of one blob."""
+    """The verifier's answer for one blob; ``matches`` says that its hash is in the table."""
 
     blob: str
     status: str
     why: str
-    #: Whether its hash was found right.
     matches: bool = False
 
 
 class Boot(Explainable):
-    """What came of a boot.
+    """The result of a boot.
 
-    ``answers`` tells of each blob that was handed over, up to the one that ended it; ``runs`` is :data:`KERNEL`,
-    :data:`OTHER` or :data:`NOTHING`; ``verifier`` is a key of :data:`VERIFIERS`.
+    ``answers`` are for the blobs that the host provided, up to the one that ended the boot; ``runs`` is
+    :data:`KERNEL`, :data:`OTHER` or :data:`NOTHING`; ``verifier`` is a key of :data:`VERIFIERS`.
     """
 
     def __init__(self, verifier: str, answers: list[Answer], runs: str) -> None:
@@ -89,31 +87,30 @@ class Boot(Explainable):
 
     @property
     def unverified(self) -> list[str]:
-        """The blobs that the kernel runs with though nobody found their hashes right."""
+        """The blobs that the kernel runs with although nobody verified them."""
         return [answer.blob for answer in self.answers if not answer.matches] if self.runs == KERNEL else []
 
     def explain(self) -> View:
-        """Show what runs, and what the verifier said of each blob."""
+        """Show what runs, and the verifier's answer for each blob."""
         words, colour = f"What runs: {self.runs}", "pink"
         if self.runs == NOTHING:
             words, colour = "The machine stopped: nothing runs", "green"
         elif self.runs == OTHER:
-            words += ", of which the table of hashes says nothing"
+            words += ", which the table of hashes does not cover"
         elif self.unverified:
             words += f", and nobody verified {', '.join(self.unverified)}"
         else:
-            words, colour = words + ", and every blob has its hash in the table", "green"
+            words, colour = f"{words}, and the hash of every blob is in the table", "green"
         rows = [[answer.blob, answer.status, answer.why] for answer in self.answers]
         return View(Banner(words, colour), Table([f"blob ({self.verifier})", "answer", "why"], rows, mono=[0, 1]))
 
 
 def make_table(hashes: Mapping[str, bytes], size: int = 0) -> bytes:
-    """Return a table of kernel hashes with the given entries, in their order, filled up with zeros.
+    """Return a table of kernel hashes with these entries, in their order, padded with zeros.
 
-    *hashes* has hashes by blob (``cmdline``, ``initrd``, ``kernel``), of any length; with all three in this order it is
-    what QEMU makes. It is filled up to a multiple of 16 bytes, and to *size*. Raises
-    :class:`~sevlab.errors.InputError` for a blob that no entry is known for, and for more than a length of 16 bits can
-    tell.
+    *hashes* are by blob (``cmdline``, ``initrd``, ``kernel``), of any length; all three in this order make QEMU's
+    table. It is padded to a multiple of 16 bytes, and to *size*. Raises :class:`~sevlab.errors.InputError` for an
+    unknown blob, and for entries that exceed a 16-bit length.
     """
     entries = b""
     for name, raw in hashes.items():
@@ -132,10 +129,10 @@ def _begin(guid: bytes, size: int) -> bytes:
 
 
 def verify_blob(area: bytes, name: str, content: bytes | None, verifier: str = "hardened") -> Answer:
-    """Say what a verifier answers when the loader has fetched a blob.
+    """Return a verifier's answer when the loader has fetched a blob.
 
-    *area* are the bytes of the place for hashes, as the guest has them; *content* is the blob, None when it could not
-    be fetched. Any bytes are taken. *verifier* is a key of :data:`VERIFIERS`.
+    *area* are the bytes of the place for hashes, as the guest has them; *content* is the blob, None if it could not be
+    fetched. Any bytes are taken. *verifier* is a key of :data:`VERIFIERS`.
     """
     if verifier not in VERIFIERS:
         raise InputError("verifier", quoted(verifier), f"one of {', '.join(VERIFIERS)}")
@@ -143,7 +140,7 @@ def verify_blob(area: bytes, name: str, content: bytes | None, verifier: str = "
         status, then = (DEAD_LOOP, "") if verifier == "hardened" else (NOT_ASKED, ", and the loader gives up")
         return Answer(name, status, f"it could not be fetched{then}")
     if verifier == "none":
-        return Answer(name, SUCCESS, "nobody looks")
+        return Answer(name, SUCCESS, "nobody checks")
     cheated = DEAD_LOOP if verifier == "hardened" else DENIED
     entries = _entries(area)
     if not entries:
@@ -152,7 +149,7 @@ def verify_blob(area: bytes, name: str, content: bytes | None, verifier: str = "
         return Answer(name, cheated, "the verifier knows no blob of this name")
     for guid, data in _walk(entries):
         if data is None:
-            return Answer(name, DEAD_LOOP, "an entry of length 0: whoever looks for the next one looks for ever")
+            return Answer(name, DEAD_LOOP, "an entry of length 0: the search for the next one never ends")
         if guid != _GUIDS[name]:
             continue
         if len(data) != _HASH:
@@ -160,14 +157,11 @@ def verify_blob(area: bytes, name: str, content: bytes | None, verifier: str = "
         if data == hashlib.sha256(content).digest():
             return Answer(name, SUCCESS, "its hash is the one in the table", True)
         return Answer(name, cheated, "its hash is not the one in the table")
-    status = SUCCESS if verifier == "hardened" else DENIED
-    return Answer(name, status, "the table has no entry for it")
+    return Answer(name, SUCCESS if verifier == "hardened" else DENIED, "the table has no entry for it")
 
 
 def compare_verifiers(cases: Mapping[str, tuple[bytes, bytes | None]], blob: str = "initrd") -> View:
     """Show what each verifier answers in each case: the place for hashes, and the blob; see :func:`verify_blob`."""
-    from ...layout.views import Table, View
-
     rows = []
     for case, (area, content) in cases.items():
         answers = [verify_blob(area, blob, content, verifier) for verifier in VERIFIERS]
@@ -178,8 +172,8 @@ def compare_verifiers(cases: Mapping[str, tuple[bytes, bytes | None]], blob: str
 def boot_blobs(area: bytes, blobs: Mapping[str, bytes | None], verifier: str = "hardened") -> Boot:
     """Boot as the firmware does: fetch each blob and have it verified, then start the kernel.
 
-    *blobs* are what the host hands over, in this order; the command line with its NUL byte, and no initrd is an empty
-    one. For *area* and *verifier* see :func:`verify_blob`.
+    *blobs* are what the host provides, in this order: the command line with its NUL byte, and b"" for no initrd. For
+    *area* and *verifier* see :func:`verify_blob`.
     """
     answers: list[Answer] = []
     for name, content in blobs.items():
@@ -190,13 +184,13 @@ def boot_blobs(area: bytes, blobs: Mapping[str, bytes | None], verifier: str = "
 
 
 def _entries(area: bytes) -> bytes:
-    """Return the entries of the table in an area, b"" where there is no valid table."""
+    """Return the entries of the table in an area, b"" if there is no valid table."""
     length = int.from_bytes(_ROWS["table_length"].cut(area), "little")
     return area[_HEAD:length] if area.startswith(_TABLE) and _HEAD <= length <= len(area) else b""
 
 
 def _walk(entries: bytes) -> Iterator[tuple[bytes, bytes | None]]:
-    """Yield GUID and content of each entry as edk2 finds them; None for the content where it never gets any further."""
+    """Yield GUID and content of each entry as edk2 finds them; the content is None where edk2 loops forever."""
     place = 0
     while len(entries) - place >= _HEAD:
         length = int.from_bytes(_ROWS["table_length"].cut(entries[place:]), "little")
@@ -210,16 +204,16 @@ def _walk(entries: bytes) -> Iterator[tuple[bytes, bytes | None]]:
         place += length
 
 
-#: The inputs that are booted, and the step of a launch that their hashes are.
+#: The inputs that are booted, and the step of a launch with their hashes.
 BOOTED, _STEP = ("kernel", "initrd", "cmdline"), "kernel hashes"
 
-#: The guests without SEV-SNP, and their policies: NODBG, and with ES.
+#: The guests without SEV-SNP, and their policies: NODBG, with and without ES.
 _POLICIES = {"SEV": 0x1, "SEV-ES": 0x5}
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What one owner sees: the digest it computed, the one that the secure processor made, its refusal or None."""
+    """What one owner sees: the digest it computed, the one that the secure processor made, and its refusal."""
 
     guest: str
     computed: bytes
@@ -228,10 +222,10 @@ class Seen:
 
 
 class KernelSwap(Explainable):
-    """What came of booting another kernel, in guests of SEV, SEV-ES and SEV-SNP.
+    """The result of booting a different kernel in guests of SEV, SEV-ES and SEV-SNP.
 
-    ``owners`` tell what each guest's owner saw; ``boot`` is what the firmware then did; ``table`` are the 176 bytes
-    that the host loaded in the place for hashes, zeros without hashes.
+    ``owners`` are what each guest's owner saw; ``boot`` is what the guest firmware then did; ``table`` are the 176
+    bytes that the host loaded in the place for hashes, zeros without hashes.
     """
 
     def __init__(self, owners: list[Seen], boot: Boot, table: bytes) -> None:
@@ -239,7 +233,7 @@ class KernelSwap(Explainable):
 
     @property
     def noticed(self) -> list[str]:
-        """Who noticed: the owners that refused, and "the firmware" when it stopped the machine."""
+        """The owners that refused, and "the firmware" if it stopped the machine."""
         owners = [f"the owner ({seen.guest})" for seen in self.owners if seen.caught is not None]
         return owners + (["the firmware"] if self.boot.runs == NOTHING else [])
 
@@ -248,7 +242,7 @@ class KernelSwap(Explainable):
         words = f"NOTICED by {', '.join(self.noticed)}" if self.noticed else "NOBODY NOTICES"
         rows = []
         for seen in self.owners:
-            answer = "the same: goes on" if seen.caught is None else "another: refuses"
+            answer = "the same: goes on" if seen.caught is None else "different: refuses"
             rows.append([seen.guest, f"{seen.computed[:12].hex()}...", f"{seen.reported[:12].hex()}...", answer])
         header = ["guest", "digest, computed", "digest, reported", "its owner finds"]
         return View(
@@ -260,8 +254,8 @@ class KernelSwap(Explainable):
 
 
 def swap_kernel(
-    inputs: Mapping[str, Any],
-    swapped: Mapping[str, Any],
+    inputs: Mapping[str, object],
+    swapped: Mapping[str, object],
     *,
     hashes: bool = True,
     keep_table: bool = False,
@@ -271,11 +265,10 @@ def swap_kernel(
     """Launch what the owner wants, boot what the host wants, and see who notices.
 
     *inputs* are the owner's, as :func:`sevlab.load_snp_launch` takes them, with a kernel; *swapped* are those of
-    ``kernel``, ``initrd`` and ``cmdline`` that the host replaces. *hashes* is whether the owner asked for the table of
-    hashes; *keep_table* whether the host loads the owner's table, and not that of what it boots. *verifier* is a key of
-    :data:`VERIFIERS`; without it the firmware's code decides: "none" where it has the place and
-    no code that checks it, else "hardened". Raises :class:`~sevlab.errors.InputError` for inputs that are no launch,
-    and for others in *swapped*.
+    ``kernel``, ``initrd`` and ``cmdline`` that the host replaces. *hashes*: the owner asked for the table of hashes.
+    *keep_table*: the host loads the owner's table instead of that of what it boots. *verifier* is a key of
+    :data:`VERIFIERS`, by default "none" if the firmware has the place and no code that checks it, else "hardened".
+    Raises :class:`~sevlab.errors.InputError` for unusable inputs, and for any other input in *swapped*.
     """
     if unknown := sorted(set(swapped) - set(BOOTED)):
         raise InputError("swapped", unknown[0], f"one of {', '.join(BOOTED)}")
@@ -287,48 +280,26 @@ def swap_kernel(
         verifier = "none" if ovmf.enforcement and ovmf.enforcement.answer == PLACE_ONLY else "hardened"
     wanted = dict(inputs) if hashes else {name: value for name, value in inputs.items() if name not in BOOTED}
     loaded = wanted if keep_table or not hashes else {**wanted, **swapped}
-    table = _step(loaded)
-    owners = [_sev(name, wanted, table if hashes else None, seed) for name in _POLICIES]
-    owners.append(_snp(wanted, _page(loaded) if hashes else None, seed))
+    launch = load_launch(Policy(_POLICIES["SEV"]), **loaded)
+    table = next((bytes(step.content) for step in launch.steps if step.name == _STEP), bytes(KernelHashes.size))
+    regions = load_snp_launch(**loaded).regions
+    pages = b"".join(one.page(number) for one in regions if one.name == _STEP for number in range(len(one.contents)))
+    owners = []
+    for guest, policy in _POLICIES.items():
+        sev = simulate_launch(wanted, policy, seed=seed, tamper={_STEP: lambda _: table} if hashes else {})
+        computed, made = load_launch(Policy(policy), **wanted).digest, sev.platform.guests[sev.host.handle].digest
+        owners.append(Seen(guest, computed, made, sev.caught and sev.caught[1]))
+    run = simulate_snp_launch(wanted, seed=seed, tamper={_STEP: lambda _: pages} if hashes else {})
+    made = run.context.digest if run.context is not None else b""
+    owners.append(Seen("SEV-SNP", run.computed.digest, made, run.caught and run.caught[1]))
     boot = boot_blobs(table.ljust(area[1], b"\0"), read_blobs({**inputs, **swapped}), verifier)
     return KernelSwap(owners, boot, table)
 
 
-def _sev(guest: str, wanted: dict[str, Any], table: bytes | None, seed: bytes) -> Seen:
-    """Launch a guest without SEV-SNP; the host loads *table* for that of its inputs."""
-    policy = _POLICIES[guest]
-    run = simulate_launch(wanted, policy, seed=seed, tamper=_put(table))
-    made = run.platform.guests[run.host.handle].digest
-    return Seen(guest, load_launch(Policy(policy), **wanted).digest, made, run.caught and run.caught[1])
-
-
-def _snp(wanted: dict[str, Any], pages: bytes | None, seed: bytes) -> Seen:
-    """Launch a guest of SEV-SNP; the host loads *pages* for those with the table of its inputs."""
-    run = simulate_snp_launch(wanted, seed=seed, tamper=_put(pages))
-    made = run.context.digest if run.context is not None else b""
-    return Seen("SEV-SNP", run.computed.digest, made, run.caught and run.caught[1])
-
-
-def _put(raw: bytes | None) -> dict[str, Callable[[bytes], bytes]]:
-    return {} if raw is None else {_STEP: lambda loaded: raw}
-
-
-def read_blobs(inputs: Mapping[str, Any]) -> dict[str, bytes | None]:
-    """Return what a host hands to the firmware: kernel and initrd (b"" for none), the command line and its NUL byte."""
+def read_blobs(inputs: Mapping[str, object]) -> dict[str, bytes | None]:
+    """Return what a host provides: kernel and initrd (b"" for none), and the command line with its NUL byte."""
     blobs: dict[str, bytes | None] = {
         name: Path(str(inputs[name])).read_bytes() if inputs.get(name) is not None else b"" for name in BOOTED[:2]
     }
     blobs["cmdline"] = str(inputs.get("cmdline") or "").encode("utf-8", "surrogateescape") + b"\0"
     return blobs
-
-
-def _step(inputs: Mapping[str, Any]) -> bytes:
-    """Return the table that a host loads for these inputs, zeros for none."""
-    launch = load_launch(Policy(_POLICIES["SEV"]), **inputs)
-    return next((bytes(step.content) for step in launch.steps if step.name == _STEP), bytes(KernelHashes.size))
-
-
-def _page(inputs: Mapping[str, Any]) -> bytes:
-    """Return the pages with that table in them."""
-    region = next(region for region in load_snp_launch(**inputs).regions if region.name == _STEP)
-    return b"".join(region.page(number) for number in range(len(region.contents)))

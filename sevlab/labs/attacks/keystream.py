@@ -1,14 +1,15 @@
-"""A08: one keystream used twice, and one session used twice.
+"""A08: a keystream used twice, and a session used twice.
 
-AES in counter mode makes a stream of bytes from TEK and IV, and combines it with the secret. Twice the same stream, and
-the two payloads combined are the two secrets combined: the stream is gone, without any key. And a session that the host
-kept is good for as many launches as it likes, so what must not be used twice has to be bound by something else.
+AES in counter mode makes a stream of bytes from TEK and IV, and XORs it with the secret. If a stream is used twice, the
+XOR of the two payloads is the XOR of the two secrets: the stream cancels out, without any key. And a session that the
+host kept is good for any number of launches, so something else must prevent its second use.
 
 A teaching scenario: no public incident is known to us. Source: incidents A08; sev-launch 7.4 and 8.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ...attestation.secret import build_secret
@@ -24,39 +25,31 @@ if TYPE_CHECKING:
     from ...simulator.psp import Platform
 
 
-#: A guest of the host's own lies as far from the others as its address space number says.
+#: How far apart the host places its guests.
 _APART = 0x80_0000
-
-#: The number of a counter block has 16 bytes.
-_BLOCKS = 1 << 8 * BLOCK
 
 
 def xor(one: bytes, other: bytes) -> bytes:
-    """Return the exclusive-or of two strings of bytes, as long as the shorter one."""
+    """Return the XOR of two strings of bytes, as long as the shorter one."""
     return bytes(a ^ b for a, b in zip(one, other, strict=False))
 
 
 def distance(one: bytes, other: bytes) -> int:
-    """Return by how many bytes the keystream of the second IV begins after that of the first (both 16 bytes).
+    """Return how many bytes after the keystream of the first IV that of the second begins (both 16 bytes).
 
-    The counter is the IV as one number, big-endian, plus 1 for each block of 16 bytes. So packets whose IVs lie closer
-    together than they are long share a part of their streams.
+    The counter is the IV as one number, big-endian, plus 1 for each block of 16 bytes. So packets that are longer than
+    the distance of their IVs share a part of their streams.
     """
-    blocks = (int.from_bytes(other, "big") - int.from_bytes(one, "big")) % _BLOCKS
-    return BLOCK * blocks
+    return BLOCK * ((int.from_bytes(other, "big") - int.from_bytes(one, "big")) % (1 << 8 * BLOCK))
 
 
+@dataclass(repr=False)
 class Replay:
-    """What came of launching with a session and a packet that were recorded.
+    """The result of a launch with a recorded session and packet: its measurement, the guest's secrets, or a refusal."""
 
-    ``measurement`` is that of the launch (48 bytes), None when it did not come so far; ``secrets`` are what the guest
-    then finds; ``caught`` is the firmware's refusal, None when there was none.
-    """
-
-    def __init__(self) -> None:
-        self.measurement: Measurement | None = None
-        self.secrets: list[bytes] = []
-        self.caught: FirmwareError | None = None
+    measurement: Measurement | None = None
+    secrets: list[bytes] = field(default_factory=list)
+    caught: FirmwareError | None = None
 
     def __repr__(self) -> str:
         return f"REFUSED: {self.caught}" if self.caught else f"The guest has {self.secrets}"
@@ -65,7 +58,7 @@ class Replay:
 def replay_secret(
     platform: Platform, policy: int, godh: bytes, session: bytes, firmware: bytes, header: bytes, payload: bytes
 ) -> Replay:
-    """Launch *firmware* with a recorded session, and hand the firmware a recorded secret packet. Nobody is asked.
+    """Launch *firmware* with a recorded session and inject a recorded secret packet, without the owner.
 
     *godh* and *session* are the owner's certificate and launch session (2084 and 128 bytes), *header* and *payload* the
     packet (52 bytes and more). Never raises on a refusal.
@@ -82,14 +75,15 @@ def replay_secret(
         replay.measurement = platform.launch_measure(handle)
         platform.launch_secret(handle, header, secret, payload)
         platform.launch_finish(handle)
-        table = SecretTable(platform.read_as_guest(handle, secret, SECRET_LIMIT))
-        replay.secrets = [entry.data for entry in table.entries]
+        replay.secrets = [
+            entry.data for entry in SecretTable(platform.read_as_guest(handle, secret, SECRET_LIMIT)).entries
+        ]
     except FirmwareError as refusal:
         replay.caught = refusal
     return replay
 
 
-#: A secret of four digits under a stream that overlaps with another one; students find it without any key.
+#: A four-digit secret under a stream that overlaps with another one; students find it without any key.
 LOST_PIN = f"{int.from_bytes(TEK, 'little') % 9967:04}".encode()
 
 

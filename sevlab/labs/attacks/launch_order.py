@@ -1,10 +1,10 @@
-"""A04: measured pieces at other addresses. The digest of SEV and SEV-ES hashes what is loaded, not where it goes.
+"""A04: measured pieces at different addresses. The digest of SEV and SEV-ES covers what is loaded, but not where.
 
-The program here is text in blocks of 16 bytes, one instruction each, so that one sees what a shuffled memory does. The
+The program here is text in blocks of 16 bytes, one instruction each, which makes the effect of shuffling visible. The
 launch is the real one: LAUNCH_START with a session, LAUNCH_UPDATE_DATA for every piece, LAUNCH_MEASURE, a secret.
 
-16 bytes is what AMD's published firmware asks for: addresses and lengths in multiples of 16. Which size the paper about
-this attack used was not checked. Source: CVE-2021-26311; incidents A04; sev-launch 3, snp-launch 2.1.
+AMD's published firmware wants addresses and lengths in multiples of 16 bytes. We did not check which size the paper
+about this attack used. Source: CVE-2021-26311; incidents A04; sev-launch 3, snp-launch 2.1.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ if TYPE_CHECKING:
 #: The guest's program: take the secret, encrypt it, send it out, forget it, stop.
 INSTRUCTIONS = ("LOAD SECRET", "ENCRYPT", "SEND", "FORGET", "HALT")
 
-#: NODBG: the host may not look by itself.
+#: NODBG: the host cannot simply read the memory.
 POLICY = 0x1
 
 
 @dataclass(frozen=True, repr=False)
 class Piece:
-    """Bytes that are loaded in one go, and where to."""
+    """Bytes that one command loads, and their address."""
 
     address: int
     raw: bytes
@@ -58,9 +58,9 @@ class Piece:
 
 
 def program(instructions: Iterable[str] = INSTRUCTIONS) -> bytes:
-    """Return a program: each instruction as a block of 16 bytes, filled up with spaces.
+    """Return a program: each instruction as a block of 16 bytes, padded with spaces.
 
-    Raises :class:`~sevlab.errors.InputError` for an instruction that does not fit into one.
+    Raises :class:`~sevlab.errors.InputError` for an instruction that is too long.
     """
     blocks = [one.encode().ljust(BLOCK) for one in instructions]
     for block in blocks:
@@ -70,9 +70,9 @@ def program(instructions: Iterable[str] = INSTRUCTIONS) -> bytes:
 
 
 def run_blocks(memory: bytes, secret: bytes) -> list[bytes]:
-    """Run what is in the guest's memory, block by block, and return everything it sends out.
+    """Run the guest's memory, block by block, and return everything that it sends out.
 
-    A block that is no instruction does nothing. Encryption is AES-128-CTR under a key that only the guest has.
+    A block that is not an instruction does nothing. Encryption is AES-128-CTR under a key that only the guest has.
     """
     sent, register = [], b""
     for place in range(0, len(memory), BLOCK):
@@ -91,12 +91,12 @@ def run_blocks(memory: bytes, secret: bytes) -> list[bytes]:
 
 
 def cut(raw: bytes, size: int = BLOCK, address: int = FIRMWARE_AT) -> list[Piece]:
-    """Return *raw* in pieces of *size* bytes, each where it would be in the whole."""
+    """Return *raw* in pieces of *size* bytes, each at its own address."""
     return [Piece(address + place, raw[place : place + size]) for place in range(0, len(raw), size)]
 
 
 def swap(pieces: Sequence[Piece], one: int, other: int) -> list[Piece]:
-    """Return pieces in the same order, of which two (counted from 0) have changed addresses."""
+    """Return pieces in the same order, with the addresses of two of them (counted from 0) exchanged."""
     changed = list(pieces)
     changed[one] = replace(pieces[one], address=pieces[other].address)
     changed[other] = replace(pieces[other], address=pieces[one].address)
@@ -106,9 +106,9 @@ def swap(pieces: Sequence[Piece], one: int, other: int) -> list[Piece]:
 class BlockLaunch:
     """A guest that was launched in pieces.
 
-    ``measurement`` is the firmware's (48 bytes), ``message`` what the owner computes from the program it meant to load,
-    ``matches`` whether its measure is the reported one. ``memory`` is what the guest finds, ``secret`` what the owner
-    sent it (b"" when the measures differ), ``sent`` what the guest then sends out.
+    ``measurement`` is the firmware's (48 bytes), ``message`` the owner's, from the program that it meant to load;
+    ``matches`` says whether the measures agree. ``memory`` is what the guest runs, ``secret`` what the owner sent it
+    (b"" if the measures differ), ``sent`` what the guest then sends out.
     """
 
     def __init__(self, digest: bytes, measurement: Measurement, message: MeasureMessage, tik: Secret) -> None:
@@ -133,10 +133,10 @@ def launch_blocks(
     secret: bytes = b"a sample passphrase",
     random: Callable[[int], bytes] = secrets.token_bytes,
 ) -> BlockLaunch:
-    """Launch a guest from pieces in their order, let the owner judge the measure, send the secret, run the program.
+    """Launch a guest from pieces in their order, let the owner check the measure, send the secret, run the program.
 
-    *meant* is what the owner means to load: the pieces' bytes unless something else is given. *random* returns random
-    bytes. Raises :class:`~sevlab.simulator.status.FirmwareError` for pieces that the firmware refuses.
+    *meant* is what the owner means to load, by default the pieces' bytes. *random* returns random bytes. Raises
+    :class:`~sevlab.simulator.status.FirmwareError` for pieces that the firmware refuses.
     """
     platform = Platform(random=random)
     platform.init()
@@ -147,7 +147,6 @@ def launch_blocks(
         platform.memory.write(piece.address, piece.raw)
         platform.launch_update_data(handle, piece.address, len(piece.raw))
     measurement = platform.launch_measure(handle)
-    # The owner: its own program, hashed as one.
     meant = b"".join(piece.raw for piece in pieces) if meant is None else meant
     message = MeasureMessage(
         api_major=platform.api[0],
@@ -172,10 +171,7 @@ def launch_blocks(
 
 
 def launch_block_pages(pieces: Sequence[Piece]) -> SnpLaunch:
-    """Return the same pieces as a launch of SEV-SNP, which measures whole pages: each block begins a page of its own.
-
-    A block's page lies as far from the first as the block did, counted in blocks.
-    """
+    """Return the pieces as a SEV-SNP launch, which measures whole pages: block n becomes the start of page n."""
     base = min(piece.address for piece in pieces)
     regions = []
     for piece in pieces:
@@ -187,7 +183,7 @@ def launch_block_pages(pieces: Sequence[Piece]) -> SnpLaunch:
 
 
 def load_block_pages(launch: SnpLaunch) -> bytes:
-    """Load a launch's pages on a simulated platform with SEV-SNP; return the launch digest that its firmware has."""
+    """Load a launch's pages on a simulated SEV-SNP platform; return the launch digest of its firmware."""
     platform = SnpPlatform()
     platform.snp_init()
     SnpHost(platform, {}, DEFAULT_POLICY, launch.regions).launch()

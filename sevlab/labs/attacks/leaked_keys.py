@@ -1,13 +1,13 @@
-"""A02 and A23: what somebody signs who has a chip's private keys.
+"""A02 and A23: what can be signed with a chip's private keys.
 
-A02: AMD's signature says that a CEK is in a genuine chip. Whoever has its private number signs a PEK of his own with
-it, and with that a PDH whose private number he has too. To everybody who checks the chain this is a genuine platform. A
-guest is sent to it; its memory arrives encrypted under a TEK that the impostor unwraps.
+A02: AMD's signature says that a CEK is in a genuine chip. With its private key an attacker can sign a PEK, and so
+a PDH. To everybody who checks the chain this is a genuine platform. When a guest is sent to it, its memory arrives
+encrypted under a TEK that the impostor can unwrap.
 
-A23: the VCEK of a chip follows from its seed and a TCB version. While the seed is in the chip, firmware of an old TCB
-cannot make the key of a newer one; that is what makes a rule about the TCB worth anything. Whoever has the seed has all
-of the chip's keys, those for TCBs that no firmware ever had among them. How a real key follows from the seed is not
-known to us. Here any TCB's key follows in one step, which is our own simplification.
+A23: the VCEK of a chip follows from its seed and a TCB version. As long as the seed is secret, firmware of an old TCB
+cannot make the key of a newer one; that gives a minimum TCB its value. The seed gives all of the chip's keys, even
+those for TCBs that no firmware ever had. How a real key follows from the seed is not known to us. Here any TCB's key
+follows in one step, which is our own simplification.
 
 Sources: incidents A02 (arXiv 1908.11680), A23 (arXiv 2605.12990, abstract); sev-launch 9.2 and 10.5; snp-launch 6.
 """
@@ -15,6 +15,7 @@ Sources: incidents A02 (arXiv 1908.11680), A23 (arXiv 2605.12990, abstract); sev
 from __future__ import annotations
 
 import secrets
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ...attestation.crypto import aes_ctr, ecdsa_sign
@@ -38,10 +39,10 @@ if TYPE_CHECKING:
 
 
 class Impostor:
-    """Certificates of a platform that is nowhere, and the private number of its PDH.
+    """Certificates of a platform that does not exist, and the private key of its PDH.
 
-    *cek* is the private number of a chip's CEK (48 bytes, big-endian), *certificate* the CEK that AMD signed. *random*
-    returns random bytes; *api* is the version of the SEV API that the certificates will name.
+    *cek* is the private key of a chip's CEK (48 bytes, big-endian), *certificate* the CEK that AMD signed. *random*
+    returns random bytes; *api* is the version of the SEV API in the certificates.
     """
 
     def __init__(
@@ -61,25 +62,24 @@ class Impostor:
 
     @property
     def private(self) -> Secret:
-        """The private number of the PDH (48 bytes, big-endian), which no genuine platform tells."""
+        """The private key of the PDH (48 bytes, big-endian), which never leaves a genuine platform."""
         return self._identity.keys[PDH]
 
     def open(self, blob: SessionBlob, certificate: SevCertificate, policy: int | None = None) -> OpenedSession:
-        """Open a session that was packed for this platform, by an owner or by a sender with this *certificate*."""
+        """Open a session for this platform, made by an owner or a sender with this *certificate*."""
         return open_session(blob, certificate, self.private, policy)
 
 
+@dataclass(repr=False)
 class Haul:
-    """What an impostor got of a guest.
+    """What an impostor got of a guest: the sender's session, opened, and pieces of memory in clear, by address.
 
-    ``session`` is the sender's session, opened; ``parts`` are pieces of the guest's memory in clear, by address;
-    ``caught`` is the refusal of the sending platform, None when there was none.
+    ``caught`` is the refusal of the sending platform, if any.
     """
 
-    def __init__(self) -> None:
-        self.session: OpenedSession | None = None
-        self.parts: dict[int, bytes] = {}
-        self.caught: FirmwareError | None = None
+    session: OpenedSession | None = None
+    parts: dict[int, bytes] = field(default_factory=dict)
+    caught: FirmwareError | None = None
 
     def __repr__(self) -> str:
         if self.caught is not None:
@@ -91,7 +91,7 @@ class Haul:
 def migrate(platform: Platform, handle: int, impostor: Impostor, ranges: Iterable[tuple[int, int]]) -> Haul:
     """Play the host that sends a guest to an impostor: SEND_START, SEND_UPDATE_DATA for every range, SEND_CANCEL.
 
-    *ranges* are addresses and sizes in bytes. With SEND_CANCEL the guest goes on running, and its owner sees nothing.
+    *ranges* are addresses and sizes in bytes. After SEND_CANCEL the guest keeps running, and its owner notices nothing.
     Never raises on a refusal.
     """
     haul, chain = Haul(), impostor.chain
@@ -99,9 +99,8 @@ def migrate(platform: Platform, handle: int, impostor: Impostor, ranges: Iterabl
     pdh = chain[PDH].to_bytes()
     try:
         blob = platform.send_start(handle, pdh, rest, chain.to_bytes()[len(pdh) + len(rest) :])
-        haul.session = impostor.open(
-            blob, platform.pdh_cert_export()[PDH], int(platform.guest_status(handle)["policy"])
-        )
+        policy = int(platform.guest_status(handle)["policy"])
+        haul.session = impostor.open(blob, platform.pdh_cert_export()[PDH], policy)
         for address, size in ranges:
             haul.parts[address] = b"".join(_pieces(platform, handle, haul.session, address, size))
         platform.send_cancel(handle)
@@ -111,7 +110,6 @@ def migrate(platform: Platform, handle: int, impostor: Impostor, ranges: Iterabl
 
 
 def _pieces(platform: Platform, handle: int, session: OpenedSession, address: int, size: int) -> Iterable[bytes]:
-    """Have a range sent, as much at a time as the firmware takes, and decrypt it."""
     for start in range(address, address + size, SECRET_LIMIT):
         length = min(SECRET_LIMIT, address + size - start)
         header, payload = platform.send_update_data(handle, start, length)
@@ -119,18 +117,17 @@ def _pieces(platform: Platform, handle: int, session: OpenedSession, address: in
         yield aes_ctr(session.tek.reveal(), SecretHeader.from_bytes(header).iv, payload)
 
 
-#: The highest security version number there can be.
+#: The highest possible security version number.
 HIGHEST = 255
 
-#: The TCBs that a report tells.
 _TCBS = ("current_tcb", "reported_tcb", "committed_tcb", "launch_tcb")
 
 
 def mint_report(platform: SnpPlatform, like: Report, svn: int = HIGHEST, **changes: Any) -> Report:
-    """Return a report that no firmware made: *like* another one, each part of each TCB at *svn*, and *changes*.
+    """Return a forged report: *like* another one, with each part of each TCB at *svn*, and *changes*.
 
     It is signed with the VCEK that the platform's leaked seed gives for that TCB. Raises
-    :class:`~sevlab.simulator.status.FirmwareError` when the seed did not leak.
+    :class:`~sevlab.simulator.status.FirmwareError` if the seed has not leaked.
     """
     key_of = platform.leak()
     tcb = platform.make_tcb(dict.fromkeys(platform.current.tcb.parts, svn))

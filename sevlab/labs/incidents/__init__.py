@@ -1,6 +1,6 @@
 """Public incidents reproduced: for each a bundle with what the reporter had, the same to the last byte each time.
 
-:mod:`.rows` has a row for each, :mod:`.replay` says what a row is. To add an incident, add its row (docs/incidents.md).
+:mod:`.replays` makes them from the rows of data/replays.toml. docs/incidents.md explains how to add one.
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ from ...cases.bundle import pack_case
 from ...data import INCIDENTS
 from ...layout.span import Explainable
 from ...layout.views import Heading, Paragraph, Table, View
-from .replay import FILES, Replay
-from .rows import REPLAYS
+from .replays import FILES, REPLAYS, Replay
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -37,9 +36,24 @@ __all__ = [
     "write_replays",
 ]
 
+#: Kinds of causes, in the order in which they are shown.
+CAUSES = (
+    *("registers", "pages", "firmware image", "kernel hashes", "numbers"),
+    *("keys", "certificates", "report", "ID block", "kernel"),
+)
+
+#: The notebooks of notebooks/incidents, and the incidents with a bundle in each.
+NOTEBOOKS = {
+    name: [key for key in REPLAYS if INCIDENTS[key].notebook == name]
+    for name in sorted({INCIDENTS[key].notebook for key in REPLAYS})
+}
+
+#: Text in a table is wrapped after so many characters.
+_WIDTH = 32
+
 
 def pack_replay(key: str) -> bytes:
-    """Return the bundle of an incident. Keys are in it where the case needs them; they are visibly samples."""
+    """Return the bundle of an incident. It contains keys if the case needs them; they are visibly samples."""
     row = REPLAYS[key]
     with tempfile.TemporaryDirectory(prefix="sevlab-") as folder:
         case, path = row.case(Path(folder)), Path(folder) / row.file_name
@@ -48,35 +62,11 @@ def pack_replay(key: str) -> bytes:
 
 
 def write_replays(folder: str | Path, keys: Iterable[str] = ()) -> None:
-    """Write bundles into *folder*, which is made when it is missing; all of them unless *keys* says which."""
+    """Write the bundles of *keys* (default: all) into *folder*, which is made if it is missing."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     for key in keys or REPLAYS:
         (folder / REPLAYS[key].file_name).write_bytes(pack_replay(key))
-
-
-#: After how many characters a cell is wrapped in text.
-_WIDTH = 32
-
-#: Kinds of causes, in the order in which they are shown.
-CAUSES = (
-    "registers",
-    "pages",
-    "firmware image",
-    "kernel hashes",
-    "numbers",
-    "keys",
-    "certificates",
-    "report",
-    "ID block",
-    "kernel",
-)
-
-#: The notebooks of notebooks/incidents, and the bundles that each tells.
-NOTEBOOKS = {
-    name: [key for key in REPLAYS if INCIDENTS[key].notebook == name]
-    for name in sorted({INCIDENTS[key].notebook for key in REPLAYS})
-}
 
 
 @dataclass(frozen=True)
@@ -86,16 +76,18 @@ class Entry:
     incident: Incident
     symptom: str
     reproduced: str
+    has_bundle: bool
 
     @property
     def key(self) -> str:
         """The key of the incident."""
         return self.incident.key
 
-    @property
-    def has_bundle(self) -> bool:
-        """Whether there is a bundle to diagnose."""
-        return self.key in REPLAYS
+    def row(self) -> list[str]:
+        """Return the entry as a row of a table."""
+        one = self.incident
+        where = "\n".join(filter(None, (one.notebook, self.reproduced)))
+        return [one.key, f"{one.title}\n({one.source}, {one.date})", self.symptom, where]
 
 
 class Catalogue(Explainable):
@@ -117,52 +109,45 @@ class Catalogue(Explainable):
     def explain(self) -> View:
         """Show a table for each kind of cause."""
         blocks: list[Block] = []
-        header = ["", "incident", "what was seen", "notebook, and what is done again"]
+        header = ["", "incident", "what was seen", "notebook, and what is reproduced"]
         for cause in CAUSES:
-            if rows := [_row(entry) for entry in self.of(cause).entries]:
+            if rows := [entry.row() for entry in self.of(cause).entries]:
                 blocks += [Heading(f"Cause: {cause}"), Table(header, rows, wrapped={1: _WIDTH, 2: _WIDTH})]
         return View(*blocks)
 
 
-def _row(entry: Entry) -> list[str]:
-    incident = entry.incident
-    where = "\n".join(filter(None, (incident.notebook, entry.reproduced)))
-    return [incident.key, f"{incident.title}\n({incident.source}, {incident.date})", entry.symptom, where]
-
-
-def _entry(incident: Incident) -> Entry:
-    row = REPLAYS.get(incident.key)
-    if row is None:
-        return Entry(incident, incident.lesson, incident.reproduced)
-    words = f"cases/{row.file_name}" + ("" if row.is_searchable else "; no search can find the cause")
-    return Entry(incident, row.symptom, words)
-
-
 def catalogue() -> Catalogue:
-    """Return the table of all field incidents (those whose key begins with F)."""
-    return Catalogue(_entry(INCIDENTS[key]) for key in sorted(INCIDENTS) if key.startswith("F"))
+    """Return the table of all field incidents (those with a key that begins with F)."""
+    entries = []
+    for key in sorted(key for key in INCIDENTS if key.startswith("F")):
+        incident, replay = INCIDENTS[key], REPLAYS.get(key)
+        if replay is None:
+            entries.append(Entry(incident, incident.lesson, incident.reproduced, False))
+        else:
+            more = "" if replay.is_searchable else "; no search can find the cause"
+            entries.append(Entry(incident, replay.symptom, f"cases/{replay.file_name}{more}", True))
+    return Catalogue(entries)
 
 
 def published(key: str, result: CaseDiagnosis | None = None) -> View:
-    """Show the published digests of an incident; those of a replay's diagnosis beside them.
+    """Show the published digests of an incident, and beside them those of a replay's *result*.
 
-    They are of the reporters' own firmware, which is not at hand. So none of them can be computed here, and none must
-    equal one of ours: what is reproduced is the difference between them.
+    The published ones are of the reporter's own firmware, which we do not have. So they cannot be computed here, and
+    none must equal one of ours: only the difference between them is reproduced.
     """
     incident = INCIDENTS[key]
-    rows = [["public", what, _lines(value)] for what, value in incident.digests.items()]
+    rows = [["public", what, _two_lines(value)] for what, value in incident.digests.items()]
     verdict = result.verdict if result is not None else None
     if verdict is not None and verdict.digest is not None:
-        rows += [["ours", "the report", _lines(verdict.digest.reported.hex())]]
-        rows += [["ours", "computed from what was given", _lines(verdict.digest.computed.hex())]]
+        rows += [["ours", "the report", _two_lines(verdict.digest.reported.hex())]]
+        rows += [["ours", "computed from the inputs", _two_lines(verdict.digest.computed.hex())]]
     words = (
-        f"Public: {incident.source}, {incident.date}. These are digests of the reporter's firmware, which is not at "
-        "hand, so they cannot be computed here. Ours are of the sample firmware: done again is what was changed, not "
-        "the digest."
+        f"Public: {incident.source}, {incident.date}. These are digests of the reporter's firmware, which we do not "
+        "have, so they cannot be computed here. Ours are of the sample firmware: they reproduce the change, not the "
+        "digest."
     )
     return View(Table(["whose", "what", "launch digest"], rows, mono=[2]), Paragraph(words))
 
 
-def _lines(digits: str) -> str:
-    """Return a digest in two lines, as hex: so it can be searched for in a thread, half by half."""
+def _two_lines(digits: str) -> str:
     return "\n".join((digits[:48], digits[48:]))

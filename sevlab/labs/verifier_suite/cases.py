@@ -31,13 +31,12 @@ VALID, INVALID, ACCEPTABLE = "valid", "invalid", "acceptable"
 
 @dataclass(frozen=True)
 class VerifierInput:
-    """What a verifier gets.
+    """What a verifier gets: *report*, *vcek*, *chain* and *crl* from outside, untrusted; the rest from the owner.
 
-    From outside, and not to be trusted: *report*, *vcek*, *chain*, *crl*. From the owner, and true: the rest. A policy
-    that allows debugging or migration must be refused.
+    A policy that allows debugging or migration must be refused.
     """
 
-    #: 1184 bytes, unless its length is the matter.
+    #: 1184 bytes, unless the test case is about the length.
     report: bytes
     #: The leaf, DER; in some test cases that of a VLEK.
     vcek: bytes
@@ -45,17 +44,13 @@ class VerifierInput:
     chain: bytes
     #: The list of revoked certificates, DER.
     crl: bytes
-    #: The one ARK to trust, DER.
+    #: The one ARK to trust, DER, and its product: "Milan", "Genoa" or "Turin".
     root: bytes
-    #: Whose root that is: "Milan", "Genoa" or "Turin".
     product: str
-    #: 48 bytes.
+    #: 48, 64, 32 and 48 bytes.
     measurement: bytes
-    #: 64 bytes.
     report_data: bytes
-    #: 32 bytes.
     host_data: bytes
-    #: 48 bytes.
     id_key_digest: bytes
     min_tcb: str
     vmpl: int
@@ -68,7 +63,7 @@ class VerifierInput:
 
     @property
     def ark(self) -> bytes:
-        """The root in ``chain``, DER; whether it is ``root`` is for the verifier to check."""
+        """The root in ``chain``, DER. The verifier must check that it is ``root``."""
         return parse_chain(self.chain, "chain")[1].der
 
     @property
@@ -79,13 +74,13 @@ class VerifierInput:
 
 @dataclass(frozen=True)
 class Flaw:
-    """What a flawed verifier leaves out."""
+    """What a flawed verifier omits."""
 
     key: str
     title: str
     #: The checks of sevlab's checklist that it skips.
     checks: tuple[str, ...] = ()
-    #: Changes the input before it is looked at.
+    #: Changes the input before the verifier reads it.
     prepare: Callable[[VerifierInput], VerifierInput] | None = None
     #: The weaker check instead.
     instead: Callable[[VerifierInput], bool] | None = None
@@ -102,7 +97,7 @@ class Flaw:
 class TestCase:
     """A report with its certificates, and what a correct verifier does with it."""
 
-    #: pytest: this is no test.
+    #: For pytest: this is not a test.
     __test__: ClassVar[bool] = False
 
     key: str
@@ -113,11 +108,11 @@ class TestCase:
     #: What is wrong with it, and what a correct verifier does.
     comment: str = "nothing"
     expected: str = "accepts it"
-    #: The flaw that accepts it where it is invalid.
+    #: The flaw that would accept it, if it is invalid.
     flaw: Flaw | None = None
     #: The checks of sevlab's own checklist that fail.
     checks: tuple[str, ...] = ()
-    #: The key of a public incident or attack that it stands for.
+    #: The key of the public incident or attack that it stands for.
     incident: str = ""
 
     @property
@@ -127,12 +122,12 @@ class TestCase:
 
     @property
     def sentence(self) -> str:
-        """What is wrong with it, and the flaw that does not see it."""
+        """What is wrong with it, and the flaw that would accept it."""
         return f"{self.comment}. Flaw: {self.flaw.title}" if self.flaw is not None else self.comment
 
 
 def verify_input(given: VerifierInput) -> ReportVerdict:
-    """Return sevlab's own verdict; raises InputError or LayoutError for what it cannot read."""
+    """Return sevlab's own verdict; raises InputError or LayoutError for unreadable input."""
     ask, ark = parse_chain(given.chain, "chain")
     return verify_report(
         given.report,
@@ -151,14 +146,10 @@ def verify_input(given: VerifierInput) -> ReportVerdict:
 
 
 def _serialise_again(given: VerifierInput) -> VerifierInput:
-    """Parse the report, and build one from the fields that are known."""
+    """Parse the report, and build a new one from its known fields."""
     report = parse_report(given.report, given.product)
     known = {row.name: getattr(report, row.name) for row in report.rows if not row.is_reserved}
     return replace(given, report=type(report)(**known).to_bytes())
-
-
-def _cut(given: VerifierInput) -> VerifierInput:
-    return replace(given, report=given.report[:SIZE])
 
 
 def _parts_that_are_there(given: VerifierInput) -> bool:
@@ -200,8 +191,8 @@ BASE = (
 def naive_signature(given: VerifierInput) -> bool:
     """Verify a report's signature without checking that r and s are from 1 to the order minus 1.
 
-    With both zero the inverse of s, computed as a power, is zero, the sum of points is the point at infinity, and its
-    x, taken as zero, equals r: every message is signed by everybody (CVE-2022-21449).
+    If both are zero, the inverse of s, computed as a power, is zero, the sum of points is the point at infinity, and
+    its x, taken as zero, equals r: the signature is right for every message and key (CVE-2022-21449).
     """
     report, key = parse_report(given.report), parse_certificate(given.vcek).ecc_key
     if key is None:
@@ -213,7 +204,10 @@ def naive_signature(given: VerifierInput) -> bool:
     return ((0 if point is None else point[0]) - r) % ORDER == 0
 
 
-_PREPARE = {"put-together": _serialise_again, "length": _cut}
+_PREPARE: dict[str, Callable[[VerifierInput], VerifierInput]] = {
+    "put-together": _serialise_again,
+    "length": lambda given: replace(given, report=given.report[:SIZE]),
+}
 
 _INSTEAD = {
     "range": naive_signature,

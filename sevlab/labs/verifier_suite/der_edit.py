@@ -1,7 +1,6 @@
-"""Certificates and lists changed in one place and signed again, as anybody with the key could.
+"""Certificates and CRLs in DER, changed in one place without changing their length, and signed again.
 
-Every change keeps the length, so all else stays where it was. The keys are those of the made-up roots
-(:mod:`~sevlab.simulator.identity`), which everybody has.
+The keys are those of the fake roots (:mod:`~sevlab.simulator.identity`), which everybody has.
 """
 
 from __future__ import annotations
@@ -9,12 +8,16 @@ from __future__ import annotations
 import base64
 import re
 import textwrap
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ...attestation.certificates import parse_certificate, parse_crl
 from ...simulator.identity import RSA_SIZE, rsa_primes, rsa_sign
 
-#: The two dates of a certificate, or of a list: UTCTime, one behind the other.
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+
+
+#: The two dates of a certificate or CRL: UTCTime, one after the other.
 _DATES = re.compile(rb"\x17\x0d(\d{12}Z)\x17\x0d(\d{12}Z)")
 
 #: The key usage of an authority that signs certificates, and of a key that signs data: OID, critical, BIT STRING.
@@ -22,34 +25,34 @@ _USAGE = bytes.fromhex("0603551d0f0101ff0404")
 
 _SIGNS_CERTIFICATES, _SIGNS_DATA = bytes.fromhex("03020204"), bytes.fromhex("03020780")
 
-#: What comes before the coordinates of a point of P-384: BIT STRING of 98 bytes, none unused, an uncompressed point.
+#: What precedes the coordinates of a point of P-384: BIT STRING of 98 bytes, no unused bits, an uncompressed point.
 _POINT, _COORDINATE = bytes.fromhex("03620004"), 48
 
 
 def reseal(raw: bytes, signer: str) -> bytes:
-    """Sign a certificate (DER) anew with the made-up key of a name."""
+    """Sign a certificate again with the fake key of a name."""
     return raw[:-RSA_SIZE] + rsa_sign(signer, parse_certificate(raw).tbs, "sha384")
 
 
 def reseal_crl(raw: bytes, signer: str) -> bytes:
-    """Sign a list of revoked certificates (DER) anew."""
+    """Sign a CRL again."""
     return raw[:-RSA_SIZE] + rsa_sign(signer, parse_crl(raw).tbs, "sha384")
 
 
 def redate(raw: bytes, start: str, end: str) -> bytes:
-    """Give a certificate or a list other dates, ``YYMMDD`` each, at midnight UTC."""
+    """Replace the dates of a certificate or CRL: ``YYMMDD`` each, at midnight UTC."""
     dates = b"".join(b"\x17\x0d" + f"{day}000000Z".encode("ascii") for day in (start, end))
     return _DATES.sub(dates, raw, count=1)
 
 
 def rekey_rsa(raw: bytes, old: str, new: str) -> bytes:
-    """Put another RSA key in the place of that of the name *old*."""
+    """Replace the RSA key named *old*."""
     modulus, other = (int.to_bytes(p * q, RSA_SIZE, "big") for p, q in (rsa_primes(old), rsa_primes(new)))
     return raw.replace(modulus, other, 1)
 
 
-def rekey_ec(raw: bytes, key: Any) -> bytes:
-    """Put another key of P-384 into a leaf; *key* is a private key, as the library ``cryptography`` has it."""
+def rekey_ec(raw: bytes, key: EllipticCurvePrivateKey) -> bytes:
+    """Replace the P-384 key of a leaf."""
     numbers = key.public_key().public_numbers()
     point = b"".join(number.to_bytes(_COORDINATE, "big") for number in (numbers.x, numbers.y))
     start = raw.index(_POINT) + len(_POINT)
@@ -57,19 +60,19 @@ def rekey_ec(raw: bytes, key: Any) -> bytes:
 
 
 def for_data_only(raw: bytes) -> bytes:
-    """Make an authority's key one that may sign data, and no certificates."""
+    """Change an authority's key usage: it may sign data, but no certificates."""
     return raw.replace(_USAGE + _SIGNS_CERTIFICATES, _USAGE + _SIGNS_DATA, 1)
 
 
 def change_number(raw: bytes, oid: str, value: int) -> bytes:
-    """Change the number in an extension of AMD's; old and new value are both below 128."""
+    """Change the number in one of AMD's extensions; the old and new values are below 128."""
     start = raw.index(_oid(oid)) + len(_oid(oid))
     at = raw.index(b"\x04\x03\x02\x01", start) + 4
     return raw[:at] + bytes([value]) + raw[at + 1 :]
 
 
 def rename_extension(raw: bytes, oid: str) -> bytes:
-    """Give an extension of AMD's a name that nobody knows, so that it is missing."""
+    """Give one of AMD's extensions an unknown OID, so that it is missing."""
     place = raw.index(_oid(oid)) + len(_oid(oid)) - 1
     return raw[:place] + b"\x7f" + raw[place + 1 :]
 

@@ -1,6 +1,6 @@
-"""Run a verifier against the test cases: a function, or another program; the test cases as files for it.
+"""Run a verifier against the test cases: a Python function, or a program that gets them as files.
 
-A program is started once for each test case, without a shell, and stopped in time.
+A program is started once for each test case, without a shell, and stopped when its time is up.
 """
 
 from __future__ import annotations
@@ -32,8 +32,62 @@ if TYPE_CHECKING:
     from ...layout.views import Block
 
 
-#: Most characters that are kept of what a verifier said.
+#: Most characters that are kept of a verifier's output.
 LONGEST = 160
+
+TABLE, FORMAT = "verifier-suite.json", "sevlab verifier-suite 1"
+
+#: A moment at which everything is valid that should be, like any from 2025-07-01 to 2044.
+AT = f"{MOMENT:%Y-%m-%d}"
+
+#: Default time for one test case, in seconds.
+TIMEOUT = 30.0
+
+_MAKE, _HELP = "sevlab verifier-suite make DIR", "sevlab verifier-suite run --help"
+
+#: The files of a test case: the name in a command line, the file's name, its content.
+FILES: dict[str, tuple[str, Callable[[VerifierInput], bytes]]] = {
+    "report": ("report.bin", lambda given: given.report),
+    "vcek": ("vcek.der", lambda given: given.vcek),
+    "vcek_pem": ("vcek.pem", lambda given: pem(given.vcek)),
+    "chain": ("chain.pem", lambda given: given.chain),
+    "ask": ("ask.der", lambda given: given.ask),
+    "ark": ("ark.der", lambda given: given.ark),
+    "crl": ("crl.der", lambda given: given.crl),
+    "root": ("root.der", lambda given: given.root),
+    "root_pem": ("root.pem", lambda given: pem(given.root)),
+}
+
+#: The values of a test case as text: bytes in lower-case hex.
+VALUES: dict[str, Callable[[VerifierInput], str]] = {
+    "product": lambda given: given.product,
+    "root_sha256": lambda given: given.root_sha256,
+    "measurement": lambda given: given.measurement.hex(),
+    "report_data": lambda given: given.report_data.hex(),
+    "host_data": lambda given: given.host_data.hex(),
+    "id_key_digest": lambda given: given.id_key_digest.hex(),
+    "min_tcb": lambda given: given.min_tcb,
+    "vmpl": lambda given: str(given.vmpl),
+    "policy": lambda given: f"0x{given.policy:x}",
+    "at": lambda given: AT,
+}
+
+#: The names in a command line.
+PLACEHOLDERS = ("key", *FILES, *VALUES)
+
+_NAME = re.compile(r"\{\{|\}\}|\{([a-z][a-z0-9_]*)\}")
+
+#: Bytes of a program's output that are kept, from the beginning and from the end.
+_KEPT = 4096
+
+#: Output begins so when a Python program fails; its last line then says why.
+_TRACEBACK = "Traceback (most recent call last)"
+
+#: Bytes that are read at once, and how many more reads there are once a program has ended.
+_CHUNK, _REST = 1 << 16, 20
+
+#: Seconds between checks for the end of a program that keeps its output open.
+_TICK = 0.05
 
 
 @dataclass(frozen=True)
@@ -42,7 +96,7 @@ class Outcome:
 
     case: TestCase
     accepted: bool
-    #: False for a program that was stopped, or ended by a signal; that counts as not accepted.
+    #: False if a program was stopped, or ended by a signal; that counts as not accepted.
     answered: bool = True
     words: str = ""
 
@@ -53,12 +107,12 @@ class Outcome:
 
     @property
     def verdict(self) -> str:
-        """What it did, in a word or two."""
+        """The outcome in a word or two."""
         return "no answer" if not self.answered else "accepted" if self.accepted else "refused"
 
     @property
     def sentence(self) -> str:
-        """What the test case is, and what was said of it."""
+        """The test case, and the verifier's output."""
         how = "Said:" if self.answered else "It was"
         return f"{self.case.title}. {how} {self.words}" if self.words else self.case.title
 
@@ -114,7 +168,7 @@ class Results(Explainable):
         }
 
     def explain(self) -> View:
-        """Show the answer, then what went wrong, then every test case."""
+        """Show the result, then what went wrong, then every test case."""
         blocks: list[Block] = [Banner(self._words(), "green" if self.passes else "pink")]
         if self.outcomes and not any(outcome.accepted for outcome in self.outcomes):
             first = self.outcomes[0]
@@ -133,7 +187,7 @@ class Results(Explainable):
         ]
         blocks += [Heading("Every test case"), Table(header, rows, colours)]
         if self.of(ACCEPTABLE):
-            blocks.append(Paragraph("Correct verifiers may differ about those that are acceptable; they do not count."))
+            blocks.append(Paragraph("Acceptable test cases do not count, because correct verifiers may differ."))
         return View(*blocks)
 
     def _words(self) -> str:
@@ -146,11 +200,10 @@ class Results(Explainable):
 
 
 def run_verifier_suite(verifier: Callable[[VerifierInput], object], only: Iterable[str] = ()) -> Results:
-    """Run a verifier against every test case, or against those of some keys.
+    """Run a verifier against every test case, or against those with some keys.
 
-    *verifier* is called with a :class:`VerifierInput`, and accepts when it returns something true. It refuses when it
-    returns something false, or raises; a function that raises on failure and returns None has to be wrapped. Raises
-    :class:`~sevlab.errors.InputError` for an unknown key.
+    *verifier* is called with a :class:`VerifierInput`. A true result accepts; a false one, or an exception, refuses. A
+    function that returns None on success must be wrapped. Raises :class:`~sevlab.errors.InputError` for an unknown key.
     """
     return Results(_call(verifier, case) for case in load_cases(only))
 
@@ -164,54 +217,14 @@ def _call(verifier: Callable[[VerifierInput], object], case: TestCase) -> Outcom
 
 
 def one_line(text: str) -> str:
-    """Return somebody else's words on one line, and not too many."""
+    """Return output on one line, escaped and not too long."""
     line = " ".join(text[: 4 * LONGEST].split())
     line = "".join(char if " " <= char <= "~" else ascii(char)[1:-1] for char in line)
     return line if len(line) <= LONGEST else f"{line[:LONGEST]}..."
 
 
-TABLE = "verifier-suite.json"
-
-FORMAT = "sevlab verifier-suite 1"
-
-#: A moment at which everything is valid that should be; so is any from 2025-07-01 to 2044.
-AT = f"{MOMENT:%Y-%m-%d}"
-
-_MAKE, _HELP = "sevlab verifier-suite make DIR", "sevlab verifier-suite run --help"
-
-#: The files of a test case: how a command line names each, what it is called, what is in it.
-FILES: dict[str, tuple[str, Callable[[VerifierInput], bytes]]] = {
-    "report": ("report.bin", lambda given: given.report),
-    "vcek": ("vcek.der", lambda given: given.vcek),
-    "vcek_pem": ("vcek.pem", lambda given: pem(given.vcek)),
-    "chain": ("chain.pem", lambda given: given.chain),
-    "ask": ("ask.der", lambda given: given.ask),
-    "ark": ("ark.der", lambda given: given.ark),
-    "crl": ("crl.der", lambda given: given.crl),
-    "root": ("root.der", lambda given: given.root),
-    "root_pem": ("root.pem", lambda given: pem(given.root)),
-}
-
-#: What else a test case has, as text: bytes in lower-case hex.
-VALUES: dict[str, Callable[[VerifierInput], str]] = {
-    "product": lambda given: given.product,
-    "root_sha256": lambda given: given.root_sha256,
-    "measurement": lambda given: given.measurement.hex(),
-    "report_data": lambda given: given.report_data.hex(),
-    "host_data": lambda given: given.host_data.hex(),
-    "id_key_digest": lambda given: given.id_key_digest.hex(),
-    "min_tcb": lambda given: given.min_tcb,
-    "vmpl": lambda given: str(given.vmpl),
-    "policy": lambda given: f"0x{given.policy:x}",
-    "at": lambda given: AT,
-}
-
-#: What a command line can name.
-PLACEHOLDERS = ("key", *FILES, *VALUES)
-
-
 def suite_files(cases: Iterable[TestCase]) -> dict[str, bytes]:
-    """Return the files of test cases by their names below a folder, and the table of them (``verifier-suite.json``)."""
+    """Return the files of test cases by their paths below a folder, and their table (``verifier-suite.json``)."""
     cases = list(cases)
     found = {f"{case.key}/{name}": read(case.input) for case in cases for name, read in FILES.values()}
     return {**found, TABLE: (json.dumps(suite_table(cases), indent=2) + "\n").encode("ascii")}
@@ -224,22 +237,21 @@ def suite_table(cases: Iterable[TestCase]) -> dict[str, object]:
 
 
 def write_suite(folder: str, cases: Iterable[TestCase], name: str = "DIR") -> int:
-    """Write test cases into a new folder, all of it or nothing; return how many files there are.
+    """Write all test cases into a new or empty folder, or nothing; return the number of files.
 
-    The folder may be there if it is empty. Raises :class:`~sevlab.errors.InputError` with *name* for one that is not,
-    or that cannot be made.
+    Raises :class:`~sevlab.errors.InputError` with *name* for a folder that is not empty or cannot be made.
     """
     target = Path(folder)
     try:
         if target.is_symlink() or (target.exists() and (not target.is_dir() or any(target.iterdir()))):
             raise InputError(name, f"{quoted(folder)}, which exists", "a new folder, or an empty one")
         target.parent.mkdir(parents=True, exist_ok=True)
-        # Beside its place, so that it can be renamed; what is left when something fails is cleared away.
+        # In the same folder, so that it can be renamed; removed if something fails.
         with tempfile.TemporaryDirectory(prefix=".sevlab-", dir=target.resolve().parent) as beside:
             made = Path(beside) / "suite"
             made.mkdir()
             files = suite_files(cases)
-            fill(made, files)
+            _fill(made, files)
             os.rename(made, target)
     except (OSError, ValueError) as error:
         reason = (getattr(error, "strerror", None) or "cannot be used").lower()
@@ -247,17 +259,16 @@ def write_suite(folder: str, cases: Iterable[TestCase], name: str = "DIR") -> in
     return len(files)
 
 
-def fill(folder: Path, files: dict[str, bytes]) -> None:
-    """Write files into a folder that is one's own."""
+def _fill(folder: Path, files: dict[str, bytes]) -> None:
     for name, content in files.items():
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_bytes(content)
 
 
 def check_suite(folder: str, cases: Iterable[TestCase], name: str = "--dir") -> None:
-    """Check that a folder holds the test cases of this sevlab; raises InputError with *name* for any that differs.
+    """Check that a folder contains the test cases of this sevlab, because the expected results are in sevlab.
 
-    The expected results are in sevlab, not in the folder, so the files must be the ones that they are about.
+    Raises :class:`~sevlab.errors.InputError` with *name* for any file that differs.
     """
     for path, content in suite_files(cases).items():
         if path == TABLE:
@@ -273,7 +284,7 @@ def check_suite(folder: str, cases: Iterable[TestCase], name: str = "--dir") -> 
 
 
 def placeholders(case: TestCase, folder: Path) -> dict[str, str]:
-    """Return what each name in a command line stands for; files by their whole paths."""
+    """Return the value of each name in a command line; files as absolute paths."""
     paths = {name: str(folder / case.key / file) for name, (file, _) in FILES.items()}
     return {"key": case.key, **paths, **{name: read(case.input) for name, read in VALUES.items()}}
 
@@ -293,24 +304,6 @@ def _row(case: TestCase) -> dict[str, object]:
     }
 
 
-#: Seconds that a program has for one test case by default.
-TIMEOUT = 30.0
-
-#: How much of the beginning and of the end of what a program prints is kept; the rest is read, and dropped.
-_KEPT = 4096
-
-#: How a Python program begins when it fails; its last line then says why.
-_TRACEBACK = "Traceback (most recent call last)"
-
-#: Bytes that are read at once, and how many times more once a program has ended.
-_CHUNK, _REST = 1 << 16, 20
-
-#: Seconds between checks whether a program has ended that keeps its output open.
-_TICK = 0.05
-
-_NAME = re.compile(r"\{\{|\}\}|\{([a-z][a-z0-9_]*)\}")
-
-
 def run_suite_command(
     words: Sequence[str],
     cases: Iterable[TestCase],
@@ -319,13 +312,13 @@ def run_suite_command(
     timeout: float = TIMEOUT,
     progress: Callable[[int, int], None] | None = None,
 ) -> Results:
-    """Run a program against test cases; it accepts when it ends with status 0.
+    """Run a program against test cases; it accepts by ending with status 0.
 
-    *words* are the program and its arguments, in which ``{report}`` and the other names of
-    :data:`PLACEHOLDERS` are filled in; ``{{`` and ``}}`` stand for the braces themselves. No shell is
-    involved. *folder* is where the test cases' files are, a temporary one without it. A program that takes more than
-    *timeout* seconds is stopped, with all that it started. *progress* is called with how many are done, of how many.
-    Raises :class:`~sevlab.errors.InputError` for an unknown name, and for a program that cannot be started.
+    *words* are the program and its arguments, in which ``{report}`` and the other :data:`PLACEHOLDERS` are replaced;
+    ``{{`` and ``}}`` are plain braces. There is no shell. *folder* has the test cases' files; the default is a
+    temporary one. After *timeout* seconds a program is stopped, with all that it started. *progress* is called with
+    the numbers of test cases done and in all. Raises :class:`~sevlab.errors.InputError` for an unknown name, and for
+    a program that cannot be started.
     """
     if os.name != "posix":
         raise UnsupportedError("running a program on this system", "POSIX systems")
@@ -334,7 +327,7 @@ def run_suite_command(
     with tempfile.TemporaryDirectory(prefix="sevlab-suite-") as made:
         place = Path(folder or made).resolve()
         if folder is None:
-            fill(place, suite_files(cases))
+            _fill(place, suite_files(cases))
         else:
             check_suite(folder, cases)
         outcomes = []
@@ -347,9 +340,9 @@ def run_suite_command(
 
 
 def check_words(words: Sequence[str]) -> None:
-    """Refuse a command that cannot be meant: none, or one with an unknown name in braces, or without the report."""
+    """Refuse an empty command, an unknown name in braces, and a command without the report."""
     if not words:
-        raise InputError("COMMAND", "nothing", "the program to try, behind --", _HELP)
+        raise InputError("COMMAND", "nothing", "the program to run, after --", _HELP)
     names = {found for word in words for found in _NAME.findall(word) if found}
     if unknown := sorted(names - set(PLACEHOLDERS)):
         needed = ", ".join(f"{{{name}}}" for name in PLACEHOLDERS)
@@ -359,7 +352,7 @@ def check_words(words: Sequence[str]) -> None:
 
 
 def fill_in(word: str, values: Mapping[str, str]) -> str:
-    """Return a word of a command with every name in braces replaced."""
+    """Replace every name in braces in a word of a command."""
     return _NAME.sub(lambda found: values[found[1]] if found[1] else found[0][0], word)
 
 
@@ -387,19 +380,19 @@ def _try(case: TestCase, words: Sequence[str], timeout: float) -> Outcome:
 
 
 def _follow(process: subprocess.Popen[bytes], deadline: float) -> tuple[bytes, bytes, bool]:
-    """Read what a process prints until it ends or its time is up; return both ends of that, and whether it ended."""
+    """Read a process's output until it ends or its time is up; return the output's ends, and whether it ended."""
     assert process.stdout is not None
     stream, head, tail, rest = process.stdout.fileno(), b"", b"", _REST
     while (left := deadline - time.monotonic()) > 0:
         has_ended = _has_ended(process)
         if has_ended:
-            # What it started may go on printing; only what a pipe can still hold of its own is waited for.
+            # Its children may go on printing; read only what the pipe may still hold of its own output.
             rest, left = rest - 1, 0.0
         if rest and select.select([stream], [], [], min(left, _TICK))[0]:
             if chunk := os.read(stream, _CHUNK):
                 head, tail = (head + chunk)[:_KEPT] if len(head) < _KEPT else head, (tail + chunk)[-_KEPT:]
                 continue
-            if not has_ended:  # it has closed its output, and goes on
+            if not has_ended:  # it closed its output, but still runs
                 time.sleep(min(left, _TICK / 10))
                 continue
         if has_ended:
@@ -408,12 +401,12 @@ def _follow(process: subprocess.Popen[bytes], deadline: float) -> tuple[bytes, b
 
 
 def _has_ended(process: subprocess.Popen[bytes]) -> bool:
-    """Whether a process has ended; it is left there, so that its number stays its own until it is cleared away."""
+    """Return whether a process has ended, without reaping it, so that its ID is not reused."""
     return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End a process and all that it started in its session."""
+    """Kill a process and its session."""
     try:
         os.killpg(process.pid, signal.SIGKILL)
     except (ProcessLookupError, PermissionError):
@@ -424,7 +417,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _said(head: bytes, tail: bytes) -> str:
-    """Return the first line that was printed; of a traceback the last."""
+    """Return the first line of the output, or the last one of a traceback."""
     first = _lines(head)[:1]
     return one_line("".join(_lines(tail)[-1:] if first and first[0].startswith(_TRACEBACK) else first))
 

@@ -1,12 +1,13 @@
-"""The test cases of the suite: reports and certificates that one flaw of a verifier would accept, and valid ones.
+"""The bytes of the test cases: reports and certificates that one flaw of a verifier would accept, and valid ones.
 
-What each is stands in data/verifier_suite.toml; here its bytes are made, the same each time. Certificates are valid
-from 2025-07-01 until 2045, longer than AMD's, so that a verifier that asks the clock finds them valid for years.
+data/verifier_suite.toml describes them. Certificates are valid from 2025-07-01 until 2045, longer than AMD's, so that a
+verifier that uses the clock can be tested for years.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
+from difflib import get_close_matches
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -44,13 +45,13 @@ from .der_edit import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
 
-#: The fake AMD, and somebody who has keys of their own and none of AMD's.
+#: The fake KDS, and an attacker with keys of their own.
 SERVER, MALLORY = KeyServer(b"sevlab, the verifier suite"), KeyServer(b"sevlab, the verifier suite, from outside")
 
-#: The cloud whose VLEK signs, and another one.
+#: The owner's cloud, and another one.
 CSP, OTHER_CSP = "suite.example", "elsewhere.example"
 
 FIRST_DAY, LAST_DAY = "250701", "450101"
@@ -63,7 +64,7 @@ CHIPS = {
 
 OTHER_CHIP = bytes(range(0x01, 0x41))
 
-#: A chip id that begins as an OCTET STRING of all its rest would.
+#: A chip id that could be read as an OCTET STRING in DER.
 _LIKE_DER = bytes([0x04, 62]) + bytes(range(0x81, 0x81 + 62))
 
 #: Family, model and stepping.
@@ -73,7 +74,7 @@ _PARTS = {"fmc": 1, "bl": 4, "tee": 1, "snp": 24, "ucode": 219}
 
 _OLD_SNP = 8
 
-#: What the owner wants.
+#: What the owner requires.
 POLICY, DEBUG, MIGRATE = 0x30000, 0xB0000, 0x70000
 
 MEASUREMENT, OTHER_MEASUREMENT = bytes(range(0x10, 0x40)), bytes(range(0x50, 0x80))
@@ -84,21 +85,22 @@ ID_KEY_DIGEST = bytes(range(0x20, 0x50))
 
 MIN_TCB = "snp=20,ucode=200"
 
-#: Keys that are not the product's: what somebody has who makes a chain at home.
+#: The names of keys for a chain made at home.
 _HOME_ROOT, _HOME_ASK = "ARK", "ASK"
 
 
 def tcb_of(product: str, **changes: int) -> Tcb:
-    """Return a TCB of a product's form, some parts changed."""
+    """Return a TCB in a product's form, with some parts changed."""
     form: type[MilanTcb | TurinTcb] = MilanTcb if TCB_FORMS[product] is MilanTcb else TurinTcb
     parts = _PARTS | changes
     return form(**{part: parts[part] for part in form.part_names()})
 
 
 def unsigned(product: str = "Milan", version: int = 3, *, vlek: bool = False, **changes: Any) -> bytes:
-    """Return a report that says what the owner wants, before it is signed; *changes* are fields of it."""
+    """Return a report that meets the requirements, before it is signed; *changes* are fields of it."""
     report = parse_report(version.to_bytes(4, "little") + bytes(SIZE - 4), product)
-    fields: dict[str, Any] = {
+    minor = {2: 55, 3: 56}.get(version, 58)
+    fields: dict[str, object] = {
         "policy": POLICY,
         "signature_algo": ECDSA_P384_SHA384,
         "key_info": (VLEK if vlek else VCEK) << 2,
@@ -111,14 +113,13 @@ def unsigned(product: str = "Milan", version: int = 3, *, vlek: bool = False, **
         "report_id_ma": b"\xff" * 32,
         "chip_id": bytes(64) if vlek else CHIPS[product],
         **_tcbs(tcb_of(product)),
-    }
-    if report.cpuid is not None:
-        fields |= _cpuid(product)
-    minor = {2: 55, 3: 56}.get(version, 58)
-    fields |= {
-        f"{when}_{part}": value
-        for when in ("current", "committed")
-        for part, value in (("build", 25), ("minor", minor), ("major", 1))
+        **({} if report.cpuid is None else _cpuid(product)),
+        "current_build": 25,
+        "current_minor": minor,
+        "current_major": 1,
+        "committed_build": 25,
+        "committed_minor": minor,
+        "committed_major": 1,
     }
     return bytes(report.replace(**(fields | changes)).to_bytes())
 
@@ -132,7 +133,7 @@ def _tcbs(tcb: Tcb) -> dict[str, Any]:
 
 
 def _name_of(kind: str, product: str = "Milan") -> str:
-    """Return the name of an authority, after which its made-up key is called."""
+    """Return the name of an authority, which is also that of its fake key."""
     return SUBJECTS[kind].format(product)
 
 
@@ -150,7 +151,7 @@ def vlek(product: str, csp_id: str, tcb: Tcb) -> bytes:
 
 @cache
 def crl(product: str, revoked: tuple[int, ...] = ()) -> bytes:
-    """Return the list of revoked certificates (DER), by serial numbers."""
+    """Return the list of certificates revoked by serial number (DER)."""
     return reseal_crl(redate(SERVER.crl(product, revoked), FIRST_DAY, LAST_DAY), _name_of(ARK, product))
 
 
@@ -163,10 +164,10 @@ def make_input(
     kind: str = "vcek",
     **changes: Any,
 ) -> VerifierInput:
-    """Return the input for a genuine report, some of it changed.
+    """Return the input for a genuine report, with some *changes* to its fields.
 
-    *changes* are fields of the report, which is then signed with *key*, or with that of the chip or the cloud (*kind*
-    is "vcek" or "vlek") at its REPORTED_TCB. The *leaf* belongs to that key unless it is given.
+    It is signed with *key*, by default that of the chip or the cloud (*kind* is "vcek" or "vlek") at its REPORTED_TCB,
+    to which the default *leaf* belongs.
     """
     by_cloud = kind == "vlek"
     raw = unsigned(product, version, vlek=by_cloud, **changes)
@@ -193,22 +194,13 @@ def make_input(
 
 
 def _edited(one: VerifierInput, **changes: Any) -> VerifierInput:
-    """Change fields of a report after it was signed."""
+    """Change fields of a report after signing."""
     return replace(one, report=parse_report(one.report).replace(**changes).to_bytes())
 
 
 def _signer(chip_id: bytes, tcb: Tcb, product: str = "Milan") -> dict[str, Any]:
-    """Sign as a chip at a TCB, whatever the report says."""
+    """Return the key and leaf of a chip at a TCB, whatever the report says."""
     return {"key": SERVER.vcek_key(product, chip_id, tcb), "leaf": vcek(product, chip_id, tcb)}
-
-
-def _inputs() -> Iterator[tuple[str, VerifierInput]]:
-    yield from _valid().items()
-    yield from _wrong_signatures().items()
-    yield from _wrong_chains().items()
-    yield from _wrong_leaves().items()
-    yield from _unwanted().items()
-    yield from _acceptable().items()
 
 
 def _valid() -> dict[str, VerifierInput]:
@@ -249,10 +241,10 @@ def _wrong_signatures() -> dict[str, VerifierInput]:
 
 
 def _wrong_chains() -> dict[str, VerifierInput]:
-    """Certificates that were not signed by whom they name, of no known root, out of date, revoked, for another use."""
+    """Certificates with a wrong signature, of an unknown root, out of date, revoked, or for a different use."""
     plain, chip = make_input(), CHIPS["Milan"]
     leaf, ask, ark = plain.vcek, SERVER.ask("Milan"), SERVER.ark("Milan")
-    own = MALLORY.vcek_key("Milan", chip, tcb_of("Milan"))  # a key that AMD knows nothing of
+    own = MALLORY.vcek_key("Milan", chip, tcb_of("Milan"))  # a key that AMD did not certify
     expired, early = (
         reseal(redate(leaf, *days), _name_of(ASK)) for days in (("180101", "250101"), ("440101", "450101"))
     )
@@ -264,14 +256,10 @@ def _wrong_chains() -> dict[str, VerifierInput]:
     at_home = make_input(key=own, leaf=home_leaf)
     data_ask = reseal(for_data_only(ask), _name_of(ARK))
     revoked = crl("Milan", (parse_certificate(ask).serial,))
-    other: dict[str, Any] = {
-        "chain": SERVER.chain("Genoa"),
-        "crl": crl("Genoa"),
-        "root": SERVER.ark("Genoa"),
-        "product": "Genoa",
-    }
     return {
-        "other-chain": replace(plain, **other),
+        "other-chain": replace(
+            plain, chain=SERVER.chain("Genoa"), crl=crl("Genoa"), root=SERVER.ark("Genoa"), product="Genoa"
+        ),
         "altered-vcek": make_input(key=SERVER.vcek_key("Milan", chip, old), leaf=altered),
         "unsigned-vcek": make_input(key=own, leaf=rekey_ec(leaf, own)[:-256] + bytes(256)),
         "forged-ask": replace(at_home, chain=pem(reseal(home_ask, _HOME_ASK)) + pem(ark)),
@@ -288,7 +276,7 @@ def _wrong_chains() -> dict[str, VerifierInput]:
 
 
 def _wrong_leaves() -> dict[str, VerifierInput]:
-    """Genuine leaves for another chip, TCB or product than the report's: one certified key claims to be another."""
+    """Genuine leaves for a chip, TCB or product that is not the report's: one certified key claims to be another."""
     new, old, current = tcb_of("Milan"), tcb_of("Milan", snp=_OLD_SNP), tcb_of("Milan", snp=26)
     chip, turin = CHIPS["Milan"], CHIPS["Turin"]
     ancient = tcb_of("Turin", fmc=3, bl=1, tee=4, snp=0)
@@ -306,8 +294,8 @@ def _wrong_leaves() -> dict[str, VerifierInput]:
     }
 
 
-def _unwanted() -> dict[str, VerifierInput]:
-    """Everything about the report is genuine, and it is not what its owner asked for."""
+def _not_required() -> dict[str, VerifierInput]:
+    """Genuine reports that do not meet the requirements."""
     newer = tcb_of("Milan", snp=_OLD_SNP)
     return {
         "other-measurement": make_input(measurement=OTHER_MEASUREMENT),
@@ -324,35 +312,33 @@ def _unwanted() -> dict[str, VerifierInput]:
 
 def _acceptable() -> dict[str, VerifierInput]:
     plain, tcb = make_input(), tcb_of("Milan")
-    cloud: dict[str, Any] = {"key": SERVER.vlek_key("Milan", OTHER_CSP, tcb), "leaf": vlek("Milan", OTHER_CSP, tcb)}
+    key, leaf = SERVER.vlek_key("Milan", OTHER_CSP, tcb), vlek("Milan", OTHER_CSP, tcb)
     return {
         "masked-chip-id": make_input(chip_id=bytes(64)),
         "version-4": make_input(version=4),
         "later-bit": make_input(reserved_1f8=b"\x0f" + bytes(167)),
         "trailing-bytes": replace(plain, report=plain.report + bytes(range(16))),
         "after-signature": _edited(plain, reserved_330=b"\x01" + bytes(367)),
-        "other-cloud": make_input(kind="vlek", **cloud),
+        "other-cloud": make_input(kind="vlek", key=key, leaf=leaf),
     }
 
 
 @cache
 def _all_cases() -> dict[str, TestCase]:
-    rows = read_table("verifier_suite")["cases"]
-    return {key: _case(key, made, rows[key]) for key, made in _inputs()}
-
-
-def _case(key: str, made: VerifierInput, row: dict[str, Any]) -> TestCase:
-    flaw = FLAWS[row.pop("flaw")] if "flaw" in row else None
-    checks = tuple(row.pop("checks", flaw.checks if flaw is not None and row["result"] == INVALID else ()))
-    return TestCase(key, input=made, flaw=flaw, checks=checks, **row)
+    rows, cases = read_table("verifier_suite")["cases"], {}
+    for make in (_valid, _wrong_signatures, _wrong_chains, _wrong_leaves, _not_required, _acceptable):
+        for key, made in make().items():
+            row = rows[key]
+            flaw = FLAWS[row.pop("flaw")] if "flaw" in row else None
+            checks = tuple(row.pop("checks", flaw.checks if flaw is not None and row["result"] == INVALID else ()))
+            cases[key] = TestCase(key, input=made, flaw=flaw, checks=checks, **row)
+    return cases
 
 
 def load_cases(only: Iterable[str] = (), name: str = "only") -> list[TestCase]:
-    """Return every test case, or only those of some keys; raises InputError with *name* for an unknown key."""
-    cases, wanted = _all_cases(), set(only)
-    for key in sorted(wanted - set(cases)):
-        from difflib import get_close_matches
-
+    """Return every test case, or only those with some keys; raises InputError with *name* for an unknown key."""
+    cases, chosen = _all_cases(), set(only)
+    for key in sorted(chosen - set(cases)):
         near = get_close_matches(key[:40], sorted(cases), n=3, cutoff=0.4)
         raise InputError(name, quoted(key), "keys of test cases", " or ".join(near) or "sevlab verifier-suite list")
-    return [case for key, case in cases.items() if not wanted or key in wanted]
+    return [case for key, case in cases.items() if not chosen or key in chosen]
