@@ -65,7 +65,7 @@ CUT = 200
 
 SAME, FIRST, DIFFERS = "same", "FIRST DIFFERENCE", "differs too"
 
-FOLLOWS = "differs, for a step before it does"
+FOLLOWS = "differs because an earlier step differs"
 
 
 class Column:

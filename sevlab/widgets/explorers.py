@@ -270,7 +270,7 @@ def _load_tik(path: str) -> Secret:
 
 CHAIN_STYLE = {"description_width": "8em"}
 
-SAME, CHANGED, FOLLOWS = "as at the start", "CHANGED *", "differs, for a step before it does"
+SAME, CHANGED, FOLLOWS = "as at the start", "CHANGED *", "differs because an earlier step differs"
 
 
 class ChainExplorer(StaticBox):
