@@ -15,8 +15,8 @@ from sevlab.labs import samples
 from sevlab.labs.classroom import broken_launch
 from sevlab.widgets.debugger import Debugger, debugger
 from tests.diagnosis.test_search_cases import SPACES, report, true_values
+from tests.paths import SAMPLES
 
-SAMPLES = Path(__file__).parent.parent.parent / "notebooks" / "samples"
 ES = {
     "firmware": str(SAMPLES / "firmware-kernel.fd"),
     "tk": str(SAMPLES / "tk.bin"),
