@@ -12,12 +12,13 @@ import pytest
 from sevlab import __version__
 from sevlab.cli import VERBS
 from sevlab.cli.validate import validate_parser
+from tests import paths
 from tests.make_docs import TARGET, reference
+from tests.paths import DOCS, ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
-NOTEBOOKS = sorted(path for path in (ROOT / "notebooks").rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts)
+NOTEBOOKS = sorted(path for path in paths.NOTEBOOKS.rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts)
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-MANUAL = (ROOT / "docs" / "validate.md").read_text(encoding="utf-8")
+MANUAL = (DOCS / "validate.md").read_text(encoding="utf-8")
 
 
 def test_the_layout_reference_is_not_stale() -> None:
@@ -53,7 +54,7 @@ def test_changelog_has_this_version() -> None:
     assert f"## {__version__}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("page", sorted((ROOT / "notebooks").glob("*/README.md")), ids=lambda page: page.parent.name)
+@pytest.mark.parametrize("page", sorted(paths.NOTEBOOKS.glob("*/README.md")), ids=lambda page: page.parent.name)
 def test_an_index_asks_what_its_notebooks_ask(page: Path) -> None:
     for name, question in re.findall(
         r"^\| \[\w+\]\((.+\.ipynb)\) \| (.+?) \|", page.read_text(encoding="utf-8"), re.MULTILINE
@@ -72,7 +73,7 @@ def test_links_of_notebooks_lead_somewhere() -> None:
 
 
 def test_links_between_documents_lead_somewhere() -> None:
-    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "notebooks").rglob("*.md")]
+    pages = [*ROOT.glob("*.md"), *DOCS.glob("*.md"), *paths.NOTEBOOKS.rglob("*.md")]
     for page in pages:
         for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text(encoding="utf-8")):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
@@ -85,7 +86,7 @@ LESSONS = [path for path in NOTEBOOKS if path.name not in PAGES]
 
 def test_a_page_is_a_widget_with_its_static_twin() -> None:
     for name in PAGES:
-        notebook = nbformat.read(ROOT / "notebooks" / name, as_version=4)
+        notebook = nbformat.read(paths.NOTEBOOKS / name, as_version=4)
         assert notebook.cells[0].source.startswith("# ")
         assert len(notebook.cells) <= 5
         assert set(notebook.cells[-1].outputs[0].data) <= {"text/plain", "text/html"}

@@ -1,11 +1,10 @@
-"""The avalanche: how much of the measure changes when one bit of the message does."""
+"""Figures of a measure, a session of messages, a platform's versions, predictions and a firmware image."""
 
 from __future__ import annotations
 
-import textwrap
 from typing import TYPE_CHECKING
 
-from matplotlib.patches import FancyArrowPatch, Rectangle
+from matplotlib.patches import FancyArrowPatch
 
 from ..data import MODES, UNKNOWN
 from ..errors import InputError
@@ -16,7 +15,7 @@ from ..launch.measure import compute_measure
 from ..layout.span import COLOURS, INK
 from ..layout.views import View, shares
 from ..simulator.launch import COLOUR_OF, HOST, OWNER, PSP, Transcript
-from .drawing import EDGE, MARK, TITLE, WIDTH, Picture, fit, paper, write
+from .drawing import EDGE, MARK, STEPS, TITLE, WIDTH, Picture, block, fit, note, paper, sheet, write
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -73,47 +72,37 @@ def plot_avalanche(message: MeasureMessage, tik: Secret | bytes) -> Picture:
     return figure
 
 
-#: Where each party's line is, as a share of the width, and inches: a row, the head, the width.
-PLACES = {OWNER: 0.14, HOST: 0.5, PSP: 0.86}
-
-ROW, HEAD, SEQUENCE_WIDTH = 0.36, 0.7, 9.6
+#: Where each party's line is, the height of a row, and that of the head. In inches.
+LIFELINES, MESSAGE, PARTIES = {OWNER: 0.14 * WIDTH, HOST: 0.5 * WIDTH, PSP: 0.86 * WIDTH}, 0.36, 0.7
 
 
 def plot_transcript(transcript: Transcript) -> Picture:
-    """Return a figure of a transcript: messages as arrows, with their sizes in bytes; what a party computes as a box.
+    """Draw a transcript from the top down: messages as arrows, with their sizes in bytes.
 
-    What stands at a line is computed and never leaves that party. The order is from the top down.
+    A box on a party's line is what that party computes and never sends.
     """
-    count = len(transcript.entries)
-    height = HEAD + ROW * (count + 0.5)
-    figure = Picture(transcript.explain().text(), figsize=(SEQUENCE_WIDTH, height))
-    axes = figure.add_axes((0, 0, 1, 1))
-    axes.set_axis_off()
-    axes.set_xlim(0, 1)
-    axes.set_ylim(height, 0)  # inches from the top
-    for party, x in PLACES.items():
-        axes.plot([x, x], [HEAD - 0.1, height - 0.1], color=INK, linewidth=1, linestyle=":")
-        _box(axes, x, 0.36, party, COLOUR_OF[party], 10, "bold")
+    height = PARTIES + MESSAGE * (len(transcript.entries) + 0.5)
+    figure, axes = sheet(transcript.explain().text(), height)
+    for party, x in LIFELINES.items():
+        axes.plot([x, x], [PARTIES - 0.1, height - 0.1], color=INK, linewidth=1, linestyle=":")
+        _lifeline_box(axes, x, 0.36, party, COLOUR_OF[party], 10, "bold")
     for number, entry in enumerate(transcript.entries):
-        y = HEAD + ROW * (number + 0.6)
-        x = PLACES[entry.sender]
+        x, y = LIFELINES[entry.sender], PARTIES + MESSAGE * (number + 0.6)
         if not entry.is_message:
-            _box(axes, x, y, entry.name, COLOUR_OF[entry.sender], 8, "normal")
+            _lifeline_box(axes, x, y, entry.name, COLOUR_OF[entry.sender], 8, "normal")
             continue
-        to = PLACES[entry.receiver]
+        to = LIFELINES[entry.receiver]
         arrow = FancyArrowPatch((x, y), (to, y), arrowstyle="-|>", mutation_scale=11, color=INK, linewidth=1.1)
         axes.add_patch(arrow)
-        words = f"{entry.name}, {entry.size:,} bytes"
-        axes.text((x + to) / 2, y - 0.05, words, color=INK, size=8, ha="center", va="bottom")
+        write(axes, (x + to) / 2, y - 0.05, f"{entry.name}, {entry.size:,} bytes", size=8, ha="center", va="bottom")
     return figure
 
 
-def _box(axes: Axes, x: float, y: float, words: str, colour: str, size: float, weight: str) -> None:
+def _lifeline_box(axes: Axes, x: float, y: float, words: str, colour: str, size: float, weight: str) -> None:
     """Write words in a tinted box around a point."""
-    width, tall = 0.016 + 0.0083 * len(words) * size / 8, 0.26
-    place = (x - width / 2, y - tall / 2)
-    axes.add_patch(Rectangle(place, width, tall, facecolor=COLOURS[colour], edgecolor=INK, linewidth=1, zorder=3))
-    axes.text(x, y, words, color=INK, size=size, weight=weight, ha="center", va="center", zorder=4)
+    width = 0.154 + 0.00996 * len(words) * size
+    block(axes, x - width / 2, y - 0.13, width, 0.26, colour, zorder=3)
+    write(axes, x, y, words, size=size, weight=weight, ha="center", zorder=4)
 
 
 #: The TCB that the signing key is made from, and which its certificate names.
@@ -129,11 +118,14 @@ TAGS = {
 
 assert set(TAGS) == set(LADDER)
 
-#: Heights: a rung, the head with the parts' names, a line of the legend. All in inches.
-RUNG, TCB_HEAD, TCB_ROW = 0.4, 0.36, 0.22
+#: Heights: a rung, and the parts' names above the ladders. In inches.
+RUNG, PART_NAMES = 0.4, 0.36
 
 #: Widths: from a column's edge to the ladder, the ladder, a tag, from one tag to the next.
-RAIL, SPAN, TAG, STEP = 0.42, 0.22, 0.22, 0.27
+RAIL, LADDER_WIDTH, TAG, NEXT_TAG = 0.42, 0.22, 0.22, 0.27
+
+#: The height of a line of a legend.
+LEGEND = 0.22
 
 
 def plot_tcb(report: Report) -> Picture:
@@ -149,28 +141,27 @@ def plot_tcb(report: Report) -> Picture:
         raise InputError("report", f"a report of version {report.version}", needed, "give load_report the product")
     parts = [part for part in PARTS if part in tcbs[SIGNS].parts]
     most = max(len({one.parts[part] for one in tcbs.values()}) for part in parts)
-    odd = tcb_ladder(report)
-    height = TITLE + TCB_HEAD + RUNG * most + 0.25 + TCB_ROW * (len(TAGS) + len(parts) + len(odd) + 1)
+    findings = tcb_ladder(report)
+    height = TITLE + PART_NAMES + RUNG * most + 0.25 + LEGEND * (len(TAGS) + len(parts) + len(findings) + 1)
     title = "How new each part of the platform is: a higher rung is newer"
     figure, axes = paper(View(*explain_ladder(report)).text(), title, height)
     wide = (WIDTH - 2 * EDGE) / len(parts)
     for number, part in enumerate(parts):
-        left, base = EDGE + number * wide, TITLE + TCB_HEAD + RUNG * most
-        write(axes, left + RAIL + SPAN / 2, TITLE + 0.12, part, size=10, weight="bold", ha="center")
+        left, base = EDGE + number * wide, TITLE + PART_NAMES + RUNG * most
+        write(axes, left + RAIL + LADDER_WIDTH / 2, TITLE + 0.12, part, size=10, weight="bold", ha="center")
         _ladder(axes, left, base, {name: one.parts[part] for name, one in tcbs.items()})
-    line = TITLE + TCB_HEAD + RUNG * most + 0.3
-    for words in odd:
+    line = TITLE + PART_NAMES + RUNG * most + 0.3
+    for words in findings:
         write(axes, EDGE, line, **fit(f"ODD: {words}", WIDTH - 2 * EDGE, size=8.5, weight="bold"), color=MARK)
-        line += TCB_ROW
+        line += LEGEND
     for name, (_, _, meaning) in TAGS.items():
         _tag(axes, EDGE, line, name)
         write(axes, EDGE + 0.4, line, **fit(meaning, WIDTH - 2 * EDGE - 0.4, size=8.5))
-        line += TCB_ROW
-    line += TCB_ROW / 2
+        line += LEGEND
+    line += LEGEND / 2
     for part in parts:
-        write(axes, EDGE, line, part, size=8.5, weight="bold")
-        write(axes, EDGE + 0.6, line, **fit(PART_DOCS[part], WIDTH - 2 * EDGE - 0.6, size=8.5))
-        line += TCB_ROW
+        note(axes, line, part, PART_DOCS[part], indent=0.6, size=8.5)
+        line += LEGEND
     return figure
 
 
@@ -179,141 +170,103 @@ def _ladder(axes: Axes, left: float, base: float, values: dict[str, int]) -> Non
     rungs = sorted(set(values.values()))
     rail = left + RAIL
     top = base - RUNG * len(rungs)
-    for x in (rail, rail + SPAN):
+    for x in (rail, rail + LADDER_WIDTH):
         axes.plot([x, x], [top, base], color=INK, linewidth=2.5)
     for number, value in enumerate(rungs):
         line = base - RUNG * (number + 0.5)
-        axes.plot([rail, rail + SPAN], [line, line], color=INK, linewidth=2.5)
+        axes.plot([rail, rail + LADDER_WIDTH], [line, line], color=INK, linewidth=2.5)
         write(axes, rail - 0.1, line, str(value), size=9.5, ha="right", family="monospace")
-        place = rail + SPAN + 0.1
+        place = rail + LADDER_WIDTH + 0.1
         for name in (name for name in TAGS if values[name] == value):
             _tag(axes, place, line, name)
-            place += STEP
+            place += NEXT_TAG
 
 
 def _tag(axes: Axes, left: float, line: float, name: str) -> None:
     """Draw a TCB's letter in its box."""
     letter, colour, _ = TAGS[name]
     edge, thick = (MARK, 2.5) if name == SIGNS else (INK, 1)
-    box = Rectangle(
-        (left, line - 0.09), TAG, 0.18, facecolor=COLOURS[colour], edgecolor=edge, linewidth=thick, zorder=3
-    )
-    axes.add_patch(box)
+    block(axes, left, line - 0.09, TAG, 0.18, colour, edgecolor=edge, linewidth=thick, zorder=3)
     write(axes, left + TAG / 2, line, letter, size=8.5, weight="bold", ha="center", zorder=4)
 
 
-#: The colour of each word.
+#: The colour of each word in a table of predictions.
 CELL_COLOURS = {EQUAL: "green", OTHER: "pink", STOPS: "orange", NONE: "grey", UNKNOWN: "yellow"}
 
 assert set(CELL_COLOURS) == set(WORDS)
 
-#: Inches: the releases' names, a row, the head with the letters, a line below.
-NAMES, BELIEFS_ROW, BELIEFS_HEAD, LINE = 2.6, 0.3, 0.3, 0.22
+#: The width of the releases' names, and the height of a row. In inches.
+RELEASES, CELL = 2.6, 0.3
 
 
 def plot_predictions(predictions: Predictions) -> Picture:
-    """Draw which release is right about which host: colour and word say the same. The hosts are listed below."""
+    """Draw which release matches which host: colour and word say the same. The hosts are listed below."""
     hosts, rows, states = predictions.hosts, predictions.rows, predictions.states
-    height = TITLE + BELIEFS_HEAD + BELIEFS_ROW * len(rows) + 0.2 + LINE * (len(hosts) + len(states) + 1)
-    figure, axes = paper(
-        predictions.explain().text(), f"{MODES[predictions.mode]}: which release is right about which host", height
-    )
-    wide = (WIDTH - 2 * EDGE - NAMES) / len(hosts)
+    height = TITLE + CELL * (1 + len(rows)) + 0.2 + LEGEND * (len(hosts) + len(states) + 1)
+    title = f"{MODES[predictions.mode]}: which release is right about which host"
+    figure, axes = paper(predictions.explain().text(), title, height)
+    wide = (WIDTH - 2 * EDGE - RELEASES) / len(hosts)
     for number, letter in enumerate(predictions.letters):
-        write(
-            axes,
-            EDGE + NAMES + wide * (number + 0.5),
-            TITLE + BELIEFS_HEAD / 2,
-            letter,
-            size=9,
-            weight="bold",
-            ha="center",
-        )
-    for place, row in enumerate(rows):
-        top = TITLE + BELIEFS_HEAD + BELIEFS_ROW * place
-        write(axes, EDGE, top + BELIEFS_ROW / 2, **fit(row.release.name, NAMES - 0.1, size=8.5))
+        middle = EDGE + RELEASES + wide * (number + 0.5)
+        write(axes, middle, TITLE + CELL / 2, letter, size=9, weight="bold", ha="center")
+    for place, row in enumerate(rows, 1):
+        top = TITLE + CELL * place
+        write(axes, EDGE, top + CELL / 2, **fit(row.release.name, RELEASES - 0.1, size=8.5))
         for number, cell in enumerate(row.cells):
-            left = EDGE + NAMES + wide * number
-            colour = COLOURS[CELL_COLOURS[cell.state]]
-            axes.add_patch(Rectangle((left, top), wide, BELIEFS_ROW, facecolor=colour, edgecolor=INK, linewidth=1))
+            left = EDGE + RELEASES + wide * number
+            block(axes, left, top, wide, CELL, CELL_COLOURS[cell.state])
             weight = "bold" if cell.state == EQUAL else "normal"
-            write(axes, left + wide / 2, top + BELIEFS_ROW / 2, cell.state, size=8, weight=weight, ha="center")
-    line = TITLE + BELIEFS_HEAD + BELIEFS_ROW * len(rows) + 0.3
+            write(axes, left + wide / 2, top + CELL / 2, cell.state, size=8, weight=weight, ha="center")
+    line = TITLE + CELL * (1 + len(rows)) + 0.3
     legend = [(letter, f"{host.name}: {host.since}") for letter, host in zip(predictions.letters, hosts, strict=True)]
     for name, words in [*legend, *((state, WORDS[state]) for state in states)]:
-        write(axes, EDGE, line, name, size=8.5, weight="bold")
-        write(axes, EDGE + 0.8, line, **fit(words, WIDTH - 2 * EDGE - 0.8, size=8.5))
-        line += LINE
+        note(axes, line, name, words, indent=0.8, size=8.5)
+        line += LEGEND
     return figure
 
 
-#: Steps in which a bar is divided; each region gets at least one.
-STEPS = 60
+#: The height of a bar with its title, and of a line of its legend. In inches.
+BAR, REGION = 0.95, 0.21
 
-#: Heights in inches: a bar with its title, a line of its legend, the figure's title.
-BAR, FLASH_LINE, FLASH_TITLE = 0.95, 0.21, 0.6
-
-FLASH_WIDTH = 9.6
+#: Where the columns of a map's legend begin: letter, name, one or two places, size, meaning.
+COLUMNS = {5: (0.08, 0.28, 1.85, 3.85, 4.7), 6: (0.08, 0.28, 1.85, 2.75, 3.85, 4.7)}
 
 
 def plot_flash(ovmf: Ovmf) -> Picture:
-    """Return a figure of a firmware image: the file, its last bytes, and the guest memory its tables name.
+    """Draw a firmware image: the file, its last bytes, and the guest memory its tables name.
 
     A region is as wide as its share, but never too narrow for its letter; the legend has the true sizes. The regions
     are those of ``explain``, in the same order, with the same letters and colours.
     """
-    drawn = ovmf.maps()
-    heights = [BAR + FLASH_LINE * (1 + len(made.regions)) for made in drawn]
-    figure = Picture(View(*(made.view() for made in drawn)).text(), figsize=(FLASH_WIDTH, FLASH_TITLE + sum(heights)))
-    top = FLASH_TITLE + sum(heights)
-    title = textwrap.fill(f"{ovmf.kind[:1].upper()}{ovmf.kind[1:]}", 90)
-    figure.text(0.03, 1 - 0.3 / top, title, color=INK, size=10.5, weight="bold", va="center")
-    place = top - FLASH_TITLE
-    for made, height in zip(drawn, heights, strict=True):
-        place -= height
-        axes = figure.add_axes((0.03, place / top, 0.94, height / top))
-        axes.set_axis_off()
-        axes.set_xlim(0, 1)
-        axes.set_ylim(height, 0)  # inches from the top of this map
-        _draw(axes, made)
+    maps = ovmf.maps()
+    heights = [BAR + REGION * (1 + len(one.regions)) for one in maps]
+    title = f"{ovmf.kind[:1].upper()}{ovmf.kind[1:]}"
+    figure, axes = paper(View(*(one.view() for one in maps)).text(), title, TITLE + sum(heights))
+    top = TITLE
+    for one, height in zip(maps, heights, strict=True):
+        _draw_map(axes, top, one)
+        top += height
     return figure
 
 
-def _draw(axes: Axes, made: FlashMap) -> None:
+def _draw_map(axes: Axes, top: float, one: FlashMap) -> None:
     """Draw one map: title, bar, legend."""
-    axes.text(0, 0.1, made.title, color=INK, size=9.5, va="center")
-    widths = shares([region.size for region in made.regions], STEPS)
-    whole, left = sum(widths), 0.0
-    for label, region, steps in zip(made.labels(), made.regions, widths, strict=True):
-        width = steps / whole
-        box = Rectangle(
-            (left, 0.24), width, 0.42, facecolor=COLOURS[region.colour], edgecolor=INK, linewidth=1, clip_on=False
-        )
-        axes.add_patch(box)
-        axes.text(left + width / 2, 0.45, label, color=INK, size=9, ha="center", va="center")
-        left += width
-    columns, *places = made.places()
-    line = 0.66 + FLASH_LINE
-    _legend(axes, line, ["", "region", *columns, "size", "what it is"], weight="bold")
-    for label, region, row in zip(made.labels(), made.regions, places, strict=True):
-        line += FLASH_LINE
-        axes.add_patch(
-            Rectangle(
-                (0, line - 0.08),
-                0.018,
-                0.16,
-                facecolor=COLOURS[region.colour],
-                edgecolor=INK,
-                linewidth=0.6,
-                clip_on=False,
-            )
-        )
-        _legend(axes, line, [label, region.name, *row, amount(region.size), region.doc])
+    write(axes, EDGE, top + 0.1, one.title, size=9.5)
+    widths = shares([region.size for region in one.regions], STEPS)
+    left, unit = EDGE, (WIDTH - 2 * EDGE) / max(1, sum(widths))
+    headings, *places = one.places()
+    line = top + 0.66 + REGION
+    _write_row(axes, line, ["", "region", *headings, "size", "what it is"], weight="bold")
+    for label, region, place, steps in zip(one.labels(), one.regions, places, widths, strict=True):
+        block(axes, left, top + 0.24, steps * unit, 0.42, region.colour)
+        write(axes, left + steps * unit / 2, top + 0.45, label, size=9, ha="center")
+        left += steps * unit
+        line += REGION
+        block(axes, EDGE, line - 0.08, 0.17, 0.16, region.colour, linewidth=0.6)
+        _write_row(axes, line, [label, region.name, *place, amount(region.size), region.doc])
 
 
-def _legend(axes: Axes, line: float, cells: list[str], weight: str = "normal") -> None:
+def _write_row(axes: Axes, line: float, cells: list[str], weight: str = "normal") -> None:
     """Write one line of a legend. Every map has the same columns at the same places."""
-    starts = [0.009, 0.03, 0.2, 0.3, 0.42, 0.51] if len(cells) == 6 else [0.009, 0.03, 0.2, 0.42, 0.51]
-    for number, (start, cell) in enumerate(zip(starts, cells, strict=True)):
-        side = "center" if number == 0 else "left"
-        axes.text(start, line, cell, color=INK, size=8, ha=side, va="center", weight=weight)
+    for number, (start, cell) in enumerate(zip(COLUMNS[len(cells)], cells, strict=True)):
+        write(axes, EDGE + start, line, cell, size=8, ha="left" if number else "center", weight=weight)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
@@ -13,25 +14,45 @@ from matplotlib.textpath import text_to_path
 from PIL import Image
 
 from ..errors import escaped
-from ..layout.span import INK
+from ..layout.span import COLOURS, INK
 from ..layout.views import hex_lines
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from matplotlib.axes import Axes
 
     from ..launch.compare import Pair
 
 
-# Pillow comes with matplotlib, which itself writes pictures with it.
+#: The width of a picture, its margin, the place of its title; between lines; between boxes; within a box. In inches.
+WIDTH, EDGE, TITLE, LINE, GAP, PAD = 9.6, 0.2, 0.5, 0.15, 0.26, 0.08
+
+#: The border of the first step that differs; words say so too.
+MARK = "#b00020"
+
 #: Colours of a stored picture: few enough that a notebook stays small, enough that no colour changes.
-COLOURS = 256
+PALETTE = 256
+
+#: Steps in which a bar is divided; each region gets at least one.
+STEPS = 60
+
+#: Rows drawn at most: the beginning, the surroundings of the first difference, the end.
+ROW_LIMIT = 24
+
+#: Characters of a line that are looked at; more never fit.
+CUT = 200
+
+SAME, FIRST, DIFFERS = "same", "FIRST DIFFERENCE", "differs too"
+
+FOLLOWS = "differs because an earlier step differs"
 
 
 class Picture(Figure):
     """A matplotlib figure with a sentence that says what it shows.
 
-    A notebook shows the picture; where none can be shown, and in ``print``, the sentence stands. The bytes are the same
-    each time. ``savefig`` works as for every figure.
+    A notebook shows the picture; where none can be shown, and in ``print``, the sentence is shown. The bytes are the
+    same each time. ``savefig`` works as for every figure.
     """
 
     def __init__(self, words: str, **options: Any) -> None:
@@ -43,7 +64,7 @@ class Picture(Figure):
         self.savefig(buffer, format="png", dpi=100, metadata={"Software": None})
         small = BytesIO()
         with Image.open(buffer) as picture:
-            picture.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
+            picture.convert("RGB").quantize(PALETTE, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
         return small.getvalue()
 
     def __repr__(self) -> str:
@@ -52,82 +73,87 @@ class Picture(Figure):
     __str__ = __repr__
 
 
-WIDTH, EDGE, TITLE, LINE, GAP, PAD = 9.6, 0.2, 0.5, 0.15, 0.26, 0.08
+@dataclass(frozen=True)
+class Size:
+    """How wide the boxes of a chain are (step, arrow, digest), how high, and how much of a digest fits in a line."""
 
-#: The border of the first step that differs, which is also told in words.
-MARK = "#b00020"
+    step: float
+    arrow: float
+    digest: float
+    height: float
+    per_line: int
+    gap: float = GAP
 
-#: Rows drawn at most: the beginning, the surroundings of the first difference, the end.
-ROW_LIMIT = 24
+    @property
+    def width(self) -> float:
+        """The whole width, in inches."""
+        return self.step + self.arrow + self.digest
 
-#: Characters that are looked at of a line; more never fit.
-CUT = 200
-
-SAME, FIRST, DIFFERS = "same", "FIRST DIFFERENCE", "differs too"
-
-FOLLOWS = "differs, for a step before it does"
+    @property
+    def pitch(self) -> float:
+        """From one row to the next, in inches."""
+        return self.height + self.gap
 
 
 class Column:
-    """Where a chain stands, how wide its boxes are (step, arrow, digest), and how much of a digest fits in a line."""
+    """A chain drawn downwards: boxes of steps, and beside each the digest after it."""
 
-    def __init__(
-        self, axes: Axes, left: float, widths: tuple[float, float, float], height: float, per_line: int
-    ) -> None:
-        self.axes, self.left, self.height, self.per_line = axes, left, height, per_line
-        self.step, self.arrow, self.after = widths
-        self.right = left + self.step + self.arrow
+    def __init__(self, axes: Axes, left: float, size: Size) -> None:
+        self.axes, self.left, self.size = axes, left, size
+        self.right = left + size.step + size.arrow
 
-    def digest(self, top: float, raw: bytes, words: str, *, mark: bool = False) -> None:
-        """Draw a launch digest."""
-        self.box(self.right, top, self.after, "white", mark=mark)
-        line = top + (self.height - LINE * len(raw) / self.per_line) / 2
+    def digest(self, top: float, raw: bytes, words: str, *, mark: bool = False, more: str = "") -> None:
+        """Draw a launch digest; *more* says that it goes on."""
+        self.box(self.right, top, self.size.digest, mark=mark)
+        lines = f"{hex_lines(raw, self.size.per_line)}{more}".split("\n")
+        line = top + (self.size.height - LINE * len(lines)) / 2
         write(self.axes, self.right + PAD, line, words)
-        self.hex(self.right + PAD, line + LINE, raw)
+        self.lines(self.right + PAD, line + LINE, lines)
 
     def lack(self, top: float, words: str) -> None:
         """Draw a place without a step, and say why there is none."""
-        self.box(self.left, top, self.step, "white", style="--")
-        lines = textwrap.fill(words, int(13 * self.step))
-        write(self.axes, self.left + self.step / 2, top + self.height / 2, lines, ha="center")
+        self.box(self.left, top, self.size.step, linestyle="--")
+        lines = textwrap.fill(words, int(13 * self.size.step))
+        write(self.axes, self.left + self.size.step / 2, top + self.size.height / 2, lines, ha="center")
 
-    def lead(self, top: float, gap: float = GAP) -> None:
+    def lead(self, top: float) -> None:
         """Lead from one digest to the next below it."""
-        place = self.right + self.after / 2
-        self.point((place, top - gap), (place, top))
+        place = self.right + self.size.digest / 2
+        self.point((place, top - self.size.gap), (place, top))
 
-    def across(self, top: float, words: str = "") -> None:
-        """Lead from a step to the digest after it; *words* stand above the arrow."""
-        middle = top + self.height / 2
-        self.point((self.left + self.step, middle), (self.right, middle))
-        if words:
-            write(self.axes, self.left + self.step + self.arrow / 2, middle - 0.12, words, size=6.5, ha="center")
+    def across(self, top: float, count: int) -> None:
+        """Lead from *count* equal steps to the digest after them."""
+        middle = top + self.size.height / 2
+        self.point((self.right - self.size.arrow, middle), (self.right, middle))
+        if count > 1:
+            write(self.axes, self.right - self.size.arrow / 2, middle - 0.12, f"{count} x", size=6.5, ha="center")
 
-    def box(self, left: float, top: float, width: float, colour: str, *, mark: bool = False, style: str = "-") -> None:
+    def box(self, left: float, top: float, width: float, *, mark: bool = False, **look: Any) -> None:
         """Draw a box; a marked one has a thick border."""
-        look: dict[str, Any] = {"edgecolor": MARK, "linewidth": 3} if mark else {"edgecolor": INK, "linewidth": 1}
-        self.axes.add_patch(Rectangle((left, top), width, self.height, facecolor=colour, linestyle=style, **look))
+        border: dict[str, Any] = {"edgecolor": MARK, "linewidth": 3} if mark else {"edgecolor": INK, "linewidth": 1}
+        look = {"facecolor": "white", **border, **look}
+        self.axes.add_patch(Rectangle((left, top), width, self.size.height, **look))
 
     def point(self, start: tuple[float, float], end: tuple[float, float]) -> None:
         """Draw an arrow."""
         look = {"arrowstyle": "-|>", "color": INK, "shrinkA": 0, "shrinkB": 0, "linewidth": 1}
         self.axes.annotate("", xy=end, xytext=start, arrowprops=look)
 
-    def hex(self, left: float, line: float, raw: bytes) -> None:
-        """Write bytes."""
-        for number, row in enumerate(hex_lines(raw, self.per_line).split("\n")):
+    def lines(self, left: float, line: float, lines: Sequence[str]) -> None:
+        """Write lines of hex digits."""
+        for number, row in enumerate(lines):
             write(self.axes, left, line + number * LINE, row, size=7, family="monospace")
 
 
 def judge(axes: Axes, line: float, pair: Pair, *, first: bool) -> None:
-    """Say between two steps whether they differ."""
+    """Label the gap between two steps "same" or "different"."""
     words = SAME if pair.same else FIRST if first else FOLLOWS if pair.kept else DIFFERS
     look: dict[str, Any] = {"color": MARK, "weight": "bold", "size": 8} if words == FIRST else {}
     write(axes, WIDTH / 2, line, textwrap.fill(words, 14), ha="center", **look)
 
 
 def drawn_rows(count: int, parting: int = 0) -> list[int | range]:
-    """Return what is drawn of *count* rows: their numbers, and ranges of those left out for there are too many."""
+    """Return what is drawn of *count* rows: their numbers, and ranges of those left out because there are too many."""
     if count <= ROW_LIMIT:
         return list(range(count))
     kept = sorted({*range(10), *range(max(0, parting - 2), min(count, parting + 3)), *range(count - 5, count)})
@@ -139,22 +165,39 @@ def drawn_rows(count: int, parting: int = 0) -> list[int | range]:
     return rows
 
 
-def paper(words: str, title: str, height: float) -> tuple[Picture, Axes]:
-    """Return an empty picture with a title, and axes in inches from its top left corner."""
+def sheet(words: str, height: float) -> tuple[Picture, Axes]:
+    """Return an empty picture, and axes in inches from its top left corner."""
     figure = Picture(words, figsize=(WIDTH, height))
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set_axis_off()
     axes.set_xlim(0, WIDTH)
     axes.set_ylim(height, 0)
+    return figure, axes
+
+
+def paper(words: str, title: str, height: float) -> tuple[Picture, Axes]:
+    """Return a picture with a title, and axes in inches from its top left corner."""
+    figure, axes = sheet(words, height)
     write(axes, EDGE, 0.26, **fit(title, WIDTH - 2 * EDGE, size=10.5, weight="bold"))
     return figure, axes
 
 
+def block(axes: Axes, left: float, top: float, width: float, height: float, colour: str, **look: Any) -> None:
+    """Draw a box; *colour* is the name of a tint."""
+    look = {"facecolor": COLOURS[colour], "edgecolor": INK, "linewidth": 1, **look}
+    axes.add_patch(Rectangle((left, top), width, height, **look))
+
+
+def note(axes: Axes, line: float, name: str, words: str, *, left: float = EDGE, indent: float, size: float) -> None:
+    """Write one line of a legend: a name, and what it means, *indent* inches from the picture's edge."""
+    write(axes, left, line, name, size=size, weight="bold")
+    write(axes, EDGE + indent, line, **fit(words, WIDTH - 2 * EDGE - indent, size=size))
+
+
 def write(axes: Axes, left: float, line: float, words: str, **look: Any) -> None:
-    """Write words; a step's name is no formula, whatever signs are in it."""
-    axes.text(
-        left, line, escaped(words, "\n"), **{"color": INK, "size": 7.5, "va": "center", "parse_math": False, **look}
-    )
+    """Write words; a step's name is not a formula, whatever signs are in it."""
+    look = {"color": INK, "size": 7.5, "va": "center", "parse_math": False, **look}
+    axes.text(left, line, escaped(words, "\n"), **look)
 
 
 def fit(words: str, wide: float, **look: Any) -> dict[str, Any]:

@@ -1,9 +1,9 @@
-"""The chain of a launch as a figure: what is loaded, and the launch digest after it."""
+"""The chain of a launch, and the guest memory it measures, as figures."""
 
 from __future__ import annotations
 
-from collections import namedtuple
 from itertools import groupby
+from typing import TYPE_CHECKING, NamedTuple
 
 from matplotlib.patches import Rectangle
 
@@ -14,113 +14,120 @@ from ..launch.sev import Launch
 from ..launch.snp import TYPE_COLOURS, SnpLaunch
 from ..layout.span import COLOURS, INK, letters
 from ..layout.views import Heading, Paragraph, Table, View, hex_lines, shares
-from .drawing import EDGE, GAP, LINE, PAD, TITLE, WIDTH, Column, Picture, drawn_rows, fit, judge, paper, write
+from .drawing import (
+    EDGE,
+    LINE,
+    PAD,
+    STEPS,
+    TITLE,
+    WIDTH,
+    Column,
+    Picture,
+    Size,
+    drawn_rows,
+    fit,
+    judge,
+    note,
+    paper,
+    write,
+)
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import Any
+    from typing import Any, ClassVar
 
     from matplotlib.axes import Axes
 
     from ..launch.pages import Region
     from ..launch.sev import Run
+    from ..launch.snp import Loaded
 
 
-HEIGHT, LINKS_GAP = 0.6, 0.14
+UNKNOWN = "What was loaded is not known: only the launch digest was given."
 
-#: Bytes that are shown of a digest, the last one's aside, which is shown whole. The words tell all of each.
-SHOWN = 8
+#: Bytes of a digest that the chain of SEV-SNP shows; the last digest is shown whole, and the words have all of each.
+SHORT = 8
 
 
-class _Regions(Column):
-    """A chain of regions."""
+class _Chain(Column):
+    """A chain of what was loaded: its sizes alone and beside another chain, and what is drawn for a lack of steps."""
 
-    def draw(self, top: float, region: Region, after: bytes, *, wordy: bool = False, mark: bool = False) -> None:
-        """Draw a region, and the digest after its last page; *wordy* says what it is."""
-        left, wide, count = self.left + PAD, self.step - 2 * PAD, len(region.contents)
-        self.box(self.left, top, self.step, COLOURS[TYPE_COLOURS[region.type_name]], mark=mark)
+    alone: ClassVar[Size]
+    beside: ClassVar[Size]
+    missing: ClassVar[str]
+
+    def draw(self, top: float, run: Any, *, wordy: bool = False, mark: bool = False) -> None:
+        """Draw what was loaded, and the digest after it; *wordy* says what it is."""
+        raise NotImplementedError
+
+    def skipped(self, runs: Sequence[Any]) -> str:
+        """Return how many steps are not drawn."""
+        raise NotImplementedError
+
+    def draw_all(
+        self,
+        start: float,
+        rows: Sequence[int | range],
+        runs: Sequence[Any],
+        *,
+        wordy: bool = False,
+        mark: int | None = None,
+    ) -> None:
+        """Draw the chain from *start* down; a run is None where this launch has none."""
+        for place, row in enumerate(rows):
+            top = start + place * self.size.pitch
+            there = [run for number in (row if isinstance(row, range) else [row]) if (run := runs[number])]
+            if place and there:
+                self.lead(top)
+            if not there:
+                self.lack(top, self.missing)
+            elif isinstance(row, range):
+                self.lack(top, self.skipped(there))
+            else:
+                self.draw(top, there[0], wordy=wordy, mark=row == mark)
+
+
+class _Steps(_Chain):
+    """The chain of SEV and SEV-ES: runs of equal steps."""
+
+    alone, beside = Size(5.0, 0.5, 3.7, 1.0, 16), Size(2.15, 0.32, 1.66, 1.2, 8)
+    missing = "no such step"
+
+    def draw(self, top: float, run: Run, *, wordy: bool = False, mark: bool = False) -> None:
+        left, line, wide = self.left + PAD, top + 2.1 * LINE, self.size.step - 2 * PAD
+        self.box(self.left, top, self.size.step, mark=mark, facecolor=COLOURS[run.colour])
+        write(self.axes, left, top + LINE, **fit(run.name, wide, size=9, weight="bold"))
+        doc = f"{run.amount} bytes" + (f". {run.first.doc}" if wordy else "")
+        write(self.axes, left, line, **fit(doc, wide, size=7.5))
+        write(self.axes, left, line + LINE, f"SHA-256 of {'it' if run.count == 1 else 'one'} alone")
+        self.lines(left, line + 2 * LINE, hex_lines(run.first.digest, self.size.per_line).split("\n"))
+        self.across(top, run.count)
+        self.digest(top, run.after, "launch digest after it", mark=mark)
+
+    def skipped(self, runs: Sequence[Run]) -> str:
+        return f"{sum(run.count for run in runs)} more, not drawn"
+
+
+class _Regions(_Chain):
+    """The chain of SEV-SNP: regions of pages."""
+
+    alone, beside = Size(5.6, 0.6, 3.0, 0.6, SHORT, 0.14), Size(2.5, 0.36, 1.18, 0.6, 4, 0.14)
+    missing = "no such region"
+
+    def draw(self, top: float, run: Loaded, *, wordy: bool = False, mark: bool = False) -> None:
+        region, left, wide = run.region, self.left + PAD, self.size.step - 2 * PAD
+        count = len(region.contents)
+        self.box(self.left, top, self.size.step, mark=mark, facecolor=COLOURS[TYPE_COLOURS[region.type_name]])
         write(self.axes, left, top + LINE, **fit(region.name, wide, size=9, weight="bold"))
         words = f"{count} page{'s' * (count != 1)}, type {region.type_name}, at 0x{region.gpa:x}"
         write(self.axes, left, top + 2.2 * LINE, **fit(words, wide, size=7.5))
         words = "contents hashed" if region.page_type in HASHED_TYPES else "contents not hashed"
-        words += f". {region.doc}" if wordy else ""
-        write(self.axes, left, top + 3.2 * LINE, **fit(words, wide, size=7.5))
-        self.across(top, f"{count} x" if count > 1 else "")
-        self.box(self.right, top, self.after, "white", mark=mark)
-        lines = f"{hex_lines(after[:SHOWN], self.per_line)} ...".split("\n")
-        line = top + (self.height - LINE * len(lines)) / 2
-        write(self.axes, self.right + PAD, line, "digest after it")
-        for number, row in enumerate(lines, 1):
-            write(self.axes, self.right + PAD, line + number * LINE, row, size=7, family="monospace")
+        write(self.axes, left, top + 3.2 * LINE, **fit(f"{words}. {region.doc}" if wordy else words, wide, size=7.5))
+        self.across(top, count)
+        self.digest(top, run.after[:SHORT], "digest after it", mark=mark, more=" ...")
 
-
-def plot_links(launch: SnpLaunch) -> Picture:
-    """Draw the chain of a SEV-SNP launch, region by region."""
-    regions, pages = launch.regions, launch.pages
-    rows = drawn_rows(len(regions))
-    title = f"A SEV-SNP launch: {pages} page{'s' * (pages != 1)} in {len(regions)} region{'s' * (len(regions) != 1)}"
-    height = TITLE + len(rows) * (HEIGHT + LINKS_GAP) + 0.3
-    figure, axes = paper(str(launch), title, height)
-    chain = _Regions(axes, EDGE, (5.6, 0.6, 3.0), HEIGHT, SHOWN)
-    for place, row in enumerate(rows):
-        top = TITLE + place * (HEIGHT + LINKS_GAP)
-        if place:
-            chain.lead(top, LINKS_GAP)
-        if isinstance(row, range):
-            chain.lack(top, _links_skipped([regions[number] for number in row]))
-        else:
-            chain.draw(top, regions[row], launch.after[row], wordy=True)
-    _write_digest(axes, height - 0.2, launch, "Launch digest")
-    return figure
-
-
-def plot_two_links(comparison: LaunchComparison) -> Picture:
-    """Draw two chains beside each other, and mark the region in which they part.
-
-    Of the regions before it, which are equal, only the last is drawn where there are several.
-    """
-    pairs = comparison.pairs()
-    is_known = comparison.matches or comparison.number is not None
-    parting = next((number for number, pair in enumerate(pairs) if not pair.same), len(pairs))
-    rows, start = drawn_rows(len(pairs), parting), TITLE + 0.25
-    if 2 < parting < len(pairs):
-        rows = [range(parting - 1), *(row for row in rows if not isinstance(row, range) and row >= parting - 1)]
-    height = start + len(rows) * (HEIGHT + LINKS_GAP) + 0.5
-    figure, axes = paper(str(comparison), comparison.words, height)
-    widths = (2.5, 0.36, 1.18)
-    for side, (name, place) in enumerate((("reported", EDGE), ("computed", WIDTH - EDGE - sum(widths)))):
-        write(axes, place, TITLE + 0.08, name, size=9.5, weight="bold")
-        chain = _Regions(axes, place, widths, HEIGHT, 4)
-        for number, row in enumerate(rows):
-            top = start + number * (HEIGHT + LINKS_GAP)
-            there = [one for i in (row if isinstance(row, range) else [row]) if (one := pairs[i][side])]
-            if number and there:
-                chain.lead(top, LINKS_GAP)
-            if not there:
-                chain.lack(top, "no such region")
-            elif isinstance(row, range):
-                chain.lack(top, _links_skipped([region for region, _ in there]))
-            else:
-                chain.draw(top, *there[0], mark=is_known and row == parting)
-        _write_digest(axes, height - 0.37 + 0.18 * side, getattr(comparison, name), name)
-    for number, row in enumerate(rows):
-        if is_known and not (isinstance(row, range) and row.stop > parting):
-            pair = pairs[row.start if isinstance(row, range) else row]
-            judge(axes, start + number * (HEIGHT + LINKS_GAP) + HEIGHT / 2, pair, first=row == parting)
-    return figure
-
-
-def _write_digest(axes: Axes, line: float, launch: SnpLaunch, name: str) -> None:
-    write(axes, EDGE, line, name, weight="bold")
-    write(axes, EDGE + 1.1, line, launch.digest.hex(), size=7.5, family="monospace")
-
-
-def _links_skipped(regions: Sequence[Region]) -> str:
-    return f"{len(regions)} regions, not drawn"
-
-
-UNKNOWN = "What was loaded is not known: only the launch digest was given."
+    def skipped(self, runs: Sequence[Loaded]) -> str:
+        return f"{len(runs)} regions, not drawn"
 
 
 def plot_launch(launch: Launch | SnpLaunch | LaunchComparison, computed: Launch | SnpLaunch | None = None) -> Picture:
@@ -137,88 +144,74 @@ def plot_launch(launch: Launch | SnpLaunch | LaunchComparison, computed: Launch 
         sides = f"a {type(computed).__name__} beside a {type(launch).__name__}"
         raise TypeError(f"plot_launch takes two launches of one kind, not {sides}")
     if isinstance(launch, LaunchComparison):
-        return plot_two_links(launch) if isinstance(launch.reported, SnpLaunch) else _plot_pairs(launch)
-    if isinstance(launch, Launch):
+        return _plot_pairs(launch)
+    if isinstance(launch, Launch | SnpLaunch):
         return _plot_chain(launch)
-    if isinstance(launch, SnpLaunch):
-        return plot_links(launch)
     raise TypeError(f"plot_launch takes a launch or a comparison of two, not {type(launch).__name__}")
 
 
-class _Chain(Column):
-    """A chain of runs of equal steps."""
-
-    def draw(self, top: float, run: Run, *, wordy: bool = False, mark: bool = False) -> None:
-        """Draw a run of equal steps, and the digest after it; *wordy* says what they are."""
-        left, line = self.left + PAD, top + 2.1 * LINE
-        self.box(self.left, top, self.step, COLOURS[run.colour], mark=mark)
-        write(self.axes, left, top + LINE, **fit(run.name, self.step - 2 * PAD, size=9, weight="bold"))
-        doc = f"{run.amount} bytes" + (f". {run.first.doc}" if wordy else "")
-        write(self.axes, left, line, **fit(doc, self.step - 2 * PAD, size=7.5))
-        write(self.axes, left, line + LINE, f"SHA-256 of {'it' if run.count == 1 else 'one'} alone")
-        self.hex(left, line + 2 * LINE, run.first.digest)
-        self.across(top, f"{run.count} x" if run.count > 1 else "")
-        self.digest(top, run.after, "launch digest after it", mark=mark)
-
-
-def _plot_chain(launch: Launch) -> Picture:
-    runs, height = launch.runs(), 1.0
+def _plot_chain(launch: Launch | SnpLaunch) -> Picture:
+    is_snp, runs = isinstance(launch, SnpLaunch), launch.runs()
+    kind: type[_Chain] = _Regions if is_snp else _Steps
     rows = drawn_rows(len(runs))
-    count = len(launch.steps)
-    title = f"A launch of {count} step{'s' * (count != 1)}, and the launch digest after each" if count else UNKNOWN
-    figure, axes = paper(str(launch), title, TITLE + max(1, len(rows)) * (height + GAP))
-    chain = _Chain(axes, EDGE, (5.0, 0.5, 3.7), height, 16)
-    if not runs:
-        chain.lack(TITLE, UNKNOWN)
-        chain.digest(TITLE, launch.digest, "launch digest, as given")
-    for place, row in enumerate(rows):
-        top = TITLE + place * (height + GAP)
-        if place:
-            chain.lead(top)
-        if isinstance(row, range):
-            chain.lack(top, _skipped([runs[number] for number in row]))
-        else:
-            chain.draw(top, runs[row], wordy=True)
+    height = TITLE + max(1, len(rows)) * kind.alone.pitch + 0.3 * is_snp
+    figure, axes = paper(str(launch), _title(launch), height)
+    chain = kind(axes, EDGE, kind.alone)
+    chain.draw_all(TITLE, rows, runs, wordy=True)
+    if is_snp:
+        _write_digest(axes, height - 0.2, launch, "Launch digest")
+    elif not runs:
+        _draw_unknown(chain, TITLE, launch)
     return figure
+
+
+def _title(launch: Launch | SnpLaunch) -> str:
+    if isinstance(launch, SnpLaunch):
+        pages, regions = launch.pages, len(launch.regions)
+        return f"A SEV-SNP launch: {pages} page{'s' * (pages != 1)} in {regions} region{'s' * (regions != 1)}"
+    count = len(launch.steps)
+    return f"A launch of {count} step{'s' * (count != 1)}, and the launch digest after each" if count else UNKNOWN
 
 
 def _plot_pairs(comparison: LaunchComparison) -> Picture:
-    pairs, height = comparison.pairs(), 1.2
-    parting = next((number for number, pair in enumerate(pairs) if not pair.same), 0)
-    rows, start = drawn_rows(len(pairs), parting), TITLE + 0.25
-    figure, axes = paper(str(comparison), comparison.words, start + max(1, len(rows)) * (height + GAP))
-    widths = (2.15, 0.32, 1.66)
-    for side, place in ("reported", EDGE), ("computed", WIDTH - EDGE - sum(widths)):
+    """Draw two chains beside each other, and mark the place where they diverge."""
+    pairs, is_snp = comparison.pairs(), isinstance(comparison.reported, SnpLaunch)
+    kind: type[_Chain] = _Regions if is_snp else _Steps
+    parting = next((number for number, pair in enumerate(pairs) if not pair.same), len(pairs))
+    rows, start, size = drawn_rows(len(pairs), parting), TITLE + 0.25, kind.beside
+    if is_snp and 2 < parting < len(pairs):  # of the equal regions before, only the last is drawn
+        rows = [range(parting - 1), *(row for row in rows if not isinstance(row, range) and row >= parting - 1)]
+    height = start + max(1, len(rows)) * size.pitch + 0.5 * is_snp
+    figure, axes = paper(str(comparison), comparison.words, height)
+    for number, (side, place) in enumerate((("reported", EDGE), ("computed", WIDTH - EDGE - size.width))):
+        launch = getattr(comparison, side)
         write(axes, place, TITLE + 0.08, side, size=9.5, weight="bold")
-        chain, launch = _Chain(axes, place, widths, height, 8), getattr(comparison, side)
-        if not launch.steps:
-            chain.lack(start, UNKNOWN)
-            chain.digest(start, launch.digest, "launch digest, as given")
+        chain = kind(axes, place, size)
+        if is_snp:
+            _write_digest(axes, height - 0.37 + 0.18 * number, launch, side)
+        elif not launch.steps:
+            _draw_unknown(chain, start, launch)
             continue
-        for number, row in enumerate(rows):
-            top = start + number * (height + GAP)
-            runs = [getattr(pairs[i], side) for i in (row if isinstance(row, range) else [row])]
-            there = [run for run in runs if run]
-            if number and there:
-                chain.lead(top)
-            if not there:
-                chain.lack(top, "no such step")
-            elif isinstance(row, range):
-                chain.lack(top, _skipped(there))
-            else:
-                chain.draw(top, there[0], mark=comparison.is_known and row == parting and not pairs[row].same)
-    if comparison.is_known:
-        for number, row in enumerate(rows):
-            if not isinstance(row, range):
-                judge(axes, start + number * (height + GAP) + height / 2, pairs[row], first=row == parting)
+        mark = parting if comparison.is_known else None
+        chain.draw_all(start, rows, [getattr(pair, side) for pair in pairs], mark=mark)
+    for number, row in enumerate(rows):
+        if comparison.is_known and not (isinstance(row, range) and row.stop > parting):
+            pair = pairs[row.start if isinstance(row, range) else row]
+            judge(axes, start + number * size.pitch + size.height / 2, pair, first=row == parting)
     return figure
 
 
-def _skipped(runs: Sequence[Run]) -> str:
-    return f"{sum(run.count for run in runs)} more, not drawn"
+def _draw_unknown(chain: _Chain, top: float, launch: Launch | SnpLaunch) -> None:
+    chain.lack(top, UNKNOWN)
+    chain.digest(top, launch.digest, "launch digest, as given")
 
 
-TITLE_WORDS = "Where the measured pages lie, by guest physical address"
+def _write_digest(axes: Axes, line: float, launch: Launch | SnpLaunch, name: str) -> None:
+    write(axes, EDGE, line, name, weight="bold")
+    write(axes, EDGE + 1.1, line, launch.digest.hex(), size=7.5, family="monospace")
+
+
+MEMORY_TITLE = "Where the measured pages lie, by guest physical address"
 
 #: Guest memory without a measured page that breaks the axis, in bytes.
 BREAK = 16 << 20
@@ -226,40 +219,45 @@ BREAK = 16 << 20
 #: Regions drawn at most. An ordinary firmware has at most about ten; a broken one may have hundreds.
 REGION_LIMIT = 40
 
-#: Steps in which a bar is divided; each region gets at least one.
-STEPS = 60
-
 #: Heights: a bar with its addresses, the bar alone, a line of a table. All in inches.
 BAR, TALL, ROW = 0.78, 0.36, 0.2
 
-#: A pattern for each page type, so that none is told by its colour alone.
+#: A pattern for each page type, so that the colour is never the only sign.
 HATCHES = {"NORMAL": "", "VMSA": "xx", "ZERO": "..", "UNMEASURED": "oo", "SECRETS": "//", "CPUID": "\\\\"}
 
 #: What a place without a measured page looks like.
-MEMORY_GAP: dict[str, Any] = {"facecolor": "white", "edgecolor": INK, "linestyle": ":", "linewidth": 1}
+EMPTY: dict[str, Any] = {"facecolor": "white", "edgecolor": INK, "linestyle": ":", "linewidth": 1}
 
 #: Colour of the pattern: seen on every colour, and no louder than the letters.
 FAINT = "#8a8f98"
 
 
-class Place(namedtuple("Place", "letter region start size")):
+class Place(NamedTuple):
     """A region, or a gap between two (its letter is then "", its region None): where it starts, how many bytes."""
 
-    __slots__ = ()
+    letter: str
+    region: Region | None
+    start: int
+    size: int
+
+    @property
+    def end(self) -> int:
+        """The address after it."""
+        return self.start + self.size
 
 
 def plot_memory(launch: SnpLaunch) -> Picture:
     """Draw the guest memory that a SEV-SNP launch measures, by guest physical address, the lowest first.
 
     A region has the letter of its place in the chain: A was loaded first. It is as wide as its share, but never too
-    narrow for its letter; the table has true sizes. Colour and pattern tell the page type. Where no page is measured
+    narrow for its letter; the table has true sizes. Colour and pattern show the page type. Where no page is measured
     for more than 16 MiB, the axis is broken.
     """
     drawn = launch.regions[:REGION_LIMIT]
     stretches = _stretches(drawn)
     types = list(dict.fromkeys(region.page_type for region in drawn))
     height = TITLE + BAR * len(stretches) + ROW * (len(drawn) + len(types) + 4)
-    figure, axes = paper(_words(launch).text(), f"{TITLE_WORDS} (the axis is broken between bars)", height)
+    figure, axes = paper(_words(launch).text(), f"{MEMORY_TITLE} (the axis is broken between bars)", height)
     for number, stretch in enumerate(stretches):
         _draw(axes, TITLE + BAR * number, stretch)
     line = TITLE + BAR * len(stretches) + 0.05
@@ -267,12 +265,10 @@ def plot_memory(launch: SnpLaunch) -> Picture:
     for kind in types:
         line += ROW
         _swatch(axes, line, PageType(kind).short)
-        write(axes, EDGE + 0.42, line, PageType(kind).short, size=8, weight="bold")
-        write(axes, EDGE + 1.55, line, **fit(PAGE_DOCS[kind], WIDTH - 2 * EDGE - 1.55, size=8))
+        note(axes, line, PageType(kind).short, PAGE_DOCS[kind], left=EDGE + 0.42, indent=1.55, size=8)
     line += ROW
-    axes.add_patch(Rectangle((EDGE, line - 0.075), 0.3, 0.15, **MEMORY_GAP))
-    write(axes, EDGE + 0.42, line, "(none)", size=8, weight="bold")
-    write(axes, EDGE + 1.55, line, "No page is measured here.", size=8)
+    axes.add_patch(Rectangle((EDGE, line - 0.075), 0.3, 0.15, **EMPTY))
+    note(axes, line, "(none)", "No page is measured here.", left=EDGE + 0.42, indent=1.55, size=8)
     if len(drawn) < len(launch.regions):
         write(axes, EDGE, line + ROW, f"{len(launch.regions) - len(drawn)} more regions, not drawn", size=8)
     return figure
@@ -300,17 +296,17 @@ def _stretches(regions: Sequence[Region]) -> list[list[Place]]:
 
 def _draw(axes: Axes, top: float, stretch: Sequence[Place]) -> None:
     """Draw one stretch of memory: its addresses above, its regions below."""
-    first, last = stretch[0].start, stretch[-1].start + stretch[-1].size
+    first, last = stretch[0].start, stretch[-1].end
     write(axes, EDGE, top, f"0x{first:x}", size=8.5, family="monospace")
     write(axes, WIDTH - EDGE, top, f"0x{last - 1:x}", size=8.5, family="monospace", ha="right")
-    write(axes, WIDTH / 2, top, f"{amount(last - first)}", size=8.5, ha="center")
+    write(axes, WIDTH / 2, top, amount(last - first), size=8.5, ha="center")
     widths = shares([place.size for place in stretch], STEPS)
     left, unit = EDGE, (WIDTH - 2 * EDGE) / sum(widths)
     for place, steps in zip(stretch, widths, strict=True):
         box = (left, top + 0.14), steps * unit, TALL
         left += steps * unit
         if place.region is None:
-            axes.add_patch(Rectangle(*box, **MEMORY_GAP))
+            axes.add_patch(Rectangle(*box, **EMPTY))
             continue
         _fill(axes, box, place.region.type_name)
         write(
@@ -364,16 +360,11 @@ def _table(axes: Axes, line: float, regions: Sequence[Region]) -> float:
 
 
 def _words(launch: SnpLaunch) -> View:
-    """Tell what the figure shows."""
+    """Return what the figure shows, in words."""
     rows = _rows(launch.regions)
     lines = []
     for stretch in _stretches(launch.regions):
-        first, last = stretch[0].start, stretch[-1].start + stretch[-1].size - 1
         inside = " ".join(place.letter or "(gap)" for place in stretch)
-        lines.append(Paragraph(f"0x{first:x} to 0x{last:x}: {inside}"))
+        lines.append(Paragraph(f"0x{stretch[0].start:x} to 0x{stretch[-1].end - 1:x}: {inside}"))
     colours = [TYPE_COLOURS[region.type_name] for region in launch.regions]
-    return View(
-        Heading(TITLE_WORDS),
-        *lines,
-        Table(HEADER, rows, colours=colours, mono=[0, 2, 3]),
-    )
+    return View(Heading(MEMORY_TITLE), *lines, Table(HEADER, rows, colours=colours, mono=[0, 2, 3]))

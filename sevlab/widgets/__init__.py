@@ -48,7 +48,7 @@ _TAKEN = (
 
 
 def explore(
-    thing: Evidence | Verdict | Layout | OpenedSession | SimulatedLaunch | SnpLaunch | Mapping[str, Any] | str,
+    thing: Evidence | Verdict | Layout | OpenedSession | SimulatedLaunch | SnpLaunch | Mapping[str, object] | str,
     **inputs: Any,
 ) -> Widget:
     """Return a widget for *thing*: all inputs of evidence; a kernel-hashes table or a VMSA with the chain it is part

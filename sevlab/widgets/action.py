@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Action(anywidget.AnyWidget):
-    """What a button and a box to edit share. ``beside`` are the boxes that it reads; their state comes with it."""
+    """What a button and a box to edit share. ``beside`` are the boxes it reads; their state comes with its message."""
 
     _esm = Path(__file__).with_name("action.js")
     kind = traitlets.Unicode().tag(sync=True)
@@ -32,14 +32,14 @@ class Action(anywidget.AnyWidget):
 
     def __init__(self, description: str, beside: Sequence[w.Widget], **traits: Any) -> None:
         super().__init__(description=description, beside=list(beside), **traits)
-        self.on_msg(self._told)
+        self.on_msg(self._received)
 
-    def _told(self, widget: object, content: Any, buffers: object) -> None:
+    def _received(self, widget: object, content: Any, buffers: object) -> None:
         """Put what the page showed into the boxes, then act."""
         if not isinstance(content, dict) or not isinstance(state := content.get("state"), list) or self.disabled:
             return
         for box, value in zip(self.beside, state, strict=False):
-            # What is no value for its box is of a page that the kernel has changed since.
+            # A value that its box refuses is from a view that the kernel has changed since.
             with contextlib.suppress(traitlets.TraitError, ValueError, OverflowError):
                 if not isinstance(box, w.Dropdown):
                     box.value = value
@@ -47,7 +47,7 @@ class Action(anywidget.AnyWidget):
                     box.label = value
         self._take(content)
 
-    def _take(self, content: dict[str, Any]) -> None:
+    def _take(self, content: dict[str, object]) -> None:
         """Act, when the boxes hold what the page showed."""
 
 
@@ -63,7 +63,7 @@ class Button(Action):
         super().__init__(description, beside, kind="button", look=look, layout=layout)
         self._act = act
 
-    def _take(self, content: dict[str, Any]) -> None:
+    def _take(self, content: dict[str, object]) -> None:
         self._act()
 
     def click(self) -> None:
@@ -81,6 +81,6 @@ class EditBox(Action):
         layout = w.Layout(width=width, max_width="100%")
         super().__init__(description, beside, kind="box", placeholder=placeholder, layout=layout)
 
-    def _take(self, content: dict[str, Any]) -> None:
+    def _take(self, content: dict[str, object]) -> None:
         if isinstance(text := content.get("entered"), str):
             self.value = text

@@ -55,18 +55,18 @@ class ByteMap(anywidget.AnyWidget):
         ]
 
     def static(self) -> View:
-        """Return the same map without life, for where widgets do not run."""
+        """Return the same map as a view, for where widgets do not run."""
         return explain_spans(self._shown, self._marked)
 
     def __repr__(self) -> str:
         return f"{self.title}\n{self.static().text()}"
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
-        return with_static(super()._repr_mimebundle_(**kwargs), repr(self), self.static().html())
+        return _with_static(super()._repr_mimebundle_(**kwargs), self)
 
 
 class StaticBox(w.VBox):
-    """A box of widgets that shows as text and HTML, too, where no widget runs."""
+    """A box of widgets that is also text and HTML where no widget runs."""
 
     def static(self) -> View:
         """Return what is shown now, without the inputs, for where widgets do not run."""
@@ -76,10 +76,10 @@ class StaticBox(w.VBox):
         return self.static().text()
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
-        return with_static(super()._repr_mimebundle_(**kwargs), repr(self), self.static().html())
+        return _with_static(super()._repr_mimebundle_(**kwargs), self)
 
 
-def with_static(bundle: Any, text: str, html: str) -> Any:
+def _with_static(bundle: Any, widget: ByteMap | StaticBox) -> Any:
     """Add what is shown where no widget runs (a web page, an untrusted notebook) to a widget's display data."""
     data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
-    return {**(data or {}), "text/plain": text, "text/html": html}, metadata
+    return {**(data or {}), "text/plain": repr(widget), "text/html": widget.static().html()}, metadata

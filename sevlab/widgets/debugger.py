@@ -19,24 +19,14 @@ from ..cases.recognize import parse_anything
 from ..diagnosis.result import Diagnosis
 from ..diagnosis.run import diagnose
 from ..errors import InputError, SevlabError, renaming
-from ..launch.evidence import load_evidence
+from ..launch.evidence import Evidence, load_evidence
 from ..launch.keys import Secret
+from ..launch.values import KEY_SIZE
 from ..launch.verify import GOOD, Verdict, compare_measure
 from ..layout.views import Banner, Paragraph, View
 from .action import Button
-from .boxes import (
-    CANDIDATES,
-    LABELS,
-    ROWS,
-    UPLOAD_LIMIT,
-    UPLOADED,
-    UPLOADS,
-    PasteBox,
-    as_evidence,
-    label_of,
-    write_value,
-)
-from .bytemap import with_static
+from .boxes import LABELS, STYLE, UPLOAD_LIMIT, PasteBox, alert, label_of, output, row, status, text_box
+from .bytemap import StaticBox
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -46,17 +36,51 @@ if TYPE_CHECKING:
     from ..diagnosis.result import Explanation
 
 
-_PASTE = "the output of virsh domlaunchsecinfo, a domain XML, a QEMU command line, QMP answers, or a case file"
+#: The boxes, in rows: for each input how wide its box is.
+ROWS = (
+    {"measurement": "62em"},
+    {"api_major": "12em", "api_minor": "12em", "build_id": "12em", "policy": "16em"},
+    {"firmware": "44em"},
+    {"tk": "44em"},
+    {"tik": "44em"},
+    {"kernel": "44em"},
+    {"initrd": "44em"},
+    {"cmdline": "62em"},
+    {"num_cpus": "12em", "cpu_family": "12em", "cpu_model": "12em", "cpu_stepping": "13em"},
+    {"profile": "16em", "guest_features": "16em"},
+    {"vmsa_cpu0": "30em", "vmsa_cpu1": "30em"},
+)
+
+UPLOADS = ("firmware", "tk", "kernel", "initrd")
+
+#: What the box of a key says when the key was uploaded.
+UPLOADED = "(uploaded)"
+
+PASTE = "the output of virsh domlaunchsecinfo, a domain XML, a QEMU command line, QMP answers, or a case file"
 
 
-class Debugger(w.VBox):
+def read_evidence(inputs: dict[str, Any]) -> Evidence:
+    """Read the inputs. An uploaded key is its bytes, taken by their number; no measure depends on the TEK."""
+    key = inputs.get("tk")
+    if key is None and "tik" not in inputs:
+        raise InputError("tk", "nothing", "the keys of this launch: a path, or an upload")
+    if key is None:
+        inputs = {**inputs, "tek": Secret(bytes(KEY_SIZE))}
+    elif isinstance(key, Secret):
+        if len(key) not in (KEY_SIZE, 2 * KEY_SIZE):
+            raise InputError("tk", f"an upload of {len(key)} bytes", "16 raw bytes (TIK) or 32 (TEK, then TIK)")
+        inputs = {**inputs, "tk": None, "tik": key.part(-KEY_SIZE), "tek": key.part(0, KEY_SIZE)}
+    return load_evidence(**inputs)
+
+
+class Debugger(StaticBox):
     """One form from what somebody has to why it does not match.
 
     ``inputs`` are the current inputs, ``verdict`` is theirs (None while they cannot be read, then ``error`` says why),
     ``diagnosis`` is the last one. The search runs in the background, and can be stopped.
     """
 
-    def __init__(self, inputs: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, inputs: Mapping[str, object] | None = None) -> None:
         self.capture = Capture()
         self.verdict: Verdict | None = None
         self.diagnosis: Diagnosis | None = None
@@ -74,23 +98,19 @@ class Debugger(w.VBox):
     # --- the parts of the form
 
     def _build(self) -> None:
-        self.paste = PasteBox("What you have", TEXT_LIMIT, self._refused, _PASTE)
+        self.paste = PasteBox("What you have", TEXT_LIMIT, self._refused, PASTE)
         self.paste.add_class("sevlab-paste")
-        self.understood, self.coverage = _html("understood"), _html("coverage-result")
-        self.boxes = {name: self._box(name, width) for row in ROWS for name, (_, width) in row.items()}
+        self.understood, self.coverage = output("understood"), output("coverage-result")
+        self.boxes = {name: self._box(name, width) for widths in ROWS for name, width in widths.items()}
         self.uploads = {name: self._upload(name) for name in UPLOADS}
-        self.alert, self.banner = _html("error"), _html("verdict")
+        self.alert, self.banner = output("error"), output("verdict")
         self.budget = w.BoundedFloatText(
-            value=60, min=0.1, max=3600, description="Seconds", layout=w.Layout(width="13em"), style=_STYLE
+            value=60, min=0.1, max=3600, description="Seconds", layout=w.Layout(width="13em"), style=STYLE
         )
-        self.candidates = w.Text(
-            description=CANDIDATES,
-            placeholder="a folder of firmware, kernels and initrds to try",
-            continuous_update=False,
-            layout=w.Layout(width="44em"),
-            style=_STYLE,
+        self.candidates = text_box(
+            LABELS["candidates"], width="44em", placeholder="a folder of firmware, kernels and initrds to try"
         )
-        self.progress, self.result, self.note = _html("progress"), w.VBox(), w.HTML()
+        self.progress, self.result, self.note = output("progress"), w.VBox(), w.HTML()
         self.result.add_class("sevlab-diagnosis")
         self.read = self._button("Read it", self.read_paste, "primary")
         self.clear = self._button("Start again", self.start_again)
@@ -105,11 +125,10 @@ class Debugger(w.VBox):
     def _parts(self) -> list[w.Widget]:
         self._details = w.Accordion([self.coverage], titles=("What of it is measured",))
         self._details.layout.display = "none"
-        rows = []
-        for row in ROWS:
-            parts = [self.boxes[name] for name in row]
-            parts += [self.uploads[name] for name in row if name in self.uploads]
-            rows.append(w.HBox(parts, layout=w.Layout(flex_flow="row wrap")))
+        rows = [
+            row(*(self.boxes[name] for name in widths), *(self.uploads[name] for name in widths if name in UPLOADS))
+            for widths in ROWS
+        ]
         return [
             _heading("1. Paste what you have"),
             self.paste,
@@ -124,13 +143,13 @@ class Debugger(w.VBox):
             self.banner,
             _heading("4. Why not?"),
             self.candidates,
-            w.HBox([self.why, self.stop, self.budget], layout=w.Layout(flex_flow="row wrap")),
+            row(self.why, self.stop, self.budget),
             self.progress,
             self.result,
         ]
 
     def _box(self, name: str, width: str) -> w.Text:
-        box = w.Text(description=LABELS[name], continuous_update=False, layout=w.Layout(width=width), style=_STYLE)
+        box = text_box(LABELS[name], width=width)
         box.observe(lambda change: self.refresh(), "value")
         return box
 
@@ -157,13 +176,13 @@ class Debugger(w.VBox):
                 shown = self.capture.explain()
                 self._cover(new.source, text)
         except SevlabError as error:
-            self.understood.value = _alert(str(error))
+            self.understood.value = alert(str(error))
             return
-        self.understood.value = f'<div role="status">{shown.html()}</div>'
+        self.understood.value = status(shown)
         self.set_inputs(found)
 
     def _refused(self, length: int) -> None:
-        self.understood.value = _alert(str(_too_long(length)))
+        self.understood.value = alert(str(_too_long(length)))
 
     def _cover(self, source: str, text: str) -> None:
         if source in (XML, COMMAND_LINE):
@@ -202,7 +221,7 @@ class Debugger(w.VBox):
             path.write_bytes(raw)
             self.set_inputs({name: str(path)})
 
-    def set_inputs(self, found: Mapping[str, Any]) -> None:
+    def set_inputs(self, found: Mapping[str, object]) -> None:
         """Write values into the boxes; None empties one. What has no box is left out."""
         self._quiet = True
         try:
@@ -212,7 +231,7 @@ class Debugger(w.VBox):
                         continue
                     self._key, name, value = value, "tk", UPLOADED
                 if name in self.boxes:
-                    self.boxes[name].value = "" if value is None else write_value(name, value)
+                    self.boxes[name].value = _written(name, value)
         finally:
             self._quiet = False
         self.refresh()
@@ -243,16 +262,16 @@ class Debugger(w.VBox):
                 self.banner.value = Banner("Nothing is given yet.", "grey").html()
                 return
             with renaming(label_of):
-                self.verdict = compare_measure(load_evidence(**as_evidence(inputs)))
+                self.verdict = compare_measure(read_evidence(inputs))
         except SevlabError as error:
             self._fail(error)
             return
         self.error, self.alert.value = "", ""
-        self.banner.value = f'<div role="status">{self.verdict.explain().html()}</div>'
+        self.banner.value = status(self.verdict.explain())
 
     def _fail(self, error: SevlabError) -> None:
         self.error, self.verdict = str(error), None
-        self.alert.value = _alert(self.error)
+        self.alert.value = alert(self.error)
         self.banner.value = ""
 
     def start(self) -> None:
@@ -311,10 +330,10 @@ class Debugger(w.VBox):
 
     def _show_error(self, words: str, stop: threading.Event) -> None:
         if stop is self._stop:
-            self.progress.value = _alert(words)
+            self.progress.value = alert(words)
 
     def _show(self, diagnosis: Diagnosis) -> None:
-        parts: list[w.Widget] = [w.HTML(f'<div role="status">{diagnosis.explain().html()}</div>')]
+        parts: list[w.Widget] = [w.HTML(status(diagnosis.explain()))]
         for number, explanation in enumerate(diagnosis.explanations):
             name = "Apply this" if len(diagnosis.explanations) == 1 else f"Apply explanation {number + 1}"
             parts.append(self._button(name, functools.partial(self.apply, explanation), "success"))
@@ -330,14 +349,14 @@ class Debugger(w.VBox):
             for part in self.result.children:
                 if isinstance(part, Button):
                     part.disabled = True
-            self.note.value = f'<div role="status">{Paragraph(words).html()}</div>'
+            self.note.value = status(View(Paragraph(words)))
 
     def apply(self, explanation: Explanation) -> None:
         """Change the inputs as an explanation says, and verify again."""
         try:
             self.set_inputs(explanation.inputs)
         except SevlabError as error:
-            self.progress.value = _alert(str(error))
+            self.progress.value = alert(str(error))
         else:
             self._outdate("Applied: section 3 shows the verdict on the new inputs.")
 
@@ -350,20 +369,12 @@ class Debugger(w.VBox):
             return good if self.verdict.matches else self.verdict.explain()
         return View(Banner("The debugger: paste what you have, see the verdict, find out why.", "grey"))
 
-    def __repr__(self) -> str:
-        return self.static().text()
 
-    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
-        return with_static(super()._repr_mimebundle_(**kwargs), repr(self), self.static().html())
-
-
-_STYLE = {"description_width": "8em"}
-
-
-def _html(name: str) -> w.HTML:
-    box = w.HTML()
-    box.add_class(f"sevlab-{name}")
-    return box
+def _written(name: str, value: object) -> str:
+    """Return a value as its box has it."""
+    if value is None:
+        return ""
+    return f"0x{value:x}" if name in ("policy", "guest_features") and isinstance(value, int) else str(value)
 
 
 def _heading(words: str) -> w.HTML:
@@ -374,10 +385,6 @@ def _too_long(length: int) -> InputError:
     return InputError("pasted text", f"{length} characters", f"at most {TEXT_LIMIT}", "only the part that matters")
 
 
-def _alert(words: str) -> str:
-    return f'<div role="alert">{Banner(words, "orange").html()}</div>'
-
-
-def debugger(inputs: Mapping[str, Any] | Case | None = None) -> Debugger:
+def debugger(inputs: Mapping[str, object] | Case | None = None) -> Debugger:
     """Return the debugger, empty or with some inputs (those of :func:`sevlab.load_evidence`, or a case)."""
     return Debugger(inputs.part() if isinstance(inputs, Case) else inputs)

@@ -10,7 +10,8 @@ from ..cases.coverage import Coverage, cover_command_line, cover_domain
 from ..errors import SevlabError
 from ..layout.views import Banner, Paragraph, View, hex_lines
 from ..simulator.launch import SimulatedLaunch
-from .bytemap import with_static
+from .boxes import output, row, status
+from .bytemap import StaticBox
 
 if TYPE_CHECKING:
     from typing import Any
@@ -23,7 +24,7 @@ _STYLE = {"description_width": "9em"}
 _SHOWN = 256
 
 
-class TranscriptExplorer(w.VBox):
+class TranscriptExplorer(StaticBox):
     """A simulated launch. ``run`` is the current one, with whatever the host changed; ``start`` is the honest one."""
 
     def __init__(self, run: SimulatedLaunch) -> None:
@@ -38,11 +39,9 @@ class TranscriptExplorer(w.VBox):
         self.step = w.IntSlider(
             value=1, min=1, max=len(run.transcript.entries), description="Message", style=_STYLE, layout=_wide("40em")
         )
-        self.banner, self.message, self.record = w.HTML(), w.HTML(), w.HTML()
-        for box, name in ((self.banner, "verdict"), (self.message, "message"), (self.record, "transcript")):
-            box.add_class(f"sevlab-{name}")
-        parts = [w.HBox([self.target, self.offset, self.mask], layout=w.Layout(flex_flow="row wrap"))]
-        super().__init__([*parts, self.banner, self.step, self.message, self.record])
+        self.banner, self.message, self.record = output("verdict"), output("message"), output("transcript")
+        changes = row(self.target, self.offset, self.mask)
+        super().__init__([changes, self.banner, self.step, self.message, self.record])
         self.add_class("sevlab-transcript-explorer")
         self.target.observe(self._choose, "value")
         for box in (self.offset, self.mask):
@@ -74,7 +73,7 @@ class TranscriptExplorer(w.VBox):
         self.step.max = len(self.run.transcript.entries)
         self.record.value = self.run.transcript.explain().html()
         self._show_step()
-        self.banner.value = f'<div role="status">{View(self._banner()).html()}</div>'  # last
+        self.banner.value = status(self._banner())  # last
 
     def _banner(self) -> Banner:
         if self.run.caught is None:
@@ -97,18 +96,12 @@ class TranscriptExplorer(w.VBox):
         """Return what is shown now, for where widgets do not run."""
         return View(self._banner(), *self.run.transcript.explain().blocks)
 
-    def __repr__(self) -> str:
-        return self.static().text()
-
-    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
-        return with_static(super()._repr_mimebundle_(**kwargs), repr(self), self.static().html())
-
 
 def _wide(width: str) -> w.Layout:
     return w.Layout(width=width)
 
 
-class CoverageBox(w.VBox):
+class CoverageBox(StaticBox):
     """A box for a QEMU command line or a libvirt domain XML, and what the launch measurement covers of it.
 
     ``coverage`` is the current :class:`~sevlab.cases.coverage.Coverage`, None while the text cannot be read; ``error``
@@ -126,8 +119,7 @@ class CoverageBox(w.VBox):
             layout=w.Layout(width="60em", height="12em"),
             style={"description_width": "7em"},
         )
-        self.result = w.HTML()
-        self.result.add_class("sevlab-coverage-result")
+        self.result = output("coverage-result")
         super().__init__([self.text, self.result])
         self.add_class("sevlab-coverage")
         self.text.observe(self.refresh, "value")
@@ -147,9 +139,3 @@ class CoverageBox(w.VBox):
     def static(self) -> View:
         """Return what is shown now, for where widgets do not run."""
         return self.coverage.explain() if self.coverage else View(Banner(self.error, "orange"))
-
-    def __repr__(self) -> str:
-        return self.static().text()
-
-    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
-        return with_static(super()._repr_mimebundle_(**kwargs), repr(self), self.static().html())

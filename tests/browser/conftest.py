@@ -11,7 +11,6 @@ from playwright.sync_api import Browser, Page
 
 from tests.browser.lab import (
     LIGHT,
-    NOTEBOOKS,
     VIEWPORT,
     Lab,
     Sheet,
@@ -21,6 +20,7 @@ from tests.browser.lab import (
     lab_server,
     new_page,
 )
+from tests.paths import NOTEBOOKS
 
 HERE = Path(__file__).parent
 

@@ -33,7 +33,8 @@ from pathlib import Path
 import nbformat
 from playwright.sync_api import Browser, Page, sync_playwright
 
-NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
+from tests.paths import NOTEBOOKS
+
 TOKEN = "sevlab-tests"
 
 # Debian calls it chromium, others chromium-browser.

@@ -40,7 +40,7 @@ def test_editing_the_command_line_changes_the_chain_at_the_table(sheet: Sheet) -
     assert "as at the start" in rows.nth(1).inner_text()
     assert spaced(whole) in rows.nth(1).inner_text()
     assert "CHANGED *" in rows.nth(2).inner_text()
-    assert "differs, for a step before it does" in rows.nth(3).inner_text()
+    assert "differs because an earlier step differs" in rows.nth(3).inner_text()
     sheet.keep_picture(".sevlab-table-explorer", "table-changed")
 
     kernel = explorer.get_by_label("Kernel", exact=True)
@@ -79,7 +79,7 @@ def test_editing_a_register_changes_the_chain_at_its_cpu(sheet: Sheet) -> None:
     rows = chain.locator("tr")
     assert ["as at the start" in rows.nth(number).inner_text() for number in (1, 2)] == [True, True]
     assert "CHANGED *" in rows.nth(3).inner_text()
-    assert "differs, for a step before it does" in rows.nth(4).inner_text()
+    assert "differs because an earlier step differs" in rows.nth(4).inner_text()
     edited = sevlab.build_vmsa("qemu-legacy", signature=0xA00F11).to_bytes()
     edited = edited[:0x178] + struct.pack("<Q", 0x1000) + edited[0x180:]
     assert spaced(hashlib.sha256(edited).digest()) in rows.nth(3).inner_text()

@@ -29,7 +29,7 @@ def test_a_changed_input_leads_to_the_first_link_that_differs(sheet: Sheet) -> N
     rows = chain.locator("tr")
     assert "as at the start" in rows.nth(6).inner_text()
     assert "CHANGED *" in rows.nth(7).inner_text()
-    assert "differs, for a step before it does" in rows.nth(8).inner_text()
+    assert "differs because an earlier step differs" in rows.nth(8).inner_text()
     explorer.get_by_text("PAGE_INFO of link 32: kernel hashes").wait_for()
     assert explorer.locator("[data-offset='48']").inner_text().split()[0].endswith("*")
     assert not explorer.locator("[data-offset='0']").inner_text().split()[0].endswith("*")

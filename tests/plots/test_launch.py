@@ -1,72 +1,215 @@
-"""The drawings of SEV-SNP: what stands in them is what the launch and the report say, and it fits."""
+"""Chains and memory maps: what is in them is what the launch says, and it fits."""
 
 from __future__ import annotations
 
+import functools
+import hashlib
+from io import BytesIO
+from pathlib import Path
+
 import pytest
 from matplotlib.colors import to_hex
-from matplotlib.patches import Rectangle
+from PIL import Image
 
 import sevlab
 from sevlab.formats.page_info import NORMAL, UNMEASURED, VMSA
-from sevlab.formats.report import MilanTcb, TurinTcb
+from sevlab.labs import sample_files, samples
 from sevlab.labs import snp_samples as snp
 from sevlab.launch.pages import Region
+from sevlab.launch.sev import Step
 from sevlab.launch.snp import TYPE_COLOURS
 from sevlab.layout.span import COLOURS
-from sevlab.plots.charts import SIGNS
-from sevlab.plots.drawing import DIFFERS, FIRST, FOLLOWS, MARK, SAME, Picture
-from sevlab.plots.launch import HATCHES, REGION_LIMIT
+from sevlab.layout.views import hex_lines
+from sevlab.plots.drawing import DIFFERS, FIRST, FOLLOWS, SAME, Picture
+from sevlab.plots.launch import HATCHES, REGION_LIMIT, UNKNOWN
+from tests.plots.pictures import assert_fits, boxes, marked, words
+
+PNG = b"\x89PNG\r\n\x1a\n"
 
 KINDS = ["firmware", "SEC_MEM", "SEC_MEM", "SECRETS", "CPUID", "SVSM_CAA", "kernel hashes", "SEC_MEM", "vCPU 0"]
 
 
 @pytest.fixture(scope="module")
-def launch() -> sevlab.launch.snp.SnpLaunch:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("samples")
+    sample_files.write_samples(made)
+    return made
+
+
+def launch(folder: Path, **changes: object) -> sevlab.launch.sev.Launch:
+    files = {"firmware": "firmware-kernel.fd", "kernel": "kernel.bin", "initrd": "initrd.bin"}
+    cpu = dict(zip(("cpu_family", "cpu_model", "cpu_stepping"), samples.ES_CPU, strict=True))
+    inputs = {name: str(folder / file) for name, file in files.items()} | cpu
+    inputs |= {"cmdline": samples.CMDLINE, "num_cpus": samples.ES_CPUS} | changes
+    return sevlab.load_launch(sevlab.Policy(samples.ES_POLICY), **inputs)
+
+
+NO_KERNEL = {"kernel": None, "initrd": None, "cmdline": None}
+
+
+def flat(raw: bytes, per_line: int) -> list[str]:
+    return [" ".join(line.split()) for line in hex_lines(raw, per_line).split("\n")]
+
+
+def test_the_chain_shows_every_step_its_own_hash_and_the_digest_after_it(folder: Path) -> None:
+    given = launch(folder)
+    picture = sevlab.plots.launch.plot_launch(given)
+    assert isinstance(picture, Picture)
+    assert str(picture) == str(given)
+    written = words(picture)
+    assert [word for word in written if word in {"firmware", "kernel hashes", "vCPU 0", "vCPU 1 to vCPU 3"}] == [
+        *("firmware", "kernel hashes", "vCPU 0", "vCPU 1 to vCPU 3")
+    ]
+    assert written[0] == "A launch of 6 steps, and the launch digest after each"
+    assert {"3 x", "3 x 4096 bytes. Initial registers of a further CPU."} <= set(written)
+    raw = [(folder / "firmware-kernel.fd").read_bytes(), *(step.content for step in given.steps[1:])]
+    for number in (0, 1, 2, 5):
+        alone, after = hashlib.sha256(raw[number]), hashlib.sha256(b"".join(raw[: number + 1]))
+        for line in (*flat(alone.digest(), 16), *flat(after.digest(), 16)):
+            assert line in written
+    between = flat(hashlib.sha256(b"".join(raw[:4])).digest(), 16)
+    assert not set(between) & set(written)  # within a group only the last digest is shown
+    assert_fits(picture)
+
+
+@pytest.mark.parametrize("changes", [{}, NO_KERNEL, {"num_cpus": 1}], ids=["whole", "no kernel", "one CPU"])
+def test_a_step_has_the_colour_of_its_row_in_the_table(folder: Path, changes: dict[str, object]) -> None:
+    given = launch(folder, **changes)
+    colours = [to_hex(box.get_facecolor()) for box in boxes(sevlab.plots.launch.plot_launch(given))]
+    names = [run.colour for run in given.runs()]
+    assert [colour for colour in colours if colour != "#ffffff"] == [COLOURS[name] for name in names]
+    assert given.explain().blocks[0].colours == names
+    by_name = {run.first.name: run.colour for run in launch(folder).runs()}
+    assert names == [by_name[run.first.name] for run in given.runs()]  # whatever stands before it
+
+
+def test_two_chains_are_marked_where_they_diverge(folder: Path) -> None:
+    reported, computed = launch(folder), launch(folder, cmdline="console=ttyS0 ")
+    picture = sevlab.plots.launch.plot_launch(reported, computed)
+    comparison = sevlab.compare_launch(reported, computed)
+    assert str(picture) == str(comparison)
+    assert picture._repr_png_() == sevlab.plots.launch.plot_launch(comparison)._repr_png_()
+    written = words(picture)
+    assert written[0] == "First step that differs: kernel hashes"
+    assert [written.count(word) for word in ("reported", "computed", "same", FOLLOWS)] == [1, 1, 1, 2]
+    assert written.count("FIRST DIFFERENCE") == 1
+    sides = boxes(picture)[::2]  # the step's boxes; the digest's boxes stand between them
+    assert len(marked(picture)) == 4
+    assert [sides.index(box) for box in marked(picture) if box in sides] == [1, 5]
+    for given in (reported, computed):
+        for digest in (given.digests[1], given.digests[-1], given.steps[1].digest):
+            assert set(flat(digest, 8)) <= set(written)
+    assert_fits(picture)
+
+
+def test_a_step_that_only_one_side_has_is_told(folder: Path) -> None:
+    four, five = launch(folder), launch(folder, num_cpus=5)
+    for sides, first in (((four, five), "vCPU 4"), ((five, four), "vCPU 4"), ((four, launch(folder)), "")):
+        picture = sevlab.plots.launch.plot_launch(*sides)
+        assert ("no such step" in words(picture)) == bool(first)
+        assert words(picture).count("FIRST DIFFERENCE") == bool(first)
+        assert len(marked(picture)) == (2 if first else 0)
+        assert sevlab.compare_launch(*sides).first == first
+        assert_fits(picture)
+    without = words(sevlab.plots.launch.plot_launch(four, launch(folder, **NO_KERNEL)))
+    assert without[0] == "First step that differs: kernel hashes"
+    assert {"differs too", "no such step"} <= set(without)
+
+
+def test_of_a_digest_alone_no_step_is_claimed(folder: Path) -> None:
+    digest, whole = sevlab.launch.sev.Launch((), digest=hashlib.sha256(b"?").digest()), launch(folder)
+    alone = words(sevlab.plots.launch.plot_launch(digest))
+    assert alone.count(UNKNOWN) == 2
+    assert set(flat(digest.digest, 16)) <= set(alone)
+    for sides in ((digest, whole), (whole, digest), (digest, digest)):
+        comparison = sevlab.compare_launch(*sides)
+        assert comparison.first == ""
+        picture = sevlab.plots.launch.plot_launch(comparison)
+        assert not marked(picture)
+        assert "FIRST DIFFERENCE" not in words(picture)
+        assert set(flat(digest.digest, 8)) <= set(words(picture))
+        assert_fits(picture)
+    assert "not known" in sevlab.plots.launch.plot_launch(whole, digest).words
+    assert sevlab.compare_launch(whole, sevlab.launch.sev.Launch((), digest=whole.digest)).matches
+
+
+def test_thousands_of_cpus_are_one_box(folder: Path) -> None:
+    many = launch(folder, num_cpus=4096)
+    picture = sevlab.plots.launch.plot_launch(many, launch(folder, num_cpus=4095))
+    assert {"vCPU 1 to vCPU 4094", "4094 x 4096 bytes", "4094 x", "vCPU 4095"} <= set(words(picture))
+    assert_fits(picture)
+    assert len(sevlab.plots.launch.plot_launch(many)._repr_png_()) < 50_000
+
+
+def test_a_launch_of_many_different_steps_is_cut_and_says_so() -> None:
+    steps = [Step(f"page {number}", bytes([number]), "A page.") for number in range(200)]
+    changed = [*steps[:77], Step("page 77", b"?", "A page."), *steps[78:]]
+    chain = sevlab.plots.launch.plot_launch(sevlab.launch.sev.Launch(steps))
+    assert {"page 0", "page 199", "185 more, not drawn"} <= set(words(chain))
+    assert_fits(chain, 200_000)
+    both = sevlab.plots.launch.plot_launch(sevlab.launch.sev.Launch(steps), sevlab.launch.sev.Launch(changed))
+    assert {"page 0", "page 76", "page 77", "page 78", "page 199"} <= set(words(both))
+    assert [words(both).count(f"{count} more, not drawn") for count in (65, 115)] == [2, 2]
+    assert len(marked(both)) == 4
+    assert "page 120" in both.words  # the words leave nothing out
+    assert_fits(both, 200_000)
+
+
+@pytest.mark.parametrize("name", ["long" * 99, "long " * 99, "$x^2$ {\\frac", "W" * 40, "two\nlines", ""])
+def test_a_name_of_any_kind_stays_in_its_box(name: str) -> None:
+    given = sevlab.launch.sev.Launch([Step(name, bytes(9), name)])
+    for picture in (
+        sevlab.plots.launch.plot_launch(given),
+        sevlab.plots.launch.plot_launch(given, sevlab.launch.sev.Launch([Step(name, b"", name)])),
+    ):
+        assert_fits(picture)
+        picture._repr_png_()
+    assert "A launch of 1 step, and" in words(sevlab.plots.launch.plot_launch(given))[0]
+
+
+def test_the_chain_is_the_same_each_time_small_and_in_true_colours(folder: Path) -> None:
+    draw = functools.partial(sevlab.plots.launch.plot_launch, launch(folder))
+    png = draw()._repr_png_()
+    assert png == draw()._repr_png_()
+    assert png.startswith(PNG)
+    assert len(png) < 50_000
+    with Image.open(BytesIO(png)) as picture:
+        colours = {"#{:02x}{:02x}{:02x}".format(*colour) for _, colour in picture.convert("RGB").getcolors(1 << 20)}
+    assert {COLOURS[name] for name in ("blue", "orange", "green", "purple")} | {"#ffffff"} <= colours
+    assert draw(launch(folder, num_cpus=5))._repr_png_() != png
+
+
+def test_only_launches_are_drawn(folder: Path) -> None:
+    whole = launch(folder)
+    with pytest.raises(TypeError, match="not bytes"):
+        sevlab.plots.launch.plot_launch(b"")
+    with pytest.raises(TypeError, match="not a Launch beside a LaunchComparison"):
+        sevlab.plots.launch.plot_launch(sevlab.compare_launch(whole, whole), whole)
+
+
+# SEV-SNP: regions of pages
+
+
+@pytest.fixture(scope="module")
+def snp_launch() -> sevlab.launch.snp.SnpLaunch:
     return snp.snp_launch()
 
 
-def words(picture: Picture) -> list[str]:
-    """Everything written in a picture, line breaks as spaces."""
-    return [" ".join(text.get_text().split()) for text in picture.axes[0].texts if text.get_text()]
-
-
-def boxes(picture: Picture) -> list[Rectangle]:
-    return [patch for patch in picture.axes[0].patches if isinstance(patch, Rectangle)]
-
-
-def marked(picture: Picture) -> list[Rectangle]:
-    return [box for box in boxes(picture) if to_hex(box.get_edgecolor()) == MARK]
-
-
-def assert_fits(picture: Picture) -> None:
-    """No words leave the picture, nothing is written over something else, and two drawings are the same bytes."""
-    picture.draw_without_rendering()
-    shown = [text for text in picture.axes[0].texts if text.get_text()]
-    extents = [text.get_window_extent() for text in shown]
-    for text, extent in zip(shown, extents, strict=True):
-        assert picture.bbox.x0 <= extent.x0, text.get_text()
-        assert extent.x1 <= picture.bbox.x1, text.get_text()
-        assert picture.bbox.y0 <= extent.y0, text.get_text()
-    for number, extent in enumerate(extents):
-        assert not extent.count_overlaps([other.padded(-1) for other in extents[number + 1 :]]), shown[number]
-    assert len(picture._repr_png_()) < 60_000
-
-
-def test_the_chain_shows_every_region_and_the_whole_digest(launch: sevlab.launch.snp.SnpLaunch) -> None:
-    picture = sevlab.plots.launch.plot_launch(launch)
+def test_the_snp_chain_shows_every_region_and_the_whole_digest(snp_launch: sevlab.launch.snp.SnpLaunch) -> None:
+    picture = sevlab.plots.launch.plot_launch(snp_launch)
     written = words(picture)
     assert written[0] == "A SEV-SNP launch: 51 pages in 10 regions"
     assert [word for word in written if word in KINDS] == KINDS
     assert "16 pages, type NORMAL, at 0xffff0000" in written
-    assert f"{launch.after[0][:8].hex(' ', 1)} ...".replace(" ", "") in "".join(written).replace(" ", "")
-    assert launch.digest.hex() in written
-    assert str(picture) == str(launch)
+    assert f"{snp_launch.after[0][:8].hex(' ', 1)} ...".replace(" ", "") in "".join(written).replace(" ", "")
+    assert snp_launch.digest.hex() in written
+    assert str(picture) == str(snp_launch)
     assert_fits(picture)
 
 
-def test_a_region_has_the_colour_of_its_row_in_the_table(launch: sevlab.launch.snp.SnpLaunch) -> None:
-    colours = [to_hex(box.get_facecolor()) for box in boxes(sevlab.plots.launch.plot_launch(launch))]
-    wanted = [COLOURS[TYPE_COLOURS[region.type_name]] for region in launch.regions]
+def test_a_region_has_the_colour_of_its_row_in_the_table(snp_launch: sevlab.launch.snp.SnpLaunch) -> None:
+    colours = [to_hex(box.get_facecolor()) for box in boxes(sevlab.plots.launch.plot_launch(snp_launch))]
+    wanted = [COLOURS[TYPE_COLOURS[region.type_name]] for region in snp_launch.regions]
     assert [colour for colour in colours if colour != "#ffffff"] == wanted
 
 
@@ -79,40 +222,42 @@ def test_a_region_has_the_colour_of_its_row_in_the_table(launch: sevlab.launch.s
         ({}, None, []),
     ],
 )
-def test_two_chains_are_marked_where_they_part(
-    launch: sevlab.launch.snp.SnpLaunch, changes: dict[str, object], first: int | None, after: list[str]
+def test_two_snp_chains_are_marked_where_they_diverge(
+    snp_launch: sevlab.launch.snp.SnpLaunch, changes: dict[str, object], first: int | None, after: list[str]
 ) -> None:
     other = snp.snp_launch(**changes)
     picture = sevlab.plots.launch.plot_launch(
-        *((launch, other) if changes else (sevlab.compare_launch(launch, other),))
+        *((snp_launch, other) if changes else (sevlab.compare_launch(snp_launch, other),))
     )
     written = words(picture)
-    assert written[0] == sevlab.compare_launch(launch, other).words
+    assert written[0] == sevlab.compare_launch(snp_launch, other).words
     said = [word for word in written if word in {SAME, FIRST, FOLLOWS, DIFFERS}]
     # Of the equal regions before the first that differs, the last is drawn, the others as one.
     assert said == ([SAME] * 10 if first is None else [SAME, SAME, FIRST, *after])
     assert first is None or f"{first - 1} regions, not drawn" in written
     assert len(marked(picture)) == (0 if first is None else 4)
-    assert {launch.digest.hex(), other.digest.hex()} <= set(written)
+    assert {snp_launch.digest.hex(), other.digest.hex()} <= set(written)
     assert_fits(picture)
 
 
-def test_chains_that_begin_otherwise_are_not_said_to_part_anywhere(launch: sevlab.launch.snp.SnpLaunch) -> None:
+def test_chains_that_begin_otherwise_are_not_said_to_diverge_anywhere(snp_launch: sevlab.launch.snp.SnpLaunch) -> None:
     picture = sevlab.plots.launch.plot_launch(
-        launch, sevlab.launch.snp.SnpLaunch(launch.regions, start=bytes([1] * 48))
+        snp_launch, sevlab.launch.snp.SnpLaunch(snp_launch.regions, start=bytes([1] * 48))
     )
     assert not marked(picture)
     assert not set(words(picture)) & {SAME, FIRST, FOLLOWS, DIFFERS}
     assert_fits(picture)
 
 
-def test_launches_of_two_kinds_are_not_drawn_beside_each_other(launch: sevlab.launch.snp.SnpLaunch) -> None:
+def test_launches_of_two_kinds_are_not_drawn_beside_each_other(snp_launch: sevlab.launch.snp.SnpLaunch) -> None:
     with pytest.raises(TypeError, match="not a Launch beside a SnpLaunch"):
-        sevlab.plots.launch.plot_launch(launch, sevlab.launch.sev.Launch((), digest=bytes(32)))
+        sevlab.plots.launch.plot_launch(snp_launch, sevlab.launch.sev.Launch((), digest=bytes(32)))
 
 
-def test_the_memory_map_shows_every_stretch_by_address_and_every_letter(launch: sevlab.launch.snp.SnpLaunch) -> None:
-    picture = sevlab.plots.launch.plot_memory(launch)
+def test_the_memory_map_shows_every_stretch_by_address_and_every_letter(
+    snp_launch: sevlab.launch.snp.SnpLaunch,
+) -> None:
+    picture = sevlab.plots.launch.plot_memory(snp_launch)
     written = words(picture)
     for edge in ("0x800000", "0x81ffff", "0xffff0000", "0xffffffff", "0xfffffffff000", "0xffffffffffff"):
         assert edge in written
@@ -138,39 +283,3 @@ def test_a_memory_map_of_any_launch_fits() -> None:
     assert f"{90 - REGION_LIMIT} more regions, not drawn" in words(picture)
     assert "region 89" in str(picture)
     picture._repr_png_()
-
-
-def test_the_ladder_has_a_rung_for_each_number_and_marks_the_one_that_signs() -> None:
-    picture = sevlab.plots.charts.plot_tcb(snp.snp_report())
-    written = words(picture)
-    legend = written.index("C", written.index("213") + 4 if "213" in written else 0)
-    assert legend
-    # Part by part, from the lowest rung up: its number, then the letters of the TCBs that have it.
-    drawn = written[1 : 1 + 4 + 7 + 16]
-    ladders = "bl 4 C K L R tee 1 C K L R snp 22 R 23 K L 24 C ucode 213 L R 219 C K"
-    assert drawn == ladders.split()
-    assert len(marked(picture)) == 5  # one for each part, one in the legend
-    assert "snp 23 22 23 24" in " ".join(str(picture).split())
-    assert_fits(picture)
-
-
-def test_a_turin_has_five_ladders_and_a_broken_order_is_told() -> None:
-    tcb = TurinTcb(fmc=1, bl=2, tee=3, snp=4, ucode=255)
-    names = ("current_tcb", "committed_tcb", "launch_tcb", SIGNS)
-    raw = bytearray(snp.snp_report().to_bytes())
-    raw[0x188] = 0x1A  # the family of a Turin
-    report = sevlab.formats.report.parse_report(bytes(raw)).replace(**dict.fromkeys(names, tcb))
-    assert [word for word in words(sevlab.plots.charts.plot_tcb(report)) if word.startswith("ODD")] == []
-    broken = sevlab.plots.charts.plot_tcb(report.replace(reported_tcb=tcb.replace(bl=200)))
-    (odd,) = (word for word in words(broken) if word.startswith("ODD"))
-    assert "bl: REPORTED_TCB is 200, above COMMITTED_TCB with 2" in odd
-    assert "fmc" in words(broken)
-    assert_fits(broken)
-
-
-def test_of_an_unknown_version_no_ladder_is_drawn() -> None:
-    raw = b"\x63" + snp.snp_report().to_bytes()[1:]
-    with pytest.raises(sevlab.InputError, match="report of version 99"):
-        sevlab.plots.charts.plot_tcb(sevlab.formats.report.parse_report(raw))
-    assert isinstance(sevlab.formats.report.parse_report(raw, "Milan").reported_tcb, MilanTcb)
-    assert_fits(sevlab.plots.charts.plot_tcb(sevlab.formats.report.parse_report(raw, "Milan")))

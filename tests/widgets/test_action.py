@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import ipywidgets
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,12 +16,6 @@ from sevlab.widgets.action import Action, Button, EditBox
 from sevlab.widgets.debugger import debugger
 
 WIDGETS = Path(sevlab.__file__).parent / "widgets"
-
-
-@pytest.fixture(autouse=True)
-def _close_all() -> Iterator[None]:
-    yield
-    ipywidgets.Widget.close_all()
 
 
 def shown(action: Action, **seen: Any) -> list[Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -19,12 +18,6 @@ from sevlab.widgets.bytemap import ByteMap
 from sevlab.widgets.explorers import Explorer
 
 TEXT = base64.b64encode(samples.measurement()).decode()
-
-
-@pytest.fixture(autouse=True)
-def _close_all() -> Iterator[None]:
-    yield
-    ipywidgets.Widget.close_all()
 
 
 def load(folder: Path, **more: Any) -> sevlab.launch.evidence.Evidence:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.diagnosis.test_search_cases import SPACES, report, true_values
 
 import sevlab
 from sevlab.cases.capture import TEXT_LIMIT
@@ -15,8 +16,8 @@ from sevlab.labs import samples
 from sevlab.labs.classroom import broken_launch
 from sevlab.widgets.debugger import Debugger, debugger
 from tests.diagnosis.sev_cases import SPACES, report, true_values
+from tests.paths import SAMPLES
 
-SAMPLES = Path(__file__).parent.parent.parent / "notebooks" / "samples"
 ES = {
     "firmware": str(SAMPLES / "firmware-kernel.fd"),
     "tk": str(SAMPLES / "tk.bin"),

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from hashlib import sha256
 from html import escape
 from io import BytesIO, TextIOWrapper
@@ -18,16 +19,12 @@ from comm.base_comm import BaseComm
 
 import sevlab
 from sevlab.labs import sample_files, samples
+from sevlab.labs import snp_samples as snp
 from sevlab.widgets.bytemap import ByteMap
-from sevlab.widgets.explorers import Explorer
+from sevlab.widgets.explorers import Explorer, SnpExplorer
+from tests.widgets.views import assert_static, marked, raw_of
 
 TEXT = base64.b64encode(samples.measurement()).decode()
-
-
-@pytest.fixture(autouse=True)
-def _close_all() -> Iterator[None]:
-    yield
-    ipywidgets.Widget.close_all()
 
 
 def load(folder: Path, **more: Any) -> sevlab.launch.evidence.Evidence:
@@ -445,3 +442,161 @@ def test_a_layout_is_explored_as_its_byte_map() -> None:
     assert "".join(span["hex"] for span in widget.spans) == bytes(range(56)).hex()
     assert repr(widget).startswith("MeasureMessage\n")
     assert "0x30  " in repr(widget)
+
+
+# SEV-SNP, link by link
+
+
+def snp_inputs(folder: Path, **changes: Any) -> dict[str, Any]:
+    files = {"firmware": "firmware-snp.fd", "kernel": "kernel.bin", "initrd": "initrd.bin"}
+    cpu = dict(zip(("cpu_family", "cpu_model", "cpu_stepping"), samples.ES_CPU, strict=True))
+    made = {name: str(folder / file) for name, file in files.items()}
+    return {**made, **cpu, "cmdline": samples.CMDLINE, "num_cpus": 4, **changes}
+
+
+@pytest.fixture
+def launch(folder: Path) -> SnpExplorer:
+    made = sevlab.explore(snp_inputs(folder))
+    assert isinstance(made, SnpExplorer)
+    return made
+
+
+def seen(explorer: SnpExplorer) -> tuple[object, ...]:
+    """Everything that a person sees."""
+    boxes = (explorer.alert, explorer.banner, explorer.chain, explorer.link)
+    return *(box.value for box in boxes), explorer.map.spans, repr(explorer)
+
+
+def test_every_link_shows_what_is_hashed_for_it(launch: SnpExplorer) -> None:
+    digest = bytes(48)
+    assert (launch.number.min, launch.number.max) == (1, 51)
+    for number in range(1, 52):
+        launch.number.set_state({"value": number})
+        raw = raw_of(launch.map)
+        assert raw[:48] == digest
+        digest = hashlib.sha384(raw).digest()
+        assert digest.hex() in launch.link.value
+    assert launch.launch is not None
+    assert digest == launch.launch.digest == snp.snp_launch().digest
+    assert "vCPU 3" in launch.map.title
+
+
+def test_regions_and_links_follow_each_other(launch: SnpExplorer) -> None:
+    launch.region.set_state({"index": 3})
+    assert launch.number.value == 29
+    assert "SECRETS" in launch.map.title
+    launch.number.set_state({"value": 48})
+    assert launch.region.label == "vCPU 0, from link 48"
+    launch.number.set_state({"value": 47})
+    assert launch.region.label == "SEC_MEM, from link 33"
+
+
+def test_a_changed_input_shows_the_first_link_that_differs(launch: SnpExplorer) -> None:
+    launch.number.value = 32  # where a change of the command line leads anyway
+    before = seen(launch)
+    assert launch.loaded is not None
+    launch.loaded.cmdline.set_state({"value": "console=ttyS1"})
+    assert launch.number.value == 32
+    assert launch.comparison is not None
+    assert launch.comparison.number == 31
+    assert set(marked(launch.map)) <= set(range(0x30, 0x60))
+    assert marked(launch.map)
+    assert launch.chain.value.count("CHANGED *") == 1
+    assert launch.chain.value.count("as at the start") == 6
+    assert "Link 32 is the first that differs (contents): kernel hashes" in launch.banner.value
+    launch.number.set_state({"value": 33})
+    assert set(marked(launch.map)) <= set(range(48))  # only the digest before it
+    launch.number.set_state({"value": 31})
+    assert marked(launch.map) == []
+    launch.loaded.cmdline.set_state({"value": samples.CMDLINE})
+    launch.number.set_state({"value": 32})
+    assert seen(launch) == before
+
+
+def remove_kernel(box: Any) -> None:
+    for name in ("kernel", "initrd"):
+        box.files[name].remove.click()
+    box.cmdline.value = ""
+
+
+@pytest.mark.parametrize(
+    ("change", "first", "words"),
+    [
+        (lambda box: box.numbers["num_cpus"].set_state({"value": "0x5"}), 52, "only the computed launch goes on"),
+        (lambda box: box.numbers["num_cpus"].set_state({"value": "3"}), 51, "only the reported launch goes on"),
+        (lambda box: box.numbers["guest_features"].set_state({"value": "0x21"}), 48, "(contents): vCPU 0"),
+        (lambda box: box.numbers["cpu_model"].set_state({"value": "17"}), 48, "(contents): vCPU 0"),
+        (lambda box: setattr(box.profile, "value", "gce"), 17, "(page_type): SEC_MEM"),
+        (remove_kernel, 32, "reported kernel hashes, computed KERNEL_HASHES"),
+    ],
+    ids=["more CPUs", "fewer CPUs", "features", "model", "profile", "no kernel"],
+)
+def test_every_kind_of_change_is_found(launch: SnpExplorer, change: Any, first: int, words: str) -> None:
+    change(launch.loaded)
+    assert launch.error == ""
+    assert launch.comparison is not None
+    assert launch.comparison.number == first - 1
+    assert words in launch.banner.value
+    assert launch.number.value == min(first, launch.number.max)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "label"),
+    [("num_cpus", "many", "CPU count"), ("num_cpus", "", "CPU count"), ("guest_features", "21h", "SEV features")],
+)
+def test_after_an_error_nothing_that_was_computed_stays(launch: SnpExplorer, name: str, value: str, label: str) -> None:
+    before = seen(launch)
+    assert launch.loaded is not None
+    box = launch.loaded.numbers[name]
+    was = box.value
+    box.value = value
+    assert launch.error.startswith(f"{label}: received ")
+    assert 'role="alert"' in launch.alert.value
+    assert "CANNOT TELL" in launch.banner.value
+    assert launch.launch is None
+    assert launch.chain.value == launch.link.value == ""
+    assert launch.map.spans == []
+    assert launch.error in repr(launch).replace("\n", " ")
+    launch.number.value = 5  # nothing to show, and nothing breaks
+    assert launch.map.spans == []
+    launch.number.value = 1
+    box.value = was
+    assert seen(launch) == before
+
+
+def test_a_launch_that_was_read_can_be_stepped_through(folder: Path) -> None:
+    explorer = sevlab.explore(sevlab.load_snp_launch(**snp_inputs(folder)))
+    assert isinstance(explorer, SnpExplorer)
+    assert explorer.loaded is None
+    explorer.number.set_state({"value": 51})
+    assert hashlib.sha384(raw_of(explorer.map)).hexdigest() == snp.snp_launch().digest.hex()
+    empty = sevlab.explore(sevlab.launch.snp.SnpLaunch([]))
+    assert empty.number.disabled
+    assert empty.map.spans == []
+    assert "as at the start" in repr(empty)
+
+
+def test_inputs_without_a_box_are_kept(folder: Path) -> None:
+    after = snp.snp_launch().after[0].hex()
+    given_inputs = snp_inputs(folder, ovmf_hash=after, cpu_signature=0xA00F11)
+    for name in ("cpu_family", "cpu_model", "cpu_stepping"):
+        del given_inputs[name]
+    explorer = sevlab.explore(given_inputs)
+    assert explorer.fixed == {"ovmf_hash": after}
+    assert explorer.launch.digest == sevlab.load_snp_launch(**given_inputs).digest
+    explorer.loaded.numbers["num_cpus"].value = "5"
+    assert explorer.launch.digest == sevlab.load_snp_launch(**{**given_inputs, "num_cpus": 5}).digest
+    assert explorer.loaded.numbers["cpu_model"].value == "1"
+
+
+def test_what_a_widget_is_where_none_runs(launch: SnpExplorer) -> None:
+    assert_static(launch)
+
+
+def test_explore_says_what_it_takes(folder: Path) -> None:
+    with pytest.raises(sevlab.InputError, match="Firmware: received nothing"):
+        sevlab.explore({"num_cpus": 4})
+    with pytest.raises(TypeError, match="'cpus'"):
+        sevlab.explore({**snp_inputs(folder), "cpus": 4})
+    with pytest.raises(TypeError, match="a table, a VMSA or a report only"):
+        sevlab.explore(snp_inputs(folder), num_cpus=4)

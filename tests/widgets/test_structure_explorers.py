@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import ipywidgets
 import pytest
@@ -12,16 +12,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import sevlab
+from sevlab.formats.report import SIGNED
 from sevlab.labs import sample_files, samples
+from sevlab.labs import snp_samples as snp
 from sevlab.widgets.explorers import ChainExplorer, TableExplorer
-from sevlab.widgets.structure_explorers import APPLICATION, BOOT, FIELDS, VmsaExplorer
+from sevlab.widgets.structure_explorers import APPLICATION, BOOT, FIELDS, ReportExplorer, VmsaExplorer
 from tests.soak import many
-
-
-@pytest.fixture(autouse=True)
-def _close_all() -> Iterator[None]:
-    yield
-    ipywidgets.Widget.close_all()
+from tests.widgets.views import assert_static, marked, raw_of
 
 
 def parts(folder: Path) -> dict[str, str]:
@@ -234,3 +231,149 @@ def test_a_launch_without_the_part_is_refused(tmp_path: Path) -> None:
             sevlab.explore(thing, launch=whole)
     with pytest.raises(TypeError, match="explore takes launch for a table, a VMSA or a report only"):
         sevlab.explore(sevlab.Policy(0).explain().text(), launch=whole)
+
+
+# an attestation report
+
+AT = "2026-01-01"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("samples")
+    sample_files.write_samples(made)
+    return made
+
+
+def report(folder: Path, **wanted: Any) -> ReportExplorer:
+    certificates = sevlab.load_certificates(vcek=str(folder / "vcek-snp.der"), chain=str(folder / "chain-snp.pem"))
+    given_report = sevlab.load_report(str(folder / "report-snp.bin"))
+    roots = sevlab.simulator.kds.KeyServer().roots
+    made = sevlab.explore(given_report, certificates=certificates, roots=roots, at=AT, **wanted)
+    assert isinstance(made, ReportExplorer)
+    return made
+
+
+def failed(explorer: ReportExplorer) -> list[str]:
+    assert explorer.verdict is not None
+    return [check.name for check in explorer.verdict.failed]
+
+
+def test_what_a_report_explorer_is_where_none_runs(folder: Path) -> None:
+    assert_static(report(folder))
+
+
+def test_the_report_is_shown_byte_by_byte_and_its_checks_pass(folder: Path) -> None:
+    explorer = report(folder, measurement=snp.snp_launch().digest)
+    assert raw_of(explorer.map) == snp.snp_report().to_bytes()
+    assert failed(explorer) == []
+    assert explorer.verdict is not None
+    assert explorer.verdict.matches
+    assert ", was " not in explorer.checklist.value
+    assert explorer.value.value == snp.snp_launch().digest.hex()
+
+
+def test_fields_and_bytes_are_selected_both_ways(folder: Path) -> None:
+    explorer = report(folder)
+    explorer.map.set_state({"field": "chip_id"})
+    assert (explorer.field.value, explorer.offset.value, explorer.byte.value) == ("chip_id", "0x1a0", "0xc0")
+    explorer.field.set_state({"index": explorer.field.options.index("reported_tcb.snp")})
+    assert (explorer.map.field, explorer.value.value, explorer.offset.value) == ("reported_tcb.snp", "0x16", "0x186")
+    explorer.offset.set_state({"value": "0x91"})
+    assert (explorer.map.field, explorer.field.value) == ("measurement", "measurement")
+    assert explorer.byte.value == f"0x{snp.snp_launch().digest[1]:02x}"
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "fails"),
+    [
+        ("report_data", "00" * 64, ["report signature"]),
+        ("measurement", "00" * 48, ["report signature", "measurement"]),
+        ("reported_tcb.snp", "23", ["report signature", "TCB"]),
+        ("chip_id", "01" * 64, ["report signature", "chip id"]),
+        ("cpuid_mod_id", "0x11", ["report signature", "processor"]),
+        ("key_info", "4", ["signing key", "report signature"]),
+        ("signature_algo", "2", ["report signature"]),
+        ("r", "00" * 72, ["report signature"]),
+        ("reserved_330", "01" * 368, ["report signature"]),
+    ],
+)
+def test_an_edited_field_turns_its_checks_red(folder: Path, field: str, value: str, fails: list[str]) -> None:
+    explorer = report(folder, measurement=snp.snp_launch().digest)
+    before = repr(explorer), explorer.map.spans, explorer.checklist.value
+    explorer.field.value = field
+    was = explorer.value.value
+    explorer.value.set_state({"value": value})
+    assert failed(explorer) == fails
+    assert explorer.checklist.value.count(">mismatch, was match<") == len(fails)
+    assert ", ".join(fails) in explorer.banner.value
+    assert marked(explorer.map)
+    explorer.value.set_state({"value": ""})
+    assert (repr(explorer), explorer.map.spans, explorer.checklist.value) == before
+    assert explorer.value.value == was
+
+
+@settings(max_examples=many(15, 5), suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.integers(0, 1183), st.integers(0, 255))
+def test_any_byte_can_be_changed_and_taken_back(folder: Path, at: int, value: int) -> None:
+    explorer = report(folder)
+    raw = snp.snp_report().to_bytes()
+    explorer.offset.value = str(at)
+    explorer.byte.value = str(value)
+    assert explorer.report.to_bytes() == raw[:at] + bytes([value]) + raw[at + 1 :]
+    assert marked(explorer.map) == ([at] if raw[at] != value else [])
+    assert explorer.error == ""
+    assert ("report signature" in failed(explorer)) == (raw[at] != value)
+    if raw[at] != value and at >= SIGNED:
+        assert failed(explorer) == ["report signature"]
+    explorer.undo.click()
+    assert explorer.report.to_bytes() == raw
+    assert failed(explorer) == []
+    ipywidgets.Widget.close_all()
+
+
+@pytest.mark.parametrize(
+    ("box", "value", "label"),
+    [
+        ("value", "xyz", "Value of measurement"),
+        ("value", "00", "Value of measurement"),
+        ("offset", "1184", "Byte at"),
+        ("offset", "", "Byte at"),
+        ("byte", "256", "Byte"),
+    ],
+)
+def test_what_cannot_be_read_is_told_and_no_verdict_stays(folder: Path, box: str, value: str, label: str) -> None:
+    explorer = report(folder)
+    before = explorer.checklist.value
+    getattr(explorer, box).set_state({"value": value})
+    assert explorer.error.startswith(f"{label}: received ")
+    assert 'role="alert"' in explorer.alert.value
+    assert explorer.verdict is None
+    assert explorer.checklist.value == ""
+    assert "CANNOT TELL" in explorer.banner.value
+    assert explorer.error in repr(explorer).replace("\n", " ")
+    explorer.field.value = "vmpl"
+    assert explorer.error == explorer.alert.value == ""
+    assert explorer.checklist.value == before
+
+
+def test_a_byte_may_make_it_a_report_of_another_kind(folder: Path) -> None:
+    explorer = report(folder)
+    explorer.offset.value = "0x188"
+    explorer.byte.value = "0x1a"
+    assert "reported_tcb.fmc" in explorer.field.options
+    assert {"processor", "report signature"} == set(failed(explorer))
+    explorer.undo.click()
+    explorer.offset.value = "0"
+    explorer.byte.value = "99"
+    assert explorer.verdict is not None
+    assert explorer.verdict["version"].state == "not checked"
+    assert "reserved_188" in explorer.field.options
+    explorer.undo.click()
+    assert "cpuid_step" in explorer.field.options
+
+
+def test_without_certificates_nobody_vouches(folder: Path) -> None:
+    explorer = sevlab.explore(sevlab.load_report(str(folder / "report-snp.bin")), at=AT)
+    assert "report signature" in failed(explorer)
+    assert "Every check is as at the start" in explorer.banner.value
