@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from pathlib import Path
 
 import sevlab.formats
 from sevlab.layout.bits import Bits, title
 from sevlab.layout.structure import Layout
+from tests.paths import DOCS
 
-DOCS = Path(__file__).resolve().parents[1] / "docs"
 TARGET = DOCS / "layouts.md"
 
 HEAD = """\
@@ -27,6 +26,7 @@ count from the least significant, and numbers are little-endian unless a row say
 def declared(base: type) -> list[type]:
     """Every structure of one kind that the package declares, in the order of modules and declarations."""
     names = [module.name for module in pkgutil.iter_modules(sevlab.formats.__path__, "sevlab.formats.")]
+    names.append("sevlab.simulator.snp_commands")
     things = [(name, thing) for name in names for thing in vars(importlib.import_module(name)).values()]
     return [
         thing

@@ -610,8 +610,7 @@ def test_an_interrupt_is_no_traceback(run: Run, right: dict[str, str], monkeypat
     def interrupted(evidence: object) -> None:
         raise KeyboardInterrupt
 
-    main(["validate", "--help"])
-    monkeypatch.setattr("sevlab.launch.verify.compare_measure", interrupted)
+    monkeypatch.setattr("sevlab.cli.validate.compare_measure", interrupted)
     assert run("validate", *words(right)) == (130, "", "Interrupted.\n")
 
 
