@@ -4,37 +4,37 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
+import subprocess
 import sys
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
+from threading import Timer
 
-from ..cli import GOOD, UNUSABLE, VERBS
+from ..cli import GOOD, UNUSABLE
 from ..errors import InputError, UnsupportedError, quoted, shell_word
-from .options import Parser
+from .options import split_command, verb_parser
 from .terminal import say
 
 FIRST = "00-start-here.ipynb"
 
-#: Seconds that a server has to end its kernels when it is asked to end.
+EPILOG = "Words after -- go to JupyterLab: sevlab lab -- --no-browser"
+
+#: Seconds that the server has to end its kernels.
 PATIENCE = 20.0
 
 
 def run(words: list[str]) -> int:
     """Copy the notebooks, open JupyterLab; return its exit status."""
-    parser = Parser(
-        prog="sevlab lab",
-        description=f"{VERBS['lab']}. A file that is already in the folder is kept as it is.",
-        epilog="What follows -- goes to JupyterLab, as in: sevlab lab -- --no-browser",
-    )
+    parser = verb_parser("lab", EPILOG, " A file that is already in the folder is kept.")
     parser.add_argument("folder", nargs="?", default="sevlab-notebooks", help="where to (default: %(default)s)")
     parser.add_argument("--copy-only", action="store_true", help="copy, and do not open JupyterLab")
-    own, rest = (words[: words.index("--")], words[words.index("--") + 1 :]) if "--" in words else (words, [])
+    own, rest = split_command(words)
     args = parser.parse_args(own)
     if not args.copy_only and find_spec("jupyterlab") is None:
-        raise InputError(
-            "JupyterLab", "nothing: it is not installed", "sevlab's extra 'lab'", "pip install 'sevlab[lab]'"
-        )
+        advice = "pip install 'sevlab[lab]'"
+        raise InputError("JupyterLab", "nothing: it is not installed", "sevlab's extra 'lab'", advice)
     copied, kept = copy_notebooks(Path(args.folder))
     say(f"Copied {copied} files to {shell_word(args.folder)}. Kept {kept} that were already there.")
     if args.copy_only:
@@ -42,19 +42,15 @@ def run(words: list[str]) -> int:
     sys.stdout.flush()
     command = [sys.executable, "-m", "jupyter", "lab", str(Path(args.folder) / FIRST), *rest]
     if hasattr(os, "geteuid") and os.geteuid() == 0:
-        command.insert(4, "--allow-root")  # JupyterLab refuses to run as root without being told
+        command.insert(4, "--allow-root")  # without it JupyterLab refuses to run as root
     return _serve(command)
 
 
 def _serve(command: list[str]) -> int:
-    """Run a server until it ends; return the exit status, after a signal 128 and its number, as a shell says it.
+    """Run a server until it ends; return the exit status, as a shell reports it.
 
-    A signal that ends this process (Ctrl-C is one) ends the server first, which has :data:`PATIENCE` for its kernels.
+    A signal that ends this process, such as Ctrl-C, ends the server first, which has :data:`PATIENCE` for its kernels.
     """
-    import signal
-    import subprocess
-    from threading import Timer
-
     received: list[int] = []
     server: subprocess.Popen[bytes] | None = None
 
@@ -117,7 +113,7 @@ def copy_notebooks(folder: Path) -> tuple[int, int]:
             target = folder / path.relative_to(origin)
             if not path.is_file() or any(part.startswith((".", "__")) for part in path.relative_to(origin).parts):
                 continue
-            if os.path.lexists(target):  # a link to nowhere is somebody's, too
+            if os.path.lexists(target):  # also a link to nowhere
                 kept += 1
                 continue
             _make_folder(target.parent, made)
