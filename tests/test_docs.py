@@ -9,6 +9,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
+import sevlab
 from sevlab import __version__
 from sevlab.cli import VERBS
 from sevlab.cli.validate import validate_parser
@@ -76,6 +77,18 @@ def test_links_between_documents_lead_somewhere() -> None:
     for page in pages:
         for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text(encoding="utf-8")):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_names_of_the_library_in_documents_exist() -> None:
+    for page in (*ROOT.glob("*.md"), *DOCS.glob("*.md"), *NOTEBOOKS.rglob("*.md")):
+        text = page.read_text(encoding="utf-8").partition("\n## 0.2.0")[0]
+        for name in re.findall(r"\bsevlab((?:\.[A-Za-z_]\w*)+)", text):
+            found: object = sevlab
+            for part in name[1:].split("."):
+                assert hasattr(found, part), f"{page.name} names sevlab{name}"
+                found = getattr(found, part)
+        for path in re.findall(r"`(sevlab/[\w/]+\.\w+)`", text):
+            assert (ROOT / path).exists(), f"{page.name} names {path}"
 
 
 #: Pages to work on, not lessons: they ask nothing and teach nothing.

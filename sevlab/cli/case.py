@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from .. import __version__
-from ..attestation.report_file import load_report
 from ..cases.bundle import load_bundle, open_case, pack_case, unpack_bundle
 from ..cases.case import ABOUT, BY_NAME, COUNT, FILE, FORBID, KEY, MODE, NUMBER, ROWS, Case, Row, hash_file
 from ..cases.case_toml import is_bundle, parse_text, record_explanation, write_case
@@ -47,8 +47,6 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from ..cases.case import Value
-    from ..diagnosis.result import Diagnosis
-    from ..formats.report import Report
 
 
 EPILOG = (
@@ -106,21 +104,16 @@ def run(words: list[str]) -> int:
 
 
 def _show(args: argparse.Namespace) -> int:
-    if not is_bundle(args.case):
-        with open_case(args.case, "CASE", args.own_case) as case:
-            if args.json:
-                say_json({"bundle": None, **case_as_dict(case)})
-            else:
-                show(explain_case(case))
-        return GOOD
-    bundle = load_bundle(args.case, "CASE")
-    version, blobs = bundle.manifest.version, bundle.manifest.blobs
-    if args.json:
-        say_json({"bundle": {"version": version, "blobs": blobs}, **case_as_dict(bundle.case)})
-        return GOOD
-    keys = f"keys among them: {', '.join(bundle.keys)}" if bundle.keys else "no keys among them"
-    say(f"A bundle of version {version} with {_count(blobs)}, {keys}. Every hash is right.", "")
-    show(explain_case(bundle.case, blobs))
+    bundle = load_bundle(args.case, "CASE") if is_bundle(args.case) else None
+    with nullcontext(bundle.case) if bundle else open_case(args.case, "CASE", args.own_case) as case:
+        version, blobs = (bundle.manifest.version, bundle.manifest.blobs) if bundle else (0, None)
+        if args.json:
+            say_json({"bundle": {"version": version, "blobs": blobs} if bundle else None, **case_as_dict(case)})
+            return GOOD
+        if bundle:
+            keys = f"keys among them: {', '.join(bundle.keys)}" if bundle.keys else "no keys among them"
+            say(f"A bundle of version {version} with {_count(bundle.manifest.blobs)}, {keys}. Every hash is right.", "")
+        show(explain_case(case, blobs))
     return GOOD
 
 
@@ -140,12 +133,6 @@ def _verify(args: argparse.Namespace) -> int:
         return {MATCH: GOOD, UNUSABLE_CASE: UNUSABLE}.get(verdict.status, NOT_VALIDATED)
 
 
-def _pack(args: argparse.Namespace) -> int:
-    with open_case(args.case, "CASE", args.own_case) as case:
-        _write(case, args)
-    return GOOD
-
-
 def _redact(args: argparse.Namespace) -> int:
     with open_case(args.case, "CASE", args.own_case) as case, temporary_folder() as folder:
         redacted = redact_case(case, folder, digest_only=args.digest_only)
@@ -155,6 +142,12 @@ def _redact(args: argparse.Namespace) -> int:
         if words.startswith("redacted: ") and words != case.origin.get(name):
             told = Paragraph(f"{name.replace('_', '-')}: {words.removeprefix('redacted: ')}")
             show(told, to=stream_beside(args.out))
+    return GOOD
+
+
+def _pack(args: argparse.Namespace) -> int:
+    with open_case(args.case, "CASE", args.own_case) as case:
+        _write(case, args)
     return GOOD
 
 
@@ -223,7 +216,12 @@ def _make(args: argparse.Namespace, base: Case) -> int:
     if not case.inputs:
         raise InputError("usage", "no input", "at least one input of a launch", "sevlab case new --help")
     if args.diagnose:
-        case = _diagnosed(args, case)
+        budget = parse_seconds(args.budget, "--budget", LONGEST)
+        diagnosis = diagnose(case, candidates=args.candidates, budget=budget)
+        show(diagnosis.explain())
+        say("", diagnosis.effort, "")
+        if diagnosis.status == EXPLAINED:
+            case = record_explanation(case, diagnosis.explanations[0])
     if args.out.endswith(SUFFIX):
         _write(case, args)
     else:
@@ -289,22 +287,3 @@ def _read(row: Row, text: str | None, name: str) -> Value | None:
     if row.kind == KEY:
         load_key(text, name, (1 + (row.key == "tk")) * KEY_SIZE)  # only to check its size
     return parse_text(row, text, name)
-
-
-def _diagnosed(args: argparse.Namespace, case: Case) -> Case:
-    """Search for an explanation, and note the one with the fewest changes."""
-    found = _search(case, args.candidates, parse_seconds(args.budget, "--budget", LONGEST))
-    show(found.explain())
-    say("", found.effort, "")
-    if found.status != EXPLAINED:
-        return case
-    return record_explanation(case, found.explanations[0])
-
-
-def _search(case: Case, candidates: str | None, budget: float) -> Diagnosis:
-    if not case.is_snp:
-        return diagnose(case.part(), candidates=candidates, budget=budget)
-    reported: bytes | str | Report = case.reported_measurement or ""
-    if "report" in case.inputs:
-        reported = load_report(str(case.inputs["report"]), "--report")
-    return diagnose(case.snp_launch, reported, candidates=candidates, budget=budget)

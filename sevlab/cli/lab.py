@@ -7,10 +7,10 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
-from threading import Timer
 
 from ..cli import GOOD, UNUSABLE
 from ..errors import InputError, UnsupportedError, quoted, shell_word
@@ -52,41 +52,28 @@ def _serve(command: list[str]) -> int:
     A signal that ends this process, such as Ctrl-C, ends the server first, which has :data:`PATIENCE` for its kernels.
     """
     received: list[int] = []
-    server: subprocess.Popen[bytes] | None = None
-
-    def end(number: int, frame: object) -> None:
-        received.append(number)
-        if server is not None:
-            stop(server)
-
-    def stop(server: subprocess.Popen[bytes]) -> None:
-        server.terminate()
-        if not waiting.is_alive():
-            waiting.start()
-
-    def give_up() -> None:
-        if server is not None:
-            server.kill()
-
-    waiting = Timer(PATIENCE, give_up)
-    waiting.daemon = True
     numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT") if hasattr(signal, name)]
     # One that is ignored stays so: that is how nohup works.
-    before = {number: signal.signal(number, end) for number in numbers if signal.getsignal(number) != signal.SIG_IGN}
+    handled = [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, lambda number, frame: received.append(number)) for number in handled}
     try:
         server = subprocess.Popen(command)
-        if received:  # before there was a server to end
-            stop(server)
-        status = server.wait()
+        end = 0.0
+        while server.poll() is None:
+            if received and not end:
+                end = time.monotonic() + PATIENCE
+                server.terminate()
+            if end and time.monotonic() > end:
+                server.kill()
+            time.sleep(0.2)
     finally:
-        waiting.cancel()
         for number, handler in before.items():
             signal.signal(number, handler)
     if received:
         name = signal.Signals(received[0]).name
         say("Interrupted." if name == "SIGINT" else f"Ended by {name}.", to=sys.stderr)
         return 128 + received[0]
-    return GOOD if status == 0 else UNUSABLE
+    return GOOD if server.returncode == 0 else UNUSABLE
 
 
 def source() -> Path:
@@ -95,9 +82,8 @@ def source() -> Path:
     for folder in (package / "_notebooks", package.parent / "notebooks"):
         if (folder / FIRST).is_file():
             return folder
-    raise UnsupportedError(
-        "this installation, which has no notebooks,", "the sevlab wheel, or a clone of its repository"
-    )
+    needed = "the sevlab wheel, or a clone of its repository"
+    raise UnsupportedError("this installation, which has no notebooks,", needed)
 
 
 def copy_notebooks(folder: Path) -> tuple[int, int]:
@@ -116,7 +102,9 @@ def copy_notebooks(folder: Path) -> tuple[int, int]:
             if os.path.lexists(target):  # also a link to nowhere
                 kept += 1
                 continue
-            _make_folder(target.parent, made)
+            for one in reversed([one for one in (target.parent, *target.parent.parents) if not one.is_dir()]):
+                one.mkdir()
+                made.append(one)
             _copy(path, target)
             copied += 1
     except (OSError, ValueError) as error:
@@ -126,13 +114,6 @@ def copy_notebooks(folder: Path) -> tuple[int, int]:
         reason = (getattr(error, "strerror", None) or "cannot be used").lower()
         raise InputError("folder", f"{quoted(folder)}: {reason}", "a folder that can be written") from None
     return copied, kept
-
-
-def _make_folder(folder: Path, made: list[Path]) -> None:
-    """Make a folder and those above it; add those that were not there to *made*."""
-    for one in reversed([one for one in (folder, *folder.parents) if not one.is_dir()]):
-        one.mkdir()
-        made.append(one)
 
 
 def _copy(path: Path, target: Path) -> None:

@@ -39,8 +39,8 @@ ADVISE_EPILOG = (
 )
 
 PROFILES_EPILOG = (
-    "With --ovmf the launch has one virtual CPU of type EPYC-v4, if no option says otherwise. Numbers are decimal or 0x "
-    "hex. Exit status: 0 good, 2 usage or input that cannot be supported, 3 an error in sevlab. See docs/profiles.md."
+    "With --ovmf the defaults are --vcpus 1 and --vcpu-type EPYC-v4. Numbers are decimal or 0x hex. "
+    "Exit status: 0 good, 2 usage or input that cannot be supported, 3 an error in sevlab. See docs/profiles.md."
 )
 
 OVMF_EPILOG = (

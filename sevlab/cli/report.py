@@ -10,6 +10,7 @@ from ..attestation.certificates import FILES, load_certificates, parse_certifica
 from ..attestation.report import verify_report
 from ..attestation.report_file import LIMIT, load_report_file
 from ..attestation.requirements import REQUIREMENTS, Requirements
+from ..cases.case import BY_NAME, SNP
 from ..cli import GOOD, NOT_VALIDATED
 from ..errors import InputError, quoted, renaming
 from ..formats.report import TCB_FORMS
@@ -21,7 +22,7 @@ from ..launch.inputs import as_option
 from ..launch.keys import Secret, refuse_keys
 from ..launch.values import decode_base64
 from ..layout.views import Paragraph, View
-from .options import Parser, add_actions, add_case, add_json, case_under, opened_case, verb_parser
+from .options import Parser, add_actions, add_case, add_json, case_under, opened_case, phrase, verb_parser
 from .terminal import ADVISE, say, say_json, show
 
 if TYPE_CHECKING:
@@ -42,16 +43,6 @@ EPILOG = (
 ACTIONS = {
     "show": "show every field of a report, its TCBs, and where to get its certificate",
     "verify": "check who made a report, and whether it meets your requirements",
-}
-
-_FILE_HELP = {
-    "vcek": "the certificate of the chip's key (DER or PEM)",
-    "vlek": "the certificate of a cloud's key (DER or PEM)",
-    "chain": "ASK (or ASVK) and ARK in one PEM file",
-    "ask": "ASK or ASVK, where there is no --chain",
-    "ark": "ARK, where there is no --chain",
-    "certs": "a certificate table, as the host hands it to the guest",
-    "crl": "the list of revoked certificates (DER or PEM)",
 }
 
 
@@ -75,7 +66,7 @@ def _add_verify(verify: Parser) -> None:
     verify.repeated = "refuse"
     files = verify.add_argument_group("who made it")
     for name in FILES:
-        files.add_argument(as_option(name), metavar="FILE", help=_FILE_HELP[name])
+        files.add_argument(as_option(name), metavar="FILE", help=phrase(BY_NAME[name].doc))
     files.add_argument("--at", metavar="DATE", help="when certificates must be valid, UTC (default: now)")
     add_trust_root(files)
     files.add_argument("--csp-id", metavar="TEXT", help="the cloud that a VLEK must be for")
@@ -163,8 +154,6 @@ def _given(args: argparse.Namespace) -> tuple[dict[str, Any], Trust | None]:
     required = {name: getattr(args, name) for name in REQUIREMENTS}
     if args.case is None:
         return files | required, None
-    from ..cases.case import SNP
-
     prefix = "snp_"
     options = files | {prefix + name: value for name, value in required.items()}
     merged = {name.removeprefix(prefix): value for name, value in case_under(args, options, readers, SNP).items()}
