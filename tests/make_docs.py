@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from pathlib import Path
 
 import sevlab.formats
 from sevlab.layout.bits import Bits, title
 from sevlab.layout.structure import Layout
+from tests.paths import DOCS
 
-DOCS = Path(__file__).resolve().parents[1] / "docs"
 TARGET = DOCS / "layouts.md"
 
 HEAD = """\

@@ -9,14 +9,14 @@ from pathlib import Path
 import nbformat
 import pytest
 
+import sevlab
 from sevlab import __version__
 from sevlab.cli import VERBS
 from sevlab.cli.validate import validate_parser
-from tests import paths
 from tests.make_docs import TARGET, reference
-from tests.paths import DOCS, ROOT
+from tests.paths import DOCS, NOTEBOOKS, ROOT
 
-NOTEBOOKS = sorted(path for path in paths.NOTEBOOKS.rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts)
+ALL = sorted(path for path in NOTEBOOKS.rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts)
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 MANUAL = (DOCS / "validate.md").read_text(encoding="utf-8")
 
@@ -42,8 +42,8 @@ def test_help_tells_every_option(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_readme_names_every_verb_notebook_and_the_two_commands() -> None:
     for verb in VERBS:
-        assert f"`sevlab {verb}" in README
-    for path in NOTEBOOKS:
+        assert re.search(rf"\[`(sevlab )?{verb}`\]|`sevlab {verb}`", README), verb
+    for path in ALL:
         index = ROOT / "README.md" if path.parent.name == "notebooks" else path.parent / "README.md"
         assert path.name in index.read_text(encoding="utf-8"), f"{index.relative_to(ROOT)} does not name {path.name}"
     assert "make lab" in README
@@ -54,7 +54,7 @@ def test_changelog_has_this_version() -> None:
     assert f"## {__version__}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("page", sorted(paths.NOTEBOOKS.glob("*/README.md")), ids=lambda page: page.parent.name)
+@pytest.mark.parametrize("page", sorted(NOTEBOOKS.glob("*/README.md")), ids=lambda page: page.parent.name)
 def test_an_index_asks_what_its_notebooks_ask(page: Path) -> None:
     for name, question in re.findall(
         r"^\| \[\w+\]\((.+\.ipynb)\) \| (.+?) \|", page.read_text(encoding="utf-8"), re.MULTILINE
@@ -63,7 +63,7 @@ def test_an_index_asks_what_its_notebooks_ask(page: Path) -> None:
 
 
 def test_links_of_notebooks_lead_somewhere() -> None:
-    for path in NOTEBOOKS:
+    for path in ALL:
         for cell in nbformat.read(path, as_version=4).cells:
             for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", cell.source) if cell.cell_type == "markdown" else ():
                 found = path.parent / target
@@ -73,20 +73,32 @@ def test_links_of_notebooks_lead_somewhere() -> None:
 
 
 def test_links_between_documents_lead_somewhere() -> None:
-    pages = [*ROOT.glob("*.md"), *DOCS.glob("*.md"), *paths.NOTEBOOKS.rglob("*.md")]
+    pages = [*ROOT.glob("*.md"), *DOCS.glob("*.md"), *NOTEBOOKS.rglob("*.md")]
     for page in pages:
         for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text(encoding="utf-8")):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
+def test_names_of_the_library_in_documents_exist() -> None:
+    for page in (*ROOT.glob("*.md"), *DOCS.glob("*.md"), *NOTEBOOKS.rglob("*.md")):
+        text = page.read_text(encoding="utf-8").partition("\n## 0.2.0")[0]
+        for name in re.findall(r"\bsevlab((?:\.[A-Za-z_]\w*)+)", text):
+            found: object = sevlab
+            for part in name[1:].split("."):
+                assert hasattr(found, part), f"{page.name} names sevlab{name}"
+                found = getattr(found, part)
+        for path in re.findall(r"`(sevlab/[\w/]+\.\w+)`", text):
+            assert (ROOT / path).exists(), f"{page.name} names {path}"
+
+
 #: Pages to work on, not lessons: they ask nothing and teach nothing.
 PAGES = {"debugger.ipynb"}
-LESSONS = [path for path in NOTEBOOKS if path.name not in PAGES]
+LESSONS = [path for path in ALL if path.name not in PAGES]
 
 
 def test_a_page_is_a_widget_with_its_static_twin() -> None:
     for name in PAGES:
-        notebook = nbformat.read(paths.NOTEBOOKS / name, as_version=4)
+        notebook = nbformat.read(NOTEBOOKS / name, as_version=4)
         assert notebook.cells[0].source.startswith("# ")
         assert len(notebook.cells) <= 5
         assert set(notebook.cells[-1].outputs[0].data) <= {"text/plain", "text/html"}

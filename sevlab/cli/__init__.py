@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import sys
 from contextlib import ExitStack
+from importlib import import_module
 
-from .terminal import Ended, careful_streams, clean_end, why
+from ..errors import ArgumentError, InputError, LayoutError, SevlabError, quoted
+from .terminal import Ended, careful_streams, clean_end, say, say_json, warn, why
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,43 +24,30 @@ GOOD, NOT_VALIDATED, UNUSABLE, OUR_ERROR, INTERRUPTED = 0, 1, 2, 3, 130
 #: More exact than UNUSABLE, for a libvirt domain: by the names of exceptions.
 DOMAIN_STATUS = {"ConfigurationError": 4, "StateError": 5, "InsecureError": 6}
 
-#: Every verb and what it does. The verb ``x-y`` lives in the module ``sevlab.cli.x_y``, which has ``run(words)``.
+#: Every verb: its module, its function, which takes the words after the verb, and what it does.
 VERBS = {
-    "validate": "check that a reported launch measurement follows from your inputs",
-    "explain": "take the measurement apart byte by byte and show every step to the verdict",
-    "diagnose": "find the input that explains a measurement that does not match",
-    "digest": "compute the launch digest of firmware, kernel hashes and registers, for SEV, SEV-ES and SEV-SNP",
-    "measure": "compute the measurement that a launch should report, from its parts",
-    "secret": "pack secrets for one launch, or open such a packet and show its bytes",
-    "ovmf": "identify a guest firmware file, say what it can do in a launch, and show its tables",
-    "vmsa": "build, update, show or compare the registers that a virtual CPU of SEV-ES starts with",
-    "profiles": "show known VMM launch behaviours and which tool versions predict them",
-    "capture": "make a case file from the output of virsh or QMP, a domain XML, a QEMU command line or dmesg",
-    "case": "make, show, verify, pack, unpack or redact a case: a launch in one file that can be sent",
-    "coverage": "label every part of a configuration: measured, not measured, or breaks measurement",
-    "report": "show or verify an attestation report of SEV-SNP, check by check up to AMD's root",
-    "advise": "list known vulnerabilities affecting a platform, and the firmware version or setting that fixes each",
-    "verifier-suite": "generate invalid attestation reports and run a verifier against them",
-    "chain": "show or verify the certificates of a platform, link by link up to AMD's root",
-    "session": "make the keys of one launch and pack them for one platform, or open such a session",
-    "id-block": "build, show or verify an ID block, which says what a SEV-SNP launch must be",
-    "lab": "copy the notebooks to a folder of yours and open JupyterLab there",
+    "validate": ("validate", "run", "check a reported launch measurement against your inputs"),
+    "explain": ("explain", "run_explain", "show a measurement byte by byte, and every step to the verdict"),
+    "diagnose": ("diagnose", "run", "find the input that explains a mismatch"),
+    "digest": ("digest", "run_digest", "compute a launch digest, for SEV, SEV-ES and SEV-SNP"),
+    "measure": ("digest", "run_measure", "compute the measurement that a launch should report"),
+    "secret": ("secret", "run", "pack secrets for one launch, or open such a packet"),
+    "ovmf": ("platform", "run_ovmf", "identify a guest firmware file, and show what it can do"),
+    "vmsa": ("vmsa", "run", "build, update, show or compare a virtual CPU's registers"),
+    "profiles": ("platform", "run_profiles", "show how VMMs start guests, and which tools predict it"),
+    "capture": ("capture", "run", "make a case file from virsh, QMP, XML, QEMU or dmesg output"),
+    "case": ("case", "run", "make, show, verify, pack, unpack or redact a case"),
+    "coverage": ("explain", "run_coverage", "show which parts of a configuration are measured"),
+    "report": ("report", "run", "show or verify an attestation report of SEV-SNP"),
+    "advise": ("platform", "run_advise", "list known vulnerabilities of a platform, and their fixes"),
+    "verifier-suite": ("verifier_suite", "run", "make invalid reports, and run a verifier against them"),
+    "chain": ("session", "run_chain", "show or verify a platform's certificates, up to AMD's root"),
+    "session": ("session", "run_session", "make the keys of a launch, or open a session"),
+    "id-block": ("id_block", "run", "build, show or verify an ID block of SEV-SNP"),
+    "lab": ("lab", "run", "copy the notebooks to a folder, and open JupyterLab there"),
 }
 
-#: Verbs that share a module with others, and its name. There the verb ``x`` is ``run_x(words)``.
-_SHARED = {
-    "explain": "explain",
-    "coverage": "explain",
-    "digest": "digest",
-    "measure": "digest",
-    "session": "session",
-    "chain": "session",
-    "advise": "platform",
-    "ovmf": "platform",
-    "profiles": "platform",
-}
-
-#: What is to be done when the command has ended, such as taking away what was unpacked for it.
+#: What is done when the command has ended, such as removing what was unpacked for it.
 AT_END = ExitStack()
 
 #: Warnings that come last, when the command ends without an error: then the error is the one line that counts.
@@ -78,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         out, err = finish()
         if out is not None and (reason := why(out)):
             _complain(f"standard output: {reason}")
-        # The status of validate is libvirt's, which does not depend on what is said beside the verdict.
+        # The status of validate is libvirt's, which does not depend on what is printed beside the verdict.
         is_lost = out or (err and words[:1] != ["validate"])
         return UNUSABLE if status == GOOD and is_lost else status
 
@@ -87,57 +76,49 @@ def _run(words: list[str]) -> int:
     """Run one command; turn whatever ends it into an exit status."""
     try:
         with clean_end(_clean_up):
-            return _dispatch_and_warn(words)
+            status = _dispatch(words)
+            for line in LAST_WORDS:
+                warn(line)
+            return status
     except KeyboardInterrupt:
-        from .terminal import say
-
         say("Interrupted.", to=sys.stderr)
         return INTERRUPTED
     except Ended as ended:
-        from .terminal import say
-
         say(f"Ended by {ended.name}.", to=sys.stderr)
         return ended.status
     except SystemExit as leaving:  # argparse leaves this way after --help
         return leaving.code if isinstance(leaving.code, int) else UNUSABLE
     except Exception as raised:
-        from ..errors import ArgumentError, InputError, LayoutError, SevlabError, lacking, quoted
-
-        error = raised
-        if not isinstance(raised, SevlabError | OSError):
-            error = lacking(raised) or raised
-        if isinstance(error, SevlabError) and not isinstance(error, ArgumentError):
-            _complain(str(error))
-            if "--json" in words:
-                _print_error_json(error)
-            return DOMAIN_STATUS.get(type(error).__name__, UNUSABLE)
-        if isinstance(error, OSError) and not isinstance(error, InputError | LayoutError):
-            _complain(quoted(error, 300))
-            return UNUSABLE
-        _complain(f"an error in sevlab itself, please report it: {type(error).__name__}: {quoted(error, 300)}")
-        return OUR_ERROR
+        return _refuse(raised, as_json="--json" in words)
     finally:
         LAST_WORDS.clear()
 
 
-def _complain(words: str) -> None:
-    from .terminal import say
+def _refuse(error: Exception, *, as_json: bool) -> int:
+    """Print in one line why a command failed; return the exit status."""
+    if not isinstance(error, SevlabError | OSError):
+        from ..errors import lacking
 
+        error = lacking(error) or error
+    if isinstance(error, SevlabError) and not isinstance(error, ArgumentError):
+        _complain(str(error))
+        if as_json:
+            details = {name: str(value) for name, value in vars(error).items()}
+            say_json({"status": "unusable", "error": str(error), **details}, indent=None)
+        return DOMAIN_STATUS.get(type(error).__name__, UNUSABLE)
+    if isinstance(error, OSError) and not isinstance(error, InputError | LayoutError):
+        _complain(quoted(error, 300))
+        return UNUSABLE
+    _complain(f"an error in sevlab itself, please report it: {type(error).__name__}: {quoted(error, 300)}")
+    return OUR_ERROR
+
+
+def _complain(words: str) -> None:
     say(f"ERROR: {words}", to=sys.stderr)
 
 
-def _dispatch_and_warn(words: list[str]) -> int:
-    """Run a verb, and then say the warnings that come last."""
-    from .terminal import warn
-
-    status = _dispatch(words)
-    for line in LAST_WORDS:
-        warn(line)
-    return status
-
-
 def _clean_up() -> None:
-    """Do what is to be done when the command has ended, and take away what a signal kept others from taking away."""
+    """Do what is left for the end, and remove files that a signal kept others from removing."""
     try:
         AT_END.close()
     finally:
@@ -146,8 +127,6 @@ def _clean_up() -> None:
 
 
 def _dispatch(words: list[str]) -> int:
-    from .terminal import say
-
     verb = words[0] if words else "--help"
     if verb in ("--version", "-V"):
         from .. import __version__
@@ -156,26 +135,14 @@ def _dispatch(words: list[str]) -> int:
         return GOOD
     if verb in ("--help", "-h", "help"):
         width = max(map(len, VERBS))
-        say(USAGE, "", *(f"  {name:{width}}  {what}" for name, what in VERBS.items()))
-        say("", "sevlab --version prints the version. Exit status: 0 good, 1 did not validate, 2 unusable input.")
+        say(USAGE, "", *(f"  {name:{width}}  {what}" for name, (_, _, what) in VERBS.items()), "")
+        say("Exit status: 0 good, 1 did not validate, 2 unusable input. Also: sevlab --version")
         return GOOD if words else UNUSABLE
     if verb not in VERBS:
-        from ..errors import InputError, quoted
-
         raise InputError("verb", quoted(verb), f"one of {', '.join(VERBS)}", "sevlab --help")
-    from importlib import import_module
-
     from ..launch.reading import opened_once
 
     AT_END.enter_context(opened_once(fresh=True, patient=True))
-    name = verb.replace("-", "_")
-    module = import_module(f"sevlab.cli.{_SHARED.get(name, name)}")
-    status: int = getattr(module, f"run_{name}" if name in _SHARED else "run")(words[1:])
+    module, function, _ = VERBS[verb]
+    status: int = getattr(import_module(f"sevlab.cli.{module}"), function)(words[1:])
     return status
-
-
-def _print_error_json(error: Exception) -> None:
-    from .terminal import say_json
-
-    told = {name: str(value) for name, value in vars(error).items()}
-    say_json({"status": "unusable", "error": str(error), **told}, indent=None)

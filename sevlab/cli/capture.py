@@ -1,9 +1,8 @@
-"""``sevlab capture``: what people have at hand (virsh, QMP, XML, a command line, dmesg) made into a case file."""
+"""``sevlab capture``: a case file from what people have: virsh, QMP, XML, a command line or dmesg."""
 
 from __future__ import annotations
 
 import os
-from argparse import HelpFormatter
 from typing import TYPE_CHECKING
 
 from ..cases.capture import (
@@ -27,20 +26,28 @@ from ..cases.case_toml import check_names, encode_case, format_case, write_case
 from ..cases.locate import locate
 from ..cases.recognize import READERS
 from ..cases.writing import check_output, stream_beside, write_bytes
-from ..cli import GOOD, VERBS
+from ..cli import GOOD
 from ..errors import InputError, UnsupportedError, quoted, shell_word
 from ..launch.evidence import KEYS
 from ..launch.files import check_standard_input
 from ..launch.reading import note_input, open_input
-from .options import Parser
+from .options import add_inputs, add_json, verb_parser
 from .terminal import say, say_json, show
 
 if TYPE_CHECKING:
     from argparse import Namespace
 
+    from .options import Parser
+
+
+EPILOG = (
+    "'-' reads one of the texts from standard input. Exit status: 0 a case file was written (complete or not: the "
+    "output lists what is missing), 2 usage or input that cannot be supported, 3 an error in sevlab. The format of the "
+    "case file is in docs/case.md."
+)
 
 #: The texts that can be read.
-_TEXTS = {
+TEXTS = {
     SECINFO: "what 'virsh domlaunchsecinfo DOMAIN' printed",
     QMP: "a QMP transcript with query-sev and query-sev-launch-measure",
     XML: "what 'virsh dumpxml DOMAIN' printed",
@@ -56,7 +63,7 @@ def run(words: list[str]) -> int:
     args = _parser().parse_args(words)
     if args.o == "-" and args.json:
         raise InputError("-o", "'-' together with --json", "one of the two on standard output")
-    # Asked before any work is done; asked again, without a gap, when the file gets its name.
+    # Checked before any work; checked again, without a gap, when the file gets its name.
     if args.o != "-":
         check_output(args.o, "-o", force=args.force)
     capture = _read(args)
@@ -77,29 +84,17 @@ def run(words: list[str]) -> int:
 
 
 def _parser() -> Parser:
-    parser = Parser(
-        prog="sevlab capture",
-        description=VERBS["capture"],
-        epilog="'-' reads one of the texts from standard input. Exit status: 0 a case file was written (complete or "
-        "not: the output says what is missing), 2 usage or input that cannot be supported, 3 an error in sevlab. "
-        "The case file's format is in docs/case.md.",
-        formatter_class=lambda prog: HelpFormatter(prog, width=100),
-    )
+    parser = verb_parser("capture", EPILOG)
     host = parser.add_argument_group("what the host says")
-    for source, what in _TEXTS.items():
+    for source, what in TEXTS.items():
         host.add_argument(f"--{source}", metavar="FILE", help=what)
-    owner = parser.add_argument_group("what the owner knows")
-    owner.add_argument("--firmware", metavar="FILE", help="the guest's firmware image, such as OVMF.fd")
-    owner.add_argument("--kernel", metavar="FILE", help="the kernel")
-    owner.add_argument("--initrd", metavar="FILE", help="the initial RAM disk")
+    owner = parser.add_argument_group("what the owner knows (key files are noted by path, never read)")
+    add_inputs(owner, *FILES, *KEYS)
     owner.add_argument("--candidates", metavar="DIR", help="look here for files that the host names")
-    owner.add_argument("--tik", metavar="FILE", help="transport integrity key (noted by path, never read)")
-    owner.add_argument("--tek", metavar="FILE", help="transport encryption key (noted by path, never read)")
-    owner.add_argument("--tk", metavar="FILE", help="both keys in one file (noted by path, never read)")
     out = parser.add_argument_group("what comes out")
     out.add_argument("-o", metavar="CASE", required=True, help="the case file to write; '-' prints it")
     out.add_argument("--force", action="store_true", help="replace the case file if it exists")
-    out.add_argument("--json", action="store_true", help="print what was understood as JSON")
+    add_json(out)
     return parser
 
 
@@ -114,12 +109,12 @@ def _read(args: Namespace) -> Capture:
         capture += READERS[source](read_text(path, f"--{source}"))
     if not capture.found:
         needed = " or ".join(NEEDED[source] for source in given)
-        raise InputError(" and ".join(f"--{source}" for source in given), "nothing that is understood", needed)
+        raise InputError(" and ".join(f"--{source}" for source in given), "nothing that sevlab understands", needed)
     return capture
 
 
 def read_text(path: str, name: str) -> str:
-    """Read a text someone else wrote: at most 1 MiB, in UTF-8, or UTF-16 with a mark (as Windows shells write it)."""
+    """Read a stranger's text: at most 1 MiB, in UTF-8, or in UTF-16 with a mark, as Windows shells write it."""
     with open_input(path, name) as stream:
         raw = stream.read(TEXT_LIMIT + 1)
     if len(raw) > TEXT_LIMIT:
@@ -127,12 +122,12 @@ def read_text(path: str, name: str) -> str:
         raise InputError(name, f"{quoted(path)}, more than {TEXT_LIMIT >> 20} MiB", "a shorter text", advice)
     if raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return raw.decode("utf-16", "replace")
-    # What is not UTF-8 is kept as it is, so that it is refused where it would matter (a path), and nowhere else.
+    # Bytes that are not UTF-8 are kept, so that they are refused only where they matter, such as in a path.
     return raw.decode("utf-8-sig", "surrogateescape")
 
 
 def _owner(args: Namespace, capture: Capture) -> Capture:
-    """Add the owner's own files, which win over whatever the host names."""
+    """Add the owner's own files, which win over those that the host names."""
     if args.tk and (args.tik or args.tek):
         raise InputError("--tk", "together with --tik or --tek", "one of the two forms")
     for name in (*FILES, *KEYS):
@@ -142,7 +137,7 @@ def _owner(args: Namespace, capture: Capture) -> Capture:
         if path is None:
             continue
         if name in KEYS and not os.path.isfile(path):
-            raise InputError(f"--{name}", f"{quoted(path)}, which is no file", "a key file")
+            raise InputError(f"--{name}", f"{quoted(path)}, which is not a file", "a key file")
         note_input(path)
         capture += Capture((Found(name, path, OPTION, f"option --{name}"),))
     hashes = capture.chosen.get("kernel_hashes")
@@ -154,7 +149,7 @@ def _owner(args: Namespace, capture: Capture) -> Capture:
 
 
 def _find_files(args: Namespace, capture: Capture) -> Capture:
-    """Look for the files that the host names and that count."""
+    """Look for the files that the host names."""
     found, remarks = [], []
     secret = tuple(path for path in (args.tik, args.tek, args.tk) if path)
     for name in FILES:
@@ -174,7 +169,7 @@ def _tell(args: Namespace, capture: Capture) -> None:
         status = "incomplete" if capture.missing else "complete"
         say_json({"status": status, "case": args.o, **capture.as_dict()})
         return
-    # With the case on standard output, what is said about it must not get into it.
+    # With the case on standard output, messages about it must not get into it.
     stream = stream_beside(args.o)
     show(capture.explain(), to=stream)
     if args.o != "-":

@@ -2,42 +2,51 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from .. import __version__
-from ..attestation.report_file import load_report
 from ..cases.bundle import load_bundle, open_case, pack_case, unpack_bundle
 from ..cases.case import ABOUT, BY_NAME, COUNT, FILE, FORBID, KEY, MODE, NUMBER, ROWS, Case, Row, hash_file
 from ..cases.case_toml import is_bundle, parse_text, record_explanation, write_case
 from ..cases.redact import redact_case
 from ..cases.verify import case_as_dict, explain_case, verify_case
 from ..cases.writing import check_output, stream_beside, temporary_folder
-from ..cli import GOOD, NOT_VALIDATED, UNUSABLE, VERBS
+from ..cli import GOOD, NOT_VALIDATED, UNUSABLE
 from ..diagnosis.result import EXPLAINED
 from ..diagnosis.run import diagnose
 from ..errors import InputError, quoted, renaming, shell_word
 from ..launch.cpu import parse_cpu_model
 from ..launch.evidence import KEYS
 from ..launch.files import check_standard_input
-from ..launch.inputs import PEER_NAMES, SKU, as_option
+from ..launch.inputs import SKU, as_option, as_peer
 from ..launch.keys import Secret
 from ..launch.values import KEY_SIZE, load_key, parse_number, parse_seconds
 from ..launch.verify import MATCH
 from ..launch.verify import UNUSABLE as UNUSABLE_CASE
 from ..layout.views import Paragraph
 from .diagnose import LONGEST
-from .options import Parser, add_case, add_own_case, phrase, tell_trust
-from .report import read_roots
-from .terminal import say, say_json, show
+from .options import (
+    INPUT_OPTIONS,
+    add_actions,
+    add_case,
+    add_inputs,
+    add_json,
+    add_own_case,
+    phrase,
+    readers,
+    tell_trust,
+    verb_parser,
+)
+from .report import add_trust_root, read_roots
+from .terminal import say, say_json, show, tell
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Collection, Sequence
 
     from ..cases.case import Value
-    from ..diagnosis.result import Diagnosis
-    from ..formats.report import Report
 
 
 EPILOG = (
@@ -62,63 +71,49 @@ SUFFIX = ".sevcase"
 _SECTIONS = {
     "reported": "what the host reports",
     "owner": "what was loaded, and keys",
-    "launch": "what was loaded, for SEV-SNP",
-    "snp": "a report, and what was wanted of it",
+    "launch": "what was loaded (SEV-SNP)",
+    "snp": "a report, and what is required of it",
 }
 
 
 def run(words: list[str]) -> int:
-    """Do what is asked with a case; return the exit status."""
-    parser = Parser(prog="sevlab case", description=VERBS["case"], epilog=EPILOG)
-    actions = parser.add_subparsers(dest="action", metavar="|".join(ACTIONS), required=True)
-    made = {}
-    for name, what in ACTIONS.items():
-        made[name] = actions.add_parser(name, help=what, description=what, epilog=EPILOG)
+    """Run one action on a case; return the exit status."""
+    parser = verb_parser("case", EPILOG)
+    actions = add_actions(parser, ACTIONS)
+    _add_new(actions["new"])
+    for name, action in actions.items():
         if name != "new":
-            made[name].add_argument("case", metavar="CASE", help="the case")
-            add_own_case(made[name])
-    _add_new(made["new"])
-    made["show"].add_argument("--json", action="store_true", help="print it as JSON")
-    _add_verify(made["verify"])
+            action.add_argument("case", metavar="CASE", help="the case")
+            add_own_case(action)
+    verify = actions["verify"]
+    verify.repeated = "refuse"
+    add_inputs(verify.add_argument_group("keys, if the case has none"), *KEYS)
+    verify.add_argument("--at", metavar="DATE", help="when certificates must be valid, UTC (default: now)")
+    add_trust_root(verify)
+    add_json(actions["show"], verify)
     for name in ("pack", "redact"):
-        made[name].add_argument("--out", "-o", metavar="FILE", required=True, help="the bundle to write")
-        made[name].add_argument("--with-keys", action="store_true", help="put key files in, too: think twice")
-        made[name].add_argument("--force", action="store_true", help="replace the bundle if it exists")
+        actions[name].add_argument("--out", "-o", metavar="FILE", required=True, help="the bundle to write")
+        actions[name].add_argument("--with-keys", action="store_true", help="put key files in, too: think twice")
+        actions[name].add_argument("--force", action="store_true", help="replace the bundle if it exists")
     what = "keep only the launch digest of everything that was loaded"
-    made["redact"].add_argument("--digest-only", action="store_true", help=what)
-    made["unpack"].add_argument("folder", metavar="FOLDER", help="the folder to make")
+    actions["redact"].add_argument("--digest-only", action="store_true", help=what)
+    actions["unpack"].add_argument("folder", metavar="FOLDER", help="the folder to make")
     args = parser.parse_args(words)
     run = {"new": _new, "show": _show, "verify": _verify, "pack": _pack, "unpack": _unpack, "redact": _redact}
     return run[args.action](args)
 
 
-def _add_verify(verify: Parser) -> None:
-    verify.repeated = "refuse"
-    verify.add_argument("--tik", metavar="FILE", help="transport integrity key, where the case comes without keys")
-    verify.add_argument("--tek", metavar="FILE", help="transport encryption key")
-    verify.add_argument("--tk", metavar="FILE", help="both keys in one file: TEK, then TIK")
-    verify.add_argument("--at", metavar="DATE", help="when certificates must be valid, UTC (default: now)")
-    what = "an ARK to trust beside AMD's; repeatable"
-    verify.add_argument("--trust-root", metavar="FILE", action="append", default=[], help=what)
-    verify.add_argument("--json", action="store_true", help="print the result as JSON")
-
-
 def _show(args: argparse.Namespace) -> int:
-    if not is_bundle(args.case):
-        with open_case(args.case, "CASE", args.own_case) as case:
-            if args.json:
-                say_json({"bundle": None, **case_as_dict(case)})
-            else:
-                show(explain_case(case))
-        return GOOD
-    bundle = load_bundle(args.case, "CASE")
-    version, blobs = bundle.manifest.version, bundle.manifest.blobs
-    if args.json:
-        say_json({"bundle": {"version": version, "blobs": blobs}, **case_as_dict(bundle.case)})
-        return GOOD
-    keys = f"keys among them: {', '.join(bundle.keys)}" if bundle.keys else "no keys among them"
-    say(f"A bundle of version {version} with {_count(blobs)}, {keys}. Every hash is right.", "")
-    show(explain_case(bundle.case, blobs))
+    bundle = load_bundle(args.case, "CASE") if is_bundle(args.case) else None
+    with nullcontext(bundle.case) if bundle else open_case(args.case, "CASE", args.own_case) as case:
+        version, blobs = (bundle.manifest.version, bundle.manifest.blobs) if bundle else (0, None)
+        if args.json:
+            say_json({"bundle": {"version": version, "blobs": blobs} if bundle else None, **case_as_dict(case)})
+            return GOOD
+        if bundle:
+            keys = f"keys among them: {', '.join(bundle.keys)}" if bundle.keys else "no keys among them"
+            say(f"A bundle of version {version} with {_count(bundle.manifest.blobs)}, {keys}. Every hash is right.", "")
+        show(explain_case(case, blobs))
     return GOOD
 
 
@@ -128,27 +123,14 @@ def _count(files: Collection[str]) -> str:
 
 def _verify(args: argparse.Namespace) -> int:
     keys = {name: getattr(args, name) for name in KEYS}
-    check_standard_input([("CASE", args.case), *((as_option(name), path) for name, path in keys.items())])
+    check_standard_input([("CASE", args.case), *readers(args, *KEYS)])
     with open_case(args.case, "CASE", args.own_case) as case:
-        with renaming(_named):
+        # Keys and the moment are options here; everything else is in the case.
+        with renaming(lambda name: as_option(name) if name in (*KEYS, "at") else name.replace("_", "-")):
             verdict = verify_case(case, roots=read_roots(args.trust_root), at=args.at, **keys)
-        if args.json:
-            say_json(verdict.as_dict())
-        else:
-            show(verdict.explain())
+        tell(verdict, args.json)
         tell_trust(verdict.trust, args.case)
         return {MATCH: GOOD, UNUSABLE_CASE: UNUSABLE}.get(verdict.status, NOT_VALIDATED)
-
-
-def _named(name: str) -> str:
-    """Return what an input is called: keys and the moment are options here, all else is in the case."""
-    return as_option(name) if name in (*KEYS, "at") else name.replace("_", "-")
-
-
-def _pack(args: argparse.Namespace) -> int:
-    with open_case(args.case, "CASE", args.own_case) as case:
-        _write(case, args)
-    return GOOD
 
 
 def _redact(args: argparse.Namespace) -> int:
@@ -160,6 +142,12 @@ def _redact(args: argparse.Namespace) -> int:
         if words.startswith("redacted: ") and words != case.origin.get(name):
             told = Paragraph(f"{name.replace('_', '-')}: {words.removeprefix('redacted: ')}")
             show(told, to=stream_beside(args.out))
+    return GOOD
+
+
+def _pack(args: argparse.Namespace) -> int:
+    with open_case(args.case, "CASE", args.own_case) as case:
+        _write(case, args)
     return GOOD
 
 
@@ -184,29 +172,28 @@ def _add_new(parser: argparse.ArgumentParser) -> None:
     """Add an option for everything a case can hold: its key, and what sev-snp-measure calls it."""
     groups = {section: parser.add_argument_group(title) for section, title in _SECTIONS.items()}
     for row in ROWS:
-        spelled = ["--" + row.key]
-        if row.name in PEER_NAMES:
-            spelled.append("--" + PEER_NAMES[row.name].replace("_", "-"))
-        doc = phrase(row.doc)
-        if row.kind == FORBID:
-            groups[row.section].add_argument(*spelled, dest=row.name, action="store_const", const=True, help=doc)
+        group, what = groups[row.section], phrase(row.doc)
+        if row.name in INPUT_OPTIONS:
+            add_inputs(group, row.name, spellings=(as_option, as_peer))
+        elif row.kind == FORBID:
+            group.add_argument("--" + row.key, dest=row.name, action="store_const", const=True, help=what)
         else:
-            metavar = {NUMBER: "N", COUNT: "N", FILE: "FILE", KEY: "FILE", MODE: "MODE"}.get(row.kind, "VALUE")
-            groups[row.section].add_argument(*spelled, dest=row.name, metavar=metavar, help=doc)
-    groups["launch"].add_argument("--vcpu-type", metavar="NAME", help="QEMU's CPU model, instead of --cpu-signature")
+            metavar = {NUMBER: "N", FILE: "FILE", MODE: "MODE"}.get(row.kind, "VALUE")
+            group.add_argument("--" + row.key, dest=row.name, metavar=metavar, help=what)
+    add_inputs(groups["launch"], "vcpu_type")
     about = parser.add_argument_group("where it comes from")
     for row in ABOUT:
         if row.name != "written_by":
             about.add_argument("--" + row.key, dest=f"about_{row.name}", metavar="TEXT", help=phrase(row.doc))
     add_case(about, "a case to begin with; options given beside it win", "CASE")
-    why = parser.add_argument_group("what explains it")
-    why.add_argument("--diagnose", action="store_true", help="search for an explanation, and note it")
+    why = parser.add_argument_group("its explanation")
+    why.add_argument("--diagnose", action="store_true", help="search for an explanation, and record it")
     why.add_argument("--candidates", metavar="DIR", help="a folder of firmware, kernels and initrds to try")
     why.add_argument("--budget", metavar="SECONDS", default="60", help="how long (default: %(default)s)")
-    what = "an input found; no VALUE: none"
+    what = "an input that was found; without VALUE: none"
     why.add_argument("--found", "-F", metavar="KEY=VALUE", action="append", default=[], help=what)
     out = parser.add_argument_group("what comes out")
-    what = f"a bundle if it ends in {SUFFIX}, else a case file"
+    what = f"a bundle if its name ends in {SUFFIX}, else a case file"
     out.add_argument("--out", "-o", metavar="FILE", required=True, help=what)
     out.add_argument("--with-keys", action="store_true", help="put key files into the bundle, too: think twice")
     out.add_argument("--force", action="store_true", help="replace the file if it exists")
@@ -229,7 +216,12 @@ def _make(args: argparse.Namespace, base: Case) -> int:
     if not case.inputs:
         raise InputError("usage", "no input", "at least one input of a launch", "sevlab case new --help")
     if args.diagnose:
-        case = _diagnosed(args, case)
+        budget = parse_seconds(args.budget, "--budget", LONGEST)
+        diagnosis = diagnose(case, candidates=args.candidates, budget=budget)
+        show(diagnosis.explain())
+        say("", diagnosis.effort, "")
+        if diagnosis.status == EXPLAINED:
+            case = record_explanation(case, diagnosis.explanations[0])
     if args.out.endswith(SUFFIX):
         _write(case, args)
     else:
@@ -293,24 +285,5 @@ def _read(row: Row, text: str | None, name: str) -> Value | None:
     if row.kind in (NUMBER, COUNT):
         return parse_number(text, name, row.limit)
     if row.kind == KEY:
-        load_key(text, name, (1 + (row.key == "tk")) * KEY_SIZE)  # a file of another size is no key
+        load_key(text, name, (1 + (row.key == "tk")) * KEY_SIZE)  # only to check its size
     return parse_text(row, text, name)
-
-
-def _diagnosed(args: argparse.Namespace, case: Case) -> Case:
-    """Search for an explanation, and note the one with the fewest changes."""
-    found = _search(case, args.candidates, parse_seconds(args.budget, "--budget", LONGEST))
-    show(found.explain())
-    say("", found.effort, "")
-    if found.status != EXPLAINED:
-        return case
-    return record_explanation(case, found.explanations[0])
-
-
-def _search(case: Case, candidates: str | None, budget: float) -> Diagnosis:
-    if not case.is_snp:
-        return diagnose(case.part(), candidates=candidates, budget=budget)
-    reported: bytes | str | Report = case.reported_measurement or ""
-    if "report" in case.inputs:
-        reported = load_report(str(case.inputs["report"]), "--report")
-    return diagnose(case.snp_launch, reported, candidates=candidates, budget=budget)

@@ -6,15 +6,15 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from ..cli import GOOD, NOT_VALIDATED, VERBS
+from ..cli import GOOD, NOT_VALIDATED
 from ..diagnosis.run import BUDGET, diagnose
 from ..errors import InputError, escaped, quoted, renaming
 from ..launch.inputs import as_option, as_peer
 from ..launch.values import parse_number, parse_seconds
 from ..launch.verify import MATCH
 from .digest import LEGACY_MODES, OVMF_HASH, SVSM, add_digest_options, digest_inputs, has_svsm
-from .options import Parser, add_case, inputs_from, launch_parser, opened_case, trust_from
-from .terminal import say, say_json, show, warn
+from .options import Parser, add_case, add_json, inputs_from, launch_parser, opened_case, trust_from, verb_parser
+from .terminal import say, tell, warn
 
 if TYPE_CHECKING:
     import argparse
@@ -43,7 +43,7 @@ _STATUS = (
 
 EPILOG = (
     "Numbers are decimal or 0x hex. '-' reads a key file from standard input. With --mode snp, or a case of SEV-SNP, "
-    f"other options are taken; see sevlab diagnose --mode snp --help. {_STATUS}"
+    f"the options differ: sevlab diagnose --mode snp --help. {_STATUS}"
 )
 
 SNP_EPILOG = f"If --vcpus or --vcpu-type is missing, it is searched. Numbers are decimal or 0x hex. {_STATUS}"
@@ -66,7 +66,7 @@ def run(words: list[str]) -> int:
 
 
 def _run_sev(words: list[str]) -> int:
-    parser = launch_parser("diagnose", f"{VERBS['diagnose']}. Takes the options of validate.", keys=False)
+    parser, _ = launch_parser("diagnose", keys=False)
     parser.epilog = EPILOG
     _add_search_options(parser, "how many workers (default: one for each core)")
     args = parser.parse_args(words)
@@ -81,14 +81,14 @@ def _run_sev(words: list[str]) -> int:
 
 def _run_snp(words: list[str]) -> int:
     """Search for SEV-SNP: the options of digest, and the reported launch digest."""
-    what = f"{VERBS['diagnose']}. With --mode snp: takes the options of digest"
-    parser = Parser(prog="sevlab diagnose --mode snp", description=f"{what}.", epilog=SNP_EPILOG)
+    parser = verb_parser("diagnose", SNP_EPILOG, " With --mode snp it takes the options of digest.")
+    parser.prog = "sevlab diagnose --mode snp"
     reported = parser.add_argument_group("what was reported: one of these two")
     reported.add_argument("--measurement", "-m", metavar="HEX", help="its MEASUREMENT: 48 bytes as hex or base64")
     reported.add_argument("--report", metavar="FILE", help="the whole report; its signature is not checked here")
     add_digest_options(parser)
     _add_search_options(parser, "has no effect: one core is enough for this search")
-    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    add_json(parser)
     args = parser.parse_args(words)
     options = _search_options(args)
     if args.jobs is not None:
@@ -111,7 +111,7 @@ def _reported(args: argparse.Namespace) -> str | Report:
         if path is None and case.reported_measurement is not None:
             return case.reported_measurement.hex()
     if (args.measurement is None) == (path is None):
-        received = "neither it nor --report" if args.report is None else "it together with --report"
+        received = "neither it nor --report" if path is None else "it together with --report"
         raise InputError("--measurement", received, "the launch digest that was reported: one of the two")
     if path is None:
         return str(args.measurement)
@@ -121,15 +121,13 @@ def _reported(args: argparse.Namespace) -> str | Report:
 
 
 def _add_search_options(parser: Parser, jobs: str) -> None:
-    parser.add_argument(
-        "--mode", metavar="MODE", help=f"{', '.join(MODES)}; without it SEV or SEV-ES, as the policy says"
-    )
+    what = f"{', '.join(MODES)} (default: SEV or SEV-ES, as the policy says)"
+    parser.add_argument("--mode", metavar="MODE", help=what)
     search = parser.add_argument_group("the search")
     search.add_argument("--candidates", metavar="DIR", help="a folder of firmware, kernels and initrds to try")
     search.add_argument("--budget", metavar="SECONDS", default=f"{BUDGET:g}", help="how long (default: %(default)s)")
-    search.add_argument(
-        "--max-changes", metavar="N", default="3", help="most wrong inputs at once, 1 to 4 (default: 3)"
-    )
+    what = "most wrong inputs at once, 1 to 4 (default: %(default)s)"
+    search.add_argument("--max-changes", metavar="N", default="3", help=what)
     search.add_argument("--jobs", metavar="N", help=jobs)
 
 
@@ -142,27 +140,24 @@ def _search_options(args: argparse.Namespace) -> SearchOptions:
 
 
 def _print(diagnosis: Diagnosis, args: argparse.Namespace) -> int:
-    if args.json:
-        say_json(diagnosis.as_dict())
-    else:
-        show(diagnosis.explain())
+    tell(diagnosis, args.json)
+    if not args.json:
         say("", diagnosis.effort)
     return GOOD if diagnosis.status == MATCH else NOT_VALIDATED
 
 
 @contextmanager
 def _shown() -> Iterator[Callable[[Progress], object] | None]:
-    """Show on standard error how far the search is, where that is a terminal."""
+    """Show on standard error how far the search is, if that is a terminal."""
     if not sys.stderr.isatty():
         yield None
         return
     from rich.console import Console
     from rich.text import Text
 
-    def told(progress: Progress) -> Text:
-        # Not a plain string: rich would read colours out of the name of a file.
-        return Text(escaped(f"tried {progress.tried:,} ({progress.rate:,.0f}/s)  now: {progress.now}"))
+    def update(progress: Progress) -> None:
+        words = f"tried {progress.tried:,} ({progress.rate:,.0f}/s)  now: {progress.now}"
+        status.update(Text(escaped(words)), spinner="dots")  # rich would read colours out of a plain string
 
-    console = Console(stderr=True)
-    with console.status("reading the inputs") as status:
-        yield lambda progress: status.update(told(progress), spinner="dots")
+    with Console(stderr=True).status("reading the inputs") as status:
+        yield update

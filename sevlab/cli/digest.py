@@ -1,29 +1,29 @@
-"""``sevlab digest``: the launch digest of what is loaded. Options and output are sev-snp-measure's."""
+"""``sevlab digest`` and ``measure``: what a launch should report. Options are those of sev-snp-measure and sevctl."""
 
 from __future__ import annotations
 
 import base64
 import sys
 
-from ..cli import GOOD, VERBS
+from ..cli import GOOD
 from ..errors import InputError, quoted, renaming, shell_word
 from ..formats.launch_measure import Measurement, MeasureMessage
 from ..formats.policy import Policy
 from ..launch.files import check_standard_input
-from ..launch.inputs import INPUTS, SKU, SNP_INPUTS, LaunchInputs, as_option, as_peer, load_launch
+from ..launch.inputs import FILES, INPUTS, SKU, SNP_INPUTS, LaunchInputs, as_option, as_peer, load_launch
 from ..launch.keys import refuse_keys
 from ..launch.measure import compute_measure
 from ..launch.sev import Launch
 from ..launch.values import load_key, load_measurement, load_value, parse_bytes, parse_number, parse_policy
-from .options import Parser, add_case, add_inputs, add_platform, case_under, opened_case
+from .options import PLATFORM, Parser, add_case, add_inputs, add_json, case_under, opened_case, readers, verb_parser
 from .terminal import say, say_json, show, warn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterable
-    from typing import Any
 
+    from ..cases.case import Value
     from ..launch.keys import Secret
     from ..launch.pages import Link
     from ..launch.snp import SnpLaunch
@@ -44,17 +44,24 @@ VMM_TYPES = {
     "gce": ("gce",),
 }
 
-#: What is loaded beside registers, and what stands for a CPU model.
-_LOADED = ("firmware", "kernel", "initrd", "cmdline", *SNP_INPUTS)
+#: What is loaded beside registers, what replaces a CPU model, and what a measure covers.
+LOADED = ("firmware", "kernel", "initrd", "cmdline", *SNP_INPUTS)
 
-_MODEL = ("cpu_signature", *SKU)
+MODEL = ("cpu_signature", *SKU)
 
-EPILOG = "Numbers are decimal or 0x hex. '-' reads a file from standard input. Examples: docs/digest.md."
+MEASURED = ("firmware", "kernel", "initrd", "cmdline", "num_cpus", "vmsa_cpu0", "vmsa_cpu1")
+
+DIGEST_EPILOG = "Numbers are decimal or 0x hex. '-' reads a file from standard input. Examples: docs/digest.md."
+
+MEASURE_EPILOG = (
+    "Numbers are decimal or 0x hex; byte values are base64 or hex. '-' reads a file from standard input. "
+    "To compare with what a host reports, use sevlab validate. Examples: docs/measure.md."
+)
 
 
 def run_digest(words: list[str]) -> int:
     """Compute and print a launch digest; return the exit status."""
-    parser = Parser(prog="sevlab digest", description=VERBS["digest"], epilog=EPILOG)
+    parser = verb_parser("digest", DIGEST_EPILOG)
     parser.add_argument("--mode", metavar="MODE", help=f"{', '.join(MODES)} (with --case: the case's own)")
     add_digest_options(parser)
     shown = parser.add_argument_group("what is shown")
@@ -62,8 +69,8 @@ def run_digest(words: list[str]) -> int:
     shown.add_argument("--dump-vmsa", action="store_true", help="write the registers to vmsa0.bin, vmsa1.bin, ...")
     shown.add_argument("--force", action="store_true", help="let --dump-vmsa replace files")
     shown.add_argument("--trace", action="store_true", help="print every link of the chain (SEV-SNP)")
-    shown.add_argument("--verbose", "-v", action="store_true", help="print a sentence in place of the bare digest")
-    shown.add_argument("--json", action="store_true", help="print every step as JSON")
+    shown.add_argument("--verbose", "-v", action="store_true", help="explain the digest step by step")
+    add_json(shown)
     args = parser.parse_args(words)
     if args.mode is None and args.case is not None:
         args.mode = opened_case(args).mode or None
@@ -80,22 +87,20 @@ def run_digest(words: list[str]) -> int:
 
 
 def add_digest_options(parser: Parser) -> None:
-    """Add the options that describe a launch; all are sev-snp-measure's but ``--profile``."""
+    """Add the options that describe a launch, as sev-snp-measure spells them."""
     loaded = parser.add_argument_group("what is loaded")
     add_case(loaded)
-    add_inputs(loaded, *_LOADED, spell=as_peer)
+    add_inputs(loaded, *LOADED, spellings=(as_peer,))
     cpus = parser.add_argument_group("virtual CPUs (all modes but sev)")
-    cpus.add_argument("--vcpu-type", metavar="NAME", help="QEMU's CPU model, such as EPYC-v4")
-    add_inputs(cpus, "num_cpus", *_MODEL, "profile", "guest_features", spell=as_peer)
+    add_inputs(cpus, "vcpu_type", "num_cpus", *MODEL, "profile", "guest_features", spellings=(as_peer,))
     cpus.add_argument("--vmm-type", metavar="TYPE", help=f"{', '.join(VMM_TYPES)} (default: QEMU)")
 
 
 def _legacy(args: argparse.Namespace) -> int:
     """Print the digest of a SEV or SEV-ES launch."""
     if args.trace:
-        raise InputError(
-            "--trace", f"it with --mode {args.mode}", "--mode snp or snp:svsm", "--verbose shows every step"
-        )
+        needed, advice = "--mode snp or snp:svsm", "--verbose shows every step"
+        raise InputError("--trace", f"it with --mode {args.mode}", needed, advice)
     inputs = digest_inputs(args)
     for name in SNP_INPUTS:
         if name in inputs.given:
@@ -112,7 +117,7 @@ def _legacy(args: argparse.Namespace) -> int:
         {"step": step.name, "size": step.size, "sha256": step.digest.hex(), "digest_after": after.hex()}
         for step, after in steps
     ]
-    _print(args, launch, {"mode": args.mode, "digest": launch.digest.hex(), "launch": rows, **launch.judged()})
+    _print_digest(args, launch, {"mode": args.mode, "digest": launch.digest.hex(), "launch": rows, **launch.judged()})
     return GOOD
 
 
@@ -123,7 +128,7 @@ def _ovmf_hash(args: argparse.Namespace) -> int:
 
     path = _ovmf(args) if args.case is None else str(digest_inputs(args, whole=False).firmware)
     launch = SnpLaunch([firmware_region(*load_image(path, "--ovmf"))])
-    _print(args, launch, {"mode": args.mode, **launch.as_dict()}, launch.links())
+    _print_digest(args, launch, {"mode": args.mode, **launch.as_dict()}, launch.links())
     return GOOD
 
 
@@ -133,13 +138,15 @@ def _snp(args: argparse.Namespace) -> int:
     from ..launch.snp import load_snp_launch
 
     if (is_missing := not has_svsm(args)) == (args.mode == SVSM):
-        received = "nothing" if is_missing else f"it with --mode {args.mode}"
-        raise InputError("--svsm", received, "an SVSM image" if is_missing else f"--mode {SVSM}")
+        received, needed = (
+            ("nothing", "an SVSM image") if is_missing else (f"it with --mode {args.mode}", f"--mode {SVSM}")
+        )
+        raise InputError("--svsm", received, needed)
     inputs = digest_inputs(args)
     with renaming(as_peer):
         launch = load_snp_launch(**inputs.given)
     _dump(args, [link.region.page(link.number) for link in launch.links() if link.region.page_type == VMSA])
-    _print(args, launch, {"mode": args.mode, **launch.as_dict()}, launch.links())
+    _print_digest(args, launch, {"mode": args.mode, **launch.as_dict()}, launch.links())
     return GOOD
 
 
@@ -151,7 +158,7 @@ def _dump(args: argparse.Namespace, pages: list[bytes]) -> None:
         write_files(files, force=args.force)
 
 
-def _print(
+def _print_digest(
     args: argparse.Namespace, launch: Launch | SnpLaunch, data: dict[str, object], links: Iterable[Link] = ()
 ) -> None:
     for line in () if args.verbose and not args.json else launch.remarks:  # explain() has them
@@ -180,7 +187,7 @@ def _ovmf(args: argparse.Namespace) -> str:
 
 
 def has_svsm(args: argparse.Namespace) -> bool:
-    """Say whether the options, or a case under them, name an SVSM image."""
+    """Return whether the options, or a case under them, name an SVSM image."""
     return args.svsm is not None or (args.case is not None and "svsm" in opened_case(args).inputs)
 
 
@@ -189,15 +196,13 @@ def digest_inputs(args: argparse.Namespace, *, whole: bool = True) -> LaunchInpu
     if args.case is None:
         _ovmf(args)
     files = ("firmware", "kernel", "initrd", "svsm", "vars_file")
-    readers = [(as_peer(name), getattr(args, name)) for name in files]
-    check_standard_input(readers)
-    given = {name: getattr(args, name) for name in _LOADED}
-    if args.mode != "sev":
-        given |= _cpu_inputs(args)
+    named_files = [(as_peer(name), getattr(args, name)) for name in files]
+    check_standard_input(named_files)
+    given = {name: getattr(args, name) for name in LOADED} | (_cpu_inputs(args) if args.mode != "sev" else {})
     if args.case is not None:
         from ..cases.case import SNP_LAUNCH
 
-        given = case_under(args, given, readers, SNP_LAUNCH)
+        given = case_under(args, given, named_files, SNP_LAUNCH)
         known = {*INPUTS, *SNP_INPUTS, "cpu_signature"}
         given = {name: value for name, value in given.items() if name in known}
         if "firmware" not in given:
@@ -211,10 +216,10 @@ def digest_inputs(args: argparse.Namespace, *, whole: bool = True) -> LaunchInpu
     return LaunchInputs(**given)
 
 
-def _cpu_inputs(args: argparse.Namespace) -> dict[str, Any]:
-    """Return what the options say of virtual CPUs."""
+def _cpu_inputs(args: argparse.Namespace) -> dict[str, Value | None]:
+    """Return what the options say about virtual CPUs."""
     given = {"num_cpus": args.num_cpus, "profile": _profile(args), "guest_features": args.guest_features}
-    models = [name for name in _MODEL if getattr(args, name) is not None]
+    models = [name for name in MODEL if getattr(args, name) is not None]
     if args.vcpu_type is not None:
         from ..launch.cpu import parse_cpu_model
 
@@ -228,14 +233,14 @@ def _cpu_inputs(args: argparse.Namespace) -> dict[str, Any]:
     return given | {name: getattr(args, name) for name in SKU}
 
 
-def _check_model(mode: str, given: dict[str, Any]) -> None:
-    """Refuse a launch whose registers need a CPU model, without one."""
+def _check_model(mode: str, given: dict[str, Value]) -> None:
+    """Refuse a launch without a CPU model, if its registers depend on the model."""
     if any(name.startswith("cpu_") for name in given) or "vmsa_cpu0" in given:
         return
     from ..launch.vmm import PROFILES, SNP_PROFILES, find_profile
 
     known = PROFILES if mode in LEGACY_MODES else SNP_PROFILES
-    if find_profile(given.get("profile", "qemu"), "--profile", known).takes_signature:
+    if find_profile(str(given.get("profile", "qemu")), "--profile", known).takes_signature:
         needed = "it, --vcpu-sig, or --vcpu-family, --vcpu-model and --vcpu-stepping"
         raise InputError("--vcpu-type", "nothing", needed)
 
@@ -250,27 +255,17 @@ def _profile(args: argparse.Namespace) -> str | None:
     profiles = kinds[args.vmm_type.lower()]
     if args.profile is not None and args.profile not in profiles:
         received = f"{quoted(args.profile)} with --vmm-type {args.vmm_type}"
-        raise InputError("--profile", received, " or ".join(profiles), "sevlab profiles, which tells what each is")
+        raise InputError("--profile", received, " or ".join(profiles), "sevlab profiles, which explains each")
     if args.profile is None and args.mode == SVSM and args.vmm_type.lower() == "qemu":
         return None
     return str(args.profile or profiles[0])
 
 
-#: The options that make the launch digest.
-LAUNCH = ("firmware", "kernel", "initrd", "cmdline", "num_cpus", "vmsa_cpu0", "vmsa_cpu1")
-
-MEASURE_EPILOG = (
-    "Numbers are decimal or 0x hex; byte values are base64 or hex. '-' reads a file from standard input. "
-    "To compare with what a host reports, use sevlab validate. Examples: docs/measure.md."
-)
-
-
 def run_measure(words: list[str]) -> int:
     """Compute and print a measurement; return the exit status."""
-    parser = Parser(prog="sevlab measure", description=VERBS["measure"], epilog=MEASURE_EPILOG)
+    parser = verb_parser("measure", MEASURE_EPILOG)
     host = parser.add_argument_group("the platform, the policy and the key")
-    add_platform(host, required=True)
-    host.add_argument("--tik", metavar="FILE", required=True, help="transport integrity key, 16 raw bytes")
+    add_inputs(host, *PLATFORM, "tik", required=True)
     nonce = parser.add_argument_group("the nonce, one of").add_mutually_exclusive_group(required=True)
     nonce.add_argument("--nonce", metavar="NONCE", help="16 bytes: base64, hex, or a file that holds them")
     nonce.add_argument(
@@ -278,12 +273,12 @@ def run_measure(words: list[str]) -> int:
     )
     launch = parser.add_argument_group("what was loaded")
     launch.add_argument("--launch-digest", metavar="DIGEST", help="the launch digest itself, 32 bytes: base64 or hex")
-    add_inputs(launch, *LAUNCH)
+    add_inputs(launch, *MEASURED)
     parser.add_argument("--outfile", metavar="FILE", help="write the 48 raw bytes to FILE instead of printing base64")
     parser.add_argument("--force", action="store_true", help="let --outfile replace a file")
-    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    add_json(parser)
     args = parser.parse_args(words)
-    _check_files(args)
+    check_standard_input(readers(args, "tik", "nonce", "launch_measure_blob", *FILES))
     policy = parse_policy(args.policy, "--policy")
     tik = load_key(args.tik, "--tik")  # first: what is shown must not have it in it
     loaded = read_launch(args, policy)
@@ -301,7 +296,7 @@ def run_measure(words: list[str]) -> int:
         from ..cases.writing import write_files
 
         write_files([(args.outfile, measurement.to_bytes(), "--outfile")], force=args.force)
-    _say(args, message, measurement, loaded)
+    _print_measure(args, message, measurement, loaded)
     for line in loaded.remarks:
         say(line, to=sys.stderr)
     for sentence in policy.findings():
@@ -313,7 +308,7 @@ def run_measure(words: list[str]) -> int:
 
 def read_launch(args: argparse.Namespace, policy: Policy) -> Launch:
     """Return the launch that the options describe, or of which they give the digest."""
-    given = {name: getattr(args, name) for name in LAUNCH if getattr(args, name) is not None}
+    given = {name: getattr(args, name) for name in MEASURED if getattr(args, name) is not None}
     if args.launch_digest is not None:
         if given:
             other = as_option(next(iter(given)))
@@ -326,7 +321,7 @@ def read_launch(args: argparse.Namespace, policy: Policy) -> Launch:
 
 
 def _nonce(args: argparse.Namespace, tik: Secret) -> bytes:
-    """Return the nonce, which will stand in the result: so it is no key."""
+    """Return the nonce. It will be in the result, so it must not be a key."""
     if args.nonce is not None:
         nonce = load_value(args.nonce, "--nonce", 16)
         refuse_keys(nonce, "--nonce", tik)
@@ -336,15 +331,10 @@ def _nonce(args: argparse.Namespace, tik: Secret) -> bytes:
     return measurement.mnonce
 
 
-def _check_files(args: argparse.Namespace) -> None:
-    files = ("tik", "nonce", "launch_measure_blob", "firmware", "kernel", "initrd", "vmsa_cpu0", "vmsa_cpu1")
-    check_standard_input((f"--{name.replace('_', '-')}", getattr(args, name)) for name in files)
-
-
-def _say(args: argparse.Namespace, message: MeasureMessage, measurement: Measurement, launch: Launch) -> None:
+def _print_measure(args: argparse.Namespace, message: MeasureMessage, measurement: Measurement, launch: Launch) -> None:
     text = base64.b64encode(measurement.to_bytes()).decode()
     if args.json:
-        result = {
+        result: dict[str, object] = {
             "measurement": text,
             "measure": measurement.measure.hex(),
             "mnonce": measurement.mnonce.hex(),

@@ -1,26 +1,27 @@
-"""``sevlab explain``: every byte and every step, from the reported measurement to the verdict."""
+"""``sevlab explain`` and ``coverage``: every byte and every step of a measurement, and what it does not cover."""
 
 from __future__ import annotations
 
-from argparse import HelpFormatter
-
 from ..cases.coverage import cover_case, cover_command_line, cover_domain
-from ..cli import GOOD, NOT_VALIDATED, VERBS
+from ..cli import GOOD, NOT_VALIDATED
 from ..launch.explain import walk, walk_as_dict
 from ..launch.verify import compare_measure
 from ..layout.views import Paragraph, View
 from .capture import read_text
-from .options import Parser, add_own_case, evidence_from, launch_parser, legacy_case
-from .terminal import ADVISE, say_json, show
+from .options import add_json, add_own_case, evidence_from, launch_parser, legacy_case, verb_parser
+from .terminal import ADVISE, say_json, show, tell
+
+COVERAGE_EPILOG = (
+    "'-' reads standard input. Exit status: 0 the configuration was labelled, whatever the labels, 2 usage or input "
+    "that cannot be supported, 3 an error in sevlab."
+)
 
 
 def run_explain(words: list[str]) -> int:
     """Explain; return the exit status, which is that of validate."""
-    parser = launch_parser("explain", VERBS["explain"])
-    parser.shown.add_argument(
-        "--html", metavar="FILE", help="write the page as HTML to FILE as well ('-': print only that)"
-    )
-    parser.shown.add_argument("--force", action="store_true", help="let --html replace a file")
+    parser, shown = launch_parser("explain")
+    shown.add_argument("--html", metavar="FILE", help="write HTML to FILE, too ('-': print only the HTML)")
+    shown.add_argument("--force", action="store_true", help="let --html replace a file")
     args = parser.parse_args(words)
     verdict = compare_measure(evidence_from(args))
     view = View(walk(verdict, show_keys=args.show_keys), Paragraph(ADVISE))
@@ -47,20 +48,14 @@ def page(view: View) -> str:
 
 
 def run_coverage(words: list[str]) -> int:
-    """Label a configuration; return the exit status."""
-    parser = Parser(
-        prog="sevlab coverage",
-        description=VERBS["coverage"],
-        epilog="'-' reads standard input. Exit status: 0 the configuration was labelled, whatever the labels, 2 usage "
-        "or input that cannot be supported, 3 an error in sevlab.",
-        formatter_class=lambda prog: HelpFormatter(prog, width=100),
-    )
+    """Label every part of a configuration: measured, not measured, or breaks measurement; return the exit status."""
+    parser = verb_parser("coverage", COVERAGE_EPILOG)
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--case", metavar="FILE", help="a case file")
     what.add_argument("--xml", metavar="FILE", help="what 'virsh dumpxml DOMAIN' printed")
     what.add_argument("--qemu-cmdline", metavar="FILE", help="QEMU's command line, from a script, a log or ps")
     add_own_case(parser)
-    parser.add_argument("--json", action="store_true", help="print the labels as JSON")
+    add_json(parser)
     args = parser.parse_args(words)
     if args.case is not None:
         coverage = cover_case(legacy_case(args))
@@ -68,8 +63,5 @@ def run_coverage(words: list[str]) -> int:
         coverage = cover_domain(read_text(args.xml, "--xml"))
     else:
         coverage = cover_command_line(read_text(args.qemu_cmdline, "--qemu-cmdline"))
-    if args.json:
-        say_json(coverage.as_dict())
-    else:
-        show(coverage.explain())
+    tell(coverage, args.json)
     return GOOD

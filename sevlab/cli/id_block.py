@@ -1,4 +1,4 @@
-"""``sevlab id-block``: say what a SEV-SNP launch must be, and sign it; show such a block; verify one."""
+"""``sevlab id-block``: state what a SEV-SNP launch must be, and sign it; show or verify such a block."""
 
 from __future__ import annotations
 
@@ -7,20 +7,27 @@ import base64
 
 from ..attestation.id_block import DEFAULT_POLICY, build_id_block, load_id_block, load_private_key, verify_id_block
 from ..cases.writing import write_files
-from ..cli import GOOD, NOT_VALIDATED, VERBS
+from ..cli import GOOD, NOT_VALIDATED
 from ..formats.id_block import IdBlock
 from ..formats.policy import SnpPolicy
 from ..launch.files import check_standard_input
 from ..launch.keys import refuse_keys
 from ..launch.values import load_value, parse_bytes, parse_number
-from .options import Parser, sentence
+from .options import Parser, add_actions, add_json, verb_parser
 from .terminal import say, say_json, show, tell, warn
 
 EPILOG = (
     "Numbers are decimal or 0x hex, bytes hex or base64, '-' reads a file from standard input. Exit status: 0 good, "
     "1 verify: a check fails or no measurement was compared, 2 usage or input that cannot be supported, 3 an error in "
-    "sevlab. docs/id-block.md tells the rest."
+    "sevlab. See docs/id-block.md."
 )
+
+#: Every action, and what it does.
+ACTIONS = {
+    "build": "state what a launch must be, and sign it",
+    "show": "show an ID block byte by byte",
+    "verify": "check an ID block as the SEV firmware does when the launch is finished",
+}
 
 _SIZES = {row.name: row.size for row in IdBlock.rows}
 
@@ -31,30 +38,21 @@ _DIGEST_SIZE, _ID_SIZE = _SIZES["launch_digest"], _SIZES["family_id"]
 
 def run(words: list[str]) -> int:
     """Build, show or verify; return the exit status."""
-    parser = Parser(prog="sevlab id-block", description=sentence(VERBS["id-block"]), epilog=EPILOG)
-    actions = parser.add_subparsers(dest="action", metavar="build|show|verify", required=True)
-    _add_build(actions)
-    for name, what in (
-        ("show", "show an ID block byte by byte"),
-        ("verify", "check an ID block as the firmware does when the launch is finished"),
-    ):
-        action = actions.add_parser(name, help=what, description=sentence(what), epilog=EPILOG)
-        action.add_argument(
-            "files", metavar="FILE", nargs="+", help="ID block and ID authentication, in one file or two; see the docs"
-        )
-        action.add_argument("--json", action="store_true", help="print the result as JSON")
-        if name == "verify":
-            _add_launch(action)
+    parser = verb_parser("id-block", EPILOG)
+    actions = add_actions(parser, ACTIONS)
+    _add_build(actions["build"])
+    for action in (actions["show"], actions["verify"]):
+        what = "ID block and ID authentication, in one file or two; see the docs"
+        action.add_argument("files", metavar="FILE", nargs="+", help=what)
+    _add_launch(actions["verify"])
+    add_json(*actions.values())
     args = parser.parse_args(words)
     return {"build": _build, "show": _show, "verify": _verify}[args.action](args)
 
 
-def _add_build(actions: argparse._SubParsersAction[Parser]) -> None:
-    what = "say what a launch must be, and sign it"
-    build = actions.add_parser("build", help=what, description=sentence(what), epilog=EPILOG)
-    build.add_argument(
-        "--measurement", metavar="VALUE", required=True, help="the launch digest (48 bytes), or its file"
-    )
+def _add_build(build: Parser) -> None:
+    what = "the launch digest (48 bytes), or its file"
+    build.add_argument("--measurement", metavar="VALUE", required=True, help=what)
     build.add_argument("--idkey", metavar="FILE", required=True, help="the ID key: a private key of P-384, in PEM")
     build.add_argument("--authorkey", metavar="FILE", help="the author key, which signs the ID key")
     build.add_argument("--policy", metavar="N", default=DEFAULT_POLICY, help="the guest policy (default: 0x30000)")
@@ -64,18 +62,14 @@ def _add_build(actions: argparse._SubParsersAction[Parser]) -> None:
     build.add_argument("--out-block", metavar="FILE", help="write the ID block, 96 bytes, to this file")
     build.add_argument("--out-auth", metavar="FILE", help="write the ID authentication, 4096 bytes, to this file")
     build.add_argument("--force", action="store_true", help="replace these files if they exist")
-    build.add_argument("--json", action="store_true", help="print the result as JSON")
 
 
 def _add_launch(action: Parser) -> None:
     action.repeated = "refuse"
     action.add_argument("--measurement", metavar="VALUE", help="the digest of the launch, 48 bytes, or a file of it")
     action.add_argument("--policy", metavar="N", help="the policy of the launch")
-    action.add_argument(
-        "--author-key-enabled",
-        action=argparse.BooleanOptionalAction,
-        help="whether the launch sets AUTH_KEY_EN, as QEMU's author-key-enabled does (default: if there is one)",
-    )
+    what = "whether the launch sets AUTH_KEY_EN, as QEMU's author-key-enabled does (default: if there is an author key)"
+    action.add_argument("--author-key-enabled", action=argparse.BooleanOptionalAction, help=what)
 
 
 def _build(args: argparse.Namespace) -> int:
@@ -104,7 +98,7 @@ def _build(args: argparse.Namespace) -> int:
     digests = signed.key_digests if args.authorkey else {"id_key_digest": signed.auth.id_key_digest}
     encoded = {name: base64.b64encode(raw).decode() for name, raw in digests.items()}
     if args.json:
-        result = {
+        result: dict[str, object] = {
             "id_block": base64.b64encode(signed.block.to_bytes()).decode(),
             "id_auth": base64.b64encode(signed.auth.to_bytes()).decode(),
             **{name: raw.hex() for name, raw in digests.items()},

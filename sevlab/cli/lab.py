@@ -4,37 +4,37 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
+import subprocess
 import sys
+import time
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
-from ..cli import GOOD, UNUSABLE, VERBS
+from ..cli import GOOD, UNUSABLE
 from ..errors import InputError, UnsupportedError, quoted, shell_word
-from .options import Parser
+from .options import split_command, verb_parser
 from .terminal import say
 
 FIRST = "00-start-here.ipynb"
 
-#: Seconds that a server has to end its kernels when it is asked to end.
+EPILOG = "Words after -- go to JupyterLab: sevlab lab -- --no-browser"
+
+#: Seconds that the server has to end its kernels.
 PATIENCE = 20.0
 
 
 def run(words: list[str]) -> int:
     """Copy the notebooks, open JupyterLab; return its exit status."""
-    parser = Parser(
-        prog="sevlab lab",
-        description=f"{VERBS['lab']}. A file that is already in the folder is kept as it is.",
-        epilog="What follows -- goes to JupyterLab, as in: sevlab lab -- --no-browser",
-    )
+    parser = verb_parser("lab", EPILOG, " A file that is already in the folder is kept.")
     parser.add_argument("folder", nargs="?", default="sevlab-notebooks", help="where to (default: %(default)s)")
     parser.add_argument("--copy-only", action="store_true", help="copy, and do not open JupyterLab")
-    own, rest = (words[: words.index("--")], words[words.index("--") + 1 :]) if "--" in words else (words, [])
+    own, rest = split_command(words)
     args = parser.parse_args(own)
     if not args.copy_only and find_spec("jupyterlab") is None:
-        raise InputError(
-            "JupyterLab", "nothing: it is not installed", "sevlab's extra 'lab'", "pip install 'sevlab[lab]'"
-        )
+        advice = "pip install 'sevlab[lab]'"
+        raise InputError("JupyterLab", "nothing: it is not installed", "sevlab's extra 'lab'", advice)
     copied, kept = copy_notebooks(Path(args.folder))
     say(f"Copied {copied} files to {shell_word(args.folder)}. Kept {kept} that were already there.")
     if args.copy_only:
@@ -42,55 +42,38 @@ def run(words: list[str]) -> int:
     sys.stdout.flush()
     command = [sys.executable, "-m", "jupyter", "lab", str(Path(args.folder) / FIRST), *rest]
     if hasattr(os, "geteuid") and os.geteuid() == 0:
-        command.insert(4, "--allow-root")  # JupyterLab refuses to run as root without being told
+        command.insert(4, "--allow-root")  # without it JupyterLab refuses to run as root
     return _serve(command)
 
 
 def _serve(command: list[str]) -> int:
-    """Run a server until it ends; return the exit status, after a signal 128 and its number, as a shell says it.
+    """Run a server until it ends; return the exit status, as a shell reports it.
 
-    A signal that ends this process (Ctrl-C is one) ends the server first, which has :data:`PATIENCE` for its kernels.
+    A signal that ends this process, such as Ctrl-C, ends the server first, which has :data:`PATIENCE` for its kernels.
     """
-    import signal
-    import subprocess
-    from threading import Timer
-
     received: list[int] = []
-    server: subprocess.Popen[bytes] | None = None
-
-    def end(number: int, frame: object) -> None:
-        received.append(number)
-        if server is not None:
-            stop(server)
-
-    def stop(server: subprocess.Popen[bytes]) -> None:
-        server.terminate()
-        if not waiting.is_alive():
-            waiting.start()
-
-    def give_up() -> None:
-        if server is not None:
-            server.kill()
-
-    waiting = Timer(PATIENCE, give_up)
-    waiting.daemon = True
     numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT") if hasattr(signal, name)]
     # One that is ignored stays so: that is how nohup works.
-    before = {number: signal.signal(number, end) for number in numbers if signal.getsignal(number) != signal.SIG_IGN}
+    handled = [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, lambda number, frame: received.append(number)) for number in handled}
     try:
         server = subprocess.Popen(command)
-        if received:  # before there was a server to end
-            stop(server)
-        status = server.wait()
+        end = 0.0
+        while server.poll() is None:
+            if received and not end:
+                end = time.monotonic() + PATIENCE
+                server.terminate()
+            if end and time.monotonic() > end:
+                server.kill()
+            time.sleep(0.2)
     finally:
-        waiting.cancel()
         for number, handler in before.items():
             signal.signal(number, handler)
     if received:
         name = signal.Signals(received[0]).name
         say("Interrupted." if name == "SIGINT" else f"Ended by {name}.", to=sys.stderr)
         return 128 + received[0]
-    return GOOD if status == 0 else UNUSABLE
+    return GOOD if server.returncode == 0 else UNUSABLE
 
 
 def source() -> Path:
@@ -99,9 +82,8 @@ def source() -> Path:
     for folder in (package / "_notebooks", package.parent / "notebooks"):
         if (folder / FIRST).is_file():
             return folder
-    raise UnsupportedError(
-        "this installation, which has no notebooks,", "the sevlab wheel, or a clone of its repository"
-    )
+    needed = "the sevlab wheel, or a clone of its repository"
+    raise UnsupportedError("this installation, which has no notebooks,", needed)
 
 
 def copy_notebooks(folder: Path) -> tuple[int, int]:
@@ -117,10 +99,12 @@ def copy_notebooks(folder: Path) -> tuple[int, int]:
             target = folder / path.relative_to(origin)
             if not path.is_file() or any(part.startswith((".", "__")) for part in path.relative_to(origin).parts):
                 continue
-            if os.path.lexists(target):  # a link to nowhere is somebody's, too
+            if os.path.lexists(target):  # also a link to nowhere
                 kept += 1
                 continue
-            _make_folder(target.parent, made)
+            for one in reversed([one for one in (target.parent, *target.parent.parents) if not one.is_dir()]):
+                one.mkdir()
+                made.append(one)
             _copy(path, target)
             copied += 1
     except (OSError, ValueError) as error:
@@ -130,13 +114,6 @@ def copy_notebooks(folder: Path) -> tuple[int, int]:
         reason = (getattr(error, "strerror", None) or "cannot be used").lower()
         raise InputError("folder", f"{quoted(folder)}: {reason}", "a folder that can be written") from None
     return copied, kept
-
-
-def _make_folder(folder: Path, made: list[Path]) -> None:
-    """Make a folder and those above it; add those that were not there to *made*."""
-    for one in reversed([one for one in (folder, *folder.parents) if not one.is_dir()]):
-        one.mkdir()
-        made.append(one)
 
 
 def _copy(path: Path, target: Path) -> None:

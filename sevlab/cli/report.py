@@ -10,7 +10,8 @@ from ..attestation.certificates import FILES, load_certificates, parse_certifica
 from ..attestation.report import verify_report
 from ..attestation.report_file import LIMIT, load_report_file
 from ..attestation.requirements import REQUIREMENTS, Requirements
-from ..cli import GOOD, NOT_VALIDATED, VERBS
+from ..cases.case import BY_NAME, SNP
+from ..cli import GOOD, NOT_VALIDATED
 from ..errors import InputError, quoted, renaming
 from ..formats.report import TCB_FORMS
 from ..formats.vcek import ROOTS
@@ -20,46 +21,42 @@ from ..launch.inputs import as_option
 from ..launch.keys import Secret, refuse_keys
 from ..launch.values import decode_base64
 from ..layout.views import Paragraph, View
-from .options import Parser, add_case, case_under, opened_case, sentence
+from .options import Parser, add_actions, add_case, add_json, case_under, opened_case, phrase, verb_parser
 from .terminal import ADVISE, say, say_json, show
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Any
 
+    from ..cases.case import Case
     from ..launch.evidence import Trust
 
 
 EPILOG = (
     "Numbers are decimal or 0x hex, bytes hex or base64, '-' reads a file from standard input. Nothing is fetched. "
     "Exit status: 0 nothing failed and a measurement was compared, 1 something failed or no measurement was compared, "
-    "2 usage or input that cannot be supported, 3 an error in sevlab. docs/report.md tells the rest."
+    "2 usage or input that cannot be supported, 3 an error in sevlab. See docs/report.md."
 )
 
-_FILE_HELP = {
-    "vcek": "the certificate of the chip's key (DER or PEM)",
-    "vlek": "the certificate of a cloud's key (DER or PEM)",
-    "chain": "ASK (or ASVK) and ARK in one PEM file",
-    "ask": "ASK or ASVK, where there is no --chain",
-    "ark": "ARK, where there is no --chain",
-    "certs": "a certificate table, as the host hands it to the guest",
-    "crl": "the list of revoked certificates (DER or PEM)",
+#: Every action, and what it does.
+ACTIONS = {
+    "show": "show every field of a report, its TCBs, and where to get its certificate",
+    "verify": "check who made a report, and whether it meets your requirements",
 }
 
 
 def run(words: list[str]) -> int:
     """Show or verify; return the exit status."""
-    parser = Parser(prog="sevlab report", description=sentence(VERBS["report"]), epilog=EPILOG)
-    actions = parser.add_subparsers(dest="action", metavar="show|verify", required=True)
-    what = "show every field of a report, its TCBs, and where its certificate is to be had"
-    show = actions.add_parser("show", help=what, description=sentence(what), epilog=EPILOG)
-    show.add_argument("file", metavar="FILE", help="the report; binary, or hex or base64 text")
-    show.add_argument("--product", metavar="NAME", help=f"what made it, where it does not tell: {', '.join(TCB_FORMS)}")
-    what = "check who made a report, and whether it says what you wanted"
-    verify = actions.add_parser("verify", help=what, description=sentence(what), epilog=EPILOG)
-    verify.add_argument("file", metavar="FILE", nargs="?", help="the report; binary, or hex or base64 text")
+    parser = verb_parser("report", EPILOG)
+    actions = add_actions(parser, ACTIONS)
+    show, verify = actions["show"], actions["verify"]
+    file = "the report; binary, or hex or base64 text"
+    show.add_argument("file", metavar="FILE", help=file)
+    what = f"what made it, if the report does not say: {', '.join(TCB_FORMS)}"
+    show.add_argument("--product", metavar="NAME", help=what)
+    verify.add_argument("file", metavar="FILE", nargs="?", help=file)
     _add_verify(verify)
-    for action in (show, verify):
-        action.add_argument("--json", action="store_true", help="print the result as JSON")
+    add_json(show, verify)
     args = parser.parse_args(words)
     return {"show": _show, "verify": _verify}[args.action](args)
 
@@ -68,19 +65,24 @@ def _add_verify(verify: Parser) -> None:
     verify.repeated = "refuse"
     files = verify.add_argument_group("who made it")
     for name in FILES:
-        files.add_argument(as_option(name), metavar="FILE", help=_FILE_HELP[name])
+        files.add_argument(as_option(name), metavar="FILE", help=phrase(BY_NAME[name].doc))
     files.add_argument("--at", metavar="DATE", help="when certificates must be valid, UTC (default: now)")
-    files.add_argument(
-        "--trust-root", metavar="FILE", action="append", default=[], help="an ARK to trust beside AMD's; repeatable"
-    )
+    add_trust_root(files)
     files.add_argument("--csp-id", metavar="TEXT", help="the cloud that a VLEK must be for")
-    wanted = verify.add_argument_group("what you wanted")
+    required = verify.add_argument_group("what you require")
     for one in fields(Requirements):
-        if metavar := one.metadata["metavar"]:
-            wanted.add_argument(as_option(one.name), metavar=metavar, help=one.metadata["help"])
+        metavar, flag, what = one.metadata["metavar"], as_option(one.name), one.metadata["help"]
+        if metavar:
+            required.add_argument(flag, metavar=metavar, help=what)
         else:
-            wanted.add_argument(as_option(one.name), action="store_const", const=True, help=one.metadata["help"])
+            required.add_argument(flag, action="store_const", const=True, help=what)
     add_case(verify)
+
+
+def add_trust_root(group: argparse._ActionsContainer) -> None:
+    """Add the option for roots to trust beside AMD's; :func:`read_roots` reads them."""
+    what = "an ARK to trust beside AMD's; repeatable"
+    group.add_argument("--trust-root", metavar="FILE", action="append", default=[], help=what)
 
 
 def _show(args: argparse.Namespace) -> int:
@@ -105,13 +107,10 @@ def read_roots(paths: list[str]) -> dict[str, str]:
     return roots
 
 
-def _refuse_keys(args: argparse.Namespace, wanted: dict[str, Any]) -> None:
-    """Refuse a wanted value with a key of the case in it: it would be shown beside the report's."""
-    if args.case is None:
-        return
-    inputs = opened_case(args).inputs
-    keys = [key for name in KEYS if isinstance(key := inputs.get(name), Secret)]
-    for name, value in wanted.items():
+def _refuse_keys(case: Case, required: Mapping[str, object]) -> None:
+    """Refuse a requirement with a key of the case in it: it would be shown beside the report's value."""
+    keys = [key for name in KEYS if isinstance(key := case.inputs.get(name), Secret)]
+    for name, value in required.items():
         if isinstance(value, str):
             for raw in (value.encode(), decode_base64("".join(value.split())) or b""):
                 refuse_keys(raw, as_option(name), *keys)
@@ -120,16 +119,18 @@ def _refuse_keys(args: argparse.Namespace, wanted: dict[str, Any]) -> None:
 def _verify(args: argparse.Namespace) -> int:
     given, trust = _given(args)
     roots = read_roots(args.trust_root)
-    if given["report"] is None:
+    path = given["report"]
+    if path is None:
         raise InputError("FILE", "nothing", "a report", "sevlab report verify --help")
-    found = load_report_file(given["report"], "FILE")
+    found = load_report_file(str(path), "FILE")
+    required = {name: given[name] for name in REQUIREMENTS}
     with renaming(as_option):
         certificates = load_certificates(**{name: given[name] for name in FILES})
-    wanted = {name: given[name] for name in REQUIREMENTS}
-    _refuse_keys(args, wanted)
+    if args.case is not None:
+        _refuse_keys(opened_case(args), required)
     with renaming(as_option):
         verdict = verify_report(
-            found.report, certificates, roots=roots, at=args.at, csp_id=args.csp_id, trust=trust, **wanted
+            found.report, certificates, roots=roots, at=args.at, csp_id=args.csp_id, trust=trust, **required
         )
     if args.json:
         say_json({**verdict.as_dict(), "notes": [*verdict.notes, *([found.note] if found.finding else [])]})
@@ -141,21 +142,18 @@ def _verify(args: argparse.Namespace) -> int:
 
 
 def _given(args: argparse.Namespace) -> tuple[dict[str, Any], Trust | None]:
-    """Return report, certificates and what is wanted, by name; those of a case file where no option says otherwise.
+    """Return report, certificates and requirements, by name, with those of a case under the options.
 
     Return also what is trusted of the case, None without one.
     """
-    given: dict[str, Any] = {"report": args.file, **{name: getattr(args, name) for name in FILES}}
-    readers = [(as_option(name) if name != "report" else "FILE", path) for name, path in given.items()]
+    files = {"report": args.file, **{name: getattr(args, name) for name in FILES}}
+    readers = [("FILE" if name == "report" else as_option(name), path) for name, path in files.items()]
     readers += [("--trust-root", path) for path in args.trust_root]
     check_standard_input(readers)
-    wanted = {name: getattr(args, name) for name in REQUIREMENTS}
+    required = {name: getattr(args, name) for name in REQUIREMENTS}
     if args.case is None:
-        return {**given, **wanted}, None
-    from ..cases.case import SNP
-
+        return files | required, None
     prefix = "snp_"
-    options = given | {prefix + name: value for name, value in wanted.items()}
-    merged = case_under(args, options, readers, SNP)
-    plain = {name.removeprefix(prefix): value for name, value in merged.items()}
-    return {**dict.fromkeys([*given, *wanted]), **plain}, opened_case(args).trust(options, SNP)
+    options = files | {prefix + name: value for name, value in required.items()}
+    merged = {name.removeprefix(prefix): value for name, value in case_under(args, options, readers, SNP).items()}
+    return dict.fromkeys([*files, *required]) | merged, opened_case(args).trust(options, SNP)

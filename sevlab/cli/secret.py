@@ -5,13 +5,14 @@ from __future__ import annotations
 import base64
 
 from ..attestation.secret import USUAL_AREA, SecretPacket, build_secret, load_packet_part, load_secret, open_secret
-from ..cli import GOOD, NOT_VALIDATED, VERBS
+from ..cli import GOOD, NOT_VALIDATED
 from ..errors import renaming, shell_word
+from ..launch.evidence import KEYS
 from ..launch.files import check_standard_input
 from ..launch.inputs import as_option
 from ..launch.keys import refuse_keys
 from ..launch.values import load_keys, load_measurement, parse_bytes
-from .options import Parser
+from .options import add_actions, add_inputs, add_json, readers, verb_parser
 from .terminal import say, say_json, show, warn
 
 TYPE_CHECKING = False
@@ -28,7 +29,8 @@ BUILD = (
 
 OPEN = "Check and decrypt a packet as the firmware does, and show header, message, MAC and table byte by byte."
 
-BLOB = "the launch's measurement, 48 bytes: base64, hex, or a file that holds it"
+#: The inputs of both actions.
+COMMON = (*KEYS, "launch_measure_blob")
 
 #: What the command line calls the library's inputs.
 NAMES = {"secret": "--secret", "header": "HEADER", "payload": "PAYLOAD"}
@@ -38,43 +40,33 @@ EPILOG = "'-' reads a file from standard input. Exit status and examples: docs/s
 
 def run(words: list[str]) -> int:
     """Build or open; return the exit status."""
-    parser = Parser(prog="sevlab secret", description=VERBS["secret"], epilog=EPILOG)
-    actions = parser.add_subparsers(dest="action", metavar="build|open", required=True)
-    build = actions.add_parser("build", help="pack secrets for one launch", description=BUILD, epilog=EPILOG)
-    opener = actions.add_parser("open", help="check, decrypt and explain a packet", description=OPEN, epilog=EPILOG)
-    for action in (build, opener):
-        action.add_argument("--tik", metavar="FILE", help="transport integrity key, 16 raw bytes")
-        action.add_argument("--tek", metavar="FILE", help="transport encryption key, 16 raw bytes")
-        action.add_argument("--tk", metavar="FILE", help="both keys in one file: TEK, then TIK, 32 raw bytes")
-        action.add_argument("--launch-measure-blob", metavar="BLOB", required=True, help=BLOB)
-        action.add_argument("--json", action="store_true", help="print the result as JSON")
-    build.add_argument(
-        "--secret",
-        metavar="NAME:FILE",
-        action="append",
-        default=[],
-        help="a secret: its GUID or luks-key, and the file that holds it; may be repeated",
+    parser = verb_parser("secret", EPILOG)
+    actions = add_actions(
+        parser, {"build": "pack secrets for one launch", "open": "check, decrypt and explain a packet"}
     )
+    build, opener = actions["build"], actions["open"]
+    build.description, opener.description = BUILD, OPEN
+    for action in (build, opener):
+        add_inputs(action, *KEYS)
+        what = "the launch's measurement, 48 bytes: base64, hex, or a file that holds it"
+        action.add_argument("--launch-measure-blob", metavar="BLOB", required=True, help=what)
+    add_json(build, opener)
+    what = "a secret: its GUID or luks-key, and its file; repeatable"
+    build.add_argument("--secret", metavar="NAME:FILE", action="append", default=[], help=what)
     build.add_argument("--iv", metavar="IV", help="only to reproduce a known packet: 16 bytes in hex or base64")
     build.add_argument("--force", action="store_true", help="replace HEADER and PAYLOAD if they exist")
-    build.add_argument("header", metavar="HEADER", help="file to write the packet header to, 52 raw bytes")
-    build.add_argument("payload", metavar="PAYLOAD", help="file to write the payload to, raw bytes")
+    build.add_argument("header", metavar="HEADER", help="the file to write the packet's header to, 52 raw bytes")
+    build.add_argument("payload", metavar="PAYLOAD", help="the file to write the payload to, raw bytes")
     opener.add_argument("--show-secret", action="store_true", help="show the secrets, in hex")
     opener.add_argument("--show-keys", action="store_true", help="show what is made from the TIK")
-    opener.add_argument("header", metavar="HEADER", help="file with the packet header, raw or base64")
-    opener.add_argument("payload", metavar="PAYLOAD", help="file with the payload, raw or base64")
+    opener.add_argument("header", metavar="HEADER", help="the packet's header, raw or base64")
+    opener.add_argument("payload", metavar="PAYLOAD", help="the payload, raw or base64")
     args = parser.parse_args(words)
     return _build(args) if args.action == "build" else _open(args)
 
 
-def _common(args: argparse.Namespace) -> list[tuple[str, str | None]]:
-    """Return the inputs that both actions have, with their names."""
-    names = ("tik", "tek", "tk", "launch_measure_blob")
-    return [(as_option(name), getattr(args, name)) for name in names]
-
-
 def _keys_and_measure(args: argparse.Namespace) -> tuple[Secret, Secret, bytes]:
-    """Return TEK, TIK and the measure (32 bytes). A blob that has a key in it is refused: it would be shown."""
+    """Return TEK, TIK and the measure (32 bytes). A blob with a key in it is refused, because it would be shown."""
     with renaming(as_option):
         tek, tik = load_keys(tik=args.tik, tek=args.tek, tk=args.tk)
     measurement = load_measurement(args.launch_measure_blob, "--launch-measure-blob")
@@ -86,10 +78,10 @@ def _build(args: argparse.Namespace) -> int:
     from ..cases.writing import write_files
 
     secret_files = [spec.partition(":")[2] for spec in args.secret]
-    check_standard_input([*_common(args), *(("--secret", path) for path in secret_files)])
+    check_standard_input([*readers(args, *COMMON), *(("--secret", path) for path in secret_files)])
     tek, tik, measure = _keys_and_measure(args)
     iv = parse_bytes(args.iv, "--iv", 16) if args.iv is not None else None
-    refuse_keys(iv or b"", "--iv", tek, tik)  # it stands in the header
+    refuse_keys(iv or b"", "--iv", tek, tik)  # the header contains it
     secrets = [load_secret(spec, "--secret") for spec in args.secret]
     with renaming(lambda name: NAMES.get(name, name)):
         packet = build_secret(secrets, tik, tek, measure, iv=iv, area=USUAL_AREA)
@@ -100,8 +92,8 @@ def _build(args: argparse.Namespace) -> int:
     warnings = list(packet.warnings)
     if iv is not None:
         warnings.append(
-            "--iv is for reproducing a known packet: the host learns the exclusive-or of what two packets hold when "
-            "they share TEK and IV"
+            "--iv is for reproducing a known packet: from two packets with the same TEK and IV, the host learns the "
+            "exclusive-or of their contents"
         )
     _say_built(args, packet, warnings)
     return GOOD
@@ -129,7 +121,7 @@ def _say_built(args: argparse.Namespace, packet: SecretPacket, warnings: list[st
 
 
 def _open(args: argparse.Namespace) -> int:
-    check_standard_input([*_common(args), ("HEADER", args.header), ("PAYLOAD", args.payload)])
+    check_standard_input([*readers(args, *COMMON), ("HEADER", args.header), ("PAYLOAD", args.payload)])
     tek, tik, measure = _keys_and_measure(args)
     header, _ = load_packet_part(args.header, "HEADER")
     payload, is_text = load_packet_part(args.payload, "PAYLOAD")

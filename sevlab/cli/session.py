@@ -1,34 +1,33 @@
-"""``sevlab session``: make the keys of one launch and pack them for one platform, or open such a session."""
+"""``sevlab session`` and ``chain``: the keys of one launch packed for one platform, and the platform's certificates."""
 
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 
 from ..attestation.session import Z_SIZE, make_session, open_session, public_key
 from ..attestation.sev_chain import ROOTS, load_chain
 from ..cases.writing import write_files
-from ..cli import GOOD, NOT_VALIDATED, VERBS
+from ..cli import GOOD, NOT_VALIDATED
 from ..errors import InputError, quoted, shell_word
 from ..formats.sev_certs import PDH, SessionBlob, SevCertificate
 from ..launch.files import check_standard_input, load_file, load_hidden
 from ..launch.keys import Secret, refuse_keys
 from ..launch.values import decode_base64, parse_policy
-from .options import Parser
+from .options import Parser, add_actions, add_json, verb_parser
 from .terminal import say, say_json, show, tell
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    import argparse
-
-
-EPILOG = (
+SESSION_EPILOG = (
     "The chain is verified first. Exit status: 0 good, 1 the chain does not hold or the session does not open, 2 usage "
-    "or input that cannot be supported, 3 an error in sevlab. docs/session.md tells the rest."
+    "or input that cannot be supported, 3 an error in sevlab. See docs/session.md."
 )
 
-OPEN = (
-    "Open a session as the platform does that has the private number of the PDH: check every MAC and show every value."
+CHAIN_EPILOG = (
+    "'-' reads a file from standard input. Exit status: 0 good, 1 a link does not hold or could not be checked, 2 "
+    "usage or input that cannot be supported, 3 an error in sevlab. See docs/chain.md."
 )
+
+OPEN = "Open a session as the platform does, with the PDH's private number: check every MAC and show every value."
 
 _LIMIT = 16 << 10
 
@@ -39,10 +38,10 @@ def run_session(words: list[str]) -> int:
 
 
 def _make(words: list[str]) -> int:
-    parser = Parser(prog="sevlab session", description=VERBS["session"], epilog=EPILOG)
+    parser = verb_parser("session", SESSION_EPILOG)
     parser.add_argument("--name", default="vm", metavar="NAME", help="how the four files begin (default: vm)")
     parser.add_argument("--force", action="store_true", help="replace these files if they exist")
-    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    add_json(parser)
     parser.add_argument("chain", metavar="CHAIN", help="the platform's certificates: sevctl export --full CHAIN")
     parser.add_argument("policy", metavar="POLICY", help="the guest policy, in decimal or 0x hex")
     args = parser.parse_args(words)
@@ -76,19 +75,18 @@ def _make(words: list[str]) -> int:
 
 
 def _open(words: list[str]) -> int:
-    parser = Parser(prog="sevlab session open", description=OPEN, epilog=EPILOG)
-    parser.add_argument(
-        "--pdh-key", required=True, metavar="FILE", help="the PDH's private number, 48 bytes, big-endian"
-    )
-    parser.add_argument("--policy", metavar="N", help="the guest policy, to check that it is the one of the session")
+    parser = Parser(prog="sevlab session open", description=OPEN, epilog=SESSION_EPILOG)
+    what = "the PDH's private number, 48 bytes, big-endian"
+    parser.add_argument("--pdh-key", required=True, metavar="FILE", help=what)
+    parser.add_argument("--policy", metavar="N", help="the guest policy, to compare with the session's")
     parser.add_argument("--show-keys", action="store_true", help="show keys, which are hidden otherwise")
-    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    add_json(parser)
     parser.add_argument("godh", metavar="GODH", help="the owner's certificate, 2084 bytes, raw or base64")
     parser.add_argument("session", metavar="SESSION", help="the launch session, 128 bytes, raw or base64")
     args = parser.parse_args(words)
     named = {"--pdh-key": args.pdh_key, "GODH": args.godh, "SESSION": args.session}
     check_standard_input(named.items())
-    private = _private(args)
+    private = _private(args.pdh_key)
     session = _part(args.session, "SESSION", SessionBlob.size)
     godh = _part(args.godh, "GODH", SevCertificate.size)
     for public, name in ((session, "SESSION"), (godh, "GODH")):
@@ -106,17 +104,17 @@ def _open(words: list[str]) -> int:
     return GOOD if opened.matches else NOT_VALIDATED
 
 
-def _private(args: argparse.Namespace) -> Secret:
-    private = load_hidden(args.pdh_key, "--pdh-key", _LIMIT)
-    received = f"{len(private)} bytes" if len(private) != Z_SIZE else "a number outside the curve's order"
-    try:
-        if len(private) == Z_SIZE:
+def _private(path: str) -> Secret:
+    """Read the private number of a PDH."""
+    private = load_hidden(path, "--pdh-key", _LIMIT)
+    received = f"{len(private)} bytes"
+    if len(private) == Z_SIZE:
+        with suppress(InputError):
             public_key(private)
             return private
-    except InputError:
-        pass
+        received = "a number outside the curve's order"
     needed = f"a private number of P-384: {Z_SIZE} bytes, big-endian"
-    raise InputError("--pdh-key", f"{quoted(args.pdh_key)}, {received}", needed)
+    raise InputError("--pdh-key", f"{quoted(path)}, {received}", needed)
 
 
 def _part(path: str, name: str, size: int) -> bytes:
@@ -131,20 +129,14 @@ def _part(path: str, name: str, size: int) -> bytes:
     raise InputError(name, f"{quoted(path)}, {received}", f"{size} bytes, raw or as base64 text")
 
 
-CHAIN_EPILOG = (
-    "'-' reads a file from standard input. Exit status: 0 good, 1 a link does not hold or could not be checked, 2 "
-    "usage or input that cannot be supported, 3 an error in sevlab. docs/chain.md tells the rest."
-)
-
-
 def run_chain(words: list[str]) -> int:
     """Show or verify; return the exit status."""
-    parser = Parser(prog="sevlab chain", description=VERBS["chain"], epilog=CHAIN_EPILOG)
-    actions = parser.add_subparsers(dest="action", metavar="show|verify", required=True)
-    for name, what in (("show", "show every certificate field by field"), ("verify", "check every link")):
-        action = actions.add_parser(name, help=what, description=what, epilog=CHAIN_EPILOG)
+    parser = verb_parser("chain", CHAIN_EPILOG)
+    for action in add_actions(
+        parser, {"show": "show every certificate field by field", "verify": "check every link"}
+    ).values():
         action.add_argument("files", metavar="FILE", nargs="+", help="certificates, one or several in each file")
-        action.add_argument("--json", action="store_true", help="print the result as JSON")
+        add_json(action)
     args = parser.parse_args(words)
     check_standard_input(("FILE", path) for path in args.files)
     chain = load_chain(*args.files, name="FILE")

@@ -1,4 +1,4 @@
-"""Signals that end a command, handled as Ctrl-C is: what was begun is taken away, one line, a status that tells."""
+"""The terminal side of a command: what it prints, streams that are closed or break, and signals that end it."""
 
 from __future__ import annotations
 
@@ -20,17 +20,23 @@ if TYPE_CHECKING:
 
     from ..layout.views import Paint
 
-    class Page(Protocol):
+    class Printable(Protocol):
         """What prints as text: a view, or what explains itself as one."""
 
         def text(self, paint: Paint = ...) -> str: ...
 
     class Explained(Protocol):
-        """What has JSON-ready data and a page."""
+        """What has JSON-ready data and a view."""
 
-        def as_dict(self) -> dict[str, Any]: ...
-        def explain(self) -> Page: ...
+        def as_dict(self) -> dict[str, object]: ...
+        def explain(self) -> Printable: ...
 
+
+#: The last line of a view about a platform.
+ADVISE = "sevlab advise lists the known vulnerabilities of a platform."
+
+#: The streams that a command writes to, by their descriptors.
+NAMES = {1: "stdout", 2: "stderr"}
 
 #: Those that end a program and can be handled. (Windows does not have them all.)
 ENDING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGQUIT") if hasattr(signal, name))
@@ -39,8 +45,184 @@ ENDING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGQUIT"
 _TOGETHER = 2.0
 
 
+def say(*lines: str, to: TextIO | None = None) -> None:
+    """Print lines, on standard output unless *to* is another stream. A line break within one is shown as ``\\n``."""
+    print(*(escaped(line) for line in lines), sep="\n", file=to)
+
+
+def warn(words: str) -> None:
+    """Print a warning on standard error."""
+    say(f"WARNING: {words}", to=sys.stderr)
+
+
+def show(view: Printable, to: TextIO | None = None) -> None:
+    """Print a view. Its blocks have escaped what they hold, before it is coloured."""
+    print(view.text(painter(to)), file=to)
+
+
+def tell(thing: Explained, as_json: bool) -> None:
+    """Print the data of *thing* as JSON, or else its view."""
+    if as_json:
+        say_json(thing.as_dict())
+    else:
+        show(thing.explain())
+
+
+def say_json(data: Any, indent: int | None = 2) -> None:
+    """Print data as JSON, in printable ASCII; without an *indent* in one line.
+
+    A value of an object that is an iterator is printed as a list, of which only one item is kept at a time.
+    """
+    import json
+    from collections.abc import Iterator
+
+    def lines(value: Any, depth: int) -> str:
+        # JSON allows a raw DEL in a string. A string in JSON has no line break.
+        return json.dumps(value, indent=indent).replace("\x7f", "\\u007f").replace("\n", "\n" + "  " * depth)
+
+    if not isinstance(data, dict) or not any(isinstance(value, Iterator) for value in data.values()):
+        print(lines(data, 0))
+        return
+    before = "{"
+    for key, value in data.items():
+        print(f"{before}\n  {lines(key, 0)}: ", end="")
+        if isinstance(value, Iterator):
+            opening = "["
+            for item in value:
+                print(f"{opening}\n    {lines(item, 2)}", end="")
+                opening = ","
+            print("[]" if opening == "[" else "\n  ]", end="")
+        else:
+            print(lines(value, 1), end="")
+        before = ","
+    print("\n}")
+
+
+def say_over(words: str) -> None:
+    """Print words on standard error, over its last line."""
+    print(f"\r{escaped(words)}\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+def painter(to: TextIO | None = None) -> Paint:
+    """Return how to colour text: by field on a terminal, not at all in a pipe or when NO_COLOR is set."""
+    from ..layout.span import COLOURS, INK
+    from ..layout.views import plain
+
+    stream = sys.stdout if to is None else to
+    if not stream.isatty():
+        return plain
+    from rich.console import Console
+    from rich.style import Style
+
+    console = Console(file=stream)
+    system = console.color_system
+    if system is None or console.no_color:  # rich knows a terminal's colours even where NO_COLOR forbids them
+        return plain
+    from rich.color import ColorSystem
+
+    depth = {"standard": ColorSystem.STANDARD, "256": ColorSystem.EIGHT_BIT}.get(system, ColorSystem.TRUECOLOR)
+    styles = {name: Style(color=INK, bgcolor=value) for name, value in COLOURS.items()}
+    return lambda text, colour: styles[colour].render(text, color_system=depth)
+
+
+class Sink(io.FileIO):
+    """A descriptor that is written to until that fails. The ``error`` is kept, and the rest is dropped.
+
+    So a verb runs to its end, and its exit status is right even when its output is lost.
+    """
+
+    error: OSError | None = None
+
+    def write(self, raw: bytes) -> int:  # type: ignore[override]
+        """Write; return how many bytes are dealt with."""
+        try:
+            while self.error is None:
+                if (done := super().write(raw)) is not None:
+                    return done
+                from select import select
+
+                select([], [self], [])  # a pipe that does not block, and is full
+        except OSError as error:
+            self.error = error
+        return len(raw)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the stream was closed when the process began: :func:`_fill_closed` put something read-only there."""
+        try:
+            os.write(self.fileno(), b"")
+        except OSError as error:
+            return error.errno == errno.EBADF
+        return False
+
+
+@contextmanager
+def careful_streams() -> Iterator[Callable[[], list[OSError | None]]]:
+    """Replace standard output and error by streams that never raise, and that escape what no encoding can hold.
+
+    Yields a function that flushes both and returns, for each, the error that stopped it, or None. A stream that was
+    closed from the start counts as failed. Streams that a caller has put there are left alone.
+    """
+    _fill_closed()
+    before = {number: getattr(sys, name) for number, name in NAMES.items()}
+    sinks = {
+        number: Sink(number, "w", closefd=False)
+        for number, stream in before.items()
+        if stream is getattr(sys, f"__{NAMES[number]}__")
+    }
+    for number, sink in sinks.items():
+        setattr(sys, NAMES[number], _text(sink, before[number]))
+
+    def finish() -> list[OSError | None]:
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError):
+                stream.flush()
+        return [sinks[number].error if number in sinks else None for number in NAMES]
+
+    try:
+        yield finish
+    finally:
+        finish()
+        for number, stream in before.items():
+            setattr(sys, NAMES[number], stream)
+
+
+def output_is_closed() -> bool:
+    """Return whether this process was started without a standard output."""
+    sink = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
+    return isinstance(sink, Sink) and sink.is_closed
+
+
+def why(error: OSError) -> str:
+    """Return why a stream cannot be written; "" if its reader has seen enough (head, less)."""
+    if error.errno == errno.EPIPE:
+        return ""
+    return "it is closed" if error.errno == errno.EBADF else (error.strerror or "error").lower()
+
+
+def _fill_closed() -> None:
+    """Open something read-only for each closed standard stream. Otherwise a file would get its number."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            with suppress(OSError):
+                os.open(os.devnull, os.O_RDONLY)
+
+
+def _text(sink: Sink, like: TextIO | None) -> TextIO:
+    """Return a text stream over a sink, with the settings of another stream; None is a closed one."""
+    return io.TextIOWrapper(
+        io.BufferedWriter(sink),  # type: ignore[type-var]
+        encoding=getattr(like, "encoding", "utf-8"),
+        errors="backslashreplace",
+        line_buffering=getattr(like, "line_buffering", False),
+        write_through=getattr(like, "write_through", False),
+    )
+
+
 class Ended(BaseException):
-    """A signal ended the command; ``status`` is what a shell says of a program that a signal ended."""
+    """A signal ended the command; ``status`` is what a shell reports for that."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -51,8 +233,8 @@ class Ended(BaseException):
 def clean_end(clean: Callable[[], object]) -> Iterator[None]:
     """Let signals that would end the program raise :class:`Ended` in here; at the end call *clean*, undisturbed.
 
-    A signal that is ignored (nohup), or that somebody else handles, stays so. Outside the main thread, in which alone
-    Python handles signals, they are left as they are.
+    A signal that is ignored (nohup), or that somebody else handles, stays so. Python handles signals in the main thread
+    only; in any other, nothing changes.
     """
     owner, first, closing = os.getpid(), 0.0, False
 
@@ -85,186 +267,3 @@ def clean_end(clean: Callable[[], object]) -> Iterator[None]:
         clean()
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-NAMES = {1: "stdout", 2: "stderr"}
-
-
-class Sink(io.FileIO):
-    """A descriptor that is written to until that fails. The ``error`` is kept, and the rest is dropped.
-
-    A verb can then run to its end and say by its exit status what it found, whatever becomes of its words.
-    """
-
-    error: OSError | None = None
-
-    def write(self, raw: bytes) -> int:  # type: ignore[override]
-        """Write; return how many bytes are dealt with."""
-        try:
-            while self.error is None:
-                if (done := super().write(raw)) is not None:
-                    return done
-                from select import select
-
-                select([], [self], [])  # a pipe that does not block, and is full
-        except OSError as error:
-            self.error = error
-        return len(raw)
-
-    @property
-    def is_closed(self) -> bool:
-        """Whether the stream was closed when the process began: :func:`_fill_closed` put something read-only there."""
-        try:
-            os.write(self.fileno(), b"")
-        except OSError as error:
-            return error.errno == errno.EBADF
-        return False
-
-
-@contextmanager
-def careful_streams() -> Iterator[Callable[[], list[OSError | None]]]:
-    """Replace the two streams of this process by some that never raise, and that escape what no encoding can hold.
-
-    Gives a function that writes what still waits, and returns for each stream why it could not be written, None where
-    all was. A closed stream is one that cannot be written. Streams that a caller has put there are left alone.
-    """
-    _fill_closed()
-    before = {number: getattr(sys, name) for number, name in NAMES.items()}
-    sinks = {
-        number: Sink(number, "w", closefd=False)
-        for number, stream in before.items()
-        if stream is getattr(sys, f"__{NAMES[number]}__")
-    }
-    for number, sink in sinks.items():
-        setattr(sys, NAMES[number], _text(sink, before[number]))
-
-    def finish() -> list[OSError | None]:
-        for stream in (sys.stdout, sys.stderr):
-            with suppress(OSError, ValueError):
-                stream.flush()
-        return [sinks[number].error if number in sinks else None for number in NAMES]
-
-    try:
-        yield finish
-    finally:
-        finish()
-        for number, stream in before.items():
-            setattr(sys, NAMES[number], stream)
-
-
-def output_is_closed() -> bool:
-    """Say whether this process was started without a standard output."""
-    sink = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
-    return isinstance(sink, Sink) and sink.is_closed
-
-
-def why(error: OSError) -> str:
-    """Return in a few words why a stream cannot be written; "" where its reader has seen enough (head, less)."""
-    if error.errno == errno.EPIPE:
-        return ""
-    return "it is closed" if error.errno == errno.EBADF else (error.strerror or "error").lower()
-
-
-def _fill_closed() -> None:
-    """Open what cannot be written in the place of closed standard streams. Otherwise a file would get their numbers."""
-    for number in range(3):
-        try:
-            os.fstat(number)
-        except OSError:
-            with suppress(OSError):
-                os.open(os.devnull, os.O_RDONLY)
-
-
-def _text(sink: Sink, like: TextIO | None) -> TextIO:
-    """Return a stream of text over a sink, with the settings of another one; None is one that was closed."""
-    return io.TextIOWrapper(
-        io.BufferedWriter(sink),  # type: ignore[type-var]
-        encoding=getattr(like, "encoding", "utf-8"),
-        errors="backslashreplace",
-        line_buffering=getattr(like, "line_buffering", False),
-        write_through=getattr(like, "write_through", False),
-    )
-
-
-#: The last line of a page about a platform.
-ADVISE = "sevlab advise lists the known vulnerabilities of a platform."
-
-
-def say(*lines: str, to: TextIO | None = None) -> None:
-    """Print lines, on standard output unless told otherwise. A line break within one is shown as ``\\n``."""
-    print(*(escaped(line) for line in lines), sep="\n", file=to)
-
-
-def warn(words: str) -> None:
-    """Print a warning on standard error."""
-    say(f"WARNING: {words}", to=sys.stderr)
-
-
-def show(page: Page, to: TextIO | None = None) -> None:
-    """Print a page. Its blocks have escaped what they hold, before it is coloured."""
-    print(page.text(painter(to)), file=to)
-
-
-def tell(thing: Explained, as_json: bool) -> None:
-    """Print what explains itself: as JSON, or as its page."""
-    if as_json:
-        say_json(thing.as_dict())
-    else:
-        show(thing.explain())
-
-
-def say_json(data: Any, indent: int | None = 2) -> None:
-    """Print data as JSON, in printable ASCII; without an *indent* in one line.
-
-    A value of an object that is an iterator is printed as a list, of which only one item is kept at a time.
-    """
-    import json
-    from collections.abc import Iterator
-
-    def lines(value: Any, depth: int) -> str:
-        # JSON lets DEL stand in a string as it is. A text in JSON has no line break.
-        return json.dumps(value, indent=indent).replace("\x7f", "\\u007f").replace("\n", "\n" + "  " * depth)
-
-    if not isinstance(data, dict) or not any(isinstance(value, Iterator) for value in data.values()):
-        print(lines(data, 0))
-        return
-    before = "{"
-    for key, value in data.items():
-        print(f"{before}\n  {lines(key, 0)}: ", end="")
-        if isinstance(value, Iterator):
-            opening = "["
-            for item in value:
-                print(f"{opening}\n    {lines(item, 2)}", end="")
-                opening = ","
-            print("[]" if opening == "[" else "\n  ]", end="")
-        else:
-            print(lines(value, 1), end="")
-        before = ","
-    print("\n}")
-
-
-def say_over(words: str) -> None:
-    """Print words on standard error, over those that stand on its last line."""
-    print(f"\r{escaped(words)}\x1b[K", end="", file=sys.stderr, flush=True)
-
-
-def painter(to: TextIO | None = None) -> Paint:
-    """Return how to colour text: by field on a terminal, not at all in a pipe or when NO_COLOR is set."""
-    from ..layout.span import COLOURS, INK
-    from ..layout.views import plain
-
-    stream = sys.stdout if to is None else to
-    if not stream.isatty():
-        return plain
-    from rich.console import Console
-    from rich.style import Style
-
-    console = Console(file=stream)
-    system = console.color_system
-    if system is None or console.no_color:  # rich knows a terminal's colours even where NO_COLOR forbids them
-        return plain
-    from rich.color import ColorSystem
-
-    depth = {"standard": ColorSystem.STANDARD, "256": ColorSystem.EIGHT_BIT}.get(system, ColorSystem.TRUECOLOR)
-    styles = {name: Style(color=INK, bgcolor=value) for name, value in COLOURS.items()}
-    return lambda text, colour: styles[colour].render(text, color_system=depth)

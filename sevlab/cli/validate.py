@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from ..cli import GOOD as EXIT_GOOD
-from ..cli import NOT_VALIDATED, VERBS
+from ..cli import GOOD, NOT_VALIDATED
 from ..errors import InputError, renaming
 from ..launch.evidence import KEYS, load_evidence
 from ..launch.inputs import as_option
@@ -17,7 +16,6 @@ from .terminal import output_is_closed, say, say_json, warn
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable
     from typing import Any
 
     from ..cases.libvirt import Guest
@@ -27,26 +25,18 @@ if TYPE_CHECKING:
 
 def validate_parser() -> Parser:
     """Return the parser with all options of this verb."""
-    parser = launch_parser("validate", VERBS["validate"])
-    parser.shown.add_argument(
-        "--debug", "-d", action="store_true", help="show every value on the way, on standard error"
-    )
-    parser.shown.add_argument("--quiet", "-q", action="store_true", help="print no verdict; the exit status tells it")
+    parser, shown = launch_parser("validate")
+    shown.add_argument("--debug", "-d", action="store_true", help="show every value on the way, on standard error")
+    shown.add_argument("--quiet", "-q", action="store_true", help="print no verdict; only the exit status gives it")
     connection = parser.add_argument_group("a domain of libvirt, asked for what the options leave out")
     connection.add_argument("--connect", "-c", metavar="URI", help="the hypervisor (default: qemu:///system)")
     connection.add_argument("--domain", "-o", metavar="NAME", help="the domain: its name, number or UUID")
     connection.add_argument("--insecure", "-i", action="store_true", help="go on where the answer cannot be trusted")
-    connection.add_argument(
-        "--ignore-config", "-g", action="store_true", help="do not check the domain's configuration"
-    )
+    what = "do not check the domain's configuration"
+    connection.add_argument("--ignore-config", "-g", action="store_true", help=what)
     inject = parser.add_argument_group("a secret for the guest, packed when the launch validates")
-    inject.add_argument(
-        *("--inject-secret", "-s"),
-        action="append",
-        default=[],
-        metavar="NAME:FILE",
-        help="a GUID or luks-key, and a file",
-    )
+    what, flags = "a GUID or luks-key, and a file", ("--inject-secret", "-s")
+    inject.add_argument(*flags, action="append", default=[], metavar="NAME:FILE", help=what)
     inject.add_argument("--secret-header", metavar="FILE", help="where to write the packet's header, as base64")
     inject.add_argument("--secret-payload", metavar="FILE", help="where to write its encrypted payload, as base64")
     return parser
@@ -59,17 +49,18 @@ def run(words: list[str]) -> int:
     if args.show_keys and not args.debug:
         raise InputError("--show-keys", "without --debug", "--debug, which it adds the keys to")
     inputs = inputs_from(args)
-    guest = None
-    names: Callable[[str], str] = as_option
+    guest, from_host = None, set[str]()
     if args.domain is not None:
-        guest, inputs, names = _ask(args, inputs)
-    with renaming(names):
+        guest, complete = _ask(args, inputs)
+        from_host = {name for name in complete if inputs.get(name) is None}
+        inputs = complete
+    with renaming(lambda name: as_option(name) + (" (from libvirt)" if name in from_host else "")):
         evidence = load_evidence(trust=trust_from(args), **inputs)
     verdict = compare_measure(evidence)
     if args.debug:
         _debug(verdict, args.show_keys)
     if args.inject_secret:
-        _inject(args, verdict, guest)  # before anything is called good, so that a bad secret is told first
+        _inject(args, verdict, guest)  # before the verdict, so that a secret that cannot be used is reported first
     if args.json:
         import json
 
@@ -78,7 +69,7 @@ def run(words: list[str]) -> int:
         _say(verdict)
         if args.inject_secret and verdict.matches:
             _answer(f"OK: Injected {len(args.inject_secret)} secrets")
-    return EXIT_GOOD if verdict.matches else NOT_VALIDATED
+    return GOOD if verdict.matches else NOT_VALIDATED
 
 
 def _check_injection(args: argparse.Namespace) -> None:
@@ -89,19 +80,17 @@ def _check_injection(args: argparse.Namespace) -> None:
         raise InputError(missing[0], "nothing", "a file, as for the other half of the packet")
 
 
-def _ask(args: argparse.Namespace, given: dict[str, Any]) -> tuple[Guest, dict[str, Any], Callable[[str], str]]:
-    """Complete the inputs by what libvirt knows; return also what to call them: the host's own are told apart.
+def _ask(args: argparse.Namespace, given: dict[str, Any]) -> tuple[Guest, dict[str, Any]]:
+    """Return the guest, and the *given* inputs completed by what libvirt knows of it.
 
-    Keys are asked for first: without them there is nothing to judge.
+    Keys are needed first: without them there is nothing to judge.
     """
     from ..cases.libvirt import URI, Guest, complete_inputs
 
     with renaming(as_option):
         check_keys(**{name: given.get(name) for name in KEYS})
         guest = Guest(args.connect or URI, args.domain)
-        inputs = complete_inputs(guest, given, insecure=args.insecure, ignore_config=args.ignore_config)
-    taken = {name for name in inputs if given.get(name) is None}
-    return guest, inputs, lambda name: as_option(name) + (" (from libvirt)" if name in taken else "")
+        return guest, complete_inputs(guest, given, insecure=args.insecure, ignore_config=args.ignore_config)
 
 
 def _inject(args: argparse.Namespace, verdict: Verdict, guest: Guest | None) -> None:
@@ -127,7 +116,7 @@ def _inject(args: argparse.Namespace, verdict: Verdict, guest: Guest | None) -> 
 
 
 def _secret_area(evidence: Evidence) -> int | None:
-    """Return how many bytes the firmware keeps for secrets; None when it does not say."""
+    """Return the size of the firmware's area for secrets; None if it is unknown."""
     if "firmware" not in evidence.files:
         return None
     from ..launch.files import load_ovmf
@@ -137,7 +126,7 @@ def _secret_area(evidence: Evidence) -> int | None:
 
 
 def _answer(words: str) -> None:
-    """Print a line of the verdict. Without a standard output the status says it all, as that of the original does."""
+    """Print a line of the verdict. Without a standard output the status is enough, as in libvirt's tool."""
     if output_is_closed():
         say(f"NOTE: standard output is closed: {words}", to=sys.stderr)
     else:
@@ -156,7 +145,7 @@ def _say(verdict: Verdict) -> None:
             "  To see every step: the same options after 'sevlab explain'.",
             to=sys.stderr,
         )
-    sys.stdout.flush()  # the verdict first: to read the firmware's code takes a moment
+    sys.stdout.flush()  # the verdict first: reading the firmware's code takes a moment
     for line in verdict.remarks:
         say(line, to=sys.stderr)
 
@@ -184,7 +173,7 @@ def _debug(verdict: Verdict, show_keys: bool) -> None:
 
 
 def _hidden(evidence: Evidence, text: str) -> str:
-    """Return *text* without the keys, should they stand in what the host reported: a key file given as a report."""
+    """Return *text* without the keys, in case a key file was given as what the host reported."""
     for key in (evidence.tik, evidence.tek):
         text = text if key is None else key.hide_in(text)
     return text

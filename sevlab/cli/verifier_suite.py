@@ -5,14 +5,14 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from ..cli import GOOD, NOT_VALIDATED, VERBS
+from ..cli import GOOD, NOT_VALIDATED
 from ..errors import InputError, quoted, shell_word
 from ..labs.verifier_suite.cases import ACCEPTABLE, FLAWS, VALID
 from ..labs.verifier_suite.run import PLACEHOLDERS, TABLE, TIMEOUT, run_suite_command, suite_table, write_suite
 from ..labs.verifier_suite.vectors import load_cases
 from ..launch.values import parse_seconds
 from ..layout.views import Heading, Paragraph, Table, View
-from .options import Parser
+from .options import add_actions, add_json, split_command, verb_parser
 from .terminal import say, say_json, say_over, show
 
 if TYPE_CHECKING:
@@ -26,6 +26,13 @@ EPILOG = (
     "be supported; 3 an error in sevlab. See docs/verifier-suite.md."
 )
 
+#: Every action, and what it does.
+ACTIONS = {
+    "list": "list the test cases: what each is, and what is wrong with it",
+    "make": f"write every test case's files and a table of them ({TABLE}) into a new folder",
+    "run": "run another program against every test case; it accepts a case by ending with status 0",
+}
+
 _NAMES = "Names: " + ", ".join(f"{{{name}}}" for name in PLACEHOLDERS) + "."
 
 _LONGEST = 3600.0
@@ -33,25 +40,19 @@ _LONGEST = 3600.0
 
 def run(words: list[str]) -> int:
     """List, make or run; return the exit status."""
-    parser = Parser(prog="sevlab verifier-suite", description=VERBS["verifier-suite"], epilog=EPILOG)
-    actions = parser.add_subparsers(dest="action", metavar="list|make|run", required=True)
-    what = "list the test cases: what each is, and what is wrong with it"
-    listing = actions.add_parser("list", help=what, description=what, epilog=EPILOG)
-    what = f"write every test case's files and a table of them ({TABLE}) into a new folder"
-    make = actions.add_parser("make", help=what, description=what, epilog=EPILOG)
+    parser = verb_parser("verifier-suite", EPILOG)
+    actions = add_actions(parser, ACTIONS)
+    listing, make, trial = actions["list"], actions["make"], actions["run"]
     make.add_argument("folder", metavar="DIR", help="the folder; it must be new, or empty")
-    what = "run another program against every test case; it accepts when it ends with status 0"
-    epilog = f"{_NAMES} {{{{ and }}}} are plain braces. {EPILOG}"
-    trial = actions.add_parser("run", help=what, description=what, epilog=epilog)
     trial.usage = "sevlab verifier-suite run [OPTIONS] -- COMMAND..."
+    trial.epilog = f"{_NAMES} {{{{ and }}}} are plain braces. {EPILOG}"
     trial.add_argument("--dir", metavar="DIR", help="a folder that make wrote (default: a temporary one)")
     trial.add_argument("--timeout", metavar="S", help=f"seconds for one test case (default: {TIMEOUT:g})")
     for action in (listing, trial):
         action.add_argument("--only", metavar="KEY,...", help="only these test cases")
         action.add_argument("--skip", metavar="KEY,...", help="all except these")
-    for action in (listing, make, trial):
-        action.add_argument("--json", action="store_true", help="print the result as JSON")
-    own, command = (words[: words.index("--")], words[words.index("--") + 1 :]) if "--" in words else (words, [])
+    add_json(listing, make, trial)
+    own, command = split_command(words)
     args = parser.parse_args(own)
     if args.action == "run":
         return _run(args, command)
@@ -69,13 +70,14 @@ def _list(args: argparse.Namespace) -> int:
     rows = [[one.key, one.result, one.flaw.key if one.flaw is not None else "-", one.title] for one in cases]
     colours = ["grey" if one.result == ACCEPTABLE else "green" if one.result == VALID else "pink" for one in cases]
     flaws = dict.fromkeys(one.flaw for one in cases if one.flaw is not None)
-    view = View(
-        Table(["test case", "result", "flaw", "what it is"], rows, colours),
-        Paragraph("valid: must be accepted. invalid: must not be. acceptable: correct verifiers may differ."),
-        Heading("The flaws that would accept them"),
-        Table(["flaw", "what it is"], [[one.key, one.title] for one in flaws]),
+    show(
+        View(
+            Table(["test case", "result", "flaw", "what it is"], rows, colours),
+            Paragraph("valid: must be accepted. invalid: must not be. acceptable: correct verifiers may differ."),
+            Heading("The flaws that would accept them"),
+            Table(["flaw", "what it is"], [[one.key, one.title] for one in flaws]),
+        )
     )
-    show(view)
     return GOOD
 
 
@@ -95,7 +97,7 @@ def _make(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace, command: list[str]) -> int:
-    progress = _progress if sys.stderr.isatty() else None
+    progress = (lambda done, count: say_over(f"{done} of {count}")) if sys.stderr.isatty() else None
     timeout = TIMEOUT if args.timeout is None else parse_seconds(args.timeout, "--timeout", _LONGEST)
     results = run_suite_command(command, _chosen(args), folder=args.dir, timeout=timeout, progress=progress)
     if progress is not None:
@@ -116,7 +118,3 @@ def _chosen(args: argparse.Namespace) -> list[TestCase]:
     if not found:
         raise InputError("--skip", quoted(args.skip), "at least one test case that is left")
     return found
-
-
-def _progress(done: int, count: int) -> None:
-    say_over(f"{done} of {count}")

@@ -2,78 +2,71 @@
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import sys
+from typing import TYPE_CHECKING
 
 from ..cases.writing import check_output, stream_beside, write_bytes
-from ..cli import GOOD, NOT_VALIDATED, VERBS
+from ..cli import GOOD, NOT_VALIDATED
 from ..errors import InputError, quoted
 from ..formats.vmsa import Vmsa
 from ..launch.cpu import Cpu, describe_signature, parse_cpu_model
+from ..launch.files import load_ovmf
+from ..launch.inputs import DEFAULT_PROFILE
 from ..launch.values import load_vmsa, parse_number
 from ..launch.vmm import PROFILES, build_vmsa, find_profile, recognize_vmsa, start_at
-from .options import Parser
+from ..layout.views import Paragraph, View
+from .options import add_actions, add_json, verb_parser
 from .terminal import say, say_json, show
 
-DEFAULT_PROFILE = "qemu-legacy"
+if TYPE_CHECKING:
+    import argparse
+
+    from .options import Parser
+
 
 LIMITS = {"family": 270, "model": 255, "stepping": 15}
 
-#: A page that differs from every profile in more fields than this resembles none.
+#: A page that differs from every profile in more fields than this does not resemble any.
 FAR = 20
 
 EPILOG = (
     "Numbers are decimal or 0x hex. FILE '-' is standard input or output. Exit status: 0 good (diff: equal), 1 diff: "
-    "different, 2 usage or input that cannot be supported, 3 an error in sevlab. The whole story: docs/vmsa.md."
+    "different, 2 usage or input that cannot be supported, 3 an error in sevlab. See docs/vmsa.md."
+)
+
+#: Every action, and what it does.
+ACTIONS = {
+    "build": "write the page that a VMM makes for a virtual CPU",
+    "update": "change the CPU's signature and start address in a page, and nothing else",
+    "show": "show the fields of a page that are not zero",
+    "diff": "show where two pages differ, and what each difference does",
+}
+
+UPDATE = (
+    "Change RDX (the CPU signature) and, for --cpu above 0, where the CPU starts (CS base and RIP). "
+    "Every other byte of FILE is kept."
 )
 
 
 def run(words: list[str]) -> int:
     """Build, update, show or compare; return the exit status."""
-    args = _parser().parse_args(words)
-    status: int = args.act(args)
-    return status
-
-
-def _parser() -> Parser:
-    what = VERBS["vmsa"]
-    parser = Parser(prog="sevlab vmsa", description=what, epilog=EPILOG)
-    acts = parser.add_subparsers(title="what to do", metavar="ACT", required=True, parser_class=Parser)
-
-    build = acts.add_parser("build", help="write the page that a VMM makes for a virtual CPU", epilog=EPILOG)
-    build.set_defaults(act=_build)
+    parser = verb_parser("vmsa", EPILOG)
+    actions = add_actions(parser, ACTIONS)
+    build, update, show, diff = actions.values()
     _add_cpu_options(build)
-    build.add_argument(
-        "--profile",
-        metavar="NAME",
-        default=DEFAULT_PROFILE,
-        help=f"whose behaviour: {', '.join(PROFILES)} (default: {DEFAULT_PROFILE}, as libvirt 9.0 and sevctl)",
-    )
+    what = f"{', '.join(PROFILES)} (default: {DEFAULT_PROFILE}, as libvirt 9.0 and sevctl)"
+    build.add_argument("--profile", metavar="NAME", default=DEFAULT_PROFILE, help=what)
     build.add_argument("--sev-features", metavar="N", default="0", help="SEV_FEATURES, 64 bits (default: 0)")
-    build.add_argument("--force", action="store_true", help="overwrite FILE when it exists")
-
-    update = acts.add_parser(
-        "update",
-        help="change the CPU's signature and start address in a page, and nothing else",
-        description="Change RDX (the CPU signature) and, for --cpu above 0, where the CPU starts (CS base and RIP). "
-        "Every other byte of FILE is kept.",
-        epilog=EPILOG,
-    )
-    update.set_defaults(act=_update)
+    build.add_argument("--force", action="store_true", help="replace FILE if it exists")
+    update.description = UPDATE
     _add_cpu_options(update)
-
-    show = acts.add_parser("show", help="show the fields of a page that are not zero", epilog=EPILOG)
-    show.set_defaults(act=_show)
     show.add_argument("file", metavar="FILE", help="a VMSA of 4096 bytes")
-    show.add_argument("--json", action="store_true", help="print every field as JSON")
-
-    diff = acts.add_parser("diff", help="say where two pages differ, and what each difference does", epilog=EPILOG)
-    diff.set_defaults(act=_diff)
     diff.add_argument("first", metavar="A", help="a VMSA of 4096 bytes")
     diff.add_argument("second", metavar="B", help="another one")
-    diff.add_argument("--json", action="store_true", help="print the differences as JSON")
-    return parser
+    add_json(show, diff)
+    args = parser.parse_args(words)
+    return {"build": _build, "update": _update, "show": _show, "diff": _diff}[args.action](args)
 
 
 def _add_cpu_options(parser: Parser) -> None:
@@ -81,8 +74,8 @@ def _add_cpu_options(parser: Parser) -> None:
     parser.add_argument("--cpu", metavar="N", required=True, help="0: the boot processor; above 0: all others")
     for name, limit in LIMITS.items():
         parser.add_argument(f"--{name}", metavar="N", help=f"{name} of the virtual CPU, 0 to {limit}")
-    parser.add_argument("--vcpu-type", metavar="NAME", help="QEMU's CPU model instead of these three, such as EPYC-v4")
-    parser.add_argument("--firmware", metavar="FILE", help="the guest's firmware image, needed for --cpu above 0")
+    parser.add_argument("--vcpu-type", metavar="NAME", help="QEMU's CPU model, such as EPYC-v4, instead of these three")
+    parser.add_argument("--firmware", metavar="FILE", help="the guest firmware image, needed for --cpu above 0")
 
 
 def _signature(args: argparse.Namespace) -> int | None:
@@ -106,8 +99,6 @@ def _start(args: argparse.Namespace, cpu: int) -> int | None:
         return None
     if args.firmware is None:
         raise InputError("--firmware", "nothing", "the guest's firmware image: it says where --cpu above 0 starts")
-    from ..launch.files import load_ovmf
-
     address = load_ovmf(args.firmware, "--firmware").reset_address
     if address is None:
         received = f"{quoted(args.firmware)}, which does not say where application processors start"
@@ -121,21 +112,16 @@ def _build(args: argparse.Namespace) -> int:
     features = parse_number(args.sev_features, "--sev-features", 0xFFFFFFFFFFFFFFFF)
     signature = _signature(args)
     if signature is None and profile.takes_signature:
-        raise InputError(
-            "--family",
-            "nothing",
-            f"--family, --model and --stepping, or --vcpu-type: profile {profile.name} needs them",
-        )
+        needed = f"--family, --model and --stepping, or --vcpu-type: profile {profile.name} needs them"
+        raise InputError("--family", "nothing", needed)
     if args.file != "-":
         check_output(args.file, "FILE", force=args.force)
     vmsa = build_vmsa(
         profile.name, cpu=cpu, signature=signature, reset_address=_start(args, cpu), sev_features=features
     )
     if signature is not None and not profile.takes_signature:
-        say(
-            f"NOTE: profile {profile.name} fixes RDX; the CPU's family, model and stepping play no part.",
-            to=sys.stderr,
-        )
+        words = "the CPU's family, model and stepping play no part."
+        say(f"NOTE: profile {profile.name} fixes RDX; {words}", to=sys.stderr)
     write_bytes(args.file, vmsa.to_bytes(), "FILE", force=args.force)
     return _tell(args.file, vmsa, f"profile {profile.name}")
 
@@ -144,7 +130,7 @@ def _update(args: argparse.Namespace) -> int:
     cpu = parse_number(args.cpu, "--cpu", 0xFFFFFFFF)
     signature, start = _signature(args), _start(args, cpu)
     if signature is None and start is None:
-        raise InputError("--family", "nothing", "--family, --model and --stepping, or --vcpu-type: what to update")
+        raise InputError("--family", "nothing", "what to update: --family, --model and --stepping, or --vcpu-type")
     vmsa = load_vmsa(args.file, "FILE")
     if signature is not None:
         vmsa = vmsa.replace(rdx=signature)
@@ -170,8 +156,6 @@ def _show(args: argparse.Namespace) -> int:
     if args.json:
         say_json(_as_dict(vmsa, sha256))
         return GOOD
-    from ..layout.views import Paragraph, View
-
     heading, *fields = vmsa.explain().blocks
     answers = [Paragraph(_likeness(vmsa)), Paragraph(f"SHA-256 of the page: {sha256}")]
     show(View(heading, *answers, *fields))
@@ -191,7 +175,7 @@ def _as_dict(vmsa: Vmsa, sha256: str) -> dict[str, object]:
 
 
 def _likeness(vmsa: Vmsa) -> str:
-    """Say which profile builds this page, or comes nearest, and which processor RDX stands for."""
+    """Return which profile builds this page, or is nearest, and which processor RDX means."""
     found = recognize_vmsa(vmsa)
     profile, is_boot, differing = found[0]
     which = "the boot processor" if is_boot else f"application processors that start at 0x{vmsa.cs.base + vmsa.rip:x}"

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.diagnosis.test_search_cases import SPACES, report, true_values
 
 import sevlab
 from sevlab.cases.capture import TEXT_LIMIT
