@@ -1,6 +1,6 @@
 """X.509 certificates and lists of revoked ones: out of PEM or DER, one by one, as a chain, or as the files of a host.
 
-A file is taken apart so that none of its bytes is passed over. What is broken in a certificate is not refused but
+A file is taken apart so that none of its bytes is skipped. What is broken in a certificate is not refused but
 noted, because it must end as a check that fails. Sources: RFC 7468 (PEM); X.690, 8.1.3 (length of a DER element);
 RFC 5280 (certificates and CRLs).
 """

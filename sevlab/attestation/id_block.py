@@ -330,7 +330,7 @@ class IdBlockVerdict(Checklist):
             answer = status_text(self.firmware_status)
             return f"ERROR: the firmware would answer {answer}, because of: {self.refusal.name}"
         if self.failed:
-            return f"ERROR: wrong is: {names_of(self.failed)}"
+            return f"ERROR: failed: {names_of(self.failed)}"
         if not self.matches:
             return "NOT VALIDATED: no check fails, but the measurement was not compared"
         return "OK: the firmware would take this ID block for this launch"
