@@ -190,15 +190,15 @@ class Ovmf(Explainable):
         """Return a question, its answer and a reason for each thing a launch may want of this firmware."""
         from .ovmf_view import Ability
 
+        every = None
         if self.trailing:
             words = "The host looks for the footer table at the very end of the file, and does not find it there."
-            return [Ability(question, "no", words) for question in _QUESTIONS]
-        if not self.entries and not self.table and self.kind_key != "old":
-            words = f"This file cannot tell: it is {self.kind}."
-            if self.kind_key == "vars":
-                words = "The VARS half cannot tell: look at the CODE half or at the combined image."
-            return [Ability(question, "unknown", words) for question in _QUESTIONS]
-        return [Ability(question, *answer(self)) for question, answer in _QUESTIONS.items()]
+            every = "no", words
+        elif self.kind_key == "vars":
+            every = "unknown", "The VARS half cannot tell: look at the CODE half or at the combined image."
+        elif not self.entries and not self.table and self.kind_key != "old":
+            every = "unknown", f"This file cannot tell: it is {self.kind}."
+        return [Ability(question, *(every or answer(self))) for question, answer in _QUESTIONS.items()]
 
     def maps(self) -> list[FlashMap]:
         """Return the maps of the image; fewer when it has no table or names no memory."""
@@ -215,11 +215,15 @@ class Ovmf(Explainable):
     def explain(self) -> View:
         """Show what the file is, what it can do, its maps, its tables and everything unexpected."""
         from ..layout.views import Banner, Heading, Paragraph, View
-        from .ovmf_view import ADVICE, exact, show_abilities, show_entries, show_findings, show_sections
+        from .ovmf_view import ADVICE, amount, show_abilities, show_entries, show_findings, show_sections
 
+        size = f"{self.size} bytes"
+        rounded = amount(self.size)
         return View(
             Banner(f"{self.kind[:1].upper()}{self.kind[1:]}.", "green" if self.is_usable else "pink"),
-            Paragraph(f"{exact(self.size)}. {ADVICE.get(self.kind_key, ADVICE['other'])}"),
+            Paragraph(
+                f"{size if rounded == size else f'{size} ({rounded})'}. {ADVICE.get(self.kind_key, ADVICE['other'])}"
+            ),
             *show_findings(self.findings),
             Heading("What it can do"),
             show_abilities(self.abilities()),
@@ -234,8 +238,6 @@ class Ovmf(Explainable):
         def area(pair: tuple[int, int] | None) -> dict[str, int] | None:
             return {"base": pair[0], "size": pair[1]} if pair else None
 
-        from dataclasses import asdict
-
         enforcement = self.enforcement
         return {
             "status": "good" if self.is_usable else "bad",
@@ -245,7 +247,7 @@ class Ovmf(Explainable):
             "base_address": self.base_address if self.table else None,
             "trailing": self.trailing,
             "findings": self.findings,
-            "abilities": [asdict(ability) for ability in self.abilities()],
+            "abilities": [ability._asdict() for ability in self.abilities()],
             "reset_address": self.reset_address,
             "hash_area": area(self.hash_area),
             "secret_area": area(self.secret_area),
