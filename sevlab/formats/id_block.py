@@ -18,7 +18,6 @@ from .sev_certs import EccKey, EccSignature
 if TYPE_CHECKING:
     from typing import ClassVar
 
-
 SPEC = "AMD 56860 (SNP ABI), ID block"
 ECDSA_P384_SHA384 = 1
 

@@ -21,10 +21,8 @@ if TYPE_CHECKING:
     from .ovmf_tables import Entry, Metadata, Section, Volume
     from .ovmf_tables import Table as TableOfEntries
 
-
 #: Regions drawn in one map, and lines of one list. A real image has at most about ten; a broken one may have thousands.
 REGION_LIMIT = 26
-
 #: The colour of each section of the metadata.
 _COLOURS = {"SEC_MEM": "blue", "SECRETS": "pink", "CPUID": "purple", "SVSM_CAA": "teal", "KERNEL_HASHES": "green"}
 

@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 
     from ..layout.views import Block
 
-
 SPEC = "AMD 56860 (SNP ABI), ATTESTATION_REPORT"
 TCB_SPEC = "AMD 56860 (SNP ABI), TCB_VERSION"
 
@@ -61,10 +60,8 @@ PARTS = tuple(PART_DOCS)
 
 #: The TCBs of a report, from the one that a platform cannot go below to the one that runs.
 LADDER = ("launch_tcb", "reported_tcb", "committed_tcb", "current_tcb")
-
 #: Bytes of a Turin's chip id, after which come zeros; the other products fill all 64.
 TURIN_CHIP_ID = 8
-
 #: AMD's key server.
 HOST = "https://kdsintf.amd.com"
 

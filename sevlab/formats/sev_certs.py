@@ -25,7 +25,6 @@ from .policy import Policy
 if TYPE_CHECKING:
     from typing import ClassVar
 
-
 SPEC = "AMD 55766 (SEV API), SEV certificate"
 AMD_SPEC = "AMD 55766 (SEV API), ASK and ARK certificate"
 
@@ -36,7 +35,6 @@ P256, P384 = 1, 2
 
 #: Bytes of a certificate, and of an attestation report, that signatures cover: all before the first.
 SIGNED, ATTESTATION_SIGNED = 0x414, 0x34
-
 #: The Naples ARK as it was first published, without its signature.
 _UNSIGNED_ARK = 576
 

@@ -23,7 +23,6 @@ ARK, ASK, ASVK, VCEK, VLEK = "ARK", "ASK", "ASVK", "VCEK", "VLEK"
 
 #: The common name of each certificate's subject; ``{}`` is the product.
 SUBJECTS = {ARK: "ARK-{}", ASK: "SEV-{}", ASVK: "SEV-VLEK-{}", VCEK: "SEV-VCEK", VLEK: "SEV-VLEK"}
-
 #: Who signs each.
 SIGNERS = {ARK: ARK, ASK: ARK, ASVK: ARK, VCEK: ASK, VLEK: ASVK}
 
@@ -32,7 +31,6 @@ STRUCT_VERSION, PRODUCT_NAME, HWID, CSP_ID = (f"{_PREFIX}.{number}" for number i
 
 #: The extension for each part of the TCB. ``fmc`` is Turin's alone.
 SPL = {part: f"{_PREFIX}.3.{number}" for part, number in zip(PARTS, (9, 1, 2, 3, 8), strict=True)}
-
 #: Parts without a meaning so far; always 0. Turin lacks the first.
 RESERVED_SPL = {f"spl_{number}": f"{_PREFIX}.3.{number}" for number in (4, 5, 6, 7)}
 

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from ..layout.span import Span
     from ..layout.views import View
 
-
 SPEC = "Linux, struct sev_es_save_area; AMD 24593 (APM volume 2), appendix B"
 
 MEANING, DIGEST, HARMLESS = "changes meaning", "changes the digest", "harmless"
