@@ -9,7 +9,8 @@ Sources: snp-launch 6 and 7; vmsa 3.3.
 from __future__ import annotations
 
 from ..errors import quoted
-from ..formats.report import ECDSA_P384_SHA384, SIGNED, TCB_FORMS, MilanTcb, Report, ReportV2, Tcb, TurinTcb
+from ..formats.id_block import ECDSA_P384_SHA384
+from ..formats.report import SIGNED, TCB_FORMS, MilanTcb, Report, ReportV2, Tcb, TurinTcb
 from ..formats.sev_certs import ECDSA_SHA384
 from ..formats.vcek import (
     ARK,

@@ -207,7 +207,7 @@ class Programs:
                 return
             size, length = _file_size(head)
             if not size or at + size > area.size or not self._count():
-                self.lose("a firmware volume whose files cannot be told apart")
+                self.lose("a firmware volume whose files cannot be separated")
                 return
             state = head[23] ^ erased
             if state & _HOLDS and not state & _GONE and head[18] not in _WITHOUT_SECTIONS:
@@ -242,7 +242,7 @@ class Programs:
             if size == 0xFFFFFF:
                 size, length = int.from_bytes(head[4:8], "little"), 8
             if len(head) < length or size < length or at + size > area.size or not self._count():
-                self.lose("a file whose sections cannot be told apart")
+                self.lose("a file whose sections cannot be separated")
                 return
             kind, body = head[3], area.part(at + length, at + size)
             if kind in _PROGRAMS:

@@ -288,7 +288,7 @@ def identify(ovmf: Ovmf) -> tuple[str, ...]:
 
 
 def _with_table(ovmf: Ovmf) -> tuple[str, ...]:
-    """Tell the files apart that end in a footer table."""
+    """Identify a file that ends in a footer table."""
     if ovmf.find(SVSM_INFO):
         return "svsm", "an SVSM image (secure VM service module): it runs below OVMF, and is not OVMF itself"
     if not ovmf.volumes:
@@ -323,7 +323,7 @@ def _with_trailing(ovmf: Ovmf) -> tuple[str, ...]:
 
 
 def _without_table(ovmf: Ovmf, missing: int) -> tuple[str, ...]:
-    """Tell the files apart that have no footer table."""
+    """Identify a file without a footer table."""
     image, size, volumes = ovmf.image, ovmf.size, ovmf.volumes
     if not size:
         return "empty", "an empty file"

@@ -200,7 +200,7 @@ def show_findings(findings: Sequence[str]) -> list[Block]:
 
 
 def _rest(things: Sequence[object], what: str = "") -> list[Block]:
-    """Say how many of *things* are not shown."""
+    """Return a note of how many *things* are not shown."""
     count = len(things) - REGION_LIMIT
     return [Paragraph(f"And {count} more{what}; --json lists all.")] if count > 0 else []
 

@@ -3,7 +3,7 @@
 1184 bytes. The guest asks for it and chooses REPORT_DATA; the host cannot make or change one. Each version is a class.
 The parts of a TCB (trusted computing base) lie in different places on Milan and Genoa and on Turin, so each class comes
 in two forms. :func:`parse_report` chooses. The signature is made over the raw bytes, and only those are ever verified:
-a report that is taken apart and put together again may lose bytes that its reader does not know (F41).
+a report that is parsed and rebuilt may lose bytes that its reader does not know (F41).
 
 TCB_VERSION has eight bytes, one for each part, each a security version number (SVN): it grows with every fix that
 closes a hole. The same eight bytes mean different things on different products (F40). Never compare them as one number:
@@ -26,8 +26,9 @@ from typing import TYPE_CHECKING
 from ..errors import LayoutError
 from ..layout.arguments import checked
 from ..layout.bits import Bits, bit, reserved_bits, title
-from ..layout.structure import Layout, Named, at, reserved
+from ..layout.structure import Layout, at, reserved
 from ..layout.views import Code, Heading, Paragraph, Table, View
+from .id_block import SnpAlgorithm
 from .policy import SnpPolicy
 from .sev_certs import SCALAR, EccSignature
 
@@ -43,7 +44,6 @@ TCB_SPEC = "AMD 56860 (SNP ABI), TCB_VERSION"
 #: Bytes of a report, those that the signature covers (all before it), and those before it in a guest driver's answer.
 SIZE, SIGNED, HEADER = 0x4A0, 0x2A0, 0x20
 
-ECDSA_P384_SHA384 = 1
 
 VCEK, VLEK, NO_KEY = 0, 1, 7
 
@@ -68,7 +68,7 @@ HOST = "https://kdsintf.amd.com"
 _CURRENT = "TCB that runs now."
 _REPORTED = "TCB that the signing key is made from, and which its certificate names."
 _COMMITTED = "TCB below which the platform cannot go back."
-_LAUNCH = "TCB at the time the guest was launched or taken in."
+_LAUNCH = "TCB when the guest was launched or migrated in."
 _UNKNOWN = "Not known for this version."
 _NOT_IN_ORDER = ": NOT REPORTED <= COMMITTED <= CURRENT"
 
@@ -117,12 +117,6 @@ class TurinTcb(Tcb, size=8, spec=TCB_SPEC + ", Turin"):
     snp: int = at(3, 1, "SVN of the SEV-SNP firmware.")
     reserved_4: bytes = reserved(4, 3)
     ucode: int = at(7, 1, "SVN of the CPU's microcode.")
-
-
-class ReportAlgorithm(Named):
-    """How the report is signed."""
-
-    NAMES: ClassVar = {0: "none", ECDSA_P384_SHA384: "ECDSA on P-384, SHA-384"}
 
 
 class PlatformInfo(Bits, size=8, spec=SPEC + ", PLATFORM_INFO"):
@@ -175,28 +169,24 @@ class Report(Layout, size=0, spec=SPEC):
     family_id: bytes = at(0x010, 16, "Family of the guest, from the ID block; else zero.", type=bytes)
     image_id: bytes = at(0x020, 16, "Image of the guest, from the ID block; else zero.", type=bytes)
     vmpl: int = at(0x030, 4, "VM privilege level (VMPL) that the report speaks for: 0 is the highest, 3 the lowest.")
-    signature_algo: ReportAlgorithm = at(
-        0x034, 4, "How the report is signed.", type=ReportAlgorithm, const=ReportAlgorithm(ECDSA_P384_SHA384)
-    )
+    signature_algo: SnpAlgorithm = at(0x034, 4, "How the report is signed.", type=SnpAlgorithm, const=1)
     current_tcb: Tcb = at(0x038, 8, _CURRENT, type=MilanTcb)
     platform_info: PlatformInfo = at(0x040, 8, "What is switched on on the platform.", type=PlatformInfo)
     key_info: KeyInfo = at(0x048, 4, "Which keys were used.", type=KeyInfo)
     reserved_4c: bytes = reserved(0x04C, 4)
     report_data: bytes = at(
-        0x050, 64, "What the guest chose, such as a nonce or the hash of a key.", type=bytes, colour="pink"
+        0x050, 64, "Chosen by the guest, such as a nonce or a key's hash.", type=bytes, colour="pink"
     )
     measurement: bytes = at(0x090, 48, "The launch digest.", type=bytes, colour="teal")
-    host_data: bytes = at(
-        0x0C0, 32, "What the host gave at LAUNCH_FINISH. The guest and the owner may check it.", type=bytes
-    )
+    host_data: bytes = at(0x0C0, 32, "Given by the host at LAUNCH_FINISH; guest and owner may check it.", type=bytes)
     id_key_digest: bytes = at(0x0E0, 48, "SHA-384 of the key that signed the ID block; zero without one.", type=bytes)
     author_key_digest: bytes = at(0x110, 48, "SHA-384 of the key that signed the ID key; zero without one.", type=bytes)
     report_id: bytes = at(0x140, 32, "A random number of this guest.", type=bytes)
-    report_id_ma: bytes = at(0x160, 32, "That of its migration agent; all 0xff without one.", type=bytes)
+    report_id_ma: bytes = at(0x160, 32, "The same of its migration agent; all 0xff without one.", type=bytes)
     reported_tcb: Tcb = at(0x180, 8, _REPORTED, type=MilanTcb)
     reserved_188: bytes = reserved(0x188, 24)
     chip_id: bytes = at(
-        0x1A0, 64, "Names the chip; zero when masked. On Turin 8 bytes, then zeros.", type=bytes, colour="blue"
+        0x1A0, 64, "Which chip; zero when masked. On Turin 8 bytes, then zeros.", type=bytes, colour="blue"
     )
     committed_tcb: Tcb = at(0x1E0, 8, _COMMITTED, type=MilanTcb)
     current_build: int = at(0x1E8, 1, "Build of the SEV-SNP firmware that runs.")
@@ -480,7 +470,7 @@ def vcek_urls(report: Report, product: str = "") -> tuple[list[str], str]:
     """Return the addresses from which AMD's key server gives the VCEK of a report; without one, why there is none.
 
     They are made of REPORTED_TCB, never of CURRENT_TCB, which only looks alike (F38). Nothing is fetched. A report of
-    version 2 does not tell Milan from Genoa, so there may be two, unless *product* says which.
+    version 2 does not distinguish Milan and Genoa, so there may be two, unless *product* says which.
     """
     signer, tcb = report.key_info.signer, report.ladder().get("reported_tcb")
     if signer == "VLEK":
@@ -521,7 +511,7 @@ def explain_ladder(report: Report) -> list[Block]:
     """Show the four TCBs side by side, a line for each part."""
     heading, tcbs = Heading("How new the platform is: its TCBs, part by part"), report.ladder().values()
     if not tcbs:
-        words = "Which byte is which part is not known for this report. --product, or the leaf's certificate, tells."
+        words = "The form of its TCBs is not known. Try: --product, or the leaf's certificate"
         return [heading, Paragraph(words)]
     broken = {one.partition(":")[0] for one in tcb_ladder(report)}
     rows = [

@@ -36,6 +36,7 @@ from sevlab.formats.ovmf_view import REGION_LIMIT
 from sevlab.launch.files import FIRMWARE_LIMIT, load_ovmf
 from sevlab.layout.views import BAR_WIDTH, Bar, shares
 from tests.made_images import AMD_SEV, FFS, entry, image, metadata, tail, volume, with_metadata
+from tests.paths import DOCS, ROOT
 from tests.shared_data import shared_data
 from tests.soak import many
 
@@ -486,9 +487,8 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeyp
 
 
 def test_the_manual_lists_every_key_and_kind() -> None:
-    root = ROOT
-    manual = (root / "docs" / "ovmf.md").read_text(encoding="utf-8")
-    source = (root / "sevlab" / "formats" / "ovmf.py").read_text(encoding="utf-8")
+    manual = (DOCS / "ovmf.md").read_text(encoding="utf-8")
+    source = (ROOT / "sevlab" / "formats" / "ovmf.py").read_text(encoding="utf-8")
     kinds = set(re.findall(r'return "(\w+)", ', source))
     assert kinds >= {"other", "swapped", "combined"}
     keys = {*parse_ovmf(b"x").as_dict(), *kinds}
