@@ -320,30 +320,22 @@ class Enforcement(namedtuple("Enforcement", "answer seen")):
     """An answer, a key of :data:`WORDS`, and what was seen: a few phrases."""
 
     @property
-    def yes_or_no(self) -> str:
-        """The answer in one word: yes, no or unknown."""
-        return {ENFORCES: "yes", PLACE_ONLY: "no"}.get(self.answer, "unknown")
-
-    @property
     def text(self) -> str:
         """The answer as a sentence, with what was seen."""
         words = "Sevlab" if self.answer == CANNOT_TELL else "It"
         return f"{words} {WORDS[self.answer]}: {'; '.join(self.seen)}"
 
     def warning(self, name: str) -> str:
-        """Return what to say of a kernel that is measured and not enforced; "" unless that is known."""
-        if self.answer != PLACE_ONLY:
-            return ""
-        return f"{name}: for kernel hashes it {WORDS[PLACE_ONLY]}: {'; '.join(self.seen)}. So {_BUT}"
+        """Return a warning about a kernel that is measured and not enforced; "" unless that is known."""
+        words = f"{name}: for kernel hashes it {WORDS[PLACE_ONLY]}: {'; '.join(self.seen)}. So {_BUT}"
+        return words if self.answer == PLACE_ONLY else ""
 
     def note(self, name: str) -> str:
-        """Return what to say of a kernel of which it is not known whether it is enforced; "" when it is known."""
-        if self.answer != CANNOT_TELL:
-            return ""
-        return f"{name}: {WORDS[CANNOT_TELL]}: {'; '.join(self.seen)}. If it does not, {_BUT}"
+        """Return a note about a kernel of which it is not known whether it is enforced; "" when it is known."""
+        words = f"{name}: {WORDS[CANNOT_TELL]}: {'; '.join(self.seen)}. If it does not, {_BUT}"
+        return words if self.answer == CANNOT_TELL else ""
 
     def as_dict(self) -> dict[str, object]:
-        """Return answer, words and what was seen, as JSON-ready data."""
         return {"answer": self.answer, "text": self.text, "seen": list(self.seen)}
 
 

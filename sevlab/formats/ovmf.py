@@ -357,9 +357,7 @@ def _build(fits: Iterable[bool]) -> str:
     return f" ({' or '.join(reversed(names))} build)" if names else ""
 
 
-_SINCE = (
-    "Of edk2's builds OvmfPkg/AmdSev has it, and since edk2-stable202511 OvmfPkgX64 and OvmfPkgIa32X64 have it too."
-)
+_SINCE = "Of edk2's builds OvmfPkg/AmdSev has it; since edk2-stable202511 OvmfPkgX64 and OvmfPkgIa32X64 have it too."
 
 
 def _absent(ovmf: Ovmf, guid: Guid, advice: str) -> tuple[str, str]:
@@ -375,6 +373,8 @@ def _absent(ovmf: Ovmf, guid: Guid, advice: str) -> tuple[str, str]:
 
 
 def _hashes(ovmf: Ovmf) -> tuple[str, str]:
+    from .efi_modules import ENFORCES, PLACE_ONLY
+
     if not ovmf.hash_area:
         return _absent(ovmf, HASH_BLOCK, _SINCE)
     base, size = ovmf.hash_area
@@ -387,7 +387,7 @@ def _hashes(ovmf: Ovmf) -> tuple[str, str]:
             words += " But no KERNEL_HASHES section of its SEV metadata holds that area, so not under SEV-SNP."
     found = ovmf.enforcement
     assert found is not None
-    return found.yes_or_no, f"{words} {found.text}."
+    return {ENFORCES: "yes", PLACE_ONLY: "no"}.get(found.answer, "unknown"), f"{words} {found.text}."
 
 
 def _processors(ovmf: Ovmf) -> tuple[str, str]:

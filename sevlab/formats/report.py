@@ -65,6 +65,14 @@ TURIN_CHIP_ID = 8
 #: AMD's key server.
 HOST = "https://kdsintf.amd.com"
 
+#: Products by family and range of models, as CPUID gives them (vmsa 3.3). Bergamo and Siena count as Genoa.
+_PRODUCTS = (
+    (0x19, 0x00, 0x0F, "Milan"),
+    (0x19, 0x10, 0x1F, "Genoa"),
+    (0x19, 0xA0, 0xAF, "Genoa"),
+    (0x1A, 0x00, 0x11, "Turin"),
+)
+
 _CURRENT = "TCB that runs now."
 _REPORTED = "TCB that the signing key is made from, and which its certificate names."
 _COMMITTED = "TCB below which the platform cannot go back."
@@ -79,8 +87,7 @@ class Tcb(Layout, size=0, spec=TCB_SPEC):
     @classmethod
     def part_names(cls) -> tuple[str, ...]:
         """Return the parts this form has, in the order of :data:`PARTS`."""
-        names = {row.name for row in cls.rows}
-        return tuple(name for name in PARTS if name in names)
+        return tuple(row.name for row in cls.rows if not row.is_reserved)
 
     @property
     def parts(self) -> dict[str, int]:
@@ -226,8 +233,17 @@ class Report(Layout, size=0, spec=SPEC):
 
     @property
     def product(self) -> str:
-        """The product by the report's own bytes; see :func:`tell_product`."""
-        return tell_product(self.to_bytes())
+        """The product by the report's own bytes: "Milan", "Genoa", "Turin", "Milan or Genoa", or "" when that is open.
+
+        From version 3 on the report names the processor. In version 2 a chip id of 8 bytes and zeros is a Turin's, a
+        longer one is not, and a masked one (all zero) says nothing. An unknown version says nothing.
+        """
+        if self.cpuid is not None:
+            family, model, _ = self.cpuid
+            return next((name for fam, low, high, name in _PRODUCTS if fam == family and low <= model <= high), "")
+        if not self.is_known or not any(self.chip_id):
+            return ""
+        return "Milan or Genoa" if any(self.chip_id[TURIN_CHIP_ID:]) else "Turin"
 
     def ladder(self) -> dict[str, Tcb]:
         """Return the four TCBs by name, in the order of :data:`LADDER`; none when their form is not known."""
@@ -379,37 +395,6 @@ VERSIONS = tuple(sorted({version for version, _ in _CLASSES if version}))
 #: The form of the TCB version by product.
 TCB_FORMS: dict[str, type[Tcb]] = {"Milan": MilanTcb, "Genoa": MilanTcb, "Turin": TurinTcb}
 
-#: Products by family and range of models, as CPUID gives them (vmsa 3.3). Bergamo and Siena count as Genoa.
-_PRODUCTS = (
-    (0x19, 0x00, 0x0F, "Milan"),
-    (0x19, 0x10, 0x1F, "Genoa"),
-    (0x19, 0xA0, 0xAF, "Genoa"),
-    (0x1A, 0x00, 0x11, "Turin"),
-)
-
-
-def product_of_cpu(family: int, model: int) -> str:
-    """Return the product that a processor's certificates are named after; "" for an unknown one."""
-    return next((name for known, low, high, name in _PRODUCTS if family == known and low <= model <= high), "")
-
-
-def tell_product(raw: bytes) -> str:
-    """Return the product a report comes from: "Milan", "Genoa", "Turin", "Milan or Genoa", or "" when that is open.
-
-    From version 3 on the report names the processor. Version 2 does not: a chip id of 8 bytes and zeros is a Turin's,
-    a longer one is not, and a masked one (all zero) says nothing. A report of an unknown version says nothing.
-    """
-    version = int.from_bytes(raw[:4], "little")
-    if version not in VERSIONS:
-        return ""
-    report = _CLASSES[version, MilanTcb].from_bytes(raw)
-    if report.cpuid is not None:
-        return product_of_cpu(*report.cpuid[:2])
-    chip_id = report.chip_id
-    if not any(chip_id):
-        return ""
-    return "Milan or Genoa" if any(chip_id[TURIN_CHIP_ID:]) else "Turin"
-
 
 @checked
 def parse_report(raw: bytes, product: str = "") -> Report:
@@ -424,7 +409,10 @@ def parse_report(raw: bytes, product: str = "") -> Report:
     raw = bytes(raw)
     version = int.from_bytes(raw[:4], "little")
     version = version if version in VERSIONS else 0
-    form = TCB_FORMS.get(product) or TCB_FORMS.get(tell_product(raw)) or (MilanTcb if version else None)
+    form = TCB_FORMS.get(product)
+    if form is None:
+        made_by = _CLASSES[version, MilanTcb].from_bytes(raw).product
+        form = TCB_FORMS.get(made_by) or (MilanTcb if version else None)
     return _CLASSES[version, form].from_bytes(raw)
 
 

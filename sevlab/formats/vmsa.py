@@ -234,8 +234,7 @@ class VmsaComparison(Comparison):
     @property
     def differences(self) -> list[Difference]:
         """Every field that differs, in the page's order."""
-        pairs = [(one, other) for one, other in self.pairs if one.raw != other.raw]
-        return [Difference(self._effect(one.name), one, other) for one, other in pairs]
+        return [Difference(self._effect(one.name), one, other) for one, other in self.pairs if one.raw != other.raw]
 
     def _effect(self, name: str) -> str:
         """Return what a difference in this field does. A page is one of SEV-SNP when its features say so."""
