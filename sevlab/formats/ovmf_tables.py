@@ -329,7 +329,7 @@ class Volume(namedtuple("Volume", "offset size file_system")):
 
     @property
     def is_nvram(self) -> bool:
-        """True for the variable store."""
+        """Whether it is the variable store."""
         return bool(self.file_system == NVRAM)
 
     @property

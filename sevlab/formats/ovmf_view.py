@@ -209,9 +209,8 @@ def show_abilities(abilities: Sequence[Ability]) -> Block:
     """Show the answers; one reason for all of them is given once."""
     first = abilities[0]
     if len({ability.sentence for ability in abilities}) == 1:
-        return Paragraph(
-            f"{first.answer.capitalize()}, for kernel hashes, SEV-ES, SEV-SNP and secrets. {first.sentence}"
-        )
+        words = f"{first.answer.capitalize()}, for kernel hashes, SEV-ES, SEV-SNP and secrets."
+        return Paragraph(f"{words} {first.sentence}")
     colours = {"yes": "green", "no": "pink", "unknown": "grey"}
     rows = [[ability.answer, ability.question, ability.sentence] for ability in abilities]
     return Table(["answer", "question", "why"], rows, colours=[colours[ability.answer] for ability in abilities])
