@@ -197,9 +197,6 @@ class SecretTable(Explainable):
     def __eq__(self, other: object) -> bool:
         return isinstance(other, SecretTable) and other._raw == self._raw
 
-    def __hash__(self) -> int:
-        raise TypeError("a SecretTable is not hashable")
-
     def __repr__(self) -> str:
         return f"<SecretTable: {len(self.entries)} entries in {len(self)} bytes, hidden>"
 
