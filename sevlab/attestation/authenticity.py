@@ -11,7 +11,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..errors import quoted
-from ..formats.report import ECDSA_P384_SHA384, SIGNED, TCB_FORMS, MilanTcb, Report, ReportV2, Tcb, TurinTcb
+from ..formats.id_block import ECDSA_P384_SHA384
+from ..formats.report import SIGNED, TCB_FORMS, MilanTcb, Report, ReportV2, Tcb, TurinTcb
 from ..formats.sev_certs import ECDSA_SHA384
 from ..formats.vcek import (
     ARK,

@@ -6,7 +6,8 @@ import re
 from dataclasses import dataclass
 
 from ..errors import InputError, quoted
-from ..formats.report import ECDSA_P384_SHA384, HEADER, SIZE, Report, ReportResponse, UnknownReport, parse_report
+from ..formats.id_block import ECDSA_P384_SHA384
+from ..formats.report import HEADER, SIZE, Report, ReportResponse, UnknownReport, parse_report
 from ..launch.files import load_file
 from ..launch.values import decode_base64
 from ..layout.arguments import checked

@@ -35,22 +35,16 @@ if TYPE_CHECKING:
 
     from .ovmf_tables import Volume
 
-
 #: Most bytes that are decompressed, all sections together. OVMF has 8 to 14 MiB.
 DECODED_LIMIT = 64 << 20
-
 #: Most bytes that a decompressor may keep for itself. OVMF needs 16 MiB; a hostile header asks for 4 GiB.
 MEMORY_LIMIT = 40 << 20
-
 #: Volumes and sections within each other that are entered. OVMF has 4.
 DEPTH_LIMIT = 12
-
 #: Most files and sections that are looked at. OVMF has about 700.
 ITEMS_LIMIT = 20_000
-
 #: Most sentences about what could not be read.
 LOST_LIMIT = 8
-
 #: Bytes that are decompressed at once, and most letters of a name.
 _CHUNK, _NAME_LIMIT = 256 << 10, 64
 
@@ -62,16 +56,12 @@ _PROGRAMS = (0x10, 0x11, 0x12)
 
 #: Types of files that hold no sections: raw bytes, padding.
 _WITHOUT_SECTIONS = (0x01, 0xF0)
-
 #: An attribute of a file whose size takes 8 bytes more.
 _LARGE = 0x01
-
 #: States of a file: one of the first is set when its data holds, one of the second when it no longer does.
 _HOLDS, _GONE = 0x04 | 0x08, 0x10 | 0x20
-
 #: An attribute of a volume: what is erased is ones, so states are stored inverted.
 _ERASED_TO_ONES = 0x800
-
 #: An attribute of a guided section whose content must be decoded first.
 _ENCODED = 0x01
 
@@ -86,7 +76,6 @@ WORDS = {
 
 #: The driver that fetches kernel, initrd and command line from the host: QemuKernelLoaderFsDxe of edk2.
 LOADER = Guid.from_text("806040ca-dad9-4978-a3b4-2d2ab0c8a48f")
-
 #: The GUID of each hash in the table.
 _GUIDS = {"kernel": bytes(KERNEL), "initrd": bytes(INITRD), "cmdline": bytes(CMDLINE)}
 
@@ -100,8 +89,6 @@ _known: dict[bytes, Enforcement] = {}
 
 class _Area(namedtuple("_Area", "read start end place depth")):
     """A run of bytes: how to read them, where they are (in words), and how many sections lie around them."""
-
-    __slots__ = ()
 
     @property
     def size(self) -> int:
@@ -118,8 +105,6 @@ class _Area(namedtuple("_Area", "read start end place depth")):
 
 class Program(namedtuple("Program", "guid name area")):
     """A program: GUID and name of its file ("" for none), and where its bytes are."""
-
-    __slots__ = ()
 
     @property
     def content(self) -> bytes:
@@ -222,7 +207,7 @@ class Programs:
                 return
             size, length = _file_size(head)
             if not size or at + size > area.size or not self._count():
-                self.lose("a firmware volume whose files cannot be told apart")
+                self.lose("a firmware volume whose files cannot be separated")
                 return
             state = head[23] ^ erased
             if state & _HOLDS and not state & _GONE and head[18] not in _WITHOUT_SECTIONS:
@@ -257,7 +242,7 @@ class Programs:
             if size == 0xFFFFFF:
                 size, length = int.from_bytes(head[4:8], "little"), 8
             if len(head) < length or size < length or at + size > area.size or not self._count():
-                self.lose("a file whose sections cannot be told apart")
+                self.lose("a file whose sections cannot be separated")
                 return
             kind, body = head[3], area.part(at + length, at + size)
             if kind in _PROGRAMS:
@@ -334,13 +319,6 @@ def _name(raw: bytes) -> str:
 class Enforcement(namedtuple("Enforcement", "answer seen")):
     """An answer, a key of :data:`WORDS`, and what was seen: a few phrases."""
 
-    __slots__ = ()
-
-    @property
-    def yes_or_no(self) -> str:
-        """The answer in one word: yes, no or unknown."""
-        return {ENFORCES: "yes", PLACE_ONLY: "no"}.get(self.answer, "unknown")
-
     @property
     def text(self) -> str:
         """The answer as a sentence, with what was seen."""
@@ -348,19 +326,16 @@ class Enforcement(namedtuple("Enforcement", "answer seen")):
         return f"{words} {WORDS[self.answer]}: {'; '.join(self.seen)}"
 
     def warning(self, name: str) -> str:
-        """Return what to say of a kernel that is measured and not enforced; "" unless that is known."""
-        if self.answer != PLACE_ONLY:
-            return ""
-        return f"{name}: for kernel hashes it {WORDS[PLACE_ONLY]}: {'; '.join(self.seen)}. So {_BUT}"
+        """Return a warning about a kernel that is measured and not enforced; "" unless that is known."""
+        words = f"{name}: for kernel hashes it {WORDS[PLACE_ONLY]}: {'; '.join(self.seen)}. So {_BUT}"
+        return words if self.answer == PLACE_ONLY else ""
 
     def note(self, name: str) -> str:
-        """Return what to say of a kernel of which it is not known whether it is enforced; "" when it is known."""
-        if self.answer != CANNOT_TELL:
-            return ""
-        return f"{name}: {WORDS[CANNOT_TELL]}: {'; '.join(self.seen)}. If it does not, {_BUT}"
+        """Return a note about a kernel of which it is not known whether it is enforced; "" when it is known."""
+        words = f"{name}: {WORDS[CANNOT_TELL]}: {'; '.join(self.seen)}. If it does not, {_BUT}"
+        return words if self.answer == CANNOT_TELL else ""
 
     def as_dict(self) -> dict[str, object]:
-        """Return answer, words and what was seen, as JSON-ready data."""
         return {"answer": self.answer, "text": self.text, "seen": list(self.seen)}
 
 

@@ -18,13 +18,12 @@ from .sev_certs import EccKey, EccSignature
 if TYPE_CHECKING:
     from typing import ClassVar
 
-
 SPEC = "AMD 56860 (SNP ABI), ID block"
 ECDSA_P384_SHA384 = 1
 
 
-class IdAlgorithm(Named):
-    """How a signature of the ID block was made."""
+class SnpAlgorithm(Named):
+    """How an ID block or a report is signed."""
 
     NAMES: ClassVar = {0: "none", ECDSA_P384_SHA384: "ECDSA on P-384, SHA-384"}
 
@@ -33,8 +32,8 @@ class IdBlock(Layout, size=0x60, spec=SPEC):
     """The ID block."""
 
     launch_digest: bytes = at(0x00, 48, "The launch digest that the launch must have.", type=bytes, colour="teal")
-    family_id: bytes = at(0x30, 16, "Family of the guest, as the owner likes.", type=bytes)
-    image_id: bytes = at(0x40, 16, "Image of the guest, as the owner likes.", type=bytes)
+    family_id: bytes = at(0x30, 16, "Family of the guest, chosen by the owner.", type=bytes)
+    image_id: bytes = at(0x40, 16, "Image of the guest, chosen by the owner.", type=bytes)
     version: int = at(0x50, 4, "Version of this structure.", const=1)
     guest_svn: int = at(0x54, 4, "Security version number (SVN) of the guest.")
     policy: SnpPolicy = at(0x58, 8, "The policy that the launch must have.", type=SnpPolicy, colour="yellow")
@@ -43,10 +42,8 @@ class IdBlock(Layout, size=0x60, spec=SPEC):
 class IdAuth(Layout, size=0x1000, spec=SPEC + ", ID authentication information"):
     """ID authentication information: signatures and keys."""
 
-    id_key_algo: IdAlgorithm = at(
-        0x000, 4, "How the ID key signs.", type=IdAlgorithm, const=IdAlgorithm(ECDSA_P384_SHA384)
-    )
-    auth_key_algo: IdAlgorithm = at(0x004, 4, "How the author key signs.", type=IdAlgorithm)
+    id_key_algo: SnpAlgorithm = at(0x000, 4, "How the ID key signs.", type=SnpAlgorithm, const=1)
+    auth_key_algo: SnpAlgorithm = at(0x004, 4, "How the author key signs.", type=SnpAlgorithm)
     reserved_8: bytes = reserved(0x008, 56)
     id_block_sig: EccSignature = at(0x040, 0x200, "Signature of the ID key over the ID block.", type=EccSignature)
     id_key: EccKey = at(0x240, 0x404, "The ID key's public half.", type=EccKey)
@@ -57,7 +54,7 @@ class IdAuth(Layout, size=0x1000, spec=SPEC + ", ID authentication information")
 
     @property
     def has_author(self) -> bool:
-        """Whether an author key is there."""
+        """Whether there is an author key."""
         return any(self.author_key.to_bytes()) or any(self.id_key_sig.to_bytes())
 
     @property

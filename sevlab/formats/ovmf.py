@@ -42,12 +42,10 @@ if TYPE_CHECKING:
     from .ovmf_tables import Entry, Metadata, Section, Table
     from .ovmf_view import Ability, FlashMap
 
-
 FOUR_GIB = 1 << 32
 
 #: Where "VTF" (volume top file, the code around the reset vector) is, from the end of the image.
 VTF_AT = 0x14
-
 #: Sizes of edk2's builds: name, whole image, variable store (bytes).
 BUILDS = (("4M", 4 << 20, 0x84000), ("2M", 2 << 20, 0x20000), ("1M", 1 << 20, 0x20000))
 
@@ -190,15 +188,15 @@ class Ovmf(Explainable):
         """Return a question, its answer and a reason for each thing a launch may want of this firmware."""
         from .ovmf_view import Ability
 
+        every = None
         if self.trailing:
             words = "The host looks for the footer table at the very end of the file, and does not find it there."
-            return [Ability(question, "no", words) for question in _QUESTIONS]
-        if not self.entries and not self.table and self.kind_key != "old":
-            words = f"This file cannot tell: it is {self.kind}."
-            if self.kind_key == "vars":
-                words = "The VARS half cannot tell: look at the CODE half or at the combined image."
-            return [Ability(question, "unknown", words) for question in _QUESTIONS]
-        return [Ability(question, *answer(self)) for question, answer in _QUESTIONS.items()]
+            every = "no", words
+        elif self.kind_key == "vars":
+            every = "unknown", "The VARS half cannot tell: look at the CODE half or at the combined image."
+        elif not self.entries and not self.table and self.kind_key != "old":
+            every = "unknown", f"This file cannot tell: it is {self.kind}."
+        return [Ability(question, *(every or answer(self))) for question, answer in _QUESTIONS.items()]
 
     def maps(self) -> list[FlashMap]:
         """Return the maps of the image; fewer when it has no table or names no memory."""
@@ -215,11 +213,15 @@ class Ovmf(Explainable):
     def explain(self) -> View:
         """Show what the file is, what it can do, its maps, its tables and everything unexpected."""
         from ..layout.views import Banner, Heading, Paragraph, View
-        from .ovmf_view import ADVICE, exact, show_abilities, show_entries, show_findings, show_sections
+        from .ovmf_view import ADVICE, amount, show_abilities, show_entries, show_findings, show_sections
 
+        size = f"{self.size} bytes"
+        rounded = amount(self.size)
         return View(
             Banner(f"{self.kind[:1].upper()}{self.kind[1:]}.", "green" if self.is_usable else "pink"),
-            Paragraph(f"{exact(self.size)}. {ADVICE.get(self.kind_key, ADVICE['other'])}"),
+            Paragraph(
+                f"{size if rounded == size else f'{size} ({rounded})'}. {ADVICE.get(self.kind_key, ADVICE['other'])}"
+            ),
             *show_findings(self.findings),
             Heading("What it can do"),
             show_abilities(self.abilities()),
@@ -234,8 +236,6 @@ class Ovmf(Explainable):
         def area(pair: tuple[int, int] | None) -> dict[str, int] | None:
             return {"base": pair[0], "size": pair[1]} if pair else None
 
-        from dataclasses import asdict
-
         enforcement = self.enforcement
         return {
             "status": "good" if self.is_usable else "bad",
@@ -245,7 +245,7 @@ class Ovmf(Explainable):
             "base_address": self.base_address if self.table else None,
             "trailing": self.trailing,
             "findings": self.findings,
-            "abilities": [asdict(ability) for ability in self.abilities()],
+            "abilities": [ability._asdict() for ability in self.abilities()],
             "reset_address": self.reset_address,
             "hash_area": area(self.hash_area),
             "secret_area": area(self.secret_area),
@@ -288,7 +288,7 @@ def identify(ovmf: Ovmf) -> tuple[str, ...]:
 
 
 def _with_table(ovmf: Ovmf) -> tuple[str, ...]:
-    """Tell the files apart that end in a footer table."""
+    """Identify a file that ends in a footer table."""
     if ovmf.find(SVSM_INFO):
         return "svsm", "an SVSM image (secure VM service module): it runs below OVMF, and is not OVMF itself"
     if not ovmf.volumes:
@@ -323,7 +323,7 @@ def _with_trailing(ovmf: Ovmf) -> tuple[str, ...]:
 
 
 def _without_table(ovmf: Ovmf, missing: int) -> tuple[str, ...]:
-    """Tell the files apart that have no footer table."""
+    """Identify a file without a footer table."""
     image, size, volumes = ovmf.image, ovmf.size, ovmf.volumes
     if not size:
         return "empty", "an empty file"
@@ -357,9 +357,7 @@ def _build(fits: Iterable[bool]) -> str:
     return f" ({' or '.join(reversed(names))} build)" if names else ""
 
 
-_SINCE = (
-    "Of edk2's builds OvmfPkg/AmdSev has it, and since edk2-stable202511 OvmfPkgX64 and OvmfPkgIa32X64 have it too."
-)
+_SINCE = "Of edk2's builds OvmfPkg/AmdSev has it; since edk2-stable202511 OvmfPkgX64 and OvmfPkgIa32X64 have it too."
 
 
 def _absent(ovmf: Ovmf, guid: Guid, advice: str) -> tuple[str, str]:
@@ -375,6 +373,8 @@ def _absent(ovmf: Ovmf, guid: Guid, advice: str) -> tuple[str, str]:
 
 
 def _hashes(ovmf: Ovmf) -> tuple[str, str]:
+    from .efi_modules import ENFORCES, PLACE_ONLY
+
     if not ovmf.hash_area:
         return _absent(ovmf, HASH_BLOCK, _SINCE)
     base, size = ovmf.hash_area
@@ -387,7 +387,7 @@ def _hashes(ovmf: Ovmf) -> tuple[str, str]:
             words += " But no KERNEL_HASHES section of its SEV metadata holds that area, so not under SEV-SNP."
     found = ovmf.enforcement
     assert found is not None
-    return found.yes_or_no, f"{words} {found.text}."
+    return {ENFORCES: "yes", PLACE_ONLY: "no"}.get(found.answer, "unknown"), f"{words} {found.text}."
 
 
 def _processors(ovmf: Ovmf) -> tuple[str, str]:

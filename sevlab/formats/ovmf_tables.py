@@ -48,7 +48,6 @@ FILE_SYSTEMS = (
 
 #: Bytes after the footer's GUID: the reset vector and the code just before it.
 RESET_VECTOR = 0x20
-
 #: Sections of SEV metadata that are read. Real images have 5 to 7; each is 12 bytes, and a file may claim 4 billion.
 SECTION_LIMIT = 256
 
@@ -56,10 +55,8 @@ PAGE = 4096
 
 #: What a volume's header holds, and where, in bytes.
 SIGNATURE, SIGNATURE_AT = b"_FVH", 0x28
-
 #: Headers are 72 bytes in practice; a longer one than this is not looked at.
 HEADER_LIMIT = 1024
-
 #: The four letters appear in code by chance, and in a hostile file all over. So many places are looked at, no more.
 PLACES_LIMIT = 4096
 
@@ -146,8 +143,6 @@ class Entry(namedtuple("Entry", "guid offset data value")):
     ``value`` is None for an unknown entry, or when the data is too short for the structure.
     """
 
-    __slots__ = ()
-
     @property
     def name(self) -> str:
         """What the entry is; "unknown" when sevlab does not know its GUID."""
@@ -172,7 +167,6 @@ class Entry(namedtuple("Entry", "guid offset data value")):
         return ", ".join(f"{span.name} {span.text}" for span in self.value.spans())
 
     def as_dict(self) -> dict[str, object]:
-        """Return the entry as JSON-ready data."""
         return {
             "name": self.name,
             "guid": str(self.guid),
@@ -186,8 +180,6 @@ class Entry(namedtuple("Entry", "guid offset data value")):
 
 class Section(namedtuple("Section", "base size type")):
     """One section of the SEV metadata: guest address, bytes, type number."""
-
-    __slots__ = ()
 
     @property
     def kind(self) -> SectionType:
@@ -205,7 +197,6 @@ class Section(namedtuple("Section", "base size type")):
         return int(self.base + self.size)
 
     def as_dict(self) -> dict[str, object]:
-        """Return the section as JSON-ready data."""
         return {**self._asdict(), "name": self.name, "page_type": self.kind.page_type}
 
 
@@ -336,11 +327,9 @@ class VolumeHeader(Layout, size=56, spec="UEFI PI, volume 3: EFI_FIRMWARE_VOLUME
 class Volume(namedtuple("Volume", "offset size file_system")):
     """A firmware volume: file offset and claimed size in bytes, and the GUID that says what it holds."""
 
-    __slots__ = ()
-
     @property
     def is_nvram(self) -> bool:
-        """True for the variable store."""
+        """Whether it is the variable store."""
         return bool(self.file_system == NVRAM)
 
     @property
@@ -349,7 +338,6 @@ class Volume(namedtuple("Volume", "offset size file_system")):
         return int(self.offset + self.size)
 
     def as_dict(self) -> dict[str, object]:
-        """Return the volume as JSON-ready data."""
         guid = self.file_system
         return {"offset": self.offset, "size": self.size, "guid": str(guid), "name": guid.name}
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..layout.span import letters
 from ..layout.views import Bar, Heading, Paragraph, Table, View
@@ -21,13 +21,29 @@ if TYPE_CHECKING:
     from .ovmf_tables import Entry, Metadata, Section, Volume
     from .ovmf_tables import Table as TableOfEntries
 
-
 #: Regions drawn in one map, and lines of one list. A real image has at most about ten; a broken one may have thousands.
 REGION_LIMIT = 26
+#: The colour of each section of the metadata.
+_COLOURS = {"SEC_MEM": "blue", "SECRETS": "pink", "CPUID": "purple", "SVSM_CAA": "teal", "KERNEL_HASHES": "green"}
+
+#: What to do with each kind of file.
+ADVICE = {
+    "combined": "It is measured whole, with its variable store, when the host loads it as its only flash unit.",
+    "code": "It is measured alone when the host loads it as flash unit 0; the variable store beside it is not.",
+    "vars": "It is never measured as firmware. Give the CODE half or the combined image instead.",
+    "svsm": "It is measured with the firmware of an SEV-SNP guest; SEV and SEV-ES have no SVSM.",
+    "old": "It can be measured for plain SEV. What has to be looked up in the footer table cannot.",
+    "fragment": "A digest over it is not the digest of the image it came from.",
+    "empty": "Check how it was copied.",
+    "other": "Give the file the host loads as flash unit 0, such as OVMF.fd or OVMF_CODE.fd.",
+    "truncated": "Copy it again and compare the sizes.",
+    "padded": "A digest covers the padding too, and the host finds no table.",
+    "trailing": "A digest covers what follows too, and the host finds no table.",
+    "swapped": "Join them again: cat OVMF_VARS.fd OVMF_CODE.fd > OVMF.fd",
+}
 
 
-@dataclass(frozen=True, slots=True)
-class Ability:
+class Ability(NamedTuple):
     """A question about an image, its answer (yes, no or unknown), and one sentence that says why."""
 
     question: str
@@ -60,24 +76,24 @@ class FlashMap:
 
     def view(self) -> View:
         """Show the bar and its legend."""
-        places = self.places()
+        columns, *places = self.places()
         rows = [
             [label, region.name, *place, amount(region.size), region.doc]
-            for label, region, place in zip(self.labels(), self.regions, places[1:], strict=True)
+            for label, region, place in zip(self.labels(), self.regions, places, strict=True)
         ]
         colours = [region.colour for region in self.regions]
-        header = ["", "region", *places[0], "size", "what it is"]
-        table = Table(header, rows, colours=colours, mono=[0, *range(2, 2 + len(places[0]))])
+        header = ["", "region", *columns, "size", "what it is"]
+        table = Table(header, rows, colours=colours, mono=[0, *range(2, 2 + len(columns))])
         return View(Heading(self.title), Bar([(r.name, r.size, r.colour) for r in self.regions]), table)
 
     def places(self) -> list[list[str]]:
         """Return where each region starts, as columns for people: first their headings, then a row per region."""
         # With a shift of 0 the starts are guest addresses already.
-        columns = ["file offset"] if self.shift != 0 else []
-        shifts = [0] if columns else []
+        shifts = {"file offset": 0} if self.shift != 0 else {}
         if self.shift is not None:
-            columns, shifts = [*columns, "guest address"], [*shifts, self.shift]
-        return [columns, *([f"0x{shift + region.start:x}" for shift in shifts] for region in self.regions)]
+            shifts["guest address"] = self.shift
+        rows = ([f"0x{shift + region.start:x}" for shift in shifts.values()] for region in self.regions)
+        return [list(shifts), *rows]
 
 
 def amount(size: int) -> str:
@@ -86,11 +102,6 @@ def amount(size: int) -> str:
         if size and size % unit == 0:
             return f"{size // unit} {name}"
     return f"{size} bytes"
-
-
-def exact(size: int) -> str:
-    """Format a size exactly, and in MiB or KiB where that is exact too."""
-    return f"{size} bytes" if amount(size).endswith("bytes") else f"{size} bytes ({amount(size)})"
 
 
 def _limited(regions: Sequence[Region]) -> tuple[Region, ...]:
@@ -121,48 +132,38 @@ def map_file(image: bytes, volumes: Sequence[Volume], end: int, boots: bool, shi
         place = stop
     if place < end:
         regions.append(_between(image, place, end))
-        place = end
-    if place < len(image):
+    if (place := max(place, end)) < len(image):
         regions.append(Region("added bytes", place, len(image) - place, "Behind the end of the image.", "pink"))
     return FlashMap("Map of the file", _limited(regions), shift)
 
 
 def _between(image: bytes, start: int, end: int) -> Region:
     """Describe bytes outside every volume."""
-    byte = image[start]
-    if image.count(byte, start, end) == end - start:
-        return Region("padding", start, end - start, f"Nothing but 0x{byte:02x}.", "grey")
-    return Region("other bytes", start, end - start, "Outside every firmware volume.", "grey")
+    byte, size = image[start], end - start
+    if image.count(byte, start, end) == size:
+        return Region("padding", start, size, f"Nothing but 0x{byte:02x}.", "grey")
+    return Region("other bytes", start, size, "Outside every firmware volume.", "grey")
 
 
 def map_table(table: TableOfEntries, end: int, shift: int | None) -> FlashMap:
     """Divide the end of an image into table entries, footer and reset vector."""
     colours = ("teal", "purple", "yellow", "green", "blue", "pink", "brown")
-    regions = [
-        Region(entry.name, entry.offset, entry.size, entry.doc, colours[number % len(colours)])
-        for number, entry in enumerate(table.entries)
-    ]
-    regions.reverse()
     stop = end - RESET_VECTOR
-    first = regions[0].start if regions else stop - EntryEnd.size
-    if table.offset < first:
+    reset = "The processor starts 16 bytes before the end, at 0xfffffff0."
+    footer = "The length of the table and the GUID it is found by."
+    # From the end backwards, as the table is read.
+    regions = [
+        Region("reset vector", stop, RESET_VECTOR, reset, "orange"),
+        Region("footer", stop - EntryEnd.size, EntryEnd.size, footer, "grey"),
+    ]
+    for number, entry in enumerate(table.entries):
+        regions.append(Region(entry.name, entry.offset, entry.size, entry.doc, colours[number % len(colours)]))
+    if table.offset < (first := regions[-1].start):
         doc = "Bytes of the table that no entry could be made of."
-        regions.insert(0, Region("unreadable", table.offset, first - table.offset, doc, "grey"))
-    doc = "The length of the table and the GUID it is found by."
-    regions.append(Region("footer", stop - EntryEnd.size, EntryEnd.size, doc, "grey"))
-    doc = "The processor starts 16 bytes before the end, at 0xfffffff0."
-    shown = _limited([*regions, Region("reset vector", stop, RESET_VECTOR, doc, "orange")])
+        regions.append(Region("unreadable", table.offset, first - table.offset, doc, "grey"))
+    shown = _limited(regions[::-1])
     count = sum(region.size for region in shown)
     return FlashMap(f"Map of its last {count} bytes: the footer table", shown, shift)
-
-
-_SECTION_COLOURS = {
-    "SEC_MEM": "blue",
-    "SECRETS": "pink",
-    "CPUID": "purple",
-    "SVSM_CAA": "teal",
-    "KERNEL_HASHES": "green",
-}
 
 
 def map_memory(
@@ -171,7 +172,7 @@ def map_memory(
     """Divide the guest memory that sections and areas name; an area shows within the section that holds it."""
     # Later ones are drawn over earlier ones.
     named = [
-        Region(section.name, section.base, section.size, section.kind.doc, _SECTION_COLOURS.get(section.name, "brown"))
+        Region(section.name, section.base, section.size, section.kind.doc, _COLOURS.get(section.name, "brown"))
         for section in sections
     ]
     if secret_area:
@@ -193,30 +194,13 @@ def map_memory(
     return FlashMap("Map of the guest memory that its tables name", _limited(regions), 0)
 
 
-#: What to do with each kind of file.
-ADVICE = {
-    "combined": "It is measured whole, with its variable store, when the host loads it as its only flash unit.",
-    "code": "It is measured alone when the host loads it as flash unit 0; the variable store beside it is not.",
-    "vars": "It is never measured as firmware. Give the CODE half or the combined image instead.",
-    "svsm": "It is measured with the firmware of an SEV-SNP guest; SEV and SEV-ES have no SVSM.",
-    "old": "It can be measured for plain SEV. What has to be looked up in the footer table cannot.",
-    "fragment": "A digest over it is not the digest of the image it came from.",
-    "empty": "Check how it was copied.",
-    "other": "Give the file the host loads as flash unit 0, such as OVMF.fd or OVMF_CODE.fd.",
-    "truncated": "Copy it again and compare the sizes.",
-    "padded": "A digest covers the padding too, and the host finds no table.",
-    "trailing": "A digest covers what follows too, and the host finds no table.",
-    "swapped": "Join them again: cat OVMF_VARS.fd OVMF_CODE.fd > OVMF.fd",
-}
-
-
 def show_findings(findings: Sequence[str]) -> list[Block]:
     """Show what is unexpected, the serious first, as far as a reader can take it."""
     return [*(Paragraph(f"FINDING: {finding}") for finding in findings[:REGION_LIMIT]), *_rest(findings, " findings")]
 
 
 def _rest(things: Sequence[object], what: str = "") -> list[Block]:
-    """Say how many of *things* are not shown."""
+    """Return a note of how many *things* are not shown."""
     count = len(things) - REGION_LIMIT
     return [Paragraph(f"And {count} more{what}; --json lists all.")] if count > 0 else []
 
@@ -225,9 +209,8 @@ def show_abilities(abilities: Sequence[Ability]) -> Block:
     """Show the answers; one reason for all of them is given once."""
     first = abilities[0]
     if len({ability.sentence for ability in abilities}) == 1:
-        return Paragraph(
-            f"{first.answer.capitalize()}, for kernel hashes, SEV-ES, SEV-SNP and secrets. {first.sentence}"
-        )
+        words = f"{first.answer.capitalize()}, for kernel hashes, SEV-ES, SEV-SNP and secrets."
+        return Paragraph(f"{words} {first.sentence}")
     colours = {"yes": "green", "no": "pink", "unknown": "grey"}
     rows = [[ability.answer, ability.question, ability.sentence] for ability in abilities]
     return Table(["answer", "question", "why"], rows, colours=[colours[ability.answer] for ability in abilities])

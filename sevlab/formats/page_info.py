@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import ClassVar
 
-
 #: Bytes of a page, and of a SHA-384 digest.
 PAGE, DIGEST = 4096, 48
 ZEROS = bytes(DIGEST)
@@ -32,7 +31,6 @@ NORMAL, VMSA, ZERO, UNMEASURED, SECRETS, CPUID = range(1, 7)
 
 #: Page types whose bytes are hashed. For the others only the type and the GPA are measured.
 HASHED_TYPES = frozenset({NORMAL, VMSA})
-
 #: The GPA of every VMSA page: KVM's all-ones page address, cut to 48 bits.
 VMSA_GPA = 0x0000_FFFF_FFFF_F000
 

@@ -12,8 +12,8 @@ class Policy(Bits, size=4, spec="AMD 55766 (SEV API), guest policy; LAUNCH_START
     """Guest policy of SEV and SEV-ES.
 
     Four bytes, little-endian: flags, a zero byte, API_MAJOR, API_MINOR. The owner fixes it in the launch session, the
-    firmware enforces it, and it is part of the measured message. (The policy of SEV-SNP is different: there the
-    version bytes are the other way round and the debug bit means the opposite.)
+    firmware enforces it, and it is part of the measured message. SEV-SNP swaps the version bytes, and the meaning of
+    its debug bit is the opposite.
     """
 
     nodbg = bit(
@@ -73,8 +73,7 @@ class SnpPolicy(Bits, size=8, spec="AMD 56860 (SNP ABI), guest policy; SNP_LAUNC
     """Guest policy of SEV-SNP.
 
     Eight bytes, little-endian: ABI_MINOR, ABI_MAJOR, flags. The host passes it at launch, the firmware enforces it, and
-    the report contains it. Firmware older than the meaning of bits 21 to 25 refuses them. (In the policy of legacy SEV
-    the version bytes are the other way round, and its debug bit means the opposite.)
+    the report contains it. Firmware older than the meaning of bits 21 to 25 refuses them.
     """
 
     abi_minor = bit(0, "Minimum minor version of the firmware's ABI.", width=8, governs="SNP_LAUNCH_START")

@@ -3,7 +3,7 @@
 1184 bytes. The guest asks for it and chooses REPORT_DATA; the host cannot make or change one. Each version is a class.
 The parts of a TCB (trusted computing base) lie in different places on Milan and Genoa and on Turin, so each class comes
 in two forms. :func:`parse_report` chooses. The signature is made over the raw bytes, and only those are ever verified:
-a report that is taken apart and put together again may lose bytes that its reader does not know (F41).
+a report that is parsed and rebuilt may lose bytes that its reader does not know (F41).
 
 TCB_VERSION has eight bytes, one for each part, each a security version number (SVN): it grows with every fix that
 closes a hole. The same eight bytes mean different things on different products (F40). Never compare them as one number:
@@ -26,8 +26,9 @@ from typing import TYPE_CHECKING
 from ..errors import LayoutError
 from ..layout.arguments import checked
 from ..layout.bits import Bits, bit, reserved_bits, title
-from ..layout.structure import Layout, Named, at, reserved
+from ..layout.structure import Layout, at, reserved
 from ..layout.views import Code, Heading, Paragraph, Table, View
+from .id_block import SnpAlgorithm
 from .policy import SnpPolicy
 from .sev_certs import SCALAR, EccSignature
 
@@ -37,14 +38,12 @@ if TYPE_CHECKING:
 
     from ..layout.views import Block
 
-
 SPEC = "AMD 56860 (SNP ABI), ATTESTATION_REPORT"
 TCB_SPEC = "AMD 56860 (SNP ABI), TCB_VERSION"
 
 #: Bytes of a report, those that the signature covers (all before it), and those before it in a guest driver's answer.
 SIZE, SIGNED, HEADER = 0x4A0, 0x2A0, 0x20
 
-ECDSA_P384_SHA384 = 1
 
 VCEK, VLEK, NO_KEY = 0, 1, 7
 
@@ -61,17 +60,23 @@ PARTS = tuple(PART_DOCS)
 
 #: The TCBs of a report, from the one that a platform cannot go below to the one that runs.
 LADDER = ("launch_tcb", "reported_tcb", "committed_tcb", "current_tcb")
-
 #: Bytes of a Turin's chip id, after which come zeros; the other products fill all 64.
 TURIN_CHIP_ID = 8
-
 #: AMD's key server.
 HOST = "https://kdsintf.amd.com"
+
+#: Products by family and range of models, as CPUID gives them (vmsa 3.3). Bergamo and Siena count as Genoa.
+_PRODUCTS = (
+    (0x19, 0x00, 0x0F, "Milan"),
+    (0x19, 0x10, 0x1F, "Genoa"),
+    (0x19, 0xA0, 0xAF, "Genoa"),
+    (0x1A, 0x00, 0x11, "Turin"),
+)
 
 _CURRENT = "TCB that runs now."
 _REPORTED = "TCB that the signing key is made from, and which its certificate names."
 _COMMITTED = "TCB below which the platform cannot go back."
-_LAUNCH = "TCB at the time the guest was launched or taken in."
+_LAUNCH = "TCB when the guest was launched or migrated in."
 _UNKNOWN = "Not known for this version."
 _NOT_IN_ORDER = ": NOT REPORTED <= COMMITTED <= CURRENT"
 
@@ -82,8 +87,7 @@ class Tcb(Layout, size=0, spec=TCB_SPEC):
     @classmethod
     def part_names(cls) -> tuple[str, ...]:
         """Return the parts this form has, in the order of :data:`PARTS`."""
-        names = {row.name for row in cls.rows}
-        return tuple(name for name in PARTS if name in names)
+        return tuple(row.name for row in cls.rows if not row.is_reserved)
 
     @property
     def parts(self) -> dict[str, int]:
@@ -120,12 +124,6 @@ class TurinTcb(Tcb, size=8, spec=TCB_SPEC + ", Turin"):
     snp: int = at(3, 1, "SVN of the SEV-SNP firmware.")
     reserved_4: bytes = reserved(4, 3)
     ucode: int = at(7, 1, "SVN of the CPU's microcode.")
-
-
-class ReportAlgorithm(Named):
-    """How the report is signed."""
-
-    NAMES: ClassVar = {0: "none", ECDSA_P384_SHA384: "ECDSA on P-384, SHA-384"}
 
 
 class PlatformInfo(Bits, size=8, spec=SPEC + ", PLATFORM_INFO"):
@@ -178,28 +176,24 @@ class Report(Layout, size=0, spec=SPEC):
     family_id: bytes = at(0x010, 16, "Family of the guest, from the ID block; else zero.", type=bytes)
     image_id: bytes = at(0x020, 16, "Image of the guest, from the ID block; else zero.", type=bytes)
     vmpl: int = at(0x030, 4, "VM privilege level (VMPL) that the report speaks for: 0 is the highest, 3 the lowest.")
-    signature_algo: ReportAlgorithm = at(
-        0x034, 4, "How the report is signed.", type=ReportAlgorithm, const=ReportAlgorithm(ECDSA_P384_SHA384)
-    )
+    signature_algo: SnpAlgorithm = at(0x034, 4, "How the report is signed.", type=SnpAlgorithm, const=1)
     current_tcb: Tcb = at(0x038, 8, _CURRENT, type=MilanTcb)
     platform_info: PlatformInfo = at(0x040, 8, "What is switched on on the platform.", type=PlatformInfo)
     key_info: KeyInfo = at(0x048, 4, "Which keys were used.", type=KeyInfo)
     reserved_4c: bytes = reserved(0x04C, 4)
     report_data: bytes = at(
-        0x050, 64, "What the guest chose, such as a nonce or the hash of a key.", type=bytes, colour="pink"
+        0x050, 64, "Chosen by the guest, such as a nonce or a key's hash.", type=bytes, colour="pink"
     )
     measurement: bytes = at(0x090, 48, "The launch digest.", type=bytes, colour="teal")
-    host_data: bytes = at(
-        0x0C0, 32, "What the host gave at LAUNCH_FINISH. The guest and the owner may check it.", type=bytes
-    )
+    host_data: bytes = at(0x0C0, 32, "Given by the host at LAUNCH_FINISH; guest and owner may check it.", type=bytes)
     id_key_digest: bytes = at(0x0E0, 48, "SHA-384 of the key that signed the ID block; zero without one.", type=bytes)
     author_key_digest: bytes = at(0x110, 48, "SHA-384 of the key that signed the ID key; zero without one.", type=bytes)
     report_id: bytes = at(0x140, 32, "A random number of this guest.", type=bytes)
-    report_id_ma: bytes = at(0x160, 32, "That of its migration agent; all 0xff without one.", type=bytes)
+    report_id_ma: bytes = at(0x160, 32, "The same of its migration agent; all 0xff without one.", type=bytes)
     reported_tcb: Tcb = at(0x180, 8, _REPORTED, type=MilanTcb)
     reserved_188: bytes = reserved(0x188, 24)
     chip_id: bytes = at(
-        0x1A0, 64, "Names the chip; zero when masked. On Turin 8 bytes, then zeros.", type=bytes, colour="blue"
+        0x1A0, 64, "Which chip; zero when masked. On Turin 8 bytes, then zeros.", type=bytes, colour="blue"
     )
     committed_tcb: Tcb = at(0x1E0, 8, _COMMITTED, type=MilanTcb)
     current_build: int = at(0x1E8, 1, "Build of the SEV-SNP firmware that runs.")
@@ -239,8 +233,17 @@ class Report(Layout, size=0, spec=SPEC):
 
     @property
     def product(self) -> str:
-        """The product by the report's own bytes; see :func:`tell_product`."""
-        return tell_product(self.to_bytes())
+        """The product by the report's own bytes: "Milan", "Genoa", "Turin", "Milan or Genoa", or "" when that is open.
+
+        From version 3 on the report names the processor. In version 2 a chip id of 8 bytes and zeros is a Turin's, a
+        longer one is not, and a masked one (all zero) says nothing. An unknown version says nothing.
+        """
+        if self.cpuid is not None:
+            family, model, _ = self.cpuid
+            return next((name for fam, low, high, name in _PRODUCTS if fam == family and low <= model <= high), "")
+        if not self.is_known or not any(self.chip_id):
+            return ""
+        return "Milan or Genoa" if any(self.chip_id[TURIN_CHIP_ID:]) else "Turin"
 
     def ladder(self) -> dict[str, Tcb]:
         """Return the four TCBs by name, in the order of :data:`LADDER`; none when their form is not known."""
@@ -392,37 +395,6 @@ VERSIONS = tuple(sorted({version for version, _ in _CLASSES if version}))
 #: The form of the TCB version by product.
 TCB_FORMS: dict[str, type[Tcb]] = {"Milan": MilanTcb, "Genoa": MilanTcb, "Turin": TurinTcb}
 
-#: Products by family and range of models, as CPUID gives them (vmsa 3.3). Bergamo and Siena count as Genoa.
-_PRODUCTS = (
-    (0x19, 0x00, 0x0F, "Milan"),
-    (0x19, 0x10, 0x1F, "Genoa"),
-    (0x19, 0xA0, 0xAF, "Genoa"),
-    (0x1A, 0x00, 0x11, "Turin"),
-)
-
-
-def product_of_cpu(family: int, model: int) -> str:
-    """Return the product that a processor's certificates are named after; "" for an unknown one."""
-    return next((name for known, low, high, name in _PRODUCTS if family == known and low <= model <= high), "")
-
-
-def tell_product(raw: bytes) -> str:
-    """Return the product a report comes from: "Milan", "Genoa", "Turin", "Milan or Genoa", or "" when that is open.
-
-    From version 3 on the report names the processor. Version 2 does not: a chip id of 8 bytes and zeros is a Turin's,
-    a longer one is not, and a masked one (all zero) says nothing. A report of an unknown version says nothing.
-    """
-    version = int.from_bytes(raw[:4], "little")
-    if version not in VERSIONS:
-        return ""
-    report = _CLASSES[version, MilanTcb].from_bytes(raw)
-    if report.cpuid is not None:
-        return product_of_cpu(*report.cpuid[:2])
-    chip_id = report.chip_id
-    if not any(chip_id):
-        return ""
-    return "Milan or Genoa" if any(chip_id[TURIN_CHIP_ID:]) else "Turin"
-
 
 @checked
 def parse_report(raw: bytes, product: str = "") -> Report:
@@ -437,7 +409,10 @@ def parse_report(raw: bytes, product: str = "") -> Report:
     raw = bytes(raw)
     version = int.from_bytes(raw[:4], "little")
     version = version if version in VERSIONS else 0
-    form = TCB_FORMS.get(product) or TCB_FORMS.get(tell_product(raw)) or (MilanTcb if version else None)
+    form = TCB_FORMS.get(product)
+    if form is None:
+        made_by = _CLASSES[version, MilanTcb].from_bytes(raw).product
+        form = TCB_FORMS.get(made_by) or (MilanTcb if version else None)
     return _CLASSES[version, form].from_bytes(raw)
 
 
@@ -483,7 +458,7 @@ def vcek_urls(report: Report, product: str = "") -> tuple[list[str], str]:
     """Return the addresses from which AMD's key server gives the VCEK of a report; without one, why there is none.
 
     They are made of REPORTED_TCB, never of CURRENT_TCB, which only looks alike (F38). Nothing is fetched. A report of
-    version 2 does not tell Milan from Genoa, so there may be two, unless *product* says which.
+    version 2 does not distinguish Milan and Genoa, so there may be two, unless *product* says which.
     """
     signer, tcb = report.key_info.signer, report.ladder().get("reported_tcb")
     if signer == "VLEK":
@@ -524,7 +499,7 @@ def explain_ladder(report: Report) -> list[Block]:
     """Show the four TCBs side by side, a line for each part."""
     heading, tcbs = Heading("How new the platform is: its TCBs, part by part"), report.ladder().values()
     if not tcbs:
-        words = "Which byte is which part is not known for this report. --product, or the leaf's certificate, tells."
+        words = "The form of its TCBs is not known. Try: --product, or the leaf's certificate"
         return [heading, Paragraph(words)]
     broken = {one.partition(":")[0] for one in tcb_ladder(report)}
     rows = [

@@ -27,7 +27,6 @@ from .guid import Guid
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-
 SPEC = "AMD 55766 (SEV API), LAUNCH_SECRET"
 TABLE_SPEC = "edk2 and Linux efi_secret: launch secret table"
 
@@ -35,10 +34,8 @@ TABLE = Guid.from_text("1e74f542-71dd-4d66-963e-ef4287ff173b")
 
 #: Short names for what secrets are for. The names are libvirt's.
 ALIASES = {"luks-key": Guid.from_text("736869e5-84f0-4973-92ec-06879ce3da0b")}
-
 #: The firmware encrypts memory in blocks of this many bytes, so a payload is a multiple of it.
 BLOCK = 16
-
 #: Largest table, in bytes, that a byte map is drawn of.
 MAP_LIMIT = 1024
 
@@ -199,9 +196,6 @@ class SecretTable(Explainable):
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, SecretTable) and other._raw == self._raw
-
-    def __hash__(self) -> int:
-        raise TypeError("a SecretTable is not hashable")
 
     def __repr__(self) -> str:
         return f"<SecretTable: {len(self.entries)} entries in {len(self)} bytes, hidden>"

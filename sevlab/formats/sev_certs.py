@@ -7,7 +7,7 @@ RSA key. All numbers are little-endian, those of keys and signatures too.
 The launch session carries the owner's keys to the secure processor through a host that cannot read them. The legacy
 attestation report is what the secure processor says of a running guest, signed with the platform's key. The host asks
 for it, so it proves only that some guest with this digest exists on this platform; the nonce, which the asker chooses,
-makes it fresh. No real report was at hand when this was written.
+makes it fresh. sevlab has seen no real one.
 
 Sources: sev-launch 6.4, 9.1, 10 and 11 (AMD 55766, SEV API, LAUNCH_START, ATTESTATION, appendix C; AMDESE/sev-tool; the
 sev crate).
@@ -25,7 +25,6 @@ from .policy import Policy
 if TYPE_CHECKING:
     from typing import ClassVar
 
-
 SPEC = "AMD 55766 (SEV API), SEV certificate"
 AMD_SPEC = "AMD 55766 (SEV API), ASK and ARK certificate"
 
@@ -36,7 +35,6 @@ P256, P384 = 1, 2
 
 #: Bytes of a certificate, and of an attestation report, that signatures cover: all before the first.
 SIGNED, ATTESTATION_SIGNED = 0x414, 0x34
-
 #: The Naples ARK as it was first published, without its signature.
 _UNSIGNED_ARK = 576
 
@@ -239,7 +237,7 @@ class SessionBlob(Layout, size=128, spec="AMD 55766 (SEV API), LAUNCH_START, lau
 class AttestationReport(Layout, size=0xD0, spec="AMD 55766 (SEV API), ATTESTATION"):
     """A legacy attestation report."""
 
-    mnonce: bytes = at(0x00, 16, "The nonce of the one who asked.", type=bytes, colour="pink")
+    mnonce: bytes = at(0x00, 16, "The nonce of the asker.", type=bytes, colour="pink")
     digest: bytes = at(0x10, 32, "The launch digest.", type=bytes, colour="teal")
     policy: Policy = at(0x30, 4, "The guest policy.", type=Policy, colour="yellow")
     sig_usage: Usage = at(ATTESTATION_SIGNED, 4, "Which key signed.", type=Usage, const=Usage(PEK))

@@ -17,13 +17,12 @@ from dataclasses import dataclass, field
 from ..layout.arguments import checked
 from ..layout.structure import Hex, Layout, at
 from .guid import hyphenated
-from .report import PARTS, TURIN_CHIP_ID
+from .report import TURIN_CHIP_ID
 
 ARK, ASK, ASVK, VCEK, VLEK = "ARK", "ASK", "ASVK", "VCEK", "VLEK"
 
 #: The common name of each certificate's subject; ``{}`` is the product.
 SUBJECTS = {ARK: "ARK-{}", ASK: "SEV-{}", ASVK: "SEV-VLEK-{}", VCEK: "SEV-VCEK", VLEK: "SEV-VLEK"}
-
 #: Who signs each.
 SIGNERS = {ARK: ARK, ASK: ARK, ASVK: ARK, VCEK: ASK, VLEK: ASVK}
 
@@ -31,8 +30,13 @@ _PREFIX = "1.3.6.1.4.1.3704.1"
 STRUCT_VERSION, PRODUCT_NAME, HWID, CSP_ID = (f"{_PREFIX}.{number}" for number in (1, 2, 4, 5))
 
 #: The extension for each part of the TCB. ``fmc`` is Turin's alone.
-SPL = {part: f"{_PREFIX}.3.{number}" for part, number in zip(PARTS, (9, 1, 2, 3, 8), strict=True)}
-
+SPL = {
+    "fmc": f"{_PREFIX}.3.9",
+    "bl": f"{_PREFIX}.3.1",
+    "tee": f"{_PREFIX}.3.2",
+    "snp": f"{_PREFIX}.3.3",
+    "ucode": f"{_PREFIX}.3.8",
+}
 #: Parts without a meaning so far; always 0. Turin lacks the first.
 RESERVED_SPL = {f"spl_{number}": f"{_PREFIX}.3.{number}" for number in (4, 5, 6, 7)}
 
@@ -58,18 +62,6 @@ ROOTS = {
     "1f084161a44bb6d93778a904877d4819cafa5d05ef4193b2ded9dd9c73dd3f6a": "Turin",
 }
 
-
-def tell_kind(common_name: str) -> tuple[str, str]:
-    """Return what a certificate is by its subject's common name, and its product; ("", "") for an unknown name.
-
-    The name of a leaf holds no product. Leaves come first: "SEV-VCEK" is not the ASK of a product "VCEK" (F43).
-    """
-    for kind in (VCEK, VLEK, ARK, ASVK, ASK):
-        if found := re.fullmatch(SUBJECTS[kind].format("([A-Za-z0-9]{1,20})"), common_name):
-            return kind, found[1] if found.groups() else ""
-    return "", ""
-
-
 #: What each entry holds, by its GUID. ``ask`` is ASK or ASVK, whichever signs the leaf.
 KINDS = {
     "63da758d-e664-4564-adc5-f4b93be8accd": "vcek",
@@ -81,6 +73,17 @@ KINDS = {
 
 #: Most entries that are read. A real table has 3 or 4.
 LIMIT = 64
+
+
+def tell_kind(common_name: str) -> tuple[str, str]:
+    """Return what a certificate is by its subject's common name, and its product; ("", "") for an unknown name.
+
+    The name of a leaf holds no product. Leaves come first: "SEV-VCEK" is not the ASK of a product "VCEK" (F43).
+    """
+    for kind in (VCEK, VLEK, ARK, ASVK, ASK):
+        if found := re.fullmatch(SUBJECTS[kind].format("([A-Za-z0-9]{1,20})"), common_name):
+            return kind, found[1] if found.groups() else ""
+    return "", ""
 
 
 class TableGuid(bytes):

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from ..layout.span import Span
     from ..layout.views import View
 
-
 SPEC = "Linux, struct sev_es_save_area; AMD 24593 (APM volume 2), appendix B"
 
 MEANING, DIGEST, HARMLESS = "changes meaning", "changes the digest", "harmless"
@@ -235,8 +234,7 @@ class VmsaComparison(Comparison):
     @property
     def differences(self) -> list[Difference]:
         """Every field that differs, in the page's order."""
-        pairs = [(one, other) for one, other in self.pairs if one.raw != other.raw]
-        return [Difference(self._effect(one.name), one, other) for one, other in pairs]
+        return [Difference(self._effect(one.name), one, other) for one, other in self.pairs if one.raw != other.raw]
 
     def _effect(self, name: str) -> str:
         """Return what a difference in this field does. A page is one of SEV-SNP when its features say so."""

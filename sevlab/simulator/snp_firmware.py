@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ..attestation.crypto import ecdsa_sign
 from ..attestation.id_block import SignedIdBlock, verify_id_block
-from ..formats.id_block import IdAuth, IdBlock
+from ..formats.id_block import ECDSA_P384_SHA384, IdAuth, IdBlock
 from ..formats.page_info import (
     CPUID,
     CPUID_LIMIT,
@@ -33,7 +33,6 @@ from ..formats.page_info import (
 )
 from ..formats.policy import SnpPolicy
 from ..formats.report import (
-    ECDSA_P384_SHA384,
     HEADER,
     NO_KEY,
     SIZE,

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from sevlab import explain
 from sevlab.cli import main
 from sevlab.errors import InputError
-from sevlab.formats import ovmf_tables as volumes
+from sevlab.formats import ovmf_tables
 from sevlab.formats.guid import Guid
 from sevlab.formats.ovmf import Ovmf, parse_ovmf
 from sevlab.formats.ovmf_tables import (
@@ -36,6 +36,7 @@ from sevlab.formats.ovmf_view import REGION_LIMIT
 from sevlab.launch.files import FIRMWARE_LIMIT, load_ovmf
 from sevlab.layout.views import BAR_WIDTH, Bar, shares
 from tests.made_images import AMD_SEV, FFS, entry, image, metadata, tail, volume, with_metadata
+from tests.paths import DOCS, ROOT
 from tests.shared_data import shared_data
 from tests.soak import many
 
@@ -425,9 +426,9 @@ def test_arbitrary_volumes(parts: list[tuple[Guid, int, int]]) -> None:
 
 def test_a_file_full_of_volume_signatures(monkeypatch: pytest.MonkeyPatch) -> None:
     looked = []
-    monkeypatch.setattr(volumes, "read_volume", lambda image, offset: looked.append(offset))
+    monkeypatch.setattr(ovmf_tables, "read_volume", lambda image, offset: looked.append(offset))
     assert find_volumes(b"_FVH" * 100_000) == ()
-    assert len(looked) == volumes.PLACES_LIMIT
+    assert len(looked) == ovmf_tables.PLACES_LIMIT
 
 
 def test_the_header_declaration_reads_what_was_built() -> None:
@@ -486,9 +487,8 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeyp
 
 
 def test_the_manual_lists_every_key_and_kind() -> None:
-    root = Path(__file__).resolve().parents[2]
-    manual = (root / "docs" / "ovmf.md").read_text(encoding="utf-8")
-    source = (root / "sevlab" / "formats" / "ovmf.py").read_text(encoding="utf-8")
+    manual = (DOCS / "ovmf.md").read_text(encoding="utf-8")
+    source = (ROOT / "sevlab" / "formats" / "ovmf.py").read_text(encoding="utf-8")
     kinds = set(re.findall(r'return "(\w+)", ', source))
     assert kinds >= {"other", "swapped", "combined"}
     keys = {*parse_ovmf(b"x").as_dict(), *kinds}

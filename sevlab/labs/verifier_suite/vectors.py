@@ -15,8 +15,8 @@ from ...attestation.certificates import parse_certificate
 from ...attestation.crypto import ecdsa_sign
 from ...data import read_table
 from ...errors import InputError, quoted
+from ...formats.id_block import ECDSA_P384_SHA384
 from ...formats.report import (
-    ECDSA_P384_SHA384,
     NO_KEY,
     SIGNED,
     SIZE,

@@ -20,8 +20,7 @@ from hypothesis import strategies as st
 import sevlab
 from sevlab import Measurement, MeasureMessage, Policy, Secret, compute_measure
 from sevlab.cli import main
-from sevlab.formats import efi_modules as enforcement
-from sevlab.formats import efi_modules as modules
+from sevlab.formats import efi_modules
 from sevlab.formats.efi_modules import (
     CANNOT_TELL,
     DECODED_LIMIT,
@@ -129,7 +128,7 @@ def ovmf_like(code: bytes) -> bytes:
 
 
 def judge(image: bytes) -> Enforcement:
-    enforcement._known.clear()
+    efi_modules._known.clear()
     found = parse_ovmf(image).enforcement
     assert found is not None
     return found
@@ -218,7 +217,7 @@ def test_the_code_is_read(what: str) -> None:
 
 
 def test_without_a_place_no_code_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(enforcement, "_read", lambda ovmf: 1 / 0)
+    monkeypatch.setattr(efi_modules, "_read", lambda ovmf: 1 / 0)
     ovmf = parse_ovmf(firmware(volume(loader(CHECKS)), hashes=False))
     assert ovmf.enforcement is None
     assert ovmf.as_dict()["enforcement"] is None
@@ -252,7 +251,7 @@ def test_debians_images_have_a_loader_that_checks_nothing(path: Path) -> None:
         return
     assert len(found) > 100
     assert found[LOADER].name == "QemuKernelLoaderFsDxe"
-    assert enforcement.names_hashes(found[LOADER].content) == []
+    assert efi_modules.names_hashes(found[LOADER].content) == []
     place = ovmf.image.rfind(HASH_BLOCK) - 10
     patched = ovmf.image[:place] + struct.pack("<II", 0x810C00, 0x400) + ovmf.image[place + 8 :]
     assert judge(patched).answer == PLACE_ONLY
@@ -283,7 +282,7 @@ def test_cut_off_anywhere_nothing_is_claimed_that_was_not_seen() -> None:
             programs = Programs(whole[:end], find_volumes(whole[:end]))
             found = [program for program in programs if program.guid == LOADER]
             for program in found:
-                assert bool(enforcement.names_hashes(program.content)) <= (told == ENFORCES)
+                assert bool(efi_modules.names_hashes(program.content)) <= (told == ENFORCES)
     image = ovmf_like(CHECKS)
     start = image.index(LZMA) + 24
     for length in some(range(1, 200), 60):  # the compressed part alone is cut, and the tables stand
@@ -371,7 +370,7 @@ def test_what_was_not_read_is_told_a_few_times_only() -> None:
     sections = b"".join(guided(struct.pack("<QQ", number, 1), b"x" * 8) for number in range(100))
     programs = Programs(image := firmware(volume(file(OTHER, sections))), find_volumes(image))
     assert list(programs) == []
-    assert len(programs.lost) == modules.LOST_LIMIT
+    assert len(programs.lost) == efi_modules.LOST_LIMIT
 
 
 SEEDS = [image for image, _, _ in IMAGES.values() if len(image) < 20_000]
@@ -395,8 +394,8 @@ def test_mutated_images_are_read_or_not_and_never_raise(
     for program in programs:
         assert len(program.content) <= len(raw) + DECODED_LIMIT
         assert program.text.isprintable()
-    assert len(programs.lost) <= modules.LOST_LIMIT
-    enforcement._known.clear()
+    assert len(programs.lost) <= efi_modules.LOST_LIMIT
+    efi_modules._known.clear()
     found = parse_ovmf(bytes(raw)).enforcement
     assert found is None or found.answer in WORDS
 
@@ -410,15 +409,15 @@ def test_without_lzma_it_cannot_tell(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_an_image_is_decompressed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     reads = []
-    read = enforcement._read
-    monkeypatch.setattr(enforcement, "_read", lambda *given: reads.append(1) or read(*given))  # type: ignore[func-returns-value]
-    enforcement._known.clear()
+    read = efi_modules._read
+    monkeypatch.setattr(efi_modules, "_read", lambda *given: reads.append(1) or read(*given))  # type: ignore[func-returns-value]
+    efi_modules._known.clear()
     for _ in range(3):
         str(parse_ovmf(ovmf_like(NULL)))
     assert len(reads) == 1
-    for number in range(enforcement._KEPT + 5):
+    for number in range(efi_modules._KEPT + 5):
         _ = parse_ovmf(firmware(volume(loader(NULL + bytes([number]))))).enforcement
-    assert len(enforcement._known) == enforcement._KEPT
+    assert len(efi_modules._known) == efi_modules._KEPT
 
 
 # The verbs.
