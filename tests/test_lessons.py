@@ -15,8 +15,7 @@ import sevlab
 from sevlab.cli import lab, main
 from sevlab.labs import exercises, sample_files, samples
 from sevlab.layout.span import COLOURS, INK
-
-NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
+from tests.paths import NOTEBOOKS
 
 
 def measure(api_minor: int = samples.API_MINOR, build: int = samples.BUILD_ID) -> bytes:
