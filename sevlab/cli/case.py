@@ -199,31 +199,26 @@ def _new(args: Namespace) -> int:
         raise InputError("--with-keys", "it with a case file", f"--out with a name that ends in {SUFFIX}")
     check_standard_input([("--case", args.case), *(("--" + row.key, getattr(args, row.name)) for row in ROWS)])
     check_output(args.out, "--out", force=args.force)
-    if args.case is None:
-        return _make(args, Case({}, own=True))
-    with open_case(args.case, "--case", args.own_case) as case:
-        return _make(args, case)
-
-
-def _make(args: Namespace, base: Case) -> int:
-    case = _with_about(args, _with_inputs(args, base))
-    if not case.inputs:
-        raise InputError("usage", "no input", "at least one input of a launch", "sevlab case new --help")
-    if args.diagnose:
-        budget = parse_seconds(args.budget, "--budget", LONGEST)
-        diagnosis = diagnose(case, candidates=args.candidates, budget=budget)
-        show(diagnosis.explain())
-        say("", diagnosis.effort, "")
-        if diagnosis.status == EXPLAINED:
-            case = record_explanation(case, diagnosis.explanations[0])
-    if args.out.endswith(SUFFIX):
-        _write(case, args)
-    else:
-        write_case(case, args.out, args.force, "--out")
-        say(f"Wrote {shell_word(args.out)}.", to=stream_beside(args.out))
-        if any(isinstance(value, Secret) for value in case.inputs.values()):
-            words = "the keys in the bundle are not in it: sevlab case unpack makes files that a case can name."
-            say(f"WARNING: {words}", to=stream_beside(args.out))
+    base = nullcontext(Case({}, own=True)) if args.case is None else open_case(args.case, "--case", args.own_case)
+    with base as case:
+        case = _with_about(args, _with_found(args.found, _with_inputs(args, case)))
+        if not case.inputs:
+            raise InputError("usage", "no input", "at least one input of a launch", "sevlab case new --help")
+        if args.diagnose:
+            budget = parse_seconds(args.budget, "--budget", LONGEST)
+            diagnosis = diagnose(case, candidates=args.candidates, budget=budget)
+            show(diagnosis.explain())
+            say("", diagnosis.effort, "")
+            if diagnosis.status == EXPLAINED:
+                case = record_explanation(case, diagnosis.explanations[0])
+        if args.out.endswith(SUFFIX):
+            _write(case, args)
+        else:
+            write_case(case, args.out, args.force, "--out")
+            say(f"Wrote {shell_word(args.out)}.", to=stream_beside(args.out))
+            if any(isinstance(value, Secret) for value in case.inputs.values()):
+                words = "the keys in the bundle are not in it: sevlab case unpack makes files that a case can name."
+                say(f"WARNING: {words}", to=stream_beside(args.out))
     say(f"Next: sevlab case verify {shell_word(args.out)}", to=stream_beside(args.out))
     return GOOD
 
@@ -239,7 +234,7 @@ def _with_inputs(args: Namespace, base: Case) -> Case:
     hashes = {name: base.hashes[name] for name in inputs if name in base.hashes and given[name] is None}
     hashes |= _hashes({name: value for name, value in given.items() if value is not None}, "--")
     origin = {name: words for name, words in base.origin.items() if name in inputs and given[name] is None}
-    return _with_found(args.found, base.replace(inputs=inputs, hashes=hashes, origin=origin))
+    return base.replace(inputs=inputs, hashes=hashes, origin=origin)
 
 
 def _with_found(texts: Sequence[str], case: Case) -> Case:

@@ -323,27 +323,21 @@ def read_launch(args: argparse.Namespace, policy: Policy) -> Launch:
 def _nonce(args: argparse.Namespace, tik: Secret) -> bytes:
     """Return the nonce. It will be in the result, so it must not be a key."""
     if args.nonce is not None:
-        nonce = load_value(args.nonce, "--nonce", 16)
-        refuse_keys(nonce, "--nonce", tik)
-        return nonce
-    measurement = load_measurement(args.launch_measure_blob, "--launch-measure-blob")
-    refuse_keys(measurement.to_bytes(), "--launch-measure-blob", tik)
-    return measurement.mnonce
+        name, raw = "--nonce", load_value(args.nonce, "--nonce", 16)
+    else:
+        name = "--launch-measure-blob"
+        raw = load_measurement(args.launch_measure_blob, name).to_bytes()
+    refuse_keys(raw, name, tik)
+    return raw[-16:]
 
 
 def _print_measure(args: argparse.Namespace, message: MeasureMessage, measurement: Measurement, launch: Launch) -> None:
     text = base64.b64encode(measurement.to_bytes()).decode()
     if args.json:
-        result: dict[str, object] = {
-            "measurement": text,
-            "measure": measurement.measure.hex(),
-            "mnonce": measurement.mnonce.hex(),
-            "digest": message.digest.hex(),
-            "message": [span.as_dict() for span in message.spans()],
-            "outfile": args.outfile,
-            **launch.judged(),
-        }
-        say_json(result)
+        parts = {"measure": measurement.measure, "mnonce": measurement.mnonce, "digest": message.digest}
+        spans = [span.as_dict() for span in message.spans()]
+        data = {"measurement": text} | {name: raw.hex() for name, raw in parts.items()}
+        say_json({**data, "message": spans, "outfile": args.outfile, **launch.judged()})
     elif args.outfile is not None:
         from ..cases.writing import stream_beside
 
