@@ -16,7 +16,7 @@ from ..launch.inputs import DEFAULT_PROFILE
 from ..launch.values import load_vmsa, parse_number
 from ..launch.vmm import PROFILES, build_vmsa, find_profile, recognize_vmsa, start_at
 from ..layout.views import Paragraph, View
-from .options import NUMBERS, Parser, add_actions, add_json, verb_parser
+from .options import NUMBERS, Parser, add_actions, add_inputs, add_json, verb_parser
 from .terminal import say, say_json, show
 
 LIMITS = {"family": 270, "model": 255, "stepping": 15}
@@ -59,11 +59,12 @@ def run(words: list[str]) -> int:
 
 def _add_cpu_options(parser: Parser) -> None:
     parser.add_argument("file", metavar="FILE", help="the VMSA, 4096 bytes")
-    parser.add_argument("--cpu", metavar="N", required=True, help="0: the boot processor; above 0: all others")
+    what = "0: the boot processor; above 0: all others, which need --firmware"
+    parser.add_argument("--cpu", metavar="N", required=True, help=what)
     for name, limit in LIMITS.items():
-        parser.add_argument(f"--{name}", metavar="N", help=f"{name} of the virtual CPU, 0 to {limit}")
-    parser.add_argument("--vcpu-type", metavar="NAME", help="QEMU's CPU model, such as EPYC-v4, instead of these three")
-    parser.add_argument("--firmware", metavar="FILE", help="the guest firmware image, needed for --cpu above 0")
+        what = f"{name} of the virtual CPU, 0 to {limit} (instead of --vcpu-type)"
+        parser.add_argument(f"--{name}", metavar="N", help=what)
+    add_inputs(parser, "vcpu_type", "firmware")
 
 
 def _signature(args: Namespace) -> int | None:
