@@ -142,7 +142,9 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], list[list[str]]]:
             def __init__(self, command: list[str]) -> None:
                 made.append(command)
 
-            def wait(self) -> int:
+            returncode = status
+
+            def poll(self) -> int:
                 return status
 
         monkeypatch.setattr(subprocess, "Popen", Server)
