@@ -14,7 +14,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
+from tests.paths import ROOT
+
 # The tool's shebang may find another python3 first, one without the libraries that Debian installs for its own.
 SYSTEM_PYTHON = Path("/usr/bin/python3")
 REAL_TOOL = Path("/usr/bin/virt-qemu-sev-validate")

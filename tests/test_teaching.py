@@ -18,9 +18,9 @@ import pytest
 import sevlab
 from sevlab.cli import lab, main
 from sevlab.labs import exercises
+from tests.paths import NOTEBOOKS
 from tests.peers import real_validate, why_no_real_tool
 
-NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
 SAMPLES = NOTEBOOKS / "samples"
 REPORTED = ("measurement", "api_major", "api_minor", "build_id", "policy")
 
@@ -142,7 +142,9 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], list[list[str]]]:
             def __init__(self, command: list[str]) -> None:
                 made.append(command)
 
-            def wait(self) -> int:
+            returncode = status
+
+            def poll(self) -> int:
                 return status
 
         monkeypatch.setattr(subprocess, "Popen", Server)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from argparse import Namespace
 
 from ..cases.capture import (
     COMMAND_LINE,
@@ -34,18 +34,6 @@ from ..launch.reading import note_input, open_input
 from .options import add_inputs, add_json, verb_parser
 from .terminal import say, say_json, show
 
-if TYPE_CHECKING:
-    from argparse import Namespace
-
-    from .options import Parser
-
-
-EPILOG = (
-    "'-' reads one of the texts from standard input. Exit status: 0 a case file was written (complete or not: the "
-    "output lists what is missing), 2 usage or input that cannot be supported, 3 an error in sevlab. The format of the "
-    "case file is in docs/case.md."
-)
-
 #: The texts that can be read.
 TEXTS = {
     SECINFO: "what 'virsh domlaunchsecinfo DOMAIN' printed",
@@ -59,8 +47,19 @@ FILES = ("firmware", "kernel", "initrd")
 
 
 def run(words: list[str]) -> int:
-    """Capture; return the exit status."""
-    args = _parser().parse_args(words)
+    statuses = "0 a case file was written, complete or not (the output lists what is missing)"
+    parser = verb_parser("capture", statuses, "'-' reads one of the texts from standard input.")
+    host = parser.add_argument_group("what the host says")
+    for source, what in TEXTS.items():
+        host.add_argument(f"--{source}", metavar="FILE", help=what)
+    owner = parser.add_argument_group("what the owner knows (key files are noted by path, never read)")
+    add_inputs(owner, *FILES, *KEYS)
+    owner.add_argument("--candidates", metavar="DIR", help="look here for files that the host names")
+    out = parser.add_argument_group("what comes out")
+    out.add_argument("-o", metavar="CASE", required=True, help="the case file to write; '-' prints it")
+    out.add_argument("--force", action="store_true", help="replace the case file if it exists")
+    add_json(out)
+    args = parser.parse_args(words)
     if args.o == "-" and args.json:
         raise InputError("-o", "'-' together with --json", "one of the two on standard output")
     # Checked before any work; checked again, without a gap, when the file gets its name.
@@ -81,21 +80,6 @@ def run(words: list[str]) -> int:
         write_case(case, args.o, args.force, "-o")
     _tell(args, capture)
     return GOOD
-
-
-def _parser() -> Parser:
-    parser = verb_parser("capture", EPILOG)
-    host = parser.add_argument_group("what the host says")
-    for source, what in TEXTS.items():
-        host.add_argument(f"--{source}", metavar="FILE", help=what)
-    owner = parser.add_argument_group("what the owner knows (key files are noted by path, never read)")
-    add_inputs(owner, *FILES, *KEYS)
-    owner.add_argument("--candidates", metavar="DIR", help="look here for files that the host names")
-    out = parser.add_argument_group("what comes out")
-    out.add_argument("-o", metavar="CASE", required=True, help="the case file to write; '-' prints it")
-    out.add_argument("--force", action="store_true", help="replace the case file if it exists")
-    add_json(out)
-    return parser
 
 
 def _read(args: Namespace) -> Capture:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
+from collections.abc import Collection, Sequence
 from contextlib import nullcontext
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -29,6 +31,7 @@ from ..layout.views import Paragraph
 from .diagnose import LONGEST
 from .options import (
     INPUT_OPTIONS,
+    Parser,
     add_actions,
     add_case,
     add_inputs,
@@ -43,17 +46,8 @@ from .report import add_trust_root, read_roots
 from .terminal import say, say_json, show, tell
 
 if TYPE_CHECKING:
-    import argparse
-    from collections.abc import Collection, Sequence
-
     from ..cases.case import Value
 
-
-EPILOG = (
-    "CASE is a case file, a folder that has a case.toml, or a .sevcase bundle. Exit status: 0 done, or the case "
-    "validates, 1 it does not or is not decided, 2 usage or input that cannot be supported, 3 an error in sevlab. "
-    "Nothing in a bundle is run. See docs/case-format.md."
-)
 
 #: Every action, and what it does.
 ACTIONS = {
@@ -77,8 +71,8 @@ _SECTIONS = {
 
 
 def run(words: list[str]) -> int:
-    """Run one action on a case; return the exit status."""
-    parser = verb_parser("case", EPILOG)
+    notes = "CASE is a case file, a folder with a case.toml, or a .sevcase bundle. Nothing in a bundle is run."
+    parser = verb_parser("case", "0 done, or the case validates, 1 it does not, or is not decided", notes)
     actions = add_actions(parser, ACTIONS)
     _add_new(actions["new"])
     for name, action in actions.items():
@@ -103,7 +97,7 @@ def run(words: list[str]) -> int:
     return run[args.action](args)
 
 
-def _show(args: argparse.Namespace) -> int:
+def _show(args: Namespace) -> int:
     bundle = load_bundle(args.case, "CASE") if is_bundle(args.case) else None
     with nullcontext(bundle.case) if bundle else open_case(args.case, "CASE", args.own_case) as case:
         version, blobs = (bundle.manifest.version, bundle.manifest.blobs) if bundle else (0, None)
@@ -121,7 +115,7 @@ def _count(files: Collection[str]) -> str:
     return f"{len(files)} {'file' if len(files) == 1 else 'files'}"
 
 
-def _verify(args: argparse.Namespace) -> int:
+def _verify(args: Namespace) -> int:
     keys = {name: getattr(args, name) for name in KEYS}
     check_standard_input([("CASE", args.case), *readers(args, *KEYS)])
     with open_case(args.case, "CASE", args.own_case) as case:
@@ -133,7 +127,7 @@ def _verify(args: argparse.Namespace) -> int:
         return {MATCH: GOOD, UNUSABLE_CASE: UNUSABLE}.get(verdict.status, NOT_VALIDATED)
 
 
-def _redact(args: argparse.Namespace) -> int:
+def _redact(args: Namespace) -> int:
     with open_case(args.case, "CASE", args.own_case) as case, temporary_folder() as folder:
         redacted = redact_case(case, folder, digest_only=args.digest_only)
         _write(redacted, args)
@@ -145,13 +139,13 @@ def _redact(args: argparse.Namespace) -> int:
     return GOOD
 
 
-def _pack(args: argparse.Namespace) -> int:
+def _pack(args: Namespace) -> int:
     with open_case(args.case, "CASE", args.own_case) as case:
         _write(case, args)
     return GOOD
 
 
-def _write(case: Case, args: argparse.Namespace) -> None:
+def _write(case: Case, args: Namespace) -> None:
     """Write a bundle; print what was written, and that keys are in it."""
     bundle = pack_case(case, args.out, with_keys=args.with_keys, force=args.force, name="--out")
     stream = stream_beside(bundle.path)
@@ -161,14 +155,14 @@ def _write(case: Case, args: argparse.Namespace) -> None:
         say(f"WARNING: {words}", to=stream)
 
 
-def _unpack(args: argparse.Namespace) -> int:
+def _unpack(args: Namespace) -> int:
     unpack_bundle(args.case, args.folder, "CASE", args.own_case)
     where = shell_word(args.folder)
     say(f"Unpacked {shell_word(args.case)} into {where}. Next: sevlab case verify {where}")
     return GOOD
 
 
-def _add_new(parser: argparse.ArgumentParser) -> None:
+def _add_new(parser: Parser) -> None:
     """Add an option for everything a case can hold: its key, and what sev-snp-measure calls it."""
     groups = {section: parser.add_argument_group(title) for section, title in _SECTIONS.items()}
     for row in ROWS:
@@ -199,42 +193,37 @@ def _add_new(parser: argparse.ArgumentParser) -> None:
     out.add_argument("--force", action="store_true", help="replace the file if it exists")
 
 
-def _new(args: argparse.Namespace) -> int:
+def _new(args: Namespace) -> int:
     """Make a case; return the exit status."""
     if args.with_keys and not args.out.endswith(SUFFIX):
         raise InputError("--with-keys", "it with a case file", f"--out with a name that ends in {SUFFIX}")
     check_standard_input([("--case", args.case), *(("--" + row.key, getattr(args, row.name)) for row in ROWS)])
     check_output(args.out, "--out", force=args.force)
-    if args.case is None:
-        return _make(args, Case({}, own=True))
-    with open_case(args.case, "--case", args.own_case) as case:
-        return _make(args, case)
-
-
-def _make(args: argparse.Namespace, base: Case) -> int:
-    case = _with_about(args, _with_inputs(args, base))
-    if not case.inputs:
-        raise InputError("usage", "no input", "at least one input of a launch", "sevlab case new --help")
-    if args.diagnose:
-        budget = parse_seconds(args.budget, "--budget", LONGEST)
-        diagnosis = diagnose(case, candidates=args.candidates, budget=budget)
-        show(diagnosis.explain())
-        say("", diagnosis.effort, "")
-        if diagnosis.status == EXPLAINED:
-            case = record_explanation(case, diagnosis.explanations[0])
-    if args.out.endswith(SUFFIX):
-        _write(case, args)
-    else:
-        write_case(case, args.out, args.force, "--out")
-        say(f"Wrote {shell_word(args.out)}.", to=stream_beside(args.out))
-        if any(isinstance(value, Secret) for value in case.inputs.values()):
-            words = "the keys in the bundle are not in it: sevlab case unpack makes files that a case can name."
-            say(f"WARNING: {words}", to=stream_beside(args.out))
+    base = nullcontext(Case({}, own=True)) if args.case is None else open_case(args.case, "--case", args.own_case)
+    with base as case:
+        case = _with_about(args, _with_found(args.found, _with_inputs(args, case)))
+        if not case.inputs:
+            raise InputError("usage", "no input", "at least one input of a launch", "sevlab case new --help")
+        if args.diagnose:
+            budget = parse_seconds(args.budget, "--budget", LONGEST)
+            diagnosis = diagnose(case, candidates=args.candidates, budget=budget)
+            show(diagnosis.explain())
+            say("", diagnosis.effort, "")
+            if diagnosis.status == EXPLAINED:
+                case = record_explanation(case, diagnosis.explanations[0])
+        if args.out.endswith(SUFFIX):
+            _write(case, args)
+        else:
+            write_case(case, args.out, args.force, "--out")
+            say(f"Wrote {shell_word(args.out)}.", to=stream_beside(args.out))
+            if any(isinstance(value, Secret) for value in case.inputs.values()):
+                words = "the keys in the bundle are not in it: sevlab case unpack makes files that a case can name."
+                say(f"WARNING: {words}", to=stream_beside(args.out))
     say(f"Next: sevlab case verify {shell_word(args.out)}", to=stream_beside(args.out))
     return GOOD
 
 
-def _with_inputs(args: argparse.Namespace, base: Case) -> Case:
+def _with_inputs(args: Namespace, base: Case) -> Case:
     """Lay the options over a case."""
     given = {row.name: _read(row, getattr(args, row.name), "--" + row.key) for row in ROWS}
     if args.vcpu_type is not None:
@@ -245,7 +234,7 @@ def _with_inputs(args: argparse.Namespace, base: Case) -> Case:
     hashes = {name: base.hashes[name] for name in inputs if name in base.hashes and given[name] is None}
     hashes |= _hashes({name: value for name, value in given.items() if value is not None}, "--")
     origin = {name: words for name, words in base.origin.items() if name in inputs and given[name] is None}
-    return _with_found(args.found, base.replace(inputs=inputs, hashes=hashes, origin=origin))
+    return base.replace(inputs=inputs, hashes=hashes, origin=origin)
 
 
 def _with_found(texts: Sequence[str], case: Case) -> Case:
@@ -271,7 +260,7 @@ def _hashes(given: dict[str, Value | None], prefix: str) -> dict[str, str]:
     return {name: hash_file(str(given[name]), prefix + row.key, row.limit) for name, row in files.items()}
 
 
-def _with_about(args: argparse.Namespace, case: Case) -> Case:
+def _with_about(args: Namespace, case: Case) -> Case:
     given = {row.name: getattr(args, f"about_{row.name}", None) for row in ABOUT}
     now = datetime.now(UTC).isoformat(timespec="seconds")
     about = {"when": now} | case.about | {name: words for name, words in given.items() if words is not None}

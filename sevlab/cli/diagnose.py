@@ -13,7 +13,17 @@ from ..launch.inputs import as_option, as_peer
 from ..launch.values import parse_number, parse_seconds
 from ..launch.verify import MATCH
 from .digest import LEGACY_MODES, OVMF_HASH, SVSM, add_digest_options, digest_inputs, has_svsm
-from .options import Parser, add_case, add_json, inputs_from, launch_parser, opened_case, trust_from, verb_parser
+from .options import (
+    NUMBERS,
+    Parser,
+    add_case,
+    add_json,
+    inputs_from,
+    launch_parser,
+    opened_case,
+    trust_from,
+    verb_parser,
+)
 from .terminal import say, tell, warn
 
 if TYPE_CHECKING:
@@ -36,21 +46,10 @@ SNP_MODES = ("snp", SVSM)
 
 MODES = (*LEGACY_MODES, *SNP_MODES)
 
-_STATUS = (
-    "Exit status: 0 nothing to explain, 1 explained or not, 2 usage or input that cannot be used, 3 an error in "
-    "sevlab. docs/diagnose.md of the repository lists what is tried."
-)
-
-EPILOG = (
-    "Numbers are decimal or 0x hex. '-' reads a key file from standard input. With --mode snp, or a case of SEV-SNP, "
-    f"the options differ: sevlab diagnose --mode snp --help. {_STATUS}"
-)
-
-SNP_EPILOG = f"If --vcpus or --vcpu-type is missing, it is searched. Numbers are decimal or 0x hex. {_STATUS}"
+STATUSES = "0 nothing to explain, 1 explained or not"
 
 
 def run(words: list[str]) -> int:
-    """Search; return 0 when there was nothing to explain, else 1."""
     first = Parser(prog="sevlab diagnose", add_help=False, allow_abbrev=False)
     first.repeated = "ignore"  # the parser that follows reports it
     first.add_argument("--mode")
@@ -66,8 +65,8 @@ def run(words: list[str]) -> int:
 
 
 def _run_sev(words: list[str]) -> int:
-    parser, _ = launch_parser("diagnose", keys=False)
-    parser.epilog = EPILOG
+    notes = "With --mode snp, or a case of SEV-SNP, the options differ: sevlab diagnose --mode snp --help."
+    parser, _ = launch_parser("diagnose", STATUSES, notes)
     _add_search_options(parser, "how many workers (default: one for each core)")
     args = parser.parse_args(words)
     options = _search_options(args)
@@ -81,7 +80,8 @@ def _run_sev(words: list[str]) -> int:
 
 def _run_snp(words: list[str]) -> int:
     """Search for SEV-SNP: the options of digest, and the reported launch digest."""
-    parser = verb_parser("diagnose", SNP_EPILOG, " With --mode snp it takes the options of digest.")
+    notes = f"If --vcpus or --vcpu-type is missing, it is searched. {NUMBERS}"
+    parser = verb_parser("diagnose", STATUSES, notes, " With --mode snp it takes the options of digest.")
     parser.prog = "sevlab diagnose --mode snp"
     reported = parser.add_argument_group("what was reported: one of these two")
     reported.add_argument("--measurement", "-m", metavar="HEX", help="its MEASUREMENT: 48 bytes as hex or base64")

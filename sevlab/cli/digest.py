@@ -15,7 +15,19 @@ from ..launch.keys import refuse_keys
 from ..launch.measure import compute_measure
 from ..launch.sev import Launch
 from ..launch.values import load_key, load_measurement, load_value, parse_bytes, parse_number, parse_policy
-from .options import PLATFORM, Parser, add_case, add_inputs, add_json, case_under, opened_case, readers, verb_parser
+from .options import (
+    NUMBERS,
+    PLATFORM,
+    STDIN,
+    Parser,
+    add_case,
+    add_inputs,
+    add_json,
+    case_under,
+    opened_case,
+    readers,
+    verb_parser,
+)
 from .terminal import say, say_json, show, warn
 
 TYPE_CHECKING = False
@@ -51,17 +63,9 @@ MODEL = ("cpu_signature", *SKU)
 
 MEASURED = ("firmware", "kernel", "initrd", "cmdline", "num_cpus", "vmsa_cpu0", "vmsa_cpu1")
 
-DIGEST_EPILOG = "Numbers are decimal or 0x hex. '-' reads a file from standard input. Examples: docs/digest.md."
-
-MEASURE_EPILOG = (
-    "Numbers are decimal or 0x hex; byte values are base64 or hex. '-' reads a file from standard input. "
-    "To compare with what a host reports, use sevlab validate. Examples: docs/measure.md."
-)
-
 
 def run_digest(words: list[str]) -> int:
-    """Compute and print a launch digest; return the exit status."""
-    parser = verb_parser("digest", DIGEST_EPILOG)
+    parser = verb_parser("digest", "0 good", f"{NUMBERS} {STDIN}")
     parser.add_argument("--mode", metavar="MODE", help=f"{', '.join(MODES)} (with --case: the case's own)")
     add_digest_options(parser)
     shown = parser.add_argument_group("what is shown")
@@ -112,10 +116,9 @@ def _legacy(args: argparse.Namespace) -> int:
         advice = "sevlab ovmf FILE says what a firmware can do; OvmfPkg/AmdSev of edk2 has the area and checks it"
         raise InputError("--kernel", f"one for {quoted(inputs.firmware)}, which has no such area", needed, advice)
     _dump(args, [step.content for step in launch.steps if step.name.startswith("vCPU")])
-    steps = zip(launch.steps, launch.digests, strict=True)
     rows = [
         {"step": step.name, "size": step.size, "sha256": step.digest.hex(), "digest_after": after.hex()}
-        for step, after in steps
+        for step, after in zip(launch.steps, launch.digests, strict=True)
     ]
     _print_digest(args, launch, {"mode": args.mode, "digest": launch.digest.hex(), "launch": rows, **launch.judged()})
     return GOOD
@@ -126,7 +129,8 @@ def _ovmf_hash(args: argparse.Namespace) -> int:
     from ..launch.sections import firmware_region
     from ..launch.snp import SnpLaunch, load_image
 
-    path = _ovmf(args) if args.case is None else str(digest_inputs(args, whole=False).firmware)
+    _check_ovmf(args)
+    path = str(args.firmware if args.case is None else digest_inputs(args, whole=False).firmware)
     launch = SnpLaunch([firmware_region(*load_image(path, "--ovmf"))])
     _print_digest(args, launch, {"mode": args.mode, **launch.as_dict()}, launch.links())
     return GOOD
@@ -138,10 +142,8 @@ def _snp(args: argparse.Namespace) -> int:
     from ..launch.snp import load_snp_launch
 
     if (is_missing := not has_svsm(args)) == (args.mode == SVSM):
-        received, needed = (
-            ("nothing", "an SVSM image") if is_missing else (f"it with --mode {args.mode}", f"--mode {SVSM}")
-        )
-        raise InputError("--svsm", received, needed)
+        received = "nothing" if is_missing else f"it with --mode {args.mode}"
+        raise InputError("--svsm", received, "an SVSM image" if is_missing else f"--mode {SVSM}")
     inputs = digest_inputs(args)
     with renaming(as_peer):
         launch = load_snp_launch(**inputs.given)
@@ -180,10 +182,9 @@ def _print_digest(
         say(text)
 
 
-def _ovmf(args: argparse.Namespace) -> str:
-    if args.firmware is None:
+def _check_ovmf(args: argparse.Namespace) -> None:
+    if args.firmware is None and args.case is None:
         raise InputError("--ovmf", "nothing", "the firmware image")
-    return str(args.firmware)
 
 
 def has_svsm(args: argparse.Namespace) -> bool:
@@ -193,8 +194,7 @@ def has_svsm(args: argparse.Namespace) -> bool:
 
 def digest_inputs(args: argparse.Namespace, *, whole: bool = True) -> LaunchInputs:
     """Return the inputs of the launch that the options describe; a *whole* one needs a CPU model."""
-    if args.case is None:
-        _ovmf(args)
+    _check_ovmf(args)
     files = ("firmware", "kernel", "initrd", "svsm", "vars_file")
     named_files = [(as_peer(name), getattr(args, name)) for name in files]
     check_standard_input(named_files)
@@ -262,8 +262,8 @@ def _profile(args: argparse.Namespace) -> str | None:
 
 
 def run_measure(words: list[str]) -> int:
-    """Compute and print a measurement; return the exit status."""
-    parser = verb_parser("measure", MEASURE_EPILOG)
+    notes = "Byte values are base64 or hex. To compare with what a host reports, use sevlab validate."
+    parser = verb_parser("measure", "0 good", f"{NUMBERS} {STDIN} {notes}")
     host = parser.add_argument_group("the platform, the policy and the key")
     add_inputs(host, *PLATFORM, "tik", required=True)
     nonce = parser.add_argument_group("the nonce, one of").add_mutually_exclusive_group(required=True)
@@ -323,27 +323,21 @@ def read_launch(args: argparse.Namespace, policy: Policy) -> Launch:
 def _nonce(args: argparse.Namespace, tik: Secret) -> bytes:
     """Return the nonce. It will be in the result, so it must not be a key."""
     if args.nonce is not None:
-        nonce = load_value(args.nonce, "--nonce", 16)
-        refuse_keys(nonce, "--nonce", tik)
-        return nonce
-    measurement = load_measurement(args.launch_measure_blob, "--launch-measure-blob")
-    refuse_keys(measurement.to_bytes(), "--launch-measure-blob", tik)
-    return measurement.mnonce
+        name, raw = "--nonce", load_value(args.nonce, "--nonce", 16)
+    else:
+        name = "--launch-measure-blob"
+        raw = load_measurement(args.launch_measure_blob, name).to_bytes()
+    refuse_keys(raw, name, tik)
+    return raw[-16:]
 
 
 def _print_measure(args: argparse.Namespace, message: MeasureMessage, measurement: Measurement, launch: Launch) -> None:
     text = base64.b64encode(measurement.to_bytes()).decode()
     if args.json:
-        result: dict[str, object] = {
-            "measurement": text,
-            "measure": measurement.measure.hex(),
-            "mnonce": measurement.mnonce.hex(),
-            "digest": message.digest.hex(),
-            "message": [span.as_dict() for span in message.spans()],
-            "outfile": args.outfile,
-            **launch.judged(),
-        }
-        say_json(result)
+        parts = {"measure": measurement.measure, "mnonce": measurement.mnonce, "digest": message.digest}
+        spans = [span.as_dict() for span in message.spans()]
+        data = {"measurement": text} | {name: raw.hex() for name, raw in parts.items()}
+        say_json({**data, "message": spans, "outfile": args.outfile, **launch.judged()})
     elif args.outfile is not None:
         from ..cases.writing import stream_beside
 

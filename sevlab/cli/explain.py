@@ -8,18 +8,22 @@ from ..launch.explain import walk, walk_as_dict
 from ..launch.verify import compare_measure
 from ..layout.views import Paragraph, View
 from .capture import read_text
-from .options import add_json, add_own_case, evidence_from, launch_parser, legacy_case, verb_parser
-from .terminal import ADVISE, say_json, show, tell
-
-COVERAGE_EPILOG = (
-    "'-' reads standard input. Exit status: 0 the configuration was labelled, whatever the labels, 2 usage or input "
-    "that cannot be supported, 3 an error in sevlab."
+from .options import (
+    STDIN,
+    add_json,
+    add_own_case,
+    add_show_keys,
+    evidence_from,
+    launch_parser,
+    legacy_case,
+    verb_parser,
 )
+from .terminal import ADVISE, say_json, show, tell
 
 
 def run_explain(words: list[str]) -> int:
-    """Explain; return the exit status, which is that of validate."""
-    parser, shown = launch_parser("explain")
+    parser, shown = launch_parser("explain", "0 validated, 1 did not validate or not decided")
+    add_show_keys(shown)
     shown.add_argument("--html", metavar="FILE", help="write HTML to FILE, too ('-': print only the HTML)")
     shown.add_argument("--force", action="store_true", help="let --html replace a file")
     args = parser.parse_args(words)
@@ -48,8 +52,7 @@ def page(view: View) -> str:
 
 
 def run_coverage(words: list[str]) -> int:
-    """Label every part of a configuration: measured, not measured, or breaks measurement; return the exit status."""
-    parser = verb_parser("coverage", COVERAGE_EPILOG)
+    parser = verb_parser("coverage", "0 the configuration was labelled, whatever the labels", STDIN)
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--case", metavar="FILE", help="a case file")
     what.add_argument("--xml", metavar="FILE", help="what 'virsh dumpxml DOMAIN' printed")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import argparse
 import base64
+from argparse import BooleanOptionalAction, Namespace
 
 from ..attestation.id_block import DEFAULT_POLICY, build_id_block, load_id_block, load_private_key, verify_id_block
 from ..cases.writing import write_files
@@ -13,14 +13,8 @@ from ..formats.policy import SnpPolicy
 from ..launch.files import check_standard_input
 from ..launch.keys import refuse_keys
 from ..launch.values import load_value, parse_bytes, parse_number
-from .options import Parser, add_actions, add_json, verb_parser
+from .options import NUMBERS, STDIN, add_actions, add_json, verb_parser
 from .terminal import say, say_json, show, tell, warn
-
-EPILOG = (
-    "Numbers are decimal or 0x hex, bytes hex or base64, '-' reads a file from standard input. Exit status: 0 good, "
-    "1 verify: a check fails or no measurement was compared, 2 usage or input that cannot be supported, 3 an error in "
-    "sevlab. See docs/id-block.md."
-)
 
 #: Every action, and what it does.
 ACTIONS = {
@@ -37,20 +31,10 @@ _DIGEST_SIZE, _ID_SIZE = _SIZES["launch_digest"], _SIZES["family_id"]
 
 
 def run(words: list[str]) -> int:
-    """Build, show or verify; return the exit status."""
-    parser = verb_parser("id-block", EPILOG)
+    statuses = "0 good, 1 verify: a check fails or no measurement was compared"
+    parser = verb_parser("id-block", statuses, f"{NUMBERS} Bytes are hex or base64. {STDIN}")
     actions = add_actions(parser, ACTIONS)
-    _add_build(actions["build"])
-    for action in (actions["show"], actions["verify"]):
-        what = "ID block and ID authentication, in one file or two; see the docs"
-        action.add_argument("files", metavar="FILE", nargs="+", help=what)
-    _add_launch(actions["verify"])
-    add_json(*actions.values())
-    args = parser.parse_args(words)
-    return {"build": _build, "show": _show, "verify": _verify}[args.action](args)
-
-
-def _add_build(build: Parser) -> None:
+    build, show, verify = actions.values()
     what = "the launch digest (48 bytes), or its file"
     build.add_argument("--measurement", metavar="VALUE", required=True, help=what)
     build.add_argument("--idkey", metavar="FILE", required=True, help="the ID key: a private key of P-384, in PEM")
@@ -62,17 +46,21 @@ def _add_build(build: Parser) -> None:
     build.add_argument("--out-block", metavar="FILE", help="write the ID block, 96 bytes, to this file")
     build.add_argument("--out-auth", metavar="FILE", help="write the ID authentication, 4096 bytes, to this file")
     build.add_argument("--force", action="store_true", help="replace these files if they exist")
-
-
-def _add_launch(action: Parser) -> None:
-    action.repeated = "refuse"
-    action.add_argument("--measurement", metavar="VALUE", help="the digest of the launch, 48 bytes, or a file of it")
-    action.add_argument("--policy", metavar="N", help="the policy of the launch")
+    for action in (show, verify):
+        action.add_argument(
+            "files", metavar="FILE", nargs="+", help="ID block and ID authentication, in one file or two"
+        )
+    verify.repeated = "refuse"
+    verify.add_argument("--measurement", metavar="VALUE", help=what)
+    verify.add_argument("--policy", metavar="N", help="the policy of the launch")
     what = "whether the launch sets AUTH_KEY_EN, as QEMU's author-key-enabled does (default: if there is an author key)"
-    action.add_argument("--author-key-enabled", action=argparse.BooleanOptionalAction, help=what)
+    verify.add_argument("--author-key-enabled", action=BooleanOptionalAction, help=what)
+    add_json(*actions.values())
+    args = parser.parse_args(words)
+    return {"build": _build, "show": _show, "verify": _verify}[args.action](args)
 
 
-def _build(args: argparse.Namespace) -> int:
+def _build(args: Namespace) -> int:
     files = {"--measurement": args.measurement, "--idkey": args.idkey, "--authorkey": args.authorkey}
     check_standard_input(files.items())
     policy = SnpPolicy(parse_number(args.policy, "--policy", _POLICY_LIMIT))
@@ -118,7 +106,7 @@ def _id(text: str | None, name: str) -> bytes:
     return bytes(_ID_SIZE) if text is None else parse_bytes(text, name, _ID_SIZE)
 
 
-def _show(args: argparse.Namespace) -> int:
+def _show(args: Namespace) -> int:
     check_standard_input(("FILE", path) for path in args.files)
     signed = load_id_block(*args.files, name="FILE")
     if args.json:
@@ -131,7 +119,7 @@ def _show(args: argparse.Namespace) -> int:
     return GOOD
 
 
-def _verify(args: argparse.Namespace) -> int:
+def _verify(args: Namespace) -> int:
     check_standard_input([*(("FILE", path) for path in args.files), ("--measurement", args.measurement)])
     verdict = verify_id_block(
         load_id_block(*args.files, name="FILE"),

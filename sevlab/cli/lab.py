@@ -19,15 +19,13 @@ from .terminal import say
 
 FIRST = "00-start-here.ipynb"
 
-EPILOG = "Words after -- go to JupyterLab: sevlab lab -- --no-browser"
-
 #: Seconds that the server has to end its kernels.
 PATIENCE = 20.0
 
 
 def run(words: list[str]) -> int:
-    """Copy the notebooks, open JupyterLab; return its exit status."""
-    parser = verb_parser("lab", EPILOG, " A file that is already in the folder is kept.")
+    notes = "Words after -- go to JupyterLab, as in: sevlab lab -- --no-browser."
+    parser = verb_parser("lab", "0 good", notes, " A file that is already in the folder is kept.")
     parser.add_argument("folder", nargs="?", default="sevlab-notebooks", help="where to (default: %(default)s)")
     parser.add_argument("--copy-only", action="store_true", help="copy, and do not open JupyterLab")
     own, rest = split_command(words)

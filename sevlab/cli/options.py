@@ -24,12 +24,11 @@ if TYPE_CHECKING:
 #: Options that libvirt's tool does not have.
 OURS = ("--case", "--own-case", "--json", "--show-keys", "--html", "--force", "--profile", "--guest-features")
 
-EPILOG = (
-    "Numbers are decimal or 0x hex. '-' reads a file from standard input. "
-    "Exit status: 0 validated, 1 did not validate or not decided, 2 usage or input that cannot be supported, "
-    "3 an error in sevlab; validate --domain also 4 configuration, 5 state, 6 insecure usage. "
-    "The trust model and examples are in docs/validate.md of the repository."
-)
+#: What the help of several verbs says at its end.
+NUMBERS, STDIN = "Numbers are decimal or 0x hex.", "'-' reads a file from standard input."
+
+#: The page of a verb in docs/, where it is not called like the verb.
+PAGES = {"explain": "validate", "coverage": "capture", "case": "case-format", "lab": "README"}
 
 #: The inputs of a launch as options: libvirt's letter, the kind of value, and the help.
 INPUT_OPTIONS = {
@@ -119,9 +118,11 @@ def phrase(words: str) -> str:
     return f"{begin}{words[1:].rstrip('.')}"
 
 
-def verb_parser(verb: str, epilog: str, more: str = "") -> Parser:
-    """Return a parser for a verb; its description is what VERBS says, and *more*."""
-    return Parser(prog=f"sevlab {verb}", description=sentence(VERBS[verb][2]) + more, epilog=epilog)
+def verb_parser(verb: str, statuses: str, notes: str = "", more: str = "") -> Parser:
+    """Return a parser for a verb. Its description is what VERBS says, and *more*; *statuses* says what 0 and 1 mean."""
+    errors = "2 usage or input that cannot be supported, 3 an error in sevlab"
+    epilog = f"{notes} Exit status: {statuses}, {errors}. See docs/{PAGES.get(verb, verb)}.md."
+    return Parser(prog=f"sevlab {verb}", description=sentence(VERBS[verb][2]) + more, epilog=epilog.lstrip())
 
 
 def add_actions(parser: Parser, actions: Mapping[str, str]) -> dict[str, Parser]:
@@ -132,12 +133,9 @@ def add_actions(parser: Parser, actions: Mapping[str, str]) -> dict[str, Parser]
     }
 
 
-def launch_parser(verb: str, *, keys: bool = True) -> tuple[Parser, argparse._ArgumentGroup]:
-    """Return a parser with the options that describe a launch, and its group about what is shown.
-
-    Without *keys* there is no option that shows keys.
-    """
-    parser = verb_parser(verb, EPILOG)
+def launch_parser(verb: str, statuses: str, *notes: str) -> tuple[Parser, argparse._ArgumentGroup]:
+    """Return a parser with the options that describe a launch, and its group about what is shown."""
+    parser = verb_parser(verb, statuses, " ".join((NUMBERS, STDIN, *notes)))
     host = parser.add_argument_group("what the host reports")
     add_inputs(host, *REPORTED, letters=True)
     add_case(host)
@@ -145,8 +143,6 @@ def launch_parser(verb: str, *, keys: bool = True) -> tuple[Parser, argparse._Ar
     add_inputs(parser.add_argument_group("what else was loaded"), *INPUTS[1:], letters=True)
     shown = parser.add_argument_group("what is shown")
     add_json(shown)
-    if keys:
-        shown.add_argument("--show-keys", action="store_true", help="show keys, which are hidden otherwise")
     return parser, shown
 
 
@@ -168,6 +164,11 @@ def add_json(*groups: argparse._ActionsContainer) -> None:
     """Add the option for JSON."""
     for group in groups:
         group.add_argument("--json", action="store_true", help="print the result as JSON")
+
+
+def add_show_keys(group: argparse._ActionsContainer) -> None:
+    """Add the option that shows keys."""
+    group.add_argument("--show-keys", action="store_true", help="show keys, which are hidden otherwise")
 
 
 def add_case(group: argparse._ActionsContainer, words: str = "", metavar: str = "FILE") -> None:

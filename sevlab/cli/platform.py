@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from argparse import Namespace
 
-from ..attestation.advisories import NAMES, advise
+from ..attestation.advisories import NAMES, Advice, advise
 from ..attestation.report_file import load_report
 from ..cases.case_toml import read_case
 from ..cases.verify import advise_case
@@ -17,41 +17,19 @@ from ..launch.files import load_ovmf
 from ..launch.inputs import LaunchInputs, as_option, as_peer
 from ..launch.vmm import SNP_PROFILES
 from ..layout.views import Paragraph, Table, View
-from .options import add_case, add_inputs, add_json, verb_parser
+from .options import NUMBERS, add_case, add_inputs, add_json, verb_parser
 from .terminal import say_json, show, tell, warn
 
-if TYPE_CHECKING:
-    import argparse
-
-    from ..attestation.advisories import Advice
-
-
 #: What a report or a case says by itself.
-NUMBERS = ("api", "build", "policy", "technology")
+NAMED = ("api", "build", "policy", "technology")
 
 #: The inputs of the launch in a table of profiles, and those that have a default.
 LOADED, DEFAULTS = ("firmware", "kernel", "initrd", "cmdline"), {"num_cpus": "1", "vcpu_type": "EPYC-v4"}
 
-ADVISE_EPILOG = (
-    "Numbers are decimal or 0x hex, '-' reads a report from standard input. Nothing is fetched. Exit status: 0 no "
-    "advisory is known to apply (some may be undecided, as the first line says; --strict counts those too), 1 one "
-    "applies that is not accepted, 2 usage or input that cannot be supported, 3 an error in sevlab. See docs/advise.md."
-)
-
-PROFILES_EPILOG = (
-    "With --ovmf the defaults are --vcpus 1 and --vcpu-type EPYC-v4. Numbers are decimal or 0x hex. "
-    "Exit status: 0 good, 2 usage or input that cannot be supported, 3 an error in sevlab. See docs/profiles.md."
-)
-
-OVMF_EPILOG = (
-    "Exit status: 0 a whole OVMF code image with a sound footer table, 1 something else (it says what), 2 a file that "
-    "cannot be read, 3 an error in sevlab. Keys of the JSON: docs/ovmf.md."
-)
-
 
 def run_advise(words: list[str]) -> int:
-    """Judge every advisory; return the exit status."""
-    parser = verb_parser("advise", ADVISE_EPILOG)
+    statuses = "0 no advisory is known to apply (some may be undecided), 1 one applies that is not accepted"
+    parser = verb_parser("advise", statuses, f"{NUMBERS} '-' reads a report from standard input. Nothing is fetched.")
     parser.repeated = "refuse"
     known = parser.add_argument_group("what is known about the platform")
     known.add_argument("--report", metavar="FILE", help="its attestation report (SEV-SNP)")
@@ -72,8 +50,8 @@ def run_advise(words: list[str]) -> int:
     return NOT_VALIDATED if advice.applies or (args.strict and not advice.is_certain) else GOOD
 
 
-def _advise(args: argparse.Namespace) -> Advice:
-    given = {name: getattr(args, name) for name in NUMBERS}
+def _advise(args: Namespace) -> Advice:
+    given = {name: getattr(args, name) for name in NAMED}
     numbers = [as_option(name) for name, value in given.items() if value is not None]
     files = [as_option(name) for name in ("report", "case") if getattr(args, name) is not None]
     if len(files) > 1 or (files and numbers):
@@ -95,8 +73,8 @@ def _advise(args: argparse.Namespace) -> Advice:
 
 
 def run_profiles(words: list[str]) -> int:
-    """List the profiles, explain one, or print the matrix; return the exit status."""
-    parser = verb_parser("profiles", PROFILES_EPILOG)
+    notes = f"With --ovmf the defaults are --vcpus 1 and --vcpu-type EPYC-v4. {NUMBERS}"
+    parser = verb_parser("profiles", "0 good", notes)
     parser.add_argument("name", metavar="NAME", nargs="?", help="the profile to explain; without it all are listed")
     add_json(parser)
     matrix = parser.add_argument_group("which release matches which host (without --ovmf: for a sample with a kernel)")
@@ -109,10 +87,16 @@ def run_profiles(words: list[str]) -> int:
     for name in ("mode", *LOADED, *DEFAULTS):
         if getattr(args, name) is not None:
             raise InputError(as_peer(name), "it without --matrix", "--matrix")
-    return _list(args) if args.name is None else _explain(args)
+    if args.name is None:
+        return _list(args)
+    if args.json:
+        say_json(profile_as_dict(args.name))
+    else:
+        show(explain_profile(args.name))
+    return GOOD
 
 
-def _list(args: argparse.Namespace) -> int:
+def _list(args: Namespace) -> int:
     if args.json:
         parts = ("name", "summary", "since", "source")
         say_json([{part: getattr(profile, part) for part in parts} for profile in SNP_PROFILES.values()])
@@ -123,15 +107,7 @@ def _list(args: argparse.Namespace) -> int:
     return GOOD
 
 
-def _explain(args: argparse.Namespace) -> int:
-    if args.json:
-        say_json(profile_as_dict(args.name))
-    else:
-        show(explain_profile(args.name))
-    return GOOD
-
-
-def _matrix(args: argparse.Namespace) -> int:
+def _matrix(args: Namespace) -> int:
     if args.name is not None:
         raise InputError("NAME", f"{quoted(args.name)} together with --matrix", "one of the two")
     if args.mode is not None and args.mode not in MODES:
@@ -146,7 +122,7 @@ def _matrix(args: argparse.Namespace) -> int:
     return GOOD
 
 
-def _inputs(args: argparse.Namespace) -> LaunchInputs:
+def _inputs(args: Namespace) -> LaunchInputs:
     """Return the launch that the options describe; without options, no inputs."""
     given = {name: value for name in (*LOADED, *DEFAULTS) if (value := getattr(args, name)) is not None}
     if given and args.firmware is None:
@@ -158,10 +134,8 @@ def _inputs(args: argparse.Namespace) -> LaunchInputs:
 
 
 def run_ovmf(words: list[str]) -> int:
-    """Explain a firmware file; return the exit status."""
-    parser = verb_parser("ovmf", OVMF_EPILOG)
-    what = "the firmware image, such as OVMF.fd; '-' reads standard input"
-    parser.add_argument("firmware", metavar="FILE", help=what)
+    parser = verb_parser("ovmf", "0 a whole OVMF code image with a sound footer table, 1 something else (it says what)")
+    parser.add_argument("firmware", metavar="FILE", help="the firmware image, such as OVMF.fd; '-' is standard input")
     add_json(parser)
     args = parser.parse_args(words)
     ovmf = load_ovmf(args.firmware, "FILE")

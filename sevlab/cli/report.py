@@ -2,41 +2,38 @@
 
 from __future__ import annotations
 
-import argparse
+from argparse import Namespace, _ActionsContainer
+from collections.abc import Mapping
 from dataclasses import fields
-from typing import TYPE_CHECKING
+from typing import Any
 
 from ..attestation.certificates import FILES, load_certificates, parse_certificate
 from ..attestation.report import verify_report
 from ..attestation.report_file import LIMIT, load_report_file
 from ..attestation.requirements import REQUIREMENTS, Requirements
-from ..cases.case import BY_NAME, SNP
+from ..cases.case import BY_NAME, SNP, Case
 from ..cli import GOOD, NOT_VALIDATED
 from ..errors import InputError, quoted, renaming
 from ..formats.report import TCB_FORMS
 from ..formats.vcek import ROOTS
-from ..launch.evidence import KEYS
+from ..launch.evidence import KEYS, Trust
 from ..launch.files import check_standard_input, load_file
 from ..launch.inputs import as_option
 from ..launch.keys import Secret, refuse_keys
 from ..launch.values import decode_base64
 from ..layout.views import Paragraph, View
-from .options import Parser, add_actions, add_case, add_json, case_under, opened_case, phrase, verb_parser
-from .terminal import ADVISE, say, say_json, show
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from typing import Any
-
-    from ..cases.case import Case
-    from ..launch.evidence import Trust
-
-
-EPILOG = (
-    "Numbers are decimal or 0x hex, bytes hex or base64, '-' reads a file from standard input. Nothing is fetched. "
-    "Exit status: 0 nothing failed and a measurement was compared, 1 something failed or no measurement was compared, "
-    "2 usage or input that cannot be supported, 3 an error in sevlab. See docs/report.md."
+from .options import (
+    NUMBERS,
+    STDIN,
+    add_actions,
+    add_case,
+    add_json,
+    case_under,
+    opened_case,
+    phrase,
+    verb_parser,
 )
+from .terminal import ADVISE, say, say_json, show
 
 #: Every action, and what it does.
 ACTIONS = {
@@ -46,8 +43,8 @@ ACTIONS = {
 
 
 def run(words: list[str]) -> int:
-    """Show or verify; return the exit status."""
-    parser = verb_parser("report", EPILOG)
+    statuses = "0 nothing failed and a measurement was compared, 1 something failed or no measurement was compared"
+    parser = verb_parser("report", statuses, f"{NUMBERS} Bytes are hex or base64. {STDIN} Nothing is fetched.")
     actions = add_actions(parser, ACTIONS)
     show, verify = actions["show"], actions["verify"]
     file = "the report; binary, or hex or base64 text"
@@ -55,13 +52,6 @@ def run(words: list[str]) -> int:
     what = f"what made it, if the report does not say: {', '.join(TCB_FORMS)}"
     show.add_argument("--product", metavar="NAME", help=what)
     verify.add_argument("file", metavar="FILE", nargs="?", help=file)
-    _add_verify(verify)
-    add_json(show, verify)
-    args = parser.parse_args(words)
-    return {"show": _show, "verify": _verify}[args.action](args)
-
-
-def _add_verify(verify: Parser) -> None:
     verify.repeated = "refuse"
     files = verify.add_argument_group("who made it")
     for name in FILES:
@@ -77,15 +67,18 @@ def _add_verify(verify: Parser) -> None:
         else:
             required.add_argument(flag, action="store_const", const=True, help=what)
     add_case(verify)
+    add_json(show, verify)
+    args = parser.parse_args(words)
+    return {"show": _show, "verify": _verify}[args.action](args)
 
 
-def add_trust_root(group: argparse._ActionsContainer) -> None:
+def add_trust_root(group: _ActionsContainer) -> None:
     """Add the option for roots to trust beside AMD's; :func:`read_roots` reads them."""
     what = "an ARK to trust beside AMD's; repeatable"
     group.add_argument("--trust-root", metavar="FILE", action="append", default=[], help=what)
 
 
-def _show(args: argparse.Namespace) -> int:
+def _show(args: Namespace) -> int:
     if args.product is not None and args.product not in TCB_FORMS:
         raise InputError("--product", quoted(args.product), f"one of {', '.join(TCB_FORMS)}")
     product = args.product or ""
@@ -116,7 +109,7 @@ def _refuse_keys(case: Case, required: Mapping[str, object]) -> None:
                 refuse_keys(raw, as_option(name), *keys)
 
 
-def _verify(args: argparse.Namespace) -> int:
+def _verify(args: Namespace) -> int:
     given, trust = _given(args)
     roots = read_roots(args.trust_root)
     path = given["report"]
@@ -141,7 +134,7 @@ def _verify(args: argparse.Namespace) -> int:
     return GOOD if verdict.matches else NOT_VALIDATED
 
 
-def _given(args: argparse.Namespace) -> tuple[dict[str, Any], Trust | None]:
+def _given(args: Namespace) -> tuple[dict[str, Any], Trust | None]:
     """Return report, certificates and requirements, by name, with those of a case under the options.
 
     Return also what is trusted of the case, None without one.

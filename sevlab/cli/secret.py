@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import base64
+from argparse import Namespace
 
-from ..attestation.secret import USUAL_AREA, SecretPacket, build_secret, load_packet_part, load_secret, open_secret
+from ..attestation.secret import USUAL_AREA, build_secret, load_packet_part, load_secret, open_secret
+from ..cases.writing import write_files
 from ..cli import GOOD, NOT_VALIDATED
 from ..errors import renaming, shell_word
 from ..launch.evidence import KEYS
 from ..launch.files import check_standard_input
 from ..launch.inputs import as_option
-from ..launch.keys import refuse_keys
+from ..launch.keys import Secret, refuse_keys
 from ..launch.values import load_keys, load_measurement, parse_bytes
-from .options import add_actions, add_inputs, add_json, readers, verb_parser
+from .options import STDIN, add_actions, add_inputs, add_json, readers, verb_parser
 from .terminal import say, say_json, show, warn
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    import argparse
-
-    from ..launch.keys import Secret
-
 
 BUILD = (
     "Pack secrets for one launch, in the form that QEMU and libvirt hand to the firmware. Validate the measurement "
@@ -29,18 +24,20 @@ BUILD = (
 
 OPEN = "Check and decrypt a packet as the firmware does, and show header, message, MAC and table byte by byte."
 
+IV_WARNING = (
+    "--iv is for reproducing a known packet: from two packets with the same TEK and IV, the host learns the "
+    "exclusive-or of their contents"
+)
+
 #: The inputs of both actions.
 COMMON = (*KEYS, "launch_measure_blob")
 
 #: What the command line calls the library's inputs.
 NAMES = {"secret": "--secret", "header": "HEADER", "payload": "PAYLOAD"}
 
-EPILOG = "'-' reads a file from standard input. Exit status and examples: docs/secret.md."
-
 
 def run(words: list[str]) -> int:
-    """Build or open; return the exit status."""
-    parser = verb_parser("secret", EPILOG)
+    parser = verb_parser("secret", "0 good, 1 open: a check fails", STDIN)
     actions = add_actions(
         parser, {"build": "pack secrets for one launch", "open": "check, decrypt and explain a packet"}
     )
@@ -65,7 +62,7 @@ def run(words: list[str]) -> int:
     return _build(args) if args.action == "build" else _open(args)
 
 
-def _keys_and_measure(args: argparse.Namespace) -> tuple[Secret, Secret, bytes]:
+def _keys_and_measure(args: Namespace) -> tuple[Secret, Secret, bytes]:
     """Return TEK, TIK and the measure (32 bytes). A blob with a key in it is refused, because it would be shown."""
     with renaming(as_option):
         tek, tik = load_keys(tik=args.tik, tek=args.tek, tk=args.tk)
@@ -74,9 +71,7 @@ def _keys_and_measure(args: argparse.Namespace) -> tuple[Secret, Secret, bytes]:
     return tek, tik, measurement.measure
 
 
-def _build(args: argparse.Namespace) -> int:
-    from ..cases.writing import write_files
-
+def _build(args: Namespace) -> int:
     secret_files = [spec.partition(":")[2] for spec in args.secret]
     check_standard_input([*readers(args, *COMMON), *(("--secret", path) for path in secret_files)])
     tek, tik, measure = _keys_and_measure(args)
@@ -85,42 +80,28 @@ def _build(args: argparse.Namespace) -> int:
     secrets = [load_secret(spec, "--secret") for spec in args.secret]
     with renaming(lambda name: NAMES.get(name, name)):
         packet = build_secret(secrets, tik, tek, measure, iv=iv, area=USUAL_AREA)
-    write_files(
-        [(args.header, packet.header.to_bytes(), "HEADER"), (args.payload, packet.payload, "PAYLOAD")],
-        force=args.force,
-    )
+    parts = (("header", args.header, packet.header.to_bytes()), ("payload", args.payload, packet.payload))
+    write_files([(path, raw, name.upper()) for name, path, raw in parts], force=args.force)
     warnings = list(packet.warnings)
     if iv is not None:
-        warnings.append(
-            "--iv is for reproducing a known packet: from two packets with the same TEK and IV, the host learns the "
-            "exclusive-or of their contents"
-        )
-    _say_built(args, packet, warnings)
+        warnings.append(IV_WARNING)
+    entries = packet.table.entries
+    if args.json:
+        files = {
+            name: {"path": path, "size": len(raw), "base64": base64.b64encode(raw).decode()}
+            for name, path, raw in parts
+        }
+        packed = [{"guid": str(one.guid), "name": one.guid.name, "size": len(one.data)} for one in entries]
+        say_json({"status": "built", **files, "secrets": packed, "warnings": warnings})
+    else:
+        say(*(f"packed   {entry.guid.text}, {len(entry.data)} bytes" for entry in entries))
+        say(*(f"{name:8} {shell_word(path)}, {len(raw)} bytes" for name, path, raw in parts))
+    for warning in warnings:
+        warn(warning)
     return GOOD
 
 
-def _say_built(args: argparse.Namespace, packet: SecretPacket, warnings: list[str]) -> None:
-    parts = {"header": (args.header, packet.header.to_bytes()), "payload": (args.payload, packet.payload)}
-    if args.json:
-        result: dict[str, object] = {
-            name: {"path": path, "size": len(raw), "base64": base64.b64encode(raw).decode()}
-            for name, (path, raw) in parts.items()
-        }
-        result["secrets"] = [
-            {"guid": str(entry.guid), "name": entry.guid.name, "size": len(entry.data)}
-            for entry in packet.table.entries
-        ]
-        say_json({"status": "built", **result, "warnings": warnings})
-    else:
-        for entry in packet.table.entries:
-            say(f"packed   {entry.guid.text}, {len(entry.data)} bytes")
-        for name, (path, raw) in parts.items():
-            say(f"{name:8} {shell_word(path)}, {len(raw)} bytes")
-    for warning in warnings:
-        warn(warning)
-
-
-def _open(args: argparse.Namespace) -> int:
+def _open(args: Namespace) -> int:
     check_standard_input([*readers(args, *COMMON), ("HEADER", args.header), ("PAYLOAD", args.payload)])
     tek, tik, measure = _keys_and_measure(args)
     header, _ = load_packet_part(args.header, "HEADER")

@@ -14,18 +14,8 @@ from ..formats.sev_certs import PDH, SessionBlob, SevCertificate
 from ..launch.files import check_standard_input, load_file, load_hidden
 from ..launch.keys import Secret, refuse_keys
 from ..launch.values import decode_base64, parse_policy
-from .options import Parser, add_actions, add_json, verb_parser
+from .options import STDIN, add_actions, add_json, verb_parser
 from .terminal import say, say_json, show, tell
-
-SESSION_EPILOG = (
-    "The chain is verified first. Exit status: 0 good, 1 the chain does not hold or the session does not open, 2 usage "
-    "or input that cannot be supported, 3 an error in sevlab. See docs/session.md."
-)
-
-CHAIN_EPILOG = (
-    "'-' reads a file from standard input. Exit status: 0 good, 1 a link does not hold or could not be checked, 2 "
-    "usage or input that cannot be supported, 3 an error in sevlab. See docs/chain.md."
-)
 
 OPEN = "Open a session as the platform does, with the PDH's private number: check every MAC and show every value."
 
@@ -33,12 +23,12 @@ _LIMIT = 16 << 10
 
 
 def run_session(words: list[str]) -> int:
-    """Make a session, or open one; return the exit status."""
     return _open(words[1:]) if words[:1] == ["open"] else _make(words)
 
 
 def _make(words: list[str]) -> int:
-    parser = verb_parser("session", SESSION_EPILOG)
+    statuses = "0 good, 1 the chain does not hold, or open: a check fails"
+    parser = verb_parser("session", statuses, "The chain is verified first.")
     parser.add_argument("--name", default="vm", metavar="NAME", help="how the four files begin (default: vm)")
     parser.add_argument("--force", action="store_true", help="replace these files if they exist")
     add_json(parser)
@@ -75,7 +65,8 @@ def _make(words: list[str]) -> int:
 
 
 def _open(words: list[str]) -> int:
-    parser = Parser(prog="sevlab session open", description=OPEN, epilog=SESSION_EPILOG)
+    parser = verb_parser("session", "0 good, 1 a check fails", STDIN)
+    parser.prog, parser.description = "sevlab session open", OPEN
     what = "the PDH's private number, 48 bytes, big-endian"
     parser.add_argument("--pdh-key", required=True, metavar="FILE", help=what)
     parser.add_argument("--policy", metavar="N", help="the guest policy, to compare with the session's")
@@ -130,8 +121,7 @@ def _part(path: str, name: str, size: int) -> bytes:
 
 
 def run_chain(words: list[str]) -> int:
-    """Show or verify; return the exit status."""
-    parser = verb_parser("chain", CHAIN_EPILOG)
+    parser = verb_parser("chain", "0 good, 1 a link does not hold or could not be checked", STDIN)
     for action in add_actions(
         parser, {"show": "show every certificate field by field", "verify": "check every link"}
     ).values():

@@ -10,7 +10,7 @@ from ..launch.evidence import KEYS, load_evidence
 from ..launch.inputs import as_option
 from ..launch.values import check_keys
 from ..launch.verify import BAD, Verdict, compare_measure
-from .options import inputs_from, launch_parser, trust_from
+from .options import add_show_keys, inputs_from, launch_parser, trust_from
 from .terminal import output_is_closed, say, say_json, warn
 
 TYPE_CHECKING = False
@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
 def validate_parser() -> Parser:
     """Return the parser with all options of this verb."""
-    parser, shown = launch_parser("validate")
+    statuses = "0 validated, 1 did not validate or not decided, of --domain 4 configuration, 5 state, 6 insecure"
+    parser, shown = launch_parser("validate", statuses)
+    add_show_keys(shown)
     shown.add_argument("--debug", "-d", action="store_true", help="show every value on the way, on standard error")
     shown.add_argument("--quiet", "-q", action="store_true", help="print no verdict; only the exit status gives it")
     connection = parser.add_argument_group("a domain of libvirt, asked for what the options leave out")
@@ -43,7 +45,6 @@ def validate_parser() -> Parser:
 
 
 def run(words: list[str]) -> int:
-    """Validate; return the exit status."""
     args = validate_parser().parse_args(words)
     _check_injection(args)
     if args.show_keys and not args.debug:
@@ -80,7 +81,7 @@ def _check_injection(args: argparse.Namespace) -> None:
         raise InputError(missing[0], "nothing", "a file, as for the other half of the packet")
 
 
-def _ask(args: argparse.Namespace, given: dict[str, Any]) -> tuple[Guest, dict[str, Any]]:
+def _ask(args: argparse.Namespace, given: dict[str, object]) -> tuple[Guest, dict[str, Any]]:
     """Return the guest, and the *given* inputs completed by what libvirt knows of it.
 
     Keys are needed first: without them there is nothing to judge.

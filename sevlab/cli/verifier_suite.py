@@ -3,28 +3,17 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from argparse import Namespace
 
 from ..cli import GOOD, NOT_VALIDATED
 from ..errors import InputError, quoted, shell_word
-from ..labs.verifier_suite.cases import ACCEPTABLE, FLAWS, VALID
+from ..labs.verifier_suite.cases import ACCEPTABLE, FLAWS, VALID, TestCase
 from ..labs.verifier_suite.run import PLACEHOLDERS, TABLE, TIMEOUT, run_suite_command, suite_table, write_suite
 from ..labs.verifier_suite.vectors import load_cases
 from ..launch.values import parse_seconds
 from ..layout.views import Heading, Paragraph, Table, View
 from .options import add_actions, add_json, split_command, verb_parser
 from .terminal import say, say_json, say_over, show
-
-if TYPE_CHECKING:
-    import argparse
-
-    from ..labs.verifier_suite.cases import TestCase
-
-
-EPILOG = (
-    "Exit status: 0 good; run: 0 if there were no false accepts or false rejects, else 1; 2 usage or input that cannot "
-    "be supported; 3 an error in sevlab. See docs/verifier-suite.md."
-)
 
 #: Every action, and what it does.
 ACTIONS = {
@@ -39,13 +28,12 @@ _LONGEST = 3600.0
 
 
 def run(words: list[str]) -> int:
-    """List, make or run; return the exit status."""
-    parser = verb_parser("verifier-suite", EPILOG)
+    parser = verb_parser("verifier-suite", "0 good, 1 run: a false accept or a false reject")
     actions = add_actions(parser, ACTIONS)
     listing, make, trial = actions["list"], actions["make"], actions["run"]
     make.add_argument("folder", metavar="DIR", help="the folder; it must be new, or empty")
     trial.usage = "sevlab verifier-suite run [OPTIONS] -- COMMAND..."
-    trial.epilog = f"{_NAMES} {{{{ and }}}} are plain braces. {EPILOG}"
+    trial.epilog = f"{_NAMES} {{{{ and }}}} are plain braces. {parser.epilog}"
     trial.add_argument("--dir", metavar="DIR", help="a folder that make wrote (default: a temporary one)")
     trial.add_argument("--timeout", metavar="S", help=f"seconds for one test case (default: {TIMEOUT:g})")
     for action in (listing, trial):
@@ -62,7 +50,7 @@ def run(words: list[str]) -> int:
     return _list(args) if args.action == "list" else _make(args)
 
 
-def _list(args: argparse.Namespace) -> int:
+def _list(args: Namespace) -> int:
     cases = _chosen(args)
     if args.json:
         say_json(suite_table(cases))
@@ -81,7 +69,7 @@ def _list(args: argparse.Namespace) -> int:
     return GOOD
 
 
-def _make(args: argparse.Namespace) -> int:
+def _make(args: Namespace) -> int:
     cases = load_cases()
     count = write_suite(args.folder, cases)
     if args.json:
@@ -96,7 +84,7 @@ def _make(args: argparse.Namespace) -> int:
     return GOOD
 
 
-def _run(args: argparse.Namespace, command: list[str]) -> int:
+def _run(args: Namespace, command: list[str]) -> int:
     progress = (lambda done, count: say_over(f"{done} of {count}")) if sys.stderr.isatty() else None
     timeout = TIMEOUT if args.timeout is None else parse_seconds(args.timeout, "--timeout", _LONGEST)
     results = run_suite_command(command, _chosen(args), folder=args.dir, timeout=timeout, progress=progress)
@@ -109,7 +97,7 @@ def _run(args: argparse.Namespace, command: list[str]) -> int:
     return GOOD if results.passes else NOT_VALIDATED
 
 
-def _chosen(args: argparse.Namespace) -> list[TestCase]:
+def _chosen(args: Namespace) -> list[TestCase]:
     only, skip = (
         [key.strip() for key in text.split(",")] if text is not None else [] for text in (args.only, args.skip)
     )

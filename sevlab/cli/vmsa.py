@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from typing import TYPE_CHECKING
+from argparse import Namespace
 
 from ..cases.writing import check_output, stream_beside, write_bytes
 from ..cli import GOOD, NOT_VALIDATED
@@ -16,24 +16,13 @@ from ..launch.inputs import DEFAULT_PROFILE
 from ..launch.values import load_vmsa, parse_number
 from ..launch.vmm import PROFILES, build_vmsa, find_profile, recognize_vmsa, start_at
 from ..layout.views import Paragraph, View
-from .options import add_actions, add_json, verb_parser
+from .options import NUMBERS, Parser, add_actions, add_inputs, add_json, verb_parser
 from .terminal import say, say_json, show
-
-if TYPE_CHECKING:
-    import argparse
-
-    from .options import Parser
-
 
 LIMITS = {"family": 270, "model": 255, "stepping": 15}
 
 #: A page that differs from every profile in more fields than this does not resemble any.
 FAR = 20
-
-EPILOG = (
-    "Numbers are decimal or 0x hex. FILE '-' is standard input or output. Exit status: 0 good (diff: equal), 1 diff: "
-    "different, 2 usage or input that cannot be supported, 3 an error in sevlab. See docs/vmsa.md."
-)
 
 #: Every action, and what it does.
 ACTIONS = {
@@ -50,8 +39,7 @@ UPDATE = (
 
 
 def run(words: list[str]) -> int:
-    """Build, update, show or compare; return the exit status."""
-    parser = verb_parser("vmsa", EPILOG)
+    parser = verb_parser("vmsa", "0 good, 1 diff: different", f"{NUMBERS} FILE '-' is standard input or output.")
     actions = add_actions(parser, ACTIONS)
     build, update, show, diff = actions.values()
     _add_cpu_options(build)
@@ -71,14 +59,15 @@ def run(words: list[str]) -> int:
 
 def _add_cpu_options(parser: Parser) -> None:
     parser.add_argument("file", metavar="FILE", help="the VMSA, 4096 bytes")
-    parser.add_argument("--cpu", metavar="N", required=True, help="0: the boot processor; above 0: all others")
+    what = "0: the boot processor; above 0: all others, which need --firmware"
+    parser.add_argument("--cpu", metavar="N", required=True, help=what)
     for name, limit in LIMITS.items():
-        parser.add_argument(f"--{name}", metavar="N", help=f"{name} of the virtual CPU, 0 to {limit}")
-    parser.add_argument("--vcpu-type", metavar="NAME", help="QEMU's CPU model, such as EPYC-v4, instead of these three")
-    parser.add_argument("--firmware", metavar="FILE", help="the guest firmware image, needed for --cpu above 0")
+        what = f"{name} of the virtual CPU, 0 to {limit} (instead of --vcpu-type)"
+        parser.add_argument(f"--{name}", metavar="N", help=what)
+    add_inputs(parser, "vcpu_type", "firmware")
 
 
-def _signature(args: argparse.Namespace) -> int | None:
+def _signature(args: Namespace) -> int | None:
     """Return the CPU signature that the options give; None when they give none."""
     given = [name for name in LIMITS if getattr(args, name) is not None]
     if args.vcpu_type is not None:
@@ -93,7 +82,7 @@ def _signature(args: argparse.Namespace) -> int | None:
     return Cpu(*(parse_number(getattr(args, name), f"--{name}", limit) for name, limit in LIMITS.items())).signature
 
 
-def _start(args: argparse.Namespace, cpu: int) -> int | None:
+def _start(args: Namespace, cpu: int) -> int | None:
     """Return where the CPU starts, when it is an application processor."""
     if not cpu:
         return None
@@ -106,7 +95,7 @@ def _start(args: argparse.Namespace, cpu: int) -> int | None:
     return address
 
 
-def _build(args: argparse.Namespace) -> int:
+def _build(args: Namespace) -> int:
     profile = find_profile(args.profile, "--profile")
     cpu = parse_number(args.cpu, "--cpu", 0xFFFFFFFF)
     features = parse_number(args.sev_features, "--sev-features", 0xFFFFFFFFFFFFFFFF)
@@ -126,7 +115,7 @@ def _build(args: argparse.Namespace) -> int:
     return _tell(args.file, vmsa, f"profile {profile.name}")
 
 
-def _update(args: argparse.Namespace) -> int:
+def _update(args: Namespace) -> int:
     cpu = parse_number(args.cpu, "--cpu", 0xFFFFFFFF)
     signature, start = _signature(args), _start(args, cpu)
     if signature is None and start is None:
@@ -150,28 +139,25 @@ def _tell(path: str, vmsa: Vmsa, how: str) -> int:
     return GOOD
 
 
-def _show(args: argparse.Namespace) -> int:
+def _show(args: Namespace) -> int:
     vmsa = load_vmsa(args.file, "FILE")
     sha256 = hashlib.sha256(vmsa.to_bytes()).hexdigest()
     if args.json:
-        say_json(_as_dict(vmsa, sha256))
+        profile, is_boot, differing = recognize_vmsa(vmsa)[0]
+        result: dict[str, object] = {
+            "status": "good",
+            "sha256": sha256,
+            "zero_bytes": vmsa.to_bytes().count(0),
+            "findings": vmsa.findings(),
+            "profile": {"name": profile.name, "boot_processor": is_boot, "differing": differing},
+            "fields": [span.as_dict() for span in vmsa.spans()],
+        }
+        say_json(result)
         return GOOD
     heading, *fields = vmsa.explain().blocks
     answers = [Paragraph(_likeness(vmsa)), Paragraph(f"SHA-256 of the page: {sha256}")]
     show(View(heading, *answers, *fields))
     return GOOD
-
-
-def _as_dict(vmsa: Vmsa, sha256: str) -> dict[str, object]:
-    profile, is_boot, differing = recognize_vmsa(vmsa)[0]
-    return {
-        "status": "good",
-        "sha256": sha256,
-        "zero_bytes": vmsa.to_bytes().count(0),
-        "findings": vmsa.findings(),
-        "profile": {"name": profile.name, "boot_processor": is_boot, "differing": differing},
-        "fields": [span.as_dict() for span in vmsa.spans()],
-    }
 
 
 def _likeness(vmsa: Vmsa) -> str:
@@ -189,7 +175,7 @@ def _likeness(vmsa: Vmsa) -> str:
     return f"This is the page of profile {names} for {which}{rdx}."
 
 
-def _diff(args: argparse.Namespace) -> int:
+def _diff(args: Namespace) -> int:
     first, second = load_vmsa(args.first, "A"), load_vmsa(args.second, "B")
     comparison = first.compare(second, names=("A", "B"))
     if args.json:

@@ -53,16 +53,6 @@ def words(options: dict[str, str]) -> list[str]:
     return [f"{name}={value}" for name, value in options.items()]
 
 
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    def run(*argv: str) -> tuple[int, str, str]:
-        capsys.readouterr()
-        status = main(list(argv))
-        return (status, *capsys.readouterr())
-
-    return run
-
-
 def process(*argv: str, **options: object) -> subprocess.CompletedProcess[str]:
     """Run it as people do."""
     options = {"stdin": subprocess.DEVNULL, **options}

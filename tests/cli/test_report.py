@@ -17,11 +17,12 @@ from sevlab.cli import main
 from sevlab.cli.report import run
 from sevlab.formats import report as report_format
 from sevlab.simulator.kds import MOMENT
+from tests.paths import DOCS
 from tests.shared_data import shared_data
 from tests.snp_reports import CHIPS, SERVER, TCBS, make, pem, table
 
 AT = f"{MOMENT:%Y-%m-%d}"
-DOCS = (Path(__file__).resolve().parents[2] / "docs" / "report.md").read_text(encoding="utf-8")
+PAGE = (DOCS / "report.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture
@@ -90,7 +91,7 @@ def test_every_wanted_option(files: Path, capsys: pytest.CaptureFixture[str]) ->
 def test_json_has_the_documented_keys(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     verdict = said([*VERIFY, *CHAIN, "--measurement", MEASUREMENT], capsys, 0)
     shown = said(["report", "show", "report"], capsys, 0)
-    of_verify, _, of_show = DOCS.partition("## As JSON")[2].partition("## In Python")[0].partition("`show`:")
+    of_verify, _, of_show = PAGE.partition("## As JSON")[2].partition("## In Python")[0].partition("`show`:")
     for key in verdict:
         assert f"`{key}`" in of_verify, key
     assert set(verdict["checks"][0]) == {"name", "state", "note", "incident"}
@@ -210,9 +211,9 @@ def test_misuse_is_one_line(name: str, files: Path, capsys: pytest.CaptureFixtur
 
 def test_the_documentation_names_every_option_and_check(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name in (*FILES, *REQUIREMENTS, "at", "trust_root", "case", "json", "product"):
-        assert f"--{name.replace('_', '-')}" in DOCS, name
+        assert f"--{name.replace('_', '-')}" in PAGE, name
     for check in said([*VERIFY, *CHAIN], capsys, 1)["checks"]:
-        assert f"| {check['name']} |" in DOCS or f"`{check['name']}`" in DOCS, check["name"]
+        assert f"| {check['name']} |" in PAGE or f"`{check['name']}`" in PAGE, check["name"]
     for action in ("show", "verify"):
         with pytest.raises(SystemExit):
             run([action, "--help"])

@@ -20,11 +20,11 @@ from sevlab.cases.writing import write_files
 from sevlab.cli import main
 from sevlab.errors import InputError
 from tests.attestation.test_secret import DATA, HEADER, IV, MEASURE, TEK, TIK, sealed
+from tests.paths import DOCS
 from tests.soak import many
 
 BLOB = MEASURE + bytes(range(0xE0, 0xF0))
 BLOB64 = base64.b64encode(BLOB).decode()
-DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 
 @pytest.fixture

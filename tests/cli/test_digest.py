@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from sevlab.cli import main
 from sevlab.errors import InputError
 from sevlab.launch.values import decode_base64, load_measurement, load_value, parse_bytes
+from tests.paths import DOCS
 
 # The published example of AMDESE/sev-tool (README and tests), as sev-launch 7.2 gives it.
 SEV_TOOL = "--api-major 0 --api-minor 0x12 --build-id 15 --policy 0 --tik tik"
@@ -28,7 +29,6 @@ OURS = "--api-major 1 --api-minor 55 --build-id 25 --policy 0x11000005 --tik tik
 OUR_DIGEST = hashlib.sha256(b"sevlab").hexdigest()
 OUR_MEASURE = "215fa8ac20557a2092339434598120c739e150f8ff3235aeb5529cfdb62acc49"
 OUR_NONCE = bytes(range(0xE0, 0xF0))
-DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 
 @pytest.fixture(autouse=True)

@@ -19,7 +19,7 @@ import pytest
 from sevlab import compute_digest
 from sevlab.cli import VERBS
 from sevlab.labs import samples
-from tests.commands import STATUS, commands, write_inputs
+from tests.commands import STATUS, commands
 from tests.soak import SOAK, some
 
 pytestmark = pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
@@ -36,13 +36,6 @@ BROKEN_ERRORS = ["2>&-", "2> /dev/full", "2> >(true)"]
 def over_verbs(broken: list[str], test: int) -> pytest.MarkDecorator:
     """Every verb with every broken stream; in `make test` a few of each."""
     return pytest.mark.parametrize(("verb", "broken"), some(itertools.product(VERBS, broken), test))
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("inputs")
-    write_inputs(folder)
-    return folder
 
 
 def shell(words: list[str], streams: str) -> tuple[int, str, str]:

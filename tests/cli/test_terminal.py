@@ -46,9 +46,9 @@ from sevlab.layout.span import Span
 from sevlab.layout.views import VERDICTS, Banner, Bar, Code, Heading, Paragraph, Quote, Table, View
 from sevlab.simulator.identity import Identity, sample_roots
 from tests.cases.test_bundle import at, inputs_of
+from tests.paths import ROOT
 from tests.soak import SOAK, many
 
-ROOT = Path(__file__).resolve().parents[2]
 #: What no line of ours says after a verdict's word.
 FORGED = "FORGED"
 #: Characters that move, hide or reorder what is on a screen, or end a line in one program and not in another.
