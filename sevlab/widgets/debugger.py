@@ -237,10 +237,10 @@ class Debugger(StaticBox):
         self.refresh()
 
     @property
-    def inputs(self) -> dict[str, Any]:
+    def inputs(self) -> dict[str, object]:
         """The content of the boxes, by name. An uploaded key is a :class:`~sevlab.Secret`."""
         texts = {name: box.value if name == "cmdline" else box.value.strip() for name, box in self.boxes.items()}
-        given: dict[str, Any] = {name: text for name, text in texts.items() if text}
+        given: dict[str, object] = {name: text for name, text in texts.items() if text}
         if given.get("tk") == UPLOADED and self._key is not None:
             given["tk"] = self._key
         for name in ("firmware", "kernel", "initrd", "tk"):

@@ -121,8 +121,10 @@ class BaseExplorer(StaticBox):
     def settling(self) -> Iterator[None]:
         """Set boxes in this block without acting on their changes."""
         self._settling = True
-        yield
-        self._settling = False
+        try:
+            yield
+        finally:
+            self._settling = False
 
     def static(self) -> View:
         """Return what is shown now, without the inputs, for where widgets do not run."""
