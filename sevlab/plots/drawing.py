@@ -199,19 +199,14 @@ def write(axes: Axes, left: float, line: float, words: str, **look: Any) -> None
     axes.text(left, line, escaped(words, "\n"), **look)
 
 
-def fit(words: str, wide: float, size: float, weight: str = "normal") -> str:
-    """Return words cut to one line of at most *wide* inches."""
-    font = FontProperties(size=size, weight=weight)
-    shown = line = escaped(" ".join(words.split()))[:CUT]
-    # An inch has 72 points; drawn on whole pixels, letters are a little wider than they are by themselves.
-    while text_to_path.get_text_width_height_descent(shown, font, ismath=False)[0] > 69 * wide:
-        line = line[:-1]
-        shown = f"{line}..."
-    return shown
-
-
 def write_line(
     axes: Axes, left: float, line: float, words: str, wide: float, size: float, weight: str = "normal", **look: Any
 ) -> None:
     """Write words, cut to one line of at most *wide* inches."""
-    write(axes, left, line, fit(words, wide, size, weight), size=size, weight=weight, **look)
+    font = FontProperties(size=size, weight=weight)
+    shown = kept = escaped(" ".join(words.split()))[:CUT]
+    # An inch has 72 points; drawn on whole pixels, letters are a little wider than they are by themselves.
+    while text_to_path.get_text_width_height_descent(shown, font, ismath=False)[0] > 69 * wide:
+        kept = kept[:-1]
+        shown = f"{kept}..."
+    write(axes, left, line, shown, size=size, weight=weight, **look)

@@ -34,6 +34,7 @@ from ..layout.structure import compare
 from ..layout.views import Banner, Heading, Paragraph, Table, View, hex_lines
 from .boxes import (
     LABELS,
+    LOADED,
     STANDARD_INPUT,
     STYLE,
     UPLOAD_LIMIT,
@@ -49,6 +50,7 @@ from .boxes import (
     status,
     text_area,
     text_box,
+    tik_of,
 )
 from .bytemap import ByteMap, StaticBox
 
@@ -68,6 +70,9 @@ class BaseExplorer(StaticBox):
     """
 
     error = ""
+    #: The boxes that a launch is loaded from, where there are any.
+    loaded: LaunchBox | None = None
+    _files: Sequence[FileBox] = ()
     _settling = False
     _cannot_tell = "CANNOT TELL: an input cannot be read, see above."
 
@@ -111,11 +116,13 @@ class BaseExplorer(StaticBox):
         self.banner.value = status(self._answer())  # last: what it is about is there
 
     def _fail(self, error: SevlabError) -> None:
-        """Show what is wrong with an input, and take back the verdict."""
-        self.error = str(error)
+        """Show what is wrong with an input, open its box, and take back the verdict."""
+        self.error = functools.reduce(lambda words, box: box.hide_folder(words), self._files, str(error))
         self._clear()
         self.alert.value = alert(self.error)
         self.banner.value = status(Banner(self._cannot_tell, "grey"))
+        if self.loaded and isinstance(error, InputError) and error.input in [LABELS[name] for name in LOADED]:
+            self.loaded.selected_index = 0
 
     @contextlib.contextmanager
     def settling(self) -> Iterator[None]:
@@ -141,6 +148,7 @@ class Explorer(BaseExplorer):
     A byte marked ``*`` differs from the evidence the explorer was opened with.
     """
 
+    loaded: LaunchBox
     _cannot_tell = "CANNOT TELL: an input cannot be read, see above. Below are the last bytes that could be."
 
     def __init__(self, evidence: Evidence) -> None:
@@ -185,10 +193,11 @@ class Explorer(BaseExplorer):
                 "Upload key (16 bytes TIK, or 32 bytes TEK and TIK)",
                 self.refresh,
                 self._fail,
-                keep=_tik,
+                keep=lambda raw: tik_of(Secret(raw)),
                 held=evidence.tik,
             ),
         }
+        self._files = [*self.files.values(), *self.loaded.files.values()]
         self.paths = {name: box.text for name, box in self.files.items()}
         self.uploads = {name: box.upload for name, box in self.files.items()}
         self._given_at_start = self._given().given
@@ -248,12 +257,6 @@ class Explorer(BaseExplorer):
         warnings = [Paragraph(f"WARNING: {one}") for one in verdict.warnings if one not in evidence.launch.warnings]
         self.comparison.value = View(compare(evidence.measurement, computed).explain(), *warnings).html()
 
-    def _fail(self, error: SevlabError) -> None:
-        super()._fail(error)
-        self.error = _without_folders(self.error, *self.files.values(), *self.loaded.files.values())
-        self.alert.value = alert(self.error)
-        self.loaded.show_error(error)
-
     def _clear(self) -> None:
         self.verdict, self.comparison.value, self.chain.value = None, "", ""
 
@@ -272,18 +275,6 @@ class Explorer(BaseExplorer):
 
     def _details(self) -> list[Block]:
         return [self._chain(), explain_spans(self.evidence.message.spans())]
-
-
-def _without_folders(words: str, *boxes: FileBox) -> str:
-    return functools.reduce(lambda shorter, box: box.hide_folder(shorter), boxes, words)
-
-
-def _tik(raw: bytes) -> Secret:
-    """Take the TIK from uploaded bytes: 16 are the TIK, 32 are TEK and then TIK."""
-    key, raw = Secret(raw), b""
-    if len(key) not in (KEY_SIZE, 2 * KEY_SIZE):
-        raise InputError(LABELS["tk"], f"an upload of {len(key)} bytes", "16 raw bytes (TIK) or 32 (TEK, then TIK)")
-    return key.part(-KEY_SIZE)
 
 
 def _load_tik(path: str) -> Secret:
@@ -466,7 +457,6 @@ class SnpExplorer(BaseExplorer):
         self.launch: SnpLaunch | None = None
         self.comparison: LaunchComparison | None = None
         self.firmware: FileBox | None = None
-        self.loaded: LaunchBox | None = None
         #: Inputs without a box of their own, which stay as they are.
         self.fixed: dict[str, object] = {}
         rows: list[w.Widget] = []
@@ -504,6 +494,7 @@ class SnpExplorer(BaseExplorer):
             features="(profile)",
             title="What else is loaded: kernel, initrd and command line; virtual CPUs",
         )
+        self._files = [self.firmware, *self.loaded.files.values()]
         also = [w.HTML(Paragraph(f"Also given, and kept: {', '.join(self.fixed)}.").html())] if self.fixed else []
         return [self.firmware, self.loaded, *also]
 
@@ -530,13 +521,6 @@ class SnpExplorer(BaseExplorer):
                 first += len(region.contents)
             self.region.options = options or [("(none)", 0)]
         self._show_link()
-
-    def _fail(self, error: SevlabError) -> None:
-        super()._fail(error)
-        if self.firmware is not None and self.loaded is not None:
-            self.error = _without_folders(self.error, self.firmware, *self.loaded.files.values())
-            self.alert.value = alert(self.error)
-            self.loaded.show_error(error)
 
     def _clear(self) -> None:
         self.launch = self.comparison = None
