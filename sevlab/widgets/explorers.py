@@ -149,7 +149,7 @@ class Explorer(BaseExplorer):
     """
 
     loaded: LaunchBox
-    _cannot_tell = "CANNOT TELL: an input cannot be read, see above. Below are the last bytes that could be."
+    _cannot_tell = "CANNOT TELL: an input cannot be read, see above. The bytes below are from the inputs before."
 
     def __init__(self, evidence: Evidence) -> None:
         self.evidence = self._start = evidence
@@ -464,7 +464,8 @@ class SnpExplorer(BaseExplorer):
             self.start = launch
         else:
             with renaming(label_of):
-                self.start, rows = load_snp_launch(**launch), self._build_inputs(LaunchInputs(**launch))  # type: ignore[arg-type]
+                self.start = load_snp_launch(**launch)
+                rows = self._build_inputs(LaunchInputs(**launch))  # type: ignore[arg-type]
         self.chain, self.link = output("chain"), output("link")
         # A box of text, not a slider or a button: keys that are pressed in it are no shortcuts of the notebook.
         self.number = w.BoundedIntText(
