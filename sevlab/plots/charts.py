@@ -15,7 +15,7 @@ from ..launch.measure import compute_measure
 from ..layout.span import COLOURS, INK
 from ..layout.views import View, shares
 from ..simulator.launch import COLOUR_OF, HOST, OWNER, PSP, Transcript
-from .drawing import EDGE, MARK, STEPS, TITLE, WIDTH, Picture, block, fit, note, paper, sheet, write
+from .drawing import EDGE, MARK, STEPS, TITLE, WIDTH, Picture, block, note, paper, sheet, write, write_line
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -152,11 +152,11 @@ def plot_tcb(report: Report) -> Picture:
         _ladder(axes, left, base, {name: one.parts[part] for name, one in tcbs.items()})
     line = TITLE + PART_NAMES + RUNG * most + 0.3
     for words in findings:
-        write(axes, EDGE, line, **fit(f"ODD: {words}", WIDTH - 2 * EDGE, size=8.5, weight="bold"), color=MARK)
+        write_line(axes, EDGE, line, f"UNEXPECTED: {words}", WIDTH - 2 * EDGE, 8.5, "bold", color=MARK)
         line += LEGEND
     for name, (_, _, meaning) in TAGS.items():
         _tag(axes, EDGE, line, name)
-        write(axes, EDGE + 0.4, line, **fit(meaning, WIDTH - 2 * EDGE - 0.4, size=8.5))
+        write_line(axes, EDGE + 0.4, line, meaning, WIDTH - 2 * EDGE - 0.4, 8.5)
         line += LEGEND
     line += LEGEND / 2
     for part in parts:
@@ -211,7 +211,7 @@ def plot_predictions(predictions: Predictions) -> Picture:
         write(axes, middle, TITLE + CELL / 2, letter, size=9, weight="bold", ha="center")
     for place, row in enumerate(rows, 1):
         top = TITLE + CELL * place
-        write(axes, EDGE, top + CELL / 2, **fit(row.release.name, RELEASES - 0.1, size=8.5))
+        write_line(axes, EDGE, top + CELL / 2, row.release.name, RELEASES - 0.1, 8.5)
         for number, cell in enumerate(row.cells):
             left = EDGE + RELEASES + wide * number
             block(axes, left, top, wide, CELL, CELL_COLOURS[cell.state])

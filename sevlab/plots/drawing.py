@@ -130,8 +130,7 @@ class Column:
 
     def box(self, left: float, top: float, width: float, *, mark: bool = False, **look: Any) -> None:
         """Draw a box; a marked one has a thick border."""
-        border: dict[str, Any] = {"edgecolor": MARK, "linewidth": 3} if mark else {"edgecolor": INK, "linewidth": 1}
-        look = {"facecolor": "white", **border, **look}
+        look = {"facecolor": "white", "edgecolor": MARK if mark else INK, "linewidth": 3 if mark else 1, **look}
         self.axes.add_patch(Rectangle((left, top), width, self.size.height, **look))
 
     def point(self, start: tuple[float, float], end: tuple[float, float]) -> None:
@@ -148,7 +147,7 @@ class Column:
 def judge(axes: Axes, line: float, pair: Pair, *, first: bool) -> None:
     """Label the gap between two steps "same" or "different"."""
     words = SAME if pair.same else FIRST if first else FOLLOWS if pair.kept else DIFFERS
-    look: dict[str, Any] = {"color": MARK, "weight": "bold", "size": 8} if words == FIRST else {}
+    look = {"color": MARK, "weight": "bold", "size": 8} if words == FIRST else {}
     write(axes, WIDTH / 2, line, textwrap.fill(words, 14), ha="center", **look)
 
 
@@ -178,7 +177,7 @@ def sheet(words: str, height: float) -> tuple[Picture, Axes]:
 def paper(words: str, title: str, height: float) -> tuple[Picture, Axes]:
     """Return a picture with a title, and axes in inches from its top left corner."""
     figure, axes = sheet(words, height)
-    write(axes, EDGE, 0.26, **fit(title, WIDTH - 2 * EDGE, size=10.5, weight="bold"))
+    write_line(axes, EDGE, 0.26, title, WIDTH - 2 * EDGE, 10.5, "bold")
     return figure, axes
 
 
@@ -191,7 +190,7 @@ def block(axes: Axes, left: float, top: float, width: float, height: float, colo
 def note(axes: Axes, line: float, name: str, words: str, *, left: float = EDGE, indent: float, size: float) -> None:
     """Write one line of a legend: a name, and what it means, *indent* inches from the picture's edge."""
     write(axes, left, line, name, size=size, weight="bold")
-    write(axes, EDGE + indent, line, **fit(words, WIDTH - 2 * EDGE - indent, size=size))
+    write_line(axes, EDGE + indent, line, words, WIDTH - 2 * EDGE - indent, size)
 
 
 def write(axes: Axes, left: float, line: float, words: str, **look: Any) -> None:
@@ -200,13 +199,14 @@ def write(axes: Axes, left: float, line: float, words: str, **look: Any) -> None
     axes.text(left, line, escaped(words, "\n"), **look)
 
 
-def fit(words: str, wide: float, **look: Any) -> dict[str, Any]:
-    """Return words, cut to one line of at most *wide* inches, with their looks."""
-    font = FontProperties(size=look["size"], weight=look.get("weight", "normal"))
-    line = escaped(" ".join(words.split()))[:CUT]
-    shown = line
+def write_line(
+    axes: Axes, left: float, line: float, words: str, wide: float, size: float, weight: str = "normal", **look: Any
+) -> None:
+    """Write words, cut to one line of at most *wide* inches."""
+    font = FontProperties(size=size, weight=weight)
+    shown = kept = escaped(" ".join(words.split()))[:CUT]
     # An inch has 72 points; drawn on whole pixels, letters are a little wider than they are by themselves.
     while text_to_path.get_text_width_height_descent(shown, font, ismath=False)[0] > 69 * wide:
-        line = line[:-1]
-        shown = f"{line}..."
-    return {"words": shown, **look}
+        kept = kept[:-1]
+        shown = f"{kept}..."
+    write(axes, left, line, shown, size=size, weight=weight, **look)

@@ -25,11 +25,11 @@ from .drawing import (
     Picture,
     Size,
     drawn_rows,
-    fit,
     judge,
     note,
     paper,
     write,
+    write_line,
 )
 
 if TYPE_CHECKING:
@@ -96,9 +96,9 @@ class _Steps(_Chain):
     def draw(self, top: float, run: Run, *, wordy: bool = False, mark: bool = False) -> None:
         left, line, wide = self.left + PAD, top + 2.1 * LINE, self.size.step - 2 * PAD
         self.box(self.left, top, self.size.step, mark=mark, facecolor=COLOURS[run.colour])
-        write(self.axes, left, top + LINE, **fit(run.name, wide, size=9, weight="bold"))
+        write_line(self.axes, left, top + LINE, run.name, wide, 9, "bold")
         doc = f"{run.amount} bytes" + (f". {run.first.doc}" if wordy else "")
-        write(self.axes, left, line, **fit(doc, wide, size=7.5))
+        write_line(self.axes, left, line, doc, wide, 7.5)
         write(self.axes, left, line + LINE, f"SHA-256 of {'it' if run.count == 1 else 'one'} alone")
         self.lines(left, line + 2 * LINE, hex_lines(run.first.digest, self.size.per_line).split("\n"))
         self.across(top, run.count)
@@ -118,11 +118,11 @@ class _Regions(_Chain):
         region, left, wide = run.region, self.left + PAD, self.size.step - 2 * PAD
         count = len(region.contents)
         self.box(self.left, top, self.size.step, mark=mark, facecolor=COLOURS[TYPE_COLOURS[region.type_name]])
-        write(self.axes, left, top + LINE, **fit(region.name, wide, size=9, weight="bold"))
+        write_line(self.axes, left, top + LINE, region.name, wide, 9, "bold")
         words = f"{count} page{'s' * (count != 1)}, type {region.type_name}, at 0x{region.gpa:x}"
-        write(self.axes, left, top + 2.2 * LINE, **fit(words, wide, size=7.5))
+        write_line(self.axes, left, top + 2.2 * LINE, words, wide, 7.5)
         words = "contents hashed" if region.page_type in HASHED_TYPES else "contents not hashed"
-        write(self.axes, left, top + 3.2 * LINE, **fit(f"{words}. {region.doc}" if wordy else words, wide, size=7.5))
+        write_line(self.axes, left, top + 3.2 * LINE, f"{words}. {region.doc}" if wordy else words, wide, 7.5)
         self.across(top, count)
         self.digest(top, run.after[:SHORT], "digest after it", mark=mark, more=" ...")
 
@@ -225,9 +225,6 @@ BAR, TALL, ROW = 0.78, 0.36, 0.2
 #: A pattern for each page type, so that the colour is never the only sign.
 HATCHES = {"NORMAL": "", "VMSA": "xx", "ZERO": "..", "UNMEASURED": "oo", "SECRETS": "//", "CPUID": "\\\\"}
 
-#: What a place without a measured page looks like.
-EMPTY: dict[str, Any] = {"facecolor": "white", "edgecolor": INK, "linestyle": ":", "linewidth": 1}
-
 #: Colour of the pattern: seen on every colour, and no louder than the letters.
 FAINT = "#8a8f98"
 
@@ -264,10 +261,10 @@ def plot_memory(launch: SnpLaunch) -> Picture:
     line = _table(axes, line, drawn) + ROW
     for kind in types:
         line += ROW
-        _swatch(axes, line, PageType(kind).short)
+        _fill(axes, EDGE, line - 0.075, 0.3, 0.15, PageType(kind).short)
         note(axes, line, PageType(kind).short, PAGE_DOCS[kind], left=EDGE + 0.42, indent=1.55, size=8)
     line += ROW
-    axes.add_patch(Rectangle((EDGE, line - 0.075), 0.3, 0.15, **EMPTY))
+    _fill(axes, EDGE, line - 0.075, 0.3, 0.15)
     note(axes, line, "(none)", "No page is measured here.", left=EDGE + 0.42, indent=1.55, size=8)
     if len(drawn) < len(launch.regions):
         write(axes, EDGE, line + ROW, f"{len(launch.regions) - len(drawn)} more regions, not drawn", size=8)
@@ -303,33 +300,28 @@ def _draw(axes: Axes, top: float, stretch: Sequence[Place]) -> None:
     widths = shares([place.size for place in stretch], STEPS)
     left, unit = EDGE, (WIDTH - 2 * EDGE) / sum(widths)
     for place, steps in zip(stretch, widths, strict=True):
-        box = (left, top + 0.14), steps * unit, TALL
-        left += steps * unit
-        if place.region is None:
-            axes.add_patch(Rectangle(*box, **EMPTY))
-            continue
-        _fill(axes, box, place.region.type_name)
-        write(
-            axes,
-            box[0][0] + box[1] / 2,
-            box[0][1] + TALL / 2,
-            place.letter,
-            size=9,
-            weight="bold",
-            ha="center",
-            bbox={"boxstyle": "square,pad=0.12", "facecolor": "white", "edgecolor": "none"},
+        wide = steps * unit
+        _fill(axes, left, top + 0.14, wide, TALL, place.region.type_name if place.region else "")
+        if place.region:
+            plate = {"boxstyle": "square,pad=0.12", "facecolor": "white", "edgecolor": "none"}
+            middle = left + wide / 2, top + 0.14 + TALL / 2
+            write(axes, *middle, place.letter, size=9, weight="bold", ha="center", bbox=plate)
+        left += wide
+
+
+def _fill(
+    axes: Axes, left: float, top: float, width: float, height: float, type_name: str = "", *, plain: bool = False
+) -> None:
+    """Draw a box in the colour and the pattern of a page type, "" for no page; *plain* leaves out the pattern."""
+    if type_name:
+        colour, hatch = COLOURS[TYPE_COLOURS[type_name]], "" if plain else HATCHES[type_name]
+        pattern = Rectangle((left, top), width, height, facecolor=colour, edgecolor=FAINT, hatch=hatch, linewidth=0)
+        axes.add_patch(pattern)
+    axes.add_patch(
+        Rectangle(
+            (left, top), width, height, fill=False, edgecolor=INK, linewidth=1, linestyle="-" if type_name else ":"
         )
-
-
-def _fill(axes: Axes, box: tuple[tuple[float, float], float, float], type_name: str, *, plain: bool = False) -> None:
-    """Draw a box in the colour and the pattern of a page type; *plain* leaves out the pattern."""
-    colour, hatch = COLOURS[TYPE_COLOURS[type_name]], "" if plain else HATCHES[type_name]
-    axes.add_patch(Rectangle(*box, facecolor=colour, edgecolor=FAINT, hatch=hatch, linewidth=0))
-    axes.add_patch(Rectangle(*box, fill=False, edgecolor=INK, linewidth=1))
-
-
-def _swatch(axes: Axes, line: float, type_name: str, *, plain: bool = False) -> None:
-    _fill(axes, ((EDGE, line - 0.075), 0.3, 0.15), type_name, plain=plain)
+    )
 
 
 def _rows(regions: Sequence[Region]) -> list[list[str]]:
@@ -349,13 +341,13 @@ def _table(axes: Axes, line: float, regions: Sequence[Region]) -> float:
     for number, row in enumerate([HEADER, *_rows(regions)]):
         if number:
             line += ROW
-            _swatch(axes, line, row[4], plain=True)
+            _fill(axes, EDGE, line - 0.075, 0.3, 0.15, row[4], plain=True)
         for column, (start, cell) in enumerate(zip(starts, row, strict=True)):
             if column == 0:
                 write(axes, start + 0.15, line, cell, size=8, weight="bold", ha="center")
                 continue
             wide = (starts[column + 1] if column + 1 < len(starts) else WIDTH - EDGE) - start - 0.06
-            write(axes, start, line, **fit(cell, wide, size=8, weight="normal" if number else "bold"))
+            write_line(axes, start, line, cell, wide, 8, "normal" if number else "bold")
     return line
 
 

@@ -41,26 +41,20 @@ __all__ = [
     "explore",
 ]
 
-_TAKEN = (
-    "evidence, a verdict, a structure, a report, an opened session, a simulated launch, a launch of SEV-SNP or its "
-    "inputs, or a configuration"
-)
-
 
 def explore(
     thing: Evidence | Verdict | Layout | OpenedSession | SimulatedLaunch | SnpLaunch | Mapping[str, object] | str,
     **inputs: Any,
 ) -> Widget:
-    """Return a widget for *thing*: all inputs of evidence; a kernel-hashes table or a VMSA with the chain it is part
-    of; a launch session that was opened, every part of it to edit; a simulated launch, with a host to make dishonest;
-    a SEV-SNP launch, link by link, whose inputs (those of :func:`sevlab.load_snp_launch`, in a mapping) can be changed;
-    an attestation report, every byte of it to edit, with the checklist; the byte map of any other structure; or, for
-    the text of a QEMU command line or a libvirt domain XML, what the measurement covers of it.
+    """Return a widget for *thing*, the live twin of :func:`sevlab.explain`. Raises TypeError for anything else.
 
-    *inputs* are for a table, a VMSA and a report alone: what :class:`TableExplorer`, :class:`VmsaExplorer` and
-    :class:`ReportExplorer` take.
-
-    It is the live twin of :func:`sevlab.explain`. Raises TypeError for anything else.
+    - evidence, or its verdict: every input in a box;
+    - a SEV-SNP launch, link by link, or its inputs (those of :func:`sevlab.load_snp_launch`, in a mapping) in boxes;
+    - a kernel-hashes table or a VMSA, with the chain it is part of; an attestation report, with its checklist: *inputs*
+      are what :class:`TableExplorer`, :class:`VmsaExplorer` and :class:`ReportExplorer` take;
+    - an opened launch session, every part of it to edit; a simulated launch, with a host to make dishonest;
+    - the text of a QEMU command line or a libvirt domain XML: what the measurement covers of it;
+    - any other structure: its byte map.
     """
     if isinstance(thing, KernelHashes):
         return TableExplorer(thing, **inputs)
@@ -84,4 +78,7 @@ def explore(
         return CoverageBox(thing)
     if isinstance(thing, SnpLaunch | Mapping):
         return SnpExplorer(thing)
-    raise TypeError(f"explore takes {_TAKEN}, not {type(thing).__name__}")
+    raise TypeError(
+        "explore takes evidence, a verdict, a structure, a report, an opened session, a simulated launch, a launch of "
+        f"SEV-SNP or its inputs, or a configuration, not {type(thing).__name__}"
+    )

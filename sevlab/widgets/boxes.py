@@ -17,7 +17,8 @@ import traitlets
 from ..errors import InputError, SevlabError, escaped
 from ..formats.policy import Policy
 from ..launch.inputs import DEFAULT_PROFILE, FILES, LaunchInputs
-from ..launch.values import parse_policy
+from ..launch.keys import Secret
+from ..launch.values import KEY_SIZE, parse_policy
 from ..launch.vmm import PROFILES
 from ..layout.views import Banner
 from .action import Button
@@ -72,6 +73,13 @@ STYLE = {"description_width": "8em"}
 def label_of(name: str) -> str:
     """Return what the boxes call an input."""
     return LABELS.get(name, name)
+
+
+def tik_of(key: Secret) -> Secret:
+    """Return the TIK of an uploaded key: 16 bytes are the TIK, 32 are TEK and then TIK."""
+    if len(key) not in (KEY_SIZE, 2 * KEY_SIZE):
+        raise InputError(LABELS["tk"], f"an upload of {len(key)} bytes", "16 raw bytes (TIK) or 32 (TEK, then TIK)")
+    return key.part(-KEY_SIZE)
 
 
 def text_box(label: str, value: str = "", width: str = "14em", **more: Any) -> w.Text:
@@ -318,11 +326,6 @@ class LaunchBox(w.Accordion):
             # The default is not said: beside VMSA files a profile may not be given.
             profile=self.profile.value if self.profile.value != self._default else None,
         )
-
-    def show_error(self, error: SevlabError) -> None:
-        """Open the boxes if the one to be mended is among them."""
-        if isinstance(error, InputError) and error.input in [LABELS[name] for name in LOADED]:
-            self.selected_index = 0
 
 
 class PasteBox(anywidget.AnyWidget):

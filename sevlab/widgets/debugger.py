@@ -25,7 +25,7 @@ from ..launch.values import KEY_SIZE
 from ..launch.verify import GOOD, Verdict, compare_measure
 from ..layout.views import Banner, Paragraph, View
 from .action import Button
-from .boxes import LABELS, STYLE, UPLOAD_LIMIT, PasteBox, alert, label_of, output, row, status, text_box
+from .boxes import LABELS, STYLE, UPLOAD_LIMIT, PasteBox, alert, label_of, output, row, status, text_box, tik_of
 from .bytemap import StaticBox
 
 if TYPE_CHECKING:
@@ -60,16 +60,14 @@ PASTE = "the output of virsh domlaunchsecinfo, a domain XML, a QEMU command line
 
 
 def read_evidence(inputs: dict[str, Any]) -> Evidence:
-    """Read the inputs. An uploaded key is its bytes, taken by their number; no measure depends on the TEK."""
+    """Read the inputs; an uploaded key is its bytes. No measure depends on the TEK, so it need not be given."""
     key = inputs.get("tk")
     if key is None and "tik" not in inputs:
         raise InputError("tk", "nothing", "the keys of this launch: a path, or an upload")
-    if key is None:
+    if isinstance(key, Secret):
+        inputs = {**inputs, "tk": None, "tik": tik_of(key)}
+    if inputs.get("tk") is None:
         inputs = {**inputs, "tek": Secret(bytes(KEY_SIZE))}
-    elif isinstance(key, Secret):
-        if len(key) not in (KEY_SIZE, 2 * KEY_SIZE):
-            raise InputError("tk", f"an upload of {len(key)} bytes", "16 raw bytes (TIK) or 32 (TEK, then TIK)")
-        inputs = {**inputs, "tk": None, "tik": key.part(-KEY_SIZE), "tek": key.part(0, KEY_SIZE)}
     return load_evidence(**inputs)
 
 
@@ -237,10 +235,10 @@ class Debugger(StaticBox):
         self.refresh()
 
     @property
-    def inputs(self) -> dict[str, Any]:
+    def inputs(self) -> dict[str, object]:
         """The content of the boxes, by name. An uploaded key is a :class:`~sevlab.Secret`."""
         texts = {name: box.value if name == "cmdline" else box.value.strip() for name, box in self.boxes.items()}
-        given: dict[str, Any] = {name: text for name, text in texts.items() if text}
+        given: dict[str, object] = {name: text for name, text in texts.items() if text}
         if given.get("tk") == UPLOADED and self._key is not None:
             given["tk"] = self._key
         for name in ("firmware", "kernel", "initrd", "tk"):

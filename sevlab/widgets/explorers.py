@@ -34,6 +34,7 @@ from ..layout.structure import compare
 from ..layout.views import Banner, Heading, Paragraph, Table, View, hex_lines
 from .boxes import (
     LABELS,
+    LOADED,
     STANDARD_INPUT,
     STYLE,
     UPLOAD_LIMIT,
@@ -49,6 +50,7 @@ from .boxes import (
     status,
     text_area,
     text_box,
+    tik_of,
 )
 from .bytemap import ByteMap, StaticBox
 
@@ -68,6 +70,9 @@ class BaseExplorer(StaticBox):
     """
 
     error = ""
+    #: The boxes that a launch is loaded from, where there are any.
+    loaded: LaunchBox | None = None
+    _files: Sequence[FileBox] = ()
     _settling = False
     _cannot_tell = "CANNOT TELL: an input cannot be read, see above."
 
@@ -111,18 +116,22 @@ class BaseExplorer(StaticBox):
         self.banner.value = status(self._answer())  # last: what it is about is there
 
     def _fail(self, error: SevlabError) -> None:
-        """Show what is wrong with an input, and take back the verdict."""
-        self.error = str(error)
+        """Show what is wrong with an input, open its box, and take back the verdict."""
+        self.error = functools.reduce(lambda words, box: box.hide_folder(words), self._files, str(error))
         self._clear()
         self.alert.value = alert(self.error)
         self.banner.value = status(Banner(self._cannot_tell, "grey"))
+        if self.loaded and isinstance(error, InputError) and error.input in [LABELS[name] for name in LOADED]:
+            self.loaded.selected_index = 0
 
     @contextlib.contextmanager
     def settling(self) -> Iterator[None]:
         """Set boxes in this block without acting on their changes."""
         self._settling = True
-        yield
-        self._settling = False
+        try:
+            yield
+        finally:
+            self._settling = False
 
     def static(self) -> View:
         """Return what is shown now, without the inputs, for where widgets do not run."""
@@ -139,7 +148,8 @@ class Explorer(BaseExplorer):
     A byte marked ``*`` differs from the evidence the explorer was opened with.
     """
 
-    _cannot_tell = "CANNOT TELL: an input cannot be read, see above. Below are the last bytes that could be."
+    loaded: LaunchBox
+    _cannot_tell = "CANNOT TELL: an input cannot be read, see above. The bytes below are from the inputs before."
 
     def __init__(self, evidence: Evidence) -> None:
         self.evidence = self._start = evidence
@@ -183,10 +193,11 @@ class Explorer(BaseExplorer):
                 "Upload key (16 bytes TIK, or 32 bytes TEK and TIK)",
                 self.refresh,
                 self._fail,
-                keep=_tik,
+                keep=lambda raw: tik_of(Secret(raw)),
                 held=evidence.tik,
             ),
         }
+        self._files = [*self.files.values(), *self.loaded.files.values()]
         self.paths = {name: box.text for name, box in self.files.items()}
         self.uploads = {name: box.upload for name, box in self.files.items()}
         self._given_at_start = self._given().given
@@ -246,12 +257,6 @@ class Explorer(BaseExplorer):
         warnings = [Paragraph(f"WARNING: {one}") for one in verdict.warnings if one not in evidence.launch.warnings]
         self.comparison.value = View(compare(evidence.measurement, computed).explain(), *warnings).html()
 
-    def _fail(self, error: SevlabError) -> None:
-        super()._fail(error)
-        self.error = _without_folders(self.error, *self.files.values(), *self.loaded.files.values())
-        self.alert.value = alert(self.error)
-        self.loaded.show_error(error)
-
     def _clear(self) -> None:
         self.verdict, self.comparison.value, self.chain.value = None, "", ""
 
@@ -270,18 +275,6 @@ class Explorer(BaseExplorer):
 
     def _details(self) -> list[Block]:
         return [self._chain(), explain_spans(self.evidence.message.spans())]
-
-
-def _without_folders(words: str, *boxes: FileBox) -> str:
-    return functools.reduce(lambda shorter, box: box.hide_folder(shorter), boxes, words)
-
-
-def _tik(raw: bytes) -> Secret:
-    """Take the TIK from uploaded bytes: 16 are the TIK, 32 are TEK and then TIK."""
-    key, raw = Secret(raw), b""
-    if len(key) not in (KEY_SIZE, 2 * KEY_SIZE):
-        raise InputError(LABELS["tk"], f"an upload of {len(key)} bytes", "16 raw bytes (TIK) or 32 (TEK, then TIK)")
-    return key.part(-KEY_SIZE)
 
 
 def _load_tik(path: str) -> Secret:
@@ -464,7 +457,6 @@ class SnpExplorer(BaseExplorer):
         self.launch: SnpLaunch | None = None
         self.comparison: LaunchComparison | None = None
         self.firmware: FileBox | None = None
-        self.loaded: LaunchBox | None = None
         #: Inputs without a box of their own, which stay as they are.
         self.fixed: dict[str, object] = {}
         rows: list[w.Widget] = []
@@ -472,7 +464,8 @@ class SnpExplorer(BaseExplorer):
             self.start = launch
         else:
             with renaming(label_of):
-                self.start, rows = load_snp_launch(**launch), self._build_inputs(LaunchInputs(**launch))  # type: ignore[arg-type]
+                self.start = load_snp_launch(**launch)
+                rows = self._build_inputs(LaunchInputs(**launch))  # type: ignore[arg-type]
         self.chain, self.link = output("chain"), output("link")
         # A box of text, not a slider or a button: keys that are pressed in it are no shortcuts of the notebook.
         self.number = w.BoundedIntText(
@@ -502,6 +495,7 @@ class SnpExplorer(BaseExplorer):
             features="(profile)",
             title="What else is loaded: kernel, initrd and command line; virtual CPUs",
         )
+        self._files = [self.firmware, *self.loaded.files.values()]
         also = [w.HTML(Paragraph(f"Also given, and kept: {', '.join(self.fixed)}.").html())] if self.fixed else []
         return [self.firmware, self.loaded, *also]
 
@@ -528,13 +522,6 @@ class SnpExplorer(BaseExplorer):
                 first += len(region.contents)
             self.region.options = options or [("(none)", 0)]
         self._show_link()
-
-    def _fail(self, error: SevlabError) -> None:
-        super()._fail(error)
-        if self.firmware is not None and self.loaded is not None:
-            self.error = _without_folders(self.error, self.firmware, *self.loaded.files.values())
-            self.alert.value = alert(self.error)
-            self.loaded.show_error(error)
 
     def _clear(self) -> None:
         self.launch = self.comparison = None

@@ -1,4 +1,4 @@
-"""The launch to step through, and a host to make dishonest: change one byte of one message, and see who notices."""
+"""A simulated launch to step through, with a host to make dishonest; and what a configuration has measured."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import ipywidgets as w
 
 from ..cases.coverage import Coverage, cover_command_line, cover_domain
-from ..errors import SevlabError
 from ..layout.views import Banner, Paragraph, View, hex_lines
 from ..simulator.launch import SimulatedLaunch
-from .boxes import output, row, status
+from .boxes import STYLE, output, row, status
 from .bytemap import StaticBox
+from .explorers import BaseExplorer
 
 if TYPE_CHECKING:
     from typing import Any
@@ -21,7 +21,8 @@ NOTHING = "nothing"
 
 _STYLE = {"description_width": "9em"}
 
-_SHOWN = 256
+#: Bytes of a message that are shown.
+SHORT = 256
 
 
 class TranscriptExplorer(StaticBox):
@@ -87,8 +88,8 @@ class TranscriptExplorer(StaticBox):
         entry = self.run.transcript.entries[self.step.value - 1]
         way = f"{entry.sender} to {entry.receiver}" if entry.is_message else f"{entry.sender}, for itself"
         raw = entry.raw if isinstance(entry.raw, bytes) else None
-        shown = repr(entry.raw) if raw is None else hex_lines(raw[:_SHOWN], 16)
-        more = f" The first {_SHOWN} of them:" if raw is not None and len(raw) > _SHOWN else ""
+        shown = repr(entry.raw) if raw is None else hex_lines(raw[:SHORT], 16)
+        more = f" The first {SHORT} of them:" if raw is not None and len(raw) > SHORT else ""
         words = Paragraph(f"{self.step.value}. {entry.name} ({way}), {entry.size} bytes. {entry.doc}{more}")
         self.message.value = f"{words.html()}<pre>{shown}</pre>"
 
@@ -101,41 +102,33 @@ def _wide(width: str) -> w.Layout:
     return w.Layout(width=width)
 
 
-class CoverageBox(StaticBox):
+class CoverageBox(BaseExplorer):
     """A box for a QEMU command line or a libvirt domain XML, and what the launch measurement covers of it.
 
-    ``coverage`` is the current :class:`~sevlab.cases.coverage.Coverage`, None while the text cannot be read; ``error``
-    is then the sentence that says why.
+    ``coverage`` is the current :class:`~sevlab.cases.coverage.Coverage`, None while the text cannot be read.
     """
 
     def __init__(self, text: str) -> None:
         self.coverage: Coverage | None = None
-        self.error = ""
         self.text = w.Textarea(
             value=text,
             description="Configuration",
             placeholder="a QEMU command line, or a libvirt domain XML",
             continuous_update=False,
             layout=w.Layout(width="60em", height="12em"),
-            style={"description_width": "7em"},
+            style=STYLE,
         )
-        self.result = output("coverage-result")
-        super().__init__([self.text, self.result])
-        self.add_class("sevlab-coverage")
+        super().__init__("coverage", [self.text], [], banner="coverage-result")
         self.text.observe(self.refresh, "value")
         self.refresh()
 
-    def refresh(self, change: Any = None) -> None:
-        """Read the text again and show what follows."""
+    def _read(self) -> None:
         text = self.text.value
-        try:
-            self.coverage = cover_domain(text) if text.lstrip().startswith("<") else cover_command_line(text)
-            self.error = ""
-        except SevlabError as error:
-            self.coverage, self.error = None, str(error)
-        role = "alert" if self.error else "status"
-        self.result.value = f'<div role="{role}">{self.static().html()}</div>'
+        self.coverage = cover_domain(text) if text.lstrip().startswith("<") else cover_command_line(text)
 
-    def static(self) -> View:
-        """Return what is shown now, for where widgets do not run."""
-        return self.coverage.explain() if self.coverage else View(Banner(self.error, "orange"))
+    def _clear(self) -> None:
+        self.coverage = None
+
+    def _answer(self) -> View:
+        assert self.coverage is not None
+        return self.coverage.explain()

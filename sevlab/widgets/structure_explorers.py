@@ -355,7 +355,7 @@ class ReportExplorer(BaseExplorer):
         changed = [check.name for check in self.verdict.checks if check.state != self._before[check.name].state]
         count = len(self._marked())
         words = f"{count} byte{'s' * (count != 1)} changed. " if count else ""
-        words += f"Other than at the start: {', '.join(changed)}." if changed else "Every check is as at the start."
+        words += f"Checks that changed: {', '.join(changed)}." if changed else "Every check is as at the start."
         return Banner(words, "pink" if changed else "green")
 
     def _checks(self) -> Table:

@@ -86,7 +86,7 @@ def test_a_changed_byte_of_a_report_turns_checks_red(sheet: Sheet) -> None:
     expect(byte).to_have_value("0xc1")
     byte.fill("0")
     page.keyboard.press("Tab")
-    banner.get_by_text("1 byte changed. Other than at the start: report signature, chip id.").wait_for()
+    banner.get_by_text("1 byte changed. Checks that changed: report signature, chip id.").wait_for()
     assert explorer.locator("[data-offset='417']").inner_text().split()[0] == "00*"
     assert checks.get_by_text("mismatch, was match", exact=True).count() == 2
     sheet.keep_picture(".sevlab-report-explorer", "report-changed")

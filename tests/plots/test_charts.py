@@ -120,9 +120,9 @@ def test_a_turin_has_five_ladders_and_a_broken_order_is_told() -> None:
     raw = bytearray(snp.snp_report().to_bytes())
     raw[0x188] = 0x1A  # the family of a Turin
     report = sevlab.formats.report.parse_report(bytes(raw)).replace(**dict.fromkeys(names, tcb))
-    assert [word for word in words(sevlab.plots.charts.plot_tcb(report)) if word.startswith("ODD")] == []
+    assert [word for word in words(sevlab.plots.charts.plot_tcb(report)) if word.startswith("UNEXPECTED")] == []
     broken = sevlab.plots.charts.plot_tcb(report.replace(reported_tcb=tcb.replace(bl=200)))
-    (odd,) = (word for word in words(broken) if word.startswith("ODD"))
+    (odd,) = (word for word in words(broken) if word.startswith("UNEXPECTED"))
     assert "bl: REPORTED_TCB is 200, above COMMITTED_TCB with 2" in odd
     assert "fmc" in words(broken)
     assert_fits(broken)

@@ -17,10 +17,10 @@ def test_a_configuration_is_labelled_as_it_is_typed() -> None:
     box = sevlab.explore(CONFIGURATION)
     assert isinstance(box, CoverageBox)
     assert any("kernel-hashes=on" in line.words for line in box.coverage.broken)
-    assert "kernel-hashes=on" in box.result.value
+    assert "kernel-hashes=on" in box.banner.value
     box.text.value = box.text.value.replace("policy=0x1", "policy=0x1,kernel-hashes=on")
     assert not any("kernel-hashes=on" in line.words for line in box.coverage.broken)
     box.text.value = "<domain><b>"
     assert box.coverage is None
-    assert 'role="alert"' in box.result.value
+    assert 'role="alert"' in box.alert.value
     ipywidgets.Widget.close_all()
