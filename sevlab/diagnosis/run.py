@@ -200,7 +200,7 @@ class _Search:
     def _try_stages(self, space: SevSpace | SnpSpace, max_changes: int) -> list[Explanation]:
         for changes, likely in STAGES:
             for combination in space.combinations(changes, likely=likely) if changes <= max_changes else ():
-                self.engine.now = " and ".join(space.ABOUT[name].words for name in combination.names)
+                self.engine.now = " and ".join(space.about[name].words for name in combination.names)
                 self.engine.check()
                 for chosen in space.hits(combination, self.engine):
                     # A hash fits one launch only: any other explanation would mean the same.
@@ -224,7 +224,7 @@ def _ruled_out(space: Space, changes: int, likely: bool) -> list[RuledOut]:
     """Return what a stage that found nothing has ruled out."""
     singles = space.combinations(1, likely=False)
     if changes == 1:
-        sizes = {name: sum(one.size for one in singles if one.names == (name,)) for name in space.ABOUT}
+        sizes = {name: sum(one.size for one in singles if one.names == (name,)) for name in space.about}
         return [_row(space, name, size) for name, size in sizes.items() if size]
     rows = []
     if changes == 2 and any(parameter.base.value is MISSING for parameter in space.parameters.values()):
@@ -237,7 +237,7 @@ def _ruled_out(space: Space, changes: int, likely: bool) -> list[RuledOut]:
 
 def _row(space: Space, name: str, size: int) -> RuledOut:
     mistakes = dict.fromkeys(one.hypothesis.name for one in space.parameters[name].choices if one.hypothesis)
-    return RuledOut(space.ABOUT[name].words, str(size), "; ".join(mistakes))
+    return RuledOut(space.about[name].words, str(size), "; ".join(mistakes))
 
 
 class Bar:
