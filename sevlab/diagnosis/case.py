@@ -198,7 +198,6 @@ def diagnose_case(
 
 
 def _without_launch(case: Case, roots: Mapping[str, str], at: datetime | str | None) -> CaseVerdict | None:
-    """Verify the report alone, if no launch can be computed."""
     if "report" not in case.inputs:
         return None
     kept = {name: value for name, value in case.inputs.items() if name not in ("firmware", "id_block")}

@@ -215,7 +215,7 @@ class Loaded:
 
     @property
     def start(self) -> int | None:
-        """Where further CPUs start; with an SVSM, where all do. None if nothing says so."""
+        """Where further CPUs start, or with an SVSM all; None if unknown."""
         if self.svsm is None:
             return self.firmware.reset_address
         return int(self._svsm_region(self.svsm).gpa + self.svsm.entry)
@@ -302,7 +302,6 @@ def _built(cpus: Cpus) -> tuple[bytes, bytes | None]:
 
 @lru_cache(maxsize=LIMIT)
 def _bare(profile: str, signature: int | None, address: int | None) -> tuple[bytes, bytes | None]:
-    """Return both pages with SEV_FEATURES 0."""
     if SNP_PROFILES[profile].is_flat:  # all CPUs have the same page
         boot = build_vmsa(profile, signature=signature, reset_address=address).to_bytes()
         return boot, boot

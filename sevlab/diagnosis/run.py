@@ -94,6 +94,8 @@ def diagnose(
         given = given.snp_launch
     if reported is not None and not isinstance(given, Mapping):
         raise ArgumentError("given", type(given).__name__, "the inputs of a SEV-SNP launch, to go with reported")
+    if isinstance(given, Verdict):
+        given = given.evidence
     if not 1 <= max_changes <= MOST_CHANGES:
         raise InputError("max_changes", str(max_changes), f"1 to {MOST_CHANGES}")
     if not budget > 0:
@@ -109,13 +111,12 @@ def diagnose(
             bar.close()
     if reported is not None:
         return found
-    trust = given.trust() if isinstance(given, Case) else getattr(_evidence_of(given), "trust", trust)
+    trust = given.trust() if isinstance(given, Case) else getattr(given, "trust", trust)
     is_doubtful = found.status == MATCH and trust is not None and trust.is_doubtful
     return replace(found, trust=trust, status=NOT_DECIDED if is_doubtful else found.status)
 
 
 def _reported(case: Case) -> bytes | Report:
-    """Return what a case of SEV-SNP says was reported: a report, or only its launch digest."""
     if "report" in case.inputs:
         from ..attestation.report_file import load_report
 
@@ -123,10 +124,6 @@ def _reported(case: Case) -> bytes | Report:
     if case.reported_measurement is None:
         raise InputError("report", "nothing", "a report, or its measurement", "what is to be explained?")
     return case.reported_measurement
-
-
-def _evidence_of(given: object) -> object:
-    return given.evidence if isinstance(given, Verdict) else given
 
 
 class _Search:
@@ -172,10 +169,9 @@ class _Search:
         )
 
     def _open(self, given: Any, reported: bytes | str | Report | None) -> SevSpace | SnpSpace:
-        """Read everything that was given."""
         if reported is not None:
             return SnpSpace(read_snp_inputs(given, reported), self._read_candidates(snp=True))
-        given = given.part() if isinstance(given, Case) else _evidence_of(given)
+        given = given.part() if isinstance(given, Case) else given
         inputs = inputs_of(given) if isinstance(given, Evidence) else read_sev_inputs(given)
         return SevSpace(inputs, self._read_candidates(snp=False))
 
@@ -211,7 +207,6 @@ class _Search:
 
 
 def _explanation(chosen: Iterable[Choice], is_snp: bool) -> Explanation:
-    """Return the explanation that consists of these choices."""
     causes, tik = [], None
     for choice in chosen:
         if choice.hypothesis is not None:
@@ -221,7 +216,6 @@ def _explanation(chosen: Iterable[Choice], is_snp: bool) -> Explanation:
 
 
 def _ruled_out(space: Space, changes: int, likely: bool) -> list[RuledOut]:
-    """Return what a stage that found nothing has ruled out."""
     singles = space.combinations(1, likely=False)
     if changes == 1:
         sizes = {name: sum(one.size for one in singles if one.names == (name,)) for name in space.about}
