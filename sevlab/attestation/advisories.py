@@ -1,12 +1,12 @@
 """Known vulnerabilities of a platform, judged by its report, its version and the guest's policy.
 
-What decides is what was given alone: without the datum that a fix needs, the state is "unknown", and the words say what
-would tell. The advisories themselves are :data:`sevlab.data.ADVISORIES`.
+Only what was given decides: without the value that a fix needs, the state is "unknown", and the words say what is
+missing. The advisories themselves are :data:`sevlab.data.ADVISORIES`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ..data import (
@@ -38,7 +38,6 @@ from .report import ReportVerdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from typing import Any
 
     from ..data import Advisory, Fix
     from ..formats.report import PlatformInfo, Tcb
@@ -50,7 +49,7 @@ APPLIES, CURED, NOT_AFFECTED, NOT_NAMED = "applies", "cured", "not affected", "n
 #: Every state, the worst first, and what it means.
 STATES = {
     APPLIES: "the platform has it, and nothing that is known here cures it",
-    UNKNOWN: "what was given does not decide it; the words say what would tell",
+    UNKNOWN: "what was given does not decide it; the words say what would",
     NOT_NAMED: "only other products are listed as affected; this is not proof of safety",
     CURED: "a version, a TCB or a bit cures it",
     NOT_AFFECTED: "it cannot hit this technology",
@@ -111,7 +110,7 @@ class Finding:
         is_done = self.state in (CURED, NOT_AFFECTED)
         return self.words if is_done else f"{self.words} Look at: {self.advisory.check}."
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """Return the finding as JSON-ready data."""
         return {"state": self.state, "why": self.words, "accepted": self.accepted, **self.advisory.as_dict()}
 
@@ -149,7 +148,7 @@ class Advice(Explainable):
             return f"{count} known {'vulnerability applies' if count == 1 else 'vulnerabilities apply'}; {unknown}"
         return f"No known vulnerability is seen to apply; {unknown}"
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """Return the advice as JSON-ready data."""
         return {
             "words": self.words,
@@ -190,14 +189,14 @@ def advise(
 
     *thing* is a report, the verdict about one, or the evidence of a SEV or SEV-ES launch. Without it, what is known is
     *api* ("M.N"), *build*, *policy* and *technology* ("sev", "sev-es" or "snp"). *product* ("Naples" to "Turin") helps
-    where the thing does not tell. *accept* are keys of :data:`sevlab.data.ADVISORIES` whose risk the owner accepts.
+    where the thing does not name it. *accept* are keys of :data:`sevlab.data.ADVISORIES` whose risk the owner accepts.
 
-    Raises :class:`~sevlab.errors.InputError` for what cannot be, TypeError for any other thing.
+    Raises :class:`~sevlab.errors.InputError` for values that cannot be, TypeError for any other thing.
     """
     if thing is None:
         platform = platform_of_numbers(product, api, build, policy, technology)
     elif any(value is not None for value in (api, build, policy, technology)):
-        raise TypeError(f"numbers together with {type(thing).__name__}, which tells them")
+        raise TypeError(f"numbers together with {type(thing).__name__}, which has them")
     elif isinstance(thing, Evidence):
         version = (thing.api_major, thing.api_minor, thing.build_id)
         platform = platform_of_launch(version, thing.policy, product or "")
@@ -216,7 +215,7 @@ def version_text(version: Sequence[int | None]) -> str:
 
 
 def platform_of_report(report: Report, product: str = "") -> Platform:
-    """Return what a report tells. *product* is that of its certificate, or what its reader knows, "" for neither.
+    """Return what a report says. *product* is that of its certificate, or what its reader knows, "" for neither.
 
     Raises :class:`~sevlab.errors.InputError` for a product that the report contradicts.
     """
@@ -225,26 +224,25 @@ def platform_of_report(report: Report, product: str = "") -> Platform:
         if not likely_product(report, product):
             raise InputError("product", quoted(product), f"{report.product}, as the report says")
         report = parse_report(report.to_bytes(), product)  # the product says which byte of a TCB is which part
-    tcb_known, known = report.TCB is not None, report.is_known
-    told = ["What a report says is as good as the firmware that says it; sevlab report verify says who signed it"]
-    if tcb_known and report.launch_tcb.to_bytes() != report.current_tcb.to_bytes():
-        told.append("LAUNCH_TCB is not CURRENT_TCB: what runs now is judged, not what the guest was launched under")
-    return Platform(
+    platform = Platform(
         products=tuple((product or report.product).split(" or ")) if product or report.product else SNP_PRODUCTS,
         technologies=(SEV_SNP,),
-        version=_version(report, "current") if known else None,
-        committed=_version(report, "committed") if known else None,
         policy=report.policy,
-        tcb=report.reported_tcb if tcb_known else None,
-        platform_info=report.platform_info if known else None,
         report_version=report.version,
-        told=tuple(told),
+        told=("What a report says is as good as the firmware that says it; sevlab report verify says who signed it",),
     )
-
-
-def _version(report: Report, which: str) -> tuple[int, int, int]:
-    major, minor, build = (getattr(report, f"{which}_{part}") for part in ("major", "minor", "build"))
-    return major, minor, build
+    if report.is_known:
+        version, committed = (
+            (getattr(report, f"{which}_major"), getattr(report, f"{which}_minor"), getattr(report, f"{which}_build"))
+            for which in ("current", "committed")
+        )
+        platform = replace(platform, version=version, committed=committed, platform_info=report.platform_info)
+    if report.TCB is not None:
+        platform = replace(platform, tcb=report.reported_tcb)
+        if report.launch_tcb.to_bytes() != report.current_tcb.to_bytes():
+            note = "LAUNCH_TCB is not CURRENT_TCB: what runs now is judged, not what the guest was launched under"
+            platform = replace(platform, told=(*platform.told, note))
+    return platform
 
 
 def likely_product(report: Report, product: str) -> str:
@@ -254,7 +252,7 @@ def likely_product(report: Report, product: str) -> str:
 
 
 def platform_of_launch(version: Version, policy: Policy, product: str = "") -> Platform:
-    """Return what a launch of SEV or SEV-ES tells: version, build and policy, which its measurement covers."""
+    """Return what a launch of SEV or SEV-ES shows: version, build and policy, which its measurement covers."""
     technology = SEV_ES if policy.es else SEV
     if product:
         _check_product(product, technology)
@@ -269,7 +267,7 @@ def platform_of_numbers(
     policy: int | str | None = None,
     technology: str | None = None,
 ) -> Platform:
-    """Return what numbers tell; any may be None.
+    """Return what follows from numbers, any of which may be None.
 
     Raises :class:`~sevlab.errors.InputError` for one that cannot be, and for those that contradict each other.
     """
@@ -286,7 +284,7 @@ def platform_of_numbers(
         if product not in SNP_PRODUCTS:
             technologies = tuple(one for one in technologies if one != SEV_SNP)
     products = (product,) if product is not None else SNP_PRODUCTS if technologies == (SEV_SNP,) else PRODUCTS
-    told.append("These numbers are as good as whoever told them; a measurement or a report proves them")
+    told.append("These numbers are as good as their source; a measurement or a report proves them")
     return Platform(products, technologies, _api(api, build), policy=guest, told=tuple(told))
 
 
@@ -303,7 +301,7 @@ def _api(api: str | None, build: int | str | None) -> Version | None:
 
 
 def _policy(value: int | str, technologies: tuple[str, ...]) -> tuple[Policy | SnpPolicy, tuple[str, ...], str]:
-    """Return a policy of the right kind, the technologies that are left, and how it was told."""
+    """Return a policy of the right kind, the technologies that are left, and how that was decided."""
     number = parse_number(value, "policy", (1 << 64) - 1)
     snp = SnpPolicy(number)
     if technologies == (SEV_SNP,) or (SEV_SNP in technologies and snp.must_be_one):
@@ -318,8 +316,8 @@ def _policy(value: int | str, technologies: tuple[str, ...]) -> tuple[Policy | S
 def _check_product(product: str, technology: str) -> None:
     known = SNP_PRODUCTS if technology == SEV_SNP else PRODUCTS
     if product not in known:
-        odd = f"{quoted(product)}, which has no SEV-SNP" if product in PRODUCTS else quoted(product)
-        raise InputError("product", odd, f"one of {', '.join(known)}")
+        received = f"{quoted(product)}, which has no SEV-SNP" if product in PRODUCTS else quoted(product)
+        raise InputError("product", received, f"one of {', '.join(known)}")
 
 
 def judge(platform: Platform, accept: Iterable[str] = ()) -> Advice:
@@ -342,14 +340,11 @@ def _judge(advisory: Advisory, platform: Platform) -> tuple[str, str]:
     states = {state for state, _ in found}
     if len(states) == 1:
         return states.pop(), " ".join(dict.fromkeys(words for _, words in found))
-    if not states & {APPLIES, UNKNOWN}:  # all harmless, each in its own way: the weakest claim stands
+    if not states & {APPLIES, UNKNOWN}:  # all harmless, each in its own way: the weakest claim counts
         worst = NOT_NAMED if NOT_NAMED in states else CURED
         return worst, " ".join(dict.fromkeys(words for state, words in found if state != NOT_AFFECTED))
-    missing = [
-        name
-        for name, values in zip(("product", "technology"), zip(*pairs, strict=True), strict=True)
-        if len(set(values)) > 1
-    ]
+    both = zip(("product", "technology"), zip(*pairs, strict=True), strict=True)
+    missing = [name for name, values in both if len(set(values)) > 1]
     open_words = next(words for state, words in found if state in (APPLIES, UNKNOWN))
     return UNKNOWN, f"It depends on {' and '.join(missing)}, not known here. {open_words}"
 
@@ -358,7 +353,7 @@ def _judge_one(advisory: Advisory, product: str, technology: str, platform: Plat
     if technology not in advisory.technologies:
         return NOT_AFFECTED, f"Only {' and '.join(advisory.technologies)} can be hit."
     if advisory.part != PLATFORM:
-        return UNKNOWN, f"It is in the {advisory.part}, of which nothing here tells."
+        return UNKNOWN, f"It is in the {advisory.part}, about which nothing is known here."
     if not advisory.products:
         return UNKNOWN, "Which products it hits is not in the sources at hand."
     if product not in advisory.products:
@@ -402,21 +397,21 @@ def _doubt(advisory: Advisory, platform: Platform, words: str) -> tuple[str, str
 
 
 def _holds(fix: Fix, platform: Platform) -> tuple[bool | None, str]:
-    """Say whether a fix is there, None where the datum that decides is missing or stands between; and in words."""
+    """Return whether a fix is there (None when what decides is missing or lies between), and why."""
     if isinstance(fix, Firmware):
         return _firmware_holds(fix, platform)
     if isinstance(fix, Svn):
         if platform.tcb is None or fix.part not in platform.tcb.parts:
-            return None, "a report's REPORTED_TCB would tell"
+            return None, "a report's REPORTED_TCB would decide"
         has = platform.tcb.parts[fix.part]
         return has >= fix.least, f"REPORTED_TCB has {fix.part} {has}"
     if isinstance(fix, PolicyBit):
         if platform.policy is None:
-            return None, "the policy would tell"
+            return None, "the policy would decide"
         has = getattr(platform.policy, fix.name)
         return has == fix.value, f"the policy has {fix.name.upper()} = {has}"
     if platform.platform_info is None or platform.report_version < fix.since:
-        return None, f"a report of version {fix.since} or newer would tell"
+        return None, f"a report of version {fix.since} or newer would decide"
     has = getattr(platform.platform_info, fix.name)
     return bool(has), f"PLATFORM_INFO has {fix.name.upper()} = {has}"
 
@@ -424,10 +419,10 @@ def _holds(fix: Fix, platform: Platform) -> tuple[bool | None, str]:
 def _firmware_holds(fix: Firmware, platform: Platform) -> tuple[bool | None, str]:
     version = platform.version
     if version is None:
-        return None, "the firmware's version would tell"
+        return None, "the firmware's version would decide"
     major, minor, build = version
     if build is None and (major, minor) == fix.fixed[:2]:
-        return None, f"the build of firmware {version_text(version)} would tell"
+        return None, f"the build of firmware {version_text(version)} would decide"
     has = (major, minor, build or 0)
     if has >= fix.fixed:
         low = ""
@@ -435,5 +430,5 @@ def _firmware_holds(fix: Firmware, platform: Platform) -> tuple[bool | None, str
             low = f", but the host can go back to {version_text(platform.committed)}"
         return True, f"it runs {version_text(version)}{low}"
     if fix.broken is not None and has > fix.broken:
-        return None, f"nothing is told of {version_text(version)}, between the last bad one and the first good one"
+        return None, f"nothing is known of {version_text(version)}, between the last bad one and the first good one"
     return False, f"it runs {version_text(version)}"

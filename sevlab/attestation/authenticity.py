@@ -1,12 +1,14 @@
 """Who made a report: its signature, the certificates up to AMD's root, and what the leaf says of product, TCB and chip.
 
-A signature proves that some key made it; what the leaf says proves whose key. A check that lacks a certificate is
+A signature proves that some key made it; what the leaf says proves whose key. A signature that lacks a certificate is
 *cannot tell*, and then nothing is decided.
 
 Sources: snp-launch 6 and 7; vmsa 3.3.
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from ..errors import quoted
 from ..formats.report import ECDSA_P384_SHA384, SIGNED, TCB_FORMS, MilanTcb, Report, ReportV2, Tcb, TurinTcb
@@ -26,11 +28,11 @@ from ..formats.vcek import (
     VLEK,
 )
 from ..launch.trust import CANNOT_TELL, MATCH, MISMATCH, NOT_CHECKED
-from ..launch.verify import Check, judged
+from ..launch.verify import Check
 from .certificates import Certificate, Certificates, RevocationList, integer
 from .crypto import ecdsa_fault, pss_fault
+from .verdict import judged
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from datetime import datetime
@@ -41,10 +43,49 @@ _TCBS = tuple(row for row in ReportV2.rows if issubclass(row.type, Tcb))
 
 _NONE_SIGNED = "no key signed this report: the chip's key is masked by the host, and no VLEK is loaded"
 
-_NO_LEAF = "no leaf certificate was given"
-
 #: Object identifiers of the two extensions that a certificate may mark as critical: these are understood.
 _BASIC, _USAGE = "2.5.29.19", "2.5.29.15"
+
+
+def check_authenticity(
+    report: Report,
+    told: str,
+    leaf: Certificate | None,
+    given: Certificates,
+    trusted: Mapping[str, str],
+    at: datetime,
+    csp_id: str | None = None,
+) -> list[Check]:
+    """Make every check of who made a report. *told* is the product that the report's own bytes name, "" for none.
+
+    *trusted* are root certificates by SHA-256 (hex), *at* is when certificates must be valid, *csp_id* the cloud that a
+    VLEK must be for.
+    """
+    kind = leaf.kind if leaf is not None and leaf.is_leaf else report.key_info.signer
+    above = ASVK if kind == VLEK else ASK
+    checks = [
+        check_signing_key(report, leaf),
+        check_version(report),
+        check_report_signature(report, leaf),
+        check_signed_by("leaf signature", leaf, given.ask, (kind if kind in (VCEK, VLEK) else "leaf", above)),
+        check_signed_by("ASK signature", given.ask, given.ark, (above, ARK)),
+        check_signed_by("ARK signature", given.ark, given.ark, (ARK, ARK)),
+        check_root(given.ark, trusted),
+        check_names(leaf, given),
+        check_products(leaf, given),
+        check_uses(leaf, given),
+        check_validity(leaf, given, at),
+        check_revocation(leaf, given, at),
+    ]
+    if leaf is not None:
+        last = check_extensions(leaf), check_product(report, leaf, told), check_tcb(report, leaf)
+        return [*checks, *last, check_chip(report, leaf, csp_id)]
+    no_leaf = "no leaf certificate was given"
+    checks += [Check(name, NOT_CHECKED, no_leaf) for name in ("extensions", "processor", "TCB")]
+    if told != "Turin":
+        return [*checks, Check("chip id", NOT_CHECKED, no_leaf)]
+    note = f"{no_leaf}; a Turin's is asked for by the first {HWID_SIZES[told]} bytes of CHIP_ID alone"
+    return [*checks, Check("chip id", NOT_CHECKED, note, incident="F42")]
 
 
 def check_signing_key(report: Report, leaf: Certificate | None) -> Check:
@@ -68,13 +109,11 @@ def check_signing_key(report: Report, leaf: Certificate | None) -> Check:
 def check_report_signature(report: Report, leaf: Certificate | None) -> Check:
     """Did the leaf's key sign the report's first 672 bytes?"""
     name, raw, signer = "report signature", report.to_bytes(), report.key_info.signer
-    is_signed = any(raw[SIGNED:])
-    unsigned = _NONE_SIGNED if signer == "none" else "the signature is zero: nobody signed this report"
+    if not any(raw[SIGNED:]):
+        note = _NONE_SIGNED if signer == "none" else "the signature is zero: nobody signed this report"
+        return Check(name, CANNOT_TELL if leaf is None else MISMATCH, note)
     if leaf is None:
-        note = f"no {signer} was given, so nobody vouches for this report"
-        return Check(name, CANNOT_TELL, note if is_signed else unsigned)
-    if not is_signed:
-        return Check(name, MISMATCH, unsigned)
+        return Check(name, CANNOT_TELL, f"no {signer} was given, so nobody vouches for this report")
     if report.signature_algo != ECDSA_P384_SHA384:
         return Check(name, MISMATCH, f"SIGNATURE_ALGO is {report.signature_algo.text}; only 1 is known")
     key = leaf.ecc_key
@@ -98,13 +137,13 @@ def _rewritten(report: Report) -> Iterator[tuple[str, bytes]]:
             emptied[row.offset : row.offset + row.size] = bytes(row.size)
     yield "its reserved bytes are zero", bytes(emptied)
     for reader, writer, product in ((TurinTcb, MilanTcb, "Milan or Genoa"), (MilanTcb, TurinTcb, "Turin")):
-        words = f"the parts of its TCBs stand where a {product} has them"
+        words = f"the parts of its TCBs are where a {product} has them"
         yield words, _rearranged(raw, reader, writer)
         yield f"{words} and reserved bytes are zero", _rearranged(bytes(emptied), reader, writer)
 
 
 def _rearranged(raw: bytes, reader: type[Tcb], writer: type[Tcb]) -> bytes:
-    """Return a report with the parts of every TCB in another product's places."""
+    """Return a report with the parts of every TCB where another product has them."""
     made = bytearray(raw)
     for row in _TCBS:
         parts = reader.from_bytes(row.cut(raw)).parts
@@ -123,7 +162,7 @@ def check_signed_by(name: str, one: Certificate | None, signer: Certificate | No
 
 
 def signature_fault(signed: Certificate | RevocationList, signer: Certificate) -> str:
-    """Return what is wrong with a signature of RSASSA-PSS (SHA-384, MGF1, a salt of 48 bytes); "" for nothing."""
+    """Check a signature of RSASSA-PSS with SHA-384; return what is wrong with it, "" for nothing."""
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
     if signed.algorithm_fault:
@@ -142,6 +181,10 @@ def check_root(ark: Certificate | None, roots: Mapping[str, str]) -> Check:
     return judged("ARK known", fault, f"{roots.get(ark.sha256)}: SHA-256 {ark.sha256}")
 
 
+def _given(leaf: Certificate | None, certificates: Certificates) -> list[Certificate]:
+    return [one for one in (certificates.ark, certificates.ask, leaf) if one is not None]
+
+
 def check_names(leaf: Certificate | None, certificates: Certificates) -> Check:
     """Does each certificate name the one above it, and is each what its place needs?"""
     ask, ark = certificates.ask, certificates.ark
@@ -157,14 +200,12 @@ def check_names(leaf: Certificate | None, certificates: Certificates) -> Check:
             faults.append(f"{quoted(one.common_name)} names another issuer than {quoted(signer.common_name)}")
     if not faults and None in (leaf, ask, ark):
         return Check("names", NOT_CHECKED, "certificates are missing")
-    chain = " <- ".join(one.common_name for one in (ark, ask, leaf) if one is not None)
-    return judged("names", "; ".join(faults), chain)
+    return judged("names", "; ".join(faults), " <- ".join(one.common_name for one in _given(leaf, certificates)))
 
 
 def check_products(leaf: Certificate | None, certificates: Certificates) -> Check:
     """Are all certificates of one product?"""
-    given = [one for one in (certificates.ark, certificates.ask, leaf) if one is not None]
-    name = "one product"
+    name, given = "one product", _given(leaf, certificates)
     if not given:
         return Check(name, NOT_CHECKED, "no certificates were given")
     told = ", ".join(f"{one.kind or 'a certificate'}: {quoted(one.product or 'none')[1:-1]}" for one in given)
@@ -191,17 +232,17 @@ def check_uses(leaf: Certificate | None, certificates: Certificates) -> Check:
         elif not (authority and signs):
             faults.append(f"{called}: it must not sign certificates")
         elif place == ARK and getattr(one.basic, "path_length", None) == 0:
-            faults.append("ARK: it must not stand above an authority")
+            faults.append("ARK: it must not sign for an authority")
     if not faults and None in (leaf, certificates.ask, certificates.ark):
         return Check("key usage", NOT_CHECKED, "certificates are missing")
-    note = "ARK and ASK are authorities that sign certificates, the leaf is none"
+    note = "ARK and ASK are authorities that sign certificates, the leaf is not"
     return judged("key usage", "; ".join(faults), note)
 
 
 def check_validity(leaf: Certificate | None, certificates: Certificates, at: datetime) -> Check:
     """Are all certificates valid at a moment?"""
-    given = [one for one in (certificates.ark, certificates.ask, leaf) if one is not None]
-    name, moment, faults = "validity", f"{at:%Y-%m-%d %H:%M:%S} UTC", []
+    name, moment, faults, ends = "validity", f"{at:%Y-%m-%d %H:%M:%S} UTC", [], []
+    given = _given(leaf, certificates)
     if not given:
         return Check(name, NOT_CHECKED, "no certificates were given")
     for one in given:
@@ -212,10 +253,11 @@ def check_validity(leaf: Certificate | None, certificates: Certificates, at: dat
             faults.append(f"{called}: not valid before {one.not_before:%Y-%m-%d}")
         elif at > one.not_after:
             faults.append(f"{called}: expired on {one.not_after:%Y-%m-%d}")
+        else:
+            ends.append(one.not_after)
     if faults:
         return Check(name, MISMATCH, f"at {moment}: {'; '.join(faults)}")
-    first = min(one.not_after for one in given)
-    return Check(name, MATCH, f"all are valid at {moment}; the first expires on {first:%Y-%m-%d}")
+    return Check(name, MATCH, f"all are valid at {moment}; the first expires on {min(ends):%Y-%m-%d}")
 
 
 def check_revocation(leaf: Certificate | None, certificates: Certificates, at: datetime) -> Check:
@@ -229,7 +271,7 @@ def check_revocation(leaf: Certificate | None, certificates: Certificates, at: d
         return Check(name, NOT_CHECKED, "no list of revoked certificates (CRL) was given")
     if ark is None:
         return Check(name, CANNOT_TELL, "no ARK was given to check the CRL with")
-    given = [one for one in (ark, certificates.ask, leaf) if one is not None and one.serial > 0]
+    given = [one for one in _given(leaf, certificates) if one.serial > 0]
     faults: list[str] = []
     aside: list[str] = []
     whole: list[RevocationList] = []
@@ -247,9 +289,11 @@ def check_revocation(leaf: Certificate | None, certificates: Certificates, at: d
             if one.serial in (crl.revoked or ())
         ]
         faults += [f"{called} {limit}" for limit in crl.faults]
-        if not crl.faults and crl.this_update <= at <= crl.next_update:
+        if crl.faults or crl.this_update is None or crl.next_update is None:
+            continue
+        if crl.this_update <= at <= crl.next_update:
             whole.append(crl)
-        elif not crl.faults:
+        else:
             dates = f"{crl.this_update:%Y-%m-%d} to {crl.next_update:%Y-%m-%d}"
             aside.append(f"{called} holds from {dates}, not at {at:%Y-%m-%d}")
     if ark.usage is None or not ark.usage.crl_sign:
@@ -271,12 +315,9 @@ def check_version(report: Report) -> Check:
     return Check("version", NOT_CHECKED, f"version {report.version} is not known: {words}")
 
 
-def check_extensions(leaf: Certificate | None) -> Check:
+def check_extensions(leaf: Certificate) -> Check:
     """Does the leaf have all of AMD's extensions that it must have, and are they well formed?"""
-    name = "extensions"
-    if leaf is None:
-        return Check(name, NOT_CHECKED, _NO_LEAF)
-    product, faults = leaf.product, []
+    name, product, faults = "extensions", leaf.product, []
     if product not in TCB_FORMS:
         received = quoted(leaf.product_name) if leaf.product_name else "missing"
         return Check(name, MISMATCH, f"productName is {received}")
@@ -299,11 +340,9 @@ def check_extensions(leaf: Certificate | None) -> Check:
     return judged(name, "; ".join(faults), f"those for {', '.join(leaf.parts)}, product and {owner} are there")
 
 
-def check_product(report: Report, leaf: Certificate | None, told: str) -> Check:
+def check_product(report: Report, leaf: Certificate, told: str) -> Check:
     """Is the leaf of the product that made the report, as *told* by its bytes? Version 2 does not name it (F13)."""
     name, cpuid = "processor", report.cpuid
-    if leaf is None:
-        return Check(name, NOT_CHECKED, _NO_LEAF)
     words = "" if cpuid is None else "CPUID family 0x{:x}, model 0x{:x}, stepping {}".format(*cpuid)
     if cpuid is not None and not told:
         return Check(name, MISMATCH, f"{words} is not that of a known product")
@@ -320,12 +359,9 @@ def check_product(report: Report, leaf: Certificate | None, told: str) -> Check:
     return Check(name, NOT_CHECKED, note)
 
 
-def check_tcb(report: Report, leaf: Certificate | None) -> Check:
+def check_tcb(report: Report, leaf: Certificate) -> Check:
     """Is the leaf for REPORTED_TCB, from which the signing key is made? Part by part, never as one number."""
-    name = "TCB"
-    if leaf is None:
-        return Check(name, NOT_CHECKED, _NO_LEAF)
-    form = TCB_FORMS.get(leaf.product)
+    name, form = "TCB", TCB_FORMS.get(leaf.product)
     if form is None or set(leaf.parts) != set(form.part_names()):
         return Check(name, MISMATCH, "the certificate does not name every part of its TCB")
     reported, current = (_read(form, report, field) for field in ("reported_tcb", "current_tcb"))
@@ -349,23 +385,18 @@ def check_tcb(report: Report, leaf: Certificate | None) -> Check:
     return Check(name, MISMATCH, f"the certificate is for another TCB: {', '.join(differ)}")
 
 
-def check_chip(report: Report, leaf: Certificate | None, told: str, csp_id: str | None = None) -> Check:
+def check_chip(report: Report, leaf: Certificate, csp_id: str | None) -> Check:
     """Is the leaf for the chip that made the report? A VLEK is for a cloud: is it the required one, *csp_id*?"""
     name, chip_id = "chip id", report.chip_id
-    if leaf is None:
-        if told != "Turin":
-            return Check(name, NOT_CHECKED, _NO_LEAF)
-        note = f"{_NO_LEAF}; a Turin's is asked for by the first {HWID_SIZES[told]} bytes of CHIP_ID alone"
-        return Check(name, NOT_CHECKED, note, incident="F42")
     if csp_id is not None:
         words = f"CSP_ID is {quoted(leaf.csp_id)}" if leaf.kind == VLEK else f"a {leaf.kind or 'leaf'} names no cloud"
-        fault = "" if leaf.kind == VLEK and leaf.csp_id == csp_id else f"{words}, wanted was {quoted(csp_id)}"
-        return judged(name, fault, f"{words}, the cloud that was wanted")
+        fault = "" if leaf.kind == VLEK and leaf.csp_id == csp_id else f"{words}, required is {quoted(csp_id)}"
+        return judged(name, fault, f"{words}, the cloud that is required")
     if leaf.kind == VLEK:
         note = f"a VLEK names no chip but a cloud: CSP_ID is {quoted(leaf.csp_id)}; is it yours?"
         return Check(name, NOT_CHECKED, note)
     if not any(chip_id):
-        return Check(name, NOT_CHECKED, "CHIP_ID is zero: the host masks it, so the report does not tell its chip")
+        return Check(name, NOT_CHECKED, "CHIP_ID is zero: the host masks it, so the report does not name its chip")
     hwid, size = leaf.hwid, HWID_SIZES.get(leaf.product, 0)
     if not hwid:
         return Check(name, MISMATCH, "the certificate has no HWID")
@@ -380,7 +411,6 @@ def check_chip(report: Report, leaf: Certificate | None, told: str, csp_id: str 
 
 
 def _read(form: type[Tcb], report: Report, field: str) -> Tcb:
-    """Return a TCB of a report in a given form, whatever form the report was parsed in."""
     value = getattr(report, field)
     return form.from_bytes(value.to_bytes() if isinstance(value, Tcb) else value)
 

@@ -1,6 +1,8 @@
-"""PEM, and DER one after the other: a file is taken apart so that none of its bytes is passed over.
+"""X.509 certificates and lists of revoked ones: out of PEM or DER, one by one, as a chain, or as the files of a host.
 
-Sources: RFC 7468 (PEM); X.690, 8.1.3 (the length of a DER element).
+A file is taken apart so that none of its bytes is passed over. What is broken in a certificate is not refused but
+noted, because it must end as a check that fails. Sources: RFC 7468 (PEM); X.690, 8.1.3 (length of a DER element);
+RFC 5280 (certificates and CRLs).
 """
 
 from __future__ import annotations
@@ -10,22 +12,34 @@ import re
 import warnings
 from typing import TYPE_CHECKING
 
-from ..errors import InputError, named, quoted
-from ..formats.sev_certs import P384, SCALAR, EccKey
+from ..errors import InputError, named, quoted, require
 from ..formats.vcek import CSP_ID, EXTENSIONS, HWID, PRODUCT_NAME, SPL, read_cert_table, tell_kind
 from ..launch.files import check_standard_input, load_file
 from ..launch.values import decode_base64
 from ..layout.arguments import checked
 from ..layout.span import Explainable
 from ..layout.views import Heading, Paragraph, Table, View
-from .needs import require
+from .crypto import ecc_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from datetime import datetime
     from typing import Any
 
+    from cryptography import x509
+
+    from ..formats.sev_certs import EccKey
     from ..layout.views import Block
 
+
+#: Most bytes of one file.
+LIMIT = 64 << 10
+
+#: Bytes of a file that no certificate fits into, and a key does, also as text.
+SHORT = 100
+
+#: The files that certificates come in: one leaf, a chain or its two halves, a certificate table, a CRL.
+FILES = ("vcek", "vlek", "chain", "ask", "ark", "certs", "crl")
 
 _MARK = re.compile(rb"-----(BEGIN|END) ([A-Z0-9 ]{1,40})-----")
 
@@ -36,17 +50,33 @@ _BOM = b"\xef\xbb\xbf"
 
 _SEQUENCE = 0x30
 
+#: Up to the length of the serial number: two SEQUENCEs, the version, an INTEGER.
+_HEAD = re.compile(
+    rb"\x30(?:[\x00-\x7f]|\x81.|\x82..|\x83...)(?P<tbs>\x30(?:[\x00-\x7f]|\x81.|\x82..|\x83...))"
+    rb"(?:\xa0\x03\x02\x01.)?\x02(?P<size>[\x01-\x7f])",
+    re.DOTALL,
+)
+
+#: Critical extensions of a CRL, and of an entry, that are understood: the key's and the list's number; the reason and
+#: since when. (Others that are understood limit a list; see _limits.)
+_LIST_EXTENSIONS = {"2.5.29.20", "2.5.29.35"}
+
+_ENTRY_EXTENSIONS = {"2.5.29.21", "2.5.29.24"}
+
+#: Most reasons that are given why a CRL is not the whole list.
+_MOST_FAULTS = 3
+
 
 def is_pem(raw: bytes) -> bool:
-    """Say whether bytes hold the beginning of a PEM block."""
+    """Return whether bytes hold the beginning of a PEM block."""
     return b"-----BEGIN " in raw
 
 
 def split_pem(raw: bytes, name: str, needed: str) -> list[tuple[str, bytes]]:
-    """Return the label of every PEM block, and what stands between its marks.
+    """Return the label of every PEM block, and what is between its marks.
 
-    Text around the blocks is allowed, as openssl prints it; anything else there is refused, with
-    :class:`~sevlab.errors.InputError`, *name* and *needed*, and so is a block without its end.
+    Text around the blocks is allowed, as openssl prints it. Raises :class:`~sevlab.errors.InputError`, with *name* and
+    *needed*, for anything else there, and for a block without its end.
     """
     marks = list(_MARK.finditer(raw))
     found, around, place = [], [], len(_BOM) if raw.startswith(_BOM) else 0
@@ -60,32 +90,33 @@ def split_pem(raw: bytes, name: str, needed: str) -> list[tuple[str, bytes]]:
         raise InputError(name, "PEM without a whole BEGIN", needed)
     for piece in (*around, raw[place:]):
         if not _is_text(piece):
-            raise InputError(name, "PEM with something else than text around its blocks", f"{needed}, and no more")
+            raise InputError(name, "PEM with bytes around its blocks that are not text", f"{needed}, and no more")
     return found
 
 
 def pem_or_der(raw: bytes, name: str, label: str) -> list[bytes]:
     """Return the DER inside every PEM block of *raw*, all of which must have this *label*; or DER elements.
 
-    What is neither PEM nor DER elements without a rest is returned as it is, for its reader to refuse.
+    What is neither PEM nor whole DER elements is returned as it is, for its reader to refuse.
     """
     if not is_pem(raw):
         return split_der(raw)
     needed, found = f"PEM of {label}", []
     for words, text in split_pem(raw, name, needed):
         der = decode_base64("".join(text.decode("latin-1").split()))
-        if words != label or der is None:
-            received = f"PEM of {words}" if words != label else "PEM whose text is not base64"
-            raise InputError(name, received, needed)
+        if words != label:
+            raise InputError(name, f"PEM of {words}", needed)
+        if der is None:
+            raise InputError(name, "PEM whose text is not base64", needed)
         found.append(der)
     return found
 
 
 def split_der(raw: bytes) -> list[bytes]:
-    """Return the DER SEQUENCEs that stand one after the other; [*raw*] when something is left over."""
+    """Return the DER SEQUENCEs in *raw*, one after the other; [*raw*] when something is left over."""
     found, place = [], 0
     while place < len(raw):
-        size = _size(raw[place : place + 6])
+        size = _sequence_size(raw[place : place + 6])
         if not size or place + size > len(raw):
             return [raw]
         found.append(raw[place : place + size])
@@ -93,7 +124,7 @@ def split_der(raw: bytes) -> list[bytes]:
     return found or [raw]
 
 
-def _size(head: bytes) -> int:
+def _sequence_size(head: bytes) -> int:
     """Return the size of a whole SEQUENCE in bytes from its first six; 0 for anything else."""
     if len(head) < 2 or head[0] != _SEQUENCE:
         return 0
@@ -113,42 +144,15 @@ def _is_text(raw: bytes) -> bool:
     return all(char.isprintable() or char in "\t\r\n" for char in text) and not _STRAY.search(text)
 
 
-#: Most bytes of one file.
-LIMIT = 64 << 10
-
-#: The files that certificates come in: one leaf, a chain or its two halves, a certificate table, a CRL.
-FILES = ("vcek", "vlek", "chain", "ask", "ark", "certs", "crl")
-
-#: Up to the length of the serial number: two SEQUENCEs, the version, an INTEGER.
-_HEAD = re.compile(
-    rb"\x30(?:[\x00-\x7f]|\x81.|\x82..|\x83...)(?P<tbs>\x30(?:[\x00-\x7f]|\x81.|\x82..|\x83...))"
-    rb"(?:\xa0\x03\x02\x01.)?\x02(?P<size>[\x01-\x7f])",
-    re.DOTALL,
-)
-
-_CERTIFICATE, _CRL = "CERTIFICATE", "X509 CRL"
-
-#: Critical extensions of a list of revoked certificates, and of an entry, that are understood: the key's and the list's
-#: number; the reason and since when. (Others that are understood limit a list; see _limits.)
-_LIST_EXTENSIONS = {"2.5.29.20", "2.5.29.35"}
-
-_ENTRY_EXTENSIONS = {"2.5.29.21", "2.5.29.24"}
-
-_MOST_FAULTS = 3
-
-
 class _Signed:
-    """What certificates and lists have in common: bytes that are signed, and how.
+    """What certificates and CRLs have in common: bytes that are signed, and how."""
 
-    ``tbs`` are the signed bytes and ``signature`` the signature, both as they came. ``algorithm_fault`` says what is
-    wrong with the names of the algorithm, "" for nothing.
-    """
-
-    def __init__(self, der: bytes, library: Any, tbs: bytes, start: int) -> None:
-        self.der, self.tbs = der, tbs
-        self.signature = bytes(library.signature)
+    def __init__(self, der: bytes, signature: bytes, tbs: bytes, start: int) -> None:
+        #: All bytes as they came, those of them that are signed, and the signature.
+        self.der, self.tbs, self.signature = der, tbs, signature
         after = der[start + len(tbs) :]
         named = after[: 2 + after[1]]
+        #: What is wrong with the names of the algorithm, "" for nothing.
         self.algorithm_fault = ""
         # Beside the signature the algorithm's name is not signed; the same name within is.
         if named not in tbs or der[-len(self.signature) - 1] != 0:
@@ -156,15 +160,7 @@ class _Signed:
 
 
 class Certificate(_Signed):
-    """An X.509 certificate.
-
-    ``der`` are its bytes as they came; ``common_name`` is that of its subject, and ``kind`` ("ARK", "ASK", "ASVK",
-    "VCEK", "VLEK" or "") follows from it; ``subject`` and ``issuer`` are whole names (DER); ``not_before`` and
-    ``not_after`` are in UTC; ``key`` is the public key as the library ``cryptography`` has it, None for one that cannot
-    be read; ``extensions`` maps object identifiers of AMD to values; ``critical`` are the identifiers of critical
-    extensions, ``basic`` and ``usage`` the two that X.509 itself has, as the library has them. ``unread`` says what
-    could not be read.
-    """
+    """An X.509 certificate. Its parts are read with pyca/cryptography; ``unread`` names those that cannot be."""
 
     def __init__(self, raw: bytes, name: str = "certificate") -> None:
         from cryptography import x509
@@ -174,31 +170,39 @@ class Certificate(_Signed):
         if head is None or len(raw) < head.end() + size:
             raise _refused(raw, name)
         place = head.end()
-        serial = raw[place : place + size]
-        self.serial = int.from_bytes(serial, "big", signed=True)
+        self.serial = int.from_bytes(raw[place : place + size], "big", signed=True)
+        # A serial number that is not positive, as every VCEK has it, is one that the library may refuse.
         copy = raw if self.serial > 0 else raw[:place] + b"\x01" + raw[place + 1 :]
         library = _eager(lambda: x509.load_der_x509_certificate(copy))
-        length = None if library is None else _eager(lambda: len(library.tbs_certificate_bytes))
-        if length is None or _eager(lambda: library.signature) is None:
+        if library is None:
+            raise _refused(raw, name)
+        length, signature = _eager(lambda: len(library.tbs_certificate_bytes)), _eager(lambda: library.signature)
+        if length is None or signature is None:
             raise _refused(raw, name)
         start = head.start("tbs")
-        super().__init__(raw, library, raw[start : start + length], start)
+        super().__init__(raw, signature, raw[start : start + length], start)
         self.unread: list[str] = []
-        self.subject = self._read("subject", lambda: library.subject.public_bytes(), b"")
-        self.issuer = self._read("issuer", lambda: library.issuer.public_bytes(), b"")
+        #: Whole names (DER), and the common name in the first.
+        self.subject: bytes = self._read("subject", lambda: library.subject.public_bytes(), b"")
+        self.issuer: bytes = self._read("issuer", lambda: library.issuer.public_bytes(), b"")
         self.common_name: str = self._read("common name", lambda: _common_name(library.subject), "")
-        self.not_before = self._read("beginning", lambda: library.not_valid_before_utc, None)
-        self.not_after = self._read("end", lambda: library.not_valid_after_utc, None)
+        #: In UTC.
+        self.not_before: datetime | None = self._read("beginning", lambda: library.not_valid_before_utc, None)
+        self.not_after: datetime | None = self._read("end", lambda: library.not_valid_after_utc, None)
+        #: The public key as the library has it, None for one that cannot be read.
         self.key = self._read("key", lambda: _key(library), None)
         found = self._read("extensions", lambda: list(library.extensions), [])
-        self.critical = {one.oid.dotted_string for one in found if one.critical}
+        #: The identifiers of critical extensions, and AMD's own extensions by theirs.
+        self.critical: set[str] = {one.oid.dotted_string for one in found if one.critical}
         self.extensions = {
             one.oid.dotted_string: bytes(one.value.value)
             for one in found
             if isinstance(one.value, x509.UnrecognizedExtension)
         }
         known = {type(one.value): one.value for one in found}
+        #: The basic constraints and the key usage, as the library has them.
         self.basic, self.usage = known.get(x509.BasicConstraints), known.get(x509.KeyUsage)
+        #: "ARK", "ASK", "ASVK", "VCEK", "VLEK" or "", by the common name.
         self.kind, self._product = tell_kind(self.common_name)
 
     def _read(self, what: str, read: Callable[[], Any], otherwise: Any) -> Any:
@@ -209,7 +213,7 @@ class Certificate(_Signed):
 
     @property
     def sha256(self) -> str:
-        """SHA-256 of the whole certificate as it came (DER), lower-case hex: how roots are known."""
+        """SHA-256 of the whole certificate as it came (DER), lower-case hex: roots are known by it."""
         return hashlib.sha256(self.der).hexdigest()
 
     @property
@@ -229,25 +233,24 @@ class Certificate(_Signed):
 
         if not isinstance(self.key, ec.EllipticCurvePublicKey) or not isinstance(self.key.curve, ec.SECP384R1):
             return None
-        numbers = self.key.public_numbers()
-        return EccKey(curve=P384, qx=numbers.x.to_bytes(SCALAR, "little"), qy=numbers.y.to_bytes(SCALAR, "little"))
+        return ecc_key(self.key)
 
     @property
     def product_name(self) -> str:
-        """The extension productName, such as "Milan-B0"; "" when it is missing or no text."""
+        """The extension productName, such as "Milan-B0"; "" when it is missing or not text."""
         return _text(self.extensions.get(PRODUCT_NAME, b""))
 
     @property
     def csp_id(self) -> str:
-        """The extension CSP_ID, which names the cloud of a VLEK; "" when it is missing or no text."""
+        """The extension CSP_ID, which names the cloud of a VLEK; "" when it is missing or not text."""
         return _text(self.extensions.get(CSP_ID, b""))
 
     @property
     def hwid(self) -> bytes:
         """The extension HWID, which names the chip of a VCEK (64 or 8 bytes); b"" when it is missing.
 
-        It is raw bytes, not an OCTET STRING; one that is wrapped into one is accepted. Length tells the two apart: a
-        raw one may begin with any byte.
+        It is raw bytes; one that is wrapped in an OCTET STRING is accepted too. Only the length distinguishes the two,
+        because a raw one may begin with any byte.
         """
         value = self.extensions.get(HWID, b"")
         wrapped = len(value) in (66, 10) and value[0] == 0x04 and value[1] == len(value) - 2
@@ -266,8 +269,8 @@ class Certificate(_Signed):
             "common_name": self.common_name,
             "product": self.product,
             "serial": self.serial,
-            "not_before": None if self.not_before is None else self.not_before.isoformat(),
-            "not_after": None if self.not_after is None else self.not_after.isoformat(),
+            "not_before": self.not_before and self.not_before.isoformat(),
+            "not_after": self.not_after and self.not_after.isoformat(),
             "sha256": self.sha256,
             "extensions": {EXTENSIONS[oid]: raw.hex() for oid, raw in self.extensions.items() if oid in EXTENSIONS},
         }
@@ -277,27 +280,26 @@ class Certificate(_Signed):
 
 
 class RevocationList(_Signed):
-    """A list of revoked certificates (CRL).
-
-    ``issuer`` is its issuer's name (DER) and ``issuer_name`` the common name in it; ``revoked`` are the serial numbers
-    that it revokes, without entries of the reason removeFromCRL, and None when it cannot be read to its end;
-    ``this_update`` and ``next_update`` say when it holds. ``faults`` say why it is not the whole list for all
-    certificates of its issuer; then a certificate that is not named may be revoked all the same.
-    """
+    """A list of revoked certificates (CRL)."""
 
     def __init__(self, raw: bytes, name: str = "CRL") -> None:
         from cryptography import x509
 
         library = _eager(lambda: x509.load_der_x509_crl(raw))
         tbs = None if library is None else _eager(lambda: library.tbs_certlist_bytes)
-        if tbs is None or tbs not in raw or _eager(lambda: library.signature) is None:
-            raise InputError(name, f"{len(raw)} bytes that are no list of revoked certificates", "a CRL, DER or PEM")
-        super().__init__(raw, library, tbs, raw.index(tbs))
-        self.issuer = _eager(lambda: library.issuer.public_bytes()) or b""
+        signature = None if library is None else _eager(lambda: library.signature)
+        if tbs is None or tbs not in raw or signature is None:
+            raise InputError(name, f"{len(raw)} bytes that are not a list of revoked certificates", "a CRL, DER or PEM")
+        super().__init__(raw, signature, tbs, raw.index(tbs))
+        #: The issuer's whole name (DER), and the common name in it.
+        self.issuer: bytes = _eager(lambda: library.issuer.public_bytes()) or b""
         self.issuer_name: str = _eager(lambda: _common_name(library.issuer)) or ""
-        self.this_update = _eager(lambda: library.last_update_utc)
-        self.next_update = _eager(lambda: library.next_update_utc)
+        #: From when to when it holds.
+        self.this_update: datetime | None = _eager(lambda: library.last_update_utc)
+        self.next_update: datetime | None = _eager(lambda: library.next_update_utc)
+        #: Serial numbers, without entries of the reason removeFromCRL; None when it cannot be read to its end.
         self.revoked: frozenset[int] | None = _eager(lambda: frozenset(_revoked(library)))
+        #: Why it is not the whole list of its issuer: then a certificate that it does not name may be revoked too.
         self.faults: list[str] = []
         if self.revoked is None or self.this_update is None or self.next_update is None:
             self.faults.append("cannot be read to its end, or lacks a date")
@@ -305,7 +307,7 @@ class RevocationList(_Signed):
         self.faults += ["has extensions that cannot be read"] if limits is None else limits
 
 
-def _revoked(library: Any) -> Iterator[int]:
+def _revoked(library: x509.CertificateRevocationList) -> Iterator[int]:
     """Yield the serial numbers that a list revokes."""
     from cryptography import x509
 
@@ -315,21 +317,21 @@ def _revoked(library: Any) -> Iterator[int]:
             yield entry.serial_number
 
 
-def _limits(library: Any) -> list[str]:
-    """Return why a list is not the whole list of its issuer: words that go behind "the CRL"."""
+def _limits(library: x509.CertificateRevocationList) -> list[str]:
+    """Return why a CRL is not the whole list of its issuer, in words that follow "the CRL"."""
     from cryptography import x509
 
     found = []
     for one in library.extensions:
         value, oid = one.value, one.oid.dotted_string
         if isinstance(value, x509.DeltaCRLIndicator):
-            found.append("is a delta list (deltaCRLIndicator), which tells only what changed since a whole one")
+            found.append("is a delta list (deltaCRLIndicator), which has only what changed since a whole one")
         elif isinstance(value, x509.IssuingDistributionPoint):
             found += [
                 f"is limited by its IssuingDistributionPoint: {words}"
                 for words, limits in (
-                    ("it is for user certificates alone", value.only_contains_user_certs),
-                    ("it is for attribute certificates alone", value.only_contains_attribute_certs),
+                    ("it is for user certificates only", value.only_contains_user_certs),
+                    ("it is for attribute certificates only", value.only_contains_attribute_certs),
                     ("it names only some reasons", value.only_some_reasons),
                     ("it is an indirect list", value.indirect_crl),
                     ("it is that of one distribution point", value.full_name or value.relative_name),
@@ -351,29 +353,28 @@ def _limits(library: Any) -> list[str]:
 @checked
 def parse_certificate(raw: bytes, name: str = "certificate") -> Certificate:
     """Return the one certificate that *raw* holds, as DER or PEM; raises InputError with *name* for anything else."""
-    found = pem_or_der(raw, name, _CERTIFICATE)
+    found = pem_or_der(raw, name, "CERTIFICATE")
     if len(found) > 1:
-        raise InputError(
-            name, f"{len(found)} certificates", "one certificate", "the option for a chain, which takes several"
-        )
+        advice = "the option for a chain, which takes several"
+        raise InputError(name, f"{len(found)} certificates", "one certificate", advice)
     return Certificate(found[0], name)
 
 
 @checked
 def parse_chain(raw: bytes, name: str = "chain") -> list[Certificate]:
-    """Return every certificate of a file, PEM or DER one after the other; raises InputError as above."""
-    return [Certificate(one, name) for one in pem_or_der(raw, name, _CERTIFICATE)]
+    """Return every certificate of a file, in PEM or in DER one after the other; raises InputError with *name*."""
+    return [Certificate(one, name) for one in pem_or_der(raw, name, "CERTIFICATE")]
 
 
 @checked
 def parse_crls(raw: bytes, name: str = "CRL") -> list[RevocationList]:
-    """Return every list of revoked certificates of a file, PEM or DER one after the other; raises InputError."""
-    return [RevocationList(one, name) for one in pem_or_der(raw, name, _CRL)]
+    """Return every list of revoked certificates of a file; as :func:`parse_chain`."""
+    return [RevocationList(one, name) for one in pem_or_der(raw, name, "X509 CRL")]
 
 
 @checked
 def parse_crl(raw: bytes, name: str = "CRL") -> RevocationList:
-    """Return the one list of revoked certificates that *raw* holds, as DER or PEM; raises InputError for several."""
+    """Return the one CRL that *raw* holds, as DER or PEM; raises InputError with *name* for several."""
     found = parse_crls(raw, name)
     if len(found) > 1:
         raise InputError(name, f"{len(found)} lists of revoked certificates", "one")
@@ -381,7 +382,7 @@ def parse_crl(raw: bytes, name: str = "CRL") -> RevocationList:
 
 
 def integer(value: bytes) -> int | None:
-    """Return a DER INTEGER from 0 to 255; None for anything else, a longer way of writing it among them."""
+    """Return a DER INTEGER from 0 to 255; None for anything else, also for one that is longer than it must be."""
     if len(value) == 3 and value[:2] == b"\x02\x01" and value[2] < 0x80:
         return value[2]
     return value[3] if len(value) == 4 and value[:3] == b"\x02\x02\x00" and value[3] >= 0x80 else None
@@ -397,44 +398,42 @@ def _text(value: bytes) -> str:
 def _eager(read: Callable[[], Any]) -> Any:
     """Return what *read* returns; None when it fails.
 
-    The library raises what it likes for broken bytes (ValueError, InvalidVersion, UnsupportedAlgorithm), and warns of
-    what it tolerates. Neither is for the person who was handed the bytes.
+    For broken bytes the library raises ValueError, InvalidVersion, UnsupportedAlgorithm and more; what it tolerates,
+    it warns of.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             return read()
         except AttributeError:
-            require("cryptography")  # an old one has no such name, which says nothing about the bytes
+            require("cryptography")  # an old one lacks a name, which says nothing about the bytes
             return None
         except Exception:
             return None
 
 
-def _common_name(name: Any) -> str:
+def _common_name(name: x509.Name) -> str:
     from cryptography.x509.oid import NameOID
 
     found = [one.value for one in name.get_attributes_for_oid(NameOID.COMMON_NAME)]
     return found[0] if len(found) == 1 and isinstance(found[0], str) else ""
 
 
-def _key(library: Any) -> Any:
-    """Return the public key. Its numbers are looked at here: a key off its curve is refused now, not later."""
+def _key(library: Any) -> object:
     key = library.public_key()
-    key.public_numbers()
+    key.public_numbers()  # a key off its curve is refused now, not later
     return key
 
 
 def _refused(raw: bytes, name: str) -> InputError:
-    received = f"{len(raw)} bytes that are no X.509 certificate" if raw else "nothing"
+    received = f"{len(raw)} bytes that are not an X.509 certificate" if raw else "nothing"
     return InputError(name, received, "a certificate, DER or PEM")
 
 
 class Certificates(Explainable):
     """A leaf (``vcek`` or ``vlek``), what signs it (``ask``: ASK or ASVK), the root (``ark``); each may be None.
 
-    ``crls`` are lists of revoked certificates; *crl* may be one or several. ``notes`` says what was odd about the files
-    they came in.
+    ``crls`` are lists of revoked certificates; *crl* may be one or several. ``notes`` are about the files they came in.
     """
 
     def __init__(
@@ -447,21 +446,18 @@ class Certificates(Explainable):
         notes: Iterable[str] = (),
     ) -> None:
         self.vcek, self.vlek, self.ask, self.ark = vcek, vlek, ask, ark
+        places = {"vcek": vcek, "vlek": vlek, "ask": ask, "ark": ark}
+        self._named = {name: one for name, one in places.items() if one is not None}
         self.crls = (crl,) if isinstance(crl, RevocationList) else tuple(crl or ())
         self.notes = tuple(notes)
 
     def leaf(self, kind: str) -> Certificate | None:
-        """Return the leaf of a kind ("VCEK" or "VLEK"); without one, the other, so that it can be told apart."""
+        """Return the leaf of a kind ("VCEK" or "VLEK"); without one, the other kind."""
         return (self.vlek or self.vcek) if kind == "VLEK" else (self.vcek or self.vlek)
 
     def as_dict(self) -> dict[str, object]:
         """Return the certificates as JSON-ready data."""
         return {name: one.as_dict() for name, one in self._named.items()}
-
-    @property
-    def _named(self) -> dict[str, Certificate]:
-        places = {"vcek": self.vcek, "vlek": self.vlek, "ask": self.ask, "ark": self.ark}
-        return {name: one for name, one in places.items() if one is not None}
 
     def explain(self) -> View:
         """Show every certificate, from the leaf up. Nothing is verified here."""
@@ -490,24 +486,16 @@ def parse_bundle(**raws: bytes | None) -> Certificates:
 
     *vcek*, *vlek*, *ask* and *ark* are one certificate each (DER or PEM), *chain* has several in any order, *certs* is
     a certificate table, *crl* has lists of revoked certificates, which count beside those of a table. What is named by
-    itself wins over what a table holds, and a note says so. Raises
-    :class:`~sevlab.errors.InputError` for what is none of this, for two certificates in one place, and for a chain
-    beside its halves.
+    itself wins over what a table holds, and a note says so. Raises :class:`~sevlab.errors.InputError` for anything
+    else, for two certificates in one place, and for a chain beside its halves.
     """
-    if unknown := sorted(set(raws) - set(FILES)):
-        raise TypeError(f"no certificate is named {unknown[0]!r}")
+    _check_names(raws)
     given = {name: raws.get(name) for name in FILES}
     halves = [named(name) for name in ("ask", "ark") if given[name] is not None]
     if given["chain"] is not None and halves:
         raise InputError("chain", f"together with {' and '.join(halves)}", "one of the two forms")
-    found: dict[str, Certificate] = {}
-    crls: list[RevocationList] = []
-    notes: list[str] = []
-    if given["certs"] is not None:
-        found, crls, notes = _from_table(given["certs"], "certs")
-    own: dict[str, Certificate] = {}
-    if given["chain"] is not None:
-        own = _from_chain(parse_chain(given["chain"], "chain"), "chain")
+    found, crls, notes = ({}, [], []) if given["certs"] is None else _from_table(given["certs"])
+    own = {} if given["chain"] is None else _from_chain(parse_chain(given["chain"]))
     for name in ("vcek", "vlek", "ask", "ark"):
         if (raw := given[name]) is not None:
             one = parse_certificate(raw, name)
@@ -526,43 +514,42 @@ def parse_bundle(**raws: bytes | None) -> Certificates:
 
 def load_certificates(**paths: str | None) -> Certificates:
     """Read certificates from files and put them together; see :func:`parse_bundle` for the names."""
-    if unknown := sorted(set(paths) - set(FILES)):
-        raise TypeError(f"no certificate is named {unknown[0]!r}")
+    _check_names(paths)
     check_standard_input(paths.items())
-    read = {name: load_file(path, name, LIMIT) for name, path in paths.items() if path is not None}
-    return parse_bundle(**read)
+    return parse_bundle(**{name: load_file(path, name, LIMIT) for name, path in paths.items() if path is not None})
 
 
-#: Bytes of a file that no certificate fits into, and a key does, also as text.
-_SHORT = 100
+def _check_names(given: Iterable[str]) -> None:
+    if unknown := sorted(set(given) - set(FILES)):
+        raise TypeError(f"no certificate is named {unknown[0]!r}")
 
 
-def _from_table(raw: bytes, name: str) -> tuple[dict[str, Certificate], list[RevocationList], list[str]]:
+def _from_table(raw: bytes) -> tuple[dict[str, Certificate], list[RevocationList], list[str]]:
     table = read_cert_table(raw)
     if not table.certificates:
-        # What so short a file holds may be a key, and is not told.
-        why = "; ".join(table.findings if len(raw) > _SHORT else ()) or "only an end, or too short for one"
-        raise InputError(name, f"{len(raw)} bytes without a certificate: {why}", "a certificate table")
+        # A file this short may hold a key, so nothing of it is shown.
+        why = "; ".join(table.findings if len(raw) > SHORT else ()) or "only an end, or too short for one"
+        raise InputError("certs", f"{len(raw)} bytes without a certificate: {why}", "a certificate table")
     found: dict[str, Certificate] = {}
     crls: list[RevocationList] = []
     for kind, part in (*table.certificates.items(), *table.again):
         if kind == "crl":
-            crls += parse_crls(part, f"{name}, {kind}")
+            crls += parse_crls(part, f"certs, {kind}")
         elif kind in found:
-            raise InputError(name, f"two entries of the kind {kind}", "one of each")
+            raise InputError("certs", f"two entries of the kind {kind}", "one of each")
         else:
-            found[kind] = parse_certificate(part, f"{name}, {kind}")
+            found[kind] = parse_certificate(part, f"certs, {kind}")
     notes = [*table.findings, *(f"an entry of the unknown kind {guid}" for guid in table.unknown)]
-    return found, crls, [f"{name}: {note}" for note in notes]
+    return found, crls, [f"certs: {note}" for note in notes]
 
 
-def _from_chain(certificates: list[Certificate], name: str) -> dict[str, Certificate]:
+def _from_chain(certificates: list[Certificate]) -> dict[str, Certificate]:
     """Sort certificates by what they are: a root signs itself, a leaf has a leaf's name, the rest is between."""
     found: dict[str, Certificate] = {}
     for one in certificates:
         place = "ark" if one.subject == one.issuer else one.kind.lower() if one.is_leaf else "ask"
         if place in found:
             received = f"two for one place: {quoted(found[place].common_name)} and {quoted(one.common_name)}"
-            raise InputError(name, received, "ASK (or ASVK) and ARK of one product")
+            raise InputError("chain", received, "ASK (or ASVK) and ARK of one product")
         found[place] = one
     return found

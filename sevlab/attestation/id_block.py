@@ -1,7 +1,7 @@
 """The ID block: say what a SEV-SNP launch must be, sign it, and check it as the firmware does at LAUNCH_FINISH.
 
-The firmware's answer does not say which part is wrong: some of its statuses stand for several checks (incident F46). So
-here every check has a name, and all are made, though the firmware stops at the first that fails.
+The firmware's answer does not say which part is wrong: some of its statuses mean several checks (incident F46). Here
+every check has a name, and all are made, although the firmware stops at the first that fails.
 
 Sources: snp-launch 1.4 and 5 (AMD 56860, SNP ABI, ID_BLOCK, ID_AUTH and SNP_LAUNCH_FINISH; AMD-ASPFW).
 """
@@ -21,18 +21,22 @@ from ..formats.sev_certs import ECDSA_SHA384, P384_BYTES, EccKey, EccSignature
 from ..formats.status import status_text
 from ..launch.files import load_file, load_hidden
 from ..launch.keys import Secret, check_key, hide_key, refuse_keys
-from ..launch.trust import MATCH, MISMATCH, NOT_CHECKED, NOT_DECIDED
+from ..launch.trust import MISMATCH, NOT_CHECKED
 from ..launch.values import decode_base64
-from ..launch.verify import COLOURS, Check, judged
+from ..launch.verify import COLOURS, Check
 from ..layout.arguments import checked
 from ..layout.span import Explainable
-from ..layout.views import Banner, Heading, Paragraph, Table, View, hex_lines
+from ..layout.views import Heading, Paragraph, Table, View, hex_lines
 from .certificates import is_pem, split_pem
 from .crypto import ecdsa_fault, ecdsa_sign, load_point
 from .session import load_private, public_key
+from .verdict import Checklist, judged, names_of
 
 if TYPE_CHECKING:
-    from ..layout.views import Block
+    from collections.abc import Callable
+    from typing import TypeVar
+
+    T = TypeVar("T")
 
 
 #: The policy that QEMU, sev-snp-measure and the sev crate take when none is given.
@@ -104,8 +108,16 @@ class SignedIdBlock(Explainable):
 
     def explain(self) -> View:
         """Show both byte by byte, and the digests of the keys."""
-        odd = [Paragraph(f"ODD: {finding}.") for finding in self.findings()]
-        return View(*self.block.explain().blocks, *self.auth.explain().blocks, *odd, *_digest_table(self.auth))
+        digests = [["ID key", hex_lines(self.auth.id_key_digest, 24)]]
+        if self.auth.has_author:
+            digests.append(["author key", hex_lines(self.auth.author_key_digest, 24)])
+        return View(
+            self.block.explain(),
+            self.auth.explain(),
+            *(Paragraph(f"FINDING: {finding}.") for finding in self.findings()),
+            Heading("SHA-384 of the keys, as the report holds them"),
+            Table(["key", "digest"], digests, mono=[1]),
+        )
 
 
 @checked
@@ -124,8 +136,8 @@ def build_id_block(
     *measurement* is the launch digest (48 bytes); keys are private numbers of P-384 (48 bytes, big-endian; see
     :func:`load_private_key`); *policy* is the guest policy (64 bits), *guest_svn* has 32 bits, *family_id* and
     *image_id* 16 bytes each. Raises :class:`~sevlab.errors.LayoutError` for values that do not fit, and
-    :class:`~sevlab.errors.InputError` for keys that are none, and for a value that has a key in it: the block is shown
-    to the host.
+    :class:`~sevlab.errors.InputError` for numbers that are not private keys, and for a value that has a key in it,
+    because the host sees the block.
     """
     id_key, author_key = hide_key(id_key), hide_key(author_key)
     id_key = check_key(id_key, "id_key", P384_BYTES)
@@ -154,21 +166,13 @@ def _sign(private: Secret, signed: bytes) -> EccSignature:
     return ecdsa_sign(load_private(private), signed, ECDSA_SHA384)
 
 
-def _digest_table(auth: IdAuth) -> list[Block]:
-    digests = [("ID key", auth.id_key_digest)]
-    if auth.has_author:
-        digests.append(("author key", auth.author_key_digest))
-    rows = [[name, hex_lines(digest, 24)] for name, digest in digests]
-    return [Heading("SHA-384 of the keys, as the report holds them"), Table(["key", "digest"], rows, mono=[1])]
-
-
 def load_id_block(*paths: str, name: str = "ID block") -> SignedIdBlock:
-    """Read an ID block and its authentication information, from a file each or from one that has both.
+    """Read an ID block and its authentication information, from a file each in any order, or from one that has both.
 
     A file holds 96 or 4096 bytes, raw or as base64 or hex text, or it holds text with ``id-block=...`` and
     ``id-auth=...``, as ``sevlab id-block build`` and snp-create-id-block print it and QEMU's object takes it; ``-`` is
-    standard input. The order of files is free. Raises :class:`~sevlab.errors.InputError`, with *name*, for anything
-    else, and for a part that is missing or comes twice.
+    standard input. Raises :class:`~sevlab.errors.InputError`, with *name*, for anything else, and for a part that is
+    missing or comes twice.
     """
     found: dict[str, bytes] = {}
     for path in paths:
@@ -184,8 +188,7 @@ def load_id_block(*paths: str, name: str = "ID block") -> SignedIdBlock:
 
 def _parts(raw: bytes, path: str, name: str) -> list[tuple[str, bytes]]:
     """Return what a file holds: kinds and their bytes."""
-    whole = _kind(raw)
-    if whole:
+    if whole := _kind(raw):
         return [(whole, raw)]
     text = raw.decode("utf-8", "replace")
     is_text = all(char.isprintable() or char in "\t\r\n" for char in text) and "\ufffd" not in text
@@ -193,9 +196,9 @@ def _parts(raw: bytes, path: str, name: str) -> list[tuple[str, bytes]]:
         return [(kind, _value(kind, value, path, name)) for kind, value in properties]
     bare = "".join(text.split())
     decoded = bytes.fromhex(bare) if _HEX.fullmatch(bare) and len(bare) % 2 == 0 else None
-    for one in (decoded, decode_base64(bare)):
-        if one is not None and _kind(one):
-            return [(_kind(one), one)]
+    for one in filter(None, (decoded, decode_base64(bare))):
+        if kind := _kind(one):
+            return [(kind, one)]
     needed = "96 or 4096 bytes, raw or as base64 or hex, or text with id-block=... and id-auth=..."
     raise InputError(name, f"{quoted(path)}, {len(raw)} bytes that are neither part", needed)
 
@@ -215,7 +218,7 @@ def _value(kind: str, value: str, path: str, name: str) -> bytes:
 def load_private_key(path: str, name: str = "key") -> Secret:
     """Return the private number (48 bytes, big-endian) of a P-384 key in a PEM file; ``-`` is standard input.
 
-    Raises :class:`~sevlab.errors.InputError`, with *name*, for any other key, with what came.
+    Raises :class:`~sevlab.errors.InputError`, with *name*, for any other key.
     """
     path, needed = hide_key(path), "a private key of P-384, in PEM and not encrypted"
     if not isinstance(path, str):
@@ -233,7 +236,7 @@ def load_private_key(path: str, name: str = "key") -> Secret:
 
 
 def _check_blocks(labels: list[str], where: str, needed: str) -> None:
-    """Refuse a file with more than one key in it. (openssl ecparam -genkey writes the curve's name before its key.)"""
+    # openssl ecparam -genkey writes the curve's name before its key.
     others = [label for label in labels if label != "EC PARAMETERS"]
     if len(others) > 1 or len(labels) - len(others) > 1:
         raise InputError(where, f"{len(labels)} PEM blocks ({', '.join(labels[:4])})", f"one block: {needed}")
@@ -247,7 +250,7 @@ def _read_key(pem: Secret) -> tuple[str, Secret]:
 
     raw, nothing = pem.reveal(), Secret(b"")
     if b"-----BEGIN " not in raw:
-        return "what is no PEM" if raw else "an empty file", nothing
+        return "a file that is not PEM" if raw else "an empty file", nothing
     if b"PRIVATE KEY-----" not in raw:
         kind = raw.partition(b"-----BEGIN ")[2].partition(b"-----")[0][:40].decode("ascii", "replace")
         return f"a PEM of {quoted(kind)}", nothing
@@ -267,8 +270,11 @@ def _read_key(pem: Secret) -> tuple[str, Secret]:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class IdBlockVerdict(Explainable):
+class IdBlockVerdict(Checklist):
     """What came of checking an ID block: ``checks`` in the firmware's order, and what a report would show."""
+
+    #: Without a measurement, a signature says nothing about a launch.
+    decisive = ("launch digest",)
 
     signed: SignedIdBlock
     author_key_enabled: bool
@@ -283,26 +289,6 @@ class IdBlockVerdict(Explainable):
     def firmware_status(self) -> str:
         """What the firmware answers: "SUCCESS", or the status of the check at which it stops."""
         return STAGES[self.refusal.name] if self.refusal else "SUCCESS"
-
-    @property
-    def failed(self) -> list[str]:
-        """The names of the checks that fail."""
-        return [check.name for check in self.checks if check.state == MISMATCH]
-
-    @property
-    def compared(self) -> bool:
-        """Whether a measurement was compared: without that a signature says nothing about a launch."""
-        return self.checks[0].state != NOT_CHECKED
-
-    @property
-    def matches(self) -> bool:
-        """True when a measurement was compared and nothing fails."""
-        return self.compared and not self.failed
-
-    @property
-    def status(self) -> str:
-        """ "match", "mismatch", or "not_decided" when nothing fails and no measurement was compared."""
-        return MISMATCH if self.failed else MATCH if self.compared else NOT_DECIDED
 
     @property
     def reported(self) -> dict[str, object]:
@@ -330,25 +316,25 @@ class IdBlockVerdict(Explainable):
         rows = [[check.state, check.name, answers[check.name], check.note] for check in self.checks]
         shown = {**self.reported, "policy": self.signed.block.policy.text}
         lines = [[name, hex_lines(raw, 24) if isinstance(raw, bytes) else str(raw)] for name, raw in shown.items()]
-        blocks: list[Block] = [
-            self._banner(),
+        return View(
+            self.banner(),
             Table(["state", "check", "answer if it fails", "note"], rows, colours=[COLOURS[row[0]] for row in rows]),
             Heading("What the guest's report shows of it, once the firmware takes it"),
             Table(["field", "value"], lines, mono=[0, 1]),
-        ]
-        if self.failed:
-            blocks.append(Paragraph(f"Compare incident {INCIDENTS['F46'].name}."))
-        return View(*blocks)
+            *([Paragraph(f"Compare incident {INCIDENTS['F46'].name}.")] if self.failed else []),
+        )
 
-    def _banner(self) -> Banner:
+    @property
+    def words(self) -> str:
+        """The verdict in a line."""
         if self.refusal:
             answer = status_text(self.firmware_status)
-            return Banner(f"ERROR: the firmware would answer {answer}, because of: {self.refusal.name}", "pink")
+            return f"ERROR: the firmware would answer {answer}, because of: {self.refusal.name}"
         if self.failed:
-            return Banner(f"ERROR: wrong is: {', '.join(self.failed)}", "pink")
-        if not self.compared:
-            return Banner("NOT VALIDATED: no check fails, but the measurement was not compared", "grey")
-        return Banner("OK: the firmware would take this ID block for this launch", "green")
+            return f"ERROR: wrong is: {names_of(self.failed)}"
+        if not self.matches:
+            return "NOT VALIDATED: no check fails, but the measurement was not compared"
+        return "OK: the firmware would take this ID block for this launch"
 
 
 @checked
@@ -367,8 +353,8 @@ def verify_id_block(
     block, auth = signed.block, signed.auth
     enabled = auth.has_author if author_key_enabled is None else author_key_enabled
     faults: dict[str, str | None] = {
-        "launch digest": None if measurement is None else _digest_fault(block.launch_digest, measurement),
-        "policy": None if policy is None else _policy_fault(block.policy, policy),
+        "launch digest": _differ(block.launch_digest, measurement, lambda digest: f"{digest[:8].hex()}..."),
+        "policy": _differ(int(block.policy), policy, hex),
         "ID key algorithm": _algorithm_fault(auth.id_key_algo),
         "author key algorithm": _algorithm_fault(auth.auth_key_algo) if enabled else None,
         "ID key": _key_fault(auth.id_key),
@@ -380,8 +366,7 @@ def verify_id_block(
     if enabled:
         made, over = auth.id_key_sig.to_bytes(), auth.id_key.to_bytes()
         faults["ID key signature"] = ecdsa_fault(auth.author_key, made, over, ECDSA_SHA384)
-    checks = [_check(name, faults[name], auth.has_author) for name in STAGES]
-    return IdBlockVerdict(signed, enabled, checks)
+    return IdBlockVerdict(signed, enabled, [_check(name, faults[name], auth.has_author) for name in STAGES])
 
 
 def _check(name: str, fault: str | None, has_author: bool) -> Check:
@@ -393,13 +378,10 @@ def _check(name: str, fault: str | None, has_author: bool) -> Check:
     return judged(name, fault, _GOOD[name])
 
 
-def _digest_fault(named: bytes, launched: bytes) -> str:
-    both = f"the block names {named[:8].hex()}..., the launch has {launched[:8].hex()}..."
-    return "" if named == launched else both
-
-
-def _policy_fault(named: int, launched: int) -> str:
-    return "" if named == launched else f"the block names 0x{named:x}, the launch has 0x{launched:x}"
+def _differ(named: T, launched: T | None, show: Callable[[T], str]) -> str | None:
+    if launched is None:
+        return None
+    return "" if named == launched else f"the block names {show(named)}, the launch has {show(launched)}"
 
 
 def _algorithm_fault(algorithm: int) -> str:

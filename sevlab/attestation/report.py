@@ -1,4 +1,4 @@
-"""Verify a report: every check, none of which stops another, and the verdict that follows from them."""
+"""Verify a report of SEV-SNP: make every check, none of which stops another, and say what follows from them."""
 
 from __future__ import annotations
 
@@ -12,29 +12,14 @@ from ..errors import InputError, quoted
 from ..formats.report import TCB_FORMS, MilanTcb, Report, parse_report
 from ..formats.report_view import explain_urls, vcek_urls
 from ..formats.vcek import ARK, ASK, ASVK, ROOTS, VCEK, VLEK
-from ..launch.trust import CANNOT_TELL, MATCH, MISMATCH, NOT_CHECKED, NOT_DECIDED
-from ..launch.verify import Check, check_table
+from ..launch.trust import NOT_CHECKED, NOT_DECIDED
+from ..launch.verify import Check
 from ..layout.arguments import checked
-from ..layout.span import Explainable
-from ..layout.views import Banner, Heading, Paragraph, View
-from .authenticity import (
-    check_chip,
-    check_extensions,
-    check_names,
-    check_product,
-    check_products,
-    check_report_signature,
-    check_revocation,
-    check_root,
-    check_signed_by,
-    check_signing_key,
-    check_tcb,
-    check_uses,
-    check_validity,
-    check_version,
-)
+from ..layout.views import Heading, Paragraph, View
+from .authenticity import check_authenticity
 from .certificates import Certificate, Certificates
 from .requirements import check_requirements, parse_requirements
+from .verdict import Checklist, check_table, names_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -70,7 +55,7 @@ def verify_report(
     (:meth:`sevlab.cases.case.Case.trust`).
 
     Raises :class:`~sevlab.errors.InputError` for a requirement that cannot be or that is empty,
-    :class:`~sevlab.errors.LayoutError` for a report of another length than 1184 bytes.
+    :class:`~sevlab.errors.LayoutError` for a report that does not have 1184 bytes.
     """
     requirements, moment = parse_requirements(**required), parse_moment(at)
     if csp_id == "":
@@ -79,26 +64,7 @@ def verify_report(
     parsed = report if isinstance(report, Report) else parse_report(bytes(report))
     leaf, told = given.leaf(parsed.key_info.signer), parsed.product
     parsed = _in_form(parsed, told, leaf)
-    kind = leaf.kind if leaf is not None and leaf.is_leaf else parsed.key_info.signer
-    above = ASVK if kind == VLEK else ASK
-    authenticity = [
-        check_signing_key(parsed, leaf),
-        check_version(parsed),
-        check_report_signature(parsed, leaf),
-        check_signed_by("leaf signature", leaf, given.ask, (kind if kind in (VCEK, VLEK) else "leaf", above)),
-        check_signed_by("ASK signature", given.ask, given.ark, (above, ARK)),
-        check_signed_by("ARK signature", given.ark, given.ark, (ARK, ARK)),
-        check_root(given.ark, roots),
-        check_names(leaf, given),
-        check_products(leaf, given),
-        check_uses(leaf, given),
-        check_validity(leaf, given, moment),
-        check_revocation(leaf, given, moment),
-        check_extensions(leaf),
-        check_product(parsed, leaf, told),
-        check_tcb(parsed, leaf),
-        check_chip(parsed, leaf, told, csp_id),
-    ]
+    authenticity = check_authenticity(parsed, told, leaf, given, roots, moment, csp_id)
     return ReportVerdict(parsed, given, leaf, moment, authenticity, check_requirements(parsed, requirements), trust)
 
 
@@ -130,8 +96,10 @@ def _in_form(report: Report, told: str, leaf: Certificate | None) -> Report:
 
 
 @dataclass(eq=False, repr=False)
-class ReportVerdict(Explainable):
+class ReportVerdict(Checklist):
     """What :func:`verify_report` found. ``checks`` are those of authenticity, then those of the requirements."""
+
+    decisive = ("measurement",)
 
     report: Report
     certificates: Certificates
@@ -156,14 +124,6 @@ class ReportVerdict(Explainable):
         """Every check, in order."""
         return [*self.authenticity, *self.requirements]
 
-    def __getitem__(self, name: str) -> Check:
-        return {check.name: check for check in self.checks}[name]
-
-    @property
-    def failed(self) -> list[Check]:
-        """The checks that found a mismatch, or cannot tell for want of a certificate."""
-        return [check for check in self.checks if check.state in (MISMATCH, CANNOT_TELL)]
-
     @property
     def missing(self) -> list[str]:
         """The certificates that were not given, and without which nobody knows who made the report."""
@@ -177,11 +137,6 @@ class ReportVerdict(Explainable):
         return [one.name for one in (*self.requirements, self["revocation"]) if one.state == NOT_CHECKED]
 
     @property
-    def matches(self) -> bool:
-        """True when nothing failed and the measurement was compared."""
-        return not self.failed and self["measurement"].state == MATCH
-
-    @property
     def notes(self) -> list[str]:
         """What a reader must not overlook, though no check failed because of it."""
         found = list(self.certificates.notes)
@@ -190,13 +145,6 @@ class ReportVerdict(Explainable):
                 "the policy allows debugging: the host may read the guest's memory. forbid_debug makes that fail"
             )
         return found
-
-    @property
-    def status(self) -> str:
-        """ "match", "mismatch", or "not_decided": no measurement was compared, or only certificates are missing."""
-        if any(check.state == MISMATCH for check in self.checks):
-            return MISMATCH
-        return MATCH if self.matches else NOT_DECIDED
 
     def as_dict(self) -> dict[str, object]:
         """Return the verdict as JSON-ready data."""
@@ -216,7 +164,7 @@ class ReportVerdict(Explainable):
         """Show the answer, then the checklist."""
         asked = [check.name for check in self.requirements if check.state != NOT_CHECKED]
         return View(
-            Banner(self.words, "green" if self.matches else "pink"),
+            self.banner(),
             *(Paragraph(f"Beware: {note}.") for note in self.notes),
             *(Paragraph(f"NOTE: {note}.") for note in (self.trust.notes if self.trust is not None else ())),
             Heading("Who made this report?"),
@@ -236,8 +184,8 @@ class ReportVerdict(Explainable):
             return f"NOT DECIDED: who made this report was not checked; missing: {', '.join(self.missing)}"
         if self.failed:
             count = len(self.failed)
-            names = ", ".join(check.name for check in self.failed)
-            return f"ERROR: {count} of {len(self.checks)} checks {'fails' if count == 1 else 'fail'}: {names}"
+            fail = "fails" if count == 1 else "fail"
+            return f"ERROR: {count} of {len(self.checks)} checks {fail}: {names_of(self.failed)}"
         if not self.matches:
             return "NOT DECIDED: nothing failed, but measurement: not compared"
         ark, wanted = self.certificates.ark, f"the measurement that {self._wanted_by(['measurement'])} wanted"

@@ -35,12 +35,12 @@ class ReportFile:
         """How it was found, in a sentence."""
         if self.header is None:
             return f"Read from {self.form}"
-        odd = f" (odd: {self.odd})" if self.odd else ""
-        return f"Read from {self.form}; the {HEADER} bytes before it are the header of the firmware's answer{odd}"
+        finding = f" (FINDING: {self.finding})" if self.finding else ""
+        return f"Read from {self.form}; the {HEADER} bytes before it are the header of the firmware's answer{finding}"
 
     @property
-    def odd(self) -> str:
-        """What is odd about the header before it, "" for nothing."""
+    def finding(self) -> str:
+        """Why the header before it is not that of a good answer, "" for nothing."""
         if self.header is None:
             return ""
         status, size, rest = self.header.status, self.header.report_size, any(self.header.reserved_8)
@@ -51,7 +51,7 @@ class ReportFile:
 
 @checked
 def read_report(raw: bytes, name: str = "report", product: str = "") -> ReportFile:
-    """Take a report out of a file's bytes: binary, or hex or base64 text; a 32-byte header before it is recognised.
+    """Take a report out of a file's bytes: binary, or hex or base64 text, also with its 32-byte header.
 
     *product* as for :func:`sevlab.formats.report.parse_report`. Raises :class:`~sevlab.errors.InputError` with *name*,
     and a guess, for anything else.
@@ -67,10 +67,11 @@ def read_report(raw: bytes, name: str = "report", product: str = "") -> ReportFi
 
 
 def load_report(path: str, name: str = "report", product: str = "") -> Report:
-    """Read a report from a file, ``-`` being standard input; see :func:`read_report`. An odd header is refused here."""
+    """Read a report from a file (``-`` is standard input); see :func:`read_report`. Its header must be a good one."""
     found = load_report_file(path, name, product)
-    if found.odd:
-        raise InputError(name, f"{quoted(path)}, whose header is odd: {found.odd}", _NEEDED, "sevlab report show")
+    if found.finding:
+        received = f"{quoted(path)}, whose header is not that of a good answer: {found.finding}"
+        raise InputError(name, received, _NEEDED, "sevlab report show")
     return found.report
 
 
@@ -84,7 +85,7 @@ def load_report_file(path: str, name: str = "report", product: str = "") -> Repo
 
 
 def _forms(raw: bytes) -> list[tuple[str, bytes]]:
-    """Return what the bytes can be read as; a binary report first, whatever its bytes spell."""
+    """Return what the bytes can be read as: first as they are."""
     found = [("binary", raw)]
     text = "".join(raw.decode("latin-1").split())
     if re.fullmatch("(?:[0-9a-fA-F]{2})+", text):
@@ -100,7 +101,7 @@ def _looks_like_a_report(raw: bytes) -> bool:
 
 
 def _guess(raw: bytes) -> str:
-    """Say what bytes of the wrong size may be."""
+    """Return what to try with bytes of the wrong size."""
     if raw[:2] == b"\x30\x82" or raw[:11] == b"-----BEGIN ":
         return "the report's own file: this is a certificate"
     if len(raw) > SIZE + HEADER and _looks_like_a_report(raw[HEADER:]):

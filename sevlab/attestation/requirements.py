@@ -1,26 +1,22 @@
 """What the owner requires of a guest, and whether the report says so.
 
-A right signature says who speaks, not what was started: with another measurement a genuine report of a genuine chip
-vouches for somebody else's guest (F47).
+A valid signature says who speaks, not what was started: with another measurement, a genuine report of a genuine chip
+is about somebody else's guest (F47).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from typing import Any
 
 from ..errors import InputError, named, quoted
 from ..formats.policy import SnpPolicy
 from ..formats.report import PARTS, Report, ReportV2, Tcb
 from ..launch.trust import MATCH, MISMATCH, NOT_CHECKED
 from ..launch.values import parse_bytes, parse_number
-from ..launch.verify import Check, judged
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from typing import Any
-
+from ..launch.verify import Check
+from .verdict import judged
 
 #: Fields that are compared byte for byte.
 BYTES = ("measurement", "host_data", "report_data", "family_id", "image_id", "id_key_digest", "author_key_digest")
@@ -106,64 +102,60 @@ def requirement_text(name: str, value: Any) -> str:
 
 def check_requirements(report: Report, required: Requirements) -> list[Check]:
     """Check everything that can be required, in the order of :data:`REQUIREMENTS`."""
-    special = {"policy": _check_policy, "min_tcb": _check_tcb, "vmpl": _check_vmpl}
-    checks = []
-    for name in REQUIREMENTS:
-        if name in special:
-            checks.append(special[name](report, required))
-        elif name in BYTES:
-            checks.append(_check_bytes(name, getattr(report, name), getattr(required, name)))
-        else:
-            checks.append(_check_forbidden(name, report, getattr(required, name)))
-    return checks
+    checks: dict[str, Callable[[str, Report, Any], Check]] = {
+        **dict.fromkeys(BYTES, _check_bytes),
+        **dict.fromkeys(FORBIDDEN, _check_forbidden),
+        "policy": _check_policy,
+        "min_tcb": _check_tcb,
+        "vmpl": _check_vmpl,
+    }
+    return [checks[name](name, report, getattr(required, name)) for name in REQUIREMENTS]
 
 
-def _check_bytes(name: str, reported: bytes, required: bytes | None) -> Check:
+def _check_bytes(name: str, report: Report, required: bytes | None) -> Check:
+    reported = getattr(report, name)
     shown = reported.hex() if any(reported) else f"{len(reported)} zero bytes"
     if required is None and name == "measurement":
         return Check(name, NOT_CHECKED, f"not compared: none was given; reported is {shown}", incident="F47")
+    return _compared(name, reported == required, None if required is None else required.hex(), shown)
+
+
+def _check_vmpl(name: str, report: Report, required: int | None) -> Check:
+    return _compared(name, report.vmpl == required, None if required is None else str(required), str(report.vmpl))
+
+
+def _compared(name: str, same: bool, required: str | None, reported: str) -> Check:
     if required is None:
-        return Check(name, NOT_CHECKED, f"not asked for; reported is {shown}")
-    fault = "" if reported == required else f"reported is {shown}, wanted was {required.hex()}"
-    return judged(name, fault, f"as wanted: {shown}")
+        return Check(name, NOT_CHECKED, f"not asked for; reported is {reported}")
+    return judged(name, "" if same else f"reported is {reported}, required is {required}", f"as required: {reported}")
 
 
-def _check_policy(report: Report, required: Requirements) -> Check:
-    name, reported, policy = "policy", report.policy, required.policy
-    if policy is None:
-        return Check(name, NOT_CHECKED, f"not asked for; reported is {reported.text}")
-    if reported == policy:
-        return Check(name, MATCH, f"as wanted: {reported.text}")
+def _check_policy(name: str, report: Report, required: SnpPolicy | None) -> Check:
+    reported = report.policy
+    if required is None or reported == required:
+        return _compared(name, True, None if required is None else required.text, reported.text)
     differ = [
-        f"{row.name.upper()} is {value}, wanted {other}"
-        for (row, value), (_, other) in zip(reported.items(), policy.items(), strict=True)
+        f"{row.name.upper()} is {value}, required {other}"
+        for (row, value), (_, other) in zip(reported.items(), required.items(), strict=True)
         if value != other
     ]
-    return Check(name, MISMATCH, f"reported is 0x{reported:x}, wanted was 0x{policy:x}: {', '.join(differ)}")
+    return Check(name, MISMATCH, f"reported is 0x{reported:x}, required is 0x{required:x}: {', '.join(differ)}")
 
 
-def _check_tcb(report: Report, required: Requirements) -> Check:
-    name, least, reported = "min_tcb", required.min_tcb, report.reported_tcb
+def _check_tcb(name: str, report: Report, least: Mapping[str, int] | None) -> Check:
     if report.TCB is None:
         state = NOT_CHECKED if least is None else MISMATCH
         return Check(name, state, "which part of REPORTED_TCB is which is not known without a certificate")
+    reported = report.reported_tcb
     if least is None:
         return Check(name, NOT_CHECKED, f"not asked for; REPORTED_TCB is {reported.text}")
     if foreign := [part for part in least if part not in reported.parts]:
         return Check(name, MISMATCH, f"this product has no {' and no '.join(foreign)}: REPORTED_TCB is {reported.text}")
     if older := reported.below(least):
-        differ = ", ".join(f"{part} is {reported.parts[part]}, wanted {least[part]} or more" for part in older)
+        differ = ", ".join(f"{part} is {reported.parts[part]}, required {least[part]} or more" for part in older)
         return Check(name, MISMATCH, f"REPORTED_TCB is too old: {differ}")
     asked = ", ".join(f"{part} {value}" for part, value in least.items())
     return Check(name, MATCH, f"REPORTED_TCB ({reported.text}) is at least {asked}, part by part")
-
-
-def _check_vmpl(report: Report, required: Requirements) -> Check:
-    name, reported = "vmpl", report.vmpl
-    if required.vmpl is None:
-        return Check(name, NOT_CHECKED, f"not asked for; reported is {reported}")
-    fault = "" if reported == required.vmpl else f"reported is {reported}, wanted was {required.vmpl}"
-    return judged(name, fault, f"as wanted: {reported}")
 
 
 def _check_forbidden(name: str, report: Report, is_required: bool) -> Check:
@@ -189,22 +181,19 @@ def _bytes(value: Any, name: str, size: int) -> bytes:
 def _least(value: Any, name: str) -> dict[str, int]:
     """Read the least numbers of a TCB by part: each part once, at least one of them, in the order of PARTS."""
     needed = f"parts and numbers, each part once, such as bl=4,tee=0,snp=24,ucode=219 (parts: {', '.join(PARTS)})"
-    pairs: Iterable[tuple[Any, Any]]
     if isinstance(value, str):
         texts = [text.partition("=") for text in value.split(",")]
         if not all(equals for _, equals, _ in texts):
             raise InputError(name, quoted(value) if value.strip() else "nothing", needed)
-        pairs = [(part.strip(), number.strip()) for part, _, number in texts]
+        pairs: list[tuple[Any, Any]] = [(part.strip(), number.strip()) for part, _, number in texts]
     elif isinstance(value, Tcb | Mapping):
-        pairs = (value.parts if isinstance(value, Tcb) else value).items()
+        pairs = list((value.parts if isinstance(value, Tcb) else value).items())
     else:
         raise InputError(name, type(value).__name__, needed)
     least: dict[str, int] = {}
     for part, number in pairs:
-        if part not in PARTS:
-            raise InputError(name, f"the part {quoted(part)}", needed)
-        if part in least:
-            raise InputError(name, f"the part {part} twice", needed)
+        if part not in PARTS or part in least:
+            raise InputError(name, f"the part {part} twice" if part in least else f"the part {quoted(part)}", needed)
         least[part] = parse_number(number, f"{named(name)} {part}", 255)
     if not least:
         raise InputError(name, "no part", needed)

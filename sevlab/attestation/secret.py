@@ -3,8 +3,7 @@
 Two keys, two jobs. The table of secrets is encrypted under the TEK with AES-128-CTR, a stream cipher: every 16 bytes
 are exclusive-ored with the encrypted counter. The result, with lengths, IV and the measure of the launch, goes into an
 HMAC-SHA256 under the TIK. So the host can neither read a packet nor change a bit of it, nor replay it to another
-launch. But the MAC says nothing about the TEK: under another one the same packet decrypts to garbage, and nobody is
-told.
+launch. But the MAC does not cover the TEK: under another one the same packet decrypts to garbage, and nobody notices.
 
 Sources: AMD 55766 (SEV API), LAUNCH_SECRET, as sev-launch 8 gives it. Firmware older than API 0.17 leaves the measure
 out of the MAC (as AMDESE/sev-tool has it); sevlab builds the newer form only.
@@ -38,12 +37,12 @@ from ..launch.keys import Secret, check_key, hide_key, refuse_keys
 from ..launch.measure import KEY_IS_SHOWN, HmacSteps
 from ..launch.trust import MATCH, MISMATCH, NOT_CHECKED
 from ..launch.values import decode_base64
-from ..launch.verify import Check, check_table
+from ..launch.verify import Check
 from ..layout.arguments import checked
 from ..layout.bytemap import explain_spans
-from ..layout.span import Explainable
-from ..layout.views import Banner, Code, Heading, Paragraph, Table, View, hex_lines
+from ..layout.views import Code, Heading, Paragraph, Table, View, hex_lines
 from .crypto import aes_ctr
+from .verdict import Checklist, check_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -153,30 +152,26 @@ def build_secret(
 
     Validate the measurement before: a packet for a measure that you did not check is a gift to the host.
 
-    Raises :class:`~sevlab.errors.InputError` for keys, a measure or an IV of another size, for a measure with a key in
-    it, for no secret at all, for the same GUID twice or an all-zero one (Linux would show no secret, or pass over it),
-    and for more than the 16 KiB that Linux hands to the firmware.
+    Raises :class:`~sevlab.errors.InputError` for keys, a measure or an IV of the wrong size, for a measure with a key
+    in it, for no secret at all, for the same GUID twice or an all-zero one (Linux would show no secret, or skip it),
+    and for more than the 16 KiB that Linux passes to the firmware.
     """
     tik, tek = hide_key(tik), hide_key(tek)
-    if odd := {len(pair) for pair in secrets} - {2}:
-        raise ArgumentError("secrets", f"{min(odd)} of something", "pairs of a GUID and bytes")
+    if sizes := {len(pair) for pair in secrets} - {2}:
+        raise ArgumentError("secrets", f"{min(sizes)} of something", "pairs of a GUID and bytes")
     secrets = [(what, hide_key(data)) for what, data in secrets]
     tik, tek = check_key(tik, "tik"), check_key(tek, "tek")
-    check_size(
-        measure, MEASURE_SIZE, "measure", "the first 32 of the measurement's 48 bytes" if len(measure) == 48 else ""
-    )
-    refuse_keys(measure, "measure", tik, tek)
+    _check_measure(measure, tik, tek)
     entries = _entries(secrets)
     table = build_secret_table((guid, data.reveal()) for guid, data in entries)
-    iv = os.urandom(BLOCK) if iv is None else check_size(iv, BLOCK, "iv")
-    payload = apply_keystream(tek, iv, table.to_bytes())
+    iv = os.urandom(BLOCK) if iv is None else _check_size(iv, BLOCK, "iv")
+    payload = aes_ctr(tek.reveal(), iv, table.to_bytes())
     header = SecretHeader(flags=SecretFlags(0), iv=iv, mac=bytes(32))
     header = header.replace(mac=SecretMessage(header, payload, b"" if old else measure).mac(tik))
     return SecretPacket(header, payload, table, _warnings(entries, tik, tek, len(payload), area))
 
 
 def _entries(secrets: Iterable[tuple[Guid | str, Any]]) -> list[tuple[Guid, Secret]]:
-    """Check what is to be packed."""
     entries: list[tuple[Guid, Secret]] = []
     for what, data in secrets:
         if not isinstance(data, Secret):
@@ -220,16 +215,16 @@ def _warnings(entries: list[tuple[Guid, Secret]], tik: Secret, tek: Secret, size
     return warnings
 
 
-def apply_keystream(tek: Secret, iv: bytes, data: bytes) -> bytes:
-    """Encrypt or decrypt *data* with AES-128-CTR under *tek*: the same operation. *iv* is the first counter block."""
-    return aes_ctr(tek.reveal(), iv, data)
-
-
-def check_size(raw: bytes, size: int, name: str, advice: str = "") -> bytes:
-    """Return *raw* if it has *size* bytes; raise InputError with *name* otherwise."""
+def _check_size(raw: bytes, size: int, name: str, advice: str = "") -> bytes:
     if len(raw) != size:
         raise InputError(name, f"{len(raw)} bytes", f"{size} bytes", advice)
     return bytes(raw)
+
+
+def _check_measure(measure: bytes, tik: Secret, tek: Secret) -> None:
+    advice = "the first 32 of the measurement's 48 bytes" if len(measure) == 48 else ""
+    _check_size(measure, MEASURE_SIZE, "measure", advice)
+    refuse_keys(measure, "measure", tik, tek)
 
 
 @checked
@@ -245,23 +240,18 @@ def open_secret(
     """Open a packet as the firmware does: lengths, MAC, flags, and only then decryption. Never raises on a difference.
 
     *files* names the files that inputs were read from (``tik``, ``tek``, ``tk``, and ``payload`` or, when that is
-    base64, ``payload_base64``), for showing.
-
-    Raises :class:`~sevlab.errors.InputError` when a key, the header (52 bytes), the measure (32 bytes) or the payload
-    (16 bytes to 16 KiB, in whole blocks of 16) has another size.
+    base64, ``payload_base64``), for showing. Raises :class:`~sevlab.errors.InputError` when a key, the header (52
+    bytes), the measure (32 bytes) or the payload (16 bytes to 16 KiB, a multiple of 16) has the wrong size.
     """
     tik, tek = hide_key(tik), hide_key(tek)
     tik, tek = check_key(tik, "tik"), check_key(tek, "tek")
     raw = header.to_bytes() if isinstance(header, SecretHeader) else header
     swapped = "the two files the other way round" if len(payload) == SecretHeader.size else ""
-    header = SecretHeader.from_bytes(check_size(raw, SecretHeader.size, "header", swapped))
+    header = SecretHeader.from_bytes(_check_size(raw, SecretHeader.size, "header", swapped))
     if not payload or len(payload) % BLOCK or len(payload) > HOST_LIMIT:
         needed = f"{BLOCK} to {HOST_LIMIT} bytes, a multiple of {BLOCK}"
         raise InputError("payload", f"{len(payload)} bytes", needed, "a copy of the whole file, made in binary mode")
-    check_size(
-        measure, MEASURE_SIZE, "measure", "the first 32 of the measurement's 48 bytes" if len(measure) == 48 else ""
-    )
-    refuse_keys(measure, "measure", tik, tek)
+    _check_measure(measure, tik, tek)
     return OpenedSecret(header, bytes(payload), tik, tek, bytes(measure), dict(files or {}))
 
 
@@ -279,11 +269,11 @@ def load_packet_part(path: str, name: str) -> tuple[bytes, bool]:
     return raw, False
 
 
-class OpenedSecret(Explainable):
+class OpenedSecret(Checklist):
     """What comes of opening a packet. Make it with :func:`open_secret`.
 
     ``mac`` is the computed MAC, ``mac_matches`` says whether it is the header's. ``table`` is the decrypted table; None
-    when the firmware would not have decrypted. ``opens`` is True when a guest would find its table.
+    when the firmware would not have decrypted. It matches when a guest would find its table.
     """
 
     def __init__(
@@ -297,26 +287,16 @@ class OpenedSecret(Explainable):
         self.mac_matches = hmac.compare_digest(self.mac, header.mac)
         self.table: SecretTable | None = None
         if self.mac_matches and not header.flags.compressed:
-            self.table = SecretTable(apply_keystream(tek, header.iv, payload))
-
-    @property
-    def opens(self) -> bool:
-        """True when every check matches."""
-        return self.table is not None and self.table.is_table
-
-    @property
-    def status(self) -> str:
-        """ "match" when every check matches, else "mismatch"."""
-        return MATCH if self.opens else MISMATCH
+            self.table = SecretTable(aes_ctr(tek.reveal(), header.iv, payload))
 
     @property
     def secrets(self) -> list[tuple[Guid, Secret]]:
-        """The secrets, in their order; none when the packet does not open."""
+        """The secrets, in their order; empty when the packet does not open."""
         return [(entry.guid, Secret(entry.data)) for entry in (self.table.entries if self.table else [])]
 
     @property
-    def stages(self) -> list[Check]:
-        """The firmware's checks in its order, and at last the guest's."""
+    def checks(self) -> list[Check]:
+        """The firmware's checks in its order, then the guest's."""
         table, compressed = self.table, bool(self.header.flags.compressed)
         mac = "HMAC-SHA256 of the message under the TIK"
         if not self.mac_matches:
@@ -326,30 +306,35 @@ class OpenedSecret(Explainable):
         if table is not None and not table.is_table:
             found = self._table_hint(table)
         elif table is not None:
-            found = f"{_count(table.entries)}; {'; '.join(table.findings()) or 'nothing odd'}"
+            found = f"{_count(table.entries)}; {'; '.join(table.findings()) or 'well formed'}"
         return [
             Check("lengths", MATCH, f"header {SecretHeader.size} bytes, payload {len(self.payload)} bytes"),
-            Check("MAC", MATCH if self.mac_matches else MISMATCH, mac),
-            Check("flags", _state(self.mac_matches, not compressed), flags),
-            Check("table", _state(table is not None, self.opens), found),
+            Check("MAC", _state(self.mac_matches), mac),
+            Check("flags", _state(not compressed if self.mac_matches else None), flags),
+            Check("table", _state(None if table is None else table.is_table), found),
         ]
 
+    @property
+    def words(self) -> str:
+        """The verdict in a line."""
+        if self.matches:
+            return f"OK: The packet opens and holds {_count(self.secrets)}"
+        return f"ERROR: The packet does not open (bad: {self.failed[0].name})"
+
     def _mac_hint(self) -> str:
-        """Say what a MAC that does not match may come from."""
         if hmac.compare_digest(self.message.mac(self._tek), self.header.mac):
             return "It is right under the TEK: TEK and TIK are swapped, here or where the packet was built."
         old = self.message.head.to_bytes() + self.payload
         if hmac.compare_digest(hmac.digest(self._tik.reveal(), old, "sha256"), self.header.mac):
             return "It is right without the measure, as firmware older than API 0.17 made it."
         return (
-            "At least one of these differs: the TIK, the measure (every launch has another one, so a packet is good "
+            "At least one of these differs: the TIK, the measure (every launch has its own, so a packet is good "
             "for one launch), or a byte of header or payload. The MAC does not say which."
         )
 
     def _table_hint(self, table: SecretTable) -> str:
-        """Say why a packet with the right MAC may decrypt to garbage."""
-        if SecretTable(apply_keystream(self._tik, self.header.iv, self.payload)).is_table:
-            return "It is encrypted under the TIK: whoever built it gave the TIK as the TEK. The guest gets garbage."
+        if SecretTable(aes_ctr(self._tik.reveal(), self.header.iv, self.payload)).is_table:
+            return "It is encrypted under the TIK: its builder gave the TIK as the TEK. The guest gets garbage."
         return (
             f"{'; '.join(table.findings())}. Either the TEK is not the one the packet was encrypted under (the MAC "
             "cannot tell: it depends on the TIK alone), or what was sent is no table (sev-tool encrypts a bare file)."
@@ -360,15 +345,11 @@ class OpenedSecret(Explainable):
 
         Secrets are hidden unless *show_secret* is set; what is made from the TIK, unless *show_keys* is.
         """
-        stages, size = self.stages, len(self.payload)
-        bad = next((stage for stage in stages if stage.state == MISMATCH), None)
-        words = f"OK: The packet opens and holds {_count(self.secrets)}"
-        if bad:
-            words = f"ERROR: The packet does not open (bad: {bad.name})"
+        size = len(self.payload)
         last = [f"payload, {size} bytes", f"SHA-256 {hashlib.sha256(self.payload).hexdigest()}"]
         view = View(
-            Banner(words, "pink" if bad else "green"),
-            check_table(stages),
+            self.banner(),
+            check_table(self.checks),
             Heading("1. What travels beside the payload: the header, 52 bytes"),
             explain_spans(self.header.spans()),
             Heading(f"2. What the MAC is made of: the message, {len(self.message.to_bytes())} bytes"),
@@ -395,7 +376,6 @@ class OpenedSecret(Explainable):
         )
 
     def _counters(self) -> Table:
-        """Show the counters of the first blocks and of the last."""
         first, blocks = int.from_bytes(self.header.iv, "big"), len(self.payload) // BLOCK
         rows = []
         for block in range(blocks):
@@ -430,10 +410,10 @@ class OpenedSecret(Explainable):
         )
 
     def as_dict(self, *, show_secret: bool = False) -> dict[str, object]:
-        """Return the same as JSON-ready data; bytes are lower-case hex, hidden ones None, keys never appear."""
+        """Return it as JSON-ready data; bytes are lower-case hex, hidden ones None, keys never appear."""
         return {
             "status": self.status,
-            "checks": [{"name": one.name, "state": one.state, "words": one.note} for one in self.stages],
+            "checks": [{"name": one.name, "state": one.state, "words": one.note} for one in self.checks],
             "header": [span.as_dict() for span in self.header.spans()],
             "message": [span.as_dict() for span in self.message.head.spans()],
             "measure": self.measure.hex(),
@@ -456,5 +436,5 @@ def _count(secrets: Sequence[object]) -> str:
     return f"{len(secrets)} secret{'s' * (len(secrets) != 1)}"
 
 
-def _state(reached: bool, good: bool) -> str:
-    return NOT_CHECKED if not reached else MATCH if good else MISMATCH
+def _state(good: bool | None) -> str:
+    return NOT_CHECKED if good is None else MATCH if good else MISMATCH

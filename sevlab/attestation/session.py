@@ -1,12 +1,12 @@
 """The owner's half of LAUNCH_START: agree on a secret with the platform, and send it the keys of one launch.
 
-Both sides multiply their own private number with the other's public point on the curve P-384 (ECDH, elliptic-curve
-Diffie-Hellman) and get the same point. Its x coordinate is Z. From Z come a master secret, from that a key to encrypt
-(KEK) and one to authenticate (KIK), and under these travel TEK and TIK. The host passes all of it on, and has neither
-private number.
+Each side multiplies its private number with the other's public point on the curve P-384 (ECDH, elliptic-curve
+Diffie-Hellman), and both get the same point. Its x coordinate is Z. A master secret follows from Z, and from that a key
+to encrypt (KEK) and one to authenticate (KIK), which protect TEK and TIK on their way. The host passes all of it on,
+and has neither private number.
 
-The key derivation is NIST SP 800-108 in counter mode, but with its two numbers little-endian, as no library has it.
-Sources: sev-launch 6.1 to 6.6.
+The key derivation is NIST SP 800-108 in counter mode, but with its two numbers little-endian, unlike in general-purpose
+libraries. Sources: sev-launch 6.1 to 6.6.
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ import hmac
 import secrets
 import struct
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ..errors import InputError, quoted
 from ..formats.policy import Policy
-from ..formats.sev_certs import ECDH_SHA256, INVALID, P384, P384_BYTES, PDH, SCALAR, EccKey, SessionBlob, SevCertificate
+from ..formats.sev_certs import ECDH_SHA256, INVALID, P384_BYTES, PDH, EccKey, SessionBlob, SevCertificate
 from ..launch.keys import Secret, check_key, hide_key, refuse_keys
 from ..launch.trust import MATCH, MISMATCH, NOT_CHECKED
-from ..launch.verify import Check, check_table, judged
+from ..launch.verify import Check
 from ..layout.arguments import checked
+from ..layout.bytemap import explain_spans
 from ..layout.span import Explainable
-from .crypto import aes_ctr, load_point
+from ..layout.views import Heading, Table, View
+from .crypto import aes_ctr, ecc_key, load_point
+from .verdict import Checklist, check_table
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any
 
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
-
-    from ..layout.views import View
 
 
 KEY_SIZE = 16
@@ -45,12 +45,15 @@ DERIVED_LIMIT = 1 << 16
 
 Z_SIZE = 48
 
+#: The order of P-384's base point (FIPS 186-4, D.1.2.4).
+_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFC7634D81F4372DDF581A0DB248B0A77AECEC196ACCC52973
+
 
 @checked
 def derive_key(key: bytes, label: str, context: bytes = b"", size: int = KEY_SIZE) -> bytes:
     """Return *size* bytes derived from *key* (NIST SP 800-108, counter mode, HMAC-SHA256; numbers little-endian).
 
-    *label* says what the key is for, *context* (any bytes) makes it another one each time. Raises
+    *label* says what the key is for, *context* (any bytes) makes it a different one each time. Raises
     :class:`~sevlab.errors.InputError` for more than :data:`DERIVED_LIMIT` bytes.
     """
     if not 0 <= size <= DERIVED_LIMIT:
@@ -82,9 +85,9 @@ def derive_session_keys(z: bytes, nonce: bytes) -> SessionKeys:
     Raises :class:`~sevlab.errors.InputError` for other sizes.
     """
     z = hide_key(z)
-    raw = check_key(z, "z", Z_SIZE).reveal() if len(nonce) == KEY_SIZE else b""
-    if not raw:
+    if len(nonce) != KEY_SIZE:
         raise InputError("nonce", f"{len(nonce)} bytes", f"{KEY_SIZE} bytes")
+    raw = check_key(z, "z", Z_SIZE).reveal()
     master = derive_key(raw, "sev-master-secret", nonce)
     return SessionKeys(raw, nonce, master, derive_key(master, "sev-kek"), derive_key(master, "sev-kik"))
 
@@ -104,12 +107,17 @@ def wrap_keys(keys: SessionKeys, tek: Secret | bytes, tik: Secret | bytes, iv: b
         wrap_tk=wrapped,
         wrap_iv=iv,
         wrap_mac=hmac.digest(keys.kik, wrapped, "sha256"),
-        policy_mac=hmac.digest(tik.reveal(), int(policy).to_bytes(4, "little"), "sha256"),
+        policy_mac=policy_mac(tik, policy),
     )
 
 
+def policy_mac(tik: Secret, policy: Policy) -> bytes:
+    """Return the HMAC-SHA256 (32 bytes) of a policy under the TIK."""
+    return hmac.digest(tik.reveal(), int(policy).to_bytes(4, "little"), "sha256")
+
+
 def unwrap_keys(keys: SessionKeys, blob: SessionBlob) -> tuple[Secret, Secret] | None:
-    """Return TEK and TIK of a launch session; None when wrap_mac is wrong, for then nothing is decrypted."""
+    """Return TEK and TIK of a launch session; None when wrap_mac is wrong, because then nothing is decrypted."""
     computed = hmac.digest(keys.kik, blob.wrap_tk, "sha256")
     if not hmac.compare_digest(computed, blob.wrap_mac):
         return None
@@ -156,8 +164,8 @@ def make_session(
 ) -> Session:
     """Make the keys of one launch and pack them for the platform that has *pdh*. Verify its chain first.
 
-    *random* returns as many random bytes as it is asked for; give another one only to reproduce a session. Raises
-    :class:`~sevlab.errors.InputError` for a certificate that is no PDH with a point of P-384.
+    *random* returns as many random bytes as it is asked for; give your own only to reproduce a session. Raises
+    :class:`~sevlab.errors.InputError` for a certificate that is not a PDH with a point of P-384.
     """
     policy = Policy(policy)
     if pdh.key_usage != PDH:
@@ -175,7 +183,7 @@ def exchange(private: Secret, key: EccKey) -> bytes:
     """Return Z (48 bytes, big-endian): the x coordinate of the other side's point times the *private* number.
 
     Raises :class:`~sevlab.errors.InputError` for a key that is not a point on P-384. A platform without this check
-    could be made to give its private number away (CVE-2019-9836).
+    gives its private number away (CVE-2019-9836).
     """
     from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -186,7 +194,7 @@ def exchange(private: Secret, key: EccKey) -> bytes:
 
 
 def load_private(private: Secret) -> EllipticCurvePrivateKey:
-    """Return a private number of P-384 as cryptography takes it; raise InputError for what is none."""
+    """Return a private number of P-384 as cryptography takes it; raise InputError for any other number."""
     from cryptography.hazmat.primitives.asymmetric import ec
 
     try:
@@ -199,13 +207,12 @@ def load_private(private: Secret) -> EllipticCurvePrivateKey:
 @checked
 def public_key(private: Secret) -> EccKey:
     """Return the public point of a private number (48 bytes, big-endian), as a certificate holds it."""
-    point = load_private(private).public_key().public_numbers()
-    return EccKey(curve=P384, qx=point.x.to_bytes(SCALAR, "little"), qy=point.y.to_bytes(SCALAR, "little"))
+    return ecc_key(load_private(private).public_key())
 
 
 @checked
 def godh_certificate(private: Secret) -> SevCertificate:
-    """Return the owner's certificate for one launch. It is not signed, as with sevctl: the firmware does not check."""
+    """Return the owner's certificate for one launch. As with sevctl it is not signed: the firmware does not check."""
     unused = {"usage": INVALID, "algorithm": 0}
     return SevCertificate(
         api_major=0, api_minor=0, key_usage=PDH, key_algorithm=ECDH_SHA256, key=public_key(private),
@@ -214,72 +221,60 @@ def godh_certificate(private: Secret) -> SevCertificate:
     )  # fmt: skip
 
 
-class OpenedSession(Explainable):
+class OpenedSession(Checklist):
     """A launch session from the platform's side, checked in the firmware's order.
 
-    ``steps`` are the checks, ``opens`` says whether all hold; ``tek`` and ``tik`` are None where wrap_mac is wrong,
-    since the firmware does not decrypt then.
+    ``tek`` and ``tik`` are None where wrap_mac is wrong, because the firmware does not decrypt then.
     """
+
+    checks: list[Check]
 
     def __init__(self, blob: SessionBlob, godh: SevCertificate, private: Secret, policy: Policy | None = None) -> None:
         self.blob, self.godh, self.policy = blob, godh, policy
         #: The private number of the platform's PDH.
         self.private = private
-        self.steps: list[Check] = []
+        self.checks = []
         self.keys: SessionKeys | None = None
         self.tek: Secret | None = None
         self.tik: Secret | None = None
-        self._open(private)
+        self._open()
 
-    def _open(self, private: Secret) -> None:
+    def _open(self) -> None:
         name, note = "GODH is a point of P-384", "HMAC of wrap_tk under the KIK"
         try:
-            z = exchange(private, self.godh.key)
+            z = exchange(self.private, self.godh.key)
         except InputError as error:
-            self.steps.append(Check(name, MISMATCH, f"received {error.received}"))
+            self.checks.append(Check(name, MISMATCH, f"received {error.received}"))
             return
-        self.steps.append(Check(name, MATCH, "the shared secret can be computed"))
+        self.checks.append(Check(name, MATCH, "the shared secret can be computed"))
         self.keys = derive_session_keys(z, self.blob.nonce)
         found = unwrap_keys(self.keys, self.blob)
-        self.steps.append(judged("wrap_mac", "" if found else note, note))
+        self.checks.append(Check("wrap_mac", MATCH if found else MISMATCH, note))
         if found is None:
             return
         self.tek, self.tik = found
         if self.policy is None:
-            self.steps.append(Check("policy_mac", NOT_CHECKED, "no policy was given"))
+            self.checks.append(Check("policy_mac", NOT_CHECKED, "no policy was given"))
             return
-        computed = hmac.digest(self.tik.reveal(), int(self.policy).to_bytes(4, "little"), "sha256")
-        note = "HMAC of the policy under the TIK"
-        self.steps.append(
-            judged("policy_mac", "" if hmac.compare_digest(computed, self.blob.policy_mac) else note, note)
-        )
+        same = hmac.compare_digest(policy_mac(self.tik, self.policy), self.blob.policy_mac)
+        self.checks.append(Check("policy_mac", MATCH if same else MISMATCH, "HMAC of the policy under the TIK"))
 
     @property
-    def opens(self) -> bool:
-        """True when no check failed."""
-        return all(step.state != MISMATCH for step in self.steps)
-
-    @property
-    def status(self) -> str:
-        """ "match" when no check failed, else "mismatch"."""
-        return MATCH if self.opens else MISMATCH
+    def words(self) -> str:
+        """The verdict in a line."""
+        return "OK: The platform opens this session" if self.matches else "ERROR: The platform refuses this session"
 
     def explain(self, *, show_keys: bool = False) -> View:
         """Show the checks, then every value on the way."""
-        from ..layout.views import Banner, View
-
-        words = "OK: The platform opens this session" if self.opens else "ERROR: The platform refuses this session"
-        blocks: list[Any] = [
-            Banner(words, "green" if self.opens else "pink"),
-            check_table(self.steps),
-        ]
-        if self.keys is not None:
-            blocks += walk_session(self.keys, self.blob, self.policy, self.tek, self.tik, show_keys=show_keys).blocks
-        return View(*blocks)
+        view = View(self.banner(), check_table(self.checks))
+        if self.keys is None:
+            return view
+        return View(view, walk_session(self.keys, self.blob, self.policy, self.tek, self.tik, show_keys=show_keys))
 
     def as_dict(self) -> dict[str, object]:
         """Return the checks as JSON-ready data. Keys never appear."""
-        return {"status": self.status, "steps": [step.as_dict() for step in self.steps]}
+        found = super().as_dict()
+        return {"status": found["status"], "steps": found["checks"]}
 
 
 @checked
@@ -288,9 +283,9 @@ def open_session(
 ) -> OpenedSession:
     """Open a launch session as the platform with the *private* number of its PDH (48 bytes, big-endian) does.
 
-    Never raises on a session that does not open: ``opens`` and ``steps`` tell. Raises
-    :class:`~sevlab.errors.InputError` for a private number that is none, and for a session or certificate that has it
-    in it, since both are shown.
+    Never raises on a session that does not open: see ``matches`` and ``checks``. Raises
+    :class:`~sevlab.errors.InputError` for a number that is not a private one, and for a session or certificate that
+    has it in it, because both are shown.
     """
     private = hide_key(private)
     private = check_key(private, "private", Z_SIZE)
@@ -309,8 +304,6 @@ def walk_session(
     show_keys: bool = False,
 ) -> View:
     """Show every value from Z to the launch session. Those that are secret are hidden unless *show_keys* is set."""
-    from ..layout.bytemap import explain_spans
-    from ..layout.views import Heading, Table, View
 
     def secret(raw: bytes | Secret | None) -> str:
         raw = raw.reveal() if isinstance(raw, Secret) else raw
@@ -332,10 +325,6 @@ def walk_session(
         Heading("The launch session, 128 bytes"),
         explain_spans(blob.spans()),
     )
-
-
-#: The order of P-384's base point (FIPS 186-4, D.1.2.4).
-_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFC7634D81F4372DDF581A0DB248B0A77AECEC196ACCC52973
 
 
 def make_private(random: Callable[[int], bytes] = secrets.token_bytes) -> Secret:

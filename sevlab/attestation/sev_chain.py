@@ -1,12 +1,12 @@
-"""The chain of certificates that says: this platform's key is a genuine AMD processor's, and has this owner.
+"""The chain of SEV's certificates: it says that a platform's key is a genuine AMD processor's, and who its owner is.
 
 ::
 
     ARK (AMD root) -> ASK (AMD signing) -> CEK (chip) -> PEK (platform) -> PDH (for the session)
                                            OCA (owner) -> PEK
 
-Every link has a verdict of its own. A chain is good when every link is, and a link that could not be checked is not
-good. The ARK is known by its SHA-256; nothing above it could vouch for it.
+Every link is a check of its own, and a chain is good when every link is. The ARK is known by its SHA-256, because
+nothing above it could vouch for it.
 
 Sources: sev-launch 10.5 to 11.3.
 """
@@ -14,6 +14,7 @@ Sources: sev-launch 10.5 to 11.3.
 from __future__ import annotations
 
 import hashlib
+from typing import TYPE_CHECKING
 
 from ..errors import InputError, LayoutError, quoted
 from ..formats.sev_certs import (
@@ -37,17 +38,21 @@ from ..formats.sev_certs import (
 from ..launch.files import load_file
 from ..launch.trust import CANNOT_TELL, MATCH, MISMATCH, NOT_CHECKED, NOT_DECIDED
 from ..launch.values import decode_base64
-from ..launch.verify import Check, check_table, judged
+from ..launch.verify import Check
 from ..layout.arguments import checked
+from ..layout.bits import title
 from ..layout.span import Explainable
-from .crypto import _rsa_fault, ecdsa_fault
+from ..layout.views import Heading, Table, View, narrow
+from .crypto import ecdsa_fault, rsa_fault
+from .verdict import Checklist, check_table, judged, names_of
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
 
-    from ..layout.views import View
+    from ..layout.views import Block
+
+    Certificate = SevCertificate | AmdCertificate
 
 
 #: Most bytes of certificates that are read from one file.
@@ -62,24 +67,16 @@ ROOTS = {
     "f6405e5096a6eee1eb7d5df75c49f9b9f7c8357a31c7fff150149d68588a7bf7": "Turin",
 }
 
-#: Who signs whom, from the root down: certificate, signer, and whether a genuine or an owned platform needs it.
-LINKS = (
-    (ARK, ARK, "AMD"),
-    (ASK, ARK, "AMD"),
-    (CEK, ASK, "AMD"),
-    (PEK, CEK, "AMD"),
-    (OCA, OCA, "owner"),
-    (PEK, OCA, "owner"),
-    (PDH, PEK, "both"),
-)
+#: Who signs whom, from the root down: certificate and signer. The OCA is the owner's.
+LINKS = ((ARK, ARK), (ASK, ARK), (CEK, ASK), (PEK, CEK), (OCA, OCA), (PEK, OCA), (PDH, PEK))
 
 
 class Chain(Explainable):
     """Certificates by what their key is for. ``extra`` are those that came twice."""
 
-    def __init__(self, certificates: Iterable[SevCertificate | AmdCertificate]) -> None:
+    def __init__(self, certificates: Iterable[Certificate]) -> None:
         self.certificates: dict[int, Any] = {}
-        self.extra: list[Any] = []
+        self.extra: list[Certificate] = []
         for certificate in certificates:
             if int(certificate.key_usage) in self.certificates:
                 self.extra.append(certificate)
@@ -94,12 +91,16 @@ class Chain(Explainable):
 
     def to_bytes(self) -> bytes:
         """Return the certificates one after the other, as ``sevctl export --full`` writes them."""
-        return b"".join(self[usage].to_bytes() for usage in (PDH, PEK, OCA, CEK, ASK, ARK) if usage in self)
+        return b"".join(one.to_bytes() for one in self._ordered)
+
+    @property
+    def _ordered(self) -> list[Certificate]:
+        return [self[usage] for usage in (PDH, PEK, OCA, CEK, ASK, ARK) if usage in self]
 
     def verify(self, roots: dict[str, str] = ROOTS) -> ChainVerdict:
         """Check every link; *roots* are the root keys to trust, by the SHA-256 (hex) of their certificates."""
         links = [_root(self, roots)]
-        links += [_signed(self, usage, signer) for usage, signer, _ in LINKS]
+        links += [_signed(self, usage, signer) for usage, signer in LINKS]
         links += [Check("one of each", MISMATCH, f"{Usage(one.key_usage).short} came twice") for one in self.extra]
         return ChainVerdict(self, links)
 
@@ -110,11 +111,9 @@ class Chain(Explainable):
         """
         found: dict[str, object] = {}
         for one in (*self.certificates.values(), *self.extra):
-            name = short = Usage(one.key_usage).short
-            number = 1
-            while name in found:
-                number += 1
-                name = f"{short} {number}"
+            short = Usage(one.key_usage).short
+            again = sum(name.partition(" ")[0] == short for name in found)
+            name = f"{short} {again + 1}" if again else short
             found[name] = {
                 span.name: int(span.value) if isinstance(span.value, int) else span.raw.hex() for span in one.spans()
             }
@@ -122,15 +121,17 @@ class Chain(Explainable):
 
     def explain(self) -> View:
         """Show every certificate, from the platform's key up."""
-        from ..layout.bits import title
-        from ..layout.views import Heading, Table, View, narrow
-
-        blocks: list[Any] = []
-        ordered = [self[usage] for usage in (PDH, PEK, OCA, CEK, ASK, ARK) if usage in self]
-        for one in (*ordered, *self.extra):
+        blocks: list[Block] = []
+        for one in (*self._ordered, *self.extra):
             again = ", again" if any(one is other for other in self.extra) else ""
             rows = [
-                [span.name, f"0x{span.offset:03x}", str(span.size), narrow(_short(span)), _note(span)]
+                [
+                    span.name,
+                    f"0x{span.offset:03x}",
+                    str(span.size),
+                    narrow(span.text if span.size <= 16 else f"{span.raw[:8].hex()}... ({span.size} bytes)"),
+                    f"{span.doc} FINDING: {span.finding}." if span.finding else span.doc,
+                ]
                 for span in one.spans()
                 if any(span.raw) or span.finding
             ]
@@ -142,51 +143,33 @@ class Chain(Explainable):
         return f"<Chain {' '.join(Usage(usage).short for usage in self.certificates)}>"
 
 
-def _short(span: Any) -> str:
-    return f"{span.raw[:8].hex()}... ({span.size} bytes)" if span.size > 16 else str(span.text)
+class ChainVerdict(Checklist):
+    """What came of checking a chain. ``checks`` in order from the root; ``product`` names the root, "" for none."""
 
+    checks: list[Check]
 
-def _note(span: Any) -> str:
-    return f"{span.doc} ODD: {span.finding}." if span.finding else str(span.doc)
-
-
-class ChainVerdict(Explainable):
-    """What came of checking a chain. ``links`` in order from the root; ``product`` names the root, "" for none."""
-
-    def __init__(self, chain: Chain, links: list[Check]) -> None:
-        self.chain, self.links = chain, links
-        self.product = links[0].note.partition(":")[0] if links[0].state == MATCH else ""
+    def __init__(self, chain: Chain, checks: list[Check]) -> None:
+        self.chain, self.checks = chain, checks
+        self.product = checks[0].note.partition(":")[0] if checks[0].state == MATCH else ""
 
     @property
-    def matches(self) -> bool:
-        """True when every link was checked and is right."""
-        return all(link.state == MATCH for link in self.links)
-
-    @property
-    def status(self) -> str:
-        """ "match", "mismatch", or "not_decided" when a certificate is missing and nothing is wrong."""
-        wrong = any(link.state == MISMATCH for link in self.links)
-        return MISMATCH if wrong else MATCH if self.matches else NOT_DECIDED
+    def words(self) -> str:
+        """The verdict in a line."""
+        if self.matches:
+            return f"OK: a genuine {self.product} platform, and every link is signed"
+        count, names = f"{len(self.failed)} of {len(self.checks)} links", names_of(self.failed)
+        if self.status == NOT_DECIDED:
+            return f"NOT DECIDED: {count} cannot be checked: {names}"
+        return f"ERROR: {count} do not hold: {names}"
 
     def as_dict(self) -> dict[str, object]:
         """Return the verdict as JSON-ready data."""
-        return {
-            "status": self.status,
-            "product": self.product,
-            "links": [link.as_dict() for link in self.links],
-        }
+        found = super().as_dict()
+        return {"status": found["status"], "product": self.product, "links": found["checks"]}
 
     def explain(self) -> View:
         """Show the answer, then every link."""
-        from ..layout.views import Banner, View
-
-        bad = [link.name for link in self.links if link.state != MATCH]
-        words = f"OK: a genuine {self.product} platform, and every link is signed"
-        if self.status == NOT_DECIDED:
-            words = f"NOT DECIDED: {len(bad)} of {len(self.links)} links cannot be checked: {', '.join(bad)}"
-        elif bad:
-            words = f"ERROR: {len(bad)} of {len(self.links)} links do not hold: {', '.join(bad)}"
-        return View(Banner(words, "pink" if bad else "green"), check_table(self.links, "link"))
+        return View(self.banner(), check_table(self.checks, "link"))
 
 
 def load_chain(*paths: str, name: str = "certificates") -> Chain:
@@ -194,11 +177,10 @@ def load_chain(*paths: str, name: str = "certificates") -> Chain:
 
     Raises :class:`~sevlab.errors.InputError` with *name* for a file that holds anything else.
     """
-    found: list[Any] = []
+    found: list[Certificate] = []
     for path in paths:
         raw = load_file(path, name, LIMIT)
-        text = "".join(raw.decode("latin-1").split()) if raw[:1].isalnum() else ""
-        decoded = decode_base64(text) if text else None
+        decoded = decode_base64("".join(raw.decode("latin-1").split())) if raw[:1].isalnum() else None
         try:
             found += parse_certificates(raw if decoded is None else decoded)
         except LayoutError as error:
@@ -240,20 +222,17 @@ def _root(chain: Chain, roots: dict[str, str]) -> Check:
     if ARK not in chain:
         return Check(name, CANNOT_TELL, "no ARK was given")
     digest = hashlib.sha256(chain[ARK].to_bytes()).hexdigest()
-    if digest in roots:
-        return Check(name, MATCH, f"{roots[digest]}: SHA-256 {digest}")
-    return Check(name, MISMATCH, f"SHA-256 {digest} is that of no known root")
+    fault = "" if digest in roots else f"SHA-256 {digest} is not that of a known root"
+    return judged(name, fault, f"{roots.get(digest)}: SHA-256 {digest}")
 
 
 def _signed(chain: Chain, usage: int, signer: int) -> Check:
     """Check one signature."""
     by, of = Usage(signer).short, Usage(usage).short
-    name = f"{of} signed by itself" if usage == signer else f"{of} signed by {by}"
-    missing = [Usage(one).short for one in dict.fromkeys((usage, signer)) if one not in chain]
-    if missing:
+    name = f"{of} signed by {'itself' if usage == signer else by}"
+    if missing := [Usage(one).short for one in dict.fromkeys((usage, signer)) if one not in chain]:
         return Check(name, CANNOT_TELL, f"no {' and no '.join(missing)} was given")
-    certificate, key = chain[usage], chain[signer]
-    return judged(name, _fault(certificate, key, signer), "the signature is right")
+    return judged(name, _fault(chain[usage], chain[signer], signer), "the signature is right")
 
 
 def _fault(certificate: Any, key: Any, signer: int) -> str:
@@ -262,28 +241,22 @@ def _fault(certificate: Any, key: Any, signer: int) -> str:
         return str(findings[0])
     if isinstance(certificate, AmdCertificate):
         if not isinstance(key, AmdCertificate):
-            return "the signer is no key of AMD"
+            return "the signer is not a key of AMD"
         if certificate.certifying_key_id != key.key_id:
             return f"it names the key {certificate.certifying_key_id.hex()}, not {key.key_id.hex()}"
         algorithm = RSA_SHA256 if key.BITS == 2048 else RSA_SHA384
-        return _rsa_fault(key, certificate.signature, certificate.signed, algorithm)
-    slots = [slot for slot in certificate.signatures if slot[0] == signer]
+        return rsa_fault(key, certificate.signature, certificate.signed, algorithm)
     unused = [slot for slot in certificate.signatures if slot[0] == INVALID]
     if any(algorithm or any(raw) for _, algorithm, raw in unused):
         return "an unused signature slot is not zero"
-    if (
-        len(slots) != 1
-        or len(unused) + sum(1 for slot in certificate.signatures if slot[0] in _signers(certificate)) != 2
-    ):
+    used = {int(usage): (int(algorithm), raw) for usage, algorithm, raw in certificate.signatures if usage != INVALID}
+    signers = {by for usage, by in LINKS if usage == certificate.key_usage}
+    if signer not in used or len(used) + len(unused) != 2 or not signers.issuperset(used):
         return "it has other signatures than it should"
-    _, algorithm, raw = slots[0]
-    if isinstance(key, AmdCertificate):
-        size = key.BITS // 8
-        if any(raw[size:]):
-            return "bytes after the signature are not zero"
-        return _rsa_fault(key, raw[:size], certificate.signed, int(algorithm))
-    return ecdsa_fault(key.key, raw, certificate.signed, int(algorithm))
-
-
-def _signers(certificate: SevCertificate) -> set[int]:
-    return {signer for usage, signer, _ in LINKS if usage == certificate.key_usage}
+    algorithm, raw = used[signer]
+    if not isinstance(key, AmdCertificate):
+        return ecdsa_fault(key.key, raw, certificate.signed, algorithm)
+    size = key.BITS // 8
+    if any(raw[size:]):
+        return "bytes after the signature are not zero"
+    return rsa_fault(key, raw[:size], certificate.signed, algorithm)

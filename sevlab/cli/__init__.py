@@ -101,12 +101,10 @@ def _run(words: list[str]) -> int:
     except SystemExit as leaving:  # argparse leaves this way after --help
         return leaving.code if isinstance(leaving.code, int) else UNUSABLE
     except Exception as raised:
-        from ..errors import ArgumentError, InputError, LayoutError, SevlabError, quoted
+        from ..errors import ArgumentError, InputError, LayoutError, SevlabError, lacking, quoted
 
         error = raised
         if not isinstance(raised, SevlabError | OSError):
-            from ..attestation.needs import lacking
-
             error = lacking(raised) or raised
         if isinstance(error, SevlabError) and not isinstance(error, ArgumentError):
             _complain(str(error))

@@ -133,7 +133,7 @@ def _verify(args: argparse.Namespace) -> int:
             found.report, certificates, roots=roots, at=args.at, csp_id=args.csp_id, trust=trust, **wanted
         )
     if args.json:
-        say_json({**verdict.as_dict(), "notes": [*verdict.notes, *([found.note] if found.odd else [])]})
+        say_json({**verdict.as_dict(), "notes": [*verdict.notes, *([found.note] if found.finding else [])]})
     else:
         if found.header is not None:
             say(f"{found.note}.", "")

@@ -144,4 +144,4 @@ def _open(args: argparse.Namespace) -> int:
         say_json(opened.as_dict(show_secret=args.show_secret))
     else:
         show(opened.explain(show_secret=args.show_secret, show_keys=args.show_keys))
-    return GOOD if opened.opens else NOT_VALIDATED
+    return GOOD if opened.matches else NOT_VALIDATED

@@ -103,7 +103,7 @@ def _open(words: list[str]) -> int:
         say_json(opened.as_dict())
     else:
         show(opened.explain(show_keys=args.show_keys))
-    return GOOD if opened.opens else NOT_VALIDATED
+    return GOOD if opened.matches else NOT_VALIDATED
 
 
 def _private(args: argparse.Namespace) -> Secret:

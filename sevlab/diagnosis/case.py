@@ -83,7 +83,7 @@ class CaseDiagnosis(Explainable):
     def wrong_block(self) -> list[str]:
         """What is wrong with the ID block itself, by the names of its checks; another launch is not its fault."""
         block = self.verdict.id_block if self.verdict is not None else None
-        return [name for name in block.failed if name != "launch digest"] if block is not None else []
+        return [one.name for one in block.failed if one.name != "launch digest"] if block is not None else []
 
     @property
     def status(self) -> str:
@@ -132,7 +132,7 @@ class CaseDiagnosis(Explainable):
             rows.append(["launch digest", "mismatch", f"reported {reported}... is not {computed}... computed"])
         rows += [[f"report: {check.name}", check.state, str(check.note)] for check in self._report_checks]
         block = verdict.id_block
-        for check in () if block is None else (check for check in block.checks if check.name in block.failed):
+        for check in () if block is None else block.failed:
             rows.append(
                 [f"ID block: {check.name}", ": ".join(filter(None, (check.state, STAGES[check.name]))), check.note]
             )

@@ -20,10 +20,8 @@ from .trust import CANNOT_TELL, MATCH, MISMATCH, NOT_CHECKED, NOT_DECIDED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from ..formats.launch_measure import OldMeasureMessage
-    from ..layout.views import Table, View
+    from ..layout.views import View
     from .evidence import Evidence
 
 
@@ -55,19 +53,6 @@ class Check(namedtuple("Check", "name state note reported computed incident", de
     def as_dict(self) -> dict[str, str]:
         """Return name, state and note as JSON-ready data."""
         return {"name": self.name, "state": self.state, "note": self.note}
-
-
-def judged(name: str, fault: str, note: str) -> Check:
-    """Return a mismatch because of *fault*; without one, a match with *note*."""
-    return Check(name, MISMATCH, fault) if fault else Check(name, MATCH, note)
-
-
-def check_table(checks: Iterable[Check], what: str = "check") -> Table:
-    """Show the name, state and note of checks; *what* heads the names."""
-    from ..layout.views import Table
-
-    rows = [[check.name, check.state, check.note] for check in checks]
-    return Table([what, "state", "note"], rows, colours=[COLOURS[state] for _, state, _ in rows])
 
 
 class Verdict(Explainable):

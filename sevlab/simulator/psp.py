@@ -13,8 +13,7 @@ import hmac
 import secrets
 from typing import TYPE_CHECKING
 
-from ..attestation.crypto import load_point
-from ..attestation.secret import apply_keystream
+from ..attestation.crypto import aes_ctr, load_point
 from ..attestation.session import KEY_SIZE, Z_SIZE, derive_session_keys, exchange, unwrap_keys, wrap_keys
 from ..attestation.sev_chain import Chain
 from ..errors import LayoutError
@@ -360,7 +359,7 @@ class Platform:
         right = hmac.compare_digest(computed, packet.mac) or "no-secret-mac" in self.faults
         demand(right, "BAD_MEASUREMENT", "the packet's MAC is wrong")
         demand(not int(packet.flags) & 1, "UNSUPPORTED", "compressed secrets")
-        self.memory.write(address, apply_keystream(guest.tek, packet.iv, payload), guest.key.reveal())
+        self.memory.write(address, aes_ctr(guest.tek.reveal(), packet.iv, payload), guest.key.reveal())
 
     def launch_finish(self, handle: int) -> None:
         """LAUNCH_FINISH: wipe the keys of the launch, and let the guest run."""
@@ -453,7 +452,7 @@ class Platform:
     def _check_genuine(self, other: Chain, policy: Policy) -> None:
         """The policy's SEV bit: AMD's chain of the receiver holds, under the root of this platform's own."""
         own = hashlib.sha256(self.identity.chain[ARK].to_bytes()).hexdigest()
-        links = other.verify(roots={own: "own"}).links
+        links = other.verify(roots={own: "own"}).checks
         right = all(link.state == "match" for link in links if "OCA" not in link.name)
         demand(right, "BAD_SIGNATURE", "the receiver is no genuine platform")
         pek = other[PEK]
@@ -461,7 +460,7 @@ class Platform:
 
     def _check_domain(self, other: Chain) -> None:
         """The policy's DOMAIN bit: the receiver has the same owner."""
-        states = {link.name: link.state for link in other.verify().links}
+        states = {link.name: link.state for link in other.verify().checks}
         needed = ("OCA signed by itself", "PEK signed by OCA", "PDH signed by PEK")
         demand(all(states[name] == "match" for name in needed), "BAD_SIGNATURE", "the receiver's certificates")
         demand(other[OCA] == self.identity.certificates[OCA], "POLICY_FAILURE", "the receiver has another owner")
@@ -472,7 +471,7 @@ class Platform:
         demand(address % BLOCK == 0, "INVALID_ADDRESS")
         demand(0 < length <= SECRET_LIMIT and length % BLOCK == 0, "INVALID_LENGTH")
         iv = self._random(KEY_SIZE)
-        payload = apply_keystream(guest.tek, iv, self.memory.read(address, length, guest.key.reveal()))
+        payload = aes_ctr(guest.tek.reveal(), iv, self.memory.read(address, length, guest.key.reveal()))
         mac = _data_mac(guest, SecretFlags(0), iv, payload)
         return SecretHeader(flags=SecretFlags(0), iv=iv, mac=mac).to_bytes(), payload
 
@@ -510,7 +509,7 @@ class Platform:
         packet = SecretHeader.from_bytes(header)
         right = hmac.compare_digest(_data_mac(guest, packet.flags, packet.iv, payload), packet.mac)
         demand(right, "BAD_MEASUREMENT", "the packet's MAC is wrong")
-        self.memory.write(address, apply_keystream(guest.tek, packet.iv, payload), guest.key.reveal())
+        self.memory.write(address, aes_ctr(guest.tek.reveal(), packet.iv, payload), guest.key.reveal())
 
     def receive_update_vmsa(self, handle: int, header: bytes, address: int, payload: bytes) -> None:
         """RECEIVE_UPDATE_VMSA: the registers of one virtual CPU (4096 bytes), of SEV-ES guests."""

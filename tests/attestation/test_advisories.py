@@ -106,7 +106,7 @@ def state(key: str, **given: Any) -> str:
     ],
 )
 def test_invalid_curve_by_version(version: str, build: int | None, wanted: str) -> None:
-    """incidents A01: Naples, 0.17 build 11 and older; fixed in build 22. In between nothing is told."""
+    """incidents A01: Naples, 0.17 build 11 and older; fixed in build 22. In between nothing is known."""
     assert state("A01", api=version, build=build, product="Naples", policy=1) == wanted
     assert state("A01", api=version, build=build, product="Rome", policy=1) == NOT_NAMED
     assert state("A01", api=version, build=build, product="Milan", policy=0x30000) == NOT_AFFECTED
@@ -306,7 +306,7 @@ def test_what_it_is_drawn_from(tmp_path: Path) -> None:
     assert (wanted["A07"].state, wanted["A04"].state) == (APPLIES, NOT_AFFECTED)
 
 
-def test_a_certificate_tells_what_a_report_of_version_2_does_not() -> None:
+def test_a_certificate_shows_what_a_report_of_version_2_does_not() -> None:
     raw = make("Genoa", 2)
     assert sevlab.attestation.advisories.advise(parse_report(raw)).platform.products == ("Milan", "Genoa")
     verdict = sevlab.verify_report(raw, certificates("Genoa"), roots=SERVER.roots)

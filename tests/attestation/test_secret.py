@@ -15,10 +15,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sevlab.attestation.crypto import aes_ctr
 from sevlab.attestation.secret import (
     HOST_LIMIT,
     LARGEST,
-    apply_keystream,
     build_secret,
     load_packet_part,
     load_secret,
@@ -32,6 +32,7 @@ from sevlab.formats.policy import Policy
 from sevlab.formats.secret import ALIASES, TABLE, SecretHeader, SecretTable, build_secret_table
 from sevlab.launch.keys import Secret
 from sevlab.launch.measure import compute_measure
+from tests.paths import ROOT
 from tests.soak import many
 
 
@@ -74,7 +75,7 @@ def sealed(table: bytes, flags: int = 0, tek: Secret = TEK):  # type: ignore[no-
     """Return header and payload of any plaintext, under a right MAC."""
     from sevlab.attestation.secret import SecretMessage
 
-    payload = apply_keystream(tek, IV, table)
+    payload = aes_ctr(tek.reveal(), IV, table)
     header = SecretHeader(flags=flags, iv=IV, mac=bytes(32))
     return header.replace(mac=SecretMessage(header, payload, MEASURE).mac(TIK)), payload
 
@@ -91,7 +92,7 @@ def test_worked_example() -> None:
     assert base64.b64decode(packet.header_base64).hex() == HEADER
     assert base64.b64decode(packet.payload_base64).hex() == DATA
     opened = reopened(packet)
-    assert opened.opens
+    assert opened.matches
     assert opened.secrets == [(LUKS, Secret(b"correct horse"))]
     assert opened.table.findings() == []
 
@@ -107,7 +108,7 @@ def test_what_is_packed_is_found(secrets: list, tik: bytes, tek: bytes, measure:
     assert len(packet.payload) % 16 == 0
     assert 0 <= len(packet.payload) - 20 - sum(20 + len(data) for _, data in secrets) < 16
     opened = open_secret(packet.header.to_bytes(), packet.payload, tik, tek, measure)
-    assert opened.opens
+    assert opened.matches
     assert [(guid, data.reveal()) for guid, data in opened.secrets] == secrets
     assert opened.table.findings() == []
     again = build_secret(opened.secrets, tik, tek, measure, iv=opened.header.iv)
@@ -207,7 +208,7 @@ def test_every_flipped_bit_is_caught() -> None:
         both = bytearray(header + payload)
         both[bit // 8] ^= 1 << bit % 8
         opened = open_secret(bytes(both[:52]), bytes(both[52:]), TIK, TEK, MEASURE)
-        assert not opened.opens, bit
+        assert not opened.matches, bit
         assert opened.table is None
         assert opened.secrets == []
 
@@ -223,10 +224,10 @@ def test_any_flipped_bit_is_caught(secrets: list, data: st.DataObject) -> None:
 
 def test_other_launch_other_tik_other_length() -> None:
     packet = example()
-    assert not reopened(packet, measure=bytes(32)).opens
-    assert not reopened(packet, tik=Secret(bytes(16))).opens
+    assert not reopened(packet, measure=bytes(32)).matches
+    assert not reopened(packet, tik=Secret(bytes(16))).matches
     for payload in (packet.payload[:-16], packet.payload + bytes(16)):
-        assert not open_secret(packet.header, payload, TIK, TEK, MEASURE).opens
+        assert not open_secret(packet.header, payload, TIK, TEK, MEASURE).matches
 
 
 @pytest.mark.parametrize("size", [0, 1, 15, 17, HOST_LIMIT + 16])
@@ -243,13 +244,13 @@ def test_header_and_payload_swapped() -> None:
 
 
 def note(opened: object, name: str) -> str:
-    return next(stage.note for stage in opened.stages if stage.name == name)  # type: ignore[attr-defined]
+    return next(stage.note for stage in opened.checks if stage.name == name)  # type: ignore[attr-defined]
 
 
-def test_wrong_tek_is_told_in_words() -> None:
+def test_a_wrong_tek_is_explained() -> None:
     opened = reopened(example(), tek=Secret(bytes(16)))
     assert opened.mac_matches
-    assert not opened.opens
+    assert not opened.matches
     assert opened.secrets == []
     assert "Either the TEK is not the one" in note(opened, "table")
     assert "depends on the TIK alone" in note(opened, "table")
@@ -259,7 +260,7 @@ def test_tik_given_as_tek() -> None:
     """Incident F34: sevctl's manual passed the TIK as the TEK."""
     opened = reopened(example(tek=TIK))
     assert opened.mac_matches
-    assert not opened.opens
+    assert not opened.matches
     assert "encrypted under the TIK" in note(opened, "table")
 
 
@@ -275,7 +276,7 @@ def test_old_form_is_recognised() -> None:
     message = reopened(packet).message
     old = digest(TIK.reveal(), message.head.to_bytes() + packet.payload, "sha256")
     opened = open_secret(packet.header.replace(mac=old), packet.payload, TIK, TEK, MEASURE)
-    assert not opened.opens
+    assert not opened.matches
     assert "older than API 0.17" in note(opened, "MAC")
 
 
@@ -283,21 +284,21 @@ def test_compressed_is_not_decrypted() -> None:
     opened = open_secret(*sealed(bytes.fromhex(PLAIN), flags=1), TIK, TEK, MEASURE)
     assert opened.mac_matches
     assert opened.table is None
-    assert not opened.opens
+    assert not opened.matches
     assert "UNSUPPORTED" in note(opened, "flags")
-    assert [stage.state for stage in opened.stages] == ["match", "match", "mismatch", "not checked"]
+    assert [stage.state for stage in opened.checks] == ["match", "match", "mismatch", "not checked"]
 
 
 def test_reserved_flag_is_a_finding() -> None:
     opened = open_secret(*sealed(bytes.fromhex(PLAIN), flags=1 << 31), TIK, TEK, MEASURE)
-    assert opened.opens
+    assert opened.matches
     assert opened.header.findings() == ["flags: reserved bits 31:1 hold 0x40000000, not known to sevlab"]
 
 
 def test_counter_wraps_over_128_bits() -> None:
     """sev-launch 12: two blocks under a counter of sixteen 0xff bytes."""
     kek = Secret(bytes.fromhex("0322f0771ddc3856b2a6e1cab927db75"))
-    wrapped = apply_keystream(kek, b"\xff" * 16, TEK.reveal() + TIK.reveal())
+    wrapped = aes_ctr(kek.reveal(), b"\xff" * 16, TEK.reveal() + TIK.reveal())
     assert wrapped.hex() == "8ae273e8918a40d8e5debddcd1c8ce09540786edf6e5f3f5f11dc2f37655d77b"
     packet = example(iv=b"\xff" * 16)
     assert "00000000000000000000000000000000" in str(reopened(packet))
@@ -356,8 +357,7 @@ def test_packet_parts_raw_and_base64(tmp_path: Path) -> None:
 
 def test_light_import() -> None:
     code = "import sys, sevlab.attestation.secret; sys.exit('cryptography' in sys.modules)"
-    root = Path(__file__).resolve().parents[2]
-    assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 
 # The table: any bytes
@@ -494,7 +494,7 @@ def test_libvirt_packs_and_we_open(tmp_path: Path, secrets: list[tuple[str, byte
     assert header_is_text
     assert payload_is_text
     opened = open_secret(header, payload, TIK, TEK, measurement.measure)
-    assert opened.opens
+    assert opened.matches
     assert opened.secrets == [(parse_secret_name(name), Secret(data)) for name, data in secrets]
     ours = build_secret(opened.secrets, TIK, TEK, measurement.measure, iv=opened.header.iv)
     aligned = (20 + sum(20 + len(data) for _, data in secrets)) % 16 == 0

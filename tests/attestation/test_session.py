@@ -84,12 +84,12 @@ def test_the_platform_opens_what_the_owner_makes(seed: bytes, policy: int) -> No
     # These private numbers are mostly zeros, and so is a certificate: a short run of both can be the same.
     assume(not any(number.is_in(session.godh.to_bytes()) for number in (PRIVATE, OTHER)))
     opened = open_session(session.blob, session.godh, PRIVATE, policy)
-    assert opened.opens
+    assert opened.matches
     assert (opened.tek, opened.tik) == (session.tek, session.tik)
     again = make_session(pdh, policy, random=seeded(seed))
     assert again.blob == session.blob
-    assert not open_session(session.blob, session.godh, PRIVATE, policy ^ 1).opens
-    assert not open_session(session.blob, session.godh, OTHER, policy).opens
+    assert not open_session(session.blob, session.godh, PRIVATE, policy ^ 1).matches
+    assert not open_session(session.blob, session.godh, OTHER, policy).matches
 
 
 def test_real_randomness_makes_another_session_each_time() -> None:
@@ -106,8 +106,8 @@ def test_a_flipped_bit_of_the_session_stops_where_the_firmware_would(place: int)
     raw = bytearray(session.blob.to_bytes())
     raw[place // 8] ^= 1 << place % 8
     opened = open_session(sevlab.formats.sev_certs.SessionBlob.from_bytes(bytes(raw)), session.godh, PRIVATE, POLICY)
-    assert not opened.opens
-    failed = [step.name for step in opened.steps if step.state == "mismatch"]
+    assert not opened.matches
+    failed = [step.name for step in opened.checks if step.state == "mismatch"]
     offset = place // 8
     # The IV is under no MAC. It changes the first counter, and with it TEK and TIK, so that policy_mac fails.
     expected = "policy_mac" if 0x30 <= offset < 0x40 or offset >= 0x60 else "wrap_mac"
@@ -121,18 +121,18 @@ def test_the_mistakes_of_the_incidents_stop_in_their_places() -> None:
     policy = sevlab.Policy(POLICY)
     good = wrap_keys(keys, tek, tik, iv, policy)
     godh = godh_certificate(OTHER)
-    assert open_session(good, godh, PRIVATE, policy).opens
+    assert open_session(good, godh, PRIVATE, policy).matches
     # F31: policy_mac under the KIK in place of the TIK.
     wrong = good.replace(policy_mac=hmac.digest(keys.kik, POLICY.to_bytes(4, "little"), "sha256"))
-    assert open_session(wrong, godh, PRIVATE, policy).steps[-1][:2] == ("policy_mac", "mismatch")
+    assert open_session(wrong, godh, PRIVATE, policy).checks[-1][:2] == ("policy_mac", "mismatch")
     # F34: TIK first and then TEK. Everything opens, for both MACs are made with what was packed.
     swapped = open_session(wrap_keys(keys, tik, tek, iv, policy), godh, PRIVATE, policy)
-    assert swapped.opens
+    assert swapped.matches
     assert swapped.tik == sevlab.Secret(tek)
     # F32: coordinates in the other byte order are no point of the curve.
     reversed_ = EccKey(curve=2, qx=godh.key.qx[47::-1] + bytes(24), qy=godh.key.qy[47::-1] + bytes(24))
     broken = open_session(good, godh.replace(key=reversed_), PRIVATE, policy)
-    assert [step.state for step in broken.steps] == ["mismatch"]
+    assert [step.state for step in broken.checks] == ["mismatch"]
 
 
 def test_points_of_other_curves_are_refused() -> None:

@@ -42,7 +42,7 @@ def test_a_real_platform_verifies(naples: bytes) -> None:
     verdict = verdict_of(naples)
     assert verdict.matches
     assert verdict.product == "Naples"
-    assert len(verdict.links) == 8
+    assert len(verdict.checks) == 8
     assert Chain(parse_certificates(naples)).to_bytes() == naples
 
 
@@ -50,7 +50,7 @@ def test_a_real_platform_verifies(naples: bytes) -> None:
 def test_amd_s_keys_verify_and_have_the_known_fingerprints(product: str) -> None:
     chain = load_chain(path_of(f"{product}-ark"), path_of(f"{product}-ask"))
     verdict = chain.verify()
-    states = {link.name: link.state for link in verdict.links}
+    states = {link.name: link.state for link in verdict.checks}
     assert verdict.product == PRODUCTS[product]
     assert states["ARK is a known root"] == states["ARK signed by itself"] == states["ASK signed by ARK"] == "match"
     assert states["PDH signed by PEK"] == "cannot tell"
@@ -95,24 +95,24 @@ def test_certificates_of_another_generation_do_not_fit(naples: bytes) -> None:
     platform = parse_certificates(naples)[:4]
     rome = parse_certificates(Path(path_of("rome-ask")).read_bytes() + Path(path_of("rome-ark")).read_bytes())
     verdict = Chain([*platform, *rome]).verify()
-    states = {link.name: link.state for link in verdict.links}
+    states = {link.name: link.state for link in verdict.checks}
     assert states["ARK is a known root"] == "match"
     assert states["CEK signed by ASK"] == "mismatch"
     assert states["PEK signed by OCA"] == "match"
     assert not verdict.matches
 
 
-def test_missing_twice_and_foreign_certificates_are_told(naples: bytes) -> None:
+def test_missing_twice_and_foreign_certificates_are_noted(naples: bytes) -> None:
     certificates = parse_certificates(naples)
     for number, certificate in enumerate(certificates):
         rest = [one for one in certificates if one is not certificate]
         verdict = Chain(rest).verify()
         assert not verdict.matches
-        assert any(link.state == "cannot tell" for link in verdict.links), number
+        assert any(link.state == "cannot tell" for link in verdict.checks), number
     assert not Chain([*certificates, certificates[0]]).verify().matches
     foreign = Chain(certificates).verify(roots={"00" * 32: "Nowhere"})
-    assert (foreign.links[0].state, foreign.product) == ("mismatch", "")
-    assert sum(link.state == "match" for link in foreign.links) == 7
+    assert (foreign.checks[0].state, foreign.product) == ("mismatch", "")
+    assert sum(link.state == "match" for link in foreign.checks) == 7
 
 
 def test_the_order_of_the_pek_s_signatures_does_not_matter(naples: bytes) -> None:
@@ -147,7 +147,7 @@ def test_any_content_of_a_certificate_verifies_or_not(tail: bytes, usage: int) -
     assert str(Chain([certificate]))
 
 
-def test_the_unsigned_ark_of_naples_is_told_as_such() -> None:
+def test_the_unsigned_ark_of_naples_is_refused_as_such() -> None:
     raw = Path(path_of("naples-ark")).read_bytes()[:576]
     with pytest.raises(sevlab.LayoutError, match="Naples ARK as first published"):
         parse_certificates(raw)

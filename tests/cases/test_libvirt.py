@@ -414,7 +414,7 @@ def test_a_secret_is_handed_over_and_written(play: Play, secret: list[str], tmp_
     header, payload = (base64.b64decode(path.read_text()) for path in paths)
     measure = base64.b64decode(info()["sev-measurement"])[:32]
     opened = open_secret(header, payload, samples.TIK, samples.TEK, measure)
-    assert opened.opens
+    assert opened.matches
     assert [entry.data for entry in opened.table.entries] == [b"a sample passphrase"]
 
 

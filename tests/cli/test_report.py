@@ -172,7 +172,10 @@ MISUSE = {
     "no file": (["verify"], "FILE: received nothing"),
     "missing file": (["verify", "nowhere"], "FILE: received 'nowhere': no such file"),
     "not a report": (["show", "vcek"], "this is a certificate"),
-    "not a certificate": (["verify", "report", "--vcek", "report"], "--vcek: received 1184 bytes that are no X.509"),
+    "not a certificate": (
+        ["verify", "report", "--vcek", "report"],
+        "--vcek: received 1184 bytes that are not an X.509",
+    ),
     "chain for one": (["verify", "report", "--ask", "chain"], "--ask: received 2 certificates"),
     "chain and half": (
         ["verify", "report", "--chain", "chain", "--ark", "ark"],

@@ -145,14 +145,14 @@ def test_with_it_a_recorded_launch_is_opened(robbed: Any) -> None:
     blob = sevlab.formats.sev_certs.SessionBlob.from_bytes(seen["launch session"])
     godh = sevlab.formats.sev_certs.SevCertificate.from_bytes(seen["GODH certificate"])
     opened = sevlab.attestation.session.open_session(blob, godh, theft.private, 1)
-    assert opened.opens
+    assert opened.matches
     assert (opened.tek, opened.tik) == (run.owner.session.tek, run.owner.session.tik)
     measure = seen["LAUNCH_MEASURE"][:32]
     packet = seen["secret packet"]
     secret = sevlab.attestation.secret.open_secret(packet[:52], packet[52:], opened.tik, opened.tek, measure)
     assert secret.secrets[0][1].reveal() == SECRET
     other = sevlab.attestation.session.open_session(blob, godh, make_private(seeded(b"other")), 1)
-    assert not other.opens
+    assert not other.matches
 
 
 def test_a_firmware_that_looks_refuses_the_first_point() -> None:
@@ -297,7 +297,7 @@ def test_an_impostor_s_chain_is_that_of_a_genuine_platform(impostor: attacks.Imp
     assert sevlab.attestation.session.public_key(impostor.private) == impostor.chain[PDH].key
     # A key that is not the certificate's signs no PEK that holds.
     wrong = attacks.Impostor(make_private(seeded(b"wrong")), impostor.chain[CEK], random=seeded(b"impostor"))
-    states = {link.name: link.state for link in wrong.chain.verify(sevlab.simulator.identity.sample_roots()).links}
+    states = {link.name: link.state for link in wrong.chain.verify(sevlab.simulator.identity.sample_roots()).checks}
     assert [name for name, state in states.items() if state != "match"] == ["PEK signed by CEK"]
     assert wrong.chain[PEK] != impostor.chain[PEK]
 
@@ -314,7 +314,7 @@ def test_an_impostor_gets_the_guest_s_memory(impostor: attacks.Impostor, policy:
     assert haul.parts[FIRMWARE_AT] == firmware
     assert SECRET in haul.parts[SECRET_AT]
     assert haul.session is not None
-    assert haul.session.opens
+    assert haul.session.matches
     assert run.platform.guest_status(run.host.handle)["state"] == "RUNNING"
     assert repr(haul) == f"{len(firmware) + 64} bytes of the guest's memory in clear, in 2 pieces"
 

@@ -180,7 +180,7 @@ def test_capture_validate_and_diagnose_take_what_the_simulator_makes(keys: Any) 
     opened = sevlab.attestation.secret.open_secret(
         packet[:52], packet[52:], session.tik, session.tek, run.verdict.reported
     )
-    assert opened.opens
+    assert opened.matches
     diagnosis = sevlab.diagnose(evidence.replace(num_cpus=7, build_id=1), jobs=1)
     assert diagnosis.explanations[0].inputs == {"num_cpus": 3, "build_id": 25}
 
@@ -190,7 +190,7 @@ def test_session_open_takes_the_platform_s_key() -> None:
     session = run.owner.session
     assert session is not None
     opened = open_session(session.blob, session.godh, sevlab.Secret(run.platform.identity.keys[PDH].reveal()), 1)
-    assert opened.opens
+    assert opened.matches
     assert opened.tik == session.tik
 
 
@@ -200,7 +200,7 @@ def test_the_sample_root_is_known_to_nobody_else() -> None:
     chain = platform.pdh_cert_export()
     assert chain.verify(sample_roots()).matches
     verdict = chain.verify()
-    assert [link.name for link in verdict.links if link.state != "match"] == ["ARK is a known root"]
+    assert [link.name for link in verdict.checks if link.state != "match"] == ["ARK is a known root"]
     raw = chain.to_bytes()
     assert (
         sevlab.attestation.sev_chain.Chain(sevlab.formats.sev_certs.parse_certificates(raw))

@@ -75,7 +75,7 @@ def opened() -> Any:
 def test_every_part_of_a_session_can_be_edited(opened: Any) -> None:
     box = sevlab.explore(opened)
     assert isinstance(box, SessionExplorer)
-    assert box.opened.opens
+    assert box.opened.matches
     for name, expected in (
         ("nonce", "wrap_mac"),
         ("wrap_tk", "wrap_mac"),
@@ -85,13 +85,13 @@ def test_every_part_of_a_session_can_be_edited(opened: Any) -> None:
     ):
         before = box.boxes[name].value
         box.boxes[name].value = ("0" if before[0] != "0" else "1") + before[1:]
-        assert [step.name for step in box.opened.steps if step.state == "mismatch"] == [expected]
+        assert [step.name for step in box.opened.checks if step.state == "mismatch"] == [expected]
         box.boxes[name].value = before
-        assert box.opened.opens
+        assert box.opened.matches
     box.policy.value = "4"
-    assert not box.opened.opens
+    assert not box.opened.matches
     box.policy.value = ""
-    assert box.opened.steps[-1].state == "not checked"
+    assert box.opened.checks[-1].state == "not checked"
 
 
 @pytest.mark.parametrize("text", ["", "xyz", "00", "<script>", "0" * 10_000])

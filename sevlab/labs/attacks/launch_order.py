@@ -13,8 +13,9 @@ import secrets
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from ...attestation.crypto import aes_ctr
 from ...attestation.id_block import DEFAULT_POLICY
-from ...attestation.secret import apply_keystream, build_secret
+from ...attestation.secret import build_secret
 from ...attestation.session import derive_key, make_session
 from ...errors import InputError, quoted
 from ...formats.launch_measure import MeasureMessage
@@ -79,7 +80,7 @@ def run_blocks(memory: bytes, secret: bytes) -> list[bytes]:
         if word == "LOAD SECRET":
             register = secret
         elif word == "ENCRYPT":
-            register = apply_keystream(Secret(derive_key(secret, "disk")), bytes(BLOCK), register)
+            register = aes_ctr(derive_key(secret, "disk"), bytes(BLOCK), register)
         elif word == "SEND":
             sent.append(register)
         elif word == "FORGET":

@@ -17,8 +17,7 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING, Any
 
-from ...attestation.crypto import ecdsa_sign
-from ...attestation.secret import apply_keystream
+from ...attestation.crypto import aes_ctr, ecdsa_sign
 from ...attestation.session import open_session
 from ...formats.secret import SecretHeader
 from ...formats.sev_certs import CEK, ECDSA_SHA384, OCA, PDH, PEK
@@ -117,7 +116,7 @@ def _pieces(platform: Platform, handle: int, session: OpenedSession, address: in
         length = min(SECRET_LIMIT, address + size - start)
         header, payload = platform.send_update_data(handle, start, length)
         assert session.tek is not None, "the session was packed for this PDH"
-        yield apply_keystream(session.tek, SecretHeader.from_bytes(header).iv, payload)
+        yield aes_ctr(session.tek.reveal(), SecretHeader.from_bytes(header).iv, payload)
 
 
 #: The highest security version number there can be.

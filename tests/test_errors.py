@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from sevlab.attestation import needs
+from sevlab import errors
 from sevlab.cli import VERBS, main
-from sevlab.errors import InputError
+from sevlab.errors import InputError, lacking, require
 from tests.commands import STATUS, commands, write_inputs
 from tests.peers import ROOT, SYSTEM_PYTHON
 from tests.soak import some
@@ -32,9 +32,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_every_requirement_is_in_the_table() -> None:
     texts = [*PROJECT["dependencies"], *itertools.chain(*PROJECT["optional-dependencies"].values())]
-    assert len(needs._requirements()) == len({text for text in texts if not text.startswith("sevlab[")})
-    assert needs._requirements()["cryptography"] == ">=43"
-    assert needs._requirements()["tomli-w"] in (">=1,<2", "<2,>=1")
+    assert len(errors._requirements()) == len({text for text in texts if not text.startswith("sevlab[")})
+    assert errors._requirements()["cryptography"] == ">=43"
+    assert errors._requirements()["tomli-w"] in (">=1,<2", "<2,>=1")
 
 
 @pytest.mark.parametrize(
@@ -44,16 +44,16 @@ def test_every_requirement_is_in_the_table() -> None:
 def test_versions_are_compared_as_numbers(monkeypatch: pytest.MonkeyPatch, installed: str, is_right: bool) -> None:
     monkeypatch.setattr("importlib.metadata.version", lambda name: installed)
     if is_right:
-        needs.require("cryptography")
+        require("cryptography")
         return
     with pytest.raises(InputError, match=f"received version '{installed}'; needed cryptography>=43. Try: pip install"):
-        needs.require("cryptography")
+        require("cryptography")
 
 
 def test_a_version_that_is_too_new_is_refused_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.metadata.version", lambda name: "2.0")
     with pytest.raises(InputError, match=r"received version '2.0'"):
-        needs.require("tomli-w")
+        require("tomli-w")
 
 
 @pytest.mark.parametrize(
@@ -116,4 +116,4 @@ def test_with_the_libraries_of_the_system(folder: Path, verb: str) -> None:
 
 @pytest.mark.parametrize("error", [AttributeError("x"), TypeError("x"), ImportError("x", name="sevlab.nothing")])
 def test_an_error_of_ours_stays_one(error: Exception) -> None:
-    assert needs.lacking(error) is None
+    assert lacking(error) is None
