@@ -198,7 +198,6 @@ def diagnose_case(
 
 
 def _without_launch(case: Case, roots: Mapping[str, str], at: datetime | str | None) -> CaseVerdict | None:
-    """Verify the report alone, if no launch can be computed."""
     if "report" not in case.inputs:
         return None
     kept = {name: value for name, value in case.inputs.items() if name not in ("firmware", "id_block")}
@@ -221,7 +220,12 @@ def _portable(found: CaseDiagnosis, case: Case) -> CaseDiagnosis:
     """Name files as the case's author did, because the folder into which a bundle was unpacked is gone."""
     if found.diagnosis is None:
         return found
-    paths = {str(case.inputs[name]): _file_name(case, name) for name in case.hashes if name in case.inputs}
+    paths = {}
+    for name in case.hashes:
+        if name in case.inputs:
+            path, origin = str(case.inputs[name]), case.origin.get(name, "")
+            is_file = origin.startswith("the file ")  # what it was called before it was packed
+            paths[path] = origin.removeprefix("the file ") if is_file else os.path.basename(path)
 
     def renamed(value: Any) -> Any:
         for path, name in paths.items():
@@ -234,11 +238,3 @@ def _portable(found: CaseDiagnosis, case: Case) -> CaseDiagnosis:
 
     explanations = (replace(one, causes=tuple(map(renamed_cause, one.causes))) for one in found.diagnosis.explanations)
     return replace(found, diagnosis=replace(found.diagnosis, explanations=tuple(explanations)))
-
-
-def _file_name(case: Case, name: str) -> str:
-    """Return what a file was called before it was packed, or else its path within the bundle."""
-    words = case.origin.get(name, "")
-    if words.startswith("the file "):
-        return words.removeprefix("the file ")
-    return os.path.basename(str(case.inputs[name]))

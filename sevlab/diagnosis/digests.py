@@ -87,8 +87,6 @@ class SevDigests:
     """Computes launch digests of SEV and SEV-ES (32 bytes each), and remembers what they share."""
 
     def __init__(self) -> None:
-        self._tables: dict[Kernel, bytes] = {}
-        self._pages: dict[Cpus, tuple[bytes, bytes | None]] = {}
         self._chains: dict[tuple[bytes, Kernel | None, Cpus], tuple[Any, list[bytes]]] = {}
 
     def plain(self, image: Image, kernel: Kernel | None) -> bytes:
@@ -106,10 +104,7 @@ class SevDigests:
         key = (image.digest, kernel, cpus)
         running, found = self._chains.get(key) or (self._begin(image, kernel), [])
         if len(found) < count:
-            if cpus not in self._pages:
-                make_room(self._pages)
-                self._pages[cpus] = make_pages(cpus)
-            boot, further = self._pages[cpus]
+            boot, further = make_pages(cpus)
             make_room(self._chains, max(1, min(LIMIT, _DIGESTS // count)))
             self._chains[key] = running, found
             while len(found) < count and (further is not None or not found):
@@ -121,11 +116,13 @@ class SevDigests:
         """Return the hash after firmware and table."""
         running = image.running.copy()
         if kernel is not None:
-            if kernel not in self._tables:
-                make_room(self._tables)
-                self._tables[kernel] = kernel.table.to_bytes()[: kernel.size].ljust(kernel.size, b"\0")
-            running.update(self._tables[kernel])
+            running.update(_table(kernel))
         return running
+
+
+@lru_cache(maxsize=LIMIT)
+def _table(kernel: Kernel) -> bytes:
+    return kernel.table.to_bytes()[: kernel.size].ljust(kernel.size, b"\0")
 
 
 @dataclass(frozen=True)
@@ -215,7 +212,7 @@ class Loaded:
 
     @property
     def start(self) -> int | None:
-        """Where further CPUs start; with an SVSM, where all do. None if nothing says so."""
+        """Where further CPUs start, or with an SVSM all; None if unknown."""
         if self.svsm is None:
             return self.firmware.reset_address
         return int(self._svsm_region(self.svsm).gpa + self.svsm.entry)
@@ -278,6 +275,7 @@ def make_room(kept: dict[Any, Any], limit: int = LIMIT) -> None:
         kept.clear()
 
 
+@lru_cache(maxsize=LIMIT)
 def make_pages(cpus: Cpus) -> tuple[bytes, bytes | None]:
     """Return the save areas of the boot CPU and of further ones (4096 bytes each); None if there are no further ones.
 
@@ -302,7 +300,6 @@ def _built(cpus: Cpus) -> tuple[bytes, bytes | None]:
 
 @lru_cache(maxsize=LIMIT)
 def _bare(profile: str, signature: int | None, address: int | None) -> tuple[bytes, bytes | None]:
-    """Return both pages with SEV_FEATURES 0."""
     if SNP_PROFILES[profile].is_flat:  # all CPUs have the same page
         boot = build_vmsa(profile, signature=signature, reset_address=address).to_bytes()
         return boot, boot

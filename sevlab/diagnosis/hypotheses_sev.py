@@ -45,6 +45,14 @@ MINIMUMS = tuple(dict.fromkeys((major, minor) for major, minor, _, _ in RELEASES
 
 NUMBERS = ("api_major", "api_minor", "build_id")
 
+_LIKELY_COUNTS = {*range(1, 17), 20, 24, 28, 32, 40, 48, 56, 64, 96, 128, 192, 240, 255, 256, 288, 384, 512}
+
+#: SEV_FEATURES seen on hosts: none, SNP active (in an SEV-ES page), DebugSwap, both.
+LIKELY_FEATURES = (0x0, 0x1, 0x20, 0x21)
+
+#: Where OVMF's AmdSev and X64 builds start further CPUs.
+_RESET_ADDRESSES = (0x0080B004, RESET_VECTOR)
+
 
 def _hex_for_decimal(number: int) -> Iterator[int]:
     """The digits were hex and were read as decimal: 16 for 0x16, which is 22."""
@@ -312,14 +320,6 @@ KERNEL = (
     *(_no_kernel, _candidate_kernels, _no_initrd, _candidate_initrds),
     *(_command_lines, _other_words, _cmdline_bytes, _padding),
 )
-
-_LIKELY_COUNTS = {*range(1, 17), 20, 24, 28, 32, 40, 48, 56, 64, 96, 128, 192, 240, 255, 256, 288, 384, 512}
-
-#: SEV_FEATURES seen on hosts: none, SNP active (in an SEV-ES page), DebugSwap, both.
-LIKELY_FEATURES = (0x0, 0x1, 0x20, 0x21)
-
-#: Where OVMF's AmdSev and X64 builds start further CPUs.
-_RESET_ADDRESSES = (0x0080B004, RESET_VECTOR)
 
 
 def counts(start: Start) -> Iterator[Option]:

@@ -23,6 +23,32 @@ if TYPE_CHECKING:
     from .start import SnpStart
 
 
+_NUMBERS = {kind.name: number for number, kind in SECTION_TYPES.items()}
+
+_SEC_MEM, _CPUID, _HASHES = (_NUMBERS[name] for name in ("SEC_MEM", "CPUID", "KERNEL_HASHES"))
+
+#: Section types that are younger than some of their readers.
+_NEW = {_NUMBERS["SVSM_CAA"]}
+
+_DEBUG_SWAP = SevFeatures.debug_swap.mask
+
+_ADVICE = "Compute with the profile found if you accept such a host; else start the guest on one like yours."
+
+#: How two hosts may differ, and what that resembles.
+_WORDS = "the floating-point control words differ"
+
+_SWITCH = "DebugSwap is the other way"
+
+_CLOUD = "the hypervisor is another one"
+
+_RESEMBLES = {_WORDS: ("F05",), _SWITCH: ("F01", "F02", "F03"), _CLOUD: ("F21",)}
+
+#: What a profile resembles by itself: F04, where a release of a tool took it for all hosts.
+_OWN = {"qemu-hashes-first": ("F22", "F04"), "ec2": ("F07",), "ec2-rdx0": ("F07",), "gce": ("F09",)}
+
+_HOSTS = [profile for profile in SNP_PROFILES.values() if not profile.is_flat]
+
+
 @mistake("digest of another firmware", "ovmf_hash", 0.6, "F25")
 def _own_hash(start: SnpStart) -> Iterator[Option]:
     """The digest given in the firmware's place is not that of this firmware file: it was computed from another build.
@@ -55,14 +81,6 @@ def _unhashed(start: SnpStart) -> Iterator[Option]:
     checks the hashes."""
     if start.launch.kernel is not None and not start.base_image.has_hashes:
         yield Option(None, None)
-
-
-_NUMBERS = {kind.name: number for number, kind in SECTION_TYPES.items()}
-
-_SEC_MEM, _CPUID, _HASHES = (_NUMBERS[name] for name in ("SEC_MEM", "CPUID", "KERNEL_HASHES"))
-
-#: Section types that are younger than some of their readers.
-_NEW = {_NUMBERS["SVSM_CAA"]}
 
 
 def _rules(start: SnpStart) -> Iterator[tuple[str, dict[str, object], str]]:
@@ -109,25 +127,6 @@ def _other_order(start: SnpStart) -> Iterator[Option]:
     """The hypervisor loads the pages of the firmware's metadata in another order, as another type, or not at all.
     sevlab digest --trace shows each page; compare it with what the hypervisor logs."""
     return _other_rules(start, "order", "type")
-
-
-_DEBUG_SWAP = SevFeatures.debug_swap.mask
-
-_ADVICE = "Compute with the profile found if you accept such a host; else start the guest on one like yours."
-
-#: How two hosts may differ, and what that resembles.
-_WORDS = "the floating-point control words differ"
-
-_SWITCH = "DebugSwap is the other way"
-
-_CLOUD = "the hypervisor is another one"
-
-_RESEMBLES = {_WORDS: ("F05",), _SWITCH: ("F01", "F02", "F03"), _CLOUD: ("F21",)}
-
-#: What a profile resembles by itself: F04, where a release of a tool took it for all hosts.
-_OWN = {"qemu-hashes-first": ("F22", "F04"), "ec2": ("F07",), "ec2-rdx0": ("F07",), "gce": ("F09",)}
-
-_HOSTS = [profile for profile in SNP_PROFILES.values() if not profile.is_flat]
 
 
 def _differences(given: Profile | None, found: Profile, is_set: bool) -> tuple[str, ...]:

@@ -68,7 +68,7 @@ class Reading:
 
 
 class KeyReading(Reading):
-    """One way to read a key. It does not show itself."""
+    """One way to read a key, which it does not show."""
 
     def __repr__(self) -> str:
         return "<a key, hidden>"

@@ -36,11 +36,9 @@ class Option:
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """One mistake.
+    """One mistake, and ``how`` it happens. ``prior`` is a rough weight from 0 to 1 that orders the search.
 
-    ``prior`` is a rough weight from 0 to 1 for how often it happens; it only orders the search. ``options`` makes
-    options from what the search starts from. ``how`` says how the mistake comes about. ``incidents`` are keys of
-    :data:`sevlab.data.INCIDENTS`.
+    ``options`` makes options from the start of the search. ``incidents`` are keys of :data:`sevlab.data.INCIDENTS`.
     """
 
     name: str
@@ -54,7 +52,7 @@ class Hypothesis:
 def mistake(
     name: str, parameter: str, prior: float, *incidents: str
 ) -> Callable[[Callable[[Any], Iterable[Option]]], Hypothesis]:
-    """Make a hypothesis of a function that makes its options. The docstring says how the mistake comes about."""
+    """Make a hypothesis from a function that makes its options, whose docstring says how the mistake happens."""
 
     def declare(options: Callable[[Any], Iterable[Option]]) -> Hypothesis:
         return Hypothesis(name, parameter, prior, options, " ".join((options.__doc__ or "").split()), incidents)

@@ -288,7 +288,6 @@ class Diagnosis(Explainable):
         return View(first, *(Banner(alarm, "pink") for alarm in self.alarms), *rest, *map(Paragraph, self.notes))
 
     def _tried(self) -> list[Block]:
-        """Show what was ruled out, and what was not tried."""
         blocks: list[Block] = [Paragraph(f"The search ended early: {self.stopped}.")] if self.stopped else []
         if self.searched:
             rows = [[one.what, one.values, one.mistakes] for one in self.searched]

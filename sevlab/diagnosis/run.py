@@ -93,6 +93,8 @@ def diagnose(
         given = given.snp_launch
     if reported is not None and not isinstance(given, Mapping):
         raise ArgumentError("given", type(given).__name__, "the inputs of a SEV-SNP launch, to go with reported")
+    if isinstance(given, Verdict):
+        given = given.evidence
     if not 1 <= max_changes <= MOST_CHANGES:
         raise InputError("max_changes", str(max_changes), f"1 to {MOST_CHANGES}")
     if not budget > 0:
@@ -108,13 +110,12 @@ def diagnose(
             bar.close()
     if reported is not None:
         return found
-    trust = given.trust() if isinstance(given, Case) else getattr(_evidence_of(given), "trust", trust)
+    trust = given.trust() if isinstance(given, Case) else getattr(given, "trust", trust)
     is_doubtful = found.status == MATCH and trust is not None and trust.is_doubtful
     return replace(found, trust=trust, status=NOT_DECIDED if is_doubtful else found.status)
 
 
 def _reported(case: Case) -> bytes | Report:
-    """Return what a case of SEV-SNP says was reported: a report, or only its launch digest."""
     if "report" in case.inputs:
         from ..attestation.report_file import load_report
 
@@ -122,10 +123,6 @@ def _reported(case: Case) -> bytes | Report:
     if case.reported_measurement is None:
         raise InputError("report", "nothing", "a report, or its measurement", "what is to be explained?")
     return case.reported_measurement
-
-
-def _evidence_of(given: object) -> object:
-    return given.evidence if isinstance(given, Verdict) else given
 
 
 class _Search:
@@ -171,10 +168,9 @@ class _Search:
         )
 
     def _open(self, given: Any, reported: bytes | str | Report | None) -> SevSpace | SnpSpace:
-        """Read everything that was given."""
         if reported is not None:
             return SnpSpace(read_snp_inputs(given, reported), self._read_candidates(snp=True))
-        given = given.part() if isinstance(given, Case) else _evidence_of(given)
+        given = given.part() if isinstance(given, Case) else given
         inputs = inputs_of(given) if isinstance(given, Evidence) else read_sev_inputs(given)
         return SevSpace(inputs, self._read_candidates(snp=False))
 
@@ -199,7 +195,7 @@ class _Search:
     def _try_stages(self, space: SevSpace | SnpSpace, max_changes: int) -> list[Explanation]:
         for changes, likely in STAGES:
             for combination in space.combinations(changes, likely=likely) if changes <= max_changes else ():
-                self.engine.now = " and ".join(space.ABOUT[name].words for name in combination.names)
+                self.engine.now = " and ".join(space.about[name].words for name in combination.names)
                 self.engine.check()
                 for chosen in space.hits(combination, self.engine):
                     # A hash fits one launch only: any other explanation would mean the same.
@@ -210,7 +206,6 @@ class _Search:
 
 
 def _explanation(chosen: Iterable[Choice], is_snp: bool) -> Explanation:
-    """Return the explanation that consists of these choices."""
     causes, tik = [], None
     for choice in chosen:
         if choice.hypothesis is not None:
@@ -220,10 +215,9 @@ def _explanation(chosen: Iterable[Choice], is_snp: bool) -> Explanation:
 
 
 def _ruled_out(space: Space, changes: int, likely: bool) -> list[RuledOut]:
-    """Return what a stage that found nothing has ruled out."""
     singles = space.combinations(1, likely=False)
     if changes == 1:
-        sizes = {name: sum(one.size for one in singles if one.names == (name,)) for name in space.ABOUT}
+        sizes = {name: sum(one.size for one in singles if one.names == (name,)) for name in space.about}
         return [_row(space, name, size) for name, size in sizes.items() if size]
     rows = []
     if changes == 2 and any(parameter.base.value is MISSING for parameter in space.parameters.values()):
@@ -236,7 +230,7 @@ def _ruled_out(space: Space, changes: int, likely: bool) -> list[RuledOut]:
 
 def _row(space: Space, name: str, size: int) -> RuledOut:
     mistakes = dict.fromkeys(one.hypothesis.name for one in space.parameters[name].choices if one.hypothesis)
-    return RuledOut(space.ABOUT[name].words, str(size), "; ".join(mistakes))
+    return RuledOut(space.about[name].words, str(size), "; ".join(mistakes))
 
 
 class Bar:

@@ -87,10 +87,11 @@ class SevValues(NamedTuple):
 class SevSpace(Space):
     """Every parameter with its choices."""
 
-    ABOUT, HYPOTHESES = PARAMETERS, HYPOTHESES
+    HYPOTHESES = HYPOTHESES
 
     def __init__(self, inputs: SevInputs, files: Sequence[Candidate] = ()) -> None:
         self.inputs, self.shown = inputs, inputs.shown
+        self.about = {**PARAMETERS, "key": About("the key file", (inputs.key_input,))}
         self.start, self.digests = SevStart(inputs, files), SevDigests()
         self.is_es, self.is_known = bool(inputs.policy.es), inputs.launch.firmware is not None
         cpus, start, reading, key = self.start.cpus, self.start, inputs.measurements[0], inputs.keys[0]
@@ -113,16 +114,7 @@ class SevSpace(Space):
             build_id=inputs.numbers[2],
             policy=inputs.policy,
         )
-        self.gather(self.start)
-
-    def base_value(self, name: str) -> object:
-        return getattr(self.base, name)
-
-    def inputs_of(self, name: str) -> tuple[str, ...]:
-        return (self.inputs.key_input,) if name == "key" else super().inputs_of(name)
-
-    def may_change(self, name: str) -> bool:
-        return self.is_known or name not in _LAUNCH
+        self.gather(start, self.base, () if self.is_known else _LAUNCH)
 
     def combine(self, names: tuple[str, ...], likely: bool) -> Iterator[Combination]:
         """Yield the combinations in which exactly these parameters change: a policy may switch SEV-ES."""

@@ -152,7 +152,6 @@ def _search(
 
 
 def _state(block: bytes) -> Any:
-    """Return the eight words after one block (64 bytes), by the same rounds."""
     s, w = np.repeat(START_WORDS, LANES), np.repeat(_words(block), LANES)
     _rounds(s, w, ROUND_WORDS)
     return START_WORDS + s[::LANES]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .digests import Firmware
     from .engine import Engine
     from .inputs import SnpInputs
-    from .model import Choice, Option
+    from .model import Choice
     from .start import Candidate
 
 
@@ -78,7 +78,7 @@ class SnpValues(NamedTuple):
 class SnpSpace(Space):
     """Every parameter with its choices."""
 
-    ABOUT, HYPOTHESES = PARAMETERS, HYPOTHESES
+    HYPOTHESES, about = HYPOTHESES, PARAMETERS
 
     def __init__(self, inputs: SnpInputs, files: Sequence[Candidate] = ()) -> None:
         self.inputs, self.start, self.digests = inputs, SnpStart(inputs, files), SnpDigests()
@@ -108,18 +108,7 @@ class SnpSpace(Space):
             part=None,
             measurement=MISSING if reading is None else reading.value,
         )
-        self.gather(start)
-
-    def base_value(self, name: str) -> object:
-        return getattr(self.base, name)
-
-    def may_change(self, name: str) -> bool:
-        return self.start.svsm is None or name not in _NOT_WITH_SVSM
-
-    def is_other(self, name: str, option: Option, base: Any) -> bool:
-        if name == "firmware" and option.value is None:  # not whole pages
-            return False
-        return super().is_other(name, option, base)
+        self.gather(start, self.base, () if start.svsm is None else _NOT_WITH_SVSM)
 
     def combine(self, names: tuple[str, ...], likely: bool) -> Iterator[Combination]:
         """Yield the combination in which exactly these parameters change, if there can be one."""

@@ -6,10 +6,10 @@ from abc import ABC, abstractmethod
 from itertools import combinations
 from typing import TYPE_CHECKING, ClassVar
 
-from .model import COUNT_LIMIT, About, Change, Choice, Combination, Hypothesis, Option, Parameter
+from .model import COUNT_LIMIT, About, Change, Choice, Combination, Hypothesis, Parameter
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
     from typing import Any
 
     from .engine import Engine
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 class Space(ABC):
     """Every parameter with its choices. Subclasses say which there are, and which may change together."""
 
-    #: The parameters, in the order in which they are hashed.
-    ABOUT: ClassVar[Mapping[str, About]]
     HYPOTHESES: ClassVar[Sequence[Hypothesis]]
     #: What cannot be tried, whatever is measured.
     NO_CANDIDATES = "Other firmware, kernel and initrd files: no folder of candidates was named."
@@ -28,6 +26,8 @@ class Space(ABC):
     NO_CMDLINE = "Other command lines: none was given to start from."
     NO_RESET_ADDRESS = "More than one virtual CPU: this firmware does not say where further ones start."
     TOO_MANY_CPUS = f"More than {COUNT_LIMIT} virtual CPUs: that is where the search ends."
+    #: The parameters, in the order in which they are hashed.
+    about: Mapping[str, About]
     #: What was given, by input, for showing.
     shown: Mapping[str, object]
     parameters: Mapping[str, Parameter]
@@ -47,25 +47,30 @@ class Space(ABC):
     def impossible(self, has_candidates: bool) -> Iterator[str]:
         """Yield what cannot be tried with what is given, and what would help."""
 
-    def gather(self, start: Start) -> None:
-        """Gather the choices of every parameter from all hypotheses. Of equal values the first is kept."""
-        self.parameters = {name: self._gather(name, start) for name in self.ABOUT}
+    def gather(self, start: Start, base: object, fixed: Container[str]) -> None:
+        """Gather the choices of every parameter from all hypotheses. Of equal values the first is kept.
 
-    def _gather(self, name: str, start: Start) -> Parameter:
-        base, choices = self.base_value(name), dict[object, Choice]()
-        for hypothesis in self.HYPOTHESES if self.may_change(name) else ():
+        *base* has the value of each parameter as given, or MISSING. *fixed* are the parameters without any effect here.
+        """
+        self.parameters = {name: self._gather(name, start, getattr(base, name), name in fixed) for name in self.about}
+
+    def _gather(self, name: str, start: Start, base: object, is_fixed: bool) -> Parameter:
+        choices = dict[object, Choice]()
+        for hypothesis in () if is_fixed else self.HYPOTHESES:
             for option in hypothesis.options(start) if hypothesis.parameter == name else ():
-                if not self.is_other(name, option, base):
+                value = option.value
+                if value == base and type(value) is type(base):
                     continue
-                known = choices.get(option.value)
+                if value is None and name == "firmware":  # an image that is not made of whole pages
+                    continue
+                known = choices.get(value)
                 if known is None or (option.likely and not known.likely):
-                    changes = tuple(self._changes(name, option.found))
-                    choices[option.value] = Choice(option.value, changes, hypothesis, option.likely)
+                    changes = tuple(self._changes(self.about[name], option.found))
+                    choices[value] = Choice(value, changes, hypothesis, option.likely)
         return Parameter(name, Choice(base), tuple(choices.values()))
 
-    def _changes(self, parameter: str, found: Any) -> Iterator[Change]:
-        for name in self.inputs_of(parameter):
-            about = self.ABOUT[parameter]
+    def _changes(self, about: About, found: Any) -> Iterator[Change]:
+        for name in about.inputs:
             given = self.shown.get(name) if about.given is None else about.given
             value = found[name] if isinstance(found, dict) else found
             if given is not None and isinstance(value, int) and not isinstance(given, int):
@@ -73,25 +78,9 @@ class Space(ABC):
             if given != value or not isinstance(found, dict):
                 yield Change(name, given, value)
 
-    @abstractmethod
-    def base_value(self, name: str) -> object:
-        """Return the value of a parameter that was given, or MISSING."""
-
-    def inputs_of(self, name: str) -> tuple[str, ...]:
-        """Return the inputs that a parameter is about."""
-        return self.ABOUT[name].inputs
-
-    def may_change(self, name: str) -> bool:
-        """Whether the parameter has any effect here."""
-        return True
-
-    def is_other(self, name: str, option: Option, base: object) -> bool:
-        """Whether an option differs from the value that was given."""
-        return bool(option.value != base or type(option.value) is not type(base))
-
     def combinations(self, changes: int, *, likely: bool) -> list[Combination]:
         """Return every combination of exactly so many *changes*, the most promising first; or only *likely* choices."""
-        every = combinations(self.ABOUT, changes)
+        every = combinations(self.about, changes)
         found = [one for names in every for one in self.combine(names, likely) if all(one.lists)]
         return sorted(found, key=lambda one: one.cost)
 

@@ -168,7 +168,6 @@ class KeyServer:
 
 @cache
 def _authority(kind: str, product: str) -> bytes:
-    """Return the certificate of ARK, ASK or ASVK."""
     from cryptography import x509
 
     key = _rsa_key(SUBJECTS[kind].format(product)).public_key()

@@ -179,7 +179,6 @@ def simulate_launch(
 
 
 def _launch(run: SimulatedLaunch) -> None:
-    """Carry out the launch, and record it."""
     platform, host, owner, record = run.platform, run.host, run.owner, run.transcript
     platform.init()
     chain = platform.pdh_cert_export()

@@ -251,7 +251,6 @@ class SnpPlatform(Processor):
         return _answer("INVALID_KEY") if key is None else _answer("SUCCESS", self._report(context, asked, key))
 
     def _choose_key(self, context: Context, key_sel: int) -> int | None:
-        """Return which key signs; None if the requested one does not exist."""
         if key_sel == VLEK_ONLY or (key_sel == ANY_KEY and self.csp_id):
             return VLEK if self.csp_id else None
         if context.vcek_disabled:

@@ -146,7 +146,6 @@ def simulate_snp_launch(
 
 
 def _launch(run: SimulatedSnpLaunch) -> None:
-    """Begin, and load every page."""
     platform, host, record = run.platform, run.host, run.transcript
     platform.snp_init()
     if run.settings.csp_id:
