@@ -27,22 +27,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Self
 
-
 #: Sizes of keys in bytes: a TEK or TIK, both in one file, a private number of P-384.
 SIZES = (16, 32, 48)
 
 #: Most characters of a text that are examined.
 _LIMIT = 4096
-
 _HEX = re.compile(r"(?:(?:0[xX]|\\x|%)?[0-9a-fA-F]++[\s:;,.|/_\-]*+)++")
-
 _TOKEN = re.compile(r"(?:0[xX]|\\x|%)?([0-9a-fA-F]+)")
-
 _GUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 #: What precedes hex digits that are a hash, such as that of a file system in a kernel's command line.
 _HASH = re.compile(r"(?<![\w-])(?:root|usr|verity)?(?:hash|sha256)[=:]$")
-
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{22,}+={0,2}+")
 
 #: Lengths of such keys in base64 without padding, and what the last character can be.

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 #: The values the host reports, in the order of the command line. All are needed.
 REPORTED = ("measurement", "api_major", "api_minor", "build_id", "policy")
-
 KEYS = ("tik", "tek", "tk")
 
 

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from .files import Sha256
     from .vmm import Cpus, Profile
 
-
 #: Inputs that stand for the CPU's signature.
 SKU = ("cpu_family", "cpu_model", "cpu_stepping")
 

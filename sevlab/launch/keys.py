@@ -12,7 +12,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, NoReturn
 
-
 #: Bytes of a key that must not stand in any other input: as many as the smallest key has.
 _WINDOW = 16
 

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
     from _typeshed import WriteableBuffer
 
-
 #: Bytes that are read at once.
 CHUNK = 1 << 20
 
@@ -45,9 +44,7 @@ _NOT_FILES = ("/proc", "/sys", "/dev")
 
 #: The kernel's log, which looks like a plain file. Reading it takes its lines away from those who should see them.
 _KERNEL_LOG = "/proc/kmsg"
-
 _DESCRIPTOR = re.compile("/(?:dev|proc/self)/fd/([0-9]{1,9})")
-
 _STREAMS = {"/dev/stdin": 0, "/dev/stdout": 1, "/dev/stderr": 2}
 
 

@@ -25,23 +25,16 @@ if TYPE_CHECKING:
 
     from ..formats.vmsa import Vmsa
 
-
 #: Longest text of a measurement that is read, in characters; 64 are needed.
 TEXT_LIMIT = 4096
 
 #: Most bytes of a VMSA file that are read; 4096 are needed.
 _VMSA_LIMIT = 64 << 10
-
 KEY_SIZE = 16
-
 _URL_SAFE = "replace - by + and _ by / if this is URL-safe base64"
-
 _NUMBER = re.compile(r"0[xX][0-9a-fA-F]{1,16}|[0-9]{1,20}")
-
 _SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?|\.[0-9]{1,9}")
-
 _HEX = re.compile(r"[0-9a-fA-F]+")
-
 _BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}")
 
 

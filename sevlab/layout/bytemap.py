@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
     from .views import Paint
 
-
 #: Bytes in one row of the map.
 ROW = 16
 
