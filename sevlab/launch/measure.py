@@ -37,7 +37,6 @@ def compute_measure(message: MeasureMessage | OldMeasureMessage, tik: Secret | b
 
     Raises :class:`~sevlab.errors.InputError` for a key of another size.
     """
-    tik = hide_key(tik)
     return hmac.digest(check_key(tik, "tik", TIK_SIZE).reveal(), message.to_bytes(), "sha256")
 
 

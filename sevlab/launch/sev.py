@@ -107,7 +107,7 @@ class Run(namedtuple("Run", "first last count after")):
         return STEP_COLOURS.get(self.first.name, STEP_COLOURS[""])
 
 
-class Booting(Explainable):
+class BaseLaunch(Explainable):
     """What the owner of a launch should know about it.
 
     *given* are sentences about inputs that do not fit together. *firmware* is the image when a kernel is measured with
@@ -152,10 +152,10 @@ class Booting(Explainable):
         return [f"WARNING: {words}" for words in self.warnings] + [f"NOTE: {words}" for words in self.notes]
 
 
-class Launch(Booting):
+class Launch(BaseLaunch):
     """Steps in order. ``digest`` is the launch digest, ``digests`` the digest after each step (32 bytes each).
 
-    Without steps only the digest is known. For the other arguments see :class:`Booting`.
+    Without steps only the digest is known. For the other arguments see :class:`BaseLaunch`.
     """
 
     def __init__(

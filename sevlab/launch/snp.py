@@ -15,7 +15,7 @@ from .inputs import LaunchInputs, load_table, read_cpus
 from .pages import Region, cpu_region, digests, extend, fold, hash_pages, hash_vmsa, links
 from .reading import open_input, opened_once
 from .sections import firmware_region, has_hashes, section_regions, svsm_region, svsm_start
-from .sev import Booting
+from .sev import BaseLaunch
 from .values import parse_bytes, parse_number
 from .vmm import SNP_PROFILES, PageRules, build_registers, find_profile
 
@@ -50,12 +50,12 @@ class Loaded(namedtuple("Loaded", "region after")):
         return self.region.loaded
 
 
-class SnpLaunch(Booting):
+class SnpLaunch(BaseLaunch):
     """Pages in order. ``digest`` is the launch digest: 48 bytes, what the report calls MEASUREMENT.
 
     ``start`` is the digest before the pages: zeros, or the digest after the firmware where only that was given.
     ``further`` is CONTENTS of the page that one more virtual CPU would add (48 bytes), None where it is not known. For
-    the other arguments see :class:`~sevlab.launch.sev.Booting`.
+    the other arguments see :class:`~sevlab.launch.sev.BaseLaunch`.
     """
 
     def __init__(

@@ -58,7 +58,11 @@ class PageRules(
 
 class Profile(
     Explainable,
-    namedtuple("Profile", "name summary source since registers application features pages", defaults=(1, PageRules())),
+    namedtuple(
+        "Profile",
+        "name summary source since registers application features pages",
+        defaults=({}, 1, PageRules()),
+    ),
 ):
     """The initial state of virtual CPUs under one VMM.
 
@@ -144,7 +148,6 @@ _KNOWN = (
         "Linux; sev-snp-measure 0.0.10 and later (virtee/sev-snp-measure#48)",
         "Linux 6.10 (2024), for SEV-SNP always, for SEV-ES only when QEMU is told legacy-vm-type=off",
         {**_LEGACY, "mxcsr": 0x1F80, "x87_fcw": 0x37F},
-        {},
     ),
     Profile(
         "qemu-legacy",
@@ -152,7 +155,6 @@ _KNOWN = (
         "libvirt 9.0 (virt-qemu-sev-validate), sevctl, sev-snp-measure up to 0.0.9",
         "the first SEV-ES hosts; still what upstream QEMU does for SEV-ES",
         _LEGACY,
-        {},
     ),
     Profile(
         "ec2",
@@ -178,7 +180,6 @@ _KNOWN = (
         "sev-snp-measure 0.0.12 and later (virtee/sev-snp-measure#56); not confirmed on hardware here",
         "reported on 2025-07-07",
         {**_LEGACY, "g_pat": 0x0000000000070106, "rdx": 0x600},
-        {},
         pages=PageRules(sec_mem=UNMEASURED),
     ),
 )
@@ -194,8 +195,7 @@ _SNP_ONLY = (
         "sev-snp-measure 0.0.9 (virtee/sev-snp-measure#32, #44), AMDESE/AMDSEV#195",
         "Linux 6.6 (October 2023) to about 6.8 (March 2024), out-of-tree; kvm_amd debug_swap=0 switches it off",
         _LEGACY,
-        {},
-        0x21,
+        features=0x21,
     ),
     Profile(
         "qemu-hashes-first",
@@ -203,7 +203,6 @@ _SNP_ONLY = (
         "sev-snp-measure up to 0.0.4 (virtee/sev-snp-measure#12)",
         "the first public SEV-SNP patches, until April 2023",
         _LEGACY,
-        {},
         pages=PageRules(hashes_first=True),
     ),
     Profile(
@@ -218,7 +217,6 @@ _SNP_ONLY = (
             "cr0": 0x11,
             "mxcsr": 0x1F80,
         },
-        {},
     ),
 )
 
