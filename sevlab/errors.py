@@ -264,7 +264,7 @@ class InsecureError(InputError):
 
 
 class UnsupportedError(SevlabError):
-    """A request that is understood but not supported; ``supported`` is what is."""
+    """A request that is understood but not supported; ``supported`` names alternatives."""
 
     def __init__(self, what: str, supported: str) -> None:
         super().__init__(what, supported)

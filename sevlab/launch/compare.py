@@ -36,7 +36,6 @@ class Pair(namedtuple("Pair", "reported computed same")):
 
     @property
     def kept(self) -> bool:
-        """Whether the same bytes are loaded on both sides."""
         return None not in self[:2] and self.reported.loaded == self.computed.loaded
 
 
@@ -114,7 +113,6 @@ class LaunchComparison(Explainable):
 
     @property
     def words(self) -> str:
-        """The answer in one line."""
         if self.matches:
             return "The launch digests are equal"
         if not isinstance(self.reported, SnpLaunch):

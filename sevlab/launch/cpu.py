@@ -26,7 +26,6 @@ class Cpu(namedtuple("Cpu", "family model stepping")):
 
     @property
     def signature(self) -> int:
-        """The CPU signature; see :func:`cpu_signature`."""
         return cpu_signature(*self)
 
 

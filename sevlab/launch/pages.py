@@ -59,7 +59,6 @@ class Region(namedtuple("Region", "name page_type gpa contents doc raw first", d
         return self.page_type, self.gpa, self.contents
 
     def page(self, number: int) -> bytes:
-        """Return the bytes of one page, zeros where none are loaded."""
         if self.raw is None:
             return bytes(PAGE)
         return bytes(self.raw if self.page_type == VMSA else self.raw[number * PAGE : (number + 1) * PAGE])

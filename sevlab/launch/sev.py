@@ -55,7 +55,6 @@ class Step(namedtuple("Step", "name content doc")):
 
     @property
     def size(self) -> int:
-        """Number of bytes loaded."""
         return self.content.size if isinstance(self.content, Hashed) else len(self.content)
 
     @property
@@ -95,7 +94,6 @@ class Run(namedtuple("Run", "first last count after")):
 
     @property
     def amount(self) -> str:
-        """The number of bytes loaded, for people."""
         return str(self.first.size) if self.count == 1 else f"{self.count} x {self.first.size}"
 
     @property
@@ -180,7 +178,6 @@ class Launch(BaseLaunch):
         self.digest = self.digests[-1] if self.steps else digest
 
     def links(self) -> list[Link]:
-        """Return every step with the digest after it."""
         return [Link(*pair) for pair in zip(self.steps, self.digests, strict=True)]
 
     def runs(self) -> list[Run]:

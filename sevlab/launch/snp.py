@@ -77,16 +77,13 @@ class SnpLaunch(BaseLaunch):
 
     @property
     def pages(self) -> int:
-        """The number of pages, each one a link of the chain."""
         return sum(len(region.contents) for region in self.regions)
 
     @property
     def is_whole(self) -> bool:
-        """Whether the chain begins at zero, and not at a digest that was given."""
         return self.start == ZEROS
 
     def links(self) -> Iterator[Link]:
-        """Yield every link of the chain, page by page."""
         return links(self.regions, self.start)
 
     def runs(self) -> list[Loaded]:
@@ -275,7 +272,6 @@ def load_ovmf_digest(path: str, name: str = "firmware") -> bytes:
 
 
 def _check(inputs: LaunchInputs) -> None:
-    """Refuse inputs that do not go together, without opening a file."""
     inputs.check()
     given = inputs.given
     both = [name for name in ("vars_size", "vars_file") if name in given]
@@ -296,7 +292,6 @@ def _check(inputs: LaunchInputs) -> None:
 
 
 def _svsm(inputs: LaunchInputs, image: Image, warn: Callable[[str], object]) -> tuple[list[Region], int]:
-    """Return the pages of OVMF and an SVSM, and where every CPU starts."""
     svsm = load_image(str(inputs.svsm), "svsm")
     if inputs.vars_file is not None:
         vars_size = load_size(str(inputs.vars_file), "vars_file")
@@ -310,7 +305,6 @@ def _svsm(inputs: LaunchInputs, image: Image, warn: Callable[[str], object]) -> 
 
 
 def load_size(path: str, name: str) -> int:
-    """Return how many bytes a file has."""
     with open_input(path, name) as stream:
         return stream.seek(0, os.SEEK_END)
 

@@ -1,4 +1,4 @@
-"""What comes from outside: numbers, measurements, key files. Every one is hostile or broken until read.
+"""Values from outside: numbers, measurements, key files. Each is hostile or broken until it is read.
 
 Each reader takes the name of the input and raises :class:`~sevlab.errors.InputError` with it, what came, what was
 needed, and what to try.
@@ -111,7 +111,7 @@ def parse_measurement(text: str, name: str = "measurement", *, allow_hex: bool =
 
 
 def parse_bytes(text: str, name: str, size: int) -> bytes:
-    """Return exactly *size* bytes from base64 or hex text, told apart by their length; white space aside.
+    """Return exactly *size* bytes from base64 or hex text, distinguished by their length; white space aside.
 
     Base64 is read strictly: the standard alphabet, with its padding.
     """

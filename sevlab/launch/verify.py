@@ -55,7 +55,6 @@ class Check(namedtuple("Check", "name state note reported computed incident", de
     incident: str
 
     def as_dict(self) -> dict[str, str]:
-        """Return name, state and note as JSON-ready data."""
         return {"name": self.name, "state": self.state, "note": self.note}
 
 
@@ -134,7 +133,6 @@ class Verdict(Explainable):
         return [f"WARNING: {words}" for words in self.warnings] + [f"NOTE: {words}" for words in self.notes]
 
     def explain(self) -> View:
-        """Show the banner, the checks and the warnings."""
         from ..layout.views import Banner, Paragraph, Table, View, hex_lines
 
         rows = [

@@ -85,7 +85,6 @@ class Profile(
         return "rdx" not in self.registers
 
     def explain(self) -> View:
-        """Show what the profile is, and its registers."""
         from ..layout.views import Heading, Paragraph, Table, View
 
         page = Vmsa.from_bytes(bytes(Vmsa.size)).replace(**self.registers)
@@ -230,7 +229,7 @@ SNP_PROFILES: dict[str, Profile] = {profile.name: profile for profile in (*_KNOW
 def find_profile(name: str, input: str = "profile", known: Mapping[str, Profile] = PROFILES) -> Profile:
     """Return the profile of this name among *known*. Raises InputError, naming *input*, for an unknown one."""
     if name not in known:
-        raise InputError(input, quoted(name), f"one of {', '.join(known)}", "sevlab profiles, which tells what each is")
+        raise InputError(input, quoted(name), f"one of {', '.join(known)}", "sevlab profiles, which explains each")
     return known[name]
 
 
@@ -324,7 +323,7 @@ class Cpus:
 def build_registers(cpus: Cpus, start: int | None, count: int) -> tuple[Vmsa, Vmsa | None]:
     """Return the page of the boot CPU and that of further ones, None for these when *count* is 1.
 
-    *start* is where the firmware makes further CPUs start, None when it does not say; under a flat profile, where every
+    *start* is where the firmware makes further CPUs start, None when it is unknown; under a flat profile, where every
     CPU starts.
     """
     if cpus.boot is not None:

@@ -77,7 +77,6 @@ class Hidden(bytes):
 
     @property
     def text(self) -> str:
-        """What is shown instead."""
         return f"<{len(self)} bytes, hidden>"
 
 

@@ -47,7 +47,6 @@ class Row:
         return self if instance is None else self.decode(instance.to_bytes()[self.offset : self.end])
 
     def cut(self, raw: bytes) -> bytes:
-        """Return this row's bytes out of the whole structure's."""
         return raw[self.offset : self.end]
 
     def decode(self, raw: bytes) -> Any:
@@ -114,7 +113,6 @@ class Hex(int):
 
     @property
     def text(self) -> str:
-        """The number in hex."""
         return f"0x{int(self):x}"
 
 
@@ -246,7 +244,6 @@ class Layout(Explainable):
         return [f"{span.name}: {span.finding}" for span in self.spans() if span.finding]
 
     def explain(self) -> View:
-        """Show the structure: its bytes and every field."""
         from .bytemap import explain_spans
         from .views import Heading, View
 

@@ -54,7 +54,6 @@ def plain(text: str, colour: str) -> str:
 
 
 def coloured(colour: str) -> str:
-    """Return the inline style of a coloured cell."""
     return f"background:{COLOURS[colour]};color:{INK}"
 
 
@@ -261,7 +260,6 @@ class View:
         return "\n\n".join(block.text(paint) for block in self.blocks)
 
     def html(self) -> str:
-        """Return the view as an HTML fragment."""
         return "\n".join(block.html() for block in self.blocks)
 
     def __str__(self) -> str:
