@@ -226,7 +226,8 @@ class InputStream(io.BufferedReader):
 
         Python makes room for as many bytes as it is asked for, so a file is asked for no more than it has.
         """
-        wanted = self.identity[2] + 1 if self.identity else CHUNK
+        identity = self.identity
+        wanted = identity[2] + 1 if identity else CHUNK
         pieces, left = [], limit + 1
         while left and (piece := self.read(min(wanted, left))):
             pieces.append(piece)
