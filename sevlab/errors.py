@@ -218,11 +218,11 @@ class InputError(SevlabError):
         texts = (_MENTION.sub(r"\1", text) for text in (input, received, needed, advice))
         self.input, self.received, self.needed, self.advice = texts
 
-    def renamed(self, names: Callable[[str], str]) -> Self:
-        """Return the error with the name of every input as its user knows it; *names* translates one."""
+    def renamed(self, spell: Callable[[str], str]) -> Self:
+        """Return the error with the name of every input as its user knows it; *spell* translates one."""
 
         def mention(match: re.Match[str]) -> str:
-            return names(match[1]) if _NAME.fullmatch(match[1]) else match[1]
+            return spell(match[1]) if _NAME.fullmatch(match[1]) else match[1]
 
         input, *texts = self.args
         input = named(input) if _NAME.fullmatch(input) else input
@@ -239,12 +239,12 @@ def named(name: str) -> str:
 
 
 @contextmanager
-def renaming(names: Callable[[str], str]) -> Iterator[None]:
+def renaming(spell: Callable[[str], str]) -> Iterator[None]:
     """Rename the inputs of an error that comes out of this block, as ``api_major`` to ``--api-major``."""
     try:
         yield
     except InputError as error:
-        raise error.renamed(names) from None
+        raise error.renamed(spell) from None
 
 
 class ArgumentError(InputError, TypeError):

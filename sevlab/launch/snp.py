@@ -99,7 +99,7 @@ class SnpLaunch(BaseLaunch):
         before = fold(self.regions[: len(self.regions) - len(cpus)], self.start)
         return list(digests(cpus[0]._replace(contents=contents), before))
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """Return the launch as JSON-ready data, region by region; digests are lower-case hex."""
         return {
             "digest": self.digest.hex(),

@@ -23,7 +23,6 @@ from .values import parse_number
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import Any
 
     from ..layout.views import View
 
@@ -251,7 +250,7 @@ def build_vmsa(
     Raises :class:`~sevlab.errors.InputError` for an unknown profile, a missing value or one out of range.
     """
     chosen = find_profile(profile, known=SNP_PROFILES)
-    values: dict[str, Any] = dict(chosen.registers)
+    values: dict[str, object] = dict(chosen.registers)
     if chosen.takes_signature:
         if signature is None:
             raise InputError("signature", "nothing", f"the CPU signature: profile {profile} puts it into RDX")
