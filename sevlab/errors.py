@@ -27,22 +27,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Self
 
-
 #: Sizes of keys in bytes: a TEK or TIK, both in one file, a private number of P-384.
 SIZES = (16, 32, 48)
 
 #: Most characters of a text that are examined.
 _LIMIT = 4096
-
 _HEX = re.compile(r"(?:(?:0[xX]|\\x|%)?[0-9a-fA-F]++[\s:;,.|/_\-]*+)++")
-
 _TOKEN = re.compile(r"(?:0[xX]|\\x|%)?([0-9a-fA-F]+)")
-
 _GUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 #: What precedes hex digits that are a hash, such as that of a file system in a kernel's command line.
 _HASH = re.compile(r"(?<![\w-])(?:root|usr|verity)?(?:hash|sha256)[=:]$")
-
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{22,}+={0,2}+")
 
 #: Lengths of such keys in base64 without padding, and what the last character can be.
@@ -223,11 +218,11 @@ class InputError(SevlabError):
         texts = (_MENTION.sub(r"\1", text) for text in (input, received, needed, advice))
         self.input, self.received, self.needed, self.advice = texts
 
-    def renamed(self, names: Callable[[str], str]) -> Self:
-        """Return the error with the name of every input as its user knows it; *names* translates one."""
+    def renamed(self, spell: Callable[[str], str]) -> Self:
+        """Return the error with the name of every input as its user knows it; *spell* translates one."""
 
         def mention(match: re.Match[str]) -> str:
-            return names(match[1]) if _NAME.fullmatch(match[1]) else match[1]
+            return spell(match[1]) if _NAME.fullmatch(match[1]) else match[1]
 
         input, *texts = self.args
         input = named(input) if _NAME.fullmatch(input) else input
@@ -244,12 +239,12 @@ def named(name: str) -> str:
 
 
 @contextmanager
-def renaming(names: Callable[[str], str]) -> Iterator[None]:
+def renaming(spell: Callable[[str], str]) -> Iterator[None]:
     """Rename the inputs of an error that comes out of this block, as ``api_major`` to ``--api-major``."""
     try:
         yield
     except InputError as error:
-        raise error.renamed(names) from None
+        raise error.renamed(spell) from None
 
 
 class ArgumentError(InputError, TypeError):
@@ -269,7 +264,7 @@ class InsecureError(InputError):
 
 
 class UnsupportedError(SevlabError):
-    """A request that is understood but not supported; ``supported`` is what is."""
+    """A request that is understood but not supported; ``supported`` names alternatives."""
 
     def __init__(self, what: str, supported: str) -> None:
         super().__init__(what, supported)

@@ -27,25 +27,24 @@ if TYPE_CHECKING:
 
 
 class Pair(namedtuple("Pair", "reported computed same")):
-    """The same places in two launches: on each side a run or a region, None where it has none.
+    """The same places in two launches: on each side a run or a region, or None.
 
-    ``same`` says whether the launch digests after them are equal (of SEV-SNP: and what was loaded, from the start).
+    ``same``: the launch digests after them are equal (for SEV-SNP also everything that was loaded before).
     """
 
     __slots__ = ()
 
     @property
     def kept(self) -> bool:
-        """Whether the same bytes are loaded on both sides, whatever the digests are."""
         return None not in self[:2] and self.reported.loaded == self.computed.loaded
 
 
 class LaunchComparison(Explainable):
     """Two launches of one technology, link by link: the steps of SEV and SEV-ES, the pages of SEV-SNP.
 
-    ``number`` is the place (from 0) of the first link after which the digests differ. It is None when there is none,
-    and when it cannot be known: of one launch only the digest was given, or the two begin with different digests.
-    ``reported_link`` and ``computed_link`` are the two links there, None where a launch has ended.
+    ``number`` is the index of the first link after which the digests differ. It is None when there is none, when one
+    launch is only a digest, and when the two begin with different digests. ``reported_link`` and ``computed_link`` are
+    the two links there, None where a launch has ended.
     """
 
     def __init__(self, reported: Launch | SnpLaunch, computed: Launch | SnpLaunch) -> None:
@@ -71,7 +70,7 @@ class LaunchComparison(Explainable):
 
     @property
     def first(self) -> str:
-        """The name of the first link that differs; "" when there is none, and when it cannot be known."""
+        """The name of the first link that differs, or ""."""
         link = self.reported_link or self.computed_link
         return link.name if link is not None else ""
 
@@ -93,7 +92,7 @@ class LaunchComparison(Explainable):
 
     @property
     def fields(self) -> list[str]:
-        """The fields of PAGE_INFO in which the first link differs, such as ``contents`` or ``gpa``, of SEV-SNP."""
+        """For SEV-SNP, the fields of PAGE_INFO in which the first link differs, such as ``contents`` or ``gpa``."""
         one, other = self._pages()
         if one is None or other is None:
             return []
@@ -102,7 +101,7 @@ class LaunchComparison(Explainable):
 
     @property
     def registers(self) -> Comparison | None:
-        """Both pages, field by field, where the first link that differs holds registers of SEV-SNP; else None."""
+        """For SEV-SNP, both VMSA pages field by field, if the first link that differs is one; else None."""
         pages = [link.region.raw for link in self._pages() if link is not None and link.region.page_type == VMSA]
         if len(pages) < 2 or None in pages:
             return None
@@ -114,7 +113,6 @@ class LaunchComparison(Explainable):
 
     @property
     def words(self) -> str:
-        """The answer in one line."""
         if self.matches:
             return "The launch digests are equal"
         if not isinstance(self.reported, SnpLaunch):
@@ -150,7 +148,6 @@ class LaunchComparison(Explainable):
 
 
 def _alike(row: tuple[AnyLink | None, AnyLink | None]) -> tuple[object, ...]:
-    """Return what is equal for rows of two launches that are shown as one."""
     one, other = row
     same = one is not None and other is not None and one.digest == other.digest
     return same, *(None if link is None else link.loaded for link in row)

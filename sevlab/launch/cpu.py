@@ -26,7 +26,6 @@ class Cpu(namedtuple("Cpu", "family model stepping")):
 
     @property
     def signature(self) -> int:
-        """The CPU signature; see :func:`cpu_signature`."""
         return cpu_signature(*self)
 
 
@@ -34,9 +33,8 @@ class Cpu(namedtuple("Cpu", "family model stepping")):
 def cpu_signature(family: int, model: int, stepping: int) -> int:
     """Return the CPU signature: what CPUID function 1 returns in EAX, and RDX holds after a reset.
 
-    *family* is 0 to 270, *model* 0 to 255, *stepping* 0 to 15, as /proc/cpuinfo shows them. A family above 15 is
-    split into 15 and the rest, a model into its two digits in hex. Raises :class:`~sevlab.errors.InputError` for a
-    value out of range.
+    *family* is 0 to 270, *model* 0 to 255, *stepping* 0 to 15, as in /proc/cpuinfo. A family above 15 is split into 15
+    and the rest, a model into its two hex digits.
     """
     family = parse_number(family, "family", 270)
     model = parse_number(model, "model", 255)
@@ -49,8 +47,8 @@ def cpu_signature(family: int, model: int, stepping: int) -> int:
 def split_signature(signature: int) -> Cpu:
     """Return family, model and stepping of a CPU signature, the inverse of :func:`cpu_signature`.
 
-    Raises :class:`~sevlab.errors.InputError` for a number that is no signature: more than 32 bits, a reserved bit set,
-    or an extended family beside a base family other than 15.
+    Raises :class:`~sevlab.errors.InputError` for more than 32 bits, a reserved bit that is set, or an extended family
+    with a base family that is not 15.
     """
     number = parse_number(signature, "signature", 0xFFFFFFFF)
     cpu = Cpu((number >> 8 & 0xF) + (number >> 20 & 0xFF), number >> 12 & 0xF0 | number >> 4 & 0xF, number & 0xF)
@@ -78,7 +76,7 @@ CPU_MODELS: Mapping[str, Cpu] = {
 
 
 def describe_signature(signature: int) -> str:
-    """Return a CPU signature for people: family, model, stepping, and QEMU's name when it has one."""
+    """Return a CPU signature for people: family, model, stepping, and QEMU's name if there is one."""
     try:
         cpu = split_signature(signature)
     except InputError:
@@ -89,25 +87,16 @@ def describe_signature(signature: int) -> str:
 
 @checked
 def parse_cpu_model(name: str, input: str = "CPU model") -> Cpu:
-    """Return the processor that QEMU's CPU model *name* stands for.
-
-    Names are QEMU's, upper and lower case as there. Raises :class:`~sevlab.errors.InputError`, naming *input*, for an
-    unknown one, with the names nearest to it.
-    """
+    """Return the processor of QEMU's CPU model *name*. An unknown one is refused, with the names nearest to it."""
     if name in CPU_MODELS:
         return CPU_MODELS[name]
     needed = f"a CPU model of QEMU: {', '.join(row[0] for row in _MODELS)}, or one of their versions such as EPYC-v4"
     if name in ("host", "max"):
         raise InputError(input, quoted(name), needed, "family, model and stepping of the host's /proc/cpuinfo")
-    raise InputError(input, quoted(name), needed, _near(name))
-
-
-def _near(name: str) -> str:
-    """Return the known names nearest to an unknown one."""
     from difflib import get_close_matches
 
     folded = {known.lower(): known for known in CPU_MODELS}
-    # What follows a comma are QEMU's feature switches; no model's name is longer than 40 characters.
+    # QEMU's feature switches follow a comma; no model's name is longer than 40 characters.
     wanted = name.split(",")[0].strip().lower()[:40]
     near = [wanted] if wanted in folded else get_close_matches(wanted, folded, n=3, cutoff=0.5)
-    return " or ".join(folded[match] for match in near)
+    raise InputError(input, quoted(name), needed, " or ".join(folded[match] for match in near))

@@ -1,4 +1,4 @@
-"""Evidence: everything one needs to judge a launch of SEV or SEV-ES, and whose word is taken for it.
+"""Evidence: everything one needs to judge a launch of SEV or SEV-ES, and which of it is trusted.
 
 Some of it comes from the host (the measurement, the versions, the policy), some from the owner (what was loaded, the
 keys). The names are those of the command line's options, with ``_`` for ``-``.
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 #: The values the host reports, in the order of the command line. All are needed.
 REPORTED = ("measurement", "api_major", "api_minor", "build_id", "policy")
-
 KEYS = ("tik", "tek", "tk")
 
 
@@ -45,7 +44,6 @@ class Trust(namedtuple("Trust", "names bundled own wants", defaults=((), False, 
 
     @property
     def keys(self) -> list[str]:
-        """The key files among the names."""
         return [name for name in self.names if name in KEYS]
 
     @property
@@ -145,7 +143,6 @@ class Evidence:
 
     @property
     def digest(self) -> bytes:
-        """The launch digest (32 bytes)."""
         return self.launch.digest
 
     @property

@@ -1,4 +1,4 @@
-"""The walkthrough: a launch measurement taken apart to the last byte, and put together again by a second route."""
+"""The walkthrough: a launch measurement taken apart to the last byte, and computed again by a second route."""
 
 from __future__ import annotations
 
@@ -18,18 +18,15 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     class Explained(Protocol):
-        """Anything that makes its own page."""
-
         def explain(self) -> View: ...
 
 
 def explain(thing: Layout | Bits | Explained | Evidence, *, show_keys: bool = False) -> View:
-    """Return a page about *thing*: print it, or let a notebook show it.
+    """Return a view of *thing*: print it, or let a notebook show it.
 
-    A structure is shown byte by byte and a policy bit by bit. Whatever has an ``explain`` method of its own (a
-    verdict, a comparison, a firmware image, a secret packet) is asked for its page. For evidence the whole way is
-    walked, from the reported bytes to the verdict; an attestation report of SEV-SNP is shown as ``sevlab report show``
-    does. Keys and the blocks made from them are hidden unless *show_keys* is set. Raises TypeError for anything else.
+    A structure is shown byte by byte, a policy bit by bit, and evidence from the reported bytes to the verdict.
+    Anything else needs an ``explain`` method of its own, or TypeError is raised. Keys and the blocks made from them are
+    hidden unless *show_keys* is set.
     """
     if isinstance(thing, Evidence):
         return walk(compare_measure(thing), show_keys=show_keys)
@@ -65,7 +62,6 @@ def walk(verdict: Verdict, *, show_keys: bool = False) -> View:
 
 
 def _covered(evidence: Evidence) -> str:
-    """Say what the digest covers, and what it does not."""
     parts = ["the firmware"]
     has_kernel = evidence.inputs is not None and evidence.inputs.kernel is not None
     if has_kernel:
@@ -81,11 +77,11 @@ def _key_file(evidence: Evidence) -> tuple[str, int]:
     """Return the file that holds the TIK, and the TIK's offset in it (bytes)."""
     files = evidence.files
     name, offset = (files["tk"], 16) if "tk" in files else (files.get("tik", "TIK_FILE"), 0)
-    return (name, offset) if name != "-" else ("TIK_FILE", 0)  # what came from standard input is in no file
+    return (name, offset) if name != "-" else ("TIK_FILE", 0)  # standard input is not a file
 
 
 def openssl_route(evidence: Evidence) -> str:
-    """Return a shell line that computes the same measure with OpenSSL alone, which takes the key as an argument."""
+    """Return a shell line that computes the same measure with OpenSSL alone."""
     name, offset = _key_file(evidence)
     skip = f"-j{offset} " if offset else ""
     message = base64.b64encode(evidence.message.to_bytes()).decode()
@@ -97,7 +93,7 @@ def openssl_route(evidence: Evidence) -> str:
 
 
 def python_route(evidence: Evidence) -> str:
-    """Return three lines of Python that compute the same measure from the inputs, with nothing of sevlab."""
+    """Return three lines of Python that compute the same measure from the inputs, without sevlab."""
     raw, firmware = evidence.message.to_bytes(), evidence.files.get("firmware", "-")
     digest = f'bytes.fromhex("{evidence.digest.hex()}")'
     if firmware != "-" and len(evidence.launch.steps) == 1:

@@ -14,13 +14,11 @@ if TYPE_CHECKING:
     from ..formats.ovmf import Ovmf
     from .reading import InputStream
 
-
 #: Largest firmware image accepted, in bytes. Real ones are 1 to 16 MiB; an endless file must not hang us.
 FIRMWARE_LIMIT = 64 << 20
 
 #: Largest kernel or initrd accepted, in bytes.
 BLOB_LIMIT = LARGEST
-
 _FLASH = "the file QEMU loads as flash unit 0, such as OVMF.fd"
 
 #: What was hashed, by the identity of the file.
@@ -36,21 +34,29 @@ class Sha256(bytes):
 
 def load_file(path: str, name: str, limit: int) -> bytes:
     """Return everything in a file, at most *limit* bytes; ``-`` reads standard input."""
-    return load_hidden(path, name, limit).reveal()
+    with open_input(path, name) as stream:
+        raw = stream.read_up_to(limit)
+    if len(raw) > limit:
+        raise _too_large(path, name, limit)
+    return raw
 
 
 def load_hidden(path: str, name: str, limit: int) -> Secret:
     """Return everything in a file, as :func:`load_file` does, hidden from the first moment."""
     key = read_hidden(path, name, limit)
     if len(key) > limit:
-        raise InputError(name, f"{quoted(path)}, more than {limit} bytes", f"a file of at most {limit} bytes")
+        raise _too_large(path, name, limit)
     return key
 
 
 def read_hidden(path: str, name: str, limit: int) -> Secret:
-    """Return at most *limit* + 1 bytes of a file, hidden: the last one shows that there are too many."""
+    """Return at most *limit* + 1 bytes of a file, hidden; the last one shows that there are too many."""
     with open_input(path, name) as stream:
         return Secret(stream.read_up_to(limit))
+
+
+def _too_large(path: str, name: str, limit: int) -> InputError:
+    return InputError(name, f"{quoted(path)}, more than {limit} bytes", f"a file of at most {limit} bytes")
 
 
 def check_standard_input(given: Iterable[tuple[str, str | None]]) -> None:

@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     from .files import Sha256
     from .vmm import Cpus, Profile
 
-
-#: Inputs that stand for the CPU's signature.
+#: The parts of the CPU's signature.
 SKU = ("cpu_family", "cpu_model", "cpu_stepping")
 
 #: What describes a launch of SEV or SEV-ES, in the order of the options.
@@ -103,12 +102,10 @@ class LaunchInputs:
 
     @property
     def given(self) -> dict[str, Any]:
-        """The inputs that were given, by name."""
         return {name: value for name, value in vars(self).items() if value is not None}
 
     @property
     def files(self) -> dict[str, str]:
-        """The inputs of SEV and SEV-ES that name files."""
         given = self.given
         return {name: str(given[name]) for name in FILES if name in given}
 
@@ -117,7 +114,7 @@ class LaunchInputs:
         return type(self)(**vars(self) | changes)
 
     def check(self) -> None:
-        """Refuse inputs that do not go together, with :class:`~sevlab.errors.InputError`. No file is looked at."""
+        """Refuse inputs that do not go together, with :class:`~sevlab.errors.InputError`. No file is opened."""
         given = self.given
         for name in ("initrd", "cmdline"):
             if name in given and self.kernel is None:
@@ -216,7 +213,6 @@ def read_cpus(inputs: LaunchInputs, default: str, known: Mapping[str, Profile]) 
 
 
 def parse_count(value: str | int) -> int:
-    """Return a number of virtual CPUs: 1 to :data:`CPU_LIMIT`."""
     count = parse_number(value, "num_cpus", CPU_LIMIT)
     if not count:
         raise InputError("num_cpus", "0", f"1 to {CPU_LIMIT}")
@@ -224,7 +220,6 @@ def parse_count(value: str | int) -> int:
 
 
 def _vmsas(cpus: Cpus, ovmf: Ovmf | None) -> list[Step]:
-    """Return one step for each virtual CPU. All but the first start from the same registers."""
     from .vmm import build_registers
 
     if cpus.count is None:

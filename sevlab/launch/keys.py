@@ -12,8 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, NoReturn
 
-
-#: Bytes of a key that must not stand in any other input: as many as the smallest key has.
+#: So many bytes of a key must not occur in any other input: the size of the smallest key.
 _WINDOW = 16
 
 
@@ -35,11 +34,9 @@ class Secret:
         self._bytes = bytes(raw)
 
     def reveal(self) -> bytes:
-        """Return the bytes themselves."""
         return self._bytes
 
     def part(self, start: int, end: int | None = None) -> Secret:
-        """Return some of the bytes, hidden as well."""
         return Secret(self._bytes[start:end])
 
     def is_in(self, public: bytes) -> bool:

@@ -20,17 +20,14 @@ if TYPE_CHECKING:
     from ..layout.views import Table
 
     class Message(Protocol):
-        """Anything an HMAC can be made of."""
-
         def to_bytes(self) -> bytes: ...
 
 
 #: Bytes that SHA-256 takes in at a time; HMAC pads its key to one such block.
 BLOCK = 64
-
 TIK_SIZE = 16
 
-#: Stands above shell lines that give a key to OpenSSL, which reads keys of a MAC or a cipher from nowhere else.
+#: A warning above shell lines that give a key to OpenSSL, which takes it only as an argument.
 KEY_IS_SHOWN = "# While this runs, every user of this machine can see the key in ps."
 
 
@@ -40,15 +37,14 @@ def compute_measure(message: MeasureMessage | OldMeasureMessage, tik: Secret | b
 
     Raises :class:`~sevlab.errors.InputError` for a key of another size.
     """
-    tik = hide_key(tik)
     return hmac.digest(check_key(tik, "tik", TIK_SIZE).reveal(), message.to_bytes(), "sha256")
 
 
 class HmacSteps:
     """The same HMAC, computed step by step from SHA-256 alone, with every intermediate value.
 
-    ``key_block`` is the key, followed by zeros to 64 bytes. ``inner_block`` and ``outer_block`` are the key block with
-    every byte exclusive-ored with 0x36 and 0x5c; whoever has one of them has the key, so all three are secrets.
+    ``key_block`` is the key, padded with zeros to 64 bytes. ``inner_block`` and ``outer_block`` are the key block with
+    every byte XORed with 0x36 and 0x5c; each reveals the key, so all three are secret.
     ``inner`` is SHA-256(inner_block, message) and ``measure`` is SHA-256(outer_block, inner), 32 bytes each.
     """
 

@@ -1,8 +1,7 @@
-"""Pages that are loaded one after the other, and the fold that makes a launch digest of them.
+"""The launch digest of SEV-SNP (GCTX.LD): a chain with one link for each page that SNP_LAUNCH_UPDATE loads.
 
 The digest after a page follows from the digest before it and the page alone. So a launch that begins like another one
-can go on from its digest, and one more virtual CPU is one more link. Source: snp-launch 2.1 (AMD 56860,
-SNP_LAUNCH_UPDATE).
+can go on from its digest, and one more virtual CPU is one more link. Source: snp-launch 2.1 (AMD 56860).
 """
 
 from __future__ import annotations
@@ -18,14 +17,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-
 #: Where the digest before the page ends and the rest of PAGE_INFO begins, and where the address is.
 _REST, _GPA = PageInfo.length.offset, PageInfo.gpa.offset  # type: ignore[attr-defined]
 
-#: Pages of which only a few regions are remembered (4 MiB).
+#: Of regions with more pages than this only a few are remembered (4 MiB).
 _LARGE = 1024
 
-#: A hash of nothing yet. To copy it takes two thirds of the time of a new one, which OpenSSL has to look up first.
+#: An empty hash. Copying it takes two thirds of the time of making one, because OpenSSL looks the algorithm up.
 _EMPTY = hashlib.sha384()
 
 #: Fields of a VMSA that the firmware takes as zero: GUEST_TSC_SCALE and GUEST_TSC_OFFSET.
@@ -36,34 +34,31 @@ class Region(namedtuple("Region", "name page_type gpa contents doc raw first", d
     """Pages of one type, one after the other.
 
     ``gpa`` is the guest physical address of the first. ``contents`` holds CONTENTS of each page (48 bytes): SHA-384 of
-    its bytes, or zeros for the types whose bytes are not hashed. ``doc`` is one sentence. ``raw`` are the bytes that
-    are loaded, None where there are none. ``first`` is the number of the first virtual CPU, for VMSA pages.
+    its bytes, or zeros for the types whose bytes are not hashed. ``raw`` are the bytes that are loaded, or None.
+    ``first`` is the number of the first virtual CPU, for VMSA pages.
     """
 
     __slots__ = ()
 
     @property
     def size(self) -> int:
-        """Bytes of all pages."""
         return PAGE * len(self.contents)
 
     @property
     def type_name(self) -> str:
-        """The page type's name, such as ``NORMAL``."""
-        return PageType(self.page_type).short
+        return PageType.NAMES[self.page_type]
 
     @property
     def step(self) -> int:
-        """From one page's address to the next one's: 4096, but VMSA pages all have the same."""
+        """From one page's address to the next: 4096, but 0 for VMSA pages, which all have the same."""
         return 0 if self.page_type == VMSA else PAGE
 
     @property
     def loaded(self) -> tuple[object, ...]:
-        """What compares equal for regions that add the same links."""
+        """A value that is equal for regions that add the same links."""
         return self.page_type, self.gpa, self.contents
 
     def page(self, number: int) -> bytes:
-        """Return the bytes of one page, zeros where none are loaded."""
         if self.raw is None:
             return bytes(PAGE)
         return bytes(self.raw if self.page_type == VMSA else self.raw[number * PAGE : (number + 1) * PAGE])
@@ -89,17 +84,14 @@ class Link(namedtuple("Link", "region number digest")):
 
     @property
     def gpa(self) -> int:
-        """The page's guest physical address."""
         return int(self.region.gpa + self.number * self.region.step)
 
     @property
     def contents(self) -> bytes:
-        """CONTENTS of the page (48 bytes)."""
         return bytes(self.region.contents[self.number])
 
     @property
     def name(self) -> str:
-        """What is loaded; with several pages, which of them."""
         if self.region.page_type == VMSA:
             return f"vCPU {self.region.first + self.number}"
         pages = len(self.region.contents)
@@ -107,7 +99,6 @@ class Link(namedtuple("Link", "region number digest")):
 
     @property
     def loaded(self) -> object:
-        """What compares equal for links that load the same page."""
         return self.region.page_type, self.gpa, self.contents
 
     def as_dict(self) -> dict[str, object]:
@@ -128,7 +119,7 @@ def hash_pages(raw: bytes) -> tuple[bytes, ...]:
     last, digest = b"", b""
     for number, place in enumerate(range(0, len(raw), PAGE)):
         page = raw[place : place + PAGE]
-        if page != last:  # equal pages mostly come in a row, and comparing is cheaper than looking up
+        if page != last:  # equal pages are mostly neighbours, and comparing is cheaper than looking up
             first = known.setdefault(hash(page), number)
             is_known = first < number and raw[first * PAGE : first * PAGE + PAGE] == page
             last, digest = page, found[first] if is_known else hashlib.sha384(page).digest()
@@ -137,25 +128,25 @@ def hash_pages(raw: bytes) -> tuple[bytes, ...]:
 
 
 def hash_vmsa(page: Vmsa) -> bytes:
-    """Return CONTENTS of a VMSA page (48 bytes): its SHA-384, the two fields for the time stamp counter being zero."""
+    """Return CONTENTS of a VMSA page (48 bytes): its SHA-384 with the two time stamp counter fields set to zero."""
     return hashlib.sha384(page.replace(**_MASKED).to_bytes()).digest()
 
 
 def blank_region(name: str, page_type: int, gpa: int, size: int, doc: str) -> Region:
-    """Return a region of which only type and place are measured; *size* is in bytes."""
+    """Return pages of *size* bytes whose content is not measured, only type and address."""
     assert page_type not in HASHED_TYPES
     return Region(name, page_type, gpa, (ZEROS,) * (size // PAGE), doc)
 
 
 def cpu_region(page: Vmsa, first: int, count: int, doc: str) -> Region:
-    """Return the pages of *count* virtual CPUs that start alike, of which *first* is the first."""
+    """Return the pages of *count* virtual CPUs that start with the same registers, from number *first*."""
     name = f"vCPU {first}" if count == 1 else f"vCPU {first} to {first + count - 1}"
     return Region(name, VMSA, VMSA_GPA, (hash_vmsa(page),) * count, doc, page.to_bytes(), first)
 
 
 @lru_cache(maxsize=256)
 def _rest(page_type: int) -> bytes:
-    """Return what stands in PAGE_INFO between CONTENTS and the address: it is the same for all pages of a type."""
+    """Return the bytes of PAGE_INFO between CONTENTS and the address, the same for all pages of a type."""
     return Region("", page_type, 0, (ZEROS,)).info(0, ZEROS).to_bytes()[_REST:_GPA]
 
 
@@ -182,7 +173,7 @@ def digests(region: Region, digest: bytes) -> Iterator[bytes]:
 
 
 def extend(digest: bytes, region: Region) -> bytes:
-    """Return the launch digest after a region, going on from *digest*. What was computed lately is remembered."""
+    """Return the launch digest after a region, going on from *digest*. Recent results are remembered."""
     remembered = _extend if len(region.contents) < _LARGE else _extend_large
     return remembered(digest, region.page_type, region.gpa, region.contents)
 
@@ -193,7 +184,7 @@ def _last(digest: bytes, page_type: int, gpa: int, contents: tuple[bytes, ...]) 
     return digest
 
 
-# The hashes of the pages are remembered with it: of large images there must not be many.
+# A remembered result keeps the hashes of its pages, so of large images there must be few.
 _extend, _extend_large = lru_cache(maxsize=256)(_last), lru_cache(maxsize=4)(_last)
 
 

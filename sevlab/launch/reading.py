@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
     from _typeshed import WriteableBuffer
 
-
 #: Bytes that are read at once.
 CHUNK = 1 << 20
 
@@ -45,9 +44,7 @@ _NOT_FILES = ("/proc", "/sys", "/dev")
 
 #: The kernel's log, which looks like a plain file. Reading it takes its lines away from those who should see them.
 _KERNEL_LOG = "/proc/kmsg"
-
 _DESCRIPTOR = re.compile("/(?:dev|proc/self)/fd/([0-9]{1,9})")
-
 _STREAMS = {"/dev/stdin": 0, "/dev/stdout": 1, "/dev/stderr": 2}
 
 
@@ -80,7 +77,7 @@ def _is_below(path: str, folder: str) -> bool:
 
 
 def descriptor_of(path: str) -> int | None:
-    """Return the number of the open file that a path such as ``/dev/stdin`` or ``/dev/fd/63`` stands for, or None."""
+    """Return the number of the open file that a path such as ``/dev/stdin`` or ``/dev/fd/63`` names, or None."""
     found = _DESCRIPTOR.fullmatch(path)
     return int(found[1]) if found else _STREAMS.get(path)
 
@@ -98,12 +95,10 @@ class _File:
         self.is_brief = False
 
     def read_into(self, buffer: WriteableBuffer, place: int) -> int:
-        """Read bytes from *place* on; return how many."""
         self.stream.seek(place)
         return int(self.stream.readinto(buffer))
 
     def find_end(self) -> int:
-        """Return how many bytes there are."""
         return int(self.stream.seek(0, os.SEEK_END))
 
     def close(self) -> None:
@@ -143,7 +138,6 @@ class _Once(_File):
         return self._size
 
     def _pull(self, size: int) -> bytes:
-        """Read on, and keep what comes."""
         piece = b"" if self._ended else self._read(size) or b""
         self._ended = not piece
         self._size += len(piece)
@@ -232,7 +226,8 @@ class InputStream(io.BufferedReader):
 
         Python makes room for as many bytes as it is asked for, so a file is asked for no more than it has.
         """
-        wanted = self.identity[2] + 1 if self.identity else CHUNK
+        identity = self.identity
+        wanted = identity[2] + 1 if identity else CHUNK
         pieces, left = [], limit + 1
         while left and (piece := self.read(min(wanted, left))):
             pieces.append(piece)
@@ -281,7 +276,7 @@ class _Command:
         return _Once("-", None, None, getattr(stream, "read1", stream.read), self.keep)
 
     def _fresh(self, path: str, real: str, name: str, before: _File | None) -> _File:
-        """Open what is at *real*. *before* is what was there when it was open for the first time."""
+        """Open what is at *real*. *before* is the same input when it was opened first."""
         flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_NONBLOCK", 0)
         flags |= getattr(os, "O_NOFOLLOW", 0) if isinstance(path, CasePath) else 0
         try:
@@ -324,7 +319,6 @@ class _Command:
             raise _refused(path, name, "a file outside the case's folder that is not the recorded one")
 
     def release(self, source: _File) -> None:
-        """Close what need not stay open."""
         if source.is_brief or not self.keep:
             source.close()
             if source.identity is not None:
@@ -472,7 +466,6 @@ def _patiently(stream: Any) -> Callable[[int], bytes | None]:
 
 
 def reason_of(error: OSError | ValueError) -> str:
-    """Return in a few words why a file could not be read or written."""
     if isinstance(error, OSError) and error.errno == errno.ENOENT:
         return "no such file"
     return (error.strerror or "cannot be read").lower() if isinstance(error, OSError) else "not a file name"

@@ -6,7 +6,7 @@
     sections       what the firmware's metadata asks for     ZERO, SECRETS, CPUID, NORMAL with kernel hashes
     registers      one page for each virtual CPU             VMSA
 
-The order of the sections is that of the file. A profile may have other rules (:class:`~sevlab.launch.vmm.PageRules`).
+The order of the sections is that of the file, unless a profile has other rules (:class:`~sevlab.launch.vmm.PageRules`).
 Sources: snp-launch 2.4; measured-direct-boot 2.4, 4 and 5 (QEMU, edk2, sev-snp-measure).
 """
 
@@ -21,20 +21,16 @@ from .pages import Region, blank_region, hash_pages
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from ..formats.ovmf import Ovmf
     from ..formats.ovmf_tables import Section
     from .vmm import PageRules
 
-
-#: Most pages that a firmware's metadata may ask for (1 GiB): it keeps a broken file from costing hours.
+#: Most pages that a firmware's metadata may ask for (1 GiB), so that a broken file does not cost hours.
 PAGES_LIMIT = 1 << 18
-
 _NUMBERS = {kind.name: number for number, kind in SECTION_TYPES.items()}
-
 _SEC_MEM, _HASHES = _NUMBERS["SEC_MEM"], _NUMBERS["KERNEL_HASHES"]
-
 _ONE_PAGE = {_NUMBERS["SECRETS"]: SECRETS, _NUMBERS["CPUID"]: CPUID}
 
 
@@ -48,32 +44,10 @@ def section_regions(
 ) -> list[Region]:
     """Return the pages that the metadata of a firmware asks for, in the order in which they are loaded.
 
-    *table* are the kernel hashes, None without a kernel. *name* is what the user calls the firmware; *warn* is told
-    what is odd. Raises :class:`~sevlab.errors.InputError` for sections that cannot be loaded.
+    *table* are the kernel hashes, None without a kernel. *name* is the input that errors name; *warn* takes warnings.
+    Raises :class:`~sevlab.errors.InputError` for sections that cannot be loaded.
     """
     sections = list(ovmf.sections)
-    _check(sections, name)
-    if not sections:
-        warn(
-            f"{name}: no SEV-SNP metadata in this firmware, so nothing but its image and the registers is measured. "
-            "QEMU may start it, but it is not made for SEV-SNP; sevlab ovmf FILE says what it is"
-        )
-    return [_region(one, ovmf, rules, table, name, warn) for one in _ordered(sections, rules)]
-
-
-def _ordered(sections: Sequence[Section], rules: PageRules) -> list[Section]:
-    """Return the sections that are loaded, in the order in which they are."""
-    places = {_HASHES: rules.hashes_last - rules.hashes_first, _NUMBERS["CPUID"]: int(rules.cpuid_last)}
-    loaded = (one for one in sections if one.type not in rules.left_out)
-    return sorted(loaded, key=lambda section: places.get(section.type, 0))
-
-
-def has_hashes(ovmf: Ovmf) -> bool:
-    """Say whether a firmware has a section and an area for kernel hashes."""
-    return ovmf.hash_area is not None and any(section.type == _HASHES for section in ovmf.sections)
-
-
-def _check(sections: Sequence[Section], name: str) -> None:
     for number, section in enumerate(sections, 1):
         if section.base % PAGE or (section.size % PAGE and section.type not in _ONE_PAGE):
             received = f"section {number} at 0x{section.base:x} with 0x{section.size:x} bytes in its SEV metadata"
@@ -82,6 +56,19 @@ def _check(sections: Sequence[Section], name: str) -> None:
     if pages > PAGES_LIMIT:
         needed = f"at most {PAGES_LIMIT} ({PAGES_LIMIT * PAGE >> 20} MiB)"
         raise InputError(name, f"SEV metadata that asks for {pages} pages", needed, "sevlab ovmf FILE shows it")
+    if not sections:
+        warn(
+            f"{name}: no SEV-SNP metadata in this firmware, so nothing but its image and the registers is measured. "
+            "QEMU may start it, but it is not made for SEV-SNP; sevlab ovmf FILE says what it is"
+        )
+    places = {_HASHES: rules.hashes_last - rules.hashes_first, _NUMBERS["CPUID"]: int(rules.cpuid_last)}
+    loaded = sorted(sections, key=lambda section: places.get(section.type, 0))
+    return [_region(one, ovmf, rules, table, name, warn) for one in loaded if one.type not in rules.left_out]
+
+
+def has_hashes(ovmf: Ovmf) -> bool:
+    """Return whether a firmware has a section and an area for kernel hashes."""
+    return ovmf.hash_area is not None and any(section.type == _HASHES for section in ovmf.sections)
 
 
 def _region(
@@ -131,7 +118,7 @@ def svsm_region(svsm: Ovmf, contents: tuple[bytes, ...], ovmf: Ovmf, vars_size: 
 
 
 def svsm_start(svsm: Ovmf, region: Region, name: str) -> int:
-    """Return the guest address of an SVSM's first instruction. Raises InputError for an image that does not tell."""
+    """Return the guest address of an SVSM's first instruction. Raises InputError for an image without it."""
     entry = svsm.find(SVSM_INFO)
     if entry is None or entry.value is None or svsm.trailing:
         needed = "an SVSM image that says where it starts (SVSM info in its footer table)"

@@ -25,13 +25,12 @@ if TYPE_CHECKING:
     from ..formats.ovmf import Ovmf
     from ..layout.views import View
 
-
-#: The colour of each step in every table and drawing; whatever is not named has the last.
+#: The colour of each step in every table and drawing; the last is for all others.
 STEP_COLOURS = {"firmware": "blue", "kernel hashes": "orange", "vCPU 0": "green", "": "purple"}
 
 
 class Hashed(namedtuple("Hashed", "size running")):
-    """Bytes that were hashed and need not be here: how many, and the SHA-256 after them, from which hashing goes on."""
+    """Bytes that were hashed and are not kept: how many, and the running SHA-256 after them."""
 
     __slots__ = ()
 
@@ -50,13 +49,12 @@ def compute_digest(parts: Iterable[bytes]) -> bytes:
 
 
 class Step(namedtuple("Step", "name content doc")):
-    """One thing that is loaded: a name, its bytes (or :class:`Hashed` ones), one sentence."""
+    """One thing that is loaded (LAUNCH_UPDATE_DATA): a name, its bytes (or :class:`Hashed` ones), one sentence."""
 
     __slots__ = ()
 
     @property
     def size(self) -> int:
-        """Number of bytes loaded."""
         return self.content.size if isinstance(self.content, Hashed) else len(self.content)
 
     @property
@@ -66,7 +64,7 @@ class Step(namedtuple("Step", "name content doc")):
 
     @property
     def loaded(self) -> object:
-        """What compares equal for steps that load the same bytes, also of files that were hashed twice."""
+        """A value that is equal for steps that load the same bytes."""
         return (self.size, self.digest) if isinstance(self.content, Hashed) else self.content
 
 
@@ -77,12 +75,10 @@ class Link(namedtuple("Link", "step digest")):
 
     @property
     def name(self) -> str:
-        """What is loaded."""
         return str(self.step.name)
 
     @property
     def loaded(self) -> object:
-        """What compares equal for links that load the same bytes."""
         return self.step.loaded
 
 
@@ -93,31 +89,28 @@ class Run(namedtuple("Run", "first last count after")):
 
     @property
     def name(self) -> str:
-        """What they are called; of several, the names of the first and the last, in two lines."""
+        """Their name; of several, the names of the first and the last, in two lines."""
         return str(self.first.name) if self.count == 1 else f"{self.first.name} to\n{self.last.name}"
 
     @property
     def amount(self) -> str:
-        """How much is loaded, in bytes, for people."""
         return str(self.first.size) if self.count == 1 else f"{self.count} x {self.first.size}"
 
     @property
     def loaded(self) -> object:
-        """What compares equal for runs that load the same bytes at each step."""
         return self.first.loaded
 
     @property
     def colour(self) -> str:
-        """Name of the colour it has in every table and drawing."""
         return STEP_COLOURS.get(self.first.name, STEP_COLOURS[""])
 
 
-class Booting(Explainable):
-    """What every launch has that may boot a kernel: what its owner should know of it.
+class BaseLaunch(Explainable):
+    """What the owner of a launch should know about it.
 
-    *given* are sentences about inputs that fit together badly. *firmware* is the image, where a kernel is measured with
-    it: ``warnings`` and ``notes`` then tell too whether its code checks the kernel's hash. The code is read when one of
-    these is first asked for.
+    *given* are sentences about inputs that do not fit together. *firmware* is the image when a kernel is measured with
+    it: ``warnings`` and ``notes`` then also say whether its code checks the kernel's hash. The code is read when one of
+    them is first used.
     """
 
     def __init__(self, given: Sequence[str] = (), firmware: Ovmf | None = None) -> None:
@@ -125,48 +118,42 @@ class Booting(Explainable):
 
     @property
     def lacks_place(self) -> bool:
-        """Whether a kernel is given for a firmware without a place for its hash: QEMU does not start such a guest."""
+        """Whether a kernel is given for a firmware without an area for its hash: QEMU does not start such a guest."""
         return self._firmware is not None and self._firmware.hash_area is None
 
     @cached_property
     def enforcement(self) -> Enforcement | None:
-        """Whether the firmware enforces the measured kernel's hash. None without a kernel or a place for its hash."""
-        if self._firmware is None or self.lacks_place:
-            return None
-        return self._firmware.enforcement
+        """Whether the firmware enforces the measured kernel's hash. None without a kernel or an area for its hash."""
+        return None if self._firmware is None or self.lacks_place else self._firmware.enforcement
 
     @property
     def warnings(self) -> list[str]:
-        """What is wrong: sentences about inputs that fit together badly, and a kernel that nothing checks."""
-        return [*self._given, *self._said("warning")]
+        """What is wrong: inputs that do not fit together, and a kernel that nothing checks."""
+        words = self.enforcement.warning("firmware") if self.enforcement is not None else ""
+        return [*self._given, words] if words else [*self._given]
 
     @property
     def notes(self) -> list[str]:
-        """What is only worth knowing: a kernel of which sevlab cannot tell whether anything checks it."""
-        return self._said("note")
-
-    def _said(self, how: str) -> list[str]:
-        if self.enforcement is None:
-            return []
-        words = getattr(self.enforcement, how)("firmware")
+        """What is only worth knowing: a kernel for which sevlab cannot tell whether anything checks it."""
+        words = self.enforcement.note("firmware") if self.enforcement is not None else ""
         return [words] if words else []
 
     def judged(self) -> dict[str, object]:
-        """Return ``warnings`` as JSON-ready data; with them ``notes`` and ``enforcement``, where it is asked about."""
+        """Return ``warnings`` as JSON-ready data, and with a kernel ``notes`` and ``enforcement``."""
         if self.enforcement is None:
             return {"warnings": self.warnings}
         return {"warnings": self.warnings, "notes": self.notes, "enforcement": self.enforcement.as_dict()}
 
     @property
     def remarks(self) -> list[str]:
-        """Warnings and notes as lines, each with the word that says which it is."""
+        """Warnings and notes as lines that begin with WARNING or NOTE."""
         return [f"WARNING: {words}" for words in self.warnings] + [f"NOTE: {words}" for words in self.notes]
 
 
-class Launch(Booting):
+class Launch(BaseLaunch):
     """Steps in order. ``digest`` is the launch digest, ``digests`` the digest after each step (32 bytes each).
 
-    A launch of which only the digest is known has no steps. For the other arguments see :class:`Booting`.
+    Without steps only the digest is known. For the other arguments see :class:`BaseLaunch`.
     """
 
     def __init__(
@@ -191,11 +178,10 @@ class Launch(Booting):
         self.digest = self.digests[-1] if self.steps else digest
 
     def links(self) -> list[Link]:
-        """Return every step with the digest after it."""
         return [Link(*pair) for pair in zip(self.steps, self.digests, strict=True)]
 
     def runs(self) -> list[Run]:
-        """Return the steps as they are shown: equal ones in a row as one."""
+        """Return the steps as they are shown: equal neighbours as one."""
         return [run_of(list(group)) for _, group in groupby(self.links(), key=lambda link: link.step.content)]
 
     def explain(self) -> View:

@@ -15,7 +15,7 @@ from .inputs import LaunchInputs, load_table, read_cpus
 from .pages import Region, cpu_region, digests, extend, fold, hash_pages, hash_vmsa, links
 from .reading import open_input, opened_once
 from .sections import firmware_region, has_hashes, section_regions, svsm_region, svsm_start
-from .sev import Booting
+from .sev import BaseLaunch
 from .values import parse_bytes, parse_number
 from .vmm import SNP_PROFILES, PageRules, build_registers, find_profile
 
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from ..formats.vmsa import Vmsa
     from ..layout.views import View
     from .pages import Link
-
 
 #: The colour of each page type in every table and drawing.
 TYPE_COLOURS = {
@@ -48,16 +47,15 @@ class Loaded(namedtuple("Loaded", "region after")):
 
     @property
     def loaded(self) -> object:
-        """What compares equal for regions that add the same links."""
         return self.region.loaded
 
 
-class SnpLaunch(Booting):
+class SnpLaunch(BaseLaunch):
     """Pages in order. ``digest`` is the launch digest: 48 bytes, what the report calls MEASUREMENT.
 
-    ``regions`` are the pages, equal kinds in a row as one. ``start`` is the digest before them: zeros, or the digest
-    after the firmware where only that was given. ``further`` is CONTENTS of the page that one more virtual CPU would
-    add (48 bytes), None where it is not known. For the other arguments see :class:`~sevlab.launch.sev.Booting`.
+    ``start`` is the digest before the pages: zeros, or the digest after the firmware where only that was given.
+    ``further`` is CONTENTS of the page that one more virtual CPU would add (48 bytes), None where it is not known. For
+    the other arguments see :class:`~sevlab.launch.sev.BaseLaunch`.
     """
 
     def __init__(
@@ -79,16 +77,13 @@ class SnpLaunch(Booting):
 
     @property
     def pages(self) -> int:
-        """How many pages are loaded, each one a link of the chain."""
         return sum(len(region.contents) for region in self.regions)
 
     @property
     def is_whole(self) -> bool:
-        """Whether the chain begins at zero; false when it goes on from a digest that was given."""
         return self.start == ZEROS
 
     def links(self) -> Iterator[Link]:
-        """Yield every link of the chain, page by page."""
         return links(self.regions, self.start)
 
     def runs(self) -> list[Loaded]:
@@ -96,10 +91,7 @@ class SnpLaunch(Booting):
         return [Loaded(*pair) for pair in zip(self.regions, self.after, strict=True)]
 
     def cpu_digests(self, count: int) -> list[bytes]:
-        """Return the launch digests with 1, 2, ... *count* virtual CPUs; each is one more link than the one before.
-
-        Where nothing is known of further ones, the list ends with the first.
-        """
+        """Return the launch digests with 1, 2, ... *count* virtual CPUs, or only the first if no more are known."""
         cpus = [region for region in self.regions if region.page_type == VMSA]
         if not cpus:
             return []
@@ -107,7 +99,7 @@ class SnpLaunch(Booting):
         before = fold(self.regions[: len(self.regions) - len(cpus)], self.start)
         return list(digests(cpus[0]._replace(contents=contents), before))
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """Return the launch as JSON-ready data, region by region; digests are lower-case hex."""
         return {
             "digest": self.digest.hex(),
@@ -149,7 +141,7 @@ class SnpLaunch(Booting):
 
 
 def place(region: Region) -> str:
-    """Return where a region is: its first and last address."""
+    """Return the first and the last address of a region."""
     if region.page_type == VMSA or len(region.contents) == 1:
         return f"0x{region.gpa:x}"
     return f"0x{region.gpa:x} to\n0x{region.gpa + region.size - 1:x}"
@@ -167,13 +159,10 @@ class Image(namedtuple("Image", "ovmf contents")):
     __slots__ = ()
 
 
-#: Most images that are remembered, and the most bytes of one. Larger ones are known for as long as somebody has them.
+#: Most images that are remembered, and the most bytes of one. Larger ones are known while somebody holds them.
 _KEPT, _KEPT_SIZE = 4, 16 << 20
-
 _kept: deque[Ovmf] = deque(maxlen=_KEPT)
-
 _known: WeakValueDictionary[tuple[int, ...], Ovmf] = WeakValueDictionary()
-
 _contents: WeakKeyDictionary[Ovmf, tuple[bytes, ...]] = WeakKeyDictionary()
 
 
@@ -199,7 +188,7 @@ def load_image(path: str, name: str = "firmware") -> Image:
 
 
 def make_image(raw: bytes, name: str = "firmware", shown: str = "an image") -> Image:
-    """Return the bytes of a firmware image with the hashes of its pages; *shown* is what is said of it in a refusal."""
+    """Return the bytes of a firmware image with the hashes of its pages; *shown* describes it in a refusal."""
     if len(raw) % PAGE:
         advice = "sevlab ovmf FILE says what it is"
         raise InputError(name, f"{shown}, {len(raw)} bytes", f"whole pages of {PAGE} bytes", advice)
@@ -208,10 +197,10 @@ def make_image(raw: bytes, name: str = "firmware", shown: str = "an image") -> I
 
 @opened_once()
 def load_snp_launch(**inputs: Any) -> SnpLaunch:
-    """Read what a SEV-SNP launch is made of (:class:`~sevlab.launch.inputs.LaunchInputs`), and return it.
+    """Return the SEV-SNP launch that is made of these inputs (:class:`~sevlab.launch.inputs.LaunchInputs`).
 
-    Without ``guest_features`` SEV_FEATURES is the profile's, 1 in most. Raises :class:`~sevlab.errors.InputError` for
-    inputs that cannot be used or do not go together.
+    Without ``guest_features`` SEV_FEATURES is the profile's. Raises :class:`~sevlab.errors.InputError` for inputs that
+    cannot be used or do not go together.
     """
     given = LaunchInputs(**inputs)
     if given.firmware is None:
@@ -231,7 +220,8 @@ def load_snp_launch(**inputs: Any) -> SnpLaunch:
     else:
         regions = load_sections(image, profile.pages, given, warnings.append)
         start = image.ovmf.reset_address
-    known = cpus.count if start is None or cpus.boot is not None else max(2, cpus.count)  # one more, for what it adds
+    # Two at least, to know what one more would add.
+    known = cpus.count if start is None or cpus.boot is not None else max(2, cpus.count)
     boot, further = build_registers(cpus, start, known)
     started = ZEROS
     if given.ovmf_hash is not None:
@@ -249,7 +239,7 @@ def load_snp_launch(**inputs: Any) -> SnpLaunch:
 def load_sections(
     image: Image, rules: PageRules, inputs: LaunchInputs, warn: Callable[[str], object] = lambda words: None
 ) -> list[Region]:
-    """Return the pages of a firmware and of what its metadata asks for, with the hashes of a kernel if one is given."""
+    """Return the pages of a firmware and of its metadata, with the hashes of a kernel if one is given."""
     table = None
     if inputs.kernel is not None:
         if not has_hashes(image.ovmf):
@@ -257,7 +247,7 @@ def load_sections(
 
             received = f"one for a firmware without a section for kernel hashes ({INCIDENTS['F16'].name})"
             needed = "a firmware whose SEV metadata has a KERNEL_HASHES section"
-            advice = f"OvmfPkg/AmdSev of edk2 as {named('firmware')}, which checks them too: sevlab ovmf FILE tells"
+            advice = f"OvmfPkg/AmdSev of edk2 as {named('firmware')}, which checks them too: sevlab ovmf FILE shows"
             raise InputError("kernel", received, needed, advice)
         table = load_table(inputs, empty=True)
         if table.kernel == hashlib.sha256(b"").digest():
@@ -282,7 +272,6 @@ def load_ovmf_digest(path: str, name: str = "firmware") -> bytes:
 
 
 def _check(inputs: LaunchInputs) -> None:
-    """Refuse inputs that do not go together. No file is looked at."""
     inputs.check()
     given = inputs.given
     both = [name for name in ("vars_size", "vars_file") if name in given]
@@ -303,7 +292,6 @@ def _check(inputs: LaunchInputs) -> None:
 
 
 def _svsm(inputs: LaunchInputs, image: Image, warn: Callable[[str], object]) -> tuple[list[Region], int]:
-    """Return the pages of OVMF and an SVSM, and where every CPU starts."""
     svsm = load_image(str(inputs.svsm), "svsm")
     if inputs.vars_file is not None:
         vars_size = load_size(str(inputs.vars_file), "vars_file")
@@ -317,15 +305,14 @@ def _svsm(inputs: LaunchInputs, image: Image, warn: Callable[[str], object]) -> 
 
 
 def load_size(path: str, name: str) -> int:
-    """Return how many bytes a file has."""
     with open_input(path, name) as stream:
         return stream.seek(0, os.SEEK_END)
 
 
 def _ovmf_hash(value: bytes | str) -> bytes:
     """Return the digest after the firmware, from bytes or hex digits. Zeros are refused: no firmware has them."""
-    raw = value if isinstance(value, bytes) and len(value) == DIGEST else None
-    if raw is None:
+    raw = value if isinstance(value, bytes) else b""
+    if len(raw) != DIGEST:
         raw = parse_bytes(value if isinstance(value, str) else repr(value), "ovmf_hash", DIGEST)
     if raw == ZEROS:
         advice = "sevlab digest --mode snp:ovmf-hash"

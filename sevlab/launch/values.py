@@ -1,4 +1,4 @@
-"""What comes from outside: numbers, measurements, key files. Every one is hostile or broken until read.
+"""Values from outside: numbers, measurements, key files. Each is hostile or broken until it is read.
 
 Each reader takes the name of the input and raises :class:`~sevlab.errors.InputError` with it, what came, what was
 needed, and what to try.
@@ -25,23 +25,16 @@ if TYPE_CHECKING:
 
     from ..formats.vmsa import Vmsa
 
-
 #: Longest text of a measurement that is read, in characters; 64 are needed.
 TEXT_LIMIT = 4096
 
 #: Most bytes of a VMSA file that are read; 4096 are needed.
 _VMSA_LIMIT = 64 << 10
-
 KEY_SIZE = 16
-
 _URL_SAFE = "replace - by + and _ by / if this is URL-safe base64"
-
 _NUMBER = re.compile(r"0[xX][0-9a-fA-F]{1,16}|[0-9]{1,20}")
-
 _SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?|\.[0-9]{1,9}")
-
 _HEX = re.compile(r"[0-9a-fA-F]+")
-
 _BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}")
 
 
@@ -118,7 +111,7 @@ def parse_measurement(text: str, name: str = "measurement", *, allow_hex: bool =
 
 
 def parse_bytes(text: str, name: str, size: int) -> bytes:
-    """Return exactly *size* bytes from base64 or hex text, told apart by their length; white space aside.
+    """Return exactly *size* bytes from base64 or hex text, distinguished by their length; white space aside.
 
     Base64 is read strictly: the standard alphabet, with its padding.
     """

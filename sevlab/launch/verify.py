@@ -1,10 +1,8 @@
 """The verdict: reported against computed, check by check.
 
-A measure is an HMAC. When it matches, every field of the message under it is confirmed at once. When it does not, it
-says only that at least one input differs, not which. The verdict keeps those two apart: a field is *match*,
-*mismatch*, *not checked*, or *cannot tell*.
-
-With a key that came from the same stranger as the measure, a right HMAC says nothing: that is *not decided*.
+A measure is an HMAC. If it matches, every field of the message under it is confirmed at once. If not, at least one
+input differs, and the HMAC cannot tell which. With a key that came from the same stranger as the measure, a right HMAC
+proves nothing: the verdict is *not decided*.
 """
 
 from __future__ import annotations
@@ -23,7 +21,6 @@ if TYPE_CHECKING:
     from ..layout.views import View
     from .evidence import Evidence
 
-
 #: The four states of a check. *Not checked*: nobody asked, or an earlier check stopped it. *Cannot tell*: it was asked,
 #: and the evidence does not decide it. A check that was not made never counts as passed.
 MATCH, MISMATCH, NOT_CHECKED, CANNOT_TELL = "match", "mismatch", "not checked", "cannot tell"
@@ -33,7 +30,6 @@ NOT_DECIDED, UNUSABLE = "not_decided", "unusable"
 
 #: The two first lines that scripts know from libvirt's virt-qemu-sev-validate.
 GOOD = "OK: Looks good to me"
-
 BAD = "ERROR: Measurement does not match, VM is not trustworthy"
 
 #: The colour of each state.
@@ -57,16 +53,15 @@ class Check(namedtuple("Check", "name state note reported computed incident", de
     incident: str
 
     def as_dict(self) -> dict[str, str]:
-        """Return name, state and note as JSON-ready data."""
         return {"name": self.name, "state": self.state, "note": self.note}
 
 
 class Verdict(Explainable):
-    """What comes of comparing a reported measure with the computed one. Make it with :func:`compare_measure`.
+    """The reported measure against the computed one. Make it with :func:`compare_measure`.
 
     ``message`` is what the HMAC was computed over: the evidence's own, unless another form of it was given.
-    ``agrees`` says whether reported and computed measure are the same, ``matches`` whether that proves anything: not
-    with a key out of a stranger's bundle. ``status`` is "match", "mismatch" or "not_decided".
+    ``agrees``: reported and computed measure are the same. ``matches``: and the key is not from a stranger's bundle.
+    ``status`` is "match", "mismatch" or "not_decided".
     """
 
     def __init__(self, evidence: Evidence, message: OldMeasureMessage | None = None) -> None:
@@ -89,7 +84,7 @@ class Verdict(Explainable):
 
     @property
     def checks(self) -> list[Check]:
-        """The measure first, then every field of the message that it covers, then what nothing covers."""
+        """The measure, then every field of the message that it covers, then what nothing covers."""
         state, note = MATCH, "confirmed, since the measure covers it"
         if not self.matches:
             state, note = CANNOT_TELL, "right if the key is yours" if self.agrees else "used as given"
@@ -115,16 +110,14 @@ class Verdict(Explainable):
 
     @property
     def notes(self) -> list[str]:
-        """What is only worth knowing, and what sevlab cannot tell."""
         return self.evidence.launch.notes
 
     @property
     def remarks(self) -> list[str]:
-        """Warnings and notes as lines, each with the word that says which it is."""
+        """Warnings and notes as lines that begin with WARNING or NOTE."""
         return [f"WARNING: {words}" for words in self.warnings] + [f"NOTE: {words}" for words in self.notes]
 
     def explain(self) -> View:
-        """Show the banner, the checks and the warnings."""
         from ..layout.views import Banner, Paragraph, Table, View, hex_lines
 
         rows = [
@@ -156,7 +149,7 @@ class Verdict(Explainable):
 
 @checked
 def compare_measure(evidence: Evidence) -> Verdict:
-    """Compute the measure from the owner's inputs and set it against the reported one. Never raises on difference."""
+    """Compare the reported measure with the one computed from the owner's inputs. Never raises on difference."""
     return Verdict(evidence)
 
 

@@ -3,8 +3,8 @@
 A VMM (virtual machine monitor: QEMU with KVM, or a cloud's own) decides the registers a virtual CPU starts with, and a
 few of them changed over the years. Each known behaviour is a :class:`Profile`. :func:`build_vmsa` makes the page.
 
-Two CPUs are told apart: the boot processor (number 0), which starts at the reset vector of every x86 processor, and
-the application processors (all others, each with the same page), which start where the firmware says.
+The boot processor (number 0) starts at the reset vector of every x86 processor. The application processors (all others,
+with the same page) start where the firmware says.
 
 Sources: vmsa 2 and 3; incidents F01, F05, F07, F09 and section 2.
 """
@@ -17,15 +17,14 @@ from ..errors import InputError, named, quoted
 from ..formats.page_info import UNMEASURED, ZERO, PageType
 from ..formats.vmsa import Segment, Vmsa
 from ..layout.arguments import checked
+from ..layout.span import Explainable
 from .values import parse_number
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import Any
 
     from ..layout.views import View
-
 
 #: Where every x86 processor starts: 16 bytes below 4 GiB. CS base 0xffff0000 and RIP 0xfff0 add up to it.
 RESET_VECTOR = 0xFFFFFFF0
@@ -40,16 +39,14 @@ class PageRules(
 ):
     """How a VMM loads the pages that the firmware's metadata asks for, for a SEV-SNP guest.
 
-    ``sec_mem`` is the page type of SEC_MEM sections. ``cpuid_last``: CPUID pages come after all other sections.
-    ``hashes_first``, ``hashes_last``: the page of kernel hashes comes before or after them. ``left_out``: numbers of
-    section types that are not loaded at all. All else is in the order of the metadata.
+    ``sec_mem`` is the page type of SEC_MEM sections, ``left_out`` are the section types that are not loaded at all. The
+    flags move the CPUID page or the page of kernel hashes; the rest is in the order of the metadata.
     """
 
     __slots__ = ()
 
     @property
     def text(self) -> str:
-        """The rules in words."""
         words = [f"SEC_MEM sections are loaded as {PageType(self.sec_mem).short} pages"]
         words += ["CPUID pages come after all other sections"] if self.cpuid_last else []
         words += ["the page of kernel hashes comes before all other sections"] if self.hashes_first else []
@@ -59,32 +56,34 @@ class PageRules(
 
 
 class Profile(
-    namedtuple("Profile", "name summary source since registers application features pages", defaults=(1, PageRules())),
+    Explainable,
+    namedtuple(
+        "Profile",
+        "name summary source since registers application features pages",
+        defaults=({}, 1, PageRules()),
+    ),
 ):
     """The initial state of virtual CPUs under one VMM.
 
-    ``summary`` is one sentence, ``source`` says who knows it, ``since`` when it holds. ``registers`` are the fields of
-    a :class:`~sevlab.formats.vmsa.Vmsa` that are not zero, for the boot processor; ``application`` are those that
-    application processors have otherwise. ``features`` is the SEV_FEATURES of a SEV-SNP guest unless told otherwise,
-    and ``pages`` are the rules for its pages. Three things come from elsewhere: CS base and RIP, which are the upper
-    and the lower 16 bits of the address where the CPU starts; SEV_FEATURES; and RDX, which is the CPU signature unless
-    the profile fixes it.
+    ``registers`` are the fields of a :class:`~sevlab.formats.vmsa.Vmsa` that are not zero, for the boot processor;
+    ``application`` are those that differ for application processors. ``features`` is the default SEV_FEATURES of a
+    SEV-SNP guest, and ``pages`` are the rules for its pages. Not part of a profile: CS base and RIP (the upper and the
+    lower 16 bits of the address where the CPU starts), and RDX, the CPU signature, unless the profile fixes it.
     """
 
     __slots__ = ()
 
     @property
     def is_flat(self) -> bool:
-        """True when every CPU starts in 32-bit mode, all with one page: RIP is then the whole address."""
-        return bool(self.registers["cs"].limit == 0xFFFFFFFF)
+        """Whether every CPU starts in 32-bit mode, all with one page: RIP is then the whole address."""
+        return bool(self.registers["cr0"] & 1)  # PE, protected mode
 
     @property
     def takes_signature(self) -> bool:
-        """True when RDX holds the CPU signature; false when the profile fixes RDX."""
+        """Whether RDX holds the CPU signature; false when the profile fixes RDX."""
         return "rdx" not in self.registers
 
     def explain(self) -> View:
-        """Show what the profile is, and its registers."""
         from ..layout.views import Heading, Paragraph, Table, View
 
         page = Vmsa.from_bytes(bytes(Vmsa.size)).replace(**self.registers)
@@ -109,27 +108,18 @@ class Profile(
     def __repr__(self) -> str:
         return f"<profile {self.name}>"
 
-    def __str__(self) -> str:
-        return self.explain().text()
 
-    def _repr_html_(self) -> str:
-        return self.explain().html()
+#: A segment as after a reset: 64 KiB at address 0. Tables have no attributes.
+_TABLE = Segment(selector=0, attrib=0, limit=0xFFFF, base=0)
+_DATA = _TABLE.replace(attrib=0x93)
 
-
-def _segment(attrib: int, selector: int = 0) -> Segment:
-    """Return a segment of 64 KiB at address 0, as after a reset. *attrib* 0 is for a table, which has none."""
-    return Segment(selector=selector, attrib=attrib, limit=0xFFFF, base=0)
-
-
-_DATA, _TABLE = _segment(0x93), _segment(0)
-
-#: What AMD's reset state, KVM and QEMU together give, floating-point control words aside.
+#: What AMD's reset state, KVM and QEMU together give, except for the floating-point control words.
 _LEGACY: dict[str, object] = {
     **dict.fromkeys(("es", "ss", "ds", "fs", "gs"), _DATA),
     **dict.fromkeys(("gdtr", "idtr"), _TABLE),
-    "cs": _segment(0x9B, selector=0xF000),
-    "ldtr": _segment(0x82),
-    "tr": _segment(0x8B),
+    "cs": _TABLE.replace(attrib=0x9B, selector=0xF000),
+    "ldtr": _TABLE.replace(attrib=0x82),
+    "tr": _TABLE.replace(attrib=0x8B),
     "efer": 0x1000,
     "cr4": 0x40,
     "cr0": 0x10,
@@ -142,12 +132,12 @@ _LEGACY: dict[str, object] = {
 
 _EC2: dict[str, object] = {
     **_LEGACY,
-    "cs": _segment(0x9A, selector=0xF000),
-    "ss": _segment(0x92),
-    "tr": _segment(0x83),
+    "cs": _TABLE.replace(attrib=0x9A, selector=0xF000),
+    "ss": _TABLE.replace(attrib=0x92),
+    "tr": _TABLE.replace(attrib=0x83),
 }
 
-_EC2_APPLICATION: dict[str, object] = {"cs": _segment(0x9B, selector=0xF000)}
+_EC2_APPLICATION = {"cs": _LEGACY["cs"]}
 
 _KNOWN = (
     Profile(
@@ -156,7 +146,6 @@ _KNOWN = (
         "Linux; sev-snp-measure 0.0.10 and later (virtee/sev-snp-measure#48)",
         "Linux 6.10 (2024), for SEV-SNP always, for SEV-ES only when QEMU is told legacy-vm-type=off",
         {**_LEGACY, "mxcsr": 0x1F80, "x87_fcw": 0x37F},
-        {},
     ),
     Profile(
         "qemu-legacy",
@@ -164,7 +153,6 @@ _KNOWN = (
         "libvirt 9.0 (virt-qemu-sev-validate), sevctl, sev-snp-measure up to 0.0.9",
         "the first SEV-ES hosts; still what upstream QEMU does for SEV-ES",
         _LEGACY,
-        {},
     ),
     Profile(
         "ec2",
@@ -190,7 +178,6 @@ _KNOWN = (
         "sev-snp-measure 0.0.12 and later (virtee/sev-snp-measure#56); not confirmed on hardware here",
         "reported on 2025-07-07",
         {**_LEGACY, "g_pat": 0x0000000000070106, "rdx": 0x600},
-        {},
         pages=PageRules(sec_mem=UNMEASURED),
     ),
 )
@@ -198,7 +185,7 @@ _KNOWN = (
 #: How KVM starts CPUs in 32-bit mode, as an SVSM (secure VM service module, runs below the firmware) needs them.
 _SVSM_DATA = Segment(selector=0x10, attrib=0xC93, limit=0xFFFFFFFF, base=0)
 
-#: Behaviours of hosts that only a SEV-SNP guest can tell apart, beside those above.
+#: Behaviours that only matter to SEV-SNP guests.
 _SNP_ONLY = (
     Profile(
         "qemu-debug-swap",
@@ -206,8 +193,7 @@ _SNP_ONLY = (
         "sev-snp-measure 0.0.9 (virtee/sev-snp-measure#32, #44), AMDESE/AMDSEV#195",
         "Linux 6.6 (October 2023) to about 6.8 (March 2024), out-of-tree; kvm_amd debug_swap=0 switches it off",
         _LEGACY,
-        {},
-        0x21,
+        features=0x21,
     ),
     Profile(
         "qemu-hashes-first",
@@ -215,7 +201,6 @@ _SNP_ONLY = (
         "sev-snp-measure up to 0.0.4 (virtee/sev-snp-measure#12)",
         "the first public SEV-SNP patches, until April 2023",
         _LEGACY,
-        {},
         pages=PageRules(hashes_first=True),
     ),
     Profile(
@@ -230,21 +215,20 @@ _SNP_ONLY = (
             "cr0": 0x11,
             "mxcsr": 0x1F80,
         },
-        {},
     ),
 )
 
 #: Every profile of a SEV-ES guest's registers by its name.
 PROFILES: dict[str, Profile] = {profile.name: profile for profile in _KNOWN}
 
-#: Every profile of a SEV-SNP host by its name: the same and more.
+#: Every profile of a SEV-SNP host by its name.
 SNP_PROFILES: dict[str, Profile] = {profile.name: profile for profile in (*_KNOWN, *_SNP_ONLY)}
 
 
 def find_profile(name: str, input: str = "profile", known: Mapping[str, Profile] = PROFILES) -> Profile:
     """Return the profile of this name among *known*. Raises InputError, naming *input*, for an unknown one."""
     if name not in known:
-        raise InputError(input, quoted(name), f"one of {', '.join(known)}", "sevlab profiles, which tells what each is")
+        raise InputError(input, quoted(name), f"one of {', '.join(known)}", "sevlab profiles, which explains each")
     return known[name]
 
 
@@ -259,15 +243,14 @@ def build_vmsa(
 ) -> Vmsa:
     """Build the page that a VMM makes for a virtual CPU (4096 bytes).
 
-    *profile* names the VMM's behaviour, a key of :data:`SNP_PROFILES`. *cpu* 0 is the boot processor; all others get
-    the same page, and need *reset_address*: where they start, the 32-bit address in the firmware's SEV-ES reset block.
-    *signature* goes into RDX (see :func:`cpu_signature`); profiles that fix RDX do without. *sev_features* is the
-    64-bit SEV_FEATURES.
+    *profile* is a key of :data:`SNP_PROFILES`. *cpu* 0 is the boot processor; all others get the same page, and need
+    *reset_address*: where they start, the 32-bit address in the firmware's SEV-ES reset block. *signature* goes into
+    RDX (see :func:`cpu_signature`) unless the profile fixes RDX.
 
     Raises :class:`~sevlab.errors.InputError` for an unknown profile, a missing value or one out of range.
     """
     chosen = find_profile(profile, known=SNP_PROFILES)
-    values: dict[str, Any] = dict(chosen.registers)
+    values: dict[str, object] = dict(chosen.registers)
     if chosen.takes_signature:
         if signature is None:
             raise InputError("signature", "nothing", f"the CPU signature: profile {profile} puts it into RDX")
@@ -303,10 +286,10 @@ def start_at(vmsa: Vmsa, address: int) -> Vmsa:
 
 @checked
 def recognize_vmsa(vmsa: Vmsa) -> list[tuple[Profile, bool, list[str]]]:
-    """Say which profiles build this page: each profile, whether for the boot processor, and the fields that differ.
+    """Return the profiles, nearest first: each, whether for the boot processor, and the fields in which it differs.
 
-    The page's own signature, start address and features are taken as given. The nearest profile comes first; with no
-    field that differs, it builds the page exactly.
+    Signature, start address and features are taken from the page. Without a field that differs, the profile builds the
+    page exactly.
     """
     found = []
     start = vmsa.cs.base + vmsa.rip & 0xFFFFFFFF
@@ -324,7 +307,7 @@ def recognize_vmsa(vmsa: Vmsa) -> list[tuple[Profile, bool, list[str]]]:
 
 
 class Cpus:
-    """What is known of virtual CPUs: how many, and their pages, or the profile that makes these."""
+    """Virtual CPUs: how many, and their pages, or the profile that makes these."""
 
     def __init__(self) -> None:
         self.count: int | None = None
@@ -339,8 +322,8 @@ class Cpus:
 def build_registers(cpus: Cpus, start: int | None, count: int) -> tuple[Vmsa, Vmsa | None]:
     """Return the page of the boot CPU and that of further ones, None for these when *count* is 1.
 
-    *start* is where the firmware wants further CPUs to start, None when it does not say; under a profile that is flat,
-    where every CPU starts.
+    *start* is where the firmware makes further CPUs start, None when it is unknown; under a flat profile, where every
+    CPU starts.
     """
     if cpus.boot is not None:
         if count > 1 and cpus.further is None:

@@ -1,7 +1,4 @@
-"""Arguments of public functions: any bytes-like object counts as bytes, and what is nonsense is told at once.
-
-What a function takes is said once, by its annotations.
-"""
+"""Check the arguments of public functions by their annotations. Any bytes-like object counts as bytes."""
 
 from __future__ import annotations
 
@@ -25,9 +22,9 @@ _LIKE = {"int": "__index__", "float": "__float__"}
 def checked(function: Callable[P, R]) -> Callable[P, R]:
     """Check the arguments of *function* whose annotation is a class or several, such as ``Report | bytes | None``.
 
-    Where bytes are taken, a bytearray, a memoryview and whatever else is like them is copied into bytes; where a
-    ``Secret`` is taken, bytes are hidden in one. Values of other types raise
-    :class:`~sevlab.errors.ArgumentError`, which is a TypeError too. Annotations with brackets are not looked at.
+    Bytes-like objects are copied into bytes where bytes are taken, and hidden where a ``Secret`` is taken. Values of
+    other types raise :class:`~sevlab.errors.ArgumentError`, which is a TypeError too. Annotations with brackets are
+    ignored.
     """
     code = function.__code__
     names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
@@ -51,8 +48,8 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
 
     @wraps(function)
     def run(*args: Any, **named: Any) -> R:
-        # Rebound, not named anew, and then held where nothing is seen: a traceback that shows local variables must not
-        # show a key, not even one within a list.
+        # A traceback that shows local variables must not show a key: so the names are bound again, and the values held
+        # where nothing shows them.
         args, named, fault = fit(args, named)  # type: ignore[assignment]
         if fault is not None:
             raise fault
@@ -64,8 +61,6 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
 
 
 class _Held:
-    """Arguments on their way to a function, which do not show themselves."""
-
     def __init__(self, args: Sequence[Any], named: dict[str, Any]) -> None:
         self.args, self.named = args, named
 

@@ -138,7 +138,6 @@ class Bits(Explainable, int):
         return format(int(self), format_spec) if format_spec else self.text
 
     def explain(self) -> View:
-        """Show the number bit by bit."""
         from .views import Heading, Table, View
 
         rows = []

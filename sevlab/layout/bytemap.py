@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
     from .views import Paint
 
-
 #: Bytes in one row of the map.
 ROW = 16
 
@@ -105,7 +104,6 @@ def _bytes_and_value(span: Span) -> tuple[str, str]:
 
 
 def _note(span: Span) -> str:
-    """Return what a field means, and what is unexpected about its value."""
     return f"{span.doc} FINDING: {span.finding}." if span.finding else span.doc
 
 

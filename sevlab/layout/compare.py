@@ -25,7 +25,6 @@ class Comparison(Explainable):
 
     @property
     def matches(self) -> bool:
-        """True when every byte is the same."""
         return not self.differing
 
     @property
@@ -39,7 +38,6 @@ class Comparison(Explainable):
         ]
 
     def explain(self) -> View:
-        """Show both sides of every field, and which differ. Of a large structure, only fields that differ are shown."""
         from .bytemap import LARGE, ByteMap
         from .views import Banner, Heading, Table, View, hex_lines
 
@@ -68,7 +66,6 @@ class Comparison(Explainable):
         )
 
     def _short(self) -> Table:
-        """Return the fields that differ, by value."""
         from .views import Table
 
         pairs = [(ours, theirs) for ours, theirs in self.pairs if ours.raw != theirs.raw]

@@ -1,7 +1,7 @@
 """One field of bytes, ready to be shown.
 
-A :class:`Span` is the only thing the views know. Whatever wants to be shown (a measurement, a message, a page of
-registers) turns itself into a list of spans, and text table, byte map, widget and JSON follow.
+A :class:`Span` is the only thing the views know. A structure turns itself into a list of spans; text table, byte map,
+widget and JSON follow.
 """
 
 from __future__ import annotations
@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 
 
 #: Light colours on which dark text keeps a contrast of 10:1 and more, in both light and dark themes. Neighbours differ
-#: in brightness as well as in hue, for colour-blind readers. A field is never told apart by its colour alone: every
-#: view also gives it a letter and a border.
+#: in brightness as well as in hue, and every view also gives a field a letter and a border.
 COLOURS = {
     "blue": "#cfe3ff",
     "orange": "#ffdcae",
@@ -39,20 +38,17 @@ INK = "#15181c"
 
 
 # Not typing.NamedTuple: importing typing alone costs a tenth of a whole validation.
-class Span(
-    namedtuple("Span", "name offset size raw value text doc colour finding", defaults=("grey", "")),
-):
+class Span(namedtuple("Span", "name offset size raw value text doc colour finding", defaults=("grey", ""))):
     """A named run of bytes and what it means.
 
-    ``offset`` and ``size`` are in bytes; ``raw`` holds exactly ``size`` bytes; ``value`` is the decoded value and
-    ``text`` that value for people; ``doc`` says in one sentence what the field is; ``finding`` says what is unexpected
-    about this value ("" when nothing is); ``colour`` is a key of :data:`COLOURS`.
+    ``raw`` holds exactly ``size`` bytes; ``value`` is the decoded value and ``text`` that value for people; ``doc`` is
+    one sentence; ``finding`` is what is unexpected about the value, or ""; ``colour`` is a key of :data:`COLOURS`.
     """
 
     __slots__ = ()
 
     def hide(self) -> Span:
-        """Return the span with its bytes hidden: name, place and meaning stay, the value does not."""
+        """Return the span with its bytes and its value hidden."""
         hidden = Hidden(self.size)
         return self._replace(raw=hidden, value=hidden, text="hidden")
 
@@ -72,7 +68,7 @@ class Span(
 
 
 class Hidden(bytes):
-    """Bytes that are there but not shown. It holds zeros instead, so there is nothing to leak."""
+    """Bytes that are not shown. It holds zeros instead, so there is nothing to leak."""
 
     __slots__ = ()
 
@@ -81,7 +77,6 @@ class Hidden(bytes):
 
     @property
     def text(self) -> str:
-        """What is shown instead."""
         return f"<{len(self)} bytes, hidden>"
 
 

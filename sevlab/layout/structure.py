@@ -12,7 +12,7 @@ bytes. An instance is nothing but its bytes; a field is read from them when aske
 parse, build back to themselves, and are never re-encoded: an unexpected value is a *finding* on its field, because
 people open this tool when the evidence is wrong, and it must not throw the evidence away.
 
-A later version of a structure is a subclass: its rows take the place of the rows that they overlap.
+A later version of a structure is a subclass; its rows replace the rows that they overlap.
 """
 
 from __future__ import annotations
@@ -47,7 +47,6 @@ class Row:
         return self if instance is None else self.decode(instance.to_bytes()[self.offset : self.end])
 
     def cut(self, raw: bytes) -> bytes:
-        """Return this row's bytes out of the whole structure's."""
         return raw[self.offset : self.end]
 
     def decode(self, raw: bytes) -> Any:
@@ -114,7 +113,6 @@ class Hex(int):
 
     @property
     def text(self) -> str:
-        """The number in hex."""
         return f"0x{int(self):x}"
 
 
@@ -137,10 +135,9 @@ class Named(int):
 def at(offset: int, size: int, doc: str, *, type: type = int, const: Any = None, colour: str = "") -> Any:
     """Declare a field: *offset* and *size* in bytes, *doc* one sentence.
 
-    *type* is ``int`` (unsigned, little-endian) or a kind of it such as :class:`Hex` or a :class:`Bits` class, ``bytes``
-    or a kind of it, or another :class:`Layout` of the same size. A ``text`` property of the type is how people read it.
-    *const* is the value the field must have. *colour* fixes the field's colour, for fields that appear in several
-    structures.
+    *type* is ``int`` (unsigned, little-endian), ``bytes``, a subclass of these such as :class:`Hex` or a :class:`Bits`
+    class, or another :class:`Layout` of the same size. Its ``text`` property, if any, is what people read. *const* is
+    the value the field must have. *colour* fixes the colour of a field that appears in several structures.
     """
     return Row(offset, size, doc, type, const, colour)
 
@@ -151,7 +148,7 @@ def reserved(offset: int, size: int) -> Any:
 
 
 class Layout(Explainable):
-    """A byte structure of fixed size. Subclass it to declare one; size 0 is for what several structures share.
+    """A byte structure of fixed size. Subclass it to declare one; with size 0, to share rows between several.
 
     ``Name(field=value, ...)`` builds one; constant and reserved fields may be left out. :meth:`from_bytes` takes any
     bytes of the right length.
@@ -167,7 +164,7 @@ class Layout(Explainable):
         cls.size, cls.spec, cls.rows = size, spec, ()
         if not size:
             return
-        # A class's own rows take the place of those that they overlap in its bases.
+        # A class's own rows replace those that they overlap in its bases.
         rows: list[Row] = []
         for base in reversed(cls.__mro__):
             own = []
@@ -221,14 +218,11 @@ class Layout(Explainable):
         return self
 
     def to_bytes(self) -> bytes:
-        """Return the structure's bytes, exactly as they came in or were built."""
+        """Return the bytes, exactly as they came in or were built."""
         return self._raw
 
     def replace(self, **changes: Any) -> Self:
-        """Return a copy in which only the named fields differ; every other byte is kept.
-
-        A field of a structure within goes by its dotted name: ``replace(**{"cs.base": 0})``.
-        """
+        """Return a copy in which only the named fields differ, such as ``replace(**{"cs.base": 0})``."""
         known = {row.name: row for row in self.rows}
         raw = bytearray(self._raw)
         for name, value in changes.items():
@@ -250,7 +244,6 @@ class Layout(Explainable):
         return [f"{span.name}: {span.finding}" for span in self.spans() if span.finding]
 
     def explain(self) -> View:
-        """Show the structure: its bytes and every field."""
         from .bytemap import explain_spans
         from .views import Heading, View
 

@@ -7,8 +7,8 @@ The HTML is deterministic and has no script, no ids and no style sheet: each cel
 viewers strip the rest, and the outputs stored in notebooks are compared by the tests. Only coloured cells fix their
 text colour; everything else inherits the reader's light or dark theme.
 
-Words may come from strangers, so every block escapes what cannot be seen when it takes them: no text and no HTML of a
-view holds a control character. Whole passages of a stranger's are a :class:`Quote`, set apart from our own words.
+Words may come from strangers, so every block escapes characters that cannot be seen: neither the text nor the HTML of a
+view holds a control character. Whole passages by a stranger are a :class:`Quote`, set apart from our own words.
 """
 
 from __future__ import annotations
@@ -36,12 +36,10 @@ if TYPE_CHECKING:
 
 #: Width of text output, and of a bar in it without its two ends, in characters.
 WIDTH, BAR_WIDTH = 100, 80
-
 MONO = "font-family:monospace"
-
 CELL = "text-align:left;vertical-align:top;padding:2px 8px"
 
-#: How the answers begin. No row of a table begins so, and no line that continues another.
+#: First words of answers. No row of a table and no continued line begins with one.
 VERDICTS = (
     *("OK", "ERROR", "WARNING", "NOTE", "MATCH", "MISMATCH", "EXPLAINED", "UNEXPLAINED", "THE EXPLANATION"),
     *("NOTHING IS WRONG", "CHANGED", "NOT ASKED", "NOT CHECKED", "NOT DECIDED", "NOT VALIDATED", "CANNOT TELL"),
@@ -52,12 +50,10 @@ _VERDICT = re.compile(rf" *(?:{'|'.join(VERDICTS)})\b")
 
 
 def plain(text: str, colour: str) -> str:
-    """Paint nothing."""
     return text
 
 
 def coloured(colour: str) -> str:
-    """Return the inline style of a coloured cell."""
     return f"background:{COLOURS[colour]};color:{INK}"
 
 
@@ -73,25 +69,21 @@ def hex_lines(raw: bytes, per_line: int = 16) -> str:
 
 
 def narrow(text: str, width: int = 26) -> str:
-    """Return a value's text broken for a narrow column: what is in brackets below it, in lines of *width*."""
+    """Return a value's text for a narrow column, in lines of *width*; what is in brackets begins a line."""
     return "\n".join(_wrapped(text.replace(" (", "\n(", 1), width))
 
 
 def _wrapped(text: str, width: int) -> list[str]:
-    """Return *text* in lines of at most *width*; its own line breaks stay."""
     return [part for line in text.split("\n") for part in textwrap.wrap(line, width) or [""]]
 
 
 def _marked(line: str) -> str:
-    """Return a line that is no answer, with a mark if it begins like one, or it could pass for one."""
+    """Return a line with a mark if it begins like an answer, so that it cannot pass for one."""
     return f"... {line}" if _VERDICT.match(line) else line
 
 
 def _filled(words: str, whole: bool = False) -> list[str]:
-    """Return *words* in lines, of which only the first may begin as an answer.
-
-    Long words are kept *whole*, if asked for: addresses and digests, to be copied.
-    """
+    """Return *words* in lines, of which only the first may begin as an answer; *whole* keeps long words."""
     first, *rest = textwrap.wrap(words, WIDTH, break_long_words=not whole, break_on_hyphens=not whole) or [""]
     return [first, *map(_marked, rest)]
 
@@ -154,7 +146,7 @@ class Code:
 
 
 class Banner:
-    """The answer, in words first: colour green for good, pink for bad, grey for anything else."""
+    """The answer in words: green for good, pink for bad, grey for anything else."""
 
     def __init__(self, words: str, colour: str) -> None:
         self.words, self.colour = escaped(words), colour
@@ -168,9 +160,9 @@ class Banner:
 
 
 class Table:
-    """A table. Cells are text and may hold line breaks; *colours* gives each row's colour ("" for none).
+    """A table. Cells may hold line breaks; *colours* gives each row's colour ("" for none).
 
-    As text the last column is wrapped, and so are those in *wrapped*: column, and after how many characters.
+    As text the last column is wrapped, and so are those in *wrapped*, which maps a column to its width.
     """
 
     def __init__(
@@ -248,11 +240,7 @@ class Bar:
 
 
 def shares(sizes: Sequence[int], width: int) -> list[int]:
-    """Divide *width* in proportion to *sizes*, in whole numbers of at least 1.
-
-    The result adds up to *width*, or to the number of sizes where that is more. What rounding leaves over goes to the
-    largest remainders, the first of equal ones first.
-    """
+    """Divide *width* in proportion to *sizes*, in whole numbers of at least 1, by largest remainder."""
     spare, whole = max(width - len(sizes), 0), sum(sizes) or 1
     parts = [divmod(spare * size, whole) for size in sizes]
     left = spare - sum(part for part, _ in parts)
@@ -272,7 +260,6 @@ class View:
         return "\n\n".join(block.text(paint) for block in self.blocks)
 
     def html(self) -> str:
-        """Return the view as an HTML fragment."""
         return "\n".join(block.html() for block in self.blocks)
 
     def __str__(self) -> str:

@@ -29,9 +29,9 @@ from sevlab.diagnosis.case import diagnose_case
 from sevlab.errors import InputError, SevlabError
 from tests.attestation.test_id_block import curve_key, pem
 from tests.key_forms import TEK, TIK, forms, shown
+from tests.paths import SAMPLES
 from tests.soak import SOAK, many, some
 
-SAMPLES = Path(__file__).resolve().parents[2] / "notebooks" / "samples"
 VERSION = ["--api-major", "0", "--api-minor", "22", "--build-id", "13", "--policy", "1"]
 NONCE = bytes(range(0xA0, 0xB0))
 PRIVATE = make_private(seeded(b"a private number of the tests"))

@@ -1,6 +1,6 @@
 """Second routes where the key came from no file, through other libraries, and digests of pipes.
 
-What test_walkthrough and test_digest have is not repeated here.
+What test_explain and test_files check is not repeated here.
 """
 
 from __future__ import annotations

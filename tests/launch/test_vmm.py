@@ -17,6 +17,7 @@ from sevlab.formats.kernel_hashes import build_kernel_hashes
 from sevlab.formats.vmsa import EFFECTS
 from sevlab.launch.cpu import CPU_MODELS, cpu_signature, describe_signature, parse_cpu_model, split_signature
 from sevlab.launch.vmm import PROFILES, recognize_vmsa
+from tests.paths import DOCS
 from tests.shared_data import shared_data
 
 TURIN, START = 0x00B00F00, 0x0080B004
@@ -185,7 +186,7 @@ def test_the_five_profiles_are_there_and_say_where_they_come_from() -> None:
 
 
 def test_the_manual_page_has_every_profile_and_every_effect() -> None:
-    page = (Path(__file__).parent.parent.parent / "docs" / "vmsa.md").read_text(encoding="utf-8")
+    page = (DOCS / "vmsa.md").read_text(encoding="utf-8")
     for word, sentence in EFFECTS.items():
         assert f"| {word} | {sentence} |" in page
     for profile in PROFILES.values():
