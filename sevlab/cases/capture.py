@@ -147,7 +147,7 @@ class Collector:
             is_last = len(self.remarks) == REMARK_LIMIT
             self.remarks.append(Remark(self.source, "more remarks were left out" if is_last else words))
 
-    def add(self, name: str, value: Value, place: str) -> None:
+    def add(self, name: str, value: object, place: str) -> None:
         """Add a value if it is valid for its input; else a remark."""
         try:
             self.found.append(Found(name, _checked(name, value), self.source, place))
@@ -191,20 +191,23 @@ class Capture(Explainable):
                 result.append(Contradiction(name, taken, tuple(others.values())))
         return result
 
-    @cached_property
+    @property
     def policy(self) -> Policy | None:
         """The guest policy, if a source has it."""
-        one = self.chosen.get("policy")
-        return Policy(int(one.value)) if one else None
+        return Policy(int(self.chosen["policy"].value)) if "policy" in self.chosen else None
+
+    @property
+    def hashes(self) -> bool | None:
+        """Whether the kernel hashes are on; None if no source says it."""
+        return bool(self.chosen["kernel_hashes"].value) if "kernel_hashes" in self.chosen else None
 
     @cached_property
     def left_out(self) -> dict[str, str]:
         """Inputs that were found but do not count for this guest, with the reason."""
         reasons: dict[str, str] = {}
-        hashes = self.chosen.get("kernel_hashes")
         # What the owner named stays: leaving the owner's kernel out would let an unmeasured one pass.
         hashed = [name for name in HASHED if name in self.chosen and self.chosen[name].source != OPTION]
-        if hashes and not hashes.value:
+        if self.hashes is False:
             reasons |= dict.fromkeys(hashed, "the kernel hashes are off, so it is not measured")
         elif "kernel" not in self.chosen:
             reasons |= dict.fromkeys(hashed, "no kernel is given to QEMU, so it has no effect")
@@ -221,31 +224,31 @@ class Capture(Explainable):
     @cached_property
     def missing(self) -> list[Missing]:
         """What validate still needs, in the order of a case file."""
-        inputs = self.inputs
-        missing = [
-            Missing(name, "No source reports it", _MEASUREMENT if name == "measurement" else _REPORT)
-            for name in REPORTED
-            if name not in inputs
-        ]
-        hashes = self.chosen.get("kernel_hashes")
+        inputs, missing = self.inputs, []
+
+        def miss(name: str, why: str, how: str) -> None:
+            missing.append(Missing(name, why, how))
+
+        for name in REPORTED:
+            if name not in inputs:
+                miss(name, "No source reports it", _MEASUREMENT if name == "measurement" else _REPORT)
         if "firmware" not in inputs:
-            missing.append(Missing("firmware", "No source names it", _FILE.format("firmware")))
-        if hashes and hashes.value and "kernel" not in inputs:
-            why = "Kernel hashes are on, but no source names a kernel"
-            missing.append(Missing("kernel", why, _FILE.format("kernel")))
+            miss("firmware", "No source names it", _FILE.format("firmware"))
+        if self.hashes and "kernel" not in inputs:
+            miss("kernel", "Kernel hashes are on, but no source names a kernel", _FILE.format("kernel"))
         for name in ("firmware", "kernel", "initrd"):
             if name in inputs and inputs[name].source not in (OPTION, HERE):
                 why = f"The host names {shown(inputs[name].value)}, which was not found here"
-                missing.append(Missing(name, why, _FILE.format(name)))
+                miss(name, why, _FILE.format(name))
         if self.policy is not None and self.policy.es:
             if "num_cpus" not in inputs:
-                missing.append(Missing("num_cpus", "SEV-ES measures every virtual CPU", _COUNT))
+                miss("num_cpus", "SEV-ES measures every virtual CPU", _COUNT)
             if not set(SKU) <= set(inputs) and "vmsa_cpu0" not in inputs:
                 model = self.chosen.get("cpu")
-                named = f"They are not known of the CPU model {shown(model.value)}" if model and model.value else ""
-                missing.append(Missing(", ".join(SKU), named or "No source names the CPU model", _CPU))
+                known = f"sevlab does not know them of the CPU model {shown(model.value)}" if model else ""
+                miss(", ".join(SKU), known or "No source names the CPU model", _CPU)
         if not ("tk" in inputs or {"tik", "tek"} <= set(inputs)):
-            missing.append(Missing("tik, tek", "No host has the owner's keys", _KEYS))
+            miss("tik, tek", "No host has the owner's keys", _KEYS)
         return missing
 
     def explain(self) -> View:
@@ -300,23 +303,25 @@ class Capture(Explainable):
         }
 
 
-def _checked(name: str, value: Value) -> Value:
-    """Return a value in the type of its input, or raise InputError."""
+def _checked(name: str, value: object) -> Value:
     if name == "measurement":
         return base64.b64encode(parse_measurement(str(value), name).to_bytes()).decode()
     if name in _LIMITS:
-        number = parse_number(value, name, _LIMITS[name])
+        number = parse_number(value, name, _LIMITS[name])  # type: ignore[arg-type]  # it refuses other types
         if name == "num_cpus" and not number:
             raise InputError(name, "0", "at least one virtual CPU")
         return number
-    if isinstance(value, str) and (name in BY_NAME or name == "nvram"):
+    if isinstance(value, bool):
+        return value
+    text = str(value)
+    if name in BY_NAME or name == "nvram":
         try:
-            value.encode("utf-8")
+            text.encode("utf-8")
         except UnicodeEncodeError:
-            raise InputError(name, quoted(value), "text in UTF-8") from None
-        if name != "cmdline" and (not value or "\0" in value):
-            raise InputError(name, quoted(value), "the path of a file")
-    return value
+            raise InputError(name, quoted(text), "text in UTF-8") from None
+        if name != "cmdline" and (not text or "\0" in text):
+            raise InputError(name, quoted(text), "the path of a file")
+    return text
 
 
 def check_size(text: str, name: str, limit: int = TEXT_LIMIT) -> None:

@@ -116,6 +116,7 @@ def parse_text(row: Row, text: str, name: str) -> Value:
 class _Reader:
     def __init__(self, path: str, text: str, own: bool) -> None:
         self.path, self.text, self.own = path, text, own
+        self.sections: dict[str, dict[str, object]] = {}
 
     def case(self) -> Case:
         data = self._parsed()
@@ -131,16 +132,17 @@ class _Reader:
                 self.refuse((section,), _kind(table), f"a table: [{section}]")
             for key in table:
                 self._known(section, key)
-        inputs, hashes = self._inputs(data)
-        found, found_hashes = self._inputs({row.section: data.get("found", {}) for row in ROWS}, "found")
+            self.sections[section] = table
+        inputs, hashes = self._inputs()
+        found, found_hashes = self._inputs("found")
         # Is this the folder of an unpacked bundle, with the files that came with it?
         beside = (os.path.join(os.path.dirname(self.path), name) for name in UNPACKED)
         case = Case(
             {name: value for name, value in inputs.items() if value is not None},
             hashes,
-            self._words(data, "origin"),
+            self._words("origin"),
             self.path,
-            self._words(data, "about"),
+            self._words("about"),
             found,
             found_hashes,
             self.own,
@@ -149,23 +151,22 @@ class _Reader:
         self._check(case)
         return case
 
-    def _inputs(self, data: dict[str, Any], place: str = "") -> tuple[dict[str, Value | None], dict[str, str]]:
+    def _inputs(self, place: str = "") -> tuple[dict[str, Value | None], dict[str, str]]:
         """Return the inputs of a case, or those of the section *place*, and the hashes of files."""
         inputs: dict[str, Value | None] = {}
         hashes: dict[str, str] = {}
         for row in ROWS:
-            if row.key not in data.get(row.section, {}):
+            table, keys = self.sections.get(place or row.section, {}), (place or row.section, row.key)
+            if row.key not in table:
                 continue
-            value = data[row.section][row.key]
-            keys = (place or row.section, row.key)
+            value = table[row.key]
             if place and value is False:
                 inputs[row.name] = None
             elif place and row.kind == KEY:
                 self.refuse(keys, "a key file", "an input that is not a key", "about.explanation, in words")
             elif row.kind == FILE:
-                inputs[row.name] = file = self._file(row, value, keys)
-                if not isinstance(file, Sha256):
-                    hashes[row.name] = value["sha256"].lower()
+                inputs[row.name], sha256 = self._file(row, value, keys)
+                hashes |= {row.name: sha256} if sha256 else {}
             else:
                 inputs[row.name] = self._value(row, value, keys)
         return inputs, hashes
@@ -178,16 +179,16 @@ class _Reader:
             received = f"{quoted(case.mode)} with the policy 0x{int(case.policy):x}"
             self.refuse(("launch", "mode"), received, f"'{mode}', as it says")
 
-    def _parsed(self) -> dict[str, Any]:
-        if self.text.count(".") > DOT_LIMIT:
-            raise InputError(quoted(self.path), f"more than {DOT_LIMIT} dots", "a case file", "see docs/case.md")
-        try:
-            return tomllib.loads(self.text)
-        except ValueError as error:  # TOMLDecodeError is one, and so is a number of more than 4300 digits
-            received = f"what is not TOML: {quoted(error, 120)[1:-1]}"
-            raise InputError(quoted(self.path), received, "a case file", "see docs/case.md") from None
-        except RecursionError:
-            raise InputError(quoted(self.path), "values nested too deeply", "a case file", "see docs/case.md") from None
+    def _parsed(self) -> dict[str, object]:
+        received = f"more than {DOT_LIMIT} dots"
+        if self.text.count(".") <= DOT_LIMIT:
+            try:
+                return tomllib.loads(self.text)
+            except ValueError as error:  # TOMLDecodeError is one, and so is a number of more than 4300 digits
+                received = f"text that is not TOML: {quoted(error, 120)[1:-1]}"
+            except RecursionError:
+                received = "values nested too deeply"
+        raise InputError(quoted(self.path), received, "a case file", "see docs/case.md")
 
     def refuse(self, keys: tuple[str, ...], received: str, needed: str, advice: str = "") -> NoReturn:
         """Raise the error for one key, with its line. An unknown key is shown escaped."""
@@ -204,7 +205,7 @@ class _Reader:
             nearest = key.replace("_", "-")
             self.refuse((section, key), "an unknown key", f"one of {', '.join(known)}", nearest * (nearest in known))
 
-    def _value(self, row: Row, value: Any, keys: tuple[str, ...]) -> Value:
+    def _value(self, row: Row, value: object, keys: tuple[str, ...]) -> Value:
         if row.kind in (NUMBER, COUNT):
             if type(value) is not int:
                 self.refuse(keys, _kind(value), row.needed)
@@ -216,14 +217,18 @@ class _Reader:
         if row.kind == FORBID or not isinstance(value, str):
             self.refuse(keys, _kind(value), row.needed)
         if row.kind == KEY:
-            return self._key_path(row, value)
+            path = self._path(keys, value)
+            if not os.path.lexists(path) and describe_path(value):  # not shown: it may be the key itself
+                advice = "write the key's raw bytes into a file of its own, mode 0600"
+                self.refuse(keys, "what looks like a key itself", row.needed, advice)
+            return path
         try:
             return parse_text(row, value, row.key)
         except InputError as error:
             self.refuse(keys, error.received, error.needed, error.advice)
 
-    def _file(self, row: Row, value: Any, keys: tuple[str, ...]) -> str | Sha256:
-        """Return the path of a file, or its SHA-256 alone where there is no path and none is needed."""
+    def _file(self, row: Row, value: object, keys: tuple[str, ...]) -> tuple[str | Sha256, str]:
+        """Return the path of a file and its SHA-256; or the hash alone where there is no path and none is needed."""
         if not isinstance(value, dict):
             self.refuse(keys, _kind(value), row.needed, f'{row.key} = {{ path = "FILE", sha256 = "..." }}')
         if unknown := [key for key in value if key not in ("path", "sha256")]:
@@ -234,11 +239,10 @@ class _Reader:
         if not re.fullmatch("[0-9a-fA-F]{64}", sha256):
             self.refuse((*keys, "sha256"), quoted(sha256, 70), "64 hex digits", "sha256sum FILE")
         if "path" not in value:
-            return Sha256(bytes.fromhex(sha256))
-        return self._path((*keys, "path"), value["path"], sha256.lower())
+            return Sha256(bytes.fromhex(sha256)), ""
+        return self._path((*keys, "path"), value["path"], sha256.lower()), sha256.lower()
 
-    def _text(self, table: dict[str, Any], keys: tuple[str, ...], needed: str, advice: str = "") -> str:
-        """Return the text at the last of *keys*, which is in *table*."""
+    def _text(self, table: dict[str, object], keys: tuple[str, ...], needed: str, advice: str = "") -> str:
         if keys[-1] not in table:
             self.refuse(keys[:-1], f"no {keys[-1]}", needed, advice)
         value = table[keys[-1]]
@@ -254,28 +258,19 @@ class _Reader:
         path = os.path.join(folder, value)
         return path if self.own else CasePath(path, folder, sha256)
 
-    def _key_path(self, row: Row, value: str) -> str:
-        path = self._path((row.section, row.key), value)
-        # A key must not end up in a message, so the text is not shown.
-        if not os.path.lexists(path) and describe_path(value):
-            advice = "write the key's raw bytes into a file of its own, mode 0600"
-            self.refuse((row.section, row.key), "what looks like a key itself", row.needed, advice)
-        return path
-
-    def _words(self, data: dict[str, Any], section: str) -> dict[str, str]:
-        """Return a section of texts."""
-        table = data.get(section, {})
+    def _words(self, section: str) -> dict[str, str]:
+        table = self.sections.get(section, {})
         return {key.replace("-", "_"): self._text(table, (section, key), "text in quotes") for key in table}
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     """Return an unsuitable value for a message. (Python refuses to print very large numbers.)"""
     if type(value) is int:
         return quoted(value) if abs(value) < 1 << 128 else "a huge number"
     return quoted(value) if isinstance(value, str) else _kind(value)
 
 
-def _kind(value: Any) -> str:
+def _kind(value: object) -> str:
     names = {bool: "true or false", int: "a number", float: "a number with a fraction", str: "text"}
     return {**names, dict: "a table", list: "a list"}.get(type(value), "a date or time")
 
@@ -287,19 +282,20 @@ def format_case(case: Case, folder: str | None = None) -> str:
     """
     import tomli_w  # not above: reading a case needs none of it
 
-    document: dict[str, Any] = {"format": FORMAT}
+    sections: dict[str, dict[str, object]] = {}
     if case.about:
-        document["about"] = {row.key: case.about[row.name] for row in ABOUT if row.name in case.about}
+        sections["about"] = {row.key: case.about[row.name] for row in ABOUT if row.name in case.about}
     for name, value in case.inputs.items():
         if not isinstance(value, Secret):
             row = BY_NAME[name]
-            document.setdefault(row.section, {})[row.key] = _value(row, value, case.hashes.get(name, ""), folder)
+            sections.setdefault(row.section, {})[row.key] = _value(row, value, case.hashes.get(name, ""), folder)
     for name, found in case.found.items():
         row, sha256 = BY_NAME[name], case.found_hashes.get(name, "")
-        document.setdefault("found", {})[row.key] = False if found is None else _value(row, found, sha256, folder)
+        sections.setdefault("found", {})[row.key] = False if found is None else _value(row, found, sha256, folder)
     if case.origin:
-        document["origin"] = {row.key: case.origin[row.name] for row in ROWS if row.name in case.origin}
-    text = "# A case file of sevlab: every input of one launch. See docs/case.md.\n" + tomli_w.dumps(document)
+        sections["origin"] = {row.key: case.origin[row.name] for row in ROWS if row.name in case.origin}
+    text = tomli_w.dumps({"format": FORMAT, **sections})
+    text = f"# A case file of sevlab: every input of one launch. See docs/case.md.\n{text}"
     return "".join(c if c == "\n" or is_shown(c) else _escape(c) for c in text)
 
 
@@ -309,17 +305,13 @@ def _escape(character: str) -> str:
     Half of a surrogate pair stays as it is, and is refused where the text is encoded.
     """
     number = ord(character)
-    if 0xD800 <= number <= 0xDFFF:
-        return character
-    return f"\\u{number:04x}" if number <= 0xFFFF else f"\\U{number:08x}"
+    escaped = f"\\u{number:04x}" if number <= 0xFFFF else f"\\U{number:08x}"
+    return character if 0xD800 <= number <= 0xDFFF else escaped
 
 
 def _value(row: Row, value: Value, sha256: str, folder: str | None) -> object:
-    """Return an input as TOML holds it."""
-    if isinstance(value, Sha256):
-        return {"sha256": value.hex()}
     if isinstance(value, bytes):
-        return value.hex()
+        return {"sha256": value.hex()} if isinstance(value, Sha256) else value.hex()
     if row.kind == FILE:
         return {"path": _portable(str(value), folder), "sha256": sha256}
     return _portable(str(value), folder) if row.kind == KEY else value

@@ -40,6 +40,9 @@ MARKS = {MEASURED: ("M", "green"), NOT_MEASURED: ("-", "grey"), BREAKS: ("!", "p
 #: The answer about a firmware without a place for kernel hashes.
 NO_PLACE = "no_place"
 
+#: What is refused, and what is not.
+_SNP = ("coverage of an SEV-SNP guest", "SEV or SEV-ES, because the measurement of SEV-SNP works differently")
+
 #: Most parts shown; a hostile text can hold more than anyone reads.
 SHOWN_LIMIT = 2000
 
@@ -108,9 +111,7 @@ class Setup:
         return {
             "es": self.es is True,
             "no-es": self.es is False,
-            "es-unknown": self.es is None,
             "hashes": self.hashes,
-            "no-hashes": not self.hashes,
             "kernel": self.kernel,
             "no-kernel": not self.kernel,
             "flash": self.flash,
@@ -118,7 +119,6 @@ class Setup:
             "no-sev": not self.sev,
             "unlinked": not self.linked,
             "place-only": self.enforcement == PLACE_ONLY,
-            "no-place": self.enforcement == NO_PLACE,
             "cannot-tell": self.enforcement == CANNOT_TELL,
         }
 
@@ -128,21 +128,10 @@ class Setup:
 
 
 def _es(policy: str) -> bool | None:
-    """Return whether a policy (as text) asks for SEV-ES; None if it is not a policy."""
     try:
         return bool(parse_policy(policy).es)
     except InputError:
         return None
-
-
-def _refuse_snp() -> None:
-    raise UnsupportedError("coverage of an SEV-SNP guest", "SEV and SEV-ES guests, whose measurement works otherwise")
-
-
-_LACKING = {
-    PLACE_ONLY: Part("(absent) code in the firmware that checks kernel hashes", "absent enforcement"),
-    NO_PLACE: Part("(absent) place for kernel hashes in the firmware", "absent place"),
-}
 
 
 def read_firmware(path: str | None) -> tuple[str, str]:
@@ -171,16 +160,6 @@ class Line(Part):
     label: str
     reason: str
 
-    @property
-    def mark(self) -> str:
-        """The label as one character: M, - or !."""
-        return MARKS[self.label][0]
-
-    @property
-    def colour(self) -> str:
-        """The label as a colour."""
-        return MARKS[self.label][1]
-
 
 class Coverage(Explainable):
     """A configuration, labelled. ``lines`` are in the configuration's order; what is absent comes last.
@@ -194,15 +173,16 @@ class Coverage(Explainable):
         if setup.sev and setup.linked and setup.hashes and setup.kernel:
             answer, self.firmware = read_firmware(firmware)
             self.setup = replace(setup, enforcement=answer)
-            if answer in _LACKING:
-                parts = [*parts, _LACKING[answer]]
+            if answer == PLACE_ONLY:
+                parts = [*parts, Part("(absent) code in the firmware that checks kernel hashes", "absent enforcement")]
+            elif answer == NO_PLACE:
+                parts = [*parts, Part("(absent) place for kernel hashes in the firmware", "absent place")]
 
         @lru_cache(maxsize=4096)
         def rule(path: str) -> Rule:
             return next(rule for rule in RULES if rule.pattern.match(path) and self.setup.holds(rule.when))
 
-        found = ((part, rule(part.path)) for part in parts)
-        self.lines = [Line(part.words, part.path, one.label, one.reason) for part, one in found]
+        self.lines = [Line(part.words, part.path, rule(part.path).label, rule(part.path).reason) for part in parts]
 
     def count(self, label: str) -> int:
         """Return how many parts have a label."""
@@ -216,10 +196,11 @@ class Coverage(Explainable):
     def explain(self) -> View:
         """Show every part with its label and reason: M measured, - not measured, ! breaks measurement."""
         lines = self.lines[:SHOWN_LIMIT]
-        rows = [[line.mark, line.label, _cell(line.words), line.reason] for line in lines]
+        rows = [[MARKS[line.label][0], line.label, _cell(line.words), line.reason] for line in lines]
+        colours = [MARKS[line.label][1] for line in lines]
         counts = ", ".join(f"{self.count(label)} {label} [{mark}]" for label, (mark, _) in MARKS.items())
         words = f"{'Something' if self.broken else 'Nothing'} here breaks the measurement: {counts}"
-        table = Table(["", "label", "part", "why"], rows, [line.colour for line in lines], mono=[0, 2])
+        table = Table(["", "label", "part", "why"], rows, colours, mono=[0, 2])
         rest = [Paragraph(f"{len(self.lines) - len(lines)} more parts are not shown.")] * (len(lines) < len(self.lines))
         firmware = [Paragraph(f"Firmware: {self.firmware}.")] if self.firmware else []
         return View(Banner(words, "pink" if self.broken else "green"), *firmware, table, *rest)
@@ -236,7 +217,7 @@ class Coverage(Explainable):
 
 
 def _cell(words: str) -> str:
-    """Return a part's words for a narrow column, with the indent of a part that belongs to the one above."""
+    """Return a part's words for a narrow column, with their indent below another part."""
     bare = words.lstrip(" ")
     return in_cell(words[: len(words) - len(bare)] + shown(bare, _WORDS_LIMIT), _CELL)
 
@@ -247,7 +228,7 @@ def cover_command_line(text: str) -> Coverage:
     command = CommandLine(text)
     guest = command.guest
     if guest is not None and guest.part("qom-type") == "sev-snp-guest":
-        _refuse_snp()
+        raise UnsupportedError(*_SNP)
     if not any(one.name for one in command.options):
         received = f"{describe_content(text.encode(errors='replace'))}, without an option"
         raise InputError("--qemu-cmdline", received, "a QEMU command line")
@@ -300,7 +281,7 @@ def cover_domain(text: str) -> Coverage:
     security = domain.first("launchSecurity")
     kind = security.attributes.get("type", "") if security is not None else ""
     if kind == "sev-snp":
-        _refuse_snp()
+        raise UnsupportedError(*_SNP)
     policy = security.first("policy") if security is not None else None
     bare = policy.text.strip().lower().removeprefix("0x") if policy is not None else ""
     setup = Setup(
@@ -319,7 +300,7 @@ def cover_domain(text: str) -> Coverage:
     loaders = [one.text.strip() for one in domain.all("os/loader")]
     if not loaders:
         parts.append(Part("(absent) <loader> in <os>", "absent firmware"))
-    return Coverage(parts, setup, next((text for text in reversed(loaders) if text), None))
+    return Coverage(parts, setup, next(filter(None, reversed(loaders)), None))
 
 
 def _element_parts(element: Element, above: str, domain: Element) -> list[Part]:

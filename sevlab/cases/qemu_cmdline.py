@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from ..launch.cpu import CPU_MODELS
 from ..layout.arguments import checked
 from .capture import COMMAND_LINE, Capture, Collector, check_size, shown
-from .sources import load_json
+from .sources import load_json, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -114,16 +114,13 @@ def split_parts(text: str, implied: str = "") -> list[tuple[str, str]]:
 
 
 def _flat(value: object, path: str, depth: int) -> Iterator[tuple[str, str]]:
-    """Yield a JSON value as QEMU's dotted pairs."""
     if isinstance(value, dict) and depth:
         for key, inner in value.items():
             yield from _flat(inner, f"{path}.{key}" if path else str(key), depth - 1)
     elif isinstance(value, bool):
         yield path, "on" if value else "off"
-    elif isinstance(value, int) and abs(value) >= 1 << 128:
-        yield path, "a huge number"
     else:
-        yield path, str(value) if isinstance(value, str | int) else "..."
+        yield path, str(printable(value)) if isinstance(value, str | int) else "..."
 
 
 class CommandLine:

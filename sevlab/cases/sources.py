@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import re
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from ..launch.evidence import REPORTED
@@ -15,7 +15,6 @@ from .capture import DMESG, QMP, SECINFO, Capture, Collector, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import Any
 
 #: Most JSON objects looked at, and most pieces that look like JSON and are not, so that no text costs much.
 COUNT_LIMIT, BROKEN_LIMIT = 10_000, 8
@@ -69,7 +68,7 @@ def parse_dmesg(text: str) -> Capture:
     for line in text.splitlines():
         line = line[:1000]
         if match := _API.search(line):
-            for name, value in zip(("api_major", "api_minor", "build_id"), match.groups(), strict=True):
+            for name, value in zip(REPORTED[1:4], match.groups(), strict=True):
                 found.add(name, value, "line 'SEV API'")
         elif match := _ENABLED.search(line):
             found.remark(f"the host's kernel says: {match[1]} {match[2]}")
@@ -99,7 +98,7 @@ def parse_qmp(text: str) -> Capture:
     return found.capture()
 
 
-def _answer(answer: dict[str, Any], found: Collector) -> None:
+def _answer(answer: dict[str, object], found: Collector) -> None:
     if "api-major" in answer or "enabled" in answer:
         kind = answer.get("sev-type")
         if kind == "sev-snp" or "snp-policy" in answer:
@@ -112,31 +111,21 @@ def _answer(answer: dict[str, Any], found: Collector) -> None:
             return
         for key, name in _NUMBERS.items():
             if key in answer:
-                found.add(name, _small(answer[key]), f"query-sev {key}")
+                found.add(name, printable(answer[key]), f"query-sev {key}")
         if answer.get("state") in _BEFORE_MEASURING:
             found.remark(f"query-sev: state {answer['state']}: the launch was not measured yet")
-    elif isinstance(answer.get("data"), str):
+    elif isinstance(data := answer.get("data"), str):
+        size = 0
+        with suppress(ValueError):
+            size = len(base64.b64decode(data))
         # Answers don't name their question, and query-sev-attestation-report has "data", too: its size differs.
-        size = _decoded_size(answer["data"])
         if size in (208, 1184):
             found.remark(f"an attestation report of {size} bytes was left out: it is not the launch measurement")
         else:
-            found.add("measurement", answer["data"], "query-sev-launch-measure data")
+            found.add("measurement", data, "query-sev-launch-measure data")
 
 
-def _small(value: Any) -> Any:
-    """Return a value of JSON, unless it is a number that Python refuses to print."""
-    return "a huge number" if isinstance(value, int) and abs(value) >= 1 << 128 else value
-
-
-def _decoded_size(text: str) -> int:
-    try:
-        return len(base64.b64decode(text))
-    except (binascii.Error, ValueError):
-        return 0
-
-
-def _documents(text: str, found: Collector) -> Iterator[dict[str, Any]]:
+def _documents(text: str, found: Collector) -> Iterator[dict[str, object]]:
     """Yield the JSON objects in *text*, skipping whatever is between them."""
     position, broken, count = 0, 0, 0
     while (start := text.find("{", position)) >= 0:
@@ -158,7 +147,12 @@ def _documents(text: str, found: Collector) -> Iterator[dict[str, Any]]:
         position = newline + 1 if newline >= 0 else len(text)
 
 
-def load_json(text: str) -> Any:
+def printable(value: object) -> object:
+    """Return a value of JSON, unless it is a number that Python refuses to print."""
+    return "a huge number" if isinstance(value, int) and abs(value) >= 1 << 128 else value
+
+
+def load_json(text: str) -> object:
     """Return the content of JSON text; None if it is not JSON, or has a duplicate key."""
     try:
         return _DECODER.decode(text)

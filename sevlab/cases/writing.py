@@ -41,7 +41,7 @@ def remove(path: str) -> None:
     with suppress(OSError):
         if os.path.isdir(path) and not os.path.islink(path):
             shutil.rmtree(path, ignore_errors=True)
-        elif os.path.lexists(path):
+        else:
             os.unlink(path)
     _noted.discard(path)
 
@@ -79,8 +79,7 @@ def write_bytes(path: str, raw: bytes, name: str, *, force: bool = False, update
         sys.stdout.flush()
         sys.stdout.buffer.write(raw)
         return
-    with _writing([_Output(path, name, force, update=update)]) as streams:
-        streams[0].write(raw)
+    _write([_Output(path, name, force, update=update)], [raw])
 
 
 def write_files(files: Sequence[tuple[str, bytes, str]], *, force: bool = False, private: bool = False) -> None:
@@ -94,8 +93,12 @@ def write_files(files: Sequence[tuple[str, bytes, str]], *, force: bool = False,
     for number, output in enumerate(outputs):
         if output.target in [other.target for other in outputs[:number] if other.target]:
             raise InputError(output.name, f"{quoted(output.path)}, named twice", "a file of its own")
+    _write(outputs, [content for _, content, _ in files])
+
+
+def _write(outputs: Sequence[_Output], contents: Sequence[bytes]) -> None:
     with _writing(outputs) as streams:
-        for output, stream, (_, content, _) in zip(outputs, streams, files, strict=True):
+        for output, stream, content in zip(outputs, streams, contents, strict=True):
             with output.naming():
                 stream.write(content)
 
@@ -126,6 +129,13 @@ def refuse_key_name(path: str, name: str) -> None:
         raise InputError(name, received, "the name of a file", "another name")
 
 
+def reason_of(error: OSError | ValueError) -> str:
+    """Return why a file or folder could not be used, in a few words."""
+    if not isinstance(error, OSError):
+        return "not a file name"
+    return "a pipe that nobody reads" if error.errno == errno.ENXIO else (error.strerror or "error").lower()
+
+
 class _Output:
     """One file to write. ``target`` is its path without links, "" for a pipe or device, written to directly."""
 
@@ -146,43 +156,30 @@ class _Output:
         try:
             yield
         except (OSError, ValueError) as error:
-            reason = (error.strerror or "error").lower() if isinstance(error, OSError) else "not a file name"
-            if isinstance(error, OSError) and error.errno == errno.ENXIO:
-                reason = "a pipe that nobody reads"
-            raise InputError(self.name, f"{quoted(self.path)}: {reason}", "a file that can be written") from None
+            received = f"{quoted(self.path)}: {reason_of(error)}"
+            raise InputError(self.name, received, "a file that can be written") from None
 
     def _look(self) -> None:
-        """Look at what is there, and refuse what must not be written to."""
-        self._descriptor = descriptor_of(self.path)
-        try:
+        self._descriptor, state = descriptor_of(self.path), None
+        with suppress(FileNotFoundError):  # a link may lead to a file that does not exist yet
             state = os.stat(self.path) if self._descriptor is None else os.fstat(self._descriptor)
-        except FileNotFoundError:  # a link may lead to a file that is not there yet
-            state = None
         if state is None or (stat.S_ISREG(state.st_mode) and self._descriptor is None):
-            self.target = os.path.realpath(self.path)
-            state = self._replaced()
-        elif stat.S_ISDIR(state.st_mode):
+            self.target, state = os.path.realpath(self.path), None
+            with suppress(FileNotFoundError):
+                state = os.lstat(self.target)
+        kind = 0 if state is None else stat.S_IFMT(state.st_mode)
+        if kind == stat.S_IFDIR:
             self._refuse("a folder")
-        elif stat.S_ISBLK(state.st_mode) or stat.S_ISSOCK(state.st_mode):
+        if kind in (stat.S_IFBLK, stat.S_IFSOCK) or (self.target and kind not in (0, stat.S_IFREG)):
             self._refuse("not a regular file")
         if state is None and os.path.islink(self.path) and not self.force:
             self._refuse("a link to nowhere", "a new file", "another name, or --force to make the file it leads to")
-        if not self.update and (state is None or not stat.S_ISCHR(state.st_mode)):
+        if not self.update and kind != stat.S_IFCHR:
             if is_input(self.target or os.path.realpath(self.path), state):
                 self._refuse("which is an input", "another file")
             if state is not None and self.target and not self.force:
                 self._refuse("which exists", "a new file", "another name, or --force to replace it")
-        self.mode = 0o600 if self.private else _usual_mode() if state is None else stat.S_IMODE(state.st_mode)
-
-    def _replaced(self) -> os.stat_result | None:
-        """Return the file to replace, None without one."""
-        try:
-            state = os.lstat(self.target)
-        except FileNotFoundError:
-            return None
-        if not stat.S_ISREG(state.st_mode):
-            self._refuse("a folder" if stat.S_ISDIR(state.st_mode) else "not a regular file")
-        return state
+        self.mode = 0o600 if self.private else usual_mode() if state is None else stat.S_IMODE(state.st_mode)
 
     def _refuse(self, what: str, needed: str = "a file that can be written", advice: str = "") -> None:
         raise InputError(self.name, f"{quoted(self.path)}, {what}", needed, advice)
@@ -210,8 +207,8 @@ class _Output:
             return
         self._stream.seek(0)
         if self._descriptor is not None:
-            for standard in (sys.stdout, sys.stderr):
-                standard.flush()
+            sys.stdout.flush()
+            sys.stderr.flush()
             descriptor = os.dup(self._descriptor)
         else:  # a named pipe that nobody reads is refused, instead of waited for
             descriptor = os.open(self.path, os.O_WRONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0))
@@ -245,10 +242,8 @@ class _Output:
             os.unlink(self.target)
 
     def clear(self) -> None:
-        """Remove what is no longer needed."""
-        if self._stream is not None:
-            with suppress(OSError):  # already reported
-                self._stream.close()
+        with suppress(OSError, AttributeError):  # already reported; not begun
+            self._stream.close()
         for path in (self._temporary, self._old):
             if path and os.path.lexists(path):
                 os.unlink(path)
@@ -311,8 +306,8 @@ def _name_new(temporary: str, target: str) -> None:
         os.replace(temporary, target)
 
 
-def _usual_mode() -> int:
-    """Return the permissions of a new file."""
-    mask = os.umask(0)  # a umask can only be read by setting it
+def usual_mode(mode: int = 0o666) -> int:
+    """Return the permissions of a new file, or folder (0o777), under the process's umask."""
+    mask = os.umask(0)  # it can only be read by setting it
     os.umask(mask)
-    return 0o666 & ~mask
+    return mode & ~mask
