@@ -22,9 +22,10 @@ from sevlab.cases.bundle import build_manifest, load_bundle, pack_case, parse_ma
 from sevlab.cases.case import Case, make_case
 from sevlab.cases.case_toml import is_bundle
 from sevlab.errors import InputError
+from tests.paths import SAMPLES
 from tests.soak import some
 
-FIRMWARE = Path(__file__).resolve().parents[2] / "notebooks" / "samples" / "firmware.fd"
+FIRMWARE = SAMPLES / "firmware.fd"
 
 
 def plain_case() -> Case:
@@ -338,7 +339,7 @@ HOSTILE: dict[str, tuple[Callable[[Path], Path], str]] = {
         ),
         "a file of 5000 bytes; needed at most 4096",
     ),
-    "case no TOML": (lambda path: with_case(path, b"=", []), "'case.toml': received what is not TOML"),
+    "case no TOML": (lambda path: with_case(path, b"=", []), "'case.toml': received text that is not TOML"),
     "case no UTF-8": (lambda path: with_case(path, b"\xff\xfe", []), "not UTF-8"),
     "case unknown key": (lambda path: with_case(path, b"format = 2\n[owner]\nrun = 'x'\n", []), "line 3, owner.run"),
     "case too new": (lambda path: with_case(path, b"format = 9\n", []), "needed 2, the only"),
