@@ -126,9 +126,8 @@ def load_bundle(path: str, name: str = "bundle") -> Bundle:
 def unpack_bundle(path: str, folder: str, name: str = "bundle", own: bool = False) -> Case:
     """Unpack a bundle into a new folder, whole or not at all, and return its case; *own* is that of :class:`.Case`.
 
-    The folder gets ``case.toml``, ``manifest.json`` and ``blobs/``. It appears under its name when everything was
-    checked. Raises :class:`~sevlab.errors.InputError` as :func:`load_bundle`, and for a folder that exists or cannot be
-    made.
+    The folder appears when everything is checked, with ``case.toml``, ``manifest.json`` and ``blobs/``. Raises
+    :class:`~sevlab.errors.InputError` as :func:`load_bundle`, and for a folder that exists or cannot be made.
     """
     refuse_key_name(folder, "folder")
     if os.path.lexists(folder):

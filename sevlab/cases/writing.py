@@ -11,14 +11,15 @@ import io
 import os
 import secrets
 import shutil
+import signal
 import stat
 import sys
 from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
 
 from ..errors import InputError, describe_text, hide_keys, quoted
 from ..launch.reading import descriptor_of, is_input
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from typing import Any, BinaryIO, TextIO
@@ -282,8 +283,6 @@ def _writing(outputs: Sequence[_Output]) -> Iterator[list[BinaryIO]]:
 @contextmanager
 def _undisturbed() -> Iterator[None]:
     """Hold back signals that end a process: what runs meanwhile is short, and must not be half done."""
-    import signal
-
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
