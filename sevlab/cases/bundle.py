@@ -105,9 +105,9 @@ class Bundle:
     text: str
 
     @property
-    def keys(self) -> dict[str, str]:
-        """The members that are keys, by the inputs they are."""
-        return {name: str(value) for name, value in self.case.inputs.items() if BY_NAME[name].kind == KEY}
+    def keys(self) -> list[str]:
+        """The names of its keys."""
+        return [name for name in self.case.inputs if BY_NAME[name].kind == KEY]
 
 
 def load_bundle(path: str, name: str = "bundle") -> Bundle:
@@ -169,7 +169,7 @@ def _case_in(folder: str, path: str, name: str, own: bool) -> Case:
         except OSError as error:
             received = f"{reason_of(error)}, in the folder for temporary files"
             raise InputError(name, received, "room to unpack a bundle", "TMPDIR=FOLDER") from None
-        keys = {key: _load_member(archive, member) for key, member in bundle.keys.items()}
+        keys = {key: _load_member(archive, str(bundle.case.inputs[key])) for key in bundle.keys}
     case = read_case(os.path.join(folder, CASE), own=own)
     return case.replace(inputs=case.inputs | keys, bundled=True)
 
@@ -222,8 +222,9 @@ def _fill(archive: Archive, bundle: Bundle, folder: str, with_keys: bool = False
     for name in (MANIFEST, CASE):
         with open(os.path.join(folder, name), "xb") as stream:
             stream.write(archive.read(name))
+    keys = {str(bundle.case.inputs[name]) for name in bundle.keys}
     for sha256 in bundle.manifest.blobs:
-        is_key = BLOBS + sha256 in bundle.keys.values()
+        is_key = BLOBS + sha256 in keys
         if with_keys or not is_key:
             _copy(archive, sha256, os.path.join(folder, BLOBS, sha256), is_key)
 

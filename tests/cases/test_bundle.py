@@ -86,7 +86,7 @@ def test_keys_stay_at_home(kind: str, tmp_path: Path) -> None:
             assert form not in raw
             assert form.hex().encode() not in raw
     assert str(SAMPLES).encode() not in raw
-    assert not bundle.keys
+    assert bundle.keys == []
     names = {"sev": ["tk"], "seves": ["tik", "tek"]}[kind]
     assert [name for name, words in bundle.case.origin.items() if "left out" in words] == names
 
@@ -95,7 +95,7 @@ def test_keys_stay_at_home(kind: str, tmp_path: Path) -> None:
 def test_keys_that_are_asked_for_are_their_owner_s_alone(kind: str, tmp_path: Path) -> None:
     path = tmp_path / "x.sevcase"
     bundle = pack_case(case_of(kind), str(path), with_keys=True)
-    assert list(bundle.keys) == [name for name in case_of(kind).inputs if name in ("tik", "tek", "tk")]
+    assert bundle.keys == [name for name in case_of(kind).inputs if name in ("tik", "tek", "tk")]
     assert path.stat().st_mode & 0o777 == 0o600
     with open_case(str(path), own=True) as case:
         assert verify_case(case).matches
