@@ -81,7 +81,6 @@ class Archive:
         self.sizes = {name: member.file_size for name, member in self._members.items()}
 
     def refuse(self, received: str, needed: str = _NEEDED, advice: str = "") -> NoReturn:
-        """Raise the error for this archive."""
         raise InputError(quoted(self.path, 200), received, needed, advice)
 
     def _check_end(self) -> None:
@@ -199,7 +198,6 @@ class Archive:
         self.refuse(f"{name}, which cannot be unpacked", "a whole bundle", "asking for it again: it is damaged")
 
     def read(self, name: str) -> bytes:
-        """Return the content of a small member."""
         return b"".join(self.chunks(name))
 
 

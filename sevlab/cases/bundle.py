@@ -20,7 +20,7 @@ from ..layout.arguments import checked
 from .archive import BLOBS, CASE, MANIFEST, TOTAL_LIMIT, Archive, open_archive
 from .case import BY_NAME, FILE, KEY, Case, Change
 from .case_toml import encode_case, format_case, is_bundle, parse_case, protect_files, read_case, without_folders
-from .writing import check_output, refuse_key_name, temporary_folder, usual_mode, whole_file
+from .writing import check_output, reason_of, refuse_key_name, temporary_folder, usual_mode, whole_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -105,9 +105,9 @@ class Bundle:
     text: str
 
     @property
-    def keys(self) -> dict[str, str]:
-        """The members that are keys, by the inputs they are."""
-        return {name: str(value) for name, value in self.case.inputs.items() if BY_NAME[name].kind == KEY}
+    def keys(self) -> list[str]:
+        """The names of its keys."""
+        return [name for name in self.case.inputs if BY_NAME[name].kind == KEY]
 
 
 def load_bundle(path: str, name: str = "bundle") -> Bundle:
@@ -126,9 +126,8 @@ def load_bundle(path: str, name: str = "bundle") -> Bundle:
 def unpack_bundle(path: str, folder: str, name: str = "bundle", own: bool = False) -> Case:
     """Unpack a bundle into a new folder, whole or not at all, and return its case; *own* is that of :class:`.Case`.
 
-    The folder gets ``case.toml``, ``manifest.json`` and ``blobs/``. It appears under its name when everything was
-    checked. Raises :class:`~sevlab.errors.InputError` as :func:`load_bundle`, and for a folder that exists or cannot be
-    made.
+    The folder appears when everything is checked, with ``case.toml``, ``manifest.json`` and ``blobs/``. Raises
+    :class:`~sevlab.errors.InputError` as :func:`load_bundle`, and for a folder that exists or cannot be made.
     """
     refuse_key_name(folder, "folder")
     if os.path.lexists(folder):
@@ -141,8 +140,7 @@ def unpack_bundle(path: str, folder: str, name: str = "bundle", own: bool = Fals
                 os.chmod(temporary, usual_mode(0o777))
                 os.rename(temporary, folder)
         except (OSError, ValueError) as error:
-            reason = (error.strerror or "error").lower() if isinstance(error, OSError) else "not a file name"
-            raise InputError(quoted(folder, 200), reason, "a folder that can be made") from None
+            raise InputError(quoted(folder, 200), reason_of(error), "a folder that can be made") from None
     return read_case(os.path.join(folder, CASE), own=own).replace(bundled=True)
 
 
@@ -169,9 +167,9 @@ def _case_in(folder: str, path: str, name: str, own: bool) -> Case:
         try:
             _fill(archive, bundle, folder)
         except OSError as error:
-            reason = f"{(error.strerror or 'error').lower()}, in the folder for temporary files"
-            raise InputError(name, reason, "room to unpack a bundle", "TMPDIR=FOLDER") from None
-        keys = {key: _load_member(archive, member) for key, member in bundle.keys.items()}
+            received = f"{reason_of(error)}, in the folder for temporary files"
+            raise InputError(name, received, "room to unpack a bundle", "TMPDIR=FOLDER") from None
+        keys = {key: _load_member(archive, str(bundle.case.inputs[key])) for key in bundle.keys}
     case = read_case(os.path.join(folder, CASE), own=own)
     return case.replace(inputs=case.inputs | keys, bundled=True)
 
@@ -224,8 +222,9 @@ def _fill(archive: Archive, bundle: Bundle, folder: str, with_keys: bool = False
     for name in (MANIFEST, CASE):
         with open(os.path.join(folder, name), "xb") as stream:
             stream.write(archive.read(name))
+    keys = {str(bundle.case.inputs[name]) for name in bundle.keys}
     for sha256 in bundle.manifest.blobs:
-        is_key = BLOBS + sha256 in bundle.keys.values()
+        is_key = BLOBS + sha256 in keys
         if with_keys or not is_key:
             _copy(archive, sha256, os.path.join(folder, BLOBS, sha256), is_key)
 

@@ -304,11 +304,10 @@ class Capture(Explainable):
 
 
 def _checked(name: str, value: object) -> Value:
-    """Return a value in the type of its input, or raise InputError."""
     if name == "measurement":
         return base64.b64encode(parse_measurement(str(value), name).to_bytes()).decode()
     if name in _LIMITS:
-        number = parse_number(value if isinstance(value, int) else str(value), name, _LIMITS[name])
+        number = parse_number(value, name, _LIMITS[name])  # type: ignore[arg-type]  # it refuses other types
         if name == "num_cpus" and not number:
             raise InputError(name, "0", "at least one virtual CPU")
         return number

@@ -319,7 +319,6 @@ class Case:
 
 
 def _dropped(names: Iterable[str]) -> set[str]:
-    """Return the inputs that these ones replace."""
     given = set(names)
     dropped = {"ovmf_hash"} if "firmware" in given else set()  # a digest of one firmware only
     for one, other in _ALTERNATIVES:

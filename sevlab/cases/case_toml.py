@@ -243,7 +243,6 @@ class _Reader:
         return self._path((*keys, "path"), value["path"], sha256.lower()), sha256.lower()
 
     def _text(self, table: dict[str, object], keys: tuple[str, ...], needed: str, advice: str = "") -> str:
-        """Return the text at the last of *keys*, which is in *table*."""
         if keys[-1] not in table:
             self.refuse(keys[:-1], f"no {keys[-1]}", needed, advice)
         value = table[keys[-1]]
@@ -260,7 +259,6 @@ class _Reader:
         return path if self.own else CasePath(path, folder, sha256)
 
     def _words(self, section: str) -> dict[str, str]:
-        """Return a section of texts."""
         table = self.sections.get(section, {})
         return {key.replace("-", "_"): self._text(table, (section, key), "text in quotes") for key in table}
 
@@ -312,7 +310,6 @@ def _escape(character: str) -> str:
 
 
 def _value(row: Row, value: Value, sha256: str, folder: str | None) -> object:
-    """Return an input as TOML holds it."""
     if isinstance(value, bytes):
         return {"sha256": value.hex()} if isinstance(value, Sha256) else value.hex()
     if row.kind == FILE:

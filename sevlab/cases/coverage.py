@@ -128,7 +128,6 @@ class Setup:
 
 
 def _es(policy: str) -> bool | None:
-    """Return whether a policy (as text) asks for SEV-ES; None if it is not a policy."""
     try:
         return bool(parse_policy(policy).es)
     except InputError:
@@ -160,16 +159,6 @@ class Line(Part):
 
     label: str
     reason: str
-
-    @property
-    def mark(self) -> str:
-        """The label as one character: M, - or !."""
-        return MARKS[self.label][0]
-
-    @property
-    def colour(self) -> str:
-        """The label as a colour."""
-        return MARKS[self.label][1]
 
 
 class Coverage(Explainable):
@@ -207,10 +196,11 @@ class Coverage(Explainable):
     def explain(self) -> View:
         """Show every part with its label and reason: M measured, - not measured, ! breaks measurement."""
         lines = self.lines[:SHOWN_LIMIT]
-        rows = [[line.mark, line.label, _cell(line.words), line.reason] for line in lines]
+        rows = [[MARKS[line.label][0], line.label, _cell(line.words), line.reason] for line in lines]
+        colours = [MARKS[line.label][1] for line in lines]
         counts = ", ".join(f"{self.count(label)} {label} [{mark}]" for label, (mark, _) in MARKS.items())
         words = f"{'Something' if self.broken else 'Nothing'} here breaks the measurement: {counts}"
-        table = Table(["", "label", "part", "why"], rows, [line.colour for line in lines], mono=[0, 2])
+        table = Table(["", "label", "part", "why"], rows, colours, mono=[0, 2])
         rest = [Paragraph(f"{len(self.lines) - len(lines)} more parts are not shown.")] * (len(lines) < len(self.lines))
         firmware = [Paragraph(f"Firmware: {self.firmware}.")] if self.firmware else []
         return View(Banner(words, "pink" if self.broken else "green"), *firmware, table, *rest)

@@ -84,11 +84,9 @@ class Guest:
     def find(self) -> None:
         """Look the domain up: by number, UUID or name."""
         connection, name = self.connection, self.name
-        if re.fullmatch(r"[0-9]{1,9}", name):
-            self.domain = self.ask(lambda: connection.lookupByID(int(name)))
-        else:
-            find = connection.lookupByUUIDString if _UUID.fullmatch(name) else connection.lookupByName
-            self.domain = self.ask(lambda: find(name))
+        is_number = re.fullmatch(r"[0-9]{1,9}", name)
+        find = connection.lookupByUUIDString if _UUID.fullmatch(name) else connection.lookupByName
+        self.domain = self.ask(lambda: connection.lookupByID(int(name)) if is_number else find(name))
 
     @property
     def host(self) -> str:
@@ -209,7 +207,16 @@ def complete_inputs(
         _refuse(insecure, "--num-cpus", "the number of virtual CPUs that the host gives")
         inputs["num_cpus"] = count
     for name, path in _FILES.items():
-        _add_file(configuration, inputs, name, path, local=local)
+        element = configuration.first(path)
+        if name in inputs or (element is None and name != "firmware"):
+            continue
+        if not local:  # a local one is asked only with *insecure*
+            received = "nothing, and the file that the configuration names is on another machine"
+            raise InputError(f"--{name}", received, "the file itself")
+        if element is None or not element.text:
+            raise InputError(f"--{name}", "nothing, and the configuration names none", "a file")
+        # The host must not make standard input one of the files.
+        inputs[name] = "./-" if element.text == "-" else element.text
     if "cmdline" not in inputs and (element := configuration.first("os/cmdline")) is not None:
         _refuse(insecure, "--cmdline", "a command line from the host's configuration")
         inputs["cmdline"] = element.text
@@ -272,20 +279,6 @@ def _reported(guest: Guest, given: Container[str]) -> dict[str, object]:
             needed = f"it, as libvirt 8.0 or newer reports it of a guest with SEV or SEV-ES; or --{key[4:]}"
             raise InputError("--domain", f"launch security information without {key}", needed)
     return {name: info[key] for name, key in missing.items()}
-
-
-def _add_file(configuration: Element, inputs: dict[str, Any], name: str, path: str, *, local: bool) -> None:
-    """Take a file that the configuration of a *local* hypervisor names. It is asked at all only with *insecure*."""
-    element = configuration.first(path)
-    if name in inputs or (element is None and name != "firmware"):
-        return
-    if not local:
-        received = "nothing, and the file that the configuration names is on another machine"
-        raise InputError(f"--{name}", received, "the file itself")
-    if element is None or not element.text:
-        raise InputError(f"--{name}", "nothing, and the configuration names none", "a file")
-    # The host must not make standard input one of the files.
-    inputs[name] = "./-" if element.text == "-" else element.text
 
 
 def _signature(guest: Guest) -> dict[str, str]:

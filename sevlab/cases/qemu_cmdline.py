@@ -114,7 +114,6 @@ def split_parts(text: str, implied: str = "") -> list[tuple[str, str]]:
 
 
 def _flat(value: object, path: str, depth: int) -> Iterator[tuple[str, str]]:
-    """Yield a JSON value as QEMU's dotted pairs."""
     if isinstance(value, dict) and depth:
         for key, inner in value.items():
             yield from _flat(inner, f"{path}.{key}" if path else str(key), depth - 1)

@@ -128,7 +128,6 @@ def _digest_only(case: Case, words: dict[str, str]) -> tuple[dict[str, Value | N
 
 
 def _as_digest(case: Case) -> dict[str, Value]:
-    """Return the launch digest as an input."""
     if case.is_snp:
         return {"snp_measurement": load_snp_launch(**case.snp_launch).digest.hex()}
     if case.policy is None:

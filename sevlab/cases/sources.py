@@ -68,7 +68,7 @@ def parse_dmesg(text: str) -> Capture:
     for line in text.splitlines():
         line = line[:1000]
         if match := _API.search(line):
-            for name, value in zip(("api_major", "api_minor", "build_id"), match.groups(), strict=True):
+            for name, value in zip(REPORTED[1:4], match.groups(), strict=True):
                 found.add(name, value, "line 'SEV API'")
         elif match := _ENABLED.search(line):
             found.remark(f"the host's kernel says: {match[1]} {match[2]}")

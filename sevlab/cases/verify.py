@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ..attestation.advisories import judge, likely_product, platform_of_launch, platform_of_numbers, platform_of_report
 from ..attestation.certificates import FILES, load_certificates
@@ -26,7 +27,6 @@ from ..layout.span import Explainable
 from ..layout.views import Banner, Heading, Paragraph, Quote, Table, View, hex_lines
 from .case import ABOUT, BY_NAME, BYTES, FILE, KEY, LOADED, MODES, ROWS, SNP
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
@@ -222,13 +222,11 @@ def verify_case(
 ) -> CaseVerdict:
     """Verify a case, with its files as they are now. Never raises on a mismatch.
 
-    A case of SEV or SEV-ES is validated; *keys* are ``tik`` and ``tek``, or ``tk``, if they are not in it, or if it is
-    somebody else's bundle. For SEV-SNP the launch digest is computed and compared, and the report and the ID block are
-    verified, as far as the case has them; *roots* and *at* are those of :func:`sevlab.verify_report`. Last, the
-    explanation in the case is computed again.
-
-    A case matches only with all the evidence: a measurement and a key of one's own, or a report with its certificates
-    and a measurement to compare. If anything is missing, the verdict names it and is not decided.
+    SEV and SEV-ES: the measurement is validated; *keys* are ``tik`` and ``tek``, or ``tk``, if the case lacks them
+    or is somebody else's bundle. SEV-SNP: the launch digest, the report and the ID block are verified, as far as
+    the case has them; *roots* and *at* are those of :func:`sevlab.verify_report`. Then the explanation is computed
+    again. A case matches only with all the evidence (a measurement and a key of one's own, or a report with its
+    certificates and a measurement to compare); if anything is missing, the verdict names it and is not decided.
 
     Raises :class:`~sevlab.errors.InputError` for inputs that cannot be used, and for a case without anything to check.
     """

@@ -11,14 +11,15 @@ import io
 import os
 import secrets
 import shutil
+import signal
 import stat
 import sys
 from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
 
 from ..errors import InputError, describe_text, hide_keys, quoted
 from ..launch.reading import descriptor_of, is_input
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from typing import Any, BinaryIO, TextIO
@@ -129,6 +130,13 @@ def refuse_key_name(path: str, name: str) -> None:
         raise InputError(name, received, "the name of a file", "another name")
 
 
+def reason_of(error: OSError | ValueError) -> str:
+    """Return why a file or folder could not be used, in a few words."""
+    if not isinstance(error, OSError):
+        return "not a file name"
+    return "a pipe that nobody reads" if error.errno == errno.ENXIO else (error.strerror or "error").lower()
+
+
 class _Output:
     """One file to write. ``target`` is its path without links, "" for a pipe or device, written to directly."""
 
@@ -149,13 +157,10 @@ class _Output:
         try:
             yield
         except (OSError, ValueError) as error:
-            reason = (error.strerror or "error").lower() if isinstance(error, OSError) else "not a file name"
-            if isinstance(error, OSError) and error.errno == errno.ENXIO:
-                reason = "a pipe that nobody reads"
-            raise InputError(self.name, f"{quoted(self.path)}: {reason}", "a file that can be written") from None
+            received = f"{quoted(self.path)}: {reason_of(error)}"
+            raise InputError(self.name, received, "a file that can be written") from None
 
     def _look(self) -> None:
-        """Look at what is there, and refuse what must not be written to."""
         self._descriptor, state = descriptor_of(self.path), None
         with suppress(FileNotFoundError):  # a link may lead to a file that does not exist yet
             state = os.stat(self.path) if self._descriptor is None else os.fstat(self._descriptor)
@@ -238,7 +243,6 @@ class _Output:
             os.unlink(self.target)
 
     def clear(self) -> None:
-        """Remove what is no longer needed."""
         with suppress(OSError, AttributeError):  # already reported; not begun
             self._stream.close()
         for path in (self._temporary, self._old):
@@ -279,8 +283,6 @@ def _writing(outputs: Sequence[_Output]) -> Iterator[list[BinaryIO]]:
 @contextmanager
 def _undisturbed() -> Iterator[None]:
     """Hold back signals that end a process: what runs meanwhile is short, and must not be half done."""
-    import signal
-
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return

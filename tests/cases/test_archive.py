@@ -22,9 +22,10 @@ from sevlab.cases.bundle import build_manifest, load_bundle, pack_case, parse_ma
 from sevlab.cases.case import Case, make_case
 from sevlab.cases.case_toml import is_bundle
 from sevlab.errors import InputError
+from tests.paths import SAMPLES
 from tests.soak import some
 
-FIRMWARE = Path(__file__).resolve().parents[2] / "notebooks" / "samples" / "firmware.fd"
+FIRMWARE = SAMPLES / "firmware.fd"
 
 
 def plain_case() -> Case:

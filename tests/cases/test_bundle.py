@@ -9,76 +9,22 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 
 import pytest
 
+from sevlab import Secret
 from sevlab.cases.bundle import load_bundle, open_case, pack_case, unpack_bundle
-from sevlab.cases.case import Case, make_case
-from sevlab.cases.case_toml import format_case, is_bundle, read_case, record_explanation, write_case
-from sevlab.cases.redact import keep_tables, redact_case
-from sevlab.cases.verify import explain_case, verify_case
+from sevlab.cases.case import make_case
+from sevlab.cases.case_toml import is_bundle, read_case, record_explanation
+from sevlab.cases.verify import case_as_dict, explain_case, verify_case
+from sevlab.cli import main
 from sevlab.diagnosis.run import diagnose
-from sevlab.errors import InputError, UnsupportedError
-from sevlab.formats.ovmf import parse_ovmf
-from sevlab.labs import samples as sev
-from sevlab.labs.snp_samples import snp_report
-from sevlab.launch.files import Sha256
-from sevlab.launch.snp import load_snp_launch
+from sevlab.errors import InputError
 from sevlab.launch.values import KEY_SIZE
-from tests.made_images import snp_image, svsm_image
-
-ROOT = Path(__file__).resolve().parents[2]
-SAMPLES = ROOT / "notebooks" / "samples"
-TIK = bytes(range(0x40, 0x50))
-TEK = bytes(range(0x20, 0x30))
-KINDS = ("sev", "seves", "snp", "report")
-
-
-def at(name: str) -> str:
-    return str(SAMPLES / name)
-
-
-def launch_values(name: str) -> dict[str, object]:
-    """The values that a sample's host reports."""
-    text = (SAMPLES / name).read_text(encoding="utf-8")
-    pairs = dict(line.replace(" ", "").split(":") for line in text.split("\n") if line)
-    names = {"measurement": str, "api_major": int, "api_minor": int, "build_id": int, "policy": int}
-    return {name: kind(pairs[f"sev-{name.replace('_', '-')}"]) for name, kind in names.items()}
-
-
-def inputs_of(kind: str) -> dict[str, object]:
-    """The inputs of one of the samples."""
-    direct = {"kernel": at("kernel.bin"), "initrd": at("initrd.bin"), "cmdline": sev.CMDLINE}
-    report = {name: at(f"{name}-snp.{end}") for name, end in (("report", "bin"), ("vcek", "der"), ("chain", "pem"))}
-    cpus = {"num_cpus": sev.ES_CPUS}
-    if kind == "sev":
-        return {**launch_values("launch.txt"), "firmware": at("firmware.fd"), "tk": at("tk.bin")}
-    if kind == "seves":
-        sku = dict(zip(("cpu_family", "cpu_model", "cpu_stepping"), sev.ES_CPU, strict=True))
-        keys = {"tik": at("tik.bin"), "tek": at("tek.bin")}
-        return {**launch_values("launch-es.txt"), "firmware": at("firmware-kernel.fd"), **direct, **cpus, **sku, **keys}
-    if kind == "report":
-        measurement = snp_report().measurement.hex()
-        return {"mode": "snp", **report, "snp_measurement": measurement, "snp_policy": 0x30000}
-    return {"mode": "snp", "firmware": at("firmware-snp.fd"), **direct, **cpus, "cpu_signature": 0xA00F11, **report}
-
-
-def trust() -> dict[str, str]:
-    return {hashlib.sha256((SAMPLES / "ark-snp.der").read_bytes()).hexdigest(): "sample"}
-
-
-def case_of(kind: str, **changes: object) -> Case:
-    inputs = {name: value for name, value in (inputs_of(kind) | changes).items() if value is not None}
-    return make_case(inputs, {"firmware": "bought"} if "firmware" in inputs else {}, {"title": kind, "note": "a\nb"})
-
-
-@pytest.fixture(params=KINDS)
-def kind(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
+from tests.cases.sample_cases import at, case_of, inputs_of, trust
+from tests.key_forms import TEK, TIK, shown
+from tests.paths import ROOT, SAMPLES
 
 
 def everything(folder: Path) -> dict[str, bytes | None]:
@@ -128,57 +74,6 @@ def test_the_verdict_travels(kind: str, tmp_path: Path) -> None:
     assert "NOT CHECKED" not in str(there)
 
 
-def test_what_does_not_match_is_told(kind: str) -> None:
-    changes = {"sev": {"policy": 3}, "seves": {"num_cpus": 3}, "snp": {"num_cpus": 3}, "report": {"snp_policy": 1}}
-    keys = {"tk": at("tk.bin")} if kind in ("sev", "seves") else {}
-    verdict = verify_case(case_of(kind, **changes[kind]), roots=trust(), at="2026-01-01", **keys)
-    assert not verdict.matches
-    assert verdict.status == "mismatch"
-    assert "ERROR: " in str(verdict).split("\n")[0]
-    assert verdict._repr_html_().startswith("<div")
-
-
-def test_a_measurement_without_a_report_is_compared_and_nobody_vouches_for_it() -> None:
-    reported = snp_report().measurement
-    case = case_of("snp", report=None, vcek=None, chain=None, reported_measurement=reported)
-    verdict = verify_case(case)
-    assert (verdict.matches, verdict.status) == (False, "not_decided")
-    assert verdict.words.endswith("whoever reported it; missing: a report with its certificates")
-    assert "NOT CHECKED: who reported the measurement" in str(verdict)
-    assert not verify_case(case.replace(inputs=case.inputs | {"num_cpus": 3})).matches
-    wanted = Case({"mode": "snp", "reported_measurement": reported, "snp_measurement": reported.hex()})
-    assert verify_case(wanted).status == "not_decided"
-    assert not verify_case(wanted.replace(inputs=wanted.inputs | {"reported_measurement": bytes(48)})).matches
-    without = case_of("snp", vcek=None, chain=None)
-    assert verify_case(without).notes == ("who made the report: the case has no certificates",)
-    assert not verify_case(case_of("report", vcek=None, chain=None)).matches
-
-
-def test_a_case_with_nothing_to_check_is_refused() -> None:
-    with pytest.raises(InputError, match="a launch, and a report or its measurement"):
-        verify_case(Case({"mode": "snp", "num_cpus": 1}))
-    with pytest.raises(InputError, match="the case comes without keys"):
-        verify_case(case_of("sev", tk=None))
-
-
-def test_a_changed_file_does_not_pass(tmp_path: Path) -> None:
-    firmware = tmp_path / "f.fd"
-    firmware.write_bytes((SAMPLES / "firmware.fd").read_bytes())
-    case = case_of("sev", firmware=str(firmware))
-    firmware.write_bytes(b"other" * 100)
-    verdict = verify_case(case)
-    assert not verdict.matches
-    assert "1 files of this case are not" in str(verdict)
-    with pytest.raises(InputError, match="has changed"):
-        pack_case(case, str(tmp_path / "x.sevcase"))
-    with pytest.raises(InputError, match="has changed"):
-        redact_case(case, str(tmp_path))
-    assert [path.name for path in tmp_path.iterdir()] == ["f.fd"]
-
-
-# Keys.
-
-
 @pytest.mark.parametrize("kind", ["sev", "seves"])
 def test_keys_stay_at_home(kind: str, tmp_path: Path) -> None:
     path = tmp_path / "x.sevcase"
@@ -210,42 +105,6 @@ def test_keys_that_are_asked_for_are_their_owner_s_alone(kind: str, tmp_path: Pa
     assert "Key files" in str(explain_case(bundle.case, bundle.manifest.blobs))
 
 
-# Explanations.
-
-
-@cache
-def explained(kind: str) -> Case:
-    """A case in which one input is wrong, with what a search found."""
-    if kind == "snp":
-        case = case_of("snp", num_cpus=2)
-        found = diagnose(case.snp_launch, snp_report())
-    else:
-        case = case_of(kind, **({"num_cpus": 3} if kind == "seves" else {"build_id": 12}))
-        found = diagnose(case.part(), jobs=1)
-    return record_explanation(case, found.explanations[0])
-
-
-@pytest.mark.parametrize("kind", ["sev", "seves", "snp"])
-def test_the_explanation_is_computed_again(kind: str, tmp_path: Path) -> None:
-    case = explained(kind)
-    path = str(tmp_path / "x.sevcase")
-    pack_case(case, path)
-    keys = {"tk": at("tk.bin")} if kind != "snp" else {}
-    with open_case(path) as again:
-        assert again.found == case.found
-        assert again.about["explanation"] == case.about["explanation"]
-        verdict = verify_case(again, roots=trust(), at="2026-01-01", **keys)
-        assert (verdict.matches, verdict.explanation) == (False, "holds")
-        assert "THE EXPLANATION HOLDS" in str(verdict)
-        assert "Explanation" in str(explain_case(again))
-        wrong = again.replace(found={name: value + 1 for name, value in again.found.items()})
-        assert verify_case(wrong, roots=trust(), **keys).explanation == "does not hold"
-        nothing = again.replace(found=again.found | {"firmware": None})
-        assert verify_case(nothing, roots=trust(), **keys).explanation == "cannot be computed"
-        words = again.replace(found={})
-        assert verify_case(words, roots=trust(), **keys).explanation == "in words only"
-
-
 def test_a_file_that_was_found_travels_too(tmp_path: Path) -> None:
     (tmp_path / "candidates").mkdir()
     (tmp_path / "candidates" / "other.fd").write_bytes((SAMPLES / "firmware.fd").read_bytes())
@@ -258,146 +117,6 @@ def test_a_file_that_was_found_travels_too(tmp_path: Path) -> None:
         assert again.found_hashes == {"firmware": hashlib.sha256((SAMPLES / "firmware.fd").read_bytes()).hexdigest()}
         assert verify_case(again, tk=at("tk.bin")).explanation == "holds"
 
-
-class Told:
-    """An explanation with other inputs than a case can hold."""
-
-    sentence = "because"
-
-    def __init__(self, inputs: dict[str, object] | None) -> None:
-        self._inputs = inputs
-
-    @property
-    def inputs(self) -> dict[str, object]:
-        if self._inputs is None:
-            raise UnsupportedError("this", "that")
-        return self._inputs
-
-
-@pytest.mark.parametrize("inputs", [None, {"tik": "k"}, {"message": 1}, {"firmware": "no such file"}, {"policy": -1}])
-def test_what_no_input_says_is_noted_in_words(inputs: dict[str, object] | None) -> None:
-    case = record_explanation(case_of("sev"), Told(inputs))
-    assert (case.found, case.about["explanation"]) == ({}, "because")
-
-
-def test_an_input_that_must_go_is_noted_as_gone() -> None:
-    case = record_explanation(case_of("seves"), Told({"kernel": None, "initrd": None, "cmdline": None, "svsm": None}))
-    assert case.found == {"kernel": None, "initrd": None, "cmdline": None}
-    assert "kernel = false" in format_case(case)
-
-
-# Redacting.
-
-
-@contextmanager
-def redacted(case: Case, folder: Path, **options: bool) -> Iterator[Case]:
-    """Redact, pack, and open the bundle."""
-    kept = folder / "kept"
-    kept.mkdir()
-    path = str(folder / "redacted.sevcase")
-    pack_case(redact_case(case, str(kept), **options), path)
-    with open_case(path) as again:
-        yield again
-
-
-def secrets_of(case: Case) -> list[bytes]:
-    """Pieces of every file that must not be in a redacted bundle."""
-    pieces = []
-    for name in ("firmware", "kernel", "initrd"):
-        if name in case.inputs:
-            raw = Path(str(case.inputs[name])).read_bytes()
-            pieces += [raw[at : at + 32] for at in range(0, min(len(raw), 0xF000), 512)]
-    return [piece for piece in pieces if len(set(piece)) > 2]
-
-
-def test_a_redacted_snp_case_says_the_same_without_its_firmware(tmp_path: Path) -> None:
-    case = explained("snp")
-    whole = verify_case(case, roots=trust(), at="2026-01-01")
-    with redacted(case, tmp_path) as again:
-        verdict = verify_case(again, roots=trust(), at="2026-01-01")
-        assert verdict.digest == whole.digest
-        assert (verdict.explanation, verdict.matches) == ("holds", False)
-        assert isinstance(again.inputs["kernel"], Sha256)
-    raw = (tmp_path / "redacted.sevcase").read_bytes()
-    assert len(secrets_of(case)) > 100
-    assert not [piece for piece in secrets_of(case) if piece in raw]
-    assert len(raw) < len((SAMPLES / "firmware-snp.fd").read_bytes())
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"num_cpus": 9},
-        {"cpu_signature": 0x800F12},
-        {"cmdline": "console=ttyS0 quiet"},
-        {"kernel": None},
-        {"profile": "gce"},
-    ],
-)
-def test_a_redacted_case_diagnoses_the_same_change(changes: dict[str, object], tmp_path: Path) -> None:
-    if changes.get("kernel", "") is None:
-        changes = changes | {"initrd": None, "cmdline": None}
-    launched = load_snp_launch(**case_of("snp", **changes).snp_launch).digest
-    case = case_of("snp", report=None, vcek=None, chain=None, reported_measurement=launched)
-    whole = diagnose(case.snp_launch, launched)
-    with redacted(case, tmp_path) as again:
-        kept = diagnose(again.snp_launch, launched)
-    assert kept.status == whole.status == "explained"
-    assert kept.explanations[0].found == whole.explanations[0].found
-
-
-def test_a_redacted_plain_sev_case_validates_and_is_diagnosed(tmp_path: Path) -> None:
-    case = explained("sev")
-    with redacted(case, tmp_path) as again:
-        assert again.inputs["digest"] == hashlib.sha256((SAMPLES / "firmware.fd").read_bytes()).digest()
-        verdict = verify_case(again, tk=at("tk.bin"))
-        assert (verdict.matches, verdict.explanation) == (False, "holds")
-        found = diagnose(again.part() | {"tk": at("tk.bin")}, jobs=1)
-        assert found.explanations[0].found == {"build_id": 13}
-
-
-def test_what_cannot_be_continued_is_refused_or_kept_as_a_digest(tmp_path: Path) -> None:
-    case = explained("seves")
-    with pytest.raises(InputError, match=r"cannot be continued from a digest.*--digest-only"):
-        redact_case(case, str(tmp_path))
-    plain = case_of("sev", kernel=at("kernel.bin"))
-    with pytest.raises(InputError, match="kernel hashes"):
-        redact_case(plain, str(tmp_path))
-    with pytest.raises(InputError, match="without a firmware"):
-        redact_case(case_of("report"), str(tmp_path))
-    with redacted(case, tmp_path, digest_only=True) as again:
-        assert {"firmware", "kernel", "initrd", "cmdline", "num_cpus"}.isdisjoint(again.inputs)
-        verdict = verify_case(again, tk=at("tk.bin"))
-        assert (verdict.matches, verdict.explanation) == (False, "holds")
-        assert again.found["digest"] == sev.es_launch().digest
-
-
-def test_of_any_snp_launch_the_digest_can_be_kept(tmp_path: Path) -> None:
-    (tmp_path / "o.fd").write_bytes(snp_image())
-    (tmp_path / "s.bin").write_bytes(svsm_image(((0x800000, 0x1000, 1),)))
-    inputs = {"mode": "snp:svsm", "firmware": str(tmp_path / "o.fd"), "svsm": str(tmp_path / "s.bin")}
-    inputs |= {"vars_size": 0x1000, "num_cpus": 2, "cpu_signature": 0xA00F11, "report": at("report-snp.bin")}
-    case = make_case(inputs)
-    with pytest.raises(InputError, match="SVSM"):
-        redact_case(case, str(tmp_path))
-    with redacted(case, tmp_path, digest_only=True) as again:
-        assert set(again.inputs) == {"mode", "report", "snp_measurement"}
-        assert again.inputs["snp_measurement"] == load_snp_launch(**case.snp_launch).digest.hex()
-
-
-def test_the_tables_mean_the_same_without_the_rest() -> None:
-    images = [snp_image(pages=pages, seed=pages) for pages in (1, 2, 5)]
-    images += [(SAMPLES / name).read_bytes() for name in ("firmware.fd", "firmware-kernel.fd", "firmware-snp.fd")]
-    images += [bytes(4096), snp_image() + bytes(4096), os.urandom(8192)]
-    for image in images:
-        whole, kept = parse_ovmf(image), parse_ovmf(keep_tables(parse_ovmf(image)))
-        for name in ("sections", "hash_area", "reset_address", "secret_area"):
-            assert getattr(kept, name) == getattr(whole, name)
-        assert kept.size % 4096 == 0
-        assert kept.size <= 8192
-
-
-# Versions.
 
 #: A bundle of version 1 with a case of format 2. It must stay readable, whatever is added.
 FIRST = """
@@ -434,8 +153,6 @@ def test_the_first_version_stays_readable_and_is_still_what_is_written(tmp_path:
         pack_case(case, str(tmp_path / "again.sevcase"))
     assert (tmp_path / "again.sevcase").read_bytes() == path.read_bytes()
 
-
-# Another machine.
 
 STRANGER = """
 import os, sys, tempfile
@@ -486,29 +203,59 @@ def test_another_user_in_a_fresh_folder_without_network_comes_to_the_same(kind: 
         assert states[0] == states[1]
 
 
-# Showing.
+@pytest.fixture
+def with_keys(tmp_path: Path) -> Path:
+    """A bundle with keys in it."""
+    for name, raw in (("tk.bin", TEK + TIK), ("tik.bin", TIK), ("tek.bin", TEK)):
+        (tmp_path / name).write_bytes(raw)
+    inputs = dict(inputs_of("sev")) | {"tk": str(tmp_path / "tk.bin")}
+    pack_case(make_case(inputs), str(tmp_path / "keys.sevcase"), with_keys=True)
+    return tmp_path / "keys.sevcase"
 
 
-def test_show_tells_everything_and_lets_no_stranger_write_to_the_terminal(tmp_path: Path) -> None:
-    case = make_case(
-        {"mode": "snp", "cmdline": "a\x1b[2Jb", "num_cpus": 12, "kernel": Sha256(bytes(32)), "snp_vmpl": 0},
-        {"cmdline": "evil\x07", "svsm": "not there"},
-        {"note": "two\nlines \x1b]0;x\x07 and \u202e", "by": "Zoë"},
-    )
-    text = str(explain_case(case))
-    assert [c for c in text if not c.isprintable() and c != "\n"] == []
-    for words in (
-        "two",
-        "lines \\x1b]0;x\\x07 and \\u202e",
-        "Zoë",
-        "12 (0xc)",
-        "SHA-256 00",
-        "a\\x1b[2Jb",
-        "not there",
-    ):
-        assert words in text
-    assert max(map(len, text.split("\n"))) <= 110
-    write_case(case_of("seves"), str(tmp_path / "c.toml"))
-    shown = str(explain_case(read_case(str(tmp_path / "c.toml"))))
-    for words in ("A case of SEV-ES", "Key files are named above", "bought"):
-        assert words in shown
+def test_the_keys_of_an_opened_bundle_are_on_no_disk(
+    with_keys: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
+    with open_case(str(with_keys)) as case:
+        assert isinstance(case.inputs["tk"], Secret)
+        files = [path for path in temporary.rglob("*") if path.is_file()]
+        assert len(files) == 3, "manifest, case, firmware"
+        assert not any(shown(path.read_bytes()) for path in files)
+        assert all(path.stat().st_mode & 0o077 == 0 for path in temporary.iterdir())
+        assert not verify_case(case).matches
+    assert list(temporary.iterdir()) == []
+
+
+def test_the_keys_of_a_bundle_are_used_and_packed_again(
+    with_keys: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    again = tmp_path / "again.sevcase"
+    with open_case(str(with_keys)) as case:
+        pack_case(case, str(again), with_keys=True)
+        with pytest.raises(TypeError):
+            json.dumps(case.inputs)
+        assert "hidden" in json.dumps(case_as_dict(case))
+    assert again.read_bytes() == with_keys.read_bytes()
+    assert main(["validate", "--case", str(again)]) == 1
+    assert main(["explain", "--case", str(again)]) == 1
+    assert main(["diagnose", "--case", str(again), "--budget", "1", "--max-changes", "1"]) == 1
+    assert main(["case", "new", "--case", str(again), "-o", str(tmp_path / "file.toml")]) == 0
+    said = capsys.readouterr()
+    assert "the keys in the bundle are not in it" in said.out
+    assert not shown(said.out + said.err)
+    assert "tk" not in read_case(str(tmp_path / "file.toml")).inputs
+    assert main(["case", "unpack", str(again), str(tmp_path / "out")]) == 0
+    key = Path(str(read_case(str(tmp_path / "out" / "case.toml")).inputs["tk"]))
+    assert key.read_bytes() == TEK + TIK
+    assert key.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_bundle_whose_key_is_a_file_too_is_refused(with_keys: Path, tmp_path: Path) -> None:
+    inputs = dict(inputs_of("sev")) | {"tk": str(tmp_path / "tk.bin"), "firmware": str(tmp_path / "copy.fd")}
+    (tmp_path / "copy.fd").write_bytes(TEK + TIK)
+    with pytest.raises(InputError, match="firmware: received the file of a key"):
+        pack_case(make_case(inputs), str(tmp_path / "bad.sevcase"), with_keys=True)
+    assert not os.path.exists(tmp_path / "bad.sevcase")

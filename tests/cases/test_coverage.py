@@ -23,9 +23,7 @@ from sevlab.cases.coverage import (
 )
 from sevlab.cli import main
 from sevlab.errors import InputError, SevlabError, UnsupportedError
-from tests.cases.test_capture import DOMAIN, PS, SEEDS, SHELL
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.cases.sample_texts import DOMAIN, PS, SEEDS, SHELL
 
 
 def label(coverage: Coverage, words: str) -> str:

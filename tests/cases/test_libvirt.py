@@ -47,9 +47,9 @@ from tests.fake_libvirt import (
     scenario,
     xml,
 )
+from tests.paths import DOCS
 from tests.soak import many
 
-ROOT = Path(__file__).parent.parent.parent
 BAD_MEASUREMENT = base64.b64encode(bytes(48)).decode()
 Done = tuple[int, str, str, ModuleType]
 Play = Callable[..., Done]
@@ -330,7 +330,7 @@ def test_refused_in_one_line(play: Play, wrong: str) -> None:
 
 def test_the_manual_shows_a_refusal_as_it_is(play: Play) -> None:
     content, options, _, _ = REFUSED["kernel"]
-    assert f"    {play(content, *options)[2]}" in (ROOT / "docs" / "validate.md").read_text(encoding="utf-8")
+    assert f"    {play(content, *options)[2]}" in (DOCS / "validate.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("wrong", [name for name, row in REFUSED.items() if row[2] >= 4])

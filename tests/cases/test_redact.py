@@ -4,24 +4,138 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 import os
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from sevlab import Secret
 from sevlab.cases.bundle import load_bundle, open_case, pack_case
 from sevlab.cases.case import Case, make_case
 from sevlab.cases.case_toml import read_case, record_explanation, write_case
-from sevlab.cases.redact import redact_case
-from sevlab.cases.verify import case_as_dict, verify_case
+from sevlab.cases.redact import keep_tables, redact_case
+from sevlab.cases.verify import verify_case
 from sevlab.cli import main
+from sevlab.diagnosis.run import diagnose
 from sevlab.errors import InputError
+from sevlab.formats.ovmf import parse_ovmf
 from sevlab.labs import samples as sev
-from tests.cases.test_bundle import SAMPLES, Told, inputs_of
-from tests.key_forms import TEK, TIK, shown
+from sevlab.launch.files import Sha256
+from sevlab.launch.snp import load_snp_launch
+from tests.cases.sample_cases import Told, at, case_of, explained, inputs_of, trust
+from tests.made_images import snp_image, svsm_image
+from tests.paths import SAMPLES
+
+
+@contextmanager
+def redacted(case: Case, folder: Path, **options: bool) -> Iterator[Case]:
+    """Redact, pack, and open the bundle."""
+    kept = folder / "kept"
+    kept.mkdir()
+    path = str(folder / "redacted.sevcase")
+    pack_case(redact_case(case, str(kept), **options), path)
+    with open_case(path) as again:
+        yield again
+
+
+def secrets_of(case: Case) -> list[bytes]:
+    """Pieces of every file that must not be in a redacted bundle."""
+    pieces = []
+    for name in ("firmware", "kernel", "initrd"):
+        if name in case.inputs:
+            raw = Path(str(case.inputs[name])).read_bytes()
+            pieces += [raw[at : at + 32] for at in range(0, min(len(raw), 0xF000), 512)]
+    return [piece for piece in pieces if len(set(piece)) > 2]
+
+
+def test_a_redacted_snp_case_says_the_same_without_its_firmware(tmp_path: Path) -> None:
+    case = explained("snp")
+    whole = verify_case(case, roots=trust(), at="2026-01-01")
+    with redacted(case, tmp_path) as again:
+        verdict = verify_case(again, roots=trust(), at="2026-01-01")
+        assert verdict.digest == whole.digest
+        assert (verdict.explanation, verdict.matches) == ("holds", False)
+        assert isinstance(again.inputs["kernel"], Sha256)
+    raw = (tmp_path / "redacted.sevcase").read_bytes()
+    assert len(secrets_of(case)) > 100
+    assert not [piece for piece in secrets_of(case) if piece in raw]
+    assert len(raw) < len((SAMPLES / "firmware-snp.fd").read_bytes())
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"num_cpus": 9},
+        {"cpu_signature": 0x800F12},
+        {"cmdline": "console=ttyS0 quiet"},
+        {"kernel": None},
+        {"profile": "gce"},
+    ],
+)
+def test_a_redacted_case_diagnoses_the_same_change(changes: dict[str, object], tmp_path: Path) -> None:
+    if changes.get("kernel", "") is None:
+        changes = changes | {"initrd": None, "cmdline": None}
+    launched = load_snp_launch(**case_of("snp", **changes).snp_launch).digest
+    case = case_of("snp", report=None, vcek=None, chain=None, reported_measurement=launched)
+    whole = diagnose(case.snp_launch, launched)
+    with redacted(case, tmp_path) as again:
+        kept = diagnose(again.snp_launch, launched)
+    assert kept.status == whole.status == "explained"
+    assert kept.explanations[0].found == whole.explanations[0].found
+
+
+def test_a_redacted_plain_sev_case_validates_and_is_diagnosed(tmp_path: Path) -> None:
+    case = explained("sev")
+    with redacted(case, tmp_path) as again:
+        assert again.inputs["digest"] == hashlib.sha256((SAMPLES / "firmware.fd").read_bytes()).digest()
+        verdict = verify_case(again, tk=at("tk.bin"))
+        assert (verdict.matches, verdict.explanation) == (False, "holds")
+        found = diagnose(again.part() | {"tk": at("tk.bin")}, jobs=1)
+        assert found.explanations[0].found == {"build_id": 13}
+
+
+def test_what_cannot_be_continued_is_refused_or_kept_as_a_digest(tmp_path: Path) -> None:
+    case = explained("seves")
+    with pytest.raises(InputError, match=r"cannot be continued from a digest.*--digest-only"):
+        redact_case(case, str(tmp_path))
+    plain = case_of("sev", kernel=at("kernel.bin"))
+    with pytest.raises(InputError, match="kernel hashes"):
+        redact_case(plain, str(tmp_path))
+    with pytest.raises(InputError, match="without a firmware"):
+        redact_case(case_of("report"), str(tmp_path))
+    with redacted(case, tmp_path, digest_only=True) as again:
+        assert {"firmware", "kernel", "initrd", "cmdline", "num_cpus"}.isdisjoint(again.inputs)
+        verdict = verify_case(again, tk=at("tk.bin"))
+        assert (verdict.matches, verdict.explanation) == (False, "holds")
+        assert again.found["digest"] == sev.es_launch().digest
+
+
+def test_of_any_snp_launch_the_digest_can_be_kept(tmp_path: Path) -> None:
+    (tmp_path / "o.fd").write_bytes(snp_image())
+    (tmp_path / "s.bin").write_bytes(svsm_image(((0x800000, 0x1000, 1),)))
+    inputs = {"mode": "snp:svsm", "firmware": str(tmp_path / "o.fd"), "svsm": str(tmp_path / "s.bin")}
+    inputs |= {"vars_size": 0x1000, "num_cpus": 2, "cpu_signature": 0xA00F11, "report": at("report-snp.bin")}
+    case = make_case(inputs)
+    with pytest.raises(InputError, match="SVSM"):
+        redact_case(case, str(tmp_path))
+    with redacted(case, tmp_path, digest_only=True) as again:
+        assert set(again.inputs) == {"mode", "report", "snp_measurement"}
+        assert again.inputs["snp_measurement"] == load_snp_launch(**case.snp_launch).digest.hex()
+
+
+def test_the_tables_mean_the_same_without_the_rest() -> None:
+    images = [snp_image(pages=pages, seed=pages) for pages in (1, 2, 5)]
+    images += [(SAMPLES / name).read_bytes() for name in ("firmware.fd", "firmware-kernel.fd", "firmware-snp.fd")]
+    images += [bytes(4096), snp_image() + bytes(4096), os.urandom(8192)]
+    for image in images:
+        whole, kept = parse_ovmf(image), parse_ovmf(keep_tables(parse_ovmf(image)))
+        for name in ("sections", "hash_area", "reset_address", "secret_area"):
+            assert getattr(kept, name) == getattr(whole, name)
+        assert kept.size % 4096 == 0
+        assert kept.size <= 8192
+
 
 #: Words that nothing else has in it, by where they stand.
 MARKS = {
@@ -176,64 +290,3 @@ def test_case_new_writes_explanations_without_folders(
     assert main(["case", "redact", str(tmp_path / "new.sevcase"), "--digest-only", "-o", "red.sevcase"]) == 0
     capsys.readouterr()
     assert marks_in(everything_in(Path("red.sevcase"), capsys)) == set()
-
-
-# Keys of a bundle.
-
-
-@pytest.fixture
-def with_keys(tmp_path: Path) -> Path:
-    """A bundle with keys in it."""
-    for name, raw in (("tk.bin", TEK + TIK), ("tik.bin", TIK), ("tek.bin", TEK)):
-        (tmp_path / name).write_bytes(raw)
-    inputs = dict(inputs_of("sev")) | {"tk": str(tmp_path / "tk.bin")}
-    pack_case(make_case(inputs), str(tmp_path / "keys.sevcase"), with_keys=True)
-    return tmp_path / "keys.sevcase"
-
-
-def test_the_keys_of_an_opened_bundle_are_on_no_disk(
-    with_keys: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    temporary = tmp_path / "tmp"
-    temporary.mkdir()
-    monkeypatch.setattr("tempfile.tempdir", str(temporary))
-    with open_case(str(with_keys)) as case:
-        assert isinstance(case.inputs["tk"], Secret)
-        files = [path for path in temporary.rglob("*") if path.is_file()]
-        assert len(files) == 3, "manifest, case, firmware"
-        assert not any(shown(path.read_bytes()) for path in files)
-        assert all(path.stat().st_mode & 0o077 == 0 for path in temporary.iterdir())
-        assert not verify_case(case).matches
-    assert list(temporary.iterdir()) == []
-
-
-def test_the_keys_of_a_bundle_are_used_and_packed_again(
-    with_keys: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    again = tmp_path / "again.sevcase"
-    with open_case(str(with_keys)) as case:
-        pack_case(case, str(again), with_keys=True)
-        with pytest.raises(TypeError):
-            json.dumps(case.inputs)
-        assert "hidden" in json.dumps(case_as_dict(case))
-    assert again.read_bytes() == with_keys.read_bytes()
-    assert main(["validate", "--case", str(again)]) == 1
-    assert main(["explain", "--case", str(again)]) == 1
-    assert main(["diagnose", "--case", str(again), "--budget", "1", "--max-changes", "1"]) == 1
-    assert main(["case", "new", "--case", str(again), "-o", str(tmp_path / "file.toml")]) == 0
-    said = capsys.readouterr()
-    assert "the keys in the bundle are not in it" in said.out
-    assert not shown(said.out + said.err)
-    assert "tk" not in read_case(str(tmp_path / "file.toml")).inputs
-    assert main(["case", "unpack", str(again), str(tmp_path / "out")]) == 0
-    key = Path(str(read_case(str(tmp_path / "out" / "case.toml")).inputs["tk"]))
-    assert key.read_bytes() == TEK + TIK
-    assert key.stat().st_mode & 0o777 == 0o600
-
-
-def test_a_bundle_whose_key_is_a_file_too_is_refused(with_keys: Path, tmp_path: Path) -> None:
-    inputs = dict(inputs_of("sev")) | {"tk": str(tmp_path / "tk.bin"), "firmware": str(tmp_path / "copy.fd")}
-    (tmp_path / "copy.fd").write_bytes(TEK + TIK)
-    with pytest.raises(InputError, match="firmware: received the file of a key"):
-        pack_case(make_case(inputs), str(tmp_path / "bad.sevcase"), with_keys=True)
-    assert not os.path.exists(tmp_path / "bad.sevcase")

@@ -12,7 +12,8 @@ import pytest
 
 from sevlab.cases.case_toml import read_case
 from sevlab.cli import main
-from tests.cases.test_bundle import SAMPLES, at, case_of, explained, inputs_of
+from tests.cases.sample_cases import at, case_of, explained, inputs_of
+from tests.paths import SAMPLES
 
 SNP_OPTIONS = ["--mode=snp", f"--ovmf={at('firmware-snp.fd')}", f"--kernel={at('kernel.bin')}"]
 SNP_OPTIONS += [f"--initrd={at('initrd.bin')}", "--append=console=ttyS0", "--vcpus=4", "--vcpu-type=EPYC-Milan"]

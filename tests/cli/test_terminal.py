@@ -45,7 +45,7 @@ from sevlab.layout.bytemap import ByteMap
 from sevlab.layout.span import Span
 from sevlab.layout.views import VERDICTS, Banner, Bar, Code, Heading, Paragraph, Quote, Table, View
 from sevlab.simulator.identity import Identity, sample_roots
-from tests.cases.test_bundle import at, inputs_of
+from tests.cases.sample_cases import at, inputs_of
 from tests.paths import ROOT
 from tests.soak import SOAK, many
 

@@ -19,7 +19,7 @@ from sevlab.cases.case import make_case
 from sevlab.cases.writing import write_files
 from sevlab.cli import main
 from sevlab.cli.terminal import ENDING, Ended, clean_end
-from tests.cases.test_bundle import inputs_of
+from tests.cases.sample_cases import inputs_of
 from tests.key_forms import TEK, TIK, shown
 from tests.soak import many
 

@@ -38,7 +38,7 @@ from sevlab.launch import verify as outcome
 from sevlab.launch.evidence import Trust
 from sevlab.launch.keys import Secret
 from sevlab.launch.verify import BAD, GOOD, MATCH, MISMATCH, NOT_DECIDED, UNUSABLE, compare_measure
-from tests.cases.test_bundle import at, case_of, inputs_of, trust
+from tests.cases.sample_cases import at, case_of, inputs_of, trust
 from tests.soak import many
 
 MOMENT = "2026-01-01"

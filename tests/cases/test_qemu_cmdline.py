@@ -1,0 +1,139 @@
+"""QEMU command lines, however they were copied."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sevlab.cases.qemu_cmdline import CommandLine, parse_command_line, split_parts
+from tests.cases.sample_texts import (
+    PS,
+    SHELL,
+    remarks,
+    values,
+)
+
+
+def test_a_shell_command_is_read():
+    capture = parse_command_line(SHELL)
+    assert values(capture) == {
+        "policy": 5,
+        "firmware": "/fw/my,OVMF.fd",
+        "kernel": "bzImage",
+        "initrd": "initrd one.img",
+        "cmdline": "console=ttyS0  root=/dev/sda1 ",
+        "num_cpus": 4,
+        "cpu_family": 23,
+        "cpu_model": 49,
+        "cpu_stepping": 0,
+        "guest": "sev",
+        "kernel_hashes": True,
+        "cpu": "EPYC-Rome-v2",
+    }
+    assert capture.remarks == ()
+
+
+def test_zero_bytes_separate_exactly():
+    words = ["qemu-kvm", "-append", "a b -smp 9", "-smp", "3", "-bios", "my fw.fd", "-kernel", "-odd"]
+    capture = parse_command_line("\0".join(words) + "\0")
+    assert values(capture)["cmdline"] == "a b -smp 9"
+    assert values(capture)["num_cpus"] == 3
+    assert values(capture)["firmware"] == "my fw.fd"
+    assert values(capture)["kernel"] == "-odd"
+
+
+def test_libvirts_words_are_read_as_ps_shows_them_and_as_its_log_does():
+    expected = {
+        "policy": 5,
+        "firmware": "/fw/OVMF.fd",
+        "kernel": "/srv/vmlinuz",
+        "cmdline": "console=ttyS0 root=/dev/vda1",
+        "num_cpus": 2,
+        "cpu_family": 25,
+        "cpu_model": 1,
+        "cpu_stepping": 1,
+        "guest": "sev",
+        "kernel_hashes": True,
+        "cpu": "EPYC-Milan",
+    }
+    capture = parse_command_line(PS)
+    assert values(capture) == expected
+    assert "quotes are lost" in remarks(capture)
+    assert "-append has lost its quotes" in remarks(capture)
+    words = PS[PS.index("/usr/bin") :].replace("{", "'{").replace("}", "}'").replace(" -", " \\\n-")
+    logged = "LC_ALL=C \\\nPATH=/usr/bin \\\n" + words.replace(
+        "console=ttyS0 root=/dev/vda1", "'console=ttyS0 root=/dev/vda1'"
+    )
+    capture = parse_command_line(logged)
+    assert values(capture) == expected
+    assert capture.remarks == ()
+
+
+@pytest.mark.parametrize(
+    ("smp", "count"),
+    [
+        ("4", 4),
+        ("cpus=4,maxcpus=8", 4),
+        ("4,sockets=2,cores=2", 4),
+        ("sockets=2,cores=3,threads=2", 12),
+        ("cores=2,maxcpus=16", 16),
+        ("2 -smp 5", 5),
+    ],
+)
+def test_smp_is_counted_as_qemu_does(smp, count):
+    assert values(parse_command_line(f"qemu-kvm -smp {smp}"))["num_cpus"] == count
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("-object sev-guest,id=s", "this guest runs without SEV"),
+        ("-object sev-guest,id=s -machine memory-encryption=t", "this guest runs without SEV"),
+        ("-m 4G", "does not use SEV"),
+        ("-object sev-snp-guest,id=s -machine q35,confidential-guest-support=s", "SEV-SNP guest"),
+        ("-object sev-guest,id=s,policy=07", "octal"),
+        ("-object sev-guest,id=s,policy=five", "policy is not used"),
+        ("-smp 0", "at least one virtual CPU"),
+        ("-bios a -pflash b", "uses instead of -bios"),
+        ("-bios a", "from version 7.1 on"),
+        ("-pflash a -pflash b", "nothing measures them"),
+        ("-kernel $KERNEL", "contains a '$'"),
+        ("-readconfig my.cfg", "which was not read"),
+        ("-m 4G qemu-system-x86_64 -m 8G", "only the first is read"),
+        ("-object '{broken'", "not JSON"),
+        ("-append 'open", "without quotes"),
+        ("", "nothing was understood"),
+    ],
+)
+def test_odd_command_lines_become_remarks(words, said):
+    assert said in remarks(parse_command_line(f"qemu-system-x86_64 {words}"))
+
+
+def test_the_policy_has_qemus_default_and_octal_is_octal():
+    assert values(parse_command_line("qemu-kvm -object sev-guest,id=s"))["policy"] == 1
+    assert values(parse_command_line("qemu-kvm -object sev-guest,policy=07"))["policy"] == 7
+
+
+def test_family_model_and_stepping_can_be_given_on_their_own():
+    capture = parse_command_line("qemu-kvm -cpu host,family=25,model=17,stepping=1")
+    assert [values(capture)[name] for name in ("cpu_family", "cpu_model", "cpu_stepping")] == [25, 17, 1]
+    assert "cpu_family" not in values(parse_command_line("qemu-kvm -cpu host"))
+
+
+@given(
+    st.lists(st.tuples(st.from_regex("[a-z][a-z.-]{0,8}", fullmatch=True), st.text("ab,= -", max_size=8)), max_size=5)
+)
+def test_commas_survive_their_escape(pairs):
+    text = ",".join(f"{key}={value.replace(',', ',,')}" for key, value in pairs)
+    assert split_parts(text) == pairs
+
+
+def test_flash_units_are_counted_as_qemu_does():
+    command = CommandLine("qemu-kvm -drive if=pflash,file=a -drive if=pflash,unit=1,file=b -pflash c")
+    assert [command.flash(unit) for unit in (0, 1, 2)] == ["a", "b", "c"]
+
+
+def test_a_loop_of_block_nodes_ends():
+    words = "-machine pflash0=a -blockdev raw,node-name=a,file=b -blockdev raw,node-name=b,file=a"
+    assert CommandLine(f"qemu-kvm {words}").flash(0) is None

@@ -1,0 +1,110 @@
+"""Short texts from a host: domlaunchsecinfo, QMP, dmesg."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sevlab.cases.sources import parse_dmesg, parse_domlaunchsecinfo, parse_qmp
+from tests.cases.sample_texts import (
+    DMESG,
+    MEASUREMENT,
+    QMP,
+    REPORTED,
+    SECINFO,
+    remarks,
+    values,
+)
+
+
+def test_domlaunchsecinfo_is_read():
+    capture = parse_domlaunchsecinfo(SECINFO)
+    assert values(capture) == REPORTED
+    assert capture.remarks == ()
+    assert capture.chosen["api_minor"].origin == "--domlaunchsecinfo sev-api-minor"
+
+
+def test_the_measurement_alone_is_what_older_libvirt_prints():
+    capture = parse_domlaunchsecinfo(f"sev-measurement: {MEASUREMENT}\r\n")
+    assert values(capture) == {"measurement": MEASUREMENT}
+    assert [one.name for one in capture.missing][:4] == ["api_major", "api_minor", "build_id", "policy"]
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("sev-api-major: 256", "sev-api-major is not used: received '256'"),
+        ("sev-measurement: AAAA", "3 bytes"),
+        ("sev-policy: -1", "sev-policy is not used"),
+        ("sev-frobnicate: 1", "sev-frobnicate is not known"),
+        ("sev-snp-policy: 1", "SEV-SNP"),
+        ("virsh # domlaunchsecinfo web", "1 other line(s)"),
+    ],
+)
+def test_odd_parameters_become_remarks(line, words):
+    capture = parse_domlaunchsecinfo(SECINFO + line + "\n")
+    assert words in remarks(capture)
+    assert {name: values(capture)[name] for name in REPORTED} == REPORTED
+
+
+def test_a_qmp_transcript_is_read():
+    capture = parse_qmp(QMP)
+    assert values(capture) == REPORTED
+    assert capture.remarks == ()
+
+
+@given(
+    st.permutations(["enabled", "api-minor", "state", "api-major", "build-id", "policy"]), st.booleans(), st.booleans()
+)
+def test_a_qmp_answer_is_read_in_any_order_and_shape(keys, pretty, bare):
+    answer = {"enabled": True, "api-minor": 22, "state": "running", "api-major": 0, "build-id": 13, "policy": 1}
+    document = {key: answer[key] for key in keys}
+    text = json.dumps(document if bare else {"return": document}, indent=2 if pretty else None)
+    capture = parse_qmp(f'(QEMU) query-sev {{}} "\n{text}\n<- {{"return": {{"data": "{MEASUREMENT}"}}}}')
+    assert values(capture) == REPORTED
+
+
+def test_the_last_of_several_answers_counts_and_the_others_are_told():
+    capture = parse_qmp(QMP + QMP.replace('"build-id": 13', '"build-id": 14'))
+    assert values(capture)["build_id"] == 14
+    [one] = capture.contradictions
+    assert (one.name, [other.value for other in one.others]) == ("build_id", [13])
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('{"return": {"enabled": true, "sev-type": "sev-snp", "snp-policy": 196608}}', "SEV-SNP guest"),
+        ('{"return": {"enabled": false, "api-major": 0}}', "not enabled"),
+        ('{"return": {"enabled": true, "state": "launch-update"}}', "was not measured yet"),
+        ('{"error": {"class": "GenericError", "desc": "SEV is not enabled"}}', "SEV is not enabled"),
+        ('{"error": 3}', "error: 3"),
+        ('{"return": {"data": "' + "A" * 280 + '"}}', "is not used"),
+        ('{"return": {"data": "' + "A" * 276 + "AA==" + '"}}', "attestation report of 208 bytes"),
+        ('{"return": {"data": 5}}', "nothing was understood"),
+        ('{"return": {"api-major": 1e99}}', "received float"),
+        ('{"return": {"api-major": ' + "9" * 4000 + "}}", "a huge number"),
+        ('{"return": {"api-major": ' + "9" * 5000 + "}}", "is not a JSON object"),
+        ('{"return": [1, 2]}', "nothing was understood"),
+        ('{"return": {"data": "', "is not a JSON object"),
+    ],
+)
+def test_odd_answers_become_remarks(text, words):
+    assert words in remarks(parse_qmp(text))
+
+
+def test_broken_pieces_do_not_hide_what_follows():
+    assert values(parse_qmp("{broken\n" + QMP))["measurement"] == MEASUREMENT
+    assert "too much" in remarks(parse_qmp("{broken\n" * 100 + QMP))
+
+
+def test_dmesg_is_read():
+    capture = parse_dmesg(DMESG)
+    assert values(capture) == {"api_major": 1, "api_minor": 53, "build_id": 5}
+    assert "SEV enabled" in remarks(capture)
+    assert values(parse_dmesg(DMESG.replace("SEV API", "SEV-SNP API"))) == values(capture)
+    assert "nothing was understood" in remarks(parse_dmesg("[0.0] Linux"))
+    assert "failed" in remarks(parse_dmesg("[1.0] ccp 0000:47:00.1: SEV: failed to INIT error 0x3"))
