@@ -24,6 +24,7 @@ from ..launch.measure import compute_measure
 from ..launch.sev import compute_digest
 from ..launch.vmm import build_vmsa
 from ..layout.structure import compare
+from ..simulator.kds import KeyServer
 from ..simulator.snp_platform import ContextPage
 from .attacks.entrysign import BLOCK, solve_block
 from .attacks.invalid_curve import LOST_PRIVATE
@@ -50,7 +51,7 @@ from .samples import (
     es_measurement,
     firmware,
 )
-from .snp_samples import PRODUCT, key_server, snp_launch, snp_report
+from .snp_samples import PRODUCT, snp_launch, snp_report
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -166,7 +167,7 @@ _LOST_TCB = ("committed_tcb", "launch_tcb")[TIK[1] & 1]
 def lost_vcek() -> bytes:
     """Return a certificate (DER) of the sample's chip for one of the four TCBs in its report."""
     report = snp_report()
-    return key_server().vcek(PRODUCT, report.chip_id, getattr(report, _LOST_TCB))
+    return KeyServer().vcek(PRODUCT, report.chip_id, getattr(report, _LOST_TCB))
 
 
 def _first_link(**changes: object) -> int:

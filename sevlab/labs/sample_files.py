@@ -1,13 +1,11 @@
-"""The files of ``notebooks/samples/``, the same to the last byte each time.
-
-``python -m sevlab.labs.sample_files FOLDER`` writes them.
-"""
+"""The files of ``notebooks/samples/``: ``python -m sevlab.labs.sample_files FOLDER`` writes them."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..simulator.kds import KeyServer
 from .samples import (
     ES_POLICY,
     INITRD,
@@ -19,9 +17,11 @@ from .samples import (
     firmware_for_kernels,
     launch_text,
 )
+from .snp_samples import CHIP_ID, PRODUCT, REPORTED, firmware_for_snp, firmware_with_code, snp_report
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
 
 README = """\
 # Samples
@@ -57,8 +57,7 @@ SHA-256 of the root is
     de39c0ec0f4bdd04d5c470ac324595966f70c3de2caace813e0fd94cd2552f2f
 """
 
-#: How each file is made.
-_MAKERS: dict[str, Callable[[], bytes]] = {
+_SEV: dict[str, Callable[[], bytes]] = {
     "README.md": README.encode,
     "firmware-kernel.fd": firmware_for_kernels,
     "firmware.fd": firmware,
@@ -71,33 +70,27 @@ _MAKERS: dict[str, Callable[[], bytes]] = {
     "tk.bin": lambda: TEK + TIK,
 }
 
-#: The files by what they are for. Those of SEV need the standard library alone.
-SEV_FILES = tuple(_MAKERS)
+_SNP: dict[str, Callable[[], bytes]] = {
+    "ark-snp.der": lambda: KeyServer().ark(PRODUCT),
+    "chain-snp.pem": lambda: KeyServer().chain(PRODUCT),
+    "firmware-enforcing.fd": lambda: firmware_with_code(checks=True),
+    "firmware-snp.fd": firmware_for_snp,
+    "firmware-stock.fd": lambda: firmware_with_code(checks=False),
+    "report-snp.bin": lambda: snp_report().to_bytes(),
+    "vcek-snp.der": lambda: KeyServer().vcek(PRODUCT, CHIP_ID, REPORTED),
+}
 
-SNP_FILES = (
-    "ark-snp.der",
-    "chain-snp.pem",
-    "firmware-enforcing.fd",
-    "firmware-snp.fd",
-    "firmware-stock.fd",
-    "report-snp.bin",
-    "vcek-snp.der",
-)
+#: The files by technology. Those of SEV only need the standard library.
+SEV_FILES, SNP_FILES = tuple(_SEV), tuple(_SNP)
 
 
 def samples(names: Iterable[str] = (*SEV_FILES, *SNP_FILES)) -> dict[str, bytes]:
-    """Return sample files by name; all of them unless *names* says which."""
-    names = list(names)
-    if set(names) <= set(_MAKERS):
-        return {name: _MAKERS[name]() for name in names}
-    from .snp_samples import snp_samples
-
-    made = snp_samples()
-    return {name: _MAKERS[name]() if name in _MAKERS else made[name] for name in names}
+    """Return sample files by name, by default all of them."""
+    return {name: (_SEV | _SNP)[name]() for name in names}
 
 
 def write_samples(folder: str | Path, names: Iterable[str] = (*SEV_FILES, *SNP_FILES)) -> None:
-    """Write sample files into *folder*, which is made when it is missing; all of them unless *names* says which."""
+    """Write sample files, by default all of them, into *folder*, which is made if it is missing."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in samples(names).items():
