@@ -24,21 +24,15 @@ if TYPE_CHECKING:
 
 #: How sure an entry, a number or a fix is. What no source says is unknown.
 VERIFIED, UNVERIFIED, UNKNOWN = "verified", "unverified", "unknown"
-
 #: The products in AMD's order: EPYC of the 1st to the 5th generation, Zen 1 to Zen 5. Sources often give the number.
 PRODUCTS = ("Naples", "Rome", "Milan", "Genoa", "Turin")
-
 #: Those with SEV-SNP.
 SNP_PRODUCTS = PRODUCTS[2:]
-
 TECHNOLOGIES = SEV, SEV_ES, SEV_SNP = "SEV", "SEV-ES", "SEV-SNP"
-
 #: Modes of a launch in which registers are measured, by the names of ``sevlab digest --mode``.
 MODES = {"snp": SEV_SNP, "seves": SEV_ES}
-
 #: What has the fault, unless it is something else such as "host's kernel".
 PLATFORM = "platform"
-
 #: Where no listed fix decides: there is none. Otherwise that is unknown.
 NO_FIX = "none"
 
@@ -130,7 +124,6 @@ class PlatformBit:
 
 
 Fix = Firmware | Svn | PolicyBit | PlatformBit
-
 _FIXES: dict[str, type[Fix]] = {"firmware": Firmware, "svn": Svn, "policy": PolicyBit, "platform": PlatformBit}
 
 

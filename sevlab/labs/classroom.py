@@ -41,7 +41,6 @@ FAULTY = (
 )
 
 MOST_FAULTS = 3
-
 FILES = ("firmware", "kernel", "initrd")
 
 

@@ -6,18 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..simulator.kds import KeyServer
-from .samples import (
-    ES_POLICY,
-    INITRD,
-    KERNEL,
-    TEK,
-    TIK,
-    es_measurement,
-    firmware,
-    firmware_for_kernels,
-    launch_text,
-)
-from .snp_samples import CHIP_ID, PRODUCT, REPORTED, firmware_for_snp, firmware_with_code, snp_report
+from . import samples as sev
+from . import snp_samples as snp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -59,25 +49,25 @@ SHA-256 of the root is
 
 _SEV: dict[str, Callable[[], bytes]] = {
     "README.md": README.encode,
-    "firmware-kernel.fd": firmware_for_kernels,
-    "firmware.fd": firmware,
-    "initrd.bin": lambda: INITRD,
-    "kernel.bin": lambda: KERNEL,
-    "launch-es.txt": lambda: launch_text(es_measurement(), ES_POLICY).encode(),
-    "launch.txt": lambda: launch_text().encode(),
-    "tek.bin": lambda: TEK,
-    "tik.bin": lambda: TIK,
-    "tk.bin": lambda: TEK + TIK,
+    "firmware-kernel.fd": sev.firmware_for_kernels,
+    "firmware.fd": sev.firmware,
+    "initrd.bin": lambda: sev.INITRD,
+    "kernel.bin": lambda: sev.KERNEL,
+    "launch-es.txt": lambda: sev.launch_text(sev.es_measurement(), sev.ES_POLICY).encode(),
+    "launch.txt": lambda: sev.launch_text().encode(),
+    "tek.bin": lambda: sev.TEK,
+    "tik.bin": lambda: sev.TIK,
+    "tk.bin": lambda: sev.TEK + sev.TIK,
 }
 
 _SNP: dict[str, Callable[[], bytes]] = {
-    "ark-snp.der": lambda: KeyServer().ark(PRODUCT),
-    "chain-snp.pem": lambda: KeyServer().chain(PRODUCT),
-    "firmware-enforcing.fd": lambda: firmware_with_code(checks=True),
-    "firmware-snp.fd": firmware_for_snp,
-    "firmware-stock.fd": lambda: firmware_with_code(checks=False),
-    "report-snp.bin": lambda: snp_report().to_bytes(),
-    "vcek-snp.der": lambda: KeyServer().vcek(PRODUCT, CHIP_ID, REPORTED),
+    "ark-snp.der": lambda: KeyServer().ark(snp.PRODUCT),
+    "chain-snp.pem": lambda: KeyServer().chain(snp.PRODUCT),
+    "firmware-enforcing.fd": lambda: snp.firmware_with_code(checks=True),
+    "firmware-snp.fd": snp.firmware_for_snp,
+    "firmware-stock.fd": lambda: snp.firmware_with_code(checks=False),
+    "report-snp.bin": lambda: snp.snp_report().to_bytes(),
+    "vcek-snp.der": lambda: KeyServer().vcek(snp.PRODUCT, snp.CHIP_ID, snp.REPORTED),
 }
 
 #: The files by technology. Those of SEV only need the standard library.

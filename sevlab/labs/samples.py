@@ -26,19 +26,13 @@ if TYPE_CHECKING:
 
 
 FIRMWARE_SIZE = 64 << 10
-
 TEK, TIK = bytes(range(0x20, 0x30)), bytes(range(0x30, 0x40))
-
 MNONCE = bytes(range(0x40, 0x50))
-
 #: The version of the sample host's SEV firmware, and the policy of the sample guest.
 API_MAJOR, API_MINOR, BUILD_ID, POLICY = 0, 22, 13, 0x1
-
 KERNEL, INITRD, CMDLINE = b"sevlab sample kernel, which boots nothing.\n", b"sevlab sample initrd.\n", "console=ttyS0"
-
 #: The second sample: a SEV-ES guest on an EPYC-Milan, booted directly with kernel hashes.
 ES_POLICY, ES_CPUS, ES_CPU, ES_MNONCE = 0x5, 4, (25, 1, 1), bytes(range(0x60, 0x70))
-
 #: Where further CPUs start.
 RESET = 0x80B004
 

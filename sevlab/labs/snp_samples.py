@@ -25,26 +25,18 @@ if TYPE_CHECKING:
 
 
 PRODUCT = "Milan"
-
 #: The chip's ID (64 bytes), the guest's own data in the report (64 bytes), the guest's ID (32 bytes).
 CHIP_ID, REPORT_DATA, REPORT_ID = bytes(range(0xC0, 0x100)), bytes(range(0x80, 0xC0)), bytes(range(0x20, 0x40))
-
 POLICY = 0x30000
-
 #: The four TCBs, all different: the SEV firmware was updated after the launch, and the host asks for keys of an older
 #: TCB, for which it has a certificate.
 CURRENT, COMMITTED = MilanTcb(bl=4, tee=1, snp=24, ucode=219), MilanTcb(bl=4, tee=1, snp=23, ucode=219)
-
 LAUNCHED, REPORTED = MilanTcb(bl=4, tee=1, snp=23, ucode=213), MilanTcb(bl=4, tee=1, snp=22, ucode=213)
-
 #: SMT and ECC are on, and the check for aliased memory is complete.
 _PLATFORM = 0x25
-
 _METADATA = "dc886566-984a-4798-a75e-5585a7bf67cc"
-
 #: The GUID of the entry with the start of an SVSM, and that start: an offset in the image.
 SVSM, _SVSM_START = "a789a612-0597-4c4b-a49f-cbb1fe9d1ddd", 0x40
-
 #: Types of sections; some tools do not know the first.
 SVSM_CAA, KERNEL_HASHES = 0x04, 0x10
 

@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 
 #: The verifier's answer for a blob. In a dead loop the machine stops.
 SUCCESS, DENIED, DEAD_LOOP = "EFI_SUCCESS", "EFI_ACCESS_DENIED", "dead loop"
-
 #: The loader gives up without asking the verifier.
 NOT_ASKED = "not asked"
 
@@ -52,16 +51,11 @@ VERIFIERS = {
 
 #: What boots: the host's kernel, something else that the firmware finds, or nothing at all.
 KERNEL, OTHER, NOTHING = "the kernel", "another boot option", "nothing"
-
 _ROWS = {row.name: row for row in KernelHashes.rows}
-
 _TABLE = bytes(_ROWS["table_guid"].const)
-
 _GUIDS = {name: bytes(_ROWS[f"{name}_guid"].const) for name in ("kernel", "initrd", "cmdline")}
-
 #: The table and each of its entries begin with a GUID and a length: so many bytes.
 _HEAD = _ROWS["cmdline_guid"].offset
-
 _HASH = hashlib.sha256().digest_size
 
 
@@ -206,7 +200,6 @@ def _walk(entries: bytes) -> Iterator[tuple[bytes, bytes | None]]:
 
 #: The inputs that are booted, and the step of a launch with their hashes.
 BOOTED, _STEP = ("kernel", "initrd", "cmdline"), "kernel hashes"
-
 #: The guests without SEV-SNP, and their policies: NODBG, with and without ES.
 _POLICIES = {"SEV": 0x1, "SEV-ES": 0x5}
 
