@@ -23,10 +23,10 @@ from sevlab.simulator.curve import PRIME, add, multiply
 from sevlab.simulator.memory import FirmwareError
 from sevlab.simulator.parties import FIRMWARE_AT, SECRET_AT
 from sevlab.simulator.platform import Platform
+from tests.paths import SAMPLES
 from tests.shared_data import shared_data
 from tests.soak import many
 
-SAMPLES = Path(__file__).parent.parent.parent / "notebooks" / "samples"
 FIRMWARE: dict[str, Any] = {"firmware": str(SAMPLES / "firmware.fd")}
 SNP: dict[str, Any] = {
     "firmware": str(SAMPLES / "firmware-snp.fd"),
