@@ -243,7 +243,7 @@ _SOLUTIONS: dict[str, Callable[[], object]] = {
     "control-words": lambda: _changed("qemu", "qemu-legacy", MILAN),
     "right-releases": lambda: len(compute_predictions().right_about("6.10 and newer")),
     "rdx-bytes": lambda: _changed("ec2", "ec2-rdx0", None),
-    "half-fixed": lambda: sum(all(mended) for mended in product((False, True), repeat=2)),
+    "half-fixed": lambda: sum(all(fixed) for fixed in product((False, True), repeat=2)),
     "shapes": lambda: len((1, 2, 4, 8, 16)) * len((0x1, 0x21)),
     "no-kernel": _without_kernel,
     "appended-hashes": _changed_hashes,
