@@ -15,31 +15,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     INCIDENTS: dict[str, Incident]
     ADVISORIES: dict[str, Advisory]
     HOSTS: dict[str, Host]
     RELEASES: tuple[Release, ...]
 
-#: How sure an entry, a number or a fix is. What no source says is unknown.
+#: How sure an entry, a number or a fix is. Without a source it is unknown.
 VERIFIED, UNVERIFIED, UNKNOWN = "verified", "unverified", "unknown"
-
-#: The products in AMD's order: EPYC of the 1st to the 5th generation, Zen 1 to Zen 5. Sources often give the number.
+#: EPYC of the 1st to the 5th generation, Zen 1 to Zen 5; sources often give the number.
 PRODUCTS = ("Naples", "Rome", "Milan", "Genoa", "Turin")
-
 #: Those with SEV-SNP.
 SNP_PRODUCTS = PRODUCTS[2:]
-
 TECHNOLOGIES = SEV, SEV_ES, SEV_SNP = "SEV", "SEV-ES", "SEV-SNP"
-
 #: Modes of a launch in which registers are measured, by the names of ``sevlab digest --mode``.
 MODES = {"snp": SEV_SNP, "seves": SEV_ES}
-
-#: What has the fault, unless it is something else such as "host's kernel".
+#: What has the fault, by default.
 PLATFORM = "platform"
-
-#: Where no listed fix decides: there is none. Otherwise that is unknown.
+#: There is no fix. The default is unknown.
 NO_FIX = "none"
 
 
@@ -51,16 +45,15 @@ class Incident:
     title: str
     source: str
     link: str
-    #: When, as precisely as known.
+    #: As precisely as known.
     date: str
     #: One sentence.
     lesson: str
-    #: The kind of cause, and the notebook that tells it.
     cause: str = ""
     notebook: str = ""
-    #: Where there is no bundle: what can be reproduced, or why nothing can.
+    #: Without a bundle: what can be reproduced, or why nothing can.
     reproduced: str = ""
-    #: Launch digests as published, of the reporter's own firmware (48 bytes, hex).
+    #: Published launch digests, of the reporter's own firmware (48 bytes, hex).
     digests: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -117,7 +110,7 @@ class PolicyBit:
 
 @dataclass(frozen=True)
 class PlatformBit:
-    """Fixed where a bit of a report's PLATFORM_INFO is set; reports have it from version ``since`` on."""
+    """Fixed if a bit of a report's PLATFORM_INFO is set; reports have it from version ``since`` on."""
 
     name: str
     since: int
@@ -130,7 +123,6 @@ class PlatformBit:
 
 
 Fix = Firmware | Svn | PolicyBit | PlatformBit
-
 _FIXES: dict[str, type[Fix]] = {"firmware": Firmware, "svn": Svn, "policy": PolicyBit, "platform": PlatformBit}
 
 
@@ -143,21 +135,21 @@ class Advisory:
     #: CVE and AMD bulletin numbers, each with its mark.
     ids: dict[str, str]
     date: str
-    #: Those that a source names, each with its mark; empty where no source names any.
+    #: Those that a source names, each with its mark.
     products: dict[str, str]
-    #: Those that it can hit.
+    #: Those that it affects.
     technologies: tuple[str, ...]
     #: Each is enough by itself.
     fixes: tuple[Fix, ...]
-    #: What a guest's owner can look at.
+    #: What a guest's owner can check.
     check: str
     source: str
     link: str
     #: What has the fault.
     part: str = PLATFORM
-    #: What holds where no fix decides: :data:`NO_FIX` or :data:`UNKNOWN`.
+    #: If no fix decides: :data:`NO_FIX` or :data:`UNKNOWN`.
     open: str = UNKNOWN
-    #: What must not be missing beside a fix.
+    #: What is needed in addition to a fix.
     doubts: tuple[Fix, ...] = ()
     mark: str = VERIFIED
 
@@ -173,34 +165,34 @@ class Advisory:
         first = next(iter(self.ids), "")
         return f"{self.key} {self.title}" + (f" ({first})" if first else "")
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """Return the entry as JSON-ready data."""
-        data = asdict(self)
         fixes, doubts = (
             [{"kind": type(one).__name__, "words": one.words, **asdict(one)} for one in some]
             for some in (self.fixes, self.doubts)
         )
-        return {name: value for name, value in data.items() if name != "fixes"} | {"cures": fixes, "doubts": doubts}
+        data = {name: value for name, value in asdict(self).items() if name != "fixes"}
+        return {**data, "cures": fixes, "doubts": doubts}
 
 
 @dataclass(frozen=True)
 class Host:
-    """A behaviour of hosts that was in the field. What it does to registers and pages is its profile."""
+    """A behaviour of hosts in the field. Its profile says what it does to registers and pages."""
 
     name: str
     #: "snp" or "seves".
     mode: str
-    #: What sev-snp-measure calls its kind.
+    #: The name in sev-snp-measure.
     vmm: str
     profile: str
-    #: SEV_FEATURES unless the owner asks for others.
+    #: The default SEV_FEATURES.
     features: int
     since: str
     source: str
     link: str
     #: Keys of :data:`INCIDENTS`.
     incidents: tuple[str, ...]
-    #: Where it differs from the profile's.
+    #: If it differs from the profile's.
     summary: str = ""
 
 
@@ -215,15 +207,15 @@ class Assumption:
 
 @dataclass(frozen=True)
 class Release:
-    """Releases of a tool that assume the same."""
+    """Releases of a tool with the same assumptions."""
 
     tool: str
     versions: str
     #: When, as far as known.
     when: str
-    #: By (mode, VMM); None where the sources are silent. What is missing cannot be described with these releases.
+    #: By (mode, VMM); None if the sources do not say. A missing kind of host cannot be described with these releases.
     assumes: dict[tuple[str, str], Assumption | None]
-    #: Sections of a firmware's SEV metadata at which they stop with an error (SEV-SNP only).
+    #: Sections of the SEV metadata at which they stop with an error (SEV-SNP only).
     stops: frozenset[str]
     source: str
     link: str
@@ -236,12 +228,12 @@ class Release:
 
 
 def read_table(name: str) -> dict[str, Any]:
-    """Return what is in the TOML file of this name."""
+    """Return the content of a TOML file in this room."""
     return tomllib.loads((Path(__file__).parent / f"{name}.toml").read_text("utf-8"))
 
 
 def _frozen(row: dict[str, Any]) -> dict[str, Any]:
-    """Return a row with tuples for lists."""
+    """Return a row with tuples instead of lists."""
     return {name: tuple(value) if isinstance(value, list) else value for name, value in row.items()}
 
 
@@ -257,10 +249,6 @@ def _fixes(rows: Iterable[dict[str, Any]]) -> tuple[Fix, ...]:
     return tuple(_FIXES[row.pop("kind")](mark=_mark(row), **_frozen(row)) for row in rows)
 
 
-def _incidents() -> dict[str, Incident]:
-    return {key: Incident(key, **row) for key, row in read_table("incidents").items()}
-
-
 def _advisory(key: str, row: dict[str, Any]) -> Advisory:
     return Advisory(
         key,
@@ -274,14 +262,6 @@ def _advisory(key: str, row: dict[str, Any]) -> Advisory:
     )
 
 
-def _advisories() -> dict[str, Advisory]:
-    return {key: _advisory(key, row) for key, row in read_table("advisories").items()}
-
-
-def _hosts() -> dict[str, Host]:
-    return {row["name"]: Host(**_frozen(row)) for row in read_table("releases")["hosts"]}
-
-
 def _release(row: dict[str, Any]) -> Release:
     assumes = {}
     for one in row.pop("assumes"):
@@ -291,14 +271,15 @@ def _release(row: dict[str, Any]) -> Release:
     return Release(assumes=assumes, stops=frozenset(row.pop("stops", ())), **row)
 
 
-def _releases() -> tuple[Release, ...]:
-    return tuple(_release(row) for row in read_table("releases")["releases"])
+_TABLES: dict[str, Callable[[], object]] = {
+    "INCIDENTS": lambda: {key: Incident(key, **row) for key, row in read_table("incidents").items()},
+    "ADVISORIES": lambda: {key: _advisory(key, row) for key, row in read_table("advisories").items()},
+    "HOSTS": lambda: {row["name"]: Host(**_frozen(row)) for row in read_table("releases")["hosts"]},
+    "RELEASES": lambda: tuple(_release(row) for row in read_table("releases")["releases"]),
+}
 
 
-_TABLES = {"INCIDENTS": _incidents, "ADVISORIES": _advisories, "HOSTS": _hosts, "RELEASES": _releases}
-
-
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name not in _TABLES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = globals()[name] = _TABLES[name]()

@@ -12,5 +12,4 @@ _HOME = {
 }
 
 __all__ = sorted(_HOME)
-
 __getattr__ = hand_on(__name__, _HOME)

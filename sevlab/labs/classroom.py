@@ -41,7 +41,6 @@ FAULTY = (
 )
 
 MOST_FAULTS = 3
-
 FILES = ("firmware", "kernel", "initrd")
 
 
@@ -86,11 +85,10 @@ class BrokenLaunch(Explainable):
             raise InputError("answer", quoted(answer), 'a list of names of inputs, such as ["build-id", "tk"]')
         named = {self._parameter_of(name): name for name in answer}
         right = set(named) & set(self._chosen)
-        wrong_values = []
-        if hasattr(answer, "items"):
-            for name, value in answer.items():
-                if self._parameter_of(name) in right and not self._is_value(name, value):
-                    wrong_values.append(str(name))
+        values = answer.items() if hasattr(answer, "items") else ()
+        wrong_values = [
+            str(name) for name, value in values if self._parameter_of(name) in right and not self._is_value(name, value)
+        ]
         words = f"{len(right)} of {len(self._chosen)} faults named"
         if extra := [named[parameter] for parameter in named if parameter not in right]:
             words += f"; not wrong: {', '.join(map(str, extra))}"
@@ -103,7 +101,7 @@ class BrokenLaunch(Explainable):
         return Mark("wrong", f"Not yet: {words}.")
 
     def _parameter_of(self, name: object) -> str:
-        plain = str(name).strip().removeprefix("--").replace("-", "_")
+        plain = _plain(name)
         if plain in ("tk", "tik", "tek"):
             return "key"
         found = next((parameter for parameter, about in PARAMETERS.items() if plain in about.inputs), None)
@@ -113,23 +111,17 @@ class BrokenLaunch(Explainable):
         return found
 
     def _is_value(self, name: object, value: object) -> bool:
-        plain = str(name).strip().removeprefix("--").replace("-", "_")
-        for change in self._chosen[self._parameter_of(name)].changes:
-            if change.input == plain:
-                # Files are shown by their names, so a name will do.
-                found = str(change.found)
-                names = {found, Path(found).name} if plain in FILES else {found}
-                return str(as_number(value)) in names
-        return False
+        plain, changes = _plain(name), self._chosen[self._parameter_of(name)].changes
+        found = next((str(change.found) for change in changes if change.input == plain), None)
+        # Files are shown by their names, so a name will do.
+        names = {found, Path(found).name} if found is not None and plain in FILES else {found}
+        return str(as_number(value)) in names
 
     @property
     def solution(self) -> dict[str, object]:
         """The faults: by input, the value with which the host launched."""
-        return {
-            change.input.replace("_", "-"): change.found
-            for choice in self._chosen.values()
-            for change in choice.changes
-        }
+        changes = (change for choice in self._chosen.values() for change in choice.changes)
+        return {change.input.replace("_", "-"): change.found for change in changes}
 
     def explain(self) -> View:
         """Show what the student gets."""
@@ -218,6 +210,10 @@ def _report(space: SevSpace, chosen: Mapping[str, Choice]) -> Measurement | None
     values = {name: chosen[name].value if name in chosen else space.parameters[name].base.value for name in BOX}
     message = MeasureMessage(**values, digest=context.digest, mnonce=MNONCE)
     return Measurement(measure=compute_measure(message, context.key), mnonce=MNONCE)
+
+
+def _plain(name: object) -> str:
+    return str(name).strip().removeprefix("--").replace("-", "_")
 
 
 def as_number(value: object) -> object:

@@ -24,7 +24,9 @@ from ..launch.measure import compute_measure
 from ..launch.sev import compute_digest
 from ..launch.vmm import build_vmsa
 from ..layout.structure import compare
+from ..simulator.kds import KeyServer
 from ..simulator.snp_platform import ContextPage
+from . import samples
 from .attacks.entrysign import BLOCK, solve_block
 from .attacks.invalid_curve import LOST_PRIVATE
 from .attacks.kernel_swap import SUCCESS, boot_blobs, make_table
@@ -34,23 +36,7 @@ from .classroom import Mark, as_number, broken_launch
 from .incidents import NOTEBOOKS, catalogue
 from .incidents.replays import FILES, GUEST, MILAN, REPLAYS, measured_case
 from .predictions import compute_predictions
-from .samples import (
-    API_MAJOR,
-    API_MINOR,
-    BUILD_ID,
-    CMDLINE,
-    ES_CPUS,
-    INITRD,
-    KERNEL,
-    MNONCE,
-    POLICY,
-    TEK,
-    TIK,
-    es_launch,
-    es_measurement,
-    firmware,
-)
-from .snp_samples import PRODUCT, key_server, snp_launch, snp_report
+from .snp_samples import PRODUCT, snp_launch, snp_report
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,33 +56,33 @@ class Exercise:
 def sample_message() -> MeasureMessage:
     """Return the message of the sample launch."""
     return MeasureMessage(
-        api_major=API_MAJOR,
-        api_minor=API_MINOR,
-        build_id=BUILD_ID,
-        policy=Policy(POLICY),
-        digest=compute_digest([firmware()]),
-        mnonce=MNONCE,
+        api_major=samples.API_MAJOR,
+        api_minor=samples.API_MINOR,
+        build_id=samples.BUILD_ID,
+        policy=Policy(samples.POLICY),
+        digest=compute_digest([samples.firmware()]),
+        mnonce=samples.MNONCE,
     )
 
 
 #: The lost build number; students try all 256.
-_LOST_BUILD = int.from_bytes(TIK, "little") % 251
+_LOST_BUILD = int.from_bytes(samples.TIK, "little") % 251
 
 
 def lost_measurement() -> Measurement:
     """Return a measurement of the sample launch by SEV firmware with the lost build number."""
     message = sample_message().replace(build_id=_LOST_BUILD)
-    return Measurement(measure=compute_measure(message, TIK), mnonce=message.mnonce)
+    return Measurement(measure=compute_measure(message, samples.TIK), mnonce=message.mnonce)
 
 
 def _table(cmdline: str) -> KernelHashes:
     """Return the kernel-hashes table of the second sample with this command line."""
-    kernel, initrd = (hashlib.sha256(content).digest() for content in (KERNEL, INITRD))
+    kernel, initrd = (hashlib.sha256(content).digest() for content in (samples.KERNEL, samples.INITRD))
     return build_kernel_hashes(kernel, initrd, cmdline)
 
 
 #: The lost console; students try ttyS0 to ttyS99.
-_LOST_CMDLINE = f"console=ttyS{int.from_bytes(TIK, 'little') % 97}"
+_LOST_CMDLINE = f"console=ttyS{int.from_bytes(samples.TIK, 'little') % 97}"
 
 
 def lost_table() -> KernelHashes:
@@ -110,24 +96,24 @@ def _changed_offsets() -> set[int]:
 
 
 #: The lost policy; students try all 64.
-_LOST_POLICY = int.from_bytes(TIK, "little") % 61
+_LOST_POLICY = int.from_bytes(samples.TIK, "little") % 61
 
 
 def lost_session() -> SessionBlob:
     """Return a launch session under the samples' keys with the lost policy."""
-    keys = derive_session_keys(bytes(range(48)), MNONCE)
-    return wrap_keys(keys, TEK, TIK, bytes(range(0x50, 0x60)), Policy(_LOST_POLICY))
+    keys = derive_session_keys(bytes(range(48)), samples.MNONCE)
+    return wrap_keys(keys, samples.TEK, samples.TIK, bytes(range(0x50, 0x60)), Policy(_LOST_POLICY))
 
 
 #: A four-digit secret under a keystream that is used twice; students find it without any key.
-_LOST_PIN = f"{int.from_bytes(TIK, 'little') % 9973:04}".encode()
+_LOST_PIN = f"{int.from_bytes(samples.TIK, 'little') % 9973:04}".encode()
 
 
 def twice() -> tuple[SecretPacket, SecretPacket]:
     """Return two packets under one TEK and one IV, which must never happen; the first contains b"0000"."""
-    measure, iv = es_measurement()[:32], bytes(range(0x70, 0x80))
-    first, second = (build_secret([("luks-key", pin)], TIK, TEK, measure, iv=iv) for pin in (b"0000", _LOST_PIN))
-    return first, second
+    measure, iv = samples.es_measurement()[:32], bytes(range(0x70, 0x80))
+    keys = (samples.TIK, samples.TEK, measure)
+    return build_secret([("luks-key", b"0000")], *keys, iv=iv), build_secret([("luks-key", _LOST_PIN)], *keys, iv=iv)
 
 
 def _start_address() -> list[int]:
@@ -136,22 +122,22 @@ def _start_address() -> list[int]:
 
 
 #: The lost profile and number of CPUs of a SEV-ES launch; students try all pairs.
-_LOST_LAUNCH = ("qemu" if TIK[0] & 1 else "qemu-legacy", TIK[1] % 8 + 1)
+_LOST_LAUNCH = ("qemu" if samples.TIK[0] & 1 else "qemu-legacy", samples.TIK[1] % 8 + 1)
 
 
 def lost_digest() -> bytes:
     """Return the digest (32 bytes) of the second sample's launch with the lost profile and number of CPUs."""
     profile, count = _LOST_LAUNCH
-    return es_launch(profile=profile, num_cpus=count).digest
+    return samples.es_launch(profile=profile, num_cpus=count).digest
 
 
 def _first_step(**changes: object) -> str:
     """Return the first step of the second sample's launch that a change affects."""
-    return compare_launch(es_launch(), es_launch(**changes)).first
+    return compare_launch(samples.es_launch(), samples.es_launch(**changes)).first
 
 
 #: The lost number of CPUs of a SEV-SNP launch, 1 to 64.
-_LOST_CPUS = TIK[2] + 1
+_LOST_CPUS = samples.TIK[2] + 1
 
 
 def lost_snp_digest() -> bytes:
@@ -160,13 +146,13 @@ def lost_snp_digest() -> bytes:
 
 
 #: The TCB that the lost certificate is for.
-_LOST_TCB = ("committed_tcb", "launch_tcb")[TIK[1] & 1]
+_LOST_TCB = ("committed_tcb", "launch_tcb")[samples.TIK[1] & 1]
 
 
 def lost_vcek() -> bytes:
     """Return a certificate (DER) of the sample's chip for one of the four TCBs in its report."""
     report = snp_report()
-    return key_server().vcek(PRODUCT, report.chip_id, getattr(report, _LOST_TCB))
+    return KeyServer().vcek(PRODUCT, report.chip_id, getattr(report, _LOST_TCB))
 
 
 def _first_link(**changes: object) -> int:
@@ -190,7 +176,6 @@ def _open_orders() -> int:
 
 #: What a host provides to the guest firmware; the content does not matter.
 _BLOBS = {"kernel": b"kernel", "initrd": b"initrd", "cmdline": b"cmdline\0"}
-
 _BLOB_HASHES = {name: hashlib.sha256(content).digest() for name, content in _BLOBS.items()}
 
 
@@ -226,7 +211,7 @@ def _changed_hashes() -> int:
     """Return how many entries of the table change when bytes are appended to the kernel."""
     names = ("vmlinuz", "vmlinuz-received", "initrd.img")
     one, other, initrd = (hashlib.sha256(FILES[name]()).digest() for name in names)
-    tables = [build_kernel_hashes(kernel, initrd, CMDLINE) for kernel in (one, other)]
+    tables = [build_kernel_hashes(kernel, initrd, samples.CMDLINE) for kernel in (one, other)]
     return len(tables[0].compare(tables[1]).differing)
 
 
@@ -258,15 +243,15 @@ _SOLUTIONS: dict[str, Callable[[], object]] = {
     "control-words": lambda: _changed("qemu", "qemu-legacy", MILAN),
     "right-releases": lambda: len(compute_predictions().right_about("6.10 and newer")),
     "rdx-bytes": lambda: _changed("ec2", "ec2-rdx0", None),
-    "half-fixed": lambda: sum(all(mended) for mended in product((False, True), repeat=2)),
+    "half-fixed": lambda: sum(all(fixed) for fixed in product((False, True), repeat=2)),
     "shapes": lambda: len((1, 2, 4, 8, 16)) * len((0x1, 0x21)),
     "no-kernel": _without_kernel,
     "appended-hashes": _changed_hashes,
     "hex-build": lambda: int("25", 16),
     "first-part": lambda: TurinTcb.from_bytes(_SHOWN.to_bytes()).parts["fmc"],
     "unsigned-bytes": lambda: SIZE - SIGNED,
-    "first-step": lambda: _first_step(num_cpus=ES_CPUS - 1),
-    "line-break": lambda: len(compare(_table(CMDLINE), _table(CMDLINE + "\n")).marked),
+    "first-step": lambda: _first_step(num_cpus=samples.ES_CPUS - 1),
+    "line-break": lambda: len(compare(_table(samples.CMDLINE), _table(samples.CMDLINE + "\n")).marked),
     "lost-cmdline": _LOST_CMDLINE.encode,
     "who-notices": lambda: "policy_mac",
     "lost-policy": lambda: _LOST_POLICY,
@@ -278,7 +263,7 @@ _SOLUTIONS: dict[str, Callable[[], object]] = {
     "lost-pin": lambda: _LOST_PIN,
     "policy": lambda: int(Policy().replace(nodbg=1, noks=1, nosend=1)),
     "offsets": _changed_offsets,
-    "next-minor": lambda: compute_measure(sample_message().replace(api_minor=API_MINOR + 1), TIK).hex(),
+    "next-minor": lambda: compute_measure(sample_message().replace(api_minor=samples.API_MINOR + 1), samples.TIK).hex(),
     "lost-build": lambda: _LOST_BUILD,
 }
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import tempfile
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..data import HOSTS, INCIDENTS, MODES, RELEASES, UNKNOWN, Assumption
@@ -156,8 +155,7 @@ def compute_predictions(mode: str = "snp", **inputs: Any) -> Predictions:
     if launch.given:
         return _predictions(mode, launch, quoted(launch.firmware))
     with tempfile.TemporaryDirectory() as folder:
-        launch = LaunchInputs(**es_inputs(folder))
-        Path(str(launch.firmware)).write_bytes(firmware_for_snp([SVSM_CAA]))
+        launch = es_inputs(folder, firmware_for_snp([SVSM_CAA]))
         return _predictions(mode, launch, "the sample, its firmware without SVSM_CAA")
 
 

@@ -1,9 +1,8 @@
-"""The samples: launches and reports that hold, made by sevlab itself, the same to the last byte each time.
+"""The samples of SEV and SEV-ES: two launches and what their host reports, the same to the last byte each time.
 
-``python -m sevlab.labs.samples FOLDER`` writes them. Here are those of SEV and SEV-ES, which need the standard library
-alone: two launches and what their host reports. The keys are visibly samples (``20 21 22 ...``), the firmware is lines
-of text that boot nothing, and the first measurement is computed from the standard library, so that it is a second route
-to what sevlab computes. :mod:`~sevlab.labs.snp_samples` has those of SEV-SNP.
+They only need the standard library. The keys are visibly samples (``20 21 22 ...``), the firmware is lines of text that
+boot nothing. The first measurement is computed without sevlab, as a second route. :mod:`~sevlab.labs.snp_samples` has
+the sample of SEV-SNP, and :mod:`~sevlab.labs.sample_files` writes all of them.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..formats.policy import Policy
-from ..launch.inputs import load_launch
+from ..launch.inputs import LaunchInputs, load_launch
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,29 +26,23 @@ if TYPE_CHECKING:
 
 
 FIRMWARE_SIZE = 64 << 10
-
 TEK, TIK = bytes(range(0x20, 0x30)), bytes(range(0x30, 0x40))
-
 MNONCE = bytes(range(0x40, 0x50))
-
-#: What the sample host's firmware says of itself, and the policy the sample guest was launched under.
+#: The version of the sample host's SEV firmware, and the policy of the sample guest.
 API_MAJOR, API_MINOR, BUILD_ID, POLICY = 0, 22, 13, 0x1
-
 KERNEL, INITRD, CMDLINE = b"sevlab sample kernel, which boots nothing.\n", b"sevlab sample initrd.\n", "console=ttyS0"
-
 #: The second sample: a SEV-ES guest on an EPYC-Milan, booted directly with kernel hashes.
 ES_POLICY, ES_CPUS, ES_CPU, ES_MNONCE = 0x5, 4, (25, 1, 1), bytes(range(0x60, 0x70))
-
 #: Where further CPUs start.
 RESET = 0x80B004
 
-#: What the entries of a footer table are named by.
+#: The GUIDs of a footer table and of its entries.
 HASH_AREA, SECRET_AREA, RESET_ADDRESS, FOOTER = (
     *("7255371f-3a3b-4b04-927b-1da6efa8d454", "4c2eb361-7d9b-4cc3-8081-127c90d3d294"),
     *("00f771de-1a7e-4fcb-890e-68c77e2fb44e", "96b582de-1fb2-45f7-baea-a366c55a082d"),
 )
 
-#: Entries of the footer table, from the lowest address up: data, and the GUID that names it.
+#: Entries of the footer table, from the lowest address up: data and GUID.
 _FOOTER = (
     (struct.pack("<II", 0x80CC00, 0x400), HASH_AREA),
     (struct.pack("<II", 0x80C000, 0xC00), SECRET_AREA),
@@ -70,7 +63,7 @@ def firmware_for_kernels() -> bytes:
 
 
 def footer_table(entries: Iterable[tuple[bytes, str]]) -> bytes:
-    """Return a footer table and what follows it, from entries of data and GUID; the lowest address first."""
+    """Return a footer table of entries (data and GUID, the lowest address first), and what follows it."""
     listed = b"".join(data + struct.pack("<H", len(data) + 18) + uuid.UUID(guid).bytes_le for data, guid in entries)
     footer = struct.pack("<H", len(listed) + 18) + uuid.UUID(FOOTER).bytes_le
     return listed + footer + b"reset vector of a sample: none.\n"
@@ -81,20 +74,26 @@ def end_firmware(end: bytes) -> bytes:
     return firmware()[: FIRMWARE_SIZE - len(end)] + end
 
 
-def es_inputs(folder: str | Path) -> dict[str, Any]:
-    """Write the files of the second sample's launch into *folder*; return the inputs of that launch."""
-    parts = {"firmware": firmware_for_kernels(), "kernel": KERNEL, "initrd": INITRD}
+def es_inputs(folder: str | Path, image: bytes | None = None) -> LaunchInputs:
+    """Write the files of the second sample's launch into *folder*, with this firmware *image*; return the inputs."""
+    parts = {"firmware": image or firmware_for_kernels(), "kernel": KERNEL, "initrd": INITRD}
     for name, content in parts.items():
         (Path(folder) / name).write_bytes(content)
-    given: dict[str, Any] = {name: str(Path(folder) / name) for name in parts}
-    given |= zip(("cpu_family", "cpu_model", "cpu_stepping"), ES_CPU, strict=True)
-    return given | {"cmdline": CMDLINE, "num_cpus": ES_CPUS}
+    family, model, stepping = ES_CPU
+    return LaunchInputs(
+        **{name: str(Path(folder) / name) for name in parts},
+        cmdline=CMDLINE,
+        num_cpus=ES_CPUS,
+        cpu_family=family,
+        cpu_model=model,
+        cpu_stepping=stepping,
+    )
 
 
 def es_launch(**changes: Any) -> Launch:
     """Return the second sample's launch, with some of its inputs changed."""
     with tempfile.TemporaryDirectory() as folder:
-        return load_launch(Policy(ES_POLICY), **{**es_inputs(folder), **changes})
+        return load_launch(Policy(ES_POLICY), **es_inputs(folder).replace(**changes).given)
 
 
 def es_measurement() -> bytes:
@@ -111,7 +110,7 @@ def measurement() -> bytes:
 
 
 def launch_text(reported: bytes | None = None, policy: int = POLICY) -> str:
-    """Return what the sample host reports, in the form of ``virsh domlaunchsecinfo``."""
+    """Return what the sample host reports, as ``virsh domlaunchsecinfo`` prints it."""
     values = {
         "sev-measurement": base64.b64encode(reported or measurement()).decode(),
         "sev-api-major": API_MAJOR,

@@ -1,7 +1,7 @@
 """The sample of SEV-SNP: a firmware with SEV metadata, and the report of a guest that was launched with it.
 
-The report and its certificates are signed with keys below a made-up root (:mod:`~sevlab.simulator.kds`), which
-everybody has. So they prove nothing; they show what is checked, and in which order.
+The report and its certificates are signed with keys below a fake root (:mod:`~sevlab.simulator.kds`), which everybody
+has. So they prove nothing; they show what is checked, and in which order.
 """
 
 from __future__ import annotations
@@ -10,46 +10,37 @@ import struct
 import tempfile
 import uuid
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..attestation.crypto import ecdsa_sign
 from ..formats.policy import SnpPolicy
 from ..formats.report import MilanTcb, ReportV3
 from ..formats.sev_certs import ECDSA_SHA384
 from ..launch.snp import SnpLaunch, load_snp_launch
+from ..simulator.kds import KeyServer
 from .samples import HASH_AREA, RESET, RESET_ADDRESS, SECRET_AREA, end_firmware, es_inputs, footer_table
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable
 
-    from ..simulator.kds import KeyServer
-
 
 PRODUCT = "Milan"
-
-#: The chip's name (64 bytes), what the guest wanted in the report (64 bytes), the guest's number (32 bytes).
+#: The chip's ID (64 bytes), the guest's own data in the report (64 bytes), the guest's ID (32 bytes).
 CHIP_ID, REPORT_DATA, REPORT_ID = bytes(range(0xC0, 0x100)), bytes(range(0x80, 0xC0)), bytes(range(0x20, 0x40))
-
 POLICY = 0x30000
-
-#: How new the platform is: four answers, all different. The guest was launched, then the firmware was replaced, and the
-#: host wants keys for an older state, for which it has a certificate.
+#: The four TCBs, all different: the SEV firmware was updated after the launch, and the host asks for keys of an older
+#: TCB, for which it has a certificate.
 CURRENT, COMMITTED = MilanTcb(bl=4, tee=1, snp=24, ucode=219), MilanTcb(bl=4, tee=1, snp=23, ucode=219)
-
 LAUNCHED, REPORTED = MilanTcb(bl=4, tee=1, snp=23, ucode=213), MilanTcb(bl=4, tee=1, snp=22, ucode=213)
-
-#: SMT and correcting memory are on, and no two addresses are one cell.
+#: SMT and ECC are on, and the check for aliased memory is complete.
 _PLATFORM = 0x25
-
 _METADATA = "dc886566-984a-4798-a75e-5585a7bf67cc"
-
-#: What names the entry that tells where an SVSM starts, and the start: bytes from the image's beginning.
+#: The GUID of the entry with the start of an SVSM, and that start: an offset in the image.
 SVSM, _SVSM_START = "a789a612-0597-4c4b-a49f-cbb1fe9d1ddd", 0x40
-
 #: Types of sections; some tools do not know the first.
 SVSM_CAA, KERNEL_HASHES = 0x04, 0x10
 
-#: The sections of an AmdSev build of OVMF: address, bytes, what for.
+#: The sections of an AmdSev build of OVMF: address, size, type.
 _SECTIONS = (
     (0x800000, 0x9000, 0x01),  # SEC_MEM
     (0x80A000, 0x3000, 0x01),
@@ -60,7 +51,7 @@ _SECTIONS = (
     (0x811000, 0xF000, 0x01),
 )
 
-#: A volume of files, the driver that hands over a kernel (edk2's QemuKernelLoaderFsDxe), a file of raw bytes.
+#: GUIDs of a firmware volume, of edk2's QemuKernelLoaderFsDxe and of a file of raw bytes.
 _FILE_SYSTEM, _LOADER, _FILLER = (
     *("8c8ce578-8a3d-4f1c-9935-896185c32dd3", "806040ca-dad9-4978-a3b4-2d2ab0c8a48f"),
     "5e71ab5e-0000-4000-8000-736576616c62",
@@ -76,27 +67,23 @@ _AREAS = ((struct.pack("<II", 0x810C00, 0x400), HASH_AREA), (struct.pack("<II", 
 
 
 def firmware_for_snp(left_out: Container[int] = ()) -> bytes:
-    """Return the third sample firmware: lines of text that end in SEV metadata and a footer table that points there.
-
-    Sections of the types *left_out* are not in its metadata.
-    """
+    """Return the third sample firmware: lines of text, SEV metadata without some types of sections, a footer table."""
     sections = [section for section in _SECTIONS if section[2] not in left_out]
     return _with_metadata(sections, _AREAS, (struct.pack("<I", RESET), RESET_ADDRESS))
 
 
 def firmware_with_code(*, checks: bool) -> bytes:
-    """Return the fourth sample firmware: the third one as a firmware volume, with the driver that hands over a kernel.
+    """Return the fourth sample firmware: the third one as a firmware volume, with a driver that provides a kernel.
 
-    The driver is text that does nothing. When it *checks*, it has the GUIDs of the three hashes, as a verifier has.
+    The driver is text that does nothing. If it *checks*, it has the GUIDs of the three hashes, as a verifier has.
     """
     guids = b"".join(uuid.UUID(text).bytes_le for text in (_KERNEL_HASH, _INITRD_HASH, _CMDLINE_HASH) if checks)
     program = b"sevlab sample driver, which hands over nothing.\n".ljust(64) + guids
     driver = _section(0x10, program) + _section(0x15, "QemuKernelLoaderFsDxe\0".encode("utf-16-le"))
     whole = firmware_for_snp()
     head = bytes(16) + uuid.UUID(_FILE_SYSTEM).bytes_le
-    head += struct.pack("<Q4sIHHHBB", len(whole), b"_FVH", 0x800, 72, 0, 0, 0, 2) + struct.pack(
-        "<4I", 1, len(whole), 0, 0
-    )
+    head += struct.pack("<Q4sIHHHBB", len(whole), b"_FVH", 0x800, 72, 0, 0, 0, 2)
+    head += struct.pack("<4I", 1, len(whole), 0, 0)
     head = head[:0x32] + struct.pack("<H", -sum(struct.unpack("<36H", head)) & 0xFFFF) + head[0x34:]
     begin = head + _file(_LOADER, 0x07, driver)
     rest = whole[len(begin) + 24 :]
@@ -104,13 +91,13 @@ def firmware_with_code(*, checks: bool) -> bytes:
 
 
 def _section(kind: int, content: bytes) -> bytes:
-    """Return a section of a file, filled up to whole 4 bytes."""
+    """Return a section of a file, padded to 4 bytes."""
     raw = (4 + len(content)).to_bytes(3, "little") + bytes([kind]) + content
     return raw.ljust(-(-len(raw) // 4) * 4, b"\0")
 
 
 def _file(guid: str, kind: int, content: bytes) -> bytes:
-    """Return a file of a firmware volume, filled up to whole 8 bytes."""
+    """Return a file of a firmware volume, padded to 8 bytes."""
     size = (24 + len(content)).to_bytes(3, "little")
     head = uuid.UUID(guid).bytes_le + bytes([0, 0xAA, kind, 0]) + size + b"\xf8"
     head = head[:16] + bytes([-(sum(head) - 0xAA - 0xF8) & 0xFF]) + head[17:]
@@ -118,7 +105,7 @@ def _file(guid: str, kind: int, content: bytes) -> bytes:
 
 
 def svsm_image() -> bytes:
-    """Return what stands for an SVSM (the service module below a guest's firmware): the same lines, other tables."""
+    """Return a sample SVSM (the service module below the guest firmware): the same lines with its own tables."""
     sections = [section for section in _SECTIONS if section[2] in (0x02, 0x03)]
     return _with_metadata(sections, (), (struct.pack("<I", _SVSM_START), SVSM))
 
@@ -126,7 +113,7 @@ def svsm_image() -> bytes:
 def _with_metadata(
     sections: Iterable[tuple[int, int, int]], before: Iterable[tuple[bytes, str]], after: tuple[bytes, str]
 ) -> bytes:
-    """Return the sample firmware ending in SEV metadata, and a footer table that points there between two entries."""
+    """Return the sample firmware with SEV metadata and a footer table, which points there between two entries."""
     parts = [struct.pack("<III", *section) for section in sections]
     listed = b"".join(parts)
     metadata = struct.pack("<4sIII", b"ASEV", 16 + len(listed), 1, len(parts)) + listed
@@ -135,35 +122,15 @@ def _with_metadata(
 
 
 def snp_launch(**changes: Any) -> SnpLaunch:
-    """Return the launch of the sample: the second sample's kernel and CPUs, this firmware; some inputs changed."""
+    """Return the launch of the sample: this firmware, the second sample's kernel and CPUs; some inputs changed."""
     with tempfile.TemporaryDirectory() as folder:
-        given = es_inputs(folder)
-        Path(given["firmware"]).write_bytes(firmware_for_snp())
-        return load_snp_launch(**{**given, **changes})
-
-
-def key_server() -> KeyServer:
-    """Return what stands for AMD: it makes every certificate of the samples."""
-    from ..simulator.kds import KeyServer
-
-    return KeyServer()
-
-
-def sign_report(report: ReportV3, server: KeyServer) -> ReportV3:
-    """Return a report with the signature of its chip at its REPORTED_TCB, as the secure processor makes it."""
-    from ..attestation.crypto import ecdsa_sign
-
-    key = server.vcek_key(PRODUCT, report.chip_id, report.reported_tcb)
-    made = ecdsa_sign(key, report.signed, ECDSA_SHA384)
-    return report.replace(r=made.r, s=made.s)
+        return load_snp_launch(**es_inputs(folder, firmware_for_snp()).replace(**changes).given)
 
 
 @cache
 def snp_report() -> ReportV3:
     """Return the report of the sample's guest (1184 bytes)."""
-    blank = ReportV3.from_bytes(bytes(ReportV3.size))
-    major, minor, build = 1, 57, 8
-    report = blank.replace(
+    report = ReportV3.from_bytes(bytes(ReportV3.size)).replace(
         version=ReportV3.VERSION,
         policy=SnpPolicy(POLICY),
         signature_algo=1,
@@ -179,26 +146,14 @@ def snp_report() -> ReportV3:
         cpuid_step=0x01,
         chip_id=CHIP_ID,
         committed_tcb=COMMITTED,
-        current_build=build,
-        current_minor=minor,
-        current_major=major,
-        committed_build=build - 1,
-        committed_minor=minor - 1,
-        committed_major=major,
+        current_build=8,
+        current_minor=57,
+        current_major=1,
+        committed_build=7,
+        committed_minor=56,
+        committed_major=1,
         launch_tcb=LAUNCHED,
     )
-    return sign_report(report, key_server())
-
-
-def snp_samples() -> dict[str, bytes]:
-    """Return the files of the SEV-SNP sample by name."""
-    server = key_server()
-    return {
-        "ark-snp.der": server.ark(PRODUCT),
-        "chain-snp.pem": server.chain(PRODUCT),
-        "firmware-enforcing.fd": firmware_with_code(checks=True),
-        "firmware-snp.fd": firmware_for_snp(),
-        "firmware-stock.fd": firmware_with_code(checks=False),
-        "report-snp.bin": snp_report().to_bytes(),
-        "vcek-snp.der": server.vcek(PRODUCT, CHIP_ID, REPORTED),
-    }
+    key = KeyServer().vcek_key(PRODUCT, report.chip_id, report.reported_tcb)
+    made = ecdsa_sign(key, report.signed, ECDSA_SHA384)
+    return report.replace(r=made.r, s=made.s)

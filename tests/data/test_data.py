@@ -16,8 +16,8 @@ import sevlab
 from sevlab import data
 from sevlab.data import ADVISORIES, HOSTS, INCIDENTS, RELEASES, read_table
 from sevlab.labs import sample_files, samples
+from tests.paths import ROOT
 
-ROOT = Path(__file__).parent.parent.parent
 PACKAGE = ROOT / "sevlab"
 TABLES = ("incidents", "advisories", "releases", "replays")
 DATE = re.compile(r"\d{4}(-\d{2}){0,2}")

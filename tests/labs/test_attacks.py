@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sevlab.simulator.platform import Platform
 
 import sevlab
 from sevlab.attestation.session import make_private, make_session, seeded
@@ -23,10 +24,10 @@ from sevlab.simulator.curve import PRIME, add, multiply
 from sevlab.simulator.parties import FIRMWARE_AT, SECRET_AT
 from sevlab.simulator.psp import Platform
 from sevlab.simulator.status import FirmwareError
+from tests.paths import SAMPLES
 from tests.shared_data import shared_data
 from tests.soak import many
 
-SAMPLES = Path(__file__).parent.parent.parent / "notebooks" / "samples"
 FIRMWARE: dict[str, Any] = {"firmware": str(SAMPLES / "firmware.fd")}
 SNP: dict[str, Any] = {
     "firmware": str(SAMPLES / "firmware-snp.fd"),

@@ -22,10 +22,10 @@ from sevlab.labs.attacks.kernel_swap import VERIFIERS
 from sevlab.simulator.kds import KeyServer
 from sevlab.simulator.snp_launch import SimulatedSnpLaunch
 from sevlab.simulator.status import FirmwareError, RmpFault
+from tests.paths import SAMPLES
 from tests.shared_data import shared_data
 from tests.soak import many
 
-SAMPLES = Path(__file__).parent.parent.parent / "notebooks" / "samples"
 CPU = {"num_cpus": 2, "cpu_family": 25, "cpu_model": 1, "cpu_stepping": 1}
 BARE: dict[str, Any] = {"firmware": str(SAMPLES / "firmware-snp.fd"), **CPU}
 OWNERS: dict[str, Any] = {

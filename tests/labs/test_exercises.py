@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 import sevlab
 from sevlab.labs import attacks, exercises
+from tests.paths import SAMPLES
 
-SAMPLES = Path(__file__).resolve().parents[2] / "notebooks" / "samples"
 CASES = SAMPLES.parent / "incidents" / "cases"
 SNP = {"firmware": str(SAMPLES / "firmware-snp.fd"), "num_cpus": 1, "cpu_family": 25, "cpu_model": 1, "cpu_stepping": 1}
 

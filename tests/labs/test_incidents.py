@@ -21,12 +21,13 @@ from sevlab.cli import main
 from sevlab.data import INCIDENTS
 from sevlab.diagnosis.case import CaseDiagnosis
 from sevlab.labs import incidents as replays
-from sevlab.labs.incidents import CAUSES, NOTEBOOKS
+from sevlab.labs.incidents import CAUSES
 from sevlab.labs.incidents.replays import FILES, REPLAYS, variable_store
 from sevlab.labs.samples import TEK, TIK
 from sevlab.simulator.kds import MOMENT, KeyServer
+from tests import paths
 
-FOLDER = Path(__file__).resolve().parents[2] / "notebooks" / "incidents"
+FOLDER = paths.NOTEBOOKS / "incidents"
 CASES = FOLDER / "cases"
 #: Those about what was launched.
 LAUNCHES = [key for key in REPLAYS if INCIDENTS[key].cause in ("registers", "pages", "kernel hashes")] + ["F16"]
@@ -236,18 +237,18 @@ def test_the_catalogue_has_every_field_incident_once() -> None:
     assert [entry.key for entry in found.entries] == keys == [f"F{number:02}" for number in range(1, 49)]
     assert {INCIDENTS[key].cause for key in keys} == set(CAUSES)
     assert {key for key in keys if not INCIDENTS[key].reproduced} == set(REPLAYS)
-    assert sorted(key for some in NOTEBOOKS.values() for key in some) == sorted(REPLAYS)
+    assert sorted(key for some in replays.NOTEBOOKS.values() for key in some) == sorted(REPLAYS)
     text = str(found)
     assert max(map(len, text.splitlines())) <= 100
     assert all(INCIDENTS[key].title in " ".join(text.split()) for key in ("F14", "F46"))
     assert sum(len(found.of(cause).entries) for cause in CAUSES) == len(keys)
 
 
-@pytest.mark.parametrize("name", [*NOTEBOOKS, "00-index"])
+@pytest.mark.parametrize("name", [*replays.NOTEBOOKS, "00-index"])
 def test_a_notebook_tells_the_incidents_that_the_catalogue_says(name: str) -> None:
     notebook = nbformat.read(FOLDER / f"{name}.ipynb", as_version=4)
     source = "\n".join(cell.source for cell in notebook.cells)
-    for key in NOTEBOOKS.get(name, ()):
+    for key in replays.NOTEBOOKS.get(name, ()):
         assert f"{key}.sevcase" in source or f'"{key}"' in source
         assert INCIDENTS[key].source in source.replace(", issue ", "#").replace(", pull request ", "#")
 

@@ -17,8 +17,7 @@ import sevlab
 from sevlab.formats.report import ReportV3, parse_report
 from sevlab.labs import sample_files, samples
 from sevlab.labs import snp_samples as snp
-
-STORED = Path(__file__).resolve().parents[2] / "notebooks" / "samples"
+from tests.paths import SAMPLES
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -27,18 +26,18 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def test_the_stored_samples_are_those_that_are_made(tmp_path: Path) -> None:
     sample_files.write_samples(tmp_path / "new" / "folder")
-    assert contents(tmp_path / "new" / "folder") == contents(STORED)
+    assert contents(tmp_path / "new" / "folder") == contents(SAMPLES)
 
 
 def test_the_script_makes_them_too(tmp_path: Path) -> None:
     subprocess.run(
         [sys.executable, "-m", "sevlab.labs.sample_files", "made here"], cwd=tmp_path, check=True, timeout=300
     )
-    assert contents(tmp_path / "made here") == contents(STORED)
+    assert contents(tmp_path / "made here") == contents(SAMPLES)
 
 
 def test_keys_are_visibly_samples() -> None:
-    files = contents(STORED)
+    files = contents(SAMPLES)
     assert files["tek.bin"].hex(" ") == "20 21 22 23 24 25 26 27 28 29 2a 2b 2c 2d 2e 2f"
     assert files["tik.bin"].hex(" ") == "30 31 32 33 34 35 36 37 38 39 3a 3b 3c 3d 3e 3f"
     assert files["tk.bin"] == files["tek.bin"] + files["tik.bin"]
@@ -46,12 +45,12 @@ def test_keys_are_visibly_samples() -> None:
 
 @pytest.mark.parametrize("keys", [{"tk": "tk.bin"}, {"tik": "tik.bin", "tek": "tek.bin"}], ids=["tk", "tik and tek"])
 def test_the_stored_sample_validates(keys: dict[str, str]) -> None:
-    lines = (line.split(":", 1) for line in (STORED / "launch.txt").read_text().strip().splitlines())
+    lines = (line.split(":", 1) for line in (SAMPLES / "launch.txt").read_text().strip().splitlines())
     reported = {name.strip().removeprefix("sev-").replace("-", "_"): value.strip() for name, value in lines}
     evidence = sevlab.load_evidence(
         **reported,
-        firmware=str(STORED / "firmware.fd"),
-        **{name: str(STORED / file) for name, file in keys.items()},
+        firmware=str(SAMPLES / "firmware.fd"),
+        **{name: str(SAMPLES / file) for name, file in keys.items()},
     )
     verdict = sevlab.verify_measure(evidence)
     assert verdict.reported == base64.b64decode(reported["measurement"])[:32]
@@ -59,7 +58,7 @@ def test_the_stored_sample_validates(keys: dict[str, str]) -> None:
 
 
 def test_the_readme_names_every_file_and_is_right_about_sizes() -> None:
-    text, files = (STORED / "README.md").read_text(), contents(STORED)
+    text, files = (SAMPLES / "README.md").read_text(), contents(SAMPLES)
     for name in set(files) - {"README.md"}:
         assert f"`{name}`" in text
     sizes = {name: int(size) for name, size in re.findall(r"\| `([^`]+)` \| (\d+) \|", text)}
@@ -70,7 +69,7 @@ def test_the_readme_names_every_file_and_is_right_about_sizes() -> None:
 def test_the_samples_of_sev_are_made_without_the_others(tmp_path: Path) -> None:
     sample_files.write_samples(tmp_path, sample_files.SEV_FILES)
     assert contents(tmp_path) == {
-        name: raw for name, raw in contents(STORED).items() if name not in sample_files.SNP_FILES
+        name: raw for name, raw in contents(SAMPLES).items() if name not in sample_files.SNP_FILES
     }
     lines = (
         "import sys, sevlab; sevlab.labs.exercises.mark('first-step', 'vCPU 3'); print('cryptography' in sys.modules)"
@@ -81,7 +80,7 @@ def test_the_samples_of_sev_are_made_without_the_others(tmp_path: Path) -> None:
 
 def snp_digest() -> bytes:
     """The launch digest of the SEV-SNP sample, page by page, from the stored files and the facts."""
-    firmware = (STORED / "firmware-snp.fd").read_bytes()
+    firmware = (SAMPLES / "firmware-snp.fd").read_bytes()
     pages = [(1, 0xFFFF0000 + at, firmware[at : at + 4096]) for at in range(0, len(firmware), 4096)]
     table = sevlab.KernelHashes.from_bytes(samples.es_launch().steps[1].content).to_bytes()  # the same kernel
     hashes = bytes(0xC00) + table + bytes(0x400 - len(table))
@@ -100,7 +99,7 @@ def snp_digest() -> bytes:
 
 
 def test_the_report_is_of_the_launch_of_the_stored_files() -> None:
-    report = parse_report((STORED / "report-snp.bin").read_bytes())
+    report = parse_report((SAMPLES / "report-snp.bin").read_bytes())
     assert isinstance(report, ReportV3)
     assert report.findings() == []
     assert report.measurement == snp_digest() == snp.snp_launch().digest
@@ -112,7 +111,7 @@ def test_the_report_is_of_the_launch_of_the_stored_files() -> None:
 
 
 def test_the_snp_sample_s_signatures_hold_for_openssl(tmp_path: Path) -> None:
-    raw = (STORED / "report-snp.bin").read_bytes()
+    raw = (SAMPLES / "report-snp.bin").read_bytes()
     r, s = (int.from_bytes(raw[at : at + 72], "little") for at in (0x2A0, 0x2E8))
 
     def integer(value: int) -> bytes:
@@ -122,19 +121,19 @@ def test_the_snp_sample_s_signatures_hold_for_openssl(tmp_path: Path) -> None:
     both = integer(r) + integer(s)
     (tmp_path / "signature").write_bytes(bytes([0x30, len(both)]) + both)
     (tmp_path / "signed").write_bytes(raw[:0x2A0])
-    key = openssl("x509", "-inform", "DER", "-in", str(STORED / "vcek-snp.der"), "-noout", "-pubkey")
+    key = openssl("x509", "-inform", "DER", "-in", str(SAMPLES / "vcek-snp.der"), "-noout", "-pubkey")
     (tmp_path / "key").write_text(key)
     check = ("dgst", "-sha384", "-verify", str(tmp_path / "key"), "-signature", str(tmp_path / "signature"))
     assert openssl(*check, str(tmp_path / "signed")) == "Verified OK\n"
-    leaf = openssl("x509", "-inform", "DER", "-in", str(STORED / "vcek-snp.der"))
-    ask, ark, _ = re.split("(?<=-----END CERTIFICATE-----\n)", (STORED / "chain-snp.pem").read_text())
+    leaf = openssl("x509", "-inform", "DER", "-in", str(SAMPLES / "vcek-snp.der"))
+    ask, ark, _ = re.split("(?<=-----END CERTIFICATE-----\n)", (SAMPLES / "chain-snp.pem").read_text())
     for name, text in {"leaf": leaf, "ask": ask, "ark": ark}.items():
         (tmp_path / name).write_text(text)
     above = ("verify", "-attime", "1767225600", "-CAfile", str(tmp_path / "ark"), "-untrusted", str(tmp_path / "ask"))
     assert openssl(*above, str(tmp_path / "leaf")).endswith("leaf: OK\n")
-    root = (STORED / "ark-snp.der").read_bytes()
+    root = (SAMPLES / "ark-snp.der").read_bytes()
     assert base64.b64decode("".join(ark.split("\n")[1:-2])) == root
-    assert hashlib.sha256(root).hexdigest() in (STORED / "README.md").read_text()
+    assert hashlib.sha256(root).hexdigest() in (SAMPLES / "README.md").read_text()
 
 
 def openssl(*words: str) -> str:

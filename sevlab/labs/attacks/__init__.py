@@ -42,7 +42,5 @@ _NAMES = {
 }
 
 _HOME = {name: module for module, names in _NAMES.items() for name in names}
-
 __all__ = sorted(_HOME)
-
 __getattr__ = hand_on(__name__, _HOME)

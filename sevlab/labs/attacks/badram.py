@@ -41,16 +41,12 @@ if TYPE_CHECKING:
 
 #: Ways to the context page, and the fault that opens each.
 WAYS = {"alias": "aliased-memory", "table": "rmp-open-at-init", "straight": "no-rmp-check"}
-
 #: The second address of the context page, when a module lies.
 ALIAS_AT = 0x3000_0000
-
 #: When the host writes: before the firmware compares the digest with an ID block, or just before the report.
 MOMENTS = ("before LAUNCH_FINISH", "before the report")
-
 #: Bytes of ciphertext that are kept, as the authors of the attack did. The digest is 48 of them.
 KEPT = 64
-
 #: The owner's ID key, visibly a sample.
 _ID_KEY = Secret((7).to_bytes(48, "big"))
 

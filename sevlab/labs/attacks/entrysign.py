@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 
 BLOCK = 16
-
 #: The key of the examples in both standards.
 EXAMPLE_KEY = bytes.fromhex("2b7e151628aed2a6abf7158809cf4f3c")
 
@@ -92,7 +91,6 @@ def compute_cmac(message: bytes, key: bytes = EXAMPLE_KEY) -> bytes:
 
 #: The fault that can be switched on, and what it does.
 FAULTS = {"cmac-as-hash": "patches are hashed with AES-CMAC under the standard's example key (CVE-2024-56161)"}
-
 #: How CMP works without a patch: exclusive-or of the operands, then the flag says whether that is zero.
 BUILT_IN = ("XOR", "FLAG")
 

@@ -27,15 +27,7 @@ from math import isqrt, prod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...attestation.session import (
-    KEY_SIZE,
-    Z_SIZE,
-    derive_session_keys,
-    godh_certificate,
-    make_private,
-    public_key,
-    wrap_keys,
-)
+from ...attestation import session
 from ...errors import InputError
 from ...formats.policy import Policy
 from ...formats.sev_certs import P384, P384_BYTES, PDH, SCALAR, EccKey
@@ -92,7 +84,6 @@ def load_points() -> list[SmallPoint]:
 
 #: Bits of the square of a private number of P-384; the product of the orders needs more.
 SQUARE_BITS = 2 * 8 * P384_BYTES
-
 #: How many residues are shown, from the beginning and from the end.
 _SHOWN, _LAST = 8, 3
 
@@ -159,7 +150,7 @@ class PdhTheft(Explainable):
         if number is None or number.bit_length() > 8 * P384_BYTES:
             return None
         private = Secret(number.to_bytes(P384_BYTES, "big"))
-        return private if public_key(private) == self.certificate.key else None
+        return private if session.public_key(private) == self.certificate.key else None
 
     def explain(self) -> View:
         """Show the result, and what each point revealed. The private key stays hidden."""
@@ -187,14 +178,15 @@ class Guesser:
 
     def __init__(self, platform: Platform, point: SmallPoint, theft: PdhTheft) -> None:
         self.platform, self.theft = platform, theft
-        self.godh = godh_certificate(make_private()).replace(key=point.key).to_bytes()
+        self.godh = session.godh_certificate(session.make_private()).replace(key=point.key).to_bytes()
 
     def __call__(self, x: int) -> bool:
-        keys = derive_session_keys(x.to_bytes(Z_SIZE, "big"), bytes(KEY_SIZE))
-        session = wrap_keys(keys, bytes(KEY_SIZE), bytes(KEY_SIZE), bytes(KEY_SIZE), Policy(0))
+        zeros = bytes(session.KEY_SIZE)
+        keys = session.derive_session_keys(x.to_bytes(session.Z_SIZE, "big"), zeros)
+        blob = session.wrap_keys(keys, zeros, zeros, zeros, Policy(0))
         self.theft.launches += 1
         try:
-            handle = self.platform.launch_start(0, self.godh, session.to_bytes())
+            handle = self.platform.launch_start(0, self.godh, blob.to_bytes())
         except FirmwareError as refusal:
             if refusal.name == "BAD_MEASUREMENT":
                 return False
@@ -223,7 +215,6 @@ def steal_pdh(platform: Platform, points: Sequence[SmallPoint] | None = None) ->
 
 #: The default prime of the field, and the limit, above which the search for points takes minutes.
 TOY_PRIME, TOY_LIMIT = 2**32 - 5, 1 << 48
-
 #: b of the toy platform's own curve, whose points nobody counted, and the largest order that is searched.
 TOY_B, LARGEST = 7, 199
 

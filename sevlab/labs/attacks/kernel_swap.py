@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 
 #: The verifier's answer for a blob. In a dead loop the machine stops.
 SUCCESS, DENIED, DEAD_LOOP = "EFI_SUCCESS", "EFI_ACCESS_DENIED", "dead loop"
-
 #: The loader gives up without asking the verifier.
 NOT_ASKED = "not asked"
 
@@ -52,16 +51,11 @@ VERIFIERS = {
 
 #: What boots: the host's kernel, something else that the firmware finds, or nothing at all.
 KERNEL, OTHER, NOTHING = "the kernel", "another boot option", "nothing"
-
 _ROWS = {row.name: row for row in KernelHashes.rows}
-
 _TABLE = bytes(_ROWS["table_guid"].const)
-
 _GUIDS = {name: bytes(_ROWS[f"{name}_guid"].const) for name in ("kernel", "initrd", "cmdline")}
-
 #: The table and each of its entries begin with a GUID and a length: so many bytes.
 _HEAD = _ROWS["cmdline_guid"].offset
-
 _HASH = hashlib.sha256().digest_size
 
 
@@ -206,7 +200,6 @@ def _walk(entries: bytes) -> Iterator[tuple[bytes, bytes | None]]:
 
 #: The inputs that are booted, and the step of a launch with their hashes.
 BOOTED, _STEP = ("kernel", "initrd", "cmdline"), "kernel hashes"
-
 #: The guests without SEV-SNP, and their policies: NODBG, with and without ES.
 _POLICIES = {"SEV": 0x1, "SEV-ES": 0x5}
 
@@ -278,18 +271,18 @@ def swap_kernel(
         raise InputError("inputs", "no kernel, or a firmware without a place for hashes", "both")
     if verifier is None:
         verifier = "none" if ovmf.enforcement and ovmf.enforcement.answer == PLACE_ONLY else "hardened"
-    wanted = dict(inputs) if hashes else {name: value for name, value in inputs.items() if name not in BOOTED}
-    loaded = wanted if keep_table or not hashes else {**wanted, **swapped}
+    meant = dict(inputs) if hashes else {name: value for name, value in inputs.items() if name not in BOOTED}
+    loaded = meant if keep_table or not hashes else {**meant, **swapped}
     launch = load_launch(Policy(_POLICIES["SEV"]), **loaded)
     table = next((bytes(step.content) for step in launch.steps if step.name == _STEP), bytes(KernelHashes.size))
     regions = load_snp_launch(**loaded).regions
     pages = b"".join(one.page(number) for one in regions if one.name == _STEP for number in range(len(one.contents)))
     owners = []
     for guest, policy in _POLICIES.items():
-        sev = simulate_launch(wanted, policy, seed=seed, tamper={_STEP: lambda _: table} if hashes else {})
-        computed, made = load_launch(Policy(policy), **wanted).digest, sev.platform.guests[sev.host.handle].digest
+        sev = simulate_launch(meant, policy, seed=seed, tamper={_STEP: lambda _: table} if hashes else {})
+        computed, made = load_launch(Policy(policy), **meant).digest, sev.platform.guests[sev.host.handle].digest
         owners.append(Seen(guest, computed, made, sev.caught and sev.caught[1]))
-    run = simulate_snp_launch(wanted, seed=seed, tamper={_STEP: lambda _: pages} if hashes else {})
+    run = simulate_snp_launch(meant, seed=seed, tamper={_STEP: lambda _: pages} if hashes else {})
     made = run.context.digest if run.context is not None else b""
     owners.append(Seen("SEV-SNP", run.computed.digest, made, run.caught and run.caught[1]))
     boot = boot_blobs(table.ljust(area[1], b"\0"), read_blobs({**inputs, **swapped}), verifier)

@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 
 #: The guest's program: take the secret, encrypt it, send it out, forget it, stop.
 INSTRUCTIONS = ("LOAD SECRET", "ENCRYPT", "SEND", "FORGET", "HALT")
-
 #: NODBG: the host cannot simply read the memory.
 POLICY = 0x1
 

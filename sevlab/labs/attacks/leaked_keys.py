@@ -119,7 +119,6 @@ def _pieces(platform: Platform, handle: int, session: OpenedSession, address: in
 
 #: The highest possible security version number.
 HIGHEST = 255
-
 _TCBS = ("current_tcb", "reported_tcb", "committed_tcb", "launch_tcb")
 
 

@@ -14,7 +14,7 @@ from ...cases.bundle import pack_case
 from ...data import INCIDENTS
 from ...layout.span import Explainable
 from ...layout.views import Heading, Paragraph, Table, View
-from .replays import FILES, REPLAYS, Replay
+from .replays import FILES, REPLAYS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,17 +24,7 @@ if TYPE_CHECKING:
     from ...layout.views import Block
 
 
-__all__ = [
-    "CAUSES",
-    "FILES",
-    "NOTEBOOKS",
-    "REPLAYS",
-    "Replay",
-    "catalogue",
-    "pack_replay",
-    "published",
-    "write_replays",
-]
+__all__ = ["CAUSES", "FILES", "NOTEBOOKS", "REPLAYS", "catalogue", "pack_replay", "published", "write_replays"]
 
 #: Kinds of causes, in the order in which they are shown.
 CAUSES = (

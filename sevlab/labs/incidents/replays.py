@@ -47,19 +47,14 @@ if TYPE_CHECKING:
 
 #: Bytes of a sample firmware that are kept: its end, with the tables. Bundles are sent, so they are small.
 FIRMWARE_SIZE = 8 << 10
-
 #: CPUID 1, EAX of the guest in most rows.
 MILAN = CPU_MODELS["EPYC-Milan"].signature
-
 #: The private key that signs the owners' ID blocks (48 bytes): visibly a sample.
 ID_KEY = Secret(bytes(range(0x10, 0x40)))
-
 #: Bytes of a firmware volume's header with an empty block map.
 _HEADER_SIZE = 72
-
 #: Bytes of a number of P-384.
 _NUMBER = 48
-
 #: The chip whose certificate was mistaken for that of another.
 _OTHER_CHIP = bytes(range(0x80, 0xC0))
 

@@ -19,12 +19,9 @@ if TYPE_CHECKING:
 
 #: The two dates of a certificate or CRL: UTCTime, one after the other.
 _DATES = re.compile(rb"\x17\x0d(\d{12}Z)\x17\x0d(\d{12}Z)")
-
 #: The key usage of an authority that signs certificates, and of a key that signs data: OID, critical, BIT STRING.
 _USAGE = bytes.fromhex("0603551d0f0101ff0404")
-
 _SIGNS_CERTIFICATES, _SIGNS_DATA = bytes.fromhex("03020204"), bytes.fromhex("03020780")
-
 #: What precedes the coordinates of a point of P-384: BIT STRING of 98 bytes, no unused bits, an uncompressed point.
 _POINT, _COORDINATE = bytes.fromhex("03620004"), 48
 

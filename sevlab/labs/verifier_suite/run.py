@@ -34,15 +34,11 @@ if TYPE_CHECKING:
 
 #: Most characters that are kept of a verifier's output.
 LONGEST = 160
-
 TABLE, FORMAT = "verifier-suite.json", "sevlab verifier-suite 1"
-
 #: A moment at which everything is valid that should be, like any from 2025-07-01 to 2044.
 AT = f"{MOMENT:%Y-%m-%d}"
-
 #: Default time for one test case, in seconds.
 TIMEOUT = 30.0
-
 _MAKE, _HELP = "sevlab verifier-suite make DIR", "sevlab verifier-suite run --help"
 
 #: The files of a test case: the name in a command line, the file's name, its content.
@@ -74,18 +70,13 @@ VALUES: dict[str, Callable[[VerifierInput], str]] = {
 
 #: The names in a command line.
 PLACEHOLDERS = ("key", *FILES, *VALUES)
-
 _NAME = re.compile(r"\{\{|\}\}|\{([a-z][a-z0-9_]*)\}")
-
 #: Bytes of a program's output that are kept, from the beginning and from the end.
 _KEPT = 4096
-
 #: Output begins so when a Python program fails; its last line then says why.
 _TRACEBACK = "Traceback (most recent call last)"
-
 #: Bytes that are read at once, and how many more reads there are once a program has ended.
 _CHUNK, _REST = 1 << 16, 20
-
 #: Seconds between checks for the end of a program that keeps its output open.
 _TICK = 0.05
 

@@ -31,18 +31,8 @@ from ...formats.report import (
 from ...formats.sev_certs import ECDSA_SHA384, SCALAR
 from ...formats.vcek import ARK, ASK, ASVK, SPL, SUBJECTS
 from ...simulator.kds import KeyServer
+from . import der_edit as edit
 from .cases import FLAWS, INVALID, ORDER, TestCase, VerifierInput
-from .der_edit import (
-    change_number,
-    for_data_only,
-    pem,
-    redate,
-    rekey_ec,
-    rekey_rsa,
-    rename_extension,
-    reseal,
-    reseal_crl,
-)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -50,10 +40,8 @@ if TYPE_CHECKING:
 
 #: The fake KDS, and an attacker with keys of their own.
 SERVER, MALLORY = KeyServer(b"sevlab, the verifier suite"), KeyServer(b"sevlab, the verifier suite, from outside")
-
 #: The owner's cloud, and another one.
 CSP, OTHER_CSP = "suite.example", "elsewhere.example"
-
 FIRST_DAY, LAST_DAY = "250701", "450101"
 
 CHIPS = {
@@ -63,28 +51,18 @@ CHIPS = {
 }
 
 OTHER_CHIP = bytes(range(0x01, 0x41))
-
 #: A chip id that could be read as an OCTET STRING in DER.
 _LIKE_DER = bytes([0x04, 62]) + bytes(range(0x81, 0x81 + 62))
-
 #: Family, model and stepping.
 CPUS = {"Milan": (0x19, 0x01, 1), "Genoa": (0x19, 0x11, 1), "Turin": (0x1A, 0x02, 1)}
-
 _PARTS = {"fmc": 1, "bl": 4, "tee": 1, "snp": 24, "ucode": 219}
-
 _OLD_SNP = 8
-
 #: What the owner requires.
 POLICY, DEBUG, MIGRATE = 0x30000, 0xB0000, 0x70000
-
 MEASUREMENT, OTHER_MEASUREMENT = bytes(range(0x10, 0x40)), bytes(range(0x50, 0x80))
-
 REPORT_DATA, HOST_DATA = bytes(range(0xA0, 0xE0)), bytes(range(0xE0, 0x100))
-
 ID_KEY_DIGEST = bytes(range(0x20, 0x50))
-
 MIN_TCB = "snp=20,ucode=200"
-
 #: The names of keys for a chain made at home.
 _HOME_ROOT, _HOME_ASK = "ARK", "ASK"
 
@@ -140,19 +118,19 @@ def _name_of(kind: str, product: str = "Milan") -> str:
 @cache
 def vcek(product: str, chip_id: bytes, tcb: Tcb) -> bytes:
     """Return the certificate of a chip's key at a TCB (DER)."""
-    return reseal(redate(SERVER.vcek(product, chip_id, tcb), FIRST_DAY, LAST_DAY), _name_of(ASK, product))
+    return edit.reseal(edit.redate(SERVER.vcek(product, chip_id, tcb), FIRST_DAY, LAST_DAY), _name_of(ASK, product))
 
 
 @cache
 def vlek(product: str, csp_id: str, tcb: Tcb) -> bytes:
     """Return the certificate of a cloud's key at a TCB (DER)."""
-    return reseal(redate(SERVER.vlek(product, csp_id, tcb), FIRST_DAY, LAST_DAY), _name_of(ASVK, product))
+    return edit.reseal(edit.redate(SERVER.vlek(product, csp_id, tcb), FIRST_DAY, LAST_DAY), _name_of(ASVK, product))
 
 
 @cache
 def crl(product: str, revoked: tuple[int, ...] = ()) -> bytes:
     """Return the list of certificates revoked by serial number (DER)."""
-    return reseal_crl(redate(SERVER.crl(product, revoked), FIRST_DAY, LAST_DAY), _name_of(ARK, product))
+    return edit.reseal_crl(edit.redate(SERVER.crl(product, revoked), FIRST_DAY, LAST_DAY), _name_of(ARK, product))
 
 
 def make_input(
@@ -246,29 +224,29 @@ def _wrong_chains() -> dict[str, VerifierInput]:
     leaf, ask, ark = plain.vcek, SERVER.ask("Milan"), SERVER.ark("Milan")
     own = MALLORY.vcek_key("Milan", chip, tcb_of("Milan"))  # a key that AMD did not certify
     expired, early = (
-        reseal(redate(leaf, *days), _name_of(ASK)) for days in (("180101", "250101"), ("440101", "450101"))
+        edit.reseal(edit.redate(leaf, *days), _name_of(ASK)) for days in (("180101", "250101"), ("440101", "450101"))
     )
     old = tcb_of("Milan", snp=_OLD_SNP)
-    altered = change_number(vcek("Milan", chip, old), SPL["snp"], _PARTS["snp"])
-    home_leaf = reseal(rekey_ec(leaf, own), _HOME_ASK)
-    home_ask = rekey_rsa(ask, _name_of(ASK), _HOME_ASK)
-    home_root = reseal(rekey_rsa(ark, _name_of(ARK), _HOME_ROOT), _HOME_ROOT)
+    altered = edit.change_number(vcek("Milan", chip, old), SPL["snp"], _PARTS["snp"])
+    home_leaf = edit.reseal(edit.rekey_ec(leaf, own), _HOME_ASK)
+    home_ask = edit.rekey_rsa(ask, _name_of(ASK), _HOME_ASK)
+    home_root = edit.reseal(edit.rekey_rsa(ark, _name_of(ARK), _HOME_ROOT), _HOME_ROOT)
     at_home = make_input(key=own, leaf=home_leaf)
-    data_ask = reseal(for_data_only(ask), _name_of(ARK))
+    data_ask = edit.reseal(edit.for_data_only(ask), _name_of(ARK))
     revoked = crl("Milan", (parse_certificate(ask).serial,))
     return {
         "other-chain": replace(
             plain, chain=SERVER.chain("Genoa"), crl=crl("Genoa"), root=SERVER.ark("Genoa"), product="Genoa"
         ),
         "altered-vcek": make_input(key=SERVER.vcek_key("Milan", chip, old), leaf=altered),
-        "unsigned-vcek": make_input(key=own, leaf=rekey_ec(leaf, own)[:-256] + bytes(256)),
-        "forged-ask": replace(at_home, chain=pem(reseal(home_ask, _HOME_ASK)) + pem(ark)),
+        "unsigned-vcek": make_input(key=own, leaf=edit.rekey_ec(leaf, own)[:-256] + bytes(256)),
+        "forged-ask": replace(at_home, chain=edit.pem(edit.reseal(home_ask, _HOME_ASK)) + edit.pem(ark)),
         "home-made-root": replace(
             at_home,
-            chain=pem(reseal(home_ask, _HOME_ROOT)) + pem(home_root),
-            crl=reseal_crl(crl("Milan"), _HOME_ROOT),
+            chain=edit.pem(edit.reseal(home_ask, _HOME_ROOT)) + edit.pem(home_root),
+            crl=edit.reseal_crl(crl("Milan"), _HOME_ROOT),
         ),
-        "ask-for-data": replace(plain, chain=pem(data_ask) + pem(ark)),
+        "ask-for-data": replace(plain, chain=edit.pem(data_ask) + edit.pem(ark)),
         "expired-vcek": make_input(leaf=expired),
         "early-vcek": make_input(leaf=early),
         "revoked-ask": replace(plain, crl=revoked),
@@ -280,7 +258,7 @@ def _wrong_leaves() -> dict[str, VerifierInput]:
     new, old, current = tcb_of("Milan"), tcb_of("Milan", snp=_OLD_SNP), tcb_of("Milan", snp=26)
     chip, turin = CHIPS["Milan"], CHIPS["Turin"]
     ancient = tcb_of("Turin", fmc=3, bl=1, tee=4, snp=0)
-    without = reseal(rename_extension(vcek("Milan", chip, new), SPL["ucode"]), _name_of(ASK))
+    without = edit.reseal(edit.rename_extension(vcek("Milan", chip, new), SPL["ucode"]), _name_of(ASK))
     return {
         "other-chip": make_input(**_signer(OTHER_CHIP, new)),
         "longer-chip-id": make_input("Turin", 5, chip_id=turin[:8] + bytes(range(56))),
