@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sevlab.simulator.platform import Platform
 
 import sevlab
 from sevlab.attestation.session import make_private, make_session, seeded
