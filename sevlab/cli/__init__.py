@@ -27,7 +27,7 @@ DOMAIN_STATUS = {"ConfigurationError": 4, "StateError": 5, "InsecureError": 6}
 #: Every verb: its module, its function, which takes the words after the verb, and what it does.
 VERBS = {
     "validate": ("validate", "run", "check a reported launch measurement against your inputs"),
-    "explain": ("explain", "run_explain", "show a measurement byte by byte, and every step to the verdict"),
+    "explain": ("explain", "run", "show a measurement byte by byte, and every step to the verdict"),
     "diagnose": ("diagnose", "run", "find the input that explains a mismatch"),
     "digest": ("digest", "run_digest", "compute a launch digest, for SEV, SEV-ES and SEV-SNP"),
     "measure": ("digest", "run_measure", "compute the measurement that a launch should report"),
@@ -35,9 +35,9 @@ VERBS = {
     "ovmf": ("platform", "run_ovmf", "identify a guest firmware file, and show what it can do"),
     "vmsa": ("vmsa", "run", "build, update, show or compare a virtual CPU's registers"),
     "profiles": ("platform", "run_profiles", "show how VMMs start guests, and which tools predict it"),
-    "capture": ("capture", "run", "make a case file from virsh, QMP, XML, QEMU or dmesg output"),
+    "capture": ("capture", "run_capture", "make a case file from virsh, QMP, XML, QEMU or dmesg output"),
     "case": ("case", "run", "make, show, verify, pack, unpack or redact a case"),
-    "coverage": ("explain", "run_coverage", "show which parts of a configuration are measured"),
+    "coverage": ("capture", "run_coverage", "show which parts of a configuration are measured"),
     "report": ("report", "run", "show or verify an attestation report of SEV-SNP"),
     "advise": ("platform", "run_advise", "list known vulnerabilities of a platform, and their fixes"),
     "verifier-suite": ("verifier_suite", "run", "make invalid reports, and run a verifier against them"),

@@ -1,4 +1,4 @@
-"""``sevlab capture``: a case file from what people have: virsh, QMP, XML, a command line or dmesg."""
+"""``sevlab capture`` and ``coverage``: make a case of what people have, or label what is measured of it."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from ..cases.capture import (
 )
 from ..cases.case import BY_NAME, make_case
 from ..cases.case_toml import check_names, encode_case, format_case, write_case
+from ..cases.coverage import cover_case, cover_command_line, cover_domain
 from ..cases.locate import locate
 from ..cases.recognize import READERS
 from ..cases.writing import check_output, stream_beside, write_bytes
@@ -31,8 +32,8 @@ from ..errors import InputError, UnsupportedError, quoted, shell_word
 from ..launch.evidence import KEYS
 from ..launch.files import check_standard_input
 from ..launch.reading import note_input, open_input
-from .options import add_inputs, add_json, verb_parser
-from .terminal import say, say_json, show
+from .options import STDIN, add_inputs, add_json, add_own_case, legacy_case, verb_parser
+from .terminal import say, say_json, show, tell
 
 #: The texts that can be read.
 TEXTS = {
@@ -46,7 +47,7 @@ TEXTS = {
 FILES = ("firmware", "kernel", "initrd")
 
 
-def run(words: list[str]) -> int:
+def run_capture(words: list[str]) -> int:
     statuses = "0 a case file was written, complete or not (the output lists what is missing)"
     parser = verb_parser("capture", statuses, "'-' reads one of the texts from standard input.")
     host = parser.add_argument_group("what the host says")
@@ -160,3 +161,22 @@ def _tell(args: Namespace, capture: Capture) -> None:
         say("", f"Wrote {shell_word(args.o)}.", to=stream)
         if not capture.missing:
             say(f"Next: sevlab validate --case {shell_word(args.o)}", to=stream)
+
+
+def run_coverage(words: list[str]) -> int:
+    parser = verb_parser("coverage", "0 the configuration was labelled, whatever the labels", STDIN)
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--case", metavar="FILE", help="a case file")
+    what.add_argument("--xml", metavar="FILE", help="what 'virsh dumpxml DOMAIN' printed")
+    what.add_argument("--qemu-cmdline", metavar="FILE", help="QEMU's command line, from a script, a log or ps")
+    add_own_case(parser)
+    add_json(parser)
+    args = parser.parse_args(words)
+    if args.case is not None:
+        coverage = cover_case(legacy_case(args))
+    elif args.xml is not None:
+        coverage = cover_domain(read_text(args.xml, "--xml"))
+    else:
+        coverage = cover_command_line(read_text(args.qemu_cmdline, "--qemu-cmdline"))
+    tell(coverage, args.json)
+    return GOOD

@@ -18,11 +18,14 @@ import pytest
 
 import sevlab
 from sevlab import Secret
-from sevlab import cases as capture
 from sevlab.attestation.session import make_private, make_session, seeded
 from sevlab.cases.bundle import pack_case
 from sevlab.cases.case import Case, make_case
 from sevlab.cases.case_toml import write_case
+from sevlab.cases.domain_xml import parse_domain
+from sevlab.cases.qemu_cmdline import parse_command_line
+from sevlab.cases.recognize import parse_anything
+from sevlab.cases.sources import parse_dmesg, parse_domlaunchsecinfo, parse_qmp
 from sevlab.cli import main
 from sevlab.cli.options import Parser
 from sevlab.diagnosis.case import diagnose_case
@@ -230,12 +233,14 @@ def _restore(place: Path, known: dict[Path, bytes]) -> None:
 
 # Pasted texts.
 
+PARSERS = [parse_anything, parse_command_line, parse_dmesg, parse_domain, parse_domlaunchsecinfo, parse_qmp]
 
-@pytest.mark.parametrize("name", ["anything", "command_line", "dmesg", "domain", "domlaunchsecinfo", "qmp"])
-def test_no_reader_of_texts_shows_a_key(name: str) -> None:
+
+@pytest.mark.parametrize("parse", PARSERS, ids=lambda parse: parse.__name__)
+def test_no_reader_of_texts_shows_a_key(parse: Callable[[str], object]) -> None:
     for text in (*forms(TIK).values(), forms(TEK + TIK)["hex"], f"tik: {TIK.hex()}\n", f"-append {TIK.hex()} -x y"):
         try:
-            said = str(getattr(capture, f"parse_{name}")(text))
+            said = str(parse(text))
         except InputError as error:
             said = f"{error} {vars(error)}"
         assert not shown(said), (text, said)
@@ -351,7 +356,14 @@ def _bad_keys() -> list[Any]:
     """Keys of every size and type: most are wrong for most of what takes them, none may be shown by any."""
     both = TEK + TIK
     made = [raw for key in (TIK, both) for raw in (key, key[:-1], key + b"\n", key * 2, key.hex().encode())]
-    made += [bytearray(TIK), memoryview(both), Secret(TIK[:-1]), Secret(both), list(TIK), int.from_bytes(TIK, "big")]
+    made += [
+        bytearray(TIK),
+        memoryview(both),
+        Secret(TIK[:-1]),
+        Secret(both),
+        list(TIK),
+        int.from_bytes(TIK, "big"),
+    ]
     files = [f"{name}.{end}" for name in ("tik", "tk") for end in ("bin", "hex", "b64", "spaced")]
     return [*made, *files, *(text for form, text in forms(TIK).items() if form != "text"), both.hex(), {"k": TIK}]
 
