@@ -30,15 +30,15 @@ if TYPE_CHECKING:
 #: Sizes of keys in bytes: a TEK or TIK, both in one file, a private number of P-384.
 SIZES = (16, 32, 48)
 
-#: Most characters of a text that are examined.
+#: Most characters of a text that are examined. The patterns are compiled when a text needs them, which takes a while.
 _LIMIT = 4096
-_HEX = re.compile(r"(?:(?:0[xX]|\\x|%)?[0-9a-fA-F]++[\s:;,.|/_\-]*+)++")
-_TOKEN = re.compile(r"(?:0[xX]|\\x|%)?([0-9a-fA-F]+)")
-_GUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_HEX = r"(?:(?:0[xX]|\\x|%)?[0-9a-fA-F]++[\s:;,.|/_\-]*+)++"
+_TOKEN = r"(?:0[xX]|\\x|%)?([0-9a-fA-F]+)"
+_GUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 
 #: What precedes hex digits that are a hash, such as that of a file system in a kernel's command line.
-_HASH = re.compile(r"(?<![\w-])(?:root|usr|verity)?(?:hash|sha256)[=:]$")
-_BASE64 = re.compile(r"[A-Za-z0-9+/_-]{22,}+={0,2}+")
+_HASH = r"(?<![\w-])(?:root|usr|verity)?(?:hash|sha256)[=:]$"
+_BASE64 = r"[A-Za-z0-9+/_-]{22,}+={0,2}+"
 
 #: Lengths of such keys in base64 without padding, and what the last character can be.
 _LAST = {22: "AQgw", 43: "AEIMQUYcgkosw048", 64: ""}
@@ -48,12 +48,10 @@ _UNUSUAL = frozenset("!\"#$%&'()*,:;<=>?@[\\]^`{|}~ ")
 
 #: Characters that show nothing or change their neighbours, though Python calls them printable: the combining grapheme
 #: joiner, fillers of Hangul and Khmer, the blank Braille pattern, and everything that selects a variant.
-_UNSEEN = re.compile(
-    "[\u034f\u115f-\u1160\u17b4-\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
-)
+_UNSEEN = "[\u034f\u115f-\u1160\u17b4-\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
 
 #: The name of an input as an :class:`InputError` has it, and where its text mentions one.
-_NAME, _MENTION = re.compile("[a-z][a-z0-9_]*"), re.compile("\x02([^\x03]*)\x03")
+_NAME, _MENTION = "[a-z][a-z0-9_]*", "\x02([^\x03]*)\x03"
 
 
 def describe_text(text: str) -> str:
@@ -64,7 +62,7 @@ def describe_text(text: str) -> str:
     if (match := re.fullmatch(r"\{([^{}]+)\}[\s:;,.|/_\-]*", hidden)) and hidden != core:
         return match[1]
     bare = re.sub(r"[\s:;,]+", "", text)
-    if _BASE64.fullmatch(bare) and _is_base64_key(bare):
+    if re.fullmatch(_BASE64, bare) and _is_base64_key(bare):
         return f"{len(bare)} characters of base64"
     if _is_raw(text):
         return f"{len(text)} characters"
@@ -76,11 +74,11 @@ def hide_keys(text: str, marks: str = "<>") -> str:
 
     def hex_digits(match: re.Match[str]) -> str:
         whole = match[0].rstrip(" \t\r\n:;,.|/_-")
-        tokens = _TOKEN.findall(whole)
+        tokens = re.findall(_TOKEN, whole)
         count = sum(map(len, tokens))
         is_long = count >= 2 * min(SIZES)
         is_bytes = len(tokens) >= min(SIZES) and all(int(one) < 256 for one in tokens if one.isdigit())
-        is_public = _GUID.fullmatch(whole) or _HASH.search(text[max(0, match.start() - 20) : match.start()])
+        is_public = re.fullmatch(_GUID, whole) or re.search(_HASH, text[max(0, match.start() - 20) : match.start()])
         if is_public or not (is_long or is_bytes):
             return match[0]
         what = f"{count} hex digits" if is_long else f"{len(tokens)} numbers"
@@ -91,7 +89,7 @@ def hide_keys(text: str, marks: str = "<>") -> str:
 
     if len(text) < min(SIZES):
         return text
-    return _BASE64.sub(base64, _HEX.sub(hex_digits, text))
+    return re.sub(_BASE64, base64, re.sub(_HEX, hex_digits, text))
 
 
 def describe_content(raw: bytes) -> str:
@@ -138,7 +136,7 @@ def is_shown(character: str) -> bool:
     Control and format characters, line breaks of any kind, lone surrogates, private and unassigned characters, and
     spaces except the usual one are not.
     """
-    return character.isprintable() and not _UNSEEN.match(character)
+    return character.isprintable() and not re.match(_UNSEEN, character)
 
 
 def escaped(text: str, keep: str = "") -> str:
@@ -215,18 +213,18 @@ class InputError(SevlabError):
 
     def __init__(self, input: str, received: str, needed: str, advice: str = "") -> None:
         super().__init__(input, received, needed, advice)
-        texts = (_MENTION.sub(r"\1", text) for text in (input, received, needed, advice))
+        texts = (re.sub(_MENTION, r"\1", text) for text in (input, received, needed, advice))
         self.input, self.received, self.needed, self.advice = texts
 
     def renamed(self, spell: Callable[[str], str]) -> Self:
         """Return the error with the name of every input as its user knows it; *spell* translates one."""
 
         def mention(match: re.Match[str]) -> str:
-            return spell(match[1]) if _NAME.fullmatch(match[1]) else match[1]
+            return spell(match[1]) if re.fullmatch(_NAME, match[1]) else match[1]
 
         input, *texts = self.args
-        input = named(input) if _NAME.fullmatch(input) else input
-        return type(self)(*(_MENTION.sub(mention, text) for text in (input, *texts)))
+        input = named(input) if re.fullmatch(_NAME, input) else input
+        return type(self)(*(re.sub(_MENTION, mention, text) for text in (input, *texts)))
 
     def __str__(self) -> str:
         advice = f". Try: {self.advice}" if self.advice else ""
