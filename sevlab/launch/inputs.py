@@ -198,8 +198,7 @@ def read_cpus(inputs: LaunchInputs, default: str, known: Mapping[str, Profile]) 
     if inputs.vmsa_cpu1 is not None:
         cpus.further = load_vmsa(str(inputs.vmsa_cpu1), "vmsa_cpu1")
     if not {"profile", "guest_features", "cpu_family", "cpu_signature"}.isdisjoint(inputs.given):
-        from .cpu import cpu_signature
-        from .vmm import find_profile
+        from .vmm import cpu_signature, find_profile
 
         cpus.profile = find_profile(default if inputs.profile is None else inputs.profile, "profile", known)
         if inputs.guest_features is not None:
