@@ -66,9 +66,7 @@ def describe_text(text: str) -> str:
     bare = re.sub(r"[\s:;,]+", "", text)
     if _BASE64.fullmatch(bare) and _is_base64_key(bare):
         return f"{len(bare)} characters of base64"
-    if _is_raw(text):
-        return f"{len(text)} characters"
-    return ""
+    return f"{len(text)} characters" if _is_raw(text) else ""
 
 
 def hide_keys(text: str, marks: str = "<>") -> str:
@@ -127,9 +125,7 @@ def _is_raw(text: str) -> bool:
         size = len(text.encode(errors="surrogateescape"))
     except UnicodeEncodeError:
         return False
-    if size not in SIZES:
-        return False
-    return not text.isprintable() or len(_UNUSUAL & set(text)) > 4
+    return size in SIZES and (not text.isprintable() or len(_UNUSUAL & set(text)) > 4)
 
 
 def is_shown(character: str) -> bool:
@@ -193,10 +189,7 @@ class SevlabError(Exception):
 
 
 class LayoutError(SevlabError):
-    """Bytes or values that do not fit a declared byte layout.
-
-    ``where`` names the layout or field, ``received`` and ``needed`` are short phrases.
-    """
+    """Bytes or values that do not fit a layout; ``where`` names it or its field, the rest are short phrases."""
 
     def __init__(self, where: str, received: str, needed: str) -> None:
         super().__init__(where, received, needed)

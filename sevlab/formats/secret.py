@@ -113,7 +113,6 @@ class SecretTable(Explainable):
             self._add("data", 0, len(self._raw), "Bytes that are no secrets table.", "pink", finding)
 
     def _read_head(self) -> int:
-        """Read the table's head; return the offset at which the table ends."""
         head, finding = SecretTableHead.from_bytes(self._raw[: SecretTableHead.size]), ""
         if head.table_length < head.size:
             finding = f"must be {head.size} or more"

@@ -87,12 +87,10 @@ class EccKey(Layout, size=0x404, spec=SPEC + ", ECC public key"):
 
     @property
     def x(self) -> int:
-        """The x coordinate as a number."""
         return int.from_bytes(self.qx, "little")
 
     @property
     def y(self) -> int:
-        """The y coordinate as a number."""
         return int.from_bytes(self.qy, "little")
 
 

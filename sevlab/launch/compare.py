@@ -79,11 +79,8 @@ class LaunchComparison(Explainable):
         if isinstance(self.reported, SnpLaunch) and isinstance(self.computed, SnpLaunch):
             made, same = [], self.is_known
             for pages, others in zip_longest(self.reported.runs(), self.computed.runs()):
-                same = (
-                    same
-                    and None not in (pages, others)
-                    and (pages.loaded, pages.after) == (others.loaded, others.after)
-                )
+                both = same and None not in (pages, others)
+                same = both and (pages.loaded, pages.after) == (others.loaded, others.after)
                 made.append(Pair(pages, others, same))
             return made
         rows: Iterator[tuple[AnyLink | None, AnyLink | None]]

@@ -189,10 +189,7 @@ class Evidence:
         return type(self)(**reported, launch=launch, tik=tik, tek=tek, inputs=inputs, files=files, trust=trust)
 
     def refuse_keys(self) -> None:
-        """Refuse a reported measurement that has one of the keys in it, before it is shown.
-
-        A host does not know the keys, so two files were mixed up.
-        """
+        """Refuse a reported measurement that has a key in it, which no host knows: two files were mixed up."""
         refuse_keys(self.measurement.to_bytes(), "measurement", self.tik, self.tek)
 
     def __repr__(self) -> str:

@@ -36,7 +36,6 @@ class Hashed(namedtuple("Hashed", "size running")):
 
     @property
     def digest(self) -> bytes:
-        """SHA-256 of the bytes (32 bytes)."""
         return self.running.copy().digest()  # type: ignore[no-any-return]
 
 
@@ -157,11 +156,7 @@ class Launch(BaseLaunch):
     """
 
     def __init__(
-        self,
-        steps: Sequence[Step],
-        warnings: Sequence[str] = (),
-        digest: bytes = b"",
-        firmware: Ovmf | None = None,
+        self, steps: Sequence[Step], warnings: Sequence[str] = (), digest: bytes = b"", firmware: Ovmf | None = None
     ) -> None:
         super().__init__(warnings, firmware)
         self.steps = tuple(steps)
@@ -201,5 +196,4 @@ class Launch(BaseLaunch):
 
 
 def run_of(links: Sequence[Link]) -> Run:
-    """Return links with equal steps as one run."""
     return Run(links[0].step, links[-1].step, len(links), links[-1].digest)

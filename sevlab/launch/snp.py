@@ -312,12 +312,7 @@ def has_hashes(ovmf: Ovmf) -> bool:
 
 
 def _region(
-    section: Section,
-    ovmf: Ovmf,
-    rules: PageRules,
-    table: KernelHashes | None,
-    name: str,
-    warn: Callable[[str], object],
+    section: Section, ovmf: Ovmf, rules: PageRules, table: KernelHashes | None, name: str, warn: Callable[[str], object]
 ) -> Region:
     doc = str(section.kind.doc)
     if section.type in _ONE_PAGE:
@@ -351,9 +346,8 @@ def svsm_region(svsm: Ovmf, contents: tuple[bytes, ...], ovmf: Ovmf, vars_size: 
     """Return the pages of an SVSM image, which ends where OVMF's variable store begins, directly below its code."""
     base = FOUR_GIB - ovmf.size - vars_size - svsm.size
     if base < 0 or base % PAGE:
-        raise InputError(
-            name, f"an image of {svsm.size} bytes below {vars_size} of variables", "whole pages below 4 GiB"
-        )
+        received = f"an image of {svsm.size} bytes below {vars_size} of variables"
+        raise InputError(name, received, "whole pages below 4 GiB")
     return Region("SVSM", NORMAL, base, contents, "The SVSM image, page by page.", svsm.image)
 
 
@@ -393,9 +387,8 @@ def _check(inputs: LaunchInputs) -> None:
         if name in given:
             raise InputError(name, f"together with {named('svsm')}", "one of the two")
     if inputs.profile not in (None, SVSM_PROFILE):
-        raise InputError(
-            "profile", f"{quoted(inputs.profile)} together with {named('svsm')}", f"{SVSM_PROFILE}, or none"
-        )
+        received = f"{quoted(inputs.profile)} together with {named('svsm')}"
+        raise InputError("profile", received, f"{SVSM_PROFILE}, or none")
     if len(both) != 1:
         received = f"{named('vars_size')} and {named('vars_file')}" if both else "neither of the two"
         raise InputError("vars_size", received, f"{named('vars_size')} or {named('vars_file')}")

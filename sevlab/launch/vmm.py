@@ -143,9 +143,7 @@ class PageRules(
 class Profile(
     Explainable,
     namedtuple(
-        "Profile",
-        "name summary source since registers application features pages",
-        defaults=({}, 1, PageRules()),
+        "Profile", "name summary source since registers application features pages", defaults=({}, 1, PageRules())
     ),
 ):
     """The initial state of virtual CPUs under one VMM.
@@ -319,12 +317,7 @@ def find_profile(name: str, input: str = "profile", known: Mapping[str, Profile]
 
 @checked
 def build_vmsa(
-    profile: str,
-    *,
-    cpu: int = 0,
-    signature: int | None = None,
-    reset_address: int | None = None,
-    sev_features: int = 0,
+    profile: str, *, cpu: int = 0, signature: int | None = None, reset_address: int | None = None, sev_features: int = 0
 ) -> Vmsa:
     """Build the page that a VMM makes for a virtual CPU (4096 bytes).
 
@@ -373,8 +366,7 @@ def start_at(vmsa: Vmsa, address: int) -> Vmsa:
 def recognize_vmsa(vmsa: Vmsa) -> list[tuple[Profile, bool, list[str]]]:
     """Return the profiles, nearest first: each, whether for the boot processor, and the fields in which it differs.
 
-    Signature, start address and features are taken from the page. Without a field that differs, the profile builds the
-    page exactly.
+    Signature, start address and features are taken from the page.
     """
     found = []
     start = vmsa.cs.base + vmsa.rip & 0xFFFFFFFF

@@ -160,10 +160,7 @@ class Banner:
 
 
 class Table:
-    """A table. Cells may hold line breaks; *colours* gives each row's colour ("" for none).
-
-    As text the last column is wrapped, and so are those in *wrapped*, which maps a column to its width.
-    """
+    """Cells may hold line breaks; *colours* are the rows' ("" for none), *wrapped* maps further columns to widths."""
 
     def __init__(
         self,
@@ -212,16 +209,11 @@ class Table:
 
 
 class Bar:
-    """Parts of a whole side by side, labelled A, B, ...: each as wide as its share, none too small to be seen.
-
-    *parts* are (name, size, colour), in order.
-    """
+    """Parts (name, size, colour) side by side, labelled A, B, ...: as wide as their shares, none too small to see."""
 
     def __init__(self, parts: Sequence[tuple[str, int, str]]) -> None:
         widths = shares([size for _, size, _ in parts], BAR_WIDTH)
-        self.parts = [
-            (label, width, *part) for label, width, part in zip(letters(len(parts)), widths, parts, strict=True)
-        ]
+        self.parts = [(a, width, *part) for a, width, part in zip(letters(len(parts)), widths, parts, strict=True)]
 
     def text(self, paint: Paint = plain) -> str:
         drawn = [paint((label * width)[:width], colour) for label, width, _, _, colour in self.parts]
