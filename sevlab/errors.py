@@ -118,7 +118,6 @@ def _is_base64_key(text: str) -> bool:
 
 
 def _is_raw(text: str) -> bool:
-    """Return whether text may be a key's own bytes, or what Python prints of them."""
     if re.match("(bytearray[(])?b['\"]", text):
         return True
     try:
@@ -129,19 +128,12 @@ def _is_raw(text: str) -> bool:
 
 
 def is_shown(character: str) -> bool:
-    """Return whether a character is safe to print: it can be seen, and it neither moves nor hides anything.
-
-    Control and format characters, line breaks of any kind, lone surrogates, private and unassigned characters, and
-    spaces except the usual one are not.
-    """
+    """Return whether a character can be seen, and neither moves nor hides anything; of spaces only the usual one."""
     return character.isprintable() and not _UNSEEN.match(character)
 
 
 def escaped(text: str, keep: str = "") -> str:
-    """Return *text* with every character that is not :func:`safe to print <is_shown>` as an escape such as ``\\x1b``.
-
-    *keep* are characters that stay: a view with lines of its own keeps the line break.
-    """
+    """Return *text* with all that is not :func:`safe to print <is_shown>` escaped, except the characters in *keep*."""
     if text.isascii() and text.isprintable():
         return text
     return "".join(c if c in keep or is_shown(c) else c.encode("unicode_escape").decode() for c in text)

@@ -156,10 +156,7 @@ class _Decoded:
 
 
 class Programs:
-    """The programs of a firmware image, in their order: iterate over it, once.
-
-    ``lost`` says what could not be read of what was walked so far: at most :data:`LOST_LIMIT` phrases.
-    """
+    """The programs of a firmware image: iterate once. ``lost`` says what could not be read (:data:`LOST_LIMIT`)."""
 
     def __init__(self, image: bytes, volumes: Sequence[Volume]) -> None:
         self._image, self._volumes = image, volumes

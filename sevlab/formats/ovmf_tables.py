@@ -338,11 +338,7 @@ class Volume(namedtuple("Volume", "offset size file_system")):
 
 
 def find_volumes(image: bytes) -> tuple[Volume, ...]:
-    """Return the firmware volumes of an image, in order.
-
-    A volume counts when its header's checksum is right. Volumes within volumes are not looked for. The last one may
-    claim more bytes than the file has.
-    """
+    """Return the volumes with a right checksum, in order, not those within others; the last may exceed the file."""
     volumes: list[Volume] = []
     place = 0
     for _ in range(PLACES_LIMIT):

@@ -43,8 +43,6 @@ TCB_SPEC = "AMD 56860 (SNP ABI), TCB_VERSION"
 
 #: Bytes of a report, those that the signature covers (all before it), and those before it in a guest driver's answer.
 SIZE, SIGNED, HEADER = 0x4A0, 0x2A0, 0x20
-
-
 VCEK, VLEK, NO_KEY = 0, 1, 7
 
 #: What each part of a TCB is, in the order in which they are shown and asked for. Not every product has all.
@@ -401,7 +399,6 @@ def parse_report(raw: bytes, product: str = "") -> Report:
     """
     if len(raw) != SIZE:
         raise LayoutError("report", f"{len(raw)} bytes", f"{SIZE} bytes")
-    raw = bytes(raw)
     version = int.from_bytes(raw[:4], "little")
     version = version if version in VERSIONS else 0
     form = TCB_FORMS.get(product)

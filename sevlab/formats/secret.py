@@ -161,7 +161,6 @@ class SecretTable(Explainable):
     def _add(
         self, name: str, start: int, end: int, doc: str, colour: str, finding: str = "", *, secret: bool = True
     ) -> None:
-        """Add a run of bytes; none at all is no field."""
         if start < end:
             raw = self._raw[start:end]
             self._spans.append(Span(name, start, end - start, raw, raw, raw.hex(), doc, colour, finding))

@@ -203,7 +203,6 @@ def parse_certificates(raw: bytes) -> list[SevCertificate | AmdCertificate]:
 
 
 def _form(head: bytes) -> type[SevCertificate] | type[AmdCertificate] | None:
-    """Return the layout that begins like this; None for neither."""
     if len(head) < 0x40:
         return None
     usage, amd_usage, exponent, modulus = (

@@ -27,10 +27,7 @@ if TYPE_CHECKING:
 
 
 class Pair(namedtuple("Pair", "reported computed same")):
-    """The same places in two launches: on each side a run or a region, or None.
-
-    ``same``: the launch digests after them are equal (for SEV-SNP also everything that was loaded before).
-    """
+    """The same places in two launches, a run or region or None on each side. ``same``: the digests after them agree."""
 
     __slots__ = ()
 

@@ -89,10 +89,7 @@ class Trust(namedtuple("Trust", "names bundled own wants", defaults=((), False, 
 
 
 def takes_keys(function: F) -> F:
-    """Hide the keys that *function* is given, by name or in a mapping, before any other frame can hold them.
-
-    It goes on top of other decorators, because a traceback with local variables shows those of their frames, too.
-    """
+    """Hide the keys that *function* is given before any other frame holds them: it goes above other decorators."""
 
     @wraps(function)
     def call(*args: Any, **inputs: Any) -> Any:
@@ -193,11 +190,9 @@ class Evidence:
         refuse_keys(self.measurement.to_bytes(), "measurement", self.tik, self.tek)
 
     def __repr__(self) -> str:
-        firmware = self.files.get("firmware", "(digest given)")
-        return (
-            f"Evidence(api {self.api_major}.{self.api_minor}, build {self.build_id}, policy {self.policy.text}, "
-            f"firmware {firmware!r}, measure {self.measurement.measure.hex()[:16]}...)"
-        )
+        loaded = f"firmware {self.files.get('firmware', '(digest given)')!r}"
+        shown = f"api {self.api_major}.{self.api_minor}, build {self.build_id}, policy {self.policy.text}, {loaded}"
+        return f"Evidence({shown}, measure {self.measurement.measure.hex()[:16]}...)"
 
 
 @takes_keys

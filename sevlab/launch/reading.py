@@ -215,10 +215,7 @@ class InputStream(io.BufferedReader):
         return state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns
 
     def read_up_to(self, limit: int) -> bytes:
-        """Return what is here, at most *limit* + 1 bytes: the last one shows that there is too much.
-
-        Python makes room for as many bytes as it is asked for, so a file is asked for no more than it has.
-        """
+        """Return at most *limit* + 1 bytes, asking for no more than there are, because Python makes room for all."""
         wanted = identity[2] + 1 if (identity := self.identity) else CHUNK
         pieces, left = [], limit + 1
         while left and (piece := self.read(min(wanted, left))):

@@ -150,10 +150,7 @@ class BaseLaunch(Explainable):
 
 
 class Launch(BaseLaunch):
-    """Steps in order. ``digest`` is the launch digest, ``digests`` the digest after each step (32 bytes each).
-
-    Without steps only the digest is known. For the other arguments see :class:`BaseLaunch`.
-    """
+    """Steps in order; ``digest`` is the launch digest, ``digests`` those after each step (32 bytes). See BaseLaunch."""
 
     def __init__(
         self, steps: Sequence[Step], warnings: Sequence[str] = (), digest: bytes = b"", firmware: Ovmf | None = None

@@ -171,11 +171,8 @@ DEFAULT_PROFILE = "qemu"
 SVSM_PROFILE = "svsm"
 
 
-class Image(namedtuple("Image", "ovmf contents")):
-    """A firmware image that was read, and the hashes of its pages (SHA-384, 48 bytes each)."""
-
-    __slots__ = ()
-
+#: A firmware image that was read, and the hashes of its pages (SHA-384, 48 bytes each).
+Image = namedtuple("Image", "ovmf contents")
 
 #: Most images that are remembered, and the most bytes of one. Larger ones are known while somebody holds them.
 _KEPT, _KEPT_SIZE = 4, 16 << 20
@@ -274,9 +271,9 @@ def load_sections(
     return [firmware_region(*image), *sections]
 
 
-def firmware_region(ovmf: Ovmf, contents: tuple[bytes, ...], name: str = "firmware") -> Region:
+def firmware_region(ovmf: Ovmf, contents: tuple[bytes, ...]) -> Region:
     """Return the pages of a firmware image, which ends at 4 GiB. *contents* are the hashes of its pages."""
-    return Region(name, NORMAL, FOUR_GIB - ovmf.size, contents, "The firmware image, page by page.", ovmf.image)
+    return Region("firmware", NORMAL, FOUR_GIB - ovmf.size, contents, "The firmware image, page by page.", ovmf.image)
 
 
 def section_regions(

@@ -364,10 +364,7 @@ def start_at(vmsa: Vmsa, address: int) -> Vmsa:
 
 @checked
 def recognize_vmsa(vmsa: Vmsa) -> list[tuple[Profile, bool, list[str]]]:
-    """Return the profiles, nearest first: each, whether for the boot processor, and the fields in which it differs.
-
-    Signature, start address and features are taken from the page.
-    """
+    """Return the profiles, nearest first: each, whether for the boot processor, and the fields in which it differs."""
     found = []
     start = vmsa.cs.base + vmsa.rip & 0xFFFFFFFF
     is_boot = start == RESET_VECTOR
