@@ -183,8 +183,7 @@ class SecretTable(Explainable):
 
     def explain(self, *, show_secret: bool = False) -> View:
         """Show the table byte by byte. Secrets are hidden unless *show_secret* is set."""
-        spans = self.spans(show_secret=show_secret)
-        heading = Heading(f"Launch secret table ({len(self)} bytes)")
+        spans, heading = self.spans(show_secret=show_secret), Heading(f"Launch secret table ({len(self)} bytes)")
         if len(self) > MAP_LIMIT:
             return View(heading, Paragraph("Too long for a byte map; every field is below."), legend(spans))
         return View(heading, ByteMap(spans), legend(spans))

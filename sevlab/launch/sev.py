@@ -183,10 +183,7 @@ class Launch(BaseLaunch):
         if not self.steps:
             return View(Paragraph(f"The launch digest was given: {self.digest.hex()}. What was loaded is not known."))
         runs = self.runs()
-        rows = [
-            [run.name, run.amount, hex_lines(run.first.digest, 8), hex_lines(run.after, 8), run.first.doc]
-            for run in runs
-        ]
+        rows = [[r.name, r.amount, hex_lines(r.first.digest, 8), hex_lines(r.after, 8), r.first.doc] for r in runs]
         header = ["step", "bytes", "SHA-256 of it alone", "launch digest after it", "what it is"]
         table = Table(header, rows, colours=[run.colour for run in runs], mono=[0, 1, 2, 3])
         return View(table, *(Paragraph(line) for line in self.remarks))

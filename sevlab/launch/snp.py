@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import deque, namedtuple
+from itertools import accumulate
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from ..errors import InputError, named, quoted
@@ -86,12 +87,9 @@ class SnpLaunch(BaseLaunch):
     ) -> None:
         super().__init__(warnings, firmware)
         self.regions, self.start, self.further = tuple(regions), start, further
-        self.after: list[bytes] = []
-        digest = start
-        for region in self.regions:
-            digest = extend(digest, region)
-            self.after.append(digest)
-        self.digest = digest
+        #: The launch digest after each region (48 bytes).
+        self.after = list(accumulate(self.regions, extend, initial=start))[1:]
+        self.digest = self.after[-1] if self.after else start
 
     @property
     def pages(self) -> int:

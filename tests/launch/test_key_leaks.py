@@ -18,8 +18,8 @@ import pytest
 
 import sevlab
 from sevlab import Secret
-from sevlab import cases as capture
 from sevlab.attestation.session import make_private, make_session, seeded
+from sevlab.cases import recognize as capture
 from sevlab.cases.bundle import pack_case
 from sevlab.cases.case import Case, make_case
 from sevlab.cases.case_toml import write_case
