@@ -64,9 +64,7 @@ def describe_text(text: str) -> str:
     bare = re.sub(r"[\s:;,]+", "", text)
     if re.fullmatch(_BASE64, bare) and _is_base64_key(bare):
         return f"{len(bare)} characters of base64"
-    if _is_raw(text):
-        return f"{len(text)} characters"
-    return ""
+    return f"{len(text)} characters" if _is_raw(text) else ""
 
 
 def hide_keys(text: str, marks: str = "<>") -> str:
@@ -118,16 +116,13 @@ def _is_base64_key(text: str) -> bool:
 
 
 def _is_raw(text: str) -> bool:
-    """Return whether text may be a key's own bytes, or what Python prints of them."""
     if re.match("(bytearray[(])?b['\"]", text):
         return True
     try:
         size = len(text.encode(errors="surrogateescape"))
     except UnicodeEncodeError:
         return False
-    if size not in SIZES:
-        return False
-    return not text.isprintable() or len(_UNUSUAL & set(text)) > 4
+    return size in SIZES and (not text.isprintable() or len(_UNUSUAL & set(text)) > 4)
 
 
 def is_shown(character: str) -> bool:
@@ -140,10 +135,7 @@ def is_shown(character: str) -> bool:
 
 
 def escaped(text: str, keep: str = "") -> str:
-    """Return *text* with every character that is not :func:`safe to print <is_shown>` as an escape such as ``\\x1b``.
-
-    *keep* are characters that stay: a view with lines of its own keeps the line break.
-    """
+    """Return *text* with all that is not :func:`safe to print <is_shown>` escaped, except the characters in *keep*."""
     if text.isascii() and text.isprintable():
         return text
     return "".join(c if c in keep or is_shown(c) else c.encode("unicode_escape").decode() for c in text)
@@ -191,10 +183,7 @@ class SevlabError(Exception):
 
 
 class LayoutError(SevlabError):
-    """Bytes or values that do not fit a declared byte layout.
-
-    ``where`` names the layout or field, ``received`` and ``needed`` are short phrases.
-    """
+    """Bytes or values that do not fit a layout; ``where`` names it or its field, the rest are short phrases."""
 
     def __init__(self, where: str, received: str, needed: str) -> None:
         super().__init__(where, received, needed)

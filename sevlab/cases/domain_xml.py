@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from xml.etree.ElementTree import ParseError
 
 from ..errors import InputError, quoted
-from ..launch.cpu import CPU_MODELS
 from ..launch.inputs import SKU
+from ..launch.vmm import CPU_MODELS
 from ..layout.arguments import checked
 from .capture import XML, Capture, Collector, check_size, shown
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from ..launch.cpu import CPU_MODELS
+from ..launch.vmm import CPU_MODELS
 from ..layout.arguments import checked
 from .capture import COMMAND_LINE, Capture, Collector, check_size, shown
 from .sources import load_json, printable

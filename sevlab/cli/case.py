@@ -19,7 +19,6 @@ from ..cli import GOOD, NOT_VALIDATED, UNUSABLE
 from ..diagnosis.result import EXPLAINED
 from ..diagnosis.run import diagnose
 from ..errors import InputError, quoted, renaming, shell_word
-from ..launch.cpu import parse_cpu_model
 from ..launch.evidence import KEYS
 from ..launch.files import check_standard_input
 from ..launch.inputs import SKU, as_option, as_peer
@@ -27,6 +26,7 @@ from ..launch.keys import Secret
 from ..launch.values import KEY_SIZE, load_key, parse_number, parse_seconds
 from ..launch.verify import MATCH
 from ..launch.verify import UNUSABLE as UNUSABLE_CASE
+from ..launch.vmm import parse_cpu_model
 from ..layout.views import Paragraph
 from .diagnose import LONGEST
 from .options import (

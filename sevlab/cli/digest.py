@@ -126,8 +126,7 @@ def _legacy(args: argparse.Namespace) -> int:
 
 def _ovmf_hash(args: argparse.Namespace) -> int:
     """Print the digest after the firmware alone, as ``--snp-ovmf-hash`` takes it."""
-    from ..launch.sections import firmware_region
-    from ..launch.snp import SnpLaunch, load_image
+    from ..launch.snp import SnpLaunch, firmware_region, load_image
 
     _check_ovmf(args)
     path = str(args.firmware if args.case is None else digest_inputs(args, whole=False).firmware)
@@ -221,7 +220,7 @@ def _cpu_inputs(args: argparse.Namespace) -> dict[str, Value | None]:
     given = {"num_cpus": args.num_cpus, "profile": _profile(args), "guest_features": args.guest_features}
     models = [name for name in MODEL if getattr(args, name) is not None]
     if args.vcpu_type is not None:
-        from ..launch.cpu import parse_cpu_model
+        from ..launch.vmm import parse_cpu_model
 
         if models:
             raise InputError("--vcpu-type", f"together with {as_peer(models[0])}", "one of the two")

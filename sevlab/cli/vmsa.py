@@ -10,11 +10,19 @@ from ..cases.writing import check_output, stream_beside, write_bytes
 from ..cli import GOOD, NOT_VALIDATED
 from ..errors import InputError, quoted
 from ..formats.vmsa import Vmsa
-from ..launch.cpu import Cpu, describe_signature, parse_cpu_model
 from ..launch.files import load_ovmf
 from ..launch.inputs import DEFAULT_PROFILE
 from ..launch.values import load_vmsa, parse_number
-from ..launch.vmm import PROFILES, build_vmsa, find_profile, recognize_vmsa, start_at
+from ..launch.vmm import (
+    PROFILES,
+    Cpu,
+    build_vmsa,
+    describe_signature,
+    find_profile,
+    parse_cpu_model,
+    recognize_vmsa,
+    start_at,
+)
 from ..layout.views import Paragraph, View
 from .options import NUMBERS, Parser, add_actions, add_inputs, add_json, verb_parser
 from .terminal import say, say_json, show

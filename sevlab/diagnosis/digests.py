@@ -19,7 +19,7 @@ from ..formats.ovmf_tables import SVSM_INFO
 from ..formats.page_info import PAGE, VMSA, VMSA_GPA
 from ..formats.vmsa import Vmsa
 from ..launch.pages import Region, digests, extend, fold, hash_pages, hash_vmsa
-from ..launch.sections import firmware_region, has_hashes, section_regions, svsm_region
+from ..launch.snp import firmware_region, has_hashes, section_regions, svsm_region
 from ..launch.vmm import RESET_VECTOR, SNP_PROFILES, build_vmsa, start_at
 
 if TYPE_CHECKING:

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..formats.kernel_hashes import hash_cmdline
 from ..formats.policy import Policy
-from ..launch.cpu import CPU_MODELS, split_signature
-from ..launch.vmm import PROFILES, RESET_VECTOR
+from ..launch.vmm import CPU_MODELS, PROFILES, RESET_VECTOR, split_signature
 from .model import COUNT_LIMIT, Hypothesis, Option, mistake
 
 if TYPE_CHECKING:

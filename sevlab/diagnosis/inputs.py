@@ -23,8 +23,7 @@ from ..launch.files import check_standard_input, load_hidden
 from ..launch.inputs import FILES, INPUTS, SKU, LaunchInputs, load_launch, parse_count
 from ..launch.keys import NoKey, Secret, refuse_keys
 from ..launch.reading import CasePath
-from ..launch.sections import has_hashes
-from ..launch.snp import DEFAULT_PROFILE, SVSM_PROFILE, load_image, load_size, load_snp_launch
+from ..launch.snp import DEFAULT_PROFILE, SVSM_PROFILE, has_hashes, load_image, load_size, load_snp_launch
 from ..launch.values import (
     KEY_SIZE,
     TEXT_LIMIT,

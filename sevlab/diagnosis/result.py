@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from ..data import INCIDENTS
 from ..errors import UnsupportedError, quoted
 from ..formats.policy import Policy, SnpPolicy
-from ..launch.cpu import CPU_MODELS
 from ..launch.inputs import SKU, as_option, as_peer
 from ..launch.keys import Secret
 from ..launch.values import KEY_SIZE
 from ..launch.verify import MATCH, NOT_DECIDED
+from ..launch.vmm import CPU_MODELS
 from ..layout.span import Explainable
 from ..layout.views import Banner, Heading, Paragraph, Table, View
 

@@ -108,7 +108,6 @@ class Program(namedtuple("Program", "guid name area")):
 
     @property
     def content(self) -> bytes:
-        """The bytes of the program."""
         return bytes(self.area.cut(0, self.area.size))
 
     @property
@@ -157,10 +156,7 @@ class _Decoded:
 
 
 class Programs:
-    """The programs of a firmware image, in their order: iterate over it, once.
-
-    ``lost`` says what could not be read of what was walked so far: at most :data:`LOST_LIMIT` phrases.
-    """
+    """The programs of a firmware image: iterate once. ``lost`` says what could not be read (:data:`LOST_LIMIT`)."""
 
     def __init__(self, image: bytes, volumes: Sequence[Volume]) -> None:
         self._image, self._volumes = image, volumes
@@ -174,12 +170,12 @@ class Programs:
             self.lost.append(what)
 
     def __iter__(self) -> Iterator[Program]:
-        def read(start: int, end: int) -> bytes:
-            return self._image[start:end]
-
         for volume in self._volumes:
             place = f"volume at file offset 0x{volume.offset:x}"
-            yield from self._volume(_Area(read, volume.offset, len(self._image), place, 0))
+            yield from self._volume(_Area(self._cut, volume.offset, len(self._image), place, 0))
+
+    def _cut(self, start: int, end: int) -> bytes:
+        return self._image[start:end]
 
     def _volume(self, area: _Area) -> Iterator[Program]:
         """Walk the files of a volume, which may reach to the end of *area*."""
@@ -221,8 +217,7 @@ class Programs:
 
     def _file(self, guid: Guid, area: _Area) -> Iterator[Program]:
         """Yield what the sections of a file hold. Its own programs come last, because its name comes after them."""
-        own: list[Program] = []
-        name = ""
+        own, name = list[Program](), ""
         for found in self._sections(area):
             if isinstance(found, str):
                 name = found
@@ -370,7 +365,6 @@ def _read(image: bytes, volumes: Sequence[Volume]) -> Enforcement:
 
 
 def _of_loader(loader: Program) -> Enforcement:
-    """Judge by the driver that hands over the kernel."""
     named = names_hashes(loader.content)
     if not named:
         return Enforcement(PLACE_ONLY, (f"{loader.text} hands over the kernel and names none of its hashes",))

@@ -90,5 +90,4 @@ def hyphenated(raw: bytes) -> str:
 
 
 def _reorder(raw: bytes) -> bytes:
-    """Turn the stored order into the written order, or back."""
     return raw[3::-1] + raw[5:3:-1] + raw[7:5:-1] + raw[8:]

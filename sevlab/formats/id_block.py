@@ -54,7 +54,6 @@ class IdAuth(Layout, size=0x1000, spec=SPEC + ", ID authentication information")
 
     @property
     def has_author(self) -> bool:
-        """Whether there is an author key."""
         return any(self.author_key.to_bytes()) or any(self.id_key_sig.to_bytes())
 
     @property

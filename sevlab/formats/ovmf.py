@@ -176,10 +176,7 @@ class Ovmf(Explainable):
 
     @property
     def enforcement(self) -> Enforcement | None:
-        """Whether its code enforces the kernel hashes, and what was seen; None where no table says where they are.
-
-        The code is decompressed for that when it is first asked for, which takes about a tenth of a second.
-        """
+        """Whether its code enforces the kernel hashes (decompressed first: 0.1 s); None without a place for them."""
         from .efi_modules import judge_enforcement
 
         return None if self.hash_area is None else judge_enforcement(self.image, self.volumes)
@@ -190,8 +187,7 @@ class Ovmf(Explainable):
 
         every = None
         if self.trailing:
-            words = "The host looks for the footer table at the very end of the file, and does not find it there."
-            every = "no", words
+            every = "no", "The host looks for the footer table at the very end of the file, and does not find it there."
         elif self.kind_key == "vars":
             every = "unknown", "The VARS half cannot tell: look at the CODE half or at the combined image."
         elif not self.entries and not self.table and self.kind_key != "old":
@@ -215,13 +211,11 @@ class Ovmf(Explainable):
         from ..layout.views import Banner, Heading, Paragraph, View
         from .ovmf_view import ADVICE, amount, show_abilities, show_entries, show_findings, show_sections
 
-        size = f"{self.size} bytes"
-        rounded = amount(self.size)
+        size, rounded = f"{self.size} bytes", amount(self.size)
+        size += f" ({rounded})" * (rounded != size)
         return View(
             Banner(f"{self.kind[:1].upper()}{self.kind[1:]}.", "green" if self.is_usable else "pink"),
-            Paragraph(
-                f"{size if rounded == size else f'{size} ({rounded})'}. {ADVICE.get(self.kind_key, ADVICE['other'])}"
-            ),
+            Paragraph(f"{size}. {ADVICE.get(self.kind_key, ADVICE['other'])}"),
             *show_findings(self.findings),
             Heading("What it can do"),
             show_abilities(self.abilities()),
@@ -262,10 +256,7 @@ class Ovmf(Explainable):
 
 
 def parse_ovmf(image: bytes) -> Ovmf:
-    """Return what a firmware file is, with its tables. Any bytes are taken: what is unexpected is in ``findings``.
-
-    Raises :class:`~sevlab.errors.InputError` for anything but bytes.
-    """
+    """Return what a firmware file is, with its tables. Any bytes are taken, anything else raises InputError."""
     if not isinstance(image, bytes | bytearray | memoryview):
         raise InputError("firmware", type(image).__name__, "the bytes of a firmware image", "load_ovmf(path)")
     return Ovmf(bytes(image))
@@ -288,7 +279,6 @@ def identify(ovmf: Ovmf) -> tuple[str, ...]:
 
 
 def _with_table(ovmf: Ovmf) -> tuple[str, ...]:
-    """Identify a file that ends in a footer table."""
     if ovmf.find(SVSM_INFO):
         return "svsm", "an SVSM image (secure VM service module): it runs below OVMF, and is not OVMF itself"
     if not ovmf.volumes:
@@ -323,7 +313,6 @@ def _with_trailing(ovmf: Ovmf) -> tuple[str, ...]:
 
 
 def _without_table(ovmf: Ovmf, missing: int) -> tuple[str, ...]:
-    """Identify a file without a footer table."""
     image, size, volumes = ovmf.image, ovmf.size, ovmf.volumes
     if not size:
         return "empty", "an empty file"
@@ -361,7 +350,6 @@ _SINCE = "Of edk2's builds OvmfPkg/AmdSev has it; since edk2-stable202511 OvmfPk
 
 
 def _absent(ovmf: Ovmf, guid: Guid, advice: str) -> tuple[str, str]:
-    """Return why an ability is missing."""
     entry = ovmf.find(guid)
     if entry:
         why = "names base 0" if entry.value else "cannot be read"

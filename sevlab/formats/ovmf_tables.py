@@ -150,17 +150,14 @@ class Entry(namedtuple("Entry", "guid offset data value")):
 
     @property
     def size(self) -> int:
-        """Bytes of the whole entry: data, length, GUID."""
         return len(self.data) + EntryEnd.size
 
     @property
     def doc(self) -> str:
-        """What the entry is for, in one sentence."""
         return ENTRY_TYPES[self.guid].doc if self.guid in ENTRY_TYPES else "Skipped by everyone who does not know it."
 
     @property
     def text(self) -> str:
-        """The data for people."""
         if self.value is None:
             shown = self.data[:32].hex() or "no data"
             return shown + (f"... ({len(self.data)} bytes)" if len(self.data) > 32 else "")
@@ -188,12 +185,10 @@ class Section(namedtuple("Section", "base size type")):
 
     @property
     def name(self) -> str:
-        """The type's name, such as ``SEC_MEM``."""
         return str(self.kind.name)
 
     @property
     def end(self) -> int:
-        """Guest address after the last byte."""
         return int(self.base + self.size)
 
     def as_dict(self) -> dict[str, object]:
@@ -228,10 +223,15 @@ def read_table(image: bytes, end: int, faults: list[str]) -> Table:
         tail = EntryEnd.from_bytes(image[tail_at:place])
         length = tail.length
         if not EntryEnd.size <= length <= left:
-            short = f"less than its own {EntryEnd.size} bytes"
-            why = short if length < EntryEnd.size else f"but only {left} bytes of the table are left"
-            where = f"the entry {tail.guid.text} at file offset 0x{tail_at:x}"
-            faults.append(f"footer table: {where} has length {length}, {why}")
+            is_short = length < EntryEnd.size
+            why = (
+                f"less than its own {EntryEnd.size} bytes"
+                if is_short
+                else f"but only {left} bytes of the table are left"
+            )
+            faults.append(
+                f"footer table: the entry {tail.guid.text} at file offset 0x{tail_at:x} has length {length}, {why}"
+            )
             break
         place -= length
         entries.append(_entry(tail.guid, place, image[place:tail_at]))
@@ -242,10 +242,7 @@ def read_table(image: bytes, end: int, faults: list[str]) -> Table:
 
 
 def read_legacy_reset(image: bytes, end: int) -> Entry | None:
-    """Read the SEV-ES reset block where it lay before there was a table: directly before the reset vector.
-
-    QEMU falls back to this place. Returns None when it is not there.
-    """
+    """Read the SEV-ES reset block directly before the reset vector, where QEMU looks without a table; else None."""
     stop = end - RESET_VECTOR
     place = stop - EntryEnd.size
     if place < 0:
@@ -274,18 +271,17 @@ def read_metadata(image: bytes, end: int, distance: int, faults: list[str]) -> M
         return None
     if header.version != 1:
         faults.append(f"SEV metadata: its version is {header.version}; only version 1 is known")
-    count = header.count
-    needed = MetadataHeader.size + MetadataSection.size * count
+    count, size = header.count, MetadataSection.size
+    needed = MetadataHeader.size + size * count
     if header.length != needed:
         faults.append(f"SEV metadata: its length is {header.length}, but {count} sections need {needed}")
     place = offset + MetadataHeader.size
-    fitting = (end - place) // MetadataSection.size
+    fitting = (end - place) // size
     if count > fitting:
         faults.append(f"SEV metadata: it claims {count} sections, but only {fitting} fit before the end")
     if min(count, fitting) > SECTION_LIMIT:
         faults.append(f"SEV metadata: it claims {count} sections; only the first {SECTION_LIMIT} are read")
-    stop = place + MetadataSection.size * min(count, fitting, SECTION_LIMIT)
-    size = MetadataSection.size
+    stop = place + size * min(count, fitting, SECTION_LIMIT)
     rows = [MetadataSection.from_bytes(image[start : start + size]) for start in range(place, stop, size)]
     sections = tuple(Section(int(row.base), int(row.length), row.type) for row in rows)
     return Metadata(offset, stop - offset, sections)
@@ -329,7 +325,6 @@ class Volume(namedtuple("Volume", "offset size file_system")):
 
     @property
     def is_nvram(self) -> bool:
-        """Whether it is the variable store."""
         return bool(self.file_system == NVRAM)
 
     @property
@@ -343,11 +338,7 @@ class Volume(namedtuple("Volume", "offset size file_system")):
 
 
 def find_volumes(image: bytes) -> tuple[Volume, ...]:
-    """Return the firmware volumes of an image, in order.
-
-    A volume counts when its header's checksum is right. Volumes within volumes are not looked for. The last one may
-    claim more bytes than the file has.
-    """
+    """Return the volumes with a right checksum, in order, not those within others; the last may exceed the file."""
     volumes: list[Volume] = []
     place = 0
     for _ in range(PLACES_LIMIT):

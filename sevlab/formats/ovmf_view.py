@@ -71,11 +71,9 @@ class FlashMap:
     shift: int | None
 
     def labels(self) -> list[str]:
-        """One letter for each region."""
         return letters(len(self.regions))
 
     def view(self) -> View:
-        """Show the bar and its legend."""
         columns, *places = self.places()
         rows = [
             [label, region.name, *place, amount(region.size), region.doc]
@@ -138,7 +136,6 @@ def map_file(image: bytes, volumes: Sequence[Volume], end: int, boots: bool, shi
 
 
 def _between(image: bytes, start: int, end: int) -> Region:
-    """Describe bytes outside every volume."""
     byte, size = image[start], end - start
     if image.count(byte, start, end) == size:
         return Region("padding", start, size, f"Nothing but 0x{byte:02x}.", "grey")

@@ -119,6 +119,5 @@ class SnpPolicy(Bits, size=8, spec="AMD 56860 (SNP ABI), guest policy; SNP_LAUNC
     reserved_26 = reserved_bits(26, 38)
 
     def findings(self) -> list[str]:
-        """Return a sentence for every reserved bit that is not what it must be."""
         found = super().findings()
         return found if self.must_be_one else [*found, "bit 17 must be 1"]

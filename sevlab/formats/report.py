@@ -43,8 +43,6 @@ TCB_SPEC = "AMD 56860 (SNP ABI), TCB_VERSION"
 
 #: Bytes of a report, those that the signature covers (all before it), and those before it in a guest driver's answer.
 SIZE, SIGNED, HEADER = 0x4A0, 0x2A0, 0x20
-
-
 VCEK, VLEK, NO_KEY = 0, 1, 7
 
 #: What each part of a TCB is, in the order in which they are shown and asked for. Not every product has all.
@@ -96,7 +94,6 @@ class Tcb(Layout, size=0, spec=TCB_SPEC):
 
     @property
     def text(self) -> str:
-        """The parts for people."""
         return ", ".join(f"{name} {value}" for name, value in self.parts.items())
 
     def below(self, least: Mapping[str, int]) -> list[str]:
@@ -217,12 +214,10 @@ class Report(Layout, size=0, spec=SPEC):
 
     @property
     def signature(self) -> EccSignature:
-        """The signature (512 bytes)."""
         return EccSignature.from_bytes(self.to_bytes()[SIGNED:])
 
     @property
     def is_known(self) -> bool:
-        """Whether the version is one whose every field is known."""
         return self.VERSION != 0
 
     @property
@@ -334,8 +329,6 @@ class ReportV5(ReportV3, size=SIZE, spec=SPEC + ", version 5 (ABI 1.58)"):
 
 
 class _Turin:
-    """The TCB versions of a report from Turin."""
-
     TCB: ClassVar[type[Tcb] | None] = TurinTcb
     current_tcb: Any = at(0x038, 8, _CURRENT, type=TurinTcb)
     reported_tcb: Any = at(0x180, 8, _REPORTED, type=TurinTcb)
@@ -406,7 +399,6 @@ def parse_report(raw: bytes, product: str = "") -> Report:
     """
     if len(raw) != SIZE:
         raise LayoutError("report", f"{len(raw)} bytes", f"{SIZE} bytes")
-    raw = bytes(raw)
     version = int.from_bytes(raw[:4], "little")
     version = version if version in VERSIONS else 0
     form = TCB_FORMS.get(product)
@@ -444,10 +436,7 @@ def crl_path(product: str, *, vlek: bool = False) -> str:
 
 
 def vcek_path(product: str, chip_id: bytes, tcb: Tcb) -> str:
-    """Return the path of a VCEK (DER): for a chip, as a report names it (64 bytes), and for a TCB.
-
-    Numbers are decimal, of at least two digits, as AMD's examples have them.
-    """
+    """Return the path of a VCEK (DER) for a chip, as a report names it (64 bytes), and a TCB, in decimal numbers."""
     hwid = chip_id[:TURIN_CHIP_ID] if product == "Turin" else chip_id
     parts = "&".join(f"{name}SPL={value:02d}" for name, value in tcb.parts.items())
     return f"/vcek/v1/{product}/{hwid.hex()}?{parts}"
@@ -499,8 +488,7 @@ def explain_ladder(report: Report) -> list[Block]:
     """Show the four TCBs side by side, a line for each part."""
     heading, tcbs = Heading("How new the platform is: its TCBs, part by part"), report.ladder().values()
     if not tcbs:
-        words = "The form of its TCBs is not known. Try: --product, or the leaf's certificate"
-        return [heading, Paragraph(words)]
+        return [heading, Paragraph("The form of its TCBs is not known. Try: --product, or the leaf's certificate")]
     broken = {one.partition(":")[0] for one in tcb_ladder(report)}
     rows = [
         [part, *(str(one.parts[part]) for one in tcbs), PART_DOCS[part] + _NOT_IN_ORDER * (part in broken)]

@@ -113,7 +113,6 @@ class SecretTable(Explainable):
             self._add("data", 0, len(self._raw), "Bytes that are no secrets table.", "pink", finding)
 
     def _read_head(self) -> int:
-        """Read the table's head; return the offset at which the table ends."""
         head, finding = SecretTableHead.from_bytes(self._raw[: SecretTableHead.size]), ""
         if head.table_length < head.size:
             finding = f"must be {head.size} or more"
@@ -162,7 +161,6 @@ class SecretTable(Explainable):
     def _add(
         self, name: str, start: int, end: int, doc: str, colour: str, finding: str = "", *, secret: bool = True
     ) -> None:
-        """Add a run of bytes; none at all is no field."""
         if start < end:
             raw = self._raw[start:end]
             self._spans.append(Span(name, start, end - start, raw, raw, raw.hex(), doc, colour, finding))
@@ -185,8 +183,7 @@ class SecretTable(Explainable):
 
     def explain(self, *, show_secret: bool = False) -> View:
         """Show the table byte by byte. Secrets are hidden unless *show_secret* is set."""
-        spans = self.spans(show_secret=show_secret)
-        heading = Heading(f"Launch secret table ({len(self)} bytes)")
+        spans, heading = self.spans(show_secret=show_secret), Heading(f"Launch secret table ({len(self)} bytes)")
         if len(self) > MAP_LIMIT:
             return View(heading, Paragraph("Too long for a byte map; every field is below."), legend(spans))
         return View(heading, ByteMap(spans), legend(spans))

@@ -87,12 +87,10 @@ class EccKey(Layout, size=0x404, spec=SPEC + ", ECC public key"):
 
     @property
     def x(self) -> int:
-        """The x coordinate as a number."""
         return int.from_bytes(self.qx, "little")
 
     @property
     def y(self) -> int:
-        """The y coordinate as a number."""
         return int.from_bytes(self.qy, "little")
 
 
@@ -205,7 +203,6 @@ def parse_certificates(raw: bytes) -> list[SevCertificate | AmdCertificate]:
 
 
 def _form(head: bytes) -> type[SevCertificate] | type[AmdCertificate] | None:
-    """Return the layout that begins like this; None for neither."""
     if len(head) < 0x40:
         return None
     usage, amd_usage, exponent, modulus = (

@@ -37,7 +37,6 @@ EFFECTS = {
     HARMLESS: "SEV-SNP firmware hashes the field as zero, so the launch digest is the same. SEV-ES hashes it.",
 }
 
-
 #: Fields that decide what the CPU does, and those that SEV-SNP hashes as zero.
 _DECIDING = {
     *("cs", "gdtr", "idtr", "u_cet", "vmpl", "cpl", "efer", "xss", "cr4", "cr3", "cr0", "rflags", "rip", "s_cet"),
@@ -233,7 +232,6 @@ class VmsaComparison(Comparison):
 
     @property
     def differences(self) -> list[Difference]:
-        """Every field that differs, in the page's order."""
         return [Difference(self._effect(one.name), one, other) for one, other in self.pairs if one.raw != other.raw]
 
     def _effect(self, name: str) -> str:

@@ -17,7 +17,7 @@ from .. import hand_on
 
 _HOME = {
     "BAD": "verify",
-    "CPU_MODELS": "cpu",
+    "CPU_MODELS": "vmm",
     "Evidence": "evidence",
     "GOOD": "verify",
     "HmacSteps": "measure",
@@ -26,17 +26,17 @@ _HOME = {
     "SNP_PROFILES": "vmm",
     "SnpLaunch": "snp",
     "Verdict": "verify",
-    "cpu_signature": "cpu",
+    "cpu_signature": "vmm",
     "load_digest": "files",
     "load_key": "values",
     "load_vmsa": "values",
     "openssl_route": "explain",
-    "parse_cpu_model": "cpu",
+    "parse_cpu_model": "vmm",
     "parse_measurement": "values",
     "parse_policy": "values",
     "python_route": "explain",
     "recognize_vmsa": "vmm",
-    "split_signature": "cpu",
+    "split_signature": "vmm",
 }
 
 __all__ = sorted(_HOME)

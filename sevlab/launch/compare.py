@@ -27,10 +27,7 @@ if TYPE_CHECKING:
 
 
 class Pair(namedtuple("Pair", "reported computed same")):
-    """The same places in two launches: on each side a run or a region, or None.
-
-    ``same``: the launch digests after them are equal (for SEV-SNP also everything that was loaded before).
-    """
+    """The same places in two launches, a run or region or None on each side. ``same``: the digests after them agree."""
 
     __slots__ = ()
 
@@ -79,11 +76,8 @@ class LaunchComparison(Explainable):
         if isinstance(self.reported, SnpLaunch) and isinstance(self.computed, SnpLaunch):
             made, same = [], self.is_known
             for pages, others in zip_longest(self.reported.runs(), self.computed.runs()):
-                same = (
-                    same
-                    and None not in (pages, others)
-                    and (pages.loaded, pages.after) == (others.loaded, others.after)
-                )
+                both = same and None not in (pages, others)
+                same = both and (pages.loaded, pages.after) == (others.loaded, others.after)
                 made.append(Pair(pages, others, same))
             return made
         rows: Iterator[tuple[AnyLink | None, AnyLink | None]]

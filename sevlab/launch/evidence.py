@@ -89,10 +89,7 @@ class Trust(namedtuple("Trust", "names bundled own wants", defaults=((), False, 
 
 
 def takes_keys(function: F) -> F:
-    """Hide the keys that *function* is given, by name or in a mapping, before any other frame can hold them.
-
-    It goes on top of other decorators, because a traceback with local variables shows those of their frames, too.
-    """
+    """Hide the keys that *function* is given before any other frame holds them: it goes above other decorators."""
 
     @wraps(function)
     def call(*args: Any, **inputs: Any) -> Any:
@@ -189,18 +186,13 @@ class Evidence:
         return type(self)(**reported, launch=launch, tik=tik, tek=tek, inputs=inputs, files=files, trust=trust)
 
     def refuse_keys(self) -> None:
-        """Refuse a reported measurement that has one of the keys in it, before it is shown.
-
-        A host does not know the keys, so two files were mixed up.
-        """
+        """Refuse a reported measurement that has a key in it, which no host knows: two files were mixed up."""
         refuse_keys(self.measurement.to_bytes(), "measurement", self.tik, self.tek)
 
     def __repr__(self) -> str:
-        firmware = self.files.get("firmware", "(digest given)")
-        return (
-            f"Evidence(api {self.api_major}.{self.api_minor}, build {self.build_id}, policy {self.policy.text}, "
-            f"firmware {firmware!r}, measure {self.measurement.measure.hex()[:16]}...)"
-        )
+        loaded = f"firmware {self.files.get('firmware', '(digest given)')!r}"
+        shown = f"api {self.api_major}.{self.api_minor}, build {self.build_id}, policy {self.policy.text}, {loaded}"
+        return f"Evidence({shown}, measure {self.measurement.measure.hex()[:16]}...)"
 
 
 @takes_keys

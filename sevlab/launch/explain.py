@@ -36,7 +36,6 @@ def explain(thing: Layout | Bits | Explained | Evidence, *, show_keys: bool = Fa
 
 
 def walk(verdict: Verdict, *, show_keys: bool = False) -> View:
-    """Walk from the reported bytes to the verdict, step by step."""
     evidence, message = verdict.evidence, verdict.evidence.message
     reported = evidence.measurement
     return View(

@@ -118,11 +118,7 @@ def read_image(stream: InputStream, path: str, name: str) -> bytes:
 
 
 def load_ovmf(path: str, name: str = "firmware") -> Ovmf:
-    """Read a firmware file (``-`` is standard input) and parse it; see :func:`~sevlab.formats.ovmf.parse_ovmf`.
-
-    Raises :class:`~sevlab.errors.InputError` with *name* for a file that is missing, unreadable, empty or larger than
-    64 MiB. Any other content is taken: what is unexpected is in ``findings``.
-    """
+    """Read and parse a firmware file (``-``: standard input); InputError for one unreadable, empty or above 64 MiB."""
     from ..formats.ovmf import parse_ovmf  # not above: validate without a kernel does not need it
 
     with open_input(path, name) as stream:

@@ -137,7 +137,6 @@ class LaunchInputs:
 
     @property
     def says_cpus(self) -> bool:
-        """Whether any input describes virtual CPUs."""
         return not set(self.given) <= {"firmware", "kernel", "initrd", "cmdline"}
 
 
@@ -163,10 +162,8 @@ def load_launch(policy: Policy, **inputs: Any) -> Launch:
         doc = "SHA-256 of command line, initrd and kernel, in one table."
         steps.append(Step("kernel hashes", load_table(given).to_bytes(), doc))
         if ovmf is not None and ovmf.hash_area is None:
-            warnings.append(
-                "firmware: this firmware has no area for kernel hashes. QEMU refuses to start such a guest, and the "
-                "firmware would not check them"
-            )
+            words = "QEMU refuses to start such a guest, and the firmware would not check them"
+            warnings.append(f"firmware: this firmware has no area for kernel hashes. {words}")
     if policy.es or given.says_cpus:
         from .vmm import PROFILES  # not above: a plain SEV launch does not need it
 
@@ -198,8 +195,7 @@ def read_cpus(inputs: LaunchInputs, default: str, known: Mapping[str, Profile]) 
     if inputs.vmsa_cpu1 is not None:
         cpus.further = load_vmsa(str(inputs.vmsa_cpu1), "vmsa_cpu1")
     if not {"profile", "guest_features", "cpu_family", "cpu_signature"}.isdisjoint(inputs.given):
-        from .cpu import cpu_signature
-        from .vmm import find_profile
+        from .vmm import cpu_signature, find_profile
 
         cpus.profile = find_profile(default if inputs.profile is None else inputs.profile, "profile", known)
         if inputs.guest_features is not None:
@@ -225,9 +221,8 @@ def _vmsas(cpus: Cpus, ovmf: Ovmf | None) -> list[Step]:
     if cpus.count is None:
         raise InputError("num_cpus", "nothing", "the number of virtual CPUs, which SEV-ES measures")
     boot, further = build_registers(cpus, None if ovmf is None else ovmf.reset_address, cpus.count)
-    steps = [Step("vCPU 0", boot.to_bytes(), "Initial registers of the boot CPU.")]
-    if further is not None:
-        page = further.to_bytes()
-        doc = "Initial registers of a further CPU."
-        steps += [Step(f"vCPU {number}", page, doc) for number in range(1, cpus.count)]
-    return steps
+    first = Step("vCPU 0", boot.to_bytes(), "Initial registers of the boot CPU.")
+    if further is None:
+        return [first]
+    page, doc = further.to_bytes(), "Initial registers of a further CPU."
+    return [first, *(Step(f"vCPU {number}", page, doc) for number in range(1, cpus.count))]

@@ -130,10 +130,7 @@ def check_key(key: Any, name: str, size: int = 16) -> Secret:
 
 
 def refuse_keys(public: bytes, name: str, *keys: Secret | None) -> None:
-    """Refuse an input that is public, or will be shown, when it has one of the *keys* in it.
-
-    A key file given in the wrong place is as long as a nonce, and what is made of it goes to the host.
-    """
+    """Refuse an input that is public, or will be shown, when it has one of *keys* in it: a file in the wrong place."""
     if any(key is not None and key.is_in(public) for key in keys):
         received, public = f"{len(public)} bytes that have a key in them, which was given too", b""
         raise InputError(name, received, "a value that has no key in it", "another file")

@@ -33,10 +33,7 @@ KEY_IS_SHOWN = "# While this runs, every user of this machine can see the key in
 
 @checked
 def compute_measure(message: MeasureMessage | OldMeasureMessage, tik: Secret | bytes) -> bytes:
-    """Return the measure (32 bytes) of *message* under the transport integrity key *tik* (16 bytes).
-
-    Raises :class:`~sevlab.errors.InputError` for a key of another size.
-    """
+    """Return the measure (32 bytes) of *message* under *tik* (16 bytes; InputError for a key of another size)."""
     return hmac.digest(check_key(tik, "tik", TIK_SIZE).reveal(), message.to_bytes(), "sha256")
 
 

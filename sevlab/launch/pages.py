@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import namedtuple
-from functools import lru_cache
+from functools import lru_cache, reduce
 
 from ..formats.page_info import HASHED_TYPES, PAGE, VMSA, VMSA_GPA, ZEROS, PageInfo, PageType
 from ..formats.vmsa import UNHASHED, Vmsa
@@ -65,16 +65,9 @@ class Region(namedtuple("Region", "name page_type gpa contents doc raw first", d
 
     def info(self, number: int, digest: bytes) -> PageInfo:
         """Return the PAGE_INFO of one page, after the launch digest *digest* (48 bytes)."""
-        return PageInfo(
-            digest_cur=digest,
-            contents=self.contents[number],
-            page_type=self.page_type,
-            imi_page=0,
-            vmpl1_perms=0,
-            vmpl2_perms=0,
-            vmpl3_perms=0,
-            gpa=self.gpa + number * self.step,
-        )
+        unused = dict.fromkeys(("imi_page", "vmpl1_perms", "vmpl2_perms", "vmpl3_perms"), 0)
+        gpa, contents = self.gpa + number * self.step, self.contents[number]
+        return PageInfo(digest_cur=digest, contents=contents, page_type=self.page_type, gpa=gpa, **unused)
 
 
 class Link(namedtuple("Link", "region number digest")):
@@ -152,8 +145,7 @@ def _rest(page_type: int) -> bytes:
 
 def digests(region: Region, digest: bytes) -> Iterator[bytes]:
     """Yield the launch digest after each page of a region, going on from *digest*."""
-    rest = _rest(region.page_type)
-    gpa, start = region.gpa, _EMPTY.copy
+    rest, gpa, start = _rest(region.page_type), region.gpa, _EMPTY.copy
     if not region.step:  # further CPUs: one address, and one page after the first
         place, last, tail = rest + gpa.to_bytes(8, "little"), b"", b""
         for contents in region.contents:
@@ -190,10 +182,7 @@ _extend, _extend_large = lru_cache(maxsize=256)(_last), lru_cache(maxsize=4)(_la
 
 def fold(regions: Iterable[Region], start: bytes = ZEROS) -> bytes:
     """Return the launch digest (48 bytes) of pages in order, going on from *start*."""
-    digest = start
-    for region in regions:
-        digest = extend(digest, region)
-    return digest
+    return reduce(extend, regions, start)
 
 
 def links(regions: Iterable[Region], start: bytes = ZEROS) -> Iterator[Link]:

@@ -111,12 +111,7 @@ class _Once(_File):
     """What can be read only once: pipes, terminals, standard input. With *keep*, it can be read again from here."""
 
     def __init__(
-        self,
-        path: str,
-        stream: Any,
-        identity: tuple[int, int] | None,
-        read: Callable[[int], bytes | None],
-        keep: bool,
+        self, path: str, stream: Any, identity: tuple[int, int] | None, read: Callable[[int], bytes | None], keep: bool
     ) -> None:
         super().__init__(path, stream, identity)
         self._read, self._size, self._ended = read, 0, False
@@ -124,11 +119,9 @@ class _Once(_File):
 
     def read_into(self, buffer: WriteableBuffer, place: int) -> int:
         view = memoryview(buffer)
-        if self._kept is not None and place < self._size:
+        if is_kept := self._kept is not None and place < self._size:
             self._kept.seek(place)
-            piece = self._kept.read(len(view))
-        else:
-            piece = self._pull(len(view))
+        piece = self._kept.read(len(view)) if is_kept else self._pull(len(view))
         view[: len(piece)] = piece
         return len(piece)
 
@@ -222,12 +215,8 @@ class InputStream(io.BufferedReader):
         return state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns
 
     def read_up_to(self, limit: int) -> bytes:
-        """Return what is here, at most *limit* + 1 bytes: the last one shows that there is too much.
-
-        Python makes room for as many bytes as it is asked for, so a file is asked for no more than it has.
-        """
-        identity = self.identity
-        wanted = identity[2] + 1 if identity else CHUNK
+        """Return at most *limit* + 1 bytes, asking for no more than there are, because Python makes room for all."""
+        wanted = identity[2] + 1 if (identity := self.identity) else CHUNK
         pieces, left = [], limit + 1
         while left and (piece := self.read(min(wanted, left))):
             pieces.append(piece)
@@ -255,7 +244,10 @@ class _Command:
         """Open an input, or find it open. A *brief* one is closed when nobody reads it."""
         if path == "-":
             if path not in self._sources:
-                self._sources[path] = self._standard(name)
+                if sys.stdin is None:
+                    raise InputError(name, "'-' with standard input closed", "a file, or data on standard input")
+                stream: Any = sys.stdin.buffer
+                self._sources[path] = _Once("-", None, None, getattr(stream, "read1", stream.read), self.keep)
             return self._sources[path]
         real = _admit(path, name) if isinstance(path, CasePath) else path
         source = self._sources.get(real)
@@ -268,12 +260,6 @@ class _Command:
             if path.sha256 and path.is_outside:
                 self._check(source, path, name)
         return source
-
-    def _standard(self, name: str) -> _File:
-        if sys.stdin is None:
-            raise InputError(name, "'-' with standard input closed", "a file, or data on standard input")
-        stream: Any = sys.stdin.buffer
-        return _Once("-", None, None, getattr(stream, "read1", stream.read), self.keep)
 
     def _fresh(self, path: str, real: str, name: str, before: _File | None) -> _File:
         """Open what is at *real*. *before* is the same input when it was opened first."""
@@ -334,10 +320,7 @@ _command: ContextVar[_Command | None] = ContextVar("command", default=None)
 
 @contextmanager
 def opened_once(*, fresh: bool = False, patient: bool = False) -> Iterator[None]:
-    """Make everything that is read within one command; within another command it is part of that one.
-
-    A *fresh* one is always a command of its own, and a *patient* one waits for writers of named pipes.
-    """
+    """Read all within as one command, part of an outer one unless *fresh*; a *patient* one waits for named pipes."""
     before = _command.get()
     if before is not None and not fresh:
         yield
@@ -397,8 +380,7 @@ def note_input(path: str) -> None:
 
 def is_input(path: str, state: os.stat_result | None) -> bool:
     """Return whether *path*, without links in it, or the file that *state* is of, is an input of this command."""
-    command = _command.get()
-    if command is None:
+    if (command := _command.get()) is None:
         return False
     if state is not None and (state.st_dev, state.st_ino) in command.identities:
         return True
@@ -466,6 +448,6 @@ def _patiently(stream: Any) -> Callable[[int], bytes | None]:
 
 
 def reason_of(error: OSError | ValueError) -> str:
-    if isinstance(error, OSError) and error.errno == errno.ENOENT:
-        return "no such file"
-    return (error.strerror or "cannot be read").lower() if isinstance(error, OSError) else "not a file name"
+    if not isinstance(error, OSError):
+        return "not a file name"
+    return "no such file" if error.errno == errno.ENOENT else (error.strerror or "cannot be read").lower()

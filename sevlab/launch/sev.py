@@ -36,7 +36,6 @@ class Hashed(namedtuple("Hashed", "size running")):
 
     @property
     def digest(self) -> bytes:
-        """SHA-256 of the bytes (32 bytes)."""
         return self.running.copy().digest()  # type: ignore[no-any-return]
 
 
@@ -151,17 +150,10 @@ class BaseLaunch(Explainable):
 
 
 class Launch(BaseLaunch):
-    """Steps in order. ``digest`` is the launch digest, ``digests`` the digest after each step (32 bytes each).
-
-    Without steps only the digest is known. For the other arguments see :class:`BaseLaunch`.
-    """
+    """Steps in order; ``digest`` is the launch digest, ``digests`` those after each step (32 bytes). See BaseLaunch."""
 
     def __init__(
-        self,
-        steps: Sequence[Step],
-        warnings: Sequence[str] = (),
-        digest: bytes = b"",
-        firmware: Ovmf | None = None,
+        self, steps: Sequence[Step], warnings: Sequence[str] = (), digest: bytes = b"", firmware: Ovmf | None = None
     ) -> None:
         super().__init__(warnings, firmware)
         self.steps = tuple(steps)
@@ -191,15 +183,11 @@ class Launch(BaseLaunch):
         if not self.steps:
             return View(Paragraph(f"The launch digest was given: {self.digest.hex()}. What was loaded is not known."))
         runs = self.runs()
-        rows = [
-            [run.name, run.amount, hex_lines(run.first.digest, 8), hex_lines(run.after, 8), run.first.doc]
-            for run in runs
-        ]
+        rows = [[r.name, r.amount, hex_lines(r.first.digest, 8), hex_lines(r.after, 8), r.first.doc] for r in runs]
         header = ["step", "bytes", "SHA-256 of it alone", "launch digest after it", "what it is"]
         table = Table(header, rows, colours=[run.colour for run in runs], mono=[0, 1, 2, 3])
         return View(table, *(Paragraph(line) for line in self.remarks))
 
 
 def run_of(links: Sequence[Link]) -> Run:
-    """Return links with equal steps as one run."""
     return Run(links[0].step, links[-1].step, len(links), links[-1].digest)

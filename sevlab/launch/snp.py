@@ -1,20 +1,32 @@
-"""A SEV-SNP launch: its pages, their chain, and what it looks like."""
+"""A SEV-SNP launch: which pages a host loads and in which order, their chain, and what it looks like.
+
+::
+
+    firmware       page by page, ending at 4 GiB             NORMAL
+    sections       what the firmware's metadata asks for     ZERO, SECRETS, CPUID, NORMAL with kernel hashes
+    registers      one page for each virtual CPU             VMSA
+
+The order of the sections is that of the file, unless a profile has other rules (:class:`~sevlab.launch.vmm.PageRules`).
+Sources: snp-launch 2.4; measured-direct-boot 2.4, 4 and 5 (QEMU, edk2, sev-snp-measure).
+"""
 
 from __future__ import annotations
 
 import hashlib
 import os
 from collections import deque, namedtuple
+from itertools import accumulate
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from ..errors import InputError, named, quoted
-from ..formats.ovmf import parse_ovmf
-from ..formats.page_info import DIGEST, PAGE, PAGE_DOCS, VMSA, ZEROS, PageType
+from ..formats.kernel_hashes import KernelHashes
+from ..formats.ovmf import FOUR_GIB, parse_ovmf
+from ..formats.ovmf_tables import SECTION_TYPES, SVSM_INFO
+from ..formats.page_info import CPUID, DIGEST, NORMAL, PAGE, PAGE_DOCS, SECRETS, VMSA, ZERO, ZEROS, PageType
 from .files import FIRMWARE_LIMIT, read_image
 from .inputs import LaunchInputs, load_table, read_cpus
-from .pages import Region, cpu_region, digests, extend, fold, hash_pages, hash_vmsa, links
+from .pages import Region, blank_region, cpu_region, digests, extend, fold, hash_pages, hash_vmsa, links
 from .reading import open_input, opened_once
-from .sections import firmware_region, has_hashes, section_regions, svsm_region, svsm_start
 from .sev import BaseLaunch
 from .values import parse_bytes, parse_number
 from .vmm import SNP_PROFILES, PageRules, build_registers, find_profile
@@ -25,9 +37,16 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..formats.ovmf import Ovmf
+    from ..formats.ovmf_tables import Section
     from ..formats.vmsa import Vmsa
     from ..layout.views import View
     from .pages import Link
+
+#: Most pages that a firmware's metadata may ask for (1 GiB), so that a broken file does not cost hours.
+PAGES_LIMIT = 1 << 18
+_NUMBERS = {kind.name: number for number, kind in SECTION_TYPES.items()}
+_SEC_MEM, _HASHES = _NUMBERS["SEC_MEM"], _NUMBERS["KERNEL_HASHES"]
+_ONE_PAGE = {_NUMBERS["SECRETS"]: SECRETS, _NUMBERS["CPUID"]: CPUID}
 
 #: The colour of each page type in every table and drawing.
 TYPE_COLOURS = {
@@ -68,12 +87,9 @@ class SnpLaunch(BaseLaunch):
     ) -> None:
         super().__init__(warnings, firmware)
         self.regions, self.start, self.further = tuple(regions), start, further
-        self.after: list[bytes] = []
-        digest = start
-        for region in self.regions:
-            digest = extend(digest, region)
-            self.after.append(digest)
-        self.digest = digest
+        #: The launch digest after each region (48 bytes).
+        self.after = list(accumulate(self.regions, extend, initial=start))[1:]
+        self.digest = self.after[-1] if self.after else start
 
     @property
     def pages(self) -> int:
@@ -153,11 +169,8 @@ DEFAULT_PROFILE = "qemu"
 SVSM_PROFILE = "svsm"
 
 
-class Image(namedtuple("Image", "ovmf contents")):
-    """A firmware image that was read, and the hashes of its pages (SHA-384, 48 bytes each)."""
-
-    __slots__ = ()
-
+#: A firmware image that was read, and the hashes of its pages (SHA-384, 48 bytes each).
+Image = namedtuple("Image", "ovmf contents")
 
 #: Most images that are remembered, and the most bytes of one. Larger ones are known while somebody holds them.
 _KEPT, _KEPT_SIZE = 4, 16 << 20
@@ -256,6 +269,92 @@ def load_sections(
     return [firmware_region(*image), *sections]
 
 
+def firmware_region(ovmf: Ovmf, contents: tuple[bytes, ...]) -> Region:
+    """Return the pages of a firmware image, which ends at 4 GiB. *contents* are the hashes of its pages."""
+    return Region("firmware", NORMAL, FOUR_GIB - ovmf.size, contents, "The firmware image, page by page.", ovmf.image)
+
+
+def section_regions(
+    ovmf: Ovmf, rules: PageRules, table: KernelHashes | None, name: str, warn: Callable[[str], object]
+) -> list[Region]:
+    """Return the pages that the metadata of a firmware asks for, in the order in which they are loaded.
+
+    *table* are the kernel hashes, None without a kernel. *name* is the input that errors name; *warn* takes warnings.
+    Raises :class:`~sevlab.errors.InputError` for sections that cannot be loaded.
+    """
+    sections = list(ovmf.sections)
+    for number, section in enumerate(sections, 1):
+        if section.base % PAGE or (section.size % PAGE and section.type not in _ONE_PAGE):
+            received = f"section {number} at 0x{section.base:x} with 0x{section.size:x} bytes in its SEV metadata"
+            raise InputError(name, received, "whole pages of 4096 bytes", "sevlab ovmf FILE shows the metadata")
+    pages = sum(section.size // PAGE for section in sections)
+    if pages > PAGES_LIMIT:
+        needed = f"at most {PAGES_LIMIT} ({PAGES_LIMIT * PAGE >> 20} MiB)"
+        raise InputError(name, f"SEV metadata that asks for {pages} pages", needed, "sevlab ovmf FILE shows it")
+    if not sections:
+        warn(
+            f"{name}: no SEV-SNP metadata in this firmware, so nothing but its image and the registers is measured. "
+            "QEMU may start it, but it is not made for SEV-SNP; sevlab ovmf FILE says what it is"
+        )
+    places = {_HASHES: rules.hashes_last - rules.hashes_first, _NUMBERS["CPUID"]: int(rules.cpuid_last)}
+    loaded = sorted(sections, key=lambda section: places.get(section.type, 0))
+    return [_region(one, ovmf, rules, table, name, warn) for one in loaded if one.type not in rules.left_out]
+
+
+def has_hashes(ovmf: Ovmf) -> bool:
+    """Return whether a firmware has a section and an area for kernel hashes."""
+    return ovmf.hash_area is not None and any(section.type == _HASHES for section in ovmf.sections)
+
+
+def _region(
+    section: Section, ovmf: Ovmf, rules: PageRules, table: KernelHashes | None, name: str, warn: Callable[[str], object]
+) -> Region:
+    doc = str(section.kind.doc)
+    if section.type in _ONE_PAGE:
+        if section.size != PAGE:
+            warn(f"{name}: the {section.name} section has 0x{section.size:x} bytes; only its first page is measured")
+        return blank_region(section.name, _ONE_PAGE[section.type], section.base, PAGE, doc)
+    if section.type == _HASHES and table is not None:
+        raw = _hash_page(section, ovmf, table, name)
+        return Region("kernel hashes", NORMAL, section.base, hash_pages(raw), doc, raw)
+    if section.type == _SEC_MEM:
+        return blank_region(section.name, rules.sec_mem, section.base, section.size, doc)
+    if section.type not in SECTION_TYPES:
+        warn(
+            f"{name}: section type 0x{section.type:x} is not known; it is taken for ZERO pages, as QEMU does "
+            "(sev-snp-measure stops there)"
+        )
+    return blank_region(section.name, ZERO, section.base, section.size, doc)
+
+
+def _hash_page(section: Section, ovmf: Ovmf, table: KernelHashes, name: str) -> bytes:
+    """Return the pages of the section with the table in them: zeros, table, zeros."""
+    assert ovmf.hash_area is not None
+    place = ovmf.hash_area[0] % PAGE
+    if place + KernelHashes.size > section.size:
+        received = f"{quoted(f'0x{ovmf.hash_area[0]:x}')} as the address of the hashes, which its page cannot hold"
+        raise InputError(name, received, f"{KernelHashes.size} bytes within the KERNEL_HASHES section")
+    return (bytes(place) + table.to_bytes()).ljust(section.size, b"\0")
+
+
+def svsm_region(svsm: Ovmf, contents: tuple[bytes, ...], ovmf: Ovmf, vars_size: int, name: str) -> Region:
+    """Return the pages of an SVSM image, which ends where OVMF's variable store begins, directly below its code."""
+    base = FOUR_GIB - ovmf.size - vars_size - svsm.size
+    if base < 0 or base % PAGE:
+        received = f"an image of {svsm.size} bytes below {vars_size} of variables"
+        raise InputError(name, received, "whole pages below 4 GiB")
+    return Region("SVSM", NORMAL, base, contents, "The SVSM image, page by page.", svsm.image)
+
+
+def svsm_start(svsm: Ovmf, region: Region, name: str) -> int:
+    """Return the guest address of an SVSM's first instruction. Raises InputError for an image without it."""
+    entry = svsm.find(SVSM_INFO)
+    if entry is None or entry.value is None or svsm.trailing:
+        needed = "an SVSM image that says where it starts (SVSM info in its footer table)"
+        raise InputError(name, svsm.kind, needed, "the binary file of a Coconut SVSM build, not its IGVM file")
+    return int(region.gpa + entry.value.offset)
+
+
 def register_regions(boot: Vmsa, further: Vmsa | None, count: int, is_flat: bool = False) -> list[Region]:
     """Return the pages of *count* virtual CPUs. Under a flat profile all have the boot CPU's page."""
     if is_flat:
@@ -283,9 +382,8 @@ def _check(inputs: LaunchInputs) -> None:
         if name in given:
             raise InputError(name, f"together with {named('svsm')}", "one of the two")
     if inputs.profile not in (None, SVSM_PROFILE):
-        raise InputError(
-            "profile", f"{quoted(inputs.profile)} together with {named('svsm')}", f"{SVSM_PROFILE}, or none"
-        )
+        received = f"{quoted(inputs.profile)} together with {named('svsm')}"
+        raise InputError("profile", received, f"{SVSM_PROFILE}, or none")
     if len(both) != 1:
         received = f"{named('vars_size')} and {named('vars_file')}" if both else "neither of the two"
         raise InputError("vars_size", received, f"{named('vars_size')} or {named('vars_file')}")

@@ -66,10 +66,7 @@ def parse_policy(text: str | int, name: str = "policy") -> Policy:
 
 
 def parse_measurement(text: str, name: str = "measurement", *, allow_hex: bool = False) -> Measurement:
-    """Return a measurement from its base64 text: 64 characters, white space aside; with *allow_hex* also 96 digits.
-
-    Anything else is refused, with a guess at what it is.
-    """
+    """Return a measurement from base64 text (64 characters, white space aside) or, with *allow_hex*, 96 hex digits."""
     needed = f"48 bytes as base64 (64 characters{') or hex (96 digits)' if allow_hex else ', no padding)'}"
     if not isinstance(text, str):
         raise InputError(name, type(text).__name__, needed)
@@ -111,10 +108,7 @@ def parse_measurement(text: str, name: str = "measurement", *, allow_hex: bool =
 
 
 def parse_bytes(text: str, name: str, size: int) -> bytes:
-    """Return exactly *size* bytes from base64 or hex text, distinguished by their length; white space aside.
-
-    Base64 is read strictly: the standard alphabet, with its padding.
-    """
+    """Return exactly *size* bytes from strict base64 or hex text, distinguished by length; white space aside."""
     digits, characters = 2 * size, 4 * ((size + 2) // 3)
     needed = f"{size} bytes as base64 ({characters} characters) or hex ({digits} digits)"
     if not isinstance(text, str):
@@ -203,10 +197,7 @@ def _value_or_file(value: str, name: str, size: int, parse: Callable[[str, str, 
 
 
 def load_keys(*, tik: Any = None, tek: Any = None, tk: Any = None) -> tuple[Secret, Secret]:
-    """Return the TEK and the TIK, from a file each (16 raw bytes) or from one file *tk* that holds both in that order.
-
-    Each can be a path or a :class:`~sevlab.launch.keys.Secret`.
-    """
+    """Return TEK and TIK: from a path or a Secret each (16 raw bytes), or from *tk*, which holds both in that order."""
     tik, tek, tk = hide_key(tik), hide_key(tek), hide_key(tk)
     check_keys(tik=tik, tek=tek, tk=tk)
     if tk is not None:
@@ -266,10 +257,7 @@ def _key_guess(key: Secret, size: int) -> tuple[str, str]:
 
 
 def load_vmsa(path: str, name: str = "VMSA") -> Vmsa:
-    """Return a VMSA, the registers of one virtual CPU, from a file of exactly 4096 bytes; ``-`` is standard input.
-
-    A file of another size is refused with a guess at what it holds.
-    """
+    """Return a VMSA, the registers of one virtual CPU, from a file of exactly 4096 bytes; ``-`` is standard input."""
     from ..formats.vmsa import Vmsa
 
     with open_input(path, name) as stream:

@@ -1,12 +1,14 @@
-"""What a VMM puts into a virtual CPU's first VMSA: initial states, as data with sources and dates.
+"""Virtual CPUs: the processors that QEMU shows a guest, and what a VMM puts into a CPU's first VMSA.
 
 A VMM (virtual machine monitor: QEMU with KVM, or a cloud's own) decides the registers a virtual CPU starts with, and a
-few of them changed over the years. Each known behaviour is a :class:`Profile`. :func:`build_vmsa` makes the page.
+few of them changed over the years. Each known behaviour is a :class:`Profile`. :func:`build_vmsa` makes the page. RDX
+holds the CPU signature: that of the model which QEMU shows the guest, not of the silicon below it (F12), and of the
+model only family, model and stepping are measured.
 
 The boot processor (number 0) starts at the reset vector of every x86 processor. The application processors (all others,
 with the same page) start where the firmware says.
 
-Sources: vmsa 2 and 3; incidents F01, F05, F07, F09 and section 2.
+Sources: vmsa 2 and 3; incidents F01, F05, F07, F09, F12 and section 2.
 """
 
 from __future__ import annotations
@@ -28,6 +30,89 @@ if TYPE_CHECKING:
 
 #: Where every x86 processor starts: 16 bytes below 4 GiB. CS base 0xffff0000 and RIP 0xfff0 add up to it.
 RESET_VECTOR = 0xFFFFFFF0
+
+
+class Cpu(namedtuple("Cpu", "family model stepping")):
+    """Family, model and stepping of a processor, as in /proc/cpuinfo."""
+
+    __slots__ = ()
+
+    @property
+    def signature(self) -> int:
+        return cpu_signature(*self)
+
+
+@checked
+def cpu_signature(family: int, model: int, stepping: int) -> int:
+    """Return the CPU signature: what CPUID function 1 returns in EAX, and RDX holds after a reset.
+
+    *family* is 0 to 270, *model* 0 to 255, *stepping* 0 to 15, as in /proc/cpuinfo. A family above 15 is split into 15
+    and the rest, a model into its two hex digits.
+    """
+    family = parse_number(family, "family", 270)
+    model = parse_number(model, "model", 255)
+    stepping = parse_number(stepping, "stepping", 15)
+    base = min(family, 15)
+    return (family - base) << 20 | (model >> 4) << 16 | base << 8 | (model & 0xF) << 4 | stepping
+
+
+@checked
+def split_signature(signature: int) -> Cpu:
+    """Return family, model and stepping of a CPU signature, the inverse of :func:`cpu_signature`.
+
+    Raises :class:`~sevlab.errors.InputError` for more than 32 bits, a reserved bit that is set, or an extended family
+    with a base family that is not 15.
+    """
+    number = parse_number(signature, "signature", 0xFFFFFFFF)
+    cpu = Cpu((number >> 8 & 0xF) + (number >> 20 & 0xFF), number >> 12 & 0xF0 | number >> 4 & 0xF, number & 0xF)
+    if cpu.signature != number:
+        needed = "a CPU signature: bits 15:12 and 31:28 zero, bits 27:20 zero unless bits 11:8 are all set"
+        raise InputError("signature", f"0x{number:x}", needed)
+    return cpu
+
+
+#: QEMU's models of AMD server processors: name, newest version, processor. A version changes features, never these.
+_MODELS = (
+    ("EPYC", 5, Cpu(23, 1, 2)),
+    ("EPYC-Rome", 5, Cpu(23, 49, 0)),
+    ("EPYC-Milan", 3, Cpu(25, 1, 1)),
+    ("EPYC-Genoa", 2, Cpu(25, 17, 0)),
+    ("EPYC-Turin", 1, Cpu(26, 0, 0)),
+)
+
+#: QEMU's name of a CPU model, with and without version, to its processor.
+CPU_MODELS: Mapping[str, Cpu] = {
+    **{name: cpu for name, _, cpu in _MODELS},
+    **{f"{name}-v{version}": cpu for name, newest, cpu in _MODELS for version in range(1, newest + 1)},
+    "EPYC-IBPB": Cpu(23, 1, 2),
+}
+
+
+def describe_signature(signature: int) -> str:
+    """Return a CPU signature for people: family, model, stepping, and QEMU's name if there is one."""
+    try:
+        cpu = split_signature(signature)
+    except InputError:
+        return f"0x{signature:x}, which is no CPU signature"
+    name = next((f", QEMU's {name}" for name, known in CPU_MODELS.items() if known == cpu), "")
+    return f"0x{signature:x} (family {cpu.family}, model {cpu.model}, stepping {cpu.stepping}{name})"
+
+
+@checked
+def parse_cpu_model(name: str, input: str = "CPU model") -> Cpu:
+    """Return the processor of QEMU's CPU model *name*. An unknown one is refused, with the names nearest to it."""
+    if name in CPU_MODELS:
+        return CPU_MODELS[name]
+    needed = f"a CPU model of QEMU: {', '.join(row[0] for row in _MODELS)}, or one of their versions such as EPYC-v4"
+    if name in ("host", "max"):
+        raise InputError(input, quoted(name), needed, "family, model and stepping of the host's /proc/cpuinfo")
+    from difflib import get_close_matches
+
+    folded = {known.lower(): known for known in CPU_MODELS}
+    # QEMU's feature switches follow a comma; no model's name is longer than 40 characters.
+    wanted = name.split(",")[0].strip().lower()[:40]
+    near = [wanted] if wanted in folded else get_close_matches(wanted, folded, n=3, cutoff=0.5)
+    raise InputError(input, quoted(name), needed, " or ".join(folded[match] for match in near))
 
 
 class PageRules(
@@ -58,9 +143,7 @@ class PageRules(
 class Profile(
     Explainable,
     namedtuple(
-        "Profile",
-        "name summary source since registers application features pages",
-        defaults=({}, 1, PageRules()),
+        "Profile", "name summary source since registers application features pages", defaults=({}, 1, PageRules())
     ),
 ):
     """The initial state of virtual CPUs under one VMM.
@@ -234,12 +317,7 @@ def find_profile(name: str, input: str = "profile", known: Mapping[str, Profile]
 
 @checked
 def build_vmsa(
-    profile: str,
-    *,
-    cpu: int = 0,
-    signature: int | None = None,
-    reset_address: int | None = None,
-    sev_features: int = 0,
+    profile: str, *, cpu: int = 0, signature: int | None = None, reset_address: int | None = None, sev_features: int = 0
 ) -> Vmsa:
     """Build the page that a VMM makes for a virtual CPU (4096 bytes).
 
@@ -286,11 +364,7 @@ def start_at(vmsa: Vmsa, address: int) -> Vmsa:
 
 @checked
 def recognize_vmsa(vmsa: Vmsa) -> list[tuple[Profile, bool, list[str]]]:
-    """Return the profiles, nearest first: each, whether for the boot processor, and the fields in which it differs.
-
-    Signature, start address and features are taken from the page. Without a field that differs, the profile builds the
-    page exactly.
-    """
+    """Return the profiles, nearest first: each, whether for the boot processor, and the fields in which it differs."""
     found = []
     start = vmsa.cs.base + vmsa.rip & 0xFFFFFFFF
     is_boot = start == RESET_VECTOR

@@ -93,10 +93,7 @@ class Bits(Explainable, int):
         return super().__new__(cls, value)
 
     def replace(self, **changes: int) -> Self:
-        """Return a copy with the named bits set to new values.
-
-        Raises :class:`~sevlab.errors.LayoutError` when a value does not fit its bits, TypeError for an unknown name.
-        """
+        """Return a copy with named bits changed; LayoutError for a value too large, TypeError for an unknown name."""
         number = int(self)
         known = {row.name: row for row in self.rows}
         for name, value in changes.items():

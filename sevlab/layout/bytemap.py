@@ -22,10 +22,7 @@ LARGE = 256
 
 
 class ByteMap:
-    """Sixteen bytes a row; under each byte the letter of its field. Marked bytes carry a ``*``.
-
-    Spans follow each other without gap, the first one at offset 0.
-    """
+    """Sixteen bytes a row, each above its field's letter, marked ones with ``*``. Spans begin at 0, without gaps."""
 
     def __init__(self, spans: Sequence[Span], marked: Sequence[int] = ()) -> None:
         self.spans, self.marked = list(spans), set(marked)

@@ -20,7 +20,6 @@ class Comparison(Explainable):
 
     @property
     def differing(self) -> list[str]:
-        """Names of the fields that differ, in order."""
         return [ours.name for ours, theirs in self.pairs if ours.raw != theirs.raw]
 
     @property
@@ -29,7 +28,6 @@ class Comparison(Explainable):
 
     @property
     def marked(self) -> list[int]:
-        """Offsets of the bytes that differ."""
         return [
             ours.offset + i
             for ours, theirs in self.pairs
@@ -48,12 +46,11 @@ class Comparison(Explainable):
         rows = [
             [
                 label,
-                reported.name,
-                "match" if reported.raw == computed.raw else "MISMATCH *",
-                hex_lines(reported.raw, 8),
-                hex_lines(computed.raw, 8),
+                one.name,
+                "match" if one.raw == other.raw else "MISMATCH *",
+                *(hex_lines(s.raw, 8) for s in (one, other)),
             ]
-            for label, (reported, computed) in zip(letters(len(self.pairs)), self.pairs, strict=True)
+            for label, (one, other) in zip(letters(len(self.pairs)), self.pairs, strict=True)
         ]
         header, colours = ["", "field", "state", "reported", "computed"], [span.colour for span, _ in self.pairs]
         return View(

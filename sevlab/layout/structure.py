@@ -94,10 +94,9 @@ class Row:
         mine = self.cut(raw)
         value = self.decode(mine)
         if isinstance(value, Layout):
+            name, at, doc = self.name, self.offset, self.doc
             return [
-                span._replace(
-                    name=f"{self.name}.{span.name}", offset=self.offset + span.offset, doc=f"{self.doc} {span.doc}"
-                )
+                span._replace(name=f"{name}.{span.name}", offset=at + span.offset, doc=f"{doc} {span.doc}")
                 for span in value.spans()
             ]
         text, finding = self.text(value), self.finding(value)
@@ -272,8 +271,5 @@ class Layout(Explainable):
 
 @checked
 def compare(reported: Layout, computed: Layout) -> Comparison:
-    """Compare two structures of the same kind, field by field.
-
-    Raises :class:`~sevlab.errors.LayoutError` only when they are of different kinds.
-    """
+    """Compare two structures of one kind, field by field; raise LayoutError only when they are of different kinds."""
     return reported.compare(computed)

@@ -61,11 +61,8 @@ def hex_lines(raw: bytes, per_line: int = 16) -> str:
     """Return bytes as hex pairs, *per_line* to a line, with a wider gap after every fourth byte."""
     if isinstance(raw, Hidden):
         return raw.text
-    lines = []
-    for start in range(0, len(raw), per_line):
-        chunk = raw[start : start + per_line]
-        lines.append("  ".join(chunk[i : i + 4].hex(" ") for i in range(0, len(chunk), 4)))
-    return "\n".join(lines)
+    chunks = (raw[start : start + per_line] for start in range(0, len(raw), per_line))
+    return "\n".join("  ".join(chunk[i : i + 4].hex(" ") for i in range(0, len(chunk), 4)) for chunk in chunks)
 
 
 def narrow(text: str, width: int = 26) -> str:
@@ -160,10 +157,7 @@ class Banner:
 
 
 class Table:
-    """A table. Cells may hold line breaks; *colours* gives each row's colour ("" for none).
-
-    As text the last column is wrapped, and so are those in *wrapped*, which maps a column to its width.
-    """
+    """Cells may hold line breaks; *colours* are the rows' ("" for none), *wrapped* maps further columns to widths."""
 
     def __init__(
         self,
@@ -212,16 +206,11 @@ class Table:
 
 
 class Bar:
-    """Parts of a whole side by side, labelled A, B, ...: each as wide as its share, none too small to be seen.
-
-    *parts* are (name, size, colour), in order.
-    """
+    """Parts (name, size, colour) side by side, labelled A, B, ...: as wide as their shares, none too small to see."""
 
     def __init__(self, parts: Sequence[tuple[str, int, str]]) -> None:
         widths = shares([size for _, size, _ in parts], BAR_WIDTH)
-        self.parts = [
-            (label, width, *part) for label, width, part in zip(letters(len(parts)), widths, parts, strict=True)
-        ]
+        self.parts = [(a, width, *part) for a, width, part in zip(letters(len(parts)), widths, parts, strict=True)]
 
     def text(self, paint: Paint = plain) -> str:
         drawn = [paint((label * width)[:width], colour) for label, width, _, _, colour in self.parts]
@@ -243,9 +232,8 @@ def shares(sizes: Sequence[int], width: int) -> list[int]:
     """Divide *width* in proportion to *sizes*, in whole numbers of at least 1, by largest remainder."""
     spare, whole = max(width - len(sizes), 0), sum(sizes) or 1
     parts = [divmod(spare * size, whole) for size in sizes]
-    left = spare - sum(part for part, _ in parts)
     order = sorted(range(len(sizes)), key=lambda i: (-parts[i][1], i))
-    extra = set(order[:left])
+    extra = set(order[: spare - sum(part for part, _ in parts)])
     return [1 + part + (i in extra) for i, (part, _) in enumerate(parts)]
 
 

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING
 from ..formats.page_info import DIGEST, PAGE, ZEROS, PageInfo
 from ..formats.policy import SnpPolicy
 from ..formats.report import TCB_FORMS, TURIN_CHIP_ID, Tcb
-from ..launch.cpu import CPU_MODELS
 from ..launch.keys import Secret
+from ..launch.vmm import CPU_MODELS
 from ..layout.structure import Layout, at
 from .kds import KeyServer
 from .memory import Memory, Rmp, RmpEntry

@@ -19,7 +19,6 @@ from ..errors import InputError, SevlabError, renaming
 from ..formats.kernel_hashes import KernelHashes, hash_cmdline
 from ..formats.page_info import PageInfo
 from ..launch.compare import LaunchComparison, compare_launch
-from ..launch.cpu import split_signature
 from ..launch.evidence import REPORTED, Evidence, load_evidence
 from ..launch.files import BLOB_LIMIT, load_hashed
 from ..launch.inputs import FILES, LaunchInputs
@@ -28,7 +27,7 @@ from ..launch.sev import Hashed, Launch, Step
 from ..launch.snp import DEFAULT_PROFILE, SVSM_PROFILE, SnpLaunch, load_snp_launch, place
 from ..launch.values import KEY_SIZE, load_key, parse_measurement, parse_number
 from ..launch.verify import BAD, GOOD, Verdict, compare_measure
-from ..launch.vmm import SNP_PROFILES
+from ..launch.vmm import SNP_PROFILES, split_signature
 from ..layout.bytemap import explain_spans, legend
 from ..layout.structure import compare
 from ..layout.views import Banner, Heading, Paragraph, Table, View, hex_lines

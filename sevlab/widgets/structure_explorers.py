@@ -17,11 +17,10 @@ from ..errors import InputError, SevlabError
 from ..formats.report import Report, parse_report
 from ..formats.sev_certs import SessionBlob
 from ..formats.vmsa import SevFeatures, Vmsa
-from ..launch.cpu import cpu_signature, split_signature
 from ..launch.sev import Launch, Step
 from ..launch.values import parse_bytes, parse_number, parse_policy
 from ..launch.verify import COLOURS
-from ..launch.vmm import PROFILES, build_vmsa, parse_reset_address, recognize_vmsa
+from ..launch.vmm import PROFILES, build_vmsa, cpu_signature, parse_reset_address, recognize_vmsa, split_signature
 from ..layout.bytemap import explain_spans
 from ..layout.views import Banner, Heading, Paragraph, Table, View, narrow
 from .action import Button, EditBox

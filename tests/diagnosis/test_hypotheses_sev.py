@@ -210,7 +210,7 @@ def test_candidates_must_be_a_folder(tmp_path: Path) -> None:
 
 
 def test_save_areas_from_files_are_searched_too(tmp_path: Path) -> None:
-    signature, start = sevlab.launch.cpu.cpu_signature(25, 1, 1), sevlab.load_ovmf(ES["firmware"]).reset_address
+    signature, start = sevlab.launch.vmm.cpu_signature(25, 1, 1), sevlab.load_ovmf(ES["firmware"]).reset_address
     for cpu in (0, 1):
         page = sevlab.build_vmsa("qemu-legacy", cpu=cpu, signature=signature, reset_address=start)
         (tmp_path / f"vmsa{cpu}").write_bytes(page.to_bytes())
@@ -224,5 +224,5 @@ def test_save_areas_from_files_are_searched_too(tmp_path: Path) -> None:
     assert only(diagnose(reported(count=7))).found == {"num_cpus": 7}
     assert only(diagnose(reported(profile="qemu"))).found == {"profile": "qemu"}
     assert only(diagnose(reported(features=0x21))).found == {"guest_features": 0x21}
-    model = only(diagnose(reported(model=sevlab.launch.cpu.CPU_MODELS["EPYC-Genoa"].signature))).found
+    model = only(diagnose(reported(model=sevlab.launch.vmm.CPU_MODELS["EPYC-Genoa"].signature))).found
     assert model == {"cpu_family": 25, "cpu_model": 17, "cpu_stepping": 0}

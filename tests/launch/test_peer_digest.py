@@ -9,8 +9,8 @@ import pytest
 
 from sevlab.cli import main
 from sevlab.formats.policy import Policy
-from sevlab.launch.cpu import CPU_MODELS
 from sevlab.launch.inputs import load_launch
+from sevlab.launch.vmm import CPU_MODELS
 from tests.peers import ovmf_images, run, why_no_ovmf
 from tests.shared_data import shared_data
 

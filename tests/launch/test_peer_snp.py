@@ -12,9 +12,8 @@ import pytest
 from sevlab.cli import main
 from sevlab.formats.ovmf import parse_ovmf
 from sevlab.formats.ovmf_tables import RESET_BLOCK
-from sevlab.launch.cpu import CPU_MODELS
-from sevlab.launch.sections import has_hashes
-from sevlab.launch.snp import load_ovmf_digest, load_snp_launch
+from sevlab.launch.snp import has_hashes, load_ovmf_digest, load_snp_launch
+from sevlab.launch.vmm import CPU_MODELS
 from tests.made_images import RESET, entry, image, snp_image, svsm_image, tail
 from tests.peers import ovmf_images, run
 from tests.shared_data import shared_data

@@ -15,8 +15,15 @@ from hypothesis import strategies as st
 from sevlab import InputError, Vmsa, build_vmsa, compare, load_ovmf
 from sevlab.formats.kernel_hashes import build_kernel_hashes
 from sevlab.formats.vmsa import EFFECTS
-from sevlab.launch.cpu import CPU_MODELS, cpu_signature, describe_signature, parse_cpu_model, split_signature
-from sevlab.launch.vmm import PROFILES, recognize_vmsa
+from sevlab.launch.vmm import (
+    CPU_MODELS,
+    PROFILES,
+    cpu_signature,
+    describe_signature,
+    parse_cpu_model,
+    recognize_vmsa,
+    split_signature,
+)
 from tests.paths import DOCS
 from tests.shared_data import shared_data
 

@@ -153,7 +153,7 @@ def test_profile_cpu_and_features_make_the_page_that_build_vmsa_makes(vmsa: Vmsa
     vmsa.boxes["model"].value = "0x11"
     vmsa.features["debug_swap"].value = True
     built = sevlab.build_vmsa(
-        "qemu", cpu=1, signature=sevlab.launch.cpu.cpu_signature(25, 17, 1), reset_address=0x80B004, sev_features=0x20
+        "qemu", cpu=1, signature=sevlab.launch.vmm.cpu_signature(25, 17, 1), reset_address=0x80B004, sev_features=0x20
     )
     assert vmsa.page == built
     vmsa.profile.value, vmsa.cpu.value = "qemu-legacy", BOOT

@@ -25,11 +25,11 @@ from ...formats.ovmf_tables import NVRAM, VolumeHeader
 from ...formats.page_info import CPUID, PAGE, VMSA
 from ...formats.policy import Policy
 from ...formats.report import HEADER, MilanTcb, ReportRequest, TurinTcb, parse_report
-from ...launch.cpu import CPU_MODELS
 from ...launch.inputs import load_launch
 from ...launch.keys import Secret
 from ...launch.measure import compute_measure
 from ...launch.snp import SnpLaunch, load_snp_launch
+from ...launch.vmm import CPU_MODELS
 from ...simulator.kds import KeyServer
 from ...simulator.snp_firmware import SnpPlatform
 from ...simulator.snp_host import SnpHost
