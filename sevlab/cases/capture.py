@@ -323,7 +323,6 @@ def _checked(name: str, value: object) -> Value:
 
 
 def check_size(text: str, name: str, limit: int = TEXT_LIMIT) -> None:
-    """Refuse a text that is too long."""
     if len(text) > limit:
         raise InputError(name, f"{len(text)} characters", f"at most {limit}", "only the part that matters")
 

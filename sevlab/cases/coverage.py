@@ -182,12 +182,10 @@ class Coverage(Explainable):
         self.lines = [Line(part.words, part.path, rule(part.path).label, rule(part.path).reason) for part in parts]
 
     def count(self, label: str) -> int:
-        """Return how many parts have a label."""
         return sum(line.label == label for line in self.lines)
 
     @property
     def broken(self) -> list[Line]:
-        """The parts that break the measurement."""
         return [line for line in self.lines if line.label == BREAKS]
 
     def explain(self) -> View:
@@ -223,8 +221,7 @@ def _cell(words: str) -> str:
 def cover_command_line(text: str) -> Coverage:
     """Label a QEMU command line. Raises InputError for any other text, UnsupportedError for SEV-SNP."""
     command = CommandLine(text)
-    guest = command.guest
-    if guest is not None and guest.part("qom-type") == "sev-snp-guest":
+    if (guest := command.guest) is not None and guest.part("qom-type") == "sev-snp-guest":
         raise UnsupportedError(*_SNP)
     if not any(one.name for one in command.options):
         received = f"{describe_content(text.encode(errors='replace'))}, without an option"
