@@ -56,9 +56,6 @@ _ENTRY = 46
 _ENCRYPTED, _SIZES_LATER, _HARMLESS = 1 << 0, 1 << 3, 1 << 1 | 1 << 2 | 1 << 11
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
-#: The attribute of a folder (DOS).
-_FOLDER = 0x10
-
 #: Everything that Python's zipfile raises for a bad archive.
 _BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, OSError, OverflowError, RuntimeError, ValueError, struct.error)
 _NEEDED = "a bundle, as sevlab case pack writes it"
@@ -127,7 +124,7 @@ class Archive:
         if self._members[name] is not member:
             self.refuse(f"two members named {name}", "one")
         kind = stat.S_IFMT(member.external_attr >> 16)
-        if kind not in (0, stat.S_IFREG) or member.external_attr & _FOLDER:
+        if kind not in (0, stat.S_IFREG) or member.external_attr & 0x10:  # a folder, under DOS
             kinds = {stat.S_IFLNK: "a link", stat.S_IFDIR: "a folder"}
             self.refuse(f"{name}, {kinds.get(kind, 'not a regular file')}", "a regular file")
         if member.flag_bits & _ENCRYPTED:
@@ -188,8 +185,7 @@ class Archive:
         left = member.compress_size
         while left:
             self._stream.seek(place)
-            piece = self._stream.read(min(CHUNK, left))
-            if not piece:
+            if not (piece := self._stream.read(min(CHUNK, left))):
                 self._refuse_packed(member.filename)
             place, left = place + len(piece), left - len(piece)
             yield piece
@@ -209,10 +205,6 @@ def _inflated(inflate: zlib._Decompress, piece: bytes) -> Iterator[bytes]:
 
 @contextmanager
 def open_archive(path: str, name: str = "bundle") -> Iterator[Archive]:
-    """Open a bundle's archive, which its user knows as *name*, and check its list of members.
-
-    Raises :class:`~sevlab.errors.InputError` for anything but a plain archive of the three kinds of members within the
-    limits.
-    """
+    """Open a bundle's archive, which its user knows as *name*, and check it. Raises InputError for a bad one."""
     with open_input(path, name) as stream:
         yield Archive(path, stream)

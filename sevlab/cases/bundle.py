@@ -319,9 +319,7 @@ def _renamed(case: Case, secrets: dict[str, Secret], keys: set[str]) -> Case:
     origin |= {name: _PATH.sub("", without_folders(words, case)) for name, words in case.origin.items()}
     if not secrets:
         origin |= dict.fromkeys(keys, LEFT_OUT)
-    about = dict(case.about)
-    if "explanation" in about:
-        about["explanation"] = without_folders(about["explanation"], case)
+    about = {key: without_folders(text, case) if key == "explanation" else text for key, text in case.about.items()}
     return case.replace(inputs=inputs, found=found, origin=origin, about=about)
 
 

@@ -256,10 +256,8 @@ class Capture(Explainable):
         counted = {name: one for name, one in self.chosen.items() if name not in self.left_out}
         blocks: list[Block] = [self._banner()]
         if counted:
-            rows = [
-                [_key(name) + " *" * one.named_by_host, in_cell(shown(one.value, 200)), one.where]
-                for name, one in counted.items()
-            ]
+            starred = {_key(name) + " *" * one.named_by_host: one for name, one in counted.items()}
+            rows = [[key, in_cell(shown(one.value, 200)), one.where] for key, one in starred.items()]
             colours = ["grey" if name in FACTS else "blue" for name in counted]
             blocks += [Heading("Understood"), Table(["what", "value", "from"], rows, colours, mono=[1])]
             if any(one.named_by_host for one in self.chosen.values()):
@@ -325,7 +323,6 @@ def _checked(name: str, value: object) -> Value:
 
 
 def check_size(text: str, name: str, limit: int = TEXT_LIMIT) -> None:
-    """Refuse a text that is too long."""
     if len(text) > limit:
         raise InputError(name, f"{len(text)} characters", f"at most {limit}", "only the part that matters")
 

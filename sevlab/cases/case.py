@@ -234,7 +234,6 @@ class Case:
 
     @property
     def is_snp(self) -> bool:
-        """Whether the case is about SEV-SNP."""
         return self.mode.startswith("snp")
 
     @property
@@ -302,8 +301,7 @@ class Case:
         None counts as not given. Alternatives such as ``tk`` and ``tik`` override each other.
         """
         explicit = {name: value for name, value in given.items() if value is not None}
-        dropped = set(explicit) | _dropped(explicit)
-        mine = self.part(sections)
+        dropped, mine = set(explicit) | _dropped(explicit), self.part(sections)
         kept = {name: value for name, value in mine.items() if name not in dropped}
         return {**kept, **explicit}, [name for name in mine if name in dropped]
 

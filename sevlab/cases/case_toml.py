@@ -7,6 +7,8 @@ import json
 import os
 import re
 import tomllib
+from contextlib import suppress
+from itertools import product
 from typing import TYPE_CHECKING
 
 from ..errors import InputError, UnsupportedError, is_shown, quoted, renaming
@@ -300,10 +302,7 @@ def format_case(case: Case, folder: str | None = None) -> str:
 
 
 def _escape(character: str) -> str:
-    """Escape a character of a basic string, so that the text of a case is safe to print.
-
-    Half of a surrogate pair stays as it is, and is refused where the text is encoded.
-    """
+    """Escape a character for the terminal. Half of a surrogate pair stays, and is refused where text is encoded."""
     number = ord(character)
     escaped = f"\\u{number:04x}" if number <= 0xFFFF else f"\\U{number:08x}"
     return character if 0xD800 <= number <= 0xDFFF else escaped
@@ -357,16 +356,10 @@ def protect_files(case: Case) -> None:
     for _, path in case.paths:
         note_input(path)
     keys = [path for name, path in case.paths if BY_NAME[name].kind == KEY]
-    for name, path, _ in case.recorded:
-        if any(_is_same(path, key) for key in keys):
-            raise InputError(name.replace("_", "-"), f"{quoted(path)}, the file of a key", "another file")
-
-
-def _is_same(one: str, other: str) -> bool:
-    try:
-        return os.path.samefile(one, other)
-    except (OSError, ValueError):
-        return False
+    for (name, path, _), key in product(case.recorded, keys):
+        with suppress(OSError, ValueError):
+            if os.path.samefile(path, key):
+                raise InputError(name.replace("_", "-"), f"{quoted(path)}, the file of a key", "another file")
 
 
 def encode_case(text: str, path: str) -> bytes:
@@ -386,13 +379,12 @@ def record_explanation(case: Case, explanation: Explained) -> Case:
 
     What no input can express (another form of the message, bytes of a key, pages in another order) is in words alone.
     """
-    try:
+    inputs: Mapping[str, Value | None] = {}
+    with suppress(UnsupportedError):
         inputs = explanation.inputs
-    except UnsupportedError:
-        inputs = {}
     found = {name: value for name, value in inputs.items() if name in BY_NAME}
     # The folders of somebody's files are nobody else's business, and a case is made to be sent.
-    about = {**case.about, "explanation": without_folders(explanation.sentence, case, found)}
+    about = case.about | {"explanation": without_folders(explanation.sentence, case, found)}
     in_words = case.replace(about=about, found={}, found_hashes={})
     has_key = any(value is not None and BY_NAME[name].kind == KEY for name, value in found.items())
     if not inputs or len(found) < len(inputs) or has_key:
@@ -434,10 +426,9 @@ def load_case(path: str, *, own: bool = False, **changes: Any) -> Evidence:
 
 
 def find_line(text: str, keys: tuple[str, ...]) -> int:
-    """Return the line, from 1, of *keys* in TOML text; 0 if they are not found.
+    """Return the line, from 1, of *keys* in TOML text, 0 if they are not found: Python's TOML reader keeps no lines.
 
-    Python's TOML reader does not keep lines. So this follows the section headers and takes the line that names the
-    most of *keys*: an inline table is one line.
+    It is the line that names the most of *keys*, since an inline table is one line.
     """
     best, found, fence = 0, 0, ""
     section: tuple[str, ...] = ()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from fnmatch import translate
 from functools import cached_property, lru_cache
@@ -40,7 +41,6 @@ MARKS = {MEASURED: ("M", "green"), NOT_MEASURED: ("-", "grey"), BREAKS: ("!", "p
 #: The answer about a firmware without a place for kernel hashes.
 NO_PLACE = "no_place"
 
-#: What is refused, and what is not.
 _SNP = ("coverage of an SEV-SNP guest", "SEV or SEV-ES, because the measurement of SEV-SNP works differently")
 
 #: Most parts shown; a hostile text can hold more than anyone reads.
@@ -128,17 +128,15 @@ class Setup:
 
 
 def _es(policy: str) -> bool | None:
-    try:
+    with suppress(InputError):
         return bool(parse_policy(policy).es)
-    except InputError:
-        return None
+    return None
 
 
 def read_firmware(path: str | None) -> tuple[str, str]:
-    """Return how the firmware at *path* treats kernel hashes: the answer as in :class:`Setup`, and a sentence.
+    """Return how the firmware at *path* treats kernel hashes, as in :class:`Setup`, and a sentence. Never raises.
 
-    The answer is "cannot_tell" for a relative path (which is the host's own) and for anything but a regular file of
-    this machine. Never raises.
+    It is "cannot_tell" for a relative path (the host's own) and for anything but a regular file of this machine.
     """
     here = locate(path, None, FIRMWARE_LIMIT)[0] if path else ""
     if not here:
@@ -155,7 +153,7 @@ def read_firmware(path: str | None) -> tuple[str, str]:
 
 @dataclass(frozen=True)
 class Line(Part):
-    """One part of a configuration with its label and the reason."""
+    """A part with its label and the reason."""
 
     label: str
     reason: str
@@ -164,8 +162,7 @@ class Line(Part):
 class Coverage(Explainable):
     """A configuration, labelled. ``lines`` are in the configuration's order; what is absent comes last.
 
-    ``firmware`` is a sentence about how the guest firmware at the path *firmware* treats a measured kernel, "" without
-    one.
+    ``firmware`` is a sentence about how the firmware at the path *firmware* treats a measured kernel, "" without one.
     """
 
     def __init__(self, parts: Sequence[Part], setup: Setup, firmware: str | None = None) -> None:
@@ -185,12 +182,10 @@ class Coverage(Explainable):
         self.lines = [Line(part.words, part.path, rule(part.path).label, rule(part.path).reason) for part in parts]
 
     def count(self, label: str) -> int:
-        """Return how many parts have a label."""
         return sum(line.label == label for line in self.lines)
 
     @property
     def broken(self) -> list[Line]:
-        """The parts that break the measurement."""
         return [line for line in self.lines if line.label == BREAKS]
 
     def explain(self) -> View:
@@ -226,8 +221,7 @@ def _cell(words: str) -> str:
 def cover_command_line(text: str) -> Coverage:
     """Label a QEMU command line. Raises InputError for any other text, UnsupportedError for SEV-SNP."""
     command = CommandLine(text)
-    guest = command.guest
-    if guest is not None and guest.part("qom-type") == "sev-snp-guest":
+    if (guest := command.guest) is not None and guest.part("qom-type") == "sev-snp-guest":
         raise UnsupportedError(*_SNP)
     if not any(one.name for one in command.options):
         received = f"{describe_content(text.encode(errors='replace'))}, without an option"

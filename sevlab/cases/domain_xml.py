@@ -142,8 +142,7 @@ def _descendants(element: Element, tag: str) -> Iterator[Element]:
 @checked
 def parse_domain(text: str) -> Capture:
     """Read a domain XML (``virsh dumpxml DOMAIN``). Raises as :func:`read_domain`."""
-    domain = read_domain(text)
-    found = Collector(XML)
+    domain, found = read_domain(text), Collector(XML)
     _firmware(domain, found)
     _security(domain, found)
     _kernel(domain, found)

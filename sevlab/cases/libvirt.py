@@ -78,7 +78,6 @@ class Guest:
             raise InputError(option, f"{asked}: {quoted(error, 300)}", "an answer of libvirt") from None
 
     def connect(self) -> None:
-        """Connect to the hypervisor."""
         self.connection = self.ask(lambda: self.libvirt.open(self.uri), "--connect")
 
     def find(self) -> None:
@@ -112,8 +111,8 @@ def bare_name(name: str) -> str:
 def is_this_machine(host: str) -> bool:
     """Return whether *host*, a name or an address from :func:`bare_name`, is this machine.
 
-    A short name matches any full name that begins with it. Looking up names may take long, so it comes last, and ends
-    after :data:`PATIENCE`.
+    A short name matches any full name that begins with it. Looking up names, which may take up to
+    :data:`PATIENCE` seconds, comes last.
     """
     if not host:
         return False

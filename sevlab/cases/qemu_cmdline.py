@@ -187,7 +187,6 @@ class CommandLine:
                 self.remarks.append(f"{name} contains a '$', which the shell may have replaced: {shown(value)}")
 
     def named(self, name: str) -> list[Option]:
-        """Return the options of a name."""
         return [one for one in self.options if one.name == name]
 
     def last(self, name: str) -> str | None:
@@ -270,7 +269,6 @@ class CommandLine:
         return units
 
     def flash(self, unit: int) -> str | None:
-        """Return the file of a flash unit."""
         for option in (self.options[number] for number, own in self.units.items() if own == unit):
             path = option.part("file.filename") or option.part("filename")
             if option.name == "-pflash":
@@ -294,8 +292,7 @@ class CommandLine:
 @checked
 def parse_command_line(text: str) -> Capture:
     """Read a QEMU command line: from a script, from libvirt's log, from ps, or from /proc/PID/cmdline."""
-    command = CommandLine(text)
-    found = Collector(COMMAND_LINE)
+    command, found = CommandLine(text), Collector(COMMAND_LINE)
     has_options = any(one.name for one in command.options)
     for words in (*command.remarks, *(command.repeated if has_options else ())):
         found.remark(words)
@@ -306,8 +303,7 @@ def parse_command_line(text: str) -> Capture:
     _firmware(command, found)
     _guest(command, found)
     for name, option in (("kernel", "-kernel"), ("initrd", "-initrd"), ("cmdline", "-append")):
-        value = command.last(option)
-        if value is not None:
+        if (value := command.last(option)) is not None:
             found.add(name, value, option)
     found.add("num_cpus", command.cpus, "-smp" if command.last("-smp") else "without -smp")
     _cpu(command, found)

@@ -25,7 +25,8 @@ from ..launch.verify import MATCH, MISMATCH, NOT_DECIDED, UNUSABLE, compare_meas
 from ..layout.arguments import checked
 from ..layout.span import Explainable
 from ..layout.views import Banner, Heading, Paragraph, Quote, Table, View, hex_lines
-from .case import ABOUT, BY_NAME, BYTES, FILE, KEY, LOADED, MODES, ROWS, SNP
+from .capture import in_cell
+from .case import ABOUT, BY_NAME, BYTES, FILE, KEY, LOADED, MODES, SNP
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -52,9 +53,6 @@ _EXPLAINED = {
 #: The name of a file in a bundle, and how many characters of it are shown beside a list of the whole names.
 _IN_BUNDLE, _BLOB = re.compile("blobs/[0-9a-f]{64}"), 18
 
-#: The length of the lines of a long value.
-_WIDTH = 48
-
 
 @dataclass(frozen=True)
 class DigestCheck:
@@ -67,7 +65,6 @@ class DigestCheck:
 
     @property
     def matches(self) -> bool:
-        """Whether both are the same."""
         return self.reported == self.computed
 
     @property
@@ -214,11 +211,7 @@ class CaseVerdict(Explainable):
 @opened_once()
 @checked
 def verify_case(
-    case: Case,
-    *,
-    roots: Mapping[str, str] = ROOTS,
-    at: datetime | str | None = None,
-    **keys: Any,
+    case: Case, *, roots: Mapping[str, str] = ROOTS, at: datetime | str | None = None, **keys: Any
 ) -> CaseVerdict:
     """Verify a case, with its files as they are now. Never raises on a mismatch.
 
@@ -239,7 +232,7 @@ def verify_case(
     digest = _compare_digest(case, report)
     verdict, note = None, ""
     if report is not None:
-        verdict = _verify_report(case, report, digest, roots, at, trust)
+        verdict = _verify_report(case, report, digest, trust, roots=roots, at=at)
         if not set(FILES) & set(case.inputs):
             note = "who made the report: the case has no certificates"
     elif digest is not None:
@@ -310,16 +303,14 @@ def _verify_report(
     case: Case,
     report: Report,
     digest: DigestCheck | None,
-    roots: Mapping[str, str],
-    at: datetime | str | None,
     trust: Trust,
+    **how: Any,  # roots and at
 ) -> ReportVerdict:
     given = {name.removeprefix("snp_"): value for name, value in case.part(SNP).items() if name != "report"}
     certificates = load_certificates(**{name: given.pop(name) for name in FILES if name in given})
     if digest is not None:
         given.setdefault("measurement", digest.computed)
-    trust = trust._replace(wants=digest is not None)
-    return verify_report(report, certificates, roots=roots, at=at, trust=trust, **given)
+    return verify_report(report, certificates, trust=trust._replace(wants=digest is not None), **how, **given)
 
 
 def _verify_id_block(case: Case, report: Report | None) -> IdBlockVerdict | None:
@@ -340,10 +331,8 @@ def _check_explanation(case: Case, keys: Mapping[str, Value]) -> tuple[str, str]
         return (WORDS, words) if words else (NONE, "")
     found: DigestCheck | Verdict | None
     try:
-        if case.is_snp:
-            found = _compare_digest(explained, _load_report(explained))
-        else:
-            found = _compare_measure(explained, keys)
+        snp = case.is_snp
+        found = _compare_digest(explained, _load_report(explained)) if snp else _compare_measure(explained, keys)
     except SevlabError as error:
         return NOT_COMPUTED, str(error)
     if found is None:
@@ -362,23 +351,19 @@ def explain_case(case: Case, sizes: Mapping[str, int] | None = None) -> View:
     if case.about:
         rows = [[row.key, case.about[row.name]] for row in ABOUT if row.name in case.about]
         blocks += [Heading("About, in the words of the case"), Table(["what", "words"], rows)]
-    rows = [
-        [row.key, _value(row, case.inputs[row.name]), case.origin.get(row.name, "")]
-        for row in ROWS
-        if row.name in case.inputs
-    ]
-    others = [row for row in ROWS if row.name in case.origin and row.name not in case.inputs]
-    rows += [[row.key, "not in the case", case.origin[row.name]] for row in others]
+    known = {name: _value(BY_NAME[name], value) for name, value in case.inputs.items()}
+    known |= {name: "not in the case" for name in BY_NAME if name in case.origin and name not in known}
+    rows = [[BY_NAME[name].key, value, case.origin.get(name, "")] for name, value in known.items()]
     blocks += [Heading("Inputs"), Table(["input", "value", "where from, as the case says"], rows, mono=[0, 1])]
-    files = [*_files(case.inputs, case.hashes, sizes), *_files(case.found, case.found_hashes, sizes)]
+    files = [
+        [BY_NAME[name].key, _size(path) if sizes is None else str(sizes[sha256]), sha256]
+        for name, path, sha256 in case.recorded
+    ]
     if files:
         blocks += [Heading("Files"), Table(["for", "bytes", "SHA-256"], files, mono=[0, 1, 2])]
     if case.found:
-        rows = [
-            [row.key, _value(row, case.inputs.get(row.name)), _value(row, case.found[row.name])]
-            for row in ROWS
-            if row.name in case.found
-        ]
+        pairs = {BY_NAME[name]: (case.inputs.get(name), value) for name, value in case.found.items()}
+        rows = [[row.key, *(_value(row, value) for value in pair)] for row, pair in pairs.items()]
         words = "With the inputs found instead of those given, the computed value should be the reported one:"
         table = Table(["input", "given", "found"], rows, mono=[0, 1, 2])
         blocks += [Heading("Explanation"), Paragraph(words), table]
@@ -421,18 +406,12 @@ def _value(row: Row, value: Value | None) -> str:
     return f"{text[:_BLOB]}..." if row.kind in (FILE, KEY) and _IN_BUNDLE.fullmatch(text) else _broken(text)
 
 
-def _files(
-    inputs: Mapping[str, Value | None], hashes: dict[str, str], sizes: Mapping[str, int] | None
-) -> list[list[str]]:
-    rows = []
-    for name, sha256 in hashes.items():
-        try:
-            size = str(os.path.getsize(str(inputs[name])) if sizes is None else sizes[sha256])
-        except (OSError, ValueError):
-            size = "not there"
-        rows.append([BY_NAME[name].key, size, sha256])
-    return rows
+def _size(path: str) -> str:
+    try:
+        return str(os.path.getsize(path))
+    except (OSError, ValueError):
+        return "not there"
 
 
 def _broken(text: str) -> str:
-    return "\n".join(text[at : at + _WIDTH] for at in range(0, len(text), _WIDTH)) or "''"
+    return in_cell(text, 48) or "''"

@@ -74,7 +74,6 @@ class Firmware:
 
     @property
     def words(self) -> str:
-        """The fix in words."""
         return f"firmware {'.'.join(map(str, self.fixed))} or newer on {self.product}"
 
 
@@ -89,7 +88,6 @@ class Svn:
 
     @property
     def words(self) -> str:
-        """The fix in words."""
         return f"{self.part} {self.least} or above in REPORTED_TCB on {self.product}"
 
 
@@ -104,7 +102,6 @@ class PolicyBit:
 
     @property
     def words(self) -> str:
-        """The fix in words."""
         return f"policy bit {self.name.upper()} = {self.value}"
 
 
@@ -118,7 +115,6 @@ class PlatformBit:
 
     @property
     def words(self) -> str:
-        """The fix in words."""
         return f"{self.name.upper()} in PLATFORM_INFO"
 
 
@@ -223,7 +219,6 @@ class Release:
 
     @property
     def name(self) -> str:
-        """Tool and versions."""
         return f"{self.tool}, release unknown" if self.versions == UNKNOWN else f"{self.tool} {self.versions}"
 
 
@@ -233,7 +228,6 @@ def read_table(name: str) -> dict[str, Any]:
 
 
 def _frozen(row: dict[str, Any]) -> dict[str, Any]:
-    """Return a row with tuples instead of lists."""
     return {name: tuple(value) if isinstance(value, list) else value for name, value in row.items()}
 
 
