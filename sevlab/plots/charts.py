@@ -32,14 +32,12 @@ class Avalanche:
     """For each bit of a message, the number of bits (of 256) of the measure that change when it is flipped."""
 
     def __init__(self, message: MeasureMessage, tik: Secret | bytes) -> None:
-        self.message = message
-        raw = message.to_bytes()
+        self.message, raw = message, int.from_bytes(message.to_bytes(), "little")
         before = int.from_bytes(compute_measure(message, tik), "big")
         self.flips = []
-        for position in range(8 * len(raw)):
-            flipped = bytearray(raw)
-            flipped[position // 8] ^= 1 << position % 8
-            after = int.from_bytes(compute_measure(message.from_bytes(bytes(flipped)), tik), "big")
+        for position in range(8 * message.size):
+            flipped = (raw ^ 1 << position).to_bytes(message.size, "little")
+            after = int.from_bytes(compute_measure(message.from_bytes(flipped), tik), "big")
             self.flips.append((before ^ after).bit_count())
 
     def __repr__(self) -> str:
@@ -58,15 +56,13 @@ def plot_avalanche(message: MeasureMessage, tik: Secret | bytes) -> Picture:
     avalanche = Avalanche(message, tik)
     figure = Picture(repr(avalanche), figsize=(9, 3.6), layout="constrained")
     axes = figure.add_subplot()
-    edge = (0, 256)
     for span in message.spans():
         axes.axvspan(span.offset, span.offset + span.size, color=COLOURS[span.colour], zorder=0)
         middle = span.offset + span.size / 2
-        axes.text(middle, edge[1] - 6, span.name, rotation=90, ha="center", va="top", fontsize=8, color=INK)
-    places = [position / 8 for position in range(len(avalanche.flips))]
-    axes.scatter(places, avalanche.flips, s=5, color=INK, zorder=2)
+        axes.text(middle, 250, span.name, rotation=90, ha="center", va="top", fontsize=8, color=INK)
+    axes.scatter([position / 8 for position in range(len(avalanche.flips))], avalanche.flips, s=5, color=INK, zorder=2)
     axes.axhline(128, color="#b00020", linewidth=1, zorder=1)
-    axes.set(xlim=(0, message.size), ylim=edge, xlabel="offset in the message (bytes)", xticks=range(0, 57, 4))
+    axes.set(xlim=(0, message.size), ylim=(0, 256), xlabel="offset in the message (bytes)", xticks=range(0, 57, 4))
     axes.set(ylabel="bits of the measure\nthat change (of 256)", yticks=[0, 64, 128, 192, 256])
     axes.set_title("Flip any one bit of the message, and about half of the measure flips", fontsize=10)
     return figure
@@ -146,11 +142,12 @@ def plot_tcb(report: Report) -> Picture:
     title = "How new each part of the platform is: a higher rung is newer"
     figure, axes = paper(View(*explain_ladder(report)).text(), title, height)
     wide = (WIDTH - 2 * EDGE) / len(parts)
+    base = TITLE + PART_NAMES + RUNG * most
     for number, part in enumerate(parts):
-        left, base = EDGE + number * wide, TITLE + PART_NAMES + RUNG * most
+        left = EDGE + number * wide
         write(axes, left + RAIL + LADDER_WIDTH / 2, TITLE + 0.12, part, size=10, weight="bold", ha="center")
         _ladder(axes, left, base, {name: one.parts[part] for name, one in tcbs.items()})
-    line = TITLE + PART_NAMES + RUNG * most + 0.3
+    line = base + 0.3
     for words in findings:
         write_line(axes, EDGE, line, f"UNEXPECTED: {words}", WIDTH - 2 * EDGE, 8.5, "bold", color=MARK)
         line += LEGEND
@@ -167,8 +164,7 @@ def plot_tcb(report: Report) -> Picture:
 
 def _ladder(axes: Axes, left: float, base: float, values: dict[str, int]) -> None:
     """Draw one part's ladder, upwards from *base*: a rung for each number, and the tags of the TCBs that have it."""
-    rungs = sorted(set(values.values()))
-    rail = left + RAIL
+    rungs, rail = sorted(set(values.values())), left + RAIL
     top = base - RUNG * len(rungs)
     for x in (rail, rail + LADDER_WIDTH):
         axes.plot([x, x], [top, base], color=INK, linewidth=2.5)
@@ -183,7 +179,6 @@ def _ladder(axes: Axes, left: float, base: float, values: dict[str, int]) -> Non
 
 
 def _tag(axes: Axes, left: float, line: float, name: str) -> None:
-    """Draw a TCB's letter in its box."""
     letter, colour, _ = TAGS[name]
     edge, thick = (MARK, 2.5) if name == SIGNS else (INK, 1)
     block(axes, left, line - 0.09, TAG, 0.18, colour, edgecolor=edge, linewidth=thick, zorder=3)
@@ -250,7 +245,6 @@ def plot_flash(ovmf: Ovmf) -> Picture:
 
 
 def _draw_map(axes: Axes, top: float, one: FlashMap) -> None:
-    """Draw one map: title, bar, legend."""
     write(axes, EDGE, top + 0.1, one.title, size=9.5)
     widths = shares([region.size for region in one.regions], STEPS)
     left, unit = EDGE, (WIDTH - 2 * EDGE) / max(1, sum(widths))

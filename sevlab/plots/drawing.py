@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from dataclasses import dataclass
 from io import BytesIO
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
@@ -86,7 +86,6 @@ class Size:
 
     @property
     def width(self) -> float:
-        """The whole width, in inches."""
         return self.step + self.arrow + self.digest
 
     @property
@@ -96,11 +95,43 @@ class Size:
 
 
 class Column:
-    """A chain drawn downwards: boxes of steps, and beside each the digest after it."""
+    """A chain drawn downwards: boxes of steps, and beside each the digest after it.
+
+    Its sizes alone and beside another chain, and what is drawn for a lack of steps.
+    """
+
+    alone: ClassVar[Size]
+    beside: ClassVar[Size]
+    missing: ClassVar[str]
 
     def __init__(self, axes: Axes, left: float, size: Size) -> None:
         self.axes, self.left, self.size = axes, left, size
         self.right = left + size.step + size.arrow
+        self.inner, self.wide = left + PAD, size.step - 2 * PAD
+
+    def draw(self, top: float, run: Any, *, wordy: bool, mark: bool) -> None:
+        """Draw what was loaded, and the digest after it; *wordy* says what it is."""
+        raise NotImplementedError
+
+    def skipped(self, runs: Sequence[Any]) -> str:
+        """Return how many steps are not drawn."""
+        raise NotImplementedError
+
+    def draw_all(
+        self, start: float, rows: Sequence[int | range], runs: Sequence[Any], *, wordy: bool, mark: int | None = None
+    ) -> None:
+        """Draw the chain from *start* down; a run is None where this launch has none."""
+        for place, row in enumerate(rows):
+            top = start + place * self.size.pitch
+            there = [run for number in (row if isinstance(row, range) else [row]) if (run := runs[number])]
+            if place and there:
+                self.lead(top)
+            if not there:
+                self.lack(top, self.missing)
+            elif isinstance(row, range):
+                self.lack(top, self.skipped(there))
+            else:
+                self.draw(top, there[0], wordy=wordy, mark=row == mark)
 
     def digest(self, top: float, raw: bytes, words: str, *, mark: bool = False, more: str = "") -> None:
         """Draw a launch digest; *more* says that it goes on."""
@@ -111,7 +142,7 @@ class Column:
         self.lines(self.right + PAD, line + LINE, lines)
 
     def lack(self, top: float, words: str) -> None:
-        """Draw a place without a step, and say why there is none."""
+        """Draw a place without a step, and say why."""
         self.box(self.left, top, self.size.step, linestyle="--")
         lines = textwrap.fill(words, int(13 * self.size.step))
         write(self.axes, self.left + self.size.step / 2, top + self.size.height / 2, lines, ha="center")
@@ -134,12 +165,10 @@ class Column:
         self.axes.add_patch(Rectangle((left, top), width, self.size.height, **look))
 
     def point(self, start: tuple[float, float], end: tuple[float, float]) -> None:
-        """Draw an arrow."""
         look = {"arrowstyle": "-|>", "color": INK, "shrinkA": 0, "shrinkB": 0, "linewidth": 1}
         self.axes.annotate("", xy=end, xytext=start, arrowprops=look)
 
     def lines(self, left: float, line: float, lines: Sequence[str]) -> None:
-        """Write lines of hex digits."""
         for number, row in enumerate(lines):
             write(self.axes, left, line + number * LINE, row, size=7, family="monospace")
 
@@ -155,12 +184,11 @@ def drawn_rows(count: int, parting: int = 0) -> list[int | range]:
     """Return what is drawn of *count* rows: their numbers, and ranges of those left out because there are too many."""
     if count <= ROW_LIMIT:
         return list(range(count))
-    kept = sorted({*range(10), *range(max(0, parting - 2), min(count, parting + 3)), *range(count - 5, count)})
     rows: list[int | range] = []
-    for number, row in enumerate(kept):
-        if number and row > kept[number - 1] + 1:
-            rows.append(range(kept[number - 1] + 1, row))
-        rows.append(row)
+    last = -1
+    for row in sorted({*range(10), *range(max(0, parting - 2), min(count, parting + 3)), *range(count - 5, count)}):
+        rows += [range(last + 1, row), row] if row > last + 1 else [row]
+        last = row
     return rows
 
 
@@ -169,8 +197,7 @@ def sheet(words: str, height: float) -> tuple[Picture, Axes]:
     figure = Picture(words, figsize=(WIDTH, height))
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set_axis_off()
-    axes.set_xlim(0, WIDTH)
-    axes.set_ylim(height, 0)
+    axes.set(xlim=(0, WIDTH), ylim=(height, 0))
     return figure, axes
 
 

@@ -14,33 +14,17 @@ from ..launch.sev import Launch
 from ..launch.snp import TYPE_COLOURS, SnpLaunch
 from ..layout.span import COLOURS, INK, letters
 from ..layout.views import Heading, Paragraph, Table, View, hex_lines, shares
-from .drawing import (
-    EDGE,
-    LINE,
-    PAD,
-    STEPS,
-    TITLE,
-    WIDTH,
-    Column,
-    Picture,
-    Size,
-    drawn_rows,
-    judge,
-    note,
-    paper,
-    write,
-    write_line,
-)
+from .drawing import EDGE, LINE, STEPS, TITLE, WIDTH, Column, Size, drawn_rows, judge, note, paper, write, write_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import Any, ClassVar
 
     from matplotlib.axes import Axes
 
     from ..launch.pages import Region
     from ..launch.sev import Run
     from ..launch.snp import Loaded
+    from .drawing import Picture
 
 
 UNKNOWN = "What was loaded is not known: only the launch digest was given."
@@ -49,52 +33,14 @@ UNKNOWN = "What was loaded is not known: only the launch digest was given."
 SHORT = 8
 
 
-class _Chain(Column):
-    """A chain of what was loaded: its sizes alone and beside another chain, and what is drawn for a lack of steps."""
-
-    alone: ClassVar[Size]
-    beside: ClassVar[Size]
-    missing: ClassVar[str]
-
-    def draw(self, top: float, run: Any, *, wordy: bool = False, mark: bool = False) -> None:
-        """Draw what was loaded, and the digest after it; *wordy* says what it is."""
-        raise NotImplementedError
-
-    def skipped(self, runs: Sequence[Any]) -> str:
-        """Return how many steps are not drawn."""
-        raise NotImplementedError
-
-    def draw_all(
-        self,
-        start: float,
-        rows: Sequence[int | range],
-        runs: Sequence[Any],
-        *,
-        wordy: bool = False,
-        mark: int | None = None,
-    ) -> None:
-        """Draw the chain from *start* down; a run is None where this launch has none."""
-        for place, row in enumerate(rows):
-            top = start + place * self.size.pitch
-            there = [run for number in (row if isinstance(row, range) else [row]) if (run := runs[number])]
-            if place and there:
-                self.lead(top)
-            if not there:
-                self.lack(top, self.missing)
-            elif isinstance(row, range):
-                self.lack(top, self.skipped(there))
-            else:
-                self.draw(top, there[0], wordy=wordy, mark=row == mark)
-
-
-class _Steps(_Chain):
+class _Steps(Column):
     """The chain of SEV and SEV-ES: runs of equal steps."""
 
     alone, beside = Size(5.0, 0.5, 3.7, 1.0, 16), Size(2.15, 0.32, 1.66, 1.2, 8)
     missing = "no such step"
 
-    def draw(self, top: float, run: Run, *, wordy: bool = False, mark: bool = False) -> None:
-        left, line, wide = self.left + PAD, top + 2.1 * LINE, self.size.step - 2 * PAD
+    def draw(self, top: float, run: Run, *, wordy: bool, mark: bool) -> None:
+        left, line, wide = self.inner, top + 2.1 * LINE, self.wide
         self.box(self.left, top, self.size.step, mark=mark, facecolor=COLOURS[run.colour])
         write_line(self.axes, left, top + LINE, run.name, wide, 9, "bold")
         doc = f"{run.amount} bytes" + (f". {run.first.doc}" if wordy else "")
@@ -108,15 +54,14 @@ class _Steps(_Chain):
         return f"{sum(run.count for run in runs)} more, not drawn"
 
 
-class _Regions(_Chain):
+class _Regions(Column):
     """The chain of SEV-SNP: regions of pages."""
 
     alone, beside = Size(5.6, 0.6, 3.0, 0.6, SHORT, 0.14), Size(2.5, 0.36, 1.18, 0.6, 4, 0.14)
     missing = "no such region"
 
-    def draw(self, top: float, run: Loaded, *, wordy: bool = False, mark: bool = False) -> None:
-        region, left, wide = run.region, self.left + PAD, self.size.step - 2 * PAD
-        count = len(region.contents)
+    def draw(self, top: float, run: Loaded, *, wordy: bool, mark: bool) -> None:
+        region, count, left, wide = run.region, len(run.region.contents), self.inner, self.wide
         self.box(self.left, top, self.size.step, mark=mark, facecolor=COLOURS[TYPE_COLOURS[region.type_name]])
         write_line(self.axes, left, top + LINE, region.name, wide, 9, "bold")
         words = f"{count} page{'s' * (count != 1)}, type {region.type_name}, at 0x{region.gpa:x}"
@@ -152,7 +97,7 @@ def plot_launch(launch: Launch | SnpLaunch | LaunchComparison, computed: Launch 
 
 def _plot_chain(launch: Launch | SnpLaunch) -> Picture:
     is_snp, runs = isinstance(launch, SnpLaunch), launch.runs()
-    kind: type[_Chain] = _Regions if is_snp else _Steps
+    kind: type[Column] = _Regions if is_snp else _Steps
     rows = drawn_rows(len(runs))
     height = TITLE + max(1, len(rows)) * kind.alone.pitch + 0.3 * is_snp
     figure, axes = paper(str(launch), _title(launch), height)
@@ -176,7 +121,7 @@ def _title(launch: Launch | SnpLaunch) -> str:
 def _plot_pairs(comparison: LaunchComparison) -> Picture:
     """Draw two chains beside each other, and mark the place where they diverge."""
     pairs, is_snp = comparison.pairs(), isinstance(comparison.reported, SnpLaunch)
-    kind: type[_Chain] = _Regions if is_snp else _Steps
+    kind: type[Column] = _Regions if is_snp else _Steps
     parting = next((number for number, pair in enumerate(pairs) if not pair.same), len(pairs))
     rows, start, size = drawn_rows(len(pairs), parting), TITLE + 0.25, kind.beside
     if is_snp and 2 < parting < len(pairs):  # of the equal regions before, only the last is drawn
@@ -193,7 +138,7 @@ def _plot_pairs(comparison: LaunchComparison) -> Picture:
             _draw_unknown(chain, start, launch)
             continue
         mark = parting if comparison.is_known else None
-        chain.draw_all(start, rows, [getattr(pair, side) for pair in pairs], mark=mark)
+        chain.draw_all(start, rows, [getattr(pair, side) for pair in pairs], wordy=False, mark=mark)
     for number, row in enumerate(rows):
         if comparison.is_known and not (isinstance(row, range) and row.stop > parting):
             pair = pairs[row.start if isinstance(row, range) else row]
@@ -201,7 +146,7 @@ def _plot_pairs(comparison: LaunchComparison) -> Picture:
     return figure
 
 
-def _draw_unknown(chain: _Chain, top: float, launch: Launch | SnpLaunch) -> None:
+def _draw_unknown(chain: Column, top: float, launch: Launch | SnpLaunch) -> None:
     chain.lack(top, UNKNOWN)
     chain.digest(top, launch.digest, "launch digest, as given")
 
@@ -239,7 +184,6 @@ class Place(NamedTuple):
 
     @property
     def end(self) -> int:
-        """The address after it."""
         return self.start + self.size
 
 
@@ -257,15 +201,11 @@ def plot_memory(launch: SnpLaunch) -> Picture:
     figure, axes = paper(_words(launch).text(), f"{MEMORY_TITLE} (the axis is broken between bars)", height)
     for number, stretch in enumerate(stretches):
         _draw(axes, TITLE + BAR * number, stretch)
-    line = TITLE + BAR * len(stretches) + 0.05
-    line = _table(axes, line, drawn) + ROW
-    for kind in types:
+    line = _table(axes, TITLE + BAR * len(stretches) + 0.05, drawn) + ROW
+    for kind, doc in [*((PageType(one).short, PAGE_DOCS[one]) for one in types), ("", "No page is measured here.")]:
         line += ROW
-        _fill(axes, EDGE, line - 0.075, 0.3, 0.15, PageType(kind).short)
-        note(axes, line, PageType(kind).short, PAGE_DOCS[kind], left=EDGE + 0.42, indent=1.55, size=8)
-    line += ROW
-    _fill(axes, EDGE, line - 0.075, 0.3, 0.15)
-    note(axes, line, "(none)", "No page is measured here.", left=EDGE + 0.42, indent=1.55, size=8)
+        _fill(axes, EDGE, line - 0.075, 0.3, 0.15, kind, HATCHES.get(kind, ""))
+        note(axes, line, kind or "(none)", doc, left=EDGE + 0.42, indent=1.55, size=8)
     if len(drawn) < len(launch.regions):
         write(axes, EDGE, line + ROW, f"{len(launch.regions) - len(drawn)} more regions, not drawn", size=8)
     return figure
@@ -278,15 +218,13 @@ def _stretches(regions: Sequence[Region]) -> list[list[Place]]:
     end = 0
     # Pages with one address, such as those of all virtual CPUs, are one place.
     for gpa, group in groupby(named, key=lambda pair: pair[1].gpa):
-        same = list(group)
-        region = same[0][1]
-        size = max(one.step * (len(one.contents) - 1) + PAGE for _, one in same)
-        place = Place(", ".join(letter for letter, _ in same), region, gpa, size)
+        names, same = zip(*group, strict=True)
+        size = max(one.step * (len(one.contents) - 1) + PAGE for one in same)
+        place = Place(", ".join(names), same[0], gpa, size)
         if not stretches or gpa - end > BREAK:
             stretches.append([place])
         else:
-            gap = [Place("", None, end, gpa - end)] if gpa > end else []
-            stretches[-1] += [*gap, place]
+            stretches[-1] += [Place("", None, end, gpa - end), place] if gpa > end else [place]
         end = max(end, gpa + size)
     return stretches
 
@@ -301,7 +239,8 @@ def _draw(axes: Axes, top: float, stretch: Sequence[Place]) -> None:
     left, unit = EDGE, (WIDTH - 2 * EDGE) / sum(widths)
     for place, steps in zip(stretch, widths, strict=True):
         wide = steps * unit
-        _fill(axes, left, top + 0.14, wide, TALL, place.region.type_name if place.region else "")
+        kind = place.region.type_name if place.region else ""
+        _fill(axes, left, top + 0.14, wide, TALL, kind, HATCHES.get(kind, ""))
         if place.region:
             plate = {"boxstyle": "square,pad=0.12", "facecolor": "white", "edgecolor": "none"}
             middle = left + wide / 2, top + 0.14 + TALL / 2
@@ -309,19 +248,13 @@ def _draw(axes: Axes, top: float, stretch: Sequence[Place]) -> None:
         left += wide
 
 
-def _fill(
-    axes: Axes, left: float, top: float, width: float, height: float, type_name: str = "", *, plain: bool = False
-) -> None:
-    """Draw a box in the colour and the pattern of a page type, "" for no page; *plain* leaves out the pattern."""
+def _fill(axes: Axes, left: float, top: float, width: float, height: float, type_name: str, hatch: str) -> None:
+    """Draw a box in the colour of a page type, "" for no page, with a pattern."""
+    place, line = ((left, top), width, height), "-" if type_name else ":"
     if type_name:
-        colour, hatch = COLOURS[TYPE_COLOURS[type_name]], "" if plain else HATCHES[type_name]
-        pattern = Rectangle((left, top), width, height, facecolor=colour, edgecolor=FAINT, hatch=hatch, linewidth=0)
-        axes.add_patch(pattern)
-    axes.add_patch(
-        Rectangle(
-            (left, top), width, height, fill=False, edgecolor=INK, linewidth=1, linestyle="-" if type_name else ":"
-        )
-    )
+        colour = COLOURS[TYPE_COLOURS[type_name]]
+        axes.add_patch(Rectangle(*place, facecolor=colour, edgecolor=FAINT, hatch=hatch, linewidth=0))
+    axes.add_patch(Rectangle(*place, fill=False, edgecolor=INK, linewidth=1, linestyle=line))
 
 
 def _rows(regions: Sequence[Region]) -> list[list[str]]:
@@ -341,7 +274,7 @@ def _table(axes: Axes, line: float, regions: Sequence[Region]) -> float:
     for number, row in enumerate([HEADER, *_rows(regions)]):
         if number:
             line += ROW
-            _fill(axes, EDGE, line - 0.075, 0.3, 0.15, row[4], plain=True)
+            _fill(axes, EDGE, line - 0.075, 0.3, 0.15, row[4], hatch="")
         for column, (start, cell) in enumerate(zip(starts, row, strict=True)):
             if column == 0:
                 write(axes, start + 0.15, line, cell, size=8, weight="bold", ha="center")
@@ -352,9 +285,7 @@ def _table(axes: Axes, line: float, regions: Sequence[Region]) -> float:
 
 
 def _words(launch: SnpLaunch) -> View:
-    """Return what the figure shows, in words."""
-    rows = _rows(launch.regions)
-    lines = []
+    rows, lines = _rows(launch.regions), []
     for stretch in _stretches(launch.regions):
         inside = " ".join(place.letter or "(gap)" for place in stretch)
         lines.append(Paragraph(f"0x{stretch[0].start:x} to 0x{stretch[-1].end - 1:x}: {inside}"))

@@ -62,6 +62,7 @@ LOADED = (*FILES[1:], "cmdline", "profile", *NUMBERS)
 
 #: JupyterLab drops the connection, without a word, when an upload is larger.
 UPLOAD_LIMIT = 9 << 20
+UPLOAD_FIRMWARE = f"Upload firmware (up to {UPLOAD_LIMIT >> 20} MiB)"
 
 STANDARD_INPUT = "-"
 
@@ -71,12 +72,12 @@ STYLE = {"description_width": "8em"}
 
 
 def label_of(name: str) -> str:
-    """Return what the boxes call an input."""
     return LABELS.get(name, name)
 
 
-def tik_of(key: Secret) -> Secret:
+def tik_of(raw: bytes | Secret) -> Secret:
     """Return the TIK of an uploaded key: 16 bytes are the TIK, 32 are TEK and then TIK."""
+    key = raw if isinstance(raw, Secret) else Secret(raw)
     if len(key) not in (KEY_SIZE, 2 * KEY_SIZE):
         raise InputError(LABELS["tk"], f"an upload of {len(key)} bytes", "16 raw bytes (TIK) or 32 (TEK, then TIK)")
     return key.part(-KEY_SIZE)
@@ -90,10 +91,8 @@ def text_box(label: str, value: str = "", width: str = "14em", **more: Any) -> w
 
 def text_area(label: str, value: str, placeholder: str = "") -> w.Textarea:
     """Return a labelled box of several lines, so that a line break at the end can be typed, and seen."""
-    layout = w.Layout(height="4em", width=WIDE)
-    return w.Textarea(
-        value=value, description=label, placeholder=placeholder, continuous_update=False, layout=layout, style=STYLE
-    )
+    look = {"layout": w.Layout(height="4em", width=WIDE), "style": STYLE}
+    return w.Textarea(value=value, description=label, placeholder=placeholder, continuous_update=False, **look)
 
 
 def choice(label: str, options: object, value: str | None = None, width: str = "20em") -> w.Dropdown:
@@ -185,13 +184,11 @@ class FileBox(w.HBox):
             held = self._keep(raw) if self._keep else self._store(raw, item.name)
         except SevlabError as error:
             self._fail(error)
-            return
-        self._hold(held, escaped(f"uploaded: {item.name}"))
+        else:
+            self._hold(held, escaped(f"uploaded: {item.name}"))
 
     def _hold(self, held: object, words: str) -> None:
-        """Hold something instead of a path."""
-        self.held, self._path = held, ""
-        self.text.placeholder = words
+        self.held, self._path, self.text.placeholder = held, "", words
         if self.text.value:
             self.text.value = ""  # which refreshes
         else:
@@ -279,42 +276,28 @@ class LaunchBox(w.Accordion):
         title: str = "What else is loaded: kernel, initrd and command line; registers of the virtual CPUs (SEV-ES)",
     ) -> None:
         given, self._default = inputs.given, default
-        self.files = {
-            name: FileBox(
-                LABELS[name],
-                str(given.get(name, "")),
-                f"Upload (up to {UPLOAD_LIMIT >> 20} MiB)" if name in ("kernel", "initrd") else "Upload (4096 bytes)",
-                refresh,
-                fail,
-                optional=True,
-                empty=name == "initrd",
-            )
-            for name in FILES[1:]
-        }
+        self.files = {}
+        for name in FILES[1:]:
+            size = f"up to {UPLOAD_LIMIT >> 20} MiB" if name in ("kernel", "initrd") else "4096 bytes"
+            label, path, empty = LABELS[name], str(given.get(name, "")), name == "initrd"
+            self.files[name] = FileBox(label, path, f"Upload ({size})", refresh, fail, optional=True, empty=empty)
         self.cmdline = text_area(LABELS["cmdline"], inputs.cmdline or "", "(none)")
         self.numbers = {
-            name: text_box(
-                LABELS[name],
-                str(given.get(name, "")),
-                placeholder=features if name == "guest_features" else "(none)",
-            )
-            for name in NUMBERS
+            name: text_box(LABELS[name], str(given.get(name, "")), placeholder="(none)") for name in NUMBERS
         }
+        self.numbers["guest_features"].placeholder = features
         self.profile = choice(LABELS["profile"], list(profiles), inputs.profile or default, "18em")
         for box in (self.cmdline, self.profile, *self.numbers.values()):
             box.observe(lambda change: refresh(), "value")
         count, *cpu, feature_box = self.numbers.values()
-        rows = [
-            self.files["kernel"],
-            self.files["initrd"],
-            self.cmdline,
-            row(count, self.profile, feature_box),
-            row(*cpu),
-            w.HTML("Instead of the CPU's numbers, profile and features, the registers themselves:"),
-            self.files["vmsa_cpu0"],
-            self.files["vmsa_cpu1"],
-        ]
-        super().__init__([w.VBox(rows)], titles=(title,), selected_index=0 if set(given) & set(LOADED) else None)
+        kernel, initrd, *registers = self.files.values()
+        rows = [kernel, initrd, self.cmdline, row(count, self.profile, feature_box), row(*cpu)]
+        words = w.HTML("Instead of the CPU's numbers, profile and features, the registers themselves:")
+        super().__init__(
+            [w.VBox([*rows, words, *registers])],
+            titles=(title,),
+            selected_index=0 if set(given) & set(LOADED) else None,
+        )
         self.add_class("sevlab-launch")
 
     def given(self) -> LaunchInputs:

@@ -38,16 +38,12 @@ class ByteMap(anywidget.AnyWidget):
         self._shown, self._marked = list(spans), sorted(set(marked))
         if self.field not in {span.name for span in self._shown}:
             self.field = ""
+        as_they_are = "name", "offset", "size", "text", "doc", "finding"
         self.spans = [
             {
+                **{name: getattr(span, name) for name in as_they_are},
                 "letter": letter,
-                "name": span.name,
-                "offset": span.offset,
-                "size": span.size,
                 "hex": span.raw.hex(),
-                "text": span.text,
-                "doc": span.doc,
-                "finding": span.finding,
                 "colour": COLOURS[span.colour],
                 "marked": [i for i in self._marked if span.offset <= i < span.offset + span.size],
             }

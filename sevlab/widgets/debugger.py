@@ -86,28 +86,25 @@ class Debugger(StaticBox):
         self._key: Secret | None = None
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._thread: threading.Thread | None = None
-        self._stop = threading.Event()
-        self._quiet, self._outdated = False, ""
+        self._stop, self._quiet, self._outdated = threading.Event(), False, ""
         self._build()
         super().__init__(self._parts())
         self.add_class("sevlab-debugger")
         self.set_inputs(inputs or {})
 
-    # --- the parts of the form
-
     def _build(self) -> None:
         self.paste = PasteBox("What you have", TEXT_LIMIT, self._refused, PASTE)
         self.paste.add_class("sevlab-paste")
         self.understood, self.coverage = output("understood"), output("coverage-result")
-        self.boxes = {name: self._box(name, width) for widths in ROWS for name, width in widths.items()}
+        self.boxes = {name: text_box(LABELS[name], width=width) for one in ROWS for name, width in one.items()}
+        for box in self.boxes.values():
+            box.observe(lambda change: self.refresh(), "value")
         self.uploads = {name: self._upload(name) for name in UPLOADS}
         self.alert, self.banner = output("error"), output("verdict")
-        self.budget = w.BoundedFloatText(
-            value=60, min=0.1, max=3600, description="Seconds", layout=w.Layout(width="13em"), style=STYLE
-        )
-        self.candidates = text_box(
-            LABELS["candidates"], width="44em", placeholder="a folder of firmware, kernels and initrds to try"
-        )
+        look = {"layout": w.Layout(width="13em"), "style": STYLE}
+        self.budget = w.BoundedFloatText(value=60, min=0.1, max=3600, description="Seconds", **look)
+        folder = "a folder of firmware, kernels and initrds to try"
+        self.candidates = text_box(LABELS["candidates"], width="44em", placeholder=folder)
         self.progress, self.result, self.note = output("progress"), w.VBox(), w.HTML()
         self.result.add_class("sevlab-diagnosis")
         self.read = self._button("Read it", self.read_paste, "primary")
@@ -128,35 +125,28 @@ class Debugger(StaticBox):
             for widths in ROWS
         ]
         return [
-            _heading("1. Paste what you have"),
+            w.HTML("<h3>1. Paste what you have</h3>"),
             self.paste,
             w.HBox([self.read, self.clear]),
             self.understood,
             self._details,
-            _heading("2. Look at the inputs, and add what is missing"),
+            w.HTML("<h3>2. Look at the inputs, and add what is missing</h3>"),
             w.HTML(f"Uploads take up to {UPLOAD_LIMIT >> 20} MiB each. Of larger files give the path."),
             *rows,
-            _heading("3. Does it match?"),
+            w.HTML("<h3>3. Does it match?</h3>"),
             self.alert,
             self.banner,
-            _heading("4. Why not?"),
+            w.HTML("<h3>4. Why not?</h3>"),
             self.candidates,
             row(self.why, self.stop, self.budget),
             self.progress,
             self.result,
         ]
 
-    def _box(self, name: str, width: str) -> w.Text:
-        box = text_box(LABELS[name], width=width)
-        box.observe(lambda change: self.refresh(), "value")
-        return box
-
     def _upload(self, name: str) -> w.FileUpload:
         upload = w.FileUpload(description=f"Upload {LABELS[name].lower()}", layout=w.Layout(width="auto"))
         upload.observe(lambda change: self._uploaded(name), "value")
         return upload
-
-    # --- from the person
 
     def read_paste(self) -> None:
         """Read what was pasted, and fill the boxes with what it says. Several pastes add up."""
@@ -165,28 +155,24 @@ class Debugger(StaticBox):
             if len(text) > TEXT_LIMIT:
                 raise _too_long(len(text))
             if "[reported]" in text or text.lstrip().startswith("format"):
-                case = parse_case(text, os.path.join(os.curdir, "pasted case"))
-                found, shown = case.part(), View(Banner(f"A case file with {len(case.part())} inputs", "green"))
+                found = parse_case(text, os.path.join(os.curdir, "pasted case")).part()
+                shown = View(Banner(f"A case file with {len(found)} inputs", "green"))
             else:
                 new = parse_anything(text)
                 self.capture += new
                 found = {name: one.value for name, one in self.capture.inputs.items()}
                 shown = self.capture.explain()
-                self._cover(new.source, text)
+                if new.source in (XML, COMMAND_LINE):
+                    covered = cover_domain(text) if new.source == XML else cover_command_line(text)
+                    self.coverage.value, self._details.layout.display = covered.explain().html(), ""
         except SevlabError as error:
             self.understood.value = alert(str(error))
-            return
-        self.understood.value = status(shown)
-        self.set_inputs(found)
+        else:
+            self.understood.value = status(shown)
+            self.set_inputs(found)
 
     def _refused(self, length: int) -> None:
         self.understood.value = alert(str(_too_long(length)))
-
-    def _cover(self, source: str, text: str) -> None:
-        if source in (XML, COMMAND_LINE):
-            covered = cover_domain(text) if source == XML else cover_command_line(text)
-            self.coverage.value = covered.explain().html()
-            self._details.layout.display = ""
 
     def start_again(self) -> None:
         """Reset the form. Cancels a running search and discards its result."""
@@ -213,8 +199,7 @@ class Debugger(StaticBox):
             self._key = Secret(raw)
             self.set_inputs({"tk": UPLOADED})
         else:
-            if self._folder is None:
-                self._folder = tempfile.TemporaryDirectory(prefix="sevlab-")
+            self._folder = self._folder or tempfile.TemporaryDirectory(prefix="sevlab-")
             path = Path(self._folder.name, name)
             path.write_bytes(raw)
             self.set_inputs({name: str(path)})
@@ -246,8 +231,6 @@ class Debugger(StaticBox):
                 raise InputError(LABELS[name], "'-'", "a path, or an upload")
         return given
 
-    # --- what follows
-
     def refresh(self) -> None:
         """Read the boxes and verify."""
         if self._quiet:
@@ -268,9 +251,8 @@ class Debugger(StaticBox):
         self.banner.value = status(self.verdict.explain())
 
     def _fail(self, error: SevlabError) -> None:
-        self.error, self.verdict = str(error), None
+        self.error, self.verdict, self.banner.value = str(error), None, ""
         self.alert.value = alert(self.error)
-        self.banner.value = ""
 
     def start(self) -> None:
         """Search in the background; where there are no threads, as in a browser, search now."""
@@ -282,10 +264,9 @@ class Debugger(StaticBox):
         thread = threading.Thread(target=self.search, daemon=True)
         try:
             thread.start()
+            self._thread = thread
         except RuntimeError:
             self.search()
-        else:
-            self._thread = thread
 
     def stop_search(self) -> None:
         """Stop the search soon."""
@@ -300,35 +281,29 @@ class Debugger(StaticBox):
         """Search now, and show the result, unless the form was reset meanwhile."""
         stop, self._outdated = self._stop, ""
         try:
+            folder, show = self.candidates.value.strip() or None, functools.partial(self._show_progress, stop)
             with renaming(label_of):
-                diagnosis = diagnose(
-                    self.inputs,
-                    candidates=self.candidates.value.strip() or None,
-                    budget=self.budget.value,
-                    progress=lambda progress: self._show_progress(progress, stop),
-                )
+                diagnosis = diagnose(self.inputs, candidates=folder, budget=self.budget.value, progress=show)
             if stop is self._stop:
                 self.diagnosis = diagnosis
                 self.progress.value = Paragraph(diagnosis.effort).html()
                 self._show(diagnosis)
-        except SevlabError as error:
-            self._show_error(str(error), stop)
         except Exception as error:  # nobody sees what a thread raises
-            self._show_error(f"An error in sevlab: {type(error).__name__}. Please report it.", stop)
-            raise
+            is_ours = isinstance(error, SevlabError)
+            if stop is self._stop:
+                words = str(error) if is_ours else f"An error in sevlab: {type(error).__name__}. Please report it."
+                self.progress.value = alert(words)
+            if not is_ours:
+                raise
         finally:
             if stop is self._stop:
                 self.why.disabled, self.stop.disabled = False, True
 
-    def _show_progress(self, progress: Progress, stop: threading.Event) -> None:
+    def _show_progress(self, stop: threading.Event, progress: Progress) -> None:
         if stop.is_set():
             raise KeyboardInterrupt
         speed = f"{progress.tried:,} tried, {progress.rate:,.0f} per second"
         self.progress.value = Paragraph(f"{progress.seconds:.0f} s: {speed}. Now: {progress.now}.").html()
-
-    def _show_error(self, words: str, stop: threading.Event) -> None:
-        if stop is self._stop:
-            self.progress.value = alert(words)
 
     def _show(self, diagnosis: Diagnosis) -> None:
         parts: list[w.Widget] = [w.HTML(status(diagnosis.explain()))]
@@ -343,10 +318,10 @@ class Debugger(StaticBox):
     def _outdate(self, words: str) -> None:
         """Mark the result as outdated: it is about other inputs than the current ones, and cannot be applied."""
         self._outdated = words
+        for part in self.result.children:
+            if isinstance(part, Button):
+                part.disabled = True
         if self.result.children:
-            for part in self.result.children:
-                if isinstance(part, Button):
-                    part.disabled = True
             self.note.value = status(View(Paragraph(words)))
 
     def apply(self, explanation: Explanation) -> None:
@@ -359,7 +334,6 @@ class Debugger(StaticBox):
             self._outdate("Applied: section 3 shows the verdict on the new inputs.")
 
     def static(self) -> View:
-        """Return what is shown now, for viewers without widgets."""
         if self.diagnosis is not None and not self._outdated:
             return self.diagnosis.explain()
         if self.verdict is not None:
@@ -369,14 +343,9 @@ class Debugger(StaticBox):
 
 
 def _written(name: str, value: object) -> str:
-    """Return a value as its box has it."""
     if value is None:
         return ""
     return f"0x{value:x}" if name in ("policy", "guest_features") and isinstance(value, int) else str(value)
-
-
-def _heading(words: str) -> w.HTML:
-    return w.HTML(f"<h3>{words}</h3>")
 
 
 def _too_long(length: int) -> InputError:

@@ -1,8 +1,4 @@
-"""Explorers: every input in a box, and what follows from it beside it.
-
-One base reads the boxes and shows an error or a verdict; below it are the launches of SEV and SEV-ES, the chain of one
-part of such a launch, the kernel-hashes table, and SEV-SNP.
-"""
+"""Explorers: every input in a box, and what follows from it beside it."""
 
 from __future__ import annotations
 
@@ -20,7 +16,7 @@ from ..formats.kernel_hashes import KernelHashes, hash_cmdline
 from ..formats.page_info import PageInfo
 from ..launch.compare import LaunchComparison, compare_launch
 from ..launch.evidence import REPORTED, Evidence, load_evidence
-from ..launch.files import BLOB_LIMIT, load_hashed
+from ..launch.files import BLOB_LIMIT, FIRMWARE_LIMIT, load_hashed
 from ..launch.inputs import FILES, LaunchInputs
 from ..launch.keys import Secret
 from ..launch.sev import Hashed, Launch, Step
@@ -36,7 +32,7 @@ from .boxes import (
     LOADED,
     STANDARD_INPUT,
     STYLE,
-    UPLOAD_LIMIT,
+    UPLOAD_FIRMWARE,
     WIDE,
     FileBox,
     LaunchBox,
@@ -91,7 +87,6 @@ class BaseExplorer(StaticBox):
         raise NotImplementedError
 
     def _answer(self) -> Banner | View:
-        """Return the verdict on what was read."""
         raise NotImplementedError
 
     def _show(self) -> None:
@@ -114,6 +109,12 @@ class BaseExplorer(StaticBox):
         self._show()
         self.banner.value = status(self._answer())  # last: what it is about is there
 
+    def _watch(self, *boxes: w.Widget) -> None:
+        """Show what follows from the boxes, now and whenever one of them changes."""
+        for box in boxes:
+            box.observe(self.refresh, "value")
+        self.refresh()
+
     def _fail(self, error: SevlabError) -> None:
         """Show what is wrong with an input, open its box, and take back the verdict."""
         self.error = functools.reduce(lambda words, box: box.hide_folder(words), self._files, str(error))
@@ -133,7 +134,6 @@ class BaseExplorer(StaticBox):
             self._settling = False
 
     def static(self) -> View:
-        """Return what is shown now, without the inputs, for where widgets do not run."""
         if self.error:
             return View(Banner(self.error, "orange"), Banner(self._cannot_tell, "grey"))
         return View(self._answer(), *self._details())
@@ -157,44 +157,25 @@ class Explorer(BaseExplorer):
         self.chain, self.comparison = output("loaded"), output("comparison")
         self.message = ByteMap("The message under the HMAC: 56 bytes", evidence.message.spans())
         self.blob = ByteMap("The measurement the host reported: 48 bytes", evidence.measurement.spans())
-        results = [self.chain, self.message, self.blob, self.comparison]
-        super().__init__("explorer", rows, results, banner="verdict")
-        self.refresh()
+        super().__init__("explorer", rows, [self.chain, self.message, self.blob, self.comparison], banner="verdict")
+        self._watch(self.measurement, self.policy, *self.numbers.values())
 
     def _build_inputs(self) -> list[w.Widget]:
         evidence, files = self.evidence, self.evidence.files
-        self.measurement = text_area(
-            LABELS["measurement"],
-            base64.b64encode(evidence.measurement.to_bytes()).decode(),
-            "base64 (64 characters, line breaks are fine) or hex (96 digits)",
-        )
-        self.numbers = {
-            name: text_box(LABELS[name], str(getattr(evidence, name)))
-            for name in ("api_major", "api_minor", "build_id")
-        }
+        text = base64.b64encode(evidence.measurement.to_bytes()).decode()
+        placeholder = "base64 (64 characters, line breaks are fine) or hex (96 digits)"
+        self.measurement = text_area(LABELS["measurement"], text, placeholder)
+        names = "api_major", "api_minor", "build_id"
+        self.numbers = {name: text_box(LABELS[name], str(getattr(evidence, name))) for name in names}
         self.policy = PolicyBox(evidence.policy)
-        for box in (self.measurement, self.policy, *self.numbers.values()):
-            box.observe(self.refresh, "value")
         #: What else is loaded, and the two files that every launch has.
         self.loaded = LaunchBox(evidence.inputs or LaunchInputs(), self.refresh, self._fail)
+        act, key_file = (self.refresh, self._fail), files.get("tk", files.get("tik", ""))
+        upload = "Upload key (16 bytes TIK, or 32 bytes TEK and TIK)"
+        held = None if evidence.inputs else evidence.digest
         self.files = {
-            "firmware": FileBox(
-                LABELS["firmware"],
-                files.get("firmware", ""),
-                f"Upload firmware (up to {UPLOAD_LIMIT >> 20} MiB)",
-                self.refresh,
-                self._fail,
-                held=None if evidence.inputs else evidence.digest,
-            ),
-            "tik": FileBox(
-                LABELS["tk"],
-                files.get("tk", files.get("tik", "")),
-                "Upload key (16 bytes TIK, or 32 bytes TEK and TIK)",
-                self.refresh,
-                self._fail,
-                keep=lambda raw: tik_of(Secret(raw)),
-                held=evidence.tik,
-            ),
+            "firmware": FileBox(LABELS["firmware"], files.get("firmware", ""), UPLOAD_FIRMWARE, *act, held=held),
+            "tik": FileBox(LABELS["tk"], key_file, upload, *act, keep=tik_of, held=evidence.tik),
         }
         self._files = [*self.files.values(), *self.loaded.files.values()]
         self.paths = {name: box.text for name, box in self.files.items()}
@@ -203,7 +184,6 @@ class Explorer(BaseExplorer):
         return [self.measurement, row(*self.numbers.values()), self.policy, *self.files.values(), self.loaded]
 
     def _given(self) -> LaunchInputs:
-        """Return the inputs of the launch, as they are in their boxes."""
         return self.loaded.given().replace(firmware=self.files["firmware"].given())
 
     def _read(self) -> None:
@@ -262,11 +242,9 @@ class Explorer(BaseExplorer):
     def _chain(self) -> View:
         """Return what was loaded, step by step, and where it diverges from the start."""
         first = compare_launch(self._start.launch, self.evidence.launch).first
-        return View(
-            Heading("What was loaded, and the launch digest after each step"),
-            *([Paragraph(f"First step that differs from the start: {first}")] if first else []),
-            self.evidence.launch.explain(),
-        )
+        differs = [Paragraph(f"First step that differs from the start: {first}")] if first else []
+        heading = Heading("What was loaded, and the launch digest after each step")
+        return View(heading, *differs, self.evidence.launch.explain())
 
     def _answer(self) -> Banner:
         assert self.verdict is not None
@@ -307,10 +285,8 @@ class ChainExplorer(BaseExplorer):
     """
 
     def __init__(self, start: Launch, inputs: Sequence[w.Widget], results: Sequence[w.Widget], name: str) -> None:
-        self.start = start
+        self.start, self.changed, self.chain = start, "", output("chain")
         self.launch: Launch | None = None
-        self.changed = ""
-        self.chain = output("chain")
         super().__init__(name, inputs, [self.chain, *results])
 
     def _make(self) -> Launch:
@@ -320,6 +296,10 @@ class ChainExplorer(BaseExplorer):
     def _result(self) -> View:
         """Return the part that was read."""
         raise NotImplementedError
+
+    def _replaced(self, old: bytes, new: bytes) -> list[Step]:
+        """Return the steps of the start, those of one content with another."""
+        return [step._replace(content=new) if step.content == old else step for step in self.start.steps]
 
     def _read(self) -> None:
         self.launch = self._make()
@@ -385,12 +365,9 @@ class TableExplorer(ChainExplorer):
         if table.to_bytes() not in [step.content for step in steps]:
             raise InputError("launch", "one without this table", "the launch that the table belongs to")
         super().__init__(Launch(steps), list(self.boxes.values()), [self.map], "table-explorer")
-        for box in self.boxes.values():
-            box.observe(self.refresh, "value")
-        self.refresh()
+        self._watch(*self.boxes.values())
 
     def _make(self) -> Launch:
-        """Read every box, the files too."""
         given = self._given
         with renaming(label_of):
             # Whatever else is in the table that was given, such as a wrong length, stays in it.
@@ -399,10 +376,7 @@ class TableExplorer(ChainExplorer):
                 initrd=given.initrd if self._keeps("initrd") else self._initrd(),
                 cmdline=given.cmdline if self._keeps("cmdline") else hash_cmdline(self.boxes["cmdline"].value),
             )
-            steps = [
-                step._replace(content=self.table.to_bytes()) if step.content == given.to_bytes() else step
-                for step in self.start.steps
-            ]
+            steps = self._replaced(given.to_bytes(), self.table.to_bytes())
             if not self._keeps("firmware"):
                 if steps[0].name != "firmware":
                     needed = "an empty box, for a table without a launch"
@@ -418,9 +392,8 @@ class TableExplorer(ChainExplorer):
         path = self.boxes[name].value.strip()
         if path in ("", STANDARD_INPUT):
             raise InputError(name, repr(path) if path else "nothing", "a path")
-        if name == "firmware":
-            return load_hashed(path, name)
-        return load_hashed(path, name, limit=BLOB_LIMIT, empty=name == "initrd")
+        limit = FIRMWARE_LIMIT if name == "firmware" else BLOB_LIMIT
+        return load_hashed(path, name, limit=limit, empty=name == "initrd")
 
     def _initrd(self) -> bytes:
         return self._file("initrd").digest if self.boxes["initrd"].value.strip() else hashlib.sha256(b"").digest()
@@ -434,7 +407,6 @@ class TableExplorer(ChainExplorer):
         self.map.show([])
 
     def _result(self) -> View:
-        """Return the table byte by byte."""
         return self.map.static()
 
 
@@ -467,9 +439,8 @@ class SnpExplorer(BaseExplorer):
                 rows = self._build_inputs(LaunchInputs(**launch))  # type: ignore[arg-type]
         self.chain, self.link = output("chain"), output("link")
         # A box of text, not a slider or a button: keys that are pressed in it are no shortcuts of the notebook.
-        self.number = w.BoundedIntText(
-            value=1, min=1, max=1, description="Link", layout=w.Layout(width="14em"), style=STYLE
-        )
+        layout = w.Layout(width="14em")
+        self.number = w.BoundedIntText(value=1, min=1, max=1, description="Link", layout=layout, style=STYLE)
         self.region = choice("Region", [""], width="34em")
         self.map = ByteMap("PAGE_INFO", [], mark_meaning="* marks bytes that differ from this link at the start.")
         super().__init__("snp-explorer", rows, [self.chain, row(self.number, self.region), self.link, self.map])
@@ -483,17 +454,11 @@ class SnpExplorer(BaseExplorer):
             sku = dict(zip(("cpu_family", "cpu_model", "cpu_stepping"), numbers, strict=True))
             inputs = inputs.replace(cpu_signature=None, **sku)
         self.fixed = {name: value for name, value in inputs.given.items() if name not in LABELS}
-        upload = f"Upload firmware (up to {UPLOAD_LIMIT >> 20} MiB)"
-        self.firmware = FileBox(LABELS["firmware"], str(inputs.firmware), upload, self.refresh, self._fail)
-        self.loaded = LaunchBox(
-            inputs,
-            self.refresh,
-            self._fail,
-            profiles=SNP_PROFILES,
-            default=SVSM_PROFILE if inputs.svsm is not None else DEFAULT_PROFILE,
-            features="(profile)",
-            title="What else is loaded: kernel, initrd and command line; virtual CPUs",
-        )
+        act = self.refresh, self._fail
+        self.firmware = FileBox(LABELS["firmware"], str(inputs.firmware), UPLOAD_FIRMWARE, *act)
+        title = "What else is loaded: kernel, initrd and command line; virtual CPUs"
+        default, features = SVSM_PROFILE if inputs.svsm is not None else DEFAULT_PROFILE, "(profile)"
+        self.loaded = LaunchBox(inputs, *act, profiles=SNP_PROFILES, default=default, features=features, title=title)
         self._files = [self.firmware, *self.loaded.files.values()]
         also = [w.HTML(Paragraph(f"Also given, and kept: {', '.join(self.fixed)}.").html())] if self.fixed else []
         return [self.firmware, self.loaded, *also]
@@ -538,7 +503,7 @@ class SnpExplorer(BaseExplorer):
     @property
     def shown(self) -> Link | None:
         """The link that is shown; None while there is none."""
-        return _link(self.launch, self.number.value) if self.launch else None
+        return next(islice(self.launch.links(), self.number.value - 1, None), None) if self.launch else None
 
     def _show_link(self) -> None:
         link = self.shown
@@ -602,16 +567,12 @@ class SnpExplorer(BaseExplorer):
         return [self._chain(), *self._words(link), *words, legend(info.spans())]
 
 
-def _link(launch: SnpLaunch, number: int) -> Link | None:
-    """Return a link by its number, from 1; None beyond the last."""
-    return next(islice(launch.links(), number - 1, None), None)
-
-
 def _page_info(launch: SnpLaunch, number: int) -> PageInfo | None:
     """Return PAGE_INFO of a link by its number, from 1; None beyond the last."""
-    link = _link(launch, number)
-    if link is None:
-        return None
-    before = _link(launch, number - 1) if number > 1 else None
-    info: PageInfo = link.region.info(link.number, launch.start if before is None else before.digest)
-    return info
+    digest = launch.start
+    for count, link in enumerate(launch.links(), 1):
+        if count == number:
+            info: PageInfo = link.region.info(link.number, digest)
+            return info
+        digest = link.digest
+    return None

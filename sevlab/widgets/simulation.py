@@ -32,17 +32,14 @@ class TranscriptExplorer(StaticBox):
         self.start = self.run = run
         self._sizes = run.changeable
         names = [NOTHING, *self._sizes]
-        self.target = w.Dropdown(options=names, description="The host changes", style=_STYLE, layout=_wide("26em"))
-        self.offset = w.BoundedIntText(value=0, min=0, max=0, description="byte", style=_STYLE, layout=_wide("16em"))
-        self.mask = w.BoundedIntText(
-            value=1, min=1, max=255, description="exclusive-or with", style=_STYLE, layout=_wide("16em")
-        )
-        self.step = w.IntSlider(
-            value=1, min=1, max=len(run.transcript.entries), description="Message", style=_STYLE, layout=_wide("40em")
-        )
+        self.target = w.Dropdown(options=names, description="The host changes", style=_STYLE, layout={"width": "26em"})
+        look = {"style": _STYLE, "layout": {"width": "16em"}}
+        self.offset = w.BoundedIntText(value=0, min=0, max=0, description="byte", **look)
+        self.mask = w.BoundedIntText(value=1, min=1, max=255, description="exclusive-or with", **look)
+        look, last = {"style": _STYLE, "layout": {"width": "40em"}}, len(run.transcript.entries)
+        self.step = w.IntSlider(value=1, min=1, max=last, description="Message", **look)
         self.banner, self.message, self.record = output("verdict"), output("message"), output("transcript")
-        changes = row(self.target, self.offset, self.mask)
-        super().__init__([changes, self.banner, self.step, self.message, self.record])
+        super().__init__([row(self.target, self.offset, self.mask), self.banner, self.step, self.message, self.record])
         self.add_class("sevlab-transcript-explorer")
         self.target.observe(self._choose, "value")
         for box in (self.offset, self.mask):
@@ -51,23 +48,19 @@ class TranscriptExplorer(StaticBox):
         self._show()
 
     def _choose(self, change: Any = None) -> None:
-        size = self._sizes.get(self.target.value, 1)
-        self.offset.max = size - 1
+        self.offset.max = self._sizes.get(self.target.value, 1) - 1
         self.refresh()
 
     def refresh(self, change: Any = None) -> None:
         """Launch again, with the host's change."""
         name, offset, mask = self.target.value, self.offset.value, self.mask.value
-        if name == NOTHING:
-            self.run = self.start
-        else:
 
-            def change_it(raw: bytes) -> bytes:
-                changed = bytearray(raw)
-                changed[offset % len(raw)] ^= mask
-                return bytes(changed)
+        def change_it(raw: bytes) -> bytes:
+            changed = bytearray(raw)
+            changed[offset % len(raw)] ^= mask
+            return bytes(changed)
 
-            self.run = self.start.again({name: change_it})
+        self.run = self.start if name == NOTHING else self.start.again({name: change_it})
         self._show()
 
     def _show(self) -> None:
@@ -94,12 +87,7 @@ class TranscriptExplorer(StaticBox):
         self.message.value = f"{words.html()}<pre>{shown}</pre>"
 
     def static(self) -> View:
-        """Return what is shown now, for where widgets do not run."""
         return View(self._banner(), *self.run.transcript.explain().blocks)
-
-
-def _wide(width: str) -> w.Layout:
-    return w.Layout(width=width)
 
 
 class CoverageBox(BaseExplorer):
@@ -110,17 +98,11 @@ class CoverageBox(BaseExplorer):
 
     def __init__(self, text: str) -> None:
         self.coverage: Coverage | None = None
-        self.text = w.Textarea(
-            value=text,
-            description="Configuration",
-            placeholder="a QEMU command line, or a libvirt domain XML",
-            continuous_update=False,
-            layout=w.Layout(width="60em", height="12em"),
-            style=STYLE,
-        )
+        words = {"description": "Configuration", "placeholder": "a QEMU command line, or a libvirt domain XML"}
+        layout = w.Layout(width="60em", height="12em")
+        self.text = w.Textarea(value=text, continuous_update=False, layout=layout, style=STYLE, **words)
         super().__init__("coverage", [self.text], [], banner="coverage-result")
-        self.text.observe(self.refresh, "value")
-        self.refresh()
+        self._watch(self.text)
 
     def _read(self) -> None:
         text = self.text.value

@@ -1,7 +1,4 @@
-"""Explorers of one structure: the registers of a virtual CPU, an attestation report, a launch session.
-
-Change any field, or what it is made from, and see what follows from it.
-"""
+"""Explorers of one structure: the registers of a virtual CPU, an attestation report, a launch session."""
 
 from __future__ import annotations
 
@@ -72,12 +69,9 @@ class VmsaExplorer(ChainExplorer):
         self.edits = {now.name: now.value for was, now in pairs if was.raw != now.raw}
         self.fields = output("registers")
         super().__init__(Launch(steps), rows, [self.fields], "vmsa-explorer")
-        for box in (self.profile, self.cpu, *self.boxes.values(), *self.features.values()):
-            box.observe(self.refresh, "value")
         self.field.observe(self._chosen, "value")
-        self.value.observe(self.refresh, "value")
         self._show_value()
-        self.refresh()
+        self._watch(self.profile, self.cpu, *self.boxes.values(), *self.features.values(), self.value)
 
     def _build_inputs(self, page: Vmsa, further: int | None) -> list[w.Widget]:
         nearest, is_boot, _ = recognize_vmsa(page)[0]
@@ -91,20 +85,15 @@ class VmsaExplorer(ChainExplorer):
         except InputError:
             sku = 0, 0, 0  # RDX is then an edit
         address = further if is_boot else start
-        self.boxes = {
-            name: text_box(LABELS[f"cpu_{name}"], str(number), "18em") for name, number in zip(LIMITS, sku, strict=True)
-        }
-        self.boxes["reset"] = text_box(
-            RESET, f"0x{address:x}" if address else "", "18em", placeholder="of the firmware"
-        )
-        self._other_features = int(page.sev_features) & ~sum(one.mask for one in SevFeatures.rows if one.is_flag)
-        self.features = {
-            one.name: flag(
-                f"{one.name} (bit {one.low})", one.doc, "16em", value=bool(getattr(page.sev_features, one.name))
-            )
-            for one in SevFeatures.rows
-            if one.is_flag
-        }
+        pairs = zip(LIMITS, sku, strict=True)
+        self.boxes = {name: text_box(LABELS[f"cpu_{name}"], str(number), "18em") for name, number in pairs}
+        text = f"0x{address:x}" if address else ""
+        self.boxes["reset"] = text_box(RESET, text, "18em", placeholder="of the firmware")
+        self._other_features, self.features = int(page.sev_features), {}
+        for one in (one for one in SevFeatures.rows if one.is_flag):
+            self._other_features &= ~one.mask
+            value = bool(getattr(page.sev_features, one.name))
+            self.features[one.name] = flag(f"{one.name} (bit {one.low})", one.doc, "16em", value=value)
         self.field = choice("Field", FIELDS, "rdx")
         self.value = EditBox("Value", [self.field], WIDE, "(empty: as the profile makes it)")
         return [
@@ -122,23 +111,17 @@ class VmsaExplorer(ChainExplorer):
         for name in LIMITS:
             self.boxes[name].disabled = not profile.takes_signature
         if profile.takes_signature:
-            signature = cpu_signature(
-                *(
-                    parse_number(self.boxes[name].value.strip(), LABELS[f"cpu_{name}"], limit)
-                    for name, limit in LIMITS.items()
-                )
-            )
+            texts = {name: self.boxes[name].value.strip() for name in LIMITS}
+            sku = (parse_number(texts[name], LABELS[f"cpu_{name}"], limit) for name, limit in LIMITS.items())
+            signature = cpu_signature(*sku)
         self.boxes["reset"].disabled = not application
         if application:
             text = self.boxes["reset"].value.strip()
             address = parse_reset_address(parse_number(text, RESET, 0xFFFFFFFF) if text else None, RESET)
         ticked = {name: int(box.value) for name, box in self.features.items()}
+        features = int(SevFeatures(self._other_features).replace(**ticked))
         return build_vmsa(
-            profile.name,
-            cpu=int(application),
-            signature=signature,
-            reset_address=address,
-            sev_features=int(SevFeatures(self._other_features).replace(**ticked)),
+            profile.name, cpu=int(application), signature=signature, reset_address=address, sev_features=features
         )
 
     def _make(self) -> Launch:
@@ -152,8 +135,7 @@ class VmsaExplorer(ChainExplorer):
                 if raw != made.raw:
                     self.edits[made.name] = int.from_bytes(raw, "little") if isinstance(made.value, int) else raw
         self.page = built.replace(**self.edits)
-        old, new = self._given.to_bytes(), self.page.to_bytes()
-        return Launch([step._replace(content=new) if step.content == old else step for step in self.start.steps])
+        return Launch(self._replaced(self._given.to_bytes(), self.page.to_bytes()))
 
     def _show(self) -> None:
         super()._show()
@@ -252,20 +234,13 @@ class ReportExplorer(BaseExplorer):
         self.byte = EditBox("Byte", [self.offset], "16em", "(empty: as given)")
         self.undo = Button("Take all changes back", self._take_back)
         self.checklist = output("checklist")
-        self.map = ByteMap(
-            f"The report: {report.size} bytes",
-            self.start.spans(),
-            mark_meaning="* marks bytes that differ from the report given.",
-        )
+        meaning = "* marks bytes that differ from the report given."
+        self.map = ByteMap(f"The report: {report.size} bytes", self.start.spans(), mark_meaning=meaning)
         rows = [row(self.field, self.value), row(self.offset, self.byte, self.undo)]
         super().__init__("report-explorer", rows, [self.checklist, self.map])
         self.map.observe(self._selected, "field")
-        for box, act in (
-            (self.field, self._chosen),
-            (self.offset, self._moved),
-            (self.value, self._edit_field),
-            (self.byte, self._edit_byte),
-        ):
+        boxes = self.field, self.offset, self.value, self.byte
+        for box, act in zip(boxes, (self._chosen, self._moved, self._edit_field, self._edit_byte), strict=True):
             box.observe(functools.partial(self._act, act), "value")
         span = _field(self.report, self.field.value)
         self._fill(span, span.offset)
@@ -281,12 +256,10 @@ class ReportExplorer(BaseExplorer):
             self._fail(error)
 
     def _selected(self, change: object) -> None:
-        """A field was selected in the map."""
         if self.map.field:
             self.field.value = self.map.field
 
     def _chosen(self) -> None:
-        """A field was chosen in the list, or in the map."""
         span = _field(self.report, self.field.value)
         self.map.field = span.name
         self._fill(span, span.offset)
@@ -324,7 +297,6 @@ class ReportExplorer(BaseExplorer):
         self._set(self.start.to_bytes(), _field(self.report, self.field.value).offset)
 
     def _put(self, at: int, raw: bytes) -> None:
-        """Change bytes of the report."""
         whole = self.report.to_bytes()
         self._set(whole[:at] + raw + whole[at + len(raw) :], at)
 
@@ -363,9 +335,8 @@ class ReportExplorer(BaseExplorer):
         rows, colours = [], []
         for check in self.verdict.checks:
             was = self._before[check.name].state
-            changed = was != check.state
-            state = f"{check.state}, was {was}" if changed else check.state
-            rows.append([check.name + "*" * changed, state, in_lines(check).note])
+            mark, state = ("", was) if was == check.state else ("*", f"{check.state}, was {was}")
+            rows.append([check.name + mark, state, in_lines(check).note])
             colours.append(COLOURS[check.state])
         return Table(["check", "state", "note"], rows, colours=colours)
 
@@ -386,20 +357,16 @@ def _span_at(report: Report, at: int) -> Span:
 
 
 class SessionExplorer(BaseExplorer):
-    """A launch session as one platform sees it. ``opened`` is what follows from the boxes, None while one cannot be
-    read."""
+    """A launch session as one platform sees it. ``opened`` follows from the boxes; None while one cannot be read."""
 
     def __init__(self, opened: OpenedSession) -> None:
         self.start = opened
         self.opened: OpenedSession | None = opened
         self.policy = text_box("policy", "" if opened.policy is None else f"0x{int(opened.policy):x}", "16em")
-        self.boxes = {
-            one.name: text_box(one.name, getattr(opened.blob, one.name).hex(), "54em") for one in SessionBlob.rows
-        }
+        names = [one.name for one in SessionBlob.rows]
+        self.boxes = {name: text_box(name, getattr(opened.blob, name).hex(), "54em") for name in names}
         super().__init__("session-explorer", [self.policy, *self.boxes.values()], [], banner="session-result")
-        for box in (self.policy, *self.boxes.values()):
-            box.observe(self.refresh, "value")
-        self.refresh()
+        self._watch(self.policy, *self.boxes.values())
 
     def _read(self) -> None:
         parts = {one.name: parse_bytes(self.boxes[one.name].value, one.name, one.size) for one in SessionBlob.rows}
