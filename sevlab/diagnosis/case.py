@@ -133,9 +133,8 @@ class CaseDiagnosis(Explainable):
         rows += [[f"report: {check.name}", check.state, str(check.note)] for check in self._report_checks]
         block = verdict.id_block
         for check in () if block is None else block.failed:
-            rows.append(
-                [f"ID block: {check.name}", ": ".join(filter(None, (check.state, STAGES[check.name]))), check.note]
-            )
+            state = ": ".join(filter(None, (check.state, STAGES[check.name])))
+            rows.append([f"ID block: {check.name}", state, check.note])
         return rows
 
     @property

@@ -177,16 +177,7 @@ class Identity:
             self.certificates[usage] = certificate
 
     def _unsigned(self, usage: int) -> SevCertificate:
-        return SevCertificate(
-            api_major=self._api[0],
-            api_minor=self._api[1],
-            key_usage=usage,
-            key_algorithm=ECDH_SHA256 if usage == PDH else ECDSA_SHA256,
-            key=public_key(self.keys[usage]),
-            sig1_usage=INVALID,
-            sig1_algorithm=0,
-            sig1=bytes(512),
-            sig2_usage=INVALID,
-            sig2_algorithm=0,
-            sig2=bytes(512),
-        )
+        algorithm, (major, minor) = ECDH_SHA256 if usage == PDH else ECDSA_SHA256, self._api
+        key = {"key_usage": usage, "key_algorithm": algorithm, "key": public_key(self.keys[usage])}
+        unsigned = {"sig1": bytes(512), "sig2": bytes(512), "sig1_usage": INVALID, "sig2_usage": INVALID}
+        return SevCertificate(api_major=major, api_minor=minor, **key, **unsigned, sig1_algorithm=0, sig2_algorithm=0)

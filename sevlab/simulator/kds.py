@@ -148,16 +148,12 @@ class KeyServer:
         parts = {oid: _number(tcb.parts.get(name, 0)) for name, oid in SPL.items()}
         parts |= {oid: _number(0) for oid in RESERVED_SPL.values()}
         del parts[RESERVED_SPL["spl_4"] if product == "Turin" else SPL["fmc"]]
-        values = {
-            STRUCT_VERSION: _number(STRUCT_VERSIONS[product]),
-            PRODUCT_NAME: _text(_PRODUCT_NAMES.get((kind, product), product)),
-            **parts,
-            owner[0]: owner[1],
-        }
+        name = _text(_PRODUCT_NAMES.get((kind, product), product))
+        first = {STRUCT_VERSION: _number(STRUCT_VERSIONS[product]), PRODUCT_NAME: name}
         until = _LEAF_FROM.replace(year=_LEAF_FROM.year + _YEARS[kind])
         # The library refuses serial number 0, so it is put in before the final signature.
         builder = _certificate(kind, product, key.public_key(), 1, _LEAF_FROM, until)
-        for oid, value in values.items():
+        for oid, value in (*first.items(), *parts.items(), owner):
             builder = builder.add_extension(x509.UnrecognizedExtension(x509.ObjectIdentifier(oid), value), False)
         unsealed = _signed(builder, SIGNERS[kind], product)
         tbs = x509.load_der_x509_certificate(unsealed).tbs_certificate_bytes
@@ -173,17 +169,9 @@ def _authority(kind: str, product: str) -> bytes:
     key = _rsa_key(SUBJECTS[kind].format(product)).public_key()
     serial = (_PRODUCTS[product] << 16) + _SERIALS[kind]
     builder = _certificate(kind, product, key, serial, _ROOTS_FROM, _ROOTS_TO)
-    usage = x509.KeyUsage(
-        key_cert_sign=True,
-        crl_sign=kind == ARK,
-        digital_signature=False,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        encipher_only=False,
-        decipher_only=False,
-    )
+    others = ("digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement")
+    unused = dict.fromkeys((*others, "encipher_only", "decipher_only"), False)
+    usage = x509.KeyUsage(key_cert_sign=True, crl_sign=kind == ARK, **unused)
     address = x509.UniformResourceIdentifier(HOST + crl_path(product, vlek=kind == ASVK))
     point = x509.DistributionPoint([address], None, None, None)
     builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)

@@ -61,10 +61,9 @@ class Carrier:
 
 
 class Host(Carrier):
-    """A host with a platform, and the inputs that it starts the guest with.
+    """A host with a platform, and the inputs that it starts the guest with (as in :func:`sevlab.load_launch`).
 
-    *inputs* are as in :func:`sevlab.load_launch`. ``tamper`` has names of steps (``firmware``, ``kernel hashes``,
-    ``vCPU 1``) and of messages (:data:`MESSAGE_SIZES`).
+    ``tamper`` has names of steps (``firmware``, ``kernel hashes``, ``vCPU 1``) and of messages (:data:`MESSAGE_SIZES`).
     """
 
     def __init__(self, platform: Platform, inputs: Mapping[str, object], policy: int) -> None:
@@ -76,12 +75,9 @@ class Host(Carrier):
     def steps(self) -> list[tuple[str, bytes]]:
         """Return what is loaded, in order: names and bytes."""
         launch = load_launch(self.policy, **self.inputs)
-        steps = []
-        for step in launch.steps:
-            whole = isinstance(step.content, Hashed)
-            raw = Path(str(self.inputs["firmware"])).read_bytes() if whole else step.content
-            steps.append((step.name, self.changed(step.name, raw)))
-        return steps
+        whole = Path(str(self.inputs["firmware"])).read_bytes()
+        raws = [(one.name, whole if isinstance(one.content, Hashed) else one.content) for one in launch.steps]
+        return [(name, self.changed(name, raw)) for name, raw in raws]
 
     def start(
         self, godh: bytes, session: bytes, loading: Callable[[str, int, bytes], None] = lambda name, address, raw: None
@@ -109,8 +105,6 @@ class Host(Carrier):
         header, payload = self.changed("secret header", header), self.changed("secret payload", payload)
         self.platform.launch_secret(self.handle, header, SECRET_AT, payload)
         self.platform.launch_finish(self.handle)
-
-    # --- what it reports, in the forms of QEMU and libvirt
 
     @property
     def reported(self) -> Reported:
@@ -176,10 +170,7 @@ class Owner:
         return self.session
 
     def judge(self, reported: Reported) -> Verdict:
-        """Compare the reported measure with the one that follows from the owner's own inputs and policy.
-
-        Raises :class:`Refusal` when they differ.
-        """
+        """Compare the reported measure with that of the owner's own inputs and policy. Raises :class:`Refusal`."""
         if self.session is None:
             raise Refusal("there is no session yet")
         evidence = load_evidence(
@@ -195,9 +186,8 @@ class Owner:
         self._old = (evidence.api_major, evidence.api_minor) < NEW_MESSAGES
         if self._old:
             mnonce = evidence.measurement.mnonce
-            verdict = Verdict(
-                evidence, OldMeasureMessage(policy=evidence.policy, digest=evidence.digest, mnonce=mnonce)
-            )
+            message = OldMeasureMessage(policy=evidence.policy, digest=evidence.digest, mnonce=mnonce)
+            verdict = Verdict(evidence, message)
         else:
             verdict = compare_measure(evidence)
         if not verdict.matches:

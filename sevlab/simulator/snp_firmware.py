@@ -66,13 +66,8 @@ ANY_KEY, VCEK_ONLY, VLEK_ONLY = 0, 1, 2
 _SMALL_ONLY = frozenset({VMSA, SECRETS, CPUID})
 
 #: Bits of the policy that firmware of ABI 1.55 takes for reserved.
-_NEW_BITS = (
-    SnpPolicy.cxl_allow.mask
-    | SnpPolicy.mem_aes_256_xts.mask
-    | SnpPolicy.rapl_dis.mask
-    | SnpPolicy.ciphertext_hiding_dram.mask
-    | SnpPolicy.page_swap_disable.mask
-)
+_NEW_BITS = SnpPolicy.cxl_allow.mask | SnpPolicy.mem_aes_256_xts.mask | SnpPolicy.rapl_dis.mask
+_NEW_BITS |= SnpPolicy.ciphertext_hiding_dram.mask | SnpPolicy.page_swap_disable.mask
 
 #: What a chip cannot do, so that no CPUID page may claim it: (function, subfunction) to bits by register. Only two
 #: features (AVX-512 and 5-level paging, which came with Genoa), because the firmware's whole list is not published.
@@ -83,10 +78,7 @@ class SnpPlatform(Processor):
     """A platform with SEV-SNP: all commands, also those that make and launch guests and answer their messages."""
 
     def gctx_create(self, address: int) -> None:
-        """SNP_GCTX_CREATE: make a page of the firmware's a guest's context. The order of these checks is chosen here.
-
-        The TCB that runs now is the guest's LAUNCH_TCB.
-        """
+        """SNP_GCTX_CREATE: make a page of the firmware's a guest's context. The order of checks is chosen here."""
         demand(address % PAGE == 0, "INVALID_PARAM", "no page's address")
         self._ready()
         demand(self.rmp.entry(address).state == "FIRMWARE", "INVALID_PAGE_STATE", self.rmp.entry(address).state)
@@ -161,7 +153,6 @@ class SnpPlatform(Processor):
         self.rmp.change(address, validated=True, immutable=False)
 
     def _loaded(self, context: Context, page_type: int, page: bytes) -> bytes:
-        """Return what the guest will find in a page."""
         if page_type == ZERO:
             return bytes(PAGE)
         if page_type != SECRETS:
@@ -231,13 +222,10 @@ class SnpPlatform(Processor):
         del self.contexts[address]
         self.rmp.change(address, context=False)
 
-    # --- a guest's messages
-
     def guest_request(self, address: int, vmpl: int, request: bytes) -> bytes:
-        """SNP_GUEST_REQUEST with MSG_REPORT_REQ (96 bytes), under the key of a *vmpl*.
+        """SNP_GUEST_REQUEST with MSG_REPORT_REQ (96 bytes), under the key of a *vmpl*; the order of checks is ours.
 
-        Returns MSG_REPORT_RSP: a header of 32 bytes, and the report unless the header says otherwise. The order of the
-        checks of a request is chosen here.
+        Returns MSG_REPORT_RSP: a header of 32 bytes, and the report unless the header says otherwise.
         """
         self._ready()
         context = self._context(address)
@@ -296,10 +284,10 @@ class SnpPlatform(Processor):
             )
         if key == NO_KEY:
             return report
-        if key == VLEK:
-            private = self.server.vlek_key(self.product, self.csp_id, self.reported_tcb)
-        else:
-            private = self.server.vcek_key(self.product, self.chip_id, self.reported_tcb)
+        product, tcb, server = self.product, self.reported_tcb, self.server
+        private = (
+            server.vlek_key(product, self.csp_id, tcb) if key == VLEK else server.vcek_key(product, self.chip_id, tcb)
+        )
         made = ecdsa_sign(private, report.signed, ECDSA_SHA384)
         return report.replace(r=made.r, s=made.s)
 
@@ -310,8 +298,6 @@ class SnpPlatform(Processor):
             return leaf, self.server.asvk(self.product), self.server.ark(self.product)
         leaf = self.server.vcek(self.product, self.chip_id, report.reported_tcb)
         return leaf, self.server.ask(self.product), self.server.ark(self.product)
-
-    # --- what many commands share
 
     @staticmethod
     def _demand_form(command: Layout, *addresses: int, but: str = "") -> None:

@@ -48,18 +48,13 @@ class SnpHost(Carrier):
     """
 
     def __init__(
-        self,
-        platform: SnpPlatform,
-        inputs: Mapping[str, object],
-        policy: int,
-        regions: Sequence[Region] | None = None,
+        self, platform: SnpPlatform, inputs: Mapping[str, object], policy: int, regions: Sequence[Region] | None = None
     ) -> None:
         super().__init__()
         self.platform, self.inputs, self.policy = platform, dict(inputs), SnpPolicy(policy)
         if self.inputs.get("ovmf_hash") is not None:
-            raise InputError(
-                "ovmf_hash", "the digest after the firmware", "the firmware itself, whose pages are loaded"
-            )
+            needed = "the firmware itself, whose pages are loaded"
+            raise InputError("ovmf_hash", "the digest after the firmware", needed)
         self.regions = load_snp_launch(**self.inputs).regions if regions is None else tuple(regions)
         self._next = PAGES_AT
 

@@ -163,8 +163,8 @@ def _launch(run: SimulatedSnpLaunch) -> None:
 def _finish(run: SimulatedSnpLaunch) -> None:
     settings = run.settings
     command, parts = run.host.finish(settings.id_block, settings.has_author, settings.host_data)
-    doc = "ID block and ID authentication: the firmware checks them before the guest runs."
     if parts:
+        doc = "ID block and ID authentication: the firmware checks them before the guest runs."
         run.transcript.send(HOST, PSP, "ID block", parts, doc)
     run.transcript.send(HOST, PSP, "SNP_LAUNCH_FINISH", command, "The guest runs.")
 
@@ -193,8 +193,8 @@ def _verify(run: SimulatedSnpLaunch) -> None:
     """Let the owner verify the report against its requirements. Raises Refusal when it does not hold."""
     run.transcript.compute(OWNER, "launch digest", run.computed.digest, "From the owner's own files.")
     vlek = parse_report(run.report).key_info.signing_key == VLEK
-    names = ("vlek" if vlek else "vcek", "ask", "ark")
-    certificates = parse_bundle(**dict(zip(names, run.certificates, strict=True)))
+    leaf, ask, ark = run.certificates
+    certificates = parse_bundle(**{"vlek" if vlek else "vcek": leaf}, ask=ask, ark=ark)
     settings = run.settings
     auth = None if settings.id_block is None else settings.id_block.auth
     run.verdict = verify_report(
