@@ -72,7 +72,6 @@ def _byte(numbers: Iterable[int]) -> Iterator[Option]:
 
 
 def _about_number(position: int, parameter: str) -> Iterator[Hypothesis]:
-    """Yield the mistakes about one of the three numbers of a version."""
     word = parameter.replace("_", " ").replace("api", "API").replace("build id", "build")
 
     @mistake(f"{word} in hex, read as decimal", parameter, 0.5, "F27")

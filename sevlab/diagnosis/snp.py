@@ -76,7 +76,6 @@ class SnpSpace(Space):
         self.gather(start, self.base, () if start.svsm is None else _NOT_WITH_SVSM)
 
     def combine(self, names: tuple[str, ...], likely: bool) -> Iterator[Combination]:
-        """Yield the combination in which exactly these parameters change, if there can be one."""
         chosen = set(names)
         if self._lacks(chosen) or ("part" in chosen and chosen & {*_REGISTERS, "count"}):
             return
@@ -126,10 +125,7 @@ class SnpSpace(Space):
         yield "Changed bytes in a file: no search can find these."
 
     def cpu_digests(self, count: int) -> list[bytes]:
-        """Return the launch digests (48 bytes each) of what was given with 1, 2, ... *count* virtual CPUs.
-
-        None at all if there is no such launch, only the first if nothing says how further CPUs start.
-        """
+        """Return the digests (48 bytes each) with 1 to *count* virtual CPUs; fewer where there is no such launch."""
         before = self.digests.before(self._loaded(self.base))
         hashes = before and self.digests.page_hashes(self._cpus(self.base, before[1]))
         return walk(before[0][-1], hashes, count) if before and hashes else []

@@ -10,8 +10,9 @@ from __future__ import annotations
 import base64
 import json
 import secrets
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict
+from typing import TypedDict
 
 from ..attestation.secret import SecretPacket, build_secret
 from ..attestation.session import Session, make_session
@@ -26,10 +27,6 @@ from ..launch.inputs import load_launch
 from ..launch.sev import Hashed
 from ..launch.verify import Verdict, compare_measure
 from .psp import NEW_MESSAGES, Platform
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
 
 #: Where the guest firmware is in our small memory, and where the secret. The digest binds neither.
 FIRMWARE_AT, SECRET_AT = 0x100000, 0x80000
@@ -82,10 +79,7 @@ class Host(Carrier):
     def start(
         self, godh: bytes, session: bytes, loading: Callable[[str, int, bytes], None] = lambda name, address, raw: None
     ) -> Measurement:
-        """Launch the guest up to the measurement; *loading* is called for every step with its name, address and bytes.
-
-        Raises :class:`~sevlab.simulator.status.FirmwareError` for what the firmware refuses.
-        """
+        """Launch the guest up to the measurement; *loading* gets name, address, bytes of each step. May be refused."""
         psp = self.platform
         self.handle = psp.launch_start(self.policy, self.changed("godh", godh), self.changed("session", session))
         psp.activate(self.handle, 1)

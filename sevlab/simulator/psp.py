@@ -11,38 +11,24 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 from ..attestation.crypto import aes_ctr, load_point
 from ..attestation.session import KEY_SIZE, Z_SIZE, derive_session_keys, exchange, unwrap_keys, wrap_keys
 from ..attestation.sev_chain import Chain
 from ..errors import LayoutError
+from ..formats import sev_certs
 from ..formats.launch_measure import Measurement, MeasureMessage, OldMeasureMessage
 from ..formats.page_info import PAGE
 from ..formats.policy import Policy
 from ..formats.secret import SecretFlags, SecretHeader, SecretMessageHead
-from ..formats.sev_certs import (
-    ARK,
-    CEK,
-    ECDH_SHA256,
-    OCA,
-    PDH,
-    PEK,
-    AttestationReport,
-    SessionBlob,
-    SevCertificate,
-    parse_certificates,
-)
+from ..formats.sev_certs import CEK, ECDH_SHA256, OCA, PDH, PEK, AttestationReport, SessionBlob, SevCertificate
 from ..launch.keys import Secret
 from ..launch.measure import compute_measure
 from .curve import multiply
-from .identity import Identity
+from .identity import Identity, sample_roots
 from .memory import Memory
 from .status import FirmwareError, demand
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 
 #: The first API whose measure has a context byte and a version, and whose secret's MAC covers the measure.
 NEW_MESSAGES = (0, 17)
@@ -190,10 +176,7 @@ class Platform:
         self.newest = max(self.newest, (*api, build))
 
     def leak_cek(self) -> Secret:
-        """Read the chip's CEK (48 bytes, big-endian), as an attacker's code in an older firmware does: not a command.
-
-        It needs the fault ``rollback``; how the firmware is made to run foreign code is left out.
-        """
+        """As foreign code in an older firmware (fault ``rollback``): read the chip's CEK (48 bytes, big-endian)."""
         weak = "rollback" in self.faults and (*self.api, self.build) < self.newest
         demand(weak, "UNSUPPORTED", "the CEK does not leave the chip")
         return self.identity.keys[CEK]
@@ -413,8 +396,7 @@ class Platform:
 
     def _check_genuine(self, other: Chain, policy: Policy) -> None:
         """The policy's SEV bit: AMD's chain of the receiver holds, under the root of this platform's own."""
-        own = hashlib.sha256(self.identity.chain[ARK].to_bytes()).hexdigest()
-        links = other.verify(roots={own: "own"}).checks
+        links = other.verify(roots=sample_roots()).checks
         right = all(link.state == "match" for link in links if "OCA" not in link.name)
         demand(right, "BAD_SIGNATURE", "the receiver is no genuine platform")
         pek = other[PEK]
@@ -491,7 +473,6 @@ class Platform:
         return guest
 
     def _end(self, handle: int, state: str, after: str) -> None:
-        """End what a guest does in a *state*: its keys are wiped."""
         guest = self._working_guest(handle, state)
         guest.wipe()
         guest.move(after)
@@ -509,6 +490,6 @@ def _data_mac(guest: Guest, flags: SecretFlags, iv: bytes, payload: bytes) -> by
 
 def _chain(*parts: bytes) -> Chain:
     try:
-        return Chain(one for part in parts for one in parse_certificates(part))
+        return Chain(one for part in parts for one in sev_certs.parse_certificates(part))
     except LayoutError:
         raise FirmwareError("INVALID_CERTIFICATE", "these bytes are not certificates") from None

@@ -12,39 +12,11 @@ from typing import TYPE_CHECKING
 
 from ..attestation.crypto import ecdsa_sign
 from ..attestation.id_block import SignedIdBlock, verify_id_block
+from ..formats import page_info
 from ..formats.id_block import ECDSA_P384_SHA384, IdAuth, IdBlock
-from ..formats.page_info import (
-    CPUID,
-    CPUID_LIMIT,
-    DIGEST,
-    HASHED_TYPES,
-    PAGE,
-    SECRETS,
-    SECRETS_VERSION,
-    VMSA,
-    ZERO,
-    ZEROS,
-    CpuidEntry,
-    CpuidPage,
-    PageInfo,
-    PageType,
-    SecretsFlags,
-    SecretsPage,
-)
+from ..formats.page_info import CPUID, DIGEST, PAGE, SECRETS, VMSA, ZERO, ZEROS, CpuidPage, PageInfo, PageType
 from ..formats.policy import SnpPolicy
-from ..formats.report import (
-    HEADER,
-    NO_KEY,
-    SIZE,
-    VCEK,
-    VLEK,
-    KeyInfo,
-    PlatformInfo,
-    Report,
-    ReportRequest,
-    ReportResponse,
-    parse_report,
-)
+from ..formats.report import NO_KEY, SIZE, VCEK, VLEK, Report, ReportRequest, ReportResponse, parse_report
 from ..formats.sev_certs import ECDSA_SHA384
 from ..formats.status import NUMBER
 from ..formats.vmsa import Vmsa
@@ -157,9 +129,9 @@ class SnpPlatform(Processor):
             return bytes(PAGE)
         if page_type != SECRETS:
             return page
-        filled = SecretsPage.from_bytes(bytes(PAGE)).replace(
-            version=SECRETS_VERSION,
-            flags=SecretsFlags(context.flags.imi_en),
+        filled = page_info.SecretsPage.from_bytes(bytes(PAGE)).replace(
+            version=page_info.SECRETS_VERSION,
+            flags=page_info.SecretsFlags(context.flags.imi_en),
             fms=self.cpu.signature,
             gosvw=context.gosvw,
             **{f"vmpck{number}": key.reveal() for number, key in enumerate(context.vmpck)},
@@ -169,13 +141,17 @@ class SnpPlatform(Processor):
     def _check_cpuid(self, address: int) -> None:
         """Check a CPUID page. A wrong one is corrected where it lies, so that the host can look and try again."""
         page = CpuidPage.from_bytes(self.memory.read(address, PAGE))
-        demand(page.count <= CPUID_LIMIT, "INVALID_PARAM", f"{page.count} entries of CPUID; at most {CPUID_LIMIT}")
+        demand(
+            page.count <= page_info.CPUID_LIMIT,
+            "INVALID_PARAM",
+            f"{page.count} entries of CPUID; at most {page_info.CPUID_LIMIT}",
+        )
         entries = [self._possible(entry) for entry in page.entries]
         if entries != page.entries:
             self.memory.write(address, CpuidPage.of(entries).to_bytes())
             raise FirmwareError("INVALID_PARAM", "CPUID claims what the chip cannot do; the page was corrected")
 
-    def _possible(self, entry: CpuidEntry) -> CpuidEntry:
+    def _possible(self, entry: page_info.CpuidEntry) -> page_info.CpuidEntry:
         cannot = CANNOT.get(self.product, {}).get((int(entry.eax_in), int(entry.ecx_in)), {})
         return entry.replace(**{name: getattr(entry, name) & ~bits for name, bits in cannot.items()})
 
@@ -256,13 +232,15 @@ class SnpPlatform(Processor):
             info["alias_check_complete"] = "aliased-memory" not in self.faults
             versions |= zip(("cpuid_fam_id", "cpuid_mod_id", "cpuid_step"), self.cpu, strict=True)
         signed, author = context.id_block, context.author_key_enabled
-        report = parse_report(self.version.to_bytes(4, "little").ljust(SIZE, b"\0"), self.product).replace(
+        blank = parse_report(self.version.to_bytes(4, "little").ljust(SIZE, b"\0"), self.product)
+        key_info = blank.key_info.replace(author_key_en=author, mask_chip_key=self.mask_chip_key, signing_key=key)
+        report = blank.replace(
             policy=context.policy,
             vmpl=asked.vmpl,
             signature_algo=ECDSA_P384_SHA384,
             current_tcb=self.current.tcb,
-            platform_info=PlatformInfo(0).replace(**info),
-            key_info=KeyInfo(0).replace(author_key_en=author, mask_chip_key=self.mask_chip_key, signing_key=key),
+            platform_info=blank.platform_info.replace(**info),
+            key_info=key_info,
             report_data=asked.report_data,
             measurement=context.digest,
             host_data=context.host_data,
@@ -310,7 +288,7 @@ class SnpPlatform(Processor):
 def _page_info(command: SnpLaunchUpdate, gpa: int, page: bytes) -> PageInfo:
     """Return the link that a page adds; the context puts in the digest before it."""
     page_type, contents = command.flags.page_type, ZEROS
-    if page_type in HASHED_TYPES:
+    if page_type in page_info.HASHED_TYPES:
         contents = hash_vmsa(Vmsa.from_bytes(page)) if page_type == VMSA else hash_pages(page)[0]
     return PageInfo(
         digest_cur=ZEROS,
@@ -326,6 +304,4 @@ def _page_info(command: SnpLaunchUpdate, gpa: int, page: bytes) -> PageInfo:
 
 def _answer(status: str, report: Report | None = None) -> bytes:
     raw = report.to_bytes() if report else b""
-    header = ReportResponse(status=NUMBER[status], report_size=len(raw)).to_bytes()
-    assert len(header) == HEADER
-    return header + raw
+    return ReportResponse(status=NUMBER[status], report_size=len(raw)).to_bytes() + raw

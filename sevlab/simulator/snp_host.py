@@ -5,7 +5,7 @@ Nobody has to trust it: ``tamper`` changes any one thing it does.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
 
 from ..attestation.id_block import SignedIdBlock
 from ..errors import InputError
@@ -18,10 +18,6 @@ from ..launch.snp import load_snp_launch
 from .parties import Carrier
 from .snp_commands import FinishFlags, SnpLaunchFinish, SnpLaunchStart, SnpLaunchUpdate, UpdateFlags
 from .snp_firmware import SnpPlatform
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
 
 #: Where things go in our small memory. The digest binds none of it.
 CONTEXT_AT, BLOCK_AT, AUTH_AT, PAGES_AT = 0x20_0000, 0x20_1000, 0x20_2000, 0x40_0000

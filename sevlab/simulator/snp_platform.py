@@ -159,8 +159,7 @@ class Processor:
         self.memory.aliases = {key // PAGE: value // PAGE for key, value in (aliases or {}).items()}
         self._random = random
         self._key = Secret(random(32))
-        size = TURIN_CHIP_ID if product == "Turin" else 64
-        self.chip_id = random(size).ljust(64, b"\0")
+        self.chip_id = random(TURIN_CHIP_ID if product == "Turin" else 64).ljust(64, b"\0")
         self.current = self.committed = Version(*ABI[version], build, self.make_tcb(tcb or {}))
         self.reported_tcb = self.current.tcb
         self.mask_chip_id = self.mask_chip_key = False
@@ -246,10 +245,8 @@ class Processor:
             below = self.committed.tcb.below(reported_tcb.parts)
             demand(not below, "INVALID_PARAM", f"above the committed TCB: {', '.join(below)}")
             self.reported_tcb = reported_tcb
-        if mask_chip_id is not None:
-            self.mask_chip_id = mask_chip_id
-        if mask_chip_key is not None:
-            self.mask_chip_key = mask_chip_key
+        self.mask_chip_id = self.mask_chip_id if mask_chip_id is None else mask_chip_id
+        self.mask_chip_key = self.mask_chip_key if mask_chip_key is None else mask_chip_key
 
     def download_firmware_ex(self, parts: Mapping[str, int], build: int) -> None:
         """DOWNLOAD_FIRMWARE_EX: run another firmware, with the SVN of each part. What was committed stays the floor."""
