@@ -4,11 +4,7 @@ from __future__ import annotations
 
 from .. import hand_on
 
-_HOME = {
-    "CaseDiagnosis": "case",
-    "Diagnosis": "result",
-    "Explanation": "result",
-}
+_HOME = {"CaseDiagnosis": "case", "Diagnosis": "result", "Explanation": "result"}
 
 __all__ = sorted(_HOME)
 

@@ -67,9 +67,7 @@ class CaseDiagnosis(Explainable):
         """Keys of the public incidents (:data:`sevlab.data.INCIDENTS`) that this resembles, the nearest first."""
         keys = list(self.explanation.incidents) if self.explanation is not None else []
         keys += [check.incident for check in self._report_checks if check.incident]
-        if self.wrong_block:
-            keys.append("F46")
-        return tuple(dict.fromkeys(keys))
+        return tuple(dict.fromkeys([*keys, *(["F46"] if self.wrong_block else [])]))
 
     @property
     def _report_checks(self) -> list[Check]:
@@ -133,9 +131,8 @@ class CaseDiagnosis(Explainable):
         rows += [[f"report: {check.name}", check.state, str(check.note)] for check in self._report_checks]
         block = verdict.id_block
         for check in () if block is None else block.failed:
-            rows.append(
-                [f"ID block: {check.name}", ": ".join(filter(None, (check.state, STAGES[check.name]))), check.note]
-            )
+            state = ": ".join(filter(None, (check.state, STAGES[check.name])))
+            rows.append([f"ID block: {check.name}", state, check.note])
         return rows
 
     @property
@@ -205,7 +202,6 @@ def _without_launch(case: Case, roots: Mapping[str, str], at: datetime | str | N
 
 
 def _compare(case: Case, explanation: Explanation) -> LaunchComparison | Comparison | None:
-    """Return what differs between the launch as it was given and the one that was found."""
     try:
         found = explanation.inputs
         if not case.is_snp:

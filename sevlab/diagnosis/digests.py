@@ -113,10 +113,8 @@ class SevDigests:
         return found
 
     def _begin(self, image: Image, kernel: Kernel | None) -> Any:
-        """Return the hash after firmware and table."""
         running = image.running.copy()
-        if kernel is not None:
-            running.update(_table(kernel))
+        running.update(b"" if kernel is None else _table(kernel))
         return running
 
 
@@ -156,10 +154,7 @@ class Firmware:
 
 
 def measure_firmware(ovmf: Ovmf, contents: tuple[bytes, ...] = ()) -> Firmware | None:
-    """Return an image as the search keeps it; None if it is not made of whole pages.
-
-    *contents* are the hashes of its pages if they are known already.
-    """
+    """Return an image as the search keeps it, with *contents* as page hashes if known; None without whole pages."""
     if not ovmf.size or ovmf.size % PAGE:
         return None
     contents = contents or hash_pages(ovmf.image)
@@ -255,10 +250,7 @@ class SnpDigests:
 
 
 def walk(digest: bytes, hashes: tuple[bytes, bytes | None], count: int) -> list[bytes]:
-    """Return the launch digests of SEV-SNP with 1, 2, ... *count* virtual CPUs, continuing from *digest*.
-
-    Only the first if nothing says how further ones start. *hashes* are those of the pages.
-    """
+    """Return the SEV-SNP digests with 1 to *count* virtual CPUs (1 alone without further pages), after *digest*."""
     boot, further = hashes
     contents = (boot,) if further is None else (boot, *(further,) * (count - 1))
     return list(digests(Region("", VMSA, VMSA_GPA, contents), digest))
@@ -277,10 +269,7 @@ def make_room(kept: dict[Any, Any], limit: int = LIMIT) -> None:
 
 @lru_cache(maxsize=LIMIT)
 def make_pages(cpus: Cpus) -> tuple[bytes, bytes | None]:
-    """Return the save areas of the boot CPU and of further ones (4096 bytes each); None if there are no further ones.
-
-    Raises :class:`~sevlab.errors.InputError` for registers that cannot be built.
-    """
+    """Return the save areas of the boot CPU and of further ones (or None), 4096 bytes each; may raise InputError."""
     if cpus.boot is None:
         return _built(cpus)
     further = None if cpus.further is None else _edit(Vmsa.from_bytes(cpus.further), cpus)
@@ -310,7 +299,6 @@ def _bare(profile: str, signature: int | None, address: int | None) -> tuple[byt
 
 
 def _edit(page: Vmsa, cpus: Cpus) -> bytes:
-    """Return a page from a file, with what differs from it changed."""
     start = page.cs.base + page.rip & 0xFFFFFFFF
     if cpus.profile is not None:
         signature, features = page.rdx & 0xFFFFFFFF, int(page.sev_features)

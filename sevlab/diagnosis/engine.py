@@ -95,10 +95,7 @@ def compiled_loop() -> ModuleType | None:
 
 
 def try_box(contexts: Sequence[Context], box: Box, fast: bool = False) -> list[Hit]:
-    """Try every combination of *box* in every context; return the hits.
-
-    This is the task that an executor runs: it takes and returns plain data. The contexts hold the TIK.
-    """
+    """Try every combination of *box* in every context (which hold the TIK); return the hits, all of it plain data."""
     hits = []
     majors, minors, builds, policies = box
     raw_policies = [(policy, int(policy).to_bytes(4, "little")) for policy in policies]
@@ -184,10 +181,8 @@ class Engine:
     def run(self, contexts: Iterable[Labelled], box: Box, total: int) -> Iterator[Found]:
         """Try *box* in every context; yield hits with their context and its choices, as they are found."""
         size = prod(map(len, box))
-        if size >= FAST_BOX and compiled_loop() is not None:
-            fast, limit, kind = True, FAST_TASK, "threads"
-        else:
-            fast, limit, kind = False, TASK, "processes"
+        fast = size >= FAST_BOX and compiled_loop() is not None
+        limit, kind = (FAST_TASK, "threads") if fast else (TASK, "processes")
         pool = None
         if self._given is not None and total >= REMOTE:
             pool = self._given
@@ -258,9 +253,7 @@ def _tasks(contexts: Iterable[Labelled], box: Box, limit: int) -> Iterator[tuple
 
 def available_cores() -> int:
     """Return how many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _workers(jobs: int, kind: str) -> Executor:
@@ -275,17 +268,13 @@ def _workers(jobs: int, kind: str) -> Executor:
 
         return ThreadPoolExecutor(jobs)
     import multiprocessing
+    import signal
     from concurrent.futures import ProcessPoolExecutor
 
     # By fork if no other thread runs, else afresh, because a fork copies locks that are held.
     quiet = threading.active_count() == 1 and "fork" in multiprocessing.get_all_start_methods()
-    pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("fork" if quiet else "spawn"), _ignore_interrupts)
+    context = multiprocessing.get_context("fork" if quiet else "spawn")
+    # Ctrl-C is left to the process that was started by the person.
+    pool = ProcessPoolExecutor(jobs, context, signal.signal, (signal.SIGINT, signal.SIG_IGN))
     pool.submit(int)
     return pool
-
-
-def _ignore_interrupts() -> None:
-    """Leave Ctrl-C to the process that was started by the person."""
-    import signal
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)

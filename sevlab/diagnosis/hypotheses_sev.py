@@ -71,7 +71,6 @@ def _byte(numbers: Iterable[int]) -> Iterator[Option]:
 
 
 def _about_number(position: int, parameter: str) -> Iterator[Hypothesis]:
-    """Yield the mistakes about one of the three numbers of a version."""
     word = parameter.replace("_", " ").replace("api", "API").replace("build id", "build")
 
     @mistake(f"{word} in hex, read as decimal", parameter, 0.5, "F27")
@@ -350,9 +349,8 @@ def _models(start: Start) -> Iterator[Option]:
     """The virtual CPU is of another model. What counts is QEMU's model of the guest, not the processor of the host."""
     for signature, likely in signatures():
         cpu = split_signature(signature)
-        yield Option(
-            signature, {"cpu_family": cpu.family, "cpu_model": cpu.model, "cpu_stepping": cpu.stepping}, likely
-        )
+        shown = {"cpu_family": cpu.family, "cpu_model": cpu.model, "cpu_stepping": cpu.stepping}
+        yield Option(signature, shown, likely)
 
 
 @mistake("another profile", "profile", 0.6, "F05")

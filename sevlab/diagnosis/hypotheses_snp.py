@@ -201,16 +201,17 @@ def _features(start: SnpStart) -> Iterator[Option]:
             yield Option(value, value, value in LIKELY_FEATURES)
 
 
-def _signatures() -> Iterator[Option]:
-    return (Option(signature, signature, likely) for signature, likely in signatures())
+def _signatures(start: SnpStart, is_given: bool) -> Iterator[Option]:
+    """Yield the options for the CPU model if whether one was given is as asked."""
+    if (start.signature is not None or start.cpus.boot is not None) == is_given:
+        yield from (Option(signature, signature, likely) for signature, likely in signatures())
 
 
 @mistake("another CPU model", "model", 0.7, "F11", "F12")
 def _models(start: SnpStart) -> Iterator[Option]:
     """The virtual CPU is of another model. What counts is QEMU's model of the guest (-cpu), not the processor of the
     host. Compute with the model found, or give the host the right -cpu."""
-    is_given = start.signature is not None or start.cpus.boot is not None
-    return _signatures() if is_given else iter(())
+    return _signatures(start, is_given=True)
 
 
 @mistake("registers of one CPU, or of all, with an SVSM", "count", 0.7, "F10", "F15")
@@ -231,8 +232,7 @@ def _counts(start: SnpStart) -> Iterator[Option]:
 def _missing_model(start: SnpStart) -> Iterator[Option]:
     """No CPU model was given, so all were tried. What counts is QEMU's model of the guest (-cpu), not the processor of
     the host."""
-    is_given = start.signature is not None or start.cpus.boot is not None
-    return iter(()) if is_given else _signatures()
+    return _signatures(start, is_given=False)
 
 
 @mistake("number of virtual CPUs that was not given", "count", 0.8, "F15")

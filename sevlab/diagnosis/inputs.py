@@ -18,6 +18,7 @@ from ..formats.launch_measure import Measurement
 from ..formats.page_info import DIGEST
 from ..formats.policy import Policy
 from ..formats.report import SIZE, Report
+from ..launch import values
 from ..launch.evidence import KEYS, REPORTED, Evidence, hide_keys
 from ..launch.files import check_standard_input, load_hidden
 from ..launch.inputs import FILES, INPUTS, SKU, LaunchInputs, load_launch, parse_count
@@ -28,12 +29,8 @@ from ..launch.values import (
     KEY_SIZE,
     TEXT_LIMIT,
     decode_base64,
-    is_hex_of_other_size,
-    load_key,
     parse_bytes,
     parse_measurement,
-    parse_number,
-    parse_policy,
 )
 
 if TYPE_CHECKING:
@@ -114,10 +111,7 @@ class SnpInputs(SearchInputs):
 
 
 def read_sev_inputs(inputs: Mapping[str, Any]) -> SevInputs:
-    """Read *inputs*, which are those of :func:`sevlab.load_evidence`.
-
-    Raises :class:`~sevlab.errors.InputError` for an input that cannot be used in any reading.
-    """
+    """Read the inputs of :func:`sevlab.load_evidence`. Raises InputError for one that cannot be used in any reading."""
     inputs = hide_keys(dict(inputs))
     given = {name: value for name, value in inputs.items() if value is not None}
     if unknown := sorted(set(given) - {*REPORTED, *KEYS, *INPUTS, "digest"}):
@@ -126,8 +120,8 @@ def read_sev_inputs(inputs: Mapping[str, Any]) -> SevInputs:
         if name not in given and not (name == "firmware" and "digest" in given):
             raise InputError(name, "nothing", "a value")
     check_standard_input((name, given[name]) for name in (*FILES, *KEYS) if isinstance(given.get(name), str))
-    policy = parse_policy(given["policy"], "policy")
-    major, minor, build = (parse_number(given[name], name, 255) for name in REPORTED[1:4])
+    policy = values.parse_policy(given["policy"], "policy")
+    major, minor, build = (values.parse_number(given[name], name, 255) for name in REPORTED[1:4])
     key_input, keys = _keys(**{name: given.get(name) for name in KEYS})
     launch = LaunchInputs(**{name: value for name, value in given.items() if name in INPUTS})
     if "digest" not in given:
@@ -190,7 +184,7 @@ def _measurements(value: Any, name: str) -> Readings:
     """Return the readings of a measurement: plainly, as hex, encoded twice, and with its two parts exchanged."""
     if isinstance(value, Measurement):
         value = _base64(value.to_bytes())
-    if isinstance(value, str) and is_hex_of_other_size("".join(value.split())):
+    if isinstance(value, str) and values.is_hex_of_other_size("".join(value.split())):
         parse_measurement(value, name, allow_hex=True)  # raises for what has another size
     try:
         plain: bytes | None = parse_measurement(value, name).to_bytes()
@@ -215,8 +209,7 @@ def _measurements(value: Any, name: str) -> Readings:
 def decoded(text: str) -> list[tuple[str, bytes]]:
     """Return what *text* may mean: hex, URL-safe or padded base64, and these encoded twice."""
     found = []
-    digits = text[2:] if text[:2] in ("0x", "0X") else text
-    digits = digits.replace(":", "")
+    digits = (text[2:] if text[:2] in ("0x", "0X") else text).replace(":", "")
     if len(digits) % 2 == 0 and re.fullmatch("[0-9a-fA-F]+", digits):
         found.append(("hex digits", bytes.fromhex(digits)))
     safe = text.replace("-", "+").replace("_", "/").rstrip("=")
@@ -225,10 +218,7 @@ def decoded(text: str) -> list[tuple[str, bytes]]:
             found.append(("URL-safe base64", raw))
         elif text != safe:
             found.append(("base64 with = at its end", raw))
-        try:
-            inner = raw.decode("ascii").strip()
-        except UnicodeDecodeError:
-            inner = ""
+        inner = raw.decode("ascii").strip() if raw.isascii() else ""
         if inner and len(inner) < len(text):
             found += [(f"{form}, inside base64", value) for form, value in decoded(inner)]
             if (plain := decode_base64(inner)) is not None:
@@ -241,7 +231,6 @@ def _base64(raw: bytes) -> str:
 
 
 def _keys(*, tk: object, tik: object, tek: object) -> tuple[str, Readings]:
-    """Return the input that holds the TIK, and its readings."""
     if tk is not None and (tik is not None or tek is not None):
         raise InputError("tk", f"together with {named('tik')} or {named('tek')}", "one of the two forms")
     if tk is None and tik is None:
@@ -257,7 +246,7 @@ def _keys(*, tk: object, tik: object, tek: object) -> tuple[str, Readings]:
 def _read_key(value: object, name: str, size: int) -> Readings:
     if isinstance(value, NoKey) or (isinstance(value, CasePath) and value.is_outside):
         # Raises, and says what it looks like; or a stranger named it: not a guess at what it holds.
-        value = load_key(value, name, size)
+        value = values.load_key(value, name, size)
     secret = value if isinstance(value, Secret) else load_hidden(str(value), name, TEXT_LIMIT)
     return _key_readings(secret.reveal(), size)
 
@@ -279,7 +268,6 @@ def _key_readings(raw: bytes, size: int) -> Readings:
 
 
 def _key_forms(raw: bytes) -> list[tuple[str, bytes]]:
-    """Return what a key file of the wrong size may hold."""
     found = []
     for ending in (b"\r\n", b"\n"):
         if raw.endswith(ending):

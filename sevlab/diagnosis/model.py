@@ -9,14 +9,10 @@ depends on what is measured: see :mod:`~sevlab.diagnosis.sev` and :mod:`~sevlab.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from math import prod
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-    from typing import Any
-
+from typing import Any
 
 #: The most virtual CPUs that are tried.
 COUNT_LIMIT = 512

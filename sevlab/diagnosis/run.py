@@ -134,7 +134,6 @@ class _Search:
         self.not_tried: list[str] = []
 
     def run(self, given: Any, reported: bytes | str | Report | None, max_changes: int) -> Diagnosis:
-        """Search for the fewest changes that explain the report."""
         engine, status, stopped = self.engine, UNEXPLAINED, ""
         space: SevSpace | SnpSpace | None = None
         found: list[Explanation] = []

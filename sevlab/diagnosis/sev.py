@@ -7,11 +7,11 @@ policy) only change the message, and give a *box*: all combinations of four list
 from __future__ import annotations
 
 from itertools import product
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
 from ..formats.kernel_hashes import KernelHashes
-from .digests import Kernel, SevDigests
+from .digests import Cpus, Kernel, SevDigests
 from .engine import Box, Context, try_box
 from .hypotheses_sev import HYPOTHESES, NUMBERS
 from .model import MISSING, About, Combination
@@ -21,8 +21,6 @@ from .start import SevStart
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from ..formats.policy import Policy
-    from .digests import Image
     from .engine import Engine, Hit
     from .inputs import SevInputs
     from .model import Choice
@@ -62,28 +60,6 @@ _CPUS = {"profile", "model", "features", "reset", "count"}
 _LAUNCH = {"firmware", _KERNEL, *_TABLE, *_CPUS}
 
 
-class SevValues(NamedTuple):
-    """A value of every parameter; MISSING for what was not given."""
-
-    firmware: Image
-    kernel: bytes | None
-    initrd: bytes
-    cmdline: bytes
-    table: int
-    profile: str | None
-    model: Any
-    features: int | None
-    reset: int | None
-    count: Any
-    key: Any
-    message: bool
-    measurement: Any
-    api_major: int
-    api_minor: int
-    build_id: int
-    policy: Policy
-
-
 class SevSpace(Space):
     """Every parameter with its choices."""
 
@@ -94,27 +70,15 @@ class SevSpace(Space):
         self.about = {**PARAMETERS, "key": About("the key file", (inputs.key_input,))}
         self.start, self.digests = SevStart(inputs, files), SevDigests()
         self.is_es, self.is_known = bool(inputs.policy.es), inputs.launch.firmware is not None
-        cpus, start, reading, key = self.start.cpus, self.start, inputs.measurements[0], inputs.keys[0]
-        self.base = SevValues(
-            firmware=start.base_image,
-            kernel=start.kernel,
-            initrd=start.initrd or start.nothing,
-            cmdline=start.cmdline,
-            table=KernelHashes.size,
-            profile=cpus.profile,
-            model=MISSING if cpus.boot is None and cpus.signature is None else cpus.signature,
-            features=cpus.features,
-            reset=None,
-            count=MISSING if start.count is None else start.count,
-            key=MISSING if key is None else key.value,
-            message=False,
-            measurement=MISSING if reading is None else reading.value,
-            api_major=inputs.numbers[0],
-            api_minor=inputs.numbers[1],
-            build_id=inputs.numbers[2],
-            policy=inputs.policy,
-        )
-        self.gather(start, self.base, () if self.is_known else _LAUNCH)
+        key = MISSING if inputs.keys[0] is None else inputs.keys[0].value
+        message = {
+            "key": key,
+            "message": False,
+            "policy": inputs.policy,
+            **dict(zip(NUMBERS, inputs.numbers, strict=True)),
+        }
+        self.base = {**self.start.values(inputs.measurements[0]), "table": KernelHashes.size, **message}
+        self.gather(self.start, self.base, () if self.is_known else _LAUNCH)
 
     def combine(self, names: tuple[str, ...], likely: bool) -> Iterator[Combination]:
         """Yield the combinations in which exactly these parameters change: a policy may switch SEV-ES."""
@@ -181,7 +145,7 @@ class SevSpace(Space):
         rest = [changed.get(name, (self.parameters[name].base,)) for name in _REST]
         is_es = self.is_es != combination.flip
         for choices in product(*(changed[name] for name in before)):
-            values = self.base._replace(**dict(zip(before, (choice.value for choice in choices), strict=True)))
+            values = self.base | dict(zip(before, (choice.value for choice in choices), strict=True))
             for count, digest in zip(counts, self._digests(values, is_es, counts), strict=True):
                 if digest is None:
                     continue
@@ -191,21 +155,20 @@ class SevSpace(Space):
                     context = Context(key.value, message.value, digest, blob[:32], blob[32:])
                     yield context, path + tuple(one for one in (key, message, measurement) if one.changes)
 
-    def _digests(self, values: SevValues, is_es: bool, counts: Sequence[Choice]) -> Sequence[bytes | None]:
+    def _digests(self, values: dict[str, Any], is_es: bool, counts: Sequence[Choice]) -> Sequence[bytes | None]:
         """Return the launch digest for each number of virtual CPUs; None if there is no such launch."""
         if not self.is_known:
             return [self.inputs.digest]
         kernel = None
-        if values.kernel is not None:
-            kernel = Kernel(values.kernel, values.initrd, values.cmdline, values.table)
+        if values["kernel"] is not None:
+            kernel = Kernel(*(values[name] for name in ("kernel", "initrd", "cmdline", "table")))
         if not is_es:
-            return [self.digests.plain(values.firmware, kernel)] * len(counts)
-        cpus = self.start.cpus._replace(
-            profile=values.profile, signature=values.model, features=values.features, reset_address=values.reset
-        )
+            return [self.digests.plain(values["firmware"], kernel)] * len(counts)
+        profile, signature, features, reset = (values[name] for name in ("profile", "model", "features", "reset"))
+        cpus = Cpus(profile, signature, features, reset, self.start.cpus.boot, self.start.cpus.further)
         numbers = [choice.value for choice in counts]
         try:
-            chain = self.digests.chain(values.firmware, kernel, cpus, max(numbers))
+            chain = self.digests.chain(values["firmware"], kernel, cpus, max(numbers))
         except InputError:  # a profile that needs what is not known
             return [None] * len(numbers)
         return [chain[number - 1] if number <= len(chain) else None for number in numbers]

@@ -10,15 +10,11 @@ SHA-256 is FIPS 180-4. Words are 32 bits, big-endian as there.
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numba import njit, uint32
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from typing import Any
-
 
 #: Candidates side by side.
 LANES = 64

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import product
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from ..formats.page_info import ZEROS
 from ..launch.snp import DEFAULT_PROFILE
@@ -18,7 +18,6 @@ from .start import SnpStart, features_of
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from .digests import Firmware
     from .engine import Engine
     from .inputs import SnpInputs
     from .model import Choice
@@ -55,26 +54,6 @@ _TABLE = {"initrd", "cmdline"}
 _NOT_WITH_SVSM = {"ovmf_hash", "kernel", *_TABLE, "profile", "reset"}
 
 
-class SnpValues(NamedTuple):
-    """A value of every parameter; MISSING for what was not given. ``pages`` are changed rules by name."""
-
-    firmware: Firmware
-    ovmf_hash: bytes | None
-    svsm: Firmware | None
-    vars: int
-    kernel: bytes | None
-    initrd: bytes
-    cmdline: bytes
-    pages: tuple[tuple[str, object], ...]
-    profile: str | None
-    model: Any
-    features: int | None
-    reset: int | None
-    count: Any
-    part: int | None
-    measurement: Any
-
-
 class SnpSpace(Space):
     """Every parameter with its choices."""
 
@@ -90,28 +69,13 @@ class SnpSpace(Space):
         self.notes = inputs.remarks
         if inputs.report is not None:
             self.notes, self.alarms = (*inputs.remarks, UNCHECKED), tuple(report_alarms(inputs.report))
-        start, cpus, reading = self.start, self.start.cpus, inputs.measurements[0]
-        self.base = SnpValues(
-            firmware=start.base_image,
-            ovmf_hash=start.ovmf_hash,
-            svsm=start.svsm,
-            vars=start.vars_size,
-            kernel=start.kernel,
-            initrd=start.initrd or start.nothing,
-            cmdline=start.cmdline,
-            pages=(),
-            profile=cpus.profile,
-            model=MISSING if cpus.boot is None and cpus.signature is None else cpus.signature,
-            features=cpus.features,
-            reset=None,
-            count=MISSING if start.count is None else start.count,
-            part=None,
-            measurement=MISSING if reading is None else reading.value,
-        )
+        start = self.start
+        images = {"ovmf_hash": start.ovmf_hash, "svsm": start.svsm, "vars": start.vars_size}
+        #: The values given; ``pages`` are changed rules by name.
+        self.base = {**start.values(inputs.measurements[0]), **images, "pages": (), "part": None}
         self.gather(start, self.base, () if start.svsm is None else _NOT_WITH_SVSM)
 
     def combine(self, names: tuple[str, ...], likely: bool) -> Iterator[Combination]:
-        """Yield the combination in which exactly these parameters change, if there can be one."""
         chosen = set(names)
         if self._lacks(chosen) or ("part" in chosen and chosen & {*_REGISTERS, "count"}):
             return
@@ -161,10 +125,7 @@ class SnpSpace(Space):
         yield "Changed bytes in a file: no search can find these."
 
     def cpu_digests(self, count: int) -> list[bytes]:
-        """Return the launch digests (48 bytes each) of what was given with 1, 2, ... *count* virtual CPUs.
-
-        None at all if there is no such launch, only the first if nothing says how further CPUs start.
-        """
+        """Return the digests (48 bytes each) with 1 to *count* virtual CPUs; fewer where there is no such launch."""
         before = self.digests.before(self._loaded(self.base))
         hashes = before and self.digests.page_hashes(self._cpus(self.base, before[1]))
         return walk(before[0][-1], hashes, count) if before and hashes else []
@@ -175,7 +136,7 @@ class SnpSpace(Space):
         reported = {choice.value: [choice] if "measurement" in lists else [] for choice in readings}
         before = [name for name in combination.names if name in _BEFORE]
         for chosen in product(*(lists[name] for name in before)):
-            values = self.base._replace(**dict(zip(before, (choice.value for choice in chosen), strict=True)))
+            values = self.base | dict(zip(before, (choice.value for choice in chosen), strict=True))
             engine.check()
             loaded = self.digests.before(self._loaded(values))
             if loaded is None:
@@ -186,13 +147,13 @@ class SnpSpace(Space):
                 for part in lists["part"]:
                     if part.value < len(after) and after[part.value] in reported:
                         yield [*chosen, part, *reported[after[part.value]]]
-            elif "model" not in lists or self._takes_model(values.profile):
+            elif "model" not in lists or self._takes_model(values["profile"]):
                 for more, digest in self._ends(values, lists, after[-1], start, reported, engine):
                     yield [*chosen, *more, *reported[digest]]
 
     def _ends(
         self,
-        values: SnpValues,
+        values: dict[str, Any],
         lists: Mapping[str, Sequence[Choice]],
         digest: bytes,
         start: int | None,
@@ -201,11 +162,11 @@ class SnpSpace(Space):
     ) -> Iterator[tuple[list[Choice], bytes]]:
         """Continue from *digest* with every combination of registers and number of CPUs; yield those reported."""
         names = [name for name in _REGISTERS if name in lists]
-        counts = {choice.value: [choice] for choice in lists.get("count", ())} or {values.count: []}
+        counts = {choice.value: [choice] for choice in lists.get("count", ())} or {values["count"]: []}
         most, tried = max(counts), len(counts) * len(reported)
         is_none_reported = reported.keys().isdisjoint
         for chosen in product(*(lists[name] for name in names)):
-            values = values._replace(**dict(zip(names, (choice.value for choice in chosen), strict=True)))
+            values = values | dict(zip(names, (choice.value for choice in chosen), strict=True))
             engine.check()
             hashes = self.digests.page_hashes(self._cpus(values, start))
             if hashes is None:
@@ -218,19 +179,20 @@ class SnpSpace(Space):
                 if after in reported and count in counts:
                     yield [*chosen, *counts[count]], after
 
-    def _loaded(self, values: SnpValues) -> Loaded:
-        kernel = None
-        if values.kernel is not None:
-            kernel = Kernel(values.kernel, values.initrd, values.cmdline)
-        rules = SNP_PROFILES[values.profile or DEFAULT_PROFILE].pages._replace(**dict(values.pages))
-        return Loaded(values.firmware, values.ovmf_hash, values.svsm, values.vars, kernel, rules)
+    def _loaded(self, values: dict[str, Any]) -> Loaded:
+        table = [values[name] for name in ("kernel", "initrd", "cmdline")]
+        kernel = None if table[0] is None else Kernel(*table)
+        rules = SNP_PROFILES[values["profile"] or DEFAULT_PROFILE].pages._replace(**dict(values["pages"]))
+        firmware, ovmf_hash, svsm, size = (values[name] for name in ("firmware", "ovmf_hash", "svsm", "vars"))
+        return Loaded(firmware, ovmf_hash, svsm, size, kernel, rules)
 
-    def _cpus(self, values: SnpValues, start: int | None) -> Cpus:
+    def _cpus(self, values: dict[str, Any], start: int | None) -> Cpus:
         """Return how CPUs start with these values. With registers from files, only what differs from them is given."""
-        base, profile, signature, features = self.start.cpus, values.profile, values.model, values.features
+        base = self.start.cpus
+        profile, signature, features, reset = (values[name] for name in ("profile", "model", "features", "reset"))
         if signature is MISSING or not self._takes_model(profile):
             signature = None
         if base.boot is None:
             features = features_of(profile, features)
-        reset = values.reset if base.boot is not None or values.reset is not None else start
+        reset = reset if base.boot is not None or reset is not None else start
         return base._replace(profile=profile, signature=signature, features=features, reset_address=reset)

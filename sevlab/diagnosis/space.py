@@ -47,12 +47,12 @@ class Space(ABC):
     def impossible(self, has_candidates: bool) -> Iterator[str]:
         """Yield what cannot be tried with what is given, and what would help."""
 
-    def gather(self, start: Start, base: object, fixed: Container[str]) -> None:
+    def gather(self, start: Start, base: Mapping[str, Any], fixed: Container[str]) -> None:
         """Gather the choices of every parameter from all hypotheses. Of equal values the first is kept.
 
         *base* has the value of each parameter as given, or MISSING. *fixed* are the parameters without any effect here.
         """
-        self.parameters = {name: self._gather(name, start, getattr(base, name), name in fixed) for name in self.about}
+        self.parameters = {name: self._gather(name, start, base[name], name in fixed) for name in self.about}
 
     def _gather(self, name: str, start: Start, base: object, is_fixed: bool) -> Parameter:
         choices = dict[object, Choice]()

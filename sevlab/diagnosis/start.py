@@ -21,13 +21,15 @@ from ..launch.snp import SVSM_PROFILE, load_image
 from ..launch.values import parse_bytes
 from ..launch.vmm import PROFILES, SNP_PROFILES
 from .digests import Cpus, Firmware, Image, measure_firmware
+from .model import MISSING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from typing import Any
 
     from ..launch.files import Sha256
     from ..launch.vmm import Profile
-    from .inputs import SearchInputs, SevInputs, SnpInputs
+    from .inputs import Reading, SearchInputs, SevInputs, SnpInputs
 
 
 #: Most files of a folder that are read.
@@ -80,6 +82,22 @@ class Start(ABC):
         if self.launch.guest_features is not None:
             features = given.features
         self.cpus = Cpus(self.launch.profile or default, given.signature, features)
+
+    def values(self, reading: Reading | None) -> dict[str, Any]:
+        """Return the value given of each parameter that all launches have; MISSING for what was not given."""
+        cpus = self.cpus
+        return {
+            "firmware": self.base_image,
+            "kernel": self.kernel,
+            "initrd": self.initrd or self.nothing,
+            "cmdline": self.cmdline,
+            "profile": cpus.profile,
+            "model": MISSING if cpus.boot is None and cpus.signature is None else cpus.signature,
+            "features": cpus.features,
+            "reset": None,
+            "count": MISSING if self.count is None else self.count,
+            "measurement": MISSING if reading is None else reading.value,
+        }
 
     @abstractmethod
     def image(self, raw: bytes) -> Image | Firmware | None:
@@ -162,11 +180,7 @@ def features_of(profile: str | None, features: int | None) -> int | None:
 
 
 def read_candidates(
-    folder: str,
-    name: str = "candidates",
-    enough: Callable[[str], bool] = lambda now: False,
-    *,
-    snp: bool = False,
+    folder: str, name: str = "candidates", enough: Callable[[str], bool] = lambda now: False, *, snp: bool = False
 ) -> tuple[list[Candidate], list[str]]:
     """Read and hash every file in *folder*; return them, and a sentence for everything that was left out.
 

@@ -8,32 +8,15 @@ because that is faster; AMD's since Rome have 4096. Signatures are deterministic
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from functools import cache
-from typing import TYPE_CHECKING
 
 from ..attestation.crypto import ecdsa_sign
 from ..attestation.session import load_private, make_private, public_key
 from ..attestation.sev_chain import Chain
-from ..formats.sev_certs import (
-    ARK,
-    ASK,
-    CEK,
-    ECDH_SHA256,
-    ECDSA_SHA256,
-    INVALID,
-    OCA,
-    PDH,
-    PEK,
-    RSA_SHA256,
-    AmdCertificate2048,
-    EccSignature,
-    SevCertificate,
-)
+from ..formats import sev_certs
+from ..formats.sev_certs import ARK, ASK, CEK, ECDSA_SHA256, OCA, PDH, PEK, AmdCertificate2048, SevCertificate
 from ..launch.keys import Secret
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 
 EXPONENT = 65537
 
@@ -69,10 +52,7 @@ def rsa_primes(name: str) -> tuple[int, int]:
 
 
 def rsa_sign(name: str, signed: bytes, algorithm: str = "sha256") -> bytes:
-    """Sign with a test key (RSASSA-PSS of RFC 8017, MGF1, a salt as long as the hash); 256 bytes, big-endian.
-
-    The salt, which should be random, is derived from what is signed.
-    """
+    """Sign with a test key (RSASSA-PSS, RFC 8017; MGF1; salt of the hash's size, not random); 256 bytes, big-endian."""
 
     def digest(raw: bytes) -> bytes:
         return hashlib.new(algorithm, raw).digest()
@@ -119,10 +99,7 @@ def sample_roots() -> dict[str, str]:
 
 
 class Identity:
-    """The keys of one platform, and their certificates. *random* returns random bytes.
-
-    *chip* is a CEK with its certificate; without it a new chip is made.
-    """
+    """The keys of one platform, and their certificates. *chip* is a CEK with its certificate; without it, a new one."""
 
     def __init__(
         self, random: Callable[[int], bytes], api: tuple[int, int], chip: tuple[Secret, SevCertificate] | None = None
@@ -155,7 +132,7 @@ class Identity:
         """All six certificates."""
         return Chain([*(self.certificates[usage] for usage in (PDH, PEK, OCA, CEK)), *sample_root()])
 
-    def sign(self, usage: int, signed: bytes) -> EccSignature:
+    def sign(self, usage: int, signed: bytes) -> sev_certs.EccSignature:
         """Sign with one of the platform's keys (ECDSA, SHA-256; the same bytes give the same signature)."""
         return ecdsa_sign(load_private(self.keys[usage]), signed, ECDSA_SHA256)
 
@@ -166,7 +143,7 @@ class Identity:
                 continue
             certificate = self._unsigned(usage)
             for number, signer in enumerate(signers, 1):
-                algorithm = RSA_SHA256 if signer == ASK else ECDSA_SHA256
+                algorithm = sev_certs.RSA_SHA256 if signer == ASK else ECDSA_SHA256
                 if signer == ASK:
                     made = rsa_sign(_NAMES[ASK], certificate.signed)[::-1].ljust(512, b"\0")
                 else:
@@ -177,16 +154,8 @@ class Identity:
             self.certificates[usage] = certificate
 
     def _unsigned(self, usage: int) -> SevCertificate:
-        return SevCertificate(
-            api_major=self._api[0],
-            api_minor=self._api[1],
-            key_usage=usage,
-            key_algorithm=ECDH_SHA256 if usage == PDH else ECDSA_SHA256,
-            key=public_key(self.keys[usage]),
-            sig1_usage=INVALID,
-            sig1_algorithm=0,
-            sig1=bytes(512),
-            sig2_usage=INVALID,
-            sig2_algorithm=0,
-            sig2=bytes(512),
-        )
+        algorithm, (major, minor) = sev_certs.ECDH_SHA256 if usage == PDH else ECDSA_SHA256, self._api
+        key = {"key_usage": usage, "key_algorithm": algorithm, "key": public_key(self.keys[usage])}
+        empty = {"usage": sev_certs.INVALID, "algorithm": 0}
+        unsigned = {f"sig{slot}_{part}": value for slot in (1, 2) for part, value in empty.items()}
+        return SevCertificate(api_major=major, api_minor=minor, **key, **unsigned, sig1=bytes(512), sig2=bytes(512))

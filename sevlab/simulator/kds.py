@@ -21,24 +21,9 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from ..attestation.session import load_private, make_private, seeded
+from ..formats import vcek
 from ..formats.report import HOST, crl_path
-from ..formats.vcek import (
-    ARK,
-    ASK,
-    ASVK,
-    CSP_ID,
-    HWID,
-    HWID_SIZES,
-    PRODUCT_NAME,
-    RESERVED_SPL,
-    SIGNERS,
-    SPL,
-    STRUCT_VERSION,
-    STRUCT_VERSIONS,
-    SUBJECTS,
-    VCEK,
-    VLEK,
-)
+from ..formats.vcek import ARK, ASK, ASVK, SIGNERS, SPL, SUBJECTS, VCEK, VLEK
 from .identity import EXPONENT, RSA_SIZE, rsa_primes, rsa_sign
 
 if TYPE_CHECKING:
@@ -81,7 +66,7 @@ class KeyServer:
 
     def vcek_key(self, product: str, chip_id: bytes, tcb: Tcb) -> EllipticCurvePrivateKey:
         """Return the key with which a chip signs at a TCB. *chip_id* is as in a report; on Turin 8 bytes count."""
-        return self._key(VCEK, product, chip_id[: HWID_SIZES[product]], tcb)
+        return self._key(VCEK, product, chip_id[: vcek.HWID_SIZES[product]], tcb)
 
     def vlek_key(self, product: str, csp_id: str, tcb: Tcb) -> EllipticCurvePrivateKey:
         """Return the key with which the chips of a cloud sign at a TCB. *csp_id* names the cloud (ASCII text)."""
@@ -89,12 +74,12 @@ class KeyServer:
 
     def vcek(self, product: str, chip_id: bytes, tcb: Tcb) -> bytes:
         """Return the certificate of a chip's key (DER)."""
-        hwid = chip_id[: HWID_SIZES[product]]
-        return self._leaf(VCEK, product, tcb, self.vcek_key(product, chip_id, tcb), (HWID, hwid))
+        hwid = chip_id[: vcek.HWID_SIZES[product]]
+        return self._leaf(VCEK, product, tcb, self.vcek_key(product, chip_id, tcb), (vcek.HWID, hwid))
 
     def vlek(self, product: str, csp_id: str, tcb: Tcb) -> bytes:
         """Return the certificate of a cloud's key (DER)."""
-        return self._leaf(VLEK, product, tcb, self.vlek_key(product, csp_id, tcb), (CSP_ID, _text(csp_id)))
+        return self._leaf(VLEK, product, tcb, self.vlek_key(product, csp_id, tcb), (vcek.CSP_ID, _text(csp_id)))
 
     def ark(self, product: str) -> bytes:
         """Return the root certificate (DER)."""
@@ -146,18 +131,14 @@ class KeyServer:
         from cryptography import x509
 
         parts = {oid: _number(tcb.parts.get(name, 0)) for name, oid in SPL.items()}
-        parts |= {oid: _number(0) for oid in RESERVED_SPL.values()}
-        del parts[RESERVED_SPL["spl_4"] if product == "Turin" else SPL["fmc"]]
-        values = {
-            STRUCT_VERSION: _number(STRUCT_VERSIONS[product]),
-            PRODUCT_NAME: _text(_PRODUCT_NAMES.get((kind, product), product)),
-            **parts,
-            owner[0]: owner[1],
-        }
+        parts |= {oid: _number(0) for oid in vcek.RESERVED_SPL.values()}
+        del parts[vcek.RESERVED_SPL["spl_4"] if product == "Turin" else SPL["fmc"]]
+        name = _text(_PRODUCT_NAMES.get((kind, product), product))
+        first = {vcek.STRUCT_VERSION: _number(vcek.STRUCT_VERSIONS[product]), vcek.PRODUCT_NAME: name}
         until = _LEAF_FROM.replace(year=_LEAF_FROM.year + _YEARS[kind])
         # The library refuses serial number 0, so it is put in before the final signature.
         builder = _certificate(kind, product, key.public_key(), 1, _LEAF_FROM, until)
-        for oid, value in values.items():
+        for oid, value in (*first.items(), *parts.items(), owner):
             builder = builder.add_extension(x509.UnrecognizedExtension(x509.ObjectIdentifier(oid), value), False)
         unsealed = _signed(builder, SIGNERS[kind], product)
         tbs = x509.load_der_x509_certificate(unsealed).tbs_certificate_bytes
@@ -173,17 +154,9 @@ def _authority(kind: str, product: str) -> bytes:
     key = _rsa_key(SUBJECTS[kind].format(product)).public_key()
     serial = (_PRODUCTS[product] << 16) + _SERIALS[kind]
     builder = _certificate(kind, product, key, serial, _ROOTS_FROM, _ROOTS_TO)
-    usage = x509.KeyUsage(
-        key_cert_sign=True,
-        crl_sign=kind == ARK,
-        digital_signature=False,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        encipher_only=False,
-        decipher_only=False,
-    )
+    others = ("digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement")
+    unused = dict.fromkeys((*others, "encipher_only", "decipher_only"), False)
+    usage = x509.KeyUsage(key_cert_sign=True, crl_sign=kind == ARK, **unused)
     address = x509.UniformResourceIdentifier(HOST + crl_path(product, vlek=kind == ASVK))
     point = x509.DistributionPoint([address], None, None, None)
     builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)

@@ -107,11 +107,9 @@ class Simulation(Explainable):
 
     def explain(self) -> View:
         """Show how it ended, then every message."""
-        if self.caught is None:
-            banner = Banner(f"OK: {self.SUCCESS}", "green")
-        else:
-            who, why = self.caught
-            banner = Banner(f"CAUGHT by the {who}: {why}", "pink")
+        banner = Banner(f"OK: {self.SUCCESS}", "green")
+        if self.caught is not None:
+            banner = Banner("CAUGHT by the {}: {}".format(*self.caught), "pink")
         return View(banner, *self.transcript.explain().blocks)
 
 
@@ -142,8 +140,8 @@ class SimulatedLaunch(Simulation):
     @property
     def changeable(self) -> dict[str, int]:
         """What a host could change, and how many bytes it has: steps of the launch, and messages."""
-        sizes = {name: len(raw) for name, raw in Host(self.platform, self.host.inputs, self.host.policy).steps()}
-        return {**sizes, **MESSAGE_SIZES}
+        steps = Host(self.platform, self.host.inputs, self.host.policy).steps()
+        return {**{name: len(raw) for name, raw in steps}, **MESSAGE_SIZES}
 
 
 def simulate_launch(

@@ -143,10 +143,8 @@ class Rmp:
         self.put(address, RmpEntry(assigned, False, asid, gpa, immutable, large and assigned))
 
     def validate(self, asid: int, address: int, gpa: int, *, large: bool = False, accept: bool = True) -> bool:
-        """PVALIDATE: a guest accepts a page, or gives up its acceptance. Returns whether that changed anything.
-
-        A guest that sees a page become acceptable twice knows that its host put another one there.
-        """
+        """PVALIDATE: a guest accepts a page, or no longer. Returns whether that changed anything: twice, and the host
+        put another one there."""
         if gpa % (LARGE_PAGE if large else PAGE):
             raise RmpFault("FAIL_INPUT", "the address must be that of a whole page")
         self._check_owner(asid, address, gpa)

@@ -10,8 +10,9 @@ from __future__ import annotations
 import base64
 import json
 import secrets
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict
+from typing import TypedDict
 
 from ..attestation.secret import SecretPacket, build_secret
 from ..attestation.session import Session, make_session
@@ -26,10 +27,6 @@ from ..launch.inputs import load_launch
 from ..launch.sev import Hashed
 from ..launch.verify import Verdict, compare_measure
 from .psp import NEW_MESSAGES, Platform
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
 
 #: Where the guest firmware is in our small memory, and where the secret. The digest binds neither.
 FIRMWARE_AT, SECRET_AT = 0x100000, 0x80000
@@ -61,10 +58,9 @@ class Carrier:
 
 
 class Host(Carrier):
-    """A host with a platform, and the inputs that it starts the guest with.
+    """A host with a platform, and the inputs that it starts the guest with (as in :func:`sevlab.load_launch`).
 
-    *inputs* are as in :func:`sevlab.load_launch`. ``tamper`` has names of steps (``firmware``, ``kernel hashes``,
-    ``vCPU 1``) and of messages (:data:`MESSAGE_SIZES`).
+    ``tamper`` has names of steps (``firmware``, ``kernel hashes``, ``vCPU 1``) and of messages (:data:`MESSAGE_SIZES`).
     """
 
     def __init__(self, platform: Platform, inputs: Mapping[str, object], policy: int) -> None:
@@ -76,20 +72,14 @@ class Host(Carrier):
     def steps(self) -> list[tuple[str, bytes]]:
         """Return what is loaded, in order: names and bytes."""
         launch = load_launch(self.policy, **self.inputs)
-        steps = []
-        for step in launch.steps:
-            whole = isinstance(step.content, Hashed)
-            raw = Path(str(self.inputs["firmware"])).read_bytes() if whole else step.content
-            steps.append((step.name, self.changed(step.name, raw)))
-        return steps
+        whole = Path(str(self.inputs["firmware"])).read_bytes()
+        raws = [(one.name, whole if isinstance(one.content, Hashed) else one.content) for one in launch.steps]
+        return [(name, self.changed(name, raw)) for name, raw in raws]
 
     def start(
         self, godh: bytes, session: bytes, loading: Callable[[str, int, bytes], None] = lambda name, address, raw: None
     ) -> Measurement:
-        """Launch the guest up to the measurement; *loading* is called for every step with its name, address and bytes.
-
-        Raises :class:`~sevlab.simulator.status.FirmwareError` for what the firmware refuses.
-        """
+        """Launch the guest up to the measurement; *loading* gets name, address, bytes of each step. May be refused."""
         psp = self.platform
         self.handle = psp.launch_start(self.policy, self.changed("godh", godh), self.changed("session", session))
         psp.activate(self.handle, 1)
@@ -109,8 +99,6 @@ class Host(Carrier):
         header, payload = self.changed("secret header", header), self.changed("secret payload", payload)
         self.platform.launch_secret(self.handle, header, SECRET_AT, payload)
         self.platform.launch_finish(self.handle)
-
-    # --- what it reports, in the forms of QEMU and libvirt
 
     @property
     def reported(self) -> Reported:
@@ -176,10 +164,7 @@ class Owner:
         return self.session
 
     def judge(self, reported: Reported) -> Verdict:
-        """Compare the reported measure with the one that follows from the owner's own inputs and policy.
-
-        Raises :class:`Refusal` when they differ.
-        """
+        """Compare the reported measure with that of the owner's own inputs and policy. Raises :class:`Refusal`."""
         if self.session is None:
             raise Refusal("there is no session yet")
         evidence = load_evidence(
@@ -195,9 +180,8 @@ class Owner:
         self._old = (evidence.api_major, evidence.api_minor) < NEW_MESSAGES
         if self._old:
             mnonce = evidence.measurement.mnonce
-            verdict = Verdict(
-                evidence, OldMeasureMessage(policy=evidence.policy, digest=evidence.digest, mnonce=mnonce)
-            )
+            message = OldMeasureMessage(policy=evidence.policy, digest=evidence.digest, mnonce=mnonce)
+            verdict = Verdict(evidence, message)
         else:
             verdict = compare_measure(evidence)
         if not verdict.matches:

@@ -11,38 +11,24 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 from ..attestation.crypto import aes_ctr, load_point
 from ..attestation.session import KEY_SIZE, Z_SIZE, derive_session_keys, exchange, unwrap_keys, wrap_keys
 from ..attestation.sev_chain import Chain
 from ..errors import LayoutError
+from ..formats import sev_certs
 from ..formats.launch_measure import Measurement, MeasureMessage, OldMeasureMessage
 from ..formats.page_info import PAGE
 from ..formats.policy import Policy
 from ..formats.secret import SecretFlags, SecretHeader, SecretMessageHead
-from ..formats.sev_certs import (
-    ARK,
-    CEK,
-    ECDH_SHA256,
-    OCA,
-    PDH,
-    PEK,
-    AttestationReport,
-    SessionBlob,
-    SevCertificate,
-    parse_certificates,
-)
+from ..formats.sev_certs import CEK, ECDH_SHA256, OCA, PDH, PEK, AttestationReport, SessionBlob, SevCertificate
 from ..launch.keys import Secret
 from ..launch.measure import compute_measure
 from .curve import multiply
-from .identity import Identity
+from .identity import Identity, sample_roots
 from .memory import Memory
 from .status import FirmwareError, demand
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 
 #: The first API whose measure has a context byte and a version, and whose secret's MAC covers the measure.
 NEW_MESSAGES = (0, 17)
@@ -89,9 +75,7 @@ class Guest:
         self.digest, self.measure = bytes(32), bytes(32)
 
     def move(self, state: str) -> None:
-        """Go to another state; only the moves of the specification exist."""
-        if state not in MOVES[self.state]:
-            raise AssertionError(f"{self.state} does not go to {state}")
+        assert state in MOVES[self.state], f"{self.state} does not go to {state}"
         self.state = state
 
     def demand(self, *states: str) -> None:
@@ -104,10 +88,9 @@ class Guest:
 
 
 class Platform:
-    """A platform: its secure processor, its memory and its guests.
-
-    *api* is (major, minor) of the SEV API, *build* the firmware's build. *random* returns random bytes;
-    :func:`sevlab.attestation.session.seeded` makes a run that can be repeated. *faults* are keys of :data:`FAULTS`.
+    """A platform: its secure processor, its memory and its guests. *api* is (major, minor) of the SEV API, *build*
+    the firmware's build. *random* returns random bytes; :func:`sevlab.attestation.session.seeded` makes a run that can
+    be repeated. *faults* are keys of :data:`FAULTS`.
     """
 
     def __init__(
@@ -133,8 +116,6 @@ class Platform:
         self._unflushed: set[int] = set()
         self._written_back = True
 
-    # --- the platform
-
     def init(self) -> None:
         """INIT: begin."""
         demand(self.state == "UNINIT", "INVALID_PLATFORM_STATE", self.state)
@@ -148,10 +129,7 @@ class Platform:
         self.state = "UNINIT"
 
     def platform_reset(self) -> None:
-        """PLATFORM_RESET: forget the owner. New OCA, PEK and PDH; the chip's CEK stays.
-
-        Only before INIT, as Linux does it (drivers/crypto/ccp).
-        """
+        """PLATFORM_RESET: new OCA, PEK and PDH; the chip's CEK stays. Before INIT alone (Linux, drivers/crypto/ccp)."""
         demand(self.state == "UNINIT", "INVALID_PLATFORM_STATE", self.state)
         self.identity.make_oca()
 
@@ -160,24 +138,15 @@ class Platform:
         self._written_back = True
 
     def df_flush(self) -> None:
-        """DF_FLUSH: empty the data fabric's buffers; address space numbers that were given back can be used again.
-
-        Since the last DEACTIVATE the caches must have been written back, as Linux says (arch/x86/kvm/svm/sev.c).
-        """
+        """DF_FLUSH, after a WBINVD (arch/x86/kvm/svm/sev.c): address space numbers given back can be used again."""
         self._begun()
         demand(self._written_back, "WBINVD_REQUIRED")
         self._unflushed.clear()
 
     def platform_status(self) -> dict[str, int | str]:
         """PLATFORM_STATUS, in any state."""
-        return {
-            "api_major": self.api[0],
-            "api_minor": self.api[1],
-            "build_id": self.build,
-            "state": self.state,
-            "es": int(self.es),
-            "guest_count": len(self.guests),
-        }
+        known: dict[str, int | str] = {"api_major": self.api[0], "api_minor": self.api[1], "build_id": self.build}
+        return known | {"state": self.state, "es": int(self.es), "guest_count": len(self.guests)}
 
     def pek_gen(self) -> None:
         """PEK_GEN: a new platform key, while there is no guest."""
@@ -199,10 +168,7 @@ class Platform:
         return self.identity.chip_id
 
     def download_firmware(self, api: tuple[int, int], build: int) -> None:
-        """DOWNLOAD_FIRMWARE: another version, while there is no guest. An older one is refused.
-
-        The status BAD_VERSION is chosen here.
-        """
+        """DOWNLOAD_FIRMWARE: another version, while there is no guest. No older one (the status is chosen here)."""
         demand(self.state in ("UNINIT", "INIT"), "INVALID_PLATFORM_STATE", self.state)
         older = (*api, build) < (*self.api, self.build)
         demand(not older or "rollback" in self.faults, "BAD_VERSION", "an older firmware")
@@ -210,16 +176,10 @@ class Platform:
         self.newest = max(self.newest, (*api, build))
 
     def leak_cek(self) -> Secret:
-        """Read the chip's CEK (48 bytes, big-endian), as an attacker's code in the secure processor does.
-
-        Not a command. It needs the fault ``rollback`` and an older firmware; how that is made to run foreign code is
-        left out.
-        """
+        """As foreign code in an older firmware (fault ``rollback``): read the chip's CEK (48 bytes, big-endian)."""
         weak = "rollback" in self.faults and (*self.api, self.build) < self.newest
         demand(weak, "UNSUPPORTED", "the CEK does not leave the chip")
         return self.identity.keys[CEK]
-
-    # --- a launch
 
     def launch_start(
         self, policy: int, godh: bytes | None = None, session: bytes | None = None, handle: int = 0
@@ -277,10 +237,7 @@ class Platform:
         demand(not policy.reserved_6, "POLICY_FAILURE", "reserved bits of the policy are set")
 
     def activate(self, handle: int, asid: int) -> None:
-        """ACTIVATE: bind a guest to an address space number, under which its key is used.
-
-        The order of these checks is chosen here.
-        """
+        """ACTIVATE: bind a guest to an address space number. The order of these checks is chosen here."""
         guest = self._working_guest(handle)
         demand(0 < asid <= ASIDS, "INVALID_ASID")
         demand(not guest.asid, "ACTIVE")
@@ -341,10 +298,7 @@ class Platform:
     def launch_secret(
         self, handle: int, header: bytes, address: int, payload: bytes, length: int | None = None
     ) -> None:
-        """LAUNCH_SECRET: check a packet, decrypt it, and write the secret into the guest's memory at *address*.
-
-        *length* is how many bytes of the guest are to be filled: the payload's, unless the host says otherwise.
-        """
+        """LAUNCH_SECRET: check a packet, decrypt it, and fill *length* bytes (the payload's) of the guest."""
         guest = self._working_guest(handle)
         length = len(payload) if length is None else length
         demand(address % BLOCK == 0, "INVALID_ADDRESS")
@@ -363,11 +317,7 @@ class Platform:
 
     def launch_finish(self, handle: int) -> None:
         """LAUNCH_FINISH: wipe the keys of the launch, and let the guest run."""
-        guest = self._working_guest(handle, "LSECRET")
-        guest.wipe()
-        guest.move("RUNNING")
-
-    # --- a guest that is there
+        self._end(handle, "LSECRET", "RUNNING")
 
     def guest_status(self, handle: int) -> dict[str, int | str]:
         """GUEST_STATUS."""
@@ -409,10 +359,7 @@ class Platform:
         return read
 
     def remap(self, handle: int, address: int, other: int) -> None:
-        """Put the page at *other* where the guest has the page at *address*: not a command, but what a host can do.
-
-        Plain SEV and SEV-ES do not prevent it; here it needs the fault ``unprotected-page-tables``.
-        """
+        """As a host: put page *other* where the guest has *address*; needs the fault ``unprotected-page-tables``."""
         demand("unprotected-page-tables" in self.faults, "INVALID_PAGE_OWNER", "the page tables are protected")
         demand(address % PAGE == 0 and other % PAGE == 0, "INVALID_ADDRESS")
         self._guest(handle).pages[address // PAGE] = other // PAGE
@@ -423,8 +370,6 @@ class Platform:
         del self.guests[handle]
         if not self.guests:
             self.state = "INIT"
-
-    # --- a guest that moves to another platform (sev-launch 9.2)
 
     def send_start(self, handle: int, pdh: bytes, platform: bytes = b"", amd: bytes = b"") -> SessionBlob:
         """SEND_START: make keys, pack them for another platform as an owner does, and return the session.
@@ -451,8 +396,7 @@ class Platform:
 
     def _check_genuine(self, other: Chain, policy: Policy) -> None:
         """The policy's SEV bit: AMD's chain of the receiver holds, under the root of this platform's own."""
-        own = hashlib.sha256(self.identity.chain[ARK].to_bytes()).hexdigest()
-        links = other.verify(roots={own: "own"}).checks
+        links = other.verify(roots=sample_roots()).checks
         right = all(link.state == "match" for link in links if "OCA" not in link.name)
         demand(right, "BAD_SIGNATURE", "the receiver is no genuine platform")
         pek = other[PEK]
@@ -482,15 +426,11 @@ class Platform:
 
     def send_finish(self, handle: int) -> None:
         """SEND_FINISH: all is sent."""
-        guest = self._working_guest(handle, "SUPDATE")
-        guest.wipe()
-        guest.move("SENT")
+        self._end(handle, "SUPDATE", "SENT")
 
     def send_cancel(self, handle: int) -> None:
         """SEND_CANCEL: go on running here."""
-        guest = self._working_guest(handle, "SUPDATE")
-        guest.wipe()
-        guest.move("RUNNING")
+        self._end(handle, "SUPDATE", "RUNNING")
 
     def receive_start(self, policy: int, pdh: bytes, session: bytes) -> int:
         """RECEIVE_START: as LAUNCH_START, with the sender's PDH; certificate and session are needed."""
@@ -519,11 +459,7 @@ class Platform:
 
     def receive_finish(self, handle: int) -> None:
         """RECEIVE_FINISH: all is there; the guest runs. It has no measurement here."""
-        guest = self._working_guest(handle, "RUPDATE")
-        guest.wipe()
-        guest.move("RUNNING")
-
-    # --- checks that many commands share
+        self._end(handle, "RUPDATE", "RUNNING")
 
     def _begun(self) -> None:
         demand(self.state in ("INIT", "WORKING"), "INVALID_PLATFORM_STATE", self.state)
@@ -535,6 +471,11 @@ class Platform:
         if states:
             guest.demand(*states)
         return guest
+
+    def _end(self, handle: int, state: str, after: str) -> None:
+        guest = self._working_guest(handle, state)
+        guest.wipe()
+        guest.move(after)
 
     def _guest(self, handle: int) -> Guest:
         demand(handle in self.guests, "INVALID_GUEST", f"no guest has handle {handle}")
@@ -549,6 +490,6 @@ def _data_mac(guest: Guest, flags: SecretFlags, iv: bytes, payload: bytes) -> by
 
 def _chain(*parts: bytes) -> Chain:
     try:
-        return Chain(one for part in parts for one in parse_certificates(part))
+        return Chain(one for part in parts for one in sev_certs.parse_certificates(part))
     except LayoutError:
         raise FirmwareError("INVALID_CERTIFICATE", "these bytes are not certificates") from None

@@ -6,16 +6,12 @@ the page's entry in the reverse map table (RMP). Source: snp-launch 1.3 (AMD 568
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import ClassVar
 
 from ..formats.page_info import PAGE, Permissions
 from ..formats.policy import SnpPolicy
 from ..layout.bits import Bits, bit, reserved_bits
 from ..layout.structure import Hex, Layout, Named, at, reserved
-
-if TYPE_CHECKING:
-    from typing import ClassVar
-
 
 SPEC = "AMD 56860 (SNP ABI), "
 

@@ -12,39 +12,11 @@ from typing import TYPE_CHECKING
 
 from ..attestation.crypto import ecdsa_sign
 from ..attestation.id_block import SignedIdBlock, verify_id_block
+from ..formats import page_info
 from ..formats.id_block import ECDSA_P384_SHA384, IdAuth, IdBlock
-from ..formats.page_info import (
-    CPUID,
-    CPUID_LIMIT,
-    DIGEST,
-    HASHED_TYPES,
-    PAGE,
-    SECRETS,
-    SECRETS_VERSION,
-    VMSA,
-    ZERO,
-    ZEROS,
-    CpuidEntry,
-    CpuidPage,
-    PageInfo,
-    PageType,
-    SecretsFlags,
-    SecretsPage,
-)
+from ..formats.page_info import CPUID, DIGEST, PAGE, SECRETS, VMSA, ZERO, ZEROS, CpuidPage, PageInfo, PageType
 from ..formats.policy import SnpPolicy
-from ..formats.report import (
-    HEADER,
-    NO_KEY,
-    SIZE,
-    VCEK,
-    VLEK,
-    KeyInfo,
-    PlatformInfo,
-    Report,
-    ReportRequest,
-    ReportResponse,
-    parse_report,
-)
+from ..formats.report import NO_KEY, SIZE, VCEK, VLEK, Report, ReportRequest, ReportResponse, parse_report
 from ..formats.sev_certs import ECDSA_SHA384
 from ..formats.status import NUMBER
 from ..formats.vmsa import Vmsa
@@ -66,13 +38,8 @@ ANY_KEY, VCEK_ONLY, VLEK_ONLY = 0, 1, 2
 _SMALL_ONLY = frozenset({VMSA, SECRETS, CPUID})
 
 #: Bits of the policy that firmware of ABI 1.55 takes for reserved.
-_NEW_BITS = (
-    SnpPolicy.cxl_allow.mask
-    | SnpPolicy.mem_aes_256_xts.mask
-    | SnpPolicy.rapl_dis.mask
-    | SnpPolicy.ciphertext_hiding_dram.mask
-    | SnpPolicy.page_swap_disable.mask
-)
+_NEW_BITS = SnpPolicy.cxl_allow.mask | SnpPolicy.mem_aes_256_xts.mask | SnpPolicy.rapl_dis.mask
+_NEW_BITS |= SnpPolicy.ciphertext_hiding_dram.mask | SnpPolicy.page_swap_disable.mask
 
 #: What a chip cannot do, so that no CPUID page may claim it: (function, subfunction) to bits by register. Only two
 #: features (AVX-512 and 5-level paging, which came with Genoa), because the firmware's whole list is not published.
@@ -83,10 +50,7 @@ class SnpPlatform(Processor):
     """A platform with SEV-SNP: all commands, also those that make and launch guests and answer their messages."""
 
     def gctx_create(self, address: int) -> None:
-        """SNP_GCTX_CREATE: make a page of the firmware's a guest's context. The order of these checks is chosen here.
-
-        The TCB that runs now is the guest's LAUNCH_TCB.
-        """
+        """SNP_GCTX_CREATE: make a page of the firmware's a guest's context. The order of checks is chosen here."""
         demand(address % PAGE == 0, "INVALID_PARAM", "no page's address")
         self._ready()
         demand(self.rmp.entry(address).state == "FIRMWARE", "INVALID_PAGE_STATE", self.rmp.entry(address).state)
@@ -161,14 +125,13 @@ class SnpPlatform(Processor):
         self.rmp.change(address, validated=True, immutable=False)
 
     def _loaded(self, context: Context, page_type: int, page: bytes) -> bytes:
-        """Return what the guest will find in a page."""
         if page_type == ZERO:
             return bytes(PAGE)
         if page_type != SECRETS:
             return page
-        filled = SecretsPage.from_bytes(bytes(PAGE)).replace(
-            version=SECRETS_VERSION,
-            flags=SecretsFlags(context.flags.imi_en),
+        filled = page_info.SecretsPage.from_bytes(bytes(PAGE)).replace(
+            version=page_info.SECRETS_VERSION,
+            flags=page_info.SecretsFlags(context.flags.imi_en),
             fms=self.cpu.signature,
             gosvw=context.gosvw,
             **{f"vmpck{number}": key.reveal() for number, key in enumerate(context.vmpck)},
@@ -178,13 +141,17 @@ class SnpPlatform(Processor):
     def _check_cpuid(self, address: int) -> None:
         """Check a CPUID page. A wrong one is corrected where it lies, so that the host can look and try again."""
         page = CpuidPage.from_bytes(self.memory.read(address, PAGE))
-        demand(page.count <= CPUID_LIMIT, "INVALID_PARAM", f"{page.count} entries of CPUID; at most {CPUID_LIMIT}")
+        demand(
+            page.count <= page_info.CPUID_LIMIT,
+            "INVALID_PARAM",
+            f"{page.count} entries of CPUID; at most {page_info.CPUID_LIMIT}",
+        )
         entries = [self._possible(entry) for entry in page.entries]
         if entries != page.entries:
             self.memory.write(address, CpuidPage.of(entries).to_bytes())
             raise FirmwareError("INVALID_PARAM", "CPUID claims what the chip cannot do; the page was corrected")
 
-    def _possible(self, entry: CpuidEntry) -> CpuidEntry:
+    def _possible(self, entry: page_info.CpuidEntry) -> page_info.CpuidEntry:
         cannot = CANNOT.get(self.product, {}).get((int(entry.eax_in), int(entry.ecx_in)), {})
         return entry.replace(**{name: getattr(entry, name) & ~bits for name, bits in cannot.items()})
 
@@ -231,13 +198,10 @@ class SnpPlatform(Processor):
         del self.contexts[address]
         self.rmp.change(address, context=False)
 
-    # --- a guest's messages
-
     def guest_request(self, address: int, vmpl: int, request: bytes) -> bytes:
-        """SNP_GUEST_REQUEST with MSG_REPORT_REQ (96 bytes), under the key of a *vmpl*.
+        """SNP_GUEST_REQUEST with MSG_REPORT_REQ (96 bytes), under the key of a *vmpl*; the order of checks is ours.
 
-        Returns MSG_REPORT_RSP: a header of 32 bytes, and the report unless the header says otherwise. The order of the
-        checks of a request is chosen here.
+        Returns MSG_REPORT_RSP: a header of 32 bytes, and the report unless the header says otherwise.
         """
         self._ready()
         context = self._context(address)
@@ -268,13 +232,15 @@ class SnpPlatform(Processor):
             info["alias_check_complete"] = "aliased-memory" not in self.faults
             versions |= zip(("cpuid_fam_id", "cpuid_mod_id", "cpuid_step"), self.cpu, strict=True)
         signed, author = context.id_block, context.author_key_enabled
-        report = parse_report(self.version.to_bytes(4, "little").ljust(SIZE, b"\0"), self.product).replace(
+        blank = parse_report(self.version.to_bytes(4, "little").ljust(SIZE, b"\0"), self.product)
+        key_info = blank.key_info.replace(author_key_en=author, mask_chip_key=self.mask_chip_key, signing_key=key)
+        report = blank.replace(
             policy=context.policy,
             vmpl=asked.vmpl,
             signature_algo=ECDSA_P384_SHA384,
             current_tcb=self.current.tcb,
-            platform_info=PlatformInfo(0).replace(**info),
-            key_info=KeyInfo(0).replace(author_key_en=author, mask_chip_key=self.mask_chip_key, signing_key=key),
+            platform_info=blank.platform_info.replace(**info),
+            key_info=key_info,
             report_data=asked.report_data,
             measurement=context.digest,
             host_data=context.host_data,
@@ -296,10 +262,10 @@ class SnpPlatform(Processor):
             )
         if key == NO_KEY:
             return report
-        if key == VLEK:
-            private = self.server.vlek_key(self.product, self.csp_id, self.reported_tcb)
-        else:
-            private = self.server.vcek_key(self.product, self.chip_id, self.reported_tcb)
+        product, tcb, server = self.product, self.reported_tcb, self.server
+        private = (
+            server.vlek_key(product, self.csp_id, tcb) if key == VLEK else server.vcek_key(product, self.chip_id, tcb)
+        )
         made = ecdsa_sign(private, report.signed, ECDSA_SHA384)
         return report.replace(r=made.r, s=made.s)
 
@@ -310,8 +276,6 @@ class SnpPlatform(Processor):
             return leaf, self.server.asvk(self.product), self.server.ark(self.product)
         leaf = self.server.vcek(self.product, self.chip_id, report.reported_tcb)
         return leaf, self.server.ask(self.product), self.server.ark(self.product)
-
-    # --- what many commands share
 
     @staticmethod
     def _demand_form(command: Layout, *addresses: int, but: str = "") -> None:
@@ -324,7 +288,7 @@ class SnpPlatform(Processor):
 def _page_info(command: SnpLaunchUpdate, gpa: int, page: bytes) -> PageInfo:
     """Return the link that a page adds; the context puts in the digest before it."""
     page_type, contents = command.flags.page_type, ZEROS
-    if page_type in HASHED_TYPES:
+    if page_type in page_info.HASHED_TYPES:
         contents = hash_vmsa(Vmsa.from_bytes(page)) if page_type == VMSA else hash_pages(page)[0]
     return PageInfo(
         digest_cur=ZEROS,
@@ -340,6 +304,4 @@ def _page_info(command: SnpLaunchUpdate, gpa: int, page: bytes) -> PageInfo:
 
 def _answer(status: str, report: Report | None = None) -> bytes:
     raw = report.to_bytes() if report else b""
-    header = ReportResponse(status=NUMBER[status], report_size=len(raw)).to_bytes()
-    assert len(header) == HEADER
-    return header + raw
+    return ReportResponse(status=NUMBER[status], report_size=len(raw)).to_bytes() + raw

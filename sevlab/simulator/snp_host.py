@@ -5,7 +5,7 @@ Nobody has to trust it: ``tamper`` changes any one thing it does.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
 
 from ..attestation.id_block import SignedIdBlock
 from ..errors import InputError
@@ -18,10 +18,6 @@ from ..launch.snp import load_snp_launch
 from .parties import Carrier
 from .snp_commands import FinishFlags, SnpLaunchFinish, SnpLaunchStart, SnpLaunchUpdate, UpdateFlags
 from .snp_firmware import SnpPlatform
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
 
 #: Where things go in our small memory. The digest binds none of it.
 CONTEXT_AT, BLOCK_AT, AUTH_AT, PAGES_AT = 0x20_0000, 0x20_1000, 0x20_2000, 0x40_0000
@@ -48,18 +44,13 @@ class SnpHost(Carrier):
     """
 
     def __init__(
-        self,
-        platform: SnpPlatform,
-        inputs: Mapping[str, object],
-        policy: int,
-        regions: Sequence[Region] | None = None,
+        self, platform: SnpPlatform, inputs: Mapping[str, object], policy: int, regions: Sequence[Region] | None = None
     ) -> None:
         super().__init__()
         self.platform, self.inputs, self.policy = platform, dict(inputs), SnpPolicy(policy)
         if self.inputs.get("ovmf_hash") is not None:
-            raise InputError(
-                "ovmf_hash", "the digest after the firmware", "the firmware itself, whose pages are loaded"
-            )
+            needed = "the firmware itself, whose pages are loaded"
+            raise InputError("ovmf_hash", "the digest after the firmware", needed)
         self.regions = load_snp_launch(**self.inputs).regions if regions is None else tuple(regions)
         self._next = PAGES_AT
 

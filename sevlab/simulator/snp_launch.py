@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from .snp_platform import Context
 
 
+#: Settings that a platform takes by the same names.
+_OF_PLATFORM = ("product", "version", "build", "tcb", "smt", "faults", "server")
+
+
 class SimulatedSnpLaunch(Simulation):
     """A simulated launch of SEV-SNP.
 
@@ -97,9 +101,8 @@ class SnpSettings:
     @property
     def has_author(self) -> bool:
         """Whether the author key of the ID block is enabled."""
-        if self.author_key_enabled is None:
-            return self.id_block is not None and self.id_block.auth.has_author
-        return self.author_key_enabled
+        has_key = self.id_block is not None and self.id_block.auth.has_author
+        return has_key if self.author_key_enabled is None else self.author_key_enabled
 
 
 def simulate_snp_launch(
@@ -117,16 +120,8 @@ def simulate_snp_launch(
     not make a launch, :class:`~sevlab.errors.LayoutError` for bytes of the wrong length, TypeError for unknown names.
     """
     settings = replace(settings or SnpSettings(), **changes)
-    platform = SnpPlatform(
-        product=settings.product,
-        version=settings.version,
-        build=settings.build,
-        tcb=settings.tcb,
-        smt=settings.smt,
-        random=secrets.token_bytes if settings.seed is None else seeded(settings.seed),
-        faults=settings.faults,
-        server=settings.server,
-    )
+    random = secrets.token_bytes if settings.seed is None else seeded(settings.seed)
+    platform = SnpPlatform(random=random, **{name: getattr(settings, name) for name in _OF_PLATFORM})
     host = SnpHost(platform, inputs, settings.policy)
     host.tamper = dict(tamper or {})
     run = SimulatedSnpLaunch(platform, host, load_snp_launch(**inputs), settings)
@@ -163,8 +158,8 @@ def _launch(run: SimulatedSnpLaunch) -> None:
 def _finish(run: SimulatedSnpLaunch) -> None:
     settings = run.settings
     command, parts = run.host.finish(settings.id_block, settings.has_author, settings.host_data)
-    doc = "ID block and ID authentication: the firmware checks them before the guest runs."
     if parts:
+        doc = "ID block and ID authentication: the firmware checks them before the guest runs."
         run.transcript.send(HOST, PSP, "ID block", parts, doc)
     run.transcript.send(HOST, PSP, "SNP_LAUNCH_FINISH", command, "The guest runs.")
 
@@ -193,8 +188,8 @@ def _verify(run: SimulatedSnpLaunch) -> None:
     """Let the owner verify the report against its requirements. Raises Refusal when it does not hold."""
     run.transcript.compute(OWNER, "launch digest", run.computed.digest, "From the owner's own files.")
     vlek = parse_report(run.report).key_info.signing_key == VLEK
-    names = ("vlek" if vlek else "vcek", "ask", "ark")
-    certificates = parse_bundle(**dict(zip(names, run.certificates, strict=True)))
+    leaf, ask, ark = run.certificates
+    certificates = parse_bundle(**{"vlek" if vlek else "vcek": leaf}, ask=ask, ark=ark)
     settings = run.settings
     auth = None if settings.id_block is None else settings.id_block.auth
     run.verdict = verify_report(
@@ -213,5 +208,4 @@ def _verify(run: SimulatedSnpLaunch) -> None:
     if not run.verdict.matches:
         failed = ", ".join(check.name for check in run.verdict.failed)
         raise Refusal(f"the report does not hold: {failed or 'measurement not compared'}", run.verdict)
-    doc = "Signature, chain and digest are right: the guest is the one wanted."
-    run.transcript.compute(OWNER, "verdict", b"", doc)
+    run.transcript.compute(OWNER, "verdict", b"", "Signature, chain and digest are right: the guest is the one wanted.")

@@ -72,7 +72,7 @@ class Context:
     @property
     def digest(self) -> bytes:
         """The launch digest (48 bytes), read from the context page."""
-        return self._memory.read(self.address + _DIGEST_AT, DIGEST, self._key.reveal())
+        return self._memory.read(*self.digest_range, self._key.reveal())
 
     @property
     def digest_range(self) -> tuple[int, int]:
@@ -81,7 +81,6 @@ class Context:
 
     @property
     def report_id_ma(self) -> bytes:
-        """The report id of the migration agent; all 0xff without one."""
         return self.agent.report_id if self.agent else NO_AGENT
 
     def measure(self, info: PageInfo) -> None:
@@ -160,8 +159,7 @@ class Processor:
         self.memory.aliases = {key // PAGE: value // PAGE for key, value in (aliases or {}).items()}
         self._random = random
         self._key = Secret(random(32))
-        size = TURIN_CHIP_ID if product == "Turin" else 64
-        self.chip_id = random(size).ljust(64, b"\0")
+        self.chip_id = random(TURIN_CHIP_ID if product == "Turin" else 64).ljust(64, b"\0")
         self.current = self.committed = Version(*ABI[version], build, self.make_tcb(tcb or {}))
         self.reported_tcb = self.current.tcb
         self.mask_chip_id = self.mask_chip_key = False
@@ -182,30 +180,27 @@ class Processor:
         form = TCB_FORMS[self.product]
         return form(**{name: {**PARTS, **parts}[name] for name in form.part_names()})
 
-    # --- the platform
-
     def snp_init(self, meanwhile: Callable[[], None] | None = None) -> None:
-        """SNP_INIT: take the reverse map table over. *meanwhile* is what other cores do in that time.
+        """SNP_INIT: take the reverse map table over, which then covers itself, so that no host writes to it.
 
-        The table covers itself: its own pages become the firmware's, so that no host writes to it. With the fault
-        ``rmp-open-at-init`` other cores write to it before that. The status for aliased memory is chosen here.
+        *meanwhile* is what other cores do in that time: with the fault ``rmp-open-at-init``, write to the table before
+        that. The status for aliased memory is chosen here.
         """
         demand(not self.is_init, "INVALID_PLATFORM_STATE", "INIT; needed UNINIT")
         if "aliased-memory" not in self.faults:
             demand(not self.memory.aliases, "HWERROR_UNSAFE", "two addresses are one cell of memory")
         self.rmp, self._rmp_taken = Rmp(), False
-        own = [RmpEntry(assigned=True, immutable=True)] * ((RMP_END - RMP_AT) // PAGE)
         if "rmp-open-at-init" not in self.faults:
-            self._cover(own)
+            self._cover()
         if meanwhile is not None:
             meanwhile()
         if "rmp-open-at-init" in self.faults and not self._rmp_taken:
-            self._cover(own)
+            self._cover()
         self.is_init = True
 
-    def _cover(self, own: list[RmpEntry]) -> None:
-        for number, entry in enumerate(own):
-            self.rmp.put(RMP_AT + number * PAGE, entry)
+    def _cover(self) -> None:
+        for address in range(RMP_AT, RMP_END, PAGE):
+            self.rmp.put(address, RmpEntry(assigned=True, immutable=True))
 
     def write_rmp(self, address: int, entry: RmpEntry) -> None:
         """What a host can do where the table is open to it: set the entry of the page at *address* to anything.
@@ -227,9 +222,8 @@ class Processor:
 
     def platform_status(self) -> SnpPlatformStatus:
         """SNP_PLATFORM_STATUS, in any state."""
-        flags = PlatformFlags(0).replace(
-            mask_chip_id=self.mask_chip_id, mask_chip_key=self.mask_chip_key, vlek_en=bool(self.csp_id)
-        )
+        masks = {"mask_chip_id": self.mask_chip_id, "mask_chip_key": self.mask_chip_key}
+        flags = PlatformFlags(0).replace(**masks, vlek_en=bool(self.csp_id))
         return SnpPlatformStatus(
             api_major=self.current.major,
             api_minor=self.current.minor,
@@ -251,10 +245,8 @@ class Processor:
             below = self.committed.tcb.below(reported_tcb.parts)
             demand(not below, "INVALID_PARAM", f"above the committed TCB: {', '.join(below)}")
             self.reported_tcb = reported_tcb
-        if mask_chip_id is not None:
-            self.mask_chip_id = mask_chip_id
-        if mask_chip_key is not None:
-            self.mask_chip_key = mask_chip_key
+        self.mask_chip_id = self.mask_chip_id if mask_chip_id is None else mask_chip_id
+        self.mask_chip_key = self.mask_chip_key if mask_chip_key is None else mask_chip_key
 
     def download_firmware_ex(self, parts: Mapping[str, int], build: int) -> None:
         """DOWNLOAD_FIRMWARE_EX: run another firmware, with the SVN of each part. What was committed stays the floor."""
@@ -276,10 +268,9 @@ class Processor:
         self.csp_id = csp_id
 
     def leak(self) -> Callable[[Tcb], EllipticCurvePrivateKey]:
-        """Take the seed, and with it every VCEK of the chip, as an attacker's code in the secure processor does.
+        """Take the seed, and so every VCEK of the chip (simplified), as an attacker's code in the processor does.
 
-        Not a command. It needs the fault ``leaked-vcek-seed``. The derivation is simplified: any TCB's key follows from
-        the seed.
+        Not a command. It needs the fault ``leaked-vcek-seed``.
         """
         demand("leaked-vcek-seed" in self.faults, "UNSUPPORTED", "the seed does not leave the chip")
         return lambda tcb: self.server.vcek_key(self.product, self.chip_id, tcb)
@@ -288,8 +279,6 @@ class Processor:
         """DF_FLUSH: address space numbers that were given back can be used again."""
         self._ready()
         self._unflushed.clear()
-
-    # --- memory, as host and guest have it
 
     def host_write(self, address: int, data: bytes) -> None:
         """Write as the host. The reverse map table refuses pages that are not its own."""
@@ -332,8 +321,6 @@ class Processor:
         if owner is None:
             raise FirmwareError("INVALID_ASID", f"no guest has ASID {asid}")
         return owner
-
-    # --- what many commands share
 
     def _ready(self) -> None:
         demand(self.is_init, "INVALID_PLATFORM_STATE", "UNINIT; needed INIT")
