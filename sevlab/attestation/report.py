@@ -167,13 +167,13 @@ class ReportVerdict(Checklist):
             *(Paragraph(f"NOTE: {note}.") for note in (self.trust.notes if self.trust is not None else ())),
             Heading("Who made this report?"),
             check_table(map(in_lines, self.authenticity)),
-            Heading(f"Does it say what {self._wanted_by(asked)} wanted?"),
+            Heading(f"Does it say what {self._required_by(asked)} required?"),
             check_table(map(in_lines, self.requirements)),
             *(explain_urls(self.report, self.product) if _ASK_AGAIN & {one.name for one in self.failed} else []),
         )
 
-    def _wanted_by(self, names: list[str]) -> str:
-        return "you" if self.trust is None else self.trust.wanted_by(names)
+    def _required_by(self, names: list[str]) -> str:
+        return "you" if self.trust is None else self.trust.required_by(names)
 
     @property
     def words(self) -> str:
@@ -186,10 +186,10 @@ class ReportVerdict(Checklist):
             return f"ERROR: {count} of {len(self.checks)} checks {fail}: {names_of(self.failed)}"
         if not self.matches:
             return "NOT DECIDED: nothing failed, but measurement: not compared"
-        ark, wanted = self.certificates.ark, f"the measurement that {self._wanted_by(['measurement'])} wanted"
+        ark, required = self.certificates.ark, f"the measurement that {self._required_by(['measurement'])} required"
         if ark is None or ark.sha256 not in ROOTS:
-            return f"OK: a {self.product} reports {wanted}, below a root of yours, not of AMD"
-        return f"OK: a genuine {self.product} reports {wanted}"
+            return f"OK: a {self.product} reports {required}, below a root of yours, not of AMD"
+        return f"OK: a genuine {self.product} reports {required}"
 
 
 def in_lines(check: Check) -> Check:

@@ -73,17 +73,17 @@ class Trust(namedtuple("Trust", "names bundled own wants", defaults=((), False, 
         elif self.keys:
             found.append(f"{taken} case: the verdict holds only if {yours} yours")
         if required := [name for name in self.names if name not in KEYS]:
-            found.append(f"wanted by the case, not by you: {', '.join(required)}")
+            found.append(f"required by the case, not by you: {', '.join(required)}")
         return found
 
-    def wanted_by(self, names: Iterable[str]) -> str:
+    def required_by(self, names: Iterable[str]) -> str:
         """Return who required the inputs of these names: "you", "the case", or "you and the case"."""
-        theirs = [not self.own and self.wanted_this(name) for name in names]
+        theirs = [not self.own and self.requires_this(name) for name in names]
         if not any(theirs):
             return "you"
         return "the case" if all(theirs) else "you and the case"
 
-    def wanted_this(self, name: str) -> bool:
+    def requires_this(self, name: str) -> bool:
         """Whether the case requires this field of a report, such as "measurement"."""
         return (name == "measurement" and self.wants) or f"snp-{name.replace('_', '-')}" in self.names
 

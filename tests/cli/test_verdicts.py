@@ -428,22 +428,22 @@ def test_what_a_case_wants_is_not_what_you_want(verb: str, capsys: pytest.Captur
         assert main([*words, *ROOTS]) == 0
         captured = capsys.readouterr()
         first = captured.out.split("\n")[0].strip()
-        assert first == ("OK: a Milan reports the measurement that the case wanted, below a root of yours, not of AMD")
-        assert "NOTE: wanted by the case, not by you: snp-measurement, snp-policy." in captured.out
-        assert "Does it say what the case wanted?" in captured.out
-        assert "you wanted" not in captured.out
-        assert ("wanted by the case" in captured.err) == (one == packed)
+        assert first == ("OK: a Milan reports the measurement that the case required, below a root of yours, not of AMD")
+        assert "NOTE: required by the case, not by you: snp-measurement, snp-policy." in captured.out
+        assert "Does it say what the case required?" in captured.out
+        assert "you required" not in captured.out
+        assert ("required by the case" in captured.err) == (one == packed)
         assert main([*words, *ROOTS, "--json"]) == 0
         assert json.loads(capsys.readouterr().out)["trusted_from_case"] == ["snp-measurement", "snp-policy"]
         assert main([*words, *ROOTS, "--own-case"]) == 0
         captured = capsys.readouterr()
-        assert "the measurement that you wanted, below a root of yours" in captured.out
+        assert "the measurement that you required, below a root of yours" in captured.out
         assert captured.err == ""
     mixed = ["report", "verify", "--case", path, *ROOTS, "--measurement", SAMPLE.measurement.hex()]
     assert main(mixed) == 0
     out = capsys.readouterr().out
-    assert "the measurement that you wanted" in out
-    assert "Does it say what you and the case wanted?" in out
+    assert "the measurement that you required" in out
+    assert "Does it say what you and the case required?" in out
     assert "not by you: snp-policy." in out
 
 
@@ -451,9 +451,9 @@ def test_a_computed_measurement_is_the_case_s_wish_too(tmp_path: Path, capsys: p
     path = str(tmp_path / "c.toml")
     write_case(case_of("snp"), path)
     assert main(["case", "verify", path, *ROOTS]) == 0
-    assert "the measurement that the case wanted, below a root of yours, not of AMD" in capsys.readouterr().out
+    assert "the measurement that the case required, below a root of yours, not of AMD" in capsys.readouterr().out
     assert main(["case", "verify", path, *ROOTS, "--own-case"]) == 0
-    assert "the measurement that you wanted" in capsys.readouterr().out
+    assert "the measurement that you required" in capsys.readouterr().out
 
 
 def test_without_a_case_nothing_is_said_of_one(capsys: pytest.CaptureFixture[str]) -> None:
@@ -461,7 +461,7 @@ def test_without_a_case_nothing_is_said_of_one(capsys: pytest.CaptureFixture[str
     words = ["report", "verify", at("report-snp.bin"), *files, *ROOTS, "--measurement", SAMPLE.measurement.hex()]
     assert main(words) == 0
     out = capsys.readouterr().out
-    assert "the measurement that you wanted" in out
+    assert "the measurement that you required" in out
     assert "the case" not in out
     assert main([*words, "--json"]) == 0
     assert "trusted_from_case" not in json.loads(capsys.readouterr().out)
