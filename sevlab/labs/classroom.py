@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import base64
 import random
-import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from ..diagnosis.inputs import read_sev_inputs
@@ -62,11 +62,7 @@ class BrokenLaunch(Explainable):
     """
 
     def __init__(
-        self,
-        seed: int,
-        chosen: Mapping[str, Choice],
-        inputs: Mapping[str, str | int],
-        folder: tempfile.TemporaryDirectory[str],
+        self, seed: int, chosen: Mapping[str, Choice], inputs: Mapping[str, str | int], folder: TemporaryDirectory[str]
     ) -> None:
         self.seed, self.inputs = seed, dict(inputs)
         self._chosen, self._folder = dict(chosen), folder  # the folder lives as long as the launch
@@ -138,13 +134,10 @@ class BrokenLaunch(Explainable):
 
 
 def broken_launch(seed: int, faults: int = 2) -> BrokenLaunch:
-    """Make a wrong deployment with 1 to 3 *faults*, the same for the same *seed*.
-
-    Raises :class:`~sevlab.errors.InputError` for any other number of faults.
-    """
+    """Make a wrong deployment with 1 to 3 *faults* (else InputError), the same for the same *seed*."""
     if faults not in range(1, MOST_FAULTS + 1):
         raise InputError("faults", quoted(faults), f"1 to {MOST_FAULTS}")
-    folder = tempfile.TemporaryDirectory(prefix="sevlab-classroom-")
+    folder = TemporaryDirectory(prefix="sevlab-classroom-")
     write_samples(folder.name, SEV_FILES)
     chance = random.Random(f"sevlab {seed} {faults}")
     record = _record(Path(folder.name), chance)

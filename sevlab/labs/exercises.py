@@ -76,7 +76,6 @@ def lost_measurement() -> Measurement:
 
 
 def _table(cmdline: str) -> KernelHashes:
-    """Return the kernel-hashes table of the second sample with this command line."""
     kernel, initrd = (hashlib.sha256(content).digest() for content in (samples.KERNEL, samples.INITRD))
     return build_kernel_hashes(kernel, initrd, cmdline)
 
@@ -132,7 +131,6 @@ def lost_digest() -> bytes:
 
 
 def _first_step(**changes: object) -> str:
-    """Return the first step of the second sample's launch that a change affects."""
     return compare_launch(samples.es_launch(), samples.es_launch(**changes)).first
 
 
@@ -163,7 +161,6 @@ def _first_link(**changes: object) -> int:
 
 
 def _places_of_snp() -> list[int]:
-    """Return the offsets of the part ``snp`` of REPORTED_TCB, in reports of Milan and of Turin."""
     blank = (form.from_bytes(bytes(form.size)) for form in (ReportV3, TurinReportV3))
     return [next(span.offset for span in report.spans() if span.name == "reported_tcb.snp") for report in blank]
 
@@ -291,7 +288,11 @@ def mark(name: str, answer: object) -> Mark:
 def _agrees(answer: object, solution: object) -> bool:
     """Compare an answer with the solution; the solution's type decides which forms of an answer are accepted."""
     if isinstance(solution, set | list):
-        return isinstance(answer, set | tuple | list) and _same_items(list(answer), solution)
+        if not isinstance(answer, set | tuple | list) or len(answer) != len(solution):
+            return False
+        if isinstance(solution, set):
+            return all(any(_agrees(one, other) for one in answer) for other in solution)
+        return all(map(_agrees, answer, solution))  # the order counts
     if isinstance(solution, bytes):  # exact, to the last space
         return answer in (solution, solution.decode())
     if isinstance(solution, int):
@@ -299,12 +300,3 @@ def _agrees(answer: object, solution: object) -> bool:
     if isinstance(answer, bytes | bytearray):
         answer = bytes(answer).hex()
     return isinstance(answer, str) and answer.strip().lower().removeprefix("0x") == str(solution).lower()
-
-
-def _same_items(answer: list[object], solution: set[object] | list[object]) -> bool:
-    """Compare item by item; the order counts only where the solution has one."""
-    if isinstance(solution, set):
-        same = all(any(_agrees(one, other) for one in answer) for other in solution)
-    else:
-        same = all(map(_agrees, answer, solution))
-    return same and len(answer) == len(solution)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import tempfile
 from dataclasses import asdict, dataclass
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from ..data import HOSTS, INCIDENTS, MODES, RELEASES, UNKNOWN, Assumption
@@ -100,9 +101,7 @@ class Predictions(Explainable):
             "releases": [
                 {
                     "release": row.release.name,
-                    "when": row.release.when,
-                    "note": row.release.note,
-                    "source": row.release.source,
+                    **{name: getattr(row.release, name) for name in ("when", "note", "source")},
                     "cells": {
                         host.name: {"state": cell.state, "digest": cell.digest.hex() if cell.digest else None}
                         for host, cell in zip(self.hosts, row.cells, strict=True)
@@ -160,13 +159,7 @@ def compute_predictions(mode: str = "snp", **inputs: Any) -> Predictions:
 
 
 def _predictions(mode: str, launch: LaunchInputs, image: str) -> Predictions:
-    known: dict[Assumption, bytes] = {}
-
-    def digest(assumed: Assumption) -> bytes:
-        if assumed not in known:
-            known[assumed] = _digest(mode, launch, assumed)
-        return known[assumed]
-
+    digest = cache(partial(_digest, mode, launch))
     hosts = [host for host in HOSTS.values() if host.mode == mode]
     digests = [digest(Assumption(host.profile, host.features)) for host in hosts]
     sections = {section.name for section in load_ovmf(str(launch.firmware), "firmware").sections}
@@ -225,10 +218,7 @@ def _assuming(name: str) -> list[tuple[Release, str, str, int]]:
 
 
 def profile_as_dict(name: str) -> dict[str, object]:
-    """Return a profile, the hosts with it, and the releases that assume it, as JSON-ready data.
-
-    Raises :class:`~sevlab.errors.InputError` for an unknown name.
-    """
+    """Return a profile, its hosts, and the releases that assume it, as JSON-ready data; InputError if it is unknown."""
     profile = find_profile(name, "NAME", SNP_PROFILES)
     hosts = [host for host in HOSTS.values() if host.profile == name]
     return {
@@ -261,10 +251,7 @@ def _registers(values: Mapping[str, Any]) -> dict[str, object]:
 
 
 def explain_profile(name: str) -> View:
-    """Show a profile, the hosts with it, the releases that assume it, and its incidents.
-
-    Raises :class:`~sevlab.errors.InputError` for an unknown name.
-    """
+    """Show a profile, its hosts, the releases that assume it, and its incidents; InputError if it is unknown."""
     profile, words = find_profile(name, "NAME", SNP_PROFILES), "{}, {}, SEV_FEATURES 0x{:x}".format
     known = [host for host in HOSTS.values() if host.profile == name]
     hosts = [

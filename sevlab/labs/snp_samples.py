@@ -52,13 +52,14 @@ _SECTIONS = (
 )
 
 #: GUIDs of a firmware volume, of edk2's QemuKernelLoaderFsDxe and of a file of raw bytes.
-_FILE_SYSTEM, _LOADER, _FILLER = (
-    *("8c8ce578-8a3d-4f1c-9935-896185c32dd3", "806040ca-dad9-4978-a3b4-2d2ab0c8a48f"),
-    "5e71ab5e-0000-4000-8000-736576616c62",
-)
+_FILE_SYSTEM = "8c8ce578-8a3d-4f1c-9935-896185c32dd3"
+_LOADER = "806040ca-dad9-4978-a3b4-2d2ab0c8a48f"
+_FILLER = "5e71ab5e-0000-4000-8000-736576616c62"
 
-_KERNEL_HASH, _INITRD_HASH, _CMDLINE_HASH = (
-    *("4de79437-abd2-427f-b835-d5b172d2045b", "44baf731-3a2f-4bd7-9af1-41e29169781d"),
+#: The GUIDs of the hashes of kernel, initrd and command line.
+_HASHES = (
+    "4de79437-abd2-427f-b835-d5b172d2045b",
+    "44baf731-3a2f-4bd7-9af1-41e29169781d",
     "97d02dd8-bd20-4c94-aa78-e7714d36ab2a",
 )
 
@@ -77,7 +78,7 @@ def firmware_with_code(*, checks: bool) -> bytes:
 
     The driver is text that does nothing. If it *checks*, it has the GUIDs of the three hashes, as a verifier has.
     """
-    guids = b"".join(uuid.UUID(text).bytes_le for text in (_KERNEL_HASH, _INITRD_HASH, _CMDLINE_HASH) if checks)
+    guids = b"".join(uuid.UUID(text).bytes_le for text in _HASHES if checks)
     program = b"sevlab sample driver, which hands over nothing.\n".ljust(64) + guids
     driver = _section(0x10, program) + _section(0x15, "QemuKernelLoaderFsDxe\0".encode("utf-16-le"))
     whole = firmware_for_snp()
@@ -114,9 +115,8 @@ def _with_metadata(
     sections: Iterable[tuple[int, int, int]], before: Iterable[tuple[bytes, str]], after: tuple[bytes, str]
 ) -> bytes:
     """Return the sample firmware with SEV metadata and a footer table, which points there between two entries."""
-    parts = [struct.pack("<III", *section) for section in sections]
-    listed = b"".join(parts)
-    metadata = struct.pack("<4sIII", b"ASEV", 16 + len(listed), 1, len(parts)) + listed
+    listed = b"".join(struct.pack("<III", *section) for section in sections)
+    metadata = struct.pack("<4sIII", b"ASEV", 16 + len(listed), 1, len(listed) // 12) + listed
     size = len(metadata) + len(footer_table([*before, (bytes(4), _METADATA), after]))
     return end_firmware(metadata + footer_table([*before, (struct.pack("<I", size), _METADATA), after]))
 
@@ -154,6 +154,5 @@ def snp_report() -> ReportV3:
         committed_major=1,
         launch_tcb=LAUNCHED,
     )
-    key = KeyServer().vcek_key(PRODUCT, report.chip_id, report.reported_tcb)
-    made = ecdsa_sign(key, report.signed, ECDSA_SHA384)
+    made = ecdsa_sign(KeyServer().vcek_key(PRODUCT, CHIP_ID, REPORTED), report.signed, ECDSA_SHA384)
     return report.replace(r=made.r, s=made.s)

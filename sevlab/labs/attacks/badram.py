@@ -144,7 +144,6 @@ def _attack(replay: ContextReplay, way: str, hosts: Iterator[SnpHost], moment: s
     replay.begin("SNP_INIT" + (", and another core writes to the reverse map table" if way == "table" else ""))
     platform.snp_init((lambda: platform.write_rmp(0, RmpEntry())) if way == "table" else None)
     replay.done("the platform takes guests")
-
     replay.begin("the good guest is loaded, page by page")
     host = next(hosts)
     host.launch()
@@ -152,13 +151,11 @@ def _attack(replay: ContextReplay, way: str, hosts: Iterator[SnpHost], moment: s
     replay.kept = platform.host_read(replay.place, KEPT)
     replay.done(f"the host keeps {KEPT} bytes of ciphertext, and ends the guest")
     _end(platform, host)
-
     replay.begin("the evil guest is loaded, with its context in the same place")
     host = next(hosts)
     host.launch()
     replay.met = platform.host_read(replay.place, KEPT)
     replay.done(f"{len(replay.changed)} of {KEPT // BLOCK} blocks of ciphertext differ")
-
     if moment == MOMENTS[0]:
         _write(replay, way)
     signed = build_id_block(replay.good, _ID_KEY) if id_block else None
@@ -167,7 +164,6 @@ def _attack(replay: ContextReplay, way: str, hosts: Iterator[SnpHost], moment: s
     replay.done("the evil guest runs")
     if moment == MOMENTS[1]:
         _write(replay, way)
-
     request = ReportRequest(report_data=bytes(64), vmpl=0, key_sel=0)
     replay.begin("the evil guest asks for a report; the good guest's owner judges it")
     replay.report = parse_report(host.request(0, request.to_bytes())[HEADER:], platform.product)
@@ -194,7 +190,6 @@ def _write(replay: ContextReplay, way: str) -> None:
 
 
 def _end(platform: SnpPlatform, host: SnpHost) -> None:
-    """End a guest, and take back all its pages."""
     platform.decommission(CONTEXT_AT)
     platform.page_reclaim(CONTEXT_AT)
     platform.rmp.update(CONTEXT_AT, assigned=False)

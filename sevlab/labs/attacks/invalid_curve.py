@@ -22,7 +22,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from math import isqrt, prod
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -331,17 +331,13 @@ def _of_order(point: tuple[int, int], number: int, order: int, prime: int) -> tu
 
 
 def steal_toy(platform: ToyPlatform, points: list[SmallPoint] | None = None) -> tuple[int | None, list[Residue]]:
-    """Return a toy platform's private number, or None, and the residues that were learnt.
+    """Return a toy platform's private number, or None, and what was learnt; FirmwareError if it checks the points."""
 
-    Raises :class:`~sevlab.simulator.status.FirmwareError` if the platform checks the points.
-    """
-    residues = []
-    for point in find_points(platform.prime) if points is None else points:
+    def guess(point: SmallPoint, x: int) -> bool:
+        return platform.launch_start(point.xy, seal(x))
 
-        def guess(x: int, xy: tuple[int, int] = point.xy) -> bool:
-            return platform.launch_start(xy, seal(x))
-
-        residues.append(learn_residue(point, guess, platform.prime))
+    points = find_points(platform.prime) if points is None else points
+    residues = [learn_residue(point, partial(guess, point), platform.prime) for point in points]
     return join_residues(residues), residues
 
 

@@ -75,9 +75,8 @@ def replay_secret(
         replay.measurement = platform.launch_measure(handle)
         platform.launch_secret(handle, header, secret, payload)
         platform.launch_finish(handle)
-        replay.secrets = [
-            entry.data for entry in SecretTable(platform.read_as_guest(handle, secret, SECRET_LIMIT)).entries
-        ]
+        table = SecretTable(platform.read_as_guest(handle, secret, SECRET_LIMIT))
+        replay.secrets = [entry.data for entry in table.entries]
     except FirmwareError as refusal:
         replay.caught = refusal
     return replay

@@ -57,10 +57,7 @@ class Piece:
 
 
 def program(instructions: Iterable[str] = INSTRUCTIONS) -> bytes:
-    """Return a program: each instruction as a block of 16 bytes, padded with spaces.
-
-    Raises :class:`~sevlab.errors.InputError` for an instruction that is too long.
-    """
+    """Return a program: each instruction in 16 bytes, padded with spaces; InputError for one that is too long."""
     blocks = [one.encode().ljust(BLOCK) for one in instructions]
     for block in blocks:
         if len(block) > BLOCK:

@@ -61,19 +61,11 @@ _OTHER_CHIP = bytes(range(0x80, 0xC0))
 
 def variable_store() -> bytes:
     """Return an empty store for the firmware's variables (4 KiB): the half of OVMF.fd that is not code."""
-    header = {
-        "zero_vector": bytes(16),
-        "file_system": NVRAM,
-        "length": PAGE,
-        "attributes": 0,
-        "header_length": _HEADER_SIZE,
-        "ext_header_offset": 0,
-        "reserved_36": 0,
-        "revision": 2,
-    }
-    raw = VolumeHeader(checksum=0, **header).to_bytes().ljust(_HEADER_SIZE, b"\0")
-    checksum = -sum(struct.unpack(f"<{_HEADER_SIZE // 2}H", raw)) & 0xFFFF
-    return VolumeHeader(checksum=checksum, **header).to_bytes().ljust(_HEADER_SIZE, b"\0").ljust(PAGE, b"\xff")
+    zeros = dict.fromkeys(("attributes", "checksum", "ext_header_offset", "reserved_36"), 0)
+    sizes = {"length": PAGE, "header_length": _HEADER_SIZE}
+    header = VolumeHeader(zero_vector=bytes(16), file_system=NVRAM, revision=2, **sizes, **zeros)
+    words = struct.unpack(f"<{header.size // 2}H", header.to_bytes())  # what follows is zero
+    return header.replace(checksum=-sum(words) & 0xFFFF).to_bytes().ljust(_HEADER_SIZE, b"\0").ljust(PAGE, b"\xff")
 
 
 #: Every file of an owner or a host, by name. QEMU 7.2 appended random bytes to the kernel (F18); here they are fixed.
@@ -156,11 +148,8 @@ def write_inputs(folder: Path, *given: Mapping[str, Value | None]) -> dict[str, 
     """Join inputs, of which the later count, and write the files that they name; return them with paths."""
     joined = {name: value for some in given for name, value in some.items()}
     inputs = {name: value for name, value in joined.items() if value is not None}
-    for name in ("firmware", "kernel", "initrd", "svsm", "tk"):
-        if name in inputs:
-            file = str(inputs[name])
-            inputs[name] = write_file(folder, file, FILES[file]())
-    return inputs
+    files = {name: str(inputs[name]) for name in ("firmware", "kernel", "initrd", "svsm", "tk") if name in inputs}
+    return inputs | {name: write_file(folder, file, FILES[file]()) for name, file in files.items()}
 
 
 def write_file(folder: Path, name: str, content: bytes) -> str:
@@ -273,9 +262,8 @@ def block_by_hand(replay: Replay, folder: Path) -> dict[str, Value]:
     given = write_inputs(folder, GUEST, replay.owner)
     built = build_id_block(load_snp_launch(**given).digest, ID_KEY)
     signature = built.auth.id_block_sig
-    turned = {
-        part: getattr(signature, part)[:_NUMBER][::-1].ljust(len(getattr(signature, part)), b"\0") for part in "rs"
-    }
+    numbers = {part: getattr(signature, part) for part in "rs"}
+    turned = {part: raw[:_NUMBER][::-1].ljust(len(raw), b"\0") for part, raw in numbers.items()}
     signed = SignedIdBlock(built.block, built.auth.replace(id_block_sig=signature.replace(**turned)))
     file = write_file(folder, "id-block.txt", signed.properties.encode())
     return {"mode": "snp", **given, "id_block": file, "snp_policy": int(built.block.policy)}

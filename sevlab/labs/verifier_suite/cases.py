@@ -146,7 +146,6 @@ def verify_input(given: VerifierInput) -> ReportVerdict:
 
 
 def _serialise_again(given: VerifierInput) -> VerifierInput:
-    """Parse the report, and build a new one from its known fields."""
     report = parse_report(given.report, given.product)
     known = {row.name: getattr(report, row.name) for row in report.rows if not row.is_reserved}
     return replace(given, report=type(report)(**known).to_bytes())

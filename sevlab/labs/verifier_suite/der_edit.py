@@ -81,7 +81,6 @@ def pem(raw: bytes) -> bytes:
 
 
 def _oid(dotted: str) -> bytes:
-    """Return an object identifier in DER."""
     first, second, *rest = map(int, dotted.split("."))
     body = bytearray([40 * first + second])
     for number in rest:

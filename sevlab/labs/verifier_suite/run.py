@@ -185,8 +185,7 @@ class Results(Explainable):
         invalid, valid = len(self.of(INVALID)), len(self.of(VALID))
         silent = sum(not outcome.answered for outcome in self.outcomes)
         more = f"; {silent} without an answer" if silent else ""
-        start = "OK" if self.passes else "ERROR"
-        accepts, rejects = len(self.false_accepts), len(self.false_rejects)
+        start, accepts, rejects = "OK" if self.passes else "ERROR", len(self.false_accepts), len(self.false_rejects)
         return f"{start}: {accepts} of {invalid} invalid accepted, {rejects} of {valid} valid refused{more}"
 
 
@@ -228,10 +227,7 @@ def suite_table(cases: Iterable[TestCase]) -> dict[str, object]:
 
 
 def write_suite(folder: str, cases: Iterable[TestCase], name: str = "DIR") -> int:
-    """Write all test cases into a new or empty folder, or nothing; return the number of files.
-
-    Raises :class:`~sevlab.errors.InputError` with *name* for a folder that is not empty or cannot be made.
-    """
+    """Write all test cases into a new or empty folder; return the number of files, or raise InputError with *name*."""
     target = Path(folder)
     try:
         if target.is_symlink() or (target.exists() and (not target.is_dir() or any(target.iterdir()))):
@@ -241,8 +237,7 @@ def write_suite(folder: str, cases: Iterable[TestCase], name: str = "DIR") -> in
         with tempfile.TemporaryDirectory(prefix=".sevlab-", dir=target.resolve().parent) as beside:
             made = Path(beside) / "suite"
             made.mkdir()
-            files = suite_files(cases)
-            _fill(made, files)
+            _fill(made, files := suite_files(cases))
             os.rename(made, target)
     except (OSError, ValueError) as error:
         reason = (getattr(error, "strerror", None) or "cannot be used").lower()
@@ -257,10 +252,7 @@ def _fill(folder: Path, files: dict[str, bytes]) -> None:
 
 
 def check_suite(folder: str, cases: Iterable[TestCase], name: str = "--dir") -> None:
-    """Check that a folder contains the test cases of this sevlab, because the expected results are in sevlab.
-
-    Raises :class:`~sevlab.errors.InputError` with *name* for any file that differs.
-    """
+    """Raise InputError with *name* if a file differs from that of this sevlab, which knows the expected results."""
     for path, content in suite_files(cases).items():
         if path == TABLE:
             continue
@@ -281,10 +273,10 @@ def placeholders(case: TestCase, folder: Path) -> dict[str, str]:
 
 
 def _row(case: TestCase) -> dict[str, object]:
-    files = {}
-    for name, (file, read) in FILES.items():
-        digest = hashlib.sha256(read(case.input)).hexdigest()
-        files[name] = {"path": f"{case.key}/{file}", "sha256": digest}
+    files = {
+        name: {"path": f"{case.key}/{file}", "sha256": hashlib.sha256(read(case.input)).hexdigest()}
+        for name, (file, read) in FILES.items()
+    }
     return {
         **{name: getattr(case, name) for name in ("key", "result", "title", "comment", "expected")},
         "flaw": case.flaw.key if case.flaw is not None else "",
@@ -350,11 +342,7 @@ def fill_in(word: str, values: Mapping[str, str]) -> str:
 def _try(case: TestCase, words: Sequence[str], timeout: float) -> Outcome:
     try:
         process = subprocess.Popen(
-            words,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
+            words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
         )
     except (OSError, ValueError) as error:
         reason = (getattr(error, "strerror", None) or "cannot be started").lower()
@@ -365,8 +353,9 @@ def _try(case: TestCase, words: Sequence[str], timeout: float) -> Outcome:
         _end(process)
     if not ended:
         return Outcome(case, False, False, f"stopped after {timeout:g} s")
-    if process.returncode < 0:
-        return Outcome(case, False, False, f"ended by {_signal_name(-process.returncode)}")
+    if (number := -process.returncode) > 0:
+        name = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
+        return Outcome(case, False, False, f"ended by {name}")
     return Outcome(case, process.returncode == 0, True, _said(head, tail))
 
 
@@ -375,7 +364,8 @@ def _follow(process: subprocess.Popen[bytes], deadline: float) -> tuple[bytes, b
     assert process.stdout is not None
     stream, head, tail, rest = process.stdout.fileno(), b"", b"", _REST
     while (left := deadline - time.monotonic()) > 0:
-        has_ended = _has_ended(process)
+        # Without reaping it, so that its ID is not reused.
+        has_ended = os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None
         if has_ended:
             # Its children may go on printing; read only what the pipe may still hold of its own output.
             rest, left = rest - 1, 0.0
@@ -391,13 +381,7 @@ def _follow(process: subprocess.Popen[bytes], deadline: float) -> tuple[bytes, b
     return head, tail, False
 
 
-def _has_ended(process: subprocess.Popen[bytes]) -> bool:
-    """Return whether a process has ended, without reaping it, so that its ID is not reused."""
-    return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None
-
-
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Kill a process and its session."""
     try:
         os.killpg(process.pid, signal.SIGKILL)
     except (ProcessLookupError, PermissionError):
@@ -415,7 +399,3 @@ def _said(head: bytes, tail: bytes) -> str:
 
 def _lines(raw: bytes) -> list[str]:
     return [line for line in raw.decode("utf-8", "replace").split("\n") if line.strip()]
-
-
-def _signal_name(number: int) -> str:
-    return signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"

@@ -16,18 +16,7 @@ from ...attestation.crypto import ecdsa_sign
 from ...data import read_table
 from ...errors import InputError, quoted
 from ...formats.id_block import ECDSA_P384_SHA384
-from ...formats.report import (
-    NO_KEY,
-    SIGNED,
-    SIZE,
-    TCB_FORMS,
-    VCEK,
-    VLEK,
-    MilanTcb,
-    Tcb,
-    TurinTcb,
-    parse_report,
-)
+from ...formats.report import NO_KEY, SIGNED, SIZE, TCB_FORMS, VCEK, VLEK, Tcb, parse_report
 from ...formats.sev_certs import ECDSA_SHA384, SCALAR
 from ...formats.vcek import ARK, ASK, ASVK, SPL, SUBJECTS
 from ...simulator.kds import KeyServer
@@ -69,15 +58,14 @@ _HOME_ROOT, _HOME_ASK = "ARK", "ASK"
 
 def tcb_of(product: str, **changes: int) -> Tcb:
     """Return a TCB in a product's form, with some parts changed."""
-    form: type[MilanTcb | TurinTcb] = MilanTcb if TCB_FORMS[product] is MilanTcb else TurinTcb
-    parts = _PARTS | changes
+    form, parts = TCB_FORMS[product], _PARTS | changes
     return form(**{part: parts[part] for part in form.part_names()})
 
 
 def unsigned(product: str = "Milan", version: int = 3, *, vlek: bool = False, **changes: Any) -> bytes:
     """Return a report that meets the requirements, before it is signed; *changes* are fields of it."""
     report = parse_report(version.to_bytes(4, "little") + bytes(SIZE - 4), product)
-    minor = {2: 55, 3: 56}.get(version, 58)
+    firmware = {"major": 1, "minor": {2: 55, 3: 56}.get(version, 58), "build": 25}
     fields: dict[str, object] = {
         "policy": POLICY,
         "signature_algo": ECDSA_P384_SHA384,
@@ -92,12 +80,7 @@ def unsigned(product: str = "Milan", version: int = 3, *, vlek: bool = False, **
         "chip_id": bytes(64) if vlek else CHIPS[product],
         **_tcbs(tcb_of(product)),
         **({} if report.cpuid is None else _cpuid(product)),
-        "current_build": 25,
-        "current_minor": minor,
-        "current_major": 1,
-        "committed_build": 25,
-        "committed_minor": minor,
-        "committed_major": 1,
+        **{f"{which}_{part}": number for which in ("current", "committed") for part, number in firmware.items()},
     }
     return bytes(report.replace(**(fields | changes)).to_bytes())
 
@@ -138,16 +121,15 @@ def make_input(
     version: int = 3,
     *,
     key: Any = None,
-    leaf: bytes | None = None,
-    kind: str = "vcek",
+    leaf: Any = None,
+    by_cloud: bool = False,
     **changes: Any,
 ) -> VerifierInput:
     """Return the input for a genuine report, with some *changes* to its fields.
 
-    It is signed with *key*, by default that of the chip or the cloud (*kind* is "vcek" or "vlek") at its REPORTED_TCB,
-    to which the default *leaf* belongs.
+    It is signed with *key*, by default that of the chip, or *by_cloud* that of the cloud, at its REPORTED_TCB, to which
+    the default *leaf* (DER) belongs.
     """
-    by_cloud = kind == "vlek"
     raw = unsigned(product, version, vlek=by_cloud, **changes)
     tcb = parse_report(raw, product).reported_tcb
     if leaf is None:
@@ -182,19 +164,15 @@ def _signer(chip_id: bytes, tcb: Tcb, product: str = "Milan") -> dict[str, Any]:
 
 
 def _valid() -> dict[str, VerifierInput]:
-    plain = make_input()
+    plain, newer, between = make_input(), tcb_of("Milan", snp=26, ucode=222), tcb_of("Milan", snp=25)
     s = int.from_bytes(parse_report(plain.report).s, "little")
     return {
         "milan-v2": make_input("Milan", 2),
         "milan-v3": plain,
         "genoa-v3": make_input("Genoa", 3),
         "turin-v5": make_input("Turin", 5),
-        "milan-vlek": make_input(kind="vlek"),
-        "tcb-behind": make_input(
-            current_tcb=tcb_of("Milan", snp=26, ucode=222),
-            committed_tcb=tcb_of("Milan", snp=25),
-            launch_tcb=tcb_of("Milan", snp=25),
-        ),
+        "milan-vlek": make_input(by_cloud=True),
+        "tcb-behind": make_input(current_tcb=newer, committed_tcb=between, launch_tcb=between),
         "mirrored-s": _edited(plain, s=(ORDER - s).to_bytes(SCALAR, "little")),
         "chip-like-der": make_input(chip_id=_LIKE_DER, **_signer(_LIKE_DER, tcb_of("Milan"))),
     }
@@ -223,9 +201,6 @@ def _wrong_chains() -> dict[str, VerifierInput]:
     plain, chip = make_input(), CHIPS["Milan"]
     leaf, ask, ark = plain.vcek, SERVER.ask("Milan"), SERVER.ark("Milan")
     own = MALLORY.vcek_key("Milan", chip, tcb_of("Milan"))  # a key that AMD did not certify
-    expired, early = (
-        edit.reseal(edit.redate(leaf, *days), _name_of(ASK)) for days in (("180101", "250101"), ("440101", "450101"))
-    )
     old = tcb_of("Milan", snp=_OLD_SNP)
     altered = edit.change_number(vcek("Milan", chip, old), SPL["snp"], _PARTS["snp"])
     home_leaf = edit.reseal(edit.rekey_ec(leaf, own), _HOME_ASK)
@@ -233,11 +208,8 @@ def _wrong_chains() -> dict[str, VerifierInput]:
     home_root = edit.reseal(edit.rekey_rsa(ark, _name_of(ARK), _HOME_ROOT), _HOME_ROOT)
     at_home = make_input(key=own, leaf=home_leaf)
     data_ask = edit.reseal(edit.for_data_only(ask), _name_of(ARK))
-    revoked = crl("Milan", (parse_certificate(ask).serial,))
     return {
-        "other-chain": replace(
-            plain, chain=SERVER.chain("Genoa"), crl=crl("Genoa"), root=SERVER.ark("Genoa"), product="Genoa"
-        ),
+        "other-chain": replace(make_input("Genoa"), report=plain.report, vcek=leaf),
         "altered-vcek": make_input(key=SERVER.vcek_key("Milan", chip, old), leaf=altered),
         "unsigned-vcek": make_input(key=own, leaf=edit.rekey_ec(leaf, own)[:-256] + bytes(256)),
         "forged-ask": replace(at_home, chain=edit.pem(edit.reseal(home_ask, _HOME_ASK)) + edit.pem(ark)),
@@ -247,9 +219,9 @@ def _wrong_chains() -> dict[str, VerifierInput]:
             crl=edit.reseal_crl(crl("Milan"), _HOME_ROOT),
         ),
         "ask-for-data": replace(plain, chain=edit.pem(data_ask) + edit.pem(ark)),
-        "expired-vcek": make_input(leaf=expired),
-        "early-vcek": make_input(leaf=early),
-        "revoked-ask": replace(plain, crl=revoked),
+        "expired-vcek": make_input(leaf=edit.reseal(edit.redate(leaf, "180101", "250101"), _name_of(ASK))),
+        "early-vcek": make_input(leaf=edit.reseal(edit.redate(leaf, "440101", "450101"), _name_of(ASK))),
+        "revoked-ask": replace(plain, crl=crl("Milan", (parse_certificate(ask).serial,))),
     }
 
 
@@ -257,16 +229,14 @@ def _wrong_leaves() -> dict[str, VerifierInput]:
     """Genuine leaves for a chip, TCB or product that is not the report's: one certified key claims to be another."""
     new, old, current = tcb_of("Milan"), tcb_of("Milan", snp=_OLD_SNP), tcb_of("Milan", snp=26)
     chip, turin = CHIPS["Milan"], CHIPS["Turin"]
-    ancient = tcb_of("Turin", fmc=3, bl=1, tee=4, snp=0)
+    ancient, claimed = tcb_of("Turin", fmc=3, bl=1, tee=4, snp=0), tcb_of("Turin", fmc=1, bl=4)
     without = edit.reseal(edit.rename_extension(vcek("Milan", chip, new), SPL["ucode"]), _name_of(ASK))
     return {
         "other-chip": make_input(**_signer(OTHER_CHIP, new)),
         "longer-chip-id": make_input("Turin", 5, chip_id=turin[:8] + bytes(range(56))),
         "older-leaf": make_input(**_signer(chip, old)),
         "current-leaf": make_input(**_signer(chip, current), current_tcb=current),
-        "tcb-as-milan": make_input(
-            "Turin", 5, **_signer(turin, ancient, "Turin"), reported_tcb=tcb_of("Turin", fmc=1, bl=4)
-        ),
+        "tcb-as-milan": make_input("Turin", 5, **_signer(turin, ancient, "Turin"), reported_tcb=claimed),
         "missing-number": make_input(leaf=without),
         "other-product": make_input("Genoa", 3, **_cpuid("Milan")),
     }
@@ -297,7 +267,7 @@ def _acceptable() -> dict[str, VerifierInput]:
         "later-bit": make_input(reserved_1f8=b"\x0f" + bytes(167)),
         "trailing-bytes": replace(plain, report=plain.report + bytes(range(16))),
         "after-signature": _edited(plain, reserved_330=b"\x01" + bytes(367)),
-        "other-cloud": make_input(kind="vlek", key=key, leaf=leaf),
+        "other-cloud": make_input(by_cloud=True, key=key, leaf=leaf),
     }
 
 
