@@ -82,9 +82,8 @@ class BrokenLaunch(Explainable):
         named = {self._parameter_of(name): name for name in answer}
         right = set(named) & set(self._chosen)
         values = answer.items() if hasattr(answer, "items") else ()
-        wrong_values = [
-            str(name) for name, value in values if self._parameter_of(name) in right and not self._is_value(name, value)
-        ]
+        marked = ((name, value) for name, value in values if self._parameter_of(name) in right)
+        wrong_values = [str(name) for name, value in marked if not self._is_value(name, value)]
         words = f"{len(right)} of {len(self._chosen)} faults named"
         if extra := [named[parameter] for parameter in named if parameter not in right]:
             words += f"; not wrong: {', '.join(map(str, extra))}"

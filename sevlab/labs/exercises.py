@@ -189,7 +189,6 @@ def _swappable(*entries: str) -> set[str]:
 
 
 def _digest_blocks() -> int:
-    """Return how many blocks of encrypted memory contain a part of the launch digest."""
     place = next(row for row in ContextPage.rows if row.name == "launch_digest")
     return (place.offset + place.size - 1) // BLOCK - place.offset // BLOCK + 1
 

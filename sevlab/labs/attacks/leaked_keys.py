@@ -72,10 +72,7 @@ class Impostor:
 
 @dataclass(repr=False)
 class Haul:
-    """What an impostor got of a guest: the sender's session, opened, and pieces of memory in clear, by address.
-
-    ``caught`` is the refusal of the sending platform, if any.
-    """
+    """What an impostor got: the opened session, memory in clear by address, and the sender's refusal, if any."""
 
     session: OpenedSession | None = None
     parts: dict[int, bytes] = field(default_factory=dict)

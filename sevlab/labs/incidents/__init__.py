@@ -126,18 +126,15 @@ def published(key: str, result: CaseDiagnosis | None = None) -> View:
     none must equal one of ours: only the difference between them is reproduced.
     """
     incident = INCIDENTS[key]
-    rows = [["public", what, _two_lines(value)] for what, value in incident.digests.items()]
+    rows = [["public", what, value] for what, value in incident.digests.items()]
     verdict = result.verdict if result is not None else None
     if verdict is not None and verdict.digest is not None:
-        rows += [["ours", "the report", _two_lines(verdict.digest.reported.hex())]]
-        rows += [["ours", "computed from the inputs", _two_lines(verdict.digest.computed.hex())]]
+        rows += [["ours", "the report", verdict.digest.reported.hex()]]
+        rows += [["ours", "computed from the inputs", verdict.digest.computed.hex()]]
+    rows = [[whose, what, f"{digits[:48]}\n{digits[48:]}"] for whose, what, digits in rows]
     words = (
         f"Public: {incident.source}, {incident.date}. These are digests of the reporter's firmware, which we do not "
         "have, so they cannot be computed here. Ours are of the sample firmware: they reproduce the change, not the "
         "digest."
     )
     return View(Table(["whose", "what", "launch digest"], rows, mono=[2]), Paragraph(words))
-
-
-def _two_lines(digits: str) -> str:
-    return "\n".join((digits[:48], digits[48:]))
