@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 __version__ = "0.2.0"
-
 _HOME = {
     "InputError": "errors",
     "KernelHashes": "formats.kernel_hashes",
@@ -21,7 +20,7 @@ _HOME = {
     "MismatchError": "errors",
     "Policy": "formats.policy",
     "Report": "formats.report",
-    "Secret": "launch.keys",
+    "SecretBytes": "launch.keys",
     "SevlabError": "errors",
     "SnpPolicy": "formats.policy",
     "UnsupportedError": "errors",
@@ -52,7 +51,6 @@ _HOME = {
     "verify_measure": "launch.verify",
     "verify_report": "attestation.report",
 }
-
 __all__ = sorted(_HOME)
 
 

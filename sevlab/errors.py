@@ -29,27 +29,21 @@ if TYPE_CHECKING:
 
 #: Sizes of keys in bytes: a TEK or TIK, both in one file, a private number of P-384.
 SIZES = (16, 32, 48)
-
 #: Most characters of a text that are examined. The patterns are compiled when a text needs them, which takes a while.
 _LIMIT = 4096
 _HEX = r"(?:(?:0[xX]|\\x|%)?[0-9a-fA-F]++[\s:;,.|/_\-]*+)++"
 _TOKEN = r"(?:0[xX]|\\x|%)?([0-9a-fA-F]+)"
 _GUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
-
 #: What precedes hex digits that are a hash, such as that of a file system in a kernel's command line.
 _HASH = r"(?<![\w-])(?:root|usr|verity)?(?:hash|sha256)[=:]$"
 _BASE64 = r"[A-Za-z0-9+/_-]{22,}+={0,2}+"
-
 #: Lengths of such keys in base64 without padding, and what the last character can be.
 _LAST = {22: "AQgw", 43: "AEIMQUYcgkosw048", 64: ""}
-
 #: More than four different ones of these, in a text of a key's size: it is neither a name nor an option.
 _UNUSUAL = frozenset("!\"#$%&'()*,:;<=>?@[\\]^`{|}~ ")
-
 #: Characters that show nothing or change their neighbours, though Python calls them printable: the combining grapheme
 #: joiner, fillers of Hangul and Khmer, the blank Braille pattern, and everything that selects a variant.
 _UNSEEN = "[\u034f\u115f-\u1160\u17b4-\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
-
 #: The name of an input as an :class:`InputError` has it, and where its text mentions one.
 _NAME, _MENTION = "[a-z][a-z0-9_]*", "\x02([^\x03]*)\x03"
 

@@ -128,13 +128,13 @@ def stock_image(image: Path, folder: Path) -> Path:
 
 def launch(image: Path, folder: Path, **more: str) -> dict[str, str]:
     """Return the inputs of a launch that validates, by the names of the library; *more* are a kernel and its kin."""
-    from sevlab import Measurement, MeasureMessage, Policy, Secret, compute_measure, load_launch
+    from sevlab import Measurement, MeasureMessage, Policy, SecretBytes, compute_measure, load_launch
     from sevlab.labs.samples import API_MAJOR, API_MINOR, BUILD_ID, MNONCE, POLICY, TEK, TIK
 
     numbers = {"api_major": API_MAJOR, "api_minor": API_MINOR, "build_id": BUILD_ID}
     digest = load_launch(Policy(POLICY), firmware=str(image), **more).digest
     message = MeasureMessage(**numbers, policy=Policy(POLICY), digest=digest, mnonce=MNONCE)
-    blob = Measurement(measure=compute_measure(message, Secret(TIK)), mnonce=MNONCE).to_bytes()
+    blob = Measurement(measure=compute_measure(message, SecretBytes(TIK)), mnonce=MNONCE).to_bytes()
     (folder / "tk.bin").write_bytes(TEK + TIK)
     values = {**numbers, "policy": POLICY, "firmware": image, "tk": folder / "tk.bin", **more}
     return {"measurement": base64.b64encode(blob).decode(), **{name: str(value) for name, value in values.items()}}

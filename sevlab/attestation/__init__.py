@@ -36,7 +36,5 @@ _HOME = {
     "verify_id_block": "id_block",
     "wrap_keys": "session",
 }
-
 __all__ = sorted(_HOME)
-
 __getattr__ = hand_on(__name__, _HOME)

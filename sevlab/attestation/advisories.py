@@ -45,7 +45,6 @@ if TYPE_CHECKING:
     Version = tuple[int, int, int | None]
 
 APPLIES, CURED, NOT_AFFECTED, NOT_NAMED = "applies", "cured", "not affected", "not named"
-
 #: Every state, the worst first, and what it means.
 STATES = {
     APPLIES: "the platform has it, and nothing that is known here cures it",
@@ -54,9 +53,7 @@ STATES = {
     CURED: "a version, a TCB or a bit cures it",
     NOT_AFFECTED: "it cannot hit this technology",
 }
-
 _COLOURS = {APPLIES: "pink", UNKNOWN: "yellow", NOT_NAMED: "grey", CURED: "green", NOT_AFFECTED: "green"}
-
 #: Technologies by the names that people type.
 NAMES = {"sev": SEV, "sev-es": SEV_ES, "snp": SEV_SNP}
 

@@ -40,9 +40,7 @@ if TYPE_CHECKING:
 
 #: The TCBs of a report; every version has them at the same places.
 _TCBS = tuple(row for row in ReportV2.rows if issubclass(row.type, Tcb))
-
 _NONE_SIGNED = "no key signed this report: the chip's key is masked by the host, and no VLEK is loaded"
-
 #: Object identifiers of the two extensions that a certificate may mark as critical: these are understood.
 _BASIC, _USAGE = "2.5.29.19", "2.5.29.15"
 

@@ -34,35 +34,25 @@ if TYPE_CHECKING:
 
 #: Most bytes of one file.
 LIMIT = 64 << 10
-
 #: Bytes of a file that no certificate fits into, and a key does, also as text.
 SHORT = 100
-
 #: The files that certificates come in: one leaf, a chain or its two halves, a certificate table, a CRL.
 FILES = ("vcek", "vlek", "chain", "ask", "ark", "certs", "crl")
-
 _MARK = re.compile(rb"-----(BEGIN|END) ([A-Z0-9 ]{1,40})-----")
-
 #: What no text around blocks may hold: a broken mark, or a line of base64 whose marks are lost.
 _STRAY = re.compile(r"-----|^[ \t]*[A-Za-z0-9+/]{48,}={0,2}[ \t\r]*$", re.MULTILINE)
-
 _BOM = b"\xef\xbb\xbf"
-
 _SEQUENCE = 0x30
-
 #: Up to the length of the serial number: two SEQUENCEs, the version, an INTEGER.
 _HEAD = re.compile(
     rb"\x30(?:[\x00-\x7f]|\x81.|\x82..|\x83...)(?P<tbs>\x30(?:[\x00-\x7f]|\x81.|\x82..|\x83...))"
     rb"(?:\xa0\x03\x02\x01.)?\x02(?P<size>[\x01-\x7f])",
     re.DOTALL,
 )
-
 #: Critical extensions of a CRL, and of an entry, that are understood: the key's and the list's number; the reason and
 #: since when. (Others that are understood limit a list; see _limits.)
 _LIST_EXTENSIONS = {"2.5.29.20", "2.5.29.35"}
-
 _ENTRY_EXTENSIONS = {"2.5.29.21", "2.5.29.24"}
-
 #: Most reasons that are given why a CRL is not the whole list.
 _MOST_FAULTS = 3
 
@@ -308,7 +298,6 @@ class RevocationList(_Signed):
 
 
 def _revoked(library: x509.CertificateRevocationList) -> Iterator[int]:
-    """Yield the serial numbers that a list revokes."""
     from cryptography import x509
 
     for entry in library:

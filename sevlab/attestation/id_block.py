@@ -20,7 +20,7 @@ from ..formats.policy import SnpPolicy
 from ..formats.sev_certs import ECDSA_SHA384, P384_BYTES, EccKey, EccSignature
 from ..formats.status import status_text
 from ..launch.files import load_file, load_hidden
-from ..launch.keys import Secret, check_key, hide_key, refuse_keys
+from ..launch.keys import SecretBytes, check_key, hide_key, refuse_keys
 from ..launch.values import decode_base64
 from ..launch.verify import COLOURS, MISMATCH, NOT_CHECKED, Check
 from ..layout.arguments import checked
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 
 #: The policy that QEMU, sev-snp-measure and the sev crate take when none is given.
 DEFAULT_POLICY = 0x30000
-
 #: How the firmware answers when a stage fails, in its order; "" where the firmware of the facts does not look.
 STAGES = {
     "launch digest": "BAD_MEASUREMENT",
@@ -53,7 +52,6 @@ STAGES = {
     "ID key signature": "BAD_SIGNATURE",
     "form": "",
 }
-
 #: What is said of a check that passes.
 _GOOD = {
     "launch digest": "the digest of the launch is the one that the block names",
@@ -66,19 +64,13 @@ _GOOD = {
     "ID key signature": "the author key signed all 1028 bytes of the ID key",
     "form": "version 1, and reserved bytes are zero",
 }
-
 #: How findings begin that no other check is about.
 _FORM = ("version", "policy", "reserved")
-
 _GIVE = {"launch digest": "no measurement was given", "policy": "no policy of the launch was given"}
-
 #: Most bytes of a file that are read. Both parts take 4192 bytes, or 8384 as hex.
 LIMIT = 64 << 10
-
 _KINDS = {"id-block": IdBlock, "id-auth": IdAuth}
-
 _PROPERTY = re.compile(r"""\b(id-block|id-auth)["']?\s*[=:]\s*["']?([^\s,"'}]*)""")
-
 _HEX = re.compile("[0-9a-fA-F]+")
 
 
@@ -122,8 +114,8 @@ class SignedIdBlock(Explainable):
 @checked
 def build_id_block(
     measurement: bytes,
-    id_key: Secret,
-    author_key: Secret | None = None,
+    id_key: SecretBytes,
+    author_key: SecretBytes | None = None,
     *,
     policy: int = DEFAULT_POLICY,
     guest_svn: int = 0,
@@ -144,11 +136,7 @@ def build_id_block(
     for public, name in ((measurement, "measurement"), (family_id, "family_id"), (image_id, "image_id")):
         refuse_keys(public, name, id_key, author_key)
     block = IdBlock(
-        launch_digest=measurement,
-        family_id=family_id,
-        image_id=image_id,
-        guest_svn=guest_svn,
-        policy=SnpPolicy(policy),
+        launch_digest=measurement, family_id=family_id, image_id=image_id, guest_svn=guest_svn, policy=SnpPolicy(policy)
     )
     key, author = public_key(id_key), author_key and public_key(author_key)
     auth = IdAuth(
@@ -161,7 +149,7 @@ def build_id_block(
     return SignedIdBlock(block, auth)
 
 
-def _sign(private: Secret, signed: bytes) -> EccSignature:
+def _sign(private: SecretBytes, signed: bytes) -> EccSignature:
     return ecdsa_sign(load_private(private), signed, ECDSA_SHA384)
 
 
@@ -186,7 +174,6 @@ def load_id_block(*paths: str, name: str = "ID block") -> SignedIdBlock:
 
 
 def _parts(raw: bytes, path: str, name: str) -> list[tuple[str, bytes]]:
-    """Return what a file holds: kinds and their bytes."""
     if whole := _kind(raw):
         return [(whole, raw)]
     text = raw.decode("utf-8", "replace")
@@ -214,7 +201,7 @@ def _value(kind: str, value: str, path: str, name: str) -> bytes:
     return raw
 
 
-def load_private_key(path: str, name: str = "key") -> Secret:
+def load_private_key(path: str, name: str = "key") -> SecretBytes:
     """Return the private number (48 bytes, big-endian) of a P-384 key in a PEM file; ``-`` is standard input.
 
     Raises :class:`~sevlab.errors.InputError`, with *name*, for any other key.
@@ -241,13 +228,13 @@ def _check_blocks(labels: list[str], where: str, needed: str) -> None:
         raise InputError(where, f"{len(labels)} PEM blocks ({', '.join(labels[:4])})", f"one block: {needed}")
 
 
-def _read_key(pem: Secret) -> tuple[str, Secret]:
+def _read_key(pem: SecretBytes) -> tuple[str, SecretBytes]:
     """Return "" and the private number of a P-384 key; for anything else what it is, and nothing."""
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric import ec, rsa
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-    raw, nothing = pem.reveal(), Secret(b"")
+    raw, nothing = pem.reveal(), SecretBytes(b"")
     if b"-----BEGIN " not in raw:
         return "a file that is not PEM" if raw else "an empty file", nothing
     if b"PRIVATE KEY-----" not in raw:
@@ -265,7 +252,7 @@ def _read_key(pem: Secret) -> tuple[str, Secret]:
         return f"a key of another kind ({type(key).__name__.removesuffix('PrivateKey')})", nothing
     if not isinstance(key.curve, ec.SECP384R1):
         return f"a key of the curve {key.curve.name}", nothing
-    return "", Secret(key.private_numbers().private_value.to_bytes(P384_BYTES, "big"))
+    return "", SecretBytes(key.private_numbers().private_value.to_bytes(P384_BYTES, "big"))
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 #: Checks that fail without the right leaf; then the verdict says where to get that.
 _ASK_AGAIN = {"signing key", "report signature", "TCB", "chip id"}
-
 _DIGITS, _LINE = re.compile(r" ([0-9a-f]{48,})"), re.compile(".{1,64}")
 
 

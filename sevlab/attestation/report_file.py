@@ -14,10 +14,8 @@ from ..layout.arguments import checked
 
 #: Most bytes of a file that are looked at. A report takes 1184, its longest text form 2500.
 LIMIT = 64 << 10
-
 #: Versions that make it likely that bytes are a report.
 _LIKELY_VERSIONS = range(1, 16)
-
 _NEEDED = f"a report of {SIZE} bytes, or {SIZE + HEADER} with its header; binary, or as hex or base64 text"
 
 
@@ -102,7 +100,6 @@ def _looks_like_a_report(raw: bytes) -> bool:
 
 
 def _guess(raw: bytes) -> str:
-    """Return what to try with bytes of the wrong size."""
     if raw[:2] == b"\x30\x82" or raw[:11] == b"-----BEGIN ":
         return "the report's own file: this is a certificate"
     if len(raw) > SIZE + HEADER and _looks_like_a_report(raw[HEADER:]):

@@ -19,17 +19,14 @@ from .verdict import judged
 
 #: Fields that are compared byte for byte.
 BYTES = ("measurement", "host_data", "report_data", "family_id", "image_id", "id_key_digest", "author_key_digest")
-
 #: Their sizes in bytes, as the report declares them.
 SIZES = {row.name: row.size for row in ReportV2.rows if row.name in BYTES}
-
 #: What can be forbidden: the bit of the policy, and what it allows.
 FORBIDDEN = {
     "forbid_debug": ("debug", "debugging, by which the host reads the guest's memory"),
     "forbid_smt": ("smt", "SMT, two threads to a core"),
     "forbid_migration": ("migrate_ma", "migration to other platforms by an agent"),
 }
-
 _HIGHEST_VMPL = 3
 
 

@@ -33,7 +33,7 @@ from ..formats.secret import (
     table_size,
 )
 from ..launch.files import load_file
-from ..launch.keys import Secret, check_key, hide_key, refuse_keys
+from ..launch.keys import SecretBytes, check_key, hide_key, refuse_keys
 from ..launch.measure import KEY_IS_SHOWN, HmacSteps
 from ..launch.values import decode_base64
 from ..launch.verify import MATCH, MISMATCH, NOT_CHECKED, Check
@@ -49,16 +49,12 @@ if TYPE_CHECKING:
 
 
 MEASURE_SIZE = 32
-
 #: Linux hands no larger packet to the firmware, in bytes. Source: sev-launch 3, host limit.
 HOST_LIMIT = 16 << 10
-
 #: Largest single secret, in bytes.
 LARGEST = HOST_LIMIT - SecretTableHead.size - SecretEntryHead.size
-
 #: Size in bytes of the secret area in the AmdSev builds of OVMF. Source: sev-launch 8.4.
 USUAL_AREA = 0xC00
-
 #: Entries that Linux shows to the guest's programs. Source: Linux drivers/virt/coco/efi_secret.
 LINUX_LIMIT = 64
 
@@ -75,7 +71,7 @@ class SecretMessage:
         """Return the whole message."""
         return self.head.to_bytes() + self.payload + self.measure
 
-    def mac(self, tik: Secret) -> bytes:
+    def mac(self, tik: SecretBytes) -> bytes:
         """Return the MAC: HMAC-SHA256 (32 bytes) of the message under *tik*."""
         return hmac.digest(tik.reveal(), self.to_bytes(), "sha256")
 
@@ -116,7 +112,7 @@ def parse_secret_name(text: str, name: str = "secret") -> Guid:
         raise InputError(name, error.received, needed) from None
 
 
-def load_secret(spec: str, name: str = "secret") -> tuple[Guid, Secret]:
+def load_secret(spec: str, name: str = "secret") -> tuple[Guid, SecretBytes]:
     """Return the GUID and the secret that ``GUID-or-alias:PATH`` names. The file is taken byte by byte as it is.
 
     Raises :class:`~sevlab.errors.InputError` for another form, an unknown name, a file that cannot be read or holds
@@ -128,14 +124,14 @@ def load_secret(spec: str, name: str = "secret") -> tuple[Guid, Secret]:
         advice = f"luks-key:{path} for the key of a LUKS disk"
         raise InputError(name, quoted(spec), "GUID:PATH", advice)
     guid = parse_secret_name(what, name)
-    return guid, Secret(load_file(path, name, LARGEST))
+    return guid, SecretBytes(load_file(path, name, LARGEST))
 
 
 @checked
 def build_secret(
-    secrets: Sequence[tuple[Guid | str, Secret | bytes]],
-    tik: Secret | bytes,
-    tek: Secret | bytes,
+    secrets: Sequence[tuple[Guid | str, SecretBytes | bytes]],
+    tik: SecretBytes | bytes,
+    tek: SecretBytes | bytes,
     measure: bytes,
     *,
     iv: bytes | None = None,
@@ -170,10 +166,10 @@ def build_secret(
     return SecretPacket(header, payload, table, _warnings(entries, tik, tek, len(payload), area))
 
 
-def _entries(secrets: Iterable[tuple[Guid | str, Any]]) -> list[tuple[Guid, Secret]]:
-    entries: list[tuple[Guid, Secret]] = []
+def _entries(secrets: Iterable[tuple[Guid | str, Any]]) -> list[tuple[Guid, SecretBytes]]:
+    entries: list[tuple[Guid, SecretBytes]] = []
     for what, data in secrets:
-        if not isinstance(data, Secret):
+        if not isinstance(data, SecretBytes):
             raise InputError("secret", "text" if isinstance(data, str) else data.what, "bytes")
         guid = what if isinstance(what, Guid) else parse_secret_name(what)
         if not any(guid):
@@ -190,7 +186,9 @@ def _entries(secrets: Iterable[tuple[Guid | str, Any]]) -> list[tuple[Guid, Secr
     return entries
 
 
-def _warnings(entries: list[tuple[Guid, Secret]], tik: Secret, tek: Secret, size: int, area: int | None) -> list[str]:
+def _warnings(
+    entries: list[tuple[Guid, SecretBytes]], tik: SecretBytes, tek: SecretBytes, size: int, area: int | None
+) -> list[str]:
     warnings = []
     for guid, data in entries:
         raw = data.reveal()
@@ -220,7 +218,7 @@ def _check_size(raw: bytes, size: int, name: str, advice: str = "") -> bytes:
     return bytes(raw)
 
 
-def _check_measure(measure: bytes, tik: Secret, tek: Secret) -> None:
+def _check_measure(measure: bytes, tik: SecretBytes, tek: SecretBytes) -> None:
     advice = "the first 32 of the measurement's 48 bytes" if len(measure) == 48 else ""
     _check_size(measure, MEASURE_SIZE, "measure", advice)
     refuse_keys(measure, "measure", tik, tek)
@@ -230,8 +228,8 @@ def _check_measure(measure: bytes, tik: Secret, tek: Secret) -> None:
 def open_secret(
     header: SecretHeader | bytes,
     payload: bytes,
-    tik: Secret | bytes,
-    tek: Secret | bytes,
+    tik: SecretBytes | bytes,
+    tek: SecretBytes | bytes,
     measure: bytes,
     *,
     files: dict[str, str] | None = None,
@@ -276,7 +274,13 @@ class OpenedSecret(Checklist):
     """
 
     def __init__(
-        self, header: SecretHeader, payload: bytes, tik: Secret, tek: Secret, measure: bytes, files: dict[str, str]
+        self,
+        header: SecretHeader,
+        payload: bytes,
+        tik: SecretBytes,
+        tek: SecretBytes,
+        measure: bytes,
+        files: dict[str, str],
     ) -> None:
         self.files = files
         self.header, self.payload, self.measure = header, payload, measure
@@ -289,9 +293,9 @@ class OpenedSecret(Checklist):
             self.table = SecretTable(aes_ctr(tek.reveal(), header.iv, payload))
 
     @property
-    def secrets(self) -> list[tuple[Guid, Secret]]:
+    def secrets(self) -> list[tuple[Guid, SecretBytes]]:
         """The secrets, in their order; empty when the packet does not open."""
-        return [(entry.guid, Secret(entry.data)) for entry in (self.table.entries if self.table else [])]
+        return [(entry.guid, SecretBytes(entry.data)) for entry in (self.table.entries if self.table else [])]
 
     @property
     def checks(self) -> list[Check]:

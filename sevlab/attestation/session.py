@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from ..errors import InputError, quoted
 from ..formats.policy import Policy
 from ..formats.sev_certs import ECDH_SHA256, INVALID, P384_BYTES, PDH, EccKey, SessionBlob, SevCertificate
-from ..launch.keys import Secret, check_key, hide_key, refuse_keys
+from ..launch.keys import SecretBytes, check_key, hide_key, refuse_keys
 from ..launch.verify import MATCH, MISMATCH, NOT_CHECKED, Check
 from ..layout.arguments import checked
 from ..layout.bytemap import explain_spans
@@ -38,12 +38,9 @@ if TYPE_CHECKING:
 
 
 KEY_SIZE = 16
-
 #: Most bytes that are derived from a key at once.
 DERIVED_LIMIT = 1 << 16
-
 Z_SIZE = 48
-
 #: The order of P-384's base point (FIPS 186-4, D.1.2.4).
 _ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFC7634D81F4372DDF581A0DB248B0A77AECEC196ACCC52973
 
@@ -92,7 +89,9 @@ def derive_session_keys(z: bytes, nonce: bytes) -> SessionKeys:
 
 
 @checked
-def wrap_keys(keys: SessionKeys, tek: Secret | bytes, tik: Secret | bytes, iv: bytes, policy: Policy) -> SessionBlob:
+def wrap_keys(
+    keys: SessionKeys, tek: SecretBytes | bytes, tik: SecretBytes | bytes, iv: bytes, policy: Policy
+) -> SessionBlob:
     """Return the launch session that carries *tek* and *tik* (16 bytes each) and binds *policy*.
 
     *iv* has 16 bytes; raises :class:`~sevlab.errors.InputError` for another size.
@@ -110,18 +109,18 @@ def wrap_keys(keys: SessionKeys, tek: Secret | bytes, tik: Secret | bytes, iv: b
     )
 
 
-def policy_mac(tik: Secret, policy: Policy) -> bytes:
+def policy_mac(tik: SecretBytes, policy: Policy) -> bytes:
     """Return the HMAC-SHA256 (32 bytes) of a policy under the TIK."""
     return hmac.digest(tik.reveal(), int(policy).to_bytes(4, "little"), "sha256")
 
 
-def unwrap_keys(keys: SessionKeys, blob: SessionBlob) -> tuple[Secret, Secret] | None:
+def unwrap_keys(keys: SessionKeys, blob: SessionBlob) -> tuple[SecretBytes, SecretBytes] | None:
     """Return TEK and TIK of a launch session; None when wrap_mac is wrong, because then nothing is decrypted."""
     computed = hmac.digest(keys.kik, blob.wrap_tk, "sha256")
     if not hmac.compare_digest(computed, blob.wrap_mac):
         return None
     both = aes_ctr(keys.kek, blob.wrap_iv, blob.wrap_tk)
-    return Secret(both[:KEY_SIZE]), Secret(both[KEY_SIZE:])
+    return SecretBytes(both[:KEY_SIZE]), SecretBytes(both[KEY_SIZE:])
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -129,14 +128,14 @@ class Session(Explainable):
     """A launch session from the owner's side, with every value on the way."""
 
     #: The owner's private number, which stays with the owner.
-    private: Secret
+    private: SecretBytes
     #: The owner's certificate for this launch, for the host.
     godh: SevCertificate
     keys: SessionKeys
     #: The launch session, for the host.
     blob: SessionBlob
-    tek: Secret
-    tik: Secret
+    tek: SecretBytes
+    tik: SecretBytes
     policy: Policy
 
     def explain(self, *, show_keys: bool = False) -> View:
@@ -172,13 +171,13 @@ def make_session(
     private = make_private(random)
     godh = godh_certificate(private)
     nonce, iv = random(KEY_SIZE), random(KEY_SIZE)
-    tek, tik = Secret(random(KEY_SIZE)), Secret(random(KEY_SIZE))
+    tek, tik = SecretBytes(random(KEY_SIZE)), SecretBytes(random(KEY_SIZE))
     keys = derive_session_keys(exchange(private, pdh.key), nonce)
     return Session(private, godh, keys, wrap_keys(keys, tek, tik, iv, policy), tek, tik, policy)
 
 
 @checked
-def exchange(private: Secret, key: EccKey) -> bytes:
+def exchange(private: SecretBytes, key: EccKey) -> bytes:
     """Return Z (48 bytes, big-endian): the x coordinate of the other side's point times the *private* number.
 
     Raises :class:`~sevlab.errors.InputError` for a key that is not a point on P-384. A platform without this check
@@ -192,7 +191,7 @@ def exchange(private: Secret, key: EccKey) -> bytes:
     return bytes(load_private(private).exchange(ec.ECDH(), point))
 
 
-def load_private(private: Secret) -> EllipticCurvePrivateKey:
+def load_private(private: SecretBytes) -> EllipticCurvePrivateKey:
     """Return a private number of P-384 as cryptography takes it; raise InputError for any other number."""
     from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -204,13 +203,13 @@ def load_private(private: Secret) -> EllipticCurvePrivateKey:
 
 
 @checked
-def public_key(private: Secret) -> EccKey:
+def public_key(private: SecretBytes) -> EccKey:
     """Return the public point of a private number (48 bytes, big-endian), as a certificate holds it."""
     return ecc_key(load_private(private).public_key())
 
 
 @checked
-def godh_certificate(private: Secret) -> SevCertificate:
+def godh_certificate(private: SecretBytes) -> SevCertificate:
     """Return the owner's certificate for one launch. As with sevctl it is not signed: the firmware does not check."""
     unused = {"usage": INVALID, "algorithm": 0}
     return SevCertificate(
@@ -228,14 +227,16 @@ class OpenedSession(Checklist):
 
     checks: list[Check]
 
-    def __init__(self, blob: SessionBlob, godh: SevCertificate, private: Secret, policy: Policy | None = None) -> None:
+    def __init__(
+        self, blob: SessionBlob, godh: SevCertificate, private: SecretBytes, policy: Policy | None = None
+    ) -> None:
         self.blob, self.godh, self.policy = blob, godh, policy
         #: The private number of the platform's PDH.
         self.private = private
         self.checks = []
         self.keys: SessionKeys | None = None
-        self.tek: Secret | None = None
-        self.tik: Secret | None = None
+        self.tek: SecretBytes | None = None
+        self.tik: SecretBytes | None = None
         self._open()
 
     def _open(self) -> None:
@@ -278,7 +279,7 @@ class OpenedSession(Checklist):
 
 @checked
 def open_session(
-    blob: SessionBlob, godh: SevCertificate, private: Secret, policy: Policy | int | None = None
+    blob: SessionBlob, godh: SevCertificate, private: SecretBytes, policy: Policy | int | None = None
 ) -> OpenedSession:
     """Open a launch session as the platform with the *private* number of its PDH (48 bytes, big-endian) does.
 
@@ -297,16 +298,16 @@ def walk_session(
     keys: SessionKeys,
     blob: SessionBlob,
     policy: Policy | None,
-    tek: Secret | None,
-    tik: Secret | None,
+    tek: SecretBytes | None,
+    tik: SecretBytes | None,
     *,
     show_keys: bool = False,
 ) -> View:
     """Show every value from Z to the launch session. Those that are secret are hidden unless *show_keys* is set."""
 
-    def secret(raw: bytes | Secret | None) -> str:
-        raw = raw.reveal() if isinstance(raw, Secret) else raw
-        return "-" if raw is None else raw.hex() if show_keys else repr(Secret(raw))
+    def secret(raw: bytes | SecretBytes | None) -> str:
+        raw = raw.reveal() if isinstance(raw, SecretBytes) else raw
+        return "-" if raw is None else raw.hex() if show_keys else repr(SecretBytes(raw))
 
     rows = [
         ["Z", "x of the shared point, 48 bytes, big-endian", secret(keys.z)],
@@ -326,10 +327,10 @@ def walk_session(
     )
 
 
-def make_private(random: Callable[[int], bytes] = secrets.token_bytes) -> Secret:
+def make_private(random: Callable[[int], bytes] = secrets.token_bytes) -> SecretBytes:
     """Return a new private number (48 bytes, big-endian), from 56 random bytes (FIPS 186-5, A.2.1)."""
     number = int.from_bytes(random(P384_BYTES + 8), "big") % (_ORDER - 1) + 1
-    return Secret(number.to_bytes(P384_BYTES, "big"))
+    return SecretBytes(number.to_bytes(P384_BYTES, "big"))
 
 
 @checked

@@ -56,7 +56,6 @@ if TYPE_CHECKING:
 
 #: Most bytes of certificates that are read from one file.
 LIMIT = 64 << 10
-
 #: AMD's root keys by the SHA-256 of the whole certificate, and the products below them (sev-launch 11.2).
 ROOTS = {
     "dedabca561e1dece8cc00b7bda864cf5f20b95017864408cfe18eaee0dce24b9": "Naples",
@@ -65,7 +64,6 @@ ROOTS = {
     "8f4e3fd36589c23f1fe0c8338465bac7e2e066d97fc92f228bbee4fd356fb674": "Genoa",
     "f6405e5096a6eee1eb7d5df75c49f9b9f7c8357a31c7fff150149d68588a7bf7": "Turin",
 }
-
 #: Who signs whom, from the root down: certificate and signer. The OCA is the owner's.
 LINKS = ((ARK, ARK), (ASK, ARK), (CEK, ASK), (PEK, CEK), (OCA, OCA), (PEK, OCA), (PDH, PEK))
 
@@ -226,7 +224,6 @@ def _root(chain: Chain, roots: dict[str, str]) -> Check:
 
 
 def _signed(chain: Chain, usage: int, signer: int) -> Check:
-    """Check one signature."""
     by, of = Usage(signer).short, Usage(usage).short
     name = f"{of} signed by {'itself' if usage == signer else by}"
     if missing := [Usage(one).short for one in dict.fromkeys((usage, signer)) if one not in chain]:

@@ -14,7 +14,5 @@ _HOME = {
     "load_bundle": "bundle",
     "open_case": "bundle",
 }
-
 __all__ = sorted(_HOME)
-
 __getattr__ = hand_on(__name__, _HOME)

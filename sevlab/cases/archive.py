@@ -25,37 +25,27 @@ if TYPE_CHECKING:
     from typing import BinaryIO, NoReturn
 
 MANIFEST, CASE, BLOBS = "manifest.json", "case.toml", "blobs/"
-
 #: Most members. A case names at most 17 files and 3 keys, and its explanation as many files again.
 MEMBER_LIMIT = 64
-
 #: Most bytes of all members.
 TOTAL_LIMIT = 2 << 30
-
 #: Largest manifest, in bytes. A full one has 5 KiB.
 MANIFEST_LIMIT = 64 << 10
-
 #: Most bytes that one byte may unpack to, after the first KiB.
 RATIO_LIMIT, _SLACK = 200, 1 << 10
-
 #: Largest list of members at the archive's end, in bytes: a full one takes 8 KiB.
 _DIRECTORY_LIMIT = 64 << 10
 _BLOB = re.compile(r"blobs/[0-9a-f]{64}")
-
 #: End of central directory (APPNOTE 4.3.16): signature, disks, members (here, in all), size, offset, comment's length.
 _END = struct.Struct("<4s4H2LH")
 _END64, _END64_SIZE = b"PK\x06\x07", 20
-
 #: Local file header (APPNOTE 4.3.7): signature, version, flags, method, time, date, CRC, sizes, lengths of name, extra.
 _LOCAL = struct.Struct("<4s5H3L2H")
-
 #: Bytes of a member's entry in the list (APPNOTE 4.3.12), without its name, extra field and comment.
 _ENTRY = 46
-
 #: Flags of a member. Harmless are the compression level (bits 1 and 2), and names in UTF-8.
 _ENCRYPTED, _SIZES_LATER, _HARMLESS = 1 << 0, 1 << 3, 1 << 1 | 1 << 2 | 1 << 11
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-
 #: Everything that Python's zipfile raises for a bad archive.
 _BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, OSError, OverflowError, RuntimeError, ValueError, struct.error)
 _NEEDED = "a bundle, as sevlab case pack writes it"

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..errors import InputError, quoted
-from ..launch.keys import Secret
+from ..launch.keys import SecretBytes
 from ..launch.reading import CHUNK, CasePath, note_input, open_input, opened_once
 from ..launch.values import KEY_SIZE, TEXT_LIMIT, load_key, once
 from ..layout.arguments import checked
@@ -29,14 +29,11 @@ if TYPE_CHECKING:
 
 #: The version of bundles. No other is read or written.
 VERSION = 1
-
 #: What ``origin`` says of a key that is not in the bundle.
 LEFT_OUT = "a key file, left out of the bundle"
 _SHA256 = re.compile("[0-9a-f]{64}")
-
 #: The folders of a path in words about an origin: a host's, whose file has another path here.
 _PATH = re.compile(r"(?<![\w./:])/(?:[^\s/]+/)+")
-
 #: What every member gets: the first date that a zip archive can have (a real one would make two packings differ), the
 #: mode of a file, and the system that the mode is of.
 _DATE, _MODE, _UNIX = (1980, 1, 1, 0, 0, 0), (stat.S_IFREG | 0o644) << 16, 3
@@ -149,7 +146,7 @@ def open_case(path: str, name: str = "case", own: bool = False) -> Iterator[Case
     """Yield the case of a case file, of a folder that has one, or of a bundle; its files can be opened meanwhile.
 
     A bundle is unpacked into a temporary folder, which is removed afterwards. Its keys stay in memory, and are inputs
-    of the case as a :class:`~sevlab.Secret` instead of a path. *own* is that of :class:`~sevlab.cases.case.Case`.
+    of the case as a :class:`~sevlab.SecretBytes` instead of a path. *own* is that of :class:`~sevlab.cases.case.Case`.
     """
     if os.path.isdir(path):
         yield read_case(os.path.join(path, CASE), name, own)
@@ -229,9 +226,9 @@ def _fill(archive: Archive, bundle: Bundle, folder: str, with_keys: bool = False
             _copy(archive, sha256, os.path.join(folder, BLOBS, sha256), is_key)
 
 
-def _load_member(archive: Archive, member: str) -> Secret:
+def _load_member(archive: Archive, member: str) -> SecretBytes:
     """Return a key of a bundle, without writing it to a disk. Its hash is not shown: it would help to guess the key."""
-    key = Secret(archive.read(member))
+    key = SecretBytes(archive.read(member))
     if BLOBS + _sha256(key) != member:
         archive.refuse(f"{member} with another SHA-256", "the file that was packed")
     return key
@@ -293,7 +290,7 @@ def pack_case(case: Case, path: str, *, with_keys: bool = False, force: bool = F
     return Bundle(path, parse_case(text, CASE), manifest, text)
 
 
-def _load_key(value: Value, name: str) -> Secret:
+def _load_key(value: Value, name: str) -> SecretBytes:
     """Return a key. A file that somebody else's case names outside its folder may be anything, and is refused."""
     if isinstance(value, CasePath) and value.is_outside:
         received = f"{quoted(value)}, outside the case's folder"
@@ -301,11 +298,11 @@ def _load_key(value: Value, name: str) -> Secret:
     return load_key(value, name, (1 + (name == "tk")) * KEY_SIZE)
 
 
-def _sha256(key: Secret) -> str:
+def _sha256(key: SecretBytes) -> str:
     return hashlib.sha256(key.reveal()).hexdigest()
 
 
-def _renamed(case: Case, secrets: dict[str, Secret], keys: set[str]) -> Case:
+def _renamed(case: Case, secrets: dict[str, SecretBytes], keys: set[str]) -> Case:
     """Return the case as the bundle holds it: files by their hash, keys only those in *secrets*."""
     inputs = {name: value for name, value in case.inputs.items() if name not in keys}
     inputs |= {name: BLOBS + sha256 for name, sha256 in case.hashes.items()}

@@ -24,17 +24,14 @@ if TYPE_CHECKING:
 
 #: Longest text read from any one source, in characters.
 TEXT_LIMIT = 1 << 20
-
 #: Most remarks kept from one source: a hostile text must not flood the terminal.
 REMARK_LIMIT = 40
-
 #: The sources, the most reliable about the launch first. An ``option`` is the owner's own word; ``here`` is a file that
 #: the host named and that was found here. Of the host's words, reports about the launched guest come before its
 #: configuration, and that before what the platform says today.
 OPTION, HERE, SECINFO, QMP, XML = "option", "here", "domlaunchsecinfo", "qmp", "xml"
 COMMAND_LINE, DMESG = "qemu-cmdline", "dmesg"
 SOURCES = (OPTION, HERE, SECINFO, QMP, XML, COMMAND_LINE, DMESG)
-
 #: What a text of each source contains.
 NEEDED = {
     SECINFO: "lines such as 'sev-measurement: ...'",
@@ -43,16 +40,12 @@ NEEDED = {
     COMMAND_LINE: "a QEMU command line such as 'qemu-system-x86_64 -machine ...'",
     DMESG: "a line such as 'ccp 0000:47:00.1: SEV API:1.53 build:5'",
 }
-
 #: What only SEV-ES measures.
 ES_ONLY = ("num_cpus", "vmsa_cpu0", "vmsa_cpu1", *SKU, "profile", "guest_features")
-
 #: What is measured only by the kernel-hashes table.
 HASHED = ("kernel", "initrd", "cmdline")
-
 #: Facts about the guest that decide which inputs count.
 FACTS = ("guest", "kernel_hashes", "cpu", "nvram")
-
 #: Where to get what is missing.
 _REPORT = "On the host: virsh domlaunchsecinfo DOMAIN (as --domlaunchsecinfo); over QMP: query-sev (as --qmp)"
 _MEASUREMENT = (
@@ -66,12 +59,10 @@ _CPU = (
     "On the host: lscpu (CPU family, Model, Stepping), then cpu-family, cpu-model and cpu-stepping in [owner] of the "
     "case file; or your own save areas as vmsa-cpu0 and vmsa-cpu1"
 )
-
 _STARRED = (
     "* Named by the host. Compare it with what you meant to run: a measurement that matches such an input shows that "
     "the host ran what it says, not that it ran what you want."
 )
-
 #: A measurement in base64: as long as a private key, and not secret.
 _BASE64 = re.compile("[A-Za-z0-9+/]{64}")
 _LIMITS = {name: row.limit for name, row in BY_NAME.items() if row.limit and row.kind != FILE}

@@ -16,32 +16,25 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from typing import Any, Self
 
-    from ..launch.keys import Secret
+    from ..launch.keys import SecretBytes
 
-    Value = str | int | bytes | Sha256 | Secret
+    Value = str | int | bytes | Sha256 | SecretBytes
 
 #: The format of case files. No other is read or written.
 FORMAT = 2
-
 #: Largest case file read, in bytes. A full one has about 2 KiB.
 CASE_LIMIT = 64 << 10
-
 #: Most dots in one. Python's TOML reader takes 20 seconds and 4 GB over a key of 30,000 parts.
 DOT_LIMIT = 1000
-
 #: Largest kernel or initrd that is hashed, in bytes.
 FILE_LIMIT = 1 << 30
-
 #: Largest report, and largest file of certificates, in bytes.
 REPORT_LIMIT = 64 << 10
-
 #: What a case can be about, as ``sevlab digest --mode`` calls it.
 MODES = {"sev": "SEV", "seves": "SEV-ES", "snp": "SEV-SNP", "snp:svsm": "SEV-SNP with an SVSM"}
-
 #: The kinds of inputs. A mode is one of :data:`MODES`, a requirement text that a report's verification reads.
 MEASUREMENT, NUMBER, COUNT, TEXT, FILE, KEY = "measurement", "number", "count", "text", "file", "key file"
 BYTES, MODE, REQUIREMENT, FORBID = "bytes", "mode", "requirement", "forbid"
-
 #: Inputs that replace each other: an option for one side drops the other side of the case.
 _ALTERNATIVES = (
     ({"tk"}, {"tik", "tek"}),
@@ -142,9 +135,7 @@ ROWS = (
     Row("snp", "snp-forbid-smt", FORBID, doc="Whether a policy that allows SMT fails."),
     Row("snp", "snp-forbid-migration", FORBID, doc="Whether a policy that allows migration fails."),
 )
-
 BY_NAME = {row.name: row for row in ROWS}
-
 #: Where a case comes from, and why it did not match: text for people, on which nothing depends.
 ABOUT = (
     Row("about", "title", TEXT, doc="What this case is about, in a line."),
@@ -156,13 +147,10 @@ ABOUT = (
     Row("about", "explanation", TEXT, doc="Why it did not match, in words."),
     Row("about", "written-by", TEXT, doc="The program that wrote the case, and its version."),
 )
-
 #: Files of which the hash is enough, because nothing else of them is measured.
 BY_HASH = ("kernel", "initrd")
-
 #: The sections of a launch of SEV or SEV-ES, of one of SEV-SNP, and of a report's verification.
 LAUNCH, SNP_LAUNCH, SNP = ("reported", "owner"), ("owner", "launch"), ("snp",)
-
 #: The inputs of what was loaded, of SEV, SEV-ES and SEV-SNP.
 LOADED = frozenset({*INPUTS, *SNP_INPUTS, "cpu_signature"})
 SECTIONS = ("about", *LAUNCH, "launch", *SNP, "found", "origin")
@@ -192,7 +180,7 @@ class Case:
 
     ``inputs`` maps the keys of the case, with ``_`` for ``-``, to values: the measurement as base64 text, numbers as
     int, bytes as bytes, files and key files as paths that can be opened from here, a key from a bundle as a
-    :class:`~sevlab.Secret`, a kernel or initrd known only by its hash as :class:`~sevlab.launch.files.Sha256`.
+    :class:`~sevlab.SecretBytes`, a kernel or initrd known only by its hash as :class:`~sevlab.launch.files.Sha256`.
     ``hashes`` maps the names of files to their recorded SHA-256 (hex). ``origin`` says in words where a value came
     from, ``about`` is other text for people. ``found`` are the inputs under which the computed value is the reported
     one, None for an input to leave out; ``found_hashes`` are the hashes of files among them. ``path`` is the case file.

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from ..errors import InputError, UnsupportedError, is_shown, quoted, renaming
 from ..launch.evidence import Evidence, load_evidence, takes_keys
 from ..launch.files import Sha256
-from ..launch.keys import Secret, describe_path
+from ..launch.keys import SecretBytes, describe_path
 from ..launch.reading import CasePath, descriptor_of, note_input, open_input, opened_once
 from ..launch.values import parse_bytes, parse_measurement
 from .case import (
@@ -59,10 +59,8 @@ if TYPE_CHECKING:
 
 _KEY = r"""(?:[A-Za-z0-9_-]+|"(?:[^"\\]|\\.)*"|'[^']*')"""
 _DOTTED = re.compile(rf"{_KEY}(?:[ \t]*\.[ \t]*{_KEY})*")
-
 #: What is next to the case file in a bundle, and in a folder that one was unpacked into.
 UNPACKED = ("manifest.json", "blobs")
-
 #: The keys that a case may have. Any other key is as hostile as a value.
 _KNOWN = {row.key for row in (*ROWS, *ABOUT)}
 
@@ -288,7 +286,7 @@ def format_case(case: Case, folder: str | None = None) -> str:
     if case.about:
         sections["about"] = {row.key: case.about[row.name] for row in ABOUT if row.name in case.about}
     for name, value in case.inputs.items():
-        if not isinstance(value, Secret):
+        if not isinstance(value, SecretBytes):
             row = BY_NAME[name]
             sections.setdefault(row.section, {})[row.key] = _value(row, value, case.hashes.get(name, ""), folder)
     for name, found in case.found.items():

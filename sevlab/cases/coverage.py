@@ -34,24 +34,17 @@ if TYPE_CHECKING:
     from .case import Case
 
 MEASURED, NOT_MEASURED, BREAKS = "measured", "not measured", "breaks measurement"
-
 #: Each label as one character, for people who do not see its colour, and its colour.
 MARKS = {MEASURED: ("M", "green"), NOT_MEASURED: ("-", "grey"), BREAKS: ("!", "pink")}
-
 #: The answer about a firmware without a place for kernel hashes.
 NO_PLACE = "no_place"
-
 _SNP = ("coverage of an SEV-SNP guest", "SEV or SEV-ES, because the measurement of SEV-SNP works differently")
-
 #: Most parts shown; a hostile text can hold more than anyone reads.
 SHOWN_LIMIT = 2000
-
 #: Most characters of a part, and of one line of it.
 _WORDS_LIMIT, _CELL = 160, 44
-
 #: Options whose parts are labelled one by one.
 _SPLIT_OPTIONS = ("-object sev-guest", "-machine", "-cpu", "-smp")
-
 #: XML elements whose children are labelled one by one.
 _CONTAINERS = ("/domain/os", "/domain/devices", "/domain/launchSecurity")
 

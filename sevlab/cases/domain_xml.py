@@ -23,16 +23,13 @@ if TYPE_CHECKING:
 
 DEPTH_LIMIT, ELEMENT_LIMIT = 64, 20_000
 _DOMAIN = "the XML of a libvirt domain"
-
 #: The bytes of an SEV certificate and of a launch session.
 _BLOBS = {"dhCert": 0x824, "session": 0x80}
-
 #: What a launch depends on, and what may therefore occur only once.
 _ONCE = (
     *("launchSecurity", "launchSecurity/policy", "launchSecurity/dhCert", "launchSecurity/session"),
     *("os/loader", "os/nvram", "os/kernel", "os/initrd", "os/cmdline", "vcpu", "cpu", "cpu/model"),
 )
-
 _PASSTHROUGH = "http://libvirt.org/schemas/domain/qemu/1.0"
 
 
@@ -184,7 +181,6 @@ def _security(domain: Element, found: Collector) -> None:
 
 
 def _policy(text: str, found: Collector) -> None:
-    """libvirt reads the policy as hex, with or without 0x."""
     place = "/domain/launchSecurity/policy"
     bare = text.lower().removeprefix("0x")
     if not re.fullmatch("[0-9a-f]{1,8}", bare):

@@ -33,16 +33,13 @@ if TYPE_CHECKING:
 
 URI = "qemu:///system"
 _UUID = re.compile(r"[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}", re.IGNORECASE)
-
 #: The elements of the configuration that name files, by input.
 _FILES = {"firmware": "os/loader", "kernel": "os/kernel", "initrd": "os/initrd"}
-
 #: What is needed beyond the standard library, and where to get it.
 _INSTALL = {
     "libvirt": "Debian's python3-libvirt (a venv needs --system-site-packages), or pip install 'sevlab[libvirt]'",
     "defusedxml": "Debian's python3-defusedxml, or pip install defusedxml",
 }
-
 #: Seconds to wait while the system looks up names: it may ask a server that does not answer.
 PATIENCE = 2.0
 _SURE = "--insecure, if this is only a test"

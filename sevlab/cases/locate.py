@@ -10,7 +10,6 @@ from .case import hash_file
 
 #: Most folder entries looked at among the candidates, and most files of the same name compared.
 ENTRY_LIMIT, SAME_NAME_LIMIT = 10_000, 16
-
 # Reading from these has effects, or never ends.
 _NOT_FILES = ("/proc", "/sys", "/dev")
 

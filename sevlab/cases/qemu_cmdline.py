@@ -20,17 +20,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 GUEST_TYPES = ("sev-guest", "sev-snp-guest")
-
 #: QEMU's policy when the sev-guest object names none: NODBG.
 DEFAULT_POLICY = "0x1"
-
 #: Longest command line read, in characters. libvirt's have about 10,000.
 COMMAND_LIMIT = 128 << 10
-
 #: Most levels of JSON, and of block devices on each other.
 DEPTH_LIMIT = 16
 _TOPOLOGY = ("drawers", "books", "sockets", "dies", "clusters", "modules", "cores", "threads")
-
 #: Options without an argument. Source: QEMU's -help (7.2), and later options known by name.
 # fmt: off
 FLAGS = frozenset((
@@ -40,14 +36,11 @@ FLAGS = frozenset((
     "-one-insn-per-tb", "-preconfig", "-only-migratable", "-enable-sync-profile", "-async-teardown", "-audio-help",
     "-xen-attach", "-xen-domid-restrict", "-curses", "-sdl", "-alt-grab", "-ctrl-grab", "-no-quit",
 ))
-
 # fmt: on
 #: Options whose argument may start with a dash.
 ANY_ARGUMENT = frozenset(["-append", "-name", "-kernel", "-initrd", "-fw_cfg"])
-
 #: Different spellings of one option.
 ALIASES = {"-M": "-machine", "-no-kvm": "-accel"}
-
 #: The key that QEMU implies for a first part without one.
 IMPLIED = {
     "-machine": "type",
@@ -59,7 +52,6 @@ IMPLIED = {
     "-blockdev": "driver",
     "-m": "size",
 }
-
 #: Options in which a variable of the shell changes the launch.
 _MAY_BE_REPLACED = ("-append", "-kernel", "-initrd", "-bios", "-drive", "-smp")
 _PROGRAM = re.compile(r"qemu-system-\w+|qemu-kvm|kvm")

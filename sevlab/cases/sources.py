@@ -18,14 +18,11 @@ if TYPE_CHECKING:
 
 #: Most JSON objects looked at, and most pieces that look like JSON and are not, so that no text costs much.
 COUNT_LIMIT, BROKEN_LIMIT = 10_000, 8
-
 # QEMU refuses a duplicate key, too.
 _DECODER = json.JSONDecoder(object_pairs_hook=once)
-
 #: Inputs by their names in the answer to query-sev, and by those of domlaunchsecinfo.
 _NUMBERS = {name.replace("_", "-"): name for name in REPORTED[1:]}
 _PARAMETERS = {"sev-" + name.replace("_", "-"): name for name in REPORTED}
-
 #: States of QEMU's launch before the measurement.
 _BEFORE_MEASURING = ("uninit", "launch-update")
 _NAME = re.compile("sev-[a-z0-9-]{1,60}")

@@ -18,7 +18,7 @@ from ..formats.policy import Policy
 from ..formats.vcek import ROOTS
 from ..launch.evidence import KEYS, REPORTED, Trust, load_evidence, takes_keys
 from ..launch.files import Sha256
-from ..launch.keys import Secret
+from ..launch.keys import SecretBytes
 from ..launch.reading import opened_once
 from ..launch.snp import load_snp_launch
 from ..launch.verify import MATCH, MISMATCH, NOT_DECIDED, UNUSABLE, compare_measure
@@ -49,7 +49,6 @@ _EXPLAINED = {
     NOT_COMPUTED: ("pink", "THE EXPLANATION CANNOT BE COMPUTED"),
     WORDS: ("grey", "The explanation is in words only, so it was not computed"),
 }
-
 #: The name of a file in a bundle, and how many characters of it are shown beside a list of the whole names.
 _IN_BUNDLE, _BLOB = re.compile("blobs/[0-9a-f]{64}"), 18
 
@@ -383,7 +382,7 @@ def case_as_dict(case: Case) -> dict[str, object]:
                 shown = {"sha256": shown}
             elif name in hashes:
                 shown = {"path": value, "sha256": hashes[name]}
-            made[BY_NAME[name].key] = repr(value) if isinstance(value, Secret) else shown
+            made[BY_NAME[name].key] = repr(value) if isinstance(value, SecretBytes) else shown
         return made
 
     return {

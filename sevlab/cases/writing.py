@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 #: Bytes for a pipe that wait in memory until all are there; more of them wait in a file without a name.
 _IN_MEMORY = 16 << 20
-
 _noted: set[str] = set()
 
 

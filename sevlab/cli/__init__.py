@@ -20,10 +20,8 @@ if TYPE_CHECKING:
 
 
 GOOD, NOT_VALIDATED, UNUSABLE, OUR_ERROR, INTERRUPTED = 0, 1, 2, 3, 130
-
 #: More exact than UNUSABLE, for a libvirt domain: by the names of exceptions.
 DOMAIN_STATUS = {"ConfigurationError": 4, "StateError": 5, "InsecureError": 6}
-
 #: Every verb: its module, its function, which takes the words after the verb, and what it does.
 VERBS = {
     "validate": ("validate", "run", "check a reported launch measurement against your inputs"),
@@ -46,13 +44,10 @@ VERBS = {
     "id-block": ("id_block", "run", "build, show or verify an ID block of SEV-SNP"),
     "lab": ("lab", "run", "copy the notebooks to a folder, and open JupyterLab there"),
 }
-
 #: What is done when the command has ended, such as removing what was unpacked for it.
 AT_END = ExitStack()
-
 #: Warnings that come last, when the command ends without an error: then the error is the one line that counts.
 LAST_WORDS: list[str] = []
-
 USAGE = "usage: sevlab VERB [OPTIONS]     (sevlab VERB --help lists the options of a verb)"
 
 

@@ -43,7 +43,6 @@ TEXTS = {
     COMMAND_LINE: "QEMU's command line, from a script, a log, ps or /proc/PID/cmdline",
     DMESG: "the host kernel's log",
 }
-
 FILES = ("firmware", "kernel", "initrd")
 
 
@@ -134,7 +133,6 @@ def _owner(args: Namespace, capture: Capture) -> Capture:
 
 
 def _find_files(args: Namespace, capture: Capture) -> Capture:
-    """Look for the files that the host names."""
     found, remarks = [], []
     secret = tuple(path for path in (args.tik, args.tek, args.tk) if path)
     for name in FILES:

@@ -22,7 +22,7 @@ from ..errors import InputError, quoted, renaming, shell_word
 from ..launch.evidence import KEYS
 from ..launch.files import check_standard_input
 from ..launch.inputs import SKU, as_option, as_peer
-from ..launch.keys import Secret
+from ..launch.keys import SecretBytes
 from ..launch.values import KEY_SIZE, load_key, parse_number, parse_seconds
 from ..launch.verify import MATCH
 from ..launch.verify import UNUSABLE as UNUSABLE_CASE
@@ -58,10 +58,8 @@ ACTIONS = {
     "unpack": "take a bundle apart into a new folder",
     "redact": "make a bundle without firmware, kernel and initrd that can still be diagnosed",
 }
-
 #: What a bundle's file name ends in.
 SUFFIX = ".sevcase"
-
 _SECTIONS = {
     "reported": "what the host reports",
     "owner": "what was loaded, and keys",
@@ -194,7 +192,6 @@ def _add_new(parser: Parser) -> None:
 
 
 def _new(args: Namespace) -> int:
-    """Make a case; return the exit status."""
     if args.with_keys and not args.out.endswith(SUFFIX):
         raise InputError("--with-keys", "it with a case file", f"--out with a name that ends in {SUFFIX}")
     check_standard_input([("--case", args.case), *(("--" + row.key, getattr(args, row.name)) for row in ROWS)])
@@ -216,7 +213,7 @@ def _new(args: Namespace) -> int:
         else:
             write_case(case, args.out, args.force, "--out")
             say(f"Wrote {shell_word(args.out)}.", to=stream_beside(args.out))
-            if any(isinstance(value, Secret) for value in case.inputs.values()):
+            if any(isinstance(value, SecretBytes) for value in case.inputs.values()):
                 words = "the keys in the bundle are not in it: sevlab case unpack makes files that a case can name."
                 say(f"WARNING: {words}", to=stream_beside(args.out))
     say(f"Next: sevlab case verify {shell_word(args.out)}", to=stream_beside(args.out))
@@ -224,7 +221,6 @@ def _new(args: Namespace) -> int:
 
 
 def _with_inputs(args: Namespace, base: Case) -> Case:
-    """Lay the options over a case."""
     given = {row.name: _read(row, getattr(args, row.name), "--" + row.key) for row in ROWS}
     if args.vcpu_type is not None:
         if others := [name for name in ("cpu_signature", *SKU) if given[name] is not None]:
@@ -238,7 +234,6 @@ def _with_inputs(args: Namespace, base: Case) -> Case:
 
 
 def _with_found(texts: Sequence[str], case: Case) -> Case:
-    """Lay what was found, each as KEY=VALUE, over a case."""
     found, found_hashes = dict(case.found), dict(case.found_hashes)
     named: set[str] = set()
     for text in texts:
@@ -268,7 +263,6 @@ def _with_about(args: Namespace, case: Case) -> Case:
 
 
 def _read(row: Row, text: str | None, name: str) -> Value | None:
-    """Return an option's value as a case holds it."""
     if text is None or row.kind == FORBID:
         return text
     if row.kind in (NUMBER, COUNT):

@@ -38,14 +38,10 @@ if TYPE_CHECKING:
 
 #: Longest budget, in seconds: a day.
 LONGEST = 86400.0
-
 _MOST_JOBS = 1024
-
 #: The modes of SEV-SNP; in all others the guest policy says what is measured.
 SNP_MODES = ("snp", SVSM)
-
 MODES = (*LEGACY_MODES, *SNP_MODES)
-
 STATUSES = "0 nothing to explain, 1 explained or not"
 
 

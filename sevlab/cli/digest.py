@@ -36,31 +36,25 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from ..cases.case import Value
-    from ..launch.keys import Secret
+    from ..launch.keys import SecretBytes
     from ..launch.pages import Link
     from ..launch.snp import SnpLaunch
 
 
 #: Modes of legacy SEV, and whether registers are measured in them.
 LEGACY_MODES = {"sev": False, "seves": True}
-
 OVMF_HASH, SVSM = "snp:ovmf-hash", "snp:svsm"
-
 #: Every mode.
 MODES = (*LEGACY_MODES, "snp", OVMF_HASH, SVSM)
-
 #: What each VMM type of sev-snp-measure can mean; the first is meant when nothing else is said.
 VMM_TYPES = {
     "QEMU": ("qemu", "qemu-legacy", "qemu-debug-swap", "qemu-hashes-first", "svsm"),
     "ec2": ("ec2", "ec2-rdx0"),
     "gce": ("gce",),
 }
-
 #: What is loaded beside registers, what replaces a CPU model, and what a measure covers.
 LOADED = ("firmware", "kernel", "initrd", "cmdline", *SNP_INPUTS)
-
 MODEL = ("cpu_signature", *SKU)
-
 MEASURED = ("firmware", "kernel", "initrd", "cmdline", "num_cpus", "vmsa_cpu0", "vmsa_cpu1")
 
 
@@ -101,7 +95,6 @@ def add_digest_options(parser: Parser) -> None:
 
 
 def _legacy(args: argparse.Namespace) -> int:
-    """Print the digest of a SEV or SEV-ES launch."""
     if args.trace:
         needed, advice = "--mode snp or snp:svsm", "--verbose shows every step"
         raise InputError("--trace", f"it with --mode {args.mode}", needed, advice)
@@ -136,7 +129,6 @@ def _ovmf_hash(args: argparse.Namespace) -> int:
 
 
 def _snp(args: argparse.Namespace) -> int:
-    """Print the digest of a SEV-SNP launch."""
     from ..formats.page_info import VMSA
     from ..launch.snp import load_snp_launch
 
@@ -216,7 +208,6 @@ def digest_inputs(args: argparse.Namespace, *, whole: bool = True) -> LaunchInpu
 
 
 def _cpu_inputs(args: argparse.Namespace) -> dict[str, Value | None]:
-    """Return what the options say about virtual CPUs."""
     given = {"num_cpus": args.num_cpus, "profile": _profile(args), "guest_features": args.guest_features}
     models = [name for name in MODEL if getattr(args, name) is not None]
     if args.vcpu_type is not None:
@@ -319,7 +310,7 @@ def read_launch(args: argparse.Namespace, policy: Policy) -> Launch:
         return load_launch(policy, **given)
 
 
-def _nonce(args: argparse.Namespace, tik: Secret) -> bytes:
+def _nonce(args: argparse.Namespace, tik: SecretBytes) -> bytes:
     """Return the nonce. It will be in the result, so it must not be a key."""
     if args.nonce is not None:
         name, raw = "--nonce", load_value(args.nonce, "--nonce", 16)

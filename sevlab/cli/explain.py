@@ -6,11 +6,7 @@ from ..cli import GOOD, NOT_VALIDATED
 from ..launch.explain import walk, walk_as_dict
 from ..launch.verify import compare_measure
 from ..layout.views import Paragraph, View
-from .options import (
-    add_show_keys,
-    evidence_from,
-    launch_parser,
-)
+from .options import add_show_keys, evidence_from, launch_parser
 from .terminal import ADVISE, say_json, show
 
 

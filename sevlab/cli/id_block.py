@@ -22,11 +22,8 @@ ACTIONS = {
     "show": "show an ID block byte by byte",
     "verify": "check an ID block as the SEV firmware does when the launch is finished",
 }
-
 _SIZES = {row.name: row.size for row in IdBlock.rows}
-
 _POLICY_LIMIT, _SVN_LIMIT = ((1 << 8 * _SIZES[name]) - 1 for name in ("policy", "guest_svn"))
-
 _DIGEST_SIZE, _ID_SIZE = _SIZES["launch_digest"], _SIZES["family_id"]
 
 

@@ -18,7 +18,6 @@ from .options import split_command, verb_parser
 from .terminal import say
 
 FIRST = "00-start-here.ipynb"
-
 #: Seconds that the server has to end its kernels.
 PATIENCE = 20.0
 
@@ -115,7 +114,6 @@ def copy_notebooks(folder: Path) -> tuple[int, int]:
 
 
 def _copy(path: Path, target: Path) -> None:
-    """Copy a file, whole or not at all."""
     partial = target.with_name(f".{target.name}.partial")
     partial.unlink(missing_ok=True)  # it may be a link to somewhere else
     try:

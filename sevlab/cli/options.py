@@ -23,13 +23,10 @@ if TYPE_CHECKING:
 
 #: Options that libvirt's tool does not have.
 OURS = ("--case", "--own-case", "--json", "--show-keys", "--html", "--force", "--profile", "--guest-features")
-
 #: What the help of several verbs says at its end.
 NUMBERS, STDIN = "Numbers are decimal or 0x hex.", "'-' reads a file from standard input."
-
 #: The page of a verb in docs/, where it is not called like the verb.
 PAGES = {"explain": "validate", "coverage": "capture", "case": "case-format", "lab": "README"}
-
 #: The inputs of a launch as options: libvirt's letter, the kind of value, and the help.
 INPUT_OPTIONS = {
     "measurement": ("m", "BASE64", "the measurement: 48 bytes in base64"),
@@ -59,10 +56,8 @@ INPUT_OPTIONS = {
     "tek": ("", "FILE", "transport encryption key, 16 raw bytes"),
     "tk": ("", "FILE", "both keys in one file: TEK, then TIK, 32 raw bytes"),
 }
-
 #: The numbers of a platform, and the guest policy.
 PLATFORM = REPORTED[1:]
-
 #: Cases that this command has opened, by path.
 _opened: dict[str, Case] = {}
 

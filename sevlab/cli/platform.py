@@ -21,7 +21,6 @@ from .terminal import say_json, show, tell, warn
 
 #: What a report or a case says by itself.
 NAMED = ("api", "build", "policy", "technology")
-
 #: The inputs of the launch in a table of profiles, and those that have a default.
 LOADED, DEFAULTS = ("firmware", "kernel", "initrd", "cmdline"), {"num_cpus": "1", "vcpu_type": "EPYC-v4"}
 

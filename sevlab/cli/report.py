@@ -19,20 +19,10 @@ from ..formats.vcek import ROOTS
 from ..launch.evidence import KEYS, Trust
 from ..launch.files import check_standard_input, load_file
 from ..launch.inputs import as_option
-from ..launch.keys import Secret, refuse_keys
+from ..launch.keys import SecretBytes, refuse_keys
 from ..launch.values import decode_base64
 from ..layout.views import Paragraph, View
-from .options import (
-    NUMBERS,
-    STDIN,
-    add_actions,
-    add_case,
-    add_json,
-    case_under,
-    opened_case,
-    phrase,
-    verb_parser,
-)
+from .options import NUMBERS, STDIN, add_actions, add_case, add_json, case_under, opened_case, phrase, verb_parser
 from .terminal import ADVISE, say, say_json, show
 
 #: Every action, and what it does.
@@ -102,7 +92,7 @@ def read_roots(paths: list[str]) -> dict[str, str]:
 
 def _refuse_keys(case: Case, required: Mapping[str, object]) -> None:
     """Refuse a requirement with a key of the case in it: it would be shown beside the report's value."""
-    keys = [key for name in KEYS if isinstance(key := case.inputs.get(name), Secret)]
+    keys = [key for name in KEYS if isinstance(key := case.inputs.get(name), SecretBytes)]
     for name, value in required.items():
         if isinstance(value, str):
             for raw in (value.encode(), decode_base64("".join(value.split())) or b""):

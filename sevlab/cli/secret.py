@@ -12,7 +12,7 @@ from ..errors import renaming, shell_word
 from ..launch.evidence import KEYS
 from ..launch.files import check_standard_input
 from ..launch.inputs import as_option
-from ..launch.keys import Secret, refuse_keys
+from ..launch.keys import SecretBytes, refuse_keys
 from ..launch.values import load_keys, load_measurement, parse_bytes
 from .options import STDIN, add_actions, add_inputs, add_json, readers, verb_parser
 from .terminal import say, say_json, show, warn
@@ -21,17 +21,13 @@ BUILD = (
     "Pack secrets for one launch, in the form that QEMU and libvirt hand to the firmware. Validate the measurement "
     "first (sevlab validate): whoever made it can read what is packed for it."
 )
-
 OPEN = "Check and decrypt a packet as the firmware does, and show header, message, MAC and table byte by byte."
-
 IV_WARNING = (
     "--iv is for reproducing a known packet: from two packets with the same TEK and IV, the host learns the "
     "exclusive-or of their contents"
 )
-
 #: The inputs of both actions.
 COMMON = (*KEYS, "launch_measure_blob")
-
 #: What the command line calls the library's inputs.
 NAMES = {"secret": "--secret", "header": "HEADER", "payload": "PAYLOAD"}
 
@@ -62,7 +58,7 @@ def run(words: list[str]) -> int:
     return _build(args) if args.action == "build" else _open(args)
 
 
-def _keys_and_measure(args: Namespace) -> tuple[Secret, Secret, bytes]:
+def _keys_and_measure(args: Namespace) -> tuple[SecretBytes, SecretBytes, bytes]:
     """Return TEK, TIK and the measure (32 bytes). A blob with a key in it is refused, because it would be shown."""
     with renaming(as_option):
         tek, tik = load_keys(tik=args.tik, tek=args.tek, tk=args.tk)

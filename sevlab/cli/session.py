@@ -12,13 +12,12 @@ from ..cli import GOOD, NOT_VALIDATED
 from ..errors import InputError, quoted, shell_word
 from ..formats.sev_certs import PDH, SessionBlob, SevCertificate
 from ..launch.files import check_standard_input, load_file, load_hidden
-from ..launch.keys import Secret, refuse_keys
+from ..launch.keys import SecretBytes, refuse_keys
 from ..launch.values import decode_base64, parse_policy
 from .options import STDIN, add_actions, add_json, verb_parser
 from .terminal import say, say_json, show, tell
 
 OPEN = "Open a session as the platform does, with the PDH's private number: check every MAC and show every value."
-
 _LIMIT = 16 << 10
 
 
@@ -95,8 +94,7 @@ def _open(words: list[str]) -> int:
     return GOOD if opened.matches else NOT_VALIDATED
 
 
-def _private(path: str) -> Secret:
-    """Read the private number of a PDH."""
+def _private(path: str) -> SecretBytes:
     private = load_hidden(path, "--pdh-key", _LIMIT)
     received = f"{len(private)} bytes"
     if len(private) == Z_SIZE:
@@ -109,7 +107,6 @@ def _private(path: str) -> Secret:
 
 
 def _part(path: str, name: str, size: int) -> bytes:
-    """Read exactly *size* bytes, raw or as base64 text."""
     raw = load_file(path, name, _LIMIT)
     if len(raw) == size:
         return raw

@@ -34,13 +34,10 @@ if TYPE_CHECKING:
 
 #: The last line of a view about a platform.
 ADVISE = "sevlab advise lists the known vulnerabilities of a platform."
-
 #: The streams that a command writes to, by their descriptors.
 NAMES = {1: "stdout", 2: "stderr"}
-
 #: Those that end a program and can be handled. (Windows does not have them all.)
 ENDING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGQUIT") if hasattr(signal, name))
-
 #: A signal that comes so soon after the first (in seconds) belongs to it: service managers send two.
 _TOGETHER = 2.0
 

@@ -74,7 +74,6 @@ def run(words: list[str]) -> int:
 
 
 def _check_injection(args: argparse.Namespace) -> None:
-    """Refuse options of a secret that do not go together."""
     outputs = {"--secret-header": args.secret_header, "--secret-payload": args.secret_payload}
     missing = [name for name, path in outputs.items() if path is None]
     if missing and (len(missing) == 1 or (args.inject_secret and args.domain is None)):

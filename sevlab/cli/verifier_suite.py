@@ -21,9 +21,7 @@ ACTIONS = {
     "make": f"write every test case's files and a table of them ({TABLE}) into a new folder",
     "run": "run another program against every test case; it accepts a case by ending with status 0",
 }
-
 _NAMES = "Names: " + ", ".join(f"{{{name}}}" for name in PLACEHOLDERS) + "."
-
 _LONGEST = 3600.0
 
 

@@ -28,10 +28,8 @@ from .options import NUMBERS, Parser, add_actions, add_inputs, add_json, verb_pa
 from .terminal import say, say_json, show
 
 LIMITS = {"family": 270, "model": 255, "stepping": 15}
-
 #: A page that differs from every profile in more fields than this does not resemble any.
 FAR = 20
-
 #: Every action, and what it does.
 ACTIONS = {
     "build": "write the page that a VMM makes for a virtual CPU",
@@ -39,7 +37,6 @@ ACTIONS = {
     "show": "show the fields of a page that are not zero",
     "diff": "show where two pages differ, and what each difference does",
 }
-
 UPDATE = (
     "Change RDX (the CPU signature) and, for --cpu above 0, where the CPU starts (CS base and RIP). "
     "Every other byte of FILE is kept."

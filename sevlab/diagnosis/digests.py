@@ -32,13 +32,10 @@ if TYPE_CHECKING:
 
 #: Most results kept of each kind. What is thrown away is computed again.
 LIMIT = 512
-
 #: Most digests kept in all chains, of 80 bytes each: a guest may have thousands of virtual CPUs.
 _DIGESTS = 1 << 17
-
 #: Most kinds of CPUs whose pages are kept as hashes. Each takes some hundred bytes.
 _HASHES = 1 << 15
-
 _FEATURES_AT = next(row.offset for row in Vmsa.rows if row.name == "sev_features")
 
 

@@ -27,19 +27,14 @@ if TYPE_CHECKING:
 
 #: Four lists of numbers: API major, API minor, build, policy.
 Box = tuple["Sequence[int]", "Sequence[int]", "Sequence[int]", "Sequence[int]"]
-
 #: Candidates of one task: short enough to stop soon, long enough to be worth sending.
 TASK, FAST_TASK = 1 << 16, 1 << 22
-
 #: A box this large is worth the compiled loop.
 FAST_BOX = 1 << 20
-
 #: Work this large is worth starting processes for.
 PARALLEL = 1 << 17
-
 #: Work this large goes to an executor that was given.
 REMOTE = 1 << 15
-
 _SHORTEST_REPORT = 0.1
 
 
@@ -80,7 +75,6 @@ class Progress(NamedTuple):
 
 #: A context with the choices that lead to it, and a hit with both.
 Labelled = tuple[Context, tuple["Choice", ...]]
-
 Found = tuple[Context, tuple["Choice", ...], Hit]
 
 
@@ -197,7 +191,6 @@ class Engine:
             yield from self._spread(pool, tasks, fast)
 
     def _spread(self, pool: Executor, tasks: Iterator[tuple[list[Labelled], Box]], fast: bool) -> Iterator[Found]:
-        """Keep every worker busy, with two tasks for each."""
         from concurrent.futures import FIRST_COMPLETED, wait
 
         pending: dict[Future[list[Hit]], tuple[list[Labelled], Box]] = {}

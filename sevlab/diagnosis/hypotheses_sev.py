@@ -38,17 +38,12 @@ RELEASES = (
     (1, 55, 22, "AMD-SB-3015"),
     (1, 55, 25, "amd/AMD-ASPFW"),
 )
-
 #: Minimum API versions that a policy may ask for, major and minor: those of the releases.
 MINIMUMS = tuple(dict.fromkeys((major, minor) for major, minor, _, _ in RELEASES))
-
 NUMBERS = ("api_major", "api_minor", "build_id")
-
 _LIKELY_COUNTS = {*range(1, 17), 20, 24, 28, 32, 40, 48, 56, 64, 96, 128, 192, 240, 255, 256, 288, 384, 512}
-
 #: SEV_FEATURES seen on hosts: none, SNP active (in an SEV-ES page), DebugSwap, both.
 LIKELY_FEATURES = (0x0, 0x1, 0x20, 0x21)
-
 #: Where OVMF's AmdSev and X64 builds start further CPUs.
 _RESET_ADDRESSES = (0x0080B004, RESET_VECTOR)
 

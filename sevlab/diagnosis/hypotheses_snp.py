@@ -24,28 +24,18 @@ if TYPE_CHECKING:
 
 
 _NUMBERS = {kind.name: number for number, kind in SECTION_TYPES.items()}
-
 _SEC_MEM, _CPUID, _HASHES = (_NUMBERS[name] for name in ("SEC_MEM", "CPUID", "KERNEL_HASHES"))
-
 #: Section types that are younger than some of their readers.
 _NEW = {_NUMBERS["SVSM_CAA"]}
-
 _DEBUG_SWAP = SevFeatures.debug_swap.mask
-
 _ADVICE = "Compute with the profile found if you accept such a host; else start the guest on one like yours."
-
 #: How two hosts may differ, and what that resembles.
 _WORDS = "the floating-point control words differ"
-
 _SWITCH = "DebugSwap is the other way"
-
 _CLOUD = "the hypervisor is another one"
-
 _RESEMBLES = {_WORDS: ("F05",), _SWITCH: ("F01", "F02", "F03"), _CLOUD: ("F21",)}
-
 #: What a profile resembles by itself: F04, where a release of a tool took it for all hosts.
 _OWN = {"qemu-hashes-first": ("F22", "F04"), "ec2": ("F07",), "ec2-rdx0": ("F07",), "gce": ("F09",)}
-
 _HOSTS = [profile for profile in SNP_PROFILES.values() if not profile.is_flat]
 
 

@@ -22,16 +22,10 @@ from ..launch import values
 from ..launch.evidence import KEYS, REPORTED, Evidence, hide_keys
 from ..launch.files import check_standard_input, load_hidden
 from ..launch.inputs import FILES, INPUTS, SKU, LaunchInputs, load_launch, parse_count
-from ..launch.keys import NoKey, Secret, refuse_keys
+from ..launch.keys import NoKey, SecretBytes, refuse_keys
 from ..launch.reading import CasePath
 from ..launch.snp import DEFAULT_PROFILE, SVSM_PROFILE, has_hashes, load_image, load_size, load_snp_launch
-from ..launch.values import (
-    KEY_SIZE,
-    TEXT_LIMIT,
-    decode_base64,
-    parse_bytes,
-    parse_measurement,
-)
+from ..launch.values import KEY_SIZE, TEXT_LIMIT, decode_base64, parse_bytes, parse_measurement
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,13 +33,10 @@ if TYPE_CHECKING:
 
 
 _ZERO = bytes(KEY_SIZE)
-
 #: How a TEK that was given instead of the TIK is shown, and its form.
 _SWAPPED = "halves swapped", "the TEK instead of the TIK"
-
 #: Where the bytes of a digest may be reversed: as one number, and in words, as some dumps show it.
 _WORDS = ((DIGEST, "its bytes reversed"), (8, "words of 8 bytes reversed"), (4, "words of 4 bytes reversed"))
-
 #: What bytes of another length are.
 _OTHERS = {
     32: "the MEASUREMENT of the report: 32 bytes are a digest of SEV or SEV-ES, or another field of the report",
@@ -128,7 +119,7 @@ def read_sev_inputs(inputs: Mapping[str, Any]) -> SevInputs:
         load_launch(policy.replace(es=0), **launch.given)  # reads all that is given, and refuses what is wrong
     measurements = _measurements(given["measurement"], "measurement")
     for blob, key in product(filter(None, measurements), filter(None, keys)):
-        refuse_keys(blob.value, "measurement", Secret(key.value))
+        refuse_keys(blob.value, "measurement", SecretBytes(key.value))
     shown = {name: _shown(name, value) for name, value in given.items()}
     shown |= {"api_major": major, "api_minor": minor, "build_id": build, "policy": int(policy)}
     return SevInputs(
@@ -247,7 +238,7 @@ def _read_key(value: object, name: str, size: int) -> Readings:
     if isinstance(value, NoKey) or (isinstance(value, CasePath) and value.is_outside):
         # Raises, and says what it looks like; or a stranger named it: not a guess at what it holds.
         value = values.load_key(value, name, size)
-    secret = value if isinstance(value, Secret) else load_hidden(str(value), name, TEXT_LIMIT)
+    secret = value if isinstance(value, SecretBytes) else load_hidden(str(value), name, TEXT_LIMIT)
     return _key_readings(secret.reveal(), size)
 
 
@@ -281,7 +272,6 @@ def _key_forms(raw: bytes) -> list[tuple[str, bytes]]:
 
 
 def _with_zero(readings: Readings) -> Readings:
-    """Add the key of a launch without a session: all zero."""
     if any(reading is not None and reading.value == _ZERO for reading in readings[:1]):
         return readings
     return [*readings, KeyReading(_ZERO, "all zero", "all zero")]

@@ -16,7 +16,6 @@ from typing import Any
 
 #: The most virtual CPUs that are tried.
 COUNT_LIMIT = 512
-
 #: The value of a parameter of which nothing usable was given.
 MISSING = object()
 

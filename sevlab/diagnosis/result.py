@@ -9,7 +9,7 @@ from ..data import INCIDENTS
 from ..errors import UnsupportedError, quoted
 from ..formats.policy import Policy, SnpPolicy
 from ..launch.inputs import SKU, as_option, as_peer
-from ..launch.keys import Secret
+from ..launch.keys import SecretBytes
 from ..launch.values import KEY_SIZE
 from ..launch.verify import MATCH, NOT_DECIDED
 from ..launch.vmm import CPU_MODELS
@@ -26,16 +26,12 @@ if TYPE_CHECKING:
 
 
 EXPLAINED, UNEXPLAINED = "explained", "unexplained"
-
 OWNER = (
     "This explains the report; it does not make the guest trustworthy. You must decide whether the values found are "
     "ones you accept."
 )
-
 NO_KERNEL = "No kernel was measured: the host may have loaded any kernel, initrd and command line."
-
 UNCHECKED = "The signature of the report is not checked here; sevlab report verify checks it."
-
 #: What no option can express, and what it is called.
 NO_OPTION = {
     "message": "the form of the message",
@@ -44,13 +40,10 @@ NO_OPTION = {
     "pages": "order and types of pages",
     "part": "what the digest is of",
 }
-
 #: Mistakes in bytes that no input can name.
 NO_INPUT = ("another part of the firmware file", "padded firmware", "command line in other bytes")
-
 #: Flags of a report's policy that the owner must not overlook.
 _DANGEROUS = ("debug", "migrate_ma")
-
 #: How many digits of a reported digest a table has room for.
 _DIGITS = 24
 
@@ -71,7 +64,7 @@ class Explanation(Explainable):
     """
 
     causes: tuple[Cause, ...]
-    tik: Secret | None = None
+    tik: SecretBytes | None = None
     is_snp: bool = False
 
     @property
@@ -131,7 +124,7 @@ class Explanation(Explainable):
                     what = f"{what} with {self.named(change.input)} as found"
                     raise UnsupportedError(what, f"what {verb}'s options say")
                 if cause.hypothesis.parameter == "key":
-                    inputs |= {"tk": None, "tik": self.tik, "tek": Secret(bytes(KEY_SIZE))}
+                    inputs |= {"tk": None, "tik": self.tik, "tek": SecretBytes(bytes(KEY_SIZE))}
                 else:
                     inputs[change.input] = change.found
         if self.is_snp:

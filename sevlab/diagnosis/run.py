@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypedDict
 from ..cases.case import Case
 from ..errors import ArgumentError, InputError, escaped
 from ..launch.evidence import Evidence, takes_keys
-from ..launch.keys import Secret
+from ..launch.keys import SecretBytes
 from ..launch.reading import opened_once, watched
 from ..launch.verify import MATCH, NOT_DECIDED, Verdict
 from ..layout.arguments import checked
@@ -36,14 +36,10 @@ if TYPE_CHECKING:
 
 #: Seconds, by default.
 BUDGET = 60.0
-
 MOST_CHANGES = 4
-
 #: How many changes at once, and whether only likely values are combined: what is searched, in this order.
 STAGES = ((1, False), (2, False), (3, True), (3, False), (4, True))
-
 _NUMBERS = {2: "any two of these", 3: "any three of these", 4: "any four of these"}
-
 #: Seconds before a bar is shown.
 _DELAY = 1.0
 
@@ -209,7 +205,7 @@ def _explanation(chosen: Iterable[Choice], is_snp: bool) -> Explanation:
     for choice in chosen:
         if choice.hypothesis is not None:
             causes.append(Cause(choice.hypothesis, choice.changes))
-            tik = Secret(choice.value) if choice.hypothesis.parameter == "key" else tik
+            tik = SecretBytes(choice.value) if choice.hypothesis.parameter == "key" else tik
     return Explanation(tuple(causes), tik, is_snp)
 
 

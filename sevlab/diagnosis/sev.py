@@ -47,16 +47,11 @@ PARAMETERS = {
     "build_id": About("the build", ("build_id",)),
     "policy": About("the policy", ("policy",)),
 }
-
 BOX = (*NUMBERS, "policy")
-
 _KERNEL, _TABLE = "kernel", {"initrd", "cmdline", "table"}
-
 #: What is not in the digest.
 _REST = ("key", "message", "measurement")
-
 _CPUS = {"profile", "model", "features", "reset", "count"}
-
 _LAUNCH = {"firmware", _KERNEL, *_TABLE, *_CPUS}
 
 

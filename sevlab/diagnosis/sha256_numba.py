@@ -18,7 +18,6 @@ from numba import njit, uint32
 
 #: Candidates side by side.
 LANES = 64
-
 #: Most candidates whose first word fits that are reported of one call; about one in 2**32 fits by chance.
 HITS = 64
 
@@ -45,7 +44,6 @@ def _root_bits(prime: int, root: int) -> int:
 
 #: FIPS 180-4, 4.2.2 and 5.3.3: cube roots of the first 64 primes, square roots of the first 8.
 ROUND_WORDS = np.array([_root_bits(prime, 3) for prime in _primes(64)], dtype=np.uint32)
-
 START_WORDS = np.array([_root_bits(prime, 2) for prime in _primes(8)], dtype=np.uint32)
 
 

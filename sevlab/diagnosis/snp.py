@@ -42,14 +42,10 @@ PARAMETERS = {
     "part": About("which part of the launch the digest is of", ("part",), "the whole launch"),
     "measurement": About("the form of the digest", ("measurement",)),
 }
-
 #: What is loaded before the registers; the profile belongs to both.
 _BEFORE = ("firmware", "ovmf_hash", "svsm", "vars", "kernel", "initrd", "cmdline", "pages", "profile")
-
 _REGISTERS = ("model", "features", "reset")
-
 _TABLE = {"initrd", "cmdline"}
-
 #: What cannot differ with an SVSM.
 _NOT_WITH_SVSM = {"ovmf_hash", "kernel", *_TABLE, "profile", "reset"}
 

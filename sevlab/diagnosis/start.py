@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 #: Most files of a folder that are read.
 FILES_LIMIT = 20_000
-
 #: Images are parsed (for where further CPUs start) when they have at most so many bytes, and at least those of a table.
 _SMALLEST = 256
 

@@ -18,7 +18,5 @@ _HOME = {
     "parse_ovmf": "ovmf",
     "vcek_urls": "report",
 }
-
 __all__ = sorted(_HOME)
-
 __getattr__ = hand_on(__name__, _HOME)

@@ -47,13 +47,10 @@ ITEMS_LIMIT = 20_000
 LOST_LIMIT = 8
 #: Bytes that are decompressed at once, and most letters of a name.
 _CHUNK, _NAME_LIMIT = 256 << 10, 64
-
 LZMA = Guid.from_text("ee4e5898-3914-4259-9d6e-dc7bd79403cf")
-
 #: Kinds of sections. Programs are PE32, PIC (position-independent code) and TE (terse executable).
 _COMPRESSION, _GUIDED, _NAME, _VOLUME = 0x01, 0x02, 0x15, 0x17
 _PROGRAMS = (0x10, 0x11, 0x12)
-
 #: Types of files that hold no sections: raw bytes, padding.
 _WITHOUT_SECTIONS = (0x01, 0xF0)
 #: An attribute of a file whose size takes 8 bytes more.
@@ -64,26 +61,20 @@ _HOLDS, _GONE = 0x04 | 0x08, 0x10 | 0x20
 _ERASED_TO_ONES = 0x800
 #: An attribute of a guided section whose content must be decoded first.
 _ENCODED = 0x01
-
 ENFORCES, PLACE_ONLY, CANNOT_TELL = "enforces", "place_only", "cannot_tell"
-
 #: What each answer says of a firmware.
 WORDS = {
     ENFORCES: "enforces the kernel hashes",
     PLACE_ONLY: "has the place but no code that checks it",
     CANNOT_TELL: "cannot tell whether it enforces the kernel hashes",
 }
-
 #: The driver that fetches kernel, initrd and command line from the host: QemuKernelLoaderFsDxe of edk2.
 LOADER = Guid.from_text("806040ca-dad9-4978-a3b4-2d2ab0c8a48f")
 #: The GUID of each hash in the table.
 _GUIDS = {"kernel": bytes(KERNEL), "initrd": bytes(INITRD), "cmdline": bytes(CMDLINE)}
-
 _BUT = "the digest names your kernel while any kernel boots"
-
 #: Most firmware images of which the answer is remembered, by their SHA-256.
 _KEPT = 16
-
 _known: dict[bytes, Enforcement] = {}
 
 
@@ -290,7 +281,6 @@ class Programs:
 
 
 def _up(number: int, step: int) -> int:
-    """Return the next multiple of *step*."""
     return -(-number // step) * step
 
 

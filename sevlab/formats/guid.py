@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from typing import Self
 
 _TEXT = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
-
 #: What each known GUID names. Source: AMD's and edk2's tables as measured-direct-boot 2.1 and 3.4, sev-launch (secret
 #: table), and edk2 MdePkg for the firmware volumes.
 NAMES = {

@@ -17,9 +17,7 @@ from ..layout.structure import Layout, at, reserved
 from .guid import Guid
 
 SPEC = "QEMU and edk2 (AmdSev): SEV kernel-hashes table"
-
 _LENGTH = "Bytes of this entry: 16 (GUID) + 2 (length) + 32 (hash)."
-
 TABLE = Guid.from_text("9438d606-4f22-4cc9-b479-a793d411fd21")
 CMDLINE = Guid.from_text("97d02dd8-bd20-4c94-aa78-e7714d36ab2a")
 INITRD = Guid.from_text("44baf731-3a2f-4bd7-9af1-41e29169781d")

@@ -13,7 +13,6 @@ from ..layout.structure import Layout, at
 from .policy import Policy
 
 SPEC = "AMD 55766 (SEV API), LAUNCH_MEASURE"
-
 _POLICY = "The guest policy the firmware launched under (little-endian)."
 _DIGEST = "The launch digest: SHA-256 of all bytes the host loaded, in order."
 _MNONCE = "Measurement nonce: random bytes of the firmware, new for every launch."

@@ -43,12 +43,10 @@ if TYPE_CHECKING:
     from .ovmf_view import Ability, FlashMap
 
 FOUR_GIB = 1 << 32
-
 #: Where "VTF" (volume top file, the code around the reset vector) is, from the end of the image.
 VTF_AT = 0x14
 #: Sizes of edk2's builds: name, whole image, variable store (bytes).
 BUILDS = (("4M", 4 << 20, 0x84000), ("2M", 2 << 20, 0x20000), ("1M", 1 << 20, 0x20000))
-
 #: Other files that get mistaken for firmware: where they carry which signature, what they are.
 FOREIGN = (
     (0x202, b"HdrS", "a Linux kernel (bzImage)"),

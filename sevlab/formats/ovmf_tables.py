@@ -30,7 +30,6 @@ from .guid import Guid
 
 EDK2 = "edk2 OvmfPkg, ResetVectorVtf0.asm"
 ASEV = "edk2 OvmfPkg, OvmfSevMetadata.asm"
-
 FOOTER = Guid.from_text("96b582de-1fb2-45f7-baea-a366c55a082d")
 RESET_BLOCK = Guid.from_text("00f771de-1a7e-4fcb-890e-68c77e2fb44e")
 SECRET_BLOCK = Guid.from_text("4c2eb361-7d9b-4cc3-8081-127c90d3d294")
@@ -45,14 +44,11 @@ FILE_SYSTEMS = (
     Guid.from_text("8c8ce578-8a3d-4f1c-9935-896185c32dd3"),
     Guid.from_text("5473c07a-3dcb-4dca-bd6f-1e9689e7349a"),
 )
-
 #: Bytes after the footer's GUID: the reset vector and the code just before it.
 RESET_VECTOR = 0x20
 #: Sections of SEV metadata that are read. Real images have 5 to 7; each is 12 bytes, and a file may claim 4 billion.
 SECTION_LIMIT = 256
-
 PAGE = 4096
-
 #: What a volume's header holds, and where, in bytes.
 SIGNATURE, SIGNATURE_AT = b"_FVH", 0x28
 #: Headers are 72 bytes in practice; a longer one than this is not looked at.
@@ -111,9 +107,7 @@ class MetadataSection(Layout, size=12, spec=ASEV):
 
 
 SectionType = namedtuple("SectionType", "name doc page_type")
-
 EntryType = namedtuple("EntryType", "layout doc")
-
 #: Section types by number. Source: measured-direct-boot 4.2; ``page_type`` is the SNP page type that QEMU uses.
 SECTION_TYPES = {
     0x01: SectionType("SEC_MEM", "Memory the firmware needs validated before it runs.", "ZERO"),
@@ -122,9 +116,7 @@ SECTION_TYPES = {
     0x04: SectionType("SVSM_CAA", "The calling area of an SVSM (secure VM service module).", "ZERO"),
     0x10: SectionType("KERNEL_HASHES", "The page of the kernel-hashes table.", "NORMAL with a table, else ZERO"),
 }
-
 UNKNOWN_SECTION = SectionType("unknown", "A type sevlab does not know. QEMU treats it as ZERO pages.", "ZERO")
-
 #: The entries of the GUIDed table that sevlab can read.
 ENTRY_TYPES = {
     RESET_BLOCK: EntryType(ResetBlock, "Where SEV-ES application processors start."),
@@ -196,7 +188,6 @@ class Section(namedtuple("Section", "base size type")):
 
 
 Table = namedtuple("Table", "offset size entries")
-
 Metadata = namedtuple("Metadata", "offset size sections")
 
 

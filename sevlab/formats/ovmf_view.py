@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 REGION_LIMIT = 26
 #: The colour of each section of the metadata.
 _COLOURS = {"SEC_MEM": "blue", "SECRETS": "pink", "CPUID": "purple", "SVSM_CAA": "teal", "KERNEL_HASHES": "green"}
-
 #: What to do with each kind of file.
 ADVICE = {
     "combined": "It is measured whole, with its variable store, when the host loads it as its only flash unit.",
@@ -103,7 +102,6 @@ def amount(size: int) -> str:
 
 
 def _limited(regions: Sequence[Region]) -> tuple[Region, ...]:
-    """Keep a broken image from filling the screen."""
     if len(regions) <= REGION_LIMIT:
         return tuple(regions)
     kept, rest = regions[: REGION_LIMIT - 1], regions[REGION_LIMIT - 1 :]
@@ -197,7 +195,6 @@ def show_findings(findings: Sequence[str]) -> list[Block]:
 
 
 def _rest(things: Sequence[object], what: str = "") -> list[Block]:
-    """Return a note of how many *things* are not shown."""
     count = len(things) - REGION_LIMIT
     return [Paragraph(f"And {count} more{what}; --json lists all.")] if count > 0 else []
 

@@ -26,9 +26,7 @@ if TYPE_CHECKING:
 #: Bytes of a page, and of a SHA-384 digest.
 PAGE, DIGEST = 4096, 48
 ZEROS = bytes(DIGEST)
-
 NORMAL, VMSA, ZERO, UNMEASURED, SECRETS, CPUID = range(1, 7)
-
 #: Page types whose bytes are hashed. For the others only the type and the GPA are measured.
 HASHED_TYPES = frozenset({NORMAL, VMSA})
 #: The GPA of every VMSA page: KVM's all-ones page address, cut to 48 bits.
@@ -80,10 +78,8 @@ class PageInfo(Layout, size=0x70, spec="AMD 56860 (SNP ABI), PAGE_INFO"):
 
 
 SPEC = "AMD 56860 (SNP ABI), "
-
 #: Version of the secrets page in AMD's published firmware (1.55), and most entries of a CPUID page.
 SECRETS_VERSION, CPUID_LIMIT = 3, 64
-
 _KEY = "Key (AES-256) for messages between the firmware and VMPL {}."
 
 

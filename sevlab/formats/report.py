@@ -40,11 +40,9 @@ if TYPE_CHECKING:
 
 SPEC = "AMD 56860 (SNP ABI), ATTESTATION_REPORT"
 TCB_SPEC = "AMD 56860 (SNP ABI), TCB_VERSION"
-
 #: Bytes of a report, those that the signature covers (all before it), and those before it in a guest driver's answer.
 SIZE, SIGNED, HEADER = 0x4A0, 0x2A0, 0x20
 VCEK, VLEK, NO_KEY = 0, 1, 7
-
 #: What each part of a TCB is, in the order in which they are shown and asked for. Not every product has all.
 PART_DOCS = {
     "fmc": "FMC, the secure processor's first mutable code",
@@ -53,16 +51,13 @@ PART_DOCS = {
     "snp": "the SEV-SNP firmware",
     "ucode": "the CPU's microcode",
 }
-
 PARTS = tuple(PART_DOCS)
-
 #: The TCBs of a report, from the one that a platform cannot go below to the one that runs.
 LADDER = ("launch_tcb", "reported_tcb", "committed_tcb", "current_tcb")
 #: Bytes of a Turin's chip id, after which come zeros; the other products fill all 64.
 TURIN_CHIP_ID = 8
 #: AMD's key server.
 HOST = "https://kdsintf.amd.com"
-
 #: Products by family and range of models, as CPUID gives them (vmsa 3.3). Bergamo and Siena count as Genoa.
 _PRODUCTS = (
     (0x19, 0x00, 0x0F, "Milan"),
@@ -70,7 +65,6 @@ _PRODUCTS = (
     (0x19, 0xA0, 0xAF, "Genoa"),
     (0x1A, 0x00, 0x11, "Turin"),
 )
-
 _CURRENT = "TCB that runs now."
 _REPORTED = "TCB that the signing key is made from, and which its certificate names."
 _COMMITTED = "TCB below which the platform cannot go back."
@@ -382,9 +376,7 @@ _CLASSES: dict[tuple[int, type[Tcb] | None], type[Report]] = {
         *(UnknownReport, UnknownMilanReport, UnknownTurinReport),
     )
 }
-
 VERSIONS = tuple(sorted({version for version, _ in _CLASSES if version}))
-
 #: The form of the TCB version by product.
 TCB_FORMS: dict[str, type[Tcb]] = {"Milan": MilanTcb, "Genoa": MilanTcb, "Turin": TurinTcb}
 

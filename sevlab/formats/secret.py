@@ -29,16 +29,13 @@ if TYPE_CHECKING:
 
 SPEC = "AMD 55766 (SEV API), LAUNCH_SECRET"
 TABLE_SPEC = "edk2 and Linux efi_secret: launch secret table"
-
 TABLE = Guid.from_text("1e74f542-71dd-4d66-963e-ef4287ff173b")
-
 #: Short names for what secrets are for. The names are libvirt's.
 ALIASES = {"luks-key": Guid.from_text("736869e5-84f0-4973-92ec-06879ce3da0b")}
 #: The firmware encrypts memory in blocks of this many bytes, so a payload is a multiple of it.
 BLOCK = 16
 #: Largest table, in bytes, that a byte map is drawn of.
 MAP_LIMIT = 1024
-
 _IV = "Initialisation vector: the first counter block of AES-128-CTR, counted up big-endian over all 16 bytes."
 
 

@@ -27,17 +27,13 @@ if TYPE_CHECKING:
 
 SPEC = "AMD 55766 (SEV API), SEV certificate"
 AMD_SPEC = "AMD 55766 (SEV API), ASK and ARK certificate"
-
 #: Bytes of one coordinate or one half of an ECDSA signature, and how many of them P-384 fills.
 SCALAR, P384_BYTES = 72, 48
-
 P256, P384 = 1, 2
-
 #: Bytes of a certificate, and of an attestation report, that signatures cover: all before the first.
 SIGNED, ATTESTATION_SIGNED = 0x414, 0x34
 #: The Naples ARK as it was first published, without its signature.
 _UNSIGNED_ARK = 576
-
 ARK, ASK, INVALID, OCA, PEK, PDH, CEK = 0x0000, 0x0013, 0x1000, 0x1001, 0x1002, 0x1003, 0x1004
 RSA_SHA256, ECDSA_SHA256, ECDH_SHA256 = 0x001, 0x002, 0x003
 RSA_SHA384, ECDSA_SHA384, ECDH_SHA384 = 0x101, 0x102, 0x103

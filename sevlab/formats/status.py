@@ -47,7 +47,6 @@ STATUS = {
     0x26: "RMP_INIT_FAILED",
     0x27: "INVALID_KEY",
 }
-
 #: Every name and its number.
 NUMBER = {name: number for number, name in STATUS.items()}
 

@@ -20,15 +20,12 @@ from .guid import hyphenated
 from .report import TURIN_CHIP_ID
 
 ARK, ASK, ASVK, VCEK, VLEK = "ARK", "ASK", "ASVK", "VCEK", "VLEK"
-
 #: The common name of each certificate's subject; ``{}`` is the product.
 SUBJECTS = {ARK: "ARK-{}", ASK: "SEV-{}", ASVK: "SEV-VLEK-{}", VCEK: "SEV-VCEK", VLEK: "SEV-VLEK"}
 #: Who signs each.
 SIGNERS = {ARK: ARK, ASK: ARK, ASVK: ARK, VCEK: ASK, VLEK: ASVK}
-
 _PREFIX = "1.3.6.1.4.1.3704.1"
 STRUCT_VERSION, PRODUCT_NAME, HWID, CSP_ID = (f"{_PREFIX}.{number}" for number in (1, 2, 4, 5))
-
 #: The extension for each part of the TCB. ``fmc`` is Turin's alone.
 SPL = {
     "fmc": f"{_PREFIX}.3.9",
@@ -39,7 +36,6 @@ SPL = {
 }
 #: Parts without a meaning so far; always 0. Turin lacks the first.
 RESERVED_SPL = {f"spl_{number}": f"{_PREFIX}.3.{number}" for number in (4, 5, 6, 7)}
-
 #: What each extension is called.
 EXTENSIONS = {
     STRUCT_VERSION: "structVersion",
@@ -49,19 +45,15 @@ EXTENSIONS = {
     HWID: "HWID",
     CSP_ID: "CSP_ID",
 }
-
 #: Bytes of a chip's name in its certificate, and in the address that asks for it.
 HWID_SIZES = {"Milan": 64, "Genoa": 64, "Turin": TURIN_CHIP_ID}
-
 STRUCT_VERSIONS = {"Milan": 0, "Genoa": 0, "Turin": 1}
-
 #: AMD's roots by the SHA-256 of the certificate (DER), and the products below them (snp-launch 7.5).
 ROOTS = {
     "69d063b45344d26a2e94e1f4210de49ef555308287d4c174445c95639a540bcd": "Milan",
     "4c6598d19c18719c5dfd4a7d335f674e5bfe1d8f800cea2cf270c10d103db2f1": "Genoa",
     "1f084161a44bb6d93778a904877d4819cafa5d05ef4193b2ded9dd9c73dd3f6a": "Turin",
 }
-
 #: What each entry holds, by its GUID. ``ask`` is ASK or ASVK, whichever signs the leaf.
 KINDS = {
     "63da758d-e664-4564-adc5-f4b93be8accd": "vcek",
@@ -70,7 +62,6 @@ KINDS = {
     "c0b406a4-a803-4952-9743-3fb6014cd0ae": "ark",
     "92f81bc3-5811-4d3d-97ff-d19f88dc67ea": "crl",
 }
-
 #: Most entries that are read. A real table has 3 or 4.
 LIMIT = 64
 

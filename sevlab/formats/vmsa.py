@@ -26,9 +26,7 @@ if TYPE_CHECKING:
     from ..layout.views import View
 
 SPEC = "Linux, struct sev_es_save_area; AMD 24593 (APM volume 2), appendix B"
-
 MEANING, DIGEST, HARMLESS = "changes meaning", "changes the digest", "harmless"
-
 #: What a difference in a field does, in three words and a sentence each.
 EFFECTS = {
     MEANING: "The field decides which code the CPU runs, in which mode, or with which privileges and features. "
@@ -36,7 +34,6 @@ EFFECTS = {
     DIGEST: "The field decides none of that. But every byte of the page is hashed, so the launch digest differs.",
     HARMLESS: "SEV-SNP firmware hashes the field as zero, so the launch digest is the same. SEV-ES hashes it.",
 }
-
 #: Fields that decide what the CPU does, and those that SEV-SNP hashes as zero.
 _DECIDING = {
     *("cs", "gdtr", "idtr", "u_cet", "vmpl", "cpl", "efer", "xss", "cr4", "cr3", "cr0", "rflags", "rip", "s_cet"),

@@ -10,6 +10,5 @@ _HOME = {
     "explain_profile": "predictions",
     "run_verifier_suite": "verifier_suite.run",
 }
-
 __all__ = sorted(_HOME)
 __getattr__ = hand_on(__name__, _HOME)

@@ -39,7 +39,6 @@ FAULTY = (
     *("kernel", "initrd", "cmdline", "profile", "model", "features", "count"),
     *("key", "api_major", "api_minor", "build_id", "policy"),
 )
-
 MOST_FAULTS = 3
 FILES = ("firmware", "kernel", "initrd")
 

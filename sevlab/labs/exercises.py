@@ -262,7 +262,6 @@ _SOLUTIONS: dict[str, Callable[[], object]] = {
     "next-minor": lambda: compute_measure(sample_message().replace(api_minor=samples.API_MINOR + 1), samples.TIK).hex(),
     "lost-build": lambda: _LOST_BUILD,
 }
-
 #: Every exercise by its name.
 EXERCISES = {
     name: Exercise(row["question"], _SOLUTIONS[name], row["hint"]) for name, row in read_table("exercises").items()

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
 
 EQUAL, OTHER, STOPS, NONE = "equal", "other", "stops", "none"
-
 #: Every word in a cell, and what it means.
 WORDS = {
     EQUAL: "the release computes the digest of this host",
@@ -243,7 +242,6 @@ def _incidents(hosts: Iterable[Host]) -> list[str]:
 
 
 def _registers(values: Mapping[str, Any]) -> dict[str, object]:
-    """Return registers by name; a segment as its fields."""
     return {
         name: value if isinstance(value, int) else {row.name: int(getattr(value, row.name)) for row in value.rows}
         for name, value in values.items()

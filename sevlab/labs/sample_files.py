@@ -24,7 +24,6 @@ _SEV: dict[str, Callable[[], bytes]] = {
     "tik.bin": lambda: sev.TIK,
     "tk.bin": lambda: sev.TEK + sev.TIK,
 }
-
 _SNP: dict[str, Callable[[], bytes]] = {
     "ark-snp.der": lambda: KeyServer().ark(snp.PRODUCT),
     "chain-snp.pem": lambda: KeyServer().chain(snp.PRODUCT),
@@ -34,7 +33,6 @@ _SNP: dict[str, Callable[[], bytes]] = {
     "report-snp.bin": lambda: snp.snp_report().to_bytes(),
     "vcek-snp.der": lambda: KeyServer().vcek(snp.PRODUCT, snp.CHIP_ID, snp.REPORTED),
 }
-
 #: The files by technology. Those of SEV only need the standard library.
 SEV_FILES, SNP_FILES = tuple(_SEV), tuple(_SNP)
 

@@ -35,13 +35,11 @@ KERNEL, INITRD, CMDLINE = b"sevlab sample kernel, which boots nothing.\n", b"sev
 ES_POLICY, ES_CPUS, ES_CPU, ES_MNONCE = 0x5, 4, (25, 1, 1), bytes(range(0x60, 0x70))
 #: Where further CPUs start.
 RESET = 0x80B004
-
 #: The GUIDs of a footer table and of its entries.
 HASH_AREA, SECRET_AREA, RESET_ADDRESS, FOOTER = (
     *("7255371f-3a3b-4b04-927b-1da6efa8d454", "4c2eb361-7d9b-4cc3-8081-127c90d3d294"),
     *("00f771de-1a7e-4fcb-890e-68c77e2fb44e", "96b582de-1fb2-45f7-baea-a366c55a082d"),
 )
-
 #: Entries of the footer table, from the lowest address up: data and GUID.
 _FOOTER = (
     (struct.pack("<II", 0x80CC00, 0x400), HASH_AREA),

@@ -39,7 +39,6 @@ _METADATA = "dc886566-984a-4798-a75e-5585a7bf67cc"
 SVSM, _SVSM_START = "a789a612-0597-4c4b-a49f-cbb1fe9d1ddd", 0x40
 #: Types of sections; some tools do not know the first.
 SVSM_CAA, KERNEL_HASHES = 0x04, 0x10
-
 #: The sections of an AmdSev build of OVMF: address, size, type.
 _SECTIONS = (
     (0x800000, 0x9000, 0x01),  # SEC_MEM
@@ -50,19 +49,16 @@ _SECTIONS = (
     (0x810000, 0x1000, 0x10),  # KERNEL_HASHES
     (0x811000, 0xF000, 0x01),
 )
-
 #: GUIDs of a firmware volume, of edk2's QemuKernelLoaderFsDxe and of a file of raw bytes.
 _FILE_SYSTEM = "8c8ce578-8a3d-4f1c-9935-896185c32dd3"
 _LOADER = "806040ca-dad9-4978-a3b4-2d2ab0c8a48f"
 _FILLER = "5e71ab5e-0000-4000-8000-736576616c62"
-
 #: The GUIDs of the hashes of kernel, initrd and command line.
 _HASHES = (
     "4de79437-abd2-427f-b835-d5b172d2045b",
     "44baf731-3a2f-4bd7-9af1-41e29169781d",
     "97d02dd8-bd20-4c94-aa78-e7714d36ab2a",
 )
-
 #: Secrets and hashes share the page of the section for hashes.
 _AREAS = ((struct.pack("<II", 0x810C00, 0x400), HASH_AREA), (struct.pack("<II", 0x810000, 0xC00), SECRET_AREA))
 
@@ -92,7 +88,6 @@ def firmware_with_code(*, checks: bool) -> bytes:
 
 
 def _section(kind: int, content: bytes) -> bytes:
-    """Return a section of a file, padded to 4 bytes."""
     raw = (4 + len(content)).to_bytes(3, "little") + bytes([kind]) + content
     return raw.ljust(-(-len(raw) // 4) * 4, b"\0")
 

@@ -38,7 +38,5 @@ _HOME = {
     "recognize_vmsa": "vmm",
     "split_signature": "vmm",
 }
-
 __all__ = sorted(_HOME)
-
 __getattr__ = hand_on(__name__, _HOME)

@@ -15,7 +15,7 @@ from ..formats.policy import Policy
 from ..layout.arguments import checked
 from .files import check_standard_input
 from .inputs import FILES, LaunchInputs, load_launch
-from .keys import Secret, hide_key, refuse_keys
+from .keys import SecretBytes, hide_key, refuse_keys
 from .reading import opened_once
 from .sev import Launch
 from .values import check_keys, load_key, load_keys, parse_measurement, parse_number, parse_policy
@@ -127,8 +127,8 @@ class Evidence:
         build_id: int,
         policy: Policy,
         launch: Launch,
-        tik: Secret,
-        tek: Secret | None = None,
+        tik: SecretBytes,
+        tek: SecretBytes | None = None,
         inputs: LaunchInputs | None = None,
         files: Mapping[str, str] | None = None,
         trust: Trust | None = None,
@@ -217,7 +217,7 @@ def load_evidence(
     Needed: ``measurement`` (base64 text, or a :class:`Measurement`), ``api_major``, ``api_minor``, ``build_id``,
     ``policy`` (numbers, or text in decimal or 0x hex), ``firmware`` (a path) or ``digest`` (32 bytes), and the keys:
     either ``tk`` (a path to 32 raw bytes, TEK then TIK) or ``tik`` and ``tek`` (paths to 16 raw bytes each), or a
-    :class:`Secret` for each. For the rest see :class:`~sevlab.launch.inputs.LaunchInputs`. *trust* names what came
+    :class:`SecretBytes` for each. For the rest see :class:`~sevlab.launch.inputs.LaunchInputs`. *trust* names what came
     from a case (``Case.trust``).
 
     Raises :class:`~sevlab.errors.InputError` for the first input that cannot be used.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..errors import InputError, named, quoted
-from .keys import Secret
+from .keys import SecretBytes
 from .reading import CHUNK, LARGEST, open_input
 from .sev import Hashed
 
@@ -16,11 +16,9 @@ if TYPE_CHECKING:
 
 #: Largest firmware image accepted, in bytes. Real ones are 1 to 16 MiB; an endless file must not hang us.
 FIRMWARE_LIMIT = 64 << 20
-
 #: Largest kernel or initrd accepted, in bytes.
 BLOB_LIMIT = LARGEST
 _FLASH = "the file QEMU loads as flash unit 0, such as OVMF.fd"
-
 #: What was hashed, by the identity of the file.
 _known: dict[tuple[int, ...], Hashed] = {}
 
@@ -41,7 +39,7 @@ def load_file(path: str, name: str, limit: int) -> bytes:
     return raw
 
 
-def load_hidden(path: str, name: str, limit: int) -> Secret:
+def load_hidden(path: str, name: str, limit: int) -> SecretBytes:
     """Return everything in a file, as :func:`load_file` does, hidden from the first moment."""
     key = read_hidden(path, name, limit)
     if len(key) > limit:
@@ -49,10 +47,10 @@ def load_hidden(path: str, name: str, limit: int) -> Secret:
     return key
 
 
-def read_hidden(path: str, name: str, limit: int) -> Secret:
+def read_hidden(path: str, name: str, limit: int) -> SecretBytes:
     """Return at most *limit* + 1 bytes of a file, hidden; the last one shows that there are too many."""
     with open_input(path, name) as stream:
-        return Secret(stream.read_up_to(limit))
+        return SecretBytes(stream.read_up_to(limit))
 
 
 def _too_large(path: str, name: str, limit: int) -> InputError:

@@ -24,19 +24,15 @@ if TYPE_CHECKING:
 
 #: The parts of the CPU's signature.
 SKU = ("cpu_family", "cpu_model", "cpu_stepping")
-
 #: What describes a launch of SEV or SEV-ES, in the order of the options.
 INPUTS = (
     *("firmware", "kernel", "initrd", "cmdline", "num_cpus", "vmsa_cpu0", "vmsa_cpu1"),
     *(*SKU, "profile", "guest_features"),
 )
-
 #: Inputs that only a SEV-SNP launch has.
 SNP_INPUTS = ("ovmf_hash", "svsm", "vars_size", "vars_file")
-
 #: Those that name files, in a launch of SEV or SEV-ES.
 FILES = ("firmware", "kernel", "initrd", "vmsa_cpu0", "vmsa_cpu1")
-
 #: The names of inputs in sev-snp-measure, where they differ.
 PEER_NAMES = {
     "firmware": "ovmf",
@@ -46,10 +42,8 @@ PEER_NAMES = {
     **{f"cpu_{part}": f"vcpu_{part}" for part in ("family", "model", "stepping")},
     "ovmf_hash": "snp_ovmf_hash",
 }
-
 #: The profile of libvirt 9.0's tool and of sevctl.
 DEFAULT_PROFILE = "qemu-legacy"
-
 #: Most virtual CPUs of a guest.
 CPU_LIMIT = 4096
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _WINDOW = 16
 
 
-class Secret:
+class SecretBytes:
     """Bytes that stay hidden: ``<16 bytes, hidden>`` in every print, log, traceback and notebook.
 
     :meth:`reveal` gives the bytes, so every use of a key can be found by searching for that word. Two secrets compare
@@ -36,8 +36,8 @@ class Secret:
     def reveal(self) -> bytes:
         return self._bytes
 
-    def part(self, start: int, end: int | None = None) -> Secret:
-        return Secret(self._bytes[start:end])
+    def part(self, start: int, end: int | None = None) -> SecretBytes:
+        return SecretBytes(self._bytes[start:end])
 
     def is_in(self, public: bytes) -> bool:
         """Return whether *public* holds 16 bytes in a row of this secret, as bytes, hex or base64, or is a part of it.
@@ -63,7 +63,7 @@ class Secret:
         return len(self._bytes)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and hmac.compare_digest(self._bytes, other._bytes)
+        return isinstance(other, SecretBytes) and hmac.compare_digest(self._bytes, other._bytes)
 
     def __hash__(self) -> int:
         raise TypeError("a Secret is not hashable")
@@ -90,13 +90,13 @@ class NoKey:
 def hide_key(value: Any) -> Any:
     """Return what was given as a key so that no traceback shows it. Never raises.
 
-    Bytes become a :class:`Secret`. The path of a key file comes back as it is. Text that names no file and may be a key
-    becomes a :class:`NoKey`, as does everything else.
+    Bytes become :class:`SecretBytes`. The path of a key file comes back as it is. Text that names no file and may be a
+    key becomes a :class:`NoKey`, as does everything else.
     """
-    if value is None or isinstance(value, Secret | NoKey):
+    if value is None or isinstance(value, SecretBytes | NoKey):
         return value
     if isinstance(value, bytes | bytearray | memoryview):
-        return Secret(value)
+        return SecretBytes(value)
     if isinstance(value, str | os.PathLike):
         path = os.fspath(value)
         if isinstance(path, str) and (value == "-" or not (what := describe_path(path))):
@@ -117,10 +117,10 @@ def describe_path(path: str) -> str:
     return describe_text(path) or (f"{len(path)} characters" if is_one else "")
 
 
-def check_key(key: Any, name: str, size: int = 16) -> Secret:
-    """Return a key of *size* bytes as a :class:`Secret`; raise :class:`~sevlab.errors.InputError` for anything else."""
+def check_key(key: Any, name: str, size: int = 16) -> SecretBytes:
+    """Return a key of *size* bytes as :class:`SecretBytes`; raise :class:`~sevlab.errors.InputError` otherwise."""
     key = hide_key(key)
-    if not isinstance(key, Secret):
+    if not isinstance(key, SecretBytes):
         received = key.what if isinstance(key, NoKey) else "the path of a file"
         key = None
         raise InputError(name, received, f"a key of {size} bytes")
@@ -129,7 +129,7 @@ def check_key(key: Any, name: str, size: int = 16) -> Secret:
     return key
 
 
-def refuse_keys(public: bytes, name: str, *keys: Secret | None) -> None:
+def refuse_keys(public: bytes, name: str, *keys: SecretBytes | None) -> None:
     """Refuse an input that is public, or will be shown, when it has one of *keys* in it: a file in the wrong place."""
     if any(key is not None and key.is_in(public) for key in keys):
         received, public = f"{len(public)} bytes that have a key in them, which was given too", b""

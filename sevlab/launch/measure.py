@@ -10,7 +10,7 @@ import hashlib
 import hmac
 
 from ..layout.arguments import checked
-from .keys import Secret, check_key, hide_key
+from .keys import SecretBytes, check_key, hide_key
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,13 +26,12 @@ if TYPE_CHECKING:
 #: Bytes that SHA-256 takes in at a time; HMAC pads its key to one such block.
 BLOCK = 64
 TIK_SIZE = 16
-
 #: A warning above shell lines that give a key to OpenSSL, which takes it only as an argument.
 KEY_IS_SHOWN = "# While this runs, every user of this machine can see the key in ps."
 
 
 @checked
-def compute_measure(message: MeasureMessage | OldMeasureMessage, tik: Secret | bytes) -> bytes:
+def compute_measure(message: MeasureMessage | OldMeasureMessage, tik: SecretBytes | bytes) -> bytes:
     """Return the measure (32 bytes) of *message* under *tik* (16 bytes; InputError for a key of another size)."""
     return hmac.digest(check_key(tik, "tik", TIK_SIZE).reveal(), message.to_bytes(), "sha256")
 
@@ -45,11 +44,15 @@ class HmacSteps:
     ``inner`` is SHA-256(inner_block, message) and ``measure`` is SHA-256(outer_block, inner), 32 bytes each.
     """
 
-    def __init__(self, message: Message, tik: Secret | bytes) -> None:
+    def __init__(self, message: Message, tik: SecretBytes | bytes) -> None:
         tik = hide_key(tik)
         block = check_key(tik, "tik", TIK_SIZE).reveal().ljust(BLOCK, b"\0")
         inner_block, outer_block = bytes(b ^ 0x36 for b in block), bytes(b ^ 0x5C for b in block)
-        self.key_block, self.inner_block, self.outer_block = Secret(block), Secret(inner_block), Secret(outer_block)
+        self.key_block, self.inner_block, self.outer_block = (
+            SecretBytes(block),
+            SecretBytes(inner_block),
+            SecretBytes(outer_block),
+        )
         self.inner = hashlib.sha256(inner_block + message.to_bytes()).digest()
         self.measure = hashlib.sha256(outer_block + self.inner).digest()
 
@@ -57,7 +60,7 @@ class HmacSteps:
         """Show the four steps of RFC 2104; *result* is what the last one is called."""
         from ..layout.views import Table
 
-        def secret(value: Secret) -> str:
+        def secret(value: SecretBytes) -> str:
             return value.reveal().hex() if show_keys else repr(value)
 
         rows = [

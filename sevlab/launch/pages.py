@@ -19,13 +19,10 @@ if TYPE_CHECKING:
 
 #: Where the digest before the page ends and the rest of PAGE_INFO begins, and where the address is.
 _REST, _GPA = PageInfo.length.offset, PageInfo.gpa.offset  # type: ignore[attr-defined]
-
 #: Of regions with more pages than this only a few are remembered (4 MiB).
 _LARGE = 1024
-
 #: An empty hash. Copying it takes two thirds of the time of making one, because OpenSSL looks the algorithm up.
 _EMPTY = hashlib.sha384()
-
 #: Fields of a VMSA that the firmware takes as zero: GUEST_TSC_SCALE and GUEST_TSC_OFFSET.
 _MASKED = dict.fromkeys(UNHASHED, 0)
 

@@ -29,19 +29,14 @@ if TYPE_CHECKING:
 
 #: Bytes that are read at once.
 CHUNK = 1 << 20
-
 #: Most bytes of any input: the largest kernel or initrd. It keeps an endless pipe from filling the disk.
 LARGEST = 2 << 30
-
 #: Bytes of a pipe that are kept in memory; more of them go to a file without a name.
 _IN_MEMORY = 16 << 20
-
 #: Files that stay open until the command ends. Further ones are closed, and checked again when they are opened again.
 _MOST_OPEN = 32
-
 #: Reading files in these has effects, never ends, or reveals something about other programs.
 _NOT_FILES = ("/proc", "/sys", "/dev")
-
 #: The kernel's log, which looks like a plain file. Reading it takes its lines away from those who should see them.
 _KERNEL_LOG = "/proc/kmsg"
 _DESCRIPTOR = re.compile("/(?:dev|proc/self)/fd/([0-9]{1,9})")

@@ -47,7 +47,6 @@ PAGES_LIMIT = 1 << 18
 _NUMBERS = {kind.name: number for number, kind in SECTION_TYPES.items()}
 _SEC_MEM, _HASHES = _NUMBERS["SEC_MEM"], _NUMBERS["KERNEL_HASHES"]
 _ONE_PAGE = {_NUMBERS["SECRETS"]: SECRETS, _NUMBERS["CPUID"]: CPUID}
-
 #: The colour of each page type in every table and drawing.
 TYPE_COLOURS = {
     "NORMAL": "blue",
@@ -164,14 +163,12 @@ def place(region: Region) -> str:
 
 
 DEFAULT_PROFILE = "qemu"
-
 #: The profile of every launch with an SVSM.
 SVSM_PROFILE = "svsm"
 
 
 #: A firmware image that was read, and the hashes of its pages (SHA-384, 48 bytes each).
 Image = namedtuple("Image", "ovmf contents")
-
 #: Most images that are remembered, and the most bytes of one. Larger ones are known while somebody holds them.
 _KEPT, _KEPT_SIZE = 4, 16 << 20
 _kept: deque[Ovmf] = deque(maxlen=_KEPT)

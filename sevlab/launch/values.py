@@ -15,7 +15,7 @@ from ..errors import InputError, describe_content, describe_text, named, quoted
 from ..formats.launch_measure import Measurement
 from ..formats.policy import Policy
 from .files import load_file, read_hidden
-from .keys import NoKey, Secret, hide_key
+from .keys import NoKey, SecretBytes, hide_key
 from .reading import CasePath, open_input
 
 TYPE_CHECKING = False
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 #: Longest text of a measurement that is read, in characters; 64 are needed.
 TEXT_LIMIT = 4096
-
 #: Most bytes of a VMSA file that are read; 4096 are needed.
 _VMSA_LIMIT = 64 << 10
 KEY_SIZE = 16
@@ -196,7 +195,7 @@ def _value_or_file(value: str, name: str, size: int, parse: Callable[[str, str, 
         raise InputError(name, where, f"{error.needed}, or a file that holds them", error.advice) from None
 
 
-def load_keys(*, tik: Any = None, tek: Any = None, tk: Any = None) -> tuple[Secret, Secret]:
+def load_keys(*, tik: Any = None, tek: Any = None, tk: Any = None) -> tuple[SecretBytes, SecretBytes]:
     """Return TEK and TIK: from a path or a Secret each (16 raw bytes), or from *tk*, which holds both in that order."""
     tik, tek, tk = hide_key(tik), hide_key(tek), hide_key(tk)
     check_keys(tik=tik, tek=tek, tk=tk)
@@ -215,29 +214,29 @@ def check_keys(*, tik: object = None, tek: object = None, tk: object = None) -> 
         raise InputError("tk", f"neither it nor {missing}", f"{named('tk')}, or {named('tik')} and {named('tek')}")
 
 
-def load_key(path: Any, name: str, size: int = KEY_SIZE) -> Secret:
+def load_key(path: Any, name: str, size: int = KEY_SIZE) -> SecretBytes:
     """Return a key of exactly *size* raw bytes from a file; ``-`` reads standard input.
 
-    *path* can also be a :class:`~sevlab.launch.keys.Secret`. A key of another size is refused with a guess at what it
-    is (hex text, base64 text, a trailing line break, a combined file). Neither the guess nor a local variable on the
+    *path* can also be a :class:`~sevlab.launch.keys.SecretBytes`. A key of another size is refused with a guess at what
+    it is (hex text, base64 text, a trailing line break, a combined file). Neither the guess nor a local variable on the
     way shows the key, nor text that may be one.
     """
     path = hide_key(path)
     if isinstance(path, NoKey):
         needed = "the path of a key file" if path.what[:1].isdigit() else f"the path of a key file, or {size} bytes"
         raise InputError(name, f"{path.what}, which may be a key and name no file", needed)
-    key = path if isinstance(path, Secret) else read_hidden(path, name, TEXT_LIMIT)
+    key = path if isinstance(path, SecretBytes) else read_hidden(path, name, TEXT_LIMIT)
     if len(key) == size:
         return key
     if isinstance(path, CasePath) and path.is_outside:  # no word about a file that a stranger named
         raise InputError(name, f"{quoted(path)}, which is no such key", f"a key of {size} raw bytes")
-    where = "a key" if isinstance(path, Secret) else quoted(path)
+    where = "a key" if isinstance(path, SecretBytes) else quoted(path)
     received = f"{where}, {len(key) if len(key) <= TEXT_LIMIT else f'more than {TEXT_LIMIT}'} bytes"
     guess, advice = _key_guess(key, size)
     raise InputError(name, received + guess, f"a key of {size} raw bytes", advice)
 
 
-def _key_guess(key: Secret, size: int) -> tuple[str, str]:
+def _key_guess(key: SecretBytes, size: int) -> tuple[str, str]:
     """Return what bytes of the wrong size look like, and what to try."""
     raw = key.reveal()
     text = "".join(chr(byte) for byte in raw.strip())

@@ -24,14 +24,11 @@ if TYPE_CHECKING:
 #: The four states of a check. *Not checked*: nobody asked, or an earlier check stopped it. *Cannot tell*: it was asked,
 #: and the evidence does not decide it. A check that was not made never counts as passed.
 MATCH, MISMATCH, NOT_CHECKED, CANNOT_TELL = "match", "mismatch", "not checked", "cannot tell"
-
 #: The ``status`` of a whole verdict is MATCH, MISMATCH or one of these.
 NOT_DECIDED, UNUSABLE = "not_decided", "unusable"
-
 #: The two first lines that scripts know from libvirt's virt-qemu-sev-validate.
 GOOD = "OK: Looks good to me"
 BAD = "ERROR: Measurement does not match, VM is not trustworthy"
-
 #: The colour of each state.
 COLOURS = {MATCH: "green", MISMATCH: "pink", NOT_CHECKED: "grey", CANNOT_TELL: "orange"}
 

@@ -79,7 +79,6 @@ _MODELS = (
     ("EPYC-Genoa", 2, Cpu(25, 17, 0)),
     ("EPYC-Turin", 1, Cpu(26, 0, 0)),
 )
-
 #: QEMU's name of a CPU model, with and without version, to its processor.
 CPU_MODELS: Mapping[str, Cpu] = {
     **{name: cpu for name, _, cpu in _MODELS},
@@ -195,7 +194,6 @@ class Profile(
 #: A segment as after a reset: 64 KiB at address 0. Tables have no attributes.
 _TABLE = Segment(selector=0, attrib=0, limit=0xFFFF, base=0)
 _DATA = _TABLE.replace(attrib=0x93)
-
 #: What AMD's reset state, KVM and QEMU together give, except for the floating-point control words.
 _LEGACY: dict[str, object] = {
     **dict.fromkeys(("es", "ss", "ds", "fs", "gs"), _DATA),
@@ -212,16 +210,13 @@ _LEGACY: dict[str, object] = {
     "g_pat": 0x0007040600070406,
     "xcr0": 0x1,
 }
-
 _EC2: dict[str, object] = {
     **_LEGACY,
     "cs": _TABLE.replace(attrib=0x9A, selector=0xF000),
     "ss": _TABLE.replace(attrib=0x92),
     "tr": _TABLE.replace(attrib=0x83),
 }
-
 _EC2_APPLICATION = {"cs": _LEGACY["cs"]}
-
 _KNOWN = (
     Profile(
         "qemu",
@@ -264,10 +259,8 @@ _KNOWN = (
         pages=PageRules(sec_mem=UNMEASURED),
     ),
 )
-
 #: How KVM starts CPUs in 32-bit mode, as an SVSM (secure VM service module, runs below the firmware) needs them.
 _SVSM_DATA = Segment(selector=0x10, attrib=0xC93, limit=0xFFFFFFFF, base=0)
-
 #: Behaviours that only matter to SEV-SNP guests.
 _SNP_ONLY = (
     Profile(
@@ -300,10 +293,8 @@ _SNP_ONLY = (
         },
     ),
 )
-
 #: Every profile of a SEV-ES guest's registers by its name.
 PROFILES: dict[str, Profile] = {profile.name: profile for profile in _KNOWN}
-
 #: Every profile of a SEV-SNP host by its name.
 SNP_PROFILES: dict[str, Profile] = {profile.name: profile for profile in (*_KNOWN, *_SNP_ONLY)}
 

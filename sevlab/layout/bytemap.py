@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 #: Bytes in one row of the map.
 ROW = 16
-
 #: Largest structure shown byte by byte, in bytes. Of a larger one, the fields that are not zero are listed.
 LARGE = 256
 

@@ -32,7 +32,6 @@ COLOURS = {
     "brown": "#ead9c2",
     "grey": "#e3e3e3",
 }
-
 #: Dark text for use on any of these colours.
 INK = "#15181c"
 

@@ -38,14 +38,12 @@ if TYPE_CHECKING:
 WIDTH, BAR_WIDTH = 100, 80
 MONO = "font-family:monospace"
 CELL = "text-align:left;vertical-align:top;padding:2px 8px"
-
 #: First words of answers. No row of a table and no continued line begins with one.
 VERDICTS = (
     *("OK", "ERROR", "WARNING", "NOTE", "MATCH", "MISMATCH", "EXPLAINED", "UNEXPLAINED", "THE EXPLANATION"),
     *("NOTHING IS WRONG", "CHANGED", "NOT ASKED", "NOT CHECKED", "NOT DECIDED", "NOT VALIDATED", "CANNOT TELL"),
     *("CAUGHT", "REFUSED", "FOOLED", "FOUND", "NOT FOUND", "FINDING", "ODD", "UNUSABLE"),
 )
-
 _VERDICT = re.compile(rf" *(?:{'|'.join(VERDICTS)})\b")
 
 

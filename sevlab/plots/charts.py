@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     from ..formats.ovmf_view import FlashMap
     from ..formats.report import Report
     from ..labs.predictions import Predictions
-    from ..launch.keys import Secret
+    from ..launch.keys import SecretBytes
 
 
 class Avalanche:
     """For each bit of a message, the number of bits (of 256) of the measure that change when it is flipped."""
 
-    def __init__(self, message: MeasureMessage, tik: Secret | bytes) -> None:
+    def __init__(self, message: MeasureMessage, tik: SecretBytes | bytes) -> None:
         self.message, raw = message, int.from_bytes(message.to_bytes(), "little")
         before = int.from_bytes(compute_measure(message, tik), "big")
         self.flips = []
@@ -48,7 +48,7 @@ class Avalanche:
         )
 
 
-def plot_avalanche(message: MeasureMessage, tik: Secret | bytes) -> Picture:
+def plot_avalanche(message: MeasureMessage, tik: SecretBytes | bytes) -> Picture:
     """Draw one dot for each bit of *message*: where it is, and how many bits of the measure change with it.
 
     *tik* is the transport integrity key (16 bytes).
@@ -95,7 +95,6 @@ def plot_transcript(transcript: Transcript) -> Picture:
 
 
 def _lifeline_box(axes: Axes, x: float, y: float, words: str, colour: str, size: float, weight: str) -> None:
-    """Write words in a tinted box around a point."""
     width = 0.154 + 0.00996 * len(words) * size
     block(axes, x - width / 2, y - 0.13, width, 0.26, colour, zorder=3)
     write(axes, x, y, words, size=size, weight=weight, ha="center", zorder=4)
@@ -103,7 +102,6 @@ def _lifeline_box(axes: Axes, x: float, y: float, words: str, colour: str, size:
 
 #: The TCB that the signing key is made from, and which its certificate names.
 SIGNS = "reported_tcb"
-
 #: Letter, colour and meaning of each TCB, the highest first.
 TAGS = {
     "current_tcb": ("C", "orange", "current: what runs now"),
@@ -116,10 +114,8 @@ assert set(TAGS) == set(LADDER)
 
 #: Heights: a rung, and the parts' names above the ladders. In inches.
 RUNG, PART_NAMES = 0.4, 0.36
-
 #: Widths: from a column's edge to the ladder, the ladder, a tag, from one tag to the next.
 RAIL, LADDER_WIDTH, TAG, NEXT_TAG = 0.42, 0.22, 0.22, 0.27
-
 #: The height of a line of a legend.
 LEGEND = 0.22
 
@@ -222,7 +218,6 @@ def plot_predictions(predictions: Predictions) -> Picture:
 
 #: The height of a bar with its title, and of a line of its legend. In inches.
 BAR, REGION = 0.95, 0.21
-
 #: Where the columns of a map's legend begin: letter, name, one or two places, size, meaning.
 COLUMNS = {5: (0.08, 0.28, 1.85, 3.85, 4.7), 6: (0.08, 0.28, 1.85, 2.75, 3.85, 4.7)}
 

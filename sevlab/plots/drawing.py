@@ -27,24 +27,17 @@ if TYPE_CHECKING:
 
 #: The width of a picture, its margin, the place of its title; between lines; between boxes; within a box. In inches.
 WIDTH, EDGE, TITLE, LINE, GAP, PAD = 9.6, 0.2, 0.5, 0.15, 0.26, 0.08
-
 #: The border of the first step that differs; words say so too.
 MARK = "#b00020"
-
 #: Colours of a stored picture: few enough that a notebook stays small, enough that no colour changes.
 PALETTE = 256
-
 #: Steps in which a bar is divided; each region gets at least one.
 STEPS = 60
-
 #: Rows drawn at most: the beginning, the surroundings of the first difference, the end.
 ROW_LIMIT = 24
-
 #: Characters of a line that are looked at; more never fit.
 CUT = 200
-
 SAME, FIRST, DIFFERS = "same", "FIRST DIFFERENCE", "differs too"
-
 FOLLOWS = "differs because an earlier step differs"
 
 

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 
 UNKNOWN = "What was loaded is not known: only the launch digest was given."
-
 #: Bytes of a digest that the chain of SEV-SNP shows; the last digest is shown whole, and the words have all of each.
 SHORT = 8
 
@@ -157,19 +156,14 @@ def _write_digest(axes: Axes, line: float, launch: Launch | SnpLaunch, name: str
 
 
 MEMORY_TITLE = "Where the measured pages lie, by guest physical address"
-
 #: Guest memory without a measured page that breaks the axis, in bytes.
 BREAK = 16 << 20
-
 #: Regions drawn at most. An ordinary firmware has at most about ten; a broken one may have hundreds.
 REGION_LIMIT = 40
-
 #: Heights: a bar with its addresses, the bar alone, a line of a table. All in inches.
 BAR, TALL, ROW = 0.78, 0.36, 0.2
-
 #: A pattern for each page type, so that the colour is never the only sign.
 HATCHES = {"NORMAL": "", "VMSA": "xx", "ZERO": "..", "UNMEASURED": "oo", "SECRETS": "//", "CPUID": "\\\\"}
-
 #: Colour of the pattern: seen on every colour, and no louder than the letters.
 FAINT = "#8a8f98"
 

@@ -15,7 +15,5 @@ _HOME = {
     "multiply": "curve",
     "sample_roots": "identity",
 }
-
 __all__ = sorted(_HOME)
-
 __getattr__ = hand_on(__name__, _HOME)

@@ -16,13 +16,11 @@ from ..attestation.session import load_private, make_private, public_key
 from ..attestation.sev_chain import Chain
 from ..formats import sev_certs
 from ..formats.sev_certs import ARK, ASK, CEK, ECDSA_SHA256, OCA, PDH, PEK, AmdCertificate2048, SevCertificate
-from ..launch.keys import Secret
+from ..launch.keys import SecretBytes
 
 EXPONENT = 65537
-
 #: Bytes of a modulus, and of a signature.
 RSA_SIZE = 256
-
 #: What is added to the numbers from a sentence to get the next primes p and q.
 _PRIMES = {
     "ARK": (546, 478),
@@ -102,10 +100,13 @@ class Identity:
     """The keys of one platform, and their certificates. *chip* is a CEK with its certificate; without it, a new one."""
 
     def __init__(
-        self, random: Callable[[int], bytes], api: tuple[int, int], chip: tuple[Secret, SevCertificate] | None = None
+        self,
+        random: Callable[[int], bytes],
+        api: tuple[int, int],
+        chip: tuple[SecretBytes, SevCertificate] | None = None,
     ) -> None:
         self._random, self._api = random, api
-        self.keys: dict[int, Secret] = {usage: make_private(random) for usage in (CEK, OCA, PEK, PDH)}
+        self.keys: dict[int, SecretBytes] = {usage: make_private(random) for usage in (CEK, OCA, PEK, PDH)}
         self.chip_id = random(64)
         self.certificates: dict[int, SevCertificate] = {}
         if chip is not None:

@@ -36,24 +36,16 @@ if TYPE_CHECKING:
 
 #: A moment at which every certificate and list is valid.
 MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
-
 _ROOTS_FROM, _ROOTS_TO = datetime(2020, 1, 1, tzinfo=UTC), datetime(2045, 1, 1, tzinfo=UTC)
-
 _LEAF_FROM = datetime(2025, 7, 1, tzinfo=UTC)
-
 #: How many years leaves last.
 _YEARS = {VCEK: 7, VLEK: 1}
-
 #: Serial numbers: that of the product in the upper half. Leaves have 0, as AMD's.
 _PRODUCTS = {"Milan": 1, "Genoa": 2, "Turin": 3}
-
 _SERIALS = {ARK: 0x000, ASK: 0x001, ASVK: 0x101}
-
 #: Names in the certificates beside the common name; only the organization is not AMD's.
 _NAME = (("OU", "Engineering"), ("C", "US"), ("L", "Santa Clara"), ("ST", "CA"), ("O", "sevlab, a made-up AMD"))
-
 _PRODUCT_NAMES = {(VCEK, "Milan"): "Milan-B0"}
-
 #: Offset of the one-byte serial number; the length of all these certificates takes two bytes.
 _SERIAL_AT = 15
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, ClassVar
 from ..attestation.session import seeded
 from ..errors import SevlabError
 from ..formats.secret import SecretTable
-from ..launch.keys import Secret
+from ..launch.keys import SecretBytes
 from ..layout.span import Explainable
 from ..layout.views import Banner, Heading, Table, View, hex_lines, narrow
 from .identity import sample_roots
@@ -28,10 +28,8 @@ if TYPE_CHECKING:
 
 
 OWNER, HOST, PSP, GUEST = "owner", "host", "secure processor", "guest"
-
 #: The colour of each party.
 COLOUR_OF = {OWNER: "green", HOST: "orange", PSP: "blue", GUEST: "purple"}
-
 #: Of longer messages the beginning and the end are shown.
 _SHOWN = 32
 
@@ -43,7 +41,7 @@ class Entry:
     sender: str
     receiver: str
     name: str
-    raw: bytes | Secret
+    raw: bytes | SecretBytes
     doc: str
 
     @property
@@ -68,7 +66,7 @@ class Transcript(Explainable):
         self.entries.append(Entry(sender, receiver, name, raw, doc))
         return raw
 
-    def compute(self, party: str, name: str, raw: bytes | Secret, doc: str) -> None:
+    def compute(self, party: str, name: str, raw: bytes | SecretBytes, doc: str) -> None:
         """Record what a party computes for itself."""
         self.entries.append(Entry(party, "", name, raw, doc))
 
@@ -88,7 +86,7 @@ class Transcript(Explainable):
         return View(Heading("The launch, message by message"), Table(header, rows, colours=colours, mono=[0, 3, 4]))
 
 
-def _bytes(raw: bytes | Secret) -> str:
+def _bytes(raw: bytes | SecretBytes) -> str:
     if not isinstance(raw, bytes):
         return repr(raw)
     if len(raw) <= _SHOWN:
@@ -185,7 +183,7 @@ def _launch(run: SimulatedLaunch) -> None:
     session = owner.start(chain)
     record.compute(OWNER, "TEK", session.tek, "Encrypts secrets; made for this launch.")
     record.compute(OWNER, "TIK", session.tik, "Proves who made a message; made for this launch.")
-    wrapping = Secret(session.keys.kek + session.keys.kik)
+    wrapping = SecretBytes(session.keys.kek + session.keys.kik)
     record.compute(OWNER, "KEK, KIK", wrapping, "From the point shared with the PDH.")
     godh, blob = session.godh.to_bytes(), session.blob.to_bytes()
     record.send(OWNER, HOST, "GODH certificate", godh, "The owner's half of the key exchange.")

@@ -23,7 +23,6 @@ from .status import FirmwareError, RmpFault
 
 #: Bytes of memory there can be, so that no address makes us take more.
 LIMIT = 1 << 30
-
 #: Pages of 4 KiB in one of 2 MiB.
 _PAGES = LARGE_PAGE // PAGE
 

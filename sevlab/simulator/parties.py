@@ -30,7 +30,6 @@ from .psp import NEW_MESSAGES, Platform
 
 #: Where the guest firmware is in our small memory, and where the secret. The digest binds neither.
 FIRMWARE_AT, SECRET_AT = 0x100000, 0x80000
-
 #: Messages that a host can change, beside the steps of the launch, and how many bytes each has at least.
 MESSAGE_SIZES = {"godh": 2084, "session": 128, "measurement": 48, "secret header": 52, "secret payload": 64}
 

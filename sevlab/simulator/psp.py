@@ -23,7 +23,7 @@ from ..formats.page_info import PAGE
 from ..formats.policy import Policy
 from ..formats.secret import SecretFlags, SecretHeader, SecretMessageHead
 from ..formats.sev_certs import CEK, ECDH_SHA256, OCA, PDH, PEK, AttestationReport, SessionBlob, SevCertificate
-from ..launch.keys import Secret
+from ..launch.keys import SecretBytes
 from ..launch.measure import compute_measure
 from .curve import multiply
 from .identity import Identity, sample_roots
@@ -32,9 +32,7 @@ from .status import FirmwareError, demand
 
 #: The first API whose measure has a context byte and a version, and whose secret's MAC covers the measure.
 NEW_MESSAGES = (0, 17)
-
 PLATFORM_STATES = ("UNINIT", "INIT", "WORKING")
-
 #: From where a guest may go where (sev-launch 1.2). Every state may end in UNINIT, by DECOMMISSION.
 MOVES = {
     "UNINIT": {"LUPDATE", "RUPDATE"},
@@ -45,7 +43,6 @@ MOVES = {
     "RUPDATE": {"RUNNING"},
     "SENT": set[str](),
 }
-
 #: Historical faults that can be switched on, and what each leaves out.
 FAULTS = {
     "no-curve-check": "LAUNCH_START takes an owner's point that is not on the curve (CVE-2019-9836)",
@@ -53,10 +50,8 @@ FAULTS = {
     "rollback": "DOWNLOAD_FIRMWARE takes an older firmware, with the faults of its time (arXiv 1908.11680)",
     "unprotected-page-tables": "the host may replace a guest's page with another (CVE-2020-12967)",
 }
-
 #: The firmware's scratch buffer for a secret, and how many guests there can be.
 SECRET_LIMIT, GUESTS, ASIDS = 0x5000, 64, 509
-
 BLOCK = 16
 
 
@@ -67,7 +62,7 @@ class Guest:
         self.policy = Policy(policy)
         self.state, self.asid = "UNINIT", 0
         #: The memory key; drawn or shared when the guest is admitted.
-        self.key = Secret(bytes(32))
+        self.key = SecretBytes(bytes(32))
         self.wipe()
         self.running = hashlib.sha256()
         #: Pages of the guest that the host put elsewhere: page number of the guest, page number of the machine.
@@ -84,7 +79,7 @@ class Guest:
 
     def wipe(self) -> None:
         """Forget the keys of the launch."""
-        self.tek, self.tik = Secret(bytes(16)), Secret(bytes(16))
+        self.tek, self.tik = SecretBytes(bytes(16)), SecretBytes(bytes(16))
 
 
 class Platform:
@@ -175,7 +170,7 @@ class Platform:
         self.api, self.build = api, build
         self.newest = max(self.newest, (*api, build))
 
-    def leak_cek(self) -> Secret:
+    def leak_cek(self) -> SecretBytes:
         """As foreign code in an older firmware (fault ``rollback``): read the chip's CEK (48 bytes, big-endian)."""
         weak = "rollback" in self.faults and (*self.api, self.build) < self.newest
         demand(weak, "UNSUPPORTED", "the CEK does not leave the chip")
@@ -199,12 +194,12 @@ class Platform:
         demand(other.policy == policy and not other.policy.noks, "POLICY_FAILURE", "the key cannot be shared")
         return self._admit(guest, "LUPDATE", other.key)
 
-    def _admit(self, guest: Guest, state: str, shared: Secret | None = None) -> int:
+    def _admit(self, guest: Guest, state: str, shared: SecretBytes | None = None) -> int:
         """Give a new guest a handle, the lowest that is free, and a memory key unless it shares one."""
         free = next((number for number in range(1, GUESTS + 1) if number not in self.guests), 0)
         demand(free, "RESOURCE_LIMIT", f"there are {GUESTS} guests")
         demand(self.es or not guest.policy.es, "UNSUPPORTED", "this platform has no SEV-ES")
-        guest.key = shared or Secret(self._random(32))
+        guest.key = shared or SecretBytes(self._random(32))
         guest.move(state)
         self.guests[free] = guest
         self.state = "WORKING"
@@ -389,7 +384,7 @@ class Platform:
             self._check_genuine(_chain(pdh, platform, amd), guest.policy)
         if guest.policy.domain:
             self._check_domain(_chain(pdh, platform))
-        guest.tek, guest.tik = Secret(self._random(KEY_SIZE)), Secret(self._random(KEY_SIZE))
+        guest.tek, guest.tik = SecretBytes(self._random(KEY_SIZE)), SecretBytes(self._random(KEY_SIZE))
         keys = derive_session_keys(exchange(self.identity.keys[PDH], receiver.key), self._random(KEY_SIZE))
         guest.move("SUPDATE")
         return wrap_keys(keys, guest.tek.reveal(), guest.tik.reveal(), self._random(KEY_SIZE), guest.policy)

@@ -14,7 +14,6 @@ from ..layout.bits import Bits, bit, reserved_bits
 from ..layout.structure import Hex, Layout, Named, at, reserved
 
 SPEC = "AMD 56860 (SNP ABI), "
-
 LARGE_PAGE = 512 * PAGE
 
 

@@ -20,7 +20,7 @@ from ..formats.report import NO_KEY, SIZE, VCEK, VLEK, Report, ReportRequest, Re
 from ..formats.sev_certs import ECDSA_SHA384
 from ..formats.status import NUMBER
 from ..formats.vmsa import Vmsa
-from ..launch.keys import Secret
+from ..launch.keys import SecretBytes
 from ..launch.pages import hash_pages, hash_vmsa
 from .memory import RmpEntry
 from .snp_commands import LARGE_PAGE, SnpLaunchFinish, SnpLaunchStart, SnpLaunchUpdate
@@ -33,10 +33,8 @@ if TYPE_CHECKING:
 
 #: What KEY_SEL may be: VLEK if there is one and else VCEK, VCEK, VLEK.
 ANY_KEY, VCEK_ONLY, VLEK_ONLY = 0, 1, 2
-
 #: Pages that always have 4 KiB.
 _SMALL_ONLY = frozenset({VMSA, SECRETS, CPUID})
-
 #: Bits of the policy that firmware of ABI 1.55 takes for reserved.
 _NEW_BITS = SnpPolicy.cxl_allow.mask | SnpPolicy.mem_aes_256_xts.mask | SnpPolicy.rapl_dis.mask
 _NEW_BITS |= SnpPolicy.ciphertext_hiding_dram.mask | SnpPolicy.page_swap_disable.mask
@@ -67,8 +65,8 @@ class SnpPlatform(Processor):
         self._check_policy(command.policy, agent)
         context.policy, context.flags, context.agent = command.policy, command.flags, agent
         context.gosvw = command.gosvw
-        context.memory_key = Secret(self._random(32))
-        context.vmpck = [Secret(self._random(32)) for _ in range(VMPLS)]
+        context.memory_key = SecretBytes(self._random(32))
+        context.vmpck = [SecretBytes(self._random(32)) for _ in range(VMPLS)]
         context.report_id = self._random(32)
         context.state = "LAUNCH"
 

@@ -21,9 +21,7 @@ from .snp_firmware import SnpPlatform
 
 #: Where things go in our small memory. The digest binds none of it.
 CONTEXT_AT, BLOCK_AT, AUTH_AT, PAGES_AT = 0x20_0000, 0x20_1000, 0x20_2000, 0x40_0000
-
 ASID = 1
-
 #: Messages that a host can change, beside the pages, and how many bytes each has.
 MESSAGE_SIZES = {
     "launch start": SnpLaunchStart.size,

@@ -208,4 +208,6 @@ def _verify(run: SimulatedSnpLaunch) -> None:
     if not run.verdict.matches:
         failed = ", ".join(check.name for check in run.verdict.failed)
         raise Refusal(f"the report does not hold: {failed or 'measurement not compared'}", run.verdict)
-    run.transcript.compute(OWNER, "verdict", b"", "Signature, chain and digest are right: the guest is the one required.")
+    run.transcript.compute(
+        OWNER, "verdict", b"", "Signature, chain and digest are right: the guest is the one required."
+    )

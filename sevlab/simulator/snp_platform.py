@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from ..formats.page_info import DIGEST, PAGE, ZEROS, PageInfo
 from ..formats.policy import SnpPolicy
 from ..formats.report import TCB_FORMS, TURIN_CHIP_ID, Tcb
-from ..launch.keys import Secret
+from ..launch.keys import SecretBytes
 from ..launch.vmm import CPU_MODELS
 from ..layout.structure import Layout, at
 from .kds import KeyServer
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 
 #: REPORT_ID_MA of a guest without a migration agent.
 NO_AGENT = b"\xff" * 32
-
 VMPLS = 4
 
 
@@ -56,13 +55,13 @@ _DIGEST_AT = next(row.offset for row in ContextPage.rows if row.name == "launch_
 class Context:
     """One guest. ``address`` is its context page's; ``asid`` is 0 while it is not active."""
 
-    def __init__(self, memory: Memory, key: Secret, address: int, launch_tcb: Tcb) -> None:
+    def __init__(self, memory: Memory, key: SecretBytes, address: int, launch_tcb: Tcb) -> None:
         self._memory, self._key, self.address, self.launch_tcb = memory, key, address, launch_tcb
         self.state, self.asid = "INIT", 0
         self.policy, self.flags = SnpPolicy(0), StartFlags(0)
         self.agent: Context | None = None
-        self.memory_key = Secret(bytes(32))
-        self.vmpck = [Secret(bytes(32))] * VMPLS
+        self.memory_key = SecretBytes(bytes(32))
+        self.vmpck = [SecretBytes(bytes(32))] * VMPLS
         self.report_id, self.gosvw, self.host_data = bytes(32), bytes(16), bytes(32)
         self.imi_digest = ZEROS
         self.id_block: SignedIdBlock | None = None
@@ -102,15 +101,11 @@ FAULTS = {
     "aliased-memory": "SNP_INIT does not look for two addresses of one cell (BadRAM, CVE-2024-21944)",
     "leaked-vcek-seed": "the seed of the chip's keys can be read out (arXiv 2605.12990)",
 }
-
 #: The ABI that first makes each version of the report (snp-launch 6.2).
 ABI = {2: (1, 55), 3: (1, 56), 5: (1, 58)}
-
 #: The default SVN of each part.
 PARTS = {"fmc": 1, "bl": 4, "tee": 0, "snp": 24, "ucode": 219}
-
 ASIDS = 509
-
 #: Where the reverse map table itself lies, and the first page after it.
 RMP_AT, RMP_END = 0x10_0000, 0x20_0000
 
@@ -158,7 +153,7 @@ class Processor:
         self.memory, self.rmp = Memory(), Rmp()
         self.memory.aliases = {key // PAGE: value // PAGE for key, value in (aliases or {}).items()}
         self._random = random
-        self._key = Secret(random(32))
+        self._key = SecretBytes(random(32))
         self.chip_id = random(TURIN_CHIP_ID if product == "Turin" else 64).ljust(64, b"\0")
         self.current = self.committed = Version(*ABI[version], build, self.make_tcb(tcb or {}))
         self.reported_tcb = self.current.tcb

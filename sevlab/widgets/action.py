@@ -35,7 +35,6 @@ class Action(anywidget.AnyWidget):
         self.on_msg(self._received)
 
     def _received(self, widget: object, content: Any, buffers: object) -> None:
-        """Put what the page showed into the boxes, then act."""
         if not isinstance(content, dict) or not isinstance(state := content.get("state"), list) or self.disabled:
             return
         for box, value in zip(self.beside, state, strict=False):

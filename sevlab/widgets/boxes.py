@@ -17,7 +17,7 @@ import traitlets
 from ..errors import InputError, SevlabError, escaped
 from ..formats.policy import Policy
 from ..launch.inputs import DEFAULT_PROFILE, FILES, LaunchInputs
-from ..launch.keys import Secret
+from ..launch.keys import SecretBytes
 from ..launch.values import KEY_SIZE, parse_policy
 from ..launch.vmm import PROFILES
 from ..layout.views import Banner
@@ -54,20 +54,14 @@ LABELS = {
     "vmsa_cpu1": "VMSA, others",
     "candidates": "Candidates",
 }
-
 NUMBERS = ("num_cpus", "cpu_family", "cpu_model", "cpu_stepping", "guest_features")
-
 #: The inputs in a :class:`LaunchBox`.
 LOADED = (*FILES[1:], "cmdline", "profile", *NUMBERS)
-
 #: JupyterLab drops the connection, without a word, when an upload is larger.
 UPLOAD_LIMIT = 9 << 20
 UPLOAD_FIRMWARE = f"Upload firmware (up to {UPLOAD_LIMIT >> 20} MiB)"
-
 STANDARD_INPUT = "-"
-
 WIDE, NARROW = "46em", "30em"
-
 STYLE = {"description_width": "8em"}
 
 
@@ -75,9 +69,9 @@ def label_of(name: str) -> str:
     return LABELS.get(name, name)
 
 
-def tik_of(raw: bytes | Secret) -> Secret:
+def tik_of(raw: bytes | SecretBytes) -> SecretBytes:
     """Return the TIK of an uploaded key: 16 bytes are the TIK, 32 are TEK and then TIK."""
-    key = raw if isinstance(raw, Secret) else Secret(raw)
+    key = raw if isinstance(raw, SecretBytes) else SecretBytes(raw)
     if len(key) not in (KEY_SIZE, 2 * KEY_SIZE):
         raise InputError(LABELS["tk"], f"an upload of {len(key)} bytes", "16 raw bytes (TIK) or 32 (TEK, then TIK)")
     return key.part(-KEY_SIZE)

@@ -20,7 +20,7 @@ from ..diagnosis.result import Diagnosis
 from ..diagnosis.run import diagnose
 from ..errors import InputError, SevlabError, renaming
 from ..launch.evidence import Evidence, load_evidence
-from ..launch.keys import Secret
+from ..launch.keys import SecretBytes
 from ..launch.values import KEY_SIZE
 from ..launch.verify import GOOD, Verdict, compare_measure
 from ..layout.views import Banner, Paragraph, View
@@ -50,12 +50,9 @@ ROWS = (
     {"profile": "16em", "guest_features": "16em"},
     {"vmsa_cpu0": "30em", "vmsa_cpu1": "30em"},
 )
-
 UPLOADS = ("firmware", "tk", "kernel", "initrd")
-
 #: What the box of a key says when the key was uploaded.
 UPLOADED = "(uploaded)"
-
 PASTE = "the output of virsh domlaunchsecinfo, a domain XML, a QEMU command line, QMP answers, or a case file"
 
 
@@ -64,10 +61,10 @@ def read_evidence(inputs: dict[str, Any]) -> Evidence:
     key = inputs.get("tk")
     if key is None and "tik" not in inputs:
         raise InputError("tk", "nothing", "the keys of this launch: a path, or an upload")
-    if isinstance(key, Secret):
+    if isinstance(key, SecretBytes):
         inputs = {**inputs, "tk": None, "tik": tik_of(key)}
     if inputs.get("tk") is None:
-        inputs = {**inputs, "tek": Secret(bytes(KEY_SIZE))}
+        inputs = {**inputs, "tek": SecretBytes(bytes(KEY_SIZE))}
     return load_evidence(**inputs)
 
 
@@ -83,7 +80,7 @@ class Debugger(StaticBox):
         self.verdict: Verdict | None = None
         self.diagnosis: Diagnosis | None = None
         self.error = ""
-        self._key: Secret | None = None
+        self._key: SecretBytes | None = None
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._thread: threading.Thread | None = None
         self._stop, self._quiet, self._outdated = threading.Event(), False, ""
@@ -114,7 +111,6 @@ class Debugger(StaticBox):
         self.stop.disabled = True
 
     def _button(self, words: str, act: Callable[[], object], look: str = "") -> Button:
-        """Return a button that acts on the form as it is seen."""
         return Button(words, act, [self.paste, *self.boxes.values(), self.candidates, self.budget], look)
 
     def _parts(self) -> list[w.Widget]:
@@ -196,7 +192,7 @@ class Debugger(StaticBox):
         if not raw or len(raw) > UPLOAD_LIMIT:
             self._fail(InputError(LABELS[name], f"an upload of {len(raw)} bytes", f"1 to {UPLOAD_LIMIT} bytes"))
         elif name == "tk":
-            self._key = Secret(raw)
+            self._key = SecretBytes(raw)
             self.set_inputs({"tk": UPLOADED})
         else:
             self._folder = self._folder or tempfile.TemporaryDirectory(prefix="sevlab-")
@@ -209,7 +205,7 @@ class Debugger(StaticBox):
         self._quiet = True
         try:
             for name, value in found.items():
-                if isinstance(value, Secret):
+                if isinstance(value, SecretBytes):
                     if name == "tek":  # no measure depends on it
                         continue
                     self._key, name, value = value, "tk", UPLOADED
@@ -221,7 +217,7 @@ class Debugger(StaticBox):
 
     @property
     def inputs(self) -> dict[str, object]:
-        """The content of the boxes, by name. An uploaded key is a :class:`~sevlab.Secret`."""
+        """The content of the boxes, by name. An uploaded key is a :class:`~sevlab.SecretBytes`."""
         texts = {name: box.value if name == "cmdline" else box.value.strip() for name, box in self.boxes.items()}
         given: dict[str, object] = {name: text for name, text in texts.items() if text}
         if given.get("tk") == UPLOADED and self._key is not None:

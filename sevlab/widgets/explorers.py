@@ -18,7 +18,7 @@ from ..launch.compare import LaunchComparison, compare_launch
 from ..launch.evidence import REPORTED, Evidence, load_evidence
 from ..launch.files import BLOB_LIMIT, FIRMWARE_LIMIT, load_hashed
 from ..launch.inputs import FILES, LaunchInputs
-from ..launch.keys import Secret
+from ..launch.keys import SecretBytes
 from ..launch.sev import Hashed, Launch, Step
 from ..launch.snp import DEFAULT_PROFILE, SVSM_PROFILE, SnpLaunch, load_snp_launch, place
 from ..launch.values import KEY_SIZE, load_key, parse_measurement, parse_number
@@ -202,7 +202,7 @@ class Explorer(BaseExplorer):
             measurement=parse_measurement(self.measurement.value, LABELS["measurement"], allow_hex=True),
             policy=self.policy.value,
             tik=key,
-            tek=self._start.tek or Secret(bytes(KEY_SIZE)),
+            tek=self._start.tek or SecretBytes(bytes(KEY_SIZE)),
             **{name: box.value.strip() for name, box in self.numbers.items()},
         )
         inputs = self._given()
@@ -254,7 +254,7 @@ class Explorer(BaseExplorer):
         return [self._chain(), explain_spans(self.evidence.message.spans())]
 
 
-def _load_tik(path: str) -> Secret:
+def _load_tik(path: str) -> SecretBytes:
     """Read the TIK from a file of 16 bytes (TIK) or 32 (TEK, then TIK)."""
     try:
         return load_key(path, LABELS["tk"], 2 * KEY_SIZE).part(KEY_SIZE)
@@ -263,7 +263,6 @@ def _load_tik(path: str) -> Secret:
 
 
 AS_AT_START = Banner("The launch digest is as at the start.", "green")
-
 SAME, CHANGED, FOLLOWS = "as at the start", "CHANGED *", "differs because an earlier step differs"
 
 
@@ -272,7 +271,6 @@ def _state(pair: Pair) -> str:
 
 
 def _chain_table(header: Sequence[str], rows: list[list[str]]) -> Table:
-    """Return a chain; the state is the last cell of a row."""
     colours = ["pink" if cells[-1] == CHANGED else "" for cells in rows]
     return Table(header, rows, colours=colours, mono=list(range(len(header) - 1)))
 
@@ -294,7 +292,6 @@ class ChainExplorer(BaseExplorer):
         raise NotImplementedError
 
     def _result(self) -> View:
-        """Return the part that was read."""
         raise NotImplementedError
 
     def _replaced(self, old: bytes, new: bytes) -> list[Step]:
@@ -385,7 +382,6 @@ class TableExplorer(ChainExplorer):
         return Launch(steps)
 
     def _keeps(self, name: str) -> bool:
-        """Whether a box was empty at the start and still is."""
         return name in self._empty_at_start and not self.boxes[name].value
 
     def _file(self, name: str) -> Hashed:

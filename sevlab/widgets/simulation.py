@@ -18,9 +18,7 @@ if TYPE_CHECKING:
 
 
 NOTHING = "nothing"
-
 _STYLE = {"description_width": "9em"}
-
 #: Bytes of a message that are shown.
 SHORT = 256
 

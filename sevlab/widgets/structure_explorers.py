@@ -36,12 +36,9 @@ if TYPE_CHECKING:
 
 
 BOOT, APPLICATION = "boot processor", "application processor"
-
 RESET = "Reset address"
-
 #: The largest number that each part of a CPU's signature can hold.
 LIMITS = {"family": 270, "model": 255, "stepping": 15}
-
 #: Fields to edit: all but those that must be zero and the one that has boxes of its own.
 FIELDS = [
     span.name
@@ -190,7 +187,6 @@ def _parse_field(text: str, span: Span) -> bytes:
 
 
 def _written(span: Span) -> str:
-    """Return a field's value as its box has it."""
     return f"0x{int(span.value):x}" if isinstance(span.value, int) else span.raw.hex()
 
 
@@ -352,7 +348,6 @@ def _names(report: Report) -> list[str]:
 
 
 def _span_at(report: Report, at: int) -> Span:
-    """Return the field that holds the byte at an offset."""
     return next(one for one in report.spans() if one.offset <= at < one.offset + one.size)
 
 

@@ -37,12 +37,12 @@ from sevlab.cli import main
 from sevlab.data import INCIDENTS
 from sevlab.errors import InputError
 from sevlab.formats.id_block import IdAuth, IdBlock
-from sevlab.launch.keys import Secret
+from sevlab.launch.keys import SecretBytes
 from tests.peers import run
 from tests.soak import many
 
 DIGEST = bytes(range(48))
-ID, AUTHOR = (Secret(number.to_bytes(48, "big")) for number in (0x1234567890ABCDEF, 0xFEDCBA0987654321))
+ID, AUTHOR = (SecretBytes(number.to_bytes(48, "big")) for number in (0x1234567890ABCDEF, 0xFEDCBA0987654321))
 PEER = Path(sys.executable).parent / "snp-create-id-block"
 KEY_DIGEST = "8991a8cb80b84eb852e52a4dce794ef82f9ee406d21c5f2f916df38f9fc0b024256180c660a33ae3593c7c88480b89fb"
 
@@ -54,7 +54,7 @@ def pem(key: object, protection: KeySerializationEncryption | None = None) -> by
     return made
 
 
-def curve_key(secret: Secret) -> ec.EllipticCurvePrivateKey:
+def curve_key(secret: SecretBytes) -> ec.EllipticCurvePrivateKey:
     return ec.derive_private_key(int.from_bytes(secret.reveal(), "big"), ec.SECP384R1())
 
 

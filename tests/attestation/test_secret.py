@@ -30,7 +30,7 @@ from sevlab.formats.guid import Guid
 from sevlab.formats.launch_measure import Measurement, MeasureMessage
 from sevlab.formats.policy import Policy
 from sevlab.formats.secret import ALIASES, TABLE, SecretHeader, SecretTable, build_secret_table
-from sevlab.launch.keys import Secret
+from sevlab.launch.keys import SecretBytes
 from sevlab.launch.measure import compute_measure
 from tests.paths import ROOT
 from tests.soak import many
@@ -41,7 +41,7 @@ def run_of(first: int, size: int) -> bytes:
 
 
 # The worked example of sev-launch 12.
-TEK, TIK, IV = Secret(run_of(0x50, 16)), Secret(run_of(0x70, 16)), run_of(0xC0, 16)
+TEK, TIK, IV = SecretBytes(run_of(0x50, 16)), SecretBytes(run_of(0x70, 16)), run_of(0xC0, 16)
 MEASURE = bytes.fromhex("215fa8ac20557a2092339434598120c739e150f8ff3235aeb5529cfdb62acc49")
 LUKS = ALIASES["luks-key"]
 PLAIN = (
@@ -71,7 +71,7 @@ def reopened(packet, tik=TIK, tek=TEK, measure=MEASURE):  # type: ignore[no-unty
     return open_secret(packet.header, packet.payload, tik, tek, measure)
 
 
-def sealed(table: bytes, flags: int = 0, tek: Secret = TEK):  # type: ignore[no-untyped-def]
+def sealed(table: bytes, flags: int = 0, tek: SecretBytes = TEK):  # type: ignore[no-untyped-def]
     """Return header and payload of any plaintext, under a right MAC."""
     from sevlab.attestation.secret import SecretMessage
 
@@ -93,7 +93,7 @@ def test_worked_example() -> None:
     assert base64.b64decode(packet.payload_base64).hex() == DATA
     opened = reopened(packet)
     assert opened.matches
-    assert opened.secrets == [(LUKS, Secret(b"correct horse"))]
+    assert opened.secrets == [(LUKS, SecretBytes(b"correct horse"))]
     assert opened.table.findings() == []
 
 
@@ -119,7 +119,7 @@ def test_what_is_packed_is_found(secrets: list, tik: bytes, tek: bytes, measure:
 def test_every_size(size: int) -> None:
     packet = example(secrets=[(LUKS, b"\xa5" * size)])
     assert len(packet.payload) == (40 + size + 15) // 16 * 16 <= HOST_LIMIT
-    assert reopened(packet).secrets == [(LUKS, Secret(b"\xa5" * size))]
+    assert reopened(packet).secrets == [(LUKS, SecretBytes(b"\xa5" * size))]
 
 
 def test_largest() -> None:
@@ -142,7 +142,7 @@ def test_iv_is_random() -> None:
     ("changes", "words"),
     [
         ({"tik": bytes(15)}, "tik: received a key of 15 bytes"),
-        ({"tek": Secret(bytes(32))}, "tek: received a key of 32 bytes"),
+        ({"tek": SecretBytes(bytes(32))}, "tek: received a key of 32 bytes"),
         ({"measure": bytes(48)}, "measure: received 48 bytes; needed 32 bytes. Try: the first 32"),
         ({"iv": bytes(12)}, "iv: received 12 bytes"),
         ({"secrets": []}, "at least one secret"),
@@ -178,7 +178,7 @@ def test_no_warning_without_cause() -> None:
 def test_load_secret(tmp_path: Path) -> None:
     file = tmp_path / "a:b"
     file.write_bytes(b"\x00key\n")
-    assert load_secret(f"luks-key:{file}") == (LUKS, Secret(b"\x00key\n"))
+    assert load_secret(f"luks-key:{file}") == (LUKS, SecretBytes(b"\x00key\n"))
     upper = str(LUKS).upper()
     assert load_secret(f"{upper}:{file}")[0] == LUKS
     file.write_bytes(bytes(LARGEST + 1))
@@ -225,7 +225,7 @@ def test_any_flipped_bit_is_caught(secrets: list, data: st.DataObject) -> None:
 def test_other_launch_other_tik_other_length() -> None:
     packet = example()
     assert not reopened(packet, measure=bytes(32)).matches
-    assert not reopened(packet, tik=Secret(bytes(16))).matches
+    assert not reopened(packet, tik=SecretBytes(bytes(16))).matches
     for payload in (packet.payload[:-16], packet.payload + bytes(16)):
         assert not open_secret(packet.header, payload, TIK, TEK, MEASURE).matches
 
@@ -248,7 +248,7 @@ def note(opened: object, name: str) -> str:
 
 
 def test_a_wrong_tek_is_explained() -> None:
-    opened = reopened(example(), tek=Secret(bytes(16)))
+    opened = reopened(example(), tek=SecretBytes(bytes(16)))
     assert opened.mac_matches
     assert not opened.matches
     assert opened.secrets == []
@@ -297,7 +297,7 @@ def test_reserved_flag_is_a_finding() -> None:
 
 def test_counter_wraps_over_128_bits() -> None:
     """sev-launch 12: two blocks under a counter of sixteen 0xff bytes."""
-    kek = Secret(bytes.fromhex("0322f0771ddc3856b2a6e1cab927db75"))
+    kek = SecretBytes(bytes.fromhex("0322f0771ddc3856b2a6e1cab927db75"))
     wrapped = aes_ctr(kek.reveal(), b"\xff" * 16, TEK.reveal() + TIK.reveal())
     assert wrapped.hex() == "8ae273e8918a40d8e5debddcd1c8ce09540786edf6e5f3f5f11dc2f37655d77b"
     packet = example(iv=b"\xff" * 16)
@@ -495,7 +495,7 @@ def test_libvirt_packs_and_we_open(tmp_path: Path, secrets: list[tuple[str, byte
     assert payload_is_text
     opened = open_secret(header, payload, TIK, TEK, measurement.measure)
     assert opened.matches
-    assert opened.secrets == [(parse_secret_name(name), Secret(data)) for name, data in secrets]
+    assert opened.secrets == [(parse_secret_name(name), SecretBytes(data)) for name, data in secrets]
     ours = build_secret(opened.secrets, TIK, TEK, measurement.measure, iv=opened.header.iv)
     aligned = (20 + sum(20 + len(data) for _, data in secrets)) % 16 == 0
     if not aligned:

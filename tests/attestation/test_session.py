@@ -37,8 +37,8 @@ def count(start: int, size: int) -> bytes:
     return bytes(range(start, start + size))
 
 
-PRIVATE = sevlab.Secret((0x1234567890ABCDEF).to_bytes(48, "big"))
-OTHER = sevlab.Secret((0xFEDCBA0987654321).to_bytes(48, "big"))
+PRIVATE = sevlab.SecretBytes((0x1234567890ABCDEF).to_bytes(48, "big"))
+OTHER = sevlab.SecretBytes((0xFEDCBA0987654321).to_bytes(48, "big"))
 POLICY = 0x11000005
 
 
@@ -128,7 +128,7 @@ def test_the_mistakes_of_the_incidents_stop_in_their_places() -> None:
     # F34: TIK first and then TEK. Everything opens, for both MACs are made with what was packed.
     swapped = open_session(wrap_keys(keys, tik, tek, iv, policy), godh, PRIVATE, policy)
     assert swapped.matches
-    assert swapped.tik == sevlab.Secret(tek)
+    assert swapped.tik == sevlab.SecretBytes(tek)
     # F32: coordinates in the other byte order are no point of the curve.
     reversed_ = EccKey(curve=2, qx=godh.key.qx[47::-1] + bytes(24), qy=godh.key.qy[47::-1] + bytes(24))
     broken = open_session(good, godh.replace(key=reversed_), PRIVATE, policy)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from sevlab import Secret
+from sevlab import SecretBytes
 from sevlab.cases.bundle import load_bundle, open_case, pack_case, unpack_bundle
 from sevlab.cases.case import make_case
 from sevlab.cases.case_toml import is_bundle, read_case, record_explanation
@@ -220,7 +220,7 @@ def test_the_keys_of_an_opened_bundle_are_on_no_disk(
     temporary.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(temporary))
     with open_case(str(with_keys)) as case:
-        assert isinstance(case.inputs["tk"], Secret)
+        assert isinstance(case.inputs["tk"], SecretBytes)
         files = [path for path in temporary.rglob("*") if path.is_file()]
         assert len(files) == 3, "manifest, case, firmware"
         assert not any(shown(path.read_bytes()) for path in files)

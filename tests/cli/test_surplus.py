@@ -18,7 +18,7 @@ from sevlab.cases.sources import parse_qmp
 from sevlab.cli import main
 from sevlab.errors import InputError
 from sevlab.formats.report import SIZE
-from sevlab.launch.keys import Secret
+from sevlab.launch.keys import SecretBytes
 from sevlab.simulator.kds import MOMENT
 from tests.attestation.test_certificates import ASK, EMPTY, LEAF, REVOKING
 from tests.paths import SAMPLES
@@ -90,7 +90,7 @@ def test_a_revoked_certificate_is_exit_1_and_a_file_that_is_no_list_exit_2(files
 
 
 KEY = ec.derive_private_key(7, ec.SECP384R1()).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-PRIVATE = Secret((0x1234567890ABCDEF).to_bytes(48, "big"))
+PRIVATE = SecretBytes((0x1234567890ABCDEF).to_bytes(48, "big"))
 SESSION = make_session(godh_certificate(PRIVATE), 5, random=seeded(b"surplus"))
 VERIFY = ["report", "verify", "report", "--at", AT, "--trust-root", "ark.der", "--measurement", MEASUREMENT]
 OPEN = ["session", "open", "--pdh-key", "pdh.key", "godh", "session"]

@@ -36,7 +36,7 @@ from sevlab.errors import InputError, SevlabError
 from sevlab.labs.snp_samples import snp_report
 from sevlab.launch import verify as outcome
 from sevlab.launch.evidence import Trust
-from sevlab.launch.keys import Secret
+from sevlab.launch.keys import SecretBytes
 from sevlab.launch.verify import BAD, GOOD, MATCH, MISMATCH, NOT_DECIDED, UNUSABLE, compare_measure
 from tests.cases.sample_cases import at, case_of, inputs_of, trust
 from tests.soak import many
@@ -59,7 +59,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "other-measurement").write_bytes(raw[:0x90] + bytes(48) + raw[0xC0:])
     (folder / "unsigned").write_bytes(raw[:0x2A0] + bytes(len(raw) - 0x2A0))
     (folder / "zeros").write_bytes(raw[:4] + bytes(0x8C) + raw[0x90:0xC0] + bytes(len(raw) - 0xC0))
-    key = Secret(bytes(range(0x10, 0x40)))
+    key = SecretBytes(bytes(range(0x10, 0x40)))
     good = build_id_block(SAMPLE.measurement, key, policy=int(SAMPLE.policy))
     (folder / "block").write_text(good.properties)
     (folder / "other-block").write_text(build_id_block(bytes(48), key, policy=int(SAMPLE.policy)).properties)
@@ -428,7 +428,9 @@ def test_what_a_case_wants_is_not_what_you_want(verb: str, capsys: pytest.Captur
         assert main([*words, *ROOTS]) == 0
         captured = capsys.readouterr()
         first = captured.out.split("\n")[0].strip()
-        assert first == ("OK: a Milan reports the measurement that the case required, below a root of yours, not of AMD")
+        assert first == (
+            "OK: a Milan reports the measurement that the case required, below a root of yours, not of AMD"
+        )
         assert "NOTE: required by the case, not by you: snp-measurement, snp-policy." in captured.out
         assert "Does it say what the case required?" in captured.out
         assert "you required" not in captured.out
@@ -495,10 +497,10 @@ def test_every_verdict_has_one_of_four_statuses(store: Path) -> None:
     report = load_report(at("report-snp.bin"))
     block = load_id_block(str(store / "block"))
     packet = sevlab.attestation.secret.build_secret(
-        [("luks-key", b"open")], sevlab.Secret(bytes(16)), sevlab.Secret(bytes(16)), bytes(32)
+        [("luks-key", b"open")], sevlab.SecretBytes(bytes(16)), sevlab.SecretBytes(bytes(16)), bytes(32)
     )
     opened = sevlab.attestation.secret.open_secret(
-        packet.header, packet.payload, sevlab.Secret(bytes(16)), sevlab.Secret(bytes(16)), bytes(32)
+        packet.header, packet.payload, sevlab.SecretBytes(bytes(16)), sevlab.SecretBytes(bytes(16)), bytes(32)
     )
     verdicts: list[Any] = [measure, verify_report(report), verify_id_block(block), Chain([]).verify(), opened]
     verdicts += [verify_id_block(block, bytes(48)), verify_id_block(block, SAMPLE.measurement), verdict_of("snp")]

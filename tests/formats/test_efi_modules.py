@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import sevlab
-from sevlab import Measurement, MeasureMessage, Policy, Secret, compute_measure
+from sevlab import Measurement, MeasureMessage, Policy, SecretBytes, compute_measure
 from sevlab.cli import main
 from sevlab.formats import efi_modules
 from sevlab.formats.efi_modules import (
@@ -443,7 +443,7 @@ def options(desk: Path, file: str, kernel: bool = True) -> dict[str, str]:
     digest = sevlab.load_launch(Policy(1), **given).digest
     numbers = {name: value for name, value in NUMBERS.items() if name != "policy"}
     message = MeasureMessage(**numbers, policy=Policy(1), digest=digest, mnonce=samples.MNONCE)
-    raw = Measurement(measure=compute_measure(message, Secret(samples.TIK)), mnonce=samples.MNONCE).to_bytes()
+    raw = Measurement(measure=compute_measure(message, SecretBytes(samples.TIK)), mnonce=samples.MNONCE).to_bytes()
     values = {"measurement": base64.b64encode(raw).decode(), **NUMBERS, "tk": desk / "tk.bin", **given}
     return {name: str(value) for name, value in values.items()}
 

@@ -58,8 +58,8 @@ def test_text_and_numbers_and_ready_values_are_the_same(given_inputs: dict[str, 
     ready = {
         "measurement": sevlab.Measurement.from_bytes(samples.measurement()),
         "policy": sevlab.Policy(1),
-        "tik": sevlab.Secret(samples.TIK),
-        "tek": sevlab.Secret(samples.TEK),
+        "tik": sevlab.SecretBytes(samples.TIK),
+        "tek": sevlab.SecretBytes(samples.TEK),
     }
     messages = [sevlab.load_evidence(**{**given_inputs, **more}).message for more in ({}, numbers, ready)]
     assert messages[0] == messages[1] == messages[2]

@@ -135,7 +135,7 @@ def test_the_routes_hold_no_key_and_name_its_file(evidence: sevlab.launch.eviden
 
 
 def test_a_key_that_is_in_no_file_gets_a_placeholder(evidence: sevlab.launch.evidence.Evidence) -> None:
-    held = evidence.replace(tik=sevlab.Secret(samples.TIK), tek=sevlab.Secret(samples.TEK))
+    held = evidence.replace(tik=sevlab.SecretBytes(samples.TIK), tek=sevlab.SecretBytes(samples.TEK))
     assert "TIK_FILE" in sevlab.launch.explain.openssl_route(held)
     assert "TIK_FILE" in sevlab.launch.explain.python_route(held)
 

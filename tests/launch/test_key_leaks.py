@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 import sevlab
-from sevlab import Secret
+from sevlab import SecretBytes
 from sevlab.attestation.session import make_private, make_session, seeded
 from sevlab.cases.bundle import pack_case
 from sevlab.cases.case import Case, make_case
@@ -91,7 +91,7 @@ def _measurement() -> bytes:
     message = sevlab.MeasureMessage(
         api_major=0, api_minor=22, build_id=13, policy=sevlab.Policy(1), digest=digest, mnonce=NONCE
     )
-    return sevlab.compute_measure(message, Secret(TIK)) + NONCE
+    return sevlab.compute_measure(message, SecretBytes(TIK)) + NONCE
 
 
 def _bases() -> dict[str, tuple[list[str], list[str]]]:
@@ -328,7 +328,7 @@ def _loaders() -> dict[str, Callable[[Any], object]]:
         "load_private_key": lambda key: sevlab.attestation.id_block.load_private_key(
             key if isinstance(key, str) else "tik.bin"
         ),
-        "Secret": Secret,
+        "SecretBytes": SecretBytes,
     }
 
 
@@ -348,7 +348,7 @@ LOADERS = (
     *("load_case late", "compute_measure", "HmacSteps", "build_secret tik", "build_secret late"),
     *("build_secret measure", "open_secret", "open_secret late", "open_session", "wrap_keys", "wrap_keys late"),
     *("derive_session_keys", "derive_session_keys late", "build_id_block", "build_id_block late"),
-    *("load_private_key", "Secret"),
+    *("load_private_key", "SecretBytes"),
 )
 
 
@@ -359,8 +359,8 @@ def _bad_keys() -> list[Any]:
     made += [
         bytearray(TIK),
         memoryview(both),
-        Secret(TIK[:-1]),
-        Secret(both),
+        SecretBytes(TIK[:-1]),
+        SecretBytes(both),
         list(TIK),
         int.from_bytes(TIK, "big"),
     ]

@@ -37,7 +37,7 @@ def test_known_measures(values: dict[str, int], loaded: bytes, mnonce: str, tik:
     values = values | {"policy": sevlab.Policy(values["policy"])}
     message = sevlab.MeasureMessage(digest=sevlab.compute_digest([loaded]), mnonce=bytes.fromhex(mnonce), **values)
     assert message.to_bytes()[:8].hex() == start
-    for key in (bytes.fromhex(tik), sevlab.Secret(bytes.fromhex(tik))):
+    for key in (bytes.fromhex(tik), sevlab.SecretBytes(bytes.fromhex(tik))):
         assert sevlab.compute_measure(message, key).hex() == measure
         assert sevlab.launch.measure.HmacSteps(message, key).measure.hex() == measure
 
@@ -72,7 +72,7 @@ def test_every_bit_of_the_message_counts(raw: bytes, tik: bytes, position: int) 
 @pytest.mark.parametrize("size", [0, 1, 15, 17, 32, 64])
 def test_a_key_has_16_bytes(size: int) -> None:
     message = sevlab.MeasureMessage.from_bytes(bytes(56))
-    for key in (b"k" * size, sevlab.Secret(b"k" * size)):
+    for key in (b"k" * size, sevlab.SecretBytes(b"k" * size)):
         with pytest.raises(sevlab.InputError, match=f"a key of {size} bytes; needed 16 bytes"):
             sevlab.compute_measure(message, key)
 

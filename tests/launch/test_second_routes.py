@@ -68,7 +68,7 @@ def test_a_key_from_no_file_is_awaited_in_tik_file(folder: Path, monkeypatch: py
         pipe_in(monkeypatch, samples.TIK)
         evidence = load(firmware="firmware.fd", tik="-", tek="tek.bin")
     else:
-        held = {"tik": sevlab.Secret(samples.TIK), "tek": sevlab.Secret(samples.TEK)}
+        held = {"tik": sevlab.SecretBytes(samples.TIK), "tek": sevlab.SecretBytes(samples.TEK)}
         evidence = load(firmware="firmware.fd", **held)
     assert sevlab.compute_measure(evidence.message, evidence.tik).hex() == MEASURE
     (folder / "TIK_FILE").write_bytes(samples.TIK)  # what its name asks for: the TIK, 16 bytes
@@ -112,8 +112,8 @@ def test_another_library_gives_the_same_measure(raw: bytes, tik: bytes) -> None:
     other.update(raw)
     expected = other.finalize()
     message = sevlab.MeasureMessage.from_bytes(raw)
-    assert sevlab.compute_measure(message, sevlab.Secret(tik)) == expected
-    assert sevlab.launch.measure.HmacSteps(message, sevlab.Secret(tik)).measure == expected
+    assert sevlab.compute_measure(message, sevlab.SecretBytes(tik)) == expected
+    assert sevlab.launch.measure.HmacSteps(message, sevlab.SecretBytes(tik)).measure == expected
 
 
 @PIPES

@@ -30,8 +30,8 @@ def launch(
         build_id=versions[2],
         policy=policy,
         digest=digest,
-        tik=sevlab.Secret(tik),
-        tek=sevlab.Secret(samples.TEK),
+        tik=sevlab.SecretBytes(tik),
+        tek=sevlab.SecretBytes(samples.TEK),
     )
 
 
@@ -66,7 +66,7 @@ CHANGES = [
     {"policy": 0},
     {"policy": 0x01000001},
     {"digest": b"\1" + bytes(31)},
-    {"tik": sevlab.Secret(samples.TEK)},
+    {"tik": sevlab.SecretBytes(samples.TEK)},
 ]
 
 
@@ -81,7 +81,7 @@ def test_a_mismatch_says_no_more_than_it_knows(change: dict[str, object]) -> Non
 
 
 def test_another_tek_changes_nothing_and_the_verdict_says_so() -> None:
-    verdict = sevlab.compare_measure(launch().replace(tek=sevlab.Secret(bytes(16))))
+    verdict = sevlab.compare_measure(launch().replace(tek=sevlab.SecretBytes(bytes(16))))
     assert verdict.matches
     assert verdict.checks[-1].name == "tek"
     assert verdict.checks[-1].state == "not checked"

@@ -28,7 +28,7 @@ from sevlab.formats.sev_certs import PDH, PEK
 from sevlab.formats.vcek import read_cert_table
 from sevlab.labs import sample_files, samples
 from sevlab.labs.snp_samples import snp_launch
-from sevlab.launch.keys import Secret
+from sevlab.launch.keys import SecretBytes
 from sevlab.layout.arguments import checked
 from sevlab.simulator.identity import Identity
 
@@ -37,7 +37,7 @@ Call = tuple[Callable[..., Any], list[Any], dict[str, Any]]
 #: What is put in the place of each argument.
 NONSENSE = [
     *(None, True, 0, 5, -1, 1 << 70, 5.5, float("nan"), "", "x", b"", b"x", object(), [], [1], (1,), {}, {"a": 1}),
-    *(set(), print, datetime(2026, 1, 1), Secret(b"x"), array.array("I", [1])),
+    *(set(), print, datetime(2026, 1, 1), SecretBytes(b"x"), array.array("I", [1])),
 ]
 #: Public functions with bytes among their arguments that are not in the table, and why.
 LEFT_OUT = {
@@ -64,7 +64,7 @@ def calls(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Call]:
     session = sevlab.attestation.session.make_session(
         identity.certificates[PDH], 1, random=sevlab.attestation.session.seeded(b"y")
     )
-    key = Secret((5).to_bytes(48, "big"))
+    key = SecretBytes((5).to_bytes(48, "big"))
     launch, digest = snp_launch(), snp_launch().digest
     signed = sevlab.attestation.id_block.build_id_block(digest, key)
     packet = sevlab.attestation.secret.build_secret([("luks-key", b"x")], samples.TIK, samples.TEK, bytes(32))
@@ -227,7 +227,7 @@ def test_a_key_does_not_stay_in_a_frame() -> None:
     """A traceback that shows local variables (IPython's, cgitb's) shows the frame of the check, too."""
 
     @checked
-    def use(key: Secret | bytes, other: Secret, size: int = 0) -> None:
+    def use(key: SecretBytes | bytes, other: SecretBytes, size: int = 0) -> None:
         raise InputError("key", "one", "another")
 
     raw = bytes(range(0x41, 0x51))

@@ -68,7 +68,7 @@ def test_a_picture_is_the_same_each_time_and_speaks() -> None:
 
 
 def test_a_picture_takes_a_secret_and_does_not_show_it() -> None:
-    picture = sevlab.plots.charts.plot_avalanche(exercises.sample_message(), sevlab.Secret(samples.TIK))
+    picture = sevlab.plots.charts.plot_avalanche(exercises.sample_message(), sevlab.SecretBytes(samples.TIK))
     assert samples.TIK.hex() not in repr(picture)
     assert samples.TIK not in picture._repr_png_()
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from sevlab.attestation.session import seeded
 from sevlab.formats.report import ReportRequest
-from sevlab.launch.keys import Secret
+from sevlab.launch.keys import SecretBytes
 from sevlab.simulator.snp_commands import (
     FinishFlags,
     SnpLaunchFinish,
@@ -23,7 +23,7 @@ from sevlab.simulator.status import FirmwareError, RmpFault
 CONTEXT, AGENT, SOMEWHERE, BLOCK, AUTH = 0x200000, 0x201000, 0x202000, 0x210000, 0x211000
 SMALL, LARGE = 0x300000, 0x400000
 PAGE = bytes(range(256)) * 16
-ID, AUTHOR = (Secret(number.to_bytes(48, "big")) for number in (7, 11))
+ID, AUTHOR = (SecretBytes(number.to_bytes(48, "big")) for number in (7, 11))
 
 
 def answer(command: Any, *arguments: Any, **named: Any) -> str:

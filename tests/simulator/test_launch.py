@@ -189,7 +189,7 @@ def test_session_open_takes_the_platform_s_key() -> None:
     run = sevlab.simulate_launch(PLAIN, 1, seed=b"6")
     session = run.owner.session
     assert session is not None
-    opened = open_session(session.blob, session.godh, sevlab.Secret(run.platform.identity.keys[PDH].reveal()), 1)
+    opened = open_session(session.blob, session.godh, sevlab.SecretBytes(run.platform.identity.keys[PDH].reveal()), 1)
     assert opened.matches
     assert opened.tik == session.tik
 

@@ -139,7 +139,7 @@ def test_launch_secret_in_every_combination(api: tuple[int, int]) -> None:
         for asid, early in product((False, True), repeat=2)
     }
     secret = sevlab.attestation.secret.build_secret(
-        [("luks-key", b"horse")], sevlab.Secret(bytes(16)), sevlab.Secret(bytes(16)), bytes(32)
+        [("luks-key", b"horse")], sevlab.SecretBytes(bytes(16)), sevlab.SecretBytes(bytes(16)), bytes(32)
     )
     clear = secret.table.to_bytes()
     assert b"horse" in clear

@@ -186,7 +186,7 @@ def test_a_secret_is_checked_in_order_and_lands_in_the_guest(api: tuple[int, int
         platform.launch_secret(handle, packet.header.to_bytes(), 0x2000, packet.payload)
     platform.launch_finish(handle)
     refused("INVALID_GUEST_STATE", platform.launch_secret, handle, header, 0, payload)
-    assert platform.guests[handle].tik == sevlab.Secret(bytes(16))
+    assert platform.guests[handle].tik == sevlab.SecretBytes(bytes(16))
 
 
 def test_debugging_is_as_the_policy_says(platform: Platform) -> None:

@@ -17,7 +17,7 @@ from sevlab.attestation.session import seeded
 from sevlab.errors import InputError, LayoutError
 from sevlab.formats.report import parse_report
 from sevlab.formats.sev_certs import ECDSA_SHA384
-from sevlab.launch.keys import Secret
+from sevlab.launch.keys import SecretBytes
 from sevlab.simulator.kds import MOMENT, KeyServer
 from sevlab.simulator.memory import RmpEntry
 from sevlab.simulator.snp_firmware import SnpPlatform
@@ -32,7 +32,7 @@ from tests.soak import many
 
 CPU = {"cpu_family": 25, "cpu_model": 1, "cpu_stepping": 1}
 INPUTS: dict[str, Any] = {"firmware": str(SAMPLES / "firmware-snp.fd"), "num_cpus": 2, **CPU}
-ID, AUTHOR = (Secret(number.to_bytes(48, "big")) for number in (7, 11))
+ID, AUTHOR = (SecretBytes(number.to_bytes(48, "big")) for number in (7, 11))
 
 
 def launched(inputs: dict[str, Any] | None = None, **given: Any) -> SimulatedSnpLaunch:

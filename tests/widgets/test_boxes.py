@@ -77,7 +77,7 @@ def test_a_checkbox_turns_the_whole_page_and_back(explorer: Explorer, name: str,
     policy = next(span for span in explorer.message.spans if span["name"] == "policy")
     assert policy["hex"] == f"{1 ^ 1 << bit:02x}000000"
     assert policy["marked"] == [4]
-    computed = sevlab.compute_measure(explorer.evidence.message, sevlab.Secret(samples.TIK))
+    computed = sevlab.compute_measure(explorer.evidence.message, sevlab.SecretBytes(samples.TIK))
     assert explorer.verdict.computed == computed != samples.measurement()[:32]
     assert computed[:4].hex(" ") in explorer.comparison.value
     box.set_state({"value": not box.value})
@@ -373,7 +373,7 @@ def test_a_selection_can_be_set_and_watched() -> None:
     assert seen == ["policy", ""]
 
 
-@pytest.mark.parametrize("thing", [1, None, b"", sevlab.Policy(1), sevlab.Secret(KEY)], ids=repr)
+@pytest.mark.parametrize("thing", [1, None, b"", sevlab.Policy(1), sevlab.SecretBytes(KEY)], ids=repr)
 def test_what_cannot_be_explored_is_refused(thing: object) -> None:
     with pytest.raises(TypeError, match="explore takes"):
         sevlab.explore(thing)

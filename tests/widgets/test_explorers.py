@@ -152,7 +152,7 @@ def test_after_a_refused_upload_the_right_one_gives_the_verdict_back(folder: Pat
 
 def test_evidence_that_came_from_no_file_can_be_explored(folder: Path) -> None:
     digest = sevlab.compute_digest([samples.firmware()])
-    held = {"tik": sevlab.Secret(samples.TIK), "tek": sevlab.Secret(samples.TEK)}
+    held = {"tik": sevlab.SecretBytes(samples.TIK), "tek": sevlab.SecretBytes(samples.TEK)}
     explorer = sevlab.explore(load(folder, digest=digest, **held))
     assert [box.value for box in explorer.paths.values()] == ["", ""]
     assert explorer.verdict.matches

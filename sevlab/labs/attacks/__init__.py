@@ -40,7 +40,6 @@ _NAMES = {
     ),
     "leaked_keys": ("Impostor", "migrate", "mint_report"),
 }
-
 _HOME = {name: module for module, names in _NAMES.items() for name in names}
 __all__ = sorted(_HOME)
 __getattr__ = hand_on(__name__, _HOME)

@@ -20,7 +20,7 @@ from ...attestation.session import seeded
 from ...errors import InputError, SevlabError, quoted
 from ...formats.page_info import PAGE
 from ...formats.report import HEADER, ReportRequest, parse_report
-from ...launch.keys import Secret
+from ...launch.keys import SecretBytes
 from ...launch.snp import load_snp_launch
 from ...layout.span import Explainable
 from ...layout.views import Banner, Heading, Table, View, hex_lines, narrow
@@ -48,7 +48,7 @@ MOMENTS = ("before LAUNCH_FINISH", "before the report")
 #: Bytes of ciphertext that are kept, as the authors of the attack did. The digest is 48 of them.
 KEPT = 64
 #: The owner's ID key, visibly a sample.
-_ID_KEY = Secret((7).to_bytes(48, "big"))
+_ID_KEY = SecretBytes((7).to_bytes(48, "big"))
 
 
 class ContextReplay(Explainable):

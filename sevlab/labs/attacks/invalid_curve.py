@@ -31,7 +31,7 @@ from ...attestation import session
 from ...errors import InputError
 from ...formats.policy import Policy
 from ...formats.sev_certs import P384, P384_BYTES, PDH, SCALAR, EccKey
-from ...launch.keys import Secret
+from ...launch.keys import SecretBytes
 from ...layout.span import Explainable
 from ...layout.views import Banner, Table, View
 from ...simulator.curve import PRIME, add, multiply
@@ -134,7 +134,7 @@ class PdhTheft(Explainable):
 
     def __init__(self, certificate: SevCertificate) -> None:
         self.certificate = certificate
-        self.private: Secret | None = None
+        self.private: SecretBytes | None = None
         self.residues: list[Residue] = []
         self.launches = 0
         self.caught: FirmwareError | None = None
@@ -144,12 +144,12 @@ class PdhTheft(Explainable):
         """The length of the product of the orders, in bits."""
         return int(prod(residue.order for residue in self.residues)).bit_length()
 
-    def join(self, count: int | None = None) -> Secret | None:
+    def join(self, count: int | None = None) -> SecretBytes | None:
         """Return the private key for the certificate from the first *count* residues (default: all), or None."""
         number = join_residues(self.residues[:count])
         if number is None or number.bit_length() > 8 * P384_BYTES:
             return None
-        private = Secret(number.to_bytes(P384_BYTES, "big"))
+        private = SecretBytes(number.to_bytes(P384_BYTES, "big"))
         return private if session.public_key(private) == self.certificate.key else None
 
     def explain(self) -> View:

@@ -41,14 +41,12 @@ if TYPE_CHECKING:
 SUCCESS, DENIED, DEAD_LOOP = "EFI_SUCCESS", "EFI_ACCESS_DENIED", "dead loop"
 #: The loader gives up without asking the verifier.
 NOT_ASKED = "not asked"
-
 #: The verifiers, and what each does.
 VERIFIERS = {
     "none": "all builds of OVMF except AmdSev, with or without the place for hashes: every blob is accepted",
     "early": "AmdSev until 2024: a wrong blob is denied, and the firmware goes on",
     "hardened": "AmdSev since edk2 pull request 5769 (2024): if the host cheats, the machine stops",
 }
-
 #: What boots: the host's kernel, something else that the firmware finds, or nothing at all.
 KERNEL, OTHER, NOTHING = "the kernel", "another boot option", "nothing"
 _ROWS = {row.name: row for row in KernelHashes.rows}

@@ -22,7 +22,7 @@ from ...formats.launch_measure import MeasureMessage
 from ...formats.page_info import NORMAL, PAGE
 from ...formats.secret import SecretTable
 from ...formats.sev_certs import PDH
-from ...launch.keys import Secret
+from ...launch.keys import SecretBytes
 from ...launch.measure import compute_measure
 from ...launch.pages import Region, hash_pages
 from ...launch.sev import compute_digest
@@ -107,7 +107,7 @@ class BlockLaunch:
     (b"" if the measures differ), ``sent`` what the guest then sends out.
     """
 
-    def __init__(self, digest: bytes, measurement: Measurement, message: MeasureMessage, tik: Secret) -> None:
+    def __init__(self, digest: bytes, measurement: Measurement, message: MeasureMessage, tik: SecretBytes) -> None:
         self.digest, self.measurement, self.message = digest, measurement, message
         self.matches = compute_measure(message, tik) == measurement.measure
         self.memory, self.secret = b"", b""

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from ...attestation.sev_chain import Chain
     from ...formats.report import Report
     from ...formats.sev_certs import SessionBlob, SevCertificate
-    from ...launch.keys import Secret
+    from ...launch.keys import SecretBytes
     from ...simulator.psp import Platform
     from ...simulator.snp_firmware import SnpPlatform
 
@@ -47,7 +47,7 @@ class Impostor:
 
     def __init__(
         self,
-        cek: Secret,
+        cek: SecretBytes,
         certificate: SevCertificate,
         *,
         random: Callable[[int], bytes] = secrets.token_bytes,
@@ -61,7 +61,7 @@ class Impostor:
         return self._identity.chain
 
     @property
-    def private(self) -> Secret:
+    def private(self) -> SecretBytes:
         """The private key of the PDH (48 bytes, big-endian), which never leaves a genuine platform."""
         return self._identity.keys[PDH]
 

@@ -25,19 +25,16 @@ if TYPE_CHECKING:
 
 
 __all__ = ["CAUSES", "FILES", "NOTEBOOKS", "REPLAYS", "catalogue", "pack_replay", "published", "write_replays"]
-
 #: Kinds of causes, in the order in which they are shown.
 CAUSES = (
     *("registers", "pages", "firmware image", "kernel hashes", "numbers"),
     *("keys", "certificates", "report", "ID block", "kernel"),
 )
-
 #: The notebooks of notebooks/incidents, and the incidents with a bundle in each.
 NOTEBOOKS = {
     name: [key for key in REPLAYS if INCIDENTS[key].notebook == name]
     for name in sorted({INCIDENTS[key].notebook for key in REPLAYS})
 }
-
 #: Text in a table is wrapped after so many characters.
 _WIDTH = 32
 

@@ -26,7 +26,7 @@ from ...formats.page_info import CPUID, PAGE, VMSA
 from ...formats.policy import Policy
 from ...formats.report import HEADER, MilanTcb, ReportRequest, TurinTcb, parse_report
 from ...launch.inputs import load_launch
-from ...launch.keys import Secret
+from ...launch.keys import SecretBytes
 from ...launch.measure import compute_measure
 from ...launch.snp import SnpLaunch, load_snp_launch
 from ...launch.vmm import CPU_MODELS
@@ -50,7 +50,7 @@ FIRMWARE_SIZE = 8 << 10
 #: CPUID 1, EAX of the guest in most rows.
 MILAN = CPU_MODELS["EPYC-Milan"].signature
 #: The private key that signs the owners' ID blocks (48 bytes): visibly a sample.
-ID_KEY = Secret(bytes(range(0x10, 0x40)))
+ID_KEY = SecretBytes(bytes(range(0x10, 0x40)))
 #: Bytes of a firmware volume's header with an empty block map.
 _HEADER_SIZE = 72
 #: Bytes of a number of P-384.
@@ -81,7 +81,6 @@ FILES: dict[str, Callable[[], bytes]] = {
     "initrd.img": lambda: INITRD * 16,
     "tk.bin": lambda: TEK + TIK,
 }
-
 #: The guest of most rows, which boots a kernel directly.
 GUEST: dict[str, Value] = {
     "firmware": "OVMF.fd",
@@ -91,7 +90,6 @@ GUEST: dict[str, Value] = {
     "num_cpus": 4,
     "cpu_signature": MILAN,
 }
-
 #: The guest of the rows of SEV, without a kernel.
 _SEV_GUEST: dict[str, Value] = {"firmware": "OVMF.fd", "policy": POLICY, "tk": "tk.bin"}
 

@@ -14,9 +14,6 @@ _NAMES = {
     "run": ("Results", "run_suite_command", "run_verifier_suite", "suite_files", "suite_table", "write_suite"),
     "vectors": ("load_cases",),
 }
-
 _HOME = {name: module for module, names in _NAMES.items() for name in names}
-
 __all__ = sorted(_HOME)
-
 __getattr__ = hand_on(__name__, _HOME)

@@ -180,7 +180,6 @@ def _as_one_number(given: VerifierInput) -> bool:
 
 #: Order and base point of P-384. Source: FIPS 186-4, D.1.2.4.
 ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFC7634D81F4372DDF581A0DB248B0A77AECEC196ACCC52973
-
 BASE = (
     0xAA87CA22BE8B05378EB1C71EF320AD746E1D3B628BA79B9859F741E082542A385502F25DBF55296C3A545E3872760AB7,
     0x3617DE4A96262C6F5D9E98BF9292DC29F8F41DBD289A147CE9DA3113B5F0B8C00A60B1CE1D7E819D7A431D7C90EA0E5F,
@@ -207,7 +206,6 @@ _PREPARE: dict[str, Callable[[VerifierInput], VerifierInput]] = {
     "put-together": _serialise_again,
     "length": lambda given: replace(given, report=given.report[:SIZE]),
 }
-
 _INSTEAD = {
     "range": naive_signature,
     "missing": _parts_that_are_there,
@@ -216,7 +214,6 @@ _INSTEAD = {
     "chip-id-beginning": _beginning,
     "tcb-number": _as_one_number,
 }
-
 #: Every flaw by its key.
 FLAWS: dict[str, Flaw] = {
     key: Flaw(key, row["title"], tuple(row["checks"]), _PREPARE.get(key), _INSTEAD.get(key))

@@ -40,7 +40,6 @@ AT = f"{MOMENT:%Y-%m-%d}"
 #: Default time for one test case, in seconds.
 TIMEOUT = 30.0
 _MAKE, _HELP = "sevlab verifier-suite make DIR", "sevlab verifier-suite run --help"
-
 #: The files of a test case: the name in a command line, the file's name, its content.
 FILES: dict[str, tuple[str, Callable[[VerifierInput], bytes]]] = {
     "report": ("report.bin", lambda given: given.report),
@@ -53,7 +52,6 @@ FILES: dict[str, tuple[str, Callable[[VerifierInput], bytes]]] = {
     "root": ("root.der", lambda given: given.root),
     "root_pem": ("root.pem", lambda given: pem(given.root)),
 }
-
 #: The values of a test case as text: bytes in lower-case hex.
 VALUES: dict[str, Callable[[VerifierInput], str]] = {
     "product": lambda given: given.product,
@@ -67,7 +65,6 @@ VALUES: dict[str, Callable[[VerifierInput], str]] = {
     "policy": lambda given: f"0x{given.policy:x}",
     "at": lambda given: AT,
 }
-
 #: The names in a command line.
 PLACEHOLDERS = ("key", *FILES, *VALUES)
 _NAME = re.compile(r"\{\{|\}\}|\{([a-z][a-z0-9_]*)\}")

@@ -32,13 +32,11 @@ SERVER, MALLORY = KeyServer(b"sevlab, the verifier suite"), KeyServer(b"sevlab, 
 #: The owner's cloud, and another one.
 CSP, OTHER_CSP = "suite.example", "elsewhere.example"
 FIRST_DAY, LAST_DAY = "250701", "450101"
-
 CHIPS = {
     "Milan": bytes(range(0x40, 0x80)),
     "Genoa": bytes(range(0x80, 0xC0)),
     "Turin": bytes(range(0xC0, 0xC8)) + bytes(56),
 }
-
 OTHER_CHIP = bytes(range(0x01, 0x41))
 #: A chip id that could be read as an OCTET STRING in DER.
 _LIKE_DER = bytes([0x04, 62]) + bytes(range(0x81, 0x81 + 62))
@@ -154,7 +152,6 @@ def make_input(
 
 
 def _edited(one: VerifierInput, **changes: Any) -> VerifierInput:
-    """Change fields of a report after signing."""
     return replace(one, report=parse_report(one.report).replace(**changes).to_bytes())
 
 
@@ -243,7 +240,6 @@ def _wrong_leaves() -> dict[str, VerifierInput]:
 
 
 def _not_required() -> dict[str, VerifierInput]:
-    """Genuine reports that do not meet the requirements."""
     newer = tcb_of("Milan", snp=_OLD_SNP)
     return {
         "other-measurement": make_input(measurement=OTHER_MEASUREMENT),
