@@ -84,7 +84,6 @@ def load_report_file(path: str, name: str = "report", product: str = "") -> Repo
 
 
 def _forms(raw: bytes) -> list[tuple[str, bytes]]:
-    """Return what the bytes can be read as: first as they are."""
     found = [("binary", raw)]
     text = "".join(raw.decode("latin-1").split())
     if re.fullmatch("(?:[0-9a-fA-F]{2})+", text):

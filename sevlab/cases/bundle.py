@@ -242,7 +242,6 @@ def _copy(archive: Archive, sha256: str, path: str, private: bool) -> None:
 
 
 def _blob(archive: Archive, sha256: str) -> Iterator[bytes]:
-    """Yield a blob in pieces, and check its hash at the end."""
     running = hashlib.sha256()
     for chunk in archive.chunks(BLOBS + sha256):
         running.update(chunk)

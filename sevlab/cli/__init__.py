@@ -68,7 +68,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(words: list[str]) -> int:
-    """Run one command; turn whatever ends it into an exit status."""
     try:
         with clean_end(_clean_up):
             status = _dispatch(words)

@@ -170,7 +170,6 @@ class _Search:
         return SevSpace(inputs, self._read_candidates(snp=False))
 
     def _read_candidates(self, *, snp: bool) -> list[Candidate]:
-        """Read the folder of candidates in at most half of the budget."""
         if self.candidates is None:
             return []
         engine = self.engine

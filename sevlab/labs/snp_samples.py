@@ -93,7 +93,6 @@ def _section(kind: int, content: bytes) -> bytes:
 
 
 def _file(guid: str, kind: int, content: bytes) -> bytes:
-    """Return a file of a firmware volume, padded to 8 bytes."""
     size = (24 + len(content)).to_bytes(3, "little")
     head = uuid.UUID(guid).bytes_le + bytes([0, 0xAA, kind, 0]) + size + b"\xf8"
     head = head[:16] + bytes([-(sum(head) - 0xAA - 0xF8) & 0xFF]) + head[17:]

@@ -252,7 +252,6 @@ def _fill(axes: Axes, left: float, top: float, width: float, height: float, type
 
 
 def _rows(regions: Sequence[Region]) -> list[list[str]]:
-    """Return a line for each region, in the order of the chain."""
     return [
         [letter, region.name, f"0x{region.gpa:x}", str(len(region.contents)), region.type_name, region.doc]
         for letter, region in zip(letters(len(regions)), regions, strict=True)
@@ -263,7 +262,6 @@ HEADER = ["", "in the order of the chain", "guest address", "pages", "type", "wh
 
 
 def _table(axes: Axes, line: float, regions: Sequence[Region]) -> float:
-    """Write the table of regions; return where its last line is."""
     starts = [EDGE, EDGE + 0.42, EDGE + 2.3, EDGE + 3.6, EDGE + 4.2, EDGE + 5.25]
     for number, row in enumerate([HEADER, *_rows(regions)]):
         if number:

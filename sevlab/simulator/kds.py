@@ -170,7 +170,6 @@ def _certificate(kind: str, product: str, key: Any, serial: int, start: datetime
 
 
 def _name(kind: str, product: str) -> Any:
-    """Return a subject's name, in the order in which AMD writes it."""
     from cryptography import x509
     from cryptography.x509.oid import NameOID
 

@@ -398,7 +398,6 @@ class Platform:
         demand((policy.api_major, policy.api_minor) <= (pek.api_major, pek.api_minor), "POLICY_FAILURE")
 
     def _check_domain(self, other: Chain) -> None:
-        """The policy's DOMAIN bit: the receiver has the same owner."""
         states = {link.name: link.state for link in other.verify().checks}
         needed = ("OCA signed by itself", "PEK signed by OCA", "PDH signed by PEK")
         demand(all(states[name] == "match" for name in needed), "BAD_SIGNATURE", "the receiver's certificates")

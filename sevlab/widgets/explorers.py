@@ -83,7 +83,6 @@ class BaseExplorer(StaticBox):
         raise NotImplementedError
 
     def _clear(self) -> None:
-        """Take back what was computed: it would be about other inputs."""
         raise NotImplementedError
 
     def _answer(self) -> Banner | View:

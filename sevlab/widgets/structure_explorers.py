@@ -102,7 +102,6 @@ class VmsaExplorer(ChainExplorer):
         ]
 
     def _built(self) -> Vmsa:
-        """Build the page that the boxes describe; raise the first error."""
         profile, application = PROFILES[self.profile.value], self.cpu.value == APPLICATION
         signature = address = None
         for name in LIMITS:
@@ -179,7 +178,6 @@ def _field(structure: Vmsa | Report, name: str) -> Span:
 
 
 def _parse_field(text: str, span: Span) -> bytes:
-    """Return a field's bytes from its text: a number, or hex."""
     label = f"Value of {span.name}"
     if isinstance(span.value, int):
         return parse_number(text, label, (1 << 8 * span.size) - 1).to_bytes(span.size, "little")
@@ -191,7 +189,6 @@ def _written(span: Span) -> str:
 
 
 def _short(span: Span) -> str:
-    """Return a field's value; of a long one, its first bytes."""
     return span.text if len(span.text) <= 80 else f"{span.text[:32]}..."
 
 
@@ -297,7 +294,6 @@ class ReportExplorer(BaseExplorer):
         self._set(whole[:at] + raw + whole[at + len(raw) :], at)
 
     def _set(self, raw: bytes, at: int) -> None:
-        """Take a report's bytes, and show the field at an offset of it."""
         self.report = parse_report(raw)
         self.refresh()
         self._fill(_span_at(self.report, at), at)

@@ -175,7 +175,6 @@ def _attack(replay: ContextReplay, way: str, hosts: Iterator[SnpHost], moment: s
 
 
 def _write(replay: ContextReplay, way: str) -> None:
-    """Write the kept ciphertext over that of the evil guest."""
     platform, place = replay.platform, replay.place
     target = place - CONTEXT_AT + ALIAS_AT if way == "alias" else place
     replay.begin(f"the host writes what it kept to 0x{target:x}")

@@ -240,7 +240,6 @@ def _as_turin_parts(report: Report) -> dict[str, bytes]:
 
 
 def _rewritten(report: Report) -> dict[str, bytes]:
-    """The report was parsed, and its TCBs were written as a Turin's."""
     raw = report.to_bytes()
     for row in report.rows:
         if isinstance(value := getattr(report, row.name), MilanTcb):
