@@ -16,10 +16,8 @@ from __future__ import annotations
 from .. import hand_on
 
 _HOME = {
-    "BAD": "verify",
     "CPU_MODELS": "vmm",
     "Evidence": "evidence",
-    "GOOD": "verify",
     "HmacSteps": "measure",
     "Launch": "sev",
     "PROFILES": "vmm",
@@ -27,16 +25,12 @@ _HOME = {
     "SnpLaunch": "snp",
     "Verdict": "verify",
     "cpu_signature": "vmm",
-    "load_digest": "files",
     "load_key": "values",
     "load_vmsa": "values",
-    "openssl_route": "explain",
     "parse_cpu_model": "vmm",
     "parse_measurement": "values",
     "parse_policy": "values",
-    "python_route": "explain",
     "recognize_vmsa": "vmm",
-    "split_signature": "vmm",
 }
 __all__ = sorted(_HOME)
 __getattr__ = hand_on(__name__, _HOME)
