@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -87,7 +88,7 @@ class Size:
         return self.height + self.gap
 
 
-class Column:
+class Column(ABC):
     """A chain drawn downwards: boxes of steps, and beside each the digest after it.
 
     Its sizes alone and beside another chain, and what is drawn for a lack of steps.
@@ -102,13 +103,13 @@ class Column:
         self.right = left + size.step + size.arrow
         self.inner, self.wide = left + PAD, size.step - 2 * PAD
 
+    @abstractmethod
     def draw(self, top: float, run: Any, *, wordy: bool, mark: bool) -> None:
         """Draw what was loaded, and the digest after it; *wordy* says what it is."""
-        raise NotImplementedError
 
+    @abstractmethod
     def skipped(self, runs: Sequence[Any]) -> str:
         """Return how many steps are not drawn."""
-        raise NotImplementedError
 
     def draw_all(
         self, start: float, rows: Sequence[int | range], runs: Sequence[Any], *, wordy: bool, mark: int | None = None
