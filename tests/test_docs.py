@@ -104,14 +104,23 @@ def test_a_page_is_a_widget_with_its_static_twin() -> None:
         assert set(notebook.cells[-1].outputs[0].data) <= {"text/plain", "text/html"}
 
 
+#: Most cells and bytes of a notebook; the one that everything stands on may have more.
+LIMITS = {"01-fifty-six-bytes": (75, 400_000)}
+USUAL = 60, 250_000
+#: Notebooks without a widget, and why.
+NO_WIDGET = {"00-index": "a table of incidents to look things up in"}
+WIDGET = re.compile(r"\b(?:explore|debugger|Trial|FieldBox)\(")
+
+
 @pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
 def test_notebook_conventions(path: Path) -> None:
     notebook = nbformat.read(path, as_version=4)
     nbformat.validate(notebook)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    first = notebook.cells[0].source
-    assert 20 <= len(notebook.cells) <= 45
-    assert path.stat().st_size <= 200_000
+    first, last = notebook.cells[0].source, notebook.cells[-1].source
+    cells, size = LIMITS.get(path.stem, USUAL)
+    assert 15 <= len(notebook.cells) <= cells
+    assert path.stat().st_size <= size
     assert notebook.metadata.kernelspec.name == "python3"
     assert "widgets" not in notebook.metadata
     # A cell that never ran is not compared by nbval, so every cell must have run.
@@ -120,21 +129,22 @@ def test_notebook_conventions(path: Path) -> None:
     assert first.startswith("# ")
     assert first.split("\n")[0].endswith("?")
     assert "**Time:**" in first
-    assert len(re.findall(r"^\d\. ", first, re.MULTILINE)) <= 4
-    assert sum("parameters" in cell.metadata.get("tags", []) for cell in code) == 1
+    assert len(re.findall(r"^\d\. ", first, re.MULTILINE)) <= 5
+    assert sum("parameters" in cell.metadata.get("tags", []) for cell in code) <= 1
     assert any("Predict before you run" in cell.source for cell in notebook.cells)
     assert any("## What you learned" in cell.source for cell in notebook.cells)
-    references = notebook.cells[-1].source.partition("**References**")[2]
-    assert 1 <= len(re.findall(r"^- ", references, re.MULTILINE)) <= 5
-    marks = [cell for cell in code if "exercises.mark(" in cell.source]
-    assert 1 <= len(marks) <= 3
-    asserts = [line for cell in code for line in cell.source.split("\n") if line.startswith("assert ")]
-    assert [line for line in asserts if "!=" in line or " not " in line]
-    assert [line for line in asserts if "==" in line or line.endswith(".matches")]
+    assert "**References**" in last
+    references, _, following = last.partition("**References**")[2].partition("**Next:**")
+    assert re.search(r"\]\([^)]+\.(?:ipynb|md)\)", following), "it ends in Next, with a link"
+    for line in re.findall(r"^- .*", references, re.MULTILINE):
+        assert "](" in line, f"a reference without a link: {line}"
+    assert 1 <= len([cell for cell in code if re.search(r"\b\w+\.mark\(", cell.source)]) <= 5
+    assert path.stem in NO_WIDGET or any(WIDGET.search(cell.source) for cell in code), "no widget, and no reason"
+    long = [cell.source for cell in code if len(cell.source.split("\n")) > 20]
+    assert len(long) <= 1
+    assert all(len(source.split("\n")) <= 40 for source in long)
     for cell in code:
-        assert not re.search(r"^\s*(def|class) ", cell.source, re.MULTILINE)
-        limit = 14 if "parameters" in cell.metadata.get("tags", []) else 3
-        assert len(cell.source.split("\n")) <= limit, cell.source
+        assert not re.search(r"^assert .* (?:!=|==) .* != ", cell.source, re.MULTILINE), "an assert says one thing"
         assert not re.search(r"(?<![\w.])/(home|root|tmp|usr|work)/", str(cell)), "an absolute path"
     shown = {kind for cell in code for output in cell.outputs for kind in output.get("data", {})}
     assert shown <= {"text/plain", "text/html", "image/png"}

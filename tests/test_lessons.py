@@ -13,7 +13,7 @@ import pytest
 
 import sevlab
 from sevlab.cli import lab, main
-from sevlab.labs import exercises, sample_files, samples
+from sevlab.labs import sample_files, samples
 from sevlab.layout.span import COLOURS, INK
 from tests.paths import NOTEBOOKS
 
@@ -45,35 +45,8 @@ def test_the_parameters_of_a_notebook_are_the_samples(name: str) -> None:
         assert f"{written}={shown}" in source
 
 
-RIGHT = {
-    "first-step": "vCPU 3",
-    "policy": 1 + 2 + 8,
-    "offsets": [7],
-    "next-minor": measure(api_minor=samples.API_MINOR + 1).hex(),
-    "lost-build": next(build for build in range(256) if measure(build=build) == exercises.lost_measurement().measure),
-}
-
-
-@pytest.mark.parametrize("name", RIGHT)
-def test_exercises_mark_right_wrong_and_not_tried(name: str) -> None:
-    assert exercises.mark(name, RIGHT[name]).state == "right"
-    assert exercises.mark(name, ...).state == "not tried"
-    wrong = {"first-step": "vCPU 4", "offsets": [6], "next-minor": measure().hex()}.get(name, 99999)
-    assert exercises.mark(name, wrong).state == "wrong"
-    assert exercises.EXERCISES[name].hint in repr(exercises.mark(name, wrong))
-    assert exercises.ask(name).endswith(("?", ".", ")"))
-
-
-def test_answers_are_taken_in_the_forms_people_give() -> None:
-    text = RIGHT["next-minor"]
-    for answer in (text.upper(), f"0x{text}", f" {text}\n", bytes.fromhex(text)):
-        assert exercises.mark("next-minor", answer).state == "right"
-    with pytest.raises(KeyError):
-        exercises.mark("none", 1)
-
-
 def test_the_avalanche_is_told_in_words_and_drawn_the_same_each_time() -> None:
-    message = exercises.sample_message()
+    message = samples.message()
     flips = []
     for position in range(448):
         raw = bytearray(message.to_bytes())
@@ -187,7 +160,7 @@ def test_colours_keep_their_contrast() -> None:
 
 
 def test_every_byte_of_the_map_carries_its_letter_and_marks_are_stars() -> None:
-    message = exercises.sample_message()
+    message = samples.message()
     text = sevlab.compare(message, message.replace(api_minor=1)).explain().text()
     rows = text.partition("reported (*")[2].splitlines()
     first = next(i for i, row in enumerate(rows) if row.startswith("0x00"))

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import base64
 import random
-from contextlib import suppress
-from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,6 +22,7 @@ from ..launch.inputs import DEFAULT_PROFILE
 from ..launch.measure import compute_measure
 from ..layout.span import Explainable
 from ..layout.views import Heading, Paragraph, Table, View
+from .exercises import Mark, as_number
 from .sample_files import SEV_FILES, write_samples
 from .samples import ES_CPU, MNONCE
 
@@ -41,17 +40,6 @@ FAULTY = (
 )
 MOST_FAULTS = 3
 FILES = ("firmware", "kernel", "initrd")
-
-
-@dataclass(frozen=True, repr=False)
-class Mark:
-    """The result of an answer: ``state`` is "right", "partly", "wrong" or "not tried"."""
-
-    state: str
-    text: str
-
-    def __repr__(self) -> str:
-        return self.text
 
 
 class BrokenLaunch(Explainable):
@@ -205,11 +193,3 @@ def _report(space: SevSpace, chosen: Mapping[str, Choice]) -> Measurement | None
 
 def _plain(name: object) -> str:
     return str(name).strip().removeprefix("--").replace("-", "_")
-
-
-def as_number(value: object) -> object:
-    """Return text that is a whole number (decimal or 0x hex) as that number, and anything else unchanged."""
-    if isinstance(value, str):
-        with suppress(ValueError):
-            return int(value.strip(), 0)
-    return value

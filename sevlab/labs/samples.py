@@ -16,8 +16,11 @@ import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..formats.launch_measure import MeasureMessage
 from ..formats.policy import Policy
 from ..launch.inputs import LaunchInputs, load_launch
+from ..launch.keys import SecretBytes
+from ..launch.sev import compute_digest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -46,6 +49,20 @@ _FOOTER = (
     (struct.pack("<II", 0x80C000, 0xC00), SECRET_AREA),
     (struct.pack("<I", RESET), RESET_ADDRESS),
 )
+
+
+class SampleKey(SecretBytes):
+    """A key of a sample, which protects nothing and shows itself. A key of anyone else is never of this kind."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"sample key {self.reveal().hex(' ')}"
+
+
+def sample_keys() -> tuple[SampleKey, SampleKey]:
+    """Return the TEK and the TIK of the samples (16 bytes each), which may be shown."""
+    return SampleKey(TEK), SampleKey(TIK)
 
 
 def firmware() -> bytes:
@@ -105,6 +122,18 @@ def measurement() -> bytes:
     digest = hashlib.sha256(firmware()).digest()
     message = struct.pack("<BBBBI", 4, API_MAJOR, API_MINOR, BUILD_ID, POLICY) + digest + MNONCE
     return hmac.digest(TIK, message, "sha256") + MNONCE
+
+
+def message() -> MeasureMessage:
+    """Return the message of the first sample (56 bytes)."""
+    return MeasureMessage(
+        api_major=API_MAJOR,
+        api_minor=API_MINOR,
+        build_id=BUILD_ID,
+        policy=Policy(POLICY),
+        digest=compute_digest([firmware()]),
+        mnonce=MNONCE,
+    )
 
 
 def launch_text(reported: bytes | None = None, policy: int = POLICY) -> str:

@@ -37,7 +37,7 @@ class SecretBytes:
         return self._bytes
 
     def part(self, start: int, end: int | None = None) -> SecretBytes:
-        return SecretBytes(self._bytes[start:end])
+        return type(self)(self._bytes[start:end])  # part of a sample key is a sample key
 
     def is_in(self, public: bytes) -> bool:
         """Return whether *public* holds 16 bytes in a row of this secret, as bytes, hex or base64, or is a part of it.

@@ -10,7 +10,7 @@ import hashlib
 import hmac
 
 from ..layout.arguments import checked
-from .keys import SecretBytes, check_key, hide_key
+from .keys import SecretBytes, check_key
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,14 +45,11 @@ class HmacSteps:
     """
 
     def __init__(self, message: Message, tik: SecretBytes | bytes) -> None:
-        tik = hide_key(tik)
-        block = check_key(tik, "tik", TIK_SIZE).reveal().ljust(BLOCK, b"\0")
+        tik = check_key(tik, "tik", TIK_SIZE)
+        block = tik.reveal().ljust(BLOCK, b"\0")
         inner_block, outer_block = bytes(b ^ 0x36 for b in block), bytes(b ^ 0x5C for b in block)
-        self.key_block, self.inner_block, self.outer_block = (
-            SecretBytes(block),
-            SecretBytes(inner_block),
-            SecretBytes(outer_block),
-        )
+        kind = type(tik)  # what is made from a sample key may be shown as it may
+        self.key_block, self.inner_block, self.outer_block = kind(block), kind(inner_block), kind(outer_block)
         self.inner = hashlib.sha256(inner_block + message.to_bytes()).digest()
         self.measure = hashlib.sha256(outer_block + self.inner).digest()
 

@@ -19,6 +19,7 @@ from .debugger import Debugger, debugger
 from .explorers import Explorer, SnpExplorer, TableExplorer
 from .simulation import CoverageBox, TranscriptExplorer
 from .structure_explorers import ReportExplorer, SessionExplorer, VmsaExplorer
+from .trial import Trial
 
 if TYPE_CHECKING:
     from typing import Any
@@ -36,6 +37,7 @@ __all__ = [
     "SnpExplorer",
     "TableExplorer",
     "TranscriptExplorer",
+    "Trial",
     "VmsaExplorer",
     "debugger",
     "explore",

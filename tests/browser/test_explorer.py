@@ -213,7 +213,7 @@ def test_the_byte_map_by_mouse_and_by_keyboard(sheet: Sheet) -> None:
 
 def test_a_configuration_is_labelled_in_the_page(sheet: Sheet) -> None:
     page = sheet.page
-    sheet.show(*needed("02-what-the-digest-covers.ipynb", "sevlab.explore("))
+    sheet.show(*needed("04-what-the-digest-covers.ipynb", "sevlab.explore("))
     result = page.locator(".sevlab-coverage-result")
     result.get_by_text("(absent) kernel-hashes=on").wait_for()
     box = page.locator(".sevlab-coverage").get_by_label("Configuration")

@@ -21,7 +21,7 @@ def spaced(raw: bytes) -> str:
 
 def test_editing_the_command_line_changes_the_chain_at_the_table(sheet: Sheet) -> None:
     page = sheet.page
-    sheet.show(*needed("03-kernel-hashes.ipynb", "sevlab.explore("))
+    sheet.show(*needed("05-kernel-hashes.ipynb", "sevlab.explore("))
     explorer = page.locator(".sevlab-table-explorer")
     banner, chain = explorer.locator(".sevlab-banner"), explorer.locator(".sevlab-chain")
     banner.get_by_text(SAME).wait_for()
@@ -61,7 +61,7 @@ def test_editing_the_command_line_changes_the_chain_at_the_table(sheet: Sheet) -
 
 def test_editing_a_register_changes_the_chain_at_its_cpu(sheet: Sheet) -> None:
     page = sheet.page
-    sheet.show(*needed("04-sev-es-and-the-vmsa.ipynb", "sevlab.explore("))
+    sheet.show(*needed("06-sev-es-and-the-vmsa.ipynb", "sevlab.explore("))
     explorer = page.locator(".sevlab-vmsa-explorer")
     banner, chain = explorer.locator(".sevlab-banner"), explorer.locator(".sevlab-chain")
     registers = explorer.locator(".sevlab-registers")

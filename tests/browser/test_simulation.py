@@ -7,7 +7,7 @@ from tests.browser.lab import DARK, Sheet, needed
 
 def test_a_spoilt_session_is_stopped_by_a_check(sheet: Sheet) -> None:
     page = sheet.page
-    sheet.show(*needed("07-keys-and-the-session.ipynb", "sevlab.explore("))
+    sheet.show(*needed("02-keys-and-the-session.ipynb", "sevlab.explore("))
     explorer = page.locator(".sevlab-session-explorer")
     result = explorer.locator(".sevlab-session-result")
     result.get_by_text("OK: The platform opens this session").wait_for()

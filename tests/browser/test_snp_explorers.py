@@ -15,7 +15,7 @@ SAME = "The launch digest is as at the start."
 
 def test_a_changed_input_leads_to_the_first_link_that_differs(sheet: Sheet) -> None:
     page = sheet.page
-    sheet.show(*needed("09-snp-page-by-page.ipynb", "sevlab.explore("))
+    sheet.show(*needed("11-snp-page-by-page.ipynb", "sevlab.explore("))
     explorer = page.locator(".sevlab-snp-explorer")
     banner, chain = explorer.locator(".sevlab-banner"), explorer.locator(".sevlab-chain")
     banner.get_by_text(SAME).wait_for()
@@ -68,7 +68,7 @@ def test_a_changed_input_leads_to_the_first_link_that_differs(sheet: Sheet) -> N
 
 def test_a_changed_byte_of_a_report_turns_checks_red(sheet: Sheet) -> None:
     page = sheet.page
-    sheet.show(*needed("10-a-report-byte-by-byte.ipynb", "sevlab.explore("))
+    sheet.show(*needed("12-a-report-byte-by-byte.ipynb", "sevlab.explore("))
     explorer = page.locator(".sevlab-report-explorer")
     banner, checks = explorer.locator(".sevlab-banner"), explorer.locator(".sevlab-checklist")
     banner.get_by_text("Every check is as at the start.").wait_for()

@@ -349,7 +349,7 @@ def test_every_policy_of_the_exercise(impostor: attacks.Impostor) -> None:
         platform.launch_measure(handle)
         platform.launch_finish(handle)
         taken += attacks.migrate(platform, handle, impostor, []).caught is None
-    assert sevlab.labs.exercises.mark("impostor-policies", taken).state == "right"
+    assert sevlab.labs.Exercises().mark("impostor-policies", taken).state == "right"
 
 
 def test_an_owner_packs_its_keys_for_the_impostor(impostor: attacks.Impostor) -> None:

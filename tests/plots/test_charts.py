@@ -12,7 +12,7 @@ import pytest
 
 import sevlab
 from sevlab.formats.report import MilanTcb, TurinTcb
-from sevlab.labs import exercises, samples
+from sevlab.labs import samples
 from sevlab.labs import snp_samples as snp
 from sevlab.plots.charts import SIGNS, Avalanche
 from tests.plots.pictures import assert_fits, marked, words
@@ -33,7 +33,7 @@ def flips(raw: bytes, key: bytes) -> list[int]:
 
 
 def test_the_avalanche_counts_right() -> None:
-    message = exercises.sample_message()
+    message = samples.message()
     counted = flips(message.to_bytes(), samples.TIK)
     avalanche = Avalanche(message, samples.TIK)
     assert avalanche.flips == counted
@@ -44,7 +44,7 @@ def test_the_avalanche_counts_right() -> None:
 
 
 def test_the_dots_are_the_counts() -> None:
-    message = exercises.sample_message()
+    message = samples.message()
     (axes,) = sevlab.plots.charts.plot_avalanche(message, samples.TIK).axes
     (dots,) = axes.collections
     offsets = dots.get_offsets().tolist()
@@ -57,7 +57,7 @@ def test_the_dots_are_the_counts() -> None:
 
 
 def test_a_picture_is_the_same_each_time_and_speaks() -> None:
-    message = exercises.sample_message()
+    message = samples.message()
     one, two = (sevlab.plots.charts.plot_avalanche(message, samples.TIK) for _ in range(2))
     assert one._repr_png_() == two._repr_png_()
     assert one._repr_png_().startswith(PNG)
@@ -68,13 +68,13 @@ def test_a_picture_is_the_same_each_time_and_speaks() -> None:
 
 
 def test_a_picture_takes_a_secret_and_does_not_show_it() -> None:
-    picture = sevlab.plots.charts.plot_avalanche(exercises.sample_message(), sevlab.SecretBytes(samples.TIK))
+    picture = sevlab.plots.charts.plot_avalanche(samples.message(), sevlab.SecretBytes(samples.TIK))
     assert samples.TIK.hex() not in repr(picture)
     assert samples.TIK not in picture._repr_png_()
 
 
 def test_a_picture_has_a_size_that_a_notebook_can_carry() -> None:
-    png = sevlab.plots.charts.plot_avalanche(exercises.sample_message(), samples.TIK)._repr_png_()
+    png = sevlab.plots.charts.plot_avalanche(samples.message(), samples.TIK)._repr_png_()
     width, height = struct.unpack(">II", png[16:24])
     assert 600 <= width <= 1200
     assert 200 <= height <= 800
@@ -84,7 +84,7 @@ def test_a_picture_has_a_size_that_a_notebook_can_carry() -> None:
 def test_only_a_plot_imports_matplotlib() -> None:
     lines = (
         "import sys, sevlab\n"
-        "sevlab.Policy, sevlab.explain, sevlab.load_evidence, sevlab.labs.exercises\n"
+        "sevlab.Policy, sevlab.explain, sevlab.load_evidence, sevlab.labs.samples\n"
         "heavy = {'matplotlib', 'ipywidgets', 'anywidget', 'IPython', 'rich', 'cryptography', 'numpy'}\n"
         "print(sorted(heavy & set(sys.modules)))\n"
         "sevlab.plots.charts.plot_avalanche\n"
@@ -97,7 +97,7 @@ def test_only_a_plot_imports_matplotlib() -> None:
 @pytest.mark.parametrize("size", [0, 15, 32])
 def test_a_key_of_another_size_is_refused(size: int) -> None:
     with pytest.raises(sevlab.InputError, match="needed 16 bytes"):
-        sevlab.plots.charts.plot_avalanche(exercises.sample_message(), bytes(size))
+        sevlab.plots.charts.plot_avalanche(samples.message(), bytes(size))
 
 
 def test_the_ladder_has_a_rung_for_each_number_and_marks_the_one_that_signs() -> None:

@@ -1,0 +1,138 @@
+"""Exercises of the lessons on SEV and SEV-ES: the message, keys, the digest, registers, secrets."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from ...attestation.secret import build_secret
+from ...attestation.session import derive_session_keys, wrap_keys
+from ...formats.kernel_hashes import KernelHashes, build_kernel_hashes
+from ...formats.launch_measure import Measurement
+from ...formats.policy import Policy
+from ...formats.secret import table_size
+from ...launch.compare import compare_launch
+from ...launch.measure import compute_measure
+from ...launch.vmm import build_vmsa
+from ...layout.structure import compare
+from .. import samples
+from . import Task
+
+if TYPE_CHECKING:
+    from random import Random
+
+
+# The message
+
+
+def _policy(chance: Random) -> Task:
+    names = chance.sample([row.name for row in Policy.rows if row.is_flag], 3)
+    number = int(Policy().replace(**dict.fromkeys(names, 1)))
+    return Task(number, words={"flags": ", ".join(name.upper() for name in names), "number": f"0x{number:x}"})
+
+
+def _offsets(chance: Random) -> Task:
+    message, policy = samples.message(), Policy(chance.randrange(1, 56) << 24 | 1)
+    offsets = list(compare(message, message.replace(policy=policy)).marked)
+    return Task(offsets, words={"policy": f"0x{int(policy):08x}"})
+
+
+def _next_minor(chance: Random) -> Task:
+    minor = samples.API_MINOR + chance.randrange(1, 9)
+    measure = compute_measure(samples.message().replace(api_minor=minor), samples.TIK)
+    return Task(measure.hex(), words={"minor": minor})
+
+
+def _lost_build(chance: Random) -> Task:
+    build = chance.randrange(256)
+    message = samples.message().replace(build_id=build)
+    measurement = Measurement(measure=compute_measure(message, samples.TIK), mnonce=message.mnonce)
+    return Task(build, measurement, words={"build": build})
+
+
+# Keys and the session
+
+
+def _who_notices(chance: Random) -> Task:
+    return Task("policy_mac")
+
+
+def _lost_policy(chance: Random) -> Task:
+    policy = chance.randrange(64)
+    keys = derive_session_keys(bytes(range(48)), samples.MNONCE)
+    session = wrap_keys(keys, samples.TEK, samples.TIK, bytes(range(0x50, 0x60)), Policy(policy))
+    return Task(policy, session, words={"policy": f"0x{policy:x}"})
+
+
+def _who_catches(chance: Random) -> Task:
+    return Task("owner")
+
+
+# The digest, kernel hashes and registers
+
+
+def _first_step(chance: Random) -> Task:
+    fewer = chance.randrange(1, samples.ES_CPUS)
+    first = compare_launch(samples.es_launch(), samples.es_launch(num_cpus=fewer)).first
+    return Task(first, words={"fewer": fewer, "count": samples.ES_CPUS})
+
+
+def _table(cmdline: str) -> KernelHashes:
+    kernel, initrd = (hashlib.sha256(content).digest() for content in (samples.KERNEL, samples.INITRD))
+    return build_kernel_hashes(kernel, initrd, cmdline)
+
+
+def _line_break(chance: Random) -> Task:
+    cmdline = f"{samples.CMDLINE} seed={chance.randrange(10**6)}"
+    return Task(len(compare(_table(cmdline), _table(f"{cmdline}\n")).marked), words={"cmdline": cmdline})
+
+
+def _lost_cmdline(chance: Random) -> Task:
+    cmdline = f"console=ttyS{chance.randrange(100)}"
+    return Task(cmdline.encode(), _table(cmdline), words={"cmdline": cmdline})
+
+
+def _start_address(chance: Random) -> Task:
+    address = 0xFFFC0000 | chance.randrange(0x1000, 0xFFF0)
+    page = build_vmsa("qemu", cpu=1, signature=0, reset_address=address)
+    return Task([int(page.cs.base), int(page.rip)], words={"address": f"0x{address:x}"})
+
+
+def _lost_launch(chance: Random) -> Task:
+    profile, count = chance.choice(("qemu", "qemu-legacy")), chance.randrange(1, 9)
+    digest = samples.es_launch(profile=profile, num_cpus=count).digest
+    return Task({profile, count}, digest, words={"profile": profile, "count": count})
+
+
+# Secrets
+
+
+def _payload_size(chance: Random) -> Task:
+    sizes = chance.randrange(17, 64), chance.randrange(65, 200)
+    return Task(table_size(list(sizes)), words={"one": sizes[0], "other": sizes[1], "size": table_size(list(sizes))})
+
+
+def _lost_pin(chance: Random) -> Task:
+    pin = f"{chance.randrange(10**4):04}".encode()
+    iv, keys = bytes(range(0x70, 0x80)), (samples.TIK, samples.TEK, samples.es_measurement()[:32])
+    packets = [build_secret([("luks-key", secret)], *keys, iv=iv) for secret in (b"0000", pin)]
+    return Task(pin, tuple(packets), words={"pin": pin.decode()})
+
+
+#: How each exercise is made.
+TASKS = {
+    "policy": _policy,
+    "offsets": _offsets,
+    "next-minor": _next_minor,
+    "lost-build": _lost_build,
+    "who-notices": _who_notices,
+    "lost-policy": _lost_policy,
+    "who-catches": _who_catches,
+    "first-step": _first_step,
+    "line-break": _line_break,
+    "lost-cmdline": _lost_cmdline,
+    "start-address": _start_address,
+    "lost-launch": _lost_launch,
+    "payload-size": _payload_size,
+    "lost-pin": _lost_pin,
+}

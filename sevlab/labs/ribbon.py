@@ -1,0 +1,108 @@
+"""The ribbon: the message of the measure byte by byte, as it grows or changes; and two measures side by side.
+
+Both are text first, with a star at every byte that changed, so they can be read without colours and without a kernel.
+"""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING
+
+from ..errors import InputError
+from ..formats.launch_measure import MeasureMessage
+from ..layout.bytemap import ByteMap
+from ..layout.span import INK, Span
+from ..layout.views import CELL, MONO, Heading, Paragraph, View, coloured, plain
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..formats.launch_measure import OldMeasureMessage
+    from ..layout.views import Block, Paint
+
+#: What stands where a byte has not been made yet.
+EMPTY = ".."
+#: Bytes of a measure, and of one row of it.
+MEASURE, ROW = 32, 16
+
+
+class Ribbon(ByteMap):
+    """The cells of a message of which the first bytes, *raw*, are there. Marked bytes carry a star."""
+
+    def __init__(
+        self, raw: bytes, marked: Sequence[int] = (), form: type[MeasureMessage | OldMeasureMessage] = MeasureMessage
+    ) -> None:
+        if len(raw) > form.size:
+            raise InputError("raw", f"{len(raw)} bytes", f"at most {form.size}, the size of the message")
+        super().__init__(form.from_bytes(raw.ljust(form.size, b"\0")).spans(), marked)
+        waiting = Span("nothing yet", len(raw), form.size - len(raw), b"", b"", "", "This byte has not been made yet.")
+        self.cells[len(raw) :] = [(EMPTY, waiting, "")] * (form.size - len(raw))
+
+
+class Measures:
+    """Two measures (32 bytes each), *reported* above *computed*, with a star at each byte that differs."""
+
+    def __init__(self, reported: bytes, computed: bytes) -> None:
+        if len(reported) != MEASURE or len(computed) != MEASURE:
+            raise InputError("measures", f"{len(reported)} and {len(computed)} bytes", f"{MEASURE} bytes each")
+        self.both = {"reported": reported, "computed": computed}
+        self.bits = (int.from_bytes(reported) ^ int.from_bytes(computed)).bit_count()
+
+    @property
+    def words(self) -> str:
+        if not self.bits:
+            return "match: all 256 bits are equal"
+        return f"MISMATCH: {self.bits} of 256 bits differ"
+
+    def _cells(self, raw: bytes, start: int) -> list[str]:
+        one, other = self.both.values()
+        return [f"{raw[i]:02x}{'*' if one[i] != other[i] else ' '}" for i in range(start, start + ROW)]
+
+    def text(self, paint: Paint = plain) -> str:
+        lines = []
+        for start in range(0, MEASURE, ROW):
+            for name, raw in self.both.items():
+                cells = self._cells(raw, start)
+                groups = "  ".join(" ".join(cells[i : i + 4]) for i in range(0, ROW, 4))
+                lines.append(f"{name if not start else '':<10}{groups}".rstrip())
+            lines.append("")
+        return "\n".join([*lines, self.words])
+
+    def html(self) -> str:
+        rows = []
+        for start in range(0, MEASURE, ROW):
+            for name, raw in self.both.items():
+                style = f"{CELL};border-top:{6 if start and name == 'reported' else 0}px solid transparent"
+                cells = [f'<td style="{style}">{name if not start else ""}</td>']
+                for cell in self._cells(raw, start):
+                    look = f"{coloured('pink')};font-weight:bold" if cell[2] == "*" else ""
+                    cells.append(
+                        f'<td style="{MONO};padding:2px 4px;border:1px solid {INK};{look}">{cell.strip()}</td>'
+                    )
+                rows.append(f"<tr>{''.join(cells)}</tr>")
+        table = f'<table style="border-collapse:collapse;line-height:1.4"><tbody>{"".join(rows)}</tbody></table>'
+        return f"{table}\n<p><b>{escape(self.words)}</b></p>"
+
+
+def show_message(
+    raw: bytes, before: bytes | None = None, form: type[MeasureMessage | OldMeasureMessage] = MeasureMessage
+) -> View:
+    """Show the message made so far: the first bytes of 56 (or of 52, with ``form=OldMeasureMessage``).
+
+    With *before*, a whole message, show it too, and mark in both what changed. Raises
+    :class:`~sevlab.errors.InputError` for too many bytes.
+    """
+    count = f"{len(raw)} of {form.size} bytes"
+    if before is None:
+        return View(Ribbon(raw, form=form), Paragraph(count))
+    marked = [i for i, (one, other) in enumerate(zip(before, raw, strict=False)) if one != other]
+    marked += range(min(len(before), len(raw)), max(len(before), len(raw)))
+    blocks: list[Block] = []
+    for title, bytes_ in (("before", before), ("after (* marks a byte that changed)", raw)):
+        blocks += [Heading(title), Ribbon(bytes_, [i for i in marked if i < len(bytes_)], form)]
+    return View(*blocks)
+
+
+def show_measures(reported: bytes, computed: bytes) -> View:
+    """Show two measures (32 bytes each; else InputError) byte by byte, and how many of their 256 bits differ."""
+    return View(Measures(reported, computed))

@@ -1,0 +1,50 @@
+"""The exercises of the lessons on SEV-SNP, answered from their question and what they hand out."""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections.abc import Callable
+from typing import Any
+
+import sevlab
+from sevlab.labs import Exercises
+from tests.paths import SAMPLES
+
+
+def lost_cpus(tasks: Exercises) -> int:
+    """How many links of the further CPUs' page lead from the launch with one CPU to the lost digest."""
+    files = {"firmware": "firmware-snp.fd", "kernel": "kernel.bin", "initrd": "initrd.bin"}
+    inputs = {name: str(SAMPLES / file) for name, file in files.items()} | {"cmdline": "console=ttyS0"}
+    digest = sevlab.load_snp_launch(**inputs, num_cpus=1, cpu_signature=0xA00F11).digest
+    further = sevlab.build_vmsa("qemu", cpu=1, signature=0xA00F11, reset_address=0x80B004, sev_features=1)
+    rest = hashlib.sha384(further.to_bytes()).digest() + struct.pack("<HB5xQ", 112, 2, 0xFFFFFFFFF000)
+    for count in range(1, 65):
+        if digest == tasks.given("lost-cpus"):
+            return count
+        digest = hashlib.sha384(digest + rest).digest()
+    raise AssertionError("not among 64")
+
+
+def lost_vcek(tasks: Exercises) -> str:
+    """The TCB whose bytes stand in the report as the certificate's extensions have them."""
+    der, raw = tasks.given("lost-vcek"), (SAMPLES / "report-snp.bin").read_bytes()
+    # An object identifier of AMD's (1.3.6.1.4.1.3704.1.3.N) ends in 0x03 and N; then come the value and its INTEGER.
+    found = []
+    for number in (1, 2, 3, 8):
+        oid = bytes.fromhex("060a2b060104019c780103") + bytes([number])
+        value = der[der.index(oid) + len(oid) :][2:]
+        found.append(int.from_bytes(value[2 : 2 + value[1]], "big"))
+    places = {"current_tcb": 0x38, "reported_tcb": 0x180, "committed_tcb": 0x1E0, "launch_tcb": 0x1F0}
+    (name,) = (name for name, at in places.items() if [raw[at + i] for i in (0, 1, 6, 7)] == found)
+    return name
+
+
+#: How each is answered here, and answers that are wrong under any seed.
+FOUND: dict[str, tuple[Callable[[Exercises], Any], list[Any]]] = {
+    # Firmware, SEC_MEM twice, SECRETS, CPUID, SVSM_CAA; then the hashes.
+    "first-link": (lambda tasks: 16 + 9 + 3 + 1 + 1 + 1 + 1, [31, 33, "kernel hashes"]),
+    "lost-cpus": (lost_cpus, [65, 0]),
+    "two-places": (lambda tasks: [0x180 + 6, 0x180 + 3], [[0x183, 0x186], [6, 3], 0x186]),
+    "lost-vcek": (lost_vcek, ["current_tcb", "reported_tcb", "launch", ""]),
+}
