@@ -87,11 +87,13 @@ fuzz: $(READY) ## feed every parser with atheris, a minute each (FUZZ_ARGS='--se
 	    "$$($(PY) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["fuzz"])')"
 	PYTHONPATH=build/fuzz $(PY) -m tests.fuzz $(FUZZ_ARGS)
 
-docs: $(READY) ## write the generated pages in docs/ again
+docs: $(READY) ## write the generated pages again: docs/layouts.md, the map of the notebooks and their times
 	$(PY) -m tests.make_docs
+	$(PY) -m tests.course
 
 notebooks: samples ## write the samples again, then run every notebook and store its outputs
 	$(PY) -m tests.run_notebooks
+	$(PY) -m tests.course
 
 samples: $(READY) ## write notebooks/samples/ and the cases of notebooks/incidents/ again, byte for byte
 	$(PY) -m sevlab.labs.sample_files notebooks/samples

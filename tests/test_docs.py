@@ -44,7 +44,7 @@ def test_readme_names_every_verb_notebook_and_the_two_commands() -> None:
     for verb in VERBS:
         assert re.search(rf"\[`(sevlab )?{verb}`\]|`sevlab {verb}`", README), verb
     for path in ALL:
-        index = ROOT / "README.md" if path.parent.name == "notebooks" else path.parent / "README.md"
+        index = path.parent / "README.md"
         assert path.name in index.read_text(encoding="utf-8"), f"{index.relative_to(ROOT)} does not name {path.name}"
     assert "make lab" in README
     assert "make test" in README

@@ -1,0 +1,84 @@
+"""The map of the notebooks and their times, written from the notebooks themselves (``make docs``).
+
+One rule estimates every time: 150 words of text a minute, half a minute for a code cell, two minutes for a widget, five
+for an exercise, rounded up to five minutes.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import nbformat
+
+from tests.paths import NOTEBOOKS
+
+MAP = NOTEBOOKS / "README.md"
+#: The parts of the course: title, folder, and the pattern of its notebooks' names.
+PARTS = (
+    ("The message, and what it stands on", "", "0[0-3]*"),
+    ("What was loaded, and what follows", "", "0[4-9]*"),
+    ("When it does not match", "", "10*"),
+    ("SEV-SNP", "", "1[1-4]*"),
+    ("Attacks", "attacks", "A*"),
+    ("Incidents", "incidents", "[0F]*"),
+)
+WIDGET = re.compile(r"\b(?:explore|debugger|Trial|FieldBox)\(")
+#: An exercise is marked in a cell of its own.
+MARK = re.compile(r"\b\w+\.mark\(")
+HEAD = """\
+# Notebooks
+
+A course on the attestation of AMD SEV, SEV-ES and SEV-SNP. Begin with [00](00-start-here.ipynb); each notebook names those it builds on,
+and ends in a link to the next. Nothing needs SEV hardware. New words are in the [glossary](glossary.md).
+
+Times are estimated by one rule: 150 words a minute, half a minute for a code cell, two for a widget, five for an exercise.
+To work on a launch of your own, open the [debugger](debugger.ipynb).
+"""
+
+
+def lessons(folder: str, pattern: str) -> list[Path]:
+    return sorted((NOTEBOOKS / folder).glob(f"{pattern}.ipynb"))
+
+
+def question(notebook: nbformat.NotebookNode) -> str:
+    return str(notebook.cells[0].source.split("\n")[0].removeprefix("# "))
+
+
+def minutes(notebook: nbformat.NotebookNode) -> int:
+    """Return the estimated minutes of a notebook."""
+    words = sum(len(cell.source.split()) for cell in notebook.cells if cell.cell_type == "markdown")
+    code = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+    widgets, exercises = (sum(bool(form.search(source)) for source in code) for form in (WIDGET, MARK))
+    return 5 * -int(-(words / 150 + len(code) / 2 + 2 * widgets + 5 * exercises) // 5)
+
+
+def tables(here: str = "") -> str:
+    """Return the map as Markdown, with links from the folder *here* below the notebooks."""
+    parts = []
+    for title, folder, pattern in PARTS:
+        rows = []
+        for path in lessons(folder, pattern):
+            notebook = nbformat.read(path, as_version=4)
+            number = path.stem.split("-")[0] if path.stem != "00-index" else "index"
+            rows.append(f"| [{number}]({path.relative_to(NOTEBOOKS)}) | {question(notebook)} | {minutes(notebook)} |")
+        parts.append("\n".join([f"### {title}", "", "| | question | minutes |", "|---|---|---|", *rows]))
+    return "\n\n".join(parts)
+
+
+def timed(source: str, notebook: nbformat.NotebookNode) -> str:
+    """Return the source of a first cell with the time that the rule gives."""
+    return re.sub(r"\*\*Time:\*\* [^.\n]*\.", f"**Time:** {minutes(notebook)} minutes.", source)
+
+
+def write() -> None:
+    for _, folder, pattern in PARTS:
+        for path in lessons(folder, pattern):
+            notebook = nbformat.read(path, as_version=4)
+            notebook.cells[0].source = timed(notebook.cells[0].source, notebook)
+            nbformat.write(notebook, path)
+    MAP.write_text(f"{HEAD}\n{tables()}\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write()
