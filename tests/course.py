@@ -29,11 +29,12 @@ MARK = re.compile(r"\b\w+\.mark\(")
 HEAD = """\
 # Notebooks
 
-A course on the attestation of AMD SEV, SEV-ES and SEV-SNP. Begin with [00](00-start-here.ipynb); each notebook names those it builds on,
-and ends in a link to the next. Nothing needs SEV hardware. New words are in the [glossary](glossary.md).
+A course on the attestation of AMD SEV, SEV-ES and SEV-SNP. Begin with [00](00-start-here.ipynb); each notebook names
+those it builds on, and ends in a link to the next. Nothing needs SEV hardware. New words are in the
+[glossary](glossary.md).
 
-Times are estimated by one rule: 150 words a minute, half a minute for a code cell, two for a widget, five for an exercise.
-To work on a launch of your own, open the [debugger](debugger.ipynb).
+Times are estimated by one rule: 150 words a minute, half a minute for a code cell, two for a widget, five for an
+exercise. To work on a launch of your own, open the [debugger](debugger.ipynb).
 """
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -44,7 +45,7 @@ def test_the_questions_differ() -> None:
 
 def test_next_leads_through_the_course() -> None:
     """From 00 on, each lesson's Next is the following one."""
-    for path, following in zip(MAIN, MAIN[1:], strict=False):
+    for path, following in pairwise(MAIN):
         (target, *_) = re.findall(r"\]\(([^)]+)\)", prose(path).partition("**Next:**")[2])
         assert target == following.name, path.name
 
