@@ -12,7 +12,7 @@ from ..errors import InputError
 from ..formats.launch_measure import MeasureMessage
 from ..layout.bytemap import ByteMap
 from ..layout.span import INK, Span, letters
-from ..layout.views import CELL, MONO, Heading, Paragraph, View, coloured, plain
+from ..layout.views import MONO, Heading, Paragraph, View, coloured, plain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,7 +26,7 @@ EMPTY = ".."
 MARK = "#b3003b"
 #: The letter of each field.
 LETTERS = dict(zip((row.name for row in MeasureMessage.rows), letters(len(MeasureMessage.rows)), strict=True))
-#: Bytes of a measure, and of one row of it.
+#: Bytes of a measure, and of one row of it or of a message.
 MEASURE, ROW = 32, 16
 
 
@@ -46,12 +46,24 @@ class Ribbon(ByteMap):
         self.cells = [(byte, span, LETTERS[span.name]) for byte, span, _ in self.cells[: len(raw)]]
         self.cells += [(EMPTY, waiting, "")] * (form.size - len(raw))
 
+    def html(self) -> str:
+        head = "".join(f"<td>+{i:x}</td>" for i in range(ROW))
+        rows = [f"<tr><td></td>{head}</tr>"]
+        for start in range(0, len(self.cells), ROW):
+            cells = [self._cell(i) for i in range(start, min(start + ROW, len(self.cells)))]
+            rows.append(f'<tr><td style="padding:2px 8px">0x{start:02x}</td>{"".join(cells)}</tr>')
+        style = f"border-collapse:collapse;line-height:1.4;{MONO};text-align:center"
+        return f'<table style="{style}"><tbody>{"".join(rows)}</tbody></table>'
+
     def _cell(self, i: int) -> str:
-        if self.cells[i][0] == EMPTY:
-            style = f"{MONO};text-align:center;padding:2px 4px;border:1px dashed;opacity:0.45"
-            return f'<td style="{style}" title="{self.cells[i][1].doc}">&nbsp;&nbsp;<br>&nbsp;</td>'
-        outline = f"outline:3px solid {MARK};outline-offset:-3px;" if i in self.marked else ""
-        return super()._cell(i).replace('style="', f'style="{outline}', 1)
+        byte, span, label = self.cells[i]
+        if byte == EMPTY:
+            return '<td style="padding:2px 4px;border:1px dashed;opacity:0.45">&nbsp;&nbsp;<br>&nbsp;</td>'
+        style = f"{coloured(span.colour)};padding:2px 4px;border:1px solid"
+        style += ";border-left:3px solid" if i == span.offset else ""
+        if i in self.marked:
+            style, byte = f"{style};outline:3px solid {MARK};outline-offset:-3px", f"<b>{byte}*</b>"
+        return f'<td style="{style}" title="{label}: {span.name}, byte {i - span.offset + 1}">{byte}<br>{label}</td>'
 
 
 class Letters:
@@ -102,15 +114,16 @@ class Measures:
         rows = []
         for start in range(0, MEASURE, ROW):
             for name, raw in self.both.items():
-                style = f"{CELL};border-top:{6 if start and name == 'reported' else 0}px solid transparent"
+                style = (
+                    f"padding:2px 8px 2px 0;border-top:{8 if start and name == 'reported' else 0}px solid transparent"
+                )
                 cells = [f'<td style="{style}">{name}</td>']
                 for cell in self._cells(raw, start):
-                    look = f"{coloured('pink')};font-weight:bold" if cell[2] == "*" else coloured("green")
-                    cells.append(
-                        f'<td style="{MONO};padding:2px 4px;border:1px solid {INK};{look}">{cell.strip()}</td>'
-                    )
+                    look, body = ("pink", f"<b>{cell}</b>") if cell[2] == "*" else ("green", cell.strip())
+                    cells.append(f'<td style="{coloured(look)};padding:2px 4px;border:1px solid">{body}</td>')
                 rows.append(f"<tr>{''.join(cells)}</tr>")
-        table = f'<table style="border-collapse:collapse;line-height:1.4"><tbody>{"".join(rows)}</tbody></table>'
+        style = f"border-collapse:collapse;line-height:1.4;{MONO}"
+        table = f'<table style="{style}"><tbody>{"".join(rows)}</tbody></table>'
         return f"{table}\n<p><b>{escape(self.words)}</b></p>"
 
 

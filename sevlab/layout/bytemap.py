@@ -50,22 +50,18 @@ class ByteMap:
         rows = [f'<tr><td style="{small}"></td>{head}</tr>']
         for start in range(0, len(self.cells), ROW):
             cells = [f'<td style="{small}">0x{start:02x}</td>']
-            cells += [self._cell(i) for i in range(start, min(start + ROW, len(self.cells)))]
+            for i, (byte, span, label) in enumerate(self.cells[start : start + ROW], start):
+                edge = 3 if i == span.offset else 1
+                mark = "*" if i in self.marked else ""
+                title = f"{label}: {span.name}, byte {i - span.offset + 1} of {span.size}. {span.doc}"
+                style = (
+                    f"{MONO};{coloured(span.colour)};text-align:center;padding:2px 4px;"
+                    f"border:1px solid {INK};border-left:{edge}px solid {INK}"
+                )
+                body = f"{'<b>' if mark else ''}{byte}{mark}{'</b>' if mark else ''}<br>{label}"
+                cells.append(f'<td style="{style}" title="{escape(escaped(title))}">{body}</td>')
             rows.append(f"<tr>{''.join(cells)}</tr>")
         return f'<table style="border-collapse:collapse;line-height:1.4"><tbody>{"".join(rows)}</tbody></table>'
-
-    def _cell(self, i: int) -> str:
-        """Return the cell of byte *i* as HTML."""
-        byte, span, label = self.cells[i]
-        edge = 3 if i == span.offset else 1
-        mark = "*" if i in self.marked else ""
-        title = f"{label}: {span.name}, byte {i - span.offset + 1} of {span.size}. {span.doc}"
-        style = (
-            f"{MONO};{coloured(span.colour)};text-align:center;padding:2px 4px;"
-            f"border:1px solid {INK};border-left:{edge}px solid {INK}"
-        )
-        body = f"{'<b>' if mark else ''}{byte}{mark}{'</b>' if mark else ''}<br>{label}"
-        return f'<td style="{style}" title="{escape(escaped(title))}">{body}</td>'
 
 
 def legend(spans: Sequence[Span]) -> Table:
