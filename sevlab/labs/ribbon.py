@@ -63,7 +63,7 @@ class Ribbon(ByteMap):
         style += ";border-left:3px solid" if i == span.offset else ""
         if i in self.marked:
             style, byte = f"{style};outline:3px solid {MARK};outline-offset:-3px", f"<b>{byte}*</b>"
-        return f'<td style="{style}" title="{label}: {span.name}, byte {i - span.offset + 1}">{byte}<br>{label}</td>'
+        return f'<td style="{style}">{byte}<br>{label}</td>'
 
 
 class Letters:
@@ -118,11 +118,13 @@ class Measures:
                     f"padding:2px 8px 2px 0;border-top:{8 if start and name == 'reported' else 0}px solid transparent"
                 )
                 cells = [f'<td style="{style}">{name}</td>']
-                for cell in self._cells(raw, start):
-                    look, body = ("pink", f"<b>{cell}</b>") if cell[2] == "*" else ("green", cell.strip())
-                    cells.append(f'<td style="{coloured(look)};padding:2px 4px;border:1px solid">{body}</td>')
+                for i in range(0, ROW, 4):
+                    four = self._cells(raw, start)[i : i + 4]
+                    look = "pink" if any(cell[2] == "*" for cell in four) else "green"
+                    body = " ".join(f"<b>{cell}</b>" if cell[2] == "*" else cell for cell in four)
+                    cells.append(f'<td style="{coloured(look)};padding:2px 6px;border:1px solid">{body}</td>')
                 rows.append(f"<tr>{''.join(cells)}</tr>")
-        style = f"border-collapse:collapse;line-height:1.4;{MONO}"
+        style = f"border-collapse:collapse;line-height:1.4;{MONO};white-space:pre"
         table = f'<table style="{style}"><tbody>{"".join(rows)}</tbody></table>'
         return f"{table}\n<p><b>{escape(self.words)}</b></p>"
 
