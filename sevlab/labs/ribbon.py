@@ -52,14 +52,14 @@ class Ribbon(ByteMap):
         for start in range(0, len(self.cells), ROW):
             cells = [self._cell(i) for i in range(start, min(start + ROW, len(self.cells)))]
             rows.append(f'<tr><td style="padding:2px 8px">0x{start:02x}</td>{"".join(cells)}</tr>')
-        style = f"border-collapse:collapse;line-height:1.4;{MONO};text-align:center"
+        style = f"border-collapse:collapse;line-height:1.4;{MONO}"
         return f'<table style="{style}"><tbody>{"".join(rows)}</tbody></table>'
 
     def _cell(self, i: int) -> str:
         byte, span, label = self.cells[i]
         if byte == EMPTY:
-            return '<td style="padding:2px 4px;border:1px dashed;opacity:0.45">&nbsp;&nbsp;<br>&nbsp;</td>'
-        style = f"{coloured(span.colour)};padding:2px 4px;border:1px solid"
+            return '<td style="border:1px dashed"></td>'
+        style = f"{coloured(span.colour)};padding:2px 4px;border:1px solid;text-align:center"
         style += ";border-left:3px solid" if i == span.offset else ""
         if i in self.marked:
             style, byte = f"{style};outline:3px solid {MARK};outline-offset:-3px", f"<b>{byte}*</b>"
@@ -93,7 +93,7 @@ class Measures:
     @property
     def words(self) -> str:
         if not self.bits:
-            return "match: all 256 bits are equal"
+            return "MATCH: all 256 bits are equal"
         return f"MISMATCH: {self.bits} of 256 bits differ"
 
     def _cells(self, raw: bytes, start: int) -> list[str]:
