@@ -122,9 +122,11 @@ class Measures:
                     four = self._cells(raw, start)[i : i + 4]
                     look = "pink" if any(cell[2] == "*" for cell in four) else "green"
                     body = " ".join(f"<b>{cell}</b>" if cell[2] == "*" else cell for cell in four)
-                    cells.append(f'<td style="{coloured(look)};padding:2px 6px;border:1px solid">{body}</td>')
+                    cells.append(
+                        f'<td style="{coloured(look)};padding:2px 6px;border:1px solid;white-space:pre">{body}</td>'
+                    )
                 rows.append(f"<tr>{''.join(cells)}</tr>")
-        style = f"border-collapse:collapse;line-height:1.4;{MONO};white-space:pre"
+        style = f"border-collapse:collapse;line-height:1.4;{MONO}"
         table = f'<table style="{style}"><tbody>{"".join(rows)}</tbody></table>'
         return f"{table}\n<p><b>{escape(self.words)}</b></p>"
 

@@ -12,7 +12,6 @@ import re
 import struct
 import uuid
 from collections.abc import Callable
-from itertools import permutations
 from typing import Any
 
 import sevlab
@@ -55,14 +54,12 @@ def which_guest(tasks: Exercises) -> int:
     return found
 
 
-def swapped_policy(tasks: Exercises) -> list[int]:
-    """The offsets where the message differs from the one of 24 orders of the policy's bytes that has the measure."""
-    given = tasks.given("swapped-policy")
-    raw = given["message"]
-    orders = (bytes(raw[4 + i] for i in order) for order in permutations(range(4)))
-    (right,) = {one for one in orders if mac(raw[:4] + one + raw[8:]) == given["measure"]}
-    assert struct.unpack("<I", right)[0] == numbers(tasks.ask("swapped-policy"))[1]
-    return [4 + i for i in range(4) if right[i] != raw[4 + i]]
+def wrong_order(tasks: Exercises) -> list[int]:
+    """The offsets where the message differs from the one that the question's numbers give."""
+    given = tasks.given("wrong-order")
+    right = struct.pack("<4BI", 4, *numbers(tasks.ask("wrong-order"))) + given["message"][8:]
+    assert mac(right) == given["measure"]
+    return [i for i, (one, other) in enumerate(zip(right, given["message"], strict=True)) if one != other]
 
 
 def lost_byte(tasks: Exercises) -> list[int]:
@@ -167,7 +164,7 @@ def lost_pin(tasks: Exercises) -> bytes:
 #: How each is answered here, and answers that are wrong under any seed.
 FOUND: dict[str, tuple[Callable[[Exercises], Any], list[Any]]] = {
     "which-guest": (which_guest, [0, 5, ""]),
-    "swapped-policy": (swapped_policy, [[], [0, 1, 2, 3], [8], 4, {7: 7}, [True]]),
+    "wrong-order": (wrong_order, [[], [0, 1, 2, 3], [8], 4, {7: 7}, [True]]),
     "lost-byte": (lost_byte, [[56, 0], [0], 0, "", [-1, -1]]),
     "one-key": (one_key, [0, 1, 11, ""]),
     "write-validate": (

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 def _random_message(chance: Random, policy: int | None = None) -> MeasureMessage:
     """Return the sample's message with the numbers of another host, another policy and another nonce."""
-    numbers = {"api_minor": chance.randrange(17, 56), "build_id": chance.randrange(1, 256)}
+    numbers = {"api_minor": chance.randrange(17, 56), "build_id": chance.randrange(1, 17)}
     number = chance.randrange(64) if policy is None else policy
     return samples.message().replace(policy=Policy(number), mnonce=chance.randbytes(16), **numbers)
 
@@ -54,14 +54,16 @@ def _which_guest(chance: Random) -> Task:
     return Task(order.index(0) + 1, given, words={"number": order.index(0) + 1})
 
 
-def _swapped_policy(chance: Random) -> Task:
-    policy = chance.randrange(17, 56) << 24 | chance.randrange(1, 64)
-    message = _random_message(chance, policy)
+def _wrong_order(chance: Random) -> Task:
+    """A message with all the right bytes, a few of them in the wrong order."""
+    message = _random_message(chance, chance.randrange(1, 17) << 24 | chance.randrange(17, 64))
     raw = message.to_bytes()
-    colleagues = raw[:4] + policy.to_bytes(4, "big") + raw[8:]
-    wrong = [offset for offset in range(4, 8) if raw[offset] != colleagues[offset]]
-    given = {"message": colleagues, "measure": compute_measure(message, samples.TIK)}
-    return Task(wrong, given, words={"policy": f"0x{policy:08x}"})
+    what, order = chance.choice((("the policy", [4, 7]), ("the version", [1, 2]), ("minor version and build", [2, 3])))
+    wrong = bytearray(raw)
+    wrong[order[0]], wrong[order[1]] = raw[order[1]], raw[order[0]]
+    words = {"minor": message.api_minor, "build": message.build_id, "policy": f"0x{int(message.policy):08x}"}
+    given = {"message": bytes(wrong), "measure": compute_measure(message, samples.TIK)}
+    return Task(order, given, words={**words, "what": what})
 
 
 def _lost_byte(chance: Random) -> Task:
@@ -86,7 +88,7 @@ def _write_validate(chance: Random) -> Task:
     """Ten launches, of which some are as the owner means them; each other is wrong in one thing."""
     cases: list[tuple[tuple[object, ...], bool]] = []
     for wrong in ("", "", "", "policy", "api_major", "api_minor", "build_id", "firmware", "nonce", "short"):
-        firmware, tik, policy = chance.randbytes(512), chance.randbytes(16), chance.randrange(17, 56) << 24 | 1
+        firmware, tik, policy = chance.randbytes(512), chance.randbytes(16), chance.randrange(1, 17) << 24 | 1
         digest = compute_digest([firmware])
         message = _random_message(chance, policy).replace(digest=digest)
         blob = compute_measure(message, tik) + message.mnonce
@@ -184,7 +186,7 @@ def _lost_pin(chance: Random) -> Task:
 #: How each exercise is made.
 TASKS = {
     "which-guest": _which_guest,
-    "swapped-policy": _swapped_policy,
+    "wrong-order": _wrong_order,
     "lost-byte": _lost_byte,
     "one-key": _one_key,
     "write-validate": _write_validate,
