@@ -11,8 +11,9 @@ import ipywidgets as w
 from ..errors import InputError, quoted, renaming
 from ..formats.launch_measure import MeasureMessage
 from ..labs.ribbon import Letters, Measures, Ribbon
+from ..launch.keys import check_key, hide_key
 from ..launch.measure import compute_measure
-from ..launch.values import parse_number, parse_policy
+from ..launch.values import KEY_SIZE, parse_number, parse_policy
 from ..layout.structure import compare
 from ..layout.views import Banner, View
 from .boxes import STYLE, PolicyBox, flag, label_of, output, row, text_box
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from ..layout.views import Block
 
 
-WIDE_LABEL = {"description_width": "12em"}
+NATURAL = {"description_width": "initial"}
 
 
 class Trial(BaseExplorer):
@@ -56,7 +57,7 @@ class Trial(BaseExplorer):
 
 def _box(label: str, start: object) -> w.ValueWidget:
     """Return a box for an input that starts with *start*."""
-    look = {"description": label, "style": {"description_width": "initial"}}
+    look = {"description": label, "style": NATURAL}
     if isinstance(start, bool):
         return flag(label, label, "auto", value=start)
     if isinstance(start, range):
@@ -82,12 +83,13 @@ class FieldBox(BaseExplorer):
     def __init__(
         self, message: bytes, tik: SecretBytes | bytes, reported: bytes, field: str, firmware: bytes = b""
     ) -> None:
-        self._start = MeasureMessage.from_bytes(message)
+        tik = hide_key(tik)  # before anything is raised, whose traceback would show it
+        self._tik, self._start = check_key(tik, "tik", KEY_SIZE), MeasureMessage.from_bytes(message)
         if field not in (names := [one.name for one in MeasureMessage.rows]):
             raise InputError("field", quoted(field), f"one of {', '.join(names)}")
         if firmware and hashlib.sha256(firmware).digest() != self._start.digest:
             raise InputError("firmware", "an image with another digest", "the image that the message's digest is of")
-        self._field, self._tik, self._reported, self._firmware = field, tik, reported, firmware
+        self._field, self._reported, self._firmware = field, reported, firmware
         self.message: MeasureMessage | None = None
         self.computed: bytes | None = None
         self.boxes: dict[str, w.ValueWidget | PolicyBox] = {field: text_box(label_of(field), self._start_text())}
@@ -95,8 +97,8 @@ class FieldBox(BaseExplorer):
             self.boxes = {field: PolicyBox(self._start.policy)}
         elif field == "digest":
             what = "firmware" if firmware else "digest"
-            offset = text_box(f"Flip in the {what}: byte", placeholder="(none)", width="22em", style=WIDE_LABEL)
-            self.boxes = {"offset": offset, "bit": text_box("bit", "0", "8em", style={"description_width": "2em"})}
+            offset = text_box(f"Flip in the {what}: byte", placeholder="(none)", width="24em", style=NATURAL)
+            self.boxes = {"offset": offset, "bit": text_box("bit", "0", "8em", style=NATURAL)}
         self.bytes = output("bytes")
         super().__init__("field", [row(*self.boxes.values())], [self.bytes])
         self._watch(*self.boxes.values())

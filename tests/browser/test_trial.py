@@ -93,6 +93,7 @@ def test_a_bit_of_the_firmware_is_flipped_in_the_page(sheet: Sheet) -> None:
     box.get_by_label("Flip in the firmware: byte", exact=True).fill("1000")
     sheet.page.keyboard.press("Tab")
     assert_bytes(box, MESSAGE[:8] + hashlib.sha256(FLIPPED).digest() + MESSAGE[40:])
+    sheet.keep_picture(".sevlab-field", "field-firmware")
 
 
 def test_a_trial_follows_what_is_typed(sheet: Sheet) -> None:
@@ -106,6 +107,7 @@ def test_a_trial_follows_what_is_typed(sheet: Sheet) -> None:
     banner.get_by_text("MISMATCH").wait_for()
     computed = measure(MESSAGE[:3] + b"\x0e" + MESSAGE[4:])
     assert starred(computed[:16], REPORTED[:16]) == shown(banner.locator("table"))[16:32]
+    sheet.keep_picture(".sevlab-trial", "trial-changed")
     trial.get_by_label("policy", exact=True).fill("zz")
     page.keyboard.press("Tab")
     trial.locator(".sevlab-error").get_by_role("alert").get_by_text("policy: received 'zz'").wait_for()

@@ -138,6 +138,10 @@ def test_what_a_field_box_is_not_made_of() -> None:
         FieldBox(MESSAGE[:-1], samples.TIK, REPORTED, "context")
     with pytest.raises(sevlab.InputError, match="32 bytes each"):
         FieldBox(MESSAGE, samples.TIK, REPORTED[:-1], "context")
+    with pytest.raises(sevlab.InputError, match="tik: received a key of 15 bytes") as caught:
+        FieldBox(MESSAGE, samples.TIK[1:], REPORTED, "context")
+    told = str(caught.getrepr(showlocals=True))
+    assert samples.TIK[1:].decode() not in told
 
 
 def test_each_kind_of_start_has_its_box() -> None:
