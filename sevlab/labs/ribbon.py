@@ -120,8 +120,9 @@ class Measures:
                 cells = [f'<td style="{style}">{name}</td>']
                 for i in range(0, ROW, 4):
                     four = self._cells(raw, start)[i : i + 4]
-                    look = "pink" if any(cell[2] == "*" for cell in four) else "green"
-                    body = " ".join(f"<b>{cell}</b>" if cell[2] == "*" else cell for cell in four)
+                    look, body = "green", "".join(four).strip()
+                    if "*" in body:
+                        look, body = "pink", " ".join(f"<b>{cell}</b>" if cell[2] == "*" else cell for cell in four)
                     cells.append(
                         f'<td style="{coloured(look)};padding:2px 6px;border:1px solid;white-space:pre">{body}</td>'
                     )
