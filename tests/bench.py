@@ -35,6 +35,8 @@ SEVLAB = str(Path(sys.executable).parent / "sevlab")
 BARE_PYTHON = [sys.executable, "-c", "import argparse, base64, hashlib, hmac, logging"]
 DEBIANS_IMAGE = Path("/usr/share/OVMF/OVMF_CODE_4M.fd")
 VIEW_LIMIT_MS = 100.0
+#: From a change in a lesson's small widget to its new bytes.
+FIELD_LIMIT_MS = 150.0
 
 Work = Callable[[], object]
 
@@ -203,6 +205,24 @@ def widget_rows(inputs: dict[str, str], rounds: int) -> Iterator[Row]:
             yield Row(row, value / VIEW_LIMIT_MS, 1.0, f"{value:.2f} ms")
 
 
+def field_rows(rounds: int) -> Iterator[Row]:
+    """A lesson's widget for one field, in process: from a change to the new ribbon and measures."""
+    from sevlab.labs.samples import TIK, firmware, measurement, message
+    from sevlab.widgets import FieldBox
+
+    start = message().to_bytes(), TIK, measurement()[:32]
+    for field, name, values in (("api_minor", "api_minor", ("16", "22")), ("digest", "offset", ("1000", ""))):
+        box = FieldBox(*start, field, firmware() if field == "digest" else b"")
+        values, times = cycle(values), []
+        for _ in range(2 * rounds):  # there and back
+            before = box.bytes.value
+            times.append(1000 * seconds(lambda: setattr(box.boxes[name], "value", next(values))))  # noqa: B023
+            if box.bytes.value in ("", before):
+                raise RuntimeError(f"the bytes did not follow the change: {box.error}")
+        row = f"field box, {field} to new bytes: median / {FIELD_LIMIT_MS:.0f} ms"
+        yield Row(row, median(times) / FIELD_LIMIT_MS, 1.0, f"{median(times):.2f} ms")
+
+
 def digest_row(image: Path, rounds: int) -> Row:
     """How much asking again about an unchanged image saves."""
     from sevlab.launch import files as digest
@@ -257,7 +277,9 @@ def main(words: Sequence[str] | None = None) -> int:
         searches = chain([simulation_row(folder, rounds)], search_rows(folder, rounds, Row))
         launches = snp_rows(image, rounds, Row, compared, process)
         kernels = (kernel_row(image, folder, rounds) for _ in range(1))
-        return report(chain(processes, kernels, widgets, [digest_row(made, rounds)], launches, searches))
+        return report(
+            chain(processes, kernels, widgets, field_rows(rounds), [digest_row(made, rounds)], launches, searches)
+        )
 
 
 if __name__ == "__main__":

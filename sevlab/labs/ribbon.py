@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from ..errors import InputError
 from ..formats.launch_measure import MeasureMessage
 from ..layout.bytemap import ByteMap
-from ..layout.span import INK, Span
-from ..layout.views import CELL, MONO, Heading, Paragraph, View, coloured, plain
+from ..layout.span import INK, Span, letters
+from ..layout.views import MONO, Heading, Paragraph, View, coloured, plain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,12 +22,19 @@ if TYPE_CHECKING:
 
 #: What stands where a byte has not been made yet.
 EMPTY = ".."
-#: Bytes of a measure, and of one row of it.
+#: The outline of a byte that changed.
+MARK = "#b3003b"
+#: The letter of each field.
+LETTERS = dict(zip((row.name for row in MeasureMessage.rows), letters(len(MeasureMessage.rows)), strict=True))
+#: Bytes of a measure, and of one row of it or of a message.
 MEASURE, ROW = 32, 16
 
 
 class Ribbon(ByteMap):
-    """The cells of a message of which the first bytes, *raw*, are there. Marked bytes carry a star."""
+    """The cells of a message of which the first bytes, *raw*, are there. Marked bytes carry a star.
+
+    The letters are those of the 56 bytes, so that a field of the older message keeps its letter.
+    """
 
     def __init__(
         self, raw: bytes, marked: Sequence[int] = (), form: type[MeasureMessage | OldMeasureMessage] = MeasureMessage
@@ -36,7 +43,42 @@ class Ribbon(ByteMap):
             raise InputError("raw", f"{len(raw)} bytes", f"at most {form.size}, the size of the message")
         super().__init__(form.from_bytes(raw.ljust(form.size, b"\0")).spans(), marked)
         waiting = Span("nothing yet", len(raw), form.size - len(raw), b"", b"", "", "This byte has not been made yet.")
-        self.cells[len(raw) :] = [(EMPTY, waiting, "")] * (form.size - len(raw))
+        self.cells = [(byte, span, LETTERS[span.name]) for byte, span, _ in self.cells[: len(raw)]]
+        self.cells += [(EMPTY, waiting, "")] * (form.size - len(raw))
+
+    def html(self) -> str:
+        head = "".join(f"<td>+{i:x}</td>" for i in range(ROW))
+        rows = [f"<tr><td></td>{head}</tr>"]
+        for start in range(0, len(self.cells), ROW):
+            cells = [self._cell(i) for i in range(start, min(start + ROW, len(self.cells)))]
+            rows.append(f'<tr><td style="padding:2px 8px">0x{start:02x}</td>{"".join(cells)}</tr>')
+        style = f"border-collapse:collapse;line-height:1.4;{MONO}"
+        return f'<table style="{style}"><tbody>{"".join(rows)}</tbody></table>'
+
+    def _cell(self, i: int) -> str:
+        byte, span, label = self.cells[i]
+        if byte == EMPTY:
+            return '<td style="border:1px dashed"></td>'
+        style = f"{coloured(span.colour)};padding:2px 4px;border:1px solid;text-align:center"
+        style += ";border-left:3px solid" if i == span.offset else ""
+        if i in self.marked:
+            style, byte = f"{style};outline:3px solid {MARK};outline-offset:-3px", f"<b>{byte}*</b>"
+        return f'<td style="{style}">{byte}<br>{label}</td>'
+
+
+class Letters:
+    """One line that says which letter is which field."""
+
+    def __init__(self, form: type[MeasureMessage | OldMeasureMessage] = MeasureMessage) -> None:
+        self.names = [(f"{LETTERS[row.name]} {row.name}", row.colour) for row in form.rows]
+
+    def text(self, paint: Paint = plain) -> str:
+        return "   ".join(paint(name, colour) for name, colour in self.names)
+
+    def html(self) -> str:
+        style = f"{MONO};padding:1px 6px;border:1px solid {INK};margin-right:4px;display:inline-block"
+        chips = (f'<span style="{coloured(colour)};{style}">{name}</span>' for name, colour in self.names)
+        return f'<p style="line-height:1.9;margin:4px 0">{"".join(chips)}</p>'
 
 
 class Measures:
@@ -51,7 +93,7 @@ class Measures:
     @property
     def words(self) -> str:
         if not self.bits:
-            return "match: all 256 bits are equal"
+            return "MATCH: all 256 bits are equal"
         return f"MISMATCH: {self.bits} of 256 bits differ"
 
     def _cells(self, raw: bytes, start: int) -> list[str]:
@@ -64,7 +106,7 @@ class Measures:
             for name, raw in self.both.items():
                 cells = self._cells(raw, start)
                 groups = "  ".join(" ".join(cells[i : i + 4]) for i in range(0, ROW, 4))
-                lines.append(f"{name if not start else '':<10}{groups}".rstrip())
+                lines.append(f"{name:<10}{groups}".rstrip())
             lines.append("")
         return "\n".join([*lines, self.words])
 
@@ -72,15 +114,21 @@ class Measures:
         rows = []
         for start in range(0, MEASURE, ROW):
             for name, raw in self.both.items():
-                style = f"{CELL};border-top:{6 if start and name == 'reported' else 0}px solid transparent"
-                cells = [f'<td style="{style}">{name if not start else ""}</td>']
-                for cell in self._cells(raw, start):
-                    look = f"{coloured('pink')};font-weight:bold" if cell[2] == "*" else ""
+                style = (
+                    f"padding:2px 8px 2px 0;border-top:{8 if start and name == 'reported' else 0}px solid transparent"
+                )
+                cells = [f'<td style="{style}">{name}</td>']
+                for i in range(0, ROW, 4):
+                    four = self._cells(raw, start)[i : i + 4]
+                    look, body = "green", "".join(four).strip()
+                    if "*" in body:
+                        look, body = "pink", " ".join(f"<b>{cell}</b>" if cell[2] == "*" else cell for cell in four)
                     cells.append(
-                        f'<td style="{MONO};padding:2px 4px;border:1px solid {INK};{look}">{cell.strip()}</td>'
+                        f'<td style="{coloured(look)};padding:2px 6px;border:1px solid;white-space:pre">{body}</td>'
                     )
                 rows.append(f"<tr>{''.join(cells)}</tr>")
-        table = f'<table style="border-collapse:collapse;line-height:1.4"><tbody>{"".join(rows)}</tbody></table>'
+        style = f"border-collapse:collapse;line-height:1.4;{MONO}"
+        table = f'<table style="{style}"><tbody>{"".join(rows)}</tbody></table>'
         return f"{table}\n<p><b>{escape(self.words)}</b></p>"
 
 
@@ -92,15 +140,14 @@ def show_message(
     With *before*, a whole message, show it too, and mark in both what changed. Raises
     :class:`~sevlab.errors.InputError` for too many bytes.
     """
-    count = f"{len(raw)} of {form.size} bytes"
     if before is None:
-        return View(Ribbon(raw, form=form), Paragraph(count))
+        return View(Ribbon(raw, form=form), Letters(form), Paragraph(f"{len(raw)} of {form.size} bytes"))
     marked = [i for i, (one, other) in enumerate(zip(before, raw, strict=False)) if one != other]
     marked += range(min(len(before), len(raw)), max(len(before), len(raw)))
     blocks: list[Block] = []
     for title, bytes_ in (("before", before), ("after (* marks a byte that changed)", raw)):
         blocks += [Heading(title), Ribbon(bytes_, [i for i in marked if i < len(bytes_)], form)]
-    return View(*blocks)
+    return View(*blocks, Letters(form), Paragraph(f"Bytes that changed: {len(marked)} of {form.size}."))
 
 
 def show_measures(reported: bytes, computed: bytes) -> View:

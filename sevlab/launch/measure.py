@@ -45,7 +45,7 @@ class HmacSteps:
     """
 
     def __init__(self, message: Message, tik: SecretBytes | bytes) -> None:
-        tik = hide_key(tik)  # before anything can fail: a traceback may show local variables
+        tik = hide_key(tik)  # before anything is raised, whose traceback would show it
         tik = check_key(tik, "tik", TIK_SIZE)
         block = tik.reveal().ljust(BLOCK, b"\0")
         inner_block, outer_block = bytes(b ^ 0x36 for b in block), bytes(b ^ 0x5C for b in block)

@@ -19,7 +19,7 @@ from .debugger import Debugger, debugger
 from .explorers import Explorer, SnpExplorer, TableExplorer
 from .simulation import CoverageBox, TranscriptExplorer
 from .structure_explorers import ReportExplorer, SessionExplorer, VmsaExplorer
-from .trial import Trial
+from .trial import FieldBox, Trial
 
 if TYPE_CHECKING:
     from typing import Any
@@ -32,6 +32,7 @@ __all__ = [
     "CoverageBox",
     "Debugger",
     "Explorer",
+    "FieldBox",
     "ReportExplorer",
     "SessionExplorer",
     "SnpExplorer",

@@ -59,7 +59,7 @@ def test_flipping_a_policy_bit_turns_the_verdict_and_back(sheet: Sheet) -> None:
 
 def test_typed_values_wrong_values_and_uploads(sheet: Sheet) -> None:
     page = sheet.page
-    sheet.show(*needed("00-start-here.ipynb", "sevlab.explore("))
+    sheet.show(*needed("01-fifty-six-bytes.ipynb", "sevlab.explore("))
     explorer = page.locator(".sevlab-explorer")
     verdict, error = explorer.locator(".sevlab-verdict"), explorer.locator(".sevlab-error")
 
@@ -168,7 +168,7 @@ def test_every_input_of_a_launch_can_be_changed(sheet: Sheet) -> None:
 
 def test_ticking_sev_es_opens_the_boxes_it_needs(sheet: Sheet) -> None:
     page = sheet.page
-    sheet.show(*needed("00-start-here.ipynb", "sevlab.explore("))
+    sheet.show(*needed("01-fifty-six-bytes.ipynb", "sevlab.explore("))
     explorer = page.locator(".sevlab-explorer")
     explorer.locator(".sevlab-verdict").get_by_text(GOOD).wait_for()
     count = explorer.get_by_label("CPU count", exact=True)
@@ -181,7 +181,7 @@ def test_ticking_sev_es_opens_the_boxes_it_needs(sheet: Sheet) -> None:
 
 def test_the_byte_map_by_mouse_and_by_keyboard(sheet: Sheet) -> None:
     page = sheet.page
-    sheet.show(*needed("00-start-here.ipynb", "sevlab.explore("))
+    sheet.show(*needed("01-fifty-six-bytes.ipynb", "sevlab.explore("))
     explorer = page.locator(".sevlab-explorer")
     explorer.locator(".sevlab-verdict").get_by_text(GOOD).wait_for()
     grid, detail = explorer.locator(".sevlab-bytemap").first, explorer.locator(".sevlab-detail").first

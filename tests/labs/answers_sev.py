@@ -5,6 +5,7 @@ Where registers are needed, sevlab makes a page and the bytes that matter are se
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import re
@@ -17,19 +18,22 @@ import sevlab
 from sevlab.labs import Exercises
 from tests.paths import SAMPLES
 
-FLAGS = {"NODBG": 0, "NOKS": 1, "ES": 2, "NOSEND": 3, "DOMAIN": 4, "SEV": 5}
-
 
 def numbers(text: str) -> list[int]:
     """The numbers in a question, decimal or 0x hex, in their order."""
     return [int(one, 0) for one in re.findall(r"\b(?:0x[0-9a-f]+|\d+)\b", text)]
 
 
-def measure(api_minor: int = 22, build_id: int = 13) -> bytes:
-    """The measure of the stored sample, by the standard library alone."""
-    digest = hashlib.sha256((SAMPLES / "firmware.fd").read_bytes()).digest()
-    message = struct.pack("<4BI", 4, 0, api_minor, build_id, 1) + digest + bytes(range(0x40, 0x50))
-    return hmac.new((SAMPLES / "tik.bin").read_bytes(), message, "sha256").digest()
+TIK = bytes(range(0x30, 0x40))
+
+
+def mac(message: bytes, key: bytes = TIK) -> bytes:
+    return hmac.new(key, message, "sha256").digest()
+
+
+def start() -> bytes:
+    """The first 40 bytes of the stored sample's message, by the standard library alone."""
+    return struct.pack("<4BI", 4, 0, 22, 13, 1) + hashlib.sha256((SAMPLES / "firmware.fd").read_bytes()).digest()
 
 
 def table(cmdline: bytes) -> bytes:
@@ -44,23 +48,62 @@ def table(cmdline: bytes) -> bytes:
     return head + b"".join(entries) + bytes(8)
 
 
-def policy(tasks: Exercises) -> int:
-    (flags,) = re.findall(r"with (.*) set", tasks.ask("policy"))
-    return sum(1 << FLAGS[flag] for flag in flags.split(", "))
+def which_guest(tasks: Exercises) -> int:
+    blobs = [base64.b64decode(text) for text in tasks.given("which-guest")]
+    (found,) = (number for number, blob in enumerate(blobs, 1) if mac(start() + blob[32:]) == blob[:32])
+    return found
 
 
-def offsets(tasks: Exercises) -> list[int]:
-    before, after = (struct.pack("<4xI", number) for number in numbers(tasks.ask("offsets"))[:2])
-    return [offset for offset in range(8) if before[offset] != after[offset]]
+def wrong_order(tasks: Exercises) -> list[int]:
+    """The offsets where the message differs from the one that the question's numbers give."""
+    given = tasks.given("wrong-order")
+    right = struct.pack("<4BI", 4, *numbers(tasks.ask("wrong-order"))) + given["message"][8:]
+    assert mac(right) == given["measure"]
+    return [i for i, (one, other) in enumerate(zip(right, given["message"], strict=True)) if one != other]
 
 
-def next_minor(tasks: Exercises) -> str:
-    return measure(api_minor=numbers(tasks.ask("next-minor"))[-1]).hex()
+def lost_byte(tasks: Exercises) -> list[int]:
+    raw, wanted = tasks.given("lost-byte")["message"], tasks.given("lost-byte")["measure"]
+    tries = ((i, value) for i in range(56) for value in range(256))
+    (found,) = (one for one in tries if mac(raw[: one[0]] + bytes([one[1]]) + raw[one[0] + 1 :]) == wanted)
+    return list(found)
 
 
-def lost_build(tasks: Exercises) -> int:
-    (build,) = (n for n in range(256) if measure(build_id=n) == tasks.given("lost-build").measure)
-    return build
+def one_key(tasks: Exercises) -> int:
+    return len({blob for blob in tasks.given("one-key") if mac(start() + blob[32:]) == blob[:32]})
+
+
+def validate(  # what a reader would hand in
+    measurement: bytes, api_major: int, api_minor: int, build_id: int, policy: int, firmware: bytes, tik: bytes
+) -> bool:
+    if len(measurement) != 48:
+        return False
+    message = bytes([4, api_major, api_minor, build_id]) + policy.to_bytes(4, "little")
+    message += hashlib.sha256(firmware).digest() + measurement[32:]
+    return mac(message, tik) == measurement[:32]
+
+
+def big_endian(measurement: bytes, *given: Any) -> bool:
+    """Packs the policy the wrong way round."""
+    *numbers, policy, firmware, tik = given
+    return validate(measurement, *numbers, int.from_bytes(policy.to_bytes(4, "little"), "big"), firmware, tik)
+
+
+def careless(measurement: bytes, *given: Any) -> bool:
+    """Takes a measurement of 47 bytes."""
+    return validate(measurement.ljust(48, b"\0"), *given) or len(measurement) < 48
+
+
+def truthy(*given: Any) -> int:
+    return int(validate(*given))
+
+
+def raising(*given: Any) -> bool:
+    raise ValueError
+
+
+def leaving(*given: Any) -> bool:
+    raise SystemExit(1)
 
 
 def lost_policy(tasks: Exercises) -> int:
@@ -120,10 +163,14 @@ def lost_pin(tasks: Exercises) -> bytes:
 
 #: How each is answered here, and answers that are wrong under any seed.
 FOUND: dict[str, tuple[Callable[[Exercises], Any], list[Any]]] = {
-    "policy": (policy, [0, 64, "NODBG"]),
-    "offsets": (offsets, [[4], [4, 5, 6, 7], [], [8], "7 8", {7: 7}, [True]]),
-    "next-minor": (next_minor, [measure().hex(), "", b""]),
-    "lost-build": (lost_build, [256, -1, ""]),
+    "which-guest": (which_guest, [0, 5, ""]),
+    "wrong-order": (wrong_order, [[], [0, 1, 2, 3], [8], 4, {7: 7}, [True]]),
+    "lost-byte": (lost_byte, [[56, 0], [0], 0, "", [-1, -1]]),
+    "one-key": (one_key, [0, 1, 11, ""]),
+    "write-validate": (
+        lambda tasks: validate,
+        [True, "validate", lambda *given: True, lambda *given: False, big_endian, careless, truthy, raising, leaving],
+    ),
     "who-notices": (lambda tasks: "policy_mac", ["wrap_mac", "GODH", ""]),
     "lost-policy": (lost_policy, [64, -1, "NODBG"]),
     "who-catches": (lambda tasks: "the owner", ["host", "secure processor", ""]),

@@ -1,8 +1,8 @@
 """Exercises for the notebooks: the reader answers, sevlab computes the solution and marks.
 
     tasks = sevlab.labs.Exercises(seed=1)
-    print(tasks.ask("lost-build"))
-    tasks.mark("lost-build", ...)
+    print(tasks.ask("lost-byte"))
+    tasks.mark("lost-byte", ...)
 
 The seed decides the values in a question, so two readers have different answers. The answer ``...`` means that nobody
 has tried yet. It is not an error, so *Run All* succeeds. Questions, hints and reasons are TOML in ``data/``; how an

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 from typing import TYPE_CHECKING
 
 from ...attestation.secret import build_secret
 from ...attestation.session import derive_session_keys, wrap_keys
 from ...formats.kernel_hashes import KernelHashes, build_kernel_hashes
-from ...formats.launch_measure import Measurement
+from ...formats.launch_measure import MeasureMessage
 from ...formats.policy import Policy
 from ...formats.secret import table_size
 from ...launch.compare import compare_launch
 from ...launch.measure import compute_measure
+from ...launch.sev import compute_digest
 from ...launch.vmm import build_vmsa
 from ...layout.structure import compare
 from .. import samples
@@ -25,29 +27,91 @@ if TYPE_CHECKING:
 # The message
 
 
-def _policy(chance: Random) -> Task:
-    names = chance.sample([row.name for row in Policy.rows if row.is_flag], 3)
-    number = int(Policy().replace(**dict.fromkeys(names, 1)))
-    return Task(number, words={"flags": ", ".join(name.upper() for name in names), "number": f"0x{number:x}"})
+def _random_message(chance: Random, policy: int | None = None) -> MeasureMessage:
+    """Return the sample's message with the numbers of another host, another policy and another nonce."""
+    numbers = {"api_minor": chance.randrange(17, 56), "build_id": chance.randrange(1, 17)}
+    number = chance.randrange(64) if policy is None else policy
+    return samples.message().replace(policy=Policy(number), mnonce=chance.randbytes(16), **numbers)
 
 
-def _offsets(chance: Random) -> Task:
-    message, policy = samples.message(), Policy(chance.randrange(1, 56) << 24 | 1)
-    offsets = list(compare(message, message.replace(policy=policy)).marked)
-    return Task(offsets, words={"policy": f"0x{int(policy):08x}"})
+def _measurement(message: MeasureMessage) -> bytes:
+    return compute_measure(message, samples.TIK) + message.mnonce
 
 
-def _next_minor(chance: Random) -> Task:
-    minor = samples.API_MINOR + chance.randrange(1, 9)
-    measure = compute_measure(samples.message().replace(api_minor=minor), samples.TIK)
-    return Task(measure.hex(), words={"minor": minor})
+def _which_guest(chance: Random) -> Task:
+    good, image = samples.message(), bytearray(samples.firmware())
+    image[chance.randrange(len(image))] ^= 1 << chance.randrange(8)
+    evil = bytes(image)
+    wrong = (
+        good.replace(policy=Policy(0)),
+        good.replace(build_id=14),
+        good.replace(digest=compute_digest([evil])),
+    )
+    nonces = [good.replace(mnonce=chance.randbytes(16)) for _ in range(4)]
+    messages = [one.replace(mnonce=new.mnonce) for one, new in zip((good, *wrong), nonces, strict=True)]
+    order = chance.sample(range(4), 4)
+    given = [base64.b64encode(_measurement(messages[number])).decode() for number in order]
+    return Task(order.index(0) + 1, given, words={"number": order.index(0) + 1})
 
 
-def _lost_build(chance: Random) -> Task:
-    build = chance.randrange(256)
-    message = samples.message().replace(build_id=build)
-    measurement = Measurement(measure=compute_measure(message, samples.TIK), mnonce=message.mnonce)
-    return Task(build, measurement, words={"build": build})
+def _wrong_order(chance: Random) -> Task:
+    """A message with all the right bytes, a few of them in the wrong order."""
+    message = _random_message(chance, chance.randrange(1, 17) << 24 | chance.randrange(17, 64))
+    raw = message.to_bytes()
+    what, order = chance.choice((("the policy", [4, 7]), ("the version", [1, 2]), ("minor version and build", [2, 3])))
+    wrong = bytearray(raw)
+    wrong[order[0]], wrong[order[1]] = raw[order[1]], raw[order[0]]
+    words = {"minor": message.api_minor, "build": message.build_id, "policy": f"0x{int(message.policy):08x}"}
+    given = {"message": bytes(wrong), "measure": compute_measure(message, samples.TIK)}
+    return Task(order, given, words={**words, "what": what})
+
+
+def _lost_byte(chance: Random) -> Task:
+    message = _random_message(chance)
+    offset, raw = chance.randrange(56), bytearray(message.to_bytes())
+    right = raw[offset]
+    raw[offset] ^= chance.randrange(1, 256)
+    given = {"message": bytes(raw), "measure": compute_measure(message, samples.TIK)}
+    return Task([offset, right], given, words={"offset": offset, "value": right})
+
+
+def _one_key(chance: Random) -> Task:
+    days = [samples.message().replace(mnonce=chance.randbytes(16)) for _ in range(chance.randrange(3, 7))]
+    shown = [_measurement(day) for day in days]
+    shown += chance.choices(shown, k=chance.randrange(1, 4))
+    shown.append(_measurement(days[0].replace(policy=Policy(0), mnonce=chance.randbytes(16))))
+    chance.shuffle(shown)
+    return Task(len(days), shown, words={"shown": len(shown), "count": len(days)})
+
+
+def _write_validate(chance: Random) -> Task:
+    """Ten launches, of which some are as the owner means them; each other is wrong in one thing."""
+    cases: list[tuple[tuple[object, ...], bool]] = []
+    for wrong in ("", "", "", "policy", "api_major", "api_minor", "build_id", "firmware", "nonce", "short"):
+        firmware, tik, policy = chance.randbytes(512), chance.randbytes(16), chance.randrange(1, 17) << 24 | 1
+        digest = compute_digest([firmware])
+        message = _random_message(chance, policy).replace(digest=digest)
+        blob = compute_measure(message, tik) + message.mnonce
+        told = {name: int(getattr(message, name)) for name in ("api_major", "api_minor", "build_id", "policy")}
+        if wrong in told:
+            told[wrong] ^= 1
+        elif wrong == "firmware":
+            firmware = firmware[:-1] + bytes([firmware[-1] ^ 1])
+        elif wrong == "nonce":
+            blob = blob[:-1] + bytes([blob[-1] ^ 1])
+        elif wrong == "short":
+            blob = blob[:47]
+        cases.append(((blob, *told.values(), firmware, tik), not wrong))
+
+    def accepts(answer: object) -> bool:
+        if not callable(answer):
+            return False
+        try:
+            return all(answer(*given) is right for given, right in chance.sample(cases, len(cases)))
+        except (Exception, SystemExit):  # a function that fails on a case is a wrong answer, like any other
+            return False
+
+    return Task(None, accepts=accepts)
 
 
 # Keys and the session
@@ -121,10 +185,11 @@ def _lost_pin(chance: Random) -> Task:
 
 #: How each exercise is made.
 TASKS = {
-    "policy": _policy,
-    "offsets": _offsets,
-    "next-minor": _next_minor,
-    "lost-build": _lost_build,
+    "which-guest": _which_guest,
+    "wrong-order": _wrong_order,
+    "lost-byte": _lost_byte,
+    "one-key": _one_key,
+    "write-validate": _write_validate,
     "who-notices": _who_notices,
     "lost-policy": _lost_policy,
     "who-catches": _who_catches,
