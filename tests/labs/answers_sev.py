@@ -118,6 +118,28 @@ def lost_pin(tasks: Exercises) -> bytes:
     return bytes(a ^ b ^ ord("0") for a, b in zip(one, two, strict=True))
 
 
+def changed_certificate(tasks: Exercises) -> str:
+    """The one certificate that is in every link that fails, and in none that holds."""
+    chain = tasks.given("changed-certificate")
+    root = hashlib.sha256(chain.to_bytes()[-832:]).hexdigest()
+    links = sevlab.verify_chain(chain, {root: "sample"}).checks
+    wrong = [link.name for link in links if link.state == "mismatch"]
+    right = " ".join(link.name for link in links if link.state == "match")
+    (name,) = (one for one in ("PDH", "PEK", "OCA", "CEK") if one not in right and all(one in name for name in wrong))
+    return name
+
+
+def lost_point(tasks: Exercises) -> int:
+    return int.from_bytes(bytes(reversed(tasks.given("lost-point")[0x14 : 0x14 + 72])), "big")
+
+
+def forgotten_link(tasks: Exercises) -> list[str]:
+    """From the PDH up to the certificate whose own signature is not checked, and the OCA beside them."""
+    (link,) = re.findall("'(.*)'", tasks.ask("forgotten-link"))
+    upwards = ["PDH", "PEK", "CEK", "ASK", "ARK"]
+    return ["OCA", *upwards[: upwards.index(link.split()[0]) + 1]]
+
+
 #: How each is answered here, and answers that are wrong under any seed.
 FOUND: dict[str, tuple[Callable[[Exercises], Any], list[Any]]] = {
     "policy": (policy, [0, 64, "NODBG"]),
@@ -134,4 +156,7 @@ FOUND: dict[str, tuple[Callable[[Exercises], Any], list[Any]]] = {
     "lost-launch": (lost_launch, [["qemu", 9], ["gce", 1], "qemu"]),
     "payload-size": (payload_size, [132, 172, 0]),
     "lost-pin": (lost_pin, [b"00000", "", 12345]),
+    "changed-certificate": (changed_certificate, ["ARK", "ASK", "", 0x1003]),
+    "lost-point": (lost_point, [0, -1, ""]),
+    "forgotten-link": (forgotten_link, [["PDH"], ["PDH", "PEK", "CEK"], "PDH PEK OCA", []]),
 }

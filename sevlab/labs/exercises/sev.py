@@ -6,15 +6,18 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from ...attestation.secret import build_secret
-from ...attestation.session import derive_session_keys, wrap_keys
+from ...attestation.session import derive_session_keys, seeded, wrap_keys
+from ...attestation.sev_chain import Chain
 from ...formats.kernel_hashes import KernelHashes, build_kernel_hashes
 from ...formats.launch_measure import Measurement
 from ...formats.policy import Policy
 from ...formats.secret import table_size
+from ...formats.sev_certs import CEK, OCA, PDH, PEK, Usage
 from ...launch.compare import compare_launch
 from ...launch.measure import compute_measure
 from ...launch.vmm import build_vmsa
 from ...layout.structure import compare
+from ...simulator.psp import Platform
 from .. import samples
 from . import Task
 
@@ -119,6 +122,44 @@ def _lost_pin(chance: Random) -> Task:
     return Task(pin, tuple(packets), words={"pin": pin.decode()})
 
 
+# The legacy chain
+
+
+def _platform(chance: Random) -> Platform:
+    platform = Platform(random=seeded(chance.randbytes(16)))
+    platform.init()
+    return platform
+
+
+def _changed_certificate(chance: Random) -> Task:
+    genuine = _platform(chance).pdh_cert_export()
+    usage = chance.choice((PDH, PEK, OCA, CEK))
+    one = genuine[usage]
+    place = chance.randrange(48)
+    x = one.key.qx[:place] + bytes([one.key.qx[place] ^ 1 << chance.randrange(8)]) + one.key.qx[place + 1 :]
+    changed = {**genuine.certificates, usage: one.replace(key=one.key.replace(qx=x))}
+    name = Usage(usage).short
+    return Task(name, Chain(changed.values()), words={"name": name})
+
+
+def _lost_point(chance: Random) -> Task:
+    certificate = _platform(chance).pdh_cert_export()[PDH]
+    return Task(certificate.key.x, certificate.to_bytes())
+
+
+#: Links that an owner may forget, and the certificates that a host then has to replace.
+_REPLACED = {
+    "CEK signed by ASK": {"PDH", "PEK", "OCA", "CEK"},
+    "ASK signed by ARK": {"PDH", "PEK", "OCA", "CEK", "ASK"},
+    "ARK is a known root": {"PDH", "PEK", "OCA", "CEK", "ASK", "ARK"},
+}
+
+
+def _forgotten_link(chance: Random) -> Task:
+    link = chance.choice(list(_REPLACED))
+    return Task(_REPLACED[link], words={"link": link})
+
+
 #: How each exercise is made.
 TASKS = {
     "policy": _policy,
@@ -135,4 +176,7 @@ TASKS = {
     "lost-launch": _lost_launch,
     "payload-size": _payload_size,
     "lost-pin": _lost_pin,
+    "changed-certificate": _changed_certificate,
+    "lost-point": _lost_point,
+    "forgotten-link": _forgotten_link,
 }
