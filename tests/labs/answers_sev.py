@@ -140,6 +140,20 @@ def forgotten_link(tasks: Exercises) -> list[str]:
     return ["OCA", *upwards[: upwards.index(link.split()[0]) + 1]]
 
 
+#: A word of each thing that a measure tells.
+TOLD = ("firmware", "debug", "CPUs", "TIK")
+
+
+def what_it_tells(tasks: Exercises) -> list[str]:
+    lines = re.findall(r"^  (\w): (.*)$", tasks.ask("what-it-tells"), re.MULTILINE)
+    return [letter for letter, line in lines if any(word in line for word in TOLD)]
+
+
+def open_policies(tasks: Exercises) -> list[int]:
+    found = numbers(tasks.ask("open-policies"))
+    return [n for n in found if (n in found[:3] and n % 2 == 0) or (n in found[3:] and n & 0x80000)]
+
+
 #: How each is answered here, and answers that are wrong under any seed.
 FOUND: dict[str, tuple[Callable[[Exercises], Any], list[Any]]] = {
     "policy": (policy, [0, 64, "NODBG"]),
@@ -159,4 +173,6 @@ FOUND: dict[str, tuple[Callable[[Exercises], Any], list[Any]]] = {
     "changed-certificate": (changed_certificate, ["ARK", "ASK", "", 0x1003]),
     "lost-point": (lost_point, [0, -1, ""]),
     "forgotten-link": (forgotten_link, [["PDH"], ["PDH", "PEK", "CEK"], "PDH PEK OCA", []]),
+    "what-it-tells": (what_it_tells, [[], "a", ["g"], list("abcdef")]),
+    "open-policies": (open_policies, [[], 0x30000, [1, 3, 5]]),
 }

@@ -10,7 +10,7 @@ from ...attestation.session import derive_session_keys, seeded, wrap_keys
 from ...attestation.sev_chain import Chain
 from ...formats.kernel_hashes import KernelHashes, build_kernel_hashes
 from ...formats.launch_measure import Measurement
-from ...formats.policy import Policy
+from ...formats.policy import Policy, SnpPolicy
 from ...formats.secret import table_size
 from ...formats.sev_certs import CEK, OCA, PDH, PEK, Usage
 from ...launch.compare import compare_launch
@@ -23,6 +23,46 @@ from . import Task
 
 if TYPE_CHECKING:
     from random import Random
+
+
+# Whom do you trust?
+
+#: What a matching measure of a SEV-ES launch tells, and what it does not.
+_TOLD = (
+    "which guest firmware was loaded, to the last byte",
+    "whether the host may use the debug commands",
+    "with how many virtual CPUs the guest started",
+    "the version of the SEV firmware that measured",
+    "that the one who answered has this launch's TIK",
+)
+_NOT_TOLD = (
+    "what is on the guest's disk",
+    "that the guest is running now",
+    "that the program has not been changed since it started",
+    "that the guest's kernel has no holes",
+    "that no other guest shares its caches",
+    "in which country the machine stands",
+    "how much memory the guest has",
+)
+
+
+def _what_it_tells(chance: Random) -> Task:
+    told = chance.sample(_TOLD, chance.randrange(2, 5))
+    lines = [*told, *chance.sample(_NOT_TOLD, 6 - len(told))]
+    chance.shuffle(lines)
+    listed = dict(zip("abcdef", lines, strict=True))
+    text = "\n".join(f"  {letter}: {line}" for letter, line in listed.items())
+    return Task({letter for letter, line in listed.items() if line in told}, words={"lines": text})
+
+
+def _open_policies(chance: Random) -> Task:
+    sev = [chance.randrange(0, 64, 2), *chance.sample(range(1, 64, 2), 2)]
+    snp = [0x30000 | 1 << 19, 0x30000 | 1 << chance.choice((18, 20)), 0x30000 | 1 << 19 | 1 << chance.choice((20, 23))]
+    chance.shuffle(sev)
+    chance.shuffle(snp)
+    solution = {number for number in sev if not Policy(number).nodbg} | {n for n in snp if SnpPolicy(n).debug}
+    words = {"sev": ", ".join(map(hex, sev)), "snp": ", ".join(map(hex, snp))}
+    return Task(solution, words=words)
 
 
 # The message
@@ -179,4 +219,6 @@ TASKS = {
     "changed-certificate": _changed_certificate,
     "lost-point": _lost_point,
     "forgotten-link": _forgotten_link,
+    "what-it-tells": _what_it_tells,
+    "open-policies": _open_policies,
 }
