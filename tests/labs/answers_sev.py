@@ -154,6 +154,20 @@ def open_policies(tasks: Exercises) -> list[int]:
     return [n for n in found if (n in found[:3] and n % 2 == 0) or (n in found[3:] and n & 0x80000)]
 
 
+def first_eight(tasks: Exercises) -> str:
+    """Packed by hand from the words of the answer."""
+    found = {name: int(value) for name, value in re.findall(r'"([\w-]+)": (\d+)', tasks.given("first-eight"))}
+    numbers = [found[name] for name in ("api-major", "api-minor", "build-id", "policy")]
+    return struct.pack("<4BI", 4, *numbers).hex()
+
+
+def two_stories(tasks: Exercises) -> str:
+    """The name whose number is another in the second text."""
+    both = [dict(re.findall(r'(api-m\w+|build-id|policy)"? *: (\d+)', text)) for text in tasks.given("two-stories")]
+    (name,) = (name for name, value in both[0].items() if both[1][name] != value)
+    return name
+
+
 #: How each is answered here, and answers that are wrong under any seed.
 FOUND: dict[str, tuple[Callable[[Exercises], Any], list[Any]]] = {
     "policy": (policy, [0, 64, "NODBG"]),
@@ -175,4 +189,6 @@ FOUND: dict[str, tuple[Callable[[Exercises], Any], list[Any]]] = {
     "forgotten-link": (forgotten_link, [["PDH"], ["PDH", "PEK", "CEK"], "PDH PEK OCA", []]),
     "what-it-tells": (what_it_tells, [[], "a", ["g"], list("abcdef")]),
     "open-policies": (open_policies, [[], 0x30000, [1, 3, 5]]),
+    "first-eight": (first_eight, ["04", "", measure().hex(), 4]),
+    "two-stories": (two_stories, ["measurement", "handle", "", 1]),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from typing import TYPE_CHECKING
 
 from ...attestation.secret import build_secret
@@ -200,6 +201,34 @@ def _forgotten_link(chance: Random) -> Task:
     return Task(_REPLACED[link], words={"link": link})
 
 
+# From a host
+
+
+def _answers(chance: Random) -> dict[str, int]:
+    """Return what a made-up host answers to ``query-sev``, in any order."""
+    answers = {"api-major": chance.choice((0, 1)), "api-minor": chance.randrange(17, 56)}
+    answers |= {"build-id": chance.randrange(1, 100), "policy": chance.randrange(64) | chance.randrange(18) << 24}
+    names = chance.sample(list(answers), 4)
+    return {name: answers[name] for name in names}
+
+
+def _first_eight(chance: Random) -> Task:
+    answers = _answers(chance)
+    lines = [{"enabled": True, **answers, "state": "launch-secret", "handle": 1}, {"data": "A" * 64}]
+    text = "\n".join(json.dumps({"return": line}) for line in lines)
+    known = {name.replace("-", "_"): value for name, value in answers.items() if name != "policy"}
+    message = samples.message().replace(policy=Policy(answers["policy"]), **known)
+    return Task(message.to_bytes()[:8].hex(), text)
+
+
+def _two_stories(chance: Random) -> Task:
+    answers = _answers(chance)
+    name = chance.choice(list(answers))
+    other = answers | {name: answers[name] + 1}
+    secinfo = "".join(f"{f'sev-{key}':<15}: {answers[key]}\n" for key in sorted(answers))
+    return Task(name, (secinfo, json.dumps({"return": {"enabled": True, **other}})), words={"name": name})
+
+
 #: How each exercise is made.
 TASKS = {
     "policy": _policy,
@@ -221,4 +250,6 @@ TASKS = {
     "forgotten-link": _forgotten_link,
     "what-it-tells": _what_it_tells,
     "open-policies": _open_policies,
+    "first-eight": _first_eight,
+    "two-stories": _two_stories,
 }
