@@ -161,6 +161,56 @@ def lost_pin(tasks: Exercises) -> bytes:
     return bytes(a ^ b ^ ord("0") for a, b in zip(one, two, strict=True))
 
 
+def changed_certificate(tasks: Exercises) -> str:
+    """The one certificate that is in every link that fails, and in none that holds."""
+    chain = tasks.given("changed-certificate")
+    root = hashlib.sha256(chain.to_bytes()[-832:]).hexdigest()
+    links = sevlab.verify_chain(chain, {root: "sample"}).checks
+    wrong = [link.name for link in links if link.state == "mismatch"]
+    right = " ".join(link.name for link in links if link.state == "match")
+    (name,) = (one for one in ("PDH", "PEK", "OCA", "CEK") if one not in right and all(one in name for name in wrong))
+    return name
+
+
+def lost_point(tasks: Exercises) -> int:
+    return int.from_bytes(bytes(reversed(tasks.given("lost-point")[0x14 : 0x14 + 72])), "big")
+
+
+def forgotten_link(tasks: Exercises) -> list[str]:
+    """From the PDH up to the certificate whose own signature is not checked, and the OCA beside them."""
+    (link,) = re.findall("'(.*)'", tasks.ask("forgotten-link"))
+    upwards = ["PDH", "PEK", "CEK", "ASK", "ARK"]
+    return ["OCA", *upwards[: upwards.index(link.split()[0]) + 1]]
+
+
+#: A word of each thing that a measure tells.
+TOLD = ("firmware", "debug", "CPUs", "TIK")
+
+
+def what_it_tells(tasks: Exercises) -> list[str]:
+    lines = re.findall(r"^  (\w): (.*)$", tasks.ask("what-it-tells"), re.MULTILINE)
+    return [letter for letter, line in lines if any(word in line for word in TOLD)]
+
+
+def open_policies(tasks: Exercises) -> list[int]:
+    found = numbers(tasks.ask("open-policies"))
+    return [n for n in found if (n in found[:3] and n % 2 == 0) or (n in found[3:] and n & 0x80000)]
+
+
+def first_eight(tasks: Exercises) -> str:
+    """Packed by hand from the words of the answer."""
+    found = {name: int(value) for name, value in re.findall(r'"([\w-]+)": (\d+)', tasks.given("first-eight"))}
+    numbers = [found[name] for name in ("api-major", "api-minor", "build-id", "policy")]
+    return struct.pack("<4BI", 4, *numbers).hex()
+
+
+def two_stories(tasks: Exercises) -> str:
+    """The name whose number is another in the second text."""
+    both = [dict(re.findall(r'(api-m\w+|build-id|policy)"? *: (\d+)', text)) for text in tasks.given("two-stories")]
+    (name,) = (name for name, value in both[0].items() if both[1][name] != value)
+    return name
+
+
 #: How each is answered here, and answers that are wrong under any seed.
 FOUND: dict[str, tuple[Callable[[Exercises], Any], list[Any]]] = {
     "which-guest": (which_guest, [0, 5, ""]),
@@ -181,4 +231,11 @@ FOUND: dict[str, tuple[Callable[[Exercises], Any], list[Any]]] = {
     "lost-launch": (lost_launch, [["qemu", 9], ["gce", 1], "qemu"]),
     "payload-size": (payload_size, [132, 172, 0]),
     "lost-pin": (lost_pin, [b"00000", "", 12345]),
+    "changed-certificate": (changed_certificate, ["ARK", "ASK", "", 0x1003]),
+    "lost-point": (lost_point, [0, -1, ""]),
+    "forgotten-link": (forgotten_link, [["PDH"], ["PDH", "PEK", "CEK"], "PDH PEK OCA", []]),
+    "what-it-tells": (what_it_tells, [[], "a", ["g"], list("abcdef")]),
+    "open-policies": (open_policies, [[], 0x30000, [1, 3, 5]]),
+    "first-eight": (first_eight, ["04", "", "00" * 8, 4]),
+    "two-stories": (two_stories, ["measurement", "handle", "", 1]),
 }

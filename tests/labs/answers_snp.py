@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import struct
 from collections.abc import Callable
 from typing import Any
@@ -40,6 +41,28 @@ def lost_vcek(tasks: Exercises) -> str:
     return name
 
 
+def bound_key(tasks: Exercises) -> str:
+    report, nonce, keys = tasks.given("bound-key")
+    (letter,) = (one for one, key in keys.items() if hashlib.sha512(nonce + key).digest() in report)
+    return letter
+
+
+def weak_binding(tasks: Exercises) -> list[str]:
+    """An old report is noticed by a nonce in the hash, a foreign key by the key in it, another chip never."""
+    (binding,) = re.findall("puts (.*) into", tasks.ask("weak-binding"))
+    noticed = ["a"] * ("nonce" in binding) + ["b"] * ("public key" in binding)
+    return [letter for letter in "abc" if letter not in noticed]
+
+
+def id_refusal(tasks: Exercises) -> str:
+    """By the bytes of the block; what is left is the signature."""
+    signed, digest, policy = tasks.given("id-refusal")
+    raw = signed.block.to_bytes()
+    if raw[:48] != digest:
+        return "BAD_MEASUREMENT"
+    return "POLICY_FAILURE" if raw[-8:] != policy.to_bytes(8, "little") else "BAD_SIGNATURE"
+
+
 #: How each is answered here, and answers that are wrong under any seed.
 FOUND: dict[str, tuple[Callable[[Exercises], Any], list[Any]]] = {
     # Firmware, SEC_MEM twice, SECRETS, CPUID, SVSM_CAA; then the hashes.
@@ -47,4 +70,7 @@ FOUND: dict[str, tuple[Callable[[Exercises], Any], list[Any]]] = {
     "lost-cpus": (lost_cpus, [65, 0]),
     "two-places": (lambda tasks: [0x180 + 6, 0x180 + 3], [[0x183, 0x186], [6, 3], 0x186]),
     "lost-vcek": (lost_vcek, ["current_tcb", "reported_tcb", "launch", ""]),
+    "bound-key": (bound_key, ["i", "", b""]),
+    "weak-binding": (weak_binding, [[], "d", ["a"], ["a", "b"]]),
+    "id-refusal": (id_refusal, ["SUCCESS", "INVALID_PARAM", ""]),
 }

@@ -4,24 +4,68 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 from typing import TYPE_CHECKING
 
 from ...attestation.secret import build_secret
-from ...attestation.session import derive_session_keys, wrap_keys
+from ...attestation.session import derive_session_keys, seeded, wrap_keys
+from ...attestation.sev_chain import Chain
 from ...formats.kernel_hashes import KernelHashes, build_kernel_hashes
 from ...formats.launch_measure import MeasureMessage
-from ...formats.policy import Policy
+from ...formats.policy import Policy, SnpPolicy
 from ...formats.secret import table_size
+from ...formats.sev_certs import CEK, OCA, PDH, PEK, Usage
 from ...launch.compare import compare_launch
 from ...launch.measure import compute_measure
 from ...launch.sev import compute_digest
 from ...launch.vmm import build_vmsa
 from ...layout.structure import compare
+from ...simulator.psp import Platform
 from .. import samples
 from . import Task
 
 if TYPE_CHECKING:
     from random import Random
+
+
+# Whom do you trust?
+
+#: What a matching measure of a SEV-ES launch tells, and what it does not.
+_TOLD = (
+    "which guest firmware was loaded, to the last byte",
+    "whether the host may use the debug commands",
+    "with how many virtual CPUs the guest started",
+    "the version of the SEV firmware that measured",
+    "that the one who answered has this launch's TIK",
+)
+_NOT_TOLD = (
+    "what is on the guest's disk",
+    "that the guest is running now",
+    "that the program has not been changed since it started",
+    "that the guest's kernel has no holes",
+    "that no other guest shares its caches",
+    "in which country the machine stands",
+    "how much memory the guest has",
+)
+
+
+def _what_it_tells(chance: Random) -> Task:
+    told = chance.sample(_TOLD, chance.randrange(2, 5))
+    lines = [*told, *chance.sample(_NOT_TOLD, 6 - len(told))]
+    chance.shuffle(lines)
+    listed = dict(zip("abcdef", lines, strict=True))
+    text = "\n".join(f"  {letter}: {line}" for letter, line in listed.items())
+    return Task({letter for letter, line in listed.items() if line in told}, words={"lines": text})
+
+
+def _open_policies(chance: Random) -> Task:
+    sev = [chance.randrange(0, 64, 2), *chance.sample(range(1, 64, 2), 2)]
+    snp = [0x30000 | 1 << 19, 0x30000 | 1 << chance.choice((18, 20)), 0x30000 | 1 << 19 | 1 << chance.choice((20, 23))]
+    chance.shuffle(sev)
+    chance.shuffle(snp)
+    solution = {number for number in sev if not Policy(number).nodbg} | {n for n in snp if SnpPolicy(n).debug}
+    words = {"sev": ", ".join(map(hex, sev)), "snp": ", ".join(map(hex, snp))}
+    return Task(solution, words=words)
 
 
 # The message
@@ -183,6 +227,72 @@ def _lost_pin(chance: Random) -> Task:
     return Task(pin, tuple(packets), words={"pin": pin.decode()})
 
 
+# The legacy chain
+
+
+def _platform(chance: Random) -> Platform:
+    platform = Platform(random=seeded(chance.randbytes(16)))
+    platform.init()
+    return platform
+
+
+def _changed_certificate(chance: Random) -> Task:
+    genuine = _platform(chance).pdh_cert_export()
+    usage = chance.choice((PDH, PEK, OCA, CEK))
+    one = genuine[usage]
+    place = chance.randrange(48)
+    x = one.key.qx[:place] + bytes([one.key.qx[place] ^ 1 << chance.randrange(8)]) + one.key.qx[place + 1 :]
+    changed = {**genuine.certificates, usage: one.replace(key=one.key.replace(qx=x))}
+    name = Usage(usage).short
+    return Task(name, Chain(changed.values()), words={"name": name})
+
+
+def _lost_point(chance: Random) -> Task:
+    certificate = _platform(chance).pdh_cert_export()[PDH]
+    return Task(certificate.key.x, certificate.to_bytes())
+
+
+#: Links that an owner may forget, and the certificates that a host then has to replace.
+_REPLACED = {
+    "CEK signed by ASK": {"PDH", "PEK", "OCA", "CEK"},
+    "ASK signed by ARK": {"PDH", "PEK", "OCA", "CEK", "ASK"},
+    "ARK is a known root": {"PDH", "PEK", "OCA", "CEK", "ASK", "ARK"},
+}
+
+
+def _forgotten_link(chance: Random) -> Task:
+    link = chance.choice(list(_REPLACED))
+    return Task(_REPLACED[link], words={"link": link})
+
+
+# From a host
+
+
+def _answers(chance: Random) -> dict[str, int]:
+    """Return what a made-up host answers to ``query-sev``, in any order."""
+    answers = {"api-major": chance.choice((0, 1)), "api-minor": chance.randrange(17, 56)}
+    answers |= {"build-id": chance.randrange(1, 100), "policy": chance.randrange(64) | chance.randrange(18) << 24}
+    names = chance.sample(list(answers), 4)
+    return {name: answers[name] for name in names}
+
+
+def _first_eight(chance: Random) -> Task:
+    answers = _answers(chance)
+    lines = [{"enabled": True, **answers, "state": "launch-secret", "handle": 1}, {"data": "A" * 64}]
+    text = "\n".join(json.dumps({"return": line}) for line in lines)
+    known = {name.replace("-", "_"): value for name, value in answers.items() if name != "policy"}
+    message = samples.message().replace(policy=Policy(answers["policy"]), **known)
+    return Task(message.to_bytes()[:8].hex(), text)
+
+
+def _two_stories(chance: Random) -> Task:
+    answers = _answers(chance)
+    name = chance.choice(list(answers))
+    other = answers | {name: answers[name] + 1}
+    secinfo = "".join(f"{f'sev-{key}':<15}: {answers[key]}\n" for key in sorted(answers))
+    return Task(name, (secinfo, json.dumps({"return": {"enabled": True, **other}})), words={"name": name})
+
+
 #: How each exercise is made.
 TASKS = {
     "which-guest": _which_guest,
@@ -200,4 +310,11 @@ TASKS = {
     "lost-launch": _lost_launch,
     "payload-size": _payload_size,
     "lost-pin": _lost_pin,
+    "changed-certificate": _changed_certificate,
+    "lost-point": _lost_point,
+    "forgotten-link": _forgotten_link,
+    "what-it-tells": _what_it_tells,
+    "open-policies": _open_policies,
+    "first-eight": _first_eight,
+    "two-stories": _two_stories,
 }
