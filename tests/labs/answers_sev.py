@@ -13,6 +13,8 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+
 import sevlab
 from sevlab.labs import Exercises
 from tests.paths import SAMPLES
@@ -70,6 +72,34 @@ def lost_policy(tasks: Exercises) -> int:
     return found
 
 
+def derive(key: bytes, label: bytes, context: bytes = b"") -> bytes:
+    return hmac.digest(key, struct.pack("<I", 1) + label + b"\0" + context + struct.pack("<I", 128), "sha256")[:16]
+
+
+def counter_mode(key: bytes, iv: bytes, data: bytes) -> bytes:
+    return Cipher(algorithms.AES(key), modes.CTR(iv)).decryptor().update(data)
+
+
+def lost_iv(tasks: Exercises) -> int:
+    z, session = tasks.given("lost-iv")
+    kek = derive(derive(z, b"sev-master-secret", session[:16]), b"sev-kek")
+    policy = struct.pack("<I", numbers(tasks.ask("lost-iv"))[1])
+    ivs = {last: session[48:63] + bytes([last]) for last in range(256)}
+    tiks = {last: counter_mode(kek, iv, session[16:48])[16:] for last, iv in ivs.items()}
+    (found,) = (last for last, tik in tiks.items() if hmac.digest(tik, policy, "sha256") == session[96:])
+    return found
+
+
+def other_tool(tasks: Exercises) -> str:
+    z, tek, tik, session = tasks.given("other-tool")
+    master = derive(z, b"sev-master-secret", session[:16])
+    kek, kik = derive(master, b"sev-kek"), derive(master, b"sev-kik")
+    if hmac.digest(kik, session[16:48], "sha256") != session[64:96]:
+        return "A"
+    both = counter_mode(kek, session[48:64], session[16:48])
+    return {tik + tek: "B", tek + tik: "C"}.get(both, "D")
+
+
 def first_step(tasks: Exercises) -> str:
     fewer = numbers(tasks.ask("first-step"))[0]
     return f"vCPU {fewer}"  # counted from 0, so it is the first that the host leaves out
@@ -124,8 +154,9 @@ FOUND: dict[str, tuple[Callable[[Exercises], Any], list[Any]]] = {
     "offsets": (offsets, [[4], [4, 5, 6, 7], [], [8], "7 8", {7: 7}, [True]]),
     "next-minor": (next_minor, [measure().hex(), "", b""]),
     "lost-build": (lost_build, [256, -1, ""]),
-    "who-notices": (lambda tasks: "policy_mac", ["wrap_mac", "GODH", ""]),
     "lost-policy": (lost_policy, [64, -1, "NODBG"]),
+    "lost-iv": (lost_iv, [0, 256, "wrap_iv"]),
+    "other-tool": (other_tool, ["E", "", "big-endian", 1]),
     "who-catches": (lambda tasks: "the owner", ["host", "secure processor", ""]),
     "first-step": (first_step, ["vCPU 4", "firmware", "kernel hashes", "", 3]),
     "line-break": (line_break, [0, 1, 176]),

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 from typing import TYPE_CHECKING
 
 from ...attestation.secret import build_secret
-from ...attestation.session import derive_session_keys, wrap_keys
+from ...attestation.session import SessionKeys, derive_session_keys, wrap_keys
 from ...formats.kernel_hashes import KernelHashes, build_kernel_hashes
 from ...formats.launch_measure import Measurement
 from ...formats.policy import Policy
@@ -53,15 +54,52 @@ def _lost_build(chance: Random) -> Task:
 # Keys and the session
 
 
-def _who_notices(chance: Random) -> Task:
-    return Task("policy_mac")
-
-
 def _lost_policy(chance: Random) -> Task:
     policy = chance.randrange(64)
     keys = derive_session_keys(bytes(range(48)), samples.MNONCE)
     session = wrap_keys(keys, samples.TEK, samples.TIK, bytes(range(0x50, 0x60)), Policy(policy))
     return Task(policy, session, words={"policy": f"0x{policy:x}"})
+
+
+def _lost_iv(chance: Random) -> Task:
+    z, nonce, iv, tek, tik = (chance.randbytes(size) for size in (48, 16, 16, 16, 16))
+    policy, last = chance.randrange(64), chance.randrange(1, 256)
+    session = wrap_keys(derive_session_keys(z, nonce), tek, tik, iv[:15] + bytes([last]), Policy(policy))
+    given = z, session.replace(wrap_iv=iv[:15] + bytes(1)).to_bytes()
+    return Task(last, given, words={"policy": f"0x{policy:x}"})
+
+
+#: Mistakes of another tool, and how each shows.
+_MISTAKES = {
+    "A": "wrap_mac fits under the KIK of a big-endian derivation",
+    "B": "wrap_tk decrypts to the TIK and then the TEK, and both MACs fit",
+    "C": "the last MAC fits under the KIK",
+    "D": "wrap_tk decrypts to both keys when the counter begins one later",
+}
+
+
+def _other_tool(chance: Random) -> Task:
+    z, nonce, iv, tek, tik = (chance.randbytes(size) for size in (48, 16, 16, 16, 16))
+    mistake, policy = chance.choice(list(_MISTAKES)), Policy(chance.randrange(64))
+    keys, after = derive_session_keys(z, nonce), ((int.from_bytes(iv) + 1) % 2**128).to_bytes(16)
+    session = {
+        "A": lambda: wrap_keys(_big_endian(z, nonce), tek, tik, iv, policy),
+        "B": lambda: wrap_keys(keys, tik, tek, iv, policy),
+        "C": lambda: wrap_keys(keys, tek, tik, iv, policy).replace(
+            policy_mac=hmac.digest(keys.kik, int(policy).to_bytes(4, "little"), "sha256")
+        ),
+        "D": lambda: wrap_keys(keys, tek, tik, after, policy).replace(wrap_iv=iv),
+    }[mistake]()
+    words = {"policy": f"0x{int(policy):x}", "why": _MISTAKES[mistake]}
+    return Task(mistake, (z, tek, tik, session.to_bytes()), words=words)
+
+
+def _big_endian(z: bytes, nonce: bytes) -> SessionKeys:
+    def derive(key: bytes, label: bytes, context: bytes = b"") -> bytes:
+        return hmac.digest(key, bytes([0, 0, 0, 1]) + label + b"\0" + context + bytes([0, 0, 0, 128]), "sha256")[:16]
+
+    master = derive(z, b"sev-master-secret", nonce)
+    return SessionKeys(z, nonce, master, derive(master, b"sev-kek"), derive(master, b"sev-kik"))
 
 
 def _who_catches(chance: Random) -> Task:
@@ -125,8 +163,9 @@ TASKS = {
     "offsets": _offsets,
     "next-minor": _next_minor,
     "lost-build": _lost_build,
-    "who-notices": _who_notices,
     "lost-policy": _lost_policy,
+    "lost-iv": _lost_iv,
+    "other-tool": _other_tool,
     "who-catches": _who_catches,
     "first-step": _first_step,
     "line-break": _line_break,
