@@ -143,6 +143,11 @@ def payload_size(tasks: Exercises) -> int:
     return size + -size % 16
 
 
+def overwritten(tasks: Exercises) -> list[int]:
+    before, after = (SAMPLES / "firmware.fd").read_bytes(), tasks.given("overwritten")
+    return [at for at in range(0, len(after), 64) if after[at : at + 64] != before[at : at + 64]]
+
+
 def lost_pin(tasks: Exercises) -> bytes:
     one, two = (packet.payload[40:44] for packet in tasks.given("lost-pin"))
     return bytes(a ^ b ^ ord("0") for a, b in zip(one, two, strict=True))
@@ -164,5 +169,6 @@ FOUND: dict[str, tuple[Callable[[Exercises], Any], list[Any]]] = {
     "start-address": (start_address, [[0xFFFF0000, 0xFFF0], 0xFFFCC0A4, "0xfffc0000"]),
     "lost-launch": (lost_launch, [["qemu", 9], ["gce", 1], "qemu"]),
     "payload-size": (payload_size, [132, 172, 0]),
+    "overwritten": (overwritten, [[], [1], "0x100000"]),
     "lost-pin": (lost_pin, [b"00000", "", 12345]),
 }

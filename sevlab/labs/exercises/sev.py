@@ -150,6 +150,15 @@ def _payload_size(chance: Random) -> Task:
     return Task(table_size(list(sizes)), words={"one": sizes[0], "other": sizes[1], "size": table_size(list(sizes))})
 
 
+def _overwritten(chance: Random) -> Task:
+    packet = build_secret([("luks-key", chance.randbytes(23))], samples.TIK, samples.TEK, samples.es_measurement()[:32])
+    image, size = bytearray(samples.firmware()), len(packet.table.to_bytes())
+    offsets = sorted(chance.sample(range(0, len(image), size), chance.randrange(2, 6)))
+    for offset in offsets:
+        image[offset : offset + size] = packet.table.to_bytes()
+    return Task(offsets, bytes(image), words={"count": len(offsets)})
+
+
 def _lost_pin(chance: Random) -> Task:
     pin = f"{chance.randrange(10**4):04}".encode()
     iv, keys = bytes(range(0x70, 0x80)), (samples.TIK, samples.TEK, samples.es_measurement()[:32])
@@ -173,5 +182,6 @@ TASKS = {
     "start-address": _start_address,
     "lost-launch": _lost_launch,
     "payload-size": _payload_size,
+    "overwritten": _overwritten,
     "lost-pin": _lost_pin,
 }
