@@ -122,6 +122,15 @@ def start_address(tasks: Exercises) -> list[int]:
     return [address & 0xFFFF0000, address & 0xFFFF]
 
 
+def odd_register(tasks: Exercises) -> str:
+    """The only general register, of those that are zero after a reset, with a byte that is not."""
+    offsets = {"rcx": 0x308, "rbx": 0x318, "rbp": 0x328, "rsi": 0x330, "rdi": 0x338}
+    offsets |= {f"r{number}": 0x340 + 8 * (number - 8) for number in range(8, 16)}
+    page = tasks.given("odd-register")
+    (found,) = (name for name, offset in offsets.items() if any(page[offset : offset + 8]))
+    return found
+
+
 def lost_launch(tasks: Exercises) -> list[object]:
     """Profile and number of CPUs, found with pages whose four changing bytes are set by hand."""
     lost = tasks.given("lost-launch")
@@ -167,6 +176,7 @@ FOUND: dict[str, tuple[Callable[[Exercises], Any], list[Any]]] = {
     "line-break": (line_break, [0, 1, 176]),
     "lost-cmdline": (lost_cmdline, ["console=ttyS", "console=ttyS100", 27]),
     "start-address": (start_address, [[0xFFFF0000, 0xFFF0], 0xFFFCC0A4, "0xfffc0000"]),
+    "odd-register": (odd_register, ["rdx", "rip", "", 8]),
     "lost-launch": (lost_launch, [["qemu", 9], ["gce", 1], "qemu"]),
     "payload-size": (payload_size, [132, 172, 0]),
     "overwritten": (overwritten, [[], [1], "0x100000"]),

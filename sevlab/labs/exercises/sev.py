@@ -14,7 +14,7 @@ from ...formats.policy import Policy
 from ...formats.secret import table_size
 from ...launch.compare import compare_launch
 from ...launch.measure import compute_measure
-from ...launch.vmm import build_vmsa
+from ...launch.vmm import build_vmsa, cpu_signature
 from ...layout.structure import compare
 from .. import samples
 from . import Task
@@ -136,6 +136,13 @@ def _start_address(chance: Random) -> Task:
     return Task([int(page.cs.base), int(page.rip)], words={"address": f"0x{address:x}"})
 
 
+def _odd_register(chance: Random) -> Task:
+    page = build_vmsa("qemu-legacy", signature=cpu_signature(*samples.ES_CPU))
+    general = ("rcx", "rbx", "rbp", "rsi", "rdi", *(f"r{number}" for number in range(8, 16)))
+    name, value = chance.choice(general), chance.randrange(1, 256) << 8 * chance.randrange(8)
+    return Task(name, page.replace(**{name: value}).to_bytes(), words={"name": name.upper()})
+
+
 def _lost_launch(chance: Random) -> Task:
     profile, count = chance.choice(("qemu", "qemu-legacy")), chance.randrange(1, 9)
     digest = samples.es_launch(profile=profile, num_cpus=count).digest
@@ -180,6 +187,7 @@ TASKS = {
     "line-break": _line_break,
     "lost-cmdline": _lost_cmdline,
     "start-address": _start_address,
+    "odd-register": _odd_register,
     "lost-launch": _lost_launch,
     "payload-size": _payload_size,
     "overwritten": _overwritten,
