@@ -100,6 +100,14 @@ def other_tool(tasks: Exercises) -> str:
     return {tik + tek: "B", tek + tik: "C"}.get(both, "D")
 
 
+def label_words(tasks: Exercises) -> str:
+    """The labels by the three questions: the policy's ES bit and the hashes decide about CPUs and kernel."""
+    command = tasks.given("label-words")
+    registers, kernel = "M" if "policy=0x5" in command else "-", "M" if "kernel-hashes=on" in command else "-"
+    flash = "M !" if "unit=1" in command else "M"
+    return f"{registers} {registers} - M {flash} - {kernel} {kernel}"
+
+
 def first_step(tasks: Exercises) -> str:
     fewer = numbers(tasks.ask("first-step"))[0]
     return f"vCPU {fewer}"  # counted from 0, so it is the first that the host leaves out
@@ -172,6 +180,7 @@ FOUND: dict[str, tuple[Callable[[Exercises], Any], list[Any]]] = {
     "lost-iv": (lost_iv, [0, 256, "wrap_iv"]),
     "other-tool": (other_tool, ["E", "", "big-endian", 1]),
     "who-catches": (lambda tasks: "the owner", ["host", "secure processor", ""]),
+    "label-words": (label_words, ["M", "", ["M"] * 8, {}]),
     "first-step": (first_step, ["vCPU 4", "firmware", "kernel hashes", "", 3]),
     "line-break": (line_break, [0, 1, 176]),
     "lost-cmdline": (lost_cmdline, ["console=ttyS", "console=ttyS100", 27]),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ...attestation.secret import build_secret
 from ...attestation.session import SessionKeys, derive_session_keys, wrap_keys
+from ...cases.coverage import cover_command_line
 from ...formats.kernel_hashes import KernelHashes, build_kernel_hashes
 from ...formats.launch_measure import Measurement
 from ...formats.policy import Policy
@@ -115,6 +116,25 @@ def _first_step(chance: Random) -> Task:
     return Task(first, words={"fewer": fewer, "count": samples.ES_CPUS})
 
 
+def _label_words(chance: Random) -> Task:
+    es, hashes, split = (chance.random() < 0.5 for _ in range(3))
+    count = chance.randrange(2, 9)
+    words = [
+        "qemu-system-x86_64 -machine q35,confidential-guest-support=sev0",
+        f"-cpu EPYC-Genoa -smp {count} -m {count}G",
+        f"-object sev-guest,id=sev0,policy={'0x5' if es else '0x1'}{',kernel-hashes=on' if hashes else ''}",
+        "-drive if=pflash,unit=0,readonly=on,file=OVMF.fd",
+        *(["-drive if=pflash,unit=1,file=VARS.fd"] if split else []),
+        "-drive if=virtio,file=disk.qcow2 -kernel vmlinuz -append quiet",
+    ]
+    asked = ["-cpu", "-smp", "-m ", "policy", "-drive if=pflash", "-drive if=virtio", "-kernel", "-append"]
+    lines = [line for line in cover_command_line("\n".join(words)).lines if line.words.strip().startswith(tuple(asked))]
+    why = "registers are measured under SEV-ES" if es else "registers are measured only under SEV-ES, policy bit 2"
+    why += ", and the table of hashes covers the kernel" if hashes else ", and nothing covers this kernel"
+    given = {"parts": ", ".join(f"`{line.words.strip()}`" for line in lines), "why": why}
+    return Task([{"measured": "M", "not measured": "-"}.get(line.label, "!") for line in lines], "\n".join(words), given)
+
+
 def _table(cmdline: str) -> KernelHashes:
     kernel, initrd = (hashlib.sha256(content).digest() for content in (samples.KERNEL, samples.INITRD))
     return build_kernel_hashes(kernel, initrd, cmdline)
@@ -183,6 +203,7 @@ TASKS = {
     "lost-iv": _lost_iv,
     "other-tool": _other_tool,
     "who-catches": _who_catches,
+    "label-words": _label_words,
     "first-step": _first_step,
     "line-break": _line_break,
     "lost-cmdline": _lost_cmdline,
