@@ -132,7 +132,9 @@ def _label_words(chance: Random) -> Task:
     why = "registers are measured under SEV-ES" if es else "registers are measured only under SEV-ES, policy bit 2"
     why += ", and the table of hashes covers the kernel" if hashes else ", and nothing covers this kernel"
     given = {"parts": ", ".join(f"`{line.words.strip()}`" for line in lines), "why": why}
-    return Task([{"measured": "M", "not measured": "-"}.get(line.label, "!") for line in lines], "\n".join(words), given)
+    return Task(
+        [{"measured": "M", "not measured": "-"}.get(line.label, "!") for line in lines], "\n".join(words), given
+    )
 
 
 def _table(cmdline: str) -> KernelHashes:
