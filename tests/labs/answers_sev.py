@@ -103,9 +103,10 @@ def other_tool(tasks: Exercises) -> str:
 def label_words(tasks: Exercises) -> str:
     """The labels by the three questions: the policy's ES bit and the hashes decide about CPUs and kernel."""
     command = tasks.given("label-words")
-    registers, kernel = "M" if "policy=0x5" in command else "-", "M" if "kernel-hashes=on" in command else "-"
-    flash = "M !" if "unit=1" in command else "M"
-    return f"{registers} {registers} - M {flash} - {kernel} {kernel}"
+    registers, flash = "M" if "policy=0x5" in command else "-", "M !" if "unit=1" in command else "M"
+    if "kernel-hashes=on" in command:
+        return f"{registers} {registers} - M M {flash} - M M"
+    return f"{registers} {registers} - M {flash} - - - !"
 
 
 def first_step(tasks: Exercises) -> str:

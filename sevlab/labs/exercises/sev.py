@@ -127,11 +127,11 @@ def _label_words(chance: Random) -> Task:
         *(["-drive if=pflash,unit=1,file=VARS.fd"] if split else []),
         "-drive if=virtio,file=disk.qcow2 -kernel vmlinuz -append quiet",
     ]
-    asked = ["-cpu", "-smp", "-m ", "policy", "-drive if=pflash", "-drive if=virtio", "-kernel", "-append"]
+    asked = ["-cpu", "-smp", "-m ", "policy", "kernel-hashes", "-drive", "-kernel", "-append", "(absent)"]
     lines = [line for line in cover_command_line("\n".join(words)).lines if line.words.strip().startswith(tuple(asked))]
     why = "registers are measured under SEV-ES" if es else "registers are measured only under SEV-ES, policy bit 2"
     why += ", and the table of hashes covers the kernel" if hashes else ", and nothing covers this kernel"
-    given = {"parts": ", ".join(f"`{line.words.strip()}`" for line in lines), "why": why}
+    given = {"parts": "; ".join(line.words.strip() for line in lines), "why": why}
     return Task(
         [{"measured": "M", "not measured": "-"}.get(line.label, "!") for line in lines], "\n".join(words), given
     )
