@@ -131,7 +131,7 @@ def _label_words(chance: Random) -> Task:
     lines = [line for line in cover_command_line("\n".join(words)).lines if line.words.strip().startswith(tuple(asked))]
     why = "registers are measured under SEV-ES" if es else "registers are measured only under SEV-ES, policy bit 2"
     why += ", and the table of hashes covers the kernel" if hashes else ", and nothing covers this kernel"
-    given = {"parts": "; ".join(line.words.strip() for line in lines), "why": why}
+    given = {"parts": "\n".join(f"  {line.words.strip()}" for line in lines), "why": why}
     return Task(
         [{"measured": "M", "not measured": "-"}.get(line.label, "!") for line in lines], "\n".join(words), given
     )
