@@ -140,7 +140,8 @@ class Session(Explainable):
 
     def explain(self, *, show_keys: bool = False) -> View:
         """Walk from the shared point to the launch session. Keys are hidden unless *show_keys* is set."""
-        return walk_session(self.keys, self.blob, self.policy, self.tek, self.tik, show_keys=show_keys)
+        kind = type(self.private)
+        return walk_session(self.keys, self.blob, self.policy, self.tek, self.tik, kind, show_keys=show_keys)
 
     @property
     def godh_base64(self) -> str:
@@ -269,7 +270,9 @@ class OpenedSession(Checklist):
         view = View(self.banner(), check_table(self.checks))
         if self.keys is None:
             return view
-        return View(view, walk_session(self.keys, self.blob, self.policy, self.tek, self.tik, show_keys=show_keys))
+        kind = type(self.private)
+        found = walk_session(self.keys, self.blob, self.policy, self.tek, self.tik, kind, show_keys=show_keys)
+        return View(view, found)
 
     def as_dict(self) -> dict[str, object]:
         """Return the checks as JSON-ready data. Keys never appear."""
@@ -300,14 +303,19 @@ def walk_session(
     policy: Policy | None,
     tek: SecretBytes | None,
     tik: SecretBytes | None,
+    kind: type[SecretBytes] = SecretBytes,
     *,
     show_keys: bool = False,
 ) -> View:
-    """Show every value from Z to the launch session. Those that are secret are hidden unless *show_keys* is set."""
+    """Show every value from Z to the launch session. Those that are secret are hidden unless *show_keys* is set.
+
+    *kind* is that of the private number: what follows from a key that shows itself, a sample's, is shown too.
+    """
+    shown = show_keys or kind is not SecretBytes
 
     def secret(raw: bytes | SecretBytes | None) -> str:
         raw = raw.reveal() if isinstance(raw, SecretBytes) else raw
-        return "-" if raw is None else raw.hex() if show_keys else repr(SecretBytes(raw))
+        return "-" if raw is None else raw.hex() if shown else repr(SecretBytes(raw))
 
     rows = [
         ["Z", "x of the shared point, 48 bytes, big-endian", secret(keys.z)],

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
     AnyLink = StepLink | PageLink
 
+#: How the two sides are called where steps are shown: a host reports a measure, never what it loaded.
+SIDES = "launched with", "computed"
+
 
 class Pair(namedtuple("Pair", "reported computed same")):
     """The same places in two launches, a run or region or None on each side. ``same``: the digests after them agree."""
@@ -126,7 +129,7 @@ class LaunchComparison(Explainable):
 
         blocks: list[Block] = [Banner(self.words, "green" if self.matches else "pink")]
         if not isinstance(self.reported, SnpLaunch):
-            sides = (("reported", self.reported), ("computed", self.computed))
+            sides = zip(SIDES, (self.reported, self.computed), strict=True)
             return View(*blocks, *(block for side, launch in sides for block in (Heading(side), launch.explain())))
         if self.number is not None:
             rows = [

@@ -9,7 +9,7 @@ from matplotlib.patches import Rectangle
 
 from ..formats.ovmf_view import amount
 from ..formats.page_info import HASHED_TYPES, PAGE, PAGE_DOCS, PageType
-from ..launch.compare import LaunchComparison
+from ..launch.compare import SIDES, LaunchComparison
 from ..launch.sev import Launch
 from ..launch.snp import TYPE_COLOURS, SnpLaunch
 from ..layout.span import COLOURS, INK, letters
@@ -129,7 +129,7 @@ def _plot_pairs(comparison: LaunchComparison) -> Picture:
     figure, axes = paper(str(comparison), comparison.words, height)
     for number, (side, place) in enumerate((("reported", EDGE), ("computed", WIDTH - EDGE - size.width))):
         launch = getattr(comparison, side)
-        write(axes, place, TITLE + 0.08, side, size=9.5, weight="bold")
+        write(axes, place, TITLE + 0.08, side if is_snp else SIDES[number], size=9.5, weight="bold")
         chain = kind(axes, place, size)
         if is_snp:
             _write_digest(axes, height - 0.37 + 0.18 * number, launch, side)

@@ -19,6 +19,7 @@ from sevlab.attestation.session import (
     derive_session_keys,
     exchange,
     godh_certificate,
+    make_private,
     make_session,
     open_session,
     public_key,
@@ -27,6 +28,7 @@ from sevlab.attestation.session import (
 )
 from sevlab.cli import main
 from sevlab.formats.sev_certs import EccKey
+from sevlab.labs.samples import SampleKey
 from tests.attestation.test_sev_chain import PLATFORM, path_of
 from tests.shared_data import shared_data
 from tests.soak import many
@@ -153,6 +155,16 @@ def test_keys_stay_hidden_unless_asked_for() -> None:
     for raw in (session.tek.reveal(), session.tik.reveal(), session.keys.kek, session.keys.master, session.keys.z):
         assert raw.hex() not in hidden
         assert raw.hex() in shown
+
+
+def test_what_follows_from_a_sample_key_shows_itself() -> None:
+    private = make_private(seeded(b"sample"))
+    session = make_session(godh_certificate(private), 1, random=seeded(b"shown"))
+    opened = open_session(session.blob, session.godh, SampleKey(private.reveal()), 1)
+    shown = "".join(str(opened).split())
+    for raw in (session.keys.z, session.keys.kek, session.keys.kik, session.tek.reveal(), session.tik.reveal()):
+        assert raw.hex() in shown
+    assert "hidden" not in shown
 
 
 def test_only_a_pdh_gets_a_session() -> None:

@@ -42,3 +42,20 @@ def test_a_cheating_host_is_caught_in_the_page(sheet: Sheet) -> None:
     verdict.get_by_text("The guest runs and has its secret").wait_for()
     sheet.use_theme(DARK)
     sheet.keep_picture(".sevlab-transcript-explorer", "launch-honest-dark")
+
+
+def test_a_secret_is_handed_in_three_times_in_the_page(sheet: Sheet) -> None:
+    page = sheet.page
+    sheet.show(*needed("07-secret-injection.ipynb", "Trial("))
+    trial = page.locator(".sevlab-trial")
+    banner = trial.locator(".sevlab-banner")
+    banner.get_by_text("ACCEPTED every time").wait_for()
+    trial.get_by_label("address", exact=True).select_option("0x10ff40")
+    banner.get_by_text("0x10ff40", exact=True).wait_for()
+    trial.get_by_label("times", exact=True).fill("3")
+    page.keyboard.press("Tab")
+    banner.get_by_text("0x10ffc0", exact=True).wait_for()
+    assert banner.get_by_text("42 f5 74 1e", exact=False).count() == 3
+    trial.get_by_label("flip a bit", exact=True).check()
+    banner.get_by_text("REFUSED by the secure processor").wait_for()
+    assert banner.get_by_text("BAD_MEASUREMENT").count() == 3

@@ -14,6 +14,8 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+
 import sevlab
 from sevlab.labs import Exercises
 from tests.paths import SAMPLES
@@ -113,6 +115,43 @@ def lost_policy(tasks: Exercises) -> int:
     return found
 
 
+def derive(key: bytes, label: bytes, context: bytes = b"") -> bytes:
+    return hmac.digest(key, struct.pack("<I", 1) + label + b"\0" + context + struct.pack("<I", 128), "sha256")[:16]
+
+
+def counter_mode(key: bytes, iv: bytes, data: bytes) -> bytes:
+    return Cipher(algorithms.AES(key), modes.CTR(iv)).decryptor().update(data)
+
+
+def lost_iv(tasks: Exercises) -> int:
+    z, session = tasks.given("lost-iv")
+    kek = derive(derive(z, b"sev-master-secret", session[:16]), b"sev-kek")
+    policy = struct.pack("<I", numbers(tasks.ask("lost-iv"))[1])
+    ivs = {last: session[48:63] + bytes([last]) for last in range(256)}
+    tiks = {last: counter_mode(kek, iv, session[16:48])[16:] for last, iv in ivs.items()}
+    (found,) = (last for last, tik in tiks.items() if hmac.digest(tik, policy, "sha256") == session[96:])
+    return found
+
+
+def other_tool(tasks: Exercises) -> str:
+    z, tek, tik, session = tasks.given("other-tool")
+    master = derive(z, b"sev-master-secret", session[:16])
+    kek, kik = derive(master, b"sev-kek"), derive(master, b"sev-kik")
+    if hmac.digest(kik, session[16:48], "sha256") != session[64:96]:
+        return "A"
+    both = counter_mode(kek, session[48:64], session[16:48])
+    return {tik + tek: "B", tek + tik: "C"}.get(both, "D")
+
+
+def label_words(tasks: Exercises) -> str:
+    """The labels by the three questions: the policy's ES bit and the hashes decide about CPUs and kernel."""
+    command = tasks.given("label-words")
+    registers, flash = "M" if "policy=0x5" in command else "-", "M !" if "unit=1" in command else "M"
+    if "kernel-hashes=on" in command:
+        return f"{registers} {registers} - M M {flash} - M M"
+    return f"{registers} {registers} - M {flash} - - - !"
+
+
 def first_step(tasks: Exercises) -> str:
     fewer = numbers(tasks.ask("first-step"))[0]
     return f"vCPU {fewer}"  # counted from 0, so it is the first that the host leaves out
@@ -135,6 +174,15 @@ def start_address(tasks: Exercises) -> list[int]:
     return [address & 0xFFFF0000, address & 0xFFFF]
 
 
+def odd_register(tasks: Exercises) -> str:
+    """The only general register, of those that are zero after a reset, with a byte that is not."""
+    offsets = {"rcx": 0x308, "rbx": 0x318, "rbp": 0x328, "rsi": 0x330, "rdi": 0x338}
+    offsets |= {f"r{number}": 0x340 + 8 * (number - 8) for number in range(8, 16)}
+    page = tasks.given("odd-register")
+    (found,) = (name for name, offset in offsets.items() if any(page[offset : offset + 8]))
+    return found
+
+
 def lost_launch(tasks: Exercises) -> list[object]:
     """Profile and number of CPUs, found with pages whose four changing bytes are set by hand."""
     lost = tasks.given("lost-launch")
@@ -154,6 +202,11 @@ def lost_launch(tasks: Exercises) -> list[object]:
 def payload_size(tasks: Exercises) -> int:
     size = 20 + sum(20 + secret for secret in numbers(tasks.ask("payload-size")))
     return size + -size % 16
+
+
+def overwritten(tasks: Exercises) -> list[int]:
+    before, after = (SAMPLES / "firmware.fd").read_bytes(), tasks.given("overwritten")
+    return [at for at in range(0, len(after), 64) if after[at : at + 64] != before[at : at + 64]]
 
 
 def lost_pin(tasks: Exercises) -> bytes:
@@ -221,15 +274,19 @@ FOUND: dict[str, tuple[Callable[[Exercises], Any], list[Any]]] = {
         lambda tasks: validate,
         [True, "validate", lambda *given: True, lambda *given: False, big_endian, careless, truthy, raising, leaving],
     ),
-    "who-notices": (lambda tasks: "policy_mac", ["wrap_mac", "GODH", ""]),
     "lost-policy": (lost_policy, [64, -1, "NODBG"]),
+    "lost-iv": (lost_iv, [0, 256, "wrap_iv"]),
+    "other-tool": (other_tool, ["E", "", "big-endian", 1]),
     "who-catches": (lambda tasks: "the owner", ["host", "secure processor", ""]),
+    "label-words": (label_words, ["M", "", ["M"] * 8, {}]),
     "first-step": (first_step, ["vCPU 4", "firmware", "kernel hashes", "", 3]),
     "line-break": (line_break, [0, 1, 176]),
     "lost-cmdline": (lost_cmdline, ["console=ttyS", "console=ttyS100", 27]),
     "start-address": (start_address, [[0xFFFF0000, 0xFFF0], 0xFFFCC0A4, "0xfffc0000"]),
+    "odd-register": (odd_register, ["rdx", "rip", "", 8]),
     "lost-launch": (lost_launch, [["qemu", 9], ["gce", 1], "qemu"]),
     "payload-size": (payload_size, [132, 172, 0]),
+    "overwritten": (overwritten, [[], [1], "0x100000"]),
     "lost-pin": (lost_pin, [b"00000", "", 12345]),
     "changed-certificate": (changed_certificate, ["ARK", "ASK", "", 0x1003]),
     "lost-point": (lost_point, [0, -1, ""]),

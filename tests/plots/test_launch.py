@@ -91,7 +91,7 @@ def test_two_chains_are_marked_where_they_diverge(folder: Path) -> None:
     assert picture._repr_png_() == sevlab.plots.launch.plot_launch(comparison)._repr_png_()
     written = words(picture)
     assert written[0] == "First step that differs: kernel hashes"
-    assert [written.count(word) for word in ("reported", "computed", "same", FOLLOWS)] == [1, 1, 1, 2]
+    assert [written.count(word) for word in ("launched with", "computed", "same", FOLLOWS)] == [1, 1, 1, 2]
     assert written.count("FIRST DIFFERENCE") == 1
     sides = boxes(picture)[::2]  # the step's boxes; the digest's boxes stand between them
     assert len(marked(picture)) == 4
