@@ -28,7 +28,7 @@ _NAMES = {
     ),
     "invalid_curve": (
         *("FILE", "TOY_PRIME", "Residue", "SmallPoint", "ToyPlatform", "find_points", "join_residues"),
-        *("learn_residue", "load_points", "lost_platform", "steal_pdh", "steal_toy"),
+        *("learn_residue", "load_points", "steal_pdh", "steal_toy"),
     ),
     "kernel_swap": (
         *("VERIFIERS", "boot_blobs", "compare_verifiers", "make_table", "read_blobs", "swap_kernel", "verify_blob"),
