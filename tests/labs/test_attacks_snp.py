@@ -376,13 +376,19 @@ def test_what_cannot_be_solved_is_told() -> None:
 
 
 STEPS = ("PATCH 219", "XOR", "FLAG")
-LIE = ("PATCH 219", attacks.OPEN, "XOR", "CLEAR", "FLAG")
+LIE = ("PATCH 219", "(open)", "XOR", "CLEAR", "FLAG")
 WEAK = frozenset({"cmac-as-hash"})
+
+
+def forge_patch(genuine: Patch) -> tuple[Patch, object]:
+    """LIE under a genuine signature, and how its open block was solved."""
+    found = attacks.solve_block(write_body(LIE), 1, compute_cmac(genuine.body))
+    return Patch(found.message, genuine.signature), found
 
 
 def test_a_forged_patch_makes_comparisons_lie() -> None:
     genuine = sign_patch(write_body(STEPS), WEAK)
-    forged, found = attacks.forge_patch(genuine, LIE)
+    forged, found = forge_patch(genuine)
     assert cmac(forged.body) == cmac(genuine.body) == hash_patch(forged.body, WEAK)
     assert forged.body != genuine.body
     assert forged.signature == genuine.signature
@@ -397,7 +403,7 @@ def test_a_forged_patch_makes_comparisons_lie() -> None:
 
 def test_a_core_with_a_hash_refuses_it() -> None:
     genuine = sign_patch(write_body(STEPS))
-    forged, _ = attacks.forge_patch(genuine, LIE)
+    forged, _ = forge_patch(genuine)
     core = Core()
     assert core.load(genuine)
     assert not core.load(forged)
@@ -407,8 +413,6 @@ def test_a_core_with_a_hash_refuses_it() -> None:
     assert not Core(WEAK).load(genuine)  # signed over another hash
     with pytest.raises(TypeError, match="no fault is named 'cmac'"):
         Core({"cmac"})
-    with pytest.raises(InputError, match="none of them"):
-        attacks.forge_patch(genuine, STEPS)
 
 
 def test_a_core_without_a_patch_compares_rightly() -> None:
@@ -510,4 +514,4 @@ def test_everything_is_the_same_each_time() -> None:
     assert attacks.mint_report(one.platform, one.parsed) == attacks.mint_report(two.platform, two.parsed)
     assert str(attacks.swap_kernel(OWNERS, SWAPPED)) == str(attacks.swap_kernel(OWNERS, SWAPPED))
     genuine = sign_patch(write_body(STEPS), WEAK)
-    assert attacks.forge_patch(genuine, LIE)[0] == attacks.forge_patch(sign_patch(write_body(STEPS), WEAK), LIE)[0]
+    assert forge_patch(genuine)[0] == forge_patch(sign_patch(write_body(STEPS), WEAK))[0]

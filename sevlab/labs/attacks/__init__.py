@@ -23,7 +23,7 @@ _NAMES = {
     "badram": ("replay_context",),
     "common": ("allow_debug", "attempt", "debug_page", "judge"),
     "entrysign": (
-        *("EXAMPLE_KEY", "OPEN", "Core", "compute_cmac", "forge_patch"),
+        *("EXAMPLE_KEY", "Core", "compute_cmac"),
         *("hash_patch", "sign_patch", "solve_block", "write_body"),
     ),
     "invalid_curve": (
