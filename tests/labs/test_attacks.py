@@ -24,6 +24,7 @@ from sevlab.labs.attacks.invalid_curve import FILE, Residue, SmallPoint
 from sevlab.simulator.curve import PRIME, add, multiply
 from sevlab.simulator.parties import FIRMWARE_AT, SECRET_AT
 from sevlab.simulator.psp import Platform
+from sevlab.simulator.snp_host import ASID, CONTEXT_AT
 from sevlab.simulator.status import FirmwareError
 from tests.paths import SAMPLES
 from tests.shared_data import shared_data
@@ -468,9 +469,19 @@ def test_the_policy_s_bit_alone_lets_the_host_read() -> None:
     assert SECRET in read.result
 
 
+def allow_debug(command: bytes) -> bytes:
+    """SNP_LAUNCH_START with bit 19 of the policy set: the policy has bytes 8 to 15."""
+    return command[:10] + bytes([command[10] | 1 << 3]) + command[11:]
+
+
+def debug_page(run: Any, gpa: int) -> Any:
+    """What SNP_DBG_DECRYPT gives the host for a page of the guest; the host's page tables say where it is."""
+    return attacks.attempt(run.platform.dbg_decrypt, CONTEXT_AT, run.platform.tables.get((ASID, gpa), 0))
+
+
 @pytest.fixture(scope="module")
 def debugged() -> Any:
-    return sevlab.simulate_snp_launch(SNP, seed=b"debug").again({"launch start": attacks.allow_debug})
+    return sevlab.simulate_snp_launch(SNP, seed=b"debug").again({"launch start": allow_debug})
 
 
 def test_snp_s_host_chooses_the_policy_and_a_whole_verifier_sees_it(debugged: Any) -> None:
@@ -490,12 +501,12 @@ def test_snp_s_host_chooses_the_policy_and_a_whole_verifier_sees_it(debugged: An
 
 def test_snp_s_firmware_decrypts_for_the_host_where_the_policy_says_so(debugged: Any) -> None:
     region = debugged.host.regions[0]
-    assert attacks.debug_page(debugged, region.gpa).result == region.page(0)
+    assert debug_page(debugged, region.gpa).result == region.page(0)
     honest = sevlab.simulate_snp_launch(SNP, seed=b"debug")
     assert honest.caught is None
     assert honest.computed.digest == debugged.parsed.measurement
-    assert attacks.debug_page(honest, region.gpa).caught.name == "POLICY_FAILURE"
-    assert not attacks.debug_page(debugged, 0x123000).works
+    assert debug_page(honest, region.gpa).caught.name == "POLICY_FAILURE"
+    assert not debug_page(debugged, 0x123000).works
 
 
 def test_an_id_block_stops_it_before_the_guest_runs() -> None:
@@ -503,7 +514,7 @@ def test_an_id_block_stops_it_before_the_guest_runs() -> None:
     block = sevlab.attestation.id_block.build_id_block(digest, make_private(seeded(b"id")), policy=0x30000)
     run = sevlab.simulate_snp_launch(SNP, id_block=block, seed=b"debug")
     assert run.caught is None
-    stopped = run.again({"launch start": attacks.allow_debug})
+    stopped = run.again({"launch start": allow_debug})
     assert stopped.caught[0] == "secure processor"
     assert stopped.caught[1].name == "POLICY_FAILURE"
 

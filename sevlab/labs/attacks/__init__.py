@@ -5,7 +5,6 @@
     A01       invalid_curve  a point on the wrong curve extracts the private key of a PDH (CVE-2019-9836)
     A02, A23  leaked_keys    a chip's leaked key makes a fake platform (arXiv 1908.11680), or a report (2605.12990)
     A04       launch_order   measured pieces at different addresses are a different program (CVE-2021-26311)
-    A07       common         a policy that allows debugging opens the guest's memory
     A08       keystream      a keystream used twice, and a session used twice
     A09, A10  kernel_swap    a kernel that is not the owner's, and a guest firmware that notices and goes on
     A16       badram         the launch digest of another guest, put back as ciphertext (CVE-2024-21944)
@@ -21,7 +20,7 @@ from ... import hand_on
 
 _NAMES = {
     "badram": ("replay_context",),
-    "common": ("allow_debug", "attempt", "debug_page", "judge"),
+    "common": ("attempt", "judge"),
     "entrysign": (
         *("EXAMPLE_KEY", "Core", "compute_cmac"),
         *("hash_patch", "sign_patch", "solve_block", "write_body"),
