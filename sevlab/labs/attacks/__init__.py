@@ -35,7 +35,7 @@ _NAMES = {
     "keystream": ("distance", "neighbours", "replay_secret", "xor"),
     "launch_order": (
         *("INSTRUCTIONS", "Piece", "cut", "launch_block_pages", "launch_blocks"),
-        *("load_block_pages", "program", "run_blocks", "swap"),
+        *("load_block_pages", "program", "run_blocks"),
     ),
     "leaked_keys": ("Impostor", "migrate", "mint_report"),
 }
