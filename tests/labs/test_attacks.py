@@ -526,29 +526,7 @@ def test_an_id_block_stops_it_before_the_guest_runs() -> None:
     assert stopped.caught[1].name == "POLICY_FAILURE"
 
 
-# --- A08: keystream and session, twice
-
-
-@given(st.binary(max_size=80), st.binary(max_size=80))
-def test_xor_is_its_own_opposite(one: bytes, other: bytes) -> None:
-    both = attacks.xor(one, other)
-    assert len(both) == min(len(one), len(other))
-    assert attacks.xor(both, other) == one[: len(both)]
-
-
-@given(st.binary(min_size=16, max_size=16), st.integers(0, 1 << 128))
-def test_distance_counts_blocks(iv: bytes, blocks: int) -> None:
-    other = ((int.from_bytes(iv, "big") + blocks) % (1 << 128)).to_bytes(16, "big")
-    assert attacks.distance(iv, other) == 16 * (blocks % (1 << 128))
-
-
-def test_neighbours_share_their_stream_but_for_a_block() -> None:
-    one, other = attacks.neighbours()
-    assert attacks.distance(one.header.iv, other.header.iv) == 16
-    streams = [attacks.xor(packet.payload, packet.table.to_bytes()) for packet in (one, other)]
-    shared = min(len(streams[0]) - 16, len(streams[1]))
-    assert streams[0][16 : 16 + shared] == streams[1][:shared]
-
+# --- A08: a session, twice
 
 EVIL = b"sevlab firmware of the host's own".ljust(4096, b"!")
 
