@@ -21,12 +21,9 @@ from ... import hand_on
 _NAMES = {
     "badram": ("replay_context",),
     "common": ("attempt", "judge"),
-    "entrysign": (
-        *("EXAMPLE_KEY", "Core", "compute_cmac"),
-        *("hash_patch", "sign_patch", "solve_block", "write_body"),
-    ),
+    "entrysign": ("Core", "compute_cmac", "hash_patch", "sign_patch", "solve_block", "write_body"),
     "invalid_curve": (
-        *("FILE", "TOY_PRIME", "Residue", "SmallPoint", "ToyPlatform", "find_points", "join_residues"),
+        *("TOY_PRIME", "ToyPlatform", "find_points", "join_residues"),
         *("learn_residue", "load_points", "steal_pdh", "steal_toy"),
     ),
     "kernel_swap": (
