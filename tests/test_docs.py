@@ -57,7 +57,7 @@ def test_changelog_has_this_version() -> None:
 @pytest.mark.parametrize("page", sorted(NOTEBOOKS.glob("*/README.md")), ids=lambda page: page.parent.name)
 def test_an_index_asks_what_its_notebooks_ask(page: Path) -> None:
     for name, question in re.findall(
-        r"^\| \[\w+\]\((.+\.ipynb)\) \| (.+?) \|", page.read_text(encoding="utf-8"), re.MULTILINE
+        r"^\| \[\w+\]\(([^)]+\.ipynb)\) \| (.+?) \|", page.read_text(encoding="utf-8"), re.MULTILINE
     ):
         assert nbformat.read(page.parent / name, as_version=4).cells[0].source.split("\n")[0] == f"# {question}"
 

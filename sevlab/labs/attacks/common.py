@@ -1,11 +1,4 @@
-"""What the attacks share: a command that may be refused, an owner who judges the report, and debugging (A07).
-
-Debugging needs no fault: the firmware does what the policy says. In SEV the owner's session binds the policy, so only
-the owner can allow it. In SEV-SNP the host chooses the policy, and the report contains it: an owner who does not check
-it has attested a guest that the host can read.
-
-Source: incidents A07; sev-launch 5, snp-launch 4.
-"""
+"""What the attacks share: a command that may be refused, and an owner who judges the report."""
 
 from __future__ import annotations
 
@@ -14,12 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from ...attestation.certificates import parse_bundle
 from ...attestation.report import verify_report
-from ...formats.page_info import PAGE
 from ...formats.vcek import VLEK
 from ...launch.verify import MATCH, MISMATCH, Check
 from ...simulator.kds import MOMENT
-from ...simulator.snp_commands import SnpLaunchStart
-from ...simulator.snp_host import ASID, CONTEXT_AT
 from ...simulator.status import FirmwareError, RmpFault
 
 if TYPE_CHECKING:
@@ -28,7 +18,6 @@ if TYPE_CHECKING:
     from ...attestation.report import ReportVerdict
     from ...formats.report import Report
     from ...simulator.snp_firmware import SnpPlatform
-    from ...simulator.snp_launch import SimulatedSnpLaunch
 
 
 @dataclass(frozen=True, repr=False)
@@ -90,15 +79,3 @@ def _check_chip(verdict: ReportVerdict, refused: set[bytes]) -> Check:
     if hwid in {chip[: len(hwid)] for chip in refused}:
         return Check(name, MISMATCH, f"the chip {shown} is refused: its keys have leaked", incident="A23")
     return Check(name, MATCH, f"the chip {shown} is not one of the {len(refused)} refused")
-
-
-def allow_debug(command: bytes) -> bytes:
-    """Return SNP_LAUNCH_START (48 bytes) with the policy's debug bit set, as a host may send it."""
-    start = SnpLaunchStart.from_bytes(command)
-    return start.replace(policy=start.policy.replace(debug=1)).to_bytes()
-
-
-def debug_page(run: SimulatedSnpLaunch, gpa: int) -> Attempt:
-    """Ask the firmware to decrypt the guest's page at *gpa* for the host (SNP_DBG_DECRYPT)."""
-    page = run.platform.tables.get((ASID, gpa - gpa % PAGE), 0)
-    return attempt(run.platform.dbg_decrypt, CONTEXT_AT, page)

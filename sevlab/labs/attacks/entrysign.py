@@ -175,10 +175,6 @@ def _text(block: bytes) -> str:
     return "".join(chr(byte) if 0x20 <= byte < 0x7F else "." for byte in block)
 
 
-#: The step that is to be solved.
-OPEN = "(open)"
-
-
 class Preimage(Explainable):
     """A message whose AES-CMAC is a given tag.
 
@@ -228,12 +224,3 @@ def solve_block(message: bytes, index: int, tag: bytes, key: bytes = EXAMPLE_KEY
     start = BLOCK * index
     whole = message[:start] + solved.to_bytes(BLOCK, "big") + message[start + BLOCK :]
     return Preimage(whole, index, [one.to_bytes(BLOCK, "big") for one in (*before, *after)])
-
-
-def forge_patch(genuine: Patch, steps: Iterable[str], key: bytes = EXAMPLE_KEY) -> tuple[Patch, Preimage]:
-    """Return a patch with other *steps* under a genuine signature, and how the :data:`OPEN` one was solved."""
-    listed = list(steps)
-    if OPEN not in listed:
-        raise InputError("steps", f"{len(listed)} steps, none of them {OPEN}", "one open step, to be solved")
-    found = solve_block(write_body(listed), listed.index(OPEN), compute_cmac(genuine.body, key), key)
-    return Patch(found.message, genuine.signature), found

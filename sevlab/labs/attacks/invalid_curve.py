@@ -339,12 +339,3 @@ def steal_toy(platform: ToyPlatform, points: list[SmallPoint] | None = None) -> 
     points = find_points(platform.prime) if points is None else points
     residues = [learn_residue(point, partial(guess, point), platform.prime) for point in points]
     return join_residues(residues), residues
-
-
-#: Students find this number.
-LOST_PRIVATE = int.from_bytes(hashlib.sha256(b"a toy platform").digest()[:4], "big") % (TOY_PRIME - 1) + 1
-
-
-def lost_platform() -> ToyPlatform:
-    """Return a toy platform whose private number nobody wrote down."""
-    return ToyPlatform(LOST_PRIVATE)

@@ -204,11 +204,11 @@ _POLICIES = {"SEV": 0x1, "SEV-ES": 0x5}
 
 @dataclass(frozen=True)
 class Seen:
-    """What one owner sees: the digest it computed, the one that the secure processor made, and its refusal."""
+    """What one owner sees: the digest it computed, the one that was launched with, and its refusal."""
 
     guest: str
     computed: bytes
-    reported: bytes
+    launched: bytes
     caught: SevlabError | None
 
 
@@ -224,9 +224,9 @@ class KernelSwap(Explainable):
 
     @property
     def noticed(self) -> list[str]:
-        """The owners that refused, and "the firmware" if it stopped the machine."""
+        """The owners that refused, and "the guest firmware" if it stopped the machine."""
         owners = [f"the owner ({seen.guest})" for seen in self.owners if seen.caught is not None]
-        return owners + (["the firmware"] if self.boot.runs == NOTHING else [])
+        return owners + (["the guest firmware"] if self.boot.runs == NOTHING else [])
 
     def explain(self) -> View:
         """Show who noticed, what each owner saw, and what the firmware did."""
@@ -234,12 +234,12 @@ class KernelSwap(Explainable):
         rows = []
         for seen in self.owners:
             answer = "the same: goes on" if seen.caught is None else "different: refuses"
-            rows.append([seen.guest, f"{seen.computed[:12].hex()}...", f"{seen.reported[:12].hex()}...", answer])
-        header = ["guest", "digest, computed", "digest, reported", "its owner finds"]
+            rows.append([seen.guest, f"{seen.computed[:12].hex()}...", f"{seen.launched[:12].hex()}...", answer])
+        header = ["guest", "digest, computed", "digest, launched with", "its owner finds"]
         return View(
             Banner(words, "green" if self.noticed else "pink"),
             Table(header, rows, mono=[0, 1, 2]),
-            Heading("The firmware fetches the blobs"),
+            Heading("The guest firmware fetches the blobs"),
             *self.boot.explain().blocks,
         )
 

@@ -10,7 +10,7 @@ about this attack used. Source: CVE-2021-26311; incidents A04; sev-launch 3, snp
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ...attestation.crypto import aes_ctr
@@ -89,14 +89,6 @@ def run_blocks(memory: bytes, secret: bytes) -> list[bytes]:
 def cut(raw: bytes, size: int = BLOCK, address: int = FIRMWARE_AT) -> list[Piece]:
     """Return *raw* in pieces of *size* bytes, each at its own address."""
     return [Piece(address + place, raw[place : place + size]) for place in range(0, len(raw), size)]
-
-
-def swap(pieces: Sequence[Piece], one: int, other: int) -> list[Piece]:
-    """Return pieces in the same order, with the addresses of two of them (counted from 0) exchanged."""
-    changed = list(pieces)
-    changed[one] = replace(pieces[one], address=pieces[other].address)
-    changed[other] = replace(pieces[other], address=pieces[one].address)
-    return changed
 
 
 class BlockLaunch:
