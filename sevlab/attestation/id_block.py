@@ -26,6 +26,7 @@ from ..launch.verify import COLOURS, MISMATCH, NOT_CHECKED, Check
 from ..layout.arguments import checked
 from ..layout.span import Explainable
 from ..layout.views import Heading, Paragraph, Table, View, hex_lines
+from .byte_forms import read_bytes
 from .certificates import is_pem, split_pem
 from .crypto import ecdsa_fault, ecdsa_sign, load_point
 from .session import load_private, public_key
@@ -71,7 +72,6 @@ _GIVE = {"launch digest": "no measurement was given", "policy": "no policy of th
 LIMIT = 64 << 10
 _KINDS = {"id-block": IdBlock, "id-auth": IdAuth}
 _PROPERTY = re.compile(r"""\b(id-block|id-auth)["']?\s*[=:]\s*["']?([^\s,"'}]*)""")
-_HEX = re.compile("[0-9a-fA-F]+")
 
 
 @dataclass(frozen=True, repr=False)
@@ -180,13 +180,12 @@ def _parts(raw: bytes, path: str, name: str) -> list[tuple[str, bytes]]:
     is_text = all(char.isprintable() or char in "\t\r\n" for char in text) and "\ufffd" not in text
     if is_text and (properties := _PROPERTY.findall(text)):
         return [(kind, _value(kind, value, path, name)) for kind, value in properties]
-    bare = "".join(text.split())
-    decoded = bytes.fromhex(bare) if _HEX.fullmatch(bare) and len(bare) % 2 == 0 else None
-    for one in filter(None, (decoded, decode_base64(bare))):
-        if kind := _kind(one):
-            return [(kind, one)]
-    needed = "96 or 4096 bytes, raw or as base64 or hex, or text with id-block=... and id-auth=..."
-    raise InputError(name, f"{quoted(path)}, {len(raw)} bytes that are neither part", needed)
+    needed = "96 or 4096 bytes, raw or as base64, hex or a dump, or text with id-block=... and id-auth=..."
+    try:
+        one = read_bytes(raw, lambda part: bool(_kind(part)), name, needed).raw
+    except InputError as error:
+        raise InputError(name, f"{quoted(path)}, {error.received}", error.needed, error.advice) from None
+    return [(_kind(one), one)]
 
 
 def _kind(raw: bytes) -> str:

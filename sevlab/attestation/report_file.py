@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from ..errors import InputError, quoted
 from ..formats.id_block import ECDSA_P384_SHA384
 from ..formats.report import HEADER, SIZE, Report, ReportResponse, UnknownReport, parse_report
 from ..launch.files import load_file
-from ..launch.values import decode_base64
 from ..layout.arguments import checked
+from .byte_forms import read_bytes, readings
 
 #: Most bytes of a file that are looked at. A report takes 1184, its longest text form 2500.
 LIMIT = 64 << 10
 #: Versions that make it likely that bytes are a report.
 _LIKELY_VERSIONS = range(1, 16)
-_NEEDED = f"a report of {SIZE} bytes, or {SIZE + HEADER} with its header; binary, or as hex or base64 text"
+_NEEDED = f"a report of {SIZE} bytes, or {SIZE + HEADER} with its header; binary, or as hex, base64, a dump or in JSON"
 
 
 @dataclass(frozen=True)
@@ -24,7 +23,7 @@ class ReportFile:
     """A report as it was found in a file."""
 
     report: Report
-    #: "binary", "hex text" or "base64 text".
+    #: "binary", "hex text" and so on; see :mod:`sevlab.attestation.byte_forms`.
     form: str
     #: The header of the firmware's answer before it.
     header: ReportResponse | None
@@ -50,19 +49,21 @@ class ReportFile:
 
 @checked
 def read_report(raw: bytes, name: str = "report", product: str = "") -> ReportFile:
-    """Take a report out of a file's bytes: binary, or hex or base64 text, also with its 32-byte header.
+    """Take a report out of a file's bytes, in any of the forms of :func:`read_bytes`, also with its 32-byte header.
 
     *product* as for :func:`sevlab.formats.report.parse_report`. Raises :class:`~sevlab.errors.InputError` with *name*,
     and a guess, for anything else.
     """
-    for form, bare in _forms(raw):
-        if len(bare) == SIZE:
-            return ReportFile(parse_report(bare, product), form, None)
-        if len(bare) == SIZE + HEADER:
-            header = ReportResponse.from_bytes(bare[:HEADER])
-            return ReportFile(parse_report(bare[HEADER:], product), form, header)
-    form, bare = _forms(raw)[-1]
-    raise InputError(name, f"{len(bare)} bytes, {form}" if raw else "nothing", _NEEDED, _guess(bare))
+    try:
+        found = read_bytes(raw, lambda one: len(one) in (SIZE, SIZE + HEADER), name, _NEEDED)
+    except InputError as error:
+        longest = max(readings(raw), key=lambda one: len(one.raw) if _looks_like_a_report(one.raw) else 0)
+        advice = _guess(longest.raw) or error.advice
+        raise InputError(name, error.received, error.needed, advice) from None
+    if len(found.raw) == SIZE:
+        return ReportFile(parse_report(found.raw, product), found.form, None)
+    header = ReportResponse.from_bytes(found.raw[:HEADER])
+    return ReportFile(parse_report(found.raw[HEADER:], product), found.form, header)
 
 
 def load_report(path: str, name: str = "report", product: str = "") -> Report:
@@ -81,16 +82,6 @@ def load_report_file(path: str, name: str = "report", product: str = "") -> Repo
         return read_report(raw, name, product)
     except InputError as error:
         raise InputError(name, f"{quoted(path)}, {error.received}", error.needed, error.advice) from None
-
-
-def _forms(raw: bytes) -> list[tuple[str, bytes]]:
-    found = [("binary", raw)]
-    text = "".join(raw.decode("latin-1").split())
-    if re.fullmatch("(?:[0-9a-fA-F]{2})+", text):
-        found.append(("hex text", bytes.fromhex(text)))
-    elif (decoded := decode_base64(text)) is not None:
-        found.append(("base64 text", decoded))
-    return found
 
 
 def _looks_like_a_report(raw: bytes) -> bool:

@@ -37,7 +37,7 @@ def test_reports_in_every_form() -> None:
         raw + b"\n": "head -c 1184",
         bytes(32) + raw + bytes(400): r"tail -c \+33 FILE | head -c 1184",
         real_ders()["vcek"]: "this is a certificate",
-        raw.hex()[:-2].encode(): "1183 bytes, hex text",
+        raw.hex()[:-2].encode(): "hex text of 1183 bytes",
         b"\xff" * 500: "500 bytes",
     }
     for content, words in guesses.items():

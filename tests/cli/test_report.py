@@ -175,7 +175,7 @@ MISUSE = {
     "not a report": (["show", "vcek"], "this is a certificate"),
     "not a certificate": (
         ["verify", "report", "--vcek", "report"],
-        "--vcek: received 1184 bytes that are not an X.509",
+        "--vcek: received 1184 bytes, an attestation report",
     ),
     "chain for one": (["verify", "report", "--ask", "chain"], "--ask: received 2 certificates"),
     "chain and half": (
