@@ -10,7 +10,7 @@ import hashlib
 import hmac
 
 from ..layout.arguments import checked
-from .keys import SecretBytes, check_key
+from .keys import SecretBytes, check_key, hide_key
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ class HmacSteps:
     """
 
     def __init__(self, message: Message, tik: SecretBytes | bytes) -> None:
+        tik = hide_key(tik)  # before anything can fail: a traceback may show local variables
         tik = check_key(tik, "tik", TIK_SIZE)
         block = tik.reveal().ljust(BLOCK, b"\0")
         inner_block, outer_block = bytes(b ^ 0x36 for b in block), bytes(b ^ 0x5C for b in block)
