@@ -45,7 +45,7 @@ ES_ONLY = ("num_cpus", "vmsa_cpu0", "vmsa_cpu1", *SKU, "profile", "guest_feature
 #: What is measured only by the kernel-hashes table.
 HASHED = ("kernel", "initrd", "cmdline")
 #: Facts about the guest that decide which inputs count.
-FACTS = ("guest", "kernel_hashes", "cpu", "nvram")
+FACTS = ("guest", "kernel_hashes", "cpu", "nvram", "igvm")
 #: Where to get what is missing.
 _REPORT = "On the host: virsh domlaunchsecinfo DOMAIN (as --domlaunchsecinfo); over QMP: query-sev (as --qmp)"
 _MEASUREMENT = (
@@ -53,6 +53,7 @@ _MEASUREMENT = (
     "over QMP: query-sev-launch-measure (as --qmp)"
 )
 _FILE = "Your own copy of it: --{0} FILE, or --candidates DIR for the folder it is in"
+_IGVM = "Compute its digest with the loader that the host uses: loaders differ"
 _KEYS = "Give --tik FILE and --tek FILE, or --tk FILE: the keys that 'sevctl session' wrote when the guest was prepared"
 _COUNT = "On the host: virsh vcpucount DOMAIN --live --current, then num-cpus in [owner] of the case file"
 _CPU = (
@@ -196,6 +197,9 @@ class Capture(Explainable):
     def left_out(self) -> dict[str, str]:
         """Inputs that were found but do not count for this guest, with the reason."""
         reasons: dict[str, str] = {}
+        if "igvm" in self.chosen:
+            parts = [name for name in ("firmware", *HASHED) if name in self.chosen]
+            reasons |= dict.fromkeys(parts, "an IGVM file decides what is loaded and measured")
         # What the owner named stays: leaving the owner's kernel out would let an unmeasured one pass.
         hashed = [name for name in HASHED if name in self.chosen and self.chosen[name].source != OPTION]
         if self.hashes is False:
@@ -223,7 +227,10 @@ class Capture(Explainable):
         for name in REPORTED:
             if name not in inputs:
                 miss(name, "No source reports it", _MEASUREMENT if name == "measurement" else _REPORT)
-        if "firmware" not in inputs:
+        if "igvm" in self.chosen:
+            file = shown(self.chosen["igvm"].value)
+            miss("firmware", f"The launch is that of an IGVM file ({file}), which sevlab cannot read", _IGVM)
+        elif "firmware" not in inputs:
             miss("firmware", "No source names it", _FILE.format("firmware"))
         if self.hashes and "kernel" not in inputs:
             miss("kernel", "Kernel hashes are on, but no source names a kernel", _FILE.format("kernel"))

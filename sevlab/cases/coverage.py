@@ -24,9 +24,9 @@ from ..layout.arguments import checked
 from ..layout.span import Explainable
 from ..layout.views import Banner, Paragraph, Table, View
 from .capture import in_cell, shown
-from .domain_xml import Element, passthrough, read_domain
+from .domain_xml import Element, passthrough, read_domain, unknown_of
 from .locate import locate
-from .qemu_cmdline import DEFAULT_POLICY, CommandLine
+from .qemu_cmdline import DEFAULT_POLICY, WHOLE, CommandLine
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -219,6 +219,9 @@ def cover_command_line(text: str) -> Coverage:
     if not any(one.name for one in command.options):
         received = f"{describe_content(text.encode(errors='replace'))}, without an option"
         raise InputError("--qemu-cmdline", received, "a QEMU command line")
+    if guest is None and command.doubt:
+        received = f"a command line without an object sev-guest, of which not all was understood ({command.doubt})"
+        raise InputError("--qemu-cmdline", received, "a whole command line", WHOLE)
     setup = Setup(
         sev=guest is not None,
         linked=command.linked,
@@ -267,6 +270,9 @@ def cover_domain(text: str) -> Coverage:
     domain = read_domain(text)
     security = domain.first("launchSecurity")
     kind = security.attributes.get("type", "") if security is not None else ""
+    if security is None and (doubt := unknown_of(domain)):
+        received = f"a domain without launchSecurity, of which not all was understood ({doubt})"
+        raise InputError("--xml", received, "a domain XML as libvirt writes it", "virsh dumpxml DOMAIN")
     if kind == "sev-snp":
         raise UnsupportedError(*_SNP)
     policy = security.first("policy") if security is not None else None

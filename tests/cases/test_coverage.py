@@ -94,12 +94,23 @@ def test_a_whole_command_line():
         (f"{GUEST} -frobnicate 7", "-frobnicate 7", NOT_MEASURED),
         ("-object sev-guest,id=other", "OVMF.fd", NOT_MEASURED),
         ("-object sev-guest,id=other", "(absent) -machine", BREAKS),
-        ("", "(absent) -object sev-guest", BREAKS),
-        ("", "OVMF.fd", NOT_MEASURED),
     ],
 )
 def test_labels_of_a_command_line(words, part, expected):
     assert label(qemu(words), part) == expected
+
+
+def test_a_guest_without_sev_is_said_to_be_one_only_where_all_was_understood():
+    plain = "qemu-system-x86_64 -machine q35 -drive if=pflash,file=OVMF.fd -m 4G"
+    assert label(cover_command_line(plain), "(absent) -object sev-guest") == BREAKS
+    assert label(cover_command_line(plain), "OVMF.fd") == NOT_MEASURED
+    for spoiled in (f"{plain} sev-guest,id=s", f"{plain} -objct x", plain.replace("q35", "q35,memory-encryption=sev0")):
+        with pytest.raises(InputError, match="not all was understood"):
+            cover_command_line(spoiled)
+    with pytest.raises(InputError, match="virt-install --print-xml"):
+        cover_command_line("virt-install --name g1 --launchSecurity type=sev,policy=39")
+    with pytest.raises(InputError, match="not all was understood"):
+        cover_domain("<domain><launchSecuritie type='sev'/></domain>")
 
 
 def test_bios_alone_is_measured_and_no_firmware_breaks():
