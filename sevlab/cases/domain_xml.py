@@ -26,6 +26,13 @@ _DOMAIN = "the XML of a libvirt domain"
 #: The bytes of an SEV certificate and of a launch session.
 _BLOBS = {"dhCert": 0x824, "session": 0x80}
 #: What a launch depends on, and what may therefore occur only once.
+#: What a report of a SEV-SNP guest shows of its element, by the element's children.
+_SNP_FACTS = {
+    "snp_guest_policy": "policy",
+    "host_data": "hostData",
+    "id_block_value": "idBlock",
+    "id_auth_value": "idAuth",
+}
 _ONCE = (
     *("launchSecurity", "launchSecurity/policy", "launchSecurity/dhCert", "launchSecurity/session"),
     *("os/loader", "os/nvram", "os/kernel", "os/initrd", "os/cmdline", "vcpu", "cpu", "cpu/model"),
@@ -191,11 +198,19 @@ def _security(domain: Element, found: Collector) -> None:
     kind = security.attributes.get("type", "")
     where = "/domain/launchSecurity"
     found.add("guest", kind[:20], f"{where}/@type")
-    if kind != "sev":
-        found.remark(f"{where}: type {shown(kind)}; only 'sev' has a launch measurement of this kind")
+    if kind not in ("sev", "sev-snp"):
+        found.remark(f"{where}: type {shown(kind)}, which is neither 'sev' nor 'sev-snp'")
         return
     # Absent, it is off: QEMU's default.
     found.add("kernel_hashes", security.attributes.get("kernelHashes") == "yes", f"{where}/@kernelHashes")
+    if kind == "sev-snp":
+        found.add("mode", "snp", f"{where}/@type")
+        for name, tag in _SNP_FACTS.items():
+            if (one := security.first(tag)) is not None and one.text.strip():
+                found.add(name, one.text.strip(), f"{where}/{tag}")
+        if key := security.attributes.get("authorKey"):
+            found.add("author_key", key, f"{where}/@authorKey")
+        return
     if (policy := security.first("policy")) is not None:
         _policy(policy.text.strip(), found)
     for tag, size in _BLOBS.items():

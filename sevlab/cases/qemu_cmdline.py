@@ -154,6 +154,16 @@ def _flat(value: object, path: str, depth: int) -> Iterator[tuple[str, str]]:
         yield path, str(printable(value)) if isinstance(value, str | int) else "..."
 
 
+#: What a report of a SEV-SNP guest shows of its object, by the object's properties.
+_SNP_FACTS = {
+    "snp_guest_policy": "policy",
+    "host_data": "host-data",
+    "id_block_value": "id-block",
+    "id_auth_value": "id-auth",
+    "author_key": "author-key-enabled",
+}
+
+
 class CommandLine:
     """A QEMU command line, understood as far as a launch needs it. Raises InputError only if it is too long.
 
@@ -420,6 +430,8 @@ def _firmware(command: CommandLine, found: Collector) -> None:
             found.remark("there is a flash unit 0, too, which QEMU uses instead of -bios")
     elif bios:
         found.add("firmware", bios, "-bios")
+        if command.guest is not None and command.guest.part("qom-type") != "sev-guest":
+            return  # QEMU releases that know SEV-SNP all measure it
         found.remark("-bios: QEMU measures this firmware from version 7.1 on; before, it did not")
     else:
         found.remark("no firmware is named (flash unit 0 or -bios); QEMU's own default can't start an SEV guest")
@@ -448,13 +460,17 @@ def _guest(command: CommandLine, found: Collector) -> None:
         sure = bool(command.machine) and not (command.unknown or command.link or near)
         end = ": this guest runs without SEV" if sure else f", but not all was understood; {WHOLE}"
         found.remark(f"no {option} names the {kind} object{end}")
-    if kind != "sev-guest":
-        found.remark("this is an SEV-SNP guest, which has no launch measurement of this kind")
-        return
     if command.machine.get("igvm-cfg") or any(one.part("qom-type") == "igvm-cfg" for one in command.named("-object")):
         found.add("igvm", command.igvm or "a file that is not named", "-object igvm-cfg")
     if guest.part("legacy-vm-type") == "off":
         found.add("profile", "qemu", f"{where},legacy-vm-type")
+    if kind != "sev-guest":
+        found.add("mode", "snp", where)
+        found.add("kernel_hashes", command.kernel_hashes, f"{where},kernel-hashes")
+        for name, key in _SNP_FACTS.items():
+            if value := guest.part(key):
+                found.add(name, value, f"{where},{key}")
+        return
     found.add("kernel_hashes", command.kernel_hashes, f"{where},kernel-hashes")
     policy = guest.part("policy")
     if re.fullmatch("0[0-7]+", policy):

@@ -68,7 +68,9 @@ def parse_domlaunchsecinfo(text: str) -> Capture:
             found.add(_PARAMETERS[name], value, name)
         elif name.startswith("sev-snp-"):
             found.add("guest", "sev-snp", name)
-            found.remark(f"{name}: this is an SEV-SNP guest, which has no measurement of this kind")
+            found.add("mode", "snp", name)
+            if name == "sev-snp-policy":
+                found.add("snp_guest_policy", value, name)
         elif name != "sev-secret-set-address":
             found.remark(f"{name} is not known and was left out")
     if not found.found:
@@ -160,7 +162,9 @@ def parse_qmp(text: str) -> Capture:
         named = Collector(QMP)
         read_values(text, named)
         if named.found:
-            found = named
+            found.found += named.found
+            # A dictionary of Python begins like JSON and is none; a text with many such pieces is something else.
+            found.remarks = named.remarks if len(found.remarks) < BROKEN_LIMIT else found.remarks + named.remarks
     return found.capture()
 
 
@@ -169,7 +173,9 @@ def _answer(answer: dict[str, object], found: Collector) -> None:
         kind = answer.get("sev-type")
         if kind == "sev-snp" or "snp-policy" in answer:
             found.add("guest", "sev-snp", "query-sev")
-            found.remark("query-sev: this is an SEV-SNP guest, which has no measurement of this kind")
+            found.add("mode", "snp", "query-sev")
+            if "snp-policy" in answer:
+                found.add("snp_guest_policy", printable(answer["snp-policy"]), "query-sev snp-policy")
         elif kind == "sev":
             found.add("guest", "sev", "query-sev")
         if answer.get("enabled") is False:

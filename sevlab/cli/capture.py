@@ -28,7 +28,7 @@ from ..cases.locate import locate
 from ..cases.recognize import READERS
 from ..cases.writing import check_output, stream_beside, write_bytes
 from ..cli import GOOD
-from ..errors import InputError, UnsupportedError, quoted, shell_word
+from ..errors import InputError, quoted, shell_word
 from ..launch.evidence import KEYS
 from ..launch.files import check_standard_input
 from ..launch.reading import note_input, open_input
@@ -67,8 +67,6 @@ def run_capture(words: list[str]) -> int:
         check_output(args.o, "-o", force=args.force)
     capture = _read(args)
     capture = _find_files(args, _owner(args, capture))
-    if capture.chosen.get("guest") and capture.chosen["guest"].value == "sev-snp":
-        raise UnsupportedError("an SEV-SNP guest", "SEV and SEV-ES guests, which have a launch measurement")
     unfound = {one.name for one in capture.missing if one.name in FILES}
     inputs = {name: one for name, one in capture.inputs.items() if name not in unfound}
     origin = {name: one.origin for name, one in inputs.items()}
@@ -159,8 +157,12 @@ def _tell(args: Namespace, capture: Capture) -> None:
         say("", "Nothing was written. To go on: -o CASE", to=stream)
     elif args.o != "-":
         say("", f"Wrote {shell_word(args.o)}.", to=stream)
-        if not capture.missing:
-            say(f"Next: sevlab validate --case {shell_word(args.o)}", to=stream)
+        case = f"--case {shell_word(args.o)}"
+        if capture.is_snp:
+            say(f"Next: sevlab digest {case}", to=stream)
+            say(f"With a report: sevlab diagnose {case} --report FILE, sevlab report verify FILE {case}", to=stream)
+        elif not capture.missing:
+            say(f"Next: sevlab validate {case}", to=stream)
 
 
 def run_coverage(words: list[str]) -> int:

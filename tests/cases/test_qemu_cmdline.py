@@ -97,7 +97,6 @@ def test_smp_is_counted_as_qemu_does(smp, count):
         ("-object sev-guest,id=s -machine q35,confidental-guest-support=s", "not all was understood"),
         ("-object sev-guest,id=s -machine memory-encryption=t", "not all was understood"),
         ("-m 4G", "does not use SEV"),
-        ("-object sev-snp-guest,id=s -machine q35,confidential-guest-support=s", "SEV-SNP guest"),
         ("-object sev-guest,id=s,policy=07", "octal"),
         ("-object sev-guest,id=s,policy=five", "policy is not used"),
         ("-smp 0", "at least one virtual CPU"),
