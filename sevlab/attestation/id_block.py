@@ -68,6 +68,10 @@ _GOOD = {
 #: How findings begin that no other check is about.
 _FORM = ("version", "policy", "reserved")
 _GIVE = {"launch digest": "no measurement was given", "policy": "no policy of the launch was given"}
+_NO_AUTHOR = (
+    "there is no author key. SEV firmware of 2022 failed every launch with an ID block and none "
+    "(https://github.com/AMDESE/sev-guest/issues/13): sign with a second key, id-block build --authorkey FILE"
+)
 #: Most bytes of a file that are read. Both parts take 4192 bytes, or 8384 as hex.
 LIMIT = 64 << 10
 _KINDS = {"id-block": IdBlock, "id-auth": IdAuth}
@@ -293,6 +297,7 @@ class IdBlockVerdict(Checklist):
             "author_key_enabled": self.author_key_enabled,
             "checks": [{**check.as_dict(), "status": STAGES[check.name]} for check in self.checks],
             "reported": reported,
+            "notes": self.notes,
         }
 
     def explain(self) -> View:
@@ -306,8 +311,14 @@ class IdBlockVerdict(Checklist):
             Table(["state", "check", "answer if it fails", "note"], rows, colours=[COLOURS[row[0]] for row in rows]),
             Heading("What the guest's report shows of it, once the firmware takes it"),
             Table(["field", "value"], lines, mono=[0, 1]),
+            *(Paragraph(f"NOTE: {note}.") for note in self.notes),
             *([Paragraph(f"Compare incident {INCIDENTS['F46'].name}.")] if self.failed else []),
         )
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader must not overlook beside a verdict."""
+        return [] if self.signed.auth.has_author else [_NO_AUTHOR]
 
     @property
     def words(self) -> str:
