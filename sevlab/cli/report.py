@@ -8,8 +8,7 @@ from dataclasses import fields
 from typing import Any
 
 from ..attestation.certificates import FILES, load_certificates, parse_certificate
-from ..attestation.report import verify_report
-from ..attestation.report_file import LIMIT, load_report_file
+from ..attestation.report import LIMIT, load_report_file, verify_report
 from ..attestation.requirements import BOUND, REQUIREMENTS, Requirements, parse_binding
 from ..cases.case import BY_NAME, SNP, Case
 from ..cli import GOOD, NOT_VALIDATED

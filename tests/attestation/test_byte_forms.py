@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from sevlab.attestation.byte_forms import read_bytes
 from sevlab.attestation.certificates import parse_bundle
-from sevlab.attestation.report_file import read_report
+from sevlab.attestation.report import read_report
 from sevlab.attestation.sev_chain import load_chain
 from sevlab.cli import main
 from sevlab.errors import InputError

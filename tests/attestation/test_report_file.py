@@ -8,8 +8,7 @@ import json
 import pytest
 from hypothesis import given, settings
 
-from sevlab.attestation.report import verify_report
-from sevlab.attestation.report_file import read_report
+from sevlab.attestation.report import read_report, verify_report
 from sevlab.errors import InputError, LayoutError
 from sevlab.formats.report import SIZE
 from sevlab.simulator.kds import MOMENT
