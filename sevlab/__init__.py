@@ -42,7 +42,7 @@ _HOME = {
     "load_evidence": "launch.evidence",
     "load_launch": "launch.inputs",
     "load_ovmf": "launch.files",
-    "load_report": "attestation.report_file",
+    "load_report": "attestation.report",
     "load_snp_launch": "launch.snp",
     "simulate_launch": "simulator.launch",
     "simulate_snp_launch": "simulator.snp_launch",

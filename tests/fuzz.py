@@ -21,8 +21,7 @@ from pathlib import Path
 import sevlab
 from sevlab.attestation.certificates import parse_bundle, parse_certificate, parse_chain, parse_crl
 from sevlab.attestation.id_block import load_id_block, verify_id_block
-from sevlab.attestation.report import verify_report
-from sevlab.attestation.report_file import read_report
+from sevlab.attestation.report import read_report, verify_report
 from sevlab.cases.bundle import open_case
 from sevlab.cases.case_toml import parse_case
 from sevlab.cases.recognize import parse_anything

@@ -19,6 +19,7 @@ from ..launch.values import decode_base64
 from ..layout.arguments import checked
 from ..layout.span import Explainable
 from ..layout.views import Heading, Paragraph, Table, View
+from .byte_forms import read_bytes, readings
 from .crypto import ecc_key
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ _MARK = re.compile(rb"-----(BEGIN|END) ([A-Z0-9 ]{1,40})-----")
 _STRAY = re.compile(r"-----|^[ \t]*[A-Za-z0-9+/]{48,}={0,2}[ \t\r]*$", re.MULTILINE)
 _BOM = b"\xef\xbb\xbf"
 _SEQUENCE = 0x30
+_CALLED = {"CERTIFICATE": "a certificate", "X509 CRL": "a CRL"}
 #: Up to the length of the serial number: two SEQUENCEs, the version, an INTEGER.
 _HEAD = re.compile(
     rb"\x30(?:[\x00-\x7f]|\x81.|\x82..|\x83...)(?P<tbs>\x30(?:[\x00-\x7f]|\x81.|\x82..|\x83...))"
@@ -87,8 +89,10 @@ def split_pem(raw: bytes, name: str, needed: str) -> list[tuple[str, bytes]]:
 def pem_or_der(raw: bytes, name: str, label: str) -> list[bytes]:
     """Return the DER inside every PEM block of *raw*, all of which must have this *label*; or DER elements.
 
-    What is neither PEM nor whole DER elements is returned as it is, for its reader to refuse.
+    Either may be in another form (:mod:`~sevlab.attestation.byte_forms`). Raises
+    :class:`~sevlab.errors.InputError` with *name* for anything else.
     """
+    raw = read_bytes(raw, _is_pem_or_der, name, f"{_CALLED.get(label, label)}, DER or PEM").raw
     if not is_pem(raw):
         return split_der(raw)
     needed, found = f"PEM of {label}", []
@@ -100,6 +104,12 @@ def pem_or_der(raw: bytes, name: str, label: str) -> list[bytes]:
             raise InputError(name, "PEM whose text is not base64", needed)
         found.append(der)
     return found
+
+
+def _is_pem_or_der(raw: bytes) -> bool:
+    """Return whether bytes begin as a certificate does; broken ones too, which must end as a check that fails."""
+    in_json = raw.lstrip()[:1] in (b"{", b"[", b'"')
+    return (is_pem(raw) and not in_json) or (raw[:1] == b"\x30" and raw[1:2] in (b"\x81", b"\x82", b"\x83"))
 
 
 def split_der(raw: bytes) -> list[bytes]:
@@ -473,9 +483,10 @@ class Certificates(Explainable):
 def parse_bundle(**raws: bytes | None) -> Certificates:
     """Put certificates together from the contents of files, by the names of :data:`FILES`.
 
-    *vcek*, *vlek*, *ask* and *ark* are one certificate each (DER or PEM), *chain* has several in any order, *certs* is
-    a certificate table, *crl* has lists of revoked certificates, which count beside those of a table. What is named by
-    itself wins over what a table holds, and a note says so. Raises :class:`~sevlab.errors.InputError` for anything
+    *vcek*, *vlek*, *ask* and *ark* are one certificate each (DER or PEM), and *vcek* and *vlek* may have their chain
+    with them, as Azure hands it out. *chain* has several in any order, *certs* is a certificate table, *crl* has lists
+    of revoked certificates, which count beside those of a table. What is named by itself wins over what a table holds,
+    and a note says so. Raises :class:`~sevlab.errors.InputError` for anything
     else, for two certificates in one place, and for a chain beside its halves.
     """
     _check_names(raws)
@@ -485,6 +496,9 @@ def parse_bundle(**raws: bytes | None) -> Certificates:
         raise InputError("chain", f"together with {' and '.join(halves)}", "one of the two forms")
     found, crls, notes = ({}, [], []) if given["certs"] is None else _from_table(given["certs"])
     own = {} if given["chain"] is None else _from_chain(parse_chain(given["chain"]))
+    for name in ("vcek", "vlek"):
+        if (raw := given[name]) is not None and len(whole := parse_chain(raw, name)) > 1:
+            given[name], own = None, _with_chain(name, _from_chain(whole), own, halves)
     for name in ("vcek", "vlek", "ask", "ark"):
         if (raw := given[name]) is not None:
             one = parse_certificate(raw, name)
@@ -501,6 +515,18 @@ def parse_bundle(**raws: bytes | None) -> Certificates:
     return Certificates(**(found | own), crl=crls, notes=notes)
 
 
+def _with_chain(
+    name: str, found: dict[str, Certificate], own: dict[str, Certificate], halves: list[str]
+) -> dict[str, Certificate]:
+    """Return the certificates of a file that has the leaf *name* and what is above it, as Azure hands it out."""
+    if name not in found:
+        raise InputError(name, f"{len(found)} certificates, and no {name.upper()} among them", "the leaf, or its chain")
+    if own or halves:
+        beside = " and ".join(halves) or named("chain")
+        raise InputError(name, f"a leaf with its chain, beside {beside}", "the chain once")
+    return found
+
+
 def load_certificates(**paths: str | None) -> Certificates:
     """Read certificates from files and put them together; see :func:`parse_bundle` for the names."""
     _check_names(paths)
@@ -514,7 +540,7 @@ def _check_names(given: Iterable[str]) -> None:
 
 
 def _from_table(raw: bytes) -> tuple[dict[str, Certificate], list[RevocationList], list[str]]:
-    table = read_cert_table(raw)
+    table = read_cert_table(_table_in(raw))
     if not table.certificates:
         # A file this short may hold a key, so nothing of it is shown.
         why = "; ".join(table.findings if len(raw) > SHORT else ()) or "only an end, or too short for one"
@@ -528,8 +554,15 @@ def _from_table(raw: bytes) -> tuple[dict[str, Certificate], list[RevocationList
             raise InputError("certs", f"two entries of the kind {kind}", "one of each")
         else:
             found[kind] = parse_certificate(part, f"certs, {kind}")
-    notes = [*table.findings, *(f"an entry of the unknown kind {guid}" for guid in table.unknown)]
+    notes = [*table.findings, *(f"an entry that is no certificate: {kind}, not read" for kind in table.other)]
+    notes += [f"an entry of the unknown kind {guid}" for guid in table.unknown]
     return found, crls, [f"certs: {note}" for note in notes]
+
+
+def _table_in(raw: bytes) -> bytes:
+    """Return a certificate table out of whichever form it is in; the bytes themselves if they are none."""
+    fitting = (one.raw for one in readings(raw) if read_cert_table(one.raw).certificates)
+    return next(fitting, raw)
 
 
 def _from_chain(certificates: list[Certificate]) -> dict[str, Certificate]:

@@ -26,6 +26,7 @@ from ..launch.verify import COLOURS, MISMATCH, NOT_CHECKED, Check
 from ..layout.arguments import checked
 from ..layout.span import Explainable
 from ..layout.views import Heading, Paragraph, Table, View, hex_lines
+from .byte_forms import read_bytes
 from .certificates import is_pem, split_pem
 from .crypto import ecdsa_fault, ecdsa_sign, load_point
 from .session import load_private, public_key
@@ -67,11 +68,14 @@ _GOOD = {
 #: How findings begin that no other check is about.
 _FORM = ("version", "policy", "reserved")
 _GIVE = {"launch digest": "no measurement was given", "policy": "no policy of the launch was given"}
+_NO_AUTHOR = (
+    "there is no author key. SEV firmware of 2022 failed every launch with an ID block and none "
+    "(https://github.com/AMDESE/sev-guest/issues/13): sign with a second key, id-block build --authorkey FILE"
+)
 #: Most bytes of a file that are read. Both parts take 4192 bytes, or 8384 as hex.
 LIMIT = 64 << 10
 _KINDS = {"id-block": IdBlock, "id-auth": IdAuth}
 _PROPERTY = re.compile(r"""\b(id-block|id-auth)["']?\s*[=:]\s*["']?([^\s,"'}]*)""")
-_HEX = re.compile("[0-9a-fA-F]+")
 
 
 @dataclass(frozen=True, repr=False)
@@ -180,13 +184,12 @@ def _parts(raw: bytes, path: str, name: str) -> list[tuple[str, bytes]]:
     is_text = all(char.isprintable() or char in "\t\r\n" for char in text) and "\ufffd" not in text
     if is_text and (properties := _PROPERTY.findall(text)):
         return [(kind, _value(kind, value, path, name)) for kind, value in properties]
-    bare = "".join(text.split())
-    decoded = bytes.fromhex(bare) if _HEX.fullmatch(bare) and len(bare) % 2 == 0 else None
-    for one in filter(None, (decoded, decode_base64(bare))):
-        if kind := _kind(one):
-            return [(kind, one)]
-    needed = "96 or 4096 bytes, raw or as base64 or hex, or text with id-block=... and id-auth=..."
-    raise InputError(name, f"{quoted(path)}, {len(raw)} bytes that are neither part", needed)
+    needed = "96 or 4096 bytes, raw or as base64, hex or a dump, or text with id-block=... and id-auth=..."
+    try:
+        one = read_bytes(raw, lambda part: bool(_kind(part)), name, needed).raw
+    except InputError as error:
+        raise InputError(name, f"{quoted(path)}, {error.received}", error.needed, error.advice) from None
+    return [(_kind(one), one)]
 
 
 def _kind(raw: bytes) -> str:
@@ -294,6 +297,7 @@ class IdBlockVerdict(Checklist):
             "author_key_enabled": self.author_key_enabled,
             "checks": [{**check.as_dict(), "status": STAGES[check.name]} for check in self.checks],
             "reported": reported,
+            "notes": self.notes,
         }
 
     def explain(self) -> View:
@@ -307,8 +311,14 @@ class IdBlockVerdict(Checklist):
             Table(["state", "check", "answer if it fails", "note"], rows, colours=[COLOURS[row[0]] for row in rows]),
             Heading("What the guest's report shows of it, once the firmware takes it"),
             Table(["field", "value"], lines, mono=[0, 1]),
+            *(Paragraph(f"NOTE: {note}.") for note in self.notes),
             *([Paragraph(f"Compare incident {INCIDENTS['F46'].name}.")] if self.failed else []),
         )
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader must not overlook beside a verdict."""
+        return [] if self.signed.auth.has_author else [_NO_AUTHOR]
 
     @property
     def words(self) -> str:

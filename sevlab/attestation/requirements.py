@@ -6,6 +6,8 @@ is about somebody else's guest (F47).
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -13,6 +15,7 @@ from typing import Any
 from ..errors import InputError, named, quoted
 from ..formats.policy import SnpPolicy
 from ..formats.report import PARTS, Report, ReportV2, Tcb
+from ..launch.reading import CHUNK, open_input
 from ..launch.values import parse_bytes, parse_number
 from ..launch.verify import MATCH, MISMATCH, NOT_CHECKED, Check
 from .verdict import judged
@@ -28,6 +31,12 @@ FORBIDDEN = {
     "forbid_migration": ("migrate_ma", "migration to other platforms by an agent"),
 }
 _HIGHEST_VMPL = 3
+#: What may be bound to other data: a hash, or a value that is shorter than the field.
+BOUND = ("report_data", "host_data")
+_HASHES, ZEROS = ("sha256", "sha384", "sha512"), "zeros"
+_PADDED = "zeros:HEX for a shorter value, or sha256:FILE for the hash of a file: both are followed by zero bytes"
+#: Most bytes of a file whose hash is bound.
+BOUND_LIMIT = 64 << 20
 
 
 def _value(help: str, metavar: str = "VALUE") -> Any:
@@ -47,8 +56,8 @@ class Requirements:
 
     measurement: bytes | None = _value("the launch digest, 48 bytes")
     policy: SnpPolicy | None = _value("the guest policy, 64 bits", "N")  # noqa: RUF009 (it is a field)
-    host_data: bytes | None = _value("HOST_DATA, 32 bytes that the host gave at launch")
-    report_data: bytes | None = _value("REPORT_DATA, 64 bytes: what the guest put in, such as your nonce")
+    host_data: bytes | None = _value("HOST_DATA, 32 bytes that the host gave at launch; also sha256:FILE, zeros:HEX")
+    report_data: bytes | None = _value("REPORT_DATA, 64 bytes: your nonce, or sha256:FILE, sha512:FILE, zeros:HEX")
     family_id: bytes | None = _value("FAMILY_ID, 16 bytes from the ID block")
     image_id: bytes | None = _value("IMAGE_ID, 16 bytes from the ID block")
     id_key_digest: bytes | None = _value("digest of the key that signed the ID block, 48 bytes")
@@ -87,6 +96,31 @@ def _parsed(name: str, value: Any) -> Any:
     if name in FORBIDDEN and not isinstance(value, bool):
         raise InputError(name, quoted(value), "True or False")
     return value
+
+
+def parse_binding(text: str, name: str) -> bytes | str:
+    """Return what REPORT_DATA (64 bytes) or HOST_DATA (32 bytes) is bound to, as a command line gives it.
+
+    ``sha256:FILE``, ``sha384:FILE`` and ``sha512:FILE`` are the hash of a file (``-`` is standard input), ``zeros:HEX``
+    is a value; either is followed by zero bytes up to the field's size. A hash that is longer than HOST_DATA is cut, as
+    Kata cuts that of its initdata. Other text comes back as it is. Raises :class:`~sevlab.errors.InputError`.
+    """
+    form, colon, rest = text.partition(":")
+    size = SIZES[name]
+    if not colon or form not in (*_HASHES, ZEROS):
+        return text
+    if form == ZEROS:
+        bare = rest.strip().lower().removeprefix("0x")
+        if not re.fullmatch("(?:[0-9a-f]{2})+", bare) or len(bare) > 2 * size:
+            raise InputError(name, quoted(text), f"zeros: and 1 to {size} bytes in hex")
+        return bytes.fromhex(bare).ljust(size, b"\0")
+    with open_input(rest, name) as stream:
+        made, total = hashlib.new(form), 0
+        while chunk := stream.read(CHUNK):
+            made.update(chunk)
+            if (total := total + len(chunk)) > BOUND_LIMIT:
+                raise InputError(name, f"{quoted(rest)}, more than {BOUND_LIMIT >> 20} MiB", "a smaller file")
+    return made.digest()[:size].ljust(size, b"\0")
 
 
 def requirement_text(name: str, value: Any) -> str:
@@ -168,7 +202,12 @@ def _check_forbidden(name: str, report: Report, is_required: bool) -> Check:
 
 def _bytes(value: Any, name: str, size: int) -> bytes:
     if not isinstance(value, bytes | bytearray | memoryview):
-        return parse_bytes(value, name, size)
+        try:
+            return parse_bytes(value, name, size)
+        except InputError as error:
+            if name not in BOUND or error.advice:
+                raise
+            raise InputError(name, error.received, error.needed, _PADDED) from None
     if len(raw := bytes(value)) != size:
         raise InputError(name, f"{len(raw)} bytes", f"{size} bytes")
     return raw

@@ -36,12 +36,12 @@ from ..formats.sev_certs import (
     parse_certificates,
 )
 from ..launch.files import load_file
-from ..launch.values import decode_base64
 from ..launch.verify import CANNOT_TELL, MATCH, MISMATCH, NOT_CHECKED, NOT_DECIDED, Check
 from ..layout.arguments import checked
 from ..layout.bits import title
 from ..layout.span import Explainable
-from ..layout.views import Heading, Table, View, narrow
+from ..layout.views import Heading, Paragraph, Table, View, narrow
+from .byte_forms import describe, readings
 from .crypto import ecdsa_fault, rsa_fault
 from .verdict import Checklist, check_table, judged, names_of
 
@@ -56,6 +56,12 @@ if TYPE_CHECKING:
 
 #: Most bytes of certificates that are read from one file.
 LIMIT = 64 << 10
+_NEEDED = "SEV certificates (2084 bytes) and AMD's (832 or 1600), raw or as text, or query-sev-capabilities' answer"
+#: Where AMD's part of a chain is had.
+_AMD_PART = (
+    "AMD's ASK and ARK are in what 'sevctl export --full FILE' writes, and, as ask_ark_PRODUCT.cert, at "
+    "https://www.amd.com/en/developer/sev.html"
+)
 #: AMD's root keys by the SHA-256 of the whole certificate, and the products below them (sev-launch 11.2).
 ROOTS = {
     "dedabca561e1dece8cc00b7bda864cf5f20b95017864408cfe18eaee0dce24b9": "Naples",
@@ -154,10 +160,13 @@ class ChainVerdict(Checklist):
         """The verdict in a line."""
         if self.matches:
             return f"OK: a genuine {self.product} platform, and every link is signed"
-        count, names = f"{len(self.failed)} of {len(self.checks)} links", names_of(self.failed)
+        open_, count = [one for one in self.failed if one.state == CANNOT_TELL], len(self.checks)
+        unchecked = f"{len(open_)} of {count} links could not be checked: {names_of(open_)}"
         if self.status == NOT_DECIDED:
-            return f"NOT DECIDED: {count} cannot be checked: {names}"
-        return f"ERROR: {count} do not hold: {names}"
+            return f"NOT DECIDED: {unchecked}"
+        broken = [one for one in self.failed if one.state == MISMATCH]
+        words = f"ERROR: {len(broken)} of {count} links {'does' if len(broken) == 1 else 'do'} not hold"
+        return f"{words}: {names_of(broken)}{f'; {unchecked}' if open_ else ''}"
 
     def as_dict(self) -> dict[str, object]:
         """Return the verdict as JSON-ready data."""
@@ -166,26 +175,39 @@ class ChainVerdict(Checklist):
 
     def explain(self) -> View:
         """Show the answer, then every link."""
-        return View(self.banner(), check_table(self.checks, "link"))
+        lacks_amd = ASK not in self.chain or ARK not in self.chain
+        advice = [Paragraph(f"To check the others: {_AMD_PART}.")] if lacks_amd else []
+        return View(self.banner(), check_table(self.checks, "link"), *advice)
 
 
 def load_chain(*paths: str, name: str = "certificates") -> Chain:
-    """Read certificates from files: one or several in each, raw or as base64 text.
+    """Read certificates from files: one or several in each, in any form of :mod:`~sevlab.attestation.byte_forms`.
 
-    Raises :class:`~sevlab.errors.InputError` with *name* for a file that holds anything else.
+    The answer of query-sev-capabilities and the output of virsh nodesevinfo hold the PDH and what is above it; both
+    are taken. Raises :class:`~sevlab.errors.InputError` with *name* for a file that holds anything else.
     """
     found: list[Certificate] = []
     for path in paths:
         raw = load_file(path, name, LIMIT)
-        decoded = decode_base64("".join(raw.decode("latin-1").split())) if raw[:1].isalnum() else None
+        fitting = [one for part in readings(raw) if (one := _certificates_in(part.raw))]
+        if fitting:
+            found += fitting[0] if _certificates_in(raw) else [one for part in fitting for one in part]
+            continue
+        received, advice = describe(raw, lambda part: False)
         try:
-            found += parse_certificates(raw if decoded is None else decoded)
+            parse_certificates(raw)
         except LayoutError as error:
-            needed = f"{error.needed}, raw or as base64 text"
-            raise InputError(name, f"{quoted(path)}: {error.received}", needed) from None
-        if not raw:
-            raise InputError(name, f"{quoted(path)}, an empty file", "certificates", "sevctl export FILE")
+            received = received if advice else error.received
+        raise InputError(name, f"{quoted(path)}: {received}", _NEEDED, advice or "sevctl export FILE")
     return Chain(found)
+
+
+def _certificates_in(raw: bytes) -> list[Certificate]:
+    """Return the certificates that bytes consist of; [] for anything else."""
+    try:
+        return parse_certificates(raw)
+    except LayoutError:
+        return []
 
 
 @checked

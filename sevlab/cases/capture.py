@@ -45,7 +45,9 @@ ES_ONLY = ("num_cpus", "vmsa_cpu0", "vmsa_cpu1", *SKU, "profile", "guest_feature
 #: What is measured only by the kernel-hashes table.
 HASHED = ("kernel", "initrd", "cmdline")
 #: Facts about the guest that decide which inputs count.
-FACTS = ("guest", "kernel_hashes", "cpu", "nvram")
+#: Of SEV-SNP, what a report shows and the digest does not contain: the owner's requirements are not taken from a host.
+REPORT_ONLY = ("snp_guest_policy", "host_data", "id_block_value", "id_auth_value", "author_key")
+FACTS = ("guest", "kernel_hashes", "cpu", "nvram", "igvm", *REPORT_ONLY)
 #: Where to get what is missing.
 _REPORT = "On the host: virsh domlaunchsecinfo DOMAIN (as --domlaunchsecinfo); over QMP: query-sev (as --qmp)"
 _MEASUREMENT = (
@@ -53,11 +55,16 @@ _MEASUREMENT = (
     "over QMP: query-sev-launch-measure (as --qmp)"
 )
 _FILE = "Your own copy of it: --{0} FILE, or --candidates DIR for the folder it is in"
+_IGVM = "Compute its digest with the loader that the host uses: loaders differ"
 _KEYS = "Give --tik FILE and --tek FILE, or --tk FILE: the keys that 'sevctl session' wrote when the guest was prepared"
 _COUNT = "On the host: virsh vcpucount DOMAIN --live --current, then num-cpus in [owner] of the case file"
 _CPU = (
     "On the host: lscpu (CPU family, Model, Stepping), then cpu-family, cpu-model and cpu-stepping in [owner] of the "
     "case file; or your own save areas as vmsa-cpu0 and vmsa-cpu1"
+)
+_IN_REPORT = (
+    "Policy, host data, ID block and author key are in a report, and not in its digest. They are not taken into the "
+    "case, because the host named them: require what you want of them with report verify."
 )
 _STARRED = (
     "* Named by the host. Compare it with what you meant to run: a measurement that matches such an input shows that "
@@ -80,7 +87,7 @@ class Found:
     @property
     def named_by_host(self) -> bool:
         """True for what the owner should know better than the host."""
-        return self.source != OPTION and self.name not in REPORTED
+        return self.source != OPTION and self.name not in (*REPORTED, "mode")
 
     @property
     def where(self) -> str:
@@ -183,6 +190,11 @@ class Capture(Explainable):
         return result
 
     @property
+    def is_snp(self) -> bool:
+        """Whether a source says that it is a SEV-SNP guest."""
+        return "guest" in self.chosen and self.chosen["guest"].value == "sev-snp"
+
+    @property
     def policy(self) -> Policy | None:
         """The guest policy, if a source has it."""
         return Policy(int(self.chosen["policy"].value)) if "policy" in self.chosen else None
@@ -196,13 +208,19 @@ class Capture(Explainable):
     def left_out(self) -> dict[str, str]:
         """Inputs that were found but do not count for this guest, with the reason."""
         reasons: dict[str, str] = {}
+        if "igvm" in self.chosen:
+            parts = [name for name in ("firmware", *HASHED) if name in self.chosen]
+            reasons |= dict.fromkeys(parts, "an IGVM file decides what is loaded and measured")
         # What the owner named stays: leaving the owner's kernel out would let an unmeasured one pass.
         hashed = [name for name in HASHED if name in self.chosen and self.chosen[name].source != OPTION]
         if self.hashes is False:
             reasons |= dict.fromkeys(hashed, "the kernel hashes are off, so it is not measured")
         elif "kernel" not in self.chosen:
             reasons |= dict.fromkeys(hashed, "no kernel is given to QEMU, so it has no effect")
-        if self.policy is not None and not self.policy.es:
+        if self.is_snp:
+            said = [name for name in REPORTED if name in self.chosen]
+            reasons |= dict.fromkeys(said, "SEV-SNP has no launch measurement of this kind: its report says these")
+        elif self.policy is not None and not self.policy.es:
             es_only = [name for name in ES_ONLY if name in self.chosen]
             reasons |= dict.fromkeys(es_only, "the policy has no SEV-ES bit (bit 2), so it is not measured")
         return reasons
@@ -221,9 +239,12 @@ class Capture(Explainable):
             missing.append(Missing(name, why, how))
 
         for name in REPORTED:
-            if name not in inputs:
+            if name not in inputs and not self.is_snp:
                 miss(name, "No source reports it", _MEASUREMENT if name == "measurement" else _REPORT)
-        if "firmware" not in inputs:
+        if "igvm" in self.chosen:
+            file = shown(self.chosen["igvm"].value)
+            miss("firmware", f"The launch is that of an IGVM file ({file}), which sevlab cannot read", _IGVM)
+        elif "firmware" not in inputs:
             miss("firmware", "No source names it", _FILE.format("firmware"))
         if self.hashes and "kernel" not in inputs:
             miss("kernel", "Kernel hashes are on, but no source names a kernel", _FILE.format("kernel"))
@@ -231,14 +252,14 @@ class Capture(Explainable):
             if name in inputs and inputs[name].source not in (OPTION, HERE):
                 why = f"The host names {shown(inputs[name].value)}, which was not found here"
                 miss(name, why, _FILE.format(name))
-        if self.policy is not None and self.policy.es:
+        if self.is_snp or (self.policy is not None and self.policy.es):
             if "num_cpus" not in inputs:
-                miss("num_cpus", "SEV-ES measures every virtual CPU", _COUNT)
+                miss("num_cpus", "The registers of every virtual CPU are measured", _COUNT)
             if not set(SKU) <= set(inputs) and "vmsa_cpu0" not in inputs:
                 model = self.chosen.get("cpu")
                 known = f"sevlab does not know them of the CPU model {shown(model.value)}" if model else ""
                 miss(", ".join(SKU), known or "No source names the CPU model", _CPU)
-        if not ("tk" in inputs or {"tik", "tek"} <= set(inputs)):
+        if not (self.is_snp or "tk" in inputs or {"tik", "tek"} <= set(inputs)):
             miss("tik, tek", "No host has the owner's keys", _KEYS)
         return missing
 
@@ -253,6 +274,8 @@ class Capture(Explainable):
             blocks += [Heading("Understood"), Table(["what", "value", "from"], rows, colours, mono=[1])]
             if any(one.named_by_host for one in self.chosen.values()):
                 blocks.append(Paragraph(_STARRED))
+        if any(name in self.chosen for name in REPORT_ONLY):
+            blocks.append(Paragraph(_IN_REPORT))
         if self.contradictions:
             rows = [[_key(one.name), str(one).partition(": ")[2]] for one in self.contradictions]
             blocks += [Heading("Contradictions"), Table(["what", "which"], rows, ["pink"] * len(rows))]
@@ -271,7 +294,7 @@ class Capture(Explainable):
         return View(*blocks)
 
     def _banner(self) -> Banner:
-        words = "Complete: everything that validate needs is there"
+        words = f"Complete: everything that {'digest' if self.is_snp else 'validate'} needs is there"
         if self.missing:
             words = f"Incomplete: {len(self.missing)} missing"
         if count := len(self.contradictions):

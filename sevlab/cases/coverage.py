@@ -1,4 +1,4 @@
-"""Which parts of a configuration the launch measurement of SEV and SEV-ES covers.
+"""Which parts of a configuration the launch measurement of SEV and SEV-ES, or the digest of SEV-SNP, covers.
 
 A configuration is a QEMU command line, a libvirt domain XML or a case. The rules, with their sources, are in
 ``data/coverage.toml``.
@@ -16,7 +16,7 @@ from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 from ..data import read_table
-from ..errors import InputError, UnsupportedError, describe_content, quoted
+from ..errors import InputError, describe_content, quoted
 from ..formats.efi_modules import CANNOT_TELL, PLACE_ONLY, Enforcement
 from ..launch.files import FIRMWARE_LIMIT, load_ovmf
 from ..launch.values import parse_policy
@@ -24,9 +24,9 @@ from ..layout.arguments import checked
 from ..layout.span import Explainable
 from ..layout.views import Banner, Paragraph, Table, View
 from .capture import in_cell, shown
-from .domain_xml import Element, passthrough, read_domain
+from .domain_xml import Element, passthrough, read_domain, unknown_of
 from .locate import locate
-from .qemu_cmdline import DEFAULT_POLICY, CommandLine
+from .qemu_cmdline import DEFAULT_POLICY, WHOLE, CommandLine
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,17 +34,18 @@ if TYPE_CHECKING:
     from .case import Case
 
 MEASURED, NOT_MEASURED, BREAKS = "measured", "not measured", "breaks measurement"
+#: Of SEV-SNP: the report shows it, and the launch digest does not depend on it.
+IN_REPORT = "in the report but not in the digest"
 #: Each label as one character, for people who do not see its colour, and its colour.
-MARKS = {MEASURED: ("M", "green"), NOT_MEASURED: ("-", "grey"), BREAKS: ("!", "pink")}
+MARKS = {MEASURED: ("M", "green"), IN_REPORT: ("R", "purple"), NOT_MEASURED: ("-", "grey"), BREAKS: ("!", "pink")}
 #: The answer about a firmware without a place for kernel hashes.
 NO_PLACE = "no_place"
-_SNP = ("coverage of an SEV-SNP guest", "SEV or SEV-ES, because the measurement of SEV-SNP works differently")
 #: Most parts shown; a hostile text can hold more than anyone reads.
 SHOWN_LIMIT = 2000
 #: Most characters of a part, and of one line of it.
 _WORDS_LIMIT, _CELL = 160, 44
 #: Options whose parts are labelled one by one.
-_SPLIT_OPTIONS = ("-object sev-guest", "-machine", "-cpu", "-smp")
+_SPLIT_OPTIONS = ("-object sev-guest", "-object sev-snp-guest", "-machine", "-cpu", "-smp")
 #: XML elements whose children are labelled one by one.
 _CONTAINERS = ("/domain/os", "/domain/devices", "/domain/launchSecurity")
 
@@ -97,11 +98,13 @@ class Setup:
     flash: bool = False
     split: bool = False
     enforcement: str = ""
+    snp: bool = False
 
     @cached_property
     def conditions(self) -> dict[str, bool]:
         """The words that a rule's condition is made of."""
         return {
+            "snp": self.snp,
             "es": self.es is True,
             "no-es": self.es is False,
             "hashes": self.hashes,
@@ -188,7 +191,7 @@ class Coverage(Explainable):
         colours = [MARKS[line.label][1] for line in lines]
         counts = ", ".join(f"{self.count(label)} {label} [{mark}]" for label, (mark, _) in MARKS.items())
         words = f"{'Something' if self.broken else 'Nothing'} here breaks the measurement: {counts}"
-        table = Table(["", "label", "part", "why"], rows, colours, mono=[0, 2])
+        table = Table(["", "label", "part", "why"], rows, colours, mono=[0, 2], wrapped={1: 18})
         rest = [Paragraph(f"{len(self.lines) - len(lines)} more parts are not shown.")] * (len(lines) < len(self.lines))
         firmware = [Paragraph(f"Firmware: {self.firmware}.")] if self.firmware else []
         return View(Banner(words, "pink" if self.broken else "green"), *firmware, table, *rest)
@@ -212,17 +215,20 @@ def _cell(words: str) -> str:
 
 @checked
 def cover_command_line(text: str) -> Coverage:
-    """Label a QEMU command line. Raises InputError for any other text, UnsupportedError for SEV-SNP."""
+    """Label a QEMU command line. Raises InputError for any other text."""
     command = CommandLine(text)
-    if (guest := command.guest) is not None and guest.part("qom-type") == "sev-snp-guest":
-        raise UnsupportedError(*_SNP)
+    snp = (guest := command.guest) is not None and guest.part("qom-type") == "sev-snp-guest"
     if not any(one.name for one in command.options):
         received = f"{describe_content(text.encode(errors='replace'))}, without an option"
         raise InputError("--qemu-cmdline", received, "a QEMU command line")
+    if guest is None and command.doubt:
+        received = f"a command line without an object sev-guest, of which not all was understood ({command.doubt})"
+        raise InputError("--qemu-cmdline", received, "a whole command line", WHOLE)
     setup = Setup(
         sev=guest is not None,
         linked=command.linked,
-        es=_es(guest.part("policy", DEFAULT_POLICY)) if guest is not None else None,
+        es=snp or (_es(guest.part("policy", DEFAULT_POLICY)) if guest is not None else None),
+        snp=snp,
         hashes=command.kernel_hashes,
         kernel=command.last("-kernel") is not None,
         flash=command.flash(0) is not None,
@@ -263,18 +269,21 @@ def _option_parts(command: CommandLine) -> list[Part]:
 
 @checked
 def cover_domain(text: str) -> Coverage:
-    """Label a libvirt domain XML. Raises InputError for any other text, UnsupportedError for SEV-SNP."""
+    """Label a libvirt domain XML. Raises InputError for any other text."""
     domain = read_domain(text)
     security = domain.first("launchSecurity")
     kind = security.attributes.get("type", "") if security is not None else ""
-    if kind == "sev-snp":
-        raise UnsupportedError(*_SNP)
+    if security is None and (doubt := unknown_of(domain)):
+        received = f"a domain without launchSecurity, of which not all was understood ({doubt})"
+        raise InputError("--xml", received, "a domain XML as libvirt writes it", "virsh dumpxml DOMAIN")
+    snp = kind == "sev-snp"
     policy = security.first("policy") if security is not None else None
     bare = policy.text.strip().lower().removeprefix("0x") if policy is not None else ""
     setup = Setup(
-        sev=kind == "sev",
+        sev=kind in ("sev", "sev-snp"),
         linked=True,
-        es=_es("0x" + bare),
+        es=snp or _es("0x" + bare),
+        snp=snp,
         hashes=security is not None and security.attributes.get("kernelHashes") == "yes",
         kernel=domain.first("os/kernel") is not None,
         split=domain.first("os/nvram") is not None,
@@ -314,7 +323,8 @@ def _tag(element: Element) -> str:
 def cover_case(case: Case) -> Coverage:
     """Label the inputs of a case."""
     es, kernel = None if case.policy is None else bool(case.policy.es), "kernel" in case.inputs
-    setup = Setup(sev=True, linked=True, es=es, hashes=kernel, kernel=kernel)
+    es = True if case.is_snp else es
+    setup = Setup(sev=True, linked=True, es=es, hashes=kernel, kernel=kernel, snp=case.is_snp)
     given = case.part().items()
     parts = [Part(f"{name.replace('_', '-')} = {shown(value, 120)}", f"case {name}") for name, value in given]
     firmware = case.inputs.get("firmware")

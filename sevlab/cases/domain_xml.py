@@ -26,10 +26,28 @@ _DOMAIN = "the XML of a libvirt domain"
 #: The bytes of an SEV certificate and of a launch session.
 _BLOBS = {"dhCert": 0x824, "session": 0x80}
 #: What a launch depends on, and what may therefore occur only once.
+#: What a report of a SEV-SNP guest shows of its element, by the element's children.
+_SNP_FACTS = {
+    "snp_guest_policy": "policy",
+    "host_data": "hostData",
+    "id_block_value": "idBlock",
+    "id_auth_value": "idAuth",
+}
 _ONCE = (
     *("launchSecurity", "launchSecurity/policy", "launchSecurity/dhCert", "launchSecurity/session"),
     *("os/loader", "os/nvram", "os/kernel", "os/initrd", "os/cmdline", "vcpu", "cpu", "cpu/model"),
 )
+# fmt: off
+#: What libvirt's formatdomain has in a domain.
+_ELEMENTS = frozenset((
+    "name", "uuid", "hwuuid", "genid", "title", "description", "metadata", "maxMemory", "memory", "currentMemory",
+    "blkiotune", "memtune", "memoryBacking", "vcpu", "vcpus", "iothreads", "iothreadids", "defaultiothread",
+    "cputune", "numatune", "resource", "idmap", "sysinfo", "bootloader", "bootloader_args", "os", "features", "cpu",
+    "clock", "on_poweroff", "on_reboot", "on_crash", "on_lockfailure", "pm", "perf", "devices", "seclabel",
+    "keywrap", "launchSecurity", "throttlegroups", "qemu:commandline", "qemu:override", "qemu:capabilities",
+    "qemu:deprecation", "cachetune", "throttlegroup",
+))
+# fmt: on
 _PASSTHROUGH = "http://libvirt.org/schemas/domain/qemu/1.0"
 
 
@@ -91,6 +109,12 @@ class _Builder:
 def passthrough(domain: Element) -> list[str]:
     """Return the words that libvirt passes to QEMU unchanged (``qemu:commandline``)."""
     return [one.attributes.get("value", "") for one in domain.all("qemu:commandline/qemu:arg")]
+
+
+def unknown_of(domain: Element) -> str:
+    """Return the elements of a domain that libvirt does not have there, "" for none: nothing may be called absent."""
+    unknown = [shown(one.tag, 40) for one in domain.children if one.tag not in _ELEMENTS]
+    return ", ".join(unknown[:3])
 
 
 def read_domain(text: str) -> Element:
@@ -163,16 +187,30 @@ def _firmware(root: Element, found: Collector) -> None:
 def _security(domain: Element, found: Collector) -> None:
     security = domain.first("launchSecurity")
     if security is None:
-        found.remark("there is no /domain/launchSecurity: this guest does not use SEV")
+        doubt = unknown_of(domain)
+        end = (
+            f", but not all was understood ({doubt}): virsh dumpxml DOMAIN"
+            if doubt
+            else ": this guest does not use SEV"
+        )
+        found.remark(f"there is no /domain/launchSecurity{end}")
         return
     kind = security.attributes.get("type", "")
     where = "/domain/launchSecurity"
     found.add("guest", kind[:20], f"{where}/@type")
-    if kind != "sev":
-        found.remark(f"{where}: type {shown(kind)}; only 'sev' has a launch measurement of this kind")
+    if kind not in ("sev", "sev-snp"):
+        found.remark(f"{where}: type {shown(kind)}, which is neither 'sev' nor 'sev-snp'")
         return
     # Absent, it is off: QEMU's default.
     found.add("kernel_hashes", security.attributes.get("kernelHashes") == "yes", f"{where}/@kernelHashes")
+    if kind == "sev-snp":
+        found.add("mode", "snp", f"{where}/@type")
+        for name, tag in _SNP_FACTS.items():
+            if (one := security.first(tag)) is not None and one.text.strip():
+                found.add(name, one.text.strip(), f"{where}/{tag}")
+        if key := security.attributes.get("authorKey"):
+            found.add("author_key", key, f"{where}/@authorKey")
+        return
     if (policy := security.first("policy")) is not None:
         _policy(policy.text.strip(), found)
     for tag, size in _BLOBS.items():

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from ..errors import InputError
 from ..launch.vmm import CPU_MODELS
 from ..layout.arguments import checked
 from .capture import COMMAND_LINE, Capture, Collector, check_size, shown
@@ -36,11 +37,35 @@ FLAGS = frozenset((
     "-one-insn-per-tb", "-preconfig", "-only-migratable", "-enable-sync-profile", "-async-teardown", "-audio-help",
     "-xen-attach", "-xen-domid-restrict", "-curses", "-sdl", "-alt-grab", "-ctrl-grab", "-no-quit",
 ))
+#: Options with an argument. Source: QEMU's -help (7.2 and 11.1). One that is in neither list was not understood.
+WITH_ARGUMENT = frozenset((
+    "-machine", "-M", "-cpu", "-accel", "-smp", "-numa", "-add-fd", "-set", "-global", "-boot", "-m", "-mem-path",
+    "-audio", "-audiodev", "-device", "-name", "-uuid", "-fda", "-fdb", "-hda", "-hdb", "-hdc", "-hdd", "-cdrom",
+    "-blockdev", "-drive", "-mtdblock", "-sd", "-fsdev", "-virtfs", "-iscsi", "-usbdevice", "-display", "-spice",
+    "-vga", "-k", "-g", "-vnc", "-acpitable", "-smbios", "-netdev", "-nic", "-net", "-chardev", "-tpmdev", "-bios",
+    "-pflash", "-kernel", "-append", "-initrd", "-dtb", "-shim", "-compat", "-fw_cfg", "-serial", "-parallel",
+    "-monitor", "-qmp", "-qmp-pretty", "-mon", "-debugcon", "-pidfile", "-gdb", "-d", "-D", "-dfilter", "-seed",
+    "-L", "-rtc", "-icount", "-watchdog", "-watchdog-action", "-action", "-echr", "-incoming", "-loadvm", "-chroot",
+    "-runas", "-run-with", "-sandbox", "-readconfig", "-writeconfig", "-trace", "-plugin", "-object", "-msg",
+    "-dump-vmstate", "-overcommit", "-option-rom", "-tb-size", "-balloon", "-realtime", "-prom-env",
+    "-semihosting-config", "-rotate", "-soundhw", "-machine-type", "-xen-domid", "-id",
+))
+#: Other programs that start guests, by their names, and what gives QEMU's own command line.
+OTHERS = {
+    "virt-install": "virsh dumpxml DOMAIN as --xml, or virt-install --print-xml",
+    "virsh": "what virsh printed, as --domlaunchsecinfo or --xml",
+    "qm": "qm showcmd VMID --pretty",
+    "cloud-hypervisor": "nothing yet: sevlab reads QEMU's command lines",
+    "firecracker": "nothing yet: sevlab reads QEMU's command lines",
+    "crosvm": "nothing yet: sevlab reads QEMU's command lines",
+}
 # fmt: on
 #: Options whose argument may start with a dash.
 ANY_ARGUMENT = frozenset(["-append", "-name", "-kernel", "-initrd", "-fw_cfg"])
 #: Different spellings of one option.
 ALIASES = {"-M": "-machine", "-no-kvm": "-accel"}
+#: What to give where a text was not understood.
+WHOLE = "give the whole command line, best /proc/PID/cmdline"
 #: The key that QEMU implies for a first part without one.
 IMPLIED = {
     "-machine": "type",
@@ -55,6 +80,20 @@ IMPLIED = {
 #: Options in which a variable of the shell changes the launch.
 _MAY_BE_REPLACED = ("-append", "-kernel", "-initrd", "-bios", "-drive", "-smp")
 _PROGRAM = re.compile(r"qemu-system-\w+|qemu-kvm|kvm")
+#: A program that an option, or what stands between it and its options in a log, follows.
+STARTED = re.compile(
+    r"""(?:(?:^|(?<=[\s"'`=(\[{]))[\w.+-]*/[\w./+-]*?(?:qemu-system-\w+|qemu-kvm|kvm)"""
+    r"""|(?:^|(?<=[\s"'`(\[{]))(?:qemu-system-\w+|qemu-kvm)|^kvm)"""
+    r"""["']?[\s,\\]*(?:with:?\s*)?[\[({]?[\s*_`"'\\]*(?=-)""",
+    re.MULTILINE,
+)
+#: A list of quoted words, of JSON, Python or Go.
+_QUOTED = r"""(?:"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')"""
+_LIST = re.compile(rf"[\[({{]\s*({_QUOTED}(?:\s*,\s*{_QUOTED})*)\s*,?\s*[\])}}]")
+#: The beginning of a line that belongs to a log, and not to a command over several lines.
+_LOGGED = re.compile(r"\d{4}-\d\d-\d\d[T ]|time=")
+#: Words of a shell that end a command.
+_ENDS = re.compile(r"[;|&})]|&&|\|\||\d*[<>].*")
 _UNQUOTED_JSON = re.compile(r'(?:^|\s)\{"')
 
 
@@ -115,24 +154,41 @@ def _flat(value: object, path: str, depth: int) -> Iterator[tuple[str, str]]:
         yield path, str(printable(value)) if isinstance(value, str | int) else "..."
 
 
+#: What a report of a SEV-SNP guest shows of its object, by the object's properties.
+_SNP_FACTS = {
+    "snp_guest_policy": "policy",
+    "host_data": "host-data",
+    "id_block_value": "id-block",
+    "id_auth_value": "id-auth",
+    "author_key": "author-key-enabled",
+}
+
+
 class CommandLine:
     """A QEMU command line, understood as far as a launch needs it. Raises InputError only if it is too long.
 
-    ``options`` are its options in order, ``remarks`` say how it was read. Three forms are read: words separated by zero
-    bytes (/proc/PID/cmdline, exact), shell text with quotes and backslashes (a script, libvirt's log), and the output
-    of ``ps``, in which the quotes are lost.
+    ``options`` are its options in order, ``remarks`` say how it was read, and ``unknown`` are the words that were not
+    understood. Four forms are read: words separated by zero bytes (/proc/PID/cmdline, exact), a list of quoted words
+    (JSON, Python, Go), shell text with quotes and backslashes (a script, libvirt's log, Markdown), and words whose
+    quotes are lost (ps, Kata's log). Of several launches the last counts.
     """
 
     def __init__(self, text: str) -> None:
         check_size(text, f"--{COMMAND_LINE}", COMMAND_LIMIT)
         self.options: list[Option] = []
         self.remarks: list[str] = []
+        self.unknown: list[str] = []
         words, form = self._words(text)
+        if (other := os.path.basename(words[0]) if words else "") in OTHERS:
+            raise InputError(f"--{COMMAND_LINE}", f"a command of {other}", "QEMU's own command line", OTHERS[other])
         self._read(deque(self._from_program(words)), form)
 
     def _words(self, text: str) -> tuple[list[str], str]:
         if "\0" in text:
             return text.rstrip("\n").removesuffix("\0").split("\0"), "exact"
+        if (listed := _LIST.search(text)) and (words := _unquoted(listed[1])) and any(w[:1] == "-" for w in words):
+            return words, "exact"
+        text = self._last_launch(text)
         if _UNQUOTED_JSON.search(text):
             self.remarks.append("the quotes are lost, as ps shows a command line; /proc/PID/cmdline is exact")
             return text.split(), "ps"
@@ -142,6 +198,27 @@ class CommandLine:
         except ValueError as error:
             self.remarks.append(f"read without quotes, since as shell text it has {str(error).lower()}")
             return joined.split(), "ps"
+
+    def _last_launch(self, text: str) -> str:
+        """Return the command itself: of several the last, without a log's lines around it and Markdown's marks."""
+        text = text.translate(_PLAIN_QUOTES)
+        starts = list(STARTED.finditer(text))
+        if not starts:
+            return _without_marks(text)
+        if len(starts) > 1:
+            self.remarks.append(f"there are {len(starts)} QEMU command lines; only the last is read")
+        first, *more = text[starts[-1].start() :].splitlines()
+        lines, goes_on = [first], first.rstrip().endswith("\\")
+        for line in more:
+            if goes_on and not lines[-1].rstrip().endswith("\\"):
+                break
+            if _LOGGED.match(line) or line.strip().startswith("```"):
+                break
+            lines.append(line)
+        command = "\n".join(lines)
+        if bracket := re.match(r"\S+ with:? *\[(.*)\]", command, re.DOTALL):
+            return f"{command.split()[0]} {bracket[1]}"
+        return _without_marks(command)
 
     def _from_program(self, words: list[str]) -> list[str]:
         """Return the words after the program's name: before it may be columns of ps, sudo, or variables."""
@@ -158,25 +235,40 @@ class CommandLine:
         while words:
             word = words.popleft()
             if not word.startswith("-") or word == "-":
-                if _PROGRAM.fullmatch(os.path.basename(word)):
-                    self.remarks.append("there is more than one QEMU command line; only the first is read")
+                if form == "shell" and _ENDS.fullmatch(word):
                     return
                 if word:
                     self.options.append(Option("", word, []))
+                    self.unknown.append(word)
                 continue
             name = "-" + word.lstrip("-")
             name = ALIASES.get(name, name)
+            if name not in FLAGS and name not in WITH_ARGUMENT:
+                self.unknown.append(word)
             if name in FLAGS or not words or (words[0].startswith("-") and name not in ANY_ARGUMENT):
+                if name in WITH_ARGUMENT:
+                    self.unknown.append(f"{word} without its argument")
                 self.options.append(Option(name, None, []))
                 continue
             value = words.popleft()
-            if name == "-append" and form != "exact" and words and not words[0].startswith("-"):
-                while words and not words[0].startswith("-"):
+            ended = form == "shell" and words and _ENDS.fullmatch(words[0])
+            if name == "-append" and form != "exact" and words and not words[0].startswith("-") and not ended:
+                while words and not words[0].startswith("-") and not (form == "shell" and _ENDS.fullmatch(words[0])):
                     value += " " + words.popleft()
                 self.remarks.append(f"-append has lost its quotes; read up to the next option: {shown(value, 120)}")
             self.options.append(Option(name, value, _parts(name, value, self.remarks)))
             if form == "shell" and "$" in value and name in _MAY_BE_REPLACED:
                 self.remarks.append(f"{name} contains a '$', which the shell may have replaced: {shown(value)}")
+
+    @property
+    def doubt(self) -> str:
+        """Why nothing may be said to be absent, "" where the text was read whole."""
+        if self.unknown:
+            words = ", ".join(shown(word, 40) for word in self.unknown[:3])
+            return f"not understood: {words}{', ...' if len(self.unknown) > 3 else ''}"
+        if (option := next((one for one in self.options if "sev" in one.text.lower()), None)) is not None:
+            return f"{shown(option.text, 60)} speaks of SEV"
+        return "-readconfig names a file that was not read" if self.named("-readconfig") else ""
 
     def named(self, name: str) -> list[Option]:
         return [one for one in self.options if one.name == name]
@@ -232,6 +324,11 @@ class CommandLine:
         return self.guest is not None and bool(self.link) and self.guest.part("id") == self.link
 
     @property
+    def igvm(self) -> str:
+        """The path of the IGVM file that decides the launch, "" without one."""
+        return next((one.part("file") for one in self.named("-object") if one.part("qom-type") == "igvm-cfg"), "")
+
+    @property
     def kernel_hashes(self) -> bool:
         """True if QEMU puts the kernel's hash into measured memory. Off by default."""
         return self.guest is not None and self.guest.part("kernel-hashes") in ("on", "yes", "true", "y")
@@ -281,6 +378,29 @@ class CommandLine:
         return str(math.prod(int(one) for one in counts if re.fullmatch("[0-9]{1,5}", one)))
 
 
+def _unquoted(listed: str) -> list[str]:
+    """Return the words of a list, without their quotes; [] where one of them cannot be read."""
+    words = []
+    for word in re.findall(_QUOTED, listed):
+        if word[0] == "'":
+            word = '"' + word[1:-1].replace("\\'", "'").replace('"', '\\"') + '"'
+        if not isinstance(plain := load_json(word), str):
+            return []
+        words.append(plain)
+    return words
+
+
+#: What word processors make of quotes and spaces.
+_PLAIN_QUOTES = {0x2018: "'", 0x2019: "'", 0x201C: '"', 0x201D: '"', 0xA0: " ", 0x200B: None, 0xFEFF: None}
+
+
+def _without_marks(text: str) -> str:
+    """Return text without what Markdown puts around words, and without a prompt before them."""
+    text = re.sub(r"(?m)^[ \t]*(?:>[ \t]*)*(?:[$#>][ \t]+)?", "", text)
+    text = re.sub(r"(?<![\w*])\*\*(.+?)\*\*(?![\w*])", r"\1", text)
+    return re.sub(r"```\w*|(?<!\w)`|`(?!\w)|<br ?/?>", "", text)
+
+
 @checked
 def parse_command_line(text: str) -> Capture:
     """Read a QEMU command line: from a script, from libvirt's log, from ps, or from /proc/PID/cmdline."""
@@ -310,6 +430,8 @@ def _firmware(command: CommandLine, found: Collector) -> None:
             found.remark("there is a flash unit 0, too, which QEMU uses instead of -bios")
     elif bios:
         found.add("firmware", bios, "-bios")
+        if command.guest is not None and command.guest.part("qom-type") != "sev-guest":
+            return  # QEMU releases that know SEV-SNP all measure it
         found.remark("-bios: QEMU measures this firmware from version 7.1 on; before, it did not")
     else:
         found.remark("no firmware is named (flash unit 0 or -bios); QEMU's own default can't start an SEV guest")
@@ -321,16 +443,33 @@ def _firmware(command: CommandLine, found: Collector) -> None:
 def _guest(command: CommandLine, found: Collector) -> None:
     guest = command.guest
     if guest is None:
-        found.remark("there is no -object sev-guest: this guest does not use SEV")
+        if command.doubt:
+            found.remark(f"no -object sev-guest was found, but {command.doubt}; {WHOLE}")
+        else:
+            found.remark("there is no -object sev-guest: this guest does not use SEV")
         return
+    if command.unknown:
+        found.remark(f"{command.doubt}; {WHOLE}")
     kind = guest.part("qom-type")
     where = f"-object {kind}"
     found.add("guest", kind.removesuffix("-guest"), where)
     if not command.linked:
         option = f"-machine confidential-guest-support={shown(guest.part('id') or 'ID')}"
-        found.remark(f"no {option} names the {kind} object: this guest runs without SEV")
+        said = [f"{key}={value}" for key, value in command.machine.items()]
+        near = [one for one in said if re.search(f"sev|support|encrypt|={re.escape(guest.part('id') or 'sev')}$", one)]
+        sure = bool(command.machine) and not (command.unknown or command.link or near)
+        end = ": this guest runs without SEV" if sure else f", but not all was understood; {WHOLE}"
+        found.remark(f"no {option} names the {kind} object{end}")
+    if command.machine.get("igvm-cfg") or any(one.part("qom-type") == "igvm-cfg" for one in command.named("-object")):
+        found.add("igvm", command.igvm or "a file that is not named", "-object igvm-cfg")
+    if guest.part("legacy-vm-type") == "off":
+        found.add("profile", "qemu", f"{where},legacy-vm-type")
     if kind != "sev-guest":
-        found.remark("this is an SEV-SNP guest, which has no launch measurement of this kind")
+        found.add("mode", "snp", where)
+        found.add("kernel_hashes", command.kernel_hashes, f"{where},kernel-hashes")
+        for name, key in _SNP_FACTS.items():
+            if value := guest.part(key):
+                found.add(name, value, f"{where},{key}")
         return
     found.add("kernel_hashes", command.kernel_hashes, f"{where},kernel-hashes")
     policy = guest.part("policy")

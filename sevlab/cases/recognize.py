@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from ..errors import InputError, quoted
 from ..layout.arguments import checked
 from .capture import COMMAND_LINE, DMESG, QMP, SECINFO, TEXT_LIMIT, XML, Capture, check_size
 from .domain_xml import parse_domain
-from .qemu_cmdline import parse_command_line
+from .qemu_cmdline import OTHERS, STARTED, parse_command_line
 from .sources import parse_dmesg, parse_domlaunchsecinfo, parse_qmp
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 READERS = {
     SECINFO: parse_domlaunchsecinfo,
@@ -36,12 +40,51 @@ def recognize_text(text: str) -> str:
     return ""
 
 
+#: Texts that are not evidence, by what is in them: what they are, and what gives the evidence.
+_NAMED = (
+    (r"^\s*virt-install\b", "a command of virt-install", OTHERS["virt-install"]),
+    (r"Memory Encryption Features active", "a guest's kernel log", "the log of the host's kernel, or domlaunchsecinfo"),
+    (r"(?i)<!doctype html|<html", "an HTML page", "what the page shows, copied as text"),
+    (r"-----BEGIN ", "PEM", "sevlab report verify, or sevlab chain verify"),
+)
+_DOMAIN = re.compile(r"<(domain|domstatus)\b.*?</\1>", re.DOTALL)
+
+
 @checked
 def parse_anything(text: str) -> Capture:
-    """Read a text of any of the sources. Raises :class:`~sevlab.errors.InputError` for any other text."""
+    """Read a text of any of the sources, or of several together; they add up.
+
+    Raises :class:`~sevlab.errors.InputError` for any other text, which it names where it knows it.
+    """
     check_size(text, "pasted text")
-    source = recognize_text(text)
-    if not source:
+    if not (parts := list(_parts(text))):
+        what, advice = next(((what, how) for form, what, how in _NAMED if re.search(form, text)), ("", ""))
+        received = what or (quoted(text.strip()) if text.strip() else "nothing")
         needed = "virsh domlaunchsecinfo, a domain XML, a QEMU command line, QMP answers, dmesg, or a case file"
-        raise InputError("pasted text", quoted(text.strip()) if text.strip() else "nothing", needed)
-    return READERS[source](text)
+        raise InputError("pasted text", received, needed, advice)
+    if len(parts) == 1:
+        return READERS[parts[0][0]](text)
+    capture = Capture()
+    for source, part in parts:
+        capture += READERS[source](part)
+    return capture
+
+
+def _parts(text: str) -> Iterator[tuple[str, str]]:
+    """Yield what a text consists of, each with its source."""
+    rest = text
+    if found := _DOMAIN.search(text):
+        yield XML, found[0]
+        rest = text[: found.start()] + "\n" + text[found.end() :]
+    elif text.lstrip("\ufeff \t\r\n").startswith("<") and not re.match(r"(?i)\s*<!doctype html|\s*<html", text):
+        yield XML, text
+        return
+    if STARTED.search(rest) or (rest is text and recognize_text(rest) == COMMAND_LINE):
+        yield COMMAND_LINE, rest
+        return
+    if re.search(r"\bSEV(-SNP)? API", rest):
+        yield DMESG, rest
+    elif re.search(r'\{\s*"', rest):
+        yield QMP, rest
+    elif parse_domlaunchsecinfo(rest).found:
+        yield SECINFO, rest

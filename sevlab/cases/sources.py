@@ -26,7 +26,28 @@ _PARAMETERS = {"sev-" + name.replace("_", "-"): name for name in REPORTED}
 #: States of QEMU's launch before the measurement.
 _BEFORE_MEASURING = ("uninit", "launch-update")
 _NAME = re.compile("sev-[a-z0-9-]{1,60}")
-_API = re.compile(r"SEV(?:-SNP)? API:\s?([0-9]{1,3})\.([0-9]{1,3}) build:\s?([0-9]{1,3})(?![0-9])")
+#: What a value is called, in whichever case and however its words are joined.
+_CALLED = {
+    "measurement": "measurement",
+    "launchmeasurement": "measurement",
+    "launchmeasure": "measurement",
+    "apimajor": "api_major",
+    "apimajorversion": "api_major",
+    "apiminor": "api_minor",
+    "apiminorversion": "api_minor",
+    "buildid": "build_id",
+    "build": "build_id",
+    "policy": "policy",
+    "guestpolicy": "policy",
+}
+#: A name and its value: of JSON, YAML, a Python dictionary, Go, or lines of a table.
+_PAIR = re.compile(r"""["']?\b([A-Za-z][\w-]{2,30}(?: version)?)["']?[ \t]*[:=][ \t]*["']?([A-Za-z0-9+/=.-]{1,200})""")
+#: The continuation of a measurement that broke over a line.
+_REST = re.compile(r"\s*\n\s*([A-Za-z0-9+/]{1,63}={0,2})\s*(?:\n|$)")
+#: A measurement alone. Text of hex digits may be a key, and is not taken for one.
+_BARE = re.compile(r"(?![0-9a-fA-F]{64})[A-Za-z0-9+/]{64}")
+_MEASUREMENT_TEXT = 64
+_API = re.compile(r"SEV(?:-SNP)? API:?\s?([0-9]{1,3})\.([0-9]{1,3}) build:?\s?([0-9]{1,3})(?![0-9])")
 _ENABLED = re.compile(r"kvm_amd: (SEV(?:-ES|-SNP)?) (enabled|disabled|supported)")
 _ABOUT_SEV = re.compile("ccp|kvm_amd|SEV")
 _TROUBLE = re.compile("fail|error|timed out", re.IGNORECASE)
@@ -47,12 +68,55 @@ def parse_domlaunchsecinfo(text: str) -> Capture:
             found.add(_PARAMETERS[name], value, name)
         elif name.startswith("sev-snp-"):
             found.add("guest", "sev-snp", name)
-            found.remark(f"{name}: this is an SEV-SNP guest, which has no measurement of this kind")
+            found.add("mode", "snp", name)
+            if name == "sev-snp-policy":
+                found.add("snp_guest_policy", value, name)
         elif name != "sev-secret-set-address":
             found.remark(f"{name} is not known and was left out")
+    if not found.found:
+        read_values(text, found)
+        return found.capture()
+    measured = next((one for one in found.found if one.name == "measurement"), None)
+    if measured is None and "sev-measurement" in text:
+        found.remarks = [one for one in found.remarks if "measurement" not in one.words]
+        broken = Collector(SECINFO)
+        read_values(text, broken)
+        found.found += [one for one in broken.found if one.name == "measurement"]
+        return found.capture()
     if found.found and strange:
         found.remark(f"{strange} other line(s) were left out")
     return found.capture()
+
+
+def read_values(text: str, found: Collector) -> None:
+    """Find the reported values by name in text of any form, or a measurement alone.
+
+    That is what dictionaries of Python, YAML, logs of Go programs and QEMU's monitor (``info sev``) look like.
+    """
+    bare = text.strip().strip("\"'`")
+    if _BARE.fullmatch(bare):
+        found.add("measurement", bare, "the whole text")
+        return
+    values: list[tuple[str, str, str]] = []
+    for pair in _PAIR.finditer(text):
+        called = re.sub(r"[\W_]", "", pair[1].lower()).removeprefix("sev")
+        if called == "apiversion" and (version := re.fullmatch(r"(\d{1,3})\.(\d{1,3})", pair[2])):
+            values += [("api_major", version[1], pair[1]), ("api_minor", version[2], pair[1])]
+        elif name := _CALLED.get(called):
+            values.append((name, _joined(pair, text) if name == "measurement" else pair[2], pair[1]))
+    if len(values) > 1 or any(name == "measurement" for name, _, _ in values):  # one number alone may be anything's
+        for value in values:
+            found.add(*value)
+    if re.search(r"(?m)^\s*SEV type:|\binfo sev\b", text):
+        found.remark("info sev of QEMU's monitor does not print the policy: query-sev of QMP does")
+
+
+def _joined(pair: re.Match[str], text: str) -> str:
+    """Return a measurement, with the rest of it where it broke over a line."""
+    value = pair[2]
+    rest = _REST.match(text, pair.end())
+    is_rest = rest is not None and len(value) + len(rest[1]) == _MEASUREMENT_TEXT
+    return value + rest[1] if rest is not None and is_rest else value
 
 
 @checked
@@ -71,6 +135,8 @@ def parse_dmesg(text: str) -> Capture:
             found.remark(f"the host's kernel says: {match[1]} {match[2]}")
         elif _ABOUT_SEV.search(line) and _TROUBLE.search(line):
             found.remark(f"the host's kernel says: {shown(line.strip(), 160)}")
+        elif "Memory Encryption Features active" in line:
+            found.remark("this line is from a guest's kernel; the host's has lines of ccp")
     return found.capture()
 
 
@@ -92,6 +158,13 @@ def parse_qmp(text: str) -> Capture:
         answer = document.get("return", document)
         if isinstance(answer, dict):
             _answer(answer, found)
+    if not found.found:
+        named = Collector(QMP)
+        read_values(text, named)
+        if named.found:
+            found.found += named.found
+            # A dictionary of Python begins like JSON and is none; a text with many such pieces is something else.
+            found.remarks = named.remarks if len(found.remarks) < BROKEN_LIMIT else found.remarks + named.remarks
     return found.capture()
 
 
@@ -100,7 +173,9 @@ def _answer(answer: dict[str, object], found: Collector) -> None:
         kind = answer.get("sev-type")
         if kind == "sev-snp" or "snp-policy" in answer:
             found.add("guest", "sev-snp", "query-sev")
-            found.remark("query-sev: this is an SEV-SNP guest, which has no measurement of this kind")
+            found.add("mode", "snp", "query-sev")
+            if "snp-policy" in answer:
+                found.add("snp_guest_policy", printable(answer["snp-policy"]), "query-sev snp-policy")
         elif kind == "sev":
             found.add("guest", "sev", "query-sev")
         if answer.get("enabled") is False:

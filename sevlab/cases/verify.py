@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 from ..attestation.advisories import judge, likely_product, platform_of_launch, platform_of_numbers, platform_of_report
 from ..attestation.certificates import FILES, load_certificates
 from ..attestation.id_block import load_id_block, verify_id_block
-from ..attestation.report import verify_report
-from ..attestation.report_file import load_report
+from ..attestation.report import load_report, verify_report
 from ..attestation.requirements import parse_requirements
 from ..errors import InputError, SevlabError, named, quoted
 from ..formats.policy import Policy

@@ -28,7 +28,7 @@ from ..cases.locate import locate
 from ..cases.recognize import READERS
 from ..cases.writing import check_output, stream_beside, write_bytes
 from ..cli import GOOD
-from ..errors import InputError, UnsupportedError, quoted, shell_word
+from ..errors import InputError, quoted, shell_word
 from ..launch.evidence import KEYS
 from ..launch.files import check_standard_input
 from ..launch.reading import note_input, open_input
@@ -47,7 +47,7 @@ FILES = ("firmware", "kernel", "initrd")
 
 
 def run_capture(words: list[str]) -> int:
-    statuses = "0 a case file was written, complete or not (the output lists what is missing)"
+    statuses = "0 the texts were read, whether the case is complete or not (the output lists what is missing)"
     parser = verb_parser("capture", statuses, "'-' reads one of the texts from standard input.")
     host = parser.add_argument_group("what the host says")
     for source, what in TEXTS.items():
@@ -56,19 +56,17 @@ def run_capture(words: list[str]) -> int:
     add_inputs(owner, *FILES, *KEYS)
     owner.add_argument("--candidates", metavar="DIR", help="look here for files that the host names")
     out = parser.add_argument_group("what comes out")
-    out.add_argument("-o", metavar="CASE", required=True, help="the case file to write; '-' prints it")
+    out.add_argument("-o", metavar="CASE", help="the case file to write; '-' prints it; without it nothing is written")
     out.add_argument("--force", action="store_true", help="replace the case file if it exists")
     add_json(out)
     args = parser.parse_args(words)
     if args.o == "-" and args.json:
         raise InputError("-o", "'-' together with --json", "one of the two on standard output")
     # Checked before any work; checked again, without a gap, when the file gets its name.
-    if args.o != "-":
+    if args.o not in ("-", None):
         check_output(args.o, "-o", force=args.force)
     capture = _read(args)
     capture = _find_files(args, _owner(args, capture))
-    if capture.chosen.get("guest") and capture.chosen["guest"].value == "sev-snp":
-        raise UnsupportedError("an SEV-SNP guest", "SEV and SEV-ES guests, which have a launch measurement")
     unfound = {one.name for one in capture.missing if one.name in FILES}
     inputs = {name: one for name, one in capture.inputs.items() if name not in unfound}
     origin = {name: one.origin for name, one in inputs.items()}
@@ -76,7 +74,7 @@ def run_capture(words: list[str]) -> int:
     if args.o == "-":
         check_names(case)
         write_bytes("-", encode_case(format_case(case, "."), "-o"), "-o")
-    else:
+    elif args.o is not None:
         write_case(case, args.o, args.force, "-o")
     _tell(args, capture)
     return GOOD
@@ -153,12 +151,18 @@ def _tell(args: Namespace, capture: Capture) -> None:
         say_json({"status": status, "case": args.o, **capture.as_dict()})
         return
     # With the case on standard output, messages about it must not get into it.
-    stream = stream_beside(args.o)
+    stream = stream_beside(args.o or "")
     show(capture.explain(), to=stream)
-    if args.o != "-":
+    if args.o is None:
+        say("", "Nothing was written. To go on: -o CASE", to=stream)
+    elif args.o != "-":
         say("", f"Wrote {shell_word(args.o)}.", to=stream)
-        if not capture.missing:
-            say(f"Next: sevlab validate --case {shell_word(args.o)}", to=stream)
+        case = f"--case {shell_word(args.o)}"
+        if capture.is_snp:
+            say(f"Next: sevlab digest {case}", to=stream)
+            say(f"With a report: sevlab diagnose {case} --report FILE, sevlab report verify FILE {case}", to=stream)
+        elif not capture.missing:
+            say(f"Next: sevlab validate {case}", to=stream)
 
 
 def run_coverage(words: list[str]) -> int:

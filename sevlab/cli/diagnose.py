@@ -111,7 +111,7 @@ def _reported(args: argparse.Namespace) -> str | Report:
         raise InputError("--measurement", received, "the launch digest that was reported: one of the two")
     if path is None:
         return str(args.measurement)
-    from ..attestation.report_file import load_report
+    from ..attestation.report import load_report
 
     return load_report(path, "--report")
 

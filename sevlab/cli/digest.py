@@ -103,7 +103,8 @@ def _legacy(args: argparse.Namespace) -> int:
         if name in inputs.given:
             raise InputError(as_peer(name), f"it with --mode {args.mode}", "a mode of SEV-SNP")
     with renaming(as_peer):
-        launch = load_launch(Policy().replace(es=int(LEGACY_MODES[args.mode])), **inputs.given)
+        policy = Policy().replace(es=int(LEGACY_MODES[args.mode]))
+        launch = load_launch(policy, True, **inputs.given)  # an empty kernel is taken, as sev-snp-measure takes it
     if launch.lacks_place:  # the digest would be one of nothing
         needed = "a firmware with an area for kernel hashes"
         advice = "sevlab ovmf FILE says what a firmware can do; OvmfPkg/AmdSev of edk2 has the area and checks it"
@@ -138,6 +139,8 @@ def _snp(args: argparse.Namespace) -> int:
     inputs = digest_inputs(args)
     with renaming(as_peer):
         launch = load_snp_launch(**inputs.given)
+    if args.mode == SVSM and inputs.guest_features is not None:
+        warn("--guest-features counts with an SVSM too; sev-snp-measure ignores it there")
     _dump(args, [link.region.page(link.number) for link in launch.links() if link.region.page_type == VMSA])
     _print_digest(args, launch, {"mode": args.mode, **launch.as_dict()}, launch.links())
     return GOOD

@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 
 from ..attestation.advisories import NAMES, Advice, advise
-from ..attestation.report_file import load_report
+from ..attestation.report import load_report
 from ..cases.case_toml import read_case
 from ..cases.verify import advise_case
 from ..cli import GOOD, NOT_VALIDATED

@@ -8,9 +8,8 @@ from dataclasses import fields
 from typing import Any
 
 from ..attestation.certificates import FILES, load_certificates, parse_certificate
-from ..attestation.report import verify_report
-from ..attestation.report_file import LIMIT, load_report_file
-from ..attestation.requirements import REQUIREMENTS, Requirements
+from ..attestation.report import LIMIT, load_report_file, verify_report
+from ..attestation.requirements import BOUND, REQUIREMENTS, Requirements, parse_binding
 from ..cases.case import BY_NAME, SNP, Case
 from ..cli import GOOD, NOT_VALIDATED
 from ..errors import InputError, quoted, renaming
@@ -134,6 +133,8 @@ def _given(args: Namespace) -> tuple[dict[str, Any], Trust | None]:
     readers += [("--trust-root", path) for path in args.trust_root]
     check_standard_input(readers)
     required = {name: getattr(args, name) for name in REQUIREMENTS}
+    with renaming(as_option):  # here alone: a case file must not name a file of yours to be hashed
+        required |= {name: parse_binding(value, name) for name in BOUND if isinstance(value := required[name], str)}
     if args.case is None:
         return files | required, None
     prefix = "snp_"

@@ -6,11 +6,12 @@ import hashlib
 import sys
 from argparse import Namespace
 
+from ..attestation.byte_forms import read_bytes
 from ..cases.writing import check_output, stream_beside, write_bytes
 from ..cli import GOOD, NOT_VALIDATED
 from ..errors import InputError, quoted
 from ..formats.vmsa import Vmsa
-from ..launch.files import load_ovmf
+from ..launch.files import load_file, load_ovmf
 from ..launch.inputs import DEFAULT_PROFILE
 from ..launch.values import load_vmsa, parse_number
 from ..launch.vmm import (
@@ -27,6 +28,8 @@ from ..layout.views import Paragraph, View
 from .options import NUMBERS, Parser, add_actions, add_inputs, add_json, verb_parser
 from .terminal import say, say_json, show
 
+#: Most bytes of a file that may hold a page: a dump takes five times as many.
+_LIMIT = 64 << 10
 LIMITS = {"family": 270, "model": 255, "stepping": 15}
 #: A page that differs from every profile in more fields than this does not resemble any.
 FAR = 20
@@ -125,13 +128,26 @@ def _update(args: Namespace) -> int:
     signature, start = _signature(args), _start(args, cpu)
     if signature is None and start is None:
         raise InputError("--family", "nothing", "what to update: --family, --model and --stepping, or --vcpu-type")
-    vmsa = load_vmsa(args.file, "FILE")
+    vmsa = load_vmsa(args.file, "FILE")  # the file is written back, so it must be the bytes themselves
     if signature is not None:
         vmsa = vmsa.replace(rdx=signature)
     if start is not None:
         vmsa = start_at(vmsa, start)
     write_bytes(args.file, vmsa.to_bytes(), "FILE", force=True, update=True)
     return _tell(args.file, vmsa, "updated")
+
+
+def _load(path: str, name: str) -> Vmsa:
+    """Read a VMSA in any form; 4096 bytes."""
+    needed = f"a VMSA of {Vmsa.size} bytes"
+    raw = load_file(path, name, _LIMIT)
+    try:
+        return Vmsa.from_bytes(read_bytes(raw, lambda one: len(one) == Vmsa.size, name, needed).raw)
+    except InputError as error:
+        advice = error.advice or "sevlab vmsa build, which writes such a file"
+        if raw and len(raw) % Vmsa.size == 0:
+            advice = f"one page of the {len(raw) // Vmsa.size} at a time: head -c {Vmsa.size} FILE > NEW"
+        raise InputError(name, f"{quoted(path)}, {error.received}", needed, advice) from None
 
 
 def _tell(path: str, vmsa: Vmsa, how: str) -> int:
@@ -145,7 +161,7 @@ def _tell(path: str, vmsa: Vmsa, how: str) -> int:
 
 
 def _show(args: Namespace) -> int:
-    vmsa = load_vmsa(args.file, "FILE")
+    vmsa = _load(args.file, "FILE")
     sha256 = hashlib.sha256(vmsa.to_bytes()).hexdigest()
     if args.json:
         profile, is_boot, differing = recognize_vmsa(vmsa)[0]
@@ -181,7 +197,7 @@ def _likeness(vmsa: Vmsa) -> str:
 
 
 def _diff(args: Namespace) -> int:
-    first, second = load_vmsa(args.first, "A"), load_vmsa(args.second, "B")
+    first, second = _load(args.first, "A"), _load(args.second, "B")
     comparison = first.compare(second, names=("A", "B"))
     if args.json:
         say_json(comparison.as_dict())

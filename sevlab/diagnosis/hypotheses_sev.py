@@ -96,6 +96,17 @@ def _about_number(position: int, parameter: str) -> Iterator[Hypothesis]:
     yield from (in_hex, in_decimal, of_another, any_byte)
 
 
+@mistake("version of another firmware", "release", 0.6, "F28")
+def _other_release(start: SevStart) -> Iterator[Option]:
+    """API major, API minor and build are those of another released firmware, such as that of the owner's machine, or of
+    this host before or after an update. They belong together, so this is one mistake."""
+    given = start.inputs.numbers
+    for major, minor, build, _ in RELEASES:
+        version = (major, minor, build)
+        if sum(one != other for one, other in zip(version, given, strict=True)) > 1:  # one number has its own mistakes
+            yield Option(version, dict(zip(NUMBERS, version, strict=True)))
+
+
 def _policies(numbers: Iterable[int], likely: bool = True) -> Iterator[Option]:
     return (Option(Policy(number), number, likely) for number in numbers if 0 <= number <= 0xFFFFFFFF)
 
@@ -371,6 +382,7 @@ def other_start(start: Start) -> Iterator[Option]:
 
 HYPOTHESES: tuple[Hypothesis, ...] = (
     *(one for position, parameter in enumerate(NUMBERS) for one in _about_number(position, parameter)),
+    _other_release,
     *(_policy_base, _policy_bytes, _other_flags, _other_minimum),
     *(_measurement_form, _keys_exchanged, _no_session, _key_form, _old_message),
     *(*FIRMWARE, *KERNEL),

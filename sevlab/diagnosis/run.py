@@ -113,7 +113,7 @@ def diagnose(
 
 def _reported(case: Case) -> bytes | Report:
     if "report" in case.inputs:
-        from ..attestation.report_file import load_report
+        from ..attestation.report import load_report
 
         return load_report(str(case.inputs["report"]), "report")
     if case.reported_measurement is None:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from .start import Candidate
 
 
+#: API major, API minor and build together.
+RELEASE = "release"
 #: Every parameter, in the order in which contexts are made: what is hashed first comes first.
 PARAMETERS = {
     "firmware": About("the firmware file", ("firmware",)),
@@ -46,6 +48,7 @@ PARAMETERS = {
     "api_minor": About("API minor", ("api_minor",)),
     "build_id": About("the build", ("build_id",)),
     "policy": About("the policy", ("policy",)),
+    RELEASE: About("the version of the SEV firmware", NUMBERS),
 }
 BOX = (*NUMBERS, "policy")
 _KERNEL, _TABLE = "kernel", {"initrd", "cmdline", "table"}
@@ -70,6 +73,7 @@ class SevSpace(Space):
             "key": key,
             "message": False,
             "policy": inputs.policy,
+            RELEASE: inputs.numbers,
             **dict(zip(NUMBERS, inputs.numbers, strict=True)),
         }
         self.base = {**self.start.values(inputs.measurements[0]), "table": KernelHashes.size, **message}
@@ -91,7 +95,9 @@ class SevSpace(Space):
         needed = {"measurement", "key", *(_CPUS if has_cpus else ())} - chosen
         if any(self.parameters[name].base.value is MISSING for name in needed):
             return False
-        if (chosen & _CPUS and not has_cpus) or ("message" in chosen and chosen & set(NUMBERS)):
+        if (chosen & _CPUS and not has_cpus) or ("message" in chosen and chosen & {*NUMBERS, RELEASE}):
+            return False
+        if RELEASE in chosen and chosen & set(NUMBERS):
             return False
         return not (chosen & _TABLE and self.start.kernel is None and _KERNEL not in chosen)
 
@@ -103,7 +109,7 @@ class SevSpace(Space):
 
     def hits(self, combination: Combination, engine: Engine) -> Iterator[Iterable[Choice]]:
         found = engine.run(self.contexts(combination), self.box(combination), combination.size)
-        return (_chosen(combination, choices, hit) for _, choices, hit in found)
+        return (_chosen(combination, choices, hit) for _, choices, hit in found if _is_release(combination, hit))
 
     def impossible(self, has_candidates: bool) -> Iterator[str]:
         start, inputs = self.start, self.inputs
@@ -130,12 +136,14 @@ class SevSpace(Space):
         major, minor, build, policy = (
             tuple(choice.value for choice in lists.get(name, (self.parameters[name].base,))) for name in BOX
         )
+        if RELEASE in lists:  # a box has every combination of its lists; of the hits only releases count
+            major, minor, build = (tuple(dict.fromkeys(one)) for one in zip(*_values(lists[RELEASE]), strict=True))
         return major, minor, build, policy
 
     def contexts(self, combination: Combination) -> Iterator[tuple[Context, tuple[Choice, ...]]]:
         """Yield every context of a combination, with the choices that lead to it."""
         changed = dict(zip(combination.names, combination.lists, strict=True))
-        before = [name for name in changed if name not in (*BOX, "count", *_REST)]
+        before = [name for name in changed if name not in (*BOX, RELEASE, "count", *_REST)]
         counts = changed.get("count", (self.parameters["count"].base,))
         rest = [changed.get(name, (self.parameters[name].base,)) for name in _REST]
         is_es = self.is_es != combination.flip
@@ -169,11 +177,23 @@ class SevSpace(Space):
         return [chain[number - 1] if number <= len(chain) else None for number in numbers]
 
 
+def _values(choices: Iterable[Choice]) -> list[Any]:
+    return [choice.value for choice in choices]
+
+
+def _is_release(combination: Combination, hit: Hit) -> bool:
+    """Return whether a hit's version is one of a combination's releases, if it changes the release at all."""
+    lists = dict(zip(combination.names, combination.lists, strict=True))
+    return RELEASE not in lists or hit[1:4] in _values(lists[RELEASE])
+
+
 def _chosen(combination: Combination, choices: Iterable[Choice], hit: Hit) -> Iterator[Choice]:
     """Yield the choices of a hit: those of its context, and those of the box by their values."""
     rest = iter(choices)
     for name, options in zip(combination.names, combination.lists, strict=True):
-        if name in BOX:
+        if name == RELEASE:
+            yield next(option for option in options if option.value == hit[1:4])
+        elif name in BOX:
             yield next(option for option in options if int(option.value) == getattr(hit, name))
         else:
             yield next(rest)

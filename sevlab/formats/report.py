@@ -14,8 +14,8 @@ parts in another product's places (F40), in hex (F39) or with 64 bytes of a Turi
 (KDS) returns another certificate, or none. Nothing here asks it.
 
 Sources: snp-launch 4, 6 and 8 (AMD 56860, SNP ABI, ATTESTATION_REPORT and TCB_VERSION; AMD 57230; the sev crate).
-Version 5 and Turin are read, not seen: no real report of either was at hand. Sources contradict each other about
-version 4, so it counts as unknown.
+Real reports of versions 2, 3 and 5 were read, from Milan, Genoa and Turin. Nothing public says what version 4 is, and
+version 6 (ABI 1.59) was not seen, so both count as unknown.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import LayoutError
 from ..layout.arguments import checked
-from ..layout.bits import Bits, bit, reserved_bits, title
+from ..layout.bits import Bits, bit, reserved_bits
 from ..layout.structure import Layout, at, reserved
 from ..layout.views import Code, Heading, Paragraph, Table, View
 from .id_block import SnpAlgorithm
@@ -126,7 +126,7 @@ class PlatformInfo(Bits, size=8, spec=SPEC + ", PLATFORM_INFO"):
     rapl_dis = bit(3, "RAPL, the processor's power meter, is off.")
     ciphertext_hiding_dram_en = bit(4, "The host cannot see ciphertext of guests' memory.")
     alias_check_complete = bit(5, "At start-up no two addresses were found to be one cell (BadRAM, CVE-2024-21944).")
-    reserved_6 = reserved_bits(6, 1)
+    iommu_write_safe = bit(6, "The IOMMU cannot be made to write to guests' memory (AMD-SB-3016, CVE-2023-20585).")
     tio_en = bit(7, "Trusted devices (SEV-TIO) are on.")
     reserved_8 = reserved_bits(8, 56)
 
@@ -273,7 +273,7 @@ class Report(Layout, size=0, spec=SPEC):
                 colours.append("pink" if finding else row.colour)
         findings = self.all_findings(product)
         return View(
-            Heading(f"{title(type(self))} ({self.size} bytes)"),
+            Heading(f"An attestation report ({self.size} bytes)"),
             *([Paragraph(f"{note}.")] if note else []),
             Paragraph(self._summary(product)),
             Table(["field", "at, size", "value, and meaning"], rows, colours=colours, mono=[0, 1]),
@@ -286,11 +286,15 @@ class Report(Layout, size=0, spec=SPEC):
 
     def _summary(self, product: str) -> str:
         made_by = product or self.product or "a product that it does not name"
+        if self.cpuid is not None and not (product or self.product):
+            made_by = "a product that sevlab does not know"
         words = f"Version {self.version}, from {made_by}, signed with: {self.key_info.signer}."
         if self.cpuid is not None:
             words += " CPUID: family 0x{:x}, model 0x{:x}, stepping {}.".format(*self.cpuid)
         if not self.is_known:
             words += " This version is not known to sevlab: only the fields that all versions share are named."
+        elif not (product or self.product):
+            words += " Its TCBs are read in the form of Milan and Genoa, which is a guess: give --product."
         return words
 
 

@@ -1,6 +1,7 @@
 """What the firmware answers: status codes, the same for legacy SEV and SEV-SNP.
 
-Source: sev-launch 4 (AMD 55766 and 56860, status codes; AMD-ASPFW).
+Source: sev-launch 4 (AMD 55766 and 56860, status codes; AMD-ASPFW). Codes from 0x28 on, most of them about trusted
+devices, are from patches to Linux's psp-sev.h of 2025 and 2026.
 """
 
 from __future__ import annotations
@@ -46,6 +47,22 @@ STATUS = {
     0x25: "RESTORE_REQUIRED",
     0x26: "RMP_INIT_FAILED",
     0x27: "INVALID_KEY",
+    0x28: "SHUTDOWN_INCOMPLETE",
+    0x30: "INCORRECT_BUFFER_LENGTH",
+    0x31: "EXPAND_BUFFER_LENGTH_REQUEST",
+    0x32: "SPDM_REQUEST",
+    0x33: "SPDM_ERROR",
+    0x35: "IN_DEV_CONN",
+    0x36: "INVALID_DEV_CTX",
+    0x37: "INVALID_TDI_CTX",
+    0x38: "INVALID_TDI",
+    0x39: "RECLAIM_REQUIRED",
+    0x3A: "IN_USE",
+    0x3B: "INVALID_DEV_STATE",
+    0x3C: "INVALID_TDI_STATE",
+    0x3D: "DEV_CERT_CHANGED",
+    0x3E: "RESYNC_REQ",
+    0x3F: "RESPONSE_TOO_LARGE",
 }
 #: Every name and its number.
 NUMBER = {name: number for number, name in STATUS.items()}

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 from ..layout.arguments import checked
 from ..layout.structure import Hex, Layout, at
-from .guid import hyphenated
+from .guid import Guid, hyphenated
 from .report import TURIN_CHIP_ID
 
 ARK, ASK, ASVK, VCEK, VLEK = "ARK", "ASK", "ASVK", "VCEK", "VLEK"
@@ -61,7 +61,10 @@ KINDS = {
     "4ab7b379-bbac-4fe4-a02f-05aef327c782": "ask",
     "c0b406a4-a803-4952-9743-3fb6014cd0ae": "ark",
     "92f81bc3-5811-4d3d-97ff-d19f88dc67ea": "crl",
+    "9f4116cd-c503-4f5a-8f6f-fb68882f4ce2": "gce endorsement",
 }
+#: Entries that are no certificate: a cloud's signed list of launch digests (gce-tcb-verifier).
+OTHER = ("gce endorsement",)
 #: Most entries that are read. A real table has 3 or 4.
 LIMIT = 64
 
@@ -83,7 +86,12 @@ class TableGuid(bytes):
     @property
     def text(self) -> str:
         """The GUID as text, and what it names."""
-        return f"{self.written} ({KINDS.get(self.written, 'unknown')})"
+        return f"{self.written} ({self.kind or 'unknown'})"
+
+    @property
+    def kind(self) -> str:
+        """What it names, "" for nothing known. Some hosts store GUIDs in EFI's mixed order: either counts."""
+        return KINDS.get(self.written, "") or KINDS.get(str(Guid(self)), "")
 
     @property
     def written(self) -> str:
@@ -103,11 +111,13 @@ class CertTableEntry(Layout, size=24, spec="AMD 56421 (GHCB), certificate table"
 class CertTable:
     """A table that was read: the first certificate (DER or PEM) of each kind, and further ones with their kind.
 
-    ``unknown`` are GUIDs that name no known kind, ``findings`` is a sentence for everything unexpected.
+    ``other`` are the kinds of :data:`OTHER` that it holds, ``unknown`` the GUIDs that name no known kind, and
+    ``findings`` is a sentence for everything unexpected.
     """
 
     certificates: dict[str, bytes] = field(default_factory=dict)
     again: list[tuple[str, bytes]] = field(default_factory=list)
+    other: list[str] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
     findings: list[str] = field(default_factory=list)
 
@@ -132,13 +142,15 @@ def read_cert_table(raw: bytes) -> CertTable:
             break
         entry = CertTableEntry.from_bytes(part)
         guid, start, end = entry.guid.written, int(entry.offset), entry.offset + entry.length
-        kind = KINDS.get(guid, "")
+        kind = entry.guid.kind
         if end > len(raw):
             table.findings.append(f"{kind or guid}: it ends at byte {end}, but there are {len(raw)}")
             continue
         taken.append((start, end))
         if not kind:
             table.unknown.append(guid)
+        elif kind in OTHER:
+            table.other.append(kind)
         elif kind in table.certificates:
             table.again.append((kind, raw[start:end]))
         else:

@@ -80,12 +80,16 @@ class SevFeatures(Bits, size=8, spec="AMD 24593 (APM volume 2), SEV_FEATURES; Li
     vmpl_sss = bit(8, "Supervisor shadow stacks are restricted per VMPL (VM privilege level).")
     secure_tsc = bit(9, "The time stamp counter cannot be changed by the host.")
     vmgexit_parameter = bit(10, "VMGEXIT, the guest's call to the host, takes a parameter.")
-    reserved_11 = reserved_bits(11, 1)
+    pmc_virtualization = bit(11, "The guest has performance counters of its own.")
     ibs_virtualization = bit(12, "The guest may use instruction-based sampling itself.")
-    reserved_13 = reserved_bits(13, 1)
+    guest_intercept_control = bit(13, "The guest decides which of its events the host may intercept.")
     vmsa_reg_prot = bit(14, "Saved registers are masked with a nonce that changes at every exit.")
     smt_protection = bit(15, "The guest runs only while the sibling hardware thread is idle.")
-    reserved_16 = reserved_bits(16, 48)
+    secure_avic = bit(16, "The interrupt controller (AVIC) works without trust in the host.")
+    reserved_17 = reserved_bits(17, 4)
+    ibpb_on_entry = bit(21, "Branch predictions are flushed whenever the guest is entered (IBPB).")
+    reserved_22 = reserved_bits(22, 41)
+    allowed_features_enable = bit(63, "Only the features that the host's ALLOWED_SEV_FEATURES lists may be on.")
 
 
 class Vmsa(Layout, size=4096, spec=SPEC):

@@ -134,11 +134,17 @@ class LaunchInputs:
         return not set(self.given) <= {"firmware", "kernel", "initrd", "cmdline"}
 
 
+#: SHA-256 of nothing, and what to say of a kernel that has it.
+EMPTY = bytes.fromhex("e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")
+EMPTY_KERNEL = "kernel: an empty file, which boots nothing"
+
+
 @opened_once()
-def load_launch(policy: Policy, **inputs: Any) -> Launch:
+def load_launch(policy: Policy, empty_kernel: bool = False, /, **inputs: Any) -> Launch:
     """Return the launch of SEV or SEV-ES that is made of these inputs (:class:`LaunchInputs`).
 
-    Registers of virtual CPUs are loaded when *policy* asks for SEV-ES; for plain SEV they have no effect. Raises
+    An empty kernel boots nothing, and is refused unless *empty_kernel* allows it; then there is a warning. Registers of
+    virtual CPUs are loaded when *policy* asks for SEV-ES; for plain SEV they have no effect. Raises
     :class:`~sevlab.errors.InputError` for inputs that cannot be used or do not go together.
     """
     given = LaunchInputs(**inputs)
@@ -154,7 +160,10 @@ def load_launch(policy: Policy, **inputs: Any) -> Launch:
     warnings = []
     if given.kernel is not None:
         doc = "SHA-256 of command line, initrd and kernel, in one table."
-        steps.append(Step("kernel hashes", load_table(given).to_bytes(), doc))
+        table = load_table(given, empty=empty_kernel)
+        steps.append(Step("kernel hashes", table.to_bytes(), doc))
+        if table.kernel == EMPTY:
+            warnings.append(EMPTY_KERNEL)
         if ovmf is not None and ovmf.hash_area is None:
             words = "QEMU refuses to start such a guest, and the firmware would not check them"
             warnings.append(f"firmware: this firmware has no area for kernel hashes. {words}")

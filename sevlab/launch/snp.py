@@ -12,7 +12,6 @@ Sources: snp-launch 2.4; measured-direct-boot 2.4, 4 and 5 (QEMU, edk2, sev-snp-
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections import deque, namedtuple
 from itertools import accumulate
@@ -24,7 +23,7 @@ from ..formats.ovmf import FOUR_GIB, parse_ovmf
 from ..formats.ovmf_tables import SECTION_TYPES, SVSM_INFO
 from ..formats.page_info import CPUID, DIGEST, NORMAL, PAGE, PAGE_DOCS, SECRETS, VMSA, ZERO, ZEROS, PageType
 from .files import FIRMWARE_LIMIT, read_image
-from .inputs import LaunchInputs, load_table, read_cpus
+from .inputs import EMPTY, EMPTY_KERNEL, LaunchInputs, load_table, read_cpus
 from .pages import Region, blank_region, cpu_region, digests, extend, fold, hash_pages, hash_vmsa, links
 from .reading import open_input, opened_once
 from .sev import BaseLaunch
@@ -260,8 +259,8 @@ def load_sections(
             advice = f"OvmfPkg/AmdSev of edk2 as {named('firmware')}, which checks them too: sevlab ovmf FILE shows"
             raise InputError("kernel", received, needed, advice)
         table = load_table(inputs, empty=True)
-        if table.kernel == hashlib.sha256(b"").digest():
-            warn("kernel: an empty file, which boots nothing")
+        if table.kernel == EMPTY:
+            warn(EMPTY_KERNEL)
     sections = section_regions(image.ovmf, rules, table, "firmware", warn)
     return [firmware_region(*image), *sections]
 

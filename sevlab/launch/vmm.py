@@ -75,9 +75,9 @@ def split_signature(signature: int) -> Cpu:
 _MODELS = (
     ("EPYC", 5, Cpu(23, 1, 2)),
     ("EPYC-Rome", 5, Cpu(23, 49, 0)),
-    ("EPYC-Milan", 3, Cpu(25, 1, 1)),
-    ("EPYC-Genoa", 2, Cpu(25, 17, 0)),
-    ("EPYC-Turin", 1, Cpu(26, 0, 0)),
+    ("EPYC-Milan", 4, Cpu(25, 1, 1)),
+    ("EPYC-Genoa", 3, Cpu(25, 17, 0)),
+    ("EPYC-Turin", 2, Cpu(26, 0, 0)),
 )
 #: QEMU's name of a CPU model, with and without version, to its processor.
 CPU_MODELS: Mapping[str, Cpu] = {

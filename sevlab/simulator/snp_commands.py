@@ -98,7 +98,10 @@ class RmpFlags(Bits, size=1, spec=SPEC + "SNP_PLATFORM_STATUS"):
     """The reverse map table."""
 
     is_rmp_init = bit(0, "The reverse map table is in force.")
-    reserved_1 = reserved_bits(1, 7)
+    alias_check_complete = bit(1, "At start-up no two addresses were found to be one cell.")
+    reserved_2 = reserved_bits(2, 1)
+    is_tio_en = bit(3, "Trusted devices (SEV-TIO) are on.")
+    reserved_4 = reserved_bits(4, 4)
 
 
 class SnpPlatformStatus(Layout, size=0x20, spec=SPEC + "SNP_PLATFORM_STATUS"):

@@ -261,8 +261,8 @@ def test_both_parts_are_read_in_every_form(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"", "0 bytes that are neither part"),
-        (bytes(95), "95 bytes that are neither part"),
+        (b"", "nothing"),
+        (bytes(95), "95 bytes, binary"),
         (b"id-block=AAAA,id-auth=AAAA", "id-block with base64 of 3 bytes"),
         (b"id-block=A,", "id-block with 1 characters that do not decode"),
         (GOOD.block.to_bytes(), "no id-auth"),

@@ -8,8 +8,7 @@ import json
 import pytest
 from hypothesis import given, settings
 
-from sevlab.attestation.report import verify_report
-from sevlab.attestation.report_file import read_report
+from sevlab.attestation.report import read_report, verify_report
 from sevlab.errors import InputError, LayoutError
 from sevlab.formats.report import SIZE
 from sevlab.simulator.kds import MOMENT
@@ -37,7 +36,7 @@ def test_reports_in_every_form() -> None:
         raw + b"\n": "head -c 1184",
         bytes(32) + raw + bytes(400): r"tail -c \+33 FILE | head -c 1184",
         real_ders()["vcek"]: "this is a certificate",
-        raw.hex()[:-2].encode(): "1183 bytes, hex text",
+        raw.hex()[:-2].encode(): "hex text of 1183 bytes",
         b"\xff" * 500: "500 bytes",
     }
     for content, words in guesses.items():

@@ -187,7 +187,6 @@ def test_utf16_from_a_windows_shell_is_read(desk):
 
 MISUSE = {
     "nothing given": ["-o", "c.toml"],
-    "no output": ["--xml", "xml"],
     "two from standard input": ["--xml", "-", "--qmp", "-", "-o", "c.toml"],
     "json and case on one stream": ["--xml", "xml", "-o", "-", "--json"],
     "no such file": ["--xml", "none", "-o", "c.toml"],
@@ -205,7 +204,6 @@ MISUSE = {
     "into no folder": ["--xml", "xml", "-o", "none/c.toml"],
     "over a folder": ["--xml", "xml", "-o", "images", "--force"],
     "unknown option": ["--xmll", "xml", "-o", "c.toml"],
-    "SNP": ["--qemu-cmdline", "snp", "-o", "c.toml"],
 }
 
 
@@ -219,3 +217,13 @@ def test_misuse_ends_in_one_line(desk, capsys, name):
     assert err.count("\n") == 1
     assert out == "" or ("--json" in MISUSE[name] and json.loads(out)["status"] == "unusable")
     assert before == {path: path.read_bytes() for path in Path().iterdir() if path.is_file()}
+
+
+def test_without_an_output_it_prints_what_it_understood(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "info").write_text(SECINFO)
+    assert main(["capture", "--domlaunchsecinfo", "info"]) == 0
+    out = capsys.readouterr().out
+    assert MEASUREMENT[:20] in out
+    assert out.rstrip().endswith("Nothing was written. To go on: -o CASE")
+    assert [path.name for path in tmp_path.iterdir()] == ["info"]

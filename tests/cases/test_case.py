@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from sevlab.attestation.certificates import FILES
-from sevlab.attestation.report_file import LIMIT
+from sevlab.attestation.report import LIMIT
 from sevlab.attestation.requirements import REQUIREMENTS
 from sevlab.cases.bundle import open_case
 from sevlab.cases.case import ROWS, SNP, Case, make_case

@@ -13,6 +13,8 @@ from sevlab.cases.case import Case
 from sevlab.cases.case_toml import read_case
 from sevlab.cases.coverage import (
     BREAKS,
+    IN_REPORT,
+    MARKS,
     MEASURED,
     NOT_MEASURED,
     RULES,
@@ -22,7 +24,7 @@ from sevlab.cases.coverage import (
     cover_domain,
 )
 from sevlab.cli import main
-from sevlab.errors import InputError, SevlabError, UnsupportedError
+from sevlab.errors import InputError, SevlabError
 from tests.cases.sample_texts import DOMAIN, PS, SEEDS, SHELL
 
 
@@ -94,12 +96,23 @@ def test_a_whole_command_line():
         (f"{GUEST} -frobnicate 7", "-frobnicate 7", NOT_MEASURED),
         ("-object sev-guest,id=other", "OVMF.fd", NOT_MEASURED),
         ("-object sev-guest,id=other", "(absent) -machine", BREAKS),
-        ("", "(absent) -object sev-guest", BREAKS),
-        ("", "OVMF.fd", NOT_MEASURED),
     ],
 )
 def test_labels_of_a_command_line(words, part, expected):
     assert label(qemu(words), part) == expected
+
+
+def test_a_guest_without_sev_is_said_to_be_one_only_where_all_was_understood():
+    plain = "qemu-system-x86_64 -machine q35 -drive if=pflash,file=OVMF.fd -m 4G"
+    assert label(cover_command_line(plain), "(absent) -object sev-guest") == BREAKS
+    assert label(cover_command_line(plain), "OVMF.fd") == NOT_MEASURED
+    for spoiled in (f"{plain} sev-guest,id=s", f"{plain} -objct x", plain.replace("q35", "q35,memory-encryption=sev0")):
+        with pytest.raises(InputError, match="not all was understood"):
+            cover_command_line(spoiled)
+    with pytest.raises(InputError, match="virt-install --print-xml"):
+        cover_command_line("virt-install --name g1 --launchSecurity type=sev,policy=39")
+    with pytest.raises(InputError, match="not all was understood"):
+        cover_domain("<domain><launchSecuritie type='sev'/></domain>")
 
 
 def test_bios_alone_is_measured_and_no_firmware_breaks():
@@ -163,17 +176,30 @@ def test_labels_of_a_case(policy, expected):
     assert label(cover_case(Case({"policy": 1})), "(absent) firmware") == BREAKS
 
 
-def test_snp_is_refused():
-    with pytest.raises(UnsupportedError):
-        cover_command_line("qemu-kvm -object sev-snp-guest,id=s")
-    with pytest.raises(UnsupportedError):
-        cover_domain(DOMAIN.replace("type='sev' ", "type='sev-snp' "))
+def test_a_snp_guest_is_labelled_word_by_word():
+    coverage = cover_command_line(
+        "qemu-system-x86_64 -machine q35,confidential-guest-support=s -cpu EPYC-v4 -smp 2 -bios OVMF.fd -kernel k "
+        "-object sev-snp-guest,id=s,cbitpos=51,reduced-phys-bits=1,policy=0x30000,host-data=AAAA,kernel-hashes=on,"
+        "id-block=AAAA,id-auth=AAAA,author-key-enabled=on,vcek-disabled=off,guest-visible-workarounds=AAAA"
+    )
+    labels = {line.words.strip().split("=")[0]: line.label for line in coverage.lines}
+    assert {name for name, own in labels.items() if own == IN_REPORT} == {
+        *("policy", "host-data", "id-block", "id-auth", "author-key-enabled", "vcek-disabled"),
+    }
+    assert {"kernel-hashes", "-smp 2", "-cpu EPYC-v4", "-bios OVMF.fd"} <= {
+        name for name, own in labels.items() if own == MEASURED
+    }
+    assert labels["guest-visible-workarounds"] == labels["cbitpos"] == NOT_MEASURED
+    domain = cover_domain(DOMAIN.replace("type='sev' ", "type='sev-snp' "))
+    assert label(domain, "<policy>") == IN_REPORT
+    assert label(domain, "<vcpu") == MEASURED
+    assert domain.as_dict()["counts"][IN_REPORT] == 1
 
 
 def test_every_rule_is_sound():
     words = cover_command_line(GUEST).setup.conditions
     for rule in RULES:
-        assert rule.label in (MEASURED, NOT_MEASURED, BREAKS)
+        assert rule.label in MARKS
         assert rule.reason.endswith(".")
         assert all(word in words for word in rule.when.split())
         assert all(path == path.strip() and path for path in rule.paths)

@@ -45,10 +45,10 @@ def test_a_domain_is_read():
         ("<cbitpos>", "<session>???</session><cbitpos>", "session is not base64"),
         ("0x0005", "10", "10 is read as hex 0x10"),
         ("0x0005", "five", "policy is not used"),
-        ("type='sev' ", "type='sev-snp' ", "type sev-snp"),
+        ("type='sev' ", "type='s390-pv' ", "neither 'sev' nor 'sev-snp'"),
         ("</os>", "<nvram>/v.fd</nvram></os>", "variables are not measured"),
         ("<loader", "<leader", "text that is not XML"),
-        ("launchSecurity", "launchSecurities", "does not use SEV"),
+        ("launchSecurity", "launchSecurities", "not all was understood (launchSecurities)"),
         ("current='2'", "current='0'", "at least one virtual CPU"),
     ],
 )

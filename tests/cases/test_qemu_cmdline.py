@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import re
+import shlex
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -88,10 +92,11 @@ def test_smp_is_counted_as_qemu_does(smp, count):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ("-object sev-guest,id=s", "this guest runs without SEV"),
-        ("-object sev-guest,id=s -machine memory-encryption=t", "this guest runs without SEV"),
+        ("-object sev-guest,id=s -machine q35", "this guest runs without SEV"),
+        ("-object sev-guest,id=s", "not all was understood"),
+        ("-object sev-guest,id=s -machine q35,confidental-guest-support=s", "not all was understood"),
+        ("-object sev-guest,id=s -machine memory-encryption=t", "not all was understood"),
         ("-m 4G", "does not use SEV"),
-        ("-object sev-snp-guest,id=s -machine q35,confidential-guest-support=s", "SEV-SNP guest"),
         ("-object sev-guest,id=s,policy=07", "octal"),
         ("-object sev-guest,id=s,policy=five", "policy is not used"),
         ("-smp 0", "at least one virtual CPU"),
@@ -100,7 +105,7 @@ def test_smp_is_counted_as_qemu_does(smp, count):
         ("-pflash a -pflash b", "nothing measures them"),
         ("-kernel $KERNEL", "contains a '$'"),
         ("-readconfig my.cfg", "which was not read"),
-        ("-m 4G qemu-system-x86_64 -m 8G", "only the first is read"),
+        ("-m 4G\nqemu-system-x86_64 -m 8G", "only the last is read"),
         ("-object '{broken'", "not JSON"),
         ("-append 'open", "without quotes"),
         ("", "nothing was understood"),
@@ -137,3 +142,92 @@ def test_flash_units_are_counted_as_qemu_does():
 def test_a_loop_of_block_nodes_ends():
     words = "-machine pflash0=a -blockdev raw,node-name=a,file=b -blockdev raw,node-name=b,file=a"
     assert CommandLine(f"qemu-kvm {words}").flash(0) is None
+
+
+# Whatever people have
+
+
+WORDS = [
+    *("/usr/bin/qemu-system-x86_64", "-enable-kvm", "-cpu", "EPYC-Milan", "-smp", "2"),
+    *("-machine", "q35,confidential-guest-support=sev0", "-drive", "if=pflash,unit=0,file=OVMF.fd"),
+    *(
+        "-object",
+        "sev-guest,id=sev0,cbitpos=51,reduced-phys-bits=1,policy=0x5",
+        "-kernel",
+        "vmlinuz",
+        "-append",
+        "quiet",
+    ),
+]
+LINE = " ".join(WORDS)
+FORMS = {
+    "shell": LINE,
+    "continued": LINE.replace(" -", " \\\n  -"),
+    "zero bytes": "\0".join(WORDS) + "\0",
+    "ps": f"root  4242  1 12 09:00 ?  00:01:02 {LINE}",
+    "systemd": f"[Service]\nExecStart={LINE}\n",
+    "systemctl show": f"ExecStart={{ path={WORDS[0]} ; argv[]={LINE} ; ignore_errors=no ; pid=0 }}",
+    "JSON": json.dumps(WORDS),
+    "JSON over lines": json.dumps({"args": WORDS}, indent=2),
+    "Python": repr(WORDS),
+    "Go": "cmd := []string{" + ", ".join(f'"{word}"' for word in WORDS) + "}",
+    "Bash array": "args=( " + " ".join(shlex.quote(word) for word in WORDS) + " )",
+    "Markdown": "```sh\n$ " + LINE.replace(" -", " \\\n  -") + "\n```\nIt fails.\n",
+    "Markdown, bold": LINE.replace("-object sev", "**-object sev").replace("policy=0x5", "policy=0x5**"),
+    "quoted mail": "> " + LINE.replace(" -", " \\\n> -"),
+    "curly quotes": LINE.replace("quiet", "\u201cquiet\u201d"),
+    "sudo": f"sudo -E env A=b {LINE} > log 2>&1 &",
+    "libvirt's log": "2026-01-01 00:00:00.000+0000: starting up libvirt version: 10.0.0\nLC_ALL=C \\\n"
+    + LINE.replace(" -", " \\\n-") + "\n2026-01-01 00:01:00.000+0000: shutting down, reason=destroyed\n",
+    "Kata's log": f'time="2026-01-01" level=info msg="launching {WORDS[0]} with: [{" ".join(WORDS[1:])}]" name=shim',
+    "after another": f"{LINE.replace('0x5', '0x1').replace('OVMF.fd', 'OLD.fd')}\n\n{LINE}\n",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_command_line_is_read_however_it_was_copied(form):
+    found = values(parse_command_line(FORMS[form]))
+    expected = values(parse_command_line(FORMS["zero bytes"]))
+    assert {name: found.get(name) for name in expected} == expected
+    assert (expected["policy"], expected["firmware"], expected["num_cpus"]) == (5, "OVMF.fd", 2)
+
+
+ABSENCE = re.compile("does not use SEV|runs without SEV")
+
+
+def test_nothing_is_called_absent_when_a_word_was_dropped_doubled_or_misspelt():
+    for form in ("shell", "zero bytes", "JSON"):
+        join = {"shell": " ".join, "zero bytes": lambda words: "\0".join([*words, ""]), "JSON": json.dumps}[form]
+        for number, word in enumerate(WORDS[1:], 1):
+            dropped, doubled = [*WORDS[:number], *WORDS[number + 1 :]], [*WORDS[:number], word, *WORDS[number:]]
+            spoiled = [dropped, doubled]
+            for place in range(0, len(word), 3):
+                for wrong in (word[:place] + word[place + 1 :], word[:place] + "x" + word[place:]):
+                    spoiled.append([*WORDS[:number], wrong, *WORDS[number + 1 :]])
+            for words in spoiled:
+                capture = parse_command_line(join(words))
+                assert not ABSENCE.search(remarks(capture)), words
+
+
+@given(order=st.permutations(range(7)), quotes=st.lists(st.booleans(), min_size=7, max_size=7))
+def test_any_order_and_quoting_gives_the_same_capture(order, quotes):
+    pairs = [WORDS[at : at + 2] for at in range(2, len(WORDS), 2)]
+    words = [WORDS[0], "-enable-kvm"]
+    for number in order:
+        name, value = pairs[number]
+        words += [name, shlex.quote(value) if quotes[number] else f"'{value}'"]
+    assert values(parse_command_line(" ".join(words))) == values(parse_command_line(LINE))
+
+
+def test_a_guest_of_an_igvm_file_is_named_as_one():
+    line = LINE.replace("sev0 -drive", "sev0,igvm-cfg=ig0 -object igvm-cfg,id=ig0,file=svsm.igvm -drive")
+    capture = parse_command_line(line)
+    assert values(capture)["igvm"] == "svsm.igvm"
+    assert "an IGVM file decides" in capture.left_out["firmware"]
+    assert any("svsm.igvm" in one.why for one in capture.missing)
+
+
+def test_the_newer_vm_type_chooses_the_profile():
+    assert values(parse_command_line(LINE.replace("policy=0x5", "policy=0x5,legacy-vm-type=off")))["profile"] == "qemu"
+    for kind in ("", ",legacy-vm-type=on", ",legacy-vm-type=auto"):
+        assert "profile" not in values(parse_command_line(LINE.replace("policy=0x5", f"policy=0x5{kind}")))

@@ -8,9 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sevlab.cases.recognize import parse_anything
 from sevlab.cases.sources import parse_dmesg, parse_domlaunchsecinfo, parse_qmp
+from sevlab.errors import InputError
 from tests.cases.sample_texts import (
     DMESG,
+    DOMAIN,
     MEASUREMENT,
     QMP,
     REPORTED,
@@ -40,7 +43,6 @@ def test_the_measurement_alone_is_what_older_libvirt_prints():
         ("sev-measurement: AAAA", "3 bytes"),
         ("sev-policy: -1", "sev-policy is not used"),
         ("sev-frobnicate: 1", "sev-frobnicate is not known"),
-        ("sev-snp-policy: 1", "SEV-SNP"),
         ("virsh # domlaunchsecinfo web", "1 other line(s)"),
     ],
 )
@@ -77,7 +79,6 @@ def test_the_last_of_several_answers_counts_and_the_others_are_told():
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ('{"return": {"enabled": true, "sev-type": "sev-snp", "snp-policy": 196608}}', "SEV-SNP guest"),
         ('{"return": {"enabled": false, "api-major": 0}}', "not enabled"),
         ('{"return": {"enabled": true, "state": "launch-update"}}', "was not measured yet"),
         ('{"error": {"class": "GenericError", "desc": "SEV is not enabled"}}', "SEV is not enabled"),
@@ -108,3 +109,77 @@ def test_dmesg_is_read():
     assert values(parse_dmesg(DMESG.replace("SEV API", "SEV-SNP API"))) == values(capture)
     assert "nothing was understood" in remarks(parse_dmesg("[0.0] Linux"))
     assert "failed" in remarks(parse_dmesg("[1.0] ccp 0000:47:00.1: SEV: failed to INIT error 0x3"))
+
+
+# Whatever people have
+
+VALUES = {"measurement": MEASUREMENT, "api_major": 0, "api_minor": 22, "build_id": 13, "policy": 1}
+WRITTEN = {
+    "camel JSON": json.dumps({"apiMajor": 0, "apiMinor": 22, "buildID": 13, "policy": 1, "measurement": MEASUREMENT}),
+    "snake JSON": json.dumps(
+        {"api_major": 0, "api_minor": 22, "build_id": 13, "policy": 1, "measurement": MEASUREMENT}
+    ),
+    "Python": repr({"sev-measurement": MEASUREMENT, "sev-api-major": 0, "sev-api-minor": 22, "sev-build-id": 13})[:-1]
+    + ", 'sev-policy': 1}",
+    "YAML": f"measurement: {MEASUREMENT}\napiMajor: 0\napiMinor: 22\nbuildId: 13\npolicy: 0x1\n",
+    "Go": f"{{APIMajor:0 APIMinor:22 BuildID:13 Policy:1 Measurement:{MEASUREMENT}}}",
+    "shell": f"SEV_MEASUREMENT={MEASUREMENT}\nSEV_API_MAJOR=0\nSEV_API_MINOR=22\nSEV_BUILD_ID=13\nSEV_POLICY=1\n",
+    "upper": SECINFO.upper().replace(MEASUREMENT.upper(), MEASUREMENT),
+    "wrapped": SECINFO.replace(MEASUREMENT, f"{MEASUREMENT[:40]}\n{MEASUREMENT[40:]}"),
+    "wrapped and indented": SECINFO.replace(MEASUREMENT, f"{MEASUREMENT[:60]}\n    {MEASUREMENT[60:]}"),
+}
+
+
+@pytest.mark.parametrize("form", WRITTEN)
+def test_reported_values_are_read_by_name_in_any_form(form):
+    for read in (parse_domlaunchsecinfo, parse_qmp):
+        if read is parse_qmp and form.startswith("wrapped"):
+            continue
+        assert values(read(WRITTEN[form])) == VALUES
+
+
+def test_a_measurement_alone_is_one_and_hex_digits_alone_may_be_a_key():
+    assert values(parse_domlaunchsecinfo(f'"{MEASUREMENT}"\n')) == {"measurement": MEASUREMENT}
+    assert values(parse_domlaunchsecinfo("1f" * 32)) == {}
+
+
+def test_qemus_monitor_names_all_but_the_policy():
+    text = "(qemu) info sev\nSEV type: sev\nstate: launch-secret\nbuild: 15\napi version: 0.24\ndebug: off\n"
+    for read in (parse_domlaunchsecinfo, parse_qmp):
+        capture = read(text)
+        assert values(capture) == {"api_major": 0, "api_minor": 24, "build_id": 15}
+        assert "does not print the policy" in remarks(capture)
+
+
+def test_dmesg_without_a_colon_is_read_and_a_guest_s_is_named():
+    assert values(parse_dmesg("ccp 0000:02:00.1: SEV API 0.22 build:7")) == {
+        "api_major": 0,
+        "api_minor": 22,
+        "build_id": 7,
+    }
+    assert "from a guest's kernel" in remarks(parse_dmesg("Memory Encryption Features active: AMD SEV SEV-ES"))
+
+
+def test_several_kinds_in_one_paste_add_up():
+    found = values(parse_anything(f"The domain:\n{DOMAIN}\nand what it said:\n{SECINFO}"))
+    assert {name: found[name] for name in REPORTED} == REPORTED
+    assert found["firmware"] == "/usr/share/edk2/ovmf/OVMF.fd"
+    assert values(parse_anything(QMP)) == REPORTED
+    assert values(parse_anything(MEASUREMENT)) == {"measurement": MEASUREMENT}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("virt-install --name g1 --launchSecurity type=sev", "virt-install --print-xml"),
+        ("[    0.1] Memory Encryption Features active: AMD SEV", "a guest's kernel log"),
+        ("<!doctype html><p>404", "an HTML page"),
+        ("-----BEGIN CERTIFICATE-----\nAAAA\n", "sevlab report verify"),
+        ("hello", "received 'hello'"),
+        ("", "nothing"),
+    ],
+)
+def test_what_is_no_evidence_is_named(text, words):
+    with pytest.raises(InputError) as caught:
+        parse_anything(text)
+    assert words in str(caught.value)

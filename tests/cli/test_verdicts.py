@@ -22,8 +22,7 @@ from hypothesis import strategies as st
 import sevlab
 from sevlab.attestation.certificates import load_certificates
 from sevlab.attestation.id_block import build_id_block, load_id_block, verify_id_block
-from sevlab.attestation.report import verify_report
-from sevlab.attestation.report_file import load_report
+from sevlab.attestation.report import load_report, verify_report
 from sevlab.attestation.sev_chain import Chain
 from sevlab.cases.bundle import open_case, pack_case, unpack_bundle
 from sevlab.cases.case import Case, make_case

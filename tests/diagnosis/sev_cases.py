@@ -77,9 +77,11 @@ def space_of(given: dict[str, Any]) -> SevSpace:
 
 
 def true_values(space: SevSpace, chosen: dict[str, Choice]) -> dict[str, Any]:
-    return {name: parameter.base.value for name, parameter in space.parameters.items()} | {
-        n: c.value for n, c in chosen.items()
-    }
+    values = {name: parameter.base.value for name, parameter in space.parameters.items()}
+    values |= {name: choice.value for name, choice in chosen.items()}
+    if "release" in chosen:  # its three numbers go together
+        values |= dict(zip(("api_major", "api_minor", "build_id"), chosen["release"].value, strict=True))
+    return values
 
 
 def draw(space: SevSpace, combination: Combination, chance: random.Random) -> dict[str, Choice]:

@@ -71,6 +71,32 @@ def test_no_hopeless_case_is_explained(name: str, tmp_path: Path) -> None:
         assert diagnosis.searched
 
 
+@pytest.mark.parametrize("release", [(0, 17, 22), (0, 24, 15), (1, 33, 3), (1, 55, 21)])
+@pytest.mark.parametrize("flag", [0, 1, 3])
+def test_another_host_s_version_and_one_flag_of_the_policy_are_two_changes(
+    release: tuple[int, int, int], flag: int
+) -> None:
+    """Three numbers of one firmware are one mistake, so this is found within the time of two changes."""
+    space = SPACES["plain"]
+    version = dict(zip(("api_major", "api_minor", "build_id"), release, strict=True))
+    values = true_values(space, {}) | version | {"policy": int(PLAIN["policy"]) ^ 1 << flag}
+    text = base64.b64encode(report(values)).decode()
+    diagnosis = sevlab.diagnose({**PLAIN, "measurement": text}, max_changes=2)
+    (explanation,) = diagnosis.explanations
+    assert {cause.hypothesis.parameter for cause in explanation.causes} == {"release", "policy"}
+    found = {change.input: change.found for change in explanation.changes}
+    assert found == {name: value for name, value in version.items() if value != PLAIN[name]} | {
+        "policy": values["policy"]
+    }
+
+
+def test_one_wrong_number_is_that_number_s_mistake() -> None:
+    values = true_values(SPACES["plain"], {}) | {"build_id": PLAIN["build_id"] + 1}
+    diagnosis = sevlab.diagnose({**PLAIN, "measurement": base64.b64encode(report(values)).decode()}, max_changes=1)
+    (explanation,) = diagnosis.explanations
+    assert [cause.hypothesis.parameter for cause in explanation.causes] == ["build_id"]
+
+
 def test_the_samples_keys_are_those_of_the_cases() -> None:
     assert Path(PLAIN["tk"]).read_bytes() == samples.TEK + samples.TIK
     assert set(BOX) <= set(SPACES["es"].parameters)

@@ -47,7 +47,8 @@ OFFSETS = {
 FEATURES = {
     "snp_active": 0, "vtom": 1, "reflect_vc": 2, "restricted_injection": 3, "alternate_injection": 4, "debug_swap": 5,
     "prevent_host_ibs": 6, "btb_isolation": 7, "vmpl_sss": 8, "secure_tsc": 9, "vmgexit_parameter": 10,
-    "ibs_virtualization": 12, "vmsa_reg_prot": 14, "smt_protection": 15,
+    "pmc_virtualization": 11, "ibs_virtualization": 12, "guest_intercept_control": 13, "vmsa_reg_prot": 14,
+    "smt_protection": 15, "secure_avic": 16, "ibpb_on_entry": 21, "allowed_features_enable": 63,
 }  # fmt: skip
 
 

@@ -12,11 +12,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sevlab.cli import main
 from sevlab.errors import InputError
 from sevlab.formats import page_info as pageinfo
 from sevlab.formats.kernel_hashes import build_kernel_hashes
+from sevlab.formats.policy import Policy
 from sevlab.formats.vmsa import Vmsa
 from sevlab.launch.compare import compare_launch
+from sevlab.launch.inputs import load_launch
 from sevlab.launch.pages import Region, blank_region, cpu_region, hash_pages, hash_vmsa
 from sevlab.launch.snp import SnpLaunch, load_ovmf_digest, load_snp_launch
 from sevlab.launch.vmm import SNP_PROFILES, build_vmsa
@@ -442,3 +445,22 @@ def test_any_firmware_gives_a_digest_or_one_line(
     else:
         refused = False
     assert ("\n" not in words) == refused
+
+
+def test_an_empty_kernel_is_taken_with_a_warning_in_every_mode(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """sev-snp-measure's golden tests have one; validate still refuses it."""
+    (tmp_path / "empty").write_bytes(b"")
+    image, empty = str(shared_data("firmware", "ovmf_AmdSev_suffix.bin")), str(tmp_path / "empty")
+    loaded = ["--ovmf", image, "--kernel", empty, "--initrd", empty, "--append", "console=ttyS0 loglevel=7"]
+    cpus = ["--vcpus", "1", "--vcpu-type", "EPYC-v4"]
+    made = {}
+    for mode, more in (("sev", []), ("seves", cpus), ("snp", cpus)):
+        assert main(["digest", "--mode", mode, *loaded, *more]) == 0
+        captured = capsys.readouterr()
+        made[mode] = captured.out.strip()
+        assert "kernel: an empty file, which boots nothing" in captured.err
+    assert made["sev"] == "82a3ee5d537c3620628270c292ae30cb40c3c878666a7890ee7ef2a08fb535ff"
+    with pytest.raises(InputError, match="an empty file"):
+        load_launch(Policy(1), firmware=image, kernel=empty)

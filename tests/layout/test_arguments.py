@@ -19,8 +19,7 @@ import pytest
 
 import sevlab
 from sevlab.attestation.certificates import parse_bundle, parse_certificate, parse_chain, parse_crl, parse_crls
-from sevlab.attestation.report import parse_moment
-from sevlab.attestation.report_file import read_report
+from sevlab.attestation.report import parse_moment, read_report
 from sevlab.cases.bundle import build_manifest, parse_manifest
 from sevlab.errors import ArgumentError, InputError, SevlabError
 from sevlab.formats.launch_measure import Measurement

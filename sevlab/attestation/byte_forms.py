@@ -1,0 +1,344 @@
+"""The forms in which people have bytes: raw, hex, base64, a dump, a list of numbers, one field of a JSON object.
+
+Text is never trimmed or mended until it fits. Either a file is one of these forms from its first to its last byte, or
+it is named, with a way on: a file that was converted (line ends, character set) cannot verify any more.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import codecs
+import json
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..errors import InputError, LayoutError, quoted
+from ..formats.sev_certs import parse_certificates
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+#: Most bytes that are looked at as text, and most values of one JSON document.
+TEXT_LIMIT, VALUE_LIMIT = 1 << 20, 10_000
+BINARY, HCLA = "binary", "Azure's HCLA file"
+#: Where the report is in what Azure's paravisor hands out, and its size.
+_HCLA_AT, _REPORT = 0x20, 0x4A0
+_BOMS = (
+    (codecs.BOM_UTF8, "utf-8-sig", "UTF-8 with a byte order mark"),
+    (codecs.BOM_UTF16_LE, "utf-16", "UTF-16"),
+    (codecs.BOM_UTF16_BE, "utf-16", "UTF-16"),
+)
+_QUOTES = re.compile(r"""b?(["'`])(.*)\1[,;]?""", re.DOTALL)
+_DUMP = re.compile(r"([0-9a-fA-F]{5,16})(:?)((?:[ \t]+[0-9a-fA-F]{2,8})*)(?:[ \t]*[ \t][|>].*|[ \t]{2,}\S.*)?[ \t]*")
+_NUMBERS = re.compile(
+    r"\s*(?:bytes|bytearray|\[\]byte|\[\]uint8|\w+\[\d*\])?\s*\(?\s*[\[{(]([\d\sxXa-fA-F,;]+)[\])}]\)?;?\s*"
+)
+#: A name and its value, as virsh prints them.
+_LINE = re.compile(r"^[ \t]*([A-Za-z][\w-]{1,40})[ \t]*[:=][ \t]*(\S{40,})[ \t]*$", re.MULTILINE)
+_HEX_MARKS = re.compile(r"\\x|0[xX]|[\s:,;-]")
+#: What a file is by its first bytes: what it is called, and what helps.
+_STARTS: tuple[tuple[bytes, str, str], ...] = (
+    (b"PK\x03\x04", "a zip file", "a .sevcase is for sevlab case"),
+    (b"\x1f\x8b", "a gzip file", "gunzip"),
+    (b"\x7fELF", "a program", ""),
+    (b"IGVM", "an IGVM file, the initial memory of a guest", ""),
+    (b"\x04\x00\x02\x00\x81\x00\x00\x00", "a quote of Intel TDX", "a verifier for TDX: it has nothing of SEV"),
+    (b"\x05\x00\x02\x00", "a quote of Intel TDX", "a verifier for TDX: it has nothing of SEV"),
+    (b"\x03\x00\x02\x00\x00\x00\x00\x00", "a quote of Intel SGX", "a verifier for SGX: it has nothing of SEV"),
+)
+_X509 = "AMD's certificates for SEV-SNP are X.509: https://kdsintf.amd.com/vcek/v1/PRODUCT/cert_chain"
+_LABELS = {
+    "CERTIFICATE REQUEST": ("a request for a certificate (CSR)", "the certificate that was issued for it"),
+    "CERTIFICATE": ("a certificate in PEM", "sevlab report verify --vcek, --ask, --ark or --chain"),
+    "X509 CRL": ("a list of revoked certificates in PEM", "sevlab report verify --crl"),
+    "PUBLIC KEY": ("a public key in PEM", "the certificate that it is in"),
+}
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Bytes, and the form they were found in, such as "hex text" or "base64 text in the JSON field report"."""
+
+    raw: bytes
+    form: str
+
+
+def read_bytes(raw: bytes, fits: Callable[[bytes], bool], name: str, needed: str) -> Reading:
+    """Return the reading of a file's bytes that *fits*; the bytes themselves first.
+
+    Raises :class:`~sevlab.errors.InputError`, with *name* and *needed*, where none does or where two differ: it says
+    what the bytes are, and what helps.
+    """
+    found = {one.raw: one for one in readings(raw) if fits(one.raw)}
+    if raw in found:
+        return found[raw]
+    if len(found) > 1:
+        forms = " and ".join(one.form for one in list(found.values())[:3])
+        raise InputError(name, f"{len(found)} different values: {forms}", "one of them")
+    if found:
+        return next(iter(found.values()))
+    what, advice = describe(raw, fits)
+    raise InputError(name, what, needed, advice)
+
+
+def readings(raw: bytes) -> Iterator[Reading]:
+    """Yield every way to read bytes, the bytes themselves first."""
+    yield Reading(raw, BINARY)
+    if raw.startswith(b"HCLA") and len(raw) >= _HCLA_AT + _REPORT:
+        yield Reading(raw[_HCLA_AT : _HCLA_AT + _REPORT], HCLA)
+    text, coded = as_text(raw)
+    if text is not None:
+        if coded:
+            yield Reading(text.encode(), f"text in {coded}")
+        for one in _of_text(text):
+            yield Reading(one.raw, f"{one.form} in {coded}" if coded else one.form)
+
+
+def as_text(raw: bytes) -> tuple[str | None, str]:
+    """Return bytes as text (None when they are not), and how they were coded if not in plain UTF-8."""
+    if len(raw) > TEXT_LIMIT:
+        return None, ""
+    for mark, codec, words in _BOMS:
+        if raw.startswith(mark):
+            try:
+                return raw.decode(codec), words
+            except UnicodeDecodeError:
+                return None, ""
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return None, ""
+    return (text, "") if all(char.isprintable() or char in "\t\r\n\f\v" for char in text) else (None, "")
+
+
+def _of_text(text: str) -> Iterator[Reading]:
+    bare = text.strip()
+    if bare[:1] in ("{", "["):
+        yield from _of_json(bare)
+    if quote := _QUOTES.fullmatch(bare):
+        bare = quote[2].strip()
+    for key, value in _LINE.findall(bare):
+        yield from (Reading(one.raw, f"{one.form} in the line {quoted(key)}") for one in _of_word(value))
+    if (dumped := _of_dump(bare)) is not None:
+        yield Reading(dumped, "a hex dump")
+    if (numbers := _of_numbers(bare)) is not None:
+        yield Reading(numbers, "a list of numbers")
+    yield from _of_word(bare)
+
+
+def _of_word(text: str) -> Iterator[Reading]:
+    """Yield text read as hex and as base64."""
+    digits = _HEX_MARKS.sub("", text)
+    if digits and len(digits) % 2 == 0 and re.fullmatch("[0-9a-fA-F]+", digits):
+        yield Reading(bytes.fromhex(digits), "hex text")
+    letters = "".join(text.split())
+    for form, other in (("base64 text", "+/"), ("base64url text", "-_")):
+        decoded = _of_base64(letters.translate(str.maketrans(other, "+/"))) if _is_base64(letters, other) else None
+        if decoded:
+            yield Reading(decoded, form)
+
+
+def _is_base64(letters: str, other: str) -> bool:
+    return bool(re.fullmatch(rf"[A-Za-z0-9{re.escape(other)}]+={{0,2}}", letters))
+
+
+def _of_base64(letters: str) -> bytes | None:
+    """Return canonical base64, with or without its padding; None for anything else."""
+    bare = letters.rstrip("=")
+    whole = bare + "=" * (-len(bare) % 4)
+    try:
+        raw = base64.b64decode(whole, validate=True)
+    except binascii.Error:
+        return None
+    return raw if letters in (bare, whole) and base64.b64encode(raw).decode() == whole else None
+
+
+def _of_numbers(text: str) -> bytes | None:
+    """Return a list of numbers from 0 to 255 as bytes: of JSON, Python, Go, Rust or C."""
+    found = _NUMBERS.fullmatch(text)
+    words = re.split(r"[\s,;]+", found[1].strip(" \t\r\n,;")) if found else []
+    try:
+        return bytes(int(word, 0) for word in words) or None
+    except ValueError:
+        return None
+
+
+def _of_dump(text: str) -> bytes | None:
+    """Return the bytes of a dump by hexdump, xxd or od, whose offsets must agree with what they count.
+
+    A line with ``*`` stands for repetitions of the line before it. Words of four digits are two bytes: in their order
+    after a colon (xxd), else the low byte first (hexdump, od -x). Three or six digits are octal (od).
+    """
+    lines = [line for line in text.splitlines() if line.strip()]
+    found = [line.strip() if line.strip() == "*" else _DUMP.fullmatch(line.strip()) for line in lines]
+    if len(found) < 2 or not all(found):
+        return None
+    for base in (16, 8, 10):
+        if (raw := _counted(found, base)) is not None:
+            return raw
+    return None
+
+
+def _counted(lines: list[str | re.Match[str] | None], base: int) -> bytes | None:
+    raw, row, repeated = bytearray(), b"", False
+    for line in lines:
+        if not isinstance(line, re.Match):
+            repeated = True
+            continue
+        try:
+            at = int(line[1], base)
+        except ValueError:
+            return None
+        if repeated:
+            if not row or not len(raw) <= at <= TEXT_LIMIT or (at - len(raw)) % len(row):
+                return None
+            raw += row * ((at - len(raw)) // len(row))
+            repeated = False
+        if at != len(raw):
+            return None
+        words = line[3].split()
+        octal = bool(words) and all(len(word) in (3, 6) for word in words)
+        row = b"".join(_octal(word) if octal else _word(word, line[2]) for word in words)
+        raw += row
+    return None if repeated else bytes(raw)
+
+
+def _word(digits: str, colon: str) -> bytes:
+    raw = bytes.fromhex(digits) if len(digits) % 2 == 0 else b""
+    return raw if colon or len(raw) == 1 else raw[::-1]
+
+
+def _octal(digits: str) -> bytes:
+    """Return a word as od prints it by default: three octal digits are a byte, six two bytes, the low one first."""
+    if not re.fullmatch("[0-7]+", digits):
+        return b""
+    value, size = int(digits, 8), len(digits) // 3
+    return value.to_bytes(size, "little") if value < 1 << 8 * size else b""
+
+
+def _of_json(text: str) -> Iterator[Reading]:
+    """Yield what the strings and lists of numbers in a JSON document read as, each with the name of its field."""
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError):
+        return
+    left, waiting = VALUE_LIMIT, [("", document)]
+    while waiting and left:
+        left -= 1
+        path, value = waiting.pop()
+        where = f" in the JSON field {quoted(path, 60)}" if path else ""
+        if isinstance(value, dict):
+            waiting += [(f"{path}.{key}" if path else str(key), inner) for key, inner in value.items()]
+        elif isinstance(value, list):
+            if value and all(type(one) is int and 0 <= one < 256 for one in value):
+                yield Reading(bytes(value), f"a list of numbers{where}")
+            else:
+                waiting += [(f"{path}[{number}]", inner) for number, inner in enumerate(value[:VALUE_LIMIT])]
+        elif isinstance(value, str):
+            yield Reading(value.encode("utf-8", "replace"), f"text{where}")
+            yield from (Reading(one.raw, f"{one.form}{where}") for one in _of_word(value.strip()))
+
+
+def describe(raw: bytes, fits: Callable[[bytes], bool]) -> tuple[str, str]:
+    """Return what bytes are that do not fit, in words, and what helps ("" for nothing)."""
+    if not raw:
+        return "nothing", "check how it was copied"
+    if converted := _converted(raw, fits):
+        return f"{len(raw)} bytes {converted}", "copying it again, as bytes: what was changed cannot be told for sure"
+    for start, what, advice in _STARTS:
+        if raw.startswith(start):
+            return f"{len(raw)} bytes, {what}", advice
+    if mark := re.search(rb"-----BEGIN ([A-Z0-9 ]{1,40})-----", raw[:4096]):
+        label = mark[1].decode("ascii")
+        what, advice = _LABELS.get(label, (f"PEM of {label}", ""))
+        return f"{len(raw)} bytes, {what}", advice
+    if len(raw) == _REPORT and raw[1:4] == bytes(3) and raw[0x34:0x38] == b"\x01\0\0\0":
+        return f"{len(raw)} bytes, an attestation report", "sevlab report show"
+    if _is_sev_format(raw):
+        return f"{len(raw)} bytes, certificates in SEV's own format", _X509
+    text, coded = as_text(raw)
+    if text is None:
+        return f"{len(raw)} bytes, {_binary_kind(raw)}", ""
+    bare = text.strip()
+    if re.match(r"(?i)<!doctype html|<html", bare):
+        return f"{len(raw)} bytes, an HTML page", "what the page says: often it is a server's error, or a login"
+    if bare[:1] in ("{", "["):
+        return f"{len(raw)} bytes, JSON without a field that holds it", ""
+    if bare[:1] == "<":
+        return f"{len(raw)} bytes, XML", ""
+    if found := next(_of_text(text), None):
+        return f"{len(raw)} bytes, {found.form} of {len(found.raw)} bytes", ""
+    return f"{len(raw)} bytes of text{f' in {coded}' if coded else ''}", ""
+
+
+def _converted(raw: bytes, fits: Callable[[bytes], bool]) -> str:
+    """Return how a copy was spoiled on its way, "" where nothing shows it."""
+    if b"\r\n" in raw and fits(raw.replace(b"\r\n", b"\n")):
+        return "whose line ends were converted (LF to CRLF)"
+    try:
+        once = raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return ""
+    if "\ufffd" in once and (fits(bytes(len(once))) or len(once) > 500):
+        return "in which a conversion to UTF-8 has lost bytes (U+FFFD)"
+    for codec in ("latin-1", "cp1252"):
+        try:
+            if (back := once.encode(codec)) != raw and fits(back):
+                return "that were converted to UTF-8 as if they were text"
+        except UnicodeEncodeError:
+            continue
+    return ""
+
+
+def _binary_kind(raw: bytes) -> str:
+    if _is_sequence(raw):
+        inner = raw[2 + (raw[1] & 0x7F if raw[1] & 0x80 else 0) :]
+        inner_inner = inner[2 + (inner[1] & 0x7F if len(inner) > 1 and inner[1] & 0x80 else 0) :][:1]
+        if inner[:1] == b"\x30" and inner_inner == b"\x30":
+            return "DER, certificates in one SEQUENCE (a PkiPath)"
+        return "DER, such as a certificate"
+    if raw[0] in (0xD2, 0xD8, 0xD9) or 0xA1 <= raw[0] <= 0xBF or 0x81 <= raw[0] <= 0x97:
+        return "binary, perhaps CBOR"
+    if _is_protobuf(raw):
+        return "a protobuf message"
+    return BINARY
+
+
+def _is_sev_format(raw: bytes) -> bool:
+    try:
+        return bool(parse_certificates(raw))
+    except LayoutError:
+        return False
+
+
+def _is_sequence(raw: bytes) -> bool:
+    return raw[:1] == b"\x30" and len(raw) > 4 and raw[1] in (*range(0x10, 0x80), 0x81, 0x82, 0x83)
+
+
+def _is_protobuf(raw: bytes) -> bool:
+    """Return whether bytes are fields of a protobuf message from the first to the last."""
+    place = fields = 0
+
+    def varint() -> int:
+        nonlocal place
+        value = shift = 0
+        while place < len(raw) and shift < 64:
+            byte = raw[place]
+            place, value, shift = place + 1, value | (byte & 0x7F) << shift, shift + 7
+            if byte < 0x80:
+                return value
+        return -1
+
+    while place < len(raw):
+        key = varint()
+        kind = key & 7
+        if key < 8 or key >> 3 > 1000 or kind not in (0, 1, 2, 5):
+            return False
+        size = varint() if kind in (0, 2) else 0
+        if size < 0:
+            return False
+        place += {0: 0, 1: 8, 2: size, 5: 4}[kind]
+        fields += 1
+    return place == len(raw) and fields > 0

@@ -1,0 +1,306 @@
+"""Bytes in every form that people have: read back equal, or refused by name. Never trimmed until they fit."""
+
+from __future__ import annotations
+
+import base64
+import json
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sevlab.attestation.byte_forms import read_bytes
+from sevlab.attestation.certificates import parse_bundle
+from sevlab.attestation.report import read_report
+from sevlab.attestation.sev_chain import load_chain
+from sevlab.cli import main
+from sevlab.errors import InputError
+from sevlab.simulator.kds import KeyServer
+from tests.paths import SAMPLES
+from tests.shared_data import shared_data
+from tests.snp_reports import one_line, table
+from tests.soak import many
+
+CASES = Path(__file__).resolve().parents[3] / "shared" / "cases"
+
+
+def case(*parts: str) -> Path:
+    path = CASES.joinpath(*parts)
+    if not path.exists():
+        pytest.skip("the inputs that go wrong are not at hand")
+    return path
+
+
+def hexdump(raw: bytes) -> str:
+    """What ``hexdump -C`` prints, repeated lines folded into a star."""
+    lines, before, folded = [], b"", False
+    for at in range(0, len(raw), 16):
+        row = raw[at : at + 16]
+        if row == before and len(row) == 16:
+            if not folded:
+                lines.append("*")
+            folded = True
+            continue
+        before, folded = row, False
+        shown = "".join(chr(one) if 32 <= one < 127 else "." for one in row)
+        halves = "  ".join(part.hex(" ") for part in (row[:8], row[8:]) if part)
+        lines.append(f"{at:08x}  {halves:<48}  |{shown}|")
+    return "\n".join([*lines, f"{len(raw):08x}"]) + "\n"
+
+
+def xxd(raw: bytes) -> str:
+    rows = (raw[at : at + 16] for at in range(0, len(raw), 16))
+    return "".join(
+        f"{16 * number:08x}: {' '.join(row[i : i + 2].hex() for i in range(0, len(row), 2)):<39}  {'.' * len(row)}\n"
+        for number, row in enumerate(rows)
+    )
+
+
+def od(raw: bytes, base: str = "07o") -> str:
+    lines = [f"{at:{base}} {raw[at : at + 16].hex(' ')}" for at in range(0, len(raw), 16)]
+    return "\n".join([*lines, f"{len(raw):{base}}"])
+
+
+def words(raw: bytes) -> str:
+    """What ``hexdump`` prints by default: words, the low byte first. The number of bytes must be even."""
+    lines = []
+    for at in range(0, len(raw), 16):
+        row = raw[at : at + 16]
+        lines.append(f"{at:07x} " + " ".join(row[i : i + 2][::-1].hex() for i in range(0, len(row), 2)))
+    return "\n".join([*lines, f"{len(raw):07x}"])
+
+
+FORMS: dict[str, Callable[[bytes], bytes | str]] = {
+    "raw": bytes,
+    "hex": bytes.hex,
+    "HEX": lambda raw: raw.hex().upper() + "\n",
+    "0x": lambda raw: "0x" + raw.hex(),
+    "colons": lambda raw: raw.hex(":"),
+    "spaces": lambda raw: raw.hex(" "),
+    "lines": lambda raw: "\n".join(raw.hex()[at : at + 64] for at in range(0, 2 * len(raw), 64)),
+    "escapes": lambda raw: '"' + "".join(f"\\x{one:02x}" for one in raw) + '"',
+    "C": lambda raw: "{" + ", ".join(f"0x{one:02x}" for one in raw) + "};",
+    "base64": lambda raw: base64.b64encode(raw).decode(),
+    "base64 in lines": base64.encodebytes,
+    "base64 without padding": lambda raw: base64.b64encode(raw).decode().rstrip("="),
+    "base64url": lambda raw: base64.urlsafe_b64encode(raw).decode(),
+    "base64url without padding": lambda raw: base64.urlsafe_b64encode(raw).decode().rstrip("="),
+    "quoted": lambda raw: f'"{base64.b64encode(raw).decode()}"\n',
+    "single quotes": lambda raw: f"'{raw.hex()}'",
+    "byte order mark": lambda raw: b"\xef\xbb\xbf" + base64.b64encode(raw),
+    "UTF-16": lambda raw: raw.hex().encode("utf-16"),
+    "hexdump -C": hexdump,
+    "xxd": xxd,
+    "od": od,
+    "od -A x": lambda raw: od(raw, "06x"),
+    "od -A d": lambda raw: od(raw, "07d"),
+    "JSON list": lambda raw: json.dumps(list(raw)),
+    "Go": lambda raw: f"[{' '.join(map(str, raw))}]",
+    "Python": lambda raw: f"bytes({list(raw)})",
+    "JSON field": lambda raw: json.dumps({"a": 1, "b": [{"report": base64.b64encode(raw).decode()}], "c": "x"}),
+    "JSON hex": lambda raw: json.dumps({"quote": raw.hex()}, indent=2),
+    "JSON numbers": lambda raw: json.dumps({"attestation_report": list(raw)}),
+    "JSON string": lambda raw: json.dumps(base64.b64encode(raw).decode()),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@settings(max_examples=many(60, 12))
+@given(raw=st.binary(min_size=1184, max_size=1184) | st.binary(min_size=40, max_size=40).map(lambda b: b * 30))
+def test_any_bytes_in_any_form_are_read_back_equal(form: str, raw: bytes) -> None:
+    made = FORMS[form](raw)
+    found = read_bytes(made.encode() if isinstance(made, str) else made, lambda one: len(one) == len(raw), "x", "y")
+    assert found.raw == raw
+
+
+@given(raw=st.binary(min_size=48, max_size=96).filter(lambda raw: len(raw) % 2 == 0))
+def test_words_are_turned(raw: bytes) -> None:
+    found = read_bytes(words(raw).encode(), lambda one: len(one) == len(raw), "x", "y")
+    assert found.raw == raw
+
+
+@pytest.mark.peer
+@pytest.mark.parametrize(
+    "command", [["hexdump", "-C"], ["hexdump"], ["xxd"], ["xxd", "-p"], ["xxd", "-g", "4"], ["xxd", "-i"], ["od"]]
+    + [["od", "-A", base, "-t", kind] for base in "oxdn" for kind in ("x1", "x2", "x4", "o1", "o2")], ids=" ".join
+)  # fmt: skip
+def test_what_the_real_tools_print_is_read(command: list[str]) -> None:
+    if shutil.which(command[0]) is None:
+        pytest.skip(f"{command[0]} is not installed")
+    raw = (SAMPLES / "report-snp.bin").read_bytes()
+    text = subprocess.run(command, input=raw, capture_output=True, check=True).stdout
+    try:
+        assert read_report(text).report.to_bytes() == raw
+    except InputError as error:
+        # Without addresses nothing shows which way round words are, and xxd -i of a pipe has no brackets.
+        assert "n" in command or "-i" in command, error  # noqa: PT017
+
+
+@given(raw=st.binary(max_size=4000), form=st.sampled_from(sorted(FORMS)))
+def test_what_does_not_fit_is_named_in_one_line(raw: bytes, form: str) -> None:
+    made = FORMS[form](raw)
+    with pytest.raises(InputError) as caught:
+        read_bytes(made.encode() if isinstance(made, str) else made, lambda one: False, "x", "y")
+    one_line(caught.value)
+
+
+REPORT = (SAMPLES / "report-snp.bin").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("raw", "words_"),
+    [
+        (REPORT.decode("latin-1").encode(), "converted to UTF-8"),
+        (REPORT.decode("utf-8", "replace").encode(), "lost bytes"),
+        (b"<!DOCTYPE html><html><body>429 Too Many Requests</body></html>", "an HTML page"),
+        (b"-----BEGIN CERTIFICATE REQUEST-----\nAAAA\n-----END CERTIFICATE REQUEST-----\n", "CSR"),
+        (KeyServer().ask("Milan"), "certificate"),
+        (b"\x0a\xa0\x09" + REPORT, "a protobuf message"),
+        (b"\xa1\x66report\x59\x04\xa0" + REPORT, "CBOR"),
+        (b"\x04\x00\x02\x00\x81\x00\x00\x00" + bytes(600), "TDX"),
+        (json.dumps({"error": "not found"}).encode(), "JSON without a field"),
+        (bytes(4) + (1184).to_bytes(4, "little") + bytes(24) + REPORT + bytes(4000 - 1216), "head -c 1184"),
+    ],
+)
+def test_what_is_no_report_is_named(raw: bytes, words_: str) -> None:
+    with pytest.raises(InputError) as caught:
+        read_report(raw)
+    assert words_ in str(caught.value)
+
+
+def test_converted_line_ends_are_recognised_and_never_undone() -> None:
+    raw = bytearray(REPORT)
+    raw[0x60:0x64] = b"\n\x01\n\x02"
+    with pytest.raises(InputError, match="LF to CRLF"):
+        read_report(bytes(raw).replace(b"\n", b"\r\n"))
+
+
+def test_two_fields_that_fit_and_differ_are_not_chosen_from() -> None:
+    two = {"old": base64.b64encode(REPORT).decode(), "new": base64.b64encode(b"\x05" + REPORT[1:]).decode()}
+    with pytest.raises(InputError, match="2 different values"):
+        read_report(json.dumps(two).encode())
+
+
+def test_azure_s_file_holds_the_report_behind_its_header() -> None:
+    raw = b"HCLA" + bytes(28) + REPORT + bytes(20) + b'{"keys": []}'
+    found = read_report(raw)
+    assert found.report.to_bytes() == REPORT
+    assert "Azure's HCLA file" in found.note
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in (CASES / "report-forms").glob("*")))
+def test_the_forms_people_sent(name: str) -> None:
+    raw = case("report-forms", name).read_bytes()
+    if name == "utf8-mangled.bin":
+        with pytest.raises(InputError, match="converted to UTF-8"):
+            read_report(raw)
+    else:
+        assert read_report(raw).report.version in (2, 3, 5)
+
+
+@pytest.mark.parametrize("name", ["vcek.hex", "vcek.b64"])
+def test_a_certificate_as_text_is_read(name: str) -> None:
+    assert parse_bundle(vcek=case("cert-forms", name).read_bytes()).vcek is not None
+
+
+def test_certificates_in_every_form() -> None:
+    server, der = KeyServer(), KeyServer().ask("Milan")
+    for name, make in FORMS.items():
+        made = make(der)
+        found = parse_bundle(ask=made.encode() if isinstance(made, str) else made).ask
+        assert found is not None, name
+        assert found.der == der
+    tabled = FORMS["base64"](table(ask=der, ark=server.ark("Milan")))
+    assert isinstance(tabled, str)
+    assert parse_bundle(certs=tabled.encode()).ark is not None
+
+
+def test_a_leaf_with_its_chain_in_one_file_is_taken() -> None:
+    server = KeyServer()
+    sample = (SAMPLES / "vcek-snp.der").read_bytes()
+    chain = (SAMPLES / "chain-snp.pem").read_bytes()
+    pem = b"-----BEGIN CERTIFICATE-----\n" + base64.encodebytes(sample) + b"-----END CERTIFICATE-----\n"
+    for whole in (pem + chain, chain + pem, json.dumps({"x": (pem + chain).decode()}).encode()):
+        found = parse_bundle(vcek=whole)
+        assert found.vcek is not None
+        assert found.vcek.der == sample
+        assert found.ask is not None
+        assert found.ark is not None
+        with pytest.raises(InputError, match="the chain once"):
+            parse_bundle(vcek=whole, ark=server.ark("Milan"))
+    with pytest.raises(InputError, match="no VCEK among them"):
+        parse_bundle(vcek=chain)
+
+
+@pytest.mark.parametrize("name", ["table-mixed-endian-guids.bin", "table-big-endian-guids.bin"])
+def test_guids_of_a_table_are_read_in_either_order(name: str) -> None:
+    found = parse_bundle(certs=case("cert-forms", name).read_bytes())
+    assert [one.kind for one in (found.vcek, found.ask, found.ark) if one] == ["VCEK", "ASK", "ARK"]
+
+
+def test_sev_s_own_format_is_named_where_x509_is_needed() -> None:
+    with pytest.raises(InputError, match=r"SEV's own format.*X\.509"):
+        parse_bundle(chain=case("cert-forms", "ask-ark-in-sev-format.cert").read_bytes())
+
+
+def test_what_qemu_and_virsh_print_holds_a_chain(tmp_path: Path) -> None:
+    text = case("chain-forms", "query-sev-capabilities.json").read_text()
+    answer = json.loads(text)["return"]
+    lines = "".join(f"{name:<15}: {answer[name]}\n" for name in ("cbitpos", "reduced-phys-bits", "pdh", "cert-chain"))
+    for number, content in enumerate((text, lines)):
+        path = tmp_path / str(number)
+        path.write_text(content)
+        chain = load_chain(str(path))
+        assert len(chain.certificates) == 4
+        verdict = chain.verify()
+        assert verdict.status == "not_decided"
+        assert "could not be checked" in verdict.words
+        assert "ask_ark_PRODUCT.cert" in str(verdict.explain())
+
+
+def test_x509_is_named_where_sev_s_own_format_is_needed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["chain", "verify", str(case("chain-forms", "x509-chain.pem"))]) == 2
+    assert "sevlab report verify" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("form", ["hex", "xxd", "hexdump -C", "base64", "JSON list"])
+def test_a_vmsa_and_an_id_block_are_read_in_other_forms(
+    form: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = (tmp_path / "page").as_posix()
+    assert main(["vmsa", "build", page, "--vcpu-type", "EPYC-Milan", "--cpu", "0"]) == 0
+    made = FORMS[form](Path(page).read_bytes())
+    (tmp_path / "other").write_text(str(made))
+    capsys.readouterr()
+    assert main(["vmsa", "diff", page, str(tmp_path / "other")]) == 0
+
+
+@pytest.mark.parametrize("name", ["turin-v5", "genoa-v5", "milan-v3"])
+def test_real_reports_verify_and_show_without_an_alarm(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    product = name.split("-")[0]
+    report = shared_data("snp", f"{name}-report.bin")
+    measurement = report.read_bytes()[0x90:0xC0].hex()
+    words_ = ["report", "verify", str(report), "--vcek", str(shared_data("snp", f"{name}-vcek.der"))]
+    words_ += ["--ask", str(shared_data("snp", f"{product}-ask.pem")), "--ark"]
+    words_ += [str(shared_data("snp", f"{product}-ark.pem")), "--measurement", measurement]
+    assert main(words_) == 0
+    out = capsys.readouterr().out
+    assert out.splitlines()[0].strip() == f"OK: a genuine {product.title()} reports the measurement that you required"
+    assert "not known" not in out
+    assert main(["report", "show", str(report)]) == 0
+    shown = capsys.readouterr().out
+    assert "Nothing: no reserved byte or bit is set." in shown
+    assert "FINDING" not in shown
+    assert f"from {product.title()}" in shown
+
+
+def test_an_unknown_product_and_its_guessed_tcb_are_said(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["report", "show", str(case("report-unknown-cpuid.bin"))]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "from a product that sevlab does not know" in shown
+    assert "which is a guess" in shown
+    assert "Milan or Genoa" not in shown
