@@ -14,6 +14,8 @@ import nbformat
 from tests.paths import NOTEBOOKS
 
 MAP = NOTEBOOKS / "README.md"
+#: The cell of 00 that has the map too, and how it begins.
+MAP_CELL, MAP_TEXT = "map", "## All notebooks\n\nNew words are in the [glossary](glossary.md).\n\n"
 #: The parts of the course: title, folder, and the pattern of its notebooks' names.
 PARTS = (
     ("The message, and what it stands on", "", "0[0-3]*"),
@@ -47,15 +49,16 @@ def question(notebook: nbformat.NotebookNode) -> str:
 
 
 def minutes(notebook: nbformat.NotebookNode) -> int:
-    """Return the estimated minutes of a notebook."""
-    words = sum(len(cell.source.split()) for cell in notebook.cells if cell.cell_type == "markdown")
+    """Return the estimated minutes of a notebook; its map of all notebooks is to look things up in."""
+    prose = [cell.source for cell in notebook.cells if cell.cell_type == "markdown" and cell.id != MAP_CELL]
+    words = sum(len(source.split()) for source in prose)
     code = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
     widgets, exercises = (sum(bool(form.search(source)) for source in code) for form in (WIDGET, MARK))
     return 5 * -int(-(words / 150 + len(code) / 2 + 2 * widgets + 5 * exercises) // 5)
 
 
-def tables(here: str = "") -> str:
-    """Return the map as Markdown, with links from the folder *here* below the notebooks."""
+def tables() -> str:
+    """Return the map as Markdown."""
     parts = []
     for title, folder, pattern in PARTS:
         rows = []
@@ -77,6 +80,9 @@ def write() -> None:
         for path in lessons(folder, pattern):
             notebook = nbformat.read(path, as_version=4)
             notebook.cells[0].source = timed(notebook.cells[0].source, notebook)
+            for cell in notebook.cells:
+                if cell.id == MAP_CELL:
+                    cell.source = MAP_TEXT + tables()
             nbformat.write(notebook, path)
     MAP.write_text(f"{HEAD}\n{tables()}\n", encoding="utf-8")
 

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import nbformat
 import pytest
 
-from tests.course import MAP, PARTS, lessons, minutes, question, tables
+from tests.course import MAP, MAP_CELL, MAP_TEXT, PARTS, lessons, minutes, question, tables
 from tests.paths import NOTEBOOKS
 
 PATHS = [path for _, folder, pattern in PARTS for path in lessons(folder, pattern)]
@@ -31,6 +31,8 @@ def test_every_notebook_is_on_the_map() -> None:
     found = {path for path in NOTEBOOKS.rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts}
     assert found == {*PATHS, NOTEBOOKS / "debugger.ipynb"}
     assert tables() in MAP.read_text(encoding="utf-8"), "run: make docs"
+    (cell,) = (cell for cell in READ[MAIN[0]].cells if cell.id == MAP_CELL)
+    assert cell.source == MAP_TEXT + tables(), "run: make docs"
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
