@@ -8,7 +8,7 @@ import re
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from ..launch.evidence import REPORTED
+from ..launch.inputs import REPORTED
 from ..launch.values import once
 from ..layout.arguments import checked
 from .capture import DMESG, QMP, SECINFO, Capture, Collector, shown

@@ -7,9 +7,9 @@ import sys
 
 from ..cli import AT_END, LAST_WORDS, VERBS
 from ..errors import InputError, hide_keys, quoted, renaming, shell_word
-from ..launch.evidence import KEYS, REPORTED, Evidence, load_evidence
+from ..launch.evidence import Evidence, load_evidence
 from ..launch.files import check_standard_input
-from ..launch.inputs import FILES, INPUTS, as_option
+from ..launch.inputs import FILES, INPUTS, KEYS, REPORTED, as_option
 from .terminal import say, warn
 
 TYPE_CHECKING = False
