@@ -22,7 +22,7 @@ from ..errors import InputError, quoted, renaming, shell_word
 from ..launch.files import check_standard_input
 from ..launch.inputs import KEYS, SKU, as_option, as_peer
 from ..launch.keys import SecretBytes
-from ..launch.values import KEY_SIZE, load_key, parse_number, parse_seconds
+from ..launch.values import KEY_SIZE, load_key, parse_number
 from ..launch.verify import MATCH
 from ..launch.verify import UNUSABLE as UNUSABLE_CASE
 from ..launch.vmm import parse_cpu_model
@@ -36,6 +36,7 @@ from .options import (
     add_inputs,
     add_json,
     add_own_case,
+    parse_seconds,
     phrase,
     readers,
     tell_trust,

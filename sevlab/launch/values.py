@@ -7,19 +7,17 @@ needed, and what to try.
 from __future__ import annotations
 
 import binascii
-import os
 import re
 
-from ..errors import InputError, describe_content, describe_text, named, quoted
+from ..errors import InputError, describe_text, named, quoted
 from ..formats.launch_measure import Measurement
 from ..formats.policy import Policy
-from .files import load_file, read_hidden
+from .files import read_hidden
 from .keys import NoKey, SecretBytes, hide_key
 from .reading import CasePath, open_input
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import Any
 
     from ..formats.vmsa import Vmsa
@@ -31,7 +29,6 @@ _VMSA_LIMIT = 64 << 10
 KEY_SIZE = 16
 _URL_SAFE = "replace - by + and _ by / if this is URL-safe base64"
 # Compiled when one is first needed.
-_SECONDS = r"[0-9]{1,9}(\.[0-9]{1,9})?|\.[0-9]{1,9}"
 _HEX = r"[0-9a-fA-F]+"
 _BASE64 = r"[A-Za-z0-9+/]+={0,2}"
 
@@ -55,14 +52,6 @@ def _is_number(text: str) -> bool:
     if text[:2] in ("0x", "0X"):
         return len(text) <= 18 and bool(re.fullmatch(_HEX, text[2:]))
     return len(text) <= 20 and text.isascii() and text.isdigit()
-
-
-def parse_seconds(text: str, name: str, limit: float) -> float:
-    """Return a number of seconds above 0 and at most *limit*, written in decimal."""
-    seconds = float(text) if re.fullmatch(_SECONDS, text) else 0.0
-    if not 0 < seconds <= limit:
-        raise InputError(name, quoted(text), f"seconds, more than 0 and at most {limit:g}")
-    return seconds
 
 
 def parse_policy(text: str | int, name: str = "policy") -> Policy:
@@ -156,50 +145,6 @@ def decode_base64(text: str) -> bytes | None:
     except binascii.Error:
         return None
     return raw if binascii.b2a_base64(raw, newline=False).decode() == text else None
-
-
-def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return an object of JSON. A key that comes twice is refused, because readers disagree about what it means."""
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a key comes twice")
-    return found
-
-
-def load_value(value: str, name: str, size: int) -> bytes:
-    """Return exactly *size* bytes, given as base64 or hex text, or as the path of a file that holds them.
-
-    A file may hold the bytes themselves, or base64 or hex text. As with sevctl, the name of a file is a path.
-    """
-    return _value_or_file(value, name, size, parse_bytes)
-
-
-def load_measurement(value: str, name: str = "measurement") -> Measurement:
-    """Return a measurement, given as base64 or hex text, or as the path of a file that holds it; see load_value."""
-
-    def parse(text: str, name: str, size: int) -> bytes:
-        return parse_measurement(text, name, allow_hex=True).to_bytes()
-
-    return Measurement.from_bytes(_value_or_file(value, name, Measurement.size, parse))
-
-
-def _value_or_file(value: str, name: str, size: int, parse: Callable[[str, str, int], bytes]) -> bytes:
-    is_file = value == "-" or ("\0" not in value and os.path.exists(value))
-    text, raw = value, b""
-    if is_file:
-        raw = load_file(value, name, TEXT_LIMIT)
-        if len(raw) == size:
-            return raw
-        text = raw.decode("ascii", "replace")
-    try:
-        return parse(text, name, size)
-    except InputError as error:
-        # The content of a file is never shown: it may be a key, given in the wrong place.
-        where = f"{quoted(value)}, which is no file"
-        if is_file:
-            where = f"the file {quoted(value)} with {describe_content(raw)}"
-            text, raw = "", b""
-        raise InputError(name, where, f"{error.needed}, or a file that holds them", error.advice) from None
 
 
 def load_keys(*, tik: Any = None, tek: Any = None, tk: Any = None) -> tuple[SecretBytes, SecretBytes]:
