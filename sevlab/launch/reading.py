@@ -315,7 +315,10 @@ _command: ContextVar[_Command | None] = ContextVar("command", default=None)
 
 @contextmanager
 def opened_once(*, fresh: bool = False, patient: bool = False) -> Iterator[None]:
-    """Read all within as one command, part of an outer one unless *fresh*; a *patient* one waits for named pipes."""
+    """Read everything within as one command; within another one it is part of that, unless it is *fresh*.
+
+    A *patient* command waits for somebody to write to a named pipe; for any other, a pipe without a writer is empty.
+    """
     before = _command.get()
     if before is not None and not fresh:
         yield

@@ -231,7 +231,10 @@ def solve_block(message: bytes, index: int, tag: bytes, key: bytes = EXAMPLE_KEY
 
 
 def forge_patch(genuine: Patch, steps: Iterable[str], key: bytes = EXAMPLE_KEY) -> tuple[Patch, Preimage]:
-    """Return a patch with other *steps* under a genuine signature, and how the :data:`OPEN` one was solved."""
+    """Return a patch with other *steps* under a genuine signature, and how the :data:`OPEN` one was solved.
+
+    One of the steps must be open: otherwise :class:`~sevlab.errors.InputError` is raised.
+    """
     listed = list(steps)
     if OPEN not in listed:
         raise InputError("steps", f"{len(listed)} steps, none of them {OPEN}", "one open step, to be solved")
