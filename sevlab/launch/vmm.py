@@ -87,16 +87,6 @@ CPU_MODELS: Mapping[str, Cpu] = {
 }
 
 
-def describe_signature(signature: int) -> str:
-    """Return a CPU signature for people: family, model, stepping, and QEMU's name if there is one."""
-    try:
-        cpu = split_signature(signature)
-    except InputError:
-        return f"0x{signature:x}, which is no CPU signature"
-    name = next((f", QEMU's {name}" for name, known in CPU_MODELS.items() if known == cpu), "")
-    return f"0x{signature:x} (family {cpu.family}, model {cpu.model}, stepping {cpu.stepping}{name})"
-
-
 @checked
 def parse_cpu_model(name: str, input: str = "CPU model") -> Cpu:
     """Return the processor of QEMU's CPU model *name*. An unknown one is refused, with the names nearest to it."""
