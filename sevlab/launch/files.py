@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from ..errors import InputError, named, quoted
 from .keys import SecretBytes
 from .reading import CHUNK, LARGEST, open_input
@@ -37,6 +39,11 @@ def load_file(path: str, name: str, limit: int) -> bytes:
     if len(raw) > limit:
         raise _too_large(path, name, limit)
     return raw
+
+
+def load_size(path: str, name: str) -> int:
+    with open_input(path, name) as stream:
+        return stream.seek(0, os.SEEK_END)
 
 
 def load_hidden(path: str, name: str, limit: int) -> SecretBytes:

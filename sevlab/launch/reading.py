@@ -36,7 +36,7 @@ _IN_MEMORY = 16 << 20
 #: Files that stay open until the command ends. Further ones are closed, and checked again when they are opened again.
 _MOST_OPEN = 32
 #: Reading files in these has effects, never ends, or reveals something about other programs.
-_NOT_FILES = ("/proc", "/sys", "/dev")
+NOT_FILES = ("/proc", "/sys", "/dev")
 #: The kernel's log, which looks like a plain file. Reading it takes its lines away from those who should see them.
 _KERNEL_LOG = "/proc/kmsg"
 _DESCRIPTOR = "/(?:dev|proc/self)/fd/([0-9]{1,9})"
@@ -64,10 +64,10 @@ class CasePath(str):
     @property
     def is_outside(self) -> bool:
         """Whether the file is outside the folder of the case, links followed."""
-        return not _is_below(os.path.realpath(self), os.path.realpath(self.folder or "."))
+        return not is_below(os.path.realpath(self), os.path.realpath(self.folder or "."))
 
 
-def _is_below(path: str, folder: str) -> bool:
+def is_below(path: str, folder: str) -> bool:
     return path == folder or path.startswith(folder.rstrip("/") + "/")
 
 
@@ -390,11 +390,11 @@ def _admit(path: CasePath, name: str) -> str:
     if "\0" in path:
         raise _unreadable(path, name, ValueError())
     real, home = os.path.realpath(path), os.path.realpath(path.folder or ".")
-    if _is_below(real, home):
+    if is_below(real, home):
         return real
-    if _is_below(os.path.abspath(path), os.path.abspath(path.folder or ".")):
+    if is_below(os.path.abspath(path), os.path.abspath(path.folder or ".")):
         raise _refused(path, name, "a link out of the case's folder")
-    if any(_is_below(real, top) for top in _NOT_FILES):
+    if any(is_below(real, top) for top in NOT_FILES):
         raise _refused(path, name, "what a case of somebody else may not name")
     return real
 
