@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 from ..errors import InputError, named, quoted
 from .keys import SecretBytes
 from .reading import CHUNK, LARGEST, open_input
@@ -43,7 +41,7 @@ def load_file(path: str, name: str, limit: int) -> bytes:
 
 def load_size(path: str, name: str) -> int:
     with open_input(path, name) as stream:
-        return stream.seek(0, os.SEEK_END)
+        return stream.seek(0, 2)  # its end
 
 
 def load_hidden(path: str, name: str, limit: int) -> SecretBytes:

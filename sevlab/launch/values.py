@@ -28,7 +28,6 @@ TEXT_LIMIT = 4096
 _VMSA_LIMIT = 64 << 10
 KEY_SIZE = 16
 _URL_SAFE = "replace - by + and _ by / if this is URL-safe base64"
-# Compiled when one is first needed.
 _HEX = r"[0-9a-fA-F]+"
 _BASE64 = r"[A-Za-z0-9+/]+={0,2}"
 
