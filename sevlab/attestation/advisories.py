@@ -9,24 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from ..data import (
-    ADVISORIES,
-    NO_FIX,
-    PLATFORM,
-    PRODUCTS,
-    SEV,
-    SEV_ES,
-    SEV_SNP,
-    SNP_PRODUCTS,
-    TECHNOLOGIES,
-    UNKNOWN,
-    UNVERIFIED,
-    VERIFIED,
-    Firmware,
-    PlatformBit,
-    PolicyBit,
-    Svn,
-)
+from .. import data
 from ..errors import InputError, named, quoted
 from ..formats.policy import Policy, SnpPolicy
 from ..formats.report import Report, parse_report
@@ -48,14 +31,14 @@ APPLIES, CURED, NOT_AFFECTED, NOT_NAMED = "applies", "cured", "not affected", "n
 #: Every state, the worst first, and what it means.
 STATES = {
     APPLIES: "the platform has it, and nothing that is known here cures it",
-    UNKNOWN: "what was given does not decide it; the words say what would",
+    data.UNKNOWN: "what was given does not decide it; the words say what would",
     NOT_NAMED: "only other products are listed as affected; this is not proof of safety",
     CURED: "a version, a TCB or a bit cures it",
     NOT_AFFECTED: "it cannot hit this technology",
 }
-_COLOURS = {APPLIES: "pink", UNKNOWN: "yellow", NOT_NAMED: "grey", CURED: "green", NOT_AFFECTED: "green"}
+_COLOURS = {APPLIES: "pink", data.UNKNOWN: "yellow", NOT_NAMED: "grey", CURED: "green", NOT_AFFECTED: "green"}
 #: Technologies by the names that people type.
-NAMES = {"sev": SEV, "sev-es": SEV_ES, "snp": SEV_SNP}
+NAMES = {"sev": data.SEV, "sev-es": data.SEV_ES, "snp": data.SEV_SNP}
 
 
 @dataclass(frozen=True)
@@ -63,8 +46,8 @@ class Platform:
     """What is known of a platform and its guest."""
 
     #: The products and technologies that it may be.
-    products: tuple[str, ...] = PRODUCTS
-    technologies: tuple[str, ...] = TECHNOLOGIES
+    products: tuple[str, ...] = data.PRODUCTS
+    technologies: tuple[str, ...] = data.TECHNOLOGIES
     version: Version | None = None
     #: The version below which the platform cannot go back.
     committed: tuple[int, int, int] | None = None
@@ -80,8 +63,8 @@ class Platform:
     def words(self) -> list[list[str]]:
         """What is known, in rows of two."""
         known = {
-            "product": " or ".join(self.products) if len(self.products) < len(PRODUCTS) else None,
-            "technology": " or ".join(self.technologies) if len(self.technologies) < len(TECHNOLOGIES) else None,
+            "product": " or ".join(self.products) if len(self.products) < len(data.PRODUCTS) else None,
+            "technology": " or ".join(self.technologies) if len(self.technologies) < len(data.TECHNOLOGIES) else None,
             "firmware": self.version and version_text(self.version),
             "cannot go back below": self.committed and version_text(self.committed),
             "policy": None if self.policy is None else self.policy.text,
@@ -134,12 +117,12 @@ class Advice(Explainable):
     @property
     def is_certain(self) -> bool:
         """Whether nothing applies and nothing is unknown, except for what was accepted."""
-        return not self.of(APPLIES, UNKNOWN)
+        return not self.of(APPLIES, data.UNKNOWN)
 
     @property
     def words(self) -> str:
         """The answer in one line."""
-        count, open_ones = len(self.of(APPLIES)), len(self.of(UNKNOWN))
+        count, open_ones = len(self.of(APPLIES)), len(self.of(data.UNKNOWN))
         unknown = f"{open_ones} cannot be decided" if open_ones else "none is left undecided"
         if count:
             return f"{count} known {'vulnerability applies' if count == 1 else 'vulnerabilities apply'}; {unknown}"
@@ -217,13 +200,13 @@ def platform_of_report(report: Report, product: str = "") -> Platform:
     Raises :class:`~sevlab.errors.InputError` for a product that the report contradicts.
     """
     if product:
-        _check_product(product, SEV_SNP)
+        _check_product(product, data.SEV_SNP)
         if not likely_product(report, product):
             raise InputError("product", quoted(product), f"{report.product}, as the report says")
         report = parse_report(report.to_bytes(), product)  # the product says which byte of a TCB is which part
     platform = Platform(
-        products=tuple((product or report.product).split(" or ")) if product or report.product else SNP_PRODUCTS,
-        technologies=(SEV_SNP,),
+        products=tuple((product or report.product).split(" or ")) if product or report.product else data.SNP_PRODUCTS,
+        technologies=(data.SEV_SNP,),
         policy=report.policy,
         report_version=report.version,
         told=("What a report says is as good as the firmware that says it; sevlab report verify says who signed it",),
@@ -245,16 +228,16 @@ def platform_of_report(report: Report, product: str = "") -> Platform:
 def likely_product(report: Report, product: str) -> str:
     """Return a product that a report may be from, such as its certificate's; "" where its own bytes contradict."""
     told = report.product
-    return product if product in SNP_PRODUCTS and (not told or product in told.split(" or ")) else ""
+    return product if product in data.SNP_PRODUCTS and (not told or product in told.split(" or ")) else ""
 
 
 def platform_of_launch(version: Version, policy: Policy, product: str = "") -> Platform:
     """Return what a launch of SEV or SEV-ES shows: version, build and policy, which its measurement covers."""
-    technology = SEV_ES if policy.es else SEV
+    technology = data.SEV_ES if policy.es else data.SEV
     if product:
         _check_product(product, technology)
     told = "Version, build and policy are in the measurement, so they are proven where that matches"
-    return Platform((product,) if product else PRODUCTS, (technology,), version, policy=policy, told=(told,))
+    return Platform((product,) if product else data.PRODUCTS, (technology,), version, policy=policy, told=(told,))
 
 
 def platform_of_numbers(
@@ -272,15 +255,17 @@ def platform_of_numbers(
         raise InputError("technology", quoted(technology), ", ".join(NAMES))
     told: list[str] = []
     guest: Policy | SnpPolicy | None = None
-    technologies: tuple[str, ...] = TECHNOLOGIES if technology is None else (NAMES[technology],)
+    technologies: tuple[str, ...] = data.TECHNOLOGIES if technology is None else (NAMES[technology],)
     if policy is not None:
         guest, technologies, words = _policy(policy, technologies)
         told += [words] if technology is None else []
     if product is not None:
         _check_product(product, technologies[0] if len(technologies) == 1 else "")
-        if product not in SNP_PRODUCTS:
-            technologies = tuple(one for one in technologies if one != SEV_SNP)
-    products = (product,) if product is not None else SNP_PRODUCTS if technologies == (SEV_SNP,) else PRODUCTS
+        if product not in data.SNP_PRODUCTS:
+            technologies = tuple(one for one in technologies if one != data.SEV_SNP)
+    products = (
+        (product,) if product is not None else data.SNP_PRODUCTS if technologies == (data.SEV_SNP,) else data.PRODUCTS
+    )
     told.append("These numbers are as good as their source; a measurement or a report proves them")
     return Platform(products, technologies, _api(api, build), policy=guest, told=tuple(told))
 
@@ -301,28 +286,30 @@ def _policy(value: int | str, technologies: tuple[str, ...]) -> tuple[Policy | S
     """Return a policy of the right kind, the technologies that are left, and how that was decided."""
     number = parse_number(value, "policy", (1 << 64) - 1)
     snp = SnpPolicy(number)
-    if technologies == (SEV_SNP,) or (SEV_SNP in technologies and snp.must_be_one):
-        return snp, (SEV_SNP,), "Bit 17 of the policy is set, as SEV-SNP needs it: taken for a policy of SEV-SNP"
+    if technologies == (data.SEV_SNP,) or (data.SEV_SNP in technologies and snp.must_be_one):
+        return snp, (data.SEV_SNP,), "Bit 17 of the policy is set, as SEV-SNP needs it: taken for a policy of SEV-SNP"
     legacy = Policy(parse_number(value, "policy", 0xFFFFFFFF))
-    technology = SEV_ES if legacy.es else SEV
+    technology = data.SEV_ES if legacy.es else data.SEV
     if technology not in technologies:
         raise InputError("policy", f"0x{number:x}, a policy of {technology}", f"one of {technologies[0]}")
     return legacy, (technology,), f"Taken for a policy of {technology}: bit 17, which SEV-SNP needs, is clear"
 
 
 def _check_product(product: str, technology: str) -> None:
-    known = SNP_PRODUCTS if technology == SEV_SNP else PRODUCTS
+    known = data.SNP_PRODUCTS if technology == data.SEV_SNP else data.PRODUCTS
     if product not in known:
-        received = f"{quoted(product)}, which has no SEV-SNP" if product in PRODUCTS else quoted(product)
+        received = f"{quoted(product)}, which has no SEV-SNP" if product in data.PRODUCTS else quoted(product)
         raise InputError("product", received, f"one of {', '.join(known)}")
 
 
 def judge(platform: Platform, accept: Iterable[str] = ()) -> Advice:
     """Judge every advisory for a platform; *accept* are keys of those whose risk the owner accepts."""
     accepted = set(accept)
-    if unknown := sorted(accepted - set(ADVISORIES)):
-        raise InputError("accept", quoted(unknown[0]), f"one of {', '.join(ADVISORIES)}")
-    return Advice(platform, [Finding(one, *_judge(one, platform), one.key in accepted) for one in ADVISORIES.values()])
+    if unknown := sorted(accepted - set(data.ADVISORIES)):
+        raise InputError("accept", quoted(unknown[0]), f"one of {', '.join(data.ADVISORIES)}")
+    return Advice(
+        platform, [Finding(one, *_judge(one, platform), one.key in accepted) for one in data.ADVISORIES.values()]
+    )
 
 
 def _judge(advisory: Advisory, platform: Platform) -> tuple[str, str]:
@@ -331,33 +318,33 @@ def _judge(advisory: Advisory, platform: Platform) -> tuple[str, str]:
         (product, technology)
         for product in platform.products
         for technology in platform.technologies
-        if technology != SEV_SNP or product in SNP_PRODUCTS
+        if technology != data.SEV_SNP or product in data.SNP_PRODUCTS
     ]
     found = [_judge_one(advisory, product, technology, platform) for product, technology in pairs]
     states = {state for state, _ in found}
     if len(states) == 1:
         return states.pop(), " ".join(dict.fromkeys(words for _, words in found))
-    if not states & {APPLIES, UNKNOWN}:  # all harmless, each in its own way: the weakest claim counts
+    if not states & {APPLIES, data.UNKNOWN}:  # all harmless, each in its own way: the weakest claim counts
         worst = NOT_NAMED if NOT_NAMED in states else CURED
         return worst, " ".join(dict.fromkeys(words for state, words in found if state != NOT_AFFECTED))
     both = zip(("product", "technology"), zip(*pairs, strict=True), strict=True)
     missing = [name for name, values in both if len(set(values)) > 1]
-    open_words = next(words for state, words in found if state in (APPLIES, UNKNOWN))
-    return UNKNOWN, f"It depends on {' and '.join(missing)}, not known here. {open_words}"
+    open_words = next(words for state, words in found if state in (APPLIES, data.UNKNOWN))
+    return data.UNKNOWN, f"It depends on {' and '.join(missing)}, not known here. {open_words}"
 
 
 def _judge_one(advisory: Advisory, product: str, technology: str, platform: Platform) -> tuple[str, str]:
     if technology not in advisory.technologies:
         return NOT_AFFECTED, f"Only {' and '.join(advisory.technologies)} can be hit."
-    if advisory.part != PLATFORM:
-        return UNKNOWN, f"It is in the {advisory.part}, about which nothing is known here."
+    if advisory.part != data.PLATFORM:
+        return data.UNKNOWN, f"It is in the {advisory.part}, about which nothing is known here."
     if not advisory.products:
-        return UNKNOWN, "Which products it hits is not in the sources at hand."
+        return data.UNKNOWN, "Which products it hits is not in the sources at hand."
     if product not in advisory.products:
         return NOT_NAMED, f"The sources name {', '.join(advisory.products)}."
     state, words = _judge_fixes(advisory, product, technology, platform)
-    if advisory.mark != VERIFIED or advisory.products[product] != VERIFIED:
-        return UNKNOWN, f"That {product} is hit is {UNVERIFIED}. {words}"
+    if advisory.mark != data.VERIFIED or advisory.products[product] != data.VERIFIED:
+        return data.UNKNOWN, f"That {product} is hit is {data.UNVERIFIED}. {words}"
     return state, words
 
 
@@ -365,23 +352,23 @@ def _judge_fixes(advisory: Advisory, product: str, technology: str, platform: Pl
     fixes = [fix for fix in advisory.fixes if _concerns(fix, product, technology)]
     held = [(fix, *_holds(fix, platform)) for fix in fixes]
     for fix, holds, words in held:
-        if holds and fix.mark == VERIFIED:
+        if holds and fix.mark == data.VERIFIED:
             return _doubt(advisory, platform, f"Cured by {fix.words}: {words}.")
     for fix, holds, words in held:
-        if holds is None or fix.mark != VERIFIED:
-            sure = "" if fix.mark == VERIFIED else f" ({fix.mark})"
-            return UNKNOWN, f"It would be cured by {fix.words}{sure}; {words}."
-    if held or advisory.open == NO_FIX:
+        if holds is None or fix.mark != data.VERIFIED:
+            sure = "" if fix.mark == data.VERIFIED else f" ({fix.mark})"
+            return data.UNKNOWN, f"It would be cured by {fix.words}{sure}; {words}."
+    if held or advisory.open == data.NO_FIX:
         words = f"It would be cured by {' or by '.join(fix.words for fix in fixes)}"
         words = words if fixes else "Nothing is known to cure it"
         return APPLIES, f"{words}{''.join(f'; {why}' for _, _, why in held)}."
-    return UNKNOWN, "What cures it is not in the sources at hand."
+    return data.UNKNOWN, "What cures it is not in the sources at hand."
 
 
 def _concerns(fix: Fix, product: str, technology: str) -> bool:
-    if isinstance(fix, Firmware | Svn):
+    if isinstance(fix, data.Firmware | data.Svn):
         return fix.product == product
-    return technology == SEV_SNP if isinstance(fix, PlatformBit) else technology in fix.technologies
+    return technology == data.SEV_SNP if isinstance(fix, data.PlatformBit) else technology in fix.technologies
 
 
 def _doubt(advisory: Advisory, platform: Platform, words: str) -> tuple[str, str]:
@@ -389,20 +376,20 @@ def _doubt(advisory: Advisory, platform: Platform, words: str) -> tuple[str, str
     for one in advisory.doubts:
         holds, why = _holds(one, platform)
         if holds is False:
-            return UNKNOWN, f"{words} But {why} ({one.mark} as a sign of it)."
+            return data.UNKNOWN, f"{words} But {why} ({one.mark} as a sign of it)."
     return CURED, words
 
 
 def _holds(fix: Fix, platform: Platform) -> tuple[bool | None, str]:
     """Return whether a fix is there (None when what decides is missing or lies between), and why."""
-    if isinstance(fix, Firmware):
+    if isinstance(fix, data.Firmware):
         return _firmware_holds(fix, platform)
-    if isinstance(fix, Svn):
+    if isinstance(fix, data.Svn):
         if platform.tcb is None or fix.part not in platform.tcb.parts:
             return None, "a report's REPORTED_TCB would decide"
         has = platform.tcb.parts[fix.part]
         return has >= fix.least, f"REPORTED_TCB has {fix.part} {has}"
-    if isinstance(fix, PolicyBit):
+    if isinstance(fix, data.PolicyBit):
         if platform.policy is None:
             return None, "the policy would decide"
         has = getattr(platform.policy, fix.name)
@@ -413,7 +400,7 @@ def _holds(fix: Fix, platform: Platform) -> tuple[bool | None, str]:
     return bool(has), f"PLATFORM_INFO has {fix.name.upper()} = {has}"
 
 
-def _firmware_holds(fix: Firmware, platform: Platform) -> tuple[bool | None, str]:
+def _firmware_holds(fix: data.Firmware, platform: Platform) -> tuple[bool | None, str]:
     version = platform.version
     if version is None:
         return None, "the firmware's version would decide"

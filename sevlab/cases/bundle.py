@@ -13,13 +13,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..errors import InputError, quoted
+from ..launch.files import load_size
 from ..launch.keys import SecretBytes
 from ..launch.reading import CHUNK, CasePath, note_input, open_input, opened_once
-from ..launch.values import KEY_SIZE, TEXT_LIMIT, load_key, once
+from ..launch.values import KEY_SIZE, TEXT_LIMIT, load_key
 from ..layout.arguments import checked
 from .archive import BLOBS, CASE, MANIFEST, TOTAL_LIMIT, Archive, open_archive
 from .case import BY_NAME, FILE, KEY, Case, Change
 from .case_toml import encode_case, format_case, is_bundle, parse_case, protect_files, read_case, without_folders
+from .sources import once
 from .writing import check_output, reason_of, refuse_key_name, temporary_folder, usual_mode, whole_file
 
 if TYPE_CHECKING:
@@ -270,7 +272,7 @@ def pack_case(case: Case, path: str, *, with_keys: bool = False, force: bool = F
     text = format_case(_renamed(case, secrets, set(keys)))
     raw = encode_case(text, CASE)
     files = {sha256: (one, file) for one, file, sha256 in reversed(list(case.recorded))}
-    sizes = {sha256: _size(one, file) for sha256, (one, file) in files.items()}
+    sizes = {sha256: load_size(file, one) for sha256, (one, file) in files.items()}
     contents = {_sha256(key): key for key in secrets.values()}
     for sha256 in files.keys() & contents.keys():
         raise InputError(files[sha256][0].replace("_", "-"), "the file of a key", "another file")
@@ -317,11 +319,6 @@ def _renamed(case: Case, secrets: dict[str, SecretBytes], keys: set[str]) -> Cas
         origin |= dict.fromkeys(keys, LEFT_OUT)
     about = {key: without_folders(text, case) if key == "explanation" else text for key, text in case.about.items()}
     return case.replace(inputs=inputs, found=found, origin=origin, about=about)
-
-
-def _size(name: str, path: str) -> int:
-    with open_input(path, name) as stream:
-        return stream.seek(0, os.SEEK_END)
 
 
 def _member(name: str) -> zipfile.ZipInfo:

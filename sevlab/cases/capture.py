@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import InputError, hide_keys, quoted
 from ..formats.policy import Policy
-from ..launch.evidence import REPORTED
-from ..launch.inputs import SKU
+from ..launch.inputs import REPORTED, SKU
 from ..launch.values import parse_measurement, parse_number
 from ..layout.span import Explainable
 from ..layout.views import Banner, Heading, Paragraph, Table, View

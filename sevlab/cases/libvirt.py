@@ -18,8 +18,7 @@ from threading import Thread
 from typing import TYPE_CHECKING
 
 from ..errors import ConfigurationError, InputError, InsecureError, StateError, quoted
-from ..launch.evidence import REPORTED
-from ..launch.inputs import INPUTS, LaunchInputs
+from ..launch.inputs import INPUTS, REPORTED, LaunchInputs
 from ..launch.values import parse_policy
 from .capture import TEXT_LIMIT
 from .domain_xml import Element, read_xml

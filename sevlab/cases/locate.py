@@ -6,12 +6,11 @@ import os
 import stat
 
 from ..errors import InputError, quoted
+from ..launch.reading import NOT_FILES, is_below
 from .case import hash_file
 
 #: Most folder entries looked at among the candidates, and most files of the same name compared.
 ENTRY_LIMIT, SAME_NAME_LIMIT = 10_000, 16
-# Reading from these has effects, or never ends.
-_NOT_FILES = ("/proc", "/sys", "/dev")
 
 
 def locate(named: str, candidates: str | None, limit: int, secret: tuple[str, ...] = ()) -> tuple[str, str]:
@@ -64,7 +63,7 @@ def _usable(path: str, limit: int, secret: tuple[str, ...]) -> bool:
     return (
         stat.S_ISREG(state.st_mode)
         and 0 < state.st_size <= limit
-        and not any(real == top or real.startswith(top + "/") for top in _NOT_FILES)
+        and not any(is_below(real, top) for top in NOT_FILES)
         and not any(os.path.samestat(state, key) for key in keys)
         and os.access(path, os.R_OK)
     )

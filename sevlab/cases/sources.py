@@ -8,18 +8,16 @@ import re
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from ..launch.evidence import REPORTED
-from ..launch.values import once
+from ..launch.inputs import REPORTED
 from ..layout.arguments import checked
 from .capture import DMESG, QMP, SECINFO, Capture, Collector, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Any
 
 #: Most JSON objects looked at, and most pieces that look like JSON and are not, so that no text costs much.
 COUNT_LIMIT, BROKEN_LIMIT = 10_000, 8
-# QEMU refuses a duplicate key, too.
-_DECODER = json.JSONDecoder(object_pairs_hook=once)
 #: Inputs by their names in the answer to query-sev, and by those of domlaunchsecinfo.
 _NUMBERS = {name.replace("_", "-"): name for name in REPORTED[1:]}
 _PARAMETERS = {"sev-" + name.replace("_", "-"): name for name in REPORTED}
@@ -222,6 +220,18 @@ def _documents(text: str, found: Collector) -> Iterator[dict[str, object]]:
 def printable(value: object) -> object:
     """Return a value of JSON, unless it is a number that Python refuses to print."""
     return "a huge number" if isinstance(value, int) and abs(value) >= 1 << 128 else value
+
+
+def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object of JSON. A key that comes twice is refused, because readers disagree about what it means."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key comes twice")
+    return found
+
+
+# QEMU refuses such a key, too.
+_DECODER = json.JSONDecoder(object_pairs_hook=once)
 
 
 def load_json(text: str) -> object:

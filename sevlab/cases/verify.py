@@ -15,8 +15,9 @@ from ..attestation.requirements import parse_requirements
 from ..errors import InputError, SevlabError, named, quoted
 from ..formats.policy import Policy
 from ..formats.vcek import ROOTS
-from ..launch.evidence import KEYS, REPORTED, Trust, load_evidence, takes_keys
+from ..launch.evidence import Trust, load_evidence, takes_keys
 from ..launch.files import Sha256
+from ..launch.inputs import KEYS, REPORTED
 from ..launch.keys import SecretBytes
 from ..launch.reading import opened_once
 from ..launch.snp import load_snp_launch

@@ -7,6 +7,7 @@ validation should cost no more than its HMAC.
 
 from __future__ import annotations
 
+import gc
 import sys
 from contextlib import ExitStack
 from importlib import import_module
@@ -64,6 +65,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             _complain(f"standard output: {reason}")
         # The status of validate is libvirt's, which does not depend on what is printed beside the verdict.
         is_lost = out or (err and words[:1] != ["validate"])
+        if argv is None:  # the process ends, and Python would search all it has imported for garbage
+            gc.freeze()
         return UNUSABLE if status == GOOD and is_lost else status
 
 

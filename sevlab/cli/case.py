@@ -19,11 +19,10 @@ from ..cli import GOOD, NOT_VALIDATED, UNUSABLE
 from ..diagnosis.result import EXPLAINED
 from ..diagnosis.run import diagnose
 from ..errors import InputError, quoted, renaming, shell_word
-from ..launch.evidence import KEYS
 from ..launch.files import check_standard_input
-from ..launch.inputs import SKU, as_option, as_peer
+from ..launch.inputs import KEYS, SKU, as_option, as_peer
 from ..launch.keys import SecretBytes
-from ..launch.values import KEY_SIZE, load_key, parse_number, parse_seconds
+from ..launch.values import KEY_SIZE, load_key, parse_number
 from ..launch.verify import MATCH
 from ..launch.verify import UNUSABLE as UNUSABLE_CASE
 from ..launch.vmm import parse_cpu_model
@@ -37,6 +36,7 @@ from .options import (
     add_inputs,
     add_json,
     add_own_case,
+    parse_seconds,
     phrase,
     readers,
     tell_trust,

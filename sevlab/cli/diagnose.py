@@ -10,7 +10,7 @@ from ..cli import GOOD, NOT_VALIDATED
 from ..diagnosis.run import BUDGET, diagnose
 from ..errors import InputError, escaped, quoted, renaming
 from ..launch.inputs import as_option, as_peer
-from ..launch.values import parse_number, parse_seconds
+from ..launch.values import parse_number
 from ..launch.verify import MATCH
 from .digest import LEGACY_MODES, OVMF_HASH, SVSM, add_digest_options, digest_inputs, has_svsm
 from .options import (
@@ -21,6 +21,7 @@ from .options import (
     inputs_from,
     launch_parser,
     opened_case,
+    parse_seconds,
     trust_from,
     verb_parser,
 )

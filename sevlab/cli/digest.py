@@ -14,7 +14,7 @@ from ..launch.inputs import FILES, INPUTS, SKU, SNP_INPUTS, LaunchInputs, as_opt
 from ..launch.keys import refuse_keys
 from ..launch.measure import compute_measure
 from ..launch.sev import Launch
-from ..launch.values import load_key, load_measurement, load_value, parse_bytes, parse_number, parse_policy
+from ..launch.values import load_key, parse_bytes, parse_number, parse_policy
 from .options import (
     NUMBERS,
     PLATFORM,
@@ -24,6 +24,8 @@ from .options import (
     add_inputs,
     add_json,
     case_under,
+    load_measurement,
+    load_value,
     opened_case,
     readers,
     verb_parser,

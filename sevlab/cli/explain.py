@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from ..cli import GOOD, NOT_VALIDATED
+from ..errors import renaming
+from ..launch.evidence import load_evidence
 from ..launch.explain import walk, walk_as_dict
+from ..launch.inputs import as_option
 from ..launch.verify import compare_measure
 from ..layout.views import Paragraph, View
-from .options import add_show_keys, evidence_from, launch_parser
+from .options import add_show_keys, inputs_from, launch_parser, trust_from
 from .terminal import ADVISE, say_json, show
 
 
@@ -16,7 +19,11 @@ def run(words: list[str]) -> int:
     shown.add_argument("--html", metavar="FILE", help="write HTML to FILE, too ('-': print only the HTML)")
     shown.add_argument("--force", action="store_true", help="let --html replace a file")
     args = parser.parse_args(words)
-    verdict = compare_measure(evidence_from(args))
+    inputs = inputs_from(args)
+    with renaming(as_option):
+        evidence = load_evidence(trust=trust_from(args), **inputs)
+        evidence.refuse_keys()  # all of it is shown, except the keys
+    verdict = compare_measure(evidence)
     view = View(walk(verdict, show_keys=args.show_keys), Paragraph(ADVISE))
     if args.html is not None:
         from ..cases.writing import write_text

@@ -12,8 +12,8 @@ from ..formats.id_block import IdBlock
 from ..formats.policy import SnpPolicy
 from ..launch.files import check_standard_input
 from ..launch.keys import refuse_keys
-from ..launch.values import load_value, parse_bytes, parse_number
-from .options import NUMBERS, STDIN, add_actions, add_json, verb_parser
+from ..launch.values import parse_bytes, parse_number
+from .options import NUMBERS, STDIN, add_actions, add_json, load_value, verb_parser
 from .terminal import say, say_json, show, tell, warn
 
 #: Every action, and what it does.

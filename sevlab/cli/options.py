@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import os
+import re
 import sys
 
 from ..cli import AT_END, LAST_WORDS, VERBS
-from ..errors import InputError, hide_keys, quoted, renaming, shell_word
-from ..launch.evidence import KEYS, REPORTED, Evidence, load_evidence
-from ..launch.files import check_standard_input
-from ..launch.inputs import FILES, INPUTS, as_option
+from ..errors import InputError, describe_content, hide_keys, quoted, shell_word
+from ..formats.launch_measure import Measurement
+from ..launch.files import check_standard_input, load_file
+from ..launch.inputs import FILES, INPUTS, KEYS, REPORTED, as_option
+from ..launch.values import TEXT_LIMIT, parse_bytes, parse_measurement
 from .terminal import say, warn
 
 TYPE_CHECKING = False
@@ -58,6 +61,7 @@ INPUT_OPTIONS = {
 }
 #: The numbers of a platform, and the guest policy.
 PLATFORM = REPORTED[1:]
+_SECONDS = r"[0-9]{1,9}(\.[0-9]{1,9})?|\.[0-9]{1,9}"
 #: Cases that this command has opened, by path.
 _opened: dict[str, Case] = {}
 
@@ -191,15 +195,6 @@ def split_command(words: list[str]) -> tuple[list[str], list[str]]:
     return words[:at], words[at + 1 :]
 
 
-def evidence_from(args: argparse.Namespace) -> Evidence:
-    """Read the launch that the options describe. All of it will be shown, except the keys."""
-    inputs = inputs_from(args)
-    with renaming(as_option):
-        evidence = load_evidence(trust=trust_from(args), **inputs)
-        evidence.refuse_keys()
-    return evidence
-
-
 def inputs_from(args: argparse.Namespace) -> dict[str, Any]:
     """Return the inputs that the options give, with those of a case under them."""
     given = {name: getattr(args, name) for name in (*REPORTED, *INPUTS, *KEYS)}
@@ -270,3 +265,47 @@ def case_under(
         if change.name in merged and change.name not in replaced:
             warn(f"{shell_word(path)}: {change}")
     return merged
+
+
+def parse_seconds(text: str, name: str, limit: float) -> float:
+    """Return a number of seconds above 0 and at most *limit*, written in decimal."""
+    seconds = float(text) if re.fullmatch(_SECONDS, text) else 0.0
+    if not 0 < seconds <= limit:
+        raise InputError(name, quoted(text), f"seconds, more than 0 and at most {limit:g}")
+    return seconds
+
+
+def load_value(value: str, name: str, size: int) -> bytes:
+    """Return exactly *size* bytes, given as base64 or hex text, or as the path of a file that holds them.
+
+    A file may hold the bytes themselves, or base64 or hex text. As with sevctl, the name of a file is a path.
+    """
+    return _value_or_file(value, name, size, parse_bytes)
+
+
+def load_measurement(value: str, name: str = "measurement") -> Measurement:
+    """Return a measurement, given as base64 or hex text, or as the path of a file that holds it; see load_value."""
+
+    def parse(text: str, name: str, size: int) -> bytes:
+        return parse_measurement(text, name, allow_hex=True).to_bytes()
+
+    return Measurement.from_bytes(_value_or_file(value, name, Measurement.size, parse))
+
+
+def _value_or_file(value: str, name: str, size: int, parse: Callable[[str, str, int], bytes]) -> bytes:
+    is_file = value == "-" or ("\0" not in value and os.path.exists(value))
+    text, raw = value, b""
+    if is_file:
+        raw = load_file(value, name, TEXT_LIMIT)
+        if len(raw) == size:
+            return raw
+        text = raw.decode("ascii", "replace")
+    try:
+        return parse(text, name, size)
+    except InputError as error:
+        # The content of a file is never shown: it may be a key, given in the wrong place.
+        where = f"{quoted(value)}, which is no file"
+        if is_file:
+            where = f"the file {quoted(value)} with {describe_content(raw)}"
+            text, raw = "", b""
+        raise InputError(name, where, f"{error.needed}, or a file that holds them", error.advice) from None

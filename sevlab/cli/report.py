@@ -15,9 +15,9 @@ from ..cli import GOOD, NOT_VALIDATED
 from ..errors import InputError, quoted, renaming
 from ..formats.report import TCB_FORMS
 from ..formats.vcek import ROOTS
-from ..launch.evidence import KEYS, Trust
+from ..launch.evidence import Trust
 from ..launch.files import check_standard_input, load_file
-from ..launch.inputs import as_option
+from ..launch.inputs import KEYS, as_option
 from ..launch.keys import SecretBytes, refuse_keys
 from ..launch.values import decode_base64
 from ..layout.views import Paragraph, View

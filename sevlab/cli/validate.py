@@ -6,8 +6,8 @@ import sys
 
 from ..cli import GOOD, NOT_VALIDATED
 from ..errors import InputError, renaming
-from ..launch.evidence import KEYS, load_evidence
-from ..launch.inputs import as_option
+from ..launch.evidence import load_evidence
+from ..launch.inputs import KEYS, as_option
 from ..launch.values import check_keys
 from ..launch.verify import BAD, Verdict, compare_measure
 from .options import add_show_keys, inputs_from, launch_parser, trust_from

@@ -10,9 +10,8 @@ from ..errors import InputError, quoted, shell_word
 from ..labs.verifier_suite.cases import ACCEPTABLE, FLAWS, VALID, TestCase
 from ..labs.verifier_suite.run import PLACEHOLDERS, TABLE, TIMEOUT, run_suite_command, suite_table, write_suite
 from ..labs.verifier_suite.vectors import load_cases
-from ..launch.values import parse_seconds
 from ..layout.views import Heading, Paragraph, Table, View
-from .options import add_actions, add_json, split_command, verb_parser
+from .options import add_actions, add_json, parse_seconds, split_command, verb_parser
 from .terminal import say, say_json, say_over, show
 
 #: Every action, and what it does.

@@ -11,19 +11,10 @@ from ..cases.writing import check_output, stream_beside, write_bytes
 from ..cli import GOOD, NOT_VALIDATED
 from ..errors import InputError, quoted
 from ..formats.vmsa import Vmsa
+from ..launch import vmm
 from ..launch.files import load_file, load_ovmf
 from ..launch.inputs import DEFAULT_PROFILE
 from ..launch.values import load_vmsa, parse_number
-from ..launch.vmm import (
-    PROFILES,
-    Cpu,
-    build_vmsa,
-    describe_signature,
-    find_profile,
-    parse_cpu_model,
-    recognize_vmsa,
-    start_at,
-)
 from ..layout.views import Paragraph, View
 from .options import NUMBERS, Parser, add_actions, add_inputs, add_json, verb_parser
 from .terminal import say, say_json, show
@@ -51,7 +42,7 @@ def run(words: list[str]) -> int:
     actions = add_actions(parser, ACTIONS)
     build, update, show, diff = actions.values()
     _add_cpu_options(build)
-    what = f"{', '.join(PROFILES)} (default: {DEFAULT_PROFILE}, as libvirt 9.0 and sevctl)"
+    what = f"{', '.join(vmm.PROFILES)} (default: {DEFAULT_PROFILE}, as libvirt 9.0 and sevctl)"
     build.add_argument("--profile", metavar="NAME", default=DEFAULT_PROFILE, help=what)
     build.add_argument("--sev-features", metavar="N", default="0", help="SEV_FEATURES, 64 bits (default: 0)")
     build.add_argument("--force", action="store_true", help="replace FILE if it exists")
@@ -81,13 +72,13 @@ def _signature(args: Namespace) -> int | None:
     if args.vcpu_type is not None:
         if given:
             raise InputError("--vcpu-type", f"it together with --{given[0]}", "one of the two ways to name a CPU")
-        return parse_cpu_model(args.vcpu_type, "--vcpu-type").signature
+        return vmm.parse_cpu_model(args.vcpu_type, "--vcpu-type").signature
     if not given:
         return None
     missing = [f"--{name}" for name in LIMITS if name not in given]
     if missing:
         raise InputError(missing[0], "nothing", "--family, --model and --stepping together, or --vcpu-type")
-    return Cpu(*(parse_number(getattr(args, name), f"--{name}", limit) for name, limit in LIMITS.items())).signature
+    return vmm.Cpu(*(parse_number(getattr(args, name), f"--{name}", limit) for name, limit in LIMITS.items())).signature
 
 
 def _start(args: Namespace, cpu: int) -> int | None:
@@ -104,7 +95,7 @@ def _start(args: Namespace, cpu: int) -> int | None:
 
 
 def _build(args: Namespace) -> int:
-    profile = find_profile(args.profile, "--profile")
+    profile = vmm.find_profile(args.profile, "--profile")
     cpu = parse_number(args.cpu, "--cpu", 0xFFFFFFFF)
     features = parse_number(args.sev_features, "--sev-features", 0xFFFFFFFFFFFFFFFF)
     signature = _signature(args)
@@ -113,7 +104,7 @@ def _build(args: Namespace) -> int:
         raise InputError("--family", "nothing", needed)
     if args.file != "-":
         check_output(args.file, "FILE", force=args.force)
-    vmsa = build_vmsa(
+    vmsa = vmm.build_vmsa(
         profile.name, cpu=cpu, signature=signature, reset_address=_start(args, cpu), sev_features=features
     )
     if signature is not None and not profile.takes_signature:
@@ -132,7 +123,7 @@ def _update(args: Namespace) -> int:
     if signature is not None:
         vmsa = vmsa.replace(rdx=signature)
     if start is not None:
-        vmsa = start_at(vmsa, start)
+        vmsa = vmm.start_at(vmsa, start)
     write_bytes(args.file, vmsa.to_bytes(), "FILE", force=True, update=True)
     return _tell(args.file, vmsa, "updated")
 
@@ -164,7 +155,7 @@ def _show(args: Namespace) -> int:
     vmsa = _load(args.file, "FILE")
     sha256 = hashlib.sha256(vmsa.to_bytes()).hexdigest()
     if args.json:
-        profile, is_boot, differing = recognize_vmsa(vmsa)[0]
+        profile, is_boot, differing = vmm.recognize_vmsa(vmsa)[0]
         result: dict[str, object] = {
             "status": "good",
             "sha256": sha256,
@@ -183,7 +174,7 @@ def _show(args: Namespace) -> int:
 
 def _likeness(vmsa: Vmsa) -> str:
     """Return which profile builds this page, or is nearest, and which processor RDX means."""
-    found = recognize_vmsa(vmsa)
+    found = vmm.recognize_vmsa(vmsa)
     profile, is_boot, differing = found[0]
     which = "the boot processor" if is_boot else f"application processors that start at 0x{vmsa.cs.base + vmsa.rip:x}"
     if len(differing) > FAR:
@@ -194,6 +185,16 @@ def _likeness(vmsa: Vmsa) -> str:
     names = " and ".join(p.name for p, _, others in found if not others)
     rdx = f", RDX being {describe_signature(vmsa.rdx)}" if profile.takes_signature else ""
     return f"This is the page of profile {names} for {which}{rdx}."
+
+
+def describe_signature(signature: int) -> str:
+    """Return a CPU signature for people: family, model, stepping, and QEMU's name if there is one."""
+    try:
+        cpu = vmm.split_signature(signature)
+    except InputError:
+        return f"0x{signature:x}, which is no CPU signature"
+    name = next((f", QEMU's {name}" for name, known in vmm.CPU_MODELS.items() if known == cpu), "")
+    return f"0x{signature:x} (family {cpu.family}, model {cpu.model}, stepping {cpu.stepping}{name})"
 
 
 def _diff(args: Namespace) -> int:

@@ -254,7 +254,10 @@ class Ovmf(Explainable):
 
 
 def parse_ovmf(image: bytes) -> Ovmf:
-    """Return what a firmware file is, with its tables. Any bytes are taken, anything else raises InputError."""
+    """Return what a firmware file is, with its tables. Any bytes are taken: what is unexpected is in ``findings``.
+
+    Raises :class:`~sevlab.errors.InputError` for anything but bytes.
+    """
     if not isinstance(image, bytes | bytearray | memoryview):
         raise InputError("firmware", type(image).__name__, "the bytes of a firmware image", "load_ovmf(path)")
     return Ovmf(bytes(image))

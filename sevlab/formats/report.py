@@ -432,7 +432,7 @@ def crl_path(product: str, *, vlek: bool = False) -> str:
 
 
 def vcek_path(product: str, chip_id: bytes, tcb: Tcb) -> str:
-    """Return the path of a VCEK (DER) for a chip, as a report names it (64 bytes), and a TCB, in decimal numbers."""
+    """Return the path of a VCEK (DER) for a chip (64 bytes, as in a report) and a TCB, in decimals of two digits."""
     hwid = chip_id[:TURIN_CHIP_ID] if product == "Turin" else chip_id
     parts = "&".join(f"{name}SPL={value:02d}" for name, value in tcb.parts.items())
     return f"/vcek/v1/{product}/{hwid.hex()}?{parts}"

@@ -14,7 +14,7 @@ from ..formats.launch_measure import Measurement, MeasureMessage
 from ..formats.policy import Policy
 from ..layout.arguments import checked
 from .files import check_standard_input
-from .inputs import FILES, LaunchInputs, load_launch
+from .inputs import FILES, KEYS, REPORTED, LaunchInputs, load_launch
 from .keys import SecretBytes, hide_key, refuse_keys
 from .reading import opened_once
 from .sev import Launch
@@ -26,10 +26,6 @@ if TYPE_CHECKING:
     from typing import Any, Self, TypeVar
 
     F = TypeVar("F", bound=Callable[..., Any])
-
-#: The values the host reports, in the order of the command line. All are needed.
-REPORTED = ("measurement", "api_major", "api_minor", "build_id", "policy")
-KEYS = ("tik", "tek", "tk")
 
 
 class Trust(namedtuple("Trust", "names bundled own wants", defaults=((), False, False, False))):

@@ -39,6 +39,11 @@ def load_file(path: str, name: str, limit: int) -> bytes:
     return raw
 
 
+def load_size(path: str, name: str) -> int:
+    with open_input(path, name) as stream:
+        return stream.seek(0, 2)  # its end
+
+
 def load_hidden(path: str, name: str, limit: int) -> SecretBytes:
     """Return everything in a file, as :func:`load_file` does, hidden from the first moment."""
     key = read_hidden(path, name, limit)

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from .files import Sha256
     from .vmm import Cpus, Profile
 
+#: The values the host reports. All are needed to judge a launch of SEV or SEV-ES.
+REPORTED = ("measurement", "api_major", "api_minor", "build_id", "policy")
+#: The owner's keys: both in one file, or one in each of two.
+KEYS = ("tik", "tek", "tk")
 #: The parts of the CPU's signature.
 SKU = ("cpu_family", "cpu_model", "cpu_stepping")
 #: What describes a launch of SEV or SEV-ES, in the order of the options.

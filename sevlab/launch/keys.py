@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import hmac
 import os
 
@@ -44,13 +43,15 @@ class SecretBytes:
 
         Reversed bytes count too. A secret of one byte over and over, such as the all-zero TIK, is no secret.
         """
+        from base64 import b64encode, urlsafe_b64encode  # not above: validate does not ask this
+
         windows = [self._bytes[at : at + _WINDOW] for at in range(max(1, len(self) - _WINDOW + 1))]
         windows = [one for both in windows for one in (both, both[::-1]) if len(set(one)) > 1]
         text = public.lower()
         return any(
             one in public
             or one.hex().encode() in text
-            or any(encode(one).rstrip(b"=")[:-1] in public for encode in (base64.b64encode, base64.urlsafe_b64encode))
+            or any(encode(one).rstrip(b"=")[:-1] in public for encode in (b64encode, urlsafe_b64encode))
             or (len(public) >= _WINDOW // 2 and len(set(public)) > 1 and public in one)
             for one in windows
         )

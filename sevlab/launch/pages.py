@@ -103,16 +103,13 @@ class Link(namedtuple("Link", "region number digest")):
 
 
 def hash_pages(raw: bytes) -> tuple[bytes, ...]:
-    """Return the SHA-384 of every page of 4096 bytes (48 bytes each). Equal pages are hashed once."""
-    known: dict[int, int] = {}  # by Python's own hash the first page that has it: a copy of each page would be too much
+    """Return the SHA-384 of every page of 4096 bytes (48 bytes each). Of equal neighbours only the first is hashed."""
     found: list[bytes] = []
-    last, digest = b"", b""
-    for number, place in enumerate(range(0, len(raw), PAGE)):
-        page = raw[place : place + PAGE]
-        if page != last:  # equal pages are mostly neighbours, and comparing is cheaper than looking up
-            first = known.setdefault(hash(page), number)
-            is_known = first < number and raw[first * PAGE : first * PAGE + PAGE] == page
-            last, digest = page, found[first] if is_known else hashlib.sha384(page).digest()
+    page = digest = b""
+    for place in range(0, len(raw), PAGE):
+        if not page or not raw.startswith(page, place):
+            page = raw[place : place + PAGE]
+            digest = hashlib.sha384(page).digest()
         found.append(digest)
     return tuple(found)
 

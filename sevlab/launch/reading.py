@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
     from _typeshed import WriteableBuffer
 
-#: Bytes that are read at once.
-CHUNK = 1 << 20
+#: Bytes that are read at once. More would not be faster: large buffers are made anew each time.
+CHUNK = 64 << 10
 #: Most bytes of any input: the largest kernel or initrd. It keeps an endless pipe from filling the disk.
 LARGEST = 2 << 30
 #: Bytes of a pipe that are kept in memory; more of them go to a file without a name.
@@ -36,10 +36,10 @@ _IN_MEMORY = 16 << 20
 #: Files that stay open until the command ends. Further ones are closed, and checked again when they are opened again.
 _MOST_OPEN = 32
 #: Reading files in these has effects, never ends, or reveals something about other programs.
-_NOT_FILES = ("/proc", "/sys", "/dev")
+NOT_FILES = ("/proc", "/sys", "/dev")
 #: The kernel's log, which looks like a plain file. Reading it takes its lines away from those who should see them.
 _KERNEL_LOG = "/proc/kmsg"
-_DESCRIPTOR = re.compile("/(?:dev|proc/self)/fd/([0-9]{1,9})")
+_DESCRIPTOR = "/(?:dev|proc/self)/fd/([0-9]{1,9})"
 _STREAMS = {"/dev/stdin": 0, "/dev/stdout": 1, "/dev/stderr": 2}
 
 
@@ -64,16 +64,16 @@ class CasePath(str):
     @property
     def is_outside(self) -> bool:
         """Whether the file is outside the folder of the case, links followed."""
-        return not _is_below(os.path.realpath(self), os.path.realpath(self.folder or "."))
+        return not is_below(os.path.realpath(self), os.path.realpath(self.folder or "."))
 
 
-def _is_below(path: str, folder: str) -> bool:
+def is_below(path: str, folder: str) -> bool:
     return path == folder or path.startswith(folder.rstrip("/") + "/")
 
 
 def descriptor_of(path: str) -> int | None:
     """Return the number of the open file that a path such as ``/dev/stdin`` or ``/dev/fd/63`` names, or None."""
-    found = _DESCRIPTOR.fullmatch(path)
+    found = re.fullmatch(_DESCRIPTOR, path)
     return int(found[1]) if found else _STREAMS.get(path)
 
 
@@ -315,7 +315,10 @@ _command: ContextVar[_Command | None] = ContextVar("command", default=None)
 
 @contextmanager
 def opened_once(*, fresh: bool = False, patient: bool = False) -> Iterator[None]:
-    """Read all within as one command, part of an outer one unless *fresh*; a *patient* one waits for named pipes."""
+    """Read everything within as one command; within another one it is part of that, unless it is *fresh*.
+
+    A *patient* command waits for somebody to write to a named pipe; for any other, a pipe without a writer is empty.
+    """
     before = _command.get()
     if before is not None and not fresh:
         yield
@@ -387,11 +390,11 @@ def _admit(path: CasePath, name: str) -> str:
     if "\0" in path:
         raise _unreadable(path, name, ValueError())
     real, home = os.path.realpath(path), os.path.realpath(path.folder or ".")
-    if _is_below(real, home):
+    if is_below(real, home):
         return real
-    if _is_below(os.path.abspath(path), os.path.abspath(path.folder or ".")):
+    if is_below(os.path.abspath(path), os.path.abspath(path.folder or ".")):
         raise _refused(path, name, "a link out of the case's folder")
-    if any(_is_below(real, top) for top in _NOT_FILES):
+    if any(is_below(real, top) for top in NOT_FILES):
         raise _refused(path, name, "what a case of somebody else may not name")
     return real
 

@@ -150,7 +150,10 @@ class BaseLaunch(Explainable):
 
 
 class Launch(BaseLaunch):
-    """Steps in order; ``digest`` is the launch digest, ``digests`` those after each step (32 bytes). See BaseLaunch."""
+    """Steps in order. ``digest`` is the launch digest, ``digests`` those after each step (32 bytes each).
+
+    A launch of which only the *digest* is known has no steps. For the other arguments see :class:`BaseLaunch`.
+    """
 
     def __init__(
         self, steps: Sequence[Step], warnings: Sequence[str] = (), digest: bytes = b"", firmware: Ovmf | None = None

@@ -12,7 +12,6 @@ Sources: snp-launch 2.4; measured-direct-boot 2.4, 4 and 5 (QEMU, edk2, sev-snp-
 
 from __future__ import annotations
 
-import os
 from collections import deque, namedtuple
 from itertools import accumulate
 from weakref import WeakKeyDictionary, WeakValueDictionary
@@ -22,7 +21,7 @@ from ..formats.kernel_hashes import KernelHashes
 from ..formats.ovmf import FOUR_GIB, parse_ovmf
 from ..formats.ovmf_tables import SECTION_TYPES, SVSM_INFO
 from ..formats.page_info import CPUID, DIGEST, NORMAL, PAGE, PAGE_DOCS, SECRETS, VMSA, ZERO, ZEROS, PageType
-from .files import FIRMWARE_LIMIT, read_image
+from .files import FIRMWARE_LIMIT, load_size, read_image
 from .inputs import EMPTY, EMPTY_KERNEL, LaunchInputs, load_table, read_cpus
 from .pages import Region, blank_region, cpu_region, digests, extend, fold, hash_pages, hash_vmsa, links
 from .reading import open_input, opened_once
@@ -396,11 +395,6 @@ def _svsm(inputs: LaunchInputs, image: Image, warn: Callable[[str], object]) -> 
     start = svsm_start(svsm.ovmf, region, "svsm")
     sections = section_regions(svsm.ovmf, SNP_PROFILES[SVSM_PROFILE].pages, None, "svsm", warn)
     return [firmware_region(*image), region, *sections], start
-
-
-def load_size(path: str, name: str) -> int:
-    with open_input(path, name) as stream:
-        return stream.seek(0, os.SEEK_END)
 
 
 def _ovmf_hash(value: bytes | str) -> bytes:

@@ -6,21 +6,18 @@ needed, and what to try.
 
 from __future__ import annotations
 
-import base64
 import binascii
-import os
 import re
 
-from ..errors import InputError, describe_content, describe_text, named, quoted
+from ..errors import InputError, describe_text, named, quoted
 from ..formats.launch_measure import Measurement
 from ..formats.policy import Policy
-from .files import load_file, read_hidden
+from .files import read_hidden
 from .keys import NoKey, SecretBytes, hide_key
 from .reading import CasePath, open_input
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import Any
 
     from ..formats.vmsa import Vmsa
@@ -31,10 +28,8 @@ TEXT_LIMIT = 4096
 _VMSA_LIMIT = 64 << 10
 KEY_SIZE = 16
 _URL_SAFE = "replace - by + and _ by / if this is URL-safe base64"
-_NUMBER = re.compile(r"0[xX][0-9a-fA-F]{1,16}|[0-9]{1,20}")
-_SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?|\.[0-9]{1,9}")
-_HEX = re.compile(r"[0-9a-fA-F]+")
-_BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}")
+_HEX = r"[0-9a-fA-F]+"
+_BASE64 = r"[A-Za-z0-9+/]+={0,2}"
 
 
 def parse_number(text: str | int, name: str, limit: int) -> int:
@@ -42,8 +37,8 @@ def parse_number(text: str | int, name: str, limit: int) -> int:
     needed = f"a whole number from 0 to {limit} (0x{limit:x}), in decimal or 0x hex"
     if isinstance(text, bool) or not isinstance(text, str | int):
         raise InputError(name, type(text).__name__, needed)
-    if isinstance(text, str) and not _NUMBER.fullmatch(text):
-        bare_hex = len(text) <= 16 and _HEX.fullmatch(text) and not text.isdigit()
+    if isinstance(text, str) and not _is_number(text):
+        bare_hex = len(text) <= 16 and re.fullmatch(_HEX, text) and not text.isdigit()
         raise InputError(name, quoted(text), needed, f"0x{text} if that is hex" if bare_hex else "")
     number = text if isinstance(text, int) else int(text, 16 if text[:2] in ("0x", "0X") else 10)
     if not 0 <= number <= limit:
@@ -51,12 +46,11 @@ def parse_number(text: str | int, name: str, limit: int) -> int:
     return number
 
 
-def parse_seconds(text: str, name: str, limit: float) -> float:
-    """Return a number of seconds above 0 and at most *limit*, written in decimal."""
-    seconds = float(text) if _SECONDS.fullmatch(text) else 0.0
-    if not 0 < seconds <= limit:
-        raise InputError(name, quoted(text), f"seconds, more than 0 and at most {limit:g}")
-    return seconds
+def _is_number(text: str) -> bool:
+    """Return whether *text* is 1 to 20 decimal digits, or ``0x`` and 1 to 16 hex digits."""
+    if text[:2] in ("0x", "0X"):
+        return len(text) <= 18 and bool(re.fullmatch(_HEX, text[2:]))
+    return len(text) <= 20 and text.isascii() and text.isdigit()
 
 
 def parse_policy(text: str | int, name: str = "policy") -> Policy:
@@ -72,7 +66,7 @@ def parse_measurement(text: str, name: str = "measurement", *, allow_hex: bool =
     if len(text) > TEXT_LIMIT:
         raise InputError(name, f"{len(text)} characters", needed)
     bare = "".join(text.split(" ")).translate({9: None, 10: None, 13: None})
-    if _HEX.fullmatch(bare) and len(bare) == 2 * Measurement.size:
+    if re.fullmatch(_HEX, bare) and len(bare) == 2 * Measurement.size:
         if allow_hex:
             return Measurement.from_bytes(bytes.fromhex(bare))
         raise InputError(name, "96 hex digits", needed, "the same bytes as base64: xxd -r -p | base64")
@@ -80,21 +74,22 @@ def parse_measurement(text: str, name: str = "measurement", *, allow_hex: bool =
         raise InputError(name, f"{len(bare)} hex digits", needed)
     if not bare:
         raise InputError(name, "nothing", needed)
-    if not _BASE64.fullmatch(bare):
+    if not re.fullmatch(_BASE64, bare):
         stray = next((c for c in bare if not re.fullmatch("[A-Za-z0-9+/]", c)), "=")
         digits = re.sub("[^A-Za-z0-9+/_-]", "", bare)
         # As long as a measurement, with a stray character or two: no TEK or TIK, and no list of its bytes.
-        is_public = len(digits) == 64 and len(bare) <= 66 and not _HEX.fullmatch(digits)
+        is_public = len(digits) == 64 and len(bare) <= 66 and not re.fullmatch(_HEX, digits)
         received = quoted(text, public=is_public)
         if is_public or not describe_text(text):
             received += f" with the stray character {stray!a}"
         raise InputError(name, received, needed, _URL_SAFE if stray in "-_" else "")
     try:
-        raw = base64.b64decode(bare, validate=True)
+        raw = binascii.a2b_base64(bare, strict_mode=True)
     except binascii.Error:
         received = f"{len(bare)} characters that do not decode"
         raise InputError(name, received, needed, "copy it again: characters are missing or too many") from None
-    if base64.b64encode(raw).decode() != bare:  # Python's strict decoder lets = through after a whole group
+    # Python's strict decoder lets = through after a whole group.
+    if binascii.b2a_base64(raw, newline=False).decode() != bare:
         raise InputError(name, f"{quoted(text)}, with = at its end", needed, "leave out the =")
     if len(raw) == Measurement.size:
         return Measurement.from_bytes(raw)
@@ -115,7 +110,7 @@ def parse_bytes(text: str, name: str, size: int) -> bytes:
     if len(text) > TEXT_LIMIT:
         raise InputError(name, f"{len(text)} characters", needed)
     bare = text.translate({9: None, 10: None, 13: None, 32: None})
-    if len(bare) == digits and _HEX.fullmatch(bare):
+    if len(bare) == digits and re.fullmatch(_HEX, bare):
         return bytes.fromhex(bare)
     raw = None if is_hex_of_other_size(bare) else decode_base64(bare)
     if raw is not None and len(raw) == size and len(bare) == characters:
@@ -128,7 +123,7 @@ def parse_bytes(text: str, name: str, size: int) -> bytes:
     elif len(bare) == characters and {"-", "_"} & set(bare):
         advice = _URL_SAFE
     meaning = ""
-    if _HEX.fullmatch(bare) and len(bare) % 2 == 0:
+    if re.fullmatch(_HEX, bare) and len(bare) % 2 == 0:
         meaning = f", {len(bare) // 2} bytes of hex"
     elif raw is not None:
         meaning = f", {len(raw)} bytes of base64"
@@ -137,62 +132,18 @@ def parse_bytes(text: str, name: str, size: int) -> bytes:
 
 def is_hex_of_other_size(text: str) -> bool:
     """Return whether what could be base64 must be hex digits: 48 bytes are not by chance, but two keys in hex are."""
-    return bool(_HEX.fullmatch(text)) and len(text) >= 2 * KEY_SIZE and len(set(text.lower())) > 4
+    return bool(re.fullmatch(_HEX, text)) and len(text) >= 2 * KEY_SIZE and len(set(text.lower())) > 4
 
 
 def decode_base64(text: str) -> bytes | None:
     """Return the bytes of canonical base64 text without white space; None for anything else."""
-    if not _BASE64.fullmatch(text):
+    if not re.fullmatch(_BASE64, text):
         return None
     try:
-        raw = base64.b64decode(text, validate=True)
+        raw = binascii.a2b_base64(text, strict_mode=True)
     except binascii.Error:
         return None
-    return raw if base64.b64encode(raw).decode() == text else None
-
-
-def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return an object of JSON. A key that comes twice is refused, because readers disagree about what it means."""
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a key comes twice")
-    return found
-
-
-def load_value(value: str, name: str, size: int) -> bytes:
-    """Return exactly *size* bytes, given as base64 or hex text, or as the path of a file that holds them.
-
-    A file may hold the bytes themselves, or base64 or hex text. As with sevctl, the name of a file is a path.
-    """
-    return _value_or_file(value, name, size, parse_bytes)
-
-
-def load_measurement(value: str, name: str = "measurement") -> Measurement:
-    """Return a measurement, given as base64 or hex text, or as the path of a file that holds it; see load_value."""
-
-    def parse(text: str, name: str, size: int) -> bytes:
-        return parse_measurement(text, name, allow_hex=True).to_bytes()
-
-    return Measurement.from_bytes(_value_or_file(value, name, Measurement.size, parse))
-
-
-def _value_or_file(value: str, name: str, size: int, parse: Callable[[str, str, int], bytes]) -> bytes:
-    is_file = value == "-" or ("\0" not in value and os.path.exists(value))
-    text, raw = value, b""
-    if is_file:
-        raw = load_file(value, name, TEXT_LIMIT)
-        if len(raw) == size:
-            return raw
-        text = raw.decode("ascii", "replace")
-    try:
-        return parse(text, name, size)
-    except InputError as error:
-        # The content of a file is never shown: it may be a key, given in the wrong place.
-        where = f"{quoted(value)}, which is no file"
-        if is_file:
-            where = f"the file {quoted(value)} with {describe_content(raw)}"
-            text, raw = "", b""
-        raise InputError(name, where, f"{error.needed}, or a file that holds them", error.advice) from None
+    return raw if binascii.b2a_base64(raw, newline=False).decode() == text else None
 
 
 def load_keys(*, tik: Any = None, tek: Any = None, tk: Any = None) -> tuple[SecretBytes, SecretBytes]:
@@ -242,9 +193,9 @@ def _key_guess(key: SecretBytes, size: int) -> tuple[str, str]:
     text = "".join(chr(byte) for byte in raw.strip())
     if not raw:
         return " (an empty file)", "make the keys again, for example with: sevctl session"
-    if _HEX.fullmatch(text) and len(text) == 2 * size:
+    if re.fullmatch(_HEX, text) and len(text) == 2 * size:
         return " that look like hex text", "raw bytes: xxd -r -p < FILE > NEW"
-    if _BASE64.fullmatch(text) and len(text) == 4 * ((size + 2) // 3):
+    if re.fullmatch(_BASE64, text) and len(text) == 4 * ((size + 2) // 3):
         return " that look like base64 text", "raw bytes: base64 -d < FILE > NEW"
     if len(raw) == size + 1 and raw[-1:] == b"\n":
         return " that end in a line break", f"without it: head -c {size} FILE > NEW"
@@ -268,8 +219,8 @@ def load_vmsa(path: str, name: str = "VMSA") -> Vmsa:
     advice = "sevlab vmsa build, which writes such a file"
     if raw and len(raw) <= _VMSA_LIMIT and len(raw) % Vmsa.size == 0:
         advice = f"one page of the {len(raw) // Vmsa.size} at a time: head -c {Vmsa.size} FILE > NEW"
-    elif _HEX.fullmatch(text) and len(raw) >= 2 * Vmsa.size:
+    elif re.fullmatch(_HEX, text) and len(raw) >= 2 * Vmsa.size:
         advice = "raw bytes: xxd -r -p < FILE > NEW"
-    elif _BASE64.fullmatch(text) and len(raw) >= Vmsa.size * 4 // 3:
+    elif re.fullmatch(_BASE64, text) and len(raw) >= Vmsa.size * 4 // 3:
         advice = "raw bytes: base64 -d < FILE > NEW"
     raise InputError(name, f"{quoted(path)}, {size}", f"a VMSA of {Vmsa.size} bytes", advice)

@@ -47,7 +47,7 @@ def cpu_signature(family: int, model: int, stepping: int) -> int:
     """Return the CPU signature: what CPUID function 1 returns in EAX, and RDX holds after a reset.
 
     *family* is 0 to 270, *model* 0 to 255, *stepping* 0 to 15, as in /proc/cpuinfo. A family above 15 is split into 15
-    and the rest, a model into its two hex digits.
+    and the rest, a model into its two hex digits. Raises :class:`~sevlab.errors.InputError` for a value out of range.
     """
     family = parse_number(family, "family", 270)
     model = parse_number(model, "model", 255)
@@ -87,16 +87,6 @@ CPU_MODELS: Mapping[str, Cpu] = {
 }
 
 
-def describe_signature(signature: int) -> str:
-    """Return a CPU signature for people: family, model, stepping, and QEMU's name if there is one."""
-    try:
-        cpu = split_signature(signature)
-    except InputError:
-        return f"0x{signature:x}, which is no CPU signature"
-    name = next((f", QEMU's {name}" for name, known in CPU_MODELS.items() if known == cpu), "")
-    return f"0x{signature:x} (family {cpu.family}, model {cpu.model}, stepping {cpu.stepping}{name})"
-
-
 @checked
 def parse_cpu_model(name: str, input: str = "CPU model") -> Cpu:
     """Return the processor of QEMU's CPU model *name*. An unknown one is refused, with the names nearest to it."""
@@ -123,8 +113,9 @@ class PageRules(
 ):
     """How a VMM loads the pages that the firmware's metadata asks for, for a SEV-SNP guest.
 
-    ``sec_mem`` is the page type of SEC_MEM sections, ``left_out`` are the section types that are not loaded at all. The
-    flags move the CPUID page or the page of kernel hashes; the rest is in the order of the metadata.
+    ``sec_mem`` is the page type of SEC_MEM sections, ``left_out`` are the numbers of section types that are not loaded
+    at all. ``cpuid_last``: CPUID pages come after all other sections. ``hashes_first`` and ``hashes_last``: the page of
+    kernel hashes comes before or after them. The rest is in the order of the metadata.
     """
 
     __slots__ = ()
@@ -355,7 +346,11 @@ def start_at(vmsa: Vmsa, address: int) -> Vmsa:
 
 @checked
 def recognize_vmsa(vmsa: Vmsa) -> list[tuple[Profile, bool, list[str]]]:
-    """Return the profiles, nearest first: each, whether for the boot processor, and the fields in which it differs."""
+    """Return the profiles, nearest first: each, whether for the boot processor, and the fields in which it differs.
+
+    Signature, start address and features are taken from the page. A profile in which no field differs builds the page
+    exactly.
+    """
     found = []
     start = vmsa.cs.base + vmsa.rip & 0xFFFFFFFF
     is_boot = start == RESET_VECTOR

@@ -17,7 +17,6 @@ A later version of a structure is a subclass; its rows replace the rows that the
 
 from __future__ import annotations
 
-from copy import copy
 from operator import attrgetter
 
 from ..errors import LayoutError
@@ -181,6 +180,8 @@ class Layout(Explainable):
                 raise TypeError(f"{cls.__name__}.{row.name} is at 0x{row.offset:x}, but 0x{position:x} is next")
             position = row.end
             if vars(cls).get(row.name) is not row:
+                from copy import copy  # not above: validate needs no structure that inherits its rows
+
                 rows[number] = row = copy(row)
             row.colour = row.fixed_colour or free[number % len(free)]
             if row.colour not in COLOURS:

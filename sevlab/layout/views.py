@@ -227,7 +227,7 @@ class Bar:
 
 
 def shares(sizes: Sequence[int], width: int) -> list[int]:
-    """Divide *width* in proportion to *sizes*, in whole numbers of at least 1, by largest remainder."""
+    """Divide *width*, or 1 for each if that is more, in proportion to *sizes*: whole numbers, by largest remainder."""
     spare, whole = max(width - len(sizes), 0), sum(sizes) or 1
     parts = [divmod(spare * size, whole) for size in sizes]
     order = sorted(range(len(sizes)), key=lambda i: (-parts[i][1], i))

@@ -112,7 +112,7 @@ class Simulation(Explainable):
 
 
 class SimulatedLaunch(Simulation):
-    """A simulated launch of SEV or SEV-ES."""
+    """A simulated launch of SEV or SEV-ES. ``caught`` is None when it went through, else who noticed, and how."""
 
     SUCCESS = "The guest runs and has its secret"
 

@@ -163,7 +163,7 @@ class Platform:
         return self.identity.chip_id
 
     def download_firmware(self, api: tuple[int, int], build: int) -> None:
-        """DOWNLOAD_FIRMWARE: another version, while there is no guest. No older one (the status is chosen here)."""
+        """DOWNLOAD_FIRMWARE: another version, while there is no guest. An older one is BAD_VERSION (chosen here)."""
         demand(self.state in ("UNINIT", "INIT"), "INVALID_PLATFORM_STATE", self.state)
         older = (*api, build) < (*self.api, self.build)
         demand(not older or "rollback" in self.faults, "BAD_VERSION", "an older firmware")
@@ -293,7 +293,7 @@ class Platform:
     def launch_secret(
         self, handle: int, header: bytes, address: int, payload: bytes, length: int | None = None
     ) -> None:
-        """LAUNCH_SECRET: check a packet, decrypt it, and fill *length* bytes (the payload's) of the guest."""
+        """LAUNCH_SECRET: check and decrypt a packet; write it to *address*. *length* is the payload's, in bytes."""
         guest = self._working_guest(handle)
         length = len(payload) if length is None else length
         demand(address % BLOCK == 0, "INVALID_ADDRESS")

@@ -53,6 +53,7 @@ class SnpPlatform(Processor):
         self._ready()
         demand(self.rmp.entry(address).state == "FIRMWARE", "INVALID_PAGE_STATE", self.rmp.entry(address).state)
         self.rmp.change(address, context=True)
+        # The TCB that runs now is the guest's LAUNCH_TCB.
         self.contexts[address] = Context(self.memory, self._key, address, self.current.tcb)
 
     def launch_start(self, command: SnpLaunchStart) -> None:

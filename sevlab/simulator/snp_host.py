@@ -36,9 +36,9 @@ MESSAGE_SIZES = {
 class SnpHost(Carrier):
     """A host with a platform, and the inputs that it starts the guest with.
 
-    *inputs* are as in :func:`sevlab.load_snp_launch`. ``tamper`` has names of regions (as the launch calls them) and of
-    messages (:data:`MESSAGE_SIZES`). *regions* are loaded instead of what follows from the inputs. Raises
-    :class:`~sevlab.errors.InputError` for inputs without the firmware's own pages.
+    *inputs* are as in :func:`sevlab.load_snp_launch`. ``tamper`` maps names of regions (as the launch calls them) and
+    of messages (:data:`MESSAGE_SIZES`) to functions that change their bytes. *regions* are loaded instead of what
+    follows from the inputs. Raises :class:`~sevlab.errors.InputError` for inputs without the firmware's own pages.
     """
 
     def __init__(

@@ -15,9 +15,9 @@ from ..errors import InputError, SevlabError, renaming
 from ..formats.kernel_hashes import KernelHashes, hash_cmdline
 from ..formats.page_info import PageInfo
 from ..launch.compare import LaunchComparison, compare_launch
-from ..launch.evidence import REPORTED, Evidence, load_evidence
+from ..launch.evidence import Evidence, load_evidence
 from ..launch.files import BLOB_LIMIT, FIRMWARE_LIMIT, load_hashed
-from ..launch.inputs import FILES, LaunchInputs
+from ..launch.inputs import FILES, REPORTED, LaunchInputs
 from ..launch.keys import SecretBytes
 from ..launch.sev import Hashed, Launch, Step
 from ..launch.snp import DEFAULT_PROFILE, SVSM_PROFILE, SnpLaunch, load_snp_launch, place

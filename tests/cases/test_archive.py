@@ -526,10 +526,10 @@ def test_packing_replaces_only_when_forced(tmp_path: Path) -> None:
 
 
 def test_a_file_that_grows_while_it_is_packed_is_not_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sevlab.cases.bundle._size", lambda *_: 1)
+    monkeypatch.setattr("sevlab.cases.bundle.load_size", lambda *_: 1)
     with pytest.raises(InputError, match="has changed"):
         pack_case(plain_case(), str(tmp_path / "x.sevcase"))
-    monkeypatch.setattr("sevlab.cases.bundle._size", lambda *_: 3 << 30)
+    monkeypatch.setattr("sevlab.cases.bundle.load_size", lambda *_: 3 << 30)
     with pytest.raises(InputError, match="bytes of files"):
         pack_case(plain_case(), str(tmp_path / "x.sevcase"))
     assert list(tmp_path.iterdir()) == []

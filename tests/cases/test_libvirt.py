@@ -26,8 +26,7 @@ from sevlab.cli import main
 from sevlab.errors import SevlabError
 from sevlab.formats.policy import Policy
 from sevlab.labs import samples
-from sevlab.launch.evidence import REPORTED
-from sevlab.launch.inputs import load_launch
+from sevlab.launch.inputs import REPORTED, load_launch
 from tests.fake_libvirt import (
     CAPABILITIES,
     CONFIGURATIONS,

@@ -14,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sevlab.cli import main
+from sevlab.cli.options import load_measurement, load_value
 from sevlab.errors import InputError
-from sevlab.launch.values import decode_base64, load_measurement, load_value, parse_bytes
+from sevlab.launch.values import decode_base64, parse_bytes
 from tests.paths import DOCS
 
 # The published example of AMDESE/sev-tool (README and tests), as sev-launch 7.2 gives it.

@@ -626,6 +626,8 @@ def test_no_verb_prints_a_stranger_s_words_raw(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    # The verb first: it keeps the roots that it finds when it is imported.
+    monkeypatch.setattr("sevlab.cli.session.ROOTS", sample_roots())
     monkeypatch.setattr("sevlab.attestation.sev_chain.ROOTS", sample_roots())
     monkeypatch.chdir(tmp_path)
     words = scenario(Given(tmp_path, characters))

@@ -13,13 +13,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sevlab import InputError, Vmsa, build_vmsa, compare, load_ovmf
+from sevlab.cli.vmsa import describe_signature
 from sevlab.formats.kernel_hashes import build_kernel_hashes
 from sevlab.formats.vmsa import EFFECTS
 from sevlab.launch.vmm import (
     CPU_MODELS,
     PROFILES,
     cpu_signature,
-    describe_signature,
     parse_cpu_model,
     recognize_vmsa,
     split_signature,
