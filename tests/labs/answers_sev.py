@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import itertools
 import re
 import struct
 import uuid
@@ -108,6 +109,27 @@ def lost_launch(tasks: Exercises) -> list[object]:
     return only
 
 
+def lost_pair(tasks: Exercises) -> list[object]:
+    """The one pair of changed inputs under which the measure is the lost one."""
+    boot, further = (
+        sevlab.build_vmsa("qemu", signature=0xA00F11, **start).to_bytes()
+        for start in ({}, {"cpu": 1, "reset_address": 0x80B004})
+    )
+    loaded = (SAMPLES / "firmware-kernel.fd").read_bytes() + table(b"console=ttyS0") + boot
+    digests = [hashlib.sha256(loaded + further * more).digest() for more in range(32)]
+    noted = {"api_minor": 22, "build_id": 13, "policy": 5, "num_cpus": 4}
+    values = {"api_minor": range(64), "build_id": range(256), "policy": range(64), "num_cpus": range(1, 33)}
+    found: list[list[object]] = []
+    for one, other in itertools.combinations(noted, 2):
+        for first, second in itertools.product(values[one], values[other]):
+            minor, build, policy, count = (noted | {one: first, other: second}).values()
+            message = struct.pack("<4BI", 4, 0, minor, build, policy) + digests[count - 1] + bytes(range(0x60, 0x70))
+            if hmac.digest(bytes(range(0x30, 0x40)), message, "sha256") == tasks.given("lost-pair"):
+                found.append([one, first, other, second])
+    (only,) = found
+    return only
+
+
 def payload_size(tasks: Exercises) -> int:
     size = 20 + sum(20 + secret for secret in numbers(tasks.ask("payload-size")))
     return size + -size % 16
@@ -132,6 +154,7 @@ FOUND: dict[str, tuple[Callable[[Exercises], Any], list[Any]]] = {
     "lost-cmdline": (lost_cmdline, ["console=ttyS", "console=ttyS100", 27]),
     "start-address": (start_address, [[0xFFFF0000, 0xFFF0], 0xFFFCC0A4, "0xfffc0000"]),
     "lost-launch": (lost_launch, [["qemu", 9], ["gce", 1], "qemu"]),
+    "lost-pair": (lost_pair, [["build_id", 13, "policy", 5], ["build_id"], "build_id 13 policy 5", {"build_id": 13}]),
     "payload-size": (payload_size, [132, 172, 0]),
     "lost-pin": (lost_pin, [b"00000", "", 12345]),
 }

@@ -104,6 +104,30 @@ def _lost_launch(chance: Random) -> Task:
     return Task({profile, count}, digest, words={"profile": profile, "count": count})
 
 
+# The search
+
+
+def _lost_pair(chance: Random) -> Task:
+    """Two of four inputs of the second sample's message are not as noted."""
+    values = {
+        "api_minor": chance.randrange(40, 64),
+        "build_id": chance.randrange(80, 200),
+        "policy": chance.choice((0x4, 0x6, 0x7, 0xD)),
+        "num_cpus": chance.randrange(10, 33),
+    }
+    names = sorted(chance.sample(sorted(values), 2))
+    changed = {name: values[name] for name in names}
+    count = changed.pop("num_cpus", samples.ES_CPUS)
+    message = samples.message().replace(
+        mnonce=samples.ES_MNONCE,
+        digest=samples.es_launch(num_cpus=count).digest,
+        **{"policy": Policy(samples.ES_POLICY), **changed},
+    )
+    solution = {one for name in names for one in (name, values[name])}
+    words = {"one": names[0], "other": names[1]}
+    return Task(solution, compute_measure(message, samples.TIK), words=words)
+
+
 # Secrets
 
 
@@ -133,6 +157,7 @@ TASKS = {
     "lost-cmdline": _lost_cmdline,
     "start-address": _start_address,
     "lost-launch": _lost_launch,
+    "lost-pair": _lost_pair,
     "payload-size": _payload_size,
     "lost-pin": _lost_pin,
 }
