@@ -178,7 +178,7 @@ def lost_launch(tasks: Exercises) -> list[object]:
 def lost_pair(tasks: Exercises) -> list[object]:
     """The one pair of changed inputs under which the measure is the lost one."""
     boot, further = (
-        sevlab.build_vmsa("qemu", signature=0xA00F11, **start).to_bytes()
+        sevlab.build_vmsa("qemu-legacy", signature=0xA00F11, **start).to_bytes()
         for start in ({}, {"cpu": 1, "reset_address": 0x80B004})
     )
     loaded = (SAMPLES / "firmware-kernel.fd").read_bytes() + table(b"console=ttyS0") + boot
