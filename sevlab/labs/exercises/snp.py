@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ...formats.report import ReportV3, TurinReportV3
 from ...launch.compare import compare_launch
 from ...simulator.kds import KeyServer
-from ..snp_samples import PRODUCT, snp_launch, snp_report
+from ..snp_samples import PRODUCT, sign_report, snp_launch, snp_report
 from . import Task
 
 if TYPE_CHECKING:
@@ -25,9 +24,23 @@ def _lost_cpus(chance: Random) -> Task:
     return Task(count, snp_launch(num_cpus=count).digest, words={"count": count})
 
 
-def _two_places(chance: Random) -> Task:
-    blank = (form.from_bytes(bytes(form.size)) for form in (ReportV3, TurinReportV3))
-    return Task([next(span.offset for span in one.spans() if span.name == "reported_tcb.snp") for one in blank])
+def _acceptable(chance: Random) -> Task:
+    """Five reports of the sample's chip, and the nonce that was sent. Which of them are good?"""
+    nonce = chance.randbytes(64)
+    good = snp_report().replace(report_data=nonce)
+    made = {
+        "good": good,
+        "host data": good.replace(host_data=chance.randbytes(32)),
+        "old nonce": good.replace(report_data=chance.randbytes(64)),
+        "debug": good.replace(policy=good.policy.replace(debug=1)),
+        "other launch": good.replace(measurement=chance.randbytes(48)),
+    }
+    signed = {name: sign_report(report) for name, report in made.items()}
+    signed["unsigned"] = signed["good"].replace(report_id=chance.randbytes(32))
+    chosen = chance.sample(sorted(signed), 5)
+    given = {letter: signed[name].to_bytes() for letter, name in zip("ABCDE", chosen, strict=True)}
+    right = {letter for letter, name in zip("ABCDE", chosen, strict=True) if name in ("good", "host data")}
+    return Task(right, (nonce, given))
 
 
 def _lost_vcek(chance: Random) -> Task:
@@ -39,6 +52,6 @@ def _lost_vcek(chance: Random) -> Task:
 TASKS = {
     "first-link": _first_link,
     "lost-cpus": _lost_cpus,
-    "two-places": _two_places,
+    "acceptable": _acceptable,
     "lost-vcek": _lost_vcek,
 }
