@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import struct
 from collections.abc import Callable
 from typing import Any
@@ -61,6 +62,13 @@ def lost_vcek(tasks: Exercises) -> str:
     return name
 
 
+def new_enough(tasks: Exercises) -> list[str]:
+    """The TCBs of which no byte that counts is below the minimum in the question."""
+    least = [int(number) for number in re.findall(r"(?:fmc|bl|tee|snp|ucode) (\d+)", tasks.ask("new-enough"))]
+    given = tasks.given("new-enough").items()
+    return [name for name, raw in given if all(raw[at] >= n for at, n in zip((0, 1, 2, 3, 7), least, strict=True))]
+
+
 #: How each is answered here, and answers that are wrong under any seed.
 FOUND: dict[str, tuple[Callable[[Exercises], Any], list[Any]]] = {
     # Firmware, SEC_MEM twice, SECRETS, CPUID, SVSM_CAA; then the hashes.
@@ -68,4 +76,5 @@ FOUND: dict[str, tuple[Callable[[Exercises], Any], list[Any]]] = {
     "lost-cpus": (lost_cpus, [65, 0]),
     "acceptable": (acceptable, [[], ["A", "B", "C", "D", "E"], "F"]),
     "lost-vcek": (lost_vcek, ["current_tcb", "reported_tcb", "launch", ""]),
+    "new-enough": (new_enough, [[], ["A", "B", "C", "D", "E"], "F"]),
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ...formats.report import TurinTcb
 from ...launch.compare import compare_launch
 from ...simulator.kds import KeyServer
 from ..snp_samples import PRODUCT, sign_report, snp_launch, snp_report
@@ -48,10 +49,26 @@ def _lost_vcek(chance: Random) -> Task:
     return Task(tcb, KeyServer().vcek(PRODUCT, report.chip_id, getattr(report, tcb)), words={"tcb": tcb})
 
 
+def _new_enough(chance: Random) -> Task:
+    """The TCBs of five Turins, of which some have a part below the minimum."""
+    least = {"fmc": 1, "bl": chance.randrange(3, 9), "tee": 1, "snp": chance.randrange(3, 9), "ucode": 0x30}
+    good = {name: number + chance.randrange(2) for name, number in least.items()}
+    changes = {name: {name: least[name] - 1} for name in ("bl", "snp", "ucode")}
+    # Too old in one part, and newer in the part that has the highest byte.
+    changes["snp"]["ucode"] = 0x40
+    tcbs = [least, good] + [{**good, **change} for change in changes.values()]
+    chance.shuffle(tcbs)
+    given = {letter: TurinTcb(**tcb).to_bytes() for letter, tcb in zip("ABCDE", tcbs, strict=True)}
+    enough = [all(tcb[name] >= least[name] for name in least) for tcb in tcbs]
+    right = {letter for letter, is_right in zip("ABCDE", enough, strict=True) if is_right}
+    return Task(right, given, words=least)
+
+
 #: How each exercise is made.
 TASKS = {
     "first-link": _first_link,
     "lost-cpus": _lost_cpus,
     "acceptable": _acceptable,
     "lost-vcek": _lost_vcek,
+    "new-enough": _new_enough,
 }
