@@ -17,6 +17,15 @@ from sevlab.labs import Exercises
 from tests.paths import SAMPLES
 
 
+def first_link(tasks: Exercises) -> int:
+    """Counted by the pages: 16 of firmware, 9 and 3 of SEC_MEM, SECRETS, CPUID, SVSM_CAA, hashes, 15 of SEC_MEM."""
+    question = tasks.ask("first-link")
+    if found := re.search(r"offset 0x([0-9a-f]+)", question):
+        return int(found[1], 16) // 4096 + 1
+    (count,) = re.findall(r"with (\d) virtual", question)
+    return 16 + 9 + 3 + 1 + 1 + 1 + 1 + 15 + int(count) + 1
+
+
 def lost_cpus(tasks: Exercises) -> int:
     """How many links of the further CPUs' page lead from the launch with one CPU to the lost digest."""
     files = {"firmware": "firmware-snp.fd", "kernel": "kernel.bin", "initrd": "initrd.bin"}
@@ -71,8 +80,7 @@ def new_enough(tasks: Exercises) -> list[str]:
 
 #: How each is answered here, and answers that are wrong under any seed.
 FOUND: dict[str, tuple[Callable[[Exercises], Any], list[Any]]] = {
-    # Firmware, SEC_MEM twice, SECRETS, CPUID, SVSM_CAA; then the hashes.
-    "first-link": (lambda tasks: 16 + 9 + 3 + 1 + 1 + 1 + 1, [31, 33, "kernel hashes"]),
+    "first-link": (first_link, [0, 52, "kernel hashes"]),
     "lost-cpus": (lost_cpus, [65, 0]),
     "acceptable": (acceptable, [[], ["A", "B", "C", "D", "E"], "F"]),
     "lost-vcek": (lost_vcek, ["current_tcb", "reported_tcb", "launch", ""]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ...formats.page_info import PAGE
 from ...formats.report import TurinTcb
 from ...launch.compare import compare_launch
 from ...simulator.kds import KeyServer
@@ -15,9 +16,13 @@ if TYPE_CHECKING:
 
 
 def _first_link(chance: Random) -> Task:
-    number = compare_launch(snp_launch(), snp_launch(kernel=None, initrd=None, cmdline=None)).number
+    """The first link that differs after one byte of the firmware changed, or with other CPUs."""
+    at, count = chance.randrange(0x1000, 0xF000), chance.randrange(1, 4)
+    if chance.randrange(2):
+        return Task(at // PAGE + 1, words={"change": f"with another byte at offset 0x{at:x} of the firmware file"})
+    number = compare_launch(snp_launch(), snp_launch(num_cpus=count)).number
     assert number is not None
-    return Task(number + 1)  # counted from 1
+    return Task(number + 1, words={"change": f"with {count} virtual CPUs instead of 4"})  # counted from 1
 
 
 def _lost_cpus(chance: Random) -> Task:
