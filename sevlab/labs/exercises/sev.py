@@ -145,12 +145,12 @@ def _lost_launch(chance: Random) -> Task:
 
 
 def _lost_pair(chance: Random) -> Task:
-    """Two of four inputs of the second sample's message are not as noted."""
+    """Two of four inputs of the second sample's message are not as noted. No two values are equal."""
     values = {
         "api_minor": chance.randrange(40, 64),
-        "build_id": chance.randrange(80, 200),
+        "build_id": chance.randrange(24, 40),
         "policy": chance.choice((0x4, 0x6, 0x7, 0xD)),
-        "num_cpus": chance.randrange(10, 33),
+        "num_cpus": chance.randrange(14, 24),
     }
     names = sorted(chance.sample(sorted(values), 2))
     changed = {name: values[name] for name in names}
