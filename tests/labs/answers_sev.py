@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import itertools
 import re
 import struct
 import uuid
@@ -17,6 +18,7 @@ from typing import Any
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 import sevlab
+from sevlab import attestation, formats, simulator
 from sevlab.labs import Exercises
 from tests.paths import SAMPLES
 
@@ -152,6 +154,71 @@ def label_words(tasks: Exercises) -> str:
     return f"{registers} {registers} - M {flash} - - - !"
 
 
+LAUNCH: dict[str, Any] = {"firmware": str(SAMPLES / "firmware-kernel.fd"), "num_cpus": 2}
+LAUNCH |= {"cpu_family": 25, "cpu_model": 1, "cpu_stepping": 1}
+
+
+def tried(tamper: dict[str, Any]) -> str:
+    """Who stops a simulated launch whose host changes bytes."""
+    caught = sevlab.simulate_launch(LAUNCH, policy=5, seed=b"test", tamper=tamper).caught
+    return caught[0] if caught else "nobody"
+
+
+def injected(*addresses: int, load_more: bool = False) -> str:
+    """Who stops a launch whose host gives the secret to these addresses, or loads more after the measurement."""
+    platform = simulator.Platform()
+    platform.init()
+    chain = platform.pdh_cert_export()
+    session = attestation.make_session(chain[formats.PDH], sevlab.Policy(5))
+    handle = platform.launch_start(sevlab.Policy(5), session.godh.to_bytes(), session.blob.to_bytes())
+    platform.activate(handle, 1)
+    platform.launch_update_data(handle, 0x100000, 4096)
+    measure = platform.launch_measure(handle).measure
+    packet = attestation.build_secret([("luks-key", b"a")], session.tik, session.tek, measure)
+    try:
+        for address in addresses:
+            platform.launch_secret(handle, packet.header.to_bytes(), address, packet.payload)
+        if load_more:
+            platform.launch_update_data(handle, 0x200000, 4096)
+    except sevlab.SevlabError:
+        return "secure processor"
+    return "nobody"
+
+
+def noticed(**host: int) -> str:
+    """Who stops a launch whose host reports, or starts, another number than the owner counts on."""
+    run = sevlab.simulate_launch(LAUNCH, policy=5, seed=b"test")
+    assert run.owner.session is not None
+    keys = {"tik": run.owner.session.tik, "tek": run.owner.session.tek}
+    evidence = sevlab.load_evidence(**run.host.reported, **LAUNCH, **keys)
+    return "nobody" if sevlab.compare_measure(evidence.replace(**host)).matches else "owner"
+
+
+#: A word of each cheat, and the cheat.
+CHEATS: dict[str, Callable[[], str]] = {
+    "minor": lambda: noticed(api_minor=54),
+    "registers": lambda: noticed(num_cpus=1),
+    "zero bytes": lambda: tried({"firmware": lambda raw: raw + bytes(16)}),
+    "session": lambda: tried({"session": lambda raw: raw[:-1] + bytes([raw[-1] ^ 1])}),
+    "IV": lambda: tried({"secret header": lambda raw: raw[:4] + bytes([raw[4] ^ 1]) + raw[5:]}),
+    "one more page": lambda: injected(load_more=True),
+    "twice": lambda: injected(0x80000, 0x80000),
+    "another address": lambda: injected(0x90000),
+}
+
+
+def who_stops(tasks: Exercises) -> list[str]:
+    """Each cheat tried on the simulator."""
+    lines = re.findall(r"^\d\. (.*)", tasks.ask("who-stops"), re.MULTILINE)
+    return [next(cheat for word, cheat in CHEATS.items() if word in line)() for line in lines]
+
+
+def good_loads(tasks: Exercises) -> list[str]:
+    image = (SAMPLES / "firmware.fd").read_bytes()
+    loads = tasks.given("good-loads").items()
+    return [name for name, load in loads if b"".join(image[at : at + size] for _, at, size in load) == image]
+
+
 def first_step(tasks: Exercises) -> str:
     fewer = numbers(tasks.ask("first-step"))[0]
     return f"vCPU {fewer}"  # counted from 0, so it is the first that the host leaves out
@@ -195,6 +262,27 @@ def lost_launch(tasks: Exercises) -> list[object]:
             struct.pack_into("<I4xH", page, 0x408, mxcsr, fcw)
             running.update(page)
             found += [[profile, count]] if running.digest() == lost else []
+    (only,) = found
+    return only
+
+
+def lost_pair(tasks: Exercises) -> list[object]:
+    """The one pair of changed inputs under which the measure is the lost one."""
+    boot, further = (
+        sevlab.build_vmsa("qemu-legacy", signature=0xA00F11, **start).to_bytes()
+        for start in ({}, {"cpu": 1, "reset_address": 0x80B004})
+    )
+    loaded = (SAMPLES / "firmware-kernel.fd").read_bytes() + table(b"console=ttyS0") + boot
+    digests = [hashlib.sha256(loaded + further * more).digest() for more in range(32)]
+    lost, noted = tasks.given("lost-pair"), {"api_minor": 22, "build_id": 13, "policy": 5, "num_cpus": 4}
+    values = {"api_minor": range(64), "build_id": range(64), "policy": range(64), "num_cpus": range(1, 33)}
+    found: list[list[object]] = []
+    for one, other in itertools.combinations(noted, 2):
+        for first, second in itertools.product(values[one], values[other]):
+            minor, build, policy, count = (noted | {one: first, other: second}).values()
+            message = struct.pack("<4BI", 4, 0, minor, build, policy) + digests[count - 1] + bytes(range(0x60, 0x70))
+            if hmac.digest(bytes(range(0x30, 0x40)), message, "sha256") == lost:
+                found.append([one, first, other, second])
     (only,) = found
     return only
 
@@ -277,14 +365,16 @@ FOUND: dict[str, tuple[Callable[[Exercises], Any], list[Any]]] = {
     "lost-policy": (lost_policy, [64, -1, "NODBG"]),
     "lost-iv": (lost_iv, [0, 256, "wrap_iv"]),
     "other-tool": (other_tool, ["E", "", "big-endian", 1]),
-    "who-catches": (lambda tasks: "the owner", ["host", "secure processor", ""]),
     "label-words": (label_words, ["M", "", ["M"] * 8, {}]),
+    "who-stops": (who_stops, [["owner"] * 4, ["nobody"] * 4, "owner", ""]),
+    "good-loads": (good_loads, [["A", "B", "C", "D", "E"], [], "F"]),
     "first-step": (first_step, ["vCPU 4", "firmware", "kernel hashes", "", 3]),
     "line-break": (line_break, [0, 1, 176]),
     "lost-cmdline": (lost_cmdline, ["console=ttyS", "console=ttyS100", 27]),
     "start-address": (start_address, [[0xFFFF0000, 0xFFF0], 0xFFFCC0A4, "0xfffc0000"]),
     "odd-register": (odd_register, ["rdx", "rip", "", 8]),
     "lost-launch": (lost_launch, [["qemu", 9], ["gce", 1], "qemu"]),
+    "lost-pair": (lost_pair, [["build_id", 13, "policy", 5], ["build_id"], "build_id 13 policy 5", {"build_id": 13}]),
     "payload-size": (payload_size, [132, 172, 0]),
     "overwritten": (overwritten, [[], [1], "0x100000"]),
     "lost-pin": (lost_pin, [b"00000", "", 12345]),

@@ -8,9 +8,22 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, utils
+
 import sevlab
 from sevlab.labs import Exercises
 from tests.paths import SAMPLES
+
+
+def first_link(tasks: Exercises) -> int:
+    """Counted by the pages: 16 of firmware, 9 and 3 of SEC_MEM, SECRETS, CPUID, SVSM_CAA, hashes, 15 of SEC_MEM."""
+    question = tasks.ask("first-link")
+    if found := re.search(r"offset 0x([0-9a-f]+)", question):
+        return int(found[1], 16) // 4096 + 1
+    (count,) = re.findall(r"with (\d) virtual", question)
+    return 16 + 9 + 3 + 1 + 1 + 1 + 1 + 15 + int(count) + 1
 
 
 def lost_cpus(tasks: Exercises) -> int:
@@ -25,6 +38,23 @@ def lost_cpus(tasks: Exercises) -> int:
             return count
         digest = hashlib.sha384(digest + rest).digest()
     raise AssertionError("not among 64")
+
+
+def acceptable(tasks: Exercises) -> list[str]:
+    """The reports that pass four checks on their bytes."""
+    nonce, reports = tasks.given("acceptable")
+    key = sevlab.load_certificates(vcek=str(SAMPLES / "vcek-snp.der")).vcek.key
+    launched = (SAMPLES / "report-snp.bin").read_bytes()[0x90:0xC0]
+    found = []
+    for letter, raw in reports.items():
+        r, s = (int.from_bytes(raw[start : start + 72], "little") for start in (0x2A0, 0x2E8))
+        try:
+            key.verify(utils.encode_dss_signature(r, s), raw[:672], ec.ECDSA(hashes.SHA384()))
+        except InvalidSignature:
+            continue
+        if raw[0x50:0xC0] == nonce + launched and not raw[0xA] & 1 << 3:
+            found.append(letter)
+    return found
 
 
 def lost_vcek(tasks: Exercises) -> str:
@@ -63,14 +93,21 @@ def id_refusal(tasks: Exercises) -> str:
     return "POLICY_FAILURE" if raw[-8:] != policy.to_bytes(8, "little") else "BAD_SIGNATURE"
 
 
+def new_enough(tasks: Exercises) -> list[str]:
+    """The TCBs of which no byte that counts is below the minimum in the question."""
+    least = [int(number) for number in re.findall(r"(?:fmc|bl|tee|snp|ucode) (\d+)", tasks.ask("new-enough"))]
+    given = tasks.given("new-enough").items()
+    return [name for name, raw in given if all(raw[at] >= n for at, n in zip((0, 1, 2, 3, 7), least, strict=True))]
+
+
 #: How each is answered here, and answers that are wrong under any seed.
 FOUND: dict[str, tuple[Callable[[Exercises], Any], list[Any]]] = {
-    # Firmware, SEC_MEM twice, SECRETS, CPUID, SVSM_CAA; then the hashes.
-    "first-link": (lambda tasks: 16 + 9 + 3 + 1 + 1 + 1 + 1, [31, 33, "kernel hashes"]),
+    "first-link": (first_link, [0, 52, "kernel hashes"]),
     "lost-cpus": (lost_cpus, [65, 0]),
-    "two-places": (lambda tasks: [0x180 + 6, 0x180 + 3], [[0x183, 0x186], [6, 3], 0x186]),
+    "acceptable": (acceptable, [[], ["A", "B", "C", "D", "E"], "F"]),
     "lost-vcek": (lost_vcek, ["current_tcb", "reported_tcb", "launch", ""]),
     "bound-key": (bound_key, ["i", "", b""]),
     "weak-binding": (weak_binding, [[], "d", ["a"], ["a", "b"]]),
     "id-refusal": (id_refusal, ["SUCCESS", "INVALID_PARAM", ""]),
+    "new-enough": (new_enough, [[], ["A", "B", "C", "D", "E"], "F"]),
 }

@@ -16,7 +16,7 @@ SEEDS = many(30, 3)
 
 
 def test_every_exercise_has_an_answer_here() -> None:
-    assert list(FOUND) == exercises.names()
+    assert sorted(FOUND) == sorted(exercises.names())
 
 
 @pytest.mark.parametrize("name", FOUND)
@@ -88,7 +88,7 @@ def test_answers_are_taken_in_the_forms_people_give() -> None:
     for answer in ([count, profile], (profile, str(count)), {profile, count}):
         assert tasks.mark("lost-launch", answer).state == "right"
     for answer in ("owner", "the owner", " The Owner ", ["owner"]):
-        assert tasks.mark("who-catches", answer).state == "right"
+        assert exercises.agrees(answer, "owner")
 
 
 @pytest.mark.parametrize("answer", [[1, "a"], {"a": 1}, object(), [[1], 2], [None, 1], sevlab.Policy])

@@ -211,8 +211,45 @@ def _big_endian(z: bytes, nonce: bytes) -> SessionKeys:
     return SessionKeys(z, nonce, master, derive(master, b"sev-kek"), derive(master, b"sev-kik"))
 
 
-def _who_catches(chance: Random) -> Task:
-    return Task("owner")
+#: What a host may do with the launch of notebook 08, and who notices.
+CHEATS = {
+    "reports an API minor that is one lower": "owner",
+    "leaves out the registers of the last virtual CPU": "owner",
+    "adds 16 zero bytes after the firmware": "owner",
+    "changes the last byte of the launch session": "secure processor",
+    "changes the first byte of the IV of the secret's packet": "secure processor",
+    "loads one more page after it has asked for the measurement": "secure processor",
+    "gives the secret's packet to the secure processor twice": "nobody",
+    "gives the secret's packet another address in the guest": "nobody",
+}
+
+
+def _who_stops(chance: Random) -> Task:
+    by_party = {who: [cheat for cheat in CHEATS if CHEATS[cheat] == who] for who in set(CHEATS.values())}
+    chosen = [chance.choice(by_party[who]) for who in sorted(by_party)]
+    chosen.append(chance.choice([cheat for cheat in CHEATS if cheat not in chosen]))
+    chance.shuffle(chosen)
+    lines = "\n".join(f"{number}. The host {cheat}." for number, cheat in enumerate(chosen, 1))
+    return Task([CHEATS[cheat] for cheat in chosen], words={"lines": lines})
+
+
+def _good_loads(chance: Random) -> Task:
+    """Ways to load the sample firmware in four pieces: (address, offset in the image, size)."""
+    step = samples.FIRMWARE_SIZE // 4
+    meant = [(0x100000 + number * step, number * step, step) for number in range(4)]
+    shuffled = chance.sample(range(4), 4)
+    loads = {
+        "as meant": (meant, True),
+        "addresses": ([(meant[i][0], *piece[1:]) for i, piece in zip(shuffled, meant, strict=True)], True),
+        "halves": ([(meant[0][0], 0, 2 * step), (meant[2][0], 2 * step, 2 * step)], True),
+        "on top": ([(meant[0][0], *piece[1:]) for piece in meant], True),
+        "backwards": (meant[::-1], False),
+        "twice": ([*meant, meant[chance.randrange(4)]], False),
+        "short": (meant[: chance.randrange(1, 4)], False),
+    }
+    chosen = chance.sample(sorted(loads), 5)
+    given = {letter: loads[name][0] for letter, name in zip("ABCDE", chosen, strict=True)}
+    return Task({letter for letter, name in zip("ABCDE", chosen, strict=True) if loads[name][1]}, given)
 
 
 # The digest, kernel hashes and registers
@@ -277,6 +314,30 @@ def _lost_launch(chance: Random) -> Task:
     profile, count = chance.choice(("qemu", "qemu-legacy")), chance.randrange(1, 9)
     digest = samples.es_launch(profile=profile, num_cpus=count).digest
     return Task({profile, count}, digest, words={"profile": profile, "count": count})
+
+
+# The search
+
+
+def _lost_pair(chance: Random) -> Task:
+    """Two of four inputs of the second sample's message are not as noted. No two values are equal."""
+    values = {
+        "api_minor": chance.randrange(40, 64),
+        "build_id": chance.randrange(24, 40),
+        "policy": chance.choice((0x4, 0x6, 0x7, 0xD)),
+        "num_cpus": chance.randrange(14, 24),
+    }
+    names = sorted(chance.sample(sorted(values), 2))
+    changed = {name: values[name] for name in names}
+    count = changed.pop("num_cpus", samples.ES_CPUS)
+    message = samples.message().replace(
+        mnonce=samples.ES_MNONCE,
+        digest=samples.es_launch(num_cpus=count).digest,
+        **{"policy": Policy(samples.ES_POLICY), **changed},
+    )
+    solution = {one for name in names for one in (name, values[name])}
+    words = {"one": names[0], "other": names[1]}
+    return Task(solution, compute_measure(message, samples.TIK), words=words)
 
 
 # Secrets
@@ -379,14 +440,16 @@ TASKS = {
     "lost-policy": _lost_policy,
     "lost-iv": _lost_iv,
     "other-tool": _other_tool,
-    "who-catches": _who_catches,
     "label-words": _label_words,
+    "who-stops": _who_stops,
+    "good-loads": _good_loads,
     "first-step": _first_step,
     "line-break": _line_break,
     "lost-cmdline": _lost_cmdline,
     "start-address": _start_address,
     "odd-register": _odd_register,
     "lost-launch": _lost_launch,
+    "lost-pair": _lost_pair,
     "payload-size": _payload_size,
     "overwritten": _overwritten,
     "lost-pin": _lost_pin,
