@@ -136,6 +136,20 @@ def which_kernel(tasks: Exercises) -> str:
     raise AssertionError
 
 
+def moved_page(tasks: Exercises) -> list[int]:
+    """Along the chain backwards is no way, so all permutations that one move makes."""
+    given = tasks.given("moved-page")
+    for start, end in itertools.permutations(range(8), 2):
+        order = [i for i in range(8) if i != start]
+        order.insert(end, start)
+        digest = bytes(48)
+        for contents, kind, gpa in (given.links[i] for i in order):
+            digest = hashlib.sha384(digest + contents + struct.pack("<HB5xQ", 112, kind, gpa)).digest()
+        if digest == given.reported:
+            return [start, end]
+    raise AssertionError
+
+
 def padded_kernel(tasks: Exercises) -> list[int]:
     given = tasks.given("padded-kernel")
     (found,) = [
@@ -213,6 +227,7 @@ FOUND: dict[str, tuple[Callable[[Exercises], Any], list[Any]]] = {
     "two-bugs": (two_bugs, [[1, 1], [9, 0x21], 1]),
     "lost-shape": (lost_shape, [1, 251, 0]),
     "which-kernel": (which_kernel, ["kernel", "", 0]),
+    "moved-page": (moved_page, [[0, 0], [0], 0]),
     "padded-kernel": (padded_kernel, [[0, 0], [65, 1], 48]),
     "wrong-base": (wrong_base, [[0, 0], [22], 22]),
     "ask-for": (ask_for, [[0, 0, 0, 0], [1, 2, 3], 0]),

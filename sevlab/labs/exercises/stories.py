@@ -132,6 +132,15 @@ def _which_kernel(chance: Random) -> Task:
     )
 
 
+def _moved_page(chance: Random) -> Task:
+    links = [(chance.randbytes(48), NORMAL, 0x800000 + PAGE * number) for number in range(8)]
+    start, end = chance.choice([(i, j) for i in range(8) for j in range(8) if abs(i - j) > 1])
+    moved = [*links[:start], *links[start + 1 :]]
+    moved.insert(end, links[start])
+    reported = SnpLaunch([Region("", kind, gpa, (contents,)) for contents, kind, gpa in moved]).digest
+    return Task([start, end], SimpleNamespace(links=links, reported=reported))
+
+
 def _padded_kernel(chance: Random) -> Task:
     kernel, count, value = chance.randbytes(96), chance.randint(17, 64), chance.randint(1, 255)
     received = hashlib.sha256(kernel + bytes([value]) * count).hexdigest()
@@ -194,6 +203,7 @@ TASKS = {
     "two-bugs": _two_bugs,
     "lost-shape": _lost_shape,
     "which-kernel": _which_kernel,
+    "moved-page": _moved_page,
     "padded-kernel": _padded_kernel,
     "wrong-base": _wrong_base,
     "ask-for": _ask_for,
