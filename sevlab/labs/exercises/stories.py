@@ -82,7 +82,7 @@ def _launched(before: bytes, page: Vmsa, cpus: int) -> bytes:
 
 
 def _which_bit(chance: Random) -> Task:
-    before, cpus, bit = chance.randbytes(48), chance.randint(1, 4), chance.randint(1, 20)
+    before, cpus, bit = chance.randbytes(48), chance.randint(2, 4), chance.randint(1, 20)
     reported = _launched(before, _REGISTERS.replace(sev_features=1 | 1 << bit), cpus)
     given = SimpleNamespace(before=before, page=_REGISTERS.to_bytes(), cpus=cpus, reported=reported)
     return Task(bit, given, {"cpus": cpus})
@@ -97,7 +97,7 @@ def _made_by(chance: Random) -> Task:
 
 def _two_causes(chance: Random) -> Task:
     images = {name: chance.randbytes(48) for name in ("my build", "older build", "cloud image")}
-    name, rdx, cpus = chance.choice(list(images)), chance.choice(_RDX), chance.randint(1, 4)
+    name, rdx, cpus = chance.choice(list(images)), chance.choice(_RDX), chance.randint(2, 4)
     page = _REGISTERS.replace(rdx=0)
     reported = _launched(images[name], page.replace(rdx=rdx), cpus)
     given = SimpleNamespace(images=images, page=page.to_bytes(), cpus=cpus, reported=reported)
