@@ -194,7 +194,7 @@ def plot_predictions(predictions: Predictions) -> Picture:
     """Draw which release matches which host: colour and word say the same. The hosts are listed below."""
     hosts, rows, states = predictions.hosts, predictions.rows, predictions.states
     height = TITLE + CELL * (1 + len(rows)) + 0.2 + LEGEND * (len(hosts) + len(states) + 1)
-    title = f"{MODES[predictions.mode]}: which release is right about which host"
+    title = f"{MODES[predictions.mode]}: which release matches which host"
     figure, axes = paper(predictions.explain().text(), title, height)
     wide = (WIDTH - 2 * EDGE - RELEASES) / len(hosts)
     for number, letter in enumerate(predictions.letters):

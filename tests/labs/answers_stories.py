@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 import itertools
 import math
 import re
 import struct
+import uuid
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
@@ -17,7 +18,6 @@ import sevlab
 from sevlab.labs import Exercises, attacks
 from tests.paths import SAMPLES
 
-CASES = SAMPLES.parent / "incidents" / "cases"
 SNP = {"firmware": str(SAMPLES / "firmware-snp.fd"), "num_cpus": 1, "cpu_family": 25, "cpu_model": 1, "cpu_stepping": 1}
 
 
@@ -109,12 +109,151 @@ def leaked_chip(tasks: Exercises) -> list[int]:
     return [number for number, leaf in enumerate(leaves) if bytes.fromhex(chip) in leaf]
 
 
-def half_fixed(tasks: Exercises) -> int:
-    """How many ways to mend the two causes of F10 give the reported digest."""
-    with sevlab.cases.bundle.open_case(str(CASES / "F10.sevcase")) as case:
-        reported = (Path(case.inputs["report"]).read_bytes())[0x90:0xC0]
-        ways = itertools.product(({}, {"num_cpus": 4}), ({}, {"guest_features": 0x21}))
-        return sum(sevlab.load_snp_launch(**{**case.snp_launch, **one, **two}).digest == reported for one, two in ways)
+def grown(before: bytes, page: bytes, cpus: int) -> bytes:
+    """The digest after so many equal pages of registers."""
+    for _ in range(cpus):
+        link = before + hashlib.sha384(page).digest() + struct.pack("<HB5xQ", 112, 2, 0xFFFFFFFFF000)
+        before = hashlib.sha384(link).digest()
+    return before
+
+
+def patched(page: bytes, offset: int, value: int) -> bytes:
+    return page[:offset] + struct.pack("<Q", value) + page[offset + 8 :]
+
+
+def which_bit(tasks: Exercises) -> int:
+    given = tasks.given("which-bit")
+    digests = [grown(given.before, patched(given.page, 0x3B0, 1 | 1 << bit), given.cpus) for bit in range(64)]
+    return digests.index(given.reported)
+
+
+def made_by(tasks: Exercises) -> str:
+    """Each profile by itself; no table."""
+    line, cpus, digest = re.findall(r"console=ttyS\d|\d+(?= CPUs)|[0-9a-f]{24}", tasks.ask("made-by"))
+    files = {name: str(SAMPLES / f"{name}.bin") for name in ("kernel", "initrd")}
+    for host in sevlab.data.HOSTS.values():
+        inputs = {**SNP, **files, "cmdline": line, "num_cpus": int(cpus), "profile": host.profile}
+        if host.mode == "snp" and sevlab.load_snp_launch(**inputs).digest.hex().startswith(digest):
+            return host.name
+    raise AssertionError(digest)
+
+
+def two_causes(tasks: Exercises) -> list[Any]:
+    given = tasks.given("two-causes")
+    pairs = itertools.product(given.images, (0, 0x600, 0xA00F11))
+    (found,) = [
+        [name, rdx]
+        for name, rdx in pairs
+        if grown(given.images[name], patched(given.page, 0x310, rdx), given.cpus) == given.reported
+    ]
+    return found
+
+
+def two_bugs(tasks: Exercises) -> list[int]:
+    given = tasks.given("two-bugs")
+    pairs = itertools.product(range(1, 9), (1 | 1 << bit for bit in range(1, 64)))
+    (found,) = [
+        [cpus, features]
+        for cpus, features in pairs
+        if grown(given.before, patched(given.page, 0x3B0, features), cpus) == given.reported
+    ]
+    return found
+
+
+def lost_shape(tasks: Exercises) -> int:
+    given = tasks.given("lost-shape")
+    digest, cpus = given.one, 1
+    while digest != given.reported:
+        link = digest + given.contents + struct.pack("<HB5xQ", 112, 2, 0xFFFFFFFFF000)
+        digest, cpus = hashlib.sha384(link).digest(), cpus + 1
+    return cpus
+
+
+def which_kernel(tasks: Exercises) -> str:
+    """The table by the GUIDs of edk2."""
+    given = tasks.given("which-kernel")
+    pages = {"none": (bytes(48), 3)}
+    for name, kernel in given.kernels.items():
+        table = uuid.UUID("9438d606-4f22-4cc9-b479-a793d411fd21").bytes_le + struct.pack("<H", 168)
+        for guid, blob in (
+            ("97d02dd8-bd20-4c94-aa78-e7714d36ab2a", given.cmdline.encode() + b"\0"),
+            ("44baf731-3a2f-4bd7-9af1-41e29169781d", given.initrd),
+            ("4de79437-abd2-427f-b835-d5b172d2045b", kernel),
+        ):
+            table += uuid.UUID(guid).bytes_le + struct.pack("<H", 50) + hashlib.sha256(blob).digest()
+        pages[name] = hashlib.sha384((bytes(0xC00) + table).ljust(4096, b"\0")).digest(), 1
+    for name, (contents, kind) in pages.items():
+        link = given.before + contents + struct.pack("<HB5xQ", 112, kind, 0x810000)
+        if hashlib.sha384(link).digest() == given.reported:
+            return name
+    raise AssertionError
+
+
+def moved_page(tasks: Exercises) -> list[int]:
+    """Along the chain backwards is no way, so all permutations that one move makes."""
+    given = tasks.given("moved-page")
+    for start, end in itertools.permutations(range(8), 2):
+        order = [i for i in range(8) if i != start]
+        order.insert(end, start)
+        digest = bytes(48)
+        for contents, kind, gpa in (given.links[i] for i in order):
+            digest = hashlib.sha384(digest + contents + struct.pack("<HB5xQ", 112, kind, gpa)).digest()
+        if digest == given.reported:
+            return [start, end]
+    raise AssertionError
+
+
+def padded_kernel(tasks: Exercises) -> list[int]:
+    given = tasks.given("padded-kernel")
+    (found,) = [
+        [count, value]
+        for count, value in itertools.product(range(1, 65), range(256))
+        if hashlib.sha256(given.kernel + bytes([value]) * count).hexdigest() == given.received
+    ]
+    return found
+
+
+def wrong_base(tasks: Exercises) -> list[int]:
+    """All 65536 versions; no thought about bases."""
+    given = tasks.given("wrong-base")
+    head, tail = given.message[:2], given.message[4:]
+    for minor, build in itertools.product(range(256), repeat=2):
+        if hmac.digest(given.tik.reveal(), head + bytes([minor, build]) + tail, "sha256") == given.measure:
+            return [minor, build]
+    raise AssertionError
+
+
+def ask_for(tasks: Exercises) -> list[int]:
+    raw = tasks.given("ask-for")
+    tcb = raw[0x180:0x188]
+    return [*tcb[:4], tcb[7]] if raw[0x188] == 0x1A else [*tcb[:2], *tcb[6:]]
+
+
+def flipped_bit(tasks: Exercises) -> int:
+    """Against the sample itself."""
+    pairs = zip(tasks.given("flipped-bit"), (SAMPLES / "report-snp.bin").read_bytes(), strict=True)
+    (offset,) = [i for i, (one, other) in enumerate(pairs) if one != other]
+    return offset
+
+
+#: A word of each symptom, and the kind of its cause.
+KINDS = {
+    "size of guest": "registers",
+    "update of the host": "registers",
+    "Turin, and a digest": "registers",
+    "whatever kernel": "kernel hashes",
+    "VerifyBlob": "kernel hashes",
+    "SNP_KERNEL_HASHES": "firmware image",
+    "calc_measurement": "numbers",
+    "laptop": "numbers",
+    "VCEK did not sign": "certificates",
+    "404": "certificates",
+    "saved and read": "report",
+}
+
+
+def causes(tasks: Exercises) -> list[str]:
+    return [next(kind for words, kind in KINDS.items() if words in one) for one in tasks.given("causes")]
 
 
 #: How each is answered here, and answers that are wrong under any seed.
@@ -135,29 +274,16 @@ FOUND: dict[str, tuple[Callable[[Exercises], Any], list[Any]]] = {
     ),
     "chosen-tag": (chosen_tag, ["00" * 16, "41" * 16, b""]),
     "leaked-chip": (leaked_chip, [[], [0, 1, 2, 3, 4, 5], [6]]),
-    "no-bundle": (
-        lambda tasks: sum(
-            not (CASES / f"{key}.sevcase").exists()
-            for key in ("F13", "F35", "F37", "F38", "F39", "F40", "F42", "F43", "F44")
-        ),
-        [5, 9, 0],
-    ),
-    # where there were zeros
-    "control-words": (lambda tasks: sum(map(bool, struct.pack("<IH", 0x1F80, 0x37F))), [2, 6, 0]),
-    "right-releases": (lambda tasks: len(["0.0.10", "0.0.11", "0.0.12", "0.0.13"]), [1, 5, 0]),
-    "rdx-bytes": (lambda tasks: sum(map(bool, struct.pack("<Q", 0x600))), [2, 8, 0]),
-    "half-fixed": (half_fixed, [2, 4, 0]),
-    "shapes": (lambda tasks: len(list(itertools.product((1, 2, 4, 8, 16), (0x1, 0x21)))), [5, 9, 32]),
-    # F22 has it elsewhere, F23 lacks another page
-    "no-kernel": (lambda tasks: len({"F16", "F17", "F25"}), [2, 4, 5]),
-    "appended-hashes": (
-        lambda tasks: sum(
-            hashlib.sha256(one).digest() != hashlib.sha256(other).digest()
-            for one, other in ((b"kernel", b"kernel" + bytes(48)), (b"initrd", b"initrd"), (b"cmdline\0", b"cmdline\0"))
-        ),
-        [0, 2, 3],
-    ),
-    "hex-build": (lambda tasks: 0x25, [25, 19, 0]),
-    "first-part": (lambda tasks: bytes.fromhex("04000000000018db")[0], [219, 0, 24]),
-    "unsigned-bytes": (lambda tasks: 1184 - 0x2A0, [672, 144, 0]),
+    "causes": (causes, [["registers"] * 4, "registers", []]),
+    "which-bit": (which_bit, [0, 64, -1]),
+    "made-by": (made_by, ["QEMU", "SEV-ES legacy", ""]),
+    "two-causes": (two_causes, [["my build"], [0x600, "my build"], []]),
+    "two-bugs": (two_bugs, [[1, 1], [9, 0x21], 1]),
+    "lost-shape": (lost_shape, [1, 251, 0]),
+    "which-kernel": (which_kernel, ["kernel", "", 0]),
+    "moved-page": (moved_page, [[0, 0], [0], 0]),
+    "padded-kernel": (padded_kernel, [[0, 0], [65, 1], 48]),
+    "wrong-base": (wrong_base, [[0, 0], [22], 22]),
+    "ask-for": (ask_for, [[0, 0, 0, 0], [1, 2, 3], 0]),
+    "flipped-bit": (flipped_bit, [0x2A0, 1183, -1]),
 }

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-from itertools import permutations, product
+from itertools import permutations
 from math import factorial
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 from ...attestation.secret import build_secret
+from ...data import HOSTS, INCIDENTS
 from ...formats.kernel_hashes import build_kernel_hashes
+from ...formats.page_info import NORMAL, PAGE, ZERO
 from ...formats.policy import Policy, SnpPolicy
-from ...formats.report import SIGNED, SIZE, MilanTcb, TurinTcb
+from ...formats.report import SIGNED, MilanTcb, TurinTcb
+from ...launch.measure import compute_measure
+from ...launch.pages import Region, blank_region, cpu_region, hash_pages, hash_vmsa
+from ...launch.snp import SnpLaunch
 from ...launch.vmm import build_vmsa
 from ...simulator.kds import KeyServer
 from ...simulator.memory import Memory
@@ -19,13 +25,15 @@ from ..attacks.entrysign import BLOCK, solve_block
 from ..attacks.invalid_curve import TOY_PRIME, ToyPlatform, load_points
 from ..attacks.kernel_swap import KERNEL, boot_blobs, make_table
 from ..attacks.launch_order import INSTRUCTIONS, program, run_blocks
-from ..incidents import NOTEBOOKS, catalogue
-from ..incidents.replays import FILES, GUEST, MILAN, REPLAYS, measured_case
-from ..predictions import compute_predictions
+from ..incidents.replays import MILAN, REPLAYS
+from ..samples import CMDLINE
+from ..snp_samples import snp_launch, snp_report
 from . import Task
 
 if TYPE_CHECKING:
     from random import Random
+
+    from ...formats.vmsa import Vmsa
 
 # Attacks
 
@@ -150,29 +158,119 @@ def _leaked_chip(chance: Random) -> Task:
 
 # Incidents
 
-#: The TCB that was shown wrongly (F40).
-_SHOWN = MilanTcb(bl=4, tee=0, snp=24, ucode=219)
+#: The registers of a CPU of the guest that a host started, before the host changed anything.
+_REGISTERS = build_vmsa("qemu", signature=MILAN, sev_features=1)
+#: The values RDX may start with in the exercise about two causes.
+_RDX = (0, 0x600, MILAN)
+#: Where the samples' firmware wants the page of kernel hashes, and the table in it.
+_HASH_PAGE, _HASH_OFFSET = 0x810000, 0xC00
+#: Symptoms whose kind of cause can be said without a search.
+_TELLING = ("F15", "F05", "F12", "F17", "F18", "F16", "F27", "F28", "F38", "F42", "F41")
 
 
-def _changed(one: str, other: str, signature: int | None) -> int:
-    """Return how many bytes of a save area differ between two profiles."""
-    pages = (build_vmsa(name, signature=signature, sev_features=1).to_bytes() for name in (one, other))
-    return sum(left != right for left, right in zip(*pages, strict=True))
+def _launched(before: bytes, page: Vmsa, cpus: int) -> bytes:
+    """Return the digest after the same page of registers for each CPU, going on from the digest *before*."""
+    return SnpLaunch([cpu_region(page, 0, cpus, "")], start=before).digest
 
 
-def _changed_hashes() -> int:
-    """Return how many entries of the table change when bytes are appended to the kernel."""
-    names = ("vmlinuz", "vmlinuz-received", "initrd.img")
-    one, other, initrd = (hashlib.sha256(FILES[name]()).digest() for name in names)
-    tables = [build_kernel_hashes(kernel, initrd, samples.CMDLINE) for kernel in (one, other)]
-    return len(tables[0].compare(tables[1]).differing)
+def _which_bit(chance: Random) -> Task:
+    before, cpus, bit = chance.randbytes(48), chance.randint(2, 4), chance.randint(1, 20)
+    reported = _launched(before, _REGISTERS.replace(sev_features=1 | 1 << bit), cpus)
+    given = SimpleNamespace(before=before, page=_REGISTERS.to_bytes(), cpus=cpus, reported=reported)
+    return Task(bit, given, {"cpus": cpus})
 
 
-def _without_kernel() -> int:
-    """Return how many hosts of the notebook's cases measured no kernel; those of plain SEV never have one."""
-    rows = [REPLAYS[key] for key in NOTEBOOKS["F16-hash-section"]]
-    launched = [{**({} if row.make is measured_case else GUEST), **row.owner, **row.host} for row in rows]
-    return sum(inputs.get("kernel") is None for inputs in launched)
+def _made_by(chance: Random) -> Task:
+    host = chance.choice([host for host in HOSTS.values() if host.mode == "snp"])
+    inputs = {"cmdline": f"console=ttyS{chance.randint(1, 9)}", "num_cpus": chance.randint(2, 8)}
+    launch = snp_launch(**inputs, profile=host.profile, guest_features=host.features)
+    return Task(host.name, None, {**inputs, "digest": launch.digest.hex()[:24]})
+
+
+def _two_causes(chance: Random) -> Task:
+    images = {name: chance.randbytes(48) for name in ("my build", "older build", "cloud image")}
+    name, rdx, cpus = chance.choice(list(images)), chance.choice(_RDX), chance.randint(2, 4)
+    page = _REGISTERS.replace(rdx=0)
+    reported = _launched(images[name], page.replace(rdx=rdx), cpus)
+    given = SimpleNamespace(images=images, page=page.to_bytes(), cpus=cpus, reported=reported)
+    return Task([name, rdx], given, {"cpus": cpus})
+
+
+def _two_bugs(chance: Random) -> Task:
+    before, cpus, features = chance.randbytes(48), chance.randint(2, 8), 1 | 1 << chance.randint(1, 20)
+    reported = _launched(before, _REGISTERS.replace(sev_features=features), cpus)
+    return Task([cpus, features], SimpleNamespace(before=before, page=_REGISTERS.to_bytes(), reported=reported))
+
+
+def _lost_shape(chance: Random) -> Task:
+    before, cpus = chance.randbytes(48), chance.randint(17, 250)
+    one, reported = (_launched(before, _REGISTERS, count) for count in (1, cpus))
+    return Task(cpus, SimpleNamespace(one=one, contents=hash_vmsa(_REGISTERS), reported=reported))
+
+
+def _which_kernel(chance: Random) -> Task:
+    before, initrd = chance.randbytes(48), chance.randbytes(64)
+    kernels = {name: chance.randbytes(64) for name in ("stable", "testing", "rescue")}
+    name = chance.choice([*kernels, "none"])
+    region = blank_region("", ZERO, _HASH_PAGE, PAGE, "")
+    if name in kernels:
+        kernel_hash, initrd_hash = (hashlib.sha256(raw).digest() for raw in (kernels[name], initrd))
+        table = build_kernel_hashes(kernel_hash, initrd_hash, CMDLINE)
+        page = (bytes(_HASH_OFFSET) + table.to_bytes()).ljust(PAGE, b"\0")
+        region = Region("", NORMAL, _HASH_PAGE, hash_pages(page))
+    reported = SnpLaunch([region], start=before).digest
+    return Task(
+        name, SimpleNamespace(before=before, kernels=kernels, initrd=initrd, cmdline=CMDLINE, reported=reported)
+    )
+
+
+def _moved_page(chance: Random) -> Task:
+    links = [(chance.randbytes(48), NORMAL, 0x800000 + PAGE * number) for number in range(8)]
+    start, end = chance.choice([(i, j) for i in range(8) for j in range(8) if abs(i - j) > 1])
+    moved = [*links[:start], *links[start + 1 :]]
+    moved.insert(end, links[start])
+    reported = SnpLaunch([Region("", kind, gpa, (contents,)) for contents, kind, gpa in moved]).digest
+    return Task([start, end], SimpleNamespace(links=links, reported=reported))
+
+
+def _padded_kernel(chance: Random) -> Task:
+    kernel, count, value = chance.randbytes(96), chance.randint(17, 64), chance.randint(1, 255)
+    received = hashlib.sha256(kernel + bytes([value]) * count).hexdigest()
+    return Task([count, value], SimpleNamespace(kernel=kernel, received=received))
+
+
+def _wrong_base(chance: Random) -> Task:
+    minor, build = chance.randint(17, 59), chance.randint(10, 99)
+    right = samples.message().replace(api_minor=minor, build_id=build)
+    read = {chance.choice(("api_minor", "build_id")): 0}
+    wrong = right.replace(**{name: int(str(getattr(right, name)), 16) for name in read})
+    measure = compute_measure(right, samples.TIK)
+    given = SimpleNamespace(message=wrong.to_bytes(), measure=measure, tik=samples.sample_keys()[1])
+    return Task([minor, build], given)
+
+
+def _ask_for(chance: Random) -> Task:
+    is_turin = chance.random() < 0.5
+    form, names = (TurinTcb, ("fmc", "bl", "tee", "snp", "ucode")) if is_turin else (MilanTcb, MilanTcb.part_names())
+    reported, current = ({name: chance.randint(1, 99) for name in names} for _ in range(2))
+    raw = bytearray(snp_report().to_bytes())
+    for place, parts in ((0x38, current), (0x180, reported), (0x1E0, reported), (0x1F0, current)):
+        raw[place : place + 8] = form(**parts).to_bytes()
+    raw[0x188:0x18B] = bytes([0x1A, 2, 1] if is_turin else [0x19, 1, 1])
+    return Task([reported[name] for name in names], bytes(raw))
+
+
+def _flipped_bit(chance: Random) -> Task:
+    raw, offset = bytearray(snp_report().to_bytes()), chance.randrange(SIGNED)
+    raw[offset] ^= 1 << chance.randrange(8)
+    return Task(offset, bytes(raw))
+
+
+def _causes(chance: Random) -> Task:
+    kinds: dict[str, str] = {}
+    for key in chance.sample(_TELLING, len(_TELLING)):
+        kinds.setdefault(INCIDENTS[key].cause, REPLAYS[key].symptom)
+    return Task(list(kinds)[:4], list(kinds.values())[:4])
 
 
 #: How each exercise is made.
@@ -188,15 +286,16 @@ TASKS = {
     "same-guests": _same_guests,
     "chosen-tag": _chosen_tag,
     "leaked-chip": _leaked_chip,
-    "no-bundle": lambda chance: Task(sum(not entry.has_bundle for entry in catalogue().of("certificates").entries)),
-    "control-words": lambda chance: Task(_changed("qemu", "qemu-legacy", MILAN)),
-    "right-releases": lambda chance: Task(len(compute_predictions().right_about("6.10 and newer"))),
-    "rdx-bytes": lambda chance: Task(_changed("ec2", "ec2-rdx0", None)),
-    "half-fixed": lambda chance: Task(sum(all(fixed) for fixed in product((False, True), repeat=2))),
-    "shapes": lambda chance: Task(len((1, 2, 4, 8, 16)) * len((0x1, 0x21))),
-    "no-kernel": lambda chance: Task(_without_kernel()),
-    "appended-hashes": lambda chance: Task(_changed_hashes()),
-    "hex-build": lambda chance: Task(int("25", 16)),
-    "first-part": lambda chance: Task(TurinTcb.from_bytes(_SHOWN.to_bytes()).parts["fmc"]),
-    "unsigned-bytes": lambda chance: Task(SIZE - SIGNED),
+    "causes": _causes,
+    "which-bit": _which_bit,
+    "made-by": _made_by,
+    "two-causes": _two_causes,
+    "two-bugs": _two_bugs,
+    "lost-shape": _lost_shape,
+    "which-kernel": _which_kernel,
+    "moved-page": _moved_page,
+    "padded-kernel": _padded_kernel,
+    "wrong-base": _wrong_base,
+    "ask-for": _ask_for,
+    "flipped-bit": _flipped_bit,
 }

@@ -6,25 +6,21 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...cases.bundle import pack_case
 from ...data import INCIDENTS
-from ...layout.span import Explainable
-from ...layout.views import Heading, Paragraph, Table, View
+from ...layout.views import Paragraph, Table, View
 from .replays import FILES, REPLAYS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ...data import Incident
     from ...diagnosis.case import CaseDiagnosis
-    from ...layout.views import Block
 
 
-__all__ = ["CAUSES", "FILES", "NOTEBOOKS", "REPLAYS", "catalogue", "pack_replay", "published", "write_replays"]
+__all__ = ["CAUSES", "FILES", "NOTEBOOKS", "REPLAYS", "pack_replay", "published", "write_replays"]
 #: Kinds of causes, in the order in which they are shown.
 CAUSES = (
     *("registers", "pages", "firmware image", "kernel hashes", "numbers"),
@@ -35,8 +31,6 @@ NOTEBOOKS = {
     name: [key for key in REPLAYS if INCIDENTS[key].notebook == name]
     for name in sorted({INCIDENTS[key].notebook for key in REPLAYS})
 }
-#: Text in a table is wrapped after so many characters.
-_WIDTH = 32
 
 
 def pack_replay(key: str) -> bytes:
@@ -54,66 +48,6 @@ def write_replays(folder: str | Path, keys: Iterable[str] = ()) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for key in keys or REPLAYS:
         (folder / REPLAYS[key].file_name).write_bytes(pack_replay(key))
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One incident: what was seen (or the lesson), and what is reproduced."""
-
-    incident: Incident
-    symptom: str
-    reproduced: str
-    has_bundle: bool
-
-    @property
-    def key(self) -> str:
-        """The key of the incident."""
-        return self.incident.key
-
-    def row(self) -> list[str]:
-        """Return the entry as a row of a table."""
-        one = self.incident
-        where = "\n".join(filter(None, (one.notebook, self.reproduced)))
-        return [one.key, f"{one.title}\n({one.source}, {one.date})", self.symptom, where]
-
-
-class Catalogue(Explainable):
-    """All field incidents, or some of them: ``entries`` in the order of their keys."""
-
-    def __init__(self, entries: Iterable[Entry]) -> None:
-        self.entries = list(entries)
-
-    def of(self, cause: str) -> Catalogue:
-        """Return those with one kind of cause, one of :data:`CAUSES`."""
-        return Catalogue(entry for entry in self.entries if entry.incident.cause == cause)
-
-    def counts(self) -> View:
-        """Show how many there are of each kind, and how many of those have a bundle."""
-        found = {cause: self.of(cause).entries for cause in CAUSES}
-        rows = [[cause, str(len(some)), str(sum(entry.has_bundle for entry in some))] for cause, some in found.items()]
-        return View(Table(["kind of cause", "incidents", "with a bundle"], rows))
-
-    def explain(self) -> View:
-        """Show a table for each kind of cause."""
-        blocks: list[Block] = []
-        header = ["", "incident", "what was seen", "notebook, and what is reproduced"]
-        for cause in CAUSES:
-            if rows := [entry.row() for entry in self.of(cause).entries]:
-                blocks += [Heading(f"Cause: {cause}"), Table(header, rows, wrapped={1: _WIDTH, 2: _WIDTH})]
-        return View(*blocks)
-
-
-def catalogue() -> Catalogue:
-    """Return the table of all field incidents (those with a key that begins with F)."""
-    entries = []
-    for key in sorted(key for key in INCIDENTS if key.startswith("F")):
-        incident, replay = INCIDENTS[key], REPLAYS.get(key)
-        if replay is None:
-            entries.append(Entry(incident, incident.lesson, incident.reproduced, False))
-        else:
-            more = "" if replay.is_searchable else "; no search can find the cause"
-            entries.append(Entry(incident, replay.symptom, f"cases/{replay.file_name}{more}", True))
-    return Catalogue(entries)
 
 
 def published(key: str, result: CaseDiagnosis | None = None) -> View:
