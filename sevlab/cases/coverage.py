@@ -177,6 +177,11 @@ class Coverage(Explainable):
 
         self.lines = [Line(part.words, part.path, rule(part.path).label, rule(part.path).reason) for part in parts]
 
+    @property
+    def labels(self) -> list[str]:
+        """The labels that a part of this configuration may have: only a SEV-SNP guest has a report."""
+        return [label for label in MARKS if label != IN_REPORT or self.setup.snp]
+
     def count(self, label: str) -> int:
         return sum(line.label == label for line in self.lines)
 
@@ -185,11 +190,11 @@ class Coverage(Explainable):
         return [line for line in self.lines if line.label == BREAKS]
 
     def explain(self) -> View:
-        """Show every part with its label and reason: M measured, - not measured, ! breaks measurement."""
+        """Show every part with its label and reason, each label as its mark (:data:`MARKS`)."""
         lines = self.lines[:SHOWN_LIMIT]
         rows = [[MARKS[line.label][0], line.label, _cell(line.words), line.reason] for line in lines]
         colours = [MARKS[line.label][1] for line in lines]
-        counts = ", ".join(f"{self.count(label)} {label} [{mark}]" for label, (mark, _) in MARKS.items())
+        counts = ", ".join(f"{self.count(label)} {label} [{MARKS[label][0]}]" for label in self.labels)
         words = f"{'Something' if self.broken else 'Nothing'} here breaks the measurement: {counts}"
         table = Table(["", "label", "part", "why"], rows, colours, mono=[0, 2], wrapped={1: 18})
         rest = [Paragraph(f"{len(self.lines) - len(lines)} more parts are not shown.")] * (len(lines) < len(self.lines))
@@ -201,7 +206,7 @@ class Coverage(Explainable):
         return {
             "status": "breaks" if self.broken else "covered",
             "setup": asdict(self.setup),
-            "counts": {label: self.count(label) for label in MARKS},
+            "counts": {label: self.count(label) for label in self.labels},
             "parts": [asdict(line) for line in self.lines],
             **({"firmware": self.firmware} if self.firmware else {}),
         }

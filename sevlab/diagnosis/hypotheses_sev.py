@@ -101,9 +101,12 @@ def _other_release(start: SevStart) -> Iterator[Option]:
     """API major, API minor and build are those of another released firmware, such as that of the owner's machine, or of
     this host before or after an update. They belong together, so this is one mistake."""
     given = start.inputs.numbers
+    misread = [{one, *_hex_for_decimal(one), *_decimal_for_hex(one)} for one in given]
     for major, minor, build, _ in RELEASES:
         version = (major, minor, build)
-        if sum(one != other for one, other in zip(version, given, strict=True)) > 1:  # one number has its own mistakes
+        is_other = sum(one != other for one, other in zip(version, given, strict=True)) > 1
+        # One number has its own mistakes, and so has each that was read in the wrong base.
+        if is_other and not all(one in forms for one, forms in zip(version, misread, strict=True)):
             yield Option(version, dict(zip(NUMBERS, version, strict=True)))
 
 
