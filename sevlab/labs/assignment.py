@@ -54,7 +54,7 @@ what the host really launched.
 
 | file | what is in it |
 |---|---|
-| `task-1.txt`, ... | what the host gives, the owner's notes and record: read this |
+| `task-1.txt`, ... | what the host gives, and what the owner wrote: read this |
 | `task-1.toml`, ... | the record and the report, as a case file of sevlab |
 | `tk.bin`, `firmware-kernel.fd`, ... | the owner's files, those of every task |
 | `answers.toml` | your answers: the only file of this folder to change |
@@ -66,7 +66,7 @@ Write one line for each input that differs, with the value of the launch, and
 one sentence for your teacher: what happened, and how you know.
 
     [task-1]
-    sentence = "The ... was changed: only with ... is the measure the reported one."
+    sentence = "The ... was changed: only with ... are the measures equal."
 
     [task-1.faults]
     num-cpus = 8
@@ -87,7 +87,7 @@ One line is one fault. Every fault of every task is one of these:
 {rows}
 """
 #: What makes a spreadsheet take a cell for a formula, after NFKC, also after quotes and separators.
-_FORMULA = re.compile(r"""(^|[;|])([\s"'`\u200b-\u200f\ufeff]*)(?=[=+\-@\u2212])""")
+_FORMULA = re.compile(r"""(^|[;|])([\s"'`]*)(?=[=+\-@\u2212])""")
 
 
 def make_course_key(path: str, name: str) -> None:
@@ -235,13 +235,13 @@ def _read(folder: str) -> tuple[dict[str, object], str]:
     if raw.count(b".") <= DOT_LIMIT:
         try:
             data = tomllib.loads(raw.decode())
-            if not isinstance(student := data.get("student"), str):
-                raise InputError(ANSWERS, "no student", 'student = "..."')
-            return data, check_student(student, ANSWERS)
+            if isinstance(student := data.get("student"), str):
+                return data, check_student(student, ANSWERS)
+            received = "no student"
+        except InputError as error:
+            received = f"student {error.received}"
         except UnicodeDecodeError:
             received = "bytes that are not UTF-8"
-        except InputError:
-            raise
         except ValueError as error:
             received = f"text that is not TOML: {quoted(error, 120)[1:-1]}"
         except RecursionError:

@@ -244,10 +244,11 @@ def _is_value(value: object, found: Value, name: str) -> bool:
     if isinstance(found, int):
         number = as_number(value)
         return type(number) is int and number == found
-    if value is None or found is None:
-        return (value is None or str(value).strip().lower() in ("none", "nothing")) and found is None
+    text = value.strip().lower() if isinstance(value, str) else ""
+    if found is None:
+        return value is None or text in ("none", "nothing")
     if name == "tk":
-        return any(word in str(value).lower() for word in ("swap", "exchang"))
+        return "swap" in text or "exchang" in text
     return value == found
 
 
@@ -260,7 +261,11 @@ def _draw(seed: int | str, count: int) -> _Plan:
     has_cpus = bool(names & _CPUS) or chance.random() < 0.4
     has_kernel = has_cpus or bool(names & _KERNEL) or chance.random() < 0.5
     releases = [row for row in RELEASES if row[0] == 1 or "features" not in names]
-    version = chance.choice([row for row in releases if "build" not in names or _misread(row[2])])
+    if "build" in names:
+        releases = [row for row in releases if _misread(row[2])]
+    if "version" in names:
+        releases = [row for row in releases if _other_releases(row, count)]
+    version = chance.choice(releases)
     truth: dict[str, Value] = dict(zip(faults()["version"].inputs, version, strict=True))
     truth["policy"] = _policy(chance, has_cpus, [row[:2] for row in RELEASES if row <= version])
     truth |= {"firmware": FILES["firmware"], "tk": FILES["tk"]}
@@ -273,7 +278,10 @@ def _draw(seed: int | str, count: int) -> _Plan:
         truth |= {"profile": profile, "guest_features": features}
     record = dict(truth)
     for name in sorted(names):
-        _spoil(name, chance, truth, record)
+        if name == "version":
+            record |= zip(faults()[name].inputs, chance.choice(_other_releases(version, count)), strict=True)
+        else:
+            _spoil(name, chance, truth, record)
     solution = {name: {one: (record[one], truth[one]) for one in faults()[name].inputs} for name in sorted(names)}
     told = [*names, *chance.sample(sorted(set(faults()) - names), 2)]
     hours = sorted(chance.sample(range(24 * 60), len(told)))
@@ -298,6 +306,13 @@ def _cpu(model: str) -> dict[str, Value]:
     return dict(zip(faults()["model"].inputs, CPU_MODELS[model], strict=True))
 
 
+def _other_releases(version: tuple[int, int, int], count: int) -> list[tuple[int, int, int]]:
+    """Return releases of the same API major; beside two other faults those of which one number differs, as diagnose
+    finds three changes."""
+    others = [row for row in RELEASES if row[0] == version[0] and row != version]
+    return [row for row in others if count < 3 or version[1] == row[1] or version[2] == row[2]]
+
+
 def _misread(build: int) -> list[int]:
     """Return a build as it is misread: decimal digits as hex, hex digits as decimal."""
     digits = f"{build:x}"
@@ -306,11 +321,8 @@ def _misread(build: int) -> list[int]:
 
 def _spoil(name: str, chance: random.Random, truth: dict[str, Value], record: dict[str, Value]) -> None:
     """Make one mistake. Most are in the record; what the host left out or wrote differently is in the truth."""
-    major, minor, build, policy = (int(truth[one] or 0) for one in ("api_major", "api_minor", "build_id", "policy"))
-    if name == "version":
-        others = [row for row in RELEASES if row[0] == major and row != (major, minor, build)]
-        record |= dict(zip(faults()[name].inputs, chance.choice(others), strict=True))
-    elif name == "build":
+    major, build, policy = (int(truth[one] or 0) for one in ("api_major", "build_id", "policy"))
+    if name == "build":
         record["build_id"] = chance.choice(_misread(build))
     elif name == "policy":
         flags = [policy ^ 1 << bit for bit in (0, 1, 3, 4, 5)]
