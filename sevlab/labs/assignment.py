@@ -32,16 +32,14 @@ from ..launch.files import load_file, load_hidden
 from ..launch.keys import SecretBytes
 from ..launch.reading import CasePath, opened_once
 from ..layout.views import View
-from .classroom import FILES, BrokenLaunch, check_count, mark_answer, solution_text, vocabulary
+from .classroom import FILES, NONCE_SIZE, SOLUTION_SIZE, BrokenLaunch, check_count, mark_answer, vocabulary
 from .sample_files import write_samples
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-KEY_SIZE, NONCE_SIZE = 32, 12
+KEY_SIZE = 32
 MOST_TASKS, ID_LIMIT = 20, 64
-#: Bytes of a solution before it is sealed, whatever it says: its length would tell.
-SOLUTION_SIZE = 1024
 ANSWERS = "answers.toml"
 #: Largest answer file that is read, in bytes, and most characters of a sentence that are handed on.
 ANSWERS_LIMIT, SENTENCE_LIMIT = 64 << 10, 1000
@@ -124,17 +122,6 @@ def task_seed(key: SecretBytes, student: str, number: int) -> str:
     return hmac.digest(key.reveal(), _bound("seed", student, number), "sha256").hex()
 
 
-def seal(key: SecretBytes, student: str, number: int, solution: bytes) -> bytes:
-    """Return a solution encrypted, and bound to student and task: the nonce, then what AES-GCM makes.
-
-    The nonce is an HMAC of all of it: the same assignment is the same to the last byte, and no nonce is used twice.
-    """
-    assert len(solution) <= SOLUTION_SIZE
-    bound, padded = _bound("solution", student, number), solution.ljust(SOLUTION_SIZE)
-    nonce = hmac.digest(key.reveal(), b"nonce" + bound + padded, "sha256")[:NONCE_SIZE]
-    return nonce + AESGCM(key.reveal()).encrypt(nonce, padded, bound)
-
-
 def unseal(key: SecretBytes, student: str, number: int, sealed: bytes) -> bytes | None:
     """Return a solution; None for one that is changed, or sealed for another student, task or key."""
     if len(sealed) < NONCE_SIZE:
@@ -170,8 +157,7 @@ def _files(folder: str, key: SecretBytes, student: str, count: int, faults: int)
         yield f"task-{number}.txt", f"{View(*launch.evidence()).text()}\n".encode()
         with opened_once():
             yield f"task-{number}.toml", format_case(make_case(launch.inputs), folder).encode()
-        solution = b'{"of": %d, "faults": %s}' % (count, solution_text(seed, faults))
-        yield f"task-{number}.sealed", seal(key, student, number, solution)
+        yield f"task-{number}.sealed", launch.seal(key, _bound("solution", student, number), count)
     yield ANSWERS, _form(student, count).encode()
     rows = [f"- {inputs.replace(chr(10), ', ')}: {about}" for inputs, about in vocabulary()]
     lines = "\n".join(textwrap.fill(row, 79, subsequent_indent="  ", break_on_hyphens=False) for row in rows)

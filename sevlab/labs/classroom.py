@@ -8,6 +8,7 @@ firmware accepts, registers as QEMU makes them. Then the owner's record of it is
 from __future__ import annotations
 
 import base64
+import hmac
 import json
 import random
 from collections.abc import Mapping
@@ -16,6 +17,8 @@ from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
+
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from ..data import HOSTS, read_table
 from ..diagnosis.hypotheses_sev import RELEASES as SEEN
@@ -43,6 +46,8 @@ if TYPE_CHECKING:
     Solution = Mapping[str, Mapping[str, tuple[Value, Value]]]
 
 MOST_FAULTS = 3
+#: Bytes of a solution before it is sealed, whatever it says (its length would tell), and of the nonce.
+SOLUTION_SIZE, NONCE_SIZE = 1024, 12
 #: The files of every launch, and the inputs that name them.
 FILES = {"firmware": "firmware-kernel.fd", "kernel": "kernel.bin", "initrd": "initrd.bin", "tk": "tk.bin"}
 #: Releases of the SEV firmware: API major and minor, build. Before API 0.17 the message is another.
@@ -147,6 +152,17 @@ class BrokenLaunch(Explainable):
             return Mark("partly", f"Partly: {words}.")
         return Mark("wrong", f"Not yet: {words}.")
 
+    def seal(self, key: SecretBytes, bound: bytes, tasks: int) -> bytes:
+        """Return the solution, one of so many *tasks*, encrypted under *key* (AES-256-GCM) and tied to *bound*.
+
+        The nonce comes first. It is an HMAC of all the rest: the same is sealed the same way, and no nonce is used twice.
+        """
+        solution = {"of": tasks, "faults": _draw(self.seed, self._count).solution}
+        padded = json.dumps(solution).encode().ljust(SOLUTION_SIZE)
+        assert len(padded) == SOLUTION_SIZE
+        nonce = hmac.digest(key.reveal(), b"nonce" + bound + padded, "sha256")[:NONCE_SIZE]
+        return nonce + AESGCM(key.reveal()).encrypt(nonce, padded, bound)
+
     def evidence(self) -> list[Heading | Paragraph | Code | Table]:
         """Return what there is to see, without the vocabulary."""
         rows = []
@@ -187,11 +203,6 @@ def check_count(count: object, name: str) -> None:
     """Refuse a number of faults that there cannot be."""
     if count not in range(1, MOST_FAULTS + 1):
         raise InputError(name, quoted(count), f"1 to {MOST_FAULTS}")
-
-
-def solution_text(seed: int | str, count: int) -> bytes:
-    """Return the solution as JSON, to be sealed: :mod:`~sevlab.labs.assignment` never writes it in clear."""
-    return json.dumps(_draw(seed, count).solution).encode()
 
 
 @dataclass(frozen=True)

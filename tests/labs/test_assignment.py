@@ -31,8 +31,11 @@ def make(folder: Path, student: str = "ada", key: SecretBytes = KEY, count: int 
 
 def solution(number: int, student: str = "ada") -> dict[str, dict[str, list[object]]]:
     """By fault: its inputs, with what the record says and what was launched."""
-    text = classroom.solution_text(assignment.task_seed(KEY, student, number), 2)
-    found: dict[str, dict[str, list[object]]] = json.loads(text)
+    return drawn(assignment.task_seed(KEY, student, number))
+
+
+def drawn(seed: int | str) -> dict[str, dict[str, list[object]]]:
+    found: dict[str, dict[str, list[object]]] = json.loads(json.dumps(classroom._draw(seed, 2).solution))
     return found
 
 
@@ -93,7 +96,7 @@ def test_names_alone_earn_sixty_half_of_them_thirty_and_a_wrong_one_takes_its_sh
 @pytest.mark.parametrize("seed", range(many(1000, 20)))
 def test_diagnose_s_words_earn_the_values(seed: int) -> None:
     """What is found in each task of a class can be written as TOML, and earns all that is not the sentence."""
-    found = json.loads(classroom.solution_text(seed, 2))
+    found = drawn(seed)
     changed = {one: new for inputs in found.values() for one, (old, new) in inputs.items() if old != new}
     import tomli_w
 
