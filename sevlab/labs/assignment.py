@@ -17,7 +17,7 @@ import secrets
 import textwrap
 import tomllib
 import unicodedata
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,47 +45,10 @@ ANSWERS = "answers.toml"
 ANSWERS_LIMIT, SENTENCE_LIMIT = 64 << 10, 1000
 #: Points of a task: its faults, which diagnose finds, their values, and the sentence, which the teacher marks.
 FAULTS, VALUES, SENTENCE = 60, 20, 20
-_README = """# Broken launches for {student}
-
-{count} guests were launched, and none is what its owner wrote down. Find out
-what the host really launched.
-
-| file | what is in it |
-|---|---|
-| `task-1.txt`, ... | what the host gives, and what the owner wrote: read this |
-| `task-1.toml`, ... | the record and the report, as a case file of sevlab |
-| `tk.bin`, `firmware-kernel.fd`, ... | the owner's files, those of every task |
-| `answers.toml` | your answers: the only file of this folder to change |
-| `task-1.sealed`, ... | the solution, which only your teacher can open |
-
-## Answers
-
-Write one line for each input that differs, with the value of the launch, and
-one sentence for your teacher: what happened, and how you know.
-
-    [task-1]
-    sentence = "The ... was changed: only with ... are the measures equal."
-
-    [task-1.faults]
-    num-cpus = 8
-    tk = "swapped"
-
-If you know an input but not its value, write `"?"`. A file that was not loaded
-is `"none"`.
-
-Points of a task: {faults} for the faults, {values} for their values, {sentence} for the sentence.
-An input that does not differ takes back what one right one gives. You may use
-any tool, also `sevlab diagnose --case task-1.toml`: it finds the faults, and
-not the sentence.
-
-## What may be wrong
-
-One line is one fault. Every fault of every task is one of these:
-
-{rows}
-"""
-#: What makes a spreadsheet take a cell for a formula, after NFKC, also after quotes and separators.
-_FORMULA = re.compile(r"""(^|[;|])([\s"'`]*)(?=[=+\-@\u2212])""")
+_README = Path(__file__).with_name("assignment.md")
+#: Signs that begin a formula in a spreadsheet, and what NFKC makes one of them. Quotes and separators may be before it.
+_SIGNS = r"=+\-@\u2212\u207a-\u207c\u208a-\u208c\u2a75\u2a76\ufb29\ufe62\ufe63\ufe66\ufe6b\uff0b\uff0d\uff1d\uff20"
+_FORMULA = re.compile(rf"""(^|[;|])([\s"'`]*)(?=[{_SIGNS}])""")
 
 
 def make_course_key(path: str, name: str) -> None:
@@ -99,7 +62,7 @@ def load_course_key(path: str, name: str) -> SecretBytes:
     """Read a course key. Raises :class:`~sevlab.errors.InputError` with *name* for anything else."""
     key = load_hidden(path, name, KEY_SIZE)
     if len(key) != KEY_SIZE or len(set(key.reveal())) == 1:
-        received = f"{quoted(path)}, {len(key)} bytes" if len(key) != KEY_SIZE else f"{quoted(path)}, one byte repeated"
+        received = f"{quoted(path)}, {len(key)} bytes" + " all alike" * (len(key) == KEY_SIZE)
         raise InputError(name, received, f"a course key: {KEY_SIZE} random bytes", "--new-course-key FILE")
     return key
 
@@ -122,15 +85,14 @@ def task_seed(key: SecretBytes, student: str, number: int) -> str:
     return hmac.digest(key.reveal(), _bound("seed", student, number), "sha256").hex()
 
 
-def unseal(key: SecretBytes, student: str, number: int, sealed: bytes) -> bytes | None:
-    """Return a solution; None for one that is changed, or sealed for another student, task or key."""
-    if len(sealed) < NONCE_SIZE:
-        return None
-    nonce, rest = sealed[:NONCE_SIZE], sealed[NONCE_SIZE:]
+def unseal(key: SecretBytes, student: str, number: int, sealed: bytes) -> bytes:
+    """Return a solution. Raises InputError for one that is changed, or sealed for another student, task or key."""
     try:
+        nonce, rest = sealed[:NONCE_SIZE].ljust(NONCE_SIZE), sealed[NONCE_SIZE:]
         return AESGCM(key.reveal()).decrypt(nonce, rest, _bound("solution", student, number))
     except InvalidTag:
-        return None
+        needed = "the file that came with the task"
+        raise InputError("solution", "changed, or of another student, task or course key", needed) from None
 
 
 def write_assignment(folder: str, key: SecretBytes, student: str, count: int, faults: int, name: str) -> None:
@@ -162,7 +124,7 @@ def _files(folder: str, key: SecretBytes, student: str, count: int, faults: int)
     rows = [f"- {inputs.replace(chr(10), ', ')}: {about}" for inputs, about in vocabulary()]
     lines = "\n".join(textwrap.fill(row, 79, subsequent_indent="  ", break_on_hyphens=False) for row in rows)
     points = {"faults": FAULTS, "values": VALUES, "sentence": SENTENCE}
-    yield "README.md", _README.format(student=student, count=count, rows=lines, **points).encode()
+    yield "README.md", _README.read_text("utf-8").format(student=student, count=count, rows=lines, **points).encode()
 
 
 def _form(student: str, count: int) -> str:
@@ -187,7 +149,10 @@ class Row:
     sentence: str = ""
     note: str = ""
     solution: str = ""
-    is_marked: bool = True
+
+    @property
+    def is_marked(self) -> bool:
+        return bool(self.points)
 
 
 def grade(folders: Iterable[str], key: SecretBytes) -> list[Row]:
@@ -197,12 +162,12 @@ def grade(folders: Iterable[str], key: SecretBytes) -> list[Row]:
         try:
             data, student = _read(folder)
         except InputError as error:
-            rows.append(Row(folder, note=f"{ANSWERS}: {error.received}", is_marked=False))
+            rows.append(Row(folder, note=f"{ANSWERS}: {error.received}"))
             continue
         found = list(_grade(folder, key, data, student))
         if student in seen:
             note = f"the same student as in {seen[student]}"
-            found = [Row(folder, student, note=note, is_marked=False)]
+            found = [Row(folder, student, note=note)]
         elif any(row.is_marked for row in found):  # who only writes a name takes nobody's place
             seen[student] = folder
         rows += found
@@ -240,23 +205,18 @@ def _grade(folder: str, key: SecretBytes, data: dict[str, object], student: str)
     for number in range(1, MOST_TASKS + 1):
         name = f"task-{number}.sealed"
         try:
-            sealed = _load(folder, name, 2 * SOLUTION_SIZE)
-            solution = unseal(key, student, number, sealed)
-            if solution is None:
-                broken[number] = f"{name}: changed, or of another student, task or course key"
-            else:
-                opened[number] = solution
+            opened[number] = unseal(key, student, number, _load(folder, name, 2 * SOLUTION_SIZE))
         except InputError as error:
             broken[number] = f"{name}: {error.received}"
     if not opened:
-        yield Row(folder, student, note=broken[1], is_marked=False)
+        yield Row(folder, student, note=broken[1])
         return
     count = max(json.loads(solution)["of"] for solution in opened.values())
     for number in range(1, count + 1):
         if number in opened:
             yield _mark(Row(folder, student, str(number)), opened[number], data.get(f"task-{number}"))
         else:
-            yield Row(folder, student, str(number), note=broken[number], is_marked=False)
+            yield Row(folder, student, str(number), note=broken[number])
 
 
 def _mark(row: Row, solution_json: bytes, answer: object) -> Row:
@@ -269,25 +229,24 @@ def _mark(row: Row, solution_json: bytes, answer: object) -> Row:
     )
     table = answer if isinstance(answer, dict) else {}
     named, sentence = table.get("faults", {}), table.get("sentence", "")
-    notes = [] if isinstance(answer, dict) else [f"no table [task-{row.task}]"]
-    if not isinstance(named, dict):
-        notes.append("faults is no table")
-    if not isinstance(sentence, str):
-        notes.append("sentence is no text")
+    notes = {
+        f"no table [task-{row.task}]": isinstance(answer, dict),
+        "faults is no table": isinstance(named, dict),
+        "sentence is no text": isinstance(sentence, str),
+    }
     marked = mark_answer(solution, named if isinstance(named, dict) else {})
-    if marked.unknown:
-        notes.append(f"no inputs: {_short(', '.join(marked.unknown), 200)}")
+    notes[f"no inputs: {_short(', '.join(marked.unknown), 200)}"] = not marked.unknown
     share = 1 / len(solution)
     points = FAULTS * share * max(0, len(marked.right) - len(marked.extra)) + VALUES * share * len(marked.values)
-    return Row(
-        *(row.folder, row.student, row.task),
+    return replace(
+        row,
         right=" ".join(marked.right),
         wrong=_short(" ".join(marked.extra), 200),
         missing=" ".join(marked.missing),
         values=" ".join(marked.values),
         points=f"{round(points, 1):g}",
         sentence=_short(sentence if isinstance(sentence, str) else "", SENTENCE_LIMIT),
-        note="; ".join(notes),
+        note="; ".join(note for note, is_good in notes.items() if not is_good),
         solution=shown,
     )
 
@@ -299,16 +258,14 @@ def _short(text: str, limit: int) -> str:
 
 def marks_csv(rows: Iterable[Row]) -> list[str]:
     """Return the marks as lines of CSV. No cell is a formula to a spreadsheet."""
-    names = [field.name for field in fields(Row)][:-1]
+    names = [field.name for field in fields(Row)]
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(names)
-    writer.writerows([_cell(value) for value in astuple(row)[:-1]] for row in rows)
+    writer.writerows([_cell(value) for value in astuple(row)] for row in rows)
     return stream.getvalue().splitlines()
 
 
 def _cell(text: str) -> str:
     """Return text with an apostrophe before what a spreadsheet would take for a formula."""
-    text = escaped(text)
-    plain = unicodedata.normalize("NFKC", text)
-    return _FORMULA.sub(r"\1'\2", text if not _FORMULA.search(plain) or _FORMULA.search(text) else plain)
+    return _FORMULA.sub(r"\1'\2", escaped(text))

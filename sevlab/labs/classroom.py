@@ -67,7 +67,6 @@ _LINES = (
     "root=LABEL=guest console=ttyS0 rootfstype=ext4",
     "console=ttyS0 root=/dev/mapper/root panic=10",
 )
-_ALIASES = {"tik": "tk", "tek": "tk", "key": "tk", "tk": "tk"}
 
 
 @dataclass(frozen=True)
@@ -155,7 +154,7 @@ class BrokenLaunch(Explainable):
     def seal(self, key: SecretBytes, bound: bytes, tasks: int) -> bytes:
         """Return the solution, one of so many *tasks*, encrypted under *key* (AES-256-GCM) and tied to *bound*.
 
-        The nonce comes first. It is an HMAC of all the rest: the same is sealed the same way, and no nonce is used twice.
+        The nonce comes first. It is an HMAC of all the rest, so the same is sealed the same, and none is used twice.
         """
         solution = {"of": tasks, "faults": _draw(self.seed, self._count).solution}
         padded = json.dumps(solution).encode().ljust(SOLUTION_SIZE)
@@ -177,7 +176,7 @@ class BrokenLaunch(Explainable):
             Paragraph("The host: virsh domlaunchsecinfo guest7 (here it gives the measurement alone)"),
             Code(f"sev-measurement: {self.inputs['measurement']}"),
             Paragraph("The host: its journal, since the last launch that matched"),
-            Code("\n".join(self.journal)),
+            Code("\n".join(f"node7 {line}" for line in self.journal)),
             Paragraph("The owner: notes"),
             Code("\n".join(self.notes)),
             Paragraph("The owner: the record"),
@@ -227,28 +226,26 @@ def mark_answer(solution: Solution, answer: object) -> Marked:
     if not isinstance(answer, Mapping | list | tuple | set | frozenset):
         raise InputError("answer", quoted(answer), 'names of inputs, such as ["build-id", "tk"]')
     given = dict(answer) if isinstance(answer, Mapping) else {}
-    extra, unknown, wrong_values, good = list[str](), list[str](), list[str](), dict[str, set[str]]()
+    inputs = {one for about in PARAMETERS.values() for one in about.inputs}
+    alone = {name: fault.inputs[0] for name, fault in faults().items() if len(fault.inputs) == 1}
+    aliases = {name: input for name, input in alone.items() if name not in inputs} | {"tik": "tk", "tek": "tk"}
+    extra, unknown, wrong, good = list[str](), list[str](), list[str](), dict[str, set[str]]()
     for name in dict.fromkeys(map(str, answer)):
         plain = name.strip().lower().removeprefix("--").replace("-", "_")
-        plain = _ALIASES.get(plain, plain)
+        plain = aliases.get(plain, plain)
         fault = next((one for one in solution if plain == one or plain in solution[one]), None)
         if fault is None:
-            inputs = [one for about in PARAMETERS.values() for one in about.inputs]
             (extra if plain in faults() or plain in inputs else unknown).append(name)
             continue
-        known = good.setdefault(fault, set())
-        if name in given:
-            found = {one: pair[1] for one, pair in solution[fault].items()}
-            if plain in found or len(found) == 1:
-                is_right = _is_value(given[name], found.get(plain, next(iter(found.values()))), plain)
-            else:  # all of them in one, such as version = "1.55.21"
-                is_right = given[name] == ".".join(map(str, found.values()))
-            known |= ({plain} if plain in found else set(found)) if is_right else {"", plain}
-            wrong_values += [] if is_right else [name]
+        good.setdefault(fault, set())
+        if name in given and plain in solution[fault]:
+            is_right = _is_value(given[name], solution[fault][plain][1], plain)
+            good[fault].add(plain if is_right else "")
+            wrong += [] if is_right else [name]
     changed = {one: {name for name, (wrote, found) in solution[one].items() if wrote != found} for one in solution}
     values = [one for one in solution if one in good and changed[one] <= good[one] and "" not in good[one]]
     missing = [one for one in solution if one not in good]
-    return Marked([one for one in solution if one in good], missing, values, extra, unknown, wrong_values)
+    return Marked([one for one in solution if one in good], missing, values, extra, unknown, wrong)
 
 
 def _is_value(value: object, found: Value, name: str) -> bool:
@@ -278,7 +275,8 @@ def _draw(seed: int | str, count: int) -> _Plan:
         releases = [row for row in releases if _other_releases(row, count)]
     version = chance.choice(releases)
     truth: dict[str, Value] = dict(zip(faults()["version"].inputs, version, strict=True))
-    truth["policy"] = _policy(chance, has_cpus, [row[:2] for row in RELEASES if row <= version])
+    least = chance.choice([(0, 0), chance.choice([row[:2] for row in RELEASES if row <= version])])
+    truth["policy"] = chance.choice((0x1, 0x1, 0x3, 0x9, 0xB)) | has_cpus << 2 | least[0] << 16 | least[1] << 24
     truth |= {"firmware": FILES["firmware"], "tk": FILES["tk"]}
     if has_kernel:
         truth |= {"kernel": FILES["kernel"], "initrd": FILES["initrd"], "cmdline": chance.choice(_LINES)}
@@ -294,23 +292,11 @@ def _draw(seed: int | str, count: int) -> _Plan:
         else:
             _spoil(name, chance, truth, record)
     solution = {name: {one: (record[one], truth[one]) for one in faults()[name].inputs} for name in sorted(names)}
-    told = [*names, *chance.sample(sorted(set(faults()) - names), 2)]
-    hours = sorted(chance.sample(range(24 * 60), len(told)))
-    told = chance.sample(sorted(told), len(told))
-    clues = {
-        where: [faults()[name].clue for name in told if faults()[name].where == where] for where in ("journal", "notes")
-    }
-    journal = [
-        f"{hour // 60:02}:{hour % 60:02} node7 {clue}" for hour, clue in zip(hours, clues["journal"], strict=False)
-    ]
-    notes = [*clues["notes"], "I asked the host for:", *_command(record)]
-    return _Plan(truth, record, solution, chance.randbytes(16), journal or ["(nothing)"], notes)
-
-
-def _policy(chance: random.Random, es: bool, minimums: list[tuple[int, ...]]) -> int:
-    """Draw a policy: flags, and a minimum API version among those that the running firmware satisfies."""
-    major, minor = chance.choice([(0, 0), chance.choice(minimums)])
-    return chance.choice((0x1, 0x1, 0x3, 0x9, 0xB)) | es << 2 | major << 16 | minor << 24
+    told = chance.sample(sorted({*names, *chance.sample(sorted(set(faults()) - names), 2)}), count + 2)
+    journal = [faults()[name].clue for name in told if faults()[name].where == "journal"] or ["(nothing)"]
+    notes = [faults()[name].clue for name in told if faults()[name].where == "notes"]
+    notes += ["I asked the host for:", *_command(record)]
+    return _Plan(truth, record, solution, chance.randbytes(16), journal, notes)
 
 
 def _cpu(model: str) -> dict[str, Value]:
@@ -383,9 +369,8 @@ def _command(record: Mapping[str, Value]) -> list[str]:
     lines = ["qemu-system-x86_64 -machine q35,confidential-guest-support=sev0"]
     if "num_cpus" in record:
         cpu = tuple(record[name] for name in faults()["model"].inputs)
-        lines.append(
-            f"-cpu {next(name for name, known in CPU_MODELS.items() if known == cpu)} -smp {record['num_cpus']}"
-        )
+        name = next(name for name, known in CPU_MODELS.items() if known == cpu)
+        lines.append(f"-cpu {name} -smp {record['num_cpus']}")
     hashes = ",kernel-hashes=on" if "kernel" in record else ""
     lines.append(f"-object sev-guest,id=sev0,policy=0x{record['policy']:x},cbitpos=51{hashes}")
     lines.append(f"-drive if=pflash,unit=0,file={record['firmware']},readonly=on")

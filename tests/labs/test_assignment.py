@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import tomllib
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -162,12 +163,19 @@ def test_a_solution_is_aes_gcm_under_the_key_and_bound_to_student_and_task(tmp_p
     opened = AESGCM(KEY.reveal()).decrypt(sealed[:12], sealed[12:], bound)
     assert json.loads(opened) == {"of": TASKS, "faults": solution(2)}
     for key, student, number in ((OTHER, "ada", 2), (KEY, "bob", 2), (KEY, "ada", 1)):
-        assert assignment.unseal(key, student, number, sealed) is None
+        assert not opens(key, student, number, sealed)
     for place in range(0, len(sealed), 97):
         changed = sealed[:place] + bytes([sealed[place] ^ 1]) + sealed[place + 1 :]
-        assert assignment.unseal(KEY, "ada", 2, changed) is None
+        assert not opens(KEY, "ada", 2, changed)
     for size in (0, 5, 12, 20, len(sealed) - 1):
-        assert assignment.unseal(KEY, "ada", 2, sealed[:size]) is None
+        assert not opens(KEY, "ada", 2, sealed[:size])
+
+
+def opens(key: SecretBytes, student: str, number: int, sealed: bytes) -> bool:
+    try:
+        return bool(assignment.unseal(key, student, number, sealed))
+    except sevlab.InputError:
+        return False
 
 
 #: Answer files that are none, and what is said of each.
@@ -313,12 +321,15 @@ def test_only_plain_files_in_the_folder_are_read(tmp_path: Path) -> None:
 
 
 #: Signs that begin a formula, and what NFKC makes one of them: fullwidth and small forms, and the minus of mathematics.
-SIGNS = "=+-@\uff1d\uff0b\uff0d\uff20\ufe66\ufe62\u2212"
+SIGNS = "".join(
+    sign for sign in map(chr, range(0x30000)) if unicodedata.normalize("NFKC", sign)[:1] in tuple("=+-@\u2212")
+)
 
 
 @pytest.mark.parametrize(
     "text",
-    [f"{before}{sign}1" for sign in SIGNS for before in ("", " ", '"', ' "', "\u3000", "a;", "a; ")]
+    ["".join(f"{before}{sign}1; " for sign in SIGNS) for before in ("", " ", '"', ' "', "\u3000", "a;", "a; ")]
+    + [*SIGNS]
     + [f"{before}=1" for before in ("\t", "\r", "\n", "'", "`", "\u200b", "\ufeff", "\u00a0", "\x00"[:0])],
 )
 def test_no_cell_is_a_formula(text: str, tmp_path: Path) -> None:
