@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import mkdtemp
 
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
@@ -10,7 +11,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from sevlab.attestation.session import make_session, seeded
 from sevlab.formats.sev_certs import PDH
 from sevlab.labs import sample_files, samples
+from sevlab.labs.assignment import write_assignment
 from sevlab.labs.snp_samples import snp_launch
+from sevlab.launch.keys import SecretBytes
 from sevlab.simulator.identity import Identity
 from tests.peers import ROOT
 
@@ -33,9 +36,12 @@ def write_inputs(folder: Path) -> None:
         "id.pem": key,
         "passphrase": b"a passphrase",
         "digest": snp_launch().digest,
+        "course.key": bytes(range(32)),
     }
     for name, content in contents.items():
         (folder / name).write_bytes(content)
+    (folder / "course.key").chmod(0o600)
+    write_assignment(str(folder / "ada"), SecretBytes(contents["course.key"]), "ada", 1, 1, "FOLDER")
 
 
 def commands(folder: Path) -> dict[str, list[str]]:
@@ -50,6 +56,7 @@ def commands(folder: Path) -> dict[str, list[str]]:
     measurement = f"--measurement={(folder / 'digest').read_bytes().hex()}"
     blob = f"--launch-measure-blob={host['measurement']}"
     keys = [f"--tik={folder}/tik.bin", f"--tek={folder}/tek.bin"]
+    course = f"--course-key={folder}/course.key"
     return {
         "validate": launch,
         "explain": launch,
@@ -73,4 +80,6 @@ def commands(folder: Path) -> dict[str, list[str]]:
         "session": ["open", f"--pdh-key={folder}/pdh.key", f"{folder}/godh", f"{folder}/session"],
         "id-block": ["build", measurement, f"--idkey={folder}/id.pem"],
         "lab": ["--copy-only", f"{folder}/notebooks"],
+        "assignment": [course, "--student=bob", "-n1", f"{mkdtemp(dir=folder)}/new"],
+        "grade": [course, f"{folder}/ada"],
     }

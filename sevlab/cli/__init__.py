@@ -44,6 +44,8 @@ VERBS = {
     "session": ("session", "run_session", "make the keys of a launch, or open a session"),
     "id-block": ("id_block", "run", "build, show or verify an ID block of SEV-SNP"),
     "lab": ("lab", "run", "copy the notebooks to a folder, and open JupyterLab there"),
+    "assignment": ("lab", "run_assignment", "write broken launches for a student, with sealed solutions"),
+    "grade": ("lab", "run_grade", "mark the answers to assignments, as CSV"),
 }
 #: What is done when the command has ended, such as removing what was unpacked for it.
 AT_END = ExitStack()

@@ -1,4 +1,4 @@
-"""``sevlab lab``: the notebooks in a folder of the user's, open in JupyterLab."""
+"""``sevlab lab``, the notebooks in a folder of the user's; ``assignment`` and ``grade``, for a class."""
 
 from __future__ import annotations
 
@@ -14,8 +14,13 @@ from pathlib import Path
 
 from ..cli import GOOD, UNUSABLE
 from ..errors import InputError, UnsupportedError, quoted, shell_word
-from .options import split_command, verb_parser
-from .terminal import say
+from ..launch.values import parse_number
+from .options import Parser, split_command, verb_parser
+from .terminal import say, warn
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..launch.keys import SecretBytes
 
 FIRST = "00-start-here.ipynb"
 #: Seconds that the server has to end its kernels.
@@ -122,3 +127,66 @@ def _copy(path: Path, target: Path) -> None:
     except OSError:
         partial.unlink(missing_ok=True)
         raise
+
+
+def run_assignment(words: list[str]) -> int:
+    notes = "Without the key nobody can open the solutions, or make the same tasks."
+    parser = verb_parser("assignment", "0 good", notes)
+    parser.add_argument("--new-course-key", metavar="FILE", help="only make a course key; FILE must be new")
+    _add_key(parser, required=False)
+    parser.add_argument("--student", metavar="ID", help="whom the tasks are for: the name or number in the marks")
+    parser.add_argument("-n", dest="count", metavar="N", default="5", help="number of tasks, 1 to 20 (default: 5)")
+    parser.add_argument("--faults", metavar="N", default="2", help="faults in each task, 1 to 3 (default: 2)")
+    parser.add_argument("folder", metavar="FOLDER", nargs="?", help="where to; it must be new")
+    args = parser.parse_args(words)
+    from ..labs import assignment  # not above: `lab` needs none of it
+
+    if args.new_course_key is not None:
+        if others := [one for one in (args.course_key, args.student, args.folder) if one is not None]:
+            raise InputError("--new-course-key", f"{quoted(others[0])} beside it", "it alone", "a second command")
+        assignment.make_course_key(args.new_course_key, "--new-course-key")
+        say(f"Wrote a course key to {shell_word(args.new_course_key)}. Keep it secret: it opens the solutions.")
+        return GOOD
+    given = {"--course-key": args.course_key, "--student": args.student, "FOLDER": args.folder}
+    for name, value in given.items():
+        if value is None:
+            raise InputError(name, "nothing", "it", "sevlab assignment --help")
+    student = assignment.check_student(args.student, "--student")
+    count = parse_number(args.count, "-n", assignment.MOST_TASKS)
+    if not count:
+        raise InputError("-n", "0", f"1 to {assignment.MOST_TASKS}")
+    faults = parse_number(args.faults, "--faults", 255)
+    assignment.write_assignment(args.folder, _course_key(args.course_key), student, count, faults, "FOLDER")
+    tasks = "1 task" if count == 1 else f"{count} tasks"
+    say(f"Wrote {tasks} for {student} to {shell_word(args.folder)}. README.md there says how to answer.")
+    return GOOD
+
+
+def run_grade(words: list[str]) -> int:
+    parser = verb_parser(
+        "grade", "0 everything was marked", "Of a student's work only answers.toml is read; nothing is run."
+    )
+    parser.epilog = str(parser.epilog).replace("2 usage", "2 something was not marked (its row says why), usage")
+    _add_key(parser, required=True)
+    parser.add_argument("folders", metavar="FOLDER", nargs="+", help="a folder that assignment wrote, with answers")
+    args = parser.parse_args(words)
+    from ..labs import assignment
+
+    rows = assignment.grade(args.folders, _course_key(args.course_key))
+    say(*assignment.marks_csv(rows))
+    return GOOD if all(row.is_marked for row in rows) else UNUSABLE
+
+
+def _add_key(parser: Parser, required: bool) -> None:
+    parser.add_argument(
+        "--course-key", metavar="FILE", required=required, help="the course's key, 32 bytes, yours alone"
+    )
+
+
+def _course_key(path: str) -> SecretBytes:
+    from ..labs.assignment import load_course_key
+
+    key = load_course_key(path, "--course-key")
+    if os.name == "posix" and path != "-" and os.stat(path).st_mode & 0o077:
+        warn(f"--course-key: others can read {shell_word(path)}: chmod 600 {shell_word(path)}")
+    return key

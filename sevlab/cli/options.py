@@ -30,6 +30,7 @@ OURS = ("--case", "--own-case", "--json", "--show-keys", "--html", "--force", "-
 NUMBERS, STDIN = "Numbers are decimal or 0x hex.", "'-' reads a file from standard input."
 #: The page of a verb in docs/, where it is not called like the verb.
 PAGES = {"explain": "validate", "coverage": "capture", "case": "case-format", "lab": "README"}
+PAGES |= {"assignment": "teaching", "grade": "teaching"}
 #: The inputs of a launch as options: libvirt's letter, the kind of value, and the help.
 INPUT_OPTIONS = {
     "measurement": ("m", "BASE64", "the measurement: 48 bytes in base64"),

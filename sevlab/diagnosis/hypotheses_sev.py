@@ -44,6 +44,10 @@ NUMBERS = ("api_major", "api_minor", "build_id")
 _LIKELY_COUNTS = {*range(1, 17), 20, 24, 28, 32, 40, 48, 56, 64, 96, 128, 192, 240, 255, 256, 288, 384, 512}
 #: SEV_FEATURES seen on hosts: none, SNP active (in an SEV-ES page), DebugSwap, both.
 LIKELY_FEATURES = (0x0, 0x1, 0x20, 0x21)
+#: Words that installers, images and people add to a command line.
+USUAL_WORDS = (
+    *("quiet", "splash", "ro", "rw", "debug", "console=ttyS0", "console=tty0", "earlyprintk=serial", "panic=-1"),
+)
 #: Where OVMF's AmdSev and X64 builds start further CPUs.
 _RESET_ADDRESSES = (0x0080B004, RESET_VECTOR)
 
@@ -291,9 +295,7 @@ def _other_words(start: Start) -> Iterator[Option]:
         return
     words = text.split(" ")[:256]
     forms = [" ".join([*words[:i], *words[i + 1 :]]) for i in range(len(words))] if len(words) > 1 else []
-    # Words that installers, images and people add.
-    usual = ("quiet", "splash", "ro", "rw", "debug", "console=ttyS0", "console=tty0", "earlyprintk=serial", "panic=-1")
-    forms += [f"{text} {word}" for word in usual] + [f"{word} {text}" for word in usual]
+    forms += [f"{text} {word}" for word in USUAL_WORDS] + [f"{word} {text}" for word in USUAL_WORDS]
     for form in forms:
         if form != text and "\0" not in form:
             yield Option(hash_cmdline(form), form)

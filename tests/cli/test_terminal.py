@@ -41,6 +41,8 @@ from sevlab.errors import (
     is_shown,
     shell_word,
 )
+from sevlab.labs.assignment import write_assignment
+from sevlab.launch.keys import SecretBytes
 from sevlab.layout.bytemap import ByteMap
 from sevlab.layout.span import Span
 from sevlab.layout.views import VERDICTS, Banner, Bar, Code, Heading, Paragraph, Quote, Table, View
@@ -598,7 +600,25 @@ SWEEP: dict[str, Callable[[Given], list[str]]] = {
     "id-block show": lambda g: ["id-block", "show", g.file(g.words)],
     "lab": lambda g: ["lab", "--copy-only", g.path],
     "lab, a file": lambda g: ["lab", "--copy-only", f"{g.file(b'')}/x"],
+    "assignment": lambda g: ["assignment", "--course-key", g.file(COURSE), "--student=a", "-n1", f"{g.path}d"],
+    "assignment, student": lambda g: ["assignment", "--course-key", g.file(COURSE), "--student", g.words, "-n1", "new"],
+    "assignment, key": lambda g: ["assignment", "--new-course-key", g.path],
+    "grade, folder": lambda g: ["grade", "--course-key", g.file(COURSE), g.path],
+    "grade, answers": lambda g: ["grade", "--course-key", g.file(COURSE), answered(g, student=g.text)],
+    "grade, sentence": lambda g: [
+        *("grade", "--course-key", g.file(COURSE)),
+        answered(g, student="a", **{"task-1": {"sentence": g.text, "faults": {g.text: g.text}}}),
+    ],
 }
+COURSE = bytes(range(32))
+
+
+def answered(one: Given, **answers: Any) -> str:
+    """An assignment with hostile answers."""
+    folder = f"{one.folder}/answered"
+    write_assignment(folder, SecretBytes(COURSE), "a", 1, 1, "FOLDER")
+    Path(folder, "answers.toml").write_text(tomli_w.dumps(answers), "utf-8")
+    return folder
 
 
 def changed(one: Given) -> str:
