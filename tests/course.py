@@ -72,7 +72,7 @@ def tables() -> str:
 
 def timed(source: str, notebook: nbformat.NotebookNode) -> str:
     """Return the source of a first cell with the time that the rule gives."""
-    return re.sub(r"\*\*Time:\*\* [^.\n]*\.", f"**Time:** {minutes(notebook)} minutes.", source)
+    return re.sub(r"\*\*Time:\*\* \d+ minutes", f"**Time:** {minutes(notebook)} minutes", source)
 
 
 def write() -> None:

@@ -37,7 +37,7 @@ def test_every_notebook_is_on_the_map() -> None:
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
 def test_the_time_is_what_the_rule_gives(path: Path) -> None:
-    assert f"**Time:** {minutes(READ[path])} minutes." in READ[path].cells[0].source, "run: make docs"
+    assert f"**Time:** {minutes(READ[path])} minutes" in READ[path].cells[0].source, "run: make docs"
 
 
 def test_the_questions_differ() -> None:
@@ -97,7 +97,7 @@ def test_lessons_and_their_attacks_and_incidents_link_each_other() -> None:
 #: Words of statements that readers found to be wrong, contradicted or without a source (all notebooks).
 WRONG = {
     "W1": r"can read none of it",
-    "W2": r"[Aa]ll you get from there is 48 bytes|48 bytes are enough|[Ff]ive values come from the host",
+    "W2": r"[Aa]ll you get from there is 48 bytes(?! and)|48 bytes are enough|[Ff]ive values come from the host",
     "W3": r"travels inside the session",
     "W4": r"and each starts with its own number",
     "W5": r"three independent programs|shares no code with the two above",
@@ -109,7 +109,7 @@ WRONG = {
     "W11": r"the host, who has both points, does not",
     "W12": r"cheats in every way it can",
     "W13": r"That is no hole",
-    "W14": r"the guest's word",
+    "W14": r"vmpl`? \| the guest's word",
     "D2": r"A nonce in report_data says that the report is new",
     "D3": r"half of all confusion|Four tools made this mistake",
     "E1": r"there\?\.|not both other than",

@@ -218,10 +218,17 @@ def _octal(digits: str) -> bytes:
     return value.to_bytes(size, "little") if value < 1 << 8 * size else b""
 
 
+def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """Return an object of JSON. A key that comes twice is refused: readers differ about which value counts."""
+    if len(found := dict(pairs)) != len(pairs):
+        raise ValueError("a key comes twice")
+    return found
+
+
 def _of_json(text: str) -> Iterator[Reading]:
     """Yield what the strings and lists of numbers in a JSON document read as, each with the name of its field."""
     try:
-        document = json.loads(text)
+        document = json.loads(text, object_pairs_hook=_once)
     except (ValueError, RecursionError):
         return
     left, waiting = VALUE_LIMIT, [("", document)]

@@ -102,6 +102,12 @@ def read_values(text: str, found: Collector) -> None:
             values += [("api_major", version[1], pair[1]), ("api_minor", version[2], pair[1])]
         elif name := _CALLED.get(called):
             values.append((name, _joined(pair, text) if name == "measurement" else pair[2], pair[1]))
+    said: dict[str, set[str]] = {}
+    for name, value, _ in values:
+        said.setdefault(name, set()).add(value)
+    if twice := [name for name in said if len(said[name]) > 1]:
+        found.remark(f"nothing is taken, because {twice[0].replace('_', '-')} comes with two values")
+        return
     if len(values) > 1 or any(name == "measurement" for name, _, _ in values):  # one number alone may be anything's
         for value in values:
             found.add(*value)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Locator, Page
 
 from tests.browser.lab import DARK, NOTEBOOKS, Lab, Sheet, needed, open_notebook, run_all, set_theme, write_notebook
+from tests.course import WIDGET
 
 GREETER = """
 import ipywidgets
@@ -66,7 +67,7 @@ def test_needed_cells_are_those_that_give_the_names(tmp_path: Path, monkeypatch:
 WITH_WIDGETS = sorted(
     str(path.relative_to(NOTEBOOKS))
     for path in NOTEBOOKS.rglob("*.ipynb")
-    if ".ipynb_checkpoints" not in path.parts and "sevlab.explore(" in path.read_text(encoding="utf-8")
+    if ".ipynb_checkpoints" not in path.parts and WIDGET.search(path.read_text(encoding="utf-8"))
 )
 
 
@@ -80,3 +81,25 @@ def test_a_whole_notebook_runs_in_the_lab(lab: Lab, page: Page, name: str) -> No
     open_notebook(page, lab, name)
     run_all(page)
     page.locator(".lm-Widget[class*='sevlab-']").first.wait_for(state="attached")
+    for trial in page.locator(".sevlab-trial").all():
+        drive(page, trial)
+
+
+def drive(page: Page, trial: Locator) -> None:
+    """Change the inputs of a small widget one after the other, until what follows from them changes."""
+    answer, start = trial.locator(".sevlab-banner"), trial.locator(".sevlab-banner").inner_html()
+    for box in trial.locator("input, select").all():
+        kind = box.get_attribute("type") or "select"
+        if kind == "checkbox":
+            box.click()
+        elif kind == "number":
+            box.fill(str(int(box.input_value()) + 1))
+            box.press("Tab")
+        elif kind == "select":
+            box.select_option(index=1)
+        for _ in range(30):
+            if answer.inner_html() != start:
+                assert trial.locator(".sevlab-error").inner_text().strip() == ""
+                return
+            page.wait_for_timeout(100)  # an input may have no effect where the others are: then the next
+    raise AssertionError("no input of the widget changes anything")

@@ -22,5 +22,6 @@ def test_status_codes_are_those_of_the_facts() -> None:
     assert (STATUS[0x00], STATUS[0x0B], STATUS[0x11], STATUS[0x27]) == (
         *("SUCCESS", "BAD_MEASUREMENT", "INVALID_COMMAND", "INVALID_KEY"),
     )
-    assert 0x1E not in STATUS
-    assert len(STATUS) == 0x27
+    assert {0x1E, *range(0x29, 0x30), 0x34}.isdisjoint(STATUS)
+    assert max(STATUS) == 0x3F
+    assert len(STATUS) == 0x40 - 1 - 7 - 1
