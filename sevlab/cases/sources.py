@@ -109,8 +109,8 @@ def read_values(text: str, found: Collector) -> None:
         found.remark(f"nothing is taken, because {twice[0].replace('_', '-')} comes with two values")
         return
     if len(values) > 1 or any(name == "measurement" for name, _, _ in values):  # one number alone may be anything's
-        for value in values:
-            found.add(*value)
+        for one in values:
+            found.add(*one)
     if re.search(r"(?m)^\s*SEV type:|\binfo sev\b", text):
         found.remark("info sev of QEMU's monitor does not print the policy: query-sev of QMP does")
 

@@ -92,8 +92,8 @@ def drive(page: Page, trial: Locator) -> None:
         kind = box.get_attribute("type") or "select"
         if kind == "checkbox":
             box.click()
-        elif kind == "number":
-            box.fill(str(int(box.input_value()) + 1))
+        elif kind in ("number", "text"):
+            box.fill(str(int(box.input_value(), 0) + 1))
             box.press("Tab")
         elif kind == "select":
             box.select_option(index=1)
