@@ -1,7 +1,7 @@
 """The map of the notebooks and their times, written from the notebooks themselves (``make docs``).
 
-One rule estimates every time: 150 words of text a minute, half a minute for a code cell, two minutes for a widget, five
-for an exercise, rounded up to five minutes.
+One rule estimates every time: 150 words of text a minute, six code cells a minute, a minute for a widget, rounded to
+five minutes; and five minutes for each exercise.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ PARTS = (
 WIDGET = re.compile(r"\b(?:explore|debugger|Trial|FieldBox)\(")
 #: An exercise is marked in a cell of its own.
 MARK = re.compile(r"\b\w+\.mark\(")
+TIME = re.compile(r"\*\*Time:\*\* \d+ minutes(?:, and \d+ for the exercises)?")
 HEAD = """\
 # Notebooks
 
@@ -35,7 +36,7 @@ A course on the attestation of AMD SEV, SEV-ES and SEV-SNP. Begin with [00](00-s
 those it builds on, and ends in a link to the next. Nothing needs SEV hardware. New words are in the
 [glossary](glossary.md).
 
-Times are estimated by one rule: 150 words a minute, half a minute for a code cell, two for a widget, five for an
+Times are estimated by one rule: 150 words or six code cells a minute, a minute for a widget; then five for each
 exercise. To work on a launch of your own, open the [debugger](debugger.ipynb).
 """
 
@@ -48,13 +49,16 @@ def question(notebook: nbformat.NotebookNode) -> str:
     return str(notebook.cells[0].source.split("\n")[0].removeprefix("# "))
 
 
-def minutes(notebook: nbformat.NotebookNode) -> int:
-    """Return the estimated minutes of a notebook; its map of all notebooks is to look things up in."""
-    prose = [cell.source for cell in notebook.cells if cell.cell_type == "markdown" and cell.id != MAP_CELL]
-    words = sum(len(source.split()) for source in prose)
+def minutes(notebook: nbformat.NotebookNode) -> tuple[int, int]:
+    """Return the estimated minutes of a notebook: to read and run it, and for its exercises.
+
+    The map of all notebooks and the last cell (claims and references) are to look things up in, and do not count.
+    """
+    prose = [cell for cell in notebook.cells[:-1] if cell.cell_type == "markdown" and cell.id != MAP_CELL]
+    words = sum(len(TIME.sub("", cell.source).split()) for cell in prose)
     code = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
     widgets, exercises = (sum(bool(form.search(source)) for source in code) for form in (WIDGET, MARK))
-    return 5 * -int(-(words / 150 + len(code) / 2 + 2 * widgets + 5 * exercises) // 5)
+    return max(5, 5 * round((words / 150 + len(code) / 6 + widgets) / 5)), 5 * exercises
 
 
 def tables() -> str:
@@ -65,21 +69,25 @@ def tables() -> str:
         for path in lessons(folder, pattern):
             notebook = nbformat.read(path, as_version=4)
             number = path.stem.split("-")[0] if path.stem != "00-index" else "index"
-            rows.append(f"| [{number}]({path.relative_to(NOTEBOOKS)}) | {question(notebook)} | {minutes(notebook)} |")
+            rows.append(
+                f"| [{number}]({path.relative_to(NOTEBOOKS)}) | {question(notebook)} | {' + '.join(map(str, minutes(notebook)))} |"
+            )
         parts.append("\n".join([f"### {title}", "", "| | question | minutes |", "|---|---|---|", *rows]))
     return "\n\n".join(parts)
 
 
-def timed(source: str, notebook: nbformat.NotebookNode) -> str:
-    """Return the source of a first cell with the time that the rule gives."""
-    return re.sub(r"\*\*Time:\*\* \d+ minutes", f"**Time:** {minutes(notebook)} minutes", source)
+def timed(notebook: nbformat.NotebookNode) -> str:
+    """Return the words in which a first cell says the time."""
+    reading, exercises = minutes(notebook)
+    return f"**Time:** {reading} minutes, and {exercises} for the exercises"
 
 
 def write() -> None:
     for _, folder, pattern in PARTS:
         for path in lessons(folder, pattern):
             notebook = nbformat.read(path, as_version=4)
-            notebook.cells[0].source = timed(notebook.cells[0].source, notebook)
+            first = notebook.cells[0]
+            first.source = TIME.sub(timed(notebook), first.source)
             for cell in notebook.cells:
                 if cell.id == MAP_CELL:
                     cell.source = MAP_TEXT + tables()

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import nbformat
 import pytest
 
-from tests.course import MAP, MAP_CELL, MAP_TEXT, PARTS, lessons, minutes, question, tables
+from tests.course import MAP, MAP_CELL, MAP_TEXT, PARTS, lessons, question, tables, timed
 from tests.paths import NOTEBOOKS
 
 PATHS = [path for _, folder, pattern in PARTS for path in lessons(folder, pattern)]
@@ -37,7 +37,7 @@ def test_every_notebook_is_on_the_map() -> None:
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
 def test_the_time_is_what_the_rule_gives(path: Path) -> None:
-    assert f"**Time:** {minutes(READ[path])} minutes" in READ[path].cells[0].source, "run: make docs"
+    assert timed(READ[path]) in READ[path].cells[0].source, "run: make docs"
 
 
 def test_the_questions_differ() -> None:
