@@ -69,9 +69,8 @@ def tables() -> str:
         for path in lessons(folder, pattern):
             notebook = nbformat.read(path, as_version=4)
             number = path.stem.split("-")[0] if path.stem != "00-index" else "index"
-            rows.append(
-                f"| [{number}]({path.relative_to(NOTEBOOKS)}) | {question(notebook)} | {' + '.join(map(str, minutes(notebook)))} |"
-            )
+            both = " + ".join(map(str, minutes(notebook)))
+            rows.append(f"| [{number}]({path.relative_to(NOTEBOOKS)}) | {question(notebook)} | {both} |")
         parts.append("\n".join([f"### {title}", "", "| | question | minutes |", "|---|---|---|", *rows]))
     return "\n\n".join(parts)
 
