@@ -103,7 +103,7 @@ class LaunchComparison(Explainable):
         if len(pages) < 2 or None in pages:
             return None
         one, other = (Vmsa.from_bytes(page) for page in pages)
-        return one.compare(other)
+        return one.compare(other, SIDES)
 
     def _pages(self) -> list[PageLink | None]:
         return [link if isinstance(link, PageLink) else None for link in (self.reported_link, self.computed_link)]
@@ -118,9 +118,9 @@ class LaunchComparison(Explainable):
             return "The launches begin with different digests, so no link can be named"
         one, other = self.reported_link, self.computed_link
         if one is None or other is None:
-            longer = "computed" if one is None else "reported"
+            longer = "computed" if one is None else "other"
             return f"Equal up to link {self.number}; then only the {longer} launch goes on, with {self.first}"
-        names = one.name if one.name == other.name else f"reported {one.name}, computed {other.name}"
+        names = one.name if one.name == other.name else f"launched with {one.name}, computed {other.name}"
         return f"Link {self.number + 1} is the first that differs ({' and '.join(self.fields)}): {names}"
 
     def explain(self) -> View:
@@ -134,7 +134,7 @@ class LaunchComparison(Explainable):
         if self.number is not None:
             rows = [
                 [side, link.name, link.region.type_name, f"0x{link.gpa:x}", hex_lines(link.contents, 12)]
-                for side, link in zip(("reported", "computed"), self._pages(), strict=True)
+                for side, link in zip(SIDES, self._pages(), strict=True)
                 if link is not None
             ]
             header = ["side", "page", "type", "guest address", "CONTENTS"]

@@ -129,7 +129,7 @@ def _plot_pairs(comparison: LaunchComparison) -> Picture:
     figure, axes = paper(str(comparison), comparison.words, height)
     for number, (side, place) in enumerate((("reported", EDGE), ("computed", WIDTH - EDGE - size.width))):
         launch = getattr(comparison, side)
-        write(axes, place, TITLE + 0.08, side if is_snp else SIDES[number], size=9.5, weight="bold")
+        write(axes, place, TITLE + 0.08, SIDES[number], size=9.5, weight="bold")
         chain = kind(axes, place, size)
         if is_snp:
             _write_digest(axes, height - 0.37 + 0.18 * number, launch, side)
