@@ -257,6 +257,11 @@ def clean_end(clean: Callable[[], object]) -> Iterator[None]:
                     with suppress(ValueError):  # this is not the main thread
                         before[number] = signal.signal(number, ours)
             yield
+        except RuntimeError as error:
+            # While a class is being made, Python 3.11 wraps whatever is raised, a signal's exception too.
+            if isinstance(error.__cause__, Ended | KeyboardInterrupt):
+                raise error.__cause__ from None
+            raise
         finally:
             closing = True
     finally:

@@ -219,3 +219,14 @@ def test_nohup_goes_on(bundle: Path, tmp_path: Path) -> None:
     code += "import os; os.kill(os.getpid(), signal.SIGHUP); sys.exit(main(sys.argv[1:]))"
     words = [sys.executable, "-c", code, "case", "show", str(bundle)]
     assert subprocess.run(words, env=os.environ | {"TMPDIR": str(tmp_path)}, capture_output=True).returncode == 0
+
+
+@pytest.mark.parametrize("raised", [Ended(signal.SIGHUP), KeyboardInterrupt()])
+def test_a_signal_while_a_class_is_made_is_still_one(raised: BaseException) -> None:
+    """Python 3.11 wraps what __set_name__ raises in a RuntimeError."""
+    done = []
+    with pytest.raises(type(raised)), clean_end(lambda: done.append(1)):
+        raise RuntimeError("Error calling __set_name__ on a descriptor") from raised
+    with pytest.raises(RuntimeError, match="ours"), clean_end(lambda: done.append(2)):
+        raise RuntimeError("ours")
+    assert done == [1, 2]
