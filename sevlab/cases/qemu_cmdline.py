@@ -92,6 +92,8 @@ _QUOTED = r"""(?:"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')"""
 _LIST = re.compile(rf"[\[({{]\s*({_QUOTED}(?:\s*,\s*{_QUOTED})*)\s*,?\s*[\])}}]")
 #: The beginning of a line that belongs to a log, and not to a command over several lines.
 _LOGGED = re.compile(r"\d{4}-\d\d-\d\d[T ]|time=")
+#: A line of options: the backslash at the end of the line before was lost.
+_MORE_OPTIONS = re.compile(r"[\s>*_`]*--?[a-zA-Z]")
 #: Words of a shell that end a command.
 _ENDS = re.compile(r"[;|&})]|&&|\|\||\d*[<>].*")
 _UNQUOTED_JSON = re.compile(r'(?:^|\s)\{"')
@@ -210,7 +212,7 @@ class CommandLine:
         first, *more = text[starts[-1].start() :].splitlines()
         lines, goes_on = [first], first.rstrip().endswith("\\")
         for line in more:
-            if goes_on and not lines[-1].rstrip().endswith("\\"):
+            if goes_on and not lines[-1].rstrip().endswith("\\") and not _MORE_OPTIONS.match(line):
                 break
             if _LOGGED.match(line) or line.strip().startswith("```"):
                 break
@@ -268,6 +270,8 @@ class CommandLine:
             return f"not understood: {words}{', ...' if len(self.unknown) > 3 else ''}"
         if (option := next((one for one in self.options if "sev" in one.text.lower()), None)) is not None:
             return f"{shown(option.text, 60)} speaks of SEV"
+        if self.link and self.guest is None:
+            return f"-machine names {shown(self.link)} as what protects the guest's memory"
         return "-readconfig names a file that was not read" if self.named("-readconfig") else ""
 
     def named(self, name: str) -> list[Option]:

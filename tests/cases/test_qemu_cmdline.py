@@ -5,18 +5,24 @@ from __future__ import annotations
 import json
 import re
 import shlex
+from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sevlab.cases.qemu_cmdline import CommandLine, parse_command_line, split_parts
+from sevlab.cases.recognize import parse_anything
+from sevlab.errors import InputError
 from tests.cases.sample_texts import (
+    DOMAIN,
     PS,
     SHELL,
     remarks,
     values,
 )
+from tests.cases.test_snp_capture import GUESTS
 
 
 def test_a_shell_command_is_read():
@@ -207,6 +213,42 @@ def test_nothing_is_called_absent_when_a_word_was_dropped_doubled_or_misspelt():
             for words in spoiled:
                 capture = parse_command_line(join(words))
                 assert not ABSENCE.search(remarks(capture)), words
+
+
+def spoilt(text: str) -> Iterator[str]:
+    """A text with one word dropped, doubled or misspelt; a lost backslash is a dropped word, too."""
+    parts = re.split(r"(\s+)", text)
+    for number, word in enumerate(parts):
+        before, after = "".join(parts[:number]), "".join(parts[number + 1 :])
+        if word.strip():
+            yield before + after
+            yield f"{before}{word} {word}{after}"
+            for place in range(0, len(word), max(1, len(word) // 4)):
+                yield before + word[:place] + word[place + 1 :] + after
+                yield f"{before}{word[:place]}x{word[place:]}{after}"
+
+
+TEXTS = {"script": SHELL, "ps of libvirt": PS, "XML": DOMAIN, **{name: text for name, (text, *_) in GUESTS.items()}}
+
+
+@pytest.mark.parametrize("text", [*FORMS.values(), *TEXTS.values()], ids=[*FORMS, *TEXTS])
+def test_no_guest_is_called_one_without_sev_because_a_word_was_lost(text):
+    for damaged in spoilt(text):
+        with suppress(InputError):
+            assert not ABSENCE.search(remarks(parse_anything(damaged))), damaged
+
+
+def test_a_line_that_lost_its_backslash_is_read_on():
+    expected = values(parse_command_line(FORMS["continued"]))
+    lines = FORMS["continued"].split(" \\\n")
+    for number in range(1, len(lines)):
+        text = " \\\n".join(lines[:number]) + "\n" + " \\\n".join(lines[number:])
+        assert values(parse_command_line(text)) == expected
+
+
+def test_an_object_that_is_named_and_missing_is_no_absence():
+    capture = parse_command_line(LINE.replace("sev-guest,id=sev0", "rng-random,id=sev0").replace("sev0", "prot0"))
+    assert "but -machine names prot0 as what protects the guest's memory" in remarks(capture)
 
 
 @given(order=st.permutations(range(7)), quotes=st.lists(st.booleans(), min_size=7, max_size=7))
