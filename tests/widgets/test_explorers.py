@@ -523,11 +523,11 @@ def remove_kernel(box: Any) -> None:
     ("change", "first", "words"),
     [
         (lambda box: box.numbers["num_cpus"].set_state({"value": "0x5"}), 52, "only the computed launch goes on"),
-        (lambda box: box.numbers["num_cpus"].set_state({"value": "3"}), 51, "only the reported launch goes on"),
+        (lambda box: box.numbers["num_cpus"].set_state({"value": "3"}), 51, "only the other launch goes on"),
         (lambda box: box.numbers["guest_features"].set_state({"value": "0x21"}), 48, "(contents): vCPU 0"),
         (lambda box: box.numbers["cpu_model"].set_state({"value": "17"}), 48, "(contents): vCPU 0"),
         (lambda box: setattr(box.profile, "value", "gce"), 17, "(page_type): SEC_MEM"),
-        (remove_kernel, 32, "reported kernel hashes, computed KERNEL_HASHES"),
+        (remove_kernel, 32, "launched with kernel hashes, computed KERNEL_HASHES"),
     ],
     ids=["more CPUs", "fewer CPUs", "features", "model", "profile", "no kernel"],
 )
