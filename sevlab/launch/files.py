@@ -111,7 +111,7 @@ def load_sha256(value: str | Sha256, name: str, *, empty: bool = False) -> bytes
 
 def read_image(stream: InputStream, path: str, name: str) -> bytes:
     """Return the bytes of a firmware image; InputError with *name* for one that is empty or larger than 64 MiB."""
-    image = stream.read_up_to(FIRMWARE_LIMIT)
+    image = stream.read_up_to(FIRMWARE_LIMIT, keep=True)
     if len(image) > FIRMWARE_LIMIT:
         received = f"{quoted(path)}, more than {FIRMWARE_LIMIT >> 20} MiB"
         raise InputError(name, received, "a firmware image (1 to 16 MiB is usual)", _FLASH)

@@ -80,26 +80,43 @@ def descriptor_of(path: str) -> int | None:
 class _File:
     """A regular file that was opened: its path, the stream behind it (None once closed), its device and inode.
 
-    ``hashed`` is its size and its SHA-256, once it was read to its end. A brief one is closed when nobody reads it, and
-    opened again when somebody does.
+    ``hashed`` is its size and its SHA-256, once it was read to its end; ``whole`` is its content where that is kept,
+    and then nobody reads the file again. A brief one is closed when nobody reads it, and opened again when somebody
+    does.
     """
 
     def __init__(self, path: str, stream: Any, identity: tuple[int, int] | None) -> None:
         self.path, self.stream, self.identity = path, stream, identity
-        self.hashed: tuple[int, Any] | None = None
+        self._hashed: tuple[int, Any] | None = None
+        self.whole: bytes | None = None
         self.is_brief = False
 
+    @property
+    def hashed(self) -> tuple[int, Any] | None:
+        if self._hashed is None and self.whole is not None:
+            self._hashed = len(self.whole), hashlib.sha256(self.whole)
+        return self._hashed
+
+    @hashed.setter
+    def hashed(self, known: tuple[int, Any] | None) -> None:
+        self._hashed = known
+
     def read_into(self, buffer: WriteableBuffer, place: int) -> int:
+        if self.whole is not None:
+            view = memoryview(buffer)
+            piece = self.whole[place : place + len(view)]
+            view[: len(piece)] = piece
+            return len(piece)
         self.stream.seek(place)
         return int(self.stream.readinto(buffer))
 
     def find_end(self) -> int:
-        return int(self.stream.seek(0, os.SEEK_END))
+        return int(self.stream.seek(0, os.SEEK_END)) if self.whole is None else len(self.whole)
 
     def close(self) -> None:
         if self.stream is not None:
             self.stream.close()
-        self.stream = None
+        self.stream, self.whole = None, None
 
 
 class _Once(_File):
@@ -172,6 +189,9 @@ class _Pass(io.RawIOBase):
         elif known[0] != size or known[1].copy().digest() != running.digest():
             raise _changed(self.source.path, self._name)
 
+    def skip_hash(self) -> None:
+        self._running = None
+
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         start = {os.SEEK_SET: 0, os.SEEK_CUR: self._place}
         self._place = max(0, offset + (start[whence] if whence in start else self.source.find_end()))
@@ -209,14 +229,25 @@ class InputStream(io.BufferedReader):
         state = os.fstat(self.raw.source.stream.fileno())
         return state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns
 
-    def read_up_to(self, limit: int) -> bytes:
-        """Return at most *limit* + 1 bytes, asking for no more than there are, because Python makes room for all."""
-        wanted = identity[2] + 1 if (identity := self.identity) else CHUNK
+    def read_up_to(self, limit: int, *, keep: bool = False) -> bytes:
+        """Return at most *limit* + 1 bytes, asking for no more than there are, because Python makes room for all.
+
+        With *keep* a regular file that ends there is kept until the command ends: a second pass reads what the first
+        did, without a hash that tells so.
+        """
+        identity, source = self.identity, self.raw.source
+        keep = keep and bool(identity) and not source.is_brief and source.whole is None and source.hashed is None
+        if keep:
+            self.raw.skip_hash()
+        wanted = identity[2] + 1 if identity else CHUNK
         pieces, left = [], limit + 1
         while left and (piece := self.read(min(wanted, left))):
             pieces.append(piece)
             left, wanted = left - len(piece), CHUNK
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        raw = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        if keep and left:
+            source.whole = raw
+        return raw
 
 
 class _Command:

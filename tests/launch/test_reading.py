@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import json
 import os
@@ -188,11 +189,22 @@ def write_all(writer: int, content: bytes) -> None:
         stream.write(content)
 
 
+def wait_until_open(name: str, process: subprocess.Popen[str]) -> None:
+    """Wait until a process has opened a file, however long it takes to start on a busy machine."""
+    path, folder = os.path.realpath(name), Path(f"/proc/{process.pid}/fd")
+    while process.poll() is None:
+        with contextlib.suppress(OSError):  # closed while we look
+            if path in map(os.readlink, folder.iterdir()):
+                return
+        time.sleep(0.02)
+
+
 def test_a_pipe_is_waited_for_and_an_interrupt_ends_it(desk: Path) -> None:
     os.mkfifo("pipe")
     for words in (["validate", *LAUNCH, "--firmware=pipe", "--tk=tk.bin"], ["report", "show", "pipe"]):
         process = subprocess.Popen([sys.executable, "-m", "sevlab", *words], stderr=subprocess.PIPE, text=True)
-        time.sleep(0.6)
+        wait_until_open("pipe", process)
+        time.sleep(0.3)
         assert process.poll() is None
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=20)
@@ -292,6 +304,24 @@ def test_a_second_pass_that_meets_other_bytes_is_refused(tmp_path: Path) -> None
             stream.read()
     with open_input(str(path), "X") as stream:  # another command
         assert stream.read() == b"new!"
+
+
+def test_a_kept_file_is_what_every_pass_of_the_command_reads(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    path.write_bytes(b"old!")
+    with opened_once():
+        with open_input(str(path), "X") as stream:
+            assert stream.read_up_to(64, keep=True) == b"old!"
+        path.write_bytes(b"newer")
+        with open_input(str(path), "X", hashed=True) as stream:
+            assert stream.seek(0, 2) == 4
+            stream.seek(0)
+            assert stream.read() == b"old!"
+            assert stream.hashed is not None
+            assert stream.hashed[1].digest() == hashlib.sha256(b"old!").digest()
+    with open_input(str(path), "X") as stream:  # another command
+        assert stream.read_up_to(4, keep=True) == b"newer"  # more than the limit: nothing is kept
+        assert stream.raw.source.whole is None
 
 
 def test_the_swap_of_every_three_milliseconds(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
