@@ -215,7 +215,7 @@ class Capture(Explainable):
         if self.hashes is False:
             reasons |= dict.fromkeys(hashed, "the kernel hashes are off, so it is not measured")
         elif "kernel" not in self.chosen:
-            reasons |= dict.fromkeys(hashed, "no kernel is given to QEMU, so it has no effect")
+            reasons |= dict.fromkeys(hashed, "no kernel was found, and without one it has no effect")
         if self.is_snp:
             said = [name for name in REPORTED if name in self.chosen]
             reasons |= dict.fromkeys(said, "SEV-SNP has no launch measurement of this kind: its report says these")

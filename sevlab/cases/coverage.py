@@ -226,9 +226,6 @@ def cover_command_line(text: str) -> Coverage:
     if not any(one.name for one in command.options):
         received = f"{describe_content(text.encode(errors='replace'))}, without an option"
         raise InputError("--qemu-cmdline", received, "a QEMU command line")
-    if guest is None and command.doubt:
-        received = f"a command line without an object sev-guest, of which not all was understood ({command.doubt})"
-        raise InputError("--qemu-cmdline", received, "a whole command line", WHOLE)
     setup = Setup(
         sev=guest is not None,
         linked=command.linked,
@@ -240,15 +237,17 @@ def cover_command_line(text: str) -> Coverage:
         split=command.flash(1) is not None,
     )
     parts = _option_parts(command)
+    absent, doubt = [], command.doubt if command.unknown else ""
     if guest is None:
-        parts.append(Part("(absent) -object sev-guest,...", "absent sev-guest"))
+        absent, doubt = [Part("(absent) -object sev-guest,...", "absent sev-guest")], command.doubt
     elif not command.linked:
-        parts.append(Part("(absent) -machine confidential-guest-support=ID", "absent link"))
+        absent, doubt = [Part("(absent) -machine confidential-guest-support=ID", "absent link")], command.link_doubt
     if setup.kernel and not setup.hashes:
-        parts.append(Part("(absent) kernel-hashes=on", "absent kernel-hashes"))
+        absent.append(Part("(absent) kernel-hashes=on", "absent kernel-hashes"))
     if command.flash(0) is None and command.last("-bios") is None:
-        parts.append(Part("(absent) firmware: -drive if=pflash,... or -bios", "absent firmware"))
-    return Coverage(parts, setup, command.flash(0) or command.last("-bios"))
+        absent.append(Part("(absent) firmware: -drive if=pflash,... or -bios", "absent firmware"))
+    _refuse_doubt("--qemu-cmdline", absent, doubt, WHOLE)
+    return Coverage(parts + absent, setup, command.flash(0) or command.last("-bios"))
 
 
 def _option_parts(command: CommandLine) -> list[Part]:
@@ -278,9 +277,6 @@ def cover_domain(text: str) -> Coverage:
     domain = read_domain(text)
     security = domain.first("launchSecurity")
     kind = security.attributes.get("type", "") if security is not None else ""
-    if security is None and (doubt := unknown_of(domain)):
-        received = f"a domain without launchSecurity, of which not all was understood ({doubt})"
-        raise InputError("--xml", received, "a domain XML as libvirt writes it", "virsh dumpxml DOMAIN")
     snp = kind == "sev-snp"
     policy = security.first("policy") if security is not None else None
     bare = policy.text.strip().lower().removeprefix("0x") if policy is not None else ""
@@ -294,14 +290,24 @@ def cover_domain(text: str) -> Coverage:
         split=domain.first("os/nvram") is not None,
     )
     parts = [part for child in domain.children for part in _element_parts(child, "/domain", domain)]
+    absent = []
     if not setup.sev:
-        parts.append(Part("(absent) <launchSecurity type='sev'>", "absent sev-guest"))
+        absent.append(Part("(absent) <launchSecurity type='sev'>", "absent sev-guest"))
     elif setup.kernel and not setup.hashes:
-        parts.append(Part("(absent) kernelHashes='yes'", "absent kernel-hashes"))
+        absent.append(Part("(absent) kernelHashes='yes'", "absent kernel-hashes"))
     loaders = [one.text.strip() for one in domain.all("os/loader")]
     if not loaders:
-        parts.append(Part("(absent) <loader> in <os>", "absent firmware"))
-    return Coverage(parts, setup, next(filter(None, reversed(loaders)), None))
+        absent.append(Part("(absent) <loader> in <os>", "absent firmware"))
+    _refuse_doubt("--xml", absent, unknown_of(domain), "virsh dumpxml DOMAIN")
+    return Coverage(parts + absent, setup, next(filter(None, reversed(loaders)), None))
+
+
+def _refuse_doubt(name: str, absent: list[Part], doubt: str, advice: str) -> None:
+    """Raise InputError where something would be called absent, and not all of the text was understood."""
+    if absent and doubt:
+        lost = absent[0].words.removeprefix("(absent) ")
+        received = f"a configuration without {lost}, of which not all was understood ({doubt})"
+        raise InputError(name, received, "a whole one", advice)
 
 
 def _element_parts(element: Element, above: str, domain: Element) -> list[Part]:

@@ -47,6 +47,17 @@ _ELEMENTS = frozenset((
     "keywrap", "launchSecurity", "throttlegroups", "qemu:commandline", "qemu:override", "qemu:capabilities",
     "qemu:deprecation", "cachetune", "throttlegroup",
 ))
+#: And in launchSecurity, of attributes and elements; and in os.
+_SECURITY = frozenset((
+    "type", "kernelHashes", "authorKey", "vcek", "cbitpos", "reducedPhysBits", "policy", "dhCert", "session",
+    "guestVisibleWorkarounds", "idBlock", "idAuth", "hostData", "mrConfigId", "mrOwner", "mrOwnerConfig",
+    "quoteGenerationService",
+))
+_VALUES = {"type": ("sev", "sev-snp", "s390-pv", "tdx"), "kernelHashes": ("no", "yes")}
+_OS = frozenset((
+    "type", "loader", "nvram", "boot", "kernel", "initrd", "cmdline", "dtb", "smbios", "bios", "bootmenu", "acpi",
+    "firmware", "shim", "varstore", "init", "initarg", "initenv", "initdir", "inituser", "initgroup", "idmap",
+))
 # fmt: on
 _PASSTHROUGH = "http://libvirt.org/schemas/domain/qemu/1.0"
 
@@ -69,7 +80,7 @@ class Element:
         """Return the elements at a path such as ``os/loader``."""
         here = [self]
         for step in path.split("/"):
-            here = [child for one in here for child in one.children if child.tag == step]
+            here = [child for one in here for child in one.children if step in (child.tag, "*")]
         return here
 
     def first(self, path: str) -> Element | None:
@@ -112,9 +123,16 @@ def passthrough(domain: Element) -> list[str]:
 
 
 def unknown_of(domain: Element) -> str:
-    """Return the elements of a domain that libvirt does not have there, "" for none: nothing may be called absent."""
-    unknown = [shown(one.tag, 40) for one in domain.children if one.tag not in _ELEMENTS]
-    return ", ".join(unknown[:3])
+    """Return what a domain has and libvirt's domains do not, "" for nothing: then nothing may be called absent."""
+    unknown = [one.tag for one in domain.children if one.tag not in _ELEMENTS]
+    for security in domain.all("launchSecurity"):
+        unknown += [f"launchSecurity/{one.tag}" for one in security.children if one.tag not in _SECURITY]
+        unknown += [f"launchSecurity/@{name}" for name in security.attributes if name not in _SECURITY]
+        for name, known in _VALUES.items():
+            if (value := security.attributes.get(name, "" if name == "type" else "no")) not in known:
+                unknown.append(f"launchSecurity/@{name} {value}")
+    unknown += [f"os/{one.tag}" for one in domain.all("os/*") if one.tag not in _OS]
+    return ", ".join(shown(one, 40) for one in unknown[:3])
 
 
 def read_domain(text: str) -> Element:
@@ -185,14 +203,11 @@ def _firmware(root: Element, found: Collector) -> None:
 
 
 def _security(domain: Element, found: Collector) -> None:
-    security = domain.first("launchSecurity")
+    security, doubt = domain.first("launchSecurity"), unknown_of(domain)
+    if doubt:
+        found.remark(f"not understood: {doubt}; give what virsh dumpxml DOMAIN prints")
     if security is None:
-        doubt = unknown_of(domain)
-        end = (
-            f", but not all was understood ({doubt}): virsh dumpxml DOMAIN"
-            if doubt
-            else ": this guest does not use SEV"
-        )
+        end = ", but not all was understood" if doubt else ": this guest does not use SEV"
         found.remark(f"there is no /domain/launchSecurity{end}")
         return
     kind = security.attributes.get("type", "")
@@ -201,8 +216,9 @@ def _security(domain: Element, found: Collector) -> None:
     if kind not in ("sev", "sev-snp"):
         found.remark(f"{where}: type {shown(kind)}, which is neither 'sev' nor 'sev-snp'")
         return
-    # Absent, it is off: QEMU's default.
-    found.add("kernel_hashes", security.attributes.get("kernelHashes") == "yes", f"{where}/@kernelHashes")
+    # Absent, it is off: QEMU's default. Misspelt, it may be on.
+    if (hashes := security.attributes.get("kernelHashes")) in ("yes", "no") or not doubt:
+        found.add("kernel_hashes", hashes == "yes", f"{where}/@kernelHashes")
     if kind == "sev-snp":
         found.add("mode", "snp", f"{where}/@type")
         for name, tag in _SNP_FACTS.items():

@@ -50,6 +50,19 @@ WITH_ARGUMENT = frozenset((
     "-dump-vmstate", "-overcommit", "-option-rom", "-tb-size", "-balloon", "-realtime", "-prom-env",
     "-semihosting-config", "-rotate", "-soundhw", "-machine-type", "-xen-domid", "-id",
 ))
+#: Properties of the objects sev-guest and sev-snp-guest, and of machines. Source: QEMU's qom.json, -machine help.
+GUEST_PARTS = frozenset((
+    "qom-type", "id", "sev-device", "cbitpos", "reduced-phys-bits", "kernel-hashes", "policy", "handle", "dh-cert-file",
+    "session-file", "legacy-vm-type", "host-data", "id-block", "id-auth", "author-key-enabled", "vcek-disabled",
+    "guest-visible-workarounds",
+))
+MACHINE_PARTS = frozenset((
+    "type", "accel", "usb", "vmport", "smm", "dump-guest-core", "mem-merge", "kernel-irqchip", "hmat", "sata", "smbus",
+    "pit", "pic", "i8042", "acpi", "graphics", "nvdimm", "memory-backend", "pflash0", "pflash1", "igvm-cfg", "hpet",
+    "default-bus-bypass-iommu", "suppress-vmdesc", "confidential-guest-support", "memory-encryption", "fd-bootchk",
+    "max-ram-below-4g", "max-fw-size", "x-oem-id", "x-oem-table-id", "aux-ram-share", "cxl", "sgx-epc", "firmware",
+    "pcspk-audiodev", "usb-version", "nvdimm-persistence", "gic-version", "passthrough", "enforce-config-section",
+))
 #: Other programs that start guests, by their names, and what gives QEMU's own command line.
 OTHERS = {
     "virt-install": "virsh dumpxml DOMAIN as --xml, or virt-install --print-xml",
@@ -64,6 +77,7 @@ OTHERS = {
 ANY_ARGUMENT = frozenset(["-append", "-name", "-kernel", "-initrd", "-fw_cfg"])
 #: Different spellings of one option.
 ALIASES = {"-M": "-machine", "-no-kvm": "-accel"}
+_YES = ("on", "yes", "true", "y")
 #: What to give where a text was not understood.
 WHOLE = "give the whole command line, best /proc/PID/cmdline"
 #: The key that QEMU implies for a first part without one.
@@ -96,6 +110,8 @@ _LOGGED = re.compile(r"\d{4}-\d\d-\d\d[T ]|time=")
 _MORE_OPTIONS = re.compile(r"[\s>*_`]*--?[a-zA-Z]")
 #: Words of a shell that end a command.
 _ENDS = re.compile(r"[;|&})]|&&|\|\||\d*[<>].*")
+#: One of them after which the command goes on: what it reads or writes, or the mark of it alone.
+_REDIRECTED = re.compile(r"\d*(?:<|>>?)(&?\d*|[^<>].*)")
 _UNQUOTED_JSON = re.compile(r'(?:^|\s)\{"')
 
 
@@ -166,6 +182,12 @@ _SNP_FACTS = {
 }
 
 
+def _is_odd(key: str, value: str, known: frozenset[str]) -> bool:
+    """Return whether a part is not one that QEMU has, or has lost its value, or the comma after it."""
+    misspelt = key == "kernel-hashes" and value not in (*_YES, "off", "no", "false", "n")
+    return misspelt or key.partition(".")[0].replace("_", "-") not in known or not value or "=" in value.rstrip("=")
+
+
 class CommandLine:
     """A QEMU command line, understood as far as a launch needs it. Raises InputError only if it is too long.
 
@@ -184,6 +206,9 @@ class CommandLine:
         if (other := os.path.basename(words[0]) if words else "") in OTHERS:
             raise InputError(f"--{COMMAND_LINE}", f"a command of {other}", "QEMU's own command line", OTHERS[other])
         self._read(deque(self._from_program(words)), form)
+        for key, value in self.guest.parts if self.guest else ():
+            if _is_odd(key, value, GUEST_PARTS):
+                self.unknown.append(f"{key}={value}")
 
     def _words(self, text: str) -> tuple[list[str], str]:
         if "\0" in text:
@@ -237,7 +262,12 @@ class CommandLine:
         while words:
             word = words.popleft()
             if not word.startswith("-") or word == "-":
+                if form == "shell" and (redirected := _REDIRECTED.fullmatch(word)):
+                    if not redirected[1] and words:
+                        words.popleft()
+                    continue
                 if form == "shell" and _ENDS.fullmatch(word):
+                    self.unknown += [f"{one} after {word}" for one in words if one in ("-object", "-machine")]
                     return
                 if word:
                     self.options.append(Option("", word, []))
@@ -253,6 +283,8 @@ class CommandLine:
                 self.options.append(Option(name, None, []))
                 continue
             value = words.popleft()
+            if not value and name not in ANY_ARGUMENT:
+                self.unknown.append(f"{word} without its argument")
             ended = form == "shell" and words and _ENDS.fullmatch(words[0])
             if name == "-append" and form != "exact" and words and not words[0].startswith("-") and not ended:
                 while words and not words[0].startswith("-") and not (form == "shell" and _ENDS.fullmatch(words[0])):
@@ -273,6 +305,21 @@ class CommandLine:
         if self.link and self.guest is None:
             return f"-machine names {shown(self.link)} as what protects the guest's memory"
         return "-readconfig names a file that was not read" if self.named("-readconfig") else ""
+
+    @property
+    def lost(self) -> bool:
+        """Whether words that were not understood may be an option, its argument, or a part of one."""
+        return any(re.match(r"-|\d+(,|$)", word) or "=" in word for word in self.unknown)
+
+    @property
+    def link_doubt(self) -> str:
+        """Why the object may yet be in use though no -machine names it, "" where that was read whole."""
+        if self.unknown or not self.machine:
+            return self.doubt if self.unknown else "there is no -machine"
+        if self.link and all(one.part("id") != self.link for one in self.named("-object")):
+            return f"-machine names {shown(self.link)}, and no object has that id"
+        odd = [f"{key}={value}" for key, value in self.machine.items() if _is_odd(key, value, MACHINE_PARTS)]
+        return f"not understood: {shown(odd[0], 60)} of -machine" if odd else ""
 
     def named(self, name: str) -> list[Option]:
         return [one for one in self.options if one.name == name]
@@ -335,7 +382,7 @@ class CommandLine:
     @property
     def kernel_hashes(self) -> bool:
         """True if QEMU puts the kernel's hash into measured memory. Off by default."""
-        return self.guest is not None and self.guest.part("kernel-hashes") in ("on", "yes", "true", "y")
+        return self.guest is not None and self.guest.part("kernel-hashes") in _YES
 
     @cached_property
     def units(self) -> dict[int, int]:
@@ -421,7 +468,8 @@ def parse_command_line(text: str) -> Capture:
     for name, option in (("kernel", "-kernel"), ("initrd", "-initrd"), ("cmdline", "-append")):
         if (value := command.last(option)) is not None:
             found.add(name, value, option)
-    found.add("num_cpus", command.cpus, "-smp" if command.last("-smp") else "without -smp")
+    if command.last("-smp") or not command.lost:
+        found.add("num_cpus", command.cpus, "-smp" if command.last("-smp") else "without -smp")
     _cpu(command, found)
     return found.capture()
 
@@ -438,7 +486,7 @@ def _firmware(command: CommandLine, found: Collector) -> None:
             return  # QEMU releases that know SEV-SNP all measure it
         found.remark("-bios: QEMU measures this firmware from version 7.1 on; before, it did not")
     else:
-        found.remark("no firmware is named (flash unit 0 or -bios); QEMU's own default can't start an SEV guest")
+        found.remark("no firmware was found (flash unit 0 or -bios); QEMU's own default can't start an SEV guest")
     if variables := command.flash(1):
         found.add("nvram", variables, "flash unit 1")
         found.remark("flash unit 1 is for the firmware's variables: the host can change them, nothing measures them")
@@ -454,15 +502,15 @@ def _guest(command: CommandLine, found: Collector) -> None:
         return
     if command.unknown:
         found.remark(f"{command.doubt}; {WHOLE}")
+    if command.kernel_hashes or not command.lost:  # off by default, but never because of a word that was not understood
+        found.add("kernel_hashes", command.kernel_hashes, f"-object {guest.part('qom-type')},kernel-hashes")
     kind = guest.part("qom-type")
     where = f"-object {kind}"
     found.add("guest", kind.removesuffix("-guest"), where)
     if not command.linked:
         option = f"-machine confidential-guest-support={shown(guest.part('id') or 'ID')}"
-        said = [f"{key}={value}" for key, value in command.machine.items()]
-        near = [one for one in said if re.search(f"sev|support|encrypt|={re.escape(guest.part('id') or 'sev')}$", one)]
-        sure = bool(command.machine) and not (command.unknown or command.link or near)
-        end = ": this guest runs without SEV" if sure else f", but not all was understood; {WHOLE}"
+        doubt = command.link_doubt
+        end = f", but not all was understood ({doubt}); {WHOLE}" if doubt else ": this guest runs without SEV"
         found.remark(f"no {option} names the {kind} object{end}")
     if command.machine.get("igvm-cfg") or any(one.part("qom-type") == "igvm-cfg" for one in command.named("-object")):
         found.add("igvm", command.igvm or "a file that is not named", "-object igvm-cfg")
@@ -470,17 +518,18 @@ def _guest(command: CommandLine, found: Collector) -> None:
         found.add("profile", "qemu", f"{where},legacy-vm-type")
     if kind != "sev-guest":
         found.add("mode", "snp", where)
-        found.add("kernel_hashes", command.kernel_hashes, f"{where},kernel-hashes")
         for name, key in _SNP_FACTS.items():
             if value := guest.part(key):
                 found.add(name, value, f"{where},{key}")
         return
-    found.add("kernel_hashes", command.kernel_hashes, f"{where},kernel-hashes")
     policy = guest.part("policy")
     if re.fullmatch("0[0-7]+", policy):
         found.remark(f"{where},policy={policy} starts with 0, which QEMU reads as octal")
         policy = str(int(policy[:24], 8))
-    found.add("policy", policy or DEFAULT_POLICY, f"{where},policy" if policy else f"{where}, QEMU's default policy")
+    if policy or not command.lost:
+        found.add(
+            "policy", policy or DEFAULT_POLICY, f"{where},policy" if policy else f"{where}, QEMU's default policy"
+        )
 
 
 def _cpu(command: CommandLine, found: Collector) -> None:

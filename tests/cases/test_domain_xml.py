@@ -48,7 +48,7 @@ def test_a_domain_is_read():
         ("type='sev' ", "type='s390-pv' ", "neither 'sev' nor 'sev-snp'"),
         ("</os>", "<nvram>/v.fd</nvram></os>", "variables are not measured"),
         ("<loader", "<leader", "text that is not XML"),
-        ("launchSecurity", "launchSecurities", "not all was understood (launchSecurities)"),
+        ("launchSecurity", "launchSecurities", "not understood: launchSecurities; give"),
         ("current='2'", "current='0'", "at least one virtual CPU"),
     ],
 )
