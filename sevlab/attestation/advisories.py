@@ -341,7 +341,8 @@ def _judge_one(advisory: Advisory, product: str, technology: str, platform: Plat
     if not advisory.products:
         return data.UNKNOWN, "Which products it hits is not in the sources at hand."
     if product not in advisory.products:
-        return NOT_NAMED, f"The sources name {', '.join(advisory.products)}."
+        words, is_sure = f"The sources name {', '.join(advisory.products)}", advisory.mark == data.VERIFIED
+        return (NOT_NAMED, f"{words}.") if is_sure else (data.UNKNOWN, f"{words}, which is {data.UNVERIFIED}.")
     state, words = _judge_fixes(advisory, product, technology, platform)
     if advisory.mark != data.VERIFIED or advisory.products[product] != data.VERIFIED:
         return data.UNKNOWN, f"That {product} is hit is {data.UNVERIFIED}. {words}"

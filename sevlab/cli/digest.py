@@ -52,7 +52,7 @@ MODES = (*LEGACY_MODES, "snp", OVMF_HASH, SVSM)
 VMM_TYPES = {
     "QEMU": ("qemu", "qemu-legacy", "qemu-debug-swap", "qemu-hashes-first", "svsm"),
     "ec2": ("ec2", "ec2-rdx0"),
-    "gce": ("gce",),
+    "gce": ("gce", "gce-genoa"),
 }
 #: What is loaded beside registers, what replaces a CPU model, and what a measure covers.
 LOADED = ("firmware", "kernel", "initrd", "cmdline", *SNP_INPUTS)

@@ -246,11 +246,11 @@ class SnpDigests:
         return self._hashes[cpus]
 
 
-def walk(digest: bytes, hashes: tuple[bytes, bytes | None], count: int) -> list[bytes]:
+def walk(digest: bytes, hashes: tuple[bytes, bytes | None], count: int, gpa: int = VMSA_GPA) -> list[bytes]:
     """Return the SEV-SNP digests with 1 to *count* virtual CPUs (1 alone without further pages), after *digest*."""
     boot, further = hashes
     contents = (boot,) if further is None else (boot, *(further,) * (count - 1))
-    return list(digests(Region("", VMSA, VMSA_GPA, contents), digest))
+    return list(digests(Region("", VMSA, gpa, contents), digest))
 
 
 def _hash(page: bytes, is_built: bool) -> bytes:

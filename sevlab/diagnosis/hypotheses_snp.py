@@ -35,7 +35,13 @@ _SWITCH = "DebugSwap is the other way"
 _CLOUD = "the hypervisor is another one"
 _RESEMBLES = {_WORDS: ("F05",), _SWITCH: ("F01", "F02", "F03"), _CLOUD: ("F21",)}
 #: What a profile resembles by itself: F04, where a release of a tool took it for all hosts.
-_OWN = {"qemu-hashes-first": ("F22", "F04"), "ec2": ("F07",), "ec2-rdx0": ("F07",), "gce": ("F09",)}
+_OWN = {
+    "qemu-hashes-first": ("F22", "F04"),
+    "ec2": ("F07",),
+    "ec2-rdx0": ("F07",),
+    "gce": ("F09",),
+    "gce-genoa": ("F09",),
+}
 _HOSTS = [profile for profile in SNP_PROFILES.values() if not profile.is_flat]
 
 

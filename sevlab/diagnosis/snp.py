@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..formats.page_info import ZEROS
 from ..launch.snp import DEFAULT_PROFILE
-from ..launch.vmm import SNP_PROFILES
+from ..launch.vmm import SNP_PROFILES, PageRules
 from .digests import Cpus, Kernel, Loaded, SnpDigests, walk
 from .hypotheses_snp import HYPOTHESES
 from .model import MISSING, About, Combination
@@ -124,7 +124,7 @@ class SnpSpace(Space):
         """Return the digests (48 bytes each) with 1 to *count* virtual CPUs; fewer where there is no such launch."""
         before = self.digests.before(self._loaded(self.base))
         hashes = before and self.digests.page_hashes(self._cpus(self.base, before[1]))
-        return walk(before[0][-1], hashes, count) if before and hashes else []
+        return walk(before[0][-1], hashes, count, _rules(self.base).vmsa_gpa) if before and hashes else []
 
     def hits(self, combination: Combination, engine: Engine) -> Iterator[list[Choice]]:
         lists = dict(zip(combination.names, combination.lists, strict=True))
@@ -167,7 +167,7 @@ class SnpSpace(Space):
             hashes = self.digests.page_hashes(self._cpus(values, start))
             if hashes is None:
                 continue
-            digests = walk(digest, hashes, most)
+            digests = walk(digest, hashes, most, _rules(values).vmsa_gpa)
             engine.tried += tried
             if is_none_reported(digests):
                 continue
@@ -178,7 +178,7 @@ class SnpSpace(Space):
     def _loaded(self, values: dict[str, Any]) -> Loaded:
         table = [values[name] for name in ("kernel", "initrd", "cmdline")]
         kernel = None if table[0] is None else Kernel(*table)
-        rules = SNP_PROFILES[values["profile"] or DEFAULT_PROFILE].pages._replace(**dict(values["pages"]))
+        rules = _rules(values)
         firmware, ovmf_hash, svsm, size = (values[name] for name in ("firmware", "ovmf_hash", "svsm", "vars"))
         return Loaded(firmware, ovmf_hash, svsm, size, kernel, rules)
 
@@ -192,3 +192,9 @@ class SnpSpace(Space):
             features = features_of(profile, features)
         reset = reset if base.boot is not None or reset is not None else start
         return base._replace(profile=profile, signature=signature, features=features, reset_address=reset)
+
+
+def _rules(values: dict[str, Any]) -> PageRules:
+    """Return how a host loads pages, by its profile and what is changed of it."""
+    rules: PageRules = SNP_PROFILES[values["profile"] or DEFAULT_PROFILE].pages._replace(**dict(values["pages"]))
+    return rules

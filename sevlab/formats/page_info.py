@@ -29,8 +29,8 @@ ZEROS = bytes(DIGEST)
 NORMAL, VMSA, ZERO, UNMEASURED, SECRETS, CPUID = range(1, 7)
 #: Page types whose bytes are hashed. For the others only the type and the GPA are measured.
 HASHED_TYPES = frozenset({NORMAL, VMSA})
-#: The GPA of every VMSA page: KVM's all-ones page address, cut to 48 bits.
-VMSA_GPA = 0x0000_FFFF_FFFF_F000
+#: The GPA of every VMSA page: KVM's all-ones page address, cut to 48 bits. GCE cuts it to 52 bits on Genoa.
+VMSA_GPA, VMSA_GPA_52 = 0x0000_FFFF_FFFF_F000, 0x000F_FFFF_FFFF_F000
 
 
 class PageType(Named):

@@ -125,10 +125,10 @@ def blank_region(name: str, page_type: int, gpa: int, size: int, doc: str) -> Re
     return Region(name, page_type, gpa, (ZEROS,) * (size // PAGE), doc)
 
 
-def cpu_region(page: Vmsa, first: int, count: int, doc: str) -> Region:
+def cpu_region(page: Vmsa, first: int, count: int, doc: str, gpa: int = VMSA_GPA) -> Region:
     """Return the pages of *count* virtual CPUs that start with the same registers, from number *first*."""
     name = f"vCPU {first}" if count == 1 else f"vCPU {first} to {first + count - 1}"
-    return Region(name, VMSA, VMSA_GPA, (hash_vmsa(page),) * count, doc, page.to_bytes(), first)
+    return Region(name, VMSA, gpa, (hash_vmsa(page),) * count, doc, page.to_bytes(), first)
 
 
 @lru_cache(maxsize=256)

@@ -20,7 +20,7 @@ from ..errors import InputError, named, quoted
 from ..formats.kernel_hashes import KernelHashes
 from ..formats.ovmf import FOUR_GIB, parse_ovmf
 from ..formats.ovmf_tables import SECTION_TYPES, SVSM_INFO
-from ..formats.page_info import CPUID, DIGEST, NORMAL, PAGE, PAGE_DOCS, SECRETS, VMSA, ZERO, ZEROS, PageType
+from ..formats.page_info import CPUID, DIGEST, NORMAL, PAGE, PAGE_DOCS, SECRETS, VMSA, VMSA_GPA, ZERO, ZEROS, PageType
 from .files import FIRMWARE_LIMIT, load_size, read_image
 from .inputs import EMPTY, EMPTY_KERNEL, LaunchInputs, load_table, read_cpus
 from .pages import Region, blank_region, cpu_region, digests, extend, fold, hash_pages, hash_vmsa, links
@@ -236,7 +236,7 @@ def load_snp_launch(**inputs: Any) -> SnpLaunch:
         started, regions = _ovmf_hash(given.ovmf_hash), regions[1:]
     one_more = boot if profile.is_flat else further
     return SnpLaunch(
-        [*regions, *register_regions(boot, further, cpus.count, profile.is_flat)],
+        [*regions, *register_regions(boot, further, cpus.count, profile.is_flat, profile.pages.vmsa_gpa)],
         warnings,
         started,
         None if one_more is None else hash_vmsa(one_more),
@@ -350,14 +350,16 @@ def svsm_start(svsm: Ovmf, region: Region, name: str) -> int:
     return int(region.gpa + entry.value.offset)
 
 
-def register_regions(boot: Vmsa, further: Vmsa | None, count: int, is_flat: bool = False) -> list[Region]:
+def register_regions(
+    boot: Vmsa, further: Vmsa | None, count: int, is_flat: bool = False, gpa: int = VMSA_GPA
+) -> list[Region]:
     """Return the pages of *count* virtual CPUs. Under a flat profile all have the boot CPU's page."""
     if is_flat:
         return [cpu_region(boot, 0, count, "Initial registers of every CPU.")]
-    first = cpu_region(boot, 0, 1, "Initial registers of the boot CPU.")
+    first = cpu_region(boot, 0, 1, "Initial registers of the boot CPU.", gpa)
     if further is None or count == 1:
         return [first]
-    return [first, cpu_region(further, 1, count - 1, "Initial registers of every further CPU.")]
+    return [first, cpu_region(further, 1, count - 1, "Initial registers of every further CPU.", gpa)]
 
 
 def load_ovmf_digest(path: str, name: str = "firmware") -> bytes:

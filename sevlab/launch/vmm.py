@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections import namedtuple
 
 from ..errors import InputError, named, quoted
-from ..formats.page_info import UNMEASURED, ZERO, PageType
+from ..formats.page_info import UNMEASURED, VMSA_GPA, VMSA_GPA_52, ZERO, PageType
 from ..formats.vmsa import Segment, Vmsa
 from ..layout.arguments import checked
 from ..layout.span import Explainable
@@ -107,15 +107,15 @@ def parse_cpu_model(name: str, input: str = "CPU model") -> Cpu:
 class PageRules(
     namedtuple(
         "PageRules",
-        "sec_mem cpuid_last hashes_first hashes_last left_out",
-        defaults=(ZERO, False, False, False, frozenset()),
+        "sec_mem cpuid_last hashes_first hashes_last left_out vmsa_gpa",
+        defaults=(ZERO, False, False, False, frozenset(), VMSA_GPA),
     )
 ):
     """How a VMM loads the pages that the firmware's metadata asks for, for a SEV-SNP guest.
 
     ``sec_mem`` is the page type of SEC_MEM sections, ``left_out`` are the numbers of section types that are not loaded
     at all. ``cpuid_last``: CPUID pages come after all other sections. ``hashes_first`` and ``hashes_last``: the page of
-    kernel hashes comes before or after them. The rest is in the order of the metadata.
+    kernel hashes comes before or after them. The rest is in the order of the metadata. ``vmsa_gpa``: of VMSA pages.
     """
 
     __slots__ = ()
@@ -127,6 +127,7 @@ class PageRules(
         words += ["the page of kernel hashes comes before all other sections"] if self.hashes_first else []
         words += ["the page of kernel hashes comes after all other sections"] if self.hashes_last else []
         words += [f"sections of type {number:#x} are left out" for number in sorted(self.left_out)]
+        words += [f"VMSA pages are at 0x{self.vmsa_gpa:x}"] if self.vmsa_gpa != VMSA_GPA else []
         return "; ".join([*words, "the rest is in the order of the metadata"])
 
 
@@ -269,6 +270,14 @@ _SNP_ONLY = (
         "the first public SEV-SNP patches, until April 2023",
         _LEGACY,
         pages=PageRules(hashes_first=True),
+    ),
+    Profile(
+        "gce-genoa",
+        "Google Compute Engine on Genoa (SEV-SNP): as gce, but VMSA pages are at an address of 52 bits, not 48.",
+        "gce-tcb-verifier at 74582c0; not confirmed on hardware here",
+        "read in November 2026",
+        {**_LEGACY, "g_pat": 0x0000000000070106, "rdx": 0x600},
+        pages=PageRules(sec_mem=UNMEASURED, vmsa_gpa=VMSA_GPA_52),
     ),
     Profile(
         "svsm",

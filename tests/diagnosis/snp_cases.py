@@ -82,7 +82,8 @@ def chain_of(values: dict[str, Any]) -> bytes:
     vmsas = [sevlab.build_vmsa(profile, **state).to_bytes()]
     further = sevlab.build_vmsa(profile, cpu=1, reset_address=values["reset"] or RESET, **state).to_bytes()
     vmsas += [further] * (values["count"] - 1)
-    return three_lines(pages + [(2, 0xFFFFFFFFF000, page) for page in vmsas])
+    gpa = (1 << (52 if profile == "gce-genoa" else 48)) - 4096
+    return three_lines(pages + [(2, gpa, page) for page in vmsas])
 
 
 def space_of(folder: Path, **changes: Any) -> SnpSpace:

@@ -196,7 +196,13 @@ def three_lines(pages: list[tuple[int, int, bytes]]) -> bytes:
 
 
 def by_hand(
-    image: bytes, table: bytes | None, vmsas: list[bytes], *, sec_mem: int = 3, cpuid_last: bool = False
+    image: bytes,
+    table: bytes | None,
+    vmsas: list[bytes],
+    *,
+    sec_mem: int = 3,
+    cpuid_last: bool = False,
+    vmsa_gpa: int = 0xFFFFFFFFF000,
 ) -> bytes:
     base = (1 << 32) - len(image)
     pages = [(1, base + at, image[at : at + 4096]) for at in range(0, len(image), 4096)]
@@ -206,7 +212,7 @@ def by_hand(
         else:
             page_type = {1: sec_mem, 2: 5, 3: 6, 4: 3, 0x10: 3}[kind]
             pages += [(page_type, gpa + at, b"") for at in range(0, size, 4096)]
-    return three_lines(pages + [(2, 0xFFFFFFFFF000, page) for page in vmsas])
+    return three_lines(pages + [(2, vmsa_gpa, page) for page in vmsas])
 
 
 @settings(max_examples=many(40, 8))
@@ -214,7 +220,7 @@ def by_hand(
     pages=st.integers(1, 12),
     seed=st.integers(0, 1 << 16),
     count=st.integers(1, 6),
-    profile=st.sampled_from(["qemu", "qemu-legacy", "qemu-debug-swap", "ec2", "ec2-rdx0", "gce"]),
+    profile=st.sampled_from(["qemu", "qemu-legacy", "qemu-debug-swap", "ec2", "ec2-rdx0", "gce", "gce-genoa"]),
     features=st.sampled_from([None, 1, 0x21, 0x201]),
     cmdline=st.none() | st.text(st.characters(codec="ascii", exclude_characters="\0"), max_size=20),
 )
@@ -240,7 +246,9 @@ def test_any_launch_by_hand(
         ).to_bytes()
         for cpu in range(count)
     ]
-    rules = {"sec_mem": 4 if profile == "gce" else 3, "cpuid_last": profile.startswith("ec2")}
+    rules: dict[str, Any] = {"cpuid_last": profile.startswith("ec2")}
+    rules |= {"sec_mem": 4} if profile.startswith("gce") else {}
+    rules |= {"vmsa_gpa": (1 << 52) - 4096} if profile == "gce-genoa" else {}
     found = launch(folder, num_cpus=count, profile=profile, guest_features=features, **kernel)
     assert found.digest == by_hand(image, table, vmsas, **rules)
     # and further CPUs are further links
