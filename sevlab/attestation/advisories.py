@@ -321,6 +321,8 @@ def _judge(advisory: Advisory, platform: Platform) -> tuple[str, str]:
         if technology != data.SEV_SNP or product in data.SNP_PRODUCTS
     ]
     found = [_judge_one(advisory, product, technology, platform) for product, technology in pairs]
+    if not pairs:
+        return data.UNKNOWN, f"Nothing is known here of {' or '.join(platform.products)}."
     states = {state for state, _ in found}
     if len(states) == 1:
         return states.pop(), " ".join(dict.fromkeys(words for _, words in found))

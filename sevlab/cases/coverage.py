@@ -237,7 +237,7 @@ def cover_command_line(text: str) -> Coverage:
         split=command.flash(1) is not None,
     )
     parts = _option_parts(command)
-    absent, doubt = [], command.doubt if command.unknown else ""
+    absent, doubt = [], command.doubt if command.lost else ""
     if guest is None:
         absent, doubt = [Part("(absent) -object sev-guest,...", "absent sev-guest")], command.doubt
     elif not command.linked:

@@ -14,8 +14,8 @@ parts in another product's places (F40), in hex (F39) or with 64 bytes of a Turi
 (KDS) returns another certificate, or none. Nothing here asks it.
 
 Sources: snp-launch 4, 6 and 8 (AMD 56860, SNP ABI, ATTESTATION_REPORT and TCB_VERSION; AMD 57230; the sev crate).
-Real reports of versions 2, 3 and 5 were read, from Milan, Genoa and Turin. Nothing public says what version 4 is, and
-version 6 (ABI 1.59) was not seen, so both count as unknown.
+Real reports of versions 2, 3 and 5 were read, from Milan, Genoa and Turin. Nothing public says what version 4 is, so it
+counts as unknown. Version 6 (ABI 1.59) and Venice were read about (virtee/sev#395, #396), and not seen on hardware.
 """
 
 from __future__ import annotations
@@ -64,6 +64,7 @@ _PRODUCTS = (
     (0x19, 0x10, 0x1F, "Genoa"),
     (0x19, 0xA0, 0xAF, "Genoa"),
     (0x1A, 0x00, 0x11, "Turin"),
+    *((0x1A, low, high, "Venice") for low, high in ((0x50, 0x57), (0x90, 0xAF), (0xC0, 0xC7))),
 )
 _CURRENT = "TCB that runs now."
 _REPORTED = "TCB that the signing key is made from, and which its certificate names."
@@ -115,6 +116,15 @@ class TurinTcb(Tcb, size=8, spec=TCB_SPEC + ", Turin"):
     snp: int = at(3, 1, "SVN of the SEV-SNP firmware.")
     reserved_4: bytes = reserved(4, 3)
     ucode: int = at(7, 1, "SVN of the CPU's microcode.")
+
+
+class VeniceTcb(Tcb, size=8, spec=TCB_SPEC + ", Venice"):
+    """TCB version of Venice."""
+
+    fmc: int = at(0, 1, "SVN of FMC, the secure processor's first mutable code.")
+    tee: int = at(1, 1, "SVN of the secure processor's operating system (TEE).")
+    snp: int = at(2, 1, "SVN of the SEV-SNP firmware.")
+    reserved_3: bytes = reserved(3, 5)
 
 
 class PlatformInfo(Bits, size=8, spec=SPEC + ", PLATFORM_INFO"):
@@ -326,6 +336,18 @@ class ReportV5(ReportV3, size=SIZE, spec=SPEC + ", version 5 (ABI 1.58)"):
     reserved_208: bytes = reserved(0x208, 152)
 
 
+class ReportV6(ReportV5, size=SIZE, spec=SPEC + ", version 6 (ABI 1.59)"):
+    """An attestation report of version 6, from Milan or Genoa: it has extended TCBs. Not seen on hardware."""
+
+    VERSION = 6
+    version: int = at(0x000, 4, "Version of this structure.", const=6)
+    reserved_208: bytes = reserved(0x208, 24)
+    current_etcb: bytes = at(0x220, 32, "Extended TCB that runs now.", type=bytes)
+    launch_etcb: bytes = at(0x240, 32, "Extended TCB when the guest was launched or migrated in.", type=bytes)
+    committed_etcb: bytes = at(0x260, 32, "Extended TCB below which the platform cannot go back.", type=bytes)
+    reserved_280: bytes = reserved(0x280, 32)
+
+
 class _Turin:
     TCB: ClassVar[type[Tcb] | None] = TurinTcb
     current_tcb: Any = at(0x038, 8, _CURRENT, type=TurinTcb)
@@ -344,6 +366,20 @@ class TurinReportV3(_Turin, ReportV3, size=SIZE, spec=ReportV3.spec):
 
 class TurinReportV5(_Turin, ReportV5, size=SIZE, spec=ReportV5.spec):
     """An attestation report of version 5, from Turin."""
+
+
+class TurinReportV6(_Turin, ReportV6, size=SIZE, spec=ReportV6.spec):
+    """An attestation report of version 6, from Turin."""
+
+
+class VeniceReportV6(ReportV6, size=SIZE, spec=ReportV6.spec):
+    """An attestation report of version 6, from Venice."""
+
+    TCB = VeniceTcb
+    current_tcb: Any = at(0x038, 8, _CURRENT, type=VeniceTcb)
+    reported_tcb: Any = at(0x180, 8, _REPORTED, type=VeniceTcb)
+    committed_tcb: Any = at(0x1E0, 8, _COMMITTED, type=VeniceTcb)
+    launch_tcb: Any = at(0x1F0, 8, _LAUNCH, type=VeniceTcb)
 
 
 class UnknownMilanReport(Report, size=SIZE, spec=SPEC):
@@ -377,12 +413,13 @@ _CLASSES: dict[tuple[int, type[Tcb] | None], type[Report]] = {
     (one.VERSION, one.TCB): one
     for one in (
         *(ReportV2, ReportV3, ReportV5, TurinReportV2, TurinReportV3, TurinReportV5),
-        *(UnknownReport, UnknownMilanReport, UnknownTurinReport),
+        *(ReportV6, TurinReportV6, VeniceReportV6, UnknownReport, UnknownMilanReport, UnknownTurinReport),
     )
 }
 VERSIONS = tuple(sorted({version for version, _ in _CLASSES if version}))
-#: The form of the TCB version by product.
+#: The form of the TCB version by product, of those whose certificates are known.
 TCB_FORMS: dict[str, type[Tcb]] = {"Milan": MilanTcb, "Genoa": MilanTcb, "Turin": TurinTcb}
+_FORMS = {**TCB_FORMS, "Venice": VeniceTcb}
 
 
 @checked
@@ -397,11 +434,11 @@ def parse_report(raw: bytes, product: str = "") -> Report:
         raise LayoutError("report", f"{len(raw)} bytes", f"{SIZE} bytes")
     version = int.from_bytes(raw[:4], "little")
     version = version if version in VERSIONS else 0
-    form = TCB_FORMS.get(product)
+    form = _FORMS.get(product)
     if form is None:
         made_by = _CLASSES[version, MilanTcb].from_bytes(raw).product
-        form = TCB_FORMS.get(made_by) or (MilanTcb if version else None)
-    return _CLASSES[version, form].from_bytes(raw)
+        form = _FORMS.get(made_by) or (MilanTcb if version else None)
+    return _CLASSES.get((version, form), UnknownReport).from_bytes(raw)
 
 
 class ReportRequest(Layout, size=0x60, spec="AMD 56860 (SNP ABI), MSG_REPORT_REQ"):
@@ -453,6 +490,8 @@ def vcek_urls(report: Report, product: str = "") -> tuple[list[str], str]:
     if not any(report.chip_id):
         return [], "CHIP_ID is masked, so nobody can ask for the chip's certificate: only the host has it."
     products = [one for one in (product or report.product).split(" or ") if TCB_FORMS.get(one) is report.TCB]
+    if report.product == "Venice":
+        return [], "How AMD's key server names a Venice is not known to sevlab: ask the host for its certificate table."
     if not products or tcb is None:
         return [], "Which product made it is not known, and with it the form of its TCB. Try: --product"
     return [HOST + vcek_path(one, report.chip_id, tcb) for one in products], ""

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from sevlab.errors import LayoutError
 from sevlab.formats import report as reports
-from sevlab.formats.report import SIZE, MilanTcb, Report, TurinTcb, parse_report
+from sevlab.formats.report import SIZE, MilanTcb, Report, TurinTcb, VeniceTcb, parse_report, vcek_urls
 from sevlab.layout.structure import Layout
 from tests.shared_data import shared_data
 
@@ -55,6 +55,7 @@ V3 = {**V2, "cpuid_fam_id": 0x188, "cpuid_mod_id": 0x189, "cpuid_step": 0x18A, "
 del V3["reserved_188"]
 V5 = {**V3, "launch_mit_vector": 0x1F8, "current_mit_vector": 0x200, "reserved_208": 0x208}
 del V5["reserved_1f8"]
+V6 = {**V5, "current_etcb": 0x220, "launch_etcb": 0x240, "committed_etcb": 0x260, "reserved_280": 0x280}
 STARTS: dict[type[Layout], dict[str, int]] = {
     MilanTcb: {"bl": 0, "tee": 1, "reserved_2": 2, "snp": 6, "ucode": 7, "": 8},
     TurinTcb: {"fmc": 0, "bl": 1, "tee": 2, "snp": 3, "reserved_4": 4, "ucode": 7, "": 8},
@@ -62,6 +63,8 @@ STARTS: dict[type[Layout], dict[str, int]] = {
     **dict.fromkeys((reports.UnknownReport, reports.UnknownMilanReport, reports.UnknownTurinReport), V2),
     **dict.fromkeys((reports.ReportV3, reports.TurinReportV3), V3),
     **dict.fromkeys((reports.ReportV5, reports.TurinReportV5), V5),
+    **dict.fromkeys((reports.ReportV6, reports.TurinReportV6, reports.VeniceReportV6), V6),
+    VeniceTcb: {"fmc": 0, "tee": 1, "snp": 2, "reserved_3": 3, "": 8},
 }
 
 
@@ -87,7 +90,7 @@ def test_any_report_is_read_and_kept(raw: bytes, version: int, product: str) -> 
     report = parse_report(raw, product)
     assert isinstance(report, Report)
     assert report.to_bytes() == raw
-    assert report.is_known == (version in (2, 3, 5))
+    assert report.is_known == (type(report) is not reports.UnknownReport and version in (2, 3, 5, 6))
     assert str(report)
     report.findings()
     if product:
@@ -102,7 +105,7 @@ def test_another_length_is_refused(raw: bytes) -> None:
 
 def make(version: int, **fields: object) -> bytes:
     """Return a report of this version, zero but for *fields*."""
-    kind = {2: reports.ReportV2, 3: reports.ReportV3, 5: reports.ReportV5}[version]
+    kind = {2: reports.ReportV2, 3: reports.ReportV3, 5: reports.ReportV5, 6: reports.ReportV6}[version]
     return kind.from_bytes(bytes(SIZE)).replace(version=version, **fields).to_bytes()
 
 
@@ -116,13 +119,25 @@ def make(version: int, **fields: object) -> bytes:
         (make(3, cpuid_fam_id=0x19, cpuid_mod_id=0x11), "Genoa", MilanTcb),
         (make(5, cpuid_fam_id=0x19, cpuid_mod_id=0xA0), "Genoa", MilanTcb),
         (make(5, cpuid_fam_id=0x1A, cpuid_mod_id=2), "Turin", TurinTcb),
-        (make(5, cpuid_fam_id=0x1A, cpuid_mod_id=0x50), "", MilanTcb),
+        (make(5, cpuid_fam_id=0x1A, cpuid_mod_id=0x20), "", MilanTcb),
+        (make(5, cpuid_fam_id=0x1A, cpuid_mod_id=0x50), "", None),
+        (make(6, cpuid_fam_id=0x19, cpuid_mod_id=0x11), "Genoa", MilanTcb),
+        (make(6, cpuid_fam_id=0x1A, cpuid_mod_id=2), "Turin", TurinTcb),
+        *((make(6, cpuid_fam_id=0x1A, cpuid_mod_id=one), "Venice", VeniceTcb) for one in (0x50, 0x9F, 0xC7)),
     ],
 )
 def test_the_report_names_its_product(raw: bytes, product: str, form: type[Layout]) -> None:
     report = parse_report(raw)
     assert report.product == product
     assert report.TCB is form
+
+
+def test_a_venice_is_shown_and_gets_no_address() -> None:
+    report = parse_report(make(6, cpuid_fam_id=0x1A, cpuid_mod_id=0x90, chip_id=b"x" * 64, current_etcb=b"e" * 32))
+    assert "Version 6, from Venice" in str(report)
+    assert "65" * 32 in str(report).replace("\n", "")
+    assert vcek_urls(report)[0] == []
+    assert "Venice" in vcek_urls(report)[1]
 
 
 def test_one_tcb_reads_differently_on_turin() -> None:

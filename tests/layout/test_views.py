@@ -6,6 +6,7 @@ import base64
 import contextlib
 import io
 import re
+import shlex
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
@@ -88,7 +89,7 @@ def opened(evidence: sevlab.launch.evidence.Evidence, measure: bytes) -> sevlab.
 
 
 COMMAND_LINE = (
-    f"qemu-system-x86_64 -name {HOSTILE!r} -bios '/none/<script>.fd' -kernel '/none/<img src=x>'"
+    f"qemu-system-x86_64 -name {shlex.quote(HOSTILE)} -bios '/none/<script>.fd' -kernel '/none/<img src=x>'"
     " -object sev-guest,id=sev0,policy=0x5 -machine confidential-guest-support=sev0"
 )
 THINGS: dict[str, Callable[[sevlab.launch.evidence.Evidence], object]] = {
