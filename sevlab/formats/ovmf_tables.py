@@ -15,7 +15,7 @@ for a table of entries, each named by a GUID (:mod:`~sevlab.formats.guid`), whic
 One entry points to the SEV metadata, a list of guest memory ranges that SEV-SNP needs before the first instruction.
 Everything is little-endian. Readers here take any bytes: what is unexpected becomes a sentence, never an exception.
 
-Sources: measured-direct-boot 3.2 to 3.4 and 4 (edk2 ``ResetVectorVtf0.asm``, ``OvmfSevMetadata.asm``; QEMU
+Sources: measured-direct-boot 3.2 to 3.4 and 4 (edk2 ``ResetVectorVtf0`` and ``OvmfSevMetadata``; QEMU
 ``pc_sysfw_ovmf.c``, ``sev.c``); UEFI Platform Initialization specification, volume 3.
 """
 
@@ -28,8 +28,8 @@ from itertools import pairwise
 from ..layout.structure import Hex, Layout, at
 from .guid import Guid
 
-EDK2 = "edk2 OvmfPkg, ResetVectorVtf0.asm"
-ASEV = "edk2 OvmfPkg, OvmfSevMetadata.asm"
+EDK2 = "edk2 OvmfPkg, ResetVectorVtf0.nasm.inc"
+ASEV = "edk2 OvmfPkg, OvmfSevMetadata.nasm.inc"
 FOOTER = Guid.from_text("96b582de-1fb2-45f7-baea-a366c55a082d")
 RESET_BLOCK = Guid.from_text("00f771de-1a7e-4fcb-890e-68c77e2fb44e")
 SECRET_BLOCK = Guid.from_text("4c2eb361-7d9b-4cc3-8081-127c90d3d294")

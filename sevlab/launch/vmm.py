@@ -214,7 +214,7 @@ _KNOWN = (
         "qemu",
         "QEMU on KVM, the guest made with KVM_SEV_INIT2: the floating-point control words have their reset values.",
         "Linux; sev-snp-measure 0.0.10 and later (virtee/sev-snp-measure#48)",
-        "Linux 6.10 (2024), for SEV-SNP always, for SEV-ES only when QEMU is told legacy-vm-type=off",
+        "Linux 6.10 (2024), for SEV-SNP always, for SEV-ES when QEMU is told legacy-vm-type=off, or finds that it must",
         {**_LEGACY, "mxcsr": 0x1F80, "x87_fcw": 0x37F},
     ),
     Profile(
