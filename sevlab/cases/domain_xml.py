@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 from xml.etree.ElementTree import ParseError
 
+from ..data import read_table
 from ..errors import InputError, quoted
 from ..launch.inputs import SKU
 from ..launch.vmm import CPU_MODELS
@@ -37,28 +38,12 @@ _ONCE = (
     *("launchSecurity", "launchSecurity/policy", "launchSecurity/dhCert", "launchSecurity/session"),
     *("os/loader", "os/nvram", "os/kernel", "os/initrd", "os/cmdline", "vcpu", "cpu", "cpu/model"),
 )
-# fmt: off
-#: What libvirt's formatdomain has in a domain.
-_ELEMENTS = frozenset((
-    "name", "uuid", "hwuuid", "genid", "title", "description", "metadata", "maxMemory", "memory", "currentMemory",
-    "blkiotune", "memtune", "memoryBacking", "vcpu", "vcpus", "iothreads", "iothreadids", "defaultiothread",
-    "cputune", "numatune", "resource", "idmap", "sysinfo", "bootloader", "bootloader_args", "os", "features", "cpu",
-    "clock", "on_poweroff", "on_reboot", "on_crash", "on_lockfailure", "pm", "perf", "devices", "seclabel",
-    "keywrap", "launchSecurity", "throttlegroups", "qemu:commandline", "qemu:override", "qemu:capabilities",
-    "qemu:deprecation", "cachetune", "throttlegroup",
-))
-#: And in launchSecurity, of attributes and elements; and in os.
-_SECURITY = frozenset((
-    "type", "kernelHashes", "authorKey", "vcek", "cbitpos", "reducedPhysBits", "policy", "dhCert", "session",
-    "guestVisibleWorkarounds", "idBlock", "idAuth", "hostData", "mrConfigId", "mrOwner", "mrOwnerConfig",
-    "quoteGenerationService",
-))
+_WORDS = read_table("words")["libvirt"]
+#: What libvirt has in a domain, in launchSecurity (attributes and elements), and in os.
+_ELEMENTS = frozenset(_WORDS["domain"])
+_SECURITY = frozenset(_WORDS["security"])
 _VALUES = {"type": ("sev", "sev-snp", "s390-pv", "tdx"), "kernelHashes": ("no", "yes")}
-_OS = frozenset((
-    "type", "loader", "nvram", "boot", "kernel", "initrd", "cmdline", "dtb", "smbios", "bios", "bootmenu", "acpi",
-    "firmware", "shim", "varstore", "init", "initarg", "initenv", "initdir", "inituser", "initgroup", "idmap",
-))
-# fmt: on
+_OS = frozenset(_WORDS["os"])
 _PASSTHROUGH = "http://libvirt.org/schemas/domain/qemu/1.0"
 
 

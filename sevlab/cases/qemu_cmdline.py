@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from ..data import read_table
 from ..errors import InputError
 from ..launch.vmm import CPU_MODELS
 from ..layout.arguments import checked
@@ -28,41 +29,12 @@ COMMAND_LIMIT = 128 << 10
 #: Most levels of JSON, and of block devices on each other.
 DEPTH_LIMIT = 16
 _TOPOLOGY = ("drawers", "books", "sockets", "dies", "clusters", "modules", "cores", "threads")
-#: Options without an argument. Source: QEMU's -help (7.2), and later options known by name.
-# fmt: off
-FLAGS = frozenset((
-    "-h", "-help", "-version", "-S", "-s", "-nographic", "-enable-kvm", "-daemonize", "-nodefaults",
-    "-no-user-config", "-nouserconfig", "-no-reboot", "-no-shutdown", "-no-acpi", "-no-hpet", "-no-fd-bootchk",
-    "-win2k-hack", "-snapshot", "-usb", "-full-screen", "-portrait", "-mem-prealloc", "-singlestep",
-    "-one-insn-per-tb", "-preconfig", "-only-migratable", "-enable-sync-profile", "-async-teardown", "-audio-help",
-    "-xen-attach", "-xen-domid-restrict", "-curses", "-sdl", "-alt-grab", "-ctrl-grab", "-no-quit",
-))
-#: Options with an argument. Source: QEMU's -help (7.2 and 11.1). One that is in neither list was not understood.
-WITH_ARGUMENT = frozenset((
-    "-machine", "-M", "-cpu", "-accel", "-smp", "-numa", "-add-fd", "-set", "-global", "-boot", "-m", "-mem-path",
-    "-audio", "-audiodev", "-device", "-name", "-uuid", "-fda", "-fdb", "-hda", "-hdb", "-hdc", "-hdd", "-cdrom",
-    "-blockdev", "-drive", "-mtdblock", "-sd", "-fsdev", "-virtfs", "-iscsi", "-usbdevice", "-display", "-spice",
-    "-vga", "-k", "-g", "-vnc", "-acpitable", "-smbios", "-netdev", "-nic", "-net", "-chardev", "-tpmdev", "-bios",
-    "-pflash", "-kernel", "-append", "-initrd", "-dtb", "-shim", "-compat", "-fw_cfg", "-serial", "-parallel",
-    "-monitor", "-qmp", "-qmp-pretty", "-mon", "-debugcon", "-pidfile", "-gdb", "-d", "-D", "-dfilter", "-seed",
-    "-L", "-rtc", "-icount", "-watchdog", "-watchdog-action", "-action", "-echr", "-incoming", "-loadvm", "-chroot",
-    "-runas", "-run-with", "-sandbox", "-readconfig", "-writeconfig", "-trace", "-plugin", "-object", "-msg",
-    "-dump-vmstate", "-overcommit", "-option-rom", "-tb-size", "-balloon", "-realtime", "-prom-env",
-    "-semihosting-config", "-rotate", "-soundhw", "-machine-type", "-xen-domid", "-id",
-))
-#: Properties of the objects sev-guest and sev-snp-guest, and of machines. Source: QEMU's qom.json, -machine help.
-GUEST_PARTS = frozenset((
-    "qom-type", "id", "sev-device", "cbitpos", "reduced-phys-bits", "kernel-hashes", "policy", "handle", "dh-cert-file",
-    "session-file", "legacy-vm-type", "host-data", "id-block", "id-auth", "author-key-enabled", "vcek-disabled",
-    "guest-visible-workarounds",
-))
-MACHINE_PARTS = frozenset((
-    "type", "accel", "usb", "vmport", "smm", "dump-guest-core", "mem-merge", "kernel-irqchip", "hmat", "sata", "smbus",
-    "pit", "pic", "i8042", "acpi", "graphics", "nvdimm", "memory-backend", "pflash0", "pflash1", "igvm-cfg", "hpet",
-    "default-bus-bypass-iommu", "suppress-vmdesc", "confidential-guest-support", "memory-encryption", "fd-bootchk",
-    "max-ram-below-4g", "max-fw-size", "x-oem-id", "x-oem-table-id", "aux-ram-share", "cxl", "sgx-epc", "firmware",
-    "pcspk-audiodev", "usb-version", "nvdimm-persistence", "gic-version", "passthrough", "enforce-config-section",
-))
+_WORDS = read_table("words")["qemu"]
+#: Options without and with an argument, and properties of the guest's object and of machines.
+FLAGS = frozenset(_WORDS["flags"])
+WITH_ARGUMENT = frozenset(_WORDS["options"])
+GUEST_PARTS = frozenset(_WORDS["guest"])
+MACHINE_PARTS = frozenset(_WORDS["machine"])
 #: Other programs that start guests, by their names, and what gives QEMU's own command line.
 OTHERS = {
     "virt-install": "virsh dumpxml DOMAIN as --xml, or virt-install --print-xml",
@@ -72,7 +44,6 @@ OTHERS = {
     "firecracker": "nothing yet: sevlab reads QEMU's command lines",
     "crosvm": "nothing yet: sevlab reads QEMU's command lines",
 }
-# fmt: on
 #: Options whose argument may start with a dash.
 ANY_ARGUMENT = frozenset(["-append", "-name", "-kernel", "-initrd", "-fw_cfg"])
 #: Different spellings of one option.
