@@ -12,6 +12,7 @@ import codecs
 import json
 import re
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from ..errors import InputError, LayoutError, quoted
@@ -48,6 +49,8 @@ _STARTS: tuple[tuple[bytes, str, str], ...] = (
     (b"\x05\x00\x02\x00", "a quote of Intel TDX", "a verifier for TDX: it has nothing of SEV"),
     (b"\x03\x00\x02\x00\x00\x00\x00\x00", "a quote of Intel SGX", "a verifier for SGX: it has nothing of SEV"),
 )
+#: What helps with the digests that Google signs for its guests, one for each number of CPUs.
+ENDORSEMENT = "https://github.com/google/gce-tcb-verifier verifies it and prints its digests"
 _X509 = "AMD's certificates for SEV-SNP are X.509: https://kdsintf.amd.com/vcek/v1/PRODUCT/cert_chain"
 _LABELS = {
     "CERTIFICATE REQUEST": ("a request for a certificate (CSR)", "the certificate that was issued for it"),
@@ -261,23 +264,49 @@ def describe(raw: bytes, fits: Callable[[bytes], bool]) -> tuple[str, str]:
         label = mark[1].decode("ascii")
         what, advice = _LABELS.get(label, (f"PEM of {label}", ""))
         return f"{len(raw)} bytes, {what}", advice
-    if len(raw) == _REPORT and raw[1:4] == bytes(3) and raw[0x34:0x38] == b"\x01\0\0\0":
-        return f"{len(raw)} bytes, an attestation report", "sevlab report show"
+    if advice := _near_report(raw):
+        what = "an attestation report" if len(raw) == _REPORT else f"{_binary_kind(raw)}, and like a report"
+        return f"{len(raw)} bytes, {what}", advice
     if _is_sev_format(raw):
         return f"{len(raw)} bytes, certificates in SEV's own format", _X509
+    if is_endorsement(raw):
+        return f"{len(raw)} bytes, a launch endorsement of GCE", ENDORSEMENT
     text, coded = as_text(raw)
     if text is None:
         return f"{len(raw)} bytes, {_binary_kind(raw)}", ""
-    bare = text.strip()
+    bare, found = text.strip(), []
+    for one in islice(_of_text(text), 8):
+        what, advice = describe(one.raw, fits)
+        found.append((f"{len(raw)} bytes, {one.form} of {what.removesuffix(f', {BINARY}')}", advice))
+        if advice:
+            return found[-1]
     if re.match(r"(?i)<!doctype html|<html", bare):
         return f"{len(raw)} bytes, an HTML page", "what the page says: often it is a server's error, or a login"
     if bare[:1] in ("{", "["):
         return f"{len(raw)} bytes, JSON without a field that holds it", ""
     if bare[:1] == "<":
         return f"{len(raw)} bytes, XML", ""
-    if found := next(_of_text(text), None):
-        return f"{len(raw)} bytes, {found.form} of {len(found.raw)} bytes", ""
+    if found:
+        return found[0]
     return f"{len(raw)} bytes of text{f' in {coded}' if coded else ''}", ""
+
+
+def _near_report(raw: bytes) -> str:
+    """Return what helps with bytes that are a report, or hold the beginning of one; "" for other bytes."""
+
+    def begins(at: int) -> bool:
+        part = raw[at : at + _REPORT]
+        return 0 < (part[:1] or b"\0")[0] < 16 and part[1:4] == bytes(3) and part[0x34:0x38] == b"\x01\0\0\0"
+
+    if len(raw) > _REPORT + _HCLA_AT and begins(_HCLA_AT):
+        return f"what begins at byte 32, which looks like a report: tail -c +33 FILE | head -c {_REPORT}"
+    if not begins(0):
+        return ""
+    if len(raw) > _REPORT:
+        return f"its beginning, which looks like a report: head -c {_REPORT} FILE"
+    if len(raw) < _REPORT:
+        return f"copying it again: it looks like a report that breaks off after {len(raw)} bytes"
+    return "sevlab report show"
 
 
 def _converted(raw: bytes, fits: Callable[[bytes], bool]) -> str:
@@ -308,7 +337,7 @@ def _binary_kind(raw: bytes) -> str:
         return "DER, such as a certificate"
     if raw[0] in (0xD2, 0xD8, 0xD9) or 0xA1 <= raw[0] <= 0xBF or 0x81 <= raw[0] <= 0x97:
         return "binary, perhaps CBOR"
-    if _is_protobuf(raw):
+    if _protobuf(raw):
         return "a protobuf message"
     return BINARY
 
@@ -324,9 +353,16 @@ def _is_sequence(raw: bytes) -> bool:
     return raw[:1] == b"\x30" and len(raw) > 4 and raw[1] in (*range(0x10, 0x80), 0x81, 0x82, 0x83)
 
 
-def _is_protobuf(raw: bytes) -> bool:
-    """Return whether bytes are fields of a protobuf message from the first to the last."""
-    place = fields = 0
+def is_endorsement(raw: bytes) -> bool:
+    """Return whether bytes are a launch endorsement of GCE: a signed list of launch digests, and its signature."""
+    fields = _protobuf(raw)
+    inner = _protobuf(fields[1]) if fields.keys() == {1, 2} else {}
+    return len(inner.get(5, b"")) == 48 and bool({4, 7} & inner.keys())  # the digest of the UEFI; certificate, SEV-SNP
+
+
+def _protobuf(raw: bytes) -> dict[int, bytes]:
+    """Return the fields of a protobuf message by number, the last of each; {} for what is none."""
+    place, fields = 0, dict[int, bytes]()
 
     def varint() -> int:
         nonlocal place
@@ -342,10 +378,10 @@ def _is_protobuf(raw: bytes) -> bool:
         key = varint()
         kind = key & 7
         if key < 8 or key >> 3 > 1000 or kind not in (0, 1, 2, 5):
-            return False
+            return {}
         size = varint() if kind in (0, 2) else 0
         if size < 0:
-            return False
-        place += {0: 0, 1: 8, 2: size, 5: 4}[kind]
-        fields += 1
-    return place == len(raw) and fields > 0
+            return {}
+        start, place = place, place + {0: 0, 1: 8, 2: size, 5: 4}[kind]
+        fields[key >> 3] = raw[start:place]
+    return fields if place == len(raw) else {}

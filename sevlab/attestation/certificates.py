@@ -19,7 +19,7 @@ from ..launch.values import decode_base64
 from ..layout.arguments import checked
 from ..layout.span import Explainable
 from ..layout.views import Heading, Paragraph, Table, View
-from .byte_forms import read_bytes, readings
+from .byte_forms import ENDORSEMENT, describe, read_bytes, readings
 from .crypto import ecc_key
 
 if TYPE_CHECKING:
@@ -544,7 +544,8 @@ def _from_table(raw: bytes) -> tuple[dict[str, Certificate], list[RevocationList
     if not table.certificates:
         # A file this short may hold a key, so nothing of it is shown.
         why = "; ".join(table.findings if len(raw) > SHORT else ()) or "only an end, or too short for one"
-        raise InputError("certs", f"{len(raw)} bytes without a certificate: {why}", "a certificate table")
+        why, advice = (f"only a {table.other[0]}", ENDORSEMENT) if table.other else (why, describe(raw, bool)[1])
+        raise InputError("certs", f"{len(raw)} bytes without a certificate: {why}", "a certificate table", advice)
     found: dict[str, Certificate] = {}
     crls: list[RevocationList] = []
     for kind, part in (*table.certificates.items(), *table.again):
@@ -554,7 +555,7 @@ def _from_table(raw: bytes) -> tuple[dict[str, Certificate], list[RevocationList
             raise InputError("certs", f"two entries of the kind {kind}", "one of each")
         else:
             found[kind] = parse_certificate(part, f"certs, {kind}")
-    notes = [*table.findings, *(f"an entry that is no certificate: {kind}, not read" for kind in table.other)]
+    notes = [*table.findings, *(f"its {kind} is not read: {ENDORSEMENT}" for kind in table.other)]
     notes += [f"an entry of the unknown kind {guid}" for guid in table.unknown]
     return found, crls, [f"certs: {note}" for note in notes]
 

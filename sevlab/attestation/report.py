@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from ..data import INCIDENTS
 from ..errors import InputError, quoted
-from ..formats.id_block import ECDSA_P384_SHA384
 from ..formats.report import (
     HEADER,
     SIZE,
@@ -20,7 +19,6 @@ from ..formats.report import (
     MilanTcb,
     Report,
     ReportResponse,
-    UnknownReport,
     explain_urls,
     parse_report,
     vcek_urls,
@@ -31,7 +29,7 @@ from ..launch.verify import NOT_CHECKED, NOT_DECIDED, Check
 from ..layout.arguments import checked
 from ..layout.views import Heading, Paragraph, View
 from .authenticity import check_authenticity
-from .byte_forms import read_bytes, readings
+from .byte_forms import read_bytes
 from .certificates import Certificate, Certificates
 from .requirements import check_requirements, parse_requirements
 from .verdict import Checklist, check_table, names_of
@@ -45,8 +43,6 @@ if TYPE_CHECKING:
 
 #: Most bytes of a file that are looked at. A report takes 1184, its longest text form 2500.
 LIMIT = 64 << 10
-#: Versions that make it likely that bytes are a report.
-_LIKELY_VERSIONS = range(1, 16)
 _NEEDED = f"a report of {SIZE} bytes, or {SIZE + HEADER} with its header; binary, or as hex, base64, a dump or in JSON"
 #: Checks that fail without the right leaf; then the verdict says where to get that.
 _ASK_AGAIN = {"signing key", "report signature", "TCB", "chip id"}
@@ -89,12 +85,7 @@ def read_report(raw: bytes, name: str = "report", product: str = "") -> ReportFi
     *product* as for :func:`sevlab.formats.report.parse_report`. Raises :class:`~sevlab.errors.InputError` with *name*,
     and a guess, for anything else.
     """
-    try:
-        found = read_bytes(raw, lambda one: len(one) in (SIZE, SIZE + HEADER), name, _NEEDED)
-    except InputError as error:
-        longest = max(readings(raw), key=lambda one: len(one.raw) if _looks_like_a_report(one.raw) else 0)
-        advice = _guess(longest.raw) or error.advice
-        raise InputError(name, error.received, error.needed, advice) from None
+    found = read_bytes(raw, lambda one: len(one) in (SIZE, SIZE + HEADER), name, _NEEDED)
     if len(found.raw) == SIZE:
         return ReportFile(parse_report(found.raw, product), found.form, None)
     header = ReportResponse.from_bytes(found.raw[:HEADER])
@@ -117,23 +108,6 @@ def load_report_file(path: str, name: str = "report", product: str = "") -> Repo
         return read_report(raw, name, product)
     except InputError as error:
         raise InputError(name, f"{quoted(path)}, {error.received}", error.needed, error.advice) from None
-
-
-def _looks_like_a_report(raw: bytes) -> bool:
-    report = UnknownReport.from_bytes(raw[:SIZE].ljust(SIZE, b"\0"))
-    return report.version in _LIKELY_VERSIONS and report.signature_algo == ECDSA_P384_SHA384
-
-
-def _guess(raw: bytes) -> str:
-    if raw[:2] == b"\x30\x82" or raw[:11] == b"-----BEGIN ":
-        return "the report's own file: this is a certificate"
-    if len(raw) > SIZE + HEADER and _looks_like_a_report(raw[HEADER:]):
-        return f"what begins at byte {HEADER}, which looks like a report: tail -c +{HEADER + 1} FILE | head -c {SIZE}"
-    if len(raw) > SIZE and _looks_like_a_report(raw):
-        return f"its beginning, which looks like a report: head -c {SIZE} FILE"
-    if 0 < len(raw) < SIZE and _looks_like_a_report(raw):
-        return f"copying it again: it looks like a report that breaks off after {len(raw)} bytes"
-    return ""
 
 
 @checked

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from contextlib import suppress
 
+from ..attestation.byte_forms import read_bytes
 from ..attestation.session import Z_SIZE, make_session, open_session, public_key
 from ..attestation.sev_chain import ROOTS, load_chain
 from ..cases.writing import write_files
@@ -13,7 +14,7 @@ from ..errors import InputError, quoted, shell_word
 from ..formats.sev_certs import PDH, SessionBlob, SevCertificate
 from ..launch.files import check_standard_input, load_file, load_hidden
 from ..launch.keys import SecretBytes, refuse_keys
-from ..launch.values import decode_base64, parse_policy
+from ..launch.values import parse_policy
 from .options import STDIN, add_actions, add_json, verb_parser
 from .terminal import say, say_json, show, tell
 
@@ -108,13 +109,10 @@ def _private(path: str) -> SecretBytes:
 
 def _part(path: str, name: str, size: int) -> bytes:
     raw = load_file(path, name, _LIMIT)
-    if len(raw) == size:
-        return raw
-    decoded = decode_base64("".join(raw.decode("latin-1").split()))
-    if decoded is not None and len(decoded) == size:
-        return decoded
-    received = f"{len(raw)} bytes" if decoded is None else f"base64 of {len(decoded)} bytes"
-    raise InputError(name, f"{quoted(path)}, {received}", f"{size} bytes, raw or as base64 text")
+    try:
+        return read_bytes(raw, lambda one: len(one) == size, name, f"{size} bytes, raw or as text").raw
+    except InputError as error:
+        raise InputError(name, f"{quoted(path)}, {error.received}", error.needed, error.advice) from None
 
 
 def run_chain(words: list[str]) -> int:

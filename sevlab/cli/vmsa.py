@@ -14,7 +14,7 @@ from ..formats.vmsa import Vmsa
 from ..launch import vmm
 from ..launch.files import load_file, load_ovmf
 from ..launch.inputs import DEFAULT_PROFILE
-from ..launch.values import load_vmsa, parse_number
+from ..launch.values import parse_number
 from ..layout.views import Paragraph, View
 from .options import NUMBERS, Parser, add_actions, add_inputs, add_json, verb_parser
 from .terminal import say, say_json, show
@@ -119,7 +119,7 @@ def _update(args: Namespace) -> int:
     signature, start = _signature(args), _start(args, cpu)
     if signature is None and start is None:
         raise InputError("--family", "nothing", "what to update: --family, --model and --stepping, or --vcpu-type")
-    vmsa = load_vmsa(args.file, "FILE")  # the file is written back, so it must be the bytes themselves
+    vmsa = _load(args.file, "FILE")  # whatever form it is in, the bytes themselves are written back
     if signature is not None:
         vmsa = vmsa.replace(rdx=signature)
     if start is not None:

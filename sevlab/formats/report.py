@@ -239,7 +239,9 @@ class Report(Layout, size=0, spec=SPEC):
         """
         if self.cpuid is not None:
             family, model, _ = self.cpuid
-            return next((name for fam, low, high, name in _PRODUCTS if fam == family and low <= model <= high), "")
+            named = (row[3] for row in _PRODUCTS if row[0] == family and row[1] <= model <= row[2])
+            product = next(named, "")
+            return product if product != "Venice" or self.VERSION == 6 else ""  # how older ones look is not known
         if not self.is_known or not any(self.chip_id):
             return ""
         return "Milan or Genoa" if any(self.chip_id[TURIN_CHIP_ID:]) else "Turin"
@@ -490,7 +492,7 @@ def vcek_urls(report: Report, product: str = "") -> tuple[list[str], str]:
     if not any(report.chip_id):
         return [], "CHIP_ID is masked, so nobody can ask for the chip's certificate: only the host has it."
     products = [one for one in (product or report.product).split(" or ") if TCB_FORMS.get(one) is report.TCB]
-    if report.product == "Venice":
+    if report.TCB is VeniceTcb:
         return [], "How AMD's key server names a Venice is not known to sevlab: ask the host for its certificate table."
     if not products or tcb is None:
         return [], "Which product made it is not known, and with it the form of its TCB. Try: --product"

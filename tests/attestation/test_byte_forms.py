@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import shutil
+import struct
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -267,6 +268,32 @@ def test_x509_is_named_where_sev_s_own_format_is_needed(capsys: pytest.CaptureFi
     assert "sevlab report verify" in capsys.readouterr().err
 
 
+def field(number: int, content: bytes) -> bytes:
+    """A field of a protobuf message, of bytes."""
+    size, low = divmod(len(content), 128)
+    return bytes([number << 3 | 2, *([low | 128, size] if size else [low])]) + content
+
+
+def test_a_launch_endorsement_of_gce_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    golden = field(1, b"\x08\x01") + field(4, b"certificate") + field(5, bytes(48)) + field(7, field(2, b"\x08\x02"))
+    raw = field(1, golden) + field(2, b"signature" * 20)
+    for name, make in {"raw": bytes, **FORMS}.items():
+        made = make(raw)
+        (tmp_path / "e").write_bytes(made if isinstance(made, bytes) else made.encode())
+        report, vcek = str(SAMPLES / "report-snp.bin"), ["--vcek", str(tmp_path / "e")]
+        for words_ in (
+            ["show", str(tmp_path / "e")],
+            ["verify", report, *vcek],
+            ["verify", report, "--certs", vcek[1]],
+        ):
+            assert main(["report", *words_]) == 2
+            assert "gce-tcb-verifier" in capsys.readouterr().err, (name, words_)
+    guid = bytes.fromhex("9f4116cdc5034f5a8f6ffb68882f4ce2")
+    alone = guid + struct.pack("<II", 48, len(raw)) + bytes(24) + raw
+    with pytest.raises(InputError, match=r"only a gce endorsement.*gce-tcb-verifier"):
+        parse_bundle(certs=alone)
+
+
 @pytest.mark.parametrize("form", ["hex", "xxd", "hexdump -C", "base64", "JSON list"])
 def test_a_vmsa_and_an_id_block_are_read_in_other_forms(
     form: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -277,6 +304,10 @@ def test_a_vmsa_and_an_id_block_are_read_in_other_forms(
     (tmp_path / "other").write_text(str(made))
     capsys.readouterr()
     assert main(["vmsa", "diff", page, str(tmp_path / "other")]) == 0
+    update = ["--cpu", "0", "--vcpu-type", "EPYC-Genoa"]
+    assert main(["vmsa", "update", str(tmp_path / "other"), *update]) == 0
+    assert main(["vmsa", "update", page, *update]) == 0
+    assert (tmp_path / "other").read_bytes() == Path(page).read_bytes()
 
 
 @pytest.mark.parametrize("name", ["turin-v5", "genoa-v5", "milan-v3"])

@@ -35,7 +35,7 @@ def test_reports_in_every_form() -> None:
         raw[:-1]: "breaks off after 1183 bytes",
         raw + b"\n": "head -c 1184",
         bytes(32) + raw + bytes(400): r"tail -c \+33 FILE | head -c 1184",
-        real_ders()["vcek"]: "this is a certificate",
+        real_ders()["vcek"]: "such as a certificate",
         raw.hex()[:-2].encode(): "hex text of 1183 bytes",
         b"\xff" * 500: "500 bytes",
     }

@@ -171,7 +171,7 @@ def test_other_verbs_leave_the_report_s_section_alone(files: Path, capsys: pytes
 MISUSE = {
     "no file": (["verify"], "FILE: received nothing"),
     "missing file": (["verify", "nowhere"], "FILE: received 'nowhere': no such file"),
-    "not a report": (["show", "vcek"], "this is a certificate"),
+    "not a report": (["show", "vcek"], "such as a certificate"),
     "not a certificate": (
         ["verify", "report", "--vcek", "report"],
         "--vcek: received 1184 bytes, an attestation report",

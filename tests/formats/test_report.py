@@ -120,7 +120,7 @@ def make(version: int, **fields: object) -> bytes:
         (make(5, cpuid_fam_id=0x19, cpuid_mod_id=0xA0), "Genoa", MilanTcb),
         (make(5, cpuid_fam_id=0x1A, cpuid_mod_id=2), "Turin", TurinTcb),
         (make(5, cpuid_fam_id=0x1A, cpuid_mod_id=0x20), "", MilanTcb),
-        (make(5, cpuid_fam_id=0x1A, cpuid_mod_id=0x50), "", None),
+        (make(5, cpuid_fam_id=0x1A, cpuid_mod_id=0x50), "", MilanTcb),
         (make(6, cpuid_fam_id=0x19, cpuid_mod_id=0x11), "Genoa", MilanTcb),
         (make(6, cpuid_fam_id=0x1A, cpuid_mod_id=2), "Turin", TurinTcb),
         *((make(6, cpuid_fam_id=0x1A, cpuid_mod_id=one), "Venice", VeniceTcb) for one in (0x50, 0x9F, 0xC7)),
