@@ -340,6 +340,11 @@ def check_size(text: str, name: str, limit: int = TEXT_LIMIT) -> None:
         raise InputError(name, f"{len(text)} characters", f"at most {limit}", "only the part that matters")
 
 
+def plain(text: str) -> str:
+    """Return text without a terminal's colours and commands, as recorded logs have them."""
+    return re.sub(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\))", "", text)
+
+
 def shown(value: object, limit: int = 80) -> str:
     """Return a value for people: as it is if it is short and plain, else quoted, escaped and cut; see quoted."""
     if isinstance(value, bool):

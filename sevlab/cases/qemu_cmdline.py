@@ -74,7 +74,12 @@ STARTED = re.compile(
 )
 #: A list of quoted words, of JSON, Python or Go.
 _QUOTED = r"""(?:"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')"""
-_LIST = re.compile(rf"[\[({{]\s*({_QUOTED}(?:\s*,\s*{_QUOTED})*)\s*,?\s*[\])}}]")
+#: What may stand between its words: a comma, a call as in Rust, a comment.
+_BETWEEN = r"(?:\.\w+\(\))?(?:[\s,]|#[^\n]{0,200}\n|//[^\n]{0,200}\n)*"
+_LIST = re.compile(rf"[\[({{]\s*({_QUOTED}(?:{_BETWEEN}{_QUOTED})*){_BETWEEN}(?:NULL|nil|None)?\s*[\])}}]")
+#: A list of YAML, a word in each line; an argument in the kernel's audit log, in hex if it has odd characters.
+_ITEM = re.compile(r"^[ \t]*- +([^\s:].*?)[ \t]*$", re.MULTILINE)
+_AUDITED = re.compile(r"\ba\d+=(\"[^\"]*\"|(?:[0-9A-F]{2})+)(?= |$)", re.MULTILINE)
 #: The beginning of a line that belongs to a log, and not to a command over several lines.
 _LOGGED = re.compile(r"\d{4}-\d\d-\d\d[T ]|time=")
 #: A line of options: the backslash at the end of the line before was lost.
@@ -182,10 +187,21 @@ class CommandLine:
                 self.unknown.append(f"{key}={value}")
 
     def _words(self, text: str) -> tuple[list[str], str]:
+        text = re.sub(r"\\x00|\\0|\\u0000|\^@", "\0", text) if len(_WRITTEN_ZERO.findall(text)) > 1 else text
         if "\0" in text:
             return text.rstrip("\n").removesuffix("\0").split("\0"), "exact"
-        if (listed := _LIST.search(text)) and (words := _unquoted(listed[1])) and any(w[:1] == "-" for w in words):
-            return words, "exact"
+        text = _logged(text)
+        lists = [_unquoted(one[1]) for one in _LIST.finditer(text)]
+        lists.append([word.strip("\"'") for word in _ITEM.findall(text)])
+        lists.append(
+            [w[1:-1] if w[0] == '"' else bytes.fromhex(w).decode(errors="replace") for w in _AUDITED.findall(text)]
+        )
+        lists = [words for words in lists if len(words) > 1 and any(re.match("-[a-zA-Z]", word) for word in words)]
+        named = [words for words in lists if any(_PROGRAM.fullmatch(os.path.basename(word)) for word in words)]
+        if lists:
+            if len(named) > 1:
+                self.remarks.append(f"there are {len(named)} QEMU command lines; only the last is read")
+            return (named or lists)[-1], "exact"
         text = self._last_launch(text)
         if _UNQUOTED_JSON.search(text):
             self.remarks.append("the quotes are lost, as ps shows a command line; /proc/PID/cmdline is exact")
@@ -227,6 +243,7 @@ class CommandLine:
         if start:
             left_out = f"{start} word(s) before the first option left out"
             self.remarks.append(f"no program named qemu-system-... is in it; {left_out}")
+            self.unknown += [word for word in words[:start] if " -" in word or "sev" in word.lower()]
         return words[start:]
 
     def _read(self, words: deque[str], form: str) -> None:
@@ -412,12 +429,22 @@ def _unquoted(listed: str) -> list[str]:
     return words
 
 
+def _logged(text: str) -> str:
+    """Return the last command that a string in lines of JSON has, as journald and containers log it; else the text."""
+    documents = (load_json(line) for line in text.splitlines() if line.lstrip().startswith("{"))
+    strings = [value for one in documents if isinstance(one, dict) for _, value in _flat(one, "", DEPTH_LIMIT)]
+    return next((value for value in reversed(strings) if STARTED.search(value)), text)
+
+
+#: Zero bytes as editors and logs write them.
+_WRITTEN_ZERO = re.compile(r"(?:\\x00|\\0|\\u0000|\^@)-[a-zA-Z]")
 #: What word processors make of quotes and spaces.
 _PLAIN_QUOTES = {0x2018: "'", 0x2019: "'", 0x201C: '"', 0x201D: '"', 0xA0: " ", 0x200B: None, 0xFEFF: None}
 
 
 def _without_marks(text: str) -> str:
     """Return text without what Markdown puts around words, and without a prompt before them."""
+    text = re.sub(r"(?<!\S)[\u2012-\u2015\u2212](?=[A-Za-z])", "-", text)
     text = re.sub(r"(?m)^[ \t]*(?:>[ \t]*)*(?:[$#>][ \t]+)?", "", text)
     text = re.sub(r"(?<![\w*])\*\*(.+?)\*\*(?![\w*])", r"\1", text)
     return re.sub(r"```\w*|(?<!\w)`|`(?!\w)|<br ?/?>", "", text)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import html
 import re
 from typing import TYPE_CHECKING
 
 from ..errors import InputError, quoted
 from ..layout.arguments import checked
-from .capture import COMMAND_LINE, DMESG, QMP, SECINFO, TEXT_LIMIT, XML, Capture, check_size
+from .capture import COMMAND_LINE, DMESG, QMP, SECINFO, TEXT_LIMIT, XML, Capture, check_size, plain
 from .domain_xml import parse_domain
 from .qemu_cmdline import OTHERS, STARTED, parse_command_line
 from .sources import parse_dmesg, parse_domlaunchsecinfo, parse_qmp
@@ -35,7 +36,7 @@ def recognize_text(text: str) -> str:
         return SECINFO
     if re.search(r"\bSEV(-SNP)? API:", start):
         return DMESG
-    if re.search(r"(^|/|\s)qemu(-system|-kvm)|\s-(object|machine|drive|kernel|bios)\s", start):
+    if re.search(r"(^|/|\s)qemu(-system|-kvm)|[\s\"']-(object|machine|drive|kernel|bios)[\s\"']", start):
         return COMMAND_LINE
     return ""
 
@@ -57,6 +58,9 @@ def parse_anything(text: str) -> Capture:
     Raises :class:`~sevlab.errors.InputError` for any other text, which it names where it knows it.
     """
     check_size(text, "pasted text")
+    text = plain(text)
+    if re.match(r"(?i)\s*<(pre|code|p|div|span|blockquote|details|tt|samp)\b", text):
+        text = html.unescape(re.sub(r"<[^<>]*>", "", text))
     if not (parts := list(_parts(text))):
         what, advice = next(((what, how) for form, what, how in _NAMED if re.search(form, text)), ("", ""))
         received = what or (quoted(text.strip()) if text.strip() else "nothing")

@@ -19,6 +19,7 @@ from ..cases.capture import (
     Capture,
     Found,
     Remark,
+    plain,
     shown,
 )
 from ..cases.case import BY_NAME, make_case
@@ -103,9 +104,9 @@ def read_text(path: str, name: str) -> str:
         advice = "only the part that matters"
         raise InputError(name, f"{quoted(path)}, more than {TEXT_LIMIT >> 20} MiB", "a shorter text", advice)
     if raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        return raw.decode("utf-16", "replace")
+        return plain(raw.decode("utf-16", "replace"))
     # Bytes that are not UTF-8 are kept, so that they are refused only where they matter, such as in a path.
-    return raw.decode("utf-8-sig", "surrogateescape")
+    return plain(raw.decode("utf-8-sig", "surrogateescape"))
 
 
 def _owner(args: Namespace, capture: Capture) -> Capture:

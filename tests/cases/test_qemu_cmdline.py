@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 import shlex
@@ -186,6 +187,22 @@ FORMS = {
     "libvirt's log": "2026-01-01 00:00:00.000+0000: starting up libvirt version: 10.0.0\nLC_ALL=C \\\n"
     + LINE.replace(" -", " \\\n-") + "\n2026-01-01 00:01:00.000+0000: shutting down, reason=destroyed\n",
     "Kata's log": f'time="2026-01-01" level=info msg="launching {WORDS[0]} with: [{" ".join(WORDS[1:])}]" name=shim',
+    "journald": json.dumps({"_PID": "7", "MESSAGE": LINE, "PRIORITY": "6"}) + "\n",
+    "docker's log": json.dumps({"log": f"{LINE}\n", "stream": "stdout", "time": "2026-01-01T00:00:00Z"}),
+    "zero bytes written out": "\\0".join([*WORDS, ""]),
+    "zero bytes in an editor": "^@".join([*WORDS, ""]),
+    "YAML": "command:\n" + "".join(f"- {word}\n" for word in WORDS),
+    "YAML, quoted": "args:\n" + "".join(f'  - "{word}"\n' for word in WORDS),
+    "Rust": "let args = vec![" + ", ".join(f'"{word}".to_string()' for word in WORDS) + "];",
+    "C": "char *argv[] = { " + ", ".join(f'"{word}"' for word in WORDS) + ", NULL };",
+    "Python with comments": "cmd = [\n" + "".join(f"    '{word}',  # why\n" for word in WORDS) + "]\n",
+    "Go, quoted": "launching: [" + " ".join(f'"{word}"' for word in WORDS) + "]",
+    "strace": f"execve({json.dumps(WORDS[0])}, {json.dumps(WORDS)}, 0x7ffd /* 20 vars */) = 0",
+    "auditd": "type=EXECVE msg=audit(1.2:3): argc=16 " + " ".join(
+        f"a{at}=" + (word.encode().hex().upper() if "=" in word else f'"{word}"') for at, word in enumerate(WORDS)
+    ),
+    "long dashes": LINE.replace(" -", " \u2013"),
+    "another list before": json.dumps([*WORDS[:3], "-smp", "9"]) + "\n" + json.dumps(WORDS),
     "after another": f"{LINE.replace('0x5', '0x1').replace('OVMF.fd', 'OLD.fd')}\n\n{LINE}\n",
 }  # fmt: skip
 
@@ -196,6 +213,14 @@ def test_a_command_line_is_read_however_it_was_copied(form):
     expected = values(parse_command_line(FORMS["zero bytes"]))
     assert {name: found.get(name) for name in expected} == expected
     assert (expected["policy"], expected["firmware"], expected["num_cpus"]) == (5, "OVMF.fd", 2)
+
+
+@pytest.mark.parametrize("form", ["shell", "libvirt's log", "JSON"])
+def test_a_recorded_terminal_and_a_page_are_read_as_text(form):
+    text, expected = FORMS[form], values(parse_anything(FORMS[form]))
+    coloured = text.replace("-object", "\x1b[1;31m-object\x1b[0m").replace("-smp", "\x1b]0;title\x07-smp")
+    for other in (coloured, f"<pre><code>{html.escape(text)}</code></pre>", text.replace("\n", "\r\n")):
+        assert values(parse_anything(other)) == expected
 
 
 ABSENCE = re.compile("does not use SEV|runs without SEV")
