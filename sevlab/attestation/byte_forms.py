@@ -6,15 +6,19 @@ it is named, with a way on: a file that was converted (line ends, character set)
 
 from __future__ import annotations
 
+import ast
 import base64
 import binascii
 import codecs
 import json
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
+from ..data import read_table
 from ..errors import InputError, LayoutError, quoted
 from ..formats.sev_certs import parse_certificates
 
@@ -31,33 +35,33 @@ _BOMS = (
     (codecs.BOM_UTF16_LE, "utf-16", "UTF-16"),
     (codecs.BOM_UTF16_BE, "utf-16", "UTF-16"),
 )
-_QUOTES = re.compile(r"""b?(["'`])(.*)\1[,;]?""", re.DOTALL)
-_DUMP = re.compile(r"([0-9a-fA-F]{5,16})(:?)((?:[ \t]+[0-9a-fA-F]{2,8})*)(?:[ \t]*[ \t][|>].*|[ \t]{2,}\S.*)?[ \t]*")
-_NUMBERS = re.compile(
-    r"\s*(?:bytes|bytearray|\[\]byte|\[\]uint8|\w+\[\d*\])?\s*\(?\s*[\[{(]([\d\sxXa-fA-F,;]+)[\])}]\)?;?\s*"
+_QUOTES = re.compile(r"""(?:[\w.]+\()?[bhxX]?(["'`])(.*)\1\)?[,;]?""", re.DOTALL)
+_LITERAL = re.compile(r"""(?:bytearray\()?(b(["'])(?:[^\\]|\\.)*\2)\)?""")
+_DUMP = re.compile(r"([0-9a-fA-F]{4,16})(:?)((?:[ \t]+[0-9a-fA-F]{2,16})*)(?:[ \t]*[ \t][|>].*|[ \t]{2,}(\S.*))?[ \t]*")
+#: Numbers of a byte: in brackets, in whatever they are assigned or handed to, or alone.
+_NUMBER = r"-?(?:0[xX][0-9a-fA-F]{1,2}|\d{1,3})(?:u8|i8|U|u)?"
+_NUMBERS = re.compile(rf"(?:^|[\[{{(])\s*({_NUMBER}(?:[\s,;]+{_NUMBER}){{15,}})[\s,;]*(?:$|[\])}}])")
+#: What is around text in a mail, in Markdown, on a terminal or in a page's address, and at the end of broken lines.
+_MARKS = re.compile(
+    r"\x1b\[[0-?]*[@-~]|^[ \t]*(?:>[ \t]?)+|^[ \t]*```.*$|^[$#] .*$|\\$|^<Buffer |(?<=[0-9a-f])>$"
+    r"|^data:[\w/.+-]*;base64,|^\s+00 01 02 03 .*0F\s*$",
+    re.MULTILINE,
 )
 #: A name and its value, as virsh prints them.
-_LINE = re.compile(r"^[ \t]*([A-Za-z][\w-]{1,40})[ \t]*[:=][ \t]*(\S{40,})[ \t]*$", re.MULTILINE)
-_HEX_MARKS = re.compile(r"\\x|0[xX]|[\s:,;-]")
-#: What a file is by its first bytes: what it is called, and what helps.
-_STARTS: tuple[tuple[bytes, str, str], ...] = (
-    (b"PK\x03\x04", "a zip file", "a .sevcase is for sevlab case"),
-    (b"\x1f\x8b", "a gzip file", "gunzip"),
-    (b"\x7fELF", "a program", ""),
-    (b"IGVM", "an IGVM file, the initial memory of a guest", ""),
-    (b"\x04\x00\x02\x00\x81\x00\x00\x00", "a quote of Intel TDX", "a verifier for TDX: it has nothing of SEV"),
-    (b"\x05\x00\x02\x00", "a quote of Intel TDX", "a verifier for TDX: it has nothing of SEV"),
-    (b"\x03\x00\x02\x00\x00\x00\x00\x00", "a quote of Intel SGX", "a verifier for SGX: it has nothing of SEV"),
+_LINE = re.compile(
+    r"""^[ \t]*([A-Za-z][\w-]{1,40})[ \t]*[:=][ \t]*(?:["']?([^\s"']{40,})["']?[,;]?[ \t]*$"""
+    r"""|(?:!!binary )?[|>]-?\n((?:[ \t]+\S+(?:\n|\Z))+))""",
+    re.MULTILINE,
 )
+_HEX_MARKS = re.compile(r"\\x|0[xX]|[\s:,;-]")
+_WORDS = read_table("words")["bytes"]
+#: What a file is by its first bytes (hex), and by the label of PEM: what it is called, and what helps.
+_STARTS = [(bytes.fromhex(start), what, advice) for start, what, advice in _WORDS["starts"]]
+_LABELS: dict[str, list[str]] = _WORDS["labels"]
 #: What helps with the digests that Google signs for its guests, one for each number of CPUs.
 ENDORSEMENT = "https://github.com/google/gce-tcb-verifier verifies it and prints its digests"
+_AGAIN = "base64 FILE, or xxd -p FILE, of the original"
 _X509 = "AMD's certificates for SEV-SNP are X.509: https://kdsintf.amd.com/vcek/v1/PRODUCT/cert_chain"
-_LABELS = {
-    "CERTIFICATE REQUEST": ("a request for a certificate (CSR)", "the certificate that was issued for it"),
-    "CERTIFICATE": ("a certificate in PEM", "sevlab report verify --vcek, --ask, --ark or --chain"),
-    "X509 CRL": ("a list of revoked certificates in PEM", "sevlab report verify --crl"),
-    "PUBLIC KEY": ("a public key in PEM", "the certificate that it is in"),
-}
 
 
 @dataclass(frozen=True)
@@ -113,21 +117,24 @@ def as_text(raw: bytes) -> tuple[str | None, str]:
         text = raw.decode("utf-8")
     except UnicodeDecodeError:
         return None, ""
-    return (text, "") if all(char.isprintable() or char in "\t\r\n\f\v" for char in text) else (None, "")
+    return (text, "") if all(char.isprintable() or char in "\t\r\n\f\v\x1b" for char in text) else (None, "")
 
 
 def _of_text(text: str) -> Iterator[Reading]:
-    bare = text.strip()
+    bare = _MARKS.sub("", text).strip("\r\n\t \v\f")
+    bare = unquote(bare) if re.search("%2[BF]|%3D", bare) else bare
     if bare[:1] in ("{", "["):
         yield from _of_json(bare)
+    if literal := _LITERAL.fullmatch(bare):
+        with suppress(ValueError, SyntaxError):
+            yield Reading(ast.literal_eval(literal[1]), "bytes as Python prints them")
     if quote := _QUOTES.fullmatch(bare):
         bare = quote[2].strip()
-    for key, value in _LINE.findall(bare):
-        yield from (Reading(one.raw, f"{one.form} in the line {quoted(key)}") for one in _of_word(value))
+    for key, value, block in _LINE.findall(bare):
+        yield from (Reading(one.raw, f"{one.form} in the line {quoted(key)}") for one in _of_word(value or block))
     if (dumped := _of_dump(bare)) is not None:
         yield Reading(dumped, "a hex dump")
-    if (numbers := _of_numbers(bare)) is not None:
-        yield Reading(numbers, "a list of numbers")
+    yield from (Reading(numbers, "a list of numbers") for numbers in _of_numbers(bare))
     yield from _of_word(bare)
 
 
@@ -158,14 +165,13 @@ def _of_base64(letters: str) -> bytes | None:
     return raw if letters in (bare, whole) and base64.b64encode(raw).decode() == whole else None
 
 
-def _of_numbers(text: str) -> bytes | None:
-    """Return a list of numbers from 0 to 255 as bytes: of JSON, Python, Go, Rust or C."""
-    found = _NUMBERS.fullmatch(text)
-    words = re.split(r"[\s,;]+", found[1].strip(" \t\r\n,;")) if found else []
-    try:
-        return bytes(int(word, 0) for word in words) or None
-    except ValueError:
-        return None
+def _of_numbers(text: str) -> Iterator[bytes]:
+    """Yield the lists of numbers in text, from -128 to 255, as bytes: of Python, Go, Rust, C, Java or JavaScript."""
+    for listed in _NUMBERS.findall(text):
+        words = re.sub(r"(?:u8|i8|[uU])(?=[\s,;]|$)", "", listed)
+        numbers = [int(word, 16 if "x" in word.lower() else 10) for word in re.split(r"[\s,;]+", words)]
+        if not re.fullmatch(r"(?:\s*\d\d)+", listed) and all(-129 < one < 256 for one in numbers):
+            yield bytes(one % 256 for one in numbers)
 
 
 def _of_dump(text: str) -> bytes | None:
@@ -178,13 +184,24 @@ def _of_dump(text: str) -> bytes | None:
     found = [line.strip() if line.strip() == "*" else _DUMP.fullmatch(line.strip()) for line in lines]
     if len(found) < 2 or not all(found):
         return None
+    flipped = any(isinstance(line, re.Match) and _is_flipped(line) for line in found)
     for base in (16, 8, 10):
-        if (raw := _counted(found, base)) is not None:
+        if (raw := _counted(found, base, flipped)) is not None:
             return raw
     return None
 
 
-def _counted(lines: list[str | re.Match[str] | None], base: int) -> bytes | None:
+def _is_flipped(line: re.Match[str]) -> bool:
+    """Return whether the text beside the words shows that they have the low byte first, as xxd -e writes them."""
+    if not line[2] or not line[4] or any(len(word) % 2 for word in line[3].split()):
+        return False
+    words = [bytes.fromhex(word) for word in line[3].split()]
+    both = [b"".join(words), b"".join(word[::-1] for word in words)]
+    straight, back = ("".join(chr(one) if 32 <= one < 127 else "." for one in raw).strip() for raw in both)
+    return back == line[4].strip() != straight
+
+
+def _counted(lines: list[str | re.Match[str] | None], base: int, flipped: bool = False) -> bytes | None:
     raw, row, repeated = bytearray(), b"", False
     for line in lines:
         if not isinstance(line, re.Match):
@@ -203,7 +220,7 @@ def _counted(lines: list[str | re.Match[str] | None], base: int) -> bytes | None
             return None
         words = line[3].split()
         octal = bool(words) and all(len(word) in (3, 6) for word in words)
-        row = b"".join(_octal(word) if octal else _word(word, line[2]) for word in words)
+        row = b"".join(_octal(word) if octal else _word(word, "" if flipped else line[2]) for word in words)
         raw += row
     return None if repeated else bytes(raw)
 
@@ -230,11 +247,15 @@ def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 def _of_json(text: str) -> Iterator[Reading]:
     """Yield what the strings and lists of numbers in a JSON document read as, each with the name of its field."""
-    try:
-        document = json.loads(text, object_pairs_hook=_once)
-    except (ValueError, RecursionError):
-        return
-    left, waiting = VALUE_LIMIT, [("", document)]
+    decoder, at = json.JSONDecoder(object_pairs_hook=_once, parse_int=lambda digits: int(digits[:20])), 0
+    left, waiting = VALUE_LIMIT, list[tuple[str, object]]()
+    while text[at : at + 1] and text[at] in "{[":  # one document after the other, as logs have them
+        try:
+            document, at = decoder.raw_decode(text, at)
+        except (ValueError, RecursionError):
+            break
+        waiting.append(("", document))
+        at += len(text) - at - len(text[at:].lstrip())
     while waiting and left:
         left -= 1
         path, value = waiting.pop()
@@ -248,7 +269,8 @@ def _of_json(text: str) -> Iterator[Reading]:
                 waiting += [(f"{path}[{number}]", inner) for number, inner in enumerate(value[:VALUE_LIMIT])]
         elif isinstance(value, str):
             yield Reading(value.encode("utf-8", "replace"), f"text{where}")
-            yield from (Reading(one.raw, f"{one.form}{where}") for one in _of_word(value.strip()))
+            inner = _of_json(value.strip()) if value.strip()[:1] in ("{", "[") else _of_word(value.strip())
+            yield from (Reading(one.raw, f"{one.form}{where}") for one in inner)
 
 
 def describe(raw: bytes, fits: Callable[[bytes], bool]) -> tuple[str, str]:
@@ -262,7 +284,7 @@ def describe(raw: bytes, fits: Callable[[bytes], bool]) -> tuple[str, str]:
             return f"{len(raw)} bytes, {what}", advice
     if mark := re.search(rb"-----BEGIN ([A-Z0-9 ]{1,40})-----", raw[:4096]):
         label = mark[1].decode("ascii")
-        what, advice = _LABELS.get(label, (f"PEM of {label}", ""))
+        what, advice = _LABELS.get(label, [f"PEM of {label}", ""])
         return f"{len(raw)} bytes, {what}", advice
     if advice := _near_report(raw):
         what = "an attestation report" if len(raw) == _REPORT else f"{_binary_kind(raw)}, and like a report"
@@ -278,7 +300,7 @@ def describe(raw: bytes, fits: Callable[[bytes], bool]) -> tuple[str, str]:
     for one in islice(_of_text(text), 8):
         what, advice = describe(one.raw, fits)
         found.append((f"{len(raw)} bytes, {one.form} of {what.removesuffix(f', {BINARY}')}", advice))
-        if advice:
+        if advice and advice != _AGAIN:
             return found[-1]
     if re.match(r"(?i)<!doctype html|<html", bare):
         return f"{len(raw)} bytes, an HTML page", "what the page says: often it is a server's error, or a login"
@@ -288,7 +310,12 @@ def describe(raw: bytes, fits: Callable[[bytes], bool]) -> tuple[str, str]:
         return f"{len(raw)} bytes, XML", ""
     if found:
         return found[0]
-    return f"{len(raw)} bytes of text{f' in {coded}' if coded else ''}", ""
+    if re.search(r"^\*$", bare, re.MULTILINE):
+        return (
+            f"{len(raw)} bytes, a dump in which * is what was left out, and nothing says how much",
+            "od -v, or xxd -p",
+        )
+    return f"{len(raw)} bytes of text{f' in {coded}' if coded else ''}", _AGAIN
 
 
 def _near_report(raw: bytes) -> str:

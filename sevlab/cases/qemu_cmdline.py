@@ -36,14 +36,7 @@ WITH_ARGUMENT = frozenset(_WORDS["options"])
 GUEST_PARTS = frozenset(_WORDS["guest"])
 MACHINE_PARTS = frozenset(_WORDS["machine"])
 #: Other programs that start guests, by their names, and what gives QEMU's own command line.
-OTHERS = {
-    "virt-install": "virsh dumpxml DOMAIN as --xml, or virt-install --print-xml",
-    "virsh": "what virsh printed, as --domlaunchsecinfo or --xml",
-    "qm": "qm showcmd VMID --pretty",
-    "cloud-hypervisor": "nothing yet: sevlab reads QEMU's command lines",
-    "firecracker": "nothing yet: sevlab reads QEMU's command lines",
-    "crosvm": "nothing yet: sevlab reads QEMU's command lines",
-}
+OTHERS: dict[str, str] = _WORDS["others"]
 #: Options whose argument may start with a dash.
 ANY_ARGUMENT = frozenset(["-append", "-name", "-kernel", "-initrd", "-fw_cfg"])
 #: Different spellings of one option.
@@ -52,16 +45,7 @@ _YES = ("on", "yes", "true", "y")
 #: What to give where a text was not understood.
 WHOLE = "give the whole command line, best /proc/PID/cmdline"
 #: The key that QEMU implies for a first part without one.
-IMPLIED = {
-    "-machine": "type",
-    "-object": "qom-type",
-    "-cpu": "model",
-    "-smp": "cpus",
-    "-accel": "accel",
-    "-device": "driver",
-    "-blockdev": "driver",
-    "-m": "size",
-}
+IMPLIED: dict[str, str] = _WORDS["implied"]
 #: Options in which a variable of the shell changes the launch.
 _MAY_BE_REPLACED = ("-append", "-kernel", "-initrd", "-bios", "-drive", "-smp")
 _PROGRAM = re.compile(r"qemu-system-\w+|qemu-kvm|kvm")

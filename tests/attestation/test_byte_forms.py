@@ -106,6 +106,33 @@ FORMS: dict[str, Callable[[bytes], bytes | str]] = {
     "JSON hex": lambda raw: json.dumps({"quote": raw.hex()}, indent=2),
     "JSON numbers": lambda raw: json.dumps({"attestation_report": list(raw)}),
     "JSON string": lambda raw: json.dumps(base64.b64encode(raw).decode()),
+    "JSON in JSON": lambda raw: json.dumps({"body": json.dumps({"report": raw.hex()})}),
+    "JSON lines": lambda raw: json.dumps({"n": 1}) + "\n" + json.dumps({"report": raw.hex()}) + "\nDone.\n",
+    "JSON, odd numbers": lambda raw: f'{{"a": NaN, "b": {"9" * 5000}, "c": 1e999, "report": "{raw.hex()}"}}',
+    "Rust": lambda raw: f"let report: [u8; {len(raw)}] = [{', '.join(f'0x{one:02x}u8' for one in raw)}];",
+    "Rust, printed": lambda raw: "Report { bytes: " + str(list(raw)) + " }",
+    "C, declared": lambda raw: f"static const uint8_t r[{len(raw)}] = {{\n{', '.join(map(hex, raw))},\n}};\n",
+    "xxd -i": lambda raw: (
+        f"unsigned char r[] = {{\n {', '.join(map(hex, raw))}\n}};\nunsigned int r_len = {len(raw)};\n"
+    ),
+    "Go, declared": lambda raw: f"[{len(raw)}]uint8{{{', '.join(map(hex, raw))}}}",
+    "Java": lambda raw: str([one - 256 if one > 127 else one for one in raw]),
+    "JavaScript": lambda raw: f"Uint8Array({len(raw)}) {list(raw)}",
+    "Node": lambda raw: f"<Buffer {raw.hex(' ')}>",
+    "Python, printed": repr,
+    "Python, hex": lambda raw: f'bytes.fromhex("{raw.hex()}")',
+    "od -An -tu1": lambda raw: "\n".join(
+        "".join(f"{one:4d}" for one in raw[at : at + 16]) for at in range(0, len(raw), 16)
+    ),
+    "od -An -tx1": lambda raw: "\n".join(f" {raw[at : at + 16].hex(' ')}" for at in range(0, len(raw), 16)),
+    "TOML": lambda raw: f'[attestation]\nreport = "{raw.hex()}"\n',
+    "YAML": lambda raw: "report: |\n" + "".join(f"  {raw.hex()[at : at + 64]}\n" for at in range(0, 2 * len(raw), 64)),
+    "a mail": lambda raw: "".join(f"> {line}\n" for line in xxd(raw).splitlines()),
+    "Markdown": lambda raw: f"```text\n{xxd(raw)}```\n",
+    "a terminal": lambda raw: f"$ xxd report.bin\n\x1b[1m{xxd(raw)}\x1b[0m",
+    "an address": lambda raw: f"data:application/octet-stream;base64,{base64.b64encode(raw).decode()}",
+    "percent signs": lambda raw: base64.b64encode(raw).decode().translate({43: "%2B", 47: "%2F", 61: "%3D"}),
+    "Wireshark": lambda raw: od(raw, "04x"),
 }
 
 
@@ -122,6 +149,23 @@ def test_any_bytes_in_any_form_are_read_back_equal(form: str, raw: bytes) -> Non
 def test_words_are_turned(raw: bytes) -> None:
     found = read_bytes(words(raw).encode(), lambda one: len(one) == len(raw), "x", "y")
     assert found.raw == raw
+
+
+def test_words_that_xxd_turned_are_read_by_the_text_beside_them() -> None:
+    raw = bytes(range(32, 128)) * 8
+    rows = (raw[at : at + 16] for at in range(0, len(raw), 16))
+    made = "".join(
+        f"{16 * number:08x}: {' '.join(row[i : i + 4][::-1].hex() for i in range(0, 16, 4))}  "
+        f"{row.decode().replace(chr(127), '.')}\n"
+        for number, row in enumerate(rows)
+    )
+    assert read_bytes(made.encode(), lambda one: len(one) == len(raw), "x", "y").raw == raw
+
+
+def test_a_dump_that_left_lines_out_is_not_made_up() -> None:
+    raw = b" 01 02 03 04\n*\n 05 06\n"
+    with pytest.raises(InputError, match="od -v"):
+        read_bytes(raw, lambda one: one != raw, "x", "y")
 
 
 @pytest.mark.peer
