@@ -39,7 +39,7 @@ _CALLED = {
     "guestpolicy": "policy",
 }
 #: A name and its value: of JSON, YAML, a Python dictionary, Go, or lines of a table.
-_PAIR = re.compile(r"""["']?\b([A-Za-z][\w-]{2,30}(?: version)?)["']?[ \t]*[:=][ \t]*["']?([A-Za-z0-9+/=.-]{1,200})""")
+_PAIR = re.compile(r"""["']?\b([A-Za-z][\w-]{2,30}(?: version)?)["']?[ \t]*[:=|][ \t]*["']?([A-Za-z0-9+/=.-]{1,200})""")
 #: The continuation of a measurement that broke over a line.
 _REST = re.compile(r"\s*\n\s*([A-Za-z0-9+/]{1,63}={0,2})\s*(?:\n|$)")
 #: A measurement alone. Text of hex digits may be a key, and is not taken for one.

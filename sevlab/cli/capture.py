@@ -32,7 +32,7 @@ from ..cli import GOOD
 from ..errors import InputError, quoted, shell_word
 from ..launch.files import check_standard_input
 from ..launch.inputs import KEYS
-from ..launch.reading import note_input, open_input
+from ..launch.reading import open_input
 from .options import STDIN, add_inputs, add_json, add_own_case, legacy_case, verb_parser
 from .terminal import say, say_json, show, tell
 
@@ -121,7 +121,6 @@ def _owner(args: Namespace, capture: Capture) -> Capture:
             continue
         if name in KEYS and not os.path.isfile(path):
             raise InputError(f"--{name}", f"{quoted(path)}, which is not a file", "a key file")
-        note_input(path)
         capture += Capture((Found(name, path, OPTION, f"option --{name}"),))
     hashes = capture.chosen.get("kernel_hashes")
     named = [f"--{name}" for name in HASHED if getattr(args, name, None)]

@@ -12,6 +12,7 @@ from ..errors import InputError, describe_content, hide_keys, quoted, shell_word
 from ..formats.launch_measure import Measurement
 from ..launch.files import check_standard_input, load_file
 from ..launch.inputs import FILES, INPUTS, KEYS, REPORTED, as_option
+from ..launch.reading import note_input
 from ..launch.values import TEXT_LIMIT, parse_bytes, parse_measurement
 from .terminal import say, warn
 
@@ -157,7 +158,14 @@ def add_inputs(
     for name in names:
         letter, metavar, words = INPUT_OPTIONS[name]
         flags = [*dict.fromkeys(spell(name) for spell in spellings), *([f"-{letter}"] if letters and letter else [])]
-        group.add_argument(*flags, dest=name, metavar=metavar, required=required, help=words)
+        kind = _noted if metavar == "FILE" else str
+        group.add_argument(*flags, dest=name, metavar=metavar, required=required, help=words, type=kind)
+
+
+def _noted(path: str) -> str:
+    """Return the path of an input, so noted that nothing replaces it, even where nothing opens it."""
+    note_input(path)
+    return path
 
 
 def add_json(*groups: argparse._ActionsContainer) -> None:

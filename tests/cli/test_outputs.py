@@ -63,6 +63,10 @@ VERBS: dict[str, Verb] = {
         *("firmware.fd", "vmsa0.bin"),
         ["digest", "--mode=seves", "--ovmf={i}", "--vcpus=1", *VMSA, "--dump-vmsa"],
     ),
+    "vmsa build, an input that nothing opens": (
+        *("firmware.fd", "out"),
+        ["vmsa", "build", "--cpu=0", "--firmware={i}", *VMSA, "{o}"],
+    ),
     "vmsa build": ("firmware-snp.fd", "out", ["vmsa", "build", "--cpu=1", "--firmware={i}", *VMSA, "{o}"]),
     "id-block build": (
         *("id.pem", "out"),
