@@ -72,7 +72,7 @@ class Letters:
     def __init__(self, form: type[MeasureMessage | OldMeasureMessage] = MeasureMessage) -> None:
         self.names = [(f"{LETTERS[row.name]} {row.name}", row.colour) for row in form.rows]
 
-    def text(self, paint: Paint = plain) -> str:
+    def text(self, paint: Paint = plain, width: int = 0) -> str:
         return "   ".join(paint(name, colour) for name, colour in self.names)
 
     def html(self) -> str:
@@ -100,7 +100,7 @@ class Measures:
         one, other = self.both.values()
         return [f"{raw[i]:02x}{'*' if one[i] != other[i] else ' '}" for i in range(start, start + ROW)]
 
-    def text(self, paint: Paint = plain) -> str:
+    def text(self, paint: Paint = plain, width: int = 0) -> str:
         lines = []
         for start in range(0, MEASURE, ROW):
             for name, raw in self.both.items():

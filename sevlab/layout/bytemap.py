@@ -33,11 +33,12 @@ class ByteMap:
             for byte in span.raw
         ]
 
-    def text(self, paint: Paint = plain) -> str:
-        lines = ["      " + "  ".join(" ".join(f"+{i + j:x} " for j in range(4)) for i in range(0, ROW, 4)).rstrip()]
-        for start in range(0, len(self.cells), ROW):
+    def text(self, paint: Paint = plain, width: int = 0) -> str:
+        wide = ROW // 2 if 0 < width < 75 else ROW
+        lines = ["      " + "  ".join(" ".join(f"+{i + j:x} " for j in range(4)) for i in range(0, wide, 4)).rstrip()]
+        for start in range(0, len(self.cells), wide):
             bytes_, names = f"0x{start:02x}  ", "      "
-            for i, (byte, span, label) in enumerate(self.cells[start : start + ROW], start):
+            for i, (byte, span, label) in enumerate(self.cells[start : start + wide], start):
                 gap = "" if i == start else "  " if i % 4 == 0 else " "
                 bytes_ += gap + paint(f"{byte}{'*' if i in self.marked else ' '}", span.colour)
                 names += gap + paint(label.ljust(3), span.colour)

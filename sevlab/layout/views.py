@@ -30,11 +30,11 @@ if TYPE_CHECKING:
     class Block(Protocol):
         """Anything that renders as text and as HTML."""
 
-        def text(self, paint: Paint = ...) -> str: ...
+        def text(self, paint: Paint = ..., width: int = ...) -> str: ...
         def html(self) -> str: ...
 
 
-#: Width of text output, and of a bar in it without its two ends, in characters.
+#: Width of text that is on no terminal, and of a bar in it without its ends. Only what is copied is longer.
 WIDTH, BAR_WIDTH = 100, 80
 MONO = "font-family:monospace"
 CELL = "text-align:left;vertical-align:top;padding:2px 8px"
@@ -44,6 +44,8 @@ VERDICTS = (
     *("NOTHING IS WRONG", "CHANGED", "NOT ASKED", "NOT CHECKED", "NOT DECIDED", "NOT VALIDATED", "CANNOT TELL"),
     *("CAUGHT", "REFUSED", "FOOLED", "FOUND", "NOT FOUND", "FINDING", "ODD", "UNUSABLE"),
 )
+#: A word of hex, which is broken between bytes, and lines of :func:`hex_lines`.
+_HEX, _DUMP = r"(?:0x)?(?:[0-9a-f]{2}){8,}\W*$", r"(?:(?:[0-9a-f]{2} ){3}[0-9a-f]{2}  )+(?:[0-9a-f]{2} ?){1,4}"
 _VERDICT = re.compile(rf" *(?:{'|'.join(VERDICTS)})\b")
 
 
@@ -68,8 +70,28 @@ def narrow(text: str, width: int = 26) -> str:
     return "\n".join(_wrapped(text.replace(" (", "\n(", 1), width))
 
 
+def _parted(word: str, width: int) -> str:
+    """Return a word that is too long with a space where a line ends: between bytes of hex, after a sign of a path."""
+    size = 32 if width >= 32 else 16 if width >= 16 else 2
+    lines = [""]
+    for part in re.findall(f".{{1,{size}}}" if re.match(_HEX, word) else "[^-/_.,:=&]*[-/_.,:=&]?", word):
+        if lines[-1] and len(lines[-1]) + len(part) > width:
+            lines.append("")
+        lines[-1] += part
+    return " ".join(lines)
+
+
 def _wrapped(text: str, width: int) -> list[str]:
-    return [part for line in text.split("\n") for part in textwrap.wrap(line, width) or [""]]
+    """Return lines of at most *width*: four bytes of a dump stay together, and so does a word that fits."""
+    lines = []
+    for line in text.split("\n"):
+        if re.fullmatch(_DUMP, line) and width > 10:
+            step = (width + 2) // 13 * 13
+            lines += [line[at : at + step].rstrip() for at in range(0, len(line), step)]
+        else:
+            line = re.sub(rf"\S{{{width + 1},}}", lambda word: _parted(word[0], width), line)
+            lines += textwrap.wrap(line, width, break_on_hyphens=False) or [""]
+    return lines
 
 
 def _marked(line: str) -> str:
@@ -77,9 +99,11 @@ def _marked(line: str) -> str:
     return f"... {line}" if _VERDICT.match(line) else line
 
 
-def _filled(words: str, whole: bool = False) -> list[str]:
+def filled(words: str, width: int = 0, whole: bool = True) -> list[str]:
     """Return *words* in lines, of which only the first may begin as an answer; *whole* keeps long words."""
-    first, *rest = textwrap.wrap(words, WIDTH, break_long_words=not whole, break_on_hyphens=not whole) or [""]
+    width = width or WIDTH
+    lines = textwrap.wrap(words, width, break_long_words=False, break_on_hyphens=False) if whole else []
+    first, *rest = lines or _wrapped(words, width)
     return [first, *map(_marked, rest)]
 
 
@@ -89,8 +113,8 @@ class Heading:
     def __init__(self, title: str) -> None:
         self.title = escaped(title, "\n")
 
-    def text(self, paint: Paint = plain) -> str:
-        lines = _filled(self.title)
+    def text(self, paint: Paint = plain, width: int = 0) -> str:
+        lines = filled(self.title, width, whole=False)
         return "\n".join([*lines, "-" * max(map(len, lines))])
 
     def html(self) -> str:
@@ -103,8 +127,8 @@ class Paragraph:
     def __init__(self, words: str) -> None:
         self.words = escaped(words, "\n")
 
-    def text(self, paint: Paint = plain) -> str:
-        return "\n".join(_filled(self.words, whole=True))
+    def text(self, paint: Paint = plain, width: int = 0) -> str:
+        return "\n".join(filled(self.words, width))
 
     def html(self) -> str:
         return f'<p style="max-width:60em">{escape(self.words)}</p>'
@@ -116,9 +140,9 @@ class Quote:
     def __init__(self, label: str, words: str) -> None:
         self.label, self.words = escaped(label), escaped(words, "\n")
 
-    def text(self, paint: Paint = plain) -> str:
+    def text(self, paint: Paint = plain, width: int = 0) -> str:
         mark = "    > "
-        lines = _wrapped(self.words, WIDTH - len(mark))
+        lines = _wrapped(self.words, (width or WIDTH) - len(mark))
         return "\n".join([self.label, *(f"{mark}{line}".rstrip() for line in lines)])
 
     def html(self) -> str:
@@ -133,7 +157,7 @@ class Code:
     def __init__(self, lines: str) -> None:
         self.lines = escaped(lines, "\n")
 
-    def text(self, paint: Paint = plain) -> str:
+    def text(self, paint: Paint = plain, width: int = 0) -> str:
         return textwrap.indent(self.lines, "    ")
 
     def html(self) -> str:
@@ -141,13 +165,14 @@ class Code:
 
 
 class Banner:
-    """The answer in words: green for good, pink for bad, grey for anything else."""
+    """The answer in words: green for good, pink for bad, grey for anything else. In a pipe it is one line."""
 
     def __init__(self, words: str, colour: str) -> None:
         self.words, self.colour = escaped(words), colour
 
-    def text(self, paint: Paint = plain) -> str:
-        return paint(f" {self.words} ", self.colour)
+    def text(self, paint: Paint = plain, width: int = 0) -> str:
+        lines = filled(self.words, width - 2, whole=False) if width else [self.words]
+        return "\n".join(paint(f" {line} ", self.colour) for line in lines)
 
     def html(self) -> str:
         style = f"{coloured(self.colour)};border-left:6px solid {INK};padding:8px 12px;max-width:58em"
@@ -169,16 +194,15 @@ class Table:
         self.colours = list(colours) or [""] * len(self.rows)
         self.mono, self.wrapped = set(mono), dict(wrapped or {})
 
-    def text(self, paint: Paint = plain) -> str:
+    def text(self, paint: Paint = plain, width: int = 0) -> str:
         grid = [
             [_wrapped(cell, self.wrapped[i]) if i in self.wrapped else cell.split("\n") for i, cell in enumerate(row)]
             for row in (self.header, *self.rows)
         ]
-        widths = [max(len(line) for row in grid for line in row[i]) for i in range(len(self.header))]
-        widths[-1] = max(20, WIDTH - sum(widths[:-1]) - 2 * (len(widths) - 1))
+        widths = _widths(list(zip(*grid, strict=True)), (width or WIDTH) - 2 * (len(self.header) - 1))
         lines = []
         for number, row in enumerate(grid):
-            cells = [*row[:-1], _wrapped("\n".join(row[-1]), widths[-1])]
+            cells = [_wrapped("\n".join(cell), width) for cell, width in zip(row, widths, strict=True)]
             colour = self.colours[number - 1] if number else ""
             for i in range(max(map(len, cells))):
                 parts = [(cell[i] if i < len(cell) else "").ljust(w) for cell, w in zip(cells, widths, strict=True)]
@@ -203,21 +227,46 @@ class Table:
         return f'<table style="border-collapse:collapse;line-height:1.4"><tbody>{"".join(rows)}</tbody></table>'
 
 
+def _widths(columns: Sequence[Sequence[Sequence[str]]], room: int) -> list[int]:
+    """Return how wide columns of cells are, to fit in *room*: all as they are but the last, or less where they can."""
+    lines = [[line for cell in column for line in cell] for column in columns]
+    for four in (4, 2, 1):  # how many times four bytes a dump has in a line: in all columns alike
+        lengths = [[min(len(one), 13 * four - 2) if re.fullmatch(_DUMP, one) else len(one) for one in c] for c in lines]
+        most = [max(column) for column in lengths]
+        if (rest := room - sum(most[:-1])) >= min(20, most[-1]):
+            return [*most[:-1], max(rest, 1)]
+    words = [[one for line in c for one in line.split("  " if re.fullmatch(_DUMP, line) else " ")] for c in lines]
+    for limit in (64, 40, 20, 10, 5, 1):  # no word up to this long is broken
+        widths = [max(min(len(word), limit) for word in column) for column in words]
+        if sum(widths) <= room:
+            break
+    sizes = [sum(map(len, column)) for column in lines]
+    for _ in range(room - sum(widths)):
+        widths[max(range(len(widths)), key=lambda i: (widths[i] < most[i], sizes[i] / widths[i]))] += 1
+    wrapped = ([part for line in column for part in _wrapped(line, w)] for column, w in zip(lines, widths, strict=True))
+    used = [max(map(len, column)) for column in wrapped]
+    return [*used[:-1], room - sum(used[:-1])]
+
+
 class Bar:
     """Parts (name, size, colour) side by side, labelled A, B, ...: as wide as their shares, none too small to see."""
 
     def __init__(self, parts: Sequence[tuple[str, int, str]]) -> None:
-        widths = shares([size for _, size, _ in parts], BAR_WIDTH)
-        self.parts = [(a, width, *part) for a, width, part in zip(letters(len(parts)), widths, parts, strict=True)]
+        self.parts = [(label, *part) for label, part in zip(letters(len(parts)), parts, strict=True)]
 
-    def text(self, paint: Paint = plain) -> str:
-        drawn = [paint((label * width)[:width], colour) for label, width, _, _, colour in self.parts]
+    def _shares(self, width: int) -> list[int]:
+        return shares([size for _, _, size, _ in self.parts], width)
+
+    def text(self, paint: Paint = plain, width: int = 0) -> str:
+        wide = self._shares(min(BAR_WIDTH, (width or WIDTH) - 1 - len(self.parts)))
+        drawn = [paint((part[0] * n)[:n], part[-1]) for part, n in zip(self.parts, wide, strict=True)]
         return f"[{'|'.join(drawn)}]"
 
     def html(self) -> str:
-        whole = sum(width for _, width, *_ in self.parts) or 1
+        wide = self._shares(BAR_WIDTH)
+        whole = sum(wide) or 1
         cells = []
-        for label, width, name, size, colour in self.parts:
+        for width, (label, name, size, colour) in zip(wide, self.parts, strict=True):
             share = f"width:{100 * width / whole:.2f}%"
             style = f"{coloured(colour)};{share};border:1px solid {INK};text-align:center;padding:6px 0"
             title = escape(escaped(f"{label}: {name}, {size} bytes"))
@@ -241,12 +290,16 @@ class View:
     def __init__(self, *blocks: Block) -> None:
         self.blocks = blocks
 
-    def text(self, paint: Paint = plain) -> str:
-        """Return the view as text, at most about 100 columns wide."""
-        return "\n\n".join(block.text(paint) for block in self.blocks)
+    def text(self, paint: Paint = plain, width: int = 0) -> str:
+        """Return the view as text for a terminal of *width* columns; without, for a pipe or a document."""
+        return "\n\n".join(block.text(paint, width) for block in self.blocks)
 
     def html(self) -> str:
         return "\n".join(block.html() for block in self.blocks)
+
+    def flat(self) -> list[Block]:
+        """Return the blocks, with those of views among them in their place."""
+        return [one for block in self.blocks for one in (block.flat() if isinstance(block, View) else [block])]
 
     def __str__(self) -> str:
         return self.text()
