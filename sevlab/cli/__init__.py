@@ -12,12 +12,12 @@ import sys
 from contextlib import ExitStack
 from importlib import import_module
 
-from ..errors import ArgumentError, InputError, LayoutError, SevlabError, quoted
+from ..errors import ArgumentError, InputError, LayoutError, SevlabError, escaped, quoted
 from .terminal import Ended, careful_streams, clean_end, say, say_json, warn, why
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 
 GOOD, NOT_VALIDATED, UNUSABLE, OUR_ERROR, INTERRUPTED = 0, 1, 2, 3, 130
@@ -100,10 +100,10 @@ def _refuse(error: Exception, *, as_json: bool) -> int:
 
         error = lacking(error) or error
     if isinstance(error, SevlabError) and not isinstance(error, ArgumentError):
-        _complain(str(error))
+        words = _complain(*_parts(error))
         if as_json:
             details = {name: str(value) for name, value in vars(error).items()}
-            say_json({"status": "unusable", "error": str(error), **details}, indent=None)
+            say_json({"status": "unusable", "error": words, **details}, indent=None)
         return DOMAIN_STATUS.get(type(error).__name__, UNUSABLE)
     if isinstance(error, OSError) and not isinstance(error, InputError | LayoutError):
         _complain(quoted(error, 300))
@@ -112,8 +112,34 @@ def _refuse(error: Exception, *, as_json: bool) -> int:
     return OUR_ERROR
 
 
-def _complain(words: str) -> None:
-    say(f"ERROR: {words}", to=sys.stderr)
+def _complain(words: str, *advice: str) -> str:
+    """Print why a command failed; return it as one line. On a terminal the advice has a line of its own, to copy."""
+    line = f"ERROR: {'. '.join([words, *advice])}"
+    say(*([f"ERROR: {words}.", *advice] if advice and sys.stderr.isatty() else [line]), to=sys.stderr)
+    return line.removeprefix("ERROR: ")
+
+
+def _parts(error: SevlabError) -> list[str]:
+    """Return an error's text, then what to try and whether something else was meant, if there is any such."""
+    if not isinstance(error, InputError):
+        return [str(error)]
+    typed = error.received.strip("'") if error.received.startswith("'") else ""
+    known = error.needed.removeprefix("one of ").split(", ") if error.needed.startswith("one of ") else []
+    advice = f"Try: {escaped(error.advice)}" if error.advice else ""
+    words, question = str(error).removesuffix(f". {advice}"), meant(typed, known)
+    if meant(typed, error.advice.split(" or ")):
+        return [words, f"Did you mean {escaped(error.advice)}?"]
+    tail = ". ".join(filter(None, (advice, question)))
+    return [words, tail] if tail else [words]
+
+
+def meant(word: str, known: Iterable[str]) -> str:
+    """Return the question whether a word like it was meant; "" if none is like it."""
+    from difflib import get_close_matches
+
+    folded = {one.lower(): one for one in known}
+    near = get_close_matches(word.lower()[:60], folded, n=1)
+    return f"Did you mean {folded[near[0]]}?" if near else ""
 
 
 def _clean_up() -> None:

@@ -159,10 +159,11 @@ def _tell(args: Namespace, capture: Capture) -> None:
         say("", f"Wrote {shell_word(args.o)}.", to=stream)
         case = f"--case {shell_word(args.o)}"
         if capture.is_snp:
-            say(f"Next: sevlab digest {case}", to=stream)
-            say(f"With a report: sevlab diagnose {case} --report FILE, sevlab report verify FILE {case}", to=stream)
+            say(f"Next: sevlab digest {case}", to=stream, whole=True)
+            say(f"With a report: sevlab diagnose {case} --report FILE", to=stream, whole=True)
+            say(f"Or: sevlab report verify FILE {case}", to=stream, whole=True)
         elif not capture.missing:
-            say(f"Next: sevlab validate {case}", to=stream)
+            say(f"Next: sevlab validate {case}", to=stream, whole=True)
 
 
 def run_coverage(words: list[str]) -> int:
@@ -180,5 +181,5 @@ def run_coverage(words: list[str]) -> int:
         coverage = cover_domain(read_text(args.xml, "--xml"))
     else:
         coverage = cover_command_line(read_text(args.qemu_cmdline, "--qemu-cmdline"))
-    tell(coverage, args.json)
+    tell(coverage, args)
     return GOOD

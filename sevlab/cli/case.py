@@ -82,7 +82,8 @@ def run(words: list[str]) -> int:
     add_inputs(verify.add_argument_group("keys, if the case has none"), *KEYS)
     verify.add_argument("--at", metavar="DATE", help="when certificates must be valid, UTC (default: now)")
     add_trust_root(verify)
-    add_json(actions["show"], verify)
+    add_json(actions["show"])
+    add_json(verify, verbose=True)
     for name in ("pack", "redact"):
         actions[name].add_argument("--out", "-o", metavar="FILE", required=True, help="the bundle to write")
         actions[name].add_argument("--with-keys", action="store_true", help="put key files in, too: think twice")
@@ -120,7 +121,7 @@ def _verify(args: Namespace) -> int:
         # Keys and the moment are options here; everything else is in the case.
         with renaming(lambda name: as_option(name) if name in (*KEYS, "at") else name.replace("_", "-")):
             verdict = verify_case(case, roots=read_roots(args.trust_root), at=args.at, **keys)
-        tell(verdict, args.json)
+        tell(verdict, args)
         tell_trust(verdict.trust, args.case)
         return {MATCH: GOOD, UNUSABLE_CASE: UNUSABLE}.get(verdict.status, NOT_VALIDATED)
 
@@ -156,7 +157,8 @@ def _write(case: Case, args: Namespace) -> None:
 def _unpack(args: Namespace) -> int:
     unpack_bundle(args.case, args.folder, "CASE", args.own_case)
     where = shell_word(args.folder)
-    say(f"Unpacked {shell_word(args.case)} into {where}. Next: sevlab case verify {where}")
+    say(f"Unpacked {shell_word(args.case)} into {where}.")
+    say(f"Next: sevlab case verify {where}", whole=True)
     return GOOD
 
 
@@ -216,7 +218,7 @@ def _new(args: Namespace) -> int:
             if any(isinstance(value, SecretBytes) for value in case.inputs.values()):
                 words = "the keys in the bundle are not in it: sevlab case unpack makes files that a case can name."
                 say(f"WARNING: {words}", to=stream_beside(args.out))
-    say(f"Next: sevlab case verify {shell_word(args.out)}", to=stream_beside(args.out))
+    say(f"Next: sevlab case verify {shell_word(args.out)}", to=stream_beside(args.out), whole=True)
     return GOOD
 
 

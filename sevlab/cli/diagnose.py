@@ -137,7 +137,7 @@ def _search_options(args: argparse.Namespace) -> SearchOptions:
 
 
 def _print(diagnosis: Diagnosis, args: argparse.Namespace) -> int:
-    tell(diagnosis, args.json)
+    tell(diagnosis, args)
     if not args.json:
         say("", diagnosis.effort)
     return GOOD if diagnosis.status == MATCH else NOT_VALIDATED

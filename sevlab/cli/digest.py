@@ -69,8 +69,7 @@ def run_digest(words: list[str]) -> int:
     shown.add_argument("--dump-vmsa", action="store_true", help="write the registers to vmsa0.bin, vmsa1.bin, ...")
     shown.add_argument("--force", action="store_true", help="let --dump-vmsa replace files")
     shown.add_argument("--trace", action="store_true", help="print every link of the chain (SEV-SNP)")
-    shown.add_argument("--verbose", "-v", action="store_true", help="explain the digest step by step")
-    add_json(shown)
+    add_json(shown, verbose=True)
     args = parser.parse_args(words)
     if args.mode is None and args.case is not None:
         args.mode = opened_case(args).mode or None
@@ -170,7 +169,7 @@ def _print_digest(
     if args.trace:
         for number, link in enumerate(links, 1):
             row = f"{number:5}  0x{link.gpa:012x}  {link.region.type_name:10}  {link.contents.hex()}"
-            say(f"{row}  {link.digest.hex()}  {link.name}")
+            say(f"{row}  {link.digest.hex()}  {link.name}", whole=True)
     if args.verbose:
         show(launch.explain(), to=sys.stderr)
         say(f"Launch digest ({args.mode}): {text}")

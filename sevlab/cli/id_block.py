@@ -52,7 +52,8 @@ def run(words: list[str]) -> int:
     verify.add_argument("--policy", metavar="N", help="the policy of the launch")
     what = "whether the launch sets AUTH_KEY_EN, as QEMU's author-key-enabled does (default: if there is an author key)"
     verify.add_argument("--author-key-enabled", action=BooleanOptionalAction, help=what)
-    add_json(*actions.values())
+    add_json(build, show)
+    add_json(verify, verbose=True)
     args = parser.parse_args(words)
     return {"build": _build, "show": _show, "verify": _verify}[args.action](args)
 
@@ -124,5 +125,5 @@ def _verify(args: Namespace) -> int:
         None if args.policy is None else parse_number(args.policy, "--policy", _POLICY_LIMIT),
         author_key_enabled=args.author_key_enabled,
     )
-    tell(verdict, args.json)
+    tell(verdict, args)
     return GOOD if verdict.matches else NOT_VALIDATED

@@ -7,14 +7,14 @@ import os
 import re
 import sys
 
-from ..cli import AT_END, LAST_WORDS, VERBS
+from ..cli import AT_END, LAST_WORDS, VERBS, meant
 from ..errors import InputError, describe_content, hide_keys, quoted, shell_word
 from ..formats.launch_measure import Measurement
 from ..launch.files import check_standard_input, load_file
 from ..launch.inputs import FILES, INPUTS, KEYS, REPORTED, as_option
 from ..launch.reading import note_input
 from ..launch.values import TEXT_LIMIT, parse_bytes, parse_measurement
-from .terminal import say, warn
+from .terminal import columns, say, warn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -76,14 +76,20 @@ class Parser(argparse.ArgumentParser):
     repeated = "warn"
 
     def __init__(self, *, description: str | None = None, **more: Any) -> None:
-        # Asking the terminal for its width would cost an import on every run.
-        more.setdefault("formatter_class", lambda prog: argparse.HelpFormatter(prog, width=80))
-        super().__init__(description=description and sentence(description), **more)
+        super().__init__(description=description and sentence(description), formatter_class=_Help, **more)
 
-    def parse_known_args(self, *args: Any, **kwargs: Any) -> Any:
-        """Parse, as argparse does; which options were seen is counted anew."""
+    def parse_known_args(self, args: Any = None, namespace: Any = None, **more: Any) -> Any:
+        """Parse, as argparse does, except that a word too many is refused here: the parser of an action knows more."""
         self._seen: set[str] = set()
-        return super().parse_known_args(*args, **kwargs)
+        self._words = list(args or ())
+        known, extra = super().parse_known_args(args, namespace, **more)
+        if extra and self.repeated != "ignore":
+            self.error(f"unrecognized arguments: {' '.join(extra)}")
+        return known, extra
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is not None and value not in action.choices:
+            raise InputError("usage", quoted(value), f"one of {', '.join(action.choices)}", f"{self.prog} --help")
 
     def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> Any:
         """Notice an option that is given again: argparse calls this once for each time."""
@@ -103,8 +109,33 @@ class Parser(argparse.ArgumentParser):
         return theirs if len(theirs) == 1 else found
 
     def error(self, message: str) -> NoReturn:
+        options, advice = self._option_string_actions, f"{self.prog} --help"
+        for word in self._words[: self._words.index("--")] if "--" in self._words else self._words:
+            name = word.partition("=")[0]
+            if self._subparsers and not word.startswith("-"):
+                break  # the rest is the action's
+            if re.match("-[^0-9]", name) and not any(one.startswith(name) or one == name[:2] for one in options):
+                hint = meant(name, options)
+                if hint or message.startswith("unrecognized"):
+                    advice = f"{advice}. {hint}" if hint else advice
+                    raise InputError("usage", f"the unknown option {quoted(name)}", f"an option of {self.prog}", advice)
         # argparse repeats words as they were typed, of any length; the error escapes them.
-        raise InputError("usage", hide_keys(message)[:300], "options as declared", f"{self.prog} --help")
+        raise InputError("usage", hide_keys(message[:4096])[:300], "options as declared", advice)
+
+
+class _Help(argparse.HelpFormatter):
+    """Help that is as wide as the terminal, 80 columns in a pipe, and breaks no word."""
+
+    def __init__(self, prog: str, **more: Any) -> None:
+        super().__init__(prog, width=columns(piped=80), **more)
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        from ..layout.views import filled
+
+        return filled(" ".join(text.split()), width)
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return "\n".join(self._split_lines(text, width))
 
 
 def sentence(words: str) -> str:
@@ -168,10 +199,12 @@ def _noted(path: str) -> str:
     return path
 
 
-def add_json(*groups: argparse._ActionsContainer) -> None:
-    """Add the option for JSON."""
+def add_json(*groups: argparse._ActionsContainer, verbose: bool = False) -> None:
+    """Add the option for JSON, and the one for all that an answer leaves out."""
     for group in groups:
         group.add_argument("--json", action="store_true", help="print the result as JSON")
+        if verbose:
+            group.add_argument("--verbose", "-v", action="store_true", help="show every detail, not only the answer")
 
 
 def add_show_keys(group: argparse._ActionsContainer) -> None:

@@ -41,10 +41,10 @@ def run_advise(words: list[str]) -> int:
     what = "an advisory whose risk you accept; repeatable"
     parser.add_argument("--accept", metavar="KEY", action="append", default=[], help=what)
     parser.add_argument("--strict", action="store_true", help="exit 1 for what cannot be decided, too")
-    add_json(parser)
+    add_json(parser, verbose=True)
     args = parser.parse_args(words)
     advice = _advise(args)
-    tell(advice, args.json)
+    tell(advice, args)
     return NOT_VALIDATED if advice.applies or (args.strict and not advice.is_certain) else GOOD
 
 
@@ -134,8 +134,8 @@ def _inputs(args: Namespace) -> LaunchInputs:
 def run_ovmf(words: list[str]) -> int:
     parser = verb_parser("ovmf", "0 a whole OVMF code image with a sound footer table, 1 something else (it says what)")
     parser.add_argument("firmware", metavar="FILE", help="the firmware image, such as OVMF.fd; '-' is standard input")
-    add_json(parser)
+    add_json(parser, verbose=True)
     args = parser.parse_args(words)
     ovmf = load_ovmf(args.firmware, "FILE")
-    tell(ovmf, args.json)
+    tell(ovmf, args)
     return GOOD if ovmf.is_usable else NOT_VALIDATED

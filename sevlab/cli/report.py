@@ -22,7 +22,7 @@ from ..launch.keys import SecretBytes, refuse_keys
 from ..launch.values import decode_base64
 from ..layout.views import Paragraph, View
 from .options import NUMBERS, STDIN, add_actions, add_case, add_json, case_under, opened_case, phrase, verb_parser
-from .terminal import ADVISE, say, say_json, show
+from .terminal import ADVISE, say, say_json, show, show_answer
 
 #: Every action, and what it does.
 ACTIONS = {
@@ -56,7 +56,8 @@ def run(words: list[str]) -> int:
         else:
             required.add_argument(flag, action="store_const", const=True, help=what)
     add_case(verify)
-    add_json(show, verify)
+    add_json(show)
+    add_json(verify, verbose=True)
     args = parser.parse_args(words)
     return {"show": _show, "verify": _verify}[args.action](args)
 
@@ -119,7 +120,7 @@ def _verify(args: Namespace) -> int:
     else:
         if found.header is not None:
             say(f"{found.note}.", "")
-        show(View(verdict.explain(), Paragraph(ADVISE)))
+        show_answer(View(verdict.explain(), Paragraph(ADVISE)), args)
     return GOOD if verdict.matches else NOT_VALIDATED
 
 

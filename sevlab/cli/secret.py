@@ -14,7 +14,7 @@ from ..launch.inputs import KEYS, as_option
 from ..launch.keys import SecretBytes, refuse_keys
 from ..launch.values import load_keys, parse_bytes
 from .options import STDIN, add_actions, add_inputs, add_json, load_measurement, readers, verb_parser
-from .terminal import say, say_json, show, warn
+from .terminal import say, say_json, show_answer, warn
 
 BUILD = (
     "Pack secrets for one launch, in the form that QEMU and libvirt hand to the firmware. Validate the measurement "
@@ -42,7 +42,8 @@ def run(words: list[str]) -> int:
         add_inputs(action, *KEYS)
         what = "the launch's measurement, 48 bytes: base64, hex, or a file that holds it"
         action.add_argument("--launch-measure-blob", metavar="BLOB", required=True, help=what)
-    add_json(build, opener)
+    add_json(build)
+    add_json(opener, verbose=True)
     what = "a secret: its GUID or luks-key, and its file; repeatable"
     build.add_argument("--secret", metavar="NAME:FILE", action="append", default=[], help=what)
     build.add_argument("--iv", metavar="IV", help="only to reproduce a known packet: 16 bytes in hex or base64")
@@ -111,5 +112,5 @@ def _open(args: Namespace) -> int:
     if args.json:
         say_json(opened.as_dict(show_secret=args.show_secret))
     else:
-        show(opened.explain(show_secret=args.show_secret, show_keys=args.show_keys))
+        show_answer(opened.explain(show_secret=args.show_secret, show_keys=args.show_keys), args)
     return GOOD if opened.matches else NOT_VALIDATED

@@ -16,7 +16,7 @@ from ..launch.files import check_standard_input, load_file, load_hidden
 from ..launch.keys import SecretBytes, refuse_keys
 from ..launch.values import parse_policy
 from .options import STDIN, add_actions, add_json, verb_parser
-from .terminal import say, say_json, show, tell
+from .terminal import say, say_json, show, show_answer, tell
 
 OPEN = "Open a session as the platform does, with the PDH's private number: check every MAC and show every value."
 _LIMIT = 16 << 10
@@ -71,7 +71,7 @@ def _open(words: list[str]) -> int:
     parser.add_argument("--pdh-key", required=True, metavar="FILE", help=what)
     parser.add_argument("--policy", metavar="N", help="the guest policy, to compare with the session's")
     parser.add_argument("--show-keys", action="store_true", help="show keys, which are hidden otherwise")
-    add_json(parser)
+    add_json(parser, verbose=True)
     parser.add_argument("godh", metavar="GODH", help="the owner's certificate, 2084 bytes, raw or base64")
     parser.add_argument("session", metavar="SESSION", help="the launch session, 128 bytes, raw or base64")
     args = parser.parse_args(words)
@@ -91,7 +91,7 @@ def _open(words: list[str]) -> int:
     if args.json:
         say_json(opened.as_dict())
     else:
-        show(opened.explain(show_keys=args.show_keys))
+        show_answer(opened.explain(show_keys=args.show_keys), args)
     return GOOD if opened.matches else NOT_VALIDATED
 
 
@@ -126,8 +126,8 @@ def run_chain(words: list[str]) -> int:
     check_standard_input(("FILE", path) for path in args.files)
     chain = load_chain(*args.files, name="FILE")
     if args.action == "show":
-        tell(chain, args.json)
+        tell(chain, args)
         return GOOD
     verdict = chain.verify()
-    tell(verdict, args.json)
+    tell(verdict, args)
     return GOOD if verdict.matches else NOT_VALIDATED

@@ -14,24 +14,22 @@ from ..errors import escaped
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from argparse import Namespace
     from collections.abc import Callable, Iterator
     from types import FrameType
     from typing import Any, Protocol, TextIO
 
-    from ..layout.views import Paint
-
-    class Printable(Protocol):
-        """What prints as text: a view, or what explains itself as one."""
-
-        def text(self, paint: Paint = ...) -> str: ...
+    from ..layout.views import Block, Paint, View
 
     class Explained(Protocol):
         """What has JSON-ready data and a view."""
 
         def as_dict(self) -> dict[str, object]: ...
-        def explain(self) -> Printable: ...
+        def explain(self) -> View: ...
 
 
+#: Lines of a terminal; and how the states begin that an answer names one by one.
+SCREEN, BAD = 24, ("mismatch", "cannot tell", "applies")
 #: The last line of a view about a platform.
 ADVISE = "sevlab advise lists the known vulnerabilities of a platform."
 #: The streams that a command writes to, by their descriptors.
@@ -42,9 +40,28 @@ ENDING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGQUIT"
 _TOGETHER = 2.0
 
 
-def say(*lines: str, to: TextIO | None = None) -> None:
-    """Print lines, on standard output unless *to* is another stream. A line break within one is shown as ``\\n``."""
-    print(*(escaped(line) for line in lines), sep="\n", file=to)
+def columns(to: TextIO | None = None, piped: int = 0) -> int:
+    """Return how wide to write: COLUMNS or the terminal's width, from 40 to 120; *piped* where there is no terminal."""
+    stream, given = to or sys.stdout, os.environ.get("COLUMNS", "")
+    if not stream.isatty():
+        return piped
+    wide = int(given) if given.isascii() and given.isdigit() and len(given) < 6 else 0
+    with suppress(OSError, ValueError):
+        wide = wide or os.get_terminal_size(stream.fileno()).columns
+    return max(40, min(wide or 80, 120))  # a serial console says 0
+
+
+def say(*lines: str, to: TextIO | None = None, whole: bool = False) -> None:
+    """Print lines, on standard output unless *to* is another stream. A line break within one is shown as ``\\n``.
+
+    A terminal gets them broken between words, except lines to be copied *whole*: commands, rows of data.
+    """
+    shown, wide = [escaped(line) for line in lines], 0 if whole else columns(to)
+    if wide and any(len(line) > wide for line in shown):
+        from ..layout.views import filled
+
+        shown = [part for line in shown for part in filled(line, wide)]
+    print(*shown, sep="\n", file=to)
 
 
 def warn(words: str) -> None:
@@ -52,17 +69,67 @@ def warn(words: str) -> None:
     say(f"WARNING: {words}", to=sys.stderr)
 
 
-def show(view: Printable, to: TextIO | None = None) -> None:
+def show(view: Block, to: TextIO | None = None) -> None:
     """Print a view. Its blocks have escaped what they hold, before it is coloured."""
-    print(view.text(painter(to)), file=to)
+    print(view.text(painter(to), columns(to)), file=to)
 
 
-def tell(thing: Explained, as_json: bool) -> None:
+def tell(thing: Explained, args: Namespace) -> None:
     """Print the data of *thing* as JSON, or else its view."""
-    if as_json:
+    if args.json:
         say_json(thing.as_dict())
     else:
-        show(thing.explain())
+        show_answer(thing.explain(), args)
+
+
+def show_answer(view: View, args: Namespace) -> None:
+    """Print a view; without the --verbose that a verb has, on one screen if that can be.
+
+    What is wrong is shown one by one, what is right is counted, and details are shown while there is room.
+    """
+    from ..layout.views import Heading, Paragraph, View
+
+    wide, room, title, left_out = columns(), SCREEN - 3, "", ""
+    asked = [getattr(args, name, name == "verbose") for name in ("verbose", "show_keys", "show_secret")]
+    if any(asked) or view.text(width=wide).count("\n") < SCREEN:
+        return show(view)
+    flat = view.flat()
+    first = next((i for i, block in enumerate(flat) if isinstance(block, Heading)), 0)  # what precedes is the answer
+    blocks = [(short, is_vital or i < first) for i, (short, is_vital) in enumerate(map(_short, flat))]
+    sizes = [block.text(width=wide).count("\n") + 2 for block, _ in blocks]
+    room -= sum(size for size, (_, is_vital) in zip(sizes, blocks, strict=True) if is_vital)
+    shown: list[Block] = []
+    for size, (block, is_vital) in zip(sizes, blocks, strict=True):
+        if isinstance(block, Heading):
+            title = block.title
+        elif is_vital or size + 3 * bool(title) <= room:
+            shown += [Heading(title), block] if title else [block]
+            room, title = room - size * (not is_vital) - 3 * bool(title), ""
+        elif title:
+            room, left_out, title = 0, f"{left_out}; {title}" if left_out else f": {title}", ""
+    return show(View(*shown, Paragraph(f"--verbose shows the rest{left_out}.")))
+
+
+def _short(block: Block) -> tuple[Block, bool]:
+    """Return a block, of a table of checks those that are not right, and whether no answer goes without it."""
+    from ..layout.views import VERDICTS, Banner, Paragraph, Table, View
+
+    if not isinstance(block, Table) or "state" not in block.header or "meaning" in block.header:
+        is_answer = isinstance(block, Paragraph) and block.words.startswith(VERDICTS)
+        return block, is_answer or isinstance(block, Banner) or "answer" in getattr(block, "header", ())
+    at, names = block.header.index("state"), dict[str, list[str]]()
+    for row in block.rows:
+        names.setdefault(row[at], []).append(row[not at])
+    counts = [
+        f"{len(checks)} {state}" + f" ({', '.join(checks)})" * (state == "not checked")
+        for state, checks in names.items()
+        if not state.lower().startswith(BAD)
+    ]
+    bad = [i for i, row in enumerate(block.rows) if row[at].lower().startswith(BAD)]
+    rows, colours = [block.rows[i] for i in bad], [block.colours[i] for i in bad]
+    table = [Table(block.header, rows, colours, list(block.mono), block.wrapped)] * bool(bad)
+    others = [Paragraph(f"{'The others' if bad else 'Checks'}: {', '.join(counts)}.")] * bool(counts)
+    return View(*table, *others), bool(bad)
 
 
 def say_json(data: Any, indent: int | None = 2) -> None:
@@ -100,20 +167,25 @@ def say_over(words: str) -> None:
     print(f"\r{escaped(words)}\x1b[K", end="", file=sys.stderr, flush=True)
 
 
+def is_plain(to: TextIO) -> bool:
+    """Return whether a stream takes text alone: it is no terminal, or one that does nothing but print."""
+    return not to.isatty() or os.environ.get("TERM") in ("dumb", "unknown")
+
+
 def painter(to: TextIO | None = None) -> Paint:
     """Return how to colour text: by field on a terminal, not at all in a pipe or when NO_COLOR is set."""
-    from ..layout.span import COLOURS, INK
     from ..layout.views import plain
 
     stream = sys.stdout if to is None else to
-    if not stream.isatty():
+    if is_plain(stream) or os.environ.get("NO_COLOR"):
         return plain
     from rich.console import Console
     from rich.style import Style
 
-    console = Console(file=stream)
-    system = console.color_system
-    if system is None or console.no_color:  # rich knows a terminal's colours even where NO_COLOR forbids them
+    from ..layout.span import COLOURS, INK
+
+    system = Console(file=stream).color_system
+    if system is None:
         return plain
     from rich.color import ColorSystem
 

@@ -139,8 +139,8 @@ def _say(verdict: Verdict) -> None:
     else:
         say(
             BAD,
-            f"  reported measure  {_hidden(verdict.evidence, verdict.reported.hex())}",
-            f"  computed measure  {verdict.computed.hex()}",
+            f"  reported  {_hidden(verdict.evidence, verdict.reported.hex())}",
+            f"  computed  {verdict.computed.hex()}",
             "  At least one input differs from what the host's firmware measured.",
             "  To see every step: the same options after 'sevlab explain'.",
             to=sys.stderr,

@@ -12,7 +12,7 @@ from ..labs.verifier_suite.run import PLACEHOLDERS, TABLE, TIMEOUT, run_suite_co
 from ..labs.verifier_suite.vectors import load_cases
 from ..layout.views import Heading, Paragraph, Table, View
 from .options import add_actions, add_json, parse_seconds, split_command, verb_parser
-from .terminal import say, say_json, say_over, show
+from .terminal import is_plain, say, say_json, say_over, show
 
 #: Every action, and what it does.
 ACTIONS = {
@@ -82,7 +82,7 @@ def _make(args: Namespace) -> int:
 
 
 def _run(args: Namespace, command: list[str]) -> int:
-    progress = (lambda done, count: say_over(f"{done} of {count}")) if sys.stderr.isatty() else None
+    progress = (lambda done, count: say_over(f"{done} of {count}")) if not is_plain(sys.stderr) else None
     timeout = TIMEOUT if args.timeout is None else parse_seconds(args.timeout, "--timeout", _LONGEST)
     results = run_suite_command(command, _chosen(args), folder=args.dir, timeout=timeout, progress=progress)
     if progress is not None:

@@ -74,13 +74,13 @@ def test_worked_example(owner: Path, capsys: pytest.CaptureFixture[str]) -> None
 def test_built_is_opened(owner: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert build("H", "P", keys="--tik tik --tek tek") == 0
     assert capsys.readouterr().err == ""
-    assert opened("H", "P") == 0
+    assert opened("H", "P", "--verbose") == 0
     out = capsys.readouterr().out
     assert "OK: The packet opens and holds 1 secret" in out
     assert b"correct horse".hex(" ")[:11] not in out
-    assert "<13 bytes, hidden>" in out
+    assert "<13 bytes," in out
     assert opened("H", "P", "--show-secret") == 0
-    assert "63 6f 72 72  65 63 74 20" in capsys.readouterr().out
+    assert "63 6f 72 72" in capsys.readouterr().out
 
 
 def test_two_builds_differ(owner: Path) -> None:
@@ -233,7 +233,7 @@ def test_symbolic_link_is_followed(owner: Path) -> None:
         ("open --tk tk --launch-measure-blob {blob} H P", "HEADER: received 'H': no such file"),
         ("open --tk tk --launch-measure-blob {blob} - -", "already reads standard input"),
         ("open --tk tk --launch-measure-blob {blob} tik tek", "HEADER: received 16 bytes"),
-        ("bogus", "invalid choice"),
+        ("bogus", "one of build, open"),
         ("", "build|open"),
     ],
 )
