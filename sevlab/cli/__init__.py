@@ -51,7 +51,7 @@ VERBS = {
 AT_END = ExitStack()
 #: Warnings that come last, when the command ends without an error: then the error is the one line that counts.
 LAST_WORDS: list[str] = []
-USAGE = "usage: sevlab VERB [OPTIONS]     (sevlab VERB --help lists the options of a verb)"
+USAGE = "usage: sevlab VERB [OPTIONS]"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -137,7 +137,7 @@ def meant(word: str, known: Iterable[str]) -> str:
     """Return the question whether a word like it was meant; "" if none is like it."""
     from difflib import get_close_matches
 
-    folded = {one.lower(): one for one in known}
+    folded = {one.lower(): one for one in known if one and " " not in one}
     near = get_close_matches(word.lower()[:60], folded, n=1)
     return f"Did you mean {folded[near[0]]}?" if near else ""
 
@@ -161,10 +161,13 @@ def _dispatch(words: list[str]) -> int:
     if verb in ("--help", "-h", "help"):
         width = max(map(len, VERBS))
         say(USAGE, "", *(f"  {name:{width}}  {what}" for name, (_, _, what) in VERBS.items()), "")
-        say("Exit status: 0 good, 1 did not validate, 2 unusable input. Also: sevlab --version")
+        say("sevlab VERB --help lists the options of a verb, sevlab --version prints the version.")
+        say("Exit status: 0 good, 1 did not validate, 2 unusable input.")
         return GOOD if words else UNUSABLE
     if verb not in VERBS:
-        raise InputError("verb", quoted(verb), f"one of {', '.join(VERBS)}", "sevlab --help")
+        question = meant(verb, [*VERBS, "--help", "--version"])
+        needed, advice = f"one of {', '.join(VERBS)}", "sevlab --help"
+        raise InputError("verb", quoted(verb), *(("a verb", f"{advice}. {question}") if question else (needed, advice)))
     from ..launch.reading import opened_once
 
     AT_END.enter_context(opened_once(fresh=True, patient=True))

@@ -120,7 +120,24 @@ class Parser(argparse.ArgumentParser):
                     advice = f"{advice}. {hint}" if hint else advice
                     raise InputError("usage", f"the unknown option {quoted(name)}", f"an option of {self.prog}", advice)
         # argparse repeats words as they were typed, of any length; the error escapes them.
-        raise InputError("usage", hide_keys(message[:4096])[:300], "options as declared", advice)
+        message = hide_keys(message[:4096])[:300]
+        if self._subparsers and "required" in message:
+            names = ", ".join(self._subparsers._group_actions[0].choices or ())
+            raise InputError("usage", "no action", f"one of {names}", advice)
+        said = next(filter(None, (re.fullmatch(pattern, message, re.DOTALL) for pattern in _SAID)), None)
+        received, needed = _SAID[said.re.pattern] if said else (message, "options as declared")
+        raise InputError("usage", said.expand(received) if said else received, needed, advice)
+
+
+#: What argparse says of words that do not fit, and what was received and needed then.
+_SAID = {
+    "the following arguments are required: (.*)": (r"no \1", "what the verb requires"),
+    "one of the arguments (.*) is required": (r"none of \1", "one of them"),
+    "unrecognized arguments: (.*)": (r"more than it takes: \1", "options as declared"),
+    "ambiguous option: (.*) could match (.*)": (r"\1, which could be \2", "one of these"),
+    "argument ([^:]*): expected (?:one|at least one) argument": (r"\1 without a value", "a value"),
+    "argument ([^:]*): not allowed with argument (.*)": (r"\1 together with \2", "one of the two"),
+}
 
 
 class _Help(argparse.HelpFormatter):

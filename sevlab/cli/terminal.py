@@ -89,24 +89,31 @@ def show_answer(view: View, args: Namespace) -> None:
     """
     from ..layout.views import Heading, Paragraph, View
 
-    wide, room, title, left_out = columns(), SCREEN - 3, "", ""
+    def height(blocks: list[Block]) -> int:
+        return sum(block.text(width=wide).count("\n") + 2 for block in blocks)
+
+    wide, left_out = columns(), ""
+    shown: list[Block] = []
     asked = [getattr(args, name, name == "verbose") for name in ("verbose", "show_keys", "show_secret")]
     if any(asked) or view.text(width=wide).count("\n") < SCREEN:
         return show(view)
-    flat = view.flat()
-    first = next((i for i, block in enumerate(flat) if isinstance(block, Heading)), 0)  # what precedes is the answer
-    blocks = [(short, is_vital or i < first) for i, (short, is_vital) in enumerate(map(_short, flat))]
-    sizes = [block.text(width=wide).count("\n") + 2 for block, _ in blocks]
-    room -= sum(size for size, (_, is_vital) in zip(sizes, blocks, strict=True) if is_vital)
-    shown: list[Block] = []
-    for size, (block, is_vital) in zip(sizes, blocks, strict=True):
-        if isinstance(block, Heading):
-            title = block.title
-        elif is_vital or size + 3 * bool(title) <= room:
-            shown += [Heading(title), block] if title else [block]
-            room, title = room - size * (not is_vital) - 3 * bool(title), ""
-        elif title:
-            room, left_out, title = 0, f"{left_out}; {title}" if left_out else f": {title}", ""
+    sections: list[list[Block]] = [[]]
+    for block in view.flat():
+        sections += [[]] if isinstance(block, Heading) else []
+        sections[-1].append(block)
+    wholes = [[_short(block)[0] for block in section] for section in sections]
+    cores = [[one for one, is_vital in map(_short, section) if is_vital] for section in sections]
+    cores = [
+        section[:1] + core if not all(isinstance(one, Paragraph) for one in core) else core
+        for section, core in zip(sections, cores, strict=True)
+    ]
+    cores[0] = wholes[0]  # what precedes the first heading is the answer
+    room = SCREEN - 3 - sum(map(height, cores))
+    for whole, core in zip(wholes, cores, strict=True):
+        room += height(core) - height(whole)
+        shown += whole if room >= 0 else core
+        if room < 0 and isinstance(whole[0], Heading) and whole[0] not in core:
+            left_out += f"{'; ' if left_out else ': '}{whole[0].title}"
     return show(View(*shown, Paragraph(f"--verbose shows the rest{left_out}.")))
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 def validate_parser() -> Parser:
     """Return the parser with all options of this verb."""
-    statuses = "0 validated, 1 did not validate or not decided, of --domain 4 configuration, 5 state, 6 insecure"
+    statuses = "0 validated, 1 did not validate or not decided, with --domain also 4 configuration, 5 state, 6 insecure"
     parser, shown = launch_parser("validate", statuses)
     add_show_keys(shown)
     shown.add_argument("--debug", "-d", action="store_true", help="show every value on the way, on standard error")

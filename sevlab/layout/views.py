@@ -44,8 +44,8 @@ VERDICTS = (
     *("NOTHING IS WRONG", "CHANGED", "NOT ASKED", "NOT CHECKED", "NOT DECIDED", "NOT VALIDATED", "CANNOT TELL"),
     *("CAUGHT", "REFUSED", "FOOLED", "FOUND", "NOT FOUND", "FINDING", "ODD", "UNUSABLE"),
 )
-#: A word of hex, which is broken between bytes, and lines of :func:`hex_lines`.
-_HEX, _DUMP = r"(?:0x)?(?:[0-9a-f]{2}){8,}\W*$", r"(?:(?:[0-9a-f]{2} ){3}[0-9a-f]{2}  )+(?:[0-9a-f]{2} ?){1,4}"
+#: A word of hex, which is broken between bytes, and a line of :func:`hex_lines`.
+_HEX, _DUMP = r"(?:0x)?(?:[0-9a-f]{2}){8,}\W*$", r"(?:(?:[0-9a-f]{2} ){3}[0-9a-f]{2}  )*(?:[0-9a-f]{2} ?){1,4}"
 _VERDICT = re.compile(rf" *(?:{'|'.join(VERDICTS)})\b")
 
 
@@ -83,8 +83,10 @@ def _parted(word: str, width: int) -> str:
 
 def _wrapped(text: str, width: int) -> list[str]:
     """Return lines of at most *width*: four bytes of a dump stay together, and so does a word that fits."""
-    lines = []
-    for line in text.split("\n"):
+    lines, given = [], text.split("\n")
+    if any(len(line) > width for line in given) and all(re.fullmatch(_DUMP, line) for line in given):
+        given = ["  ".join(given)]  # the lines of one dump
+    for line in given:
         if re.fullmatch(_DUMP, line) and width > 10:
             step = (width + 2) // 13 * 13
             lines += [line[at : at + step].rstrip() for at in range(0, len(line), step)]
@@ -230,12 +232,12 @@ class Table:
 def _widths(columns: Sequence[Sequence[Sequence[str]]], room: int) -> list[int]:
     """Return how wide columns of cells are, to fit in *room*: all as they are but the last, or less where they can."""
     lines = [[line for cell in column for line in cell] for column in columns]
+    words = [[one for line in c for one in line.split("  " if re.fullmatch(_DUMP, line) else " ")] for c in lines]
     for four in (4, 2, 1):  # how many times four bytes a dump has in a line: in all columns alike
         lengths = [[min(len(one), 13 * four - 2) if re.fullmatch(_DUMP, one) else len(one) for one in c] for c in lines]
         most = [max(column) for column in lengths]
-        if (rest := room - sum(most[:-1])) >= min(20, most[-1]):
+        if (rest := room - sum(most[:-1])) >= min(max(20, *(len(w) for w in words[-1] if len(w) <= 40)), most[-1]):
             return [*most[:-1], max(rest, 1)]
-    words = [[one for line in c for one in line.split("  " if re.fullmatch(_DUMP, line) else " ")] for c in lines]
     for limit in (64, 40, 20, 10, 5, 1):  # no word up to this long is broken
         widths = [max(min(len(word), limit) for word in column) for column in words]
         if sum(widths) <= room:

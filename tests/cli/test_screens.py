@@ -1,0 +1,324 @@
+"""What a terminal shows: stored texts of every verb at 80 and 120 columns, and what holds at any width."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import sys
+from argparse import Action
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from sevlab.cli import VERBS, main, meant
+from sevlab.cli.terminal import SCREEN, columns, painter, say
+from sevlab.errors import is_shown
+from sevlab.layout.views import VERDICTS, Banner, Heading, Paragraph, Quote, Table, View
+from tests.cli.test_terminal import HOSTILE
+from tests.commands import commands, write_inputs
+from tests.make_screens import COMMANDS, FOLDER, WIDTHS, Terminal, screen, screens
+from tests.parsers import FORMS, all_parsers, options
+from tests.soak import many
+
+Run = Any
+#: Words that a line of a screen may begin with, and be longer than the terminal: what is copied whole.
+COPIED = ("$ ", "    ", "id-block=", "Next: ", "With a report: ", "Or: ")
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_stored_screens_are_not_stale(width: int) -> None:
+    stored = {path.name: path.read_text(encoding="utf-8") for path in FOLDER.glob(f"*-{width}.txt")}
+    assert screens(width) == stored, "read what changed, then: python -m tests.make_screens"
+    assert set(COMMANDS) == {"sevlab", *VERBS}
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.iterdir()), ids=lambda path: path.stem)
+def test_a_screen_is_as_wide_as_its_terminal(path: Path) -> None:
+    width = int(path.stem.rpartition("-")[2])
+    for line in path.read_text(encoding="utf-8").splitlines():
+        assert len(line) <= width or line.startswith(COPIED) or " " not in line.strip(), line
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_no_width_breaks_a_word(name: str) -> None:
+    """Every word of a narrow screen is one of the wide screen, or a part of hex, a path or an address."""
+    narrow, wide = ((FOLDER / f"{name}-{width}.txt").read_text(encoding="utf-8") for width in WIDTHS)
+    known = set(wide.split())
+    for word in set(narrow.split()) - known:
+        if re.fullmatch(r"[\[\]A-Z|]+|-+|[0-9a-f]+\W*|\w*-\w*", word):
+            continue  # a bar, a line, hex, a name in which a sign allows a break
+        assert any(word in one and len(one) > 20 for one in known), word
+
+
+def test_answers_fit_a_screen_and_say_how_to_see_more() -> None:
+    long = {"case": "one launch, one report and one ID block fail at once", "advise": "4 advisories apply"}
+    for path in FOLDER.glob("*-80.txt"):
+        for shown in path.read_text(encoding="utf-8").split("\n$ ")[1:]:
+            if "--verbose shows the rest" in shown and path.stem.partition("-")[0] not in long:
+                assert len(shown.splitlines()) <= SCREEN + 6, shown
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("inputs")
+    write_inputs(folder)
+    return folder
+
+
+@pytest.mark.parametrize("verb", ["ovmf", "report", "advise", "session"])
+def test_verbose_shows_all_and_changes_nothing_else(folder: Path, verb: str) -> None:
+    words = [verb, *commands(folder)[verb]]
+    (status, short), (same, long) = screen(words, 100), screen([*words, "--verbose"], 100)
+    assert (status, short.splitlines()[0]) == (same, long.splitlines()[0])
+    assert short.splitlines()[-1].endswith(".")
+    assert "--verbose shows the rest" in short
+    assert "--verbose shows the rest" not in long
+    assert len(long) > len(short)
+    assert screen([*words, "--json"], 100) == screen([*words, "--json", "--verbose"], 100)
+
+
+def test_an_answer_names_what_is_wrong_and_counts_the_rest(folder: Path) -> None:
+    words = ["report", *commands(folder)["report"], "--forbid-smt"]
+    status, shown = screen(words, 80)
+    assert status == 1
+    assert len(shown.splitlines()) <= SCREEN
+    assert re.search(r"^forbid_smt +mismatch +the policy allows SMT", shown, re.MULTILINE)
+    assert "15 match, 1 not checked (revocation)" in shown
+    assert "report signature" not in shown
+
+
+# Widths.
+
+
+@pytest.mark.parametrize(
+    ("given", "size", "wide"),
+    [
+        ("80", 100, 80),
+        ("", 97, 97),
+        ("0", 97, 97),
+        ("x", 97, 97),
+        ("-5", 97, 97),
+        ("٣٠٠", 97, 97),
+        ("9" * 5000, 97, 97),
+        ("10", 97, 40),
+        ("3000", 97, 120),
+        ("", 0, 80),
+        ("", 20, 40),
+    ],
+)
+def test_the_width_is_that_of_the_terminal(given: str, size: int, wide: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", given)
+    monkeypatch.setattr(os, "get_terminal_size", lambda number: os.terminal_size((size, 24)))
+    monkeypatch.setattr(Terminal, "fileno", lambda self: 1)
+    assert columns(Terminal()) == wide
+
+
+def test_a_pipe_has_one_width_whatever_columns_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    for given in ("", "80", "200"):
+        monkeypatch.setenv("COLUMNS", given)
+        assert columns(io.StringIO()) == 0
+        stream = io.StringIO()
+        say("word " * 60, to=stream)
+        assert stream.getvalue() == "word " * 60 + "\n"
+
+
+def test_a_terminal_that_cannot_say_its_width_has_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    assert columns(Terminal()) == 80
+
+
+WORDS = st.lists(
+    st.sampled_from([*VERDICTS, "a", "word", "x" * 50, "ab" * 40, "0x" + "1f" * 40, "/a/long/" * 9, "a-b" * 20, "\n"])
+    | st.text(st.characters(codec="ascii", exclude_categories=["Cc"]), max_size=30),
+    max_size=8,
+).map(" ".join)
+
+
+@settings(max_examples=many(500, 50), deadline=None)
+@given(table=st.lists(st.tuples(WORDS, WORDS, WORDS, WORDS), min_size=1, max_size=4), width=st.integers(20, 130))
+@example(table=[("A", "f", "ab cd ef 01  23 45 67 89  ab cd", "words")], width=40)
+def test_a_table_wraps_within_its_columns(table: list[tuple[str, ...]], width: int) -> None:
+    shown = Table(["", "field", "bytes", "meaning"], table).text(width=width)
+    for line in shown.split("\n"):
+        assert len(line) <= width + len("... "), line
+    for row in table:
+        for cell in row:
+            assert not set("".join(cell.split())) - set(shown)
+
+
+@settings(max_examples=many(500, 50))
+@given(words=WORDS, width=st.integers(20, 130))
+def test_prose_breaks_between_words_alone(words: str, width: int) -> None:
+    for block in (Paragraph(words), Heading(words), Banner(words, "green"), Quote("It says:", words)):
+        lines = [line for line in block.text(width=width).split("\n") if line.strip()]
+        if isinstance(block, Paragraph):
+            assert [word for line in lines for word in line.removeprefix("... ").split()] == words.split()
+        else:
+            assert all(len(line) <= width + len("... ") for line in lines)
+
+
+def test_hex_breaks_between_bytes() -> None:
+    digest = bytes(range(48)).hex()
+    for width in range(30, 120):
+        shown = Table(["name", "value"], [["digest", digest]]).text(width=width).split("\n")[1:]
+        assert "".join(line[8:].strip() for line in shown) == digest
+        assert all(len(line[8:].strip()) % 2 == 0 for line in shown)
+
+
+def test_a_command_to_copy_is_never_wrapped(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    name = "a case with a name of many words that is longer than any terminal of today " * 2 + ".toml"
+    _, shown = screen(
+        [
+            "capture",
+            "--domlaunchsecinfo",
+            str(folder / "launch.txt"),
+            f"--tk={folder}/tk.bin",
+            f"--firmware={folder}/firmware.fd",
+            "-o",
+            name,
+        ],
+        80,
+    )
+    assert f"\nNext: sevlab validate --case '{name}'\n" in shown
+
+
+# Colour.
+
+
+@pytest.mark.parametrize(
+    ("variables", "is_coloured"),
+    [
+        ({}, True),
+        ({"NO_COLOR": ""}, True),
+        ({"NO_COLOR": "1"}, False),
+        ({"NO_COLOR": "0"}, False),
+        ({"TERM": "dumb"}, False),
+        ({"TERM": "dumb", "FORCE_COLOR": "1"}, False),
+        ({"NO_COLOR": "1", "FORCE_COLOR": "1"}, False),
+    ],
+)
+def test_colour_can_be_refused(variables: dict[str, str], is_coloured: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("NO_COLOR", "COLORTERM", "FORCE_COLOR", "TTY_COMPATIBLE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert ("\x1b[" in painter(Terminal())("x", "green")) == is_coloured
+    assert painter(io.StringIO())("x", "green") == "x"
+
+
+# Mistyped words.
+
+
+@pytest.mark.parametrize(
+    ("words", "question"),
+    [
+        ("valdate", "Did you mean validate?"),
+        ("VALIDATE", "Did you mean validate?"),
+        ("verifier_suite", "Did you mean verifier-suite?"),
+        ("--versoin", "Did you mean --version?"),
+        ("case shwo x", "Did you mean show?"),
+        ("id-block bulid", "Did you mean build?"),
+        ("validate --polcy 3", "Did you mean --policy?"),
+        ("validate --POLICY=3", "Did you mean --policy?"),
+        ("id-block build --measurment 3 --idkey x", "Did you mean --measurement?"),
+        ("chain verify --jsom x", "Did you mean --json?"),
+        ("session open --pdhkey x a b", "Did you mean --pdh-key?"),
+        ("diagnose --mode snp --vcpu-tipe x", "Did you mean --vcpu-type?"),
+        ("diagnose --mode snpp", "Did you mean snp?"),
+        ("digest --mode sev-es", "Did you mean seves?"),
+        ("digest --mode snp --ovmf FIRMWARE --vcpu-type epyc-mlan", "Did you mean EPYC-Milan"),
+        ("digest --mode snp --ovmf FIRMWARE --vcpu-type EPYC --profile qemuu", "Did you mean qemu?"),
+        ("vmsa build x --cpu 0 --profile qemu_legacy", "Did you mean qemu-legacy?"),
+        ("profiles ecc2", "Did you mean ec2?"),
+        ("advise --product Miln", "Did you mean Milan?"),
+    ],
+)
+def test_a_mistyped_word_is_asked_about(
+    words: str, question: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words.replace("FIRMWARE", str(folder / "firmware-snp.fd")).split()) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+    assert question in err
+
+
+@pytest.mark.parametrize("words", ["qqqq", "validate --qqqq", "case qqqq", "validate", "validate --case /none", "vmsa"])
+def test_nothing_is_asked_where_nothing_is_like_it(words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words.split()) == 2
+    assert "Did you mean" not in capsys.readouterr().err
+
+
+@given(word=st.text(max_size=99), known=st.lists(st.text(max_size=20)))
+@example(word="x" * 10_000_000, known=["x"])
+def test_a_question_names_a_known_word(word: str, known: list[str]) -> None:
+    asked = meant(word, known)
+    assert not asked or asked.removeprefix("Did you mean ").removesuffix("?") in known
+
+
+def test_an_option_before_the_action_is_looked_at_too(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["case", "--hlep", "show"]) == 2
+    assert "Did you mean --help?" in capsys.readouterr().err
+
+
+# Strangers' words in any option of any verb.
+
+#: What is not run with a stranger's words: it would start a server, or a program.
+PARSERS = {name: one for name, one in all_parsers().items() if name not in ("lab", "verifier-suite run")}
+OPTIONS = [(name, action) for name, one in PARSERS.items() for action in options(one) if action.nargs != 0]
+FORGERY = "\nOK: FORGED\nERROR: FORGED\x1b[2J\u202e\u2028"
+
+
+def words_of(name: str, action: Action, value: str) -> list[str]:
+    """A command in which one option or argument has *value*, and what the verb requires is there."""
+    parser, found = PARSERS[name], name.split()
+    for other in options(parser):
+        if other is not action and other.required and other.option_strings:
+            found += [other.option_strings[0], "1"]
+    given = [f"{action.option_strings[-1]}={value}"] if action.option_strings else []
+    if action.option_strings and not action.option_strings[-1].startswith("--"):
+        given = [action.option_strings[-1], value]
+    places = [value if one is action else "none" for one in options(parser) if not one.option_strings]
+    return [*found, *given, "--", *places] if places else [*found, *given]
+
+
+@settings(max_examples=many(4000, 250), deadline=None)
+@given(which=st.sampled_from(OPTIONS), hostile=st.sampled_from([*HOSTILE.values()]), text=st.text(max_size=40))
+@example(which=OPTIONS[0], hostile="", text="x" * 10_000_000)
+def test_hostile_words_reach_the_terminal_dead(which: tuple[str, Action], hostile: str, text: str) -> None:
+    assert_dead(words_of(*which, f"{text}{hostile}{FORGERY}"))
+
+
+@pytest.mark.parametrize("name", PARSERS)
+def test_ten_megabytes_reach_the_terminal_short(name: str) -> None:
+    """As the first option or argument, as an option's name, and as one word too many."""
+    text = "\x1b]0;x\x07" * 1_500_000
+    first = next(action for action in options(PARSERS[name]) if action.nargs != 0)
+    for words in (words_of(name, first, text), [*name.split(), f"--{text}"], [*name.split(), text]):
+        assert_dead(words)
+
+
+def assert_dead(words: list[str]) -> None:
+    with mock.patch.object(sys, "stdin", io.TextIOWrapper(io.BytesIO(b""))):
+        status, shown = screen(words, 80)
+    assert status in (0, 1, 2)
+    assert len(shown) < 100_000
+    assert all(c == "\n" or is_shown(c) for c in shown), ascii(shown)
+    assert not re.search(rf"^\W{{0,2}}(?:{'|'.join(VERDICTS)})\W*FORGED", shown, re.MULTILINE), shown
+
+
+@pytest.fixture(autouse=True)
+def in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # an option may well name a file to write
+
+
+def test_the_forms_of_a_verb_are_among_the_parsers() -> None:
+    assert {f"{verb} {' '.join(words)}" for verb, words in FORMS.items()} < set(all_parsers())
+    assert View(Paragraph("a"), View(Heading("b"))).flat()[1].text() == "b\n-"  # type: ignore[attr-defined]
