@@ -201,7 +201,8 @@ class Table:
             [_wrapped(cell, self.wrapped[i]) if i in self.wrapped else cell.split("\n") for i, cell in enumerate(row)]
             for row in (self.header, *self.rows)
         ]
-        widths = _widths(list(zip(*grid, strict=True)), (width or WIDTH) - 2 * (len(self.header) - 1))
+        room = (width or WIDTH) - 2 * (len(self.header) - 1)
+        widths = _widths(list(zip(*grid, strict=True)), room, room * 2 // 5 if width else 20)
         lines = []
         for number, row in enumerate(grid):
             cells = [_wrapped("\n".join(cell), width) for cell, width in zip(row, widths, strict=True)]
@@ -229,24 +230,24 @@ class Table:
         return f'<table style="border-collapse:collapse;line-height:1.4"><tbody>{"".join(rows)}</tbody></table>'
 
 
-def _widths(columns: Sequence[Sequence[Sequence[str]]], room: int) -> list[int]:
-    """Return how wide columns of cells are, to fit in *room*: all as they are but the last, or less where they can."""
+def _widths(columns: Sequence[Sequence[Sequence[str]]], room: int, last: int) -> list[int]:
+    """Return how wide columns of cells are, to fit in *room*: as they are if *last* is left for the last, or less."""
     lines = [[line for cell in column for line in cell] for column in columns]
     words = [[one for line in c for one in line.split("  " if re.fullmatch(_DUMP, line) else " ")] for c in lines]
     for four in (4, 2, 1):  # how many times four bytes a dump has in a line: in all columns alike
         lengths = [[min(len(one), 13 * four - 2) if re.fullmatch(_DUMP, one) else len(one) for one in c] for c in lines]
-        most = [max(column) for column in lengths]
-        if (rest := room - sum(most[:-1])) >= min(max(20, *(len(w) for w in words[-1] if len(w) <= 40)), most[-1]):
+        most = [max(1, *column) for column in lengths]
+        if (rest := room - sum(most[:-1])) >= min(max(last, 1, *(len(w) for w in words[-1] if len(w) <= 40)), most[-1]):
             return [*most[:-1], max(rest, 1)]
     for limit in (64, 40, 20, 10, 5, 1):  # no word up to this long is broken
-        widths = [max(min(len(word), limit) for word in column) for column in words]
+        widths = [max(1, *(min(len(word), limit) for word in column)) for column in words]
         if sum(widths) <= room:
             break
     sizes = [sum(map(len, column)) for column in lines]
     for _ in range(room - sum(widths)):
         widths[max(range(len(widths)), key=lambda i: (widths[i] < most[i], sizes[i] / widths[i]))] += 1
     wrapped = ([part for line in column for part in _wrapped(line, w)] for column, w in zip(lines, widths, strict=True))
-    used = [max(map(len, column)) for column in wrapped]
+    used = [max(1, *map(len, column)) for column in wrapped]
     return [*used[:-1], room - sum(used[:-1])]
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import re
+import subprocess
 import sys
 from argparse import Action
 from pathlib import Path
-from typing import Any
 from unittest import mock
 
 import pytest
@@ -23,9 +24,10 @@ from tests.cli.test_terminal import HOSTILE
 from tests.commands import commands, write_inputs
 from tests.make_screens import COMMANDS, FOLDER, WIDTHS, Terminal, screen, screens
 from tests.parsers import FORMS, all_parsers, options
+from tests.paths import ROOT
 from tests.soak import many
+from tests.test_house import RUN
 
-Run = Any
 #: Words that a line of a screen may begin with, and be longer than the terminal: what is copied whole.
 COPIED = ("$ ", "    ", "id-block=", "Next: ", "With a report: ", "Or: ")
 
@@ -119,8 +121,8 @@ def test_the_width_is_that_of_the_terminal(given: str, size: int, wide: int, mon
 
 
 def test_a_pipe_has_one_width_whatever_columns_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    for given in ("", "80", "200"):
-        monkeypatch.setenv("COLUMNS", given)
+    for wide in ("", "80", "200"):
+        monkeypatch.setenv("COLUMNS", wide)
         assert columns(io.StringIO()) == 0
         stream = io.StringIO()
         say("word " * 60, to=stream)
@@ -213,6 +215,28 @@ def test_colour_can_be_refused(variables: dict[str, str], is_coloured: bool, mon
     assert painter(io.StringIO())("x", "green") == "x"
 
 
+# What is not imported.
+
+#: As :data:`tests.test_house.RUN`, on a terminal.
+RUN_ON_A_TERMINAL = RUN.replace("io.StringIO()", "Terminal()").replace(
+    "before =", "Terminal = type('Terminal', (io.StringIO,), {'isatty': lambda self: True})\nbefore ="
+)
+
+
+@pytest.mark.parametrize("run", [RUN, RUN_ON_A_TERMINAL], ids=["pipe", "terminal"])
+@pytest.mark.parametrize("verb", ["validate", "explain"])
+def test_a_verdict_imports_nothing_that_only_a_mistake_needs(folder: Path, verb: str, run: str) -> None:
+    words = [verb, *commands(folder)[verb]]
+    command = [sys.executable, "-S", "-E", "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r}){run}", *words]
+    done = subprocess.run(
+        command, capture_output=True, text=True, env={"TERM": "dumb", "COLUMNS": "80"}, check=True, timeout=60
+    )
+    status, modules = json.loads(done.stdout)
+    assert status == 0
+    assert {"difflib", "shutil", "shtab", "rich", "typing", "dataclasses"}.isdisjoint(modules)
+    assert verb == "explain" or {"textwrap", "sevlab.layout.views"}.isdisjoint(modules)
+
+
 # Mistyped words.
 
 
@@ -264,7 +288,7 @@ def test_a_question_names_a_known_word(word: str, known: list[str]) -> None:
 
 
 def test_an_option_before_the_action_is_looked_at_too(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["case", "--hlep", "show"]) == 2
+    assert main(["case", "--hlep"]) == 2
     assert "Did you mean --help?" in capsys.readouterr().err
 
 
@@ -300,9 +324,10 @@ def test_hostile_words_reach_the_terminal_dead(which: tuple[str, Action], hostil
 def test_ten_megabytes_reach_the_terminal_short(name: str) -> None:
     """As the first option or argument, as an option's name, and as one word too many."""
     text = "\x1b]0;x\x07" * 1_500_000
-    first = next(action for action in options(PARSERS[name]) if action.nargs != 0)
-    for words in (words_of(name, first, text), [*name.split(), f"--{text}"], [*name.split(), text]):
-        assert_dead(words)
+    for words in ([f"--{text}"], [text], [f"--{text}", "--json"]):
+        assert_dead([*name.split(), *words])
+    for action in options(PARSERS[name])[:1]:
+        assert_dead(words_of(name, action, text))
 
 
 def assert_dead(words: list[str]) -> None:
