@@ -87,8 +87,10 @@ fuzz: $(READY) ## feed every parser with atheris, a minute each (FUZZ_ARGS='--se
 	    "$$($(PY) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["fuzz"])')"
 	PYTHONPATH=build/fuzz $(PY) -m tests.fuzz $(FUZZ_ARGS)
 
-docs: $(READY) ## write the generated pages again: docs/layouts.md, the map of the notebooks and their times
+docs: $(READY) ## write what is generated again: docs/layouts.md, the map of the notebooks, stored screens, completions
 	$(PY) -m tests.make_docs
+	$(PY) -m tests.make_completions
+	$(PY) -m tests.make_screens
 	$(PY) -m tests.course
 
 notebooks: samples ## write the samples again, then run every notebook and store its outputs

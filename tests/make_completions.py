@@ -24,7 +24,7 @@ from tests.paths import ROOT
 
 FOLDER = ROOT / "completions"
 #: The file of each shell, called as the shell looks for it.
-FILES = {"bash": "sevlab.bash", "zsh": "_sevlab", "fish": "sevlab.fish"}
+FILES = {"bash": "bash/sevlab", "zsh": "zsh/_sevlab", "fish": "fish/sevlab.fish"}
 #: What stands for a file in the help, and what for a folder.
 PATHS, FOLDERS = {"FILE", "CASE", "A", "B", "CHAIN", "GODH", "SESSION", "HEADER", "PAYLOAD"}, {"DIR", "FOLDER"}
 #: The values of options and of one argument, by their names in a parser; where verbs differ, by the verb too.
@@ -76,7 +76,7 @@ def scripts() -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    FOLDER.mkdir(exist_ok=True)
     for name, text in scripts().items():
+        (FOLDER / name).parent.mkdir(parents=True, exist_ok=True)
         (FOLDER / name).write_text(text, encoding="utf-8")
         print(FOLDER.name, name)

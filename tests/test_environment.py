@@ -182,7 +182,10 @@ def test_the_wheel_carries_the_notebooks(tmp_path: Path) -> None:
     assert wanted <= names
 
     assert {"sevlab/__init__.py", "sevlab/cli/__init__.py"} <= names
-    assert {name.split("/")[0] for name in names} == {"sevlab", f"sevlab-{wheel.name.split('-')[1]}.dist-info"}
+    version = wheel.name.split("-")[1]
+    shared = {name for name in names if name.startswith(f"sevlab-{version}.data/")}
+    assert {name.rpartition("/")[2] for name in shared} == {"sevlab", "_sevlab", "sevlab.fish"}  # for three shells
+    assert {name.split("/")[0] for name in names - shared} == {"sevlab", f"sevlab-{version}.dist-info"}
     unwanted = re.compile(r"(^|/)(\.ipynb_checkpoints|__pycache__|tests|test_[^/]*|conftest\.py)(/|$)")
     assert not list(filter(unwanted.search, names))
 

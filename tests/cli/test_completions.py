@@ -38,11 +38,11 @@ def test_the_stored_scripts_are_those_that_shtab_makes() -> None:
     pytest.importorskip("shtab", reason="shtab makes the scripts: make test installs it")
     from tests.make_completions import scripts
 
-    stored = {path.name: path.read_text(encoding="utf-8") for path in FOLDER.iterdir()}
+    stored = {path.relative_to(FOLDER).as_posix(): path.read_text(encoding="utf-8") for path in FOLDER.glob("*/*")}
     assert scripts() == stored, "run: make docs"
 
 
-@pytest.mark.parametrize("name", ["sevlab.bash", "_sevlab", "sevlab.fish"])
+@pytest.mark.parametrize("name", ["bash/sevlab", "zsh/_sevlab", "fish/sevlab.fish"])
 def test_a_script_knows_every_verb_action_and_option(name: str) -> None:
     text = (FOLDER / name).read_text(encoding="utf-8")
     for verb in VERBS:
@@ -59,7 +59,7 @@ def test_a_script_knows_every_verb_action_and_option(name: str) -> None:
 def test_bash_completes(typed: str) -> None:
     words = ["sevlab", *typed.split(" ")]
     script = f"""
-source {shlex.quote(str(FOLDER / "sevlab.bash"))}
+source {shlex.quote(str(FOLDER / "bash" / "sevlab"))}
 COMP_WORDS=({shlex.join(words)}) COMP_CWORD={len(words) - 1} COMP_LINE={shlex.quote(" ".join(words))}
 COMP_POINT=${{#COMP_LINE}}
 function=$(complete -p sevlab | sed 's/.*-F \\([^ ]*\\).*/\\1/')
@@ -74,7 +74,7 @@ printf '%s\\n' "${{COMPREPLY[@]}}"
 @pytest.mark.skipif(not shutil.which("fish"), reason="no fish: apt-get install fish")
 @pytest.mark.parametrize("typed", TYPED)
 def test_fish_completes(typed: str, tmp_path: Path) -> None:
-    script = f"source {shlex.quote(str(FOLDER / 'sevlab.fish'))}; complete -C {shlex.quote(f'sevlab {typed}')}"
+    script = f"source {shlex.quote(str(FOLDER / 'fish' / 'sevlab.fish'))}; complete -C {shlex.quote(f'sevlab {typed}')}"
     environment = {**os.environ, "HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path)}
     done = subprocess.run(
         ["fish", "--no-config", "-c", script], capture_output=True, text=True, cwd=ROOT, env=environment, timeout=60
@@ -86,7 +86,7 @@ def test_fish_completes(typed: str, tmp_path: Path) -> None:
 @pytest.mark.skipif(not shutil.which("zsh"), reason="no zsh: apt-get install zsh")
 def test_zsh_takes_the_script(tmp_path: Path) -> None:
     script = f"""
-fpath=({shlex.quote(str(FOLDER))} $fpath)
+fpath=({shlex.quote(str(FOLDER / "zsh"))} $fpath)
 autoload -Uz compinit && compinit -u -d {shlex.quote(str(tmp_path / "dump"))}
 print -r -- ${{_comps[sevlab]}}
 autoload +X -Uz _sevlab && print loaded

@@ -99,7 +99,7 @@ def test_measures_what_validate_accepts(capsys: pytest.CaptureFixture[str]) -> N
     [
         (f"{OURS} --nonce {OUR_NONCE.hex()}", "--firmware: received neither it nor --launch-digest"),
         (f"{OURS} --launch-digest {OUR_DIGEST}", "--nonce"),
-        (f"{OURS} --launch-digest {OUR_DIGEST} --nonce 00 --launch-measure-blob 00", "not allowed with"),
+        (f"{OURS} --launch-digest {OUR_DIGEST} --nonce 00 --launch-measure-blob 00", "together with --nonce"),
         (f"{OURS} --launch-digest {OUR_DIGEST} --nonce 00", "'00', which is no file"),
         (f"{OURS} --launch-digest 00 --nonce {OUR_NONCE.hex()}", "32 bytes as base64 (44 characters) or hex (64"),
         (f"{OURS} --launch-digest {OUR_DIGEST} --firmware f --nonce {OUR_NONCE.hex()}", "together with --firmware"),
