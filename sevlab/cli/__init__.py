@@ -124,7 +124,7 @@ def _parts(error: SevlabError) -> list[str]:
     if not isinstance(error, InputError):
         return [str(error)]
     typed = error.received.strip("'") if error.received.startswith("'") else ""
-    known = error.needed.removeprefix("one of ").split(", ") if error.needed.startswith("one of ") else []
+    known = error.needed.removeprefix("one of ").replace(" or ", ", ").split(", ")
     advice = f"Try: {escaped(error.advice)}" if error.advice else ""
     words, question = str(error).removesuffix(f". {advice}"), meant(typed, known)
     if meant(typed, error.advice.split(" or ")):
@@ -137,7 +137,8 @@ def meant(word: str, known: Iterable[str]) -> str:
     """Return the question whether a word like it was meant; "" if none is like it."""
     from difflib import get_close_matches
 
-    folded = {one.lower(): one for one in known if one and " " not in one}
+    fits = (one for one in known if one and " " not in one and one.startswith("--") <= word.startswith("-"))
+    folded = {one.lower(): one for one in fits}
     near = get_close_matches(word.lower()[:60], folded, n=1)
     return f"Did you mean {folded[near[0]]}?" if near else ""
 

@@ -77,10 +77,10 @@ def _run_sev(words: list[str]) -> int:
 
 def _run_snp(words: list[str]) -> int:
     """Search for SEV-SNP: the options of digest, and the reported launch digest."""
-    notes = f"If --vcpus or --vcpu-type is missing, it is searched. {NUMBERS}"
+    notes = f"If --vcpus or --vcpu-type is missing, it is searched for. {NUMBERS}"
     parser = verb_parser("diagnose", STATUSES, notes, " With --mode snp it takes the options of digest.")
     parser.prog = "sevlab diagnose --mode snp"
-    reported = parser.add_argument_group("what was reported: one of these two")
+    reported = parser.add_argument_group("what was reported (one of these two)")
     reported.add_argument("--measurement", "-m", metavar="HEX", help="its MEASUREMENT: 48 bytes as hex or base64")
     reported.add_argument("--report", metavar="FILE", help="the whole report; its signature is not checked here")
     add_digest_options(parser)

@@ -166,7 +166,7 @@ def run_grade(words: list[str]) -> int:
     parser = verb_parser(
         "grade", "0 everything was marked", "Of a student's work only answers.toml is read; nothing is run."
     )
-    parser.epilog = str(parser.epilog).replace("2 usage", "2 something was not marked (its row says why), usage")
+    parser.epilog = str(parser.epilog).replace("2 usage", "2 something was not marked (its row says why), or usage")
     _add_key(parser, required=True)
     parser.add_argument("folders", metavar="FOLDER", nargs="+", help="a folder that assignment wrote, with answers")
     args = parser.parse_args(words)

@@ -98,18 +98,19 @@ def show_answer(view: View, args: Namespace) -> None:
     if any(asked) or view.text(width=wide).count("\n") < SCREEN:
         return show(view)
     sections: list[list[Block]] = [[]]
-    for block in view.flat():
-        sections += [[]] if isinstance(block, Heading) else []
-        sections[-1].append(block)
-    wholes = [[_short(block)[0] for block in section] for section in sections]
-    cores = [[one for one, is_vital in map(_short, section) if is_vital] for section in sections]
-    cores = [
-        section[:1] + core if not all(isinstance(one, Paragraph) for one in core) else core
-        for section, core in zip(sections, cores, strict=True)
-    ]
-    cores[0] = wholes[0]  # what precedes the first heading is the answer
-    room = SCREEN - 3 - sum(map(height, cores))
-    for whole, core in zip(wholes, cores, strict=True):
+    for one in view.flat():
+        sections += [[]] if isinstance(one, Heading) else []
+        sections[-1].append(one)
+    bad = (*BAD, "unknown") if getattr(args, "strict", False) else BAD
+    pairs = []
+    for section in sections:
+        short = [_short(block, bad) for block in section]
+        core = [block for block, is_vital in short if is_vital or section is sections[0]]  # the answer is before titles
+        if not all(isinstance(block, Paragraph | Heading) for block in core) and section is not sections[0]:
+            core = [section[0], *core]
+        pairs.append(([block for block, _ in short], core))
+    room = SCREEN - 3 - sum(height(core) for _, core in pairs)
+    for whole, core in pairs:
         room += height(core) - height(whole)
         shown += whole if room >= 0 else core
         if room < 0 and isinstance(whole[0], Heading) and whole[0] not in core:
@@ -117,8 +118,8 @@ def show_answer(view: View, args: Namespace) -> None:
     return show(View(*shown, Paragraph(f"--verbose shows the rest{left_out}.")))
 
 
-def _short(block: Block) -> tuple[Block, bool]:
-    """Return a block, of a table of checks those that are not right, and whether no answer goes without it."""
+def _short(block: Block, wrong: tuple[str, ...]) -> tuple[Block, bool]:
+    """Return a block, of a table of checks those whose state is *wrong*, and whether no answer goes without it."""
     from ..layout.views import VERDICTS, Banner, Paragraph, Table, View
 
     if not isinstance(block, Table) or "state" not in block.header or "meaning" in block.header:
@@ -130,9 +131,9 @@ def _short(block: Block) -> tuple[Block, bool]:
     counts = [
         f"{len(checks)} {state}" + f" ({', '.join(checks)})" * (state == "not checked")
         for state, checks in names.items()
-        if not state.lower().startswith(BAD)
+        if not state.lower().startswith(wrong)
     ]
-    bad = [i for i, row in enumerate(block.rows) if row[at].lower().startswith(BAD)]
+    bad = [i for i, row in enumerate(block.rows) if row[at].lower().startswith(wrong)]
     rows, colours = [block.rows[i] for i in bad], [block.colours[i] for i in bad]
     table = [Table(block.header, rows, colours, list(block.mono), block.wrapped)] * bool(bad)
     others = [Paragraph(f"{'The others' if bad else 'Checks'}: {', '.join(counts)}.")] * bool(counts)

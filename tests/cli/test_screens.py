@@ -94,6 +94,15 @@ def test_an_answer_names_what_is_wrong_and_counts_the_rest(folder: Path) -> None
     assert "report signature" not in shown
 
 
+def test_a_strict_answer_names_what_it_fails_for(folder: Path) -> None:
+    words = ["advise", "--report", str(folder / "report-snp.bin")]
+    shown = screen(words, 120)[1]
+    assert "\nunknown  " not in shown
+    undecided = re.search(r"(\d+) cannot be decided", shown)
+    assert undecided
+    assert screen([*words, "--strict"], 120)[1].count("\nunknown  ") == int(undecided[1])
+
+
 # Widths.
 
 
@@ -261,6 +270,9 @@ def test_a_verdict_imports_nothing_that_only_a_mistake_needs(folder: Path, verb:
         ("digest --mode snp --ovmf FIRMWARE --vcpu-type EPYC --profile qemuu", "Did you mean qemu?"),
         ("vmsa build x --cpu 0 --profile qemu_legacy", "Did you mean qemu-legacy?"),
         ("profiles ecc2", "Did you mean ec2?"),
+        ("profiles --matrix --mode sevse", "Did you mean seves?"),
+        ("digest --mode snp --output-format bas64", "Did you mean base64?"),
+        ("digest --mode snp --ovmf FIRMWARE --vcpu-type EPYC --vmm-type qmeu", "Did you mean QEMU?"),
         ("advise --product Miln", "Did you mean Milan?"),
     ],
 )
