@@ -31,8 +31,8 @@ CONDA_NAMES = {"dask": "dask-core", "matplotlib": "matplotlib-base", "playwright
 # What conda needs beside our direct dependencies: Python, and pip to install sevlab itself.
 CONDA_ONLY = {"pip", "python"}
 
-# What conda-forge does not have; pip installs it there.
-PIP_ONLY = {"omne-attest", "sev-snp-measure"}
+# What conda-forge is not known to have; pip installs it there.
+PIP_ONLY = {"axe-playwright-python", "omne-attest", "sev-snp-measure"}
 
 # What has no wheel for every system; whoever wants it installs it.
 UNLOCKED = {"atheris", "libvirt-python"}
