@@ -16,9 +16,6 @@ BIN = .venv/bin
 PY = $(BIN)/python
 READY = .venv/.ready
 
-# JupyterLab refuses to run as root unless told; containers and CI are often root.
-AS_ROOT = $(if $(filter 0,$(shell id -u)),--allow-root)
-
 SHELL = bash
 
 .DEFAULT_GOAL := help
@@ -31,7 +28,7 @@ help: ## list what there is to make
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
 
 lab: $(READY) ## set up .venv and open JupyterLab on the first notebook (LAB_ARGS: its options)
-	$(BIN)/jupyter lab $(AS_ROOT) notebooks/00-start-here.ipynb $(LAB_ARGS)
+	$(BIN)/sevlab lab notebooks -- $(LAB_ARGS)
 
 # Voila reads notebooks/voila.json where it is started: this machine alone, a token, no other name of it.
 app: $(READY) ## show the debugger as an application, without code (APP_ARGS: Voila's options)

@@ -169,7 +169,7 @@ def test_the_wheel_carries_the_notebooks(tmp_path: Path) -> None:
     notebooks = ROOT / "notebooks"
     shipped = [
         path
-        for kind in ("*.ipynb", "voila.json", "samples/**/*", "incidents/cases/*")
+        for kind in ("*.ipynb", "voila.json", "custom/**/*", "samples/**/*", "incidents/cases/*")
         for path in notebooks.rglob(kind)
         if path.is_file()
     ]

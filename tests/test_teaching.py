@@ -139,7 +139,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], list[list[str]]]:
         made: list[list[str]] = []
 
         class Server:
-            def __init__(self, command: list[str]) -> None:
+            def __init__(self, command: list[str], env: dict[str, str]) -> None:
                 made.append(command)
 
             returncode = status
@@ -163,7 +163,7 @@ def test_lab_opens_the_first_notebook_and_hands_on_what_follows(
     assert result == (0 if status == 0 else 2)
     ((_, *words),) = made
     assert words[:3] == ["-m", "jupyter", "lab"]
-    assert words[-3:] == [str(tmp_path / "mine" / lab.FIRST), "--no-browser", "--port=0"]
+    assert words[-4:] == [str(tmp_path / "mine" / lab.FIRST), lab.ADDRESS, "--no-browser", "--port=0"]
 
 
 def test_without_jupyterlab_the_extra_is_named_and_nothing_is_made(

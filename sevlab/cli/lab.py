@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from ..launch.keys import SecretBytes
 
 FIRST = "00-start-here.ipynb"
+#: Makes the address that the server prints open the first notebook.
+ADDRESS = f"--LabApp.default_url=/lab/tree/{FIRST}"
 #: Seconds that the server has to end its kernels.
 PATIENCE = 20.0
 
@@ -38,17 +40,20 @@ def run(words: list[str]) -> int:
         advice = "pip install 'sevlab[lab]'"
         raise InputError("JupyterLab", "nothing: it is not installed", "sevlab's extra 'lab'", advice)
     copied, kept = copy_notebooks(Path(args.folder))
-    say(f"Copied {copied} files to {shell_word(args.folder)}. Kept {kept} that were already there.")
+    if copied or args.copy_only:  # not for `make lab`, whose folder is where they come from
+        say(f"Copied {copied} files to {shell_word(args.folder)}. Kept {kept} that were already there.")
     if args.copy_only:
         return GOOD
     sys.stdout.flush()
-    command = [sys.executable, "-m", "jupyter", "lab", str(Path(args.folder) / FIRST), *rest]
+    command = [sys.executable, "-m", "jupyter", "lab", str(Path(args.folder) / FIRST), ADDRESS, *rest]
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         command.insert(4, "--allow-root")  # without it JupyterLab refuses to run as root
-    return _serve(command)
+    # Defaults for JupyterLab, which then does not ask whether it may fetch news. What the user has set comes first.
+    paths = [str(source() / "custom"), *filter(None, [os.environ.get("JUPYTER_CONFIG_PATH")])]
+    return _serve(command, {**os.environ, "JUPYTER_CONFIG_PATH": os.pathsep.join(paths)})
 
 
-def _serve(command: list[str]) -> int:
+def _serve(command: list[str], environment: dict[str, str]) -> int:
     """Run a server until it ends; return the exit status, as a shell reports it.
 
     A signal that ends this process, such as Ctrl-C, ends the server first, which has :data:`PATIENCE` for its kernels.
@@ -59,7 +64,7 @@ def _serve(command: list[str]) -> int:
     handled = [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]
     before = {number: signal.signal(number, lambda number, frame: received.append(number)) for number in handled}
     try:
-        server = subprocess.Popen(command)
+        server = subprocess.Popen(command, env=environment)
         end = 0.0
         while server.poll() is None:
             if received and not end:

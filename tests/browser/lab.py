@@ -76,6 +76,19 @@ class Lab:
     root: Path
 
 
+def private(state: Path) -> dict[str, str]:
+    """An environment for a server that neither reads nor writes the user's own settings: they are in *state*."""
+    return {
+        **os.environ,
+        "IPYTHONDIR": str(state / "ipython"),
+        "JUPYTERLAB_SETTINGS_DIR": str(state / "settings"),
+        "JUPYTERLAB_WORKSPACES_DIR": str(state / "workspaces"),
+        "JUPYTER_CONFIG_DIR": str(state / "config"),
+        "JUPYTER_DATA_DIR": str(state / "data"),
+        "JUPYTER_RUNTIME_DIR": str(state / "runtime"),
+    }
+
+
 @contextlib.contextmanager
 def lab_server(root: Path) -> Iterator[Lab]:
     """Serve the notebooks in `root` with this Python's JupyterLab, untouched by the user's own settings."""
@@ -86,16 +99,7 @@ def lab_server(root: Path) -> Iterator[Lab]:
             path = state / "settings" / package / f"{name}.jupyterlab-settings"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(json.dumps(settings))
-        environment = {
-            **os.environ,
-            "IPYTHONDIR": str(state / "ipython"),
-            "JUPYTERLAB_SETTINGS_DIR": str(state / "settings"),
-            "JUPYTERLAB_WORKSPACES_DIR": str(state / "workspaces"),
-            "JUPYTER_CONFIG_DIR": str(state / "config"),
-            "JUPYTER_DATA_DIR": str(state / "data"),
-            "JUPYTER_RUNTIME_DIR": str(state / "runtime"),
-        }
-        port = _free_port()
+        port = free_port()
         url = f"http://127.0.0.1:{port}"
         command = [
             *(sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1"),
@@ -106,7 +110,7 @@ def lab_server(root: Path) -> Iterator[Lab]:
         ]
         log = state / "server.log"
         with log.open("wb") as output:
-            server = subprocess.Popen(command, cwd=root, env=environment, stdout=output, stderr=subprocess.STDOUT)
+            server = subprocess.Popen(command, cwd=root, env=private(state), stdout=output, stderr=subprocess.STDOUT)
         try:
             _wait_for_server(url, server, log)
             yield Lab(url, root)
@@ -122,27 +126,19 @@ def lab_server(root: Path) -> Iterator[Lab]:
 
 @contextlib.contextmanager
 def app_server(notebook: Path) -> Iterator[str]:
-    """Show a notebook as an application, as `make app` does: with the voila.json beside it. Give its address.
+    """Show a notebook, or all in a folder, as `make app` does: with the voila.json there. Give the address.
 
     That is without the token, which is TOKEN here.
     """
-    with tempfile.TemporaryDirectory(prefix="sevlab-app-") as folder:
-        state = Path(folder)
-        environment = {
-            **os.environ,
-            "IPYTHONDIR": str(state / "ipython"),
-            "JUPYTER_CONFIG_DIR": str(state / "config"),
-            "JUPYTER_DATA_DIR": str(state / "data"),
-            "JUPYTER_RUNTIME_DIR": str(state / "runtime"),
-        }
-        port = _free_port()
+    with tempfile.TemporaryDirectory(prefix="sevlab-app-") as private_folder:
+        state = Path(private_folder)
+        port = free_port()
         url = f"http://127.0.0.1:{port}"
-        command = [sys.executable, "-m", "voila", notebook.name, f"--port={port}", f"--token={TOKEN}"]
+        folder, names = (notebook, []) if notebook.is_dir() else (notebook.parent, [notebook.name])
+        command = [sys.executable, "-m", "voila", *names, f"--port={port}", f"--token={TOKEN}"]
         log = state / "server.log"
         with log.open("wb") as output:
-            server = subprocess.Popen(
-                command, cwd=notebook.parent, env=environment, stdout=output, stderr=subprocess.STDOUT
-            )
+            server = subprocess.Popen(command, cwd=folder, env=private(state), stdout=output, stderr=subprocess.STDOUT)
         try:
             _wait_for_server(url, server, log, path="/voila/static/require.min.js")
             yield url
@@ -155,7 +151,7 @@ def app_server(notebook: Path) -> Iterator[str]:
                 server.wait()
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import shutil
 import signal
@@ -14,12 +15,13 @@ from pathlib import Path
 import pytest
 
 from sevlab.cli import main
-from sevlab.cli.lab import FIRST
+from sevlab.cli.lab import ADDRESS, FIRST
 from tests.soak import SOAK
 
-#: Stands for JupyterLab: tells its number, then runs until it is asked to end, or does not care.
+#: Stands for JupyterLab: tells its number and what it was told, then runs until it is asked to end, or does not care.
 SERVER = """
-import os, pathlib, signal, sys, time
+import json, os, pathlib, signal, sys, time
+pathlib.Path("told").write_text(json.dumps([sys.argv[1:], os.environ["JUPYTER_CONFIG_PATH"].split(os.pathsep)]))
 if "stubborn" in sys.argv:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -70,6 +72,18 @@ def test_the_server_ends_with_the_command(tmp_path: Path, name: str, words: list
     assert process.communicate(timeout=60)[1] == ("Interrupted.\n" if name == "SIGINT" else f"Ended by {name}.\n")
     assert process.returncode == 128 + number
     assert not is_there(server)
+
+
+def test_what_the_user_says_comes_last_and_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The options of the command after ours, so that they win; the folders of the environment beside ours."""
+    monkeypatch.setenv("JUPYTER_CONFIG_PATH", "one:two" if os.pathsep == ":" else "one;two")
+    process, server = start(tmp_path, "--no-browser", "--LabApp.default_url=/lab")
+    os.kill(server, signal.SIGTERM)
+    process.communicate(timeout=60)
+    words, (ours, *theirs) = json.loads((tmp_path / "told").read_text())
+    assert words[-3:] == [ADDRESS, "--no-browser", "--LabApp.default_url=/lab"]
+    assert theirs == ["one", "two"]
+    assert json.loads((Path(ours) / "labconfig" / "default_setting_overrides.json").read_text())
 
 
 def test_a_signal_that_is_ignored_stays_so(tmp_path: Path) -> None:
