@@ -22,7 +22,7 @@ SHELL = bash
 .DELETE_ON_ERROR:
 # The steps build on each other and share one environment, so -j must not overlap them.
 .NOTPARALLEL:
-.PHONY: help lab app test soak lint bench fuzz docs notebooks samples lock wheel clean
+.PHONY: help lab app test soak lint bench fuzz docs pictures notebooks samples lock wheel clean
 
 help: ## list what there is to make
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -89,6 +89,9 @@ docs: $(READY) ## write what is generated again: docs/layouts.md, the map of the
 	$(PY) -m tests.make_completions
 	$(PY) -m tests.make_screens
 	$(PY) -m tests.course
+
+pictures: $(READY) ## draw the pictures of README again, with Chromium
+	$(PY) -m tests.make_pictures
 
 notebooks: samples ## write the samples again, then run every notebook and store its outputs
 	$(PY) -m tests.run_notebooks
