@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import base64
 import os
+import shutil
 import struct
 import subprocess
 import sys
@@ -35,7 +36,7 @@ SEVLAB = str(Path(sys.executable).parent / "sevlab")
 BARE_PYTHON = [sys.executable, "-c", "import argparse, base64, hashlib, hmac, logging"]
 DEBIANS_IMAGE = Path("/usr/share/OVMF/OVMF_CODE_4M.fd")
 VIEW_LIMIT_MS = 100.0
-#: From a change in a lesson's small widget to its new bytes.
+#: From a change in a lesson's small widget, or in a page, to the new bytes.
 FIELD_LIMIT_MS = 150.0
 
 Work = Callable[[], object]
@@ -223,6 +224,42 @@ def field_rows(rounds: int) -> Iterator[Row]:
         yield Row(row, median(times) / FIELD_LIMIT_MS, 1.0, f"{median(times):.2f} ms")
 
 
+#: From a press of a policy bit's box to the frame that shows the other byte in the map. Times in milliseconds.
+PRESS = """async rounds => {
+    const explorer = document.querySelector(".sevlab-explorer"), box = explorer.querySelector("input[type=checkbox]");
+    const byte = () => explorer.querySelector("[data-offset='4']")?.textContent.slice(0, 2), times = [];
+    for (let round = 0; round < rounds; round++) {
+        const wanted = byte() === "01" ? "00" : "01", start = performance.now();
+        box.click();
+        while (byte() !== wanted) {
+            if (performance.now() - start > 10000) throw new Error("the byte did not follow the press");
+            await new Promise(requestAnimationFrame);
+        }
+        await new Promise(requestAnimationFrame);
+        times.push(performance.now() - start);
+        await new Promise(done => setTimeout(done, 500));  // the rest of the view follows
+    }
+    return times;
+}"""
+
+
+def browser_row(folder: Path, rounds: int) -> Row:
+    """The explorer in JupyterLab: from a press to the new byte in the page. The yardstick is the limit itself."""
+    from tests.browser.lab import Sheet, chromium_browser, chromium_path, lab_server, needed, new_page
+    from tests.paths import NOTEBOOKS
+
+    name = f"in the browser, policy bit 0 to new byte: median / {FIELD_LIMIT_MS:.0f} ms"
+    if chromium_path() is None:
+        return Row(name, skipped="Chromium is missing; on Debian: apt-get install chromium")
+    root = shutil.copytree(NOTEBOOKS, folder / "notebooks")
+    with chromium_browser() as browser, lab_server(root) as lab:
+        sheet = Sheet(new_page(browser), lab)
+        sheet.show(*needed("01-fifty-six-bytes.ipynb", "sevlab.explore("))
+        sheet.page.locator(".sevlab-explorer [data-offset='4']").first.wait_for()
+        value = median(sheet.page.evaluate(PRESS, rounds))
+    return Row(name, value / FIELD_LIMIT_MS, 1.0, f"{value:.0f} ms")
+
+
 def digest_row(image: Path, rounds: int) -> Row:
     """How much asking again about an unchanged image saves."""
     from sevlab.launch import files as digest
@@ -277,9 +314,9 @@ def main(words: Sequence[str] | None = None) -> int:
         searches = chain([simulation_row(folder, rounds)], search_rows(folder, rounds, Row))
         launches = snp_rows(image, rounds, Row, compared, process)
         kernels = (kernel_row(image, folder, rounds) for _ in range(1))
-        return report(
-            chain(processes, kernels, widgets, field_rows(rounds), [digest_row(made, rounds)], launches, searches)
-        )
+        pages = (browser_row(folder, rounds) for _ in range(1))
+        fields, digests = field_rows(rounds), [digest_row(made, rounds)]
+        return report(chain(processes, kernels, widgets, fields, pages, digests, launches, searches))
 
 
 if __name__ == "__main__":
