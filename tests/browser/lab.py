@@ -67,6 +67,21 @@ VIEWPORT = {"width": 1280, "height": 1400}
 SECONDS_TO_START = 90
 SECONDS_TO_OPEN = 60
 
+# One of each kind of what sevlab shows: the notebook, and what is in the cell that shows it.
+KINDS = (
+    ("debugger.ipynb", "sevlab.debugger("),
+    ("01-fifty-six-bytes.ipynb", "sevlab.explore("),
+    ("01-fifty-six-bytes.ipynb", '"policy")'),
+    ("02-keys-and-the-session.ipynb", "sevlab.explore("),
+    ("04-what-the-digest-covers.ipynb", "sevlab.explore("),
+    ("05-kernel-hashes.ipynb", "sevlab.explore("),
+    ("06-sev-es-and-the-vmsa.ipynb", "sevlab.explore("),
+    ("08-a-launch-from-start-to-finish.ipynb", "sevlab.explore("),
+    ("11-snp-page-by-page.ipynb", "sevlab.explore("),
+    ("12-a-report-byte-by-byte.ipynb", "sevlab.explain(report)"),
+    ("12-a-report-byte-by-byte.ipynb", "sevlab.explore("),
+)
+
 
 @dataclass(frozen=True)
 class Lab:

@@ -13,7 +13,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page
 
 from sevlab.cli.lab import copy_notebooks
-from tests.browser.lab import TOKEN, app_server, needed, new_page, write_notebook
+from tests.browser.lab import KINDS, TOKEN, app_server, needed, new_page, write_notebook
 from tests.browser.test_harness import WITH_WIDGETS
 
 #: All that cells show: texts, widgets, and the HTML of static views.
@@ -22,20 +22,6 @@ OURS = "#rendered_cells"
 BAD = '<div class="faults"><p id="twice"><input></p><p id="twice" style="background:#fff;color:#ccc">faint</p></div>'
 FAULTS = ".faults"
 SECONDS_TO_SHOW = 120
-#: One of each kind: the notebook, and what is in the cell that shows it.
-KINDS = (
-    ("debugger.ipynb", "sevlab.debugger("),
-    ("01-fifty-six-bytes.ipynb", "sevlab.explore("),
-    ("01-fifty-six-bytes.ipynb", '"policy")'),
-    ("02-keys-and-the-session.ipynb", "sevlab.explore("),
-    ("04-what-the-digest-covers.ipynb", "sevlab.explore("),
-    ("05-kernel-hashes.ipynb", "sevlab.explore("),
-    ("06-sev-es-and-the-vmsa.ipynb", "sevlab.explore("),
-    ("08-a-launch-from-start-to-finish.ipynb", "sevlab.explore("),
-    ("11-snp-page-by-page.ipynb", "sevlab.explore("),
-    ("12-a-report-byte-by-byte.ipynb", "sevlab.explain(report)"),
-    ("12-a-report-byte-by-byte.ipynb", "sevlab.explore("),
-)
 
 
 def findings(page: Page, ours: str = OURS, without: str = "#nothing") -> list[str]:
