@@ -34,7 +34,7 @@ def test_hostile_text_in_every_box_stays_text(sheet: Sheet, kind: tuple[str, str
     page = sheet.page
     sheet.show(*needed(*kind))
     widget = page.locator(".jp-OutputArea-output").last
-    widget.locator("[role=status], [role=alert], table").first.wait_for()
+    widget.locator("table:visible").first.wait_for()
     for box in widget.locator("input[type=text]:visible, textarea:visible").all():
         if not box.is_editable():  # another box decides
             continue

@@ -28,9 +28,9 @@ MARKUP = "\"'><img src=x onerror=alert(1)><script>alert(1)</script><a href=javas
 CONTROLS = "\x1b[2J\x1b]0;alert(1)\x07\u202ealert(1)\u2066\u200f\x00\u2028"
 LONG = MARKUP * (10 * 2**20 // len(MARKUP))
 TEXTS = {"markup": MARKUP, "controls": CONTROLS, "10 MB": LONG}
-#: What may not come of a text: elements that run, load or cover something.
+#: What may not come of a text: elements that run, load or cover something. (A style sheet of ours may be there.)
 LIVE = {"a", "audio", "base", "embed", "form", "frame", "iframe", "img", "input", "link", "math", "meta", "object"}
-LIVE |= {"picture", "script", "source", "style", "svg", "template", "textarea", "title", "video"}
+LIVE |= {"picture", "script", "source", "svg", "template", "textarea", "title", "video"}
 #: Of one widget, in characters: 10 MB that were typed do not come back.
 MOST_SHOWN = 2 << 20
 
@@ -38,7 +38,7 @@ MOST_SHOWN = 2 << 20
 def echo(text: str = "", refuse: str = "") -> View:
     """Says what it is given: in its answer, or in an error."""
     if refuse:
-        raise InputError(refuse[:4000], refuse[:4000], refuse[:4000], refuse[:4000])
+        raise InputError("refuse", refuse[:4000], refuse[:4000], refuse[:4000])
     return View(Paragraph(text[:4000]))
 
 
