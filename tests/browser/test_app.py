@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, TimeoutError
 
 from sevlab.cli.lab import copy_notebooks
 from tests.browser.lab import app_server, new_page
@@ -70,8 +71,10 @@ def test_axe_finds_nothing_serious(app: Page) -> None:
 def test_a_narrow_page_loses_nothing(app: Page, request: pytest.FixtureRequest) -> None:
     for width in WIDTHS:
         app.set_viewport_size({"width": width, "height": 900})
-        assert app.evaluate("() => document.documentElement.scrollWidth") <= width
+        with contextlib.suppress(TimeoutError):  # the page is laid out anew a moment after its width has changed
+            app.wait_for_function(f"() => ({OUT_OF_REACH})().length === 0")
         assert app.evaluate(OUT_OF_REACH) == [], width
+        assert app.evaluate("() => document.documentElement.scrollWidth") <= width
         if folder := os.environ.get("SEVLAB_PICTURES"):
             app.set_viewport_size({"width": width, "height": 2600})
             app.screenshot(path=Path(folder) / f"app-{request.node.callspec.params['app']}-{width}.png")
