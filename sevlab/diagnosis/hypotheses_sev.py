@@ -109,9 +109,10 @@ def _other_release(start: SevStart) -> Iterator[Option]:
     for major, minor, build, _ in RELEASES:
         version = (major, minor, build)
         is_other = sum(one != other for one, other in zip(version, given, strict=True)) > 1
-        # One number has its own mistakes, and so has each that was read in the wrong base.
-        if is_other and not all(one in forms for one, forms in zip(version, misread, strict=True)):
-            yield Option(version, dict(zip(NUMBERS, version, strict=True)))
+        # One number has its own mistakes. Where each may be read in the wrong base, that is likelier.
+        is_misread = all(one in forms for one, forms in zip(version, misread, strict=True))
+        if is_other:
+            yield Option(version, dict(zip(NUMBERS, version, strict=True)), not is_misread)
 
 
 def _policies(numbers: Iterable[int], likely: bool = True) -> Iterator[Option]:

@@ -83,7 +83,8 @@ class SevSpace(Space):
         """Yield the combinations in which exactly these parameters change: a policy may switch SEV-ES."""
         for flip in (False, True) if "policy" in names else (False,):
             if self._fits(set(names), flip):
-                lists = {name: self.choices(name, names, likely) for name in names}
+                # A version that the wrong base makes of the one given has likelier explanations, unless more is wrong.
+                lists = {name: self.choices(name, names, likely or names == (RELEASE,)) for name in names}
                 if "policy" in names and self.is_known:
                     is_es = self.is_es != flip
                     lists["policy"] = tuple(one for one in lists["policy"] if bool(one.value.es) == is_es)

@@ -71,21 +71,28 @@ def test_no_hopeless_case_is_explained(name: str, tmp_path: Path) -> None:
         assert diagnosis.searched
 
 
-@pytest.mark.parametrize("release", [(0, 17, 22), (0, 24, 15), (1, 33, 3), (1, 55, 21)])
+@pytest.mark.parametrize(
+    ("release", "given"),
+    [
+        *((one, ()) for one in ((0, 17, 22), (0, 24, 15), (1, 33, 3), (1, 55, 21))),
+        ((0, 17, 22), (0, 23, 34)),  # and what the wrong base makes of a version, too
+        ((1, 55, 21), (1, 85, 33)),
+    ],
+)
 @pytest.mark.parametrize("flag", [0, 1, 3])
 def test_another_host_s_version_and_one_flag_of_the_policy_are_two_changes(
-    release: tuple[int, int, int], flag: int
+    release: tuple[int, int, int], given: tuple[int, ...], flag: int
 ) -> None:
     """Three numbers of one firmware are one mistake, so this is found within the time of two changes."""
-    space = SPACES["plain"]
-    version = dict(zip(("api_major", "api_minor", "build_id"), release, strict=True))
+    space, names = SPACES["plain"], ("api_major", "api_minor", "build_id")
+    version, noted = dict(zip(names, release, strict=True)), PLAIN | dict(zip(names, given, strict=False))
     values = true_values(space, {}) | version | {"policy": int(PLAIN["policy"]) ^ 1 << flag}
     text = base64.b64encode(report(values)).decode()
-    diagnosis = sevlab.diagnose({**PLAIN, "measurement": text}, max_changes=2)
+    diagnosis = sevlab.diagnose({**noted, "measurement": text}, max_changes=2)
     (explanation,) = diagnosis.explanations
     assert {cause.hypothesis.parameter for cause in explanation.causes} == {"release", "policy"}
     found = {change.input: change.found for change in explanation.changes}
-    assert found == {name: value for name, value in version.items() if value != PLAIN[name]} | {
+    assert found == {name: value for name, value in version.items() if value != noted[name]} | {
         "policy": values["policy"]
     }
 
