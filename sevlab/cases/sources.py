@@ -8,6 +8,7 @@ import re
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from ..data import read_table
 from ..launch.inputs import REPORTED
 from ..layout.arguments import checked
 from .capture import DMESG, QMP, SECINFO, Capture, Collector, shown
@@ -25,19 +26,7 @@ _PARAMETERS = {"sev-" + name.replace("_", "-"): name for name in REPORTED}
 _BEFORE_MEASURING = ("uninit", "launch-update")
 _NAME = re.compile("sev-[a-z0-9-]{1,60}")
 #: What a value is called, in whichever case and however its words are joined.
-_CALLED = {
-    "measurement": "measurement",
-    "launchmeasurement": "measurement",
-    "launchmeasure": "measurement",
-    "apimajor": "api_major",
-    "apimajorversion": "api_major",
-    "apiminor": "api_minor",
-    "apiminorversion": "api_minor",
-    "buildid": "build_id",
-    "build": "build_id",
-    "policy": "policy",
-    "guestpolicy": "policy",
-}
+_CALLED: dict[str, str] = read_table("words")["reported"]
 #: A name and its value: of JSON, YAML, a Python dictionary, Go, or lines of a table.
 _PAIR = re.compile(r"""["']?\b([A-Za-z][\w-]{2,30}(?: version)?)["']?[ \t]*[:=|][ \t]*["']?([A-Za-z0-9+/=.-]{1,200})""")
 #: The continuation of a measurement that broke over a line.

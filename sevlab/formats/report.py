@@ -239,9 +239,8 @@ class Report(Layout, size=0, spec=SPEC):
         """
         if self.cpuid is not None:
             family, model, _ = self.cpuid
-            named = (row[3] for row in _PRODUCTS if row[0] == family and row[1] <= model <= row[2])
-            product = next(named, "")
-            return product if product != "Venice" or self.VERSION == 6 else ""  # how older ones look is not known
+            found = next((name for fam, low, high, name in _PRODUCTS if fam == family and low <= model <= high), "")
+            return found if found != "Venice" or self.VERSION == 6 else ""  # how older ones look is not known
         if not self.is_known or not any(self.chip_id):
             return ""
         return "Milan or Genoa" if any(self.chip_id[TURIN_CHIP_ID:]) else "Turin"
@@ -436,10 +435,8 @@ def parse_report(raw: bytes, product: str = "") -> Report:
         raise LayoutError("report", f"{len(raw)} bytes", f"{SIZE} bytes")
     version = int.from_bytes(raw[:4], "little")
     version = version if version in VERSIONS else 0
-    form = _FORMS.get(product)
-    if form is None:
-        made_by = _CLASSES[version, MilanTcb].from_bytes(raw).product
-        form = _FORMS.get(made_by) or (MilanTcb if version else None)
+    form = _FORMS.get(product) or _FORMS.get(_CLASSES[version, MilanTcb].from_bytes(raw).product)
+    form = form or (MilanTcb if version else None)
     return _CLASSES.get((version, form), UnknownReport).from_bytes(raw)
 
 
