@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 #: Most bytes of one file.
-LIMIT = 64 << 10
+LIMIT = 256 << 10
 #: Bytes of a file that no certificate fits into, and a key does, also as text.
 SHORT = 100
 #: The files that certificates come in: one leaf, a chain or its two halves, a certificate table, a CRL.
@@ -108,8 +108,10 @@ def pem_or_der(raw: bytes, name: str, label: str) -> list[bytes]:
 
 def _is_pem_or_der(raw: bytes) -> bool:
     """Return whether bytes begin as a certificate does; broken ones too, which must end as a check that fails."""
-    in_json = raw.lstrip()[:1] in (b"{", b"[", b'"')
-    return (is_pem(raw) and not in_json) or (raw[:1] == b"\x30" and raw[1:2] in (b"\x81", b"\x82", b"\x83"))
+    is_inside = (
+        re.match(rb"\s*[{\[\"]|[0-9a-fA-F]{4,16}:?[ \t]", raw) is not None
+    )  # JSON, or a dump with its text beside
+    return (is_pem(raw) and not is_inside) or (raw[:1] == b"\x30" and raw[1:2] in (b"\x81", b"\x82", b"\x83"))
 
 
 def split_der(raw: bytes) -> list[bytes]:

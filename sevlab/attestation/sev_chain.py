@@ -55,7 +55,7 @@ if TYPE_CHECKING:
 
 
 #: Most bytes of certificates that are read from one file.
-LIMIT = 64 << 10
+LIMIT = 256 << 10
 _NEEDED = "SEV certificates (2084 bytes) and AMD's (832 or 1600), raw or as text, or query-sev-capabilities' answer"
 #: Where AMD's part of a chain is had.
 _AMD_PART = (

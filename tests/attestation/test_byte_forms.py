@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import shutil
 import struct
 import subprocess
@@ -15,11 +16,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sevlab.attestation.byte_forms import read_bytes
-from sevlab.attestation.certificates import parse_bundle
+from sevlab.attestation.certificates import parse_bundle, parse_chain
 from sevlab.attestation.report import read_report
 from sevlab.attestation.sev_chain import load_chain
 from sevlab.cli import main
 from sevlab.errors import InputError
+from sevlab.launch.vmm import build_vmsa
 from sevlab.simulator.kds import KeyServer
 from tests.paths import SAMPLES
 from tests.shared_data import shared_data
@@ -379,3 +381,60 @@ def test_an_unknown_product_and_its_guessed_tcb_are_said(capsys: pytest.CaptureF
     assert "from a product that sevlab does not know" in shown
     assert "which is a guess" in shown
     assert "Milan or Genoa" not in shown
+
+
+_REPORT = ["report", "verify", "report", "--trust-root", "ark", "--at", "2026-01-15"]
+_CHAIN = ["--vcek", "vcek", "--chain", "chain"]
+#: Every verb and option that reads evidence in bytes; a word that is the name of a file stands for the file.
+READING = {
+    "report show": ["report", "show", "report"],
+    "report verify": [*_REPORT, *_CHAIN],
+    "report verify --ask --ark": [*_REPORT, "--vcek", "vcek", "--ask", "ask", "--ark", "ark"],
+    "report verify --certs": [*_REPORT, "--certs", "table"],
+    "report verify --crl": [*_REPORT, *_CHAIN, "--crl", "crl"],
+    "advise": ["advise", "--report", "report"],
+    "diagnose": [
+        *("diagnose", "--mode", "snp", "--ovmf", str(SAMPLES / "firmware-snp.fd"), "--vcpus", "4"),
+        *("--vcpu-type", "EPYC-Milan", "--report", "report", "--max-changes", "1", "--json"),
+    ],
+    "id-block show": ["id-block", "show", "block", "auth"],
+    "vmsa show": ["vmsa", "show", "vmsa"],
+    "vmsa diff": ["vmsa", "diff", "vmsa", "vmsa"],
+    "chain verify": ["chain", "verify", "sev-chain"],
+}
+
+
+@pytest.mark.parametrize("form", ["hex", "base64url without padding", "hexdump -C", "Rust", "JSON field"])
+@pytest.mark.parametrize("verb", READING)
+def test_every_verb_reads_every_form(
+    verb: str, form: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = KeyServer()
+    leaf, pem = (SAMPLES / "vcek-snp.der").read_bytes(), (SAMPLES / "chain-snp.pem").read_bytes()
+    ask, ark = (one.der for one in parse_chain(pem))
+    contents = {
+        "report": REPORT,
+        "vcek": leaf,
+        "chain": pem,
+        "ask": ask,
+        "ark": ark,
+        "crl": server.crl("Milan"),
+        "table": table(vcek=leaf, ask=ask, ark=ark),
+        "block": bytes(96),
+        "auth": bytes(4096),
+        "vmsa": build_vmsa("qemu", signature=0xA00F11).to_bytes(),
+        "sev-chain": case("chain-forms", "exported-without-ask-ark.cert").read_bytes(),
+    }
+
+    def said(make: Callable[[bytes], bytes | str]) -> tuple[int, str]:
+        for name, content in contents.items():
+            made = make(content)
+            (tmp_path / name).write_bytes(made if isinstance(made, bytes) else made.encode())
+        status = main(READING[verb])
+        text = re.sub(r'Read from .*?\.\n|"(seconds|rate|tried)": .*', "", capsys.readouterr().out)
+        return status, re.sub(r"\d+\.\d+ seconds", "", text)
+
+    monkeypatch.chdir(tmp_path)
+    raw = said(bytes)
+    assert raw[1]
+    assert said(FORMS[form]) == raw
