@@ -500,7 +500,7 @@ complete -c sevlab -n '_shtab_sevlab_using chain verify' -l json -d 'print the r
 complete -c sevlab -n '_shtab_sevlab_using chain verify; and test $_shtab_sevlab_npos -ge 0' -ka "(__fish_complete_path (commandline -ct))" -d 'certificates, one or several in each file'
 complete -c sevlab -n '_shtab_sevlab_using; and test $_shtab_sevlab_npos -eq 0' -a session -d 'Make the keys of a launch, or open a session.'
 complete -c sevlab -n '_shtab_sevlab_using session' -s h -l help -d 'show this help message and exit'
-complete -c sevlab -n '_shtab_sevlab_using session' -l name -x -d 'how the four files begin (default: vm)'
+complete -c sevlab -n '_shtab_sevlab_using session' -l name -x -d 'how the names of the four files begin (default: vm)'
 complete -c sevlab -n '_shtab_sevlab_using session' -l force -d 'replace these files if they exist'
 complete -c sevlab -n '_shtab_sevlab_using session' -l json -d 'print the result as JSON'
 complete -c sevlab -n '_shtab_sevlab_using session' -l pdh-key -xka "(__fish_complete_path (commandline -ct))" -d 'the PDH'"'"'s private number, 48 bytes, big-endian'

@@ -85,7 +85,7 @@ def tell(thing: Explained, args: Namespace) -> None:
 def show_answer(view: View, args: Namespace) -> None:
     """Print a view; without the --verbose that a verb has, on one screen if that can be.
 
-    What is wrong is shown one by one, what is right is counted, and details are shown while there is room.
+    What is wrong or was required is shown one by one, the rest counted, and details shown while there is room.
     """
     from ..layout.views import Heading, Paragraph, View
 
@@ -109,13 +109,13 @@ def show_answer(view: View, args: Namespace) -> None:
         if not all(isinstance(block, Paragraph | Heading) for block in core) and section is not sections[0]:
             core = [section[0], *core]
         pairs.append(([block for block, _ in short], core))
-    room = SCREEN - 3 - sum(height(core) for _, core in pairs)
+    room = SCREEN - 2 - sum(height(core) for _, core in pairs)
     for whole, core in pairs:
         room += height(core) - height(whole)
         shown += whole if room >= 0 else core
         if room < 0 and isinstance(whole[0], Heading) and whole[0] not in core:
             left_out += f"{'; ' if left_out else ': '}{whole[0].title}"
-    return show(View(*shown, Paragraph(f"--verbose shows the rest{left_out}.")))
+    return show(View(*shown, Paragraph(f"--verbose shows the rest{left_out}".removesuffix("?") + ".")))
 
 
 def _short(block: Block, wrong: tuple[str, ...]) -> tuple[Block, bool]:
@@ -125,19 +125,17 @@ def _short(block: Block, wrong: tuple[str, ...]) -> tuple[Block, bool]:
     if not isinstance(block, Table) or "state" not in block.header or "meaning" in block.header:
         is_answer = isinstance(block, Paragraph) and block.words.startswith(VERDICTS)
         return block, is_answer or isinstance(block, Banner) or "answer" in getattr(block, "header", ())
-    at, names = block.header.index("state"), dict[str, list[str]]()
-    for row in block.rows:
-        names.setdefault(row[at], []).append(row[not at])
-    counts = [
-        f"{len(checks)} {state}" + f" ({', '.join(checks)})" * (state == "not checked")
-        for state, checks in names.items()
-        if not state.lower().startswith(wrong)
-    ]
-    bad = [i for i, row in enumerate(block.rows) if row[at].lower().startswith(wrong)]
-    rows, colours = [block.rows[i] for i in bad], [block.colours[i] for i in bad]
-    table = [Table(block.header, rows, colours, list(block.mono), block.wrapped)] * bool(bad)
-    others = [Paragraph(f"{'The others' if bad else 'Checks'}: {', '.join(counts)}.")] * bool(counts)
-    return View(*table, *others), bool(bad)
+    at = block.header.index("state")
+    states = [row[at] for row in block.rows]
+    # Of what is checked and what is not, the fewer are shown too: what was required, or what is missing.
+    fewer = "match" if states.count("not checked") > states.count("match") else "not checked"
+    shown = [i for i, state in enumerate(states) if state.lower().startswith(wrong) or state == fewer]
+    hidden = [state for i, state in enumerate(states) if i not in shown]
+    counts = ", ".join(f"{hidden.count(state)} {state}" for state in dict.fromkeys(hidden))
+    rows, colours = [block.rows[i] for i in shown], [block.colours[i] for i in shown]
+    table = [Table(block.header, rows, colours, list(block.mono), block.wrapped)] * bool(shown)
+    others = [Paragraph(f"{'The others' if shown else 'Checks'}: {counts}.")] * bool(counts)
+    return View(*table, *others), any(states[i] != "not checked" for i in shown)
 
 
 def say_json(data: Any, indent: int | None = 2) -> None:
