@@ -47,6 +47,8 @@ VERBS = {
     "assignment": ("lab", "run_assignment", "write broken launches for a student, with sealed solutions"),
     "grade": ("lab", "run_grade", "mark the answers to assignments, as CSV"),
 }
+#: Most characters of a word.
+LONGEST = 128 << 10
 #: What is done when the command has ended, such as removing what was unpacked for it.
 AT_END = ExitStack()
 #: Warnings that come last, when the command ends without an error: then the error is the one line that counts.
@@ -153,6 +155,8 @@ def _clean_up() -> None:
 
 
 def _dispatch(words: list[str]) -> int:
+    if (longest := max(map(len, words), default=0)) > LONGEST:
+        raise InputError("usage", f"a word of {longest} characters", f"at most {LONGEST}, all that Linux hands on")
     verb = words[0] if words else "--help"
     if verb in ("--version", "-V"):
         from .. import __version__

@@ -370,7 +370,7 @@ def test_the_command_with_a_report(folder: Path, capsys: pytest.CaptureFixture[s
         (["-m", "00" * 48, "--budget", "soon"], "--budget"),
         (["-m", "00" * 48, "--vcpu-type", "VAX"], "--vcpu-type"),
         (["-m", "00" * 48, "--candidates", "/nowhere"], "--candidates"),
-        (["-m", "00" * 48, "--policy", "1"], "unrecognized"),
+        (["-m", "00" * 48, "--policy", "1"], "unknown option"),
     ],
 )
 def test_misuse_of_the_command_is_one_line(
