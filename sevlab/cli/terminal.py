@@ -83,7 +83,7 @@ def tell(thing: Explained, args: Namespace) -> None:
 
 
 def show_answer(view: View, args: Namespace) -> None:
-    """Print a view; without the --verbose that a verb has, on one screen if that can be.
+    """Print a view; on a terminal, without the --verbose that a verb has, on one screen if that can be.
 
     What is wrong or was required is shown one by one, the rest counted, and details shown while there is room.
     """
@@ -95,7 +95,7 @@ def show_answer(view: View, args: Namespace) -> None:
     wide, left_out = columns(), ""
     shown: list[Block] = []
     asked = [getattr(args, name, name == "verbose") for name in ("verbose", "show_keys", "show_secret")]
-    if any(asked) or view.text(width=wide).count("\n") < SCREEN:
+    if not wide or any(asked) or view.text(width=wide).count("\n") < SCREEN:
         return show(view)
     sections: list[list[Block]] = [[]]
     for one in view.flat():

@@ -461,7 +461,7 @@ def test_other_verbs_only_name_this_one(capsys: pytest.CaptureFixture[str], tmp_
     launch = ["--measurement", "A" * 64, "--api-major", "0", "--api-minor", "17", "--build-id", "11", "--policy", "1"]
     launch += ["--firmware", str(tmp_path / "firmware.fd"), "--tk", str(tmp_path / "tk.bin"), "--html", html, "--force"]
     leaf = ["--vcek", str(tmp_path / "vcek-snp.der")]
-    for words in (["report", "show", report], ["report", "verify", report, *leaf, "-v"], ["explain", *launch]):
+    for words in (["report", "show", report], ["report", "verify", report, *leaf], ["explain", *launch]):
         main(words)
         assert capsys.readouterr().out.endswith("\n\nsevlab advise lists the known vulnerabilities of a platform.\n")
         main([*words, "--json"])

@@ -84,6 +84,14 @@ def test_verbose_shows_all_and_changes_nothing_else(folder: Path, verb: str) -> 
     assert screen([*words, "--json"], 100) == screen([*words, "--json", "--verbose"], 100)
 
 
+@pytest.mark.parametrize("verb", ["ovmf", "report", "advise", "session"])
+def test_a_pipe_gets_every_detail(folder: Path, verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    words = [verb, *commands(folder)[verb]]
+    shown = [(main([*words, *more]), capsys.readouterr().out) for more in ([], ["--verbose"])]
+    assert shown[0] == shown[1]
+    assert len(shown[0][1].splitlines()) > SCREEN
+
+
 def test_an_answer_names_what_is_wrong_and_counts_the_rest(folder: Path) -> None:
     words = ["report", *commands(folder)["report"], "--forbid-smt"]
     status, shown = screen(words, 80)
