@@ -27,7 +27,7 @@ TYPED = {
     "digest --profile ec": ["ec2", "ec2-rdx0"],
     "digest --vcpu-type EPYC-Milan-v4": ["EPYC-Milan-v4"],
     "session --pdh": ["--pdh-key"],
-    "profiles gc": ["gce"],
+    "profiles gc": ["gce", "gce-genoa"],
     "report show --product Mi": ["Milan"],
     "validate --firmware notebooks/samples/firmware-st": ["notebooks/samples/firmware-stock.fd"],
     "report verify notebooks/samples/rep": ["notebooks/samples/report-snp.bin"],

@@ -323,12 +323,12 @@ def test_what_a_case_says_was_redacted_is_not_told_as_ours(tmp_path: Path, capsy
 
 
 def test_the_id_of_a_guest_object_is_escaped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    line = f"qemu-system-x86_64 -machine q35,confidential-guest-support=s0 -object sev-guest,id=s0{CLEAR.split()[0]}"
+    line = "qemu-system-x86_64 -machine q35,confidential-guest-support=s0 -object sev-guest,id=s0\x07\x9b2J\u202e"
     (tmp_path / "line").write_text(f"{line},policy=1 -bios /x")
     assert main(["capture", "--qemu-cmdline", str(tmp_path / "line"), "-o", str(tmp_path / "x.toml")]) == 0
     out = capsys.readouterr().out
     assert_safe(out)
-    assert "s0\\x1b[2J\\x1b[H" in out
+    assert "s0\\x07\\x9b2J\\u202e" in out
 
 
 # The sweep: verbs, texts from outside, hostile characters.
