@@ -2,33 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, TimeoutError
+from playwright.sync_api import Browser, Page
 
 from sevlab.cli.lab import copy_notebooks
 from tests.browser.lab import app_server, new_page
-from tests.browser.test_axe import equal_ids, findings, show
+from tests.browser.test_axe import WIDTHS, equal_ids, findings, out_of_reach, show
 from tests.browser.test_static import luminance
 
 SCHEMES = ("light", "dark")
-WIDTHS = (400, 800, 1280, 1920)
-
-#: What is out of reach: beyond an edge of the page, or cut off by a box that does not scroll.
-OUT_OF_REACH = """() => [...document.querySelectorAll("#rendered_cells *")].filter(node => {
-    const { left, right, width, height } = node.getBoundingClientRect();
-    if (!width || !height || getComputedStyle(node).visibility === "hidden") return false;
-    for (let box = node.parentElement; box; box = box.parentElement) {
-        const { overflowX } = getComputedStyle(box), edges = box.getBoundingClientRect();
-        if (["auto", "scroll"].includes(overflowX) && box.scrollWidth > box.clientWidth) return false;
-        if (["hidden", "clip"].includes(overflowX) && width > 1 && right > edges.right + 1) return edges.width > 1;
-    }
-    return right > innerWidth + 1 || left < -1;
-}).map(node => `${node.tagName} ${node.className}: ${node.textContent.slice(0, 40)}`)"""
 
 
 @pytest.fixture(scope="module")
@@ -70,10 +56,7 @@ def test_axe_finds_nothing_serious(app: Page) -> None:
 
 def test_a_narrow_page_loses_nothing(app: Page, request: pytest.FixtureRequest) -> None:
     for width in WIDTHS:
-        app.set_viewport_size({"width": width, "height": 900})
-        with contextlib.suppress(TimeoutError):  # the page is laid out anew a moment after its width has changed
-            app.wait_for_function(f"() => ({OUT_OF_REACH})().length === 0")
-        assert app.evaluate(OUT_OF_REACH) == [], width
+        assert out_of_reach(app, width) == [], width
         assert app.evaluate("() => document.documentElement.scrollWidth") <= width
         if folder := os.environ.get("SEVLAB_PICTURES"):
             app.set_viewport_size({"width": width, "height": 2600})

@@ -1,4 +1,4 @@
-"""axe on what sevlab puts on a page: labels, roles, contrast, ids.
+"""axe on what sevlab puts on a page: labels, roles, contrast, ids; and whether all of it is in reach.
 
 The pages are Voila's: what a cell shows is the same there as in JupyterLab, whose frame has faults of its own and hides
 the texts of a notebook from axe.
@@ -6,11 +6,12 @@ the texts of a notebook from axe.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, TimeoutError
 
 from sevlab.cli.lab import copy_notebooks
 from tests.browser.lab import KINDS, TOKEN, app_server, needed, new_page, write_notebook
@@ -22,6 +23,19 @@ OURS = "#rendered_cells"
 BAD = '<div class="faults"><p id="twice"><input></p><p id="twice" style="background:#fff;color:#ccc">faint</p></div>'
 FAULTS = ".faults"
 SECONDS_TO_SHOW = 120
+WIDTHS = (400, 800, 1280, 1920)
+
+#: What is out of reach: beyond an edge of the page, or cut off by a box that does not scroll.
+OUT_OF_REACH = """() => [...document.querySelectorAll("#rendered_cells *")].filter(node => {
+    const { left, right, width, height } = node.getBoundingClientRect();
+    if (!width || !height || getComputedStyle(node).visibility === "hidden") return false;
+    for (let box = node.parentElement; box; box = box.parentElement) {
+        const { overflowX } = getComputedStyle(box), edges = box.getBoundingClientRect();
+        if (["auto", "scroll"].includes(overflowX) && box.scrollWidth > box.clientWidth) return false;
+        if (["hidden", "clip"].includes(overflowX) && width > 1 && right > edges.right + 1) return edges.width > 1;
+    }
+    return right > innerWidth + 1 || left < -1;
+}).map(node => `${node.tagName} ${node.className}: ${node.textContent.slice(0, 40)}`)"""
 
 
 def findings(page: Page, ours: str = OURS, without: str = "#nothing") -> list[str]:
@@ -48,6 +62,14 @@ def equal_ids(page: Page, ours: str = OURS) -> list[str]:
             .filter(id => document.querySelectorAll(`[id="${CSS.escape(id)}"]`).length > 1)""",
         ours,
     )
+
+
+def out_of_reach(page: Page, width: int) -> list[str]:
+    """What nobody can see on a page of this width."""
+    page.set_viewport_size({"width": width, "height": 900})
+    with contextlib.suppress(TimeoutError):  # the page is laid out anew a moment after its width has changed
+        page.wait_for_function(f"() => ({OUT_OF_REACH})().length === 0")
+    return page.evaluate(OUT_OF_REACH)
 
 
 def show(page: Page, url: str, name: str = "") -> None:
@@ -88,6 +110,11 @@ def test_one_of_each_kind_on_a_page(kinds: Page, scheme: str) -> None:
     kinds.emulate_media(color_scheme=scheme)
     assert findings(kinds, without=FAULTS) == []
     assert [one for one in equal_ids(kinds) if one != "twice"] == []
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_narrow_page_loses_nothing(kinds: Page, width: int) -> None:
+    assert out_of_reach(kinds, width) == []
 
 
 @pytest.fixture(scope="module")
