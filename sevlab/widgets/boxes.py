@@ -16,9 +16,10 @@ import traitlets
 
 from ..errors import InputError, SevlabError, escaped
 from ..formats.policy import Policy
+from ..launch.files import FIRMWARE_LIMIT, load_file
 from ..launch.inputs import DEFAULT_PROFILE, FILES, LaunchInputs
 from ..launch.keys import SecretBytes
-from ..launch.values import KEY_SIZE, parse_policy
+from ..launch.values import KEY_SIZE, parse_number, parse_policy
 from ..launch.vmm import PROFILES
 from ..layout.views import Banner
 from .action import Button
@@ -106,8 +107,7 @@ def row(*boxes: w.Widget) -> w.HBox:
 
 def output(name: str) -> w.HTML:
     """Return a place for results, of the class ``sevlab-`` and *name*."""
-    box = w.HTML()
-    box.add_class(f"sevlab-{name}")
+    box: w.HTML = w.HTML().add_class(f"sevlab-{name}")
     return box
 
 
@@ -209,24 +209,29 @@ class FileBox(w.HBox):
 class PolicyBox(w.VBox):
     """The policy as text (``value``, decimal or 0x hex) and one checkbox per flag. Changing either changes the other.
 
-    A text that is not a policy stays as it is, and so do the checkboxes; what reads ``value`` reports the error.
+    A text that is not a policy stays as it is, and so do the checkboxes; what reads ``value`` reports the error. Beside
+    each flag is what it does as it is; ``warning`` is a place for what to say about the policy.
     """
 
     value = traitlets.Unicode()
 
     def __init__(self, policy: Policy) -> None:
-        self.number = text_box(LABELS["policy"], width="20em")
+        self.number, self.warning = text_box(LABELS["policy"], width="20em"), output("warning")
+        self._flags = [one for one in Policy.rows if one.is_flag]
         self.boxes = {
-            one.name: flag(f"{one.name.upper()} (bit {one.low})", f"{one.doc} While clear: {one.clear}", "11em")
-            for one in Policy.rows
-            if one.is_flag
+            one.name: flag(f"{one.name.upper()} (bit {one.low})", f"{one.doc} While clear: {one.clear}", "auto")
+            for one in self._flags
         }
-        super().__init__([self.number, row(*self.boxes.values())])
+        self.words = {name: w.HTML() for name in self.boxes}
+        each = [w.VBox([box, self.words[name]]) for name, box in self.boxes.items()]
+        super().__init__([row(self.number, self.warning), w.Box(each).add_class("sevlab-bits")])
         self._settling = False
         self.number.observe(self._from_number, "value")
         for box in self.boxes.values():
             box.observe(self._from_boxes, "value")
-        self.number.value = f"0x{int(policy):x}"
+        traitlets.link((self.number, "value"), (self, "value"))
+        self.value = f"0x{int(policy):x}"
+        self._explain()
 
     def _parsed(self) -> Policy | None:
         try:
@@ -234,28 +239,46 @@ class PolicyBox(w.VBox):
         except SevlabError:
             return None
 
-    def _from_number(self, change: Any) -> None:
+    def _from_number(self, change: object) -> None:
         if (policy := self._parsed()) is not None:
             self._settling = True
             for name, box in self.boxes.items():
                 box.value = bool(getattr(policy, name))
             self._settling = False
-        self.value = self.number.value.strip()
+            self._explain()
 
-    def _from_boxes(self, change: Any) -> None:
+    def _from_boxes(self, change: object) -> None:
         if self._settling:
             return
         ticked = {name: int(box.value) for name, box in self.boxes.items()}
         # Where the text is not a policy, what is ticked counts.
         self.number.value = f"0x{int((self._parsed() or Policy(0)).replace(**ticked)):x}"
 
+    def _explain(self) -> None:
+        for one in self._flags:
+            self.words[one.name].value = one.doc if self.boxes[one.name].value else f"Not set: {one.clear}"
 
-class LaunchBox(w.Accordion):
+
+class Disclosure(anywidget.AnyWidget):
+    """A button that opens and closes *part*, by mouse and by keyboard."""
+
+    _esm = Path(__file__).with_name("explorer.js")
+    _css = Path(__file__).with_name("explorer.css")
+    title = traitlets.Unicode().tag(sync=True)
+    is_open = traitlets.Bool().tag(sync=True)
+
+    def __init__(self, title: str, part: w.DOMWidget, is_open: bool) -> None:
+        super().__init__(title=title, is_open=is_open)
+        part.layout.display = None if is_open else "none"
+        self.observe(lambda change: part.layout.set_trait("display", None if change.new else "none"), "is_open")
+
+
+class LaunchBox(w.VBox):
     """Boxes for the inputs of a launch beside the firmware. An empty box is an input that is not given.
 
     *inputs* are those of the launch at the start; the boxes are shown when there are any, else they wait behind their
-    title. *profiles* are those to choose from, *default* the one that holds when none is given, and *features* is
-    shown where no SEV_FEATURES is given. ``files``, ``numbers``, ``cmdline`` and ``profile`` are the boxes.
+    title, which ``disclosure`` opens. *profiles* are those to choose from, *default* the one that holds when none is
+    given, and *features* is shown where no SEV_FEATURES is given. ``files`` are the files, ``boxes`` the other inputs.
     """
 
     def __init__(
@@ -281,18 +304,14 @@ class LaunchBox(w.Accordion):
         }
         self.numbers["guest_features"].placeholder = features
         self.profile = choice(LABELS["profile"], list(profiles), inputs.profile or default, "18em")
-        for box in (self.cmdline, self.profile, *self.numbers.values()):
-            box.observe(lambda change: refresh(), "value")
+        self.boxes = [self.cmdline, self.profile, *self.numbers.values()]
         count, *cpu, feature_box = self.numbers.values()
         kernel, initrd, *registers = self.files.values()
         rows = [kernel, initrd, self.cmdline, row(count, self.profile, feature_box), row(*cpu)]
         words = w.HTML("Instead of the CPU's numbers, profile and features, the registers themselves:")
-        super().__init__(
-            [w.VBox([*rows, words, *registers])],
-            titles=(title,),
-            selected_index=0 if set(given) & set(LOADED) else None,
-        )
-        self.add_class("sevlab-launch")
+        part = w.VBox([*rows, words, *registers])
+        self.disclosure = Disclosure(title, part, bool(set(given) & set(LOADED)))
+        super().__init__([self.disclosure, part])
 
     def given(self) -> LaunchInputs:
         """Return the inputs that are given, as they are in their boxes."""
@@ -303,6 +322,47 @@ class LaunchBox(w.Accordion):
             # The default is not said: beside VMSA files a profile may not be given.
             profile=self.profile.value if self.profile.value != self._default else None,
         )
+
+
+class FlipBox(w.HBox):
+    """A bit to flip, or a byte to change, in what ``target`` names: a file, or one of *more*; "" for none."""
+
+    def __init__(self, *more: str) -> None:
+        names = {LABELS[name]: name for name in FILES} | {name.capitalize(): name for name in more}
+        self.choice = choice("Flip a bit in", {"(nothing)": "", **names}, "")
+        self.offset, self.bit = text_box("At byte", "0", "15em"), text_box("Bit", "0", "12em")
+        self.byte = text_box("New value", "", "18em", placeholder="(flip the bit)")
+        self.boxes = [self.choice, self.offset, self.bit, self.byte]
+        self._folder = tempfile.TemporaryDirectory(prefix="sevlab-")  # which only this user can read
+        super().__init__(self.boxes, layout=w.Layout(flex_flow="row wrap"))
+
+    @property
+    def target(self) -> str:
+        return self.choice.value or ""
+
+    def apply(self, raw: bytes) -> bytes:
+        """Return *raw* with its bit flipped, or its byte changed."""
+        if not raw:
+            raise InputError(self.choice.description, "nothing", "something with content")
+        at = parse_number(self.offset.value.strip(), self.offset.description, len(raw) - 1)
+        value = raw[at] ^ 1 << parse_number(self.bit.value.strip(), self.bit.description, 7)
+        if text := self.byte.value.strip():
+            value = parse_number(text, self.byte.description, 0xFF)
+        return raw[:at] + bytes([value]) + raw[at + 1 :]
+
+    def changed(self, inputs: LaunchInputs) -> LaunchInputs:
+        """Return *inputs* with a changed copy of the file that is chosen, if one is."""
+        if self.target not in FILES:
+            return inputs
+        if not isinstance(path := getattr(inputs, self.target), str) or path == STANDARD_INPUT:
+            raise InputError(self.choice.description, f"{LABELS[self.target]}, which is no file here", "a file")
+        copy = Path(self._folder.name, Path(path).name)
+        copy.write_bytes(self.apply(load_file(path, self.target, FIRMWARE_LIMIT)))
+        return inputs.replace(**{self.target: str(copy)})
+
+    def hide_folder(self, words: str) -> str:
+        """Return words that may name the changed copy, without its folder."""
+        return words.replace(f"{self._folder.name}{os.sep}", "")
 
 
 class PasteBox(anywidget.AnyWidget):

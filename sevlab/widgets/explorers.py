@@ -7,9 +7,12 @@ import contextlib
 import functools
 import hashlib
 from itertools import islice
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import anywidget
 import ipywidgets as w
+import traitlets
 
 from ..errors import InputError, SevlabError, renaming
 from ..formats.kernel_hashes import KernelHashes, hash_cmdline
@@ -27,6 +30,7 @@ from ..launch.vmm import SNP_PROFILES, split_signature
 from ..layout.bytemap import explain_spans, legend
 from ..layout.structure import compare
 from ..layout.views import Banner, Heading, Paragraph, Table, View, hex_lines
+from .action import Button
 from .boxes import (
     LABELS,
     LOADED,
@@ -35,6 +39,7 @@ from .boxes import (
     UPLOAD_FIRMWARE,
     WIDE,
     FileBox,
+    FlipBox,
     LaunchBox,
     PolicyBox,
     alert,
@@ -52,38 +57,72 @@ from .bytemap import ByteMap, StaticBox
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    Widgets = Sequence[w.DOMWidget]
+
     from ..launch.compare import Pair
     from ..launch.pages import Link
+    from ..layout.compare import Comparison
     from ..layout.views import Block
+
+
+#: The class of what is shown of inputs before.
+STALE = "sevlab-stale"
+
+
+class Frame(anywidget.AnyWidget):
+    """What the page does for an explorer that it is in: text counts after a pause, and what belongs together is marked.
+
+    ``links`` say with which row of the chain or the checklist (0 is the header) a field of the map is marked, "*" for
+    any; ``wrong`` is the label of the box that cannot be read.
+    """
+
+    _esm = Path(__file__).with_name("explorer.js")
+    _css = Path(__file__).with_name("explorer.css")
+    links: traitlets.Dict[Any, Any] = traitlets.Dict().tag(sync=True)
+    wrong = traitlets.Unicode().tag(sync=True)
 
 
 class BaseExplorer(StaticBox):
     """Inputs in boxes; an error while one of them cannot be read, else a verdict and what follows from them.
 
-    ``error`` is the sentence that says which input cannot be read, and why; "" when all can. Nothing that was computed
-    from earlier inputs is shown beside an error.
+    ``error`` is the sentence that says which input cannot be read, and why; "" when all can. What was computed from
+    earlier inputs is dimmed beside an error. *beside* is what follows and is shown next to the inputs where there is
+    room, *results* what is shown below. A press of ``undo`` takes all changes back.
     """
 
     error = ""
     #: The boxes that a launch is loaded from, where there are any.
     loaded: LaunchBox | None = None
-    _files: Sequence[FileBox] = ()
+    _files: Sequence[FileBox | FlipBox] = ()
+    #: The attributes with what is edited in place.
+    _edited: Sequence[str] = ()
     _settling = False
     _cannot_tell = "CANNOT TELL: an input cannot be read, see above."
 
     def __init__(
-        self, name: str, inputs: Sequence[w.Widget], results: Sequence[w.Widget], banner: str = "banner"
+        self, name: str, inputs: Widgets, results: Widgets, banner: str = "banner", beside: Widgets = ()
     ) -> None:
-        self.alert, self.banner = output("error"), output(banner)
-        super().__init__([*inputs, self.alert, self.banner, *results])
-        self.add_class(f"sevlab-{name}")
+        self.alert, self.banner, self.frame = output("error"), output(banner), Frame()
+        self.undo = Button("Take all changes back", self.take_back)
+        self._results = [*beside, *results]
+        for map in (one for one in results if isinstance(one, ByteMap)):  # one at most
+            # What was typed for the field before, and could not be read, is then dropped.
+            map.observe(lambda change: self.refresh() if change.owner.error else None, "field")
+            map.add_class("sevlab-linked-map")
+        head = w.HBox([self.banner, self.undo]).add_class("sevlab-head")
+        parts = [*inputs, self.alert, head, *beside]
+        if beside:
+            columns = [w.VBox([*inputs, self.alert]), w.VBox([head, *beside])]
+            parts = [w.Box(columns).add_class("sevlab-columns")]
+        super().__init__([self.frame, *parts, *results])
+        self.add_class(f"sevlab-{name}").add_class("sevlab-frame")
 
     def _read(self) -> None:
         """Read every box and compute what follows; raise the first error."""
         raise NotImplementedError
 
     def _clear(self) -> None:
-        raise NotImplementedError
+        """Forget what was computed; what is shown of it stays, dimmed."""
 
     def _answer(self) -> Banner | View:
         raise NotImplementedError
@@ -104,24 +143,54 @@ class BaseExplorer(StaticBox):
         except SevlabError as error:
             self._fail(error)
             return
-        self.error = self.alert.value = ""
+        self.error = self.alert.value = self.frame.wrong = ""
         self._show()
+        for result in self._results:
+            result.remove_class(STALE)
+        self.undo.disabled = not self.is_changed
         self.banner.value = status(self._answer())  # last: what it is about is there
 
     def _watch(self, *boxes: w.Widget) -> None:
         """Show what follows from the boxes, now and whenever one of them changes."""
         for box in boxes:
             box.observe(self.refresh, "value")
+        self._starts = [(box, "value", box.value) for box in boxes]
+        self._starts += [(self, name, getattr(self, name)) for name in self._edited]
+        files = (box for box in self._files if isinstance(box, FileBox))
+        self._files_at_start = [(box, box.text.value, box.text.placeholder, box.held) for box in files]
         self.refresh()
 
-    def _fail(self, error: SevlabError) -> None:
-        """Show what is wrong with an input, open its box, and take back the verdict."""
+    @property
+    def is_changed(self) -> bool:
+        """Whether there is a change to take back."""
+        return any(getattr(of, name) != start for of, name, start in self._starts) or any(
+            (box.text.value, box.text.placeholder) != (path, words) for box, path, words, _ in self._files_at_start
+        )
+
+    def take_back(self) -> None:
+        """Set everything as it was at the start."""
+        with self.settling():
+            for of, name, start in self._starts:
+                setattr(of, name, start)
+            for box, path, words, held in self._files_at_start:
+                if (box.text.value, box.text.placeholder) != (path, words):
+                    box._hold(held, words)
+                    box.text.value = path
+        self.refresh()
+
+    def _fail(self, error: SevlabError, typed: bool = False) -> None:
+        """Say what is wrong with an input, unless it was *typed* at a map that says it; take back the verdict."""
         self.error = functools.reduce(lambda words, box: box.hide_folder(words), self._files, str(error))
         self._clear()
-        self.alert.value = alert(self.error)
-        self.banner.value = status(Banner(self._cannot_tell, "grey"))
-        if self.loaded and isinstance(error, InputError) and error.input in [LABELS[name] for name in LOADED]:
-            self.loaded.selected_index = 0
+        self.frame.wrong = error.input if isinstance(error, InputError) else ""
+        self.alert.value = "" if typed else alert(self.error)
+        for result in self._results:
+            result.add_class(STALE)
+        self.undo.disabled = False
+        dimmed = " What is dimmed is from the inputs before." if self._results else ""
+        self.banner.value = status(Banner(self._cannot_tell + dimmed, "grey"))
+        if self.loaded and self.frame.wrong in [LABELS[name] for name in LOADED]:
+            self.loaded.disclosure.is_open = True
 
     @contextlib.contextmanager
     def settling(self) -> Iterator[None]:
@@ -143,11 +212,11 @@ class Explorer(BaseExplorer):
 
     ``verdict`` is the current :class:`~sevlab.launch.verify.Verdict`, None while an input cannot be read.
     ``evidence`` is the last evidence that could be read; what was uploaded is a file of it as long as the kernel runs.
-    A byte marked ``*`` differs from the evidence the explorer was opened with.
+    A byte of the message marked ``*`` differs from the evidence the explorer was opened with, one of the measurement
+    from the computed one, which is below it. ``flip`` changes a byte of what was loaded or reported.
     """
 
     loaded: LaunchBox
-    _cannot_tell = "CANNOT TELL: an input cannot be read, see above. The bytes below are from the inputs before."
 
     def __init__(self, evidence: Evidence) -> None:
         self.evidence = self._start = evidence
@@ -155,17 +224,19 @@ class Explorer(BaseExplorer):
         rows = self._build_inputs()
         self.chain, self.comparison = output("loaded"), output("comparison")
         self.message = ByteMap("The message under the HMAC: 56 bytes", evidence.message.spans())
-        self.blob = ByteMap("The measurement the host reported: 48 bytes", evidence.measurement.spans())
-        super().__init__("explorer", rows, [self.chain, self.message, self.blob, self.comparison], banner="verdict")
-        self._watch(self.measurement, self.policy, *self.numbers.values())
+        meaning = "* marks bytes that differ from the computed ones below them."
+        title = "The measurement: 48 bytes, reported above computed"
+        self.blob = ByteMap(title, evidence.measurement.spans(), mark_meaning=meaning)
+        results, beside = [self.message, self.chain], [self.blob, self.comparison]
+        super().__init__("explorer", rows, results, banner="verdict", beside=beside)
+        self._watch(self.measurement, self.policy, *self.numbers.values(), *self.loaded.boxes, *self.flip.boxes)
 
     def _build_inputs(self) -> list[w.Widget]:
         evidence, files = self.evidence, self.evidence.files
         text = base64.b64encode(evidence.measurement.to_bytes()).decode()
         placeholder = "base64 (64 characters, line breaks are fine) or hex (96 digits)"
         self.measurement = text_area(LABELS["measurement"], text, placeholder)
-        names = "api_major", "api_minor", "build_id"
-        self.numbers = {name: text_box(LABELS[name], str(getattr(evidence, name))) for name in names}
+        self.numbers = {name: text_box(LABELS[name], str(getattr(evidence, name))) for name in REPORTED[1:4]}
         self.policy = PolicyBox(evidence.policy)
         #: What else is loaded, and the two files that every launch has.
         self.loaded = LaunchBox(evidence.inputs or LaunchInputs(), self.refresh, self._fail)
@@ -176,18 +247,23 @@ class Explorer(BaseExplorer):
             "firmware": FileBox(LABELS["firmware"], files.get("firmware", ""), UPLOAD_FIRMWARE, *act, held=held),
             "tik": FileBox(LABELS["tk"], key_file, upload, *act, keep=tik_of, held=evidence.tik),
         }
-        self._files = [*self.files.values(), *self.loaded.files.values()]
+        self.flip = FlipBox("digest", "measurement")
+        self._files = [*self.files.values(), *self.loaded.files.values(), self.flip]
         self.paths = {name: box.text for name, box in self.files.items()}
         self.uploads = {name: box.upload for name, box in self.files.items()}
         self._given_at_start = self._given().given
-        return [self.measurement, row(*self.numbers.values()), self.policy, *self.files.values(), self.loaded]
+        numbers = row(*self.numbers.values())
+        return [self.measurement, numbers, self.policy, *self.files.values(), self.loaded, self.flip]
 
     def _given(self) -> LaunchInputs:
-        return self.loaded.given().replace(firmware=self.files["firmware"].given())
+        return self.flip.changed(self.loaded.given().replace(firmware=self.files["firmware"].given()))
 
     def _read(self) -> None:
         with renaming(label_of):
             self.evidence = self._read_evidence()
+            self._launch = self.evidence.launch
+            if self.flip.target == "digest":
+                self.evidence = self.evidence.replace(digest=self.flip.apply(self.evidence.digest))
         self.verdict = compare_measure(self.evidence)
 
     def _read_evidence(self) -> Evidence:
@@ -196,10 +272,13 @@ class Explorer(BaseExplorer):
             raise InputError("tk", "nothing", "a path, or an upload")
         if isinstance(key, str):
             key = self.files["tik"].held = _load_tik(key)
+        measurement = parse_measurement(self.measurement.value, LABELS["measurement"], allow_hex=True)
+        if self.flip.target == "measurement":
+            measurement = measurement.from_bytes(self.flip.apply(measurement.to_bytes()))
         load = functools.partial(
             load_evidence,
-            measurement=parse_measurement(self.measurement.value, LABELS["measurement"], allow_hex=True),
-            policy=self.policy.value,
+            measurement=measurement,
+            policy=self.policy.value.strip(),
             tik=key,
             tek=self._start.tek or SecretBytes(bytes(KEY_SIZE)),
             **{name: box.value.strip() for name, box in self.numbers.items()},
@@ -229,21 +308,29 @@ class Explorer(BaseExplorer):
         evidence, verdict = self.evidence, self.verdict
         assert verdict is not None
         self.chain.value = self._chain().html()
+        # The field of the message and the step of the launch that made it.
+        self.frame.links = {len(self._launch.runs()): "digest"}
         self.message.show(evidence.message.spans(), compare(self._start.message, evidence.message).marked)
-        self.blob.show(evidence.measurement.spans(), compare(self._start.measurement, evidence.measurement).marked)
         computed = evidence.measurement.replace(measure=verdict.computed)
-        warnings = [Paragraph(f"WARNING: {one}") for one in verdict.warnings if one not in evidence.launch.warnings]
-        self.comparison.value = View(compare(evidence.measurement, computed).explain(), *warnings).html()
+        differing = compare(evidence.measurement, computed)
+        self.blob.show(evidence.measurement.spans(), differing.marked, computed.to_bytes())
+        words = f"Fields that differ: {', '.join(differing.differing)}." if differing.differing else "All fields match."
+        warnings = [f"WARNING: {one}" for one in verdict.warnings if one not in evidence.launch.warnings]
+        of_policy = [Paragraph(one) for one in warnings if one.startswith("WARNING: policy")]
+        self.policy.warning.value = status(View(*of_policy)) if of_policy else ""
+        measure = f"{words} Computed measure: {hex_lines(verdict.computed, 32)}"
+        others = [Paragraph(one) for one in (measure, *warnings) if not one.startswith("WARNING: policy")]
+        self.comparison.value = View(*others).html()
 
     def _clear(self) -> None:
-        self.verdict, self.comparison.value, self.chain.value = None, "", ""
+        self.verdict = None
 
     def _chain(self) -> View:
         """Return what was loaded, step by step, and where it diverges from the start."""
-        first = compare_launch(self._start.launch, self.evidence.launch).first
+        first = compare_launch(self._start.launch, self._launch).first
         differs = [Paragraph(f"First step that differs from the start: {first}")] if first else []
         heading = Heading("What was loaded, and the launch digest after each step")
-        return View(heading, *differs, self.evidence.launch.explain())
+        return View(heading, *differs, self._launch.explain())
 
     def _answer(self) -> Banner:
         assert self.verdict is not None
@@ -284,7 +371,7 @@ class ChainExplorer(BaseExplorer):
     def __init__(self, start: Launch, inputs: Sequence[w.Widget], results: Sequence[w.Widget], name: str) -> None:
         self.start, self.changed, self.chain = start, "", output("chain")
         self.launch: Launch | None = None
-        super().__init__(name, inputs, [self.chain, *results])
+        super().__init__(name, inputs, [results[0], self.chain, *results[1:]])
 
     def _make(self) -> Launch:
         """Read every box and return the launch that follows; raise the first error."""
@@ -294,7 +381,8 @@ class ChainExplorer(BaseExplorer):
         raise NotImplementedError
 
     def _replaced(self, old: bytes, new: bytes) -> list[Step]:
-        """Return the steps of the start, those of one content with another."""
+        """Return the steps of the start, those of one content with another: the part that is changed here."""
+        self._part = new
         return [step._replace(content=new) if step.content == old else step for step in self.start.steps]
 
     def _read(self) -> None:
@@ -302,10 +390,13 @@ class ChainExplorer(BaseExplorer):
         self.changed = compare_launch(self.start, self.launch).first
 
     def _show(self) -> None:
+        assert self.launch is not None
         self.chain.value = self._chain().html()
+        pairs = enumerate(compare_launch(self.start, self.launch).pairs(), 1)
+        self.frame.links = {row: "*" for row, pair in pairs if pair.computed.first.content == self._part}
 
     def _clear(self) -> None:
-        self.launch, self.changed, self.chain.value = None, "", ""
+        self.launch, self.changed = None, ""
 
     def _answer(self) -> Banner:
         if self.changed:
@@ -397,10 +488,6 @@ class TableExplorer(ChainExplorer):
         super()._show()
         self.map.show(self.table.spans(), compare(self._given, self.table).marked)
 
-    def _clear(self) -> None:
-        super()._clear()
-        self.map.show([])
-
     def _result(self) -> View:
         return self.map.static()
 
@@ -441,7 +528,7 @@ class SnpExplorer(BaseExplorer):
         super().__init__("snp-explorer", rows, [self.chain, row(self.number, self.region), self.link, self.map])
         self.number.observe(self._step, "value")
         self.region.observe(self._jump, "value")
-        self.refresh()
+        self._watch(*((*self.loaded.boxes, *self.flip.boxes) if self.loaded else ()))
 
     def _build_inputs(self, inputs: LaunchInputs) -> list[w.Widget]:
         if inputs.cpu_signature is not None:
@@ -454,9 +541,10 @@ class SnpExplorer(BaseExplorer):
         title = "What else is loaded: kernel, initrd and command line; virtual CPUs"
         default, features = SVSM_PROFILE if inputs.svsm is not None else DEFAULT_PROFILE, "(profile)"
         self.loaded = LaunchBox(inputs, *act, profiles=SNP_PROFILES, default=default, features=features, title=title)
-        self._files = [self.firmware, *self.loaded.files.values()]
+        self.flip = FlipBox()
+        self._files = [self.firmware, *self.loaded.files.values(), self.flip]
         also = [w.HTML(Paragraph(f"Also given, and kept: {', '.join(self.fixed)}.").html())] if self.fixed else []
-        return [self.firmware, self.loaded, *also]
+        return [self.firmware, self.loaded, self.flip, *also]
 
     def _read(self) -> None:
         launch = self.start
@@ -464,7 +552,8 @@ class SnpExplorer(BaseExplorer):
             with renaming(label_of):
                 if (firmware := self.firmware.given()) is None:
                     raise InputError("firmware", "nothing", "a path, or an upload")
-                launch = load_snp_launch(**self.loaded.given().replace(firmware=firmware, **self.fixed).given)
+                inputs = self.flip.changed(self.loaded.given().replace(firmware=firmware, **self.fixed))
+                launch = load_snp_launch(**inputs.given)
         self.launch, self.comparison = launch, LaunchComparison(self.start, launch)
 
     def _show(self) -> None:
@@ -484,11 +573,9 @@ class SnpExplorer(BaseExplorer):
 
     def _clear(self) -> None:
         self.launch = self.comparison = None
-        self.chain.value = self.link.value = ""
-        self.map.show([])
 
     def _step(self, change: object) -> None:
-        if not self._settling:
+        if not self._settling and self.launch is not None:
             self._show_link()
 
     def _jump(self, change: object) -> None:
@@ -507,11 +594,15 @@ class SnpExplorer(BaseExplorer):
             self.map.show([])
             return
         with self.settling():
-            self.region.value = [first for _, first in self.region.options if first <= self.number.value][-1]
+            firsts = [first for _, first in self.region.options if first <= self.number.value]
+            self.region.value = firsts[-1]
+        # The link's region, and the one that made the digest before it.
+        before = len(firsts) - (self.number.value == firsts[-1])
+        self.frame.links = {before: "digest_cur", len(firsts): "*"}
         self.link.value = View(*self._words(link)).html()
-        info, marked = self._info()
+        info, differing = self._info()
         self.map.title = f"PAGE_INFO of link {self.number.value}: {link.name}"
-        self.map.show(info.spans(), marked)
+        self.map.show(info.spans(), differing.marked)
 
     def _words(self, link: Link) -> list[Block]:
         return [
@@ -519,12 +610,12 @@ class SnpExplorer(BaseExplorer):
             Paragraph(f"SHA-384 of the {PageInfo.size} bytes below is the digest after it: {link.digest.hex()}"),
         ]
 
-    def _info(self) -> tuple[PageInfo, list[int]]:
-        """Return PAGE_INFO of the link that is shown, and the offsets that differ from the same link at the start."""
+    def _info(self) -> tuple[PageInfo, Comparison]:
+        """Return PAGE_INFO of the link that is shown, and how it differs from the same link at the start."""
         assert self.launch is not None
         info, was = (_page_info(one, self.number.value) for one in (self.launch, self.start))
         assert info is not None
-        return info, [] if was is None else list(compare(was, info).marked)
+        return info, compare(was or info, info)
 
     def _answer(self) -> Banner:
         assert self.comparison is not None
@@ -556,18 +647,17 @@ class SnpExplorer(BaseExplorer):
         link = self.shown
         if link is None:
             return [self._chain()]
-        info, marked = self._info()
-        differ = [span.name for span in info.spans() if set(marked) & set(range(span.offset, span.offset + span.size))]
-        words = [Paragraph(f"Not as in this link at the start: {', '.join(differ)}.")] if differ else []
+        info, compared = self._info()
+        differ = ", ".join(compared.differing)
+        words = [Paragraph(f"Not as in this link at the start: {differ}.")] if differ else []
         return [self._chain(), *self._words(link), *words, legend(info.spans())]
 
 
 def _page_info(launch: SnpLaunch, number: int) -> PageInfo | None:
     """Return PAGE_INFO of a link by its number, from 1; None beyond the last."""
-    digest = launch.start
-    for count, link in enumerate(launch.links(), 1):
-        if count == number:
-            info: PageInfo = link.region.info(link.number, digest)
-            return info
-        digest = link.digest
-    return None
+    links = list(islice(launch.links(), number))
+    if len(links) < number:
+        return None
+    digest = links[-2].digest if number > 1 else launch.start
+    info: PageInfo = links[-1].region.info(links[-1].number, digest)
+    return info

@@ -9,12 +9,11 @@ import ipywidgets as w
 from ..cases.coverage import Coverage, cover_command_line, cover_domain
 from ..layout.views import Banner, Paragraph, View, hex_lines
 from ..simulator.launch import SimulatedLaunch
-from .boxes import STYLE, output, row, status
-from .bytemap import StaticBox
+from .boxes import STYLE, output, row
 from .explorers import BaseExplorer
 
 if TYPE_CHECKING:
-    from typing import Any
+    from ..layout.views import Block
 
 
 NOTHING = "nothing"
@@ -23,7 +22,7 @@ _STYLE = {"description_width": "9em"}
 SHORT = 256
 
 
-class TranscriptExplorer(StaticBox):
+class TranscriptExplorer(BaseExplorer):
     """A simulated launch. ``run`` is the current one, with whatever the host changed; ``start`` is the honest one."""
 
     def __init__(self, run: SimulatedLaunch) -> None:
@@ -36,20 +35,17 @@ class TranscriptExplorer(StaticBox):
         self.mask = w.BoundedIntText(value=1, min=1, max=255, description="exclusive-or with", **look)
         look, last = {"style": _STYLE, "layout": {"width": "40em"}}, len(run.transcript.entries)
         self.step = w.IntSlider(value=1, min=1, max=last, description="Message", **look)
-        self.banner, self.message, self.record = output("verdict"), output("message"), output("transcript")
-        super().__init__([row(self.target, self.offset, self.mask), self.banner, self.step, self.message, self.record])
-        self.add_class("sevlab-transcript-explorer")
+        self.message, self.record = output("message"), output("transcript")
+        inputs, results = [row(self.target, self.offset, self.mask)], [self.step, self.message, self.record]
+        super().__init__("transcript-explorer", inputs, results, banner="verdict")
         self.target.observe(self._choose, "value")
-        for box in (self.offset, self.mask):
-            box.observe(self.refresh, "value")
         self.step.observe(self._show_step, "value")
-        self._show()
+        self._watch(self.target, self.offset, self.mask)
 
-    def _choose(self, change: Any = None) -> None:
+    def _choose(self, change: object) -> None:
         self.offset.max = self._sizes.get(self.target.value, 1) - 1
-        self.refresh()
 
-    def refresh(self, change: Any = None) -> None:
+    def _read(self) -> None:
         """Launch again, with the host's change."""
         name, offset, mask = self.target.value, self.offset.value, self.mask.value
 
@@ -59,15 +55,13 @@ class TranscriptExplorer(StaticBox):
             return bytes(changed)
 
         self.run = self.start if name == NOTHING else self.start.again({name: change_it})
-        self._show()
 
     def _show(self) -> None:
         self.step.max = len(self.run.transcript.entries)
         self.record.value = self.run.transcript.explain().html()
         self._show_step()
-        self.banner.value = status(self._banner())  # last
 
-    def _banner(self) -> Banner:
+    def _answer(self) -> Banner:
         if self.run.caught is None:
             same = self.run is self.start
             words = "The guest runs and has its secret" if same else "Nobody noticed: the guest runs and has its secret"
@@ -75,7 +69,7 @@ class TranscriptExplorer(StaticBox):
         who, why = self.run.caught
         return Banner(f"CAUGHT by the {who}: {why}", "pink")
 
-    def _show_step(self, change: Any = None) -> None:
+    def _show_step(self, change: object = None) -> None:
         entry = self.run.transcript.entries[self.step.value - 1]
         way = f"{entry.sender} to {entry.receiver}" if entry.is_message else f"{entry.sender}, for itself"
         raw = entry.raw if isinstance(entry.raw, bytes) else None
@@ -84,8 +78,8 @@ class TranscriptExplorer(StaticBox):
         words = Paragraph(f"{self.step.value}. {entry.name} ({way}), {entry.size} bytes. {entry.doc}{more}")
         self.message.value = f"{words.html()}<pre>{shown}</pre>"
 
-    def static(self) -> View:
-        return View(self._banner(), *self.run.transcript.explain().blocks)
+    def _details(self) -> list[Block]:
+        return list(self.run.transcript.explain().blocks)
 
 
 class CoverageBox(BaseExplorer):

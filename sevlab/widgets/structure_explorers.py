@@ -10,7 +10,7 @@ import ipywidgets as w
 
 from ..attestation.report import ReportVerdict, in_lines, parse_moment, verify_report
 from ..attestation.session import OpenedSession, open_session
-from ..errors import InputError, SevlabError
+from ..errors import InputError
 from ..formats.report import Report, parse_report
 from ..formats.sev_certs import SessionBlob
 from ..formats.vmsa import SevFeatures, Vmsa
@@ -19,14 +19,14 @@ from ..launch.values import parse_bytes, parse_number, parse_policy
 from ..launch.verify import COLOURS
 from ..launch.vmm import PROFILES, build_vmsa, cpu_signature, parse_reset_address, recognize_vmsa, split_signature
 from ..layout.bytemap import explain_spans
+from ..layout.structure import compare
 from ..layout.views import Banner, Heading, Paragraph, Table, View, narrow
-from .action import Button, EditBox
-from .boxes import LABELS, WIDE, choice, flag, output, row, text_box
+from .boxes import LABELS, choice, flag, output, row, text_box
 from .bytemap import ByteMap
 from .explorers import BaseExplorer, ChainExplorer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
     from typing import Any
 
@@ -39,12 +39,6 @@ BOOT, APPLICATION = "boot processor", "application processor"
 RESET = "Reset address"
 #: The largest number that each part of a CPU's signature can hold.
 LIMITS = {"family": 270, "model": 255, "stepping": 15}
-#: Fields to edit: all but those that must be zero and the one that has boxes of its own.
-FIELDS = [
-    span.name
-    for span in Vmsa.from_bytes(bytes(Vmsa.size)).spans()
-    if span.name not in {"sev_features", *(one.name for one in Vmsa.rows if one.is_reserved)}
-]
 
 
 class VmsaExplorer(ChainExplorer):
@@ -55,20 +49,22 @@ class VmsaExplorer(ChainExplorer):
     that differ from what the profile makes, by name. A field marked ``*`` differs from the page given.
     """
 
+    _edited = ("edits", "_features")
+
     def __init__(self, page: Vmsa, *, launch: Launch | None = None) -> None:
         steps = launch.steps if launch else (Step("VMSA", page.to_bytes(), "The page."),)
         if page.to_bytes() not in [step.content for step in steps]:
             raise InputError("launch", "one without this page", "the launch that the page belongs to")
         self.page = self._given = page
-        self._written = ""
         rows = self._build_inputs(page, _further_start(steps, page))
-        pairs = zip(self._built().spans(), page.spans(), strict=True)
-        self.edits = {now.name: now.value for was, now in pairs if was.raw != now.raw}
+        self.edits = self._edits_of(page)
         self.fields = output("registers")
-        super().__init__(Launch(steps), rows, [self.fields], "vmsa-explorer")
-        self.field.observe(self._chosen, "value")
-        self._show_value()
-        self._watch(self.profile, self.cpu, *self.boxes.values(), *self.features.values(), self.value)
+        meaning = "* marks bytes that differ from the page given."
+        title = "The VMSA: 4096 bytes. Choose a field or a byte to edit it"
+        act = self._edit, functools.partial(self._fail, typed=True)
+        self.map = ByteMap(title, page.spans(), act=act, mark_meaning=meaning, field="rdx")
+        super().__init__(Launch(steps), rows, [self.map, self.fields], "vmsa-explorer")
+        self._watch(self.profile, self.cpu, *self.boxes.values(), *self.features.values())
 
     def _build_inputs(self, page: Vmsa, further: int | None) -> list[w.Widget]:
         nearest, is_boot, _ = recognize_vmsa(page)[0]
@@ -86,20 +82,26 @@ class VmsaExplorer(ChainExplorer):
         self.boxes = {name: text_box(LABELS[f"cpu_{name}"], str(number), "18em") for name, number in pairs}
         text = f"0x{address:x}" if address else ""
         self.boxes["reset"] = text_box(RESET, text, "18em", placeholder="of the firmware")
-        self._other_features, self.features = int(page.sev_features), {}
-        for one in (one for one in SevFeatures.rows if one.is_flag):
-            self._other_features &= ~one.mask
-            value = bool(getattr(page.sev_features, one.name))
-            self.features[one.name] = flag(f"{one.name} (bit {one.low})", one.doc, "16em", value=value)
-        self.field = choice("Field", FIELDS, "rdx")
-        self.value = EditBox("Value", [self.field], WIDE, "(empty: as the profile makes it)")
+        flags = [one for one in SevFeatures.rows if one.is_flag]
+        self.features = {one.name: flag(f"{one.name} (bit {one.low})", one.doc, "auto") for one in flags}
+        self._tick(page)
         return [
             row(self.profile, self.cpu, self.boxes["reset"]),
             row(*(self.boxes[name] for name in LIMITS)),
             w.HTML("SEV features (the field sev_features), ticked where the bit is set:"),
-            row(*self.features.values()),
-            row(self.field, self.value),
+            w.Box(list(self.features.values())).add_class("sevlab-bits"),
         ]
+
+    def _tick(self, page: Vmsa) -> None:
+        """Tick the features of a page; those without a box are kept."""
+        self._features = page.sev_features
+        for name, box in self.features.items():
+            box.value = bool(getattr(page.sev_features, name))
+
+    def _edits_of(self, page: Vmsa) -> dict[str, object]:
+        """Return the fields of a page that are not as they are built from the boxes."""
+        pairs = zip(self._built().spans(), page.spans(), strict=True)
+        return {now.name: now.value for was, now in pairs if was.raw != now.raw}
 
     def _built(self) -> Vmsa:
         profile, application = PROFILES[self.profile.value], self.cpu.value == APPLICATION
@@ -115,42 +117,29 @@ class VmsaExplorer(ChainExplorer):
             text = self.boxes["reset"].value.strip()
             address = parse_reset_address(parse_number(text, RESET, 0xFFFFFFFF) if text else None, RESET)
         ticked = {name: int(box.value) for name, box in self.features.items()}
-        features = int(SevFeatures(self._other_features).replace(**ticked))
+        features = int(self._features.replace(**ticked))
         return build_vmsa(
             profile.name, cpu=int(application), signature=signature, reset_address=address, sev_features=features
         )
 
     def _make(self) -> Launch:
-        """Read every box. A value that was typed becomes an edit of the chosen field; an empty one takes it back."""
-        built = self._built()
-        if self.value.value != self._written:
-            made = _field(built, self.field.value)
-            self.edits.pop(made.name, None)
-            if text := self.value.value.strip():
-                raw = _parse_field(text, made)
-                if raw != made.raw:
-                    self.edits[made.name] = int.from_bytes(raw, "little") if isinstance(made.value, int) else raw
-        self.page = built.replace(**self.edits)
+        self.page = self._built().replace(**self.edits)
         return Launch(self._replaced(self._given.to_bytes(), self.page.to_bytes()))
+
+    def _edit(self, at: int, size: int, raw: bytes) -> None:
+        """Put bytes at an offset, and keep what differs from the boxes; no bytes are those that the boxes make."""
+        whole = self.page.to_bytes()
+        raw = raw or self._built().to_bytes()[at : at + size]
+        page = Vmsa.from_bytes(whole[:at] + raw + whole[at + size :])
+        with self.settling():
+            self._tick(page)
+        self.edits = self._edits_of(page)
+        self.refresh()
 
     def _show(self) -> None:
         super()._show()
-        self._show_value()
+        self.map.show(self.page.spans(), compare(self._given, self.page).marked)
         self.fields.value = self._result().html()
-
-    def _clear(self) -> None:
-        super()._clear()
-        self.fields.value = ""
-
-    def _chosen(self, change: object) -> None:
-        """Show another field. What was typed for the one before, and could not be read, is dropped."""
-        self._show_value()
-        self.refresh()
-
-    def _show_value(self) -> None:
-        self._written = _written(_field(self.page, self.field.value))
-        with self.settling():
-            self.value.value = self._written
 
     def _result(self) -> View:
         """Return the fields that are not zero, or were not at the start; ``*`` marks those that differ from it."""
@@ -171,21 +160,6 @@ class VmsaExplorer(ChainExplorer):
             Paragraph(words),
             Paragraph(f"SHA-256 of the page: {hashlib.sha256(self.page.to_bytes()).hexdigest()}"),
         )
-
-
-def _field(structure: Vmsa | Report, name: str) -> Span:
-    return next(span for span in structure.spans() if span.name == name)
-
-
-def _parse_field(text: str, span: Span) -> bytes:
-    label = f"Value of {span.name}"
-    if isinstance(span.value, int):
-        return parse_number(text, label, (1 << 8 * span.size) - 1).to_bytes(span.size, "little")
-    return parse_bytes(text, label, span.size)
-
-
-def _written(span: Span) -> str:
-    return f"0x{int(span.value):x}" if isinstance(span.value, int) else span.raw.hex()
 
 
 def _short(span: Span) -> str:
@@ -209,6 +183,8 @@ class ReportExplorer(BaseExplorer):
     differs from the report given.
     """
 
+    _edited = ("report",)
+
     def __init__(
         self,
         report: Report,
@@ -221,93 +197,37 @@ class ReportExplorer(BaseExplorer):
         self._before = self._verify(report=report)
         self.start = self.report = self._before.report
         self.verdict: ReportVerdict | None = self._before
-        self.field = choice("Field", _names(self.start), "measurement", "auto")
-        self.offset = text_box("Byte at", width="16em")
-        self.value = EditBox("Value", [self.field], "58em", "(empty: as in the report given)")
-        self.byte = EditBox("Byte", [self.offset], "16em", "(empty: as given)")
-        self.undo = Button("Take all changes back", self._take_back)
         self.checklist = output("checklist")
         meaning = "* marks bytes that differ from the report given."
-        self.map = ByteMap(f"The report: {report.size} bytes", self.start.spans(), mark_meaning=meaning)
-        rows = [row(self.field, self.value), row(self.offset, self.byte, self.undo)]
-        super().__init__("report-explorer", rows, [self.checklist, self.map])
-        self.map.observe(self._selected, "field")
-        boxes = self.field, self.offset, self.value, self.byte
-        for box, act in zip(boxes, (self._chosen, self._moved, self._edit_field, self._edit_byte), strict=True):
-            box.observe(functools.partial(self._act, act), "value")
-        span = _field(self.report, self.field.value)
-        self._fill(span, span.offset)
-        self.refresh()
+        title = f"The report: {report.size} bytes. Choose a field or a byte to edit it"
+        act = self._edit, functools.partial(self._fail, typed=True)
+        self.map = ByteMap(title, self.start.spans(), act=act, mark_meaning=meaning, field="measurement")
+        super().__init__("report-explorer", [], [self.map, self.checklist])
+        self._watch()
 
-    def _act(self, act: Callable[[], None], change: object) -> None:
-        """Act on what a person did, and not on boxes that are being filled."""
-        if self._settling:
-            return
-        try:
-            act()
-        except SevlabError as error:
-            self._fail(error)
-
-    def _selected(self, change: object) -> None:
-        if self.map.field:
-            self.field.value = self.map.field
-
-    def _chosen(self) -> None:
-        span = _field(self.report, self.field.value)
-        self.map.field = span.name
-        self._fill(span, span.offset)
-
-    def _moved(self) -> None:
-        """The offset of a byte was typed: show that byte, and the field it is part of."""
-        at = self._offset()
-        self._fill(_span_at(self.report, at), at)
-        self.map.field = self.field.value
-
-    def _offset(self) -> int:
-        return parse_number(self.offset.value.strip(), "Byte at", self.report.size - 1)
-
-    def _fill(self, span: Span, at: int) -> None:
-        """Put a field, and one of its bytes, into the boxes. What could not be read before is then gone."""
-        with self.settling():
-            self.field.options = _names(self.report)  # a changed byte may make it a report of another version
-            self.field.value = span.name
-            self.value.value = _written(span)
-            self.offset.value = f"0x{at:03x}"
-            self.byte.value = f"0x{span.raw[at - span.offset]:02x}"
-        if self.error:
-            self.refresh()
-
-    def _edit_field(self) -> None:
-        span, text = _field(self.report, self.field.value), self.value.value.strip()
-        at_start = self.start.to_bytes()[span.offset : span.offset + span.size]
-        self._put(span.offset, _parse_field(text, span) if text else at_start)
-
-    def _edit_byte(self) -> None:
-        text, at = self.byte.value.strip(), self._offset()
-        self._put(at, bytes([parse_number(text, "Byte", 0xFF) if text else self.start.to_bytes()[at]]))
-
-    def _take_back(self) -> None:
-        self._set(self.start.to_bytes(), _field(self.report, self.field.value).offset)
-
-    def _put(self, at: int, raw: bytes) -> None:
+    def _edit(self, at: int, size: int, raw: bytes) -> None:
+        """Put bytes at an offset; no bytes are those of the report given."""
         whole = self.report.to_bytes()
-        self._set(whole[:at] + raw + whole[at + len(raw) :], at)
-
-    def _set(self, raw: bytes, at: int) -> None:
-        self.report = parse_report(raw)
+        raw = raw or self.start.to_bytes()[at : at + size]
+        self.report = parse_report(whole[:at] + raw + whole[at + size :])
         self.refresh()
-        self._fill(_span_at(self.report, at), at)
 
     def _read(self) -> None:
         self.verdict = self._verify(report=self.report)
         self.report = self.verdict.report  # only the certificate may say which product it is
 
     def _show(self) -> None:
+        assert self.verdict is not None
         self.checklist.value = self._checks().html()
         self.map.show(self.report.spans(), self._marked())
+        names = {span.name: span.name for span in self.report.spans()} | {"report_signature": "*"}
+        checks = {
+            number: names.get(check.name.replace(" ", "_")) for number, check in enumerate(self.verdict.checks, 1)
+        }
+        self.frame.links = {number: name for number, name in checks.items() if name}
 
     def _clear(self) -> None:
-        self.verdict, self.checklist.value = None, ""
+        self.verdict = None
 
     def _marked(self) -> list[int]:
         both = zip(self.start.to_bytes(), self.report.to_bytes(), strict=True)
@@ -337,14 +257,6 @@ class ReportExplorer(BaseExplorer):
         changed = [Paragraph(f"Bytes changed: {', '.join(f'0x{at:03x}' for at in marked)}.")] if marked else []
         heading = Heading("The checklist (* marks a check that is not as at the start)")
         return [*changed, heading, self._checks(), explain_spans(self.report.spans())]
-
-
-def _names(report: Report) -> list[str]:
-    return [span.name for span in report.spans()]
-
-
-def _span_at(report: Report, at: int) -> Span:
-    return next(one for one in report.spans() if one.offset <= at < one.offset + one.size)
 
 
 class SessionExplorer(BaseExplorer):

@@ -78,8 +78,6 @@ class FieldBox(BaseExplorer):
     ``message`` and ``computed`` are what follows from them, None while an input cannot be read.
     """
 
-    _cannot_tell = "CANNOT TELL: the input cannot be read, see above."
-
     def __init__(
         self, message: bytes, tik: SecretBytes | bytes, reported: bytes, field: str, firmware: bytes = b""
     ) -> None:
@@ -132,7 +130,7 @@ class FieldBox(BaseExplorer):
         return hashlib.sha256(raw).digest() if self._firmware else bytes(raw)
 
     def _clear(self) -> None:
-        self.message, self.computed, self.bytes.value = None, None, ""
+        self.message = self.computed = None
 
     def _show(self) -> None:
         self.bytes.value = View(*self._details()).html()

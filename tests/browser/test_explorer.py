@@ -5,13 +5,16 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import os
+from pathlib import Path
 
-from playwright.sync_api import Locator
+import pytest
+from playwright.sync_api import Locator, expect
 
 from sevlab.labs import samples
 from sevlab.launch.verify import BAD, GOOD
 from sevlab.layout.span import COLOURS
-from tests.browser.lab import DARK, Sheet, needed
+from tests.browser.lab import DARK, LIGHT, Sheet, needed
 
 
 def spaced(measure: bytes) -> str:
@@ -30,6 +33,13 @@ def background(verdict: Locator) -> str:
     """The colour of the banner as the browser paints it, as ``#rrggbb``."""
     painted = verdict.locator("[role=status] > div").evaluate("node => getComputedStyle(node).backgroundColor")
     return "#" + bytes(int(part) for part in painted.removeprefix("rgb(").rstrip(")").split(",")).hex()
+
+
+def expect_dimmed(*boxes: Locator, dimmed: bool = True) -> None:
+    """Wait until the page paints these paler and without colour, or as always."""
+    for box in boxes:
+        expect(box).to_have_css("opacity", "0.45" if dimmed else "1")
+        expect(box).to_have_css("filter", "grayscale(1)" if dimmed else "none")
 
 
 def test_flipping_a_policy_bit_turns_the_verdict_and_back(sheet: Sheet) -> None:
@@ -142,11 +152,15 @@ def test_every_input_of_a_launch_can_be_changed(sheet: Sheet) -> None:
     page.keyboard.press("Tab")
     error.get_by_role("alert").get_by_text("CPU count: received 'none'").wait_for()
     verdict.get_by_text("CANNOT TELL").wait_for()
-    assert chain.inner_text().strip() == ""
+    assert chain.inner_text() == before  # nothing jumps, but it is dimmed
+    expect_dimmed(chain)
+    assert count.get_attribute("aria-invalid") == "true"
     sheet.keep_picture(".sevlab-explorer", "launch-error")
     count.fill("5")
     page.keyboard.press("Tab")
     chain.get_by_text("First step that differs from the start: vCPU 4").wait_for()
+    expect_dimmed(chain, dimmed=False)
+    assert count.get_attribute("aria-invalid") is None
     count.fill("4")
     page.keyboard.press("Tab")
     verdict.get_by_text(GOOD).wait_for()
@@ -179,20 +193,40 @@ def test_ticking_sev_es_opens_the_boxes_it_needs(sheet: Sheet) -> None:
     count.wait_for(state="visible")
 
 
-def test_the_byte_map_by_mouse_and_by_keyboard(sheet: Sheet) -> None:
-    page = sheet.page
+def message_map(sheet: Sheet) -> Locator:
+    """The map of the message, in an explorer of the first notebook."""
     sheet.show(*needed("01-fifty-six-bytes.ipynb", "sevlab.explore("))
-    explorer = page.locator(".sevlab-explorer")
+    explorer = sheet.page.locator(".sevlab-explorer")
     explorer.locator(".sevlab-verdict").get_by_text(GOOD).wait_for()
-    grid, detail = explorer.locator(".sevlab-bytemap").first, explorer.locator(".sevlab-detail").first
-    selected = grid.locator("[aria-selected=true]")
+    explorer.locator("[data-offset='47']").nth(1).wait_for()  # both maps are there, and nothing moves any more
+    return explorer.locator(".sevlab-map.sevlab-linked-map")
 
-    grid.locator("[data-offset='2']").hover()
-    detail.get_by_text("C: api_minor, offset 0x02, 1 byte: 22 (0x16)").wait_for()
-    grid.locator("[data-offset='5']").click()
-    assert [cell.get_attribute("data-offset") for cell in selected.all()] == ["4", "5", "6", "7"]
-    explorer.locator(".sevlab-fields").first.get_by_text("G mnonce").click()
-    assert [int(cell.get_attribute("data-offset")) for cell in selected.all()] == list(range(40, 56))
+
+def offsets(cells: Locator) -> list[int]:
+    return cells.evaluate_all("all => all.map(one => Number(one.dataset.offset))")
+
+
+def test_the_byte_map_by_mouse_and_by_keyboard(sheet: Sheet) -> None:
+    page, shown = sheet.page, message_map(sheet)
+    grid, detail = shown.get_by_role("grid"), shown.locator(".sevlab-detail")
+    selected, pointed = grid.locator("[aria-selected=true]"), grid.locator(".sevlab-pointed")
+    fields = shown.locator(".sevlab-fields button")
+
+    grid.locator("[data-offset='5']").hover()  # a byte marks its field, all its bytes, and says what it is
+    detail.get_by_text("E: policy, offset 0x04, 4 bytes: 0x00000001 (NODBG)").wait_for()
+    assert offsets(pointed) == [4, 5, 6, 7]
+    assert shown.locator(".sevlab-fields .sevlab-pointed").all_inner_texts() == ["E policy: 0x00000001 (NODBG)"]
+    fields.filter(has_text="G mnonce").hover()  # and a field its bytes
+    detail.get_by_text("G: mnonce").wait_for()
+    assert offsets(pointed) == list(range(40, 56))
+    assert selected.count() == 0
+    grid.locator("[data-offset='5']").click()  # a click keeps it
+    page.mouse.move(0, 0)
+    detail.get_by_text("E: policy").wait_for()
+    assert offsets(selected) == [4, 5, 6, 7]
+    assert pointed.count() == 0
+    fields.filter(has_text="G mnonce").click()
+    assert offsets(selected) == list(range(40, 56))
 
     cells = page.locator(".jp-Notebook .jp-Cell").count()
     grid.focus()
@@ -202,13 +236,207 @@ def test_the_byte_map_by_mouse_and_by_keyboard(sheet: Sheet) -> None:
     detail.get_by_text("B: api_major").wait_for()
     page.keyboard.press("ArrowDown")
     detail.get_by_text("F: digest").wait_for()
+    assert page.locator(f"[id='{grid.get_attribute('aria-activedescendant')}']").get_attribute("data-offset") == "17"
     page.keyboard.press("b")  # in command mode Lab would insert a cell
     page.keyboard.press("End")
     detail.get_by_text("G: mnonce").wait_for()
     page.keyboard.press("Escape")
-    detail.get_by_text("Select a byte").wait_for()
+    detail.get_by_text("Point at a byte").wait_for()
     assert selected.count() == 0
     assert page.locator(".jp-Notebook .jp-Cell").count() == cells
+
+    fields.first.focus()  # one stop of the keyboard for all fields
+    assert offsets(pointed) == [0]
+    page.keyboard.press("ArrowRight")
+    assert offsets(pointed) == [1]
+    page.keyboard.press("Enter")
+    assert offsets(selected) == [1]
+    assert shown.locator(".sevlab-fields button[tabindex='0']").count() == 1
+
+
+def test_a_field_and_the_step_that_makes_it_are_marked_together(sheet: Sheet) -> None:
+    shown, linked = message_map(sheet), sheet.page.locator(".sevlab-loaded .sevlab-linked")
+    assert linked.count() == 0
+    shown.locator("[data-offset='8']").hover()
+    assert linked.all_inner_texts()[0].startswith("firmware")
+    shown.locator("[data-offset='0']").hover()
+    assert linked.count() == 0
+    sheet.page.locator(".sevlab-loaded tr", has_text="firmware").hover()
+    shown.locator(".sevlab-detail").get_by_text("F: digest").wait_for()
+    assert offsets(shown.locator(".sevlab-pointed[data-offset]")) == list(range(8, 40))
+    sheet.page.locator(".sevlab-loaded b", has_text="What was loaded").hover()
+    assert shown.locator(".sevlab-pointed").count() == 0
+
+
+@pytest.mark.parametrize("how", ["clipboard", "no clipboard", "selection"])
+def test_what_is_copied_is_bytes_and_nothing_else(sheet: Sheet, how: str) -> None:
+    page, shown = sheet.page, message_map(sheet)
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    read = "() => navigator.clipboard.readText()"
+    raw = samples.message().to_bytes()
+    if how == "selection":
+        page.evaluate(
+            """([from, to]) => {
+                const range = document.createRange();
+                range.setStart(from.firstChild, 0);
+                range.setEnd(to.firstChild, 2);
+                document.getSelection().removeAllRanges();
+                document.getSelection().addRange(range);
+            }""",
+            [shown.locator(f"[data-offset='{at}']").element_handle() for at in (3, 20)],
+        )
+        page.keyboard.press("Control+c")
+        assert page.evaluate(read).split("\n") == [raw[3:16].hex(" "), raw[16:21].hex(" ")]
+        page.evaluate("() => document.getSelection().removeAllRanges()")
+        return
+    if how == "no clipboard":
+        page.evaluate("() => { navigator.clipboard.writeText = () => Promise.reject(new Error('no')); }")
+    shown.locator("[data-offset='8']").click()
+    forms = {"hex": bytes.hex, "base64": lambda raw: base64.b64encode(raw).decode(), "Python": None}
+    for of, part in (("digest", raw[8:40]), ("all bytes", raw)):
+        for form, write in forms.items():
+            button = shown.get_by_role("button", name=f"Copy {of} as {form}", exact=True)
+            button.focus()
+            page.keyboard.press("Enter")
+            shown.get_by_text(f"Copied {len(part)} bytes").wait_for()
+            copied = page.evaluate(read)
+            assert (write(part) if write else f'bytes.fromhex("{part.hex()}")') == copied
+            if not write:
+                assert eval(copied) == part
+    page.evaluate("() => { delete navigator.clipboard.writeText; }")
+
+
+def test_no_two_ids_on_a_page_are_equal(sheet: Sheet) -> None:
+    sheet.show(WHOLE, WHOLE, *needed("12-a-report-byte-by-byte.ipynb", "sevlab.explore("))
+    sheet.page.locator(".sevlab-report-explorer [data-offset='0']").wait_for()
+    sheet.page.locator(".sevlab-explorer [data-offset='0']").nth(3).wait_for()
+    found = sheet.page.evaluate(
+        "() => [...document.querySelectorAll('.jp-OutputArea-output [id]')].map(node => node.id)"
+    )
+    assert len(found) > 500
+    assert len(set(found)) == len(found)
+
+
+def test_the_whole_launch_by_keyboard(sheet: Sheet) -> None:
+    """From the policy by Tab to the closed part, which Enter opens, and into its boxes."""
+    page = sheet.page
+    sheet.show(*needed("01-fifty-six-bytes.ipynb", "sevlab.explore("))
+    explorer = page.locator(".sevlab-explorer")
+    explorer.locator(".sevlab-verdict").get_by_text(GOOD).wait_for()
+    opener = explorer.get_by_role("button", name="What else is loaded")
+    assert opener.get_attribute("aria-expanded") == "false"
+    explorer.get_by_label("Key file", exact=True).focus()
+    for _ in range(5):
+        page.keyboard.press("Tab")
+        if opener.evaluate("node => node === document.activeElement"):
+            break
+    page.keyboard.press("Enter")
+    kernel = explorer.get_by_label("Kernel", exact=True)
+    kernel.wait_for(state="visible")
+    assert opener.get_attribute("aria-expanded") == "true"
+    page.keyboard.press("Tab")
+    assert kernel.evaluate("node => node === document.activeElement")
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.press("Space")
+    kernel.wait_for(state="hidden")
+
+
+def test_typed_text_counts_after_a_pause_and_can_be_taken_back(sheet: Sheet) -> None:
+    page = sheet.page
+    sheet.show(*needed("01-fifty-six-bytes.ipynb", "sevlab.explore("))
+    explorer = page.locator(".sevlab-explorer")
+    verdict, undo = explorer.locator(".sevlab-verdict"), explorer.get_by_role("button", name="Take all changes back")
+    verdict.get_by_text(GOOD).wait_for()
+    assert undo.is_disabled()
+    minor = explorer.get_by_label("API minor")
+    minor.press("End")
+    minor.press_sequentially("0")  # 220, and the box keeps the focus
+    verdict.get_by_text(BAD).wait_for()
+    explorer.locator(".sevlab-comparison").get_by_text(spaced(measure(api_minor=220))).wait_for()
+    assert minor.evaluate("node => node === document.activeElement")
+    minor.press_sequentially("0")  # 2200
+    explorer.locator(".sevlab-error").get_by_text("API minor: received '2200'").wait_for()
+    explorer.get_by_label("NOKS (bit 1)").check()
+    undo.click()
+    verdict.get_by_text(GOOD).wait_for()
+    assert (minor.input_value(), explorer.get_by_label("Policy", exact=True).input_value()) == ("22", "0x1")
+    assert explorer.locator(".sevlab-error").inner_text().strip() == ""
+    expect(undo).to_be_disabled()
+
+
+def test_a_bit_of_any_file_or_digest_is_flipped(sheet: Sheet) -> None:
+    page = sheet.page
+    sheet.show(WHOLE)
+    explorer = page.locator(".sevlab-explorer")
+    verdict, chain = explorer.locator(".sevlab-verdict"), explorer.locator(".sevlab-loaded")
+    verdict.get_by_text(GOOD).wait_for()
+    target, at = explorer.get_by_label("Flip a bit in", exact=True), explorer.get_by_label("At byte", exact=True)
+    for name, first in (("Firmware", "firmware"), ("Kernel", "kernel hashes"), ("Initrd", "kernel hashes")):
+        target.select_option(name)
+        verdict.get_by_text(BAD).wait_for()
+        chain.get_by_text(f"First step that differs from the start: {first}").wait_for()
+    target.select_option("Digest")
+    at.fill("31")
+    sheet.page.locator(".sevlab-linked-map [data-offset='39'] .sevlab-mark").wait_for()
+    assert explorer.locator(".sevlab-linked-map .sevlab-mark").count() == 1
+    target.select_option("Measurement")
+    explorer.locator(".sevlab-columns [data-offset='31'] .sevlab-mark").wait_for()
+    at.fill("48")
+    error = "At byte: received '48'; needed a whole number from 0 to 47"
+    explorer.locator(".sevlab-error").get_by_role("alert").get_by_text(error).wait_for()
+    assert at.get_attribute("aria-invalid") == "true"
+    target.select_option("(nothing)")
+    verdict.get_by_text(GOOD).wait_for()
+
+
+WIDTHS = [(400, 900), (800, 900), (1280, 900), (1920, 1000)]
+
+
+@pytest.mark.parametrize(
+    ("size", "theme"),
+    [
+        pytest.param(size, theme, marks=[] if (size[0], theme) in ((800, DARK), (1280, LIGHT)) else pytest.mark.soak)
+        for size in WIDTHS
+        for theme in (LIGHT, DARK)
+    ],
+    ids=lambda value: str(value[0]) if isinstance(value, tuple) else value[-5:].strip(),
+)
+def test_the_warning_is_at_its_box_and_the_difference_in_sight(sheet: Sheet, size: tuple[int, int], theme: str) -> None:
+    page = sheet.page
+    sheet.show(*needed("01-fifty-six-bytes.ipynb", "sevlab.explore("))
+    page.set_viewport_size({"width": size[0], "height": size[1]})
+    sheet.use_theme(theme)
+    page.evaluate("() => window.jupyterapp.shell.collapseLeft()")
+    explorer = page.locator(".sevlab-explorer")
+    box = explorer.get_by_label("NODBG (bit 0)")
+    box.uncheck()
+    warning = explorer.get_by_text("WARNING: policy: bit 0 (NODBG) is clear")
+    warning.wait_for()
+    explorer.get_by_text("Not set: the host may read and change the guest's memory").wait_for()
+    places = {
+        name: one.bounding_box()
+        for name, one in {
+            "whole": explorer,
+            "box": box,
+            "warning": warning,
+            "verdict": explorer.get_by_text(BAD),
+            "difference": explorer.locator(".sevlab-columns .sevlab-bytemap"),
+            "policy": explorer.locator(".sevlab-bits"),
+        }.items()
+    }
+    assert abs(places["warning"]["y"] - places["box"]["y"]) < 120
+    if size[0] >= 800:  # all on one screen
+        used = [one for name, one in places.items() if name != "whole"]
+        assert max(one["y"] + one["height"] for one in used) - min(one["y"] for one in used) < size[1]
+    right = places["whole"]["x"] + places["whole"]["width"] + 1
+    for name, one in places.items():
+        assert one["x"] + one["width"] <= right, name
+    labels = explorer.locator(".sevlab-bits .widget-label-basic")
+    assert labels.evaluate_all("all => all.every(one => one.scrollWidth <= one.clientWidth)")  # none is cut off
+    assert explorer.locator(".sevlab-map").evaluate_all("all => all.every(one => one.scrollWidth <= one.clientWidth)")
+    if folder := os.environ.get("SEVLAB_PICTURES"):
+        explorer.evaluate("node => node.scrollIntoView()")
+        page.screenshot(path=Path(folder) / f"launch-{size[0]}-{theme[-5:].strip()}.png")
 
 
 def test_a_configuration_is_labelled_in_the_page(sheet: Sheet) -> None:

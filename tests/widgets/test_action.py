@@ -14,6 +14,7 @@ from sevlab.labs import sample_files
 from sevlab.labs import snp_samples as snp
 from sevlab.widgets.action import Action, Button, EditBox
 from sevlab.widgets.debugger import debugger
+from tests.widgets.views import type_in
 
 WIDGETS = Path(sevlab.__file__).parent / "widgets"
 
@@ -57,15 +58,15 @@ def test_a_search_is_for_what_the_page_shows(tmp_path: Path) -> None:
 def test_an_edit_is_of_the_byte_and_the_field_that_the_page_shows() -> None:
     explorer = sevlab.explore(snp.snp_report(), at="2026-01-01")
     raw = explorer.start.to_bytes()
-    press(explorer.byte, {"entered": "0"}, **{"Byte at": "0x1a1"})
+    type_in(explorer.map, 0x1A1, "0")  # each message says itself what it is an edit of
     assert explorer.report.to_bytes() == raw[:0x1A1] + b"\0" + raw[0x1A2:]
-    press(explorer.value, {"entered": "3"}, Field="vmpl")
+    type_in(explorer.map, "vmpl", "3")
     assert explorer.report.vmpl == 3
     assert explorer.report.to_bytes()[0x1A1] == 0
     press(explorer.undo)
     assert explorer.report.to_bytes() == raw
     vmsa = sevlab.explore(sevlab.build_vmsa("qemu", signature=0xA00F11))
-    press(vmsa.value, {"entered": "7"}, Field="r8")
+    type_in(vmsa.map, "r8", "7")
     assert vmsa.page.r8 == 7
 
 

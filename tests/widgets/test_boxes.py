@@ -16,6 +16,7 @@ import sevlab
 from sevlab.labs import sample_files, samples
 from sevlab.widgets.bytemap import ByteMap
 from sevlab.widgets.explorers import Explorer
+from tests.widgets.views import is_dimmed
 
 TEXT = base64.b64encode(samples.measurement()).decode()
 
@@ -61,6 +62,7 @@ def snapshot(explorer: Explorer) -> dict[str, object]:
         "boxes": {name: box.value for name, box in explorer.policy.boxes.items()},
         "message": explorer.message.spans,
         "blob": explorer.blob.spans,
+        "dimmed": is_dimmed(explorer.blob, explorer.comparison, explorer.message, explorer.chain),
         "text": repr(explorer),
     }
 
@@ -85,9 +87,22 @@ def test_a_checkbox_turns_the_whole_page_and_back(explorer: Explorer, name: str,
 
 
 def test_without_nodbg_the_page_warns(explorer: Explorer) -> None:
-    assert "WARNING" not in explorer.comparison.value
+    assert explorer.policy.warning.value == ""
     explorer.policy.boxes["nodbg"].value = False
-    assert "WARNING: policy: bit 0 (NODBG) is clear" in explorer.comparison.value
+    assert "WARNING: policy: bit 0 (NODBG) is clear" in explorer.policy.warning.value
+    assert "WARNING" not in shown(explorer)  # once, where the box is
+    explorer.policy.boxes["nodbg"].value = True
+    assert explorer.policy.warning.value == ""
+
+
+def test_each_flag_says_what_it_does_as_it_is(explorer: Explorer) -> None:
+    policy = explorer.policy
+    for one in (one for one in sevlab.Policy.rows if one.is_flag):
+        for ticked in (True, False):
+            policy.boxes[one.name].value = ticked
+            assert policy.words[one.name].value == (one.doc if ticked else f"Not set: {one.clear}")
+    policy.number.value = "0x3f"
+    assert [box.value for box in policy.words.values()] == [one.doc for one in sevlab.Policy.rows if one.is_flag]
 
 
 def test_the_es_box_asks_for_the_cpus(explorer: Explorer) -> None:
@@ -164,6 +179,7 @@ def test_a_bad_input_is_told_and_the_verdict_taken_away(explorer: Explorer, name
     assert 'role="alert"' in explorer.alert.value
     assert explorer.verdict is None
     assert explorer.error
+    assert is_dimmed(explorer.blob, explorer.comparison, explorer.message, explorer.chain)
     assert sevlab.launch.verify.GOOD not in shown(explorer)
     assert sevlab.launch.verify.BAD not in shown(explorer)
     assert "CANNOT TELL" in explorer.banner.value

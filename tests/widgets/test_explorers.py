@@ -22,7 +22,7 @@ from sevlab.labs import sample_files, samples
 from sevlab.labs import snp_samples as snp
 from sevlab.widgets.bytemap import ByteMap
 from sevlab.widgets.explorers import Explorer, SnpExplorer
-from tests.widgets.views import assert_static, marked, raw_of
+from tests.widgets.views import assert_static, is_dimmed, marked, raw_of
 
 TEXT = base64.b64encode(samples.measurement()).decode()
 
@@ -76,11 +76,15 @@ def test_the_alert_holds_the_sentence_until_the_input_is_repaired(
     assert escape(explorer.error) in explorer.alert.value
     assert explorer.verdict is None
     assert sevlab.launch.verify.GOOD not in explorer.banner.value
-    assert explorer.comparison.value == ""
+    results = explorer.comparison, explorer.chain, explorer.message, explorer.blob
+    before = [one.spans if isinstance(one, ByteMap) else one.value for one in results]
+    assert is_dimmed(*results)
     box(explorer).set_state({"value": right})
     assert (explorer.error, explorer.alert.value) == ("", "")
     assert explorer.verdict.matches
     assert sevlab.launch.verify.GOOD in explorer.banner.value
+    assert not is_dimmed(*results)
+    assert before == [one.spans if isinstance(one, ByteMap) else one.value for one in results]  # nothing jumped
 
 
 def test_of_two_bad_inputs_the_other_is_told_when_one_is_repaired(folder: Path) -> None:
@@ -188,7 +192,7 @@ def whole_digest(cmdline: bytes = samples.CMDLINE.encode(), count: int = samples
 def test_every_input_of_the_launch_has_a_box(folder: Path) -> None:
     explorer = sevlab.explore(load_whole(folder))
     loaded = explorer.loaded
-    assert loaded.selected_index == 0
+    assert loaded.disclosure.is_open
     assert explorer.verdict.matches
     assert explorer.evidence.digest == whole_digest()
     assert [box.text.value for box in loaded.files.values()] == [
@@ -255,22 +259,23 @@ def test_a_bad_input_of_the_launch_is_told_until_it_is_repaired(
 ) -> None:
     monkeypatch.chdir(folder)
     explorer, (box, text, told) = sevlab.explore(load_whole(folder)), BAD_LAUNCH[name]
-    explorer.loaded.selected_index = None
+    explorer.loaded.disclosure.is_open = False
     right = box(explorer.loaded).value
     box(explorer.loaded).set_state({"value": text})
     assert explorer.error.startswith(told)
     assert escape(explorer.error) in explorer.alert.value
     assert explorer.verdict is None
-    assert explorer.comparison.value == explorer.chain.value == ""
+    assert is_dimmed(explorer.comparison, explorer.chain, explorer.message, explorer.blob)
     assert "launch digest after" not in repr(explorer)
-    assert explorer.loaded.selected_index == 0  # the box is in sight
+    assert explorer.loaded.disclosure.is_open  # the box is in sight
+    assert explorer.frame.wrong == told.split(":")[0]
     box(explorer.loaded).set_state({"value": right})
     assert explorer.verdict.matches
 
 
 def test_what_a_plain_launch_does_not_have_can_be_added(folder: Path) -> None:
     explorer = sevlab.explore(load(folder, firmware=str(folder / "firmware-kernel.fd")))
-    assert explorer.loaded.selected_index is None
+    assert not explorer.loaded.disclosure.is_open
     assert explorer.chain.value.count("launch digest after it") == 1
     send_upload(explorer.loaded.files["kernel"].upload, samples.KERNEL)
     assert [step.name for step in explorer.evidence.launch.steps] == ["firmware", "kernel hashes"]
@@ -464,7 +469,8 @@ def launch(folder: Path) -> SnpExplorer:
 def seen(explorer: SnpExplorer) -> tuple[object, ...]:
     """Everything that a person sees."""
     boxes = (explorer.alert, explorer.banner, explorer.chain, explorer.link)
-    return *(box.value for box in boxes), explorer.map.spans, repr(explorer)
+    dimmed = is_dimmed(explorer.chain, explorer.link, explorer.map)
+    return *(box.value for box in boxes), explorer.map.spans, dimmed, repr(explorer)
 
 
 def test_every_link_shows_what_is_hashed_for_it(launch: SnpExplorer) -> None:
@@ -554,11 +560,11 @@ def test_after_an_error_nothing_that_was_computed_stays(launch: SnpExplorer, nam
     assert 'role="alert"' in launch.alert.value
     assert "CANNOT TELL" in launch.banner.value
     assert launch.launch is None
-    assert launch.chain.value == launch.link.value == ""
-    assert launch.map.spans == []
+    assert is_dimmed(launch.chain, launch.link, launch.map)
     assert launch.error in repr(launch).replace("\n", " ")
+    dimmed = launch.map.spans
     launch.number.value = 5  # nothing to show, and nothing breaks
-    assert launch.map.spans == []
+    assert launch.map.spans == dimmed
     launch.number.value = 1
     box.value = was
     assert seen(launch) == before
@@ -600,3 +606,159 @@ def test_explore_says_what_it_takes(folder: Path) -> None:
         sevlab.explore({**snp_inputs(folder), "cpus": 4})
     with pytest.raises(TypeError, match="a table, a VMSA or a report only"):
         sevlab.explore(snp_inputs(folder), num_cpus=4)
+
+
+# what all explorers share: taking back, flipping, opening, linking
+
+
+def change_all(explorer: Explorer, folder: Path) -> None:
+    explorer.measurement.value = "AA"
+    explorer.policy.number.value = "none"
+    explorer.policy.boxes["noks"].value = True
+    explorer.numbers["api_minor"].value = "256"
+    explorer.paths["firmware"].value = str(folder / "kernel.bin")
+    send_upload(explorer.uploads["tik"], KEY)
+    explorer.loaded.cmdline.value = "quiet"
+    explorer.loaded.numbers["num_cpus"].value = "many"
+    explorer.loaded.profile.value = "qemu"
+    send_upload(explorer.loaded.files["initrd"].upload, b"another")
+    explorer.loaded.files["kernel"].remove.click()
+    explorer.flip.choice.value = "digest"
+    explorer.flip.offset.value = "99"
+
+
+def test_all_changes_of_a_launch_are_taken_back(folder: Path) -> None:
+    explorer = sevlab.explore(load_whole(folder))
+    before = repr(explorer), explorer.message.spans, explorer.blob.spans, explorer.chain.value
+    assert explorer.undo.disabled
+    change_all(explorer, folder)
+    assert explorer.error
+    assert not explorer.undo.disabled
+    explorer.undo.click()
+    assert (repr(explorer), explorer.message.spans, explorer.blob.spans, explorer.chain.value) == before
+    assert explorer.undo.disabled
+    assert explorer.verdict.matches
+    assert explorer.paths["tik"].value == str(folder / "tk.bin")
+    given_at_start = load_whole(folder).inputs.replace(firmware=None).given
+    assert explorer.loaded.given().given == {name: str(value) for name, value in given_at_start.items()}
+
+
+def test_what_came_from_no_file_is_taken_back_too(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stdin(monkeypatch, samples.firmware_for_kernels())
+    explorer = sevlab.explore(load_whole(folder, firmware="-"))
+    send_upload(explorer.uploads["firmware"], samples.KERNEL)
+    assert explorer.verdict is None
+    explorer.undo.click()
+    assert explorer.verdict.matches
+    assert explorer.paths["firmware"].placeholder == "(from standard input)"
+
+
+def test_all_changes_of_a_snp_launch_are_taken_back(launch: SnpExplorer) -> None:
+    before = seen(launch)
+    launch.loaded.cmdline.value = "quiet"
+    launch.firmware.text.value = "no such"
+    launch.flip.choice.value = "kernel"
+    assert launch.error
+    launch.undo.click()
+    launch.number.value = 1
+    assert seen(launch) == before
+    assert launch.undo.disabled
+
+
+FLIPPED = {"firmware": samples.firmware_for_kernels(), "kernel": samples.KERNEL, "initrd": samples.INITRD}
+
+
+@pytest.mark.parametrize("name", FLIPPED)
+@pytest.mark.parametrize(("at", "bit", "new"), [("0", "0", ""), ("0x2", "7", ""), ("1", "x", "0x5a")])
+def test_a_byte_of_any_file_is_changed_and_the_file_is_not(
+    folder: Path, name: str, at: str, bit: str, new: str
+) -> None:
+    explorer, raw = sevlab.explore(load_whole(folder)), bytearray(FLIPPED[name])
+    path = Path(explorer.evidence.files[name])
+    flip = explorer.flip
+    flip.byte.value, flip.offset.value = new, at
+    if not new:
+        flip.bit.value = bit
+    assert explorer.verdict.matches  # nothing is chosen to flip
+    flip.choice.value = name
+    raw[int(at, 0)] = int(new, 0) if new else raw[int(at, 0)] ^ 1 << int(bit)
+    assert explorer.error == ""
+    assert not explorer.verdict.matches
+    changed = Path(explorer.evidence.files[name])
+    assert changed.read_bytes() == raw
+    assert changed.parent.stat().st_mode & 0o077 == 0
+    assert path.read_bytes() == FLIPPED[name]
+    assert f"First step that differs from the start: {'firmware' if name == 'firmware' else 'kernel hashes'}" in (
+        explorer.chain.value
+    )
+    flip.choice.value = ""
+    assert explorer.verdict.matches
+
+
+@pytest.mark.parametrize("at", [0, 31])
+def test_a_bit_of_the_digest_is_flipped_and_the_chain_stays(folder: Path, at: int) -> None:
+    explorer = sevlab.explore(load_whole(folder))
+    chain, digest = explorer.chain.value, bytearray(whole_digest())
+    explorer.flip.choice.value, explorer.flip.offset.value, explorer.flip.bit.value = "digest", str(at), "3"
+    digest[at] ^= 8
+    assert explorer.evidence.digest == digest
+    assert marked(explorer.message) == [8 + at]
+    assert explorer.chain.value == chain
+    assert not explorer.verdict.matches
+
+
+def test_a_bit_of_the_measurement_is_flipped_and_only_it_differs(folder: Path) -> None:
+    explorer = sevlab.explore(load(folder))
+    assert marked(explorer.blob) == []
+    explorer.flip.choice.value, explorer.flip.offset.value = "measurement", "5"
+    assert marked(explorer.blob) == [5]
+    assert "".join(span["other"] for span in explorer.blob.spans) == samples.measurement().hex()
+    assert raw_of(explorer.blob)[5] == samples.measurement()[5] ^ 1
+
+
+@pytest.mark.parametrize(
+    ("target", "box", "text", "told"),
+    [
+        ("firmware", "offset", "65536", "At byte: received '65536'; needed a whole number from 0 to 65535"),
+        ("firmware", "offset", "", "At byte: received"),
+        ("digest", "offset", "32", "At byte: received '32'; needed a whole number from 0 to 31"),
+        ("measurement", "bit", "8", "Bit: received '8'; needed a whole number from 0 to 7"),
+        ("kernel", "byte", "<b>", "New value: received '<b>'; needed a whole number from 0 to 255"),
+        ("vmsa_cpu0", "bit", "0", "Flip a bit in: received VMSA, CPU 0, which is no file here; needed a file"),
+    ],
+)
+def test_a_flip_that_cannot_be_is_told(folder: Path, target: str, box: str, text: str, told: str) -> None:
+    explorer = sevlab.explore(load_whole(folder))
+    getattr(explorer.flip, box).value = text
+    explorer.flip.choice.value = target
+    assert explorer.error.startswith(told)
+    assert explorer.verdict is None
+    explorer.flip.choice.value = ""
+    assert explorer.verdict.matches
+
+
+def test_an_error_names_a_changed_copy_by_its_name_alone(folder: Path) -> None:
+    explorer = sevlab.explore(load_whole(folder))
+    for box in list(explorer.loaded.numbers.values())[1:4]:
+        box.value = ""
+    explorer.loaded.files["vmsa_cpu0"].text.value = str(folder / "tk.bin")
+    explorer.flip.choice.value = "vmsa_cpu0"
+    assert explorer.error.startswith("VMSA, CPU 0: received 'tk.bin', 32 bytes; needed a VMSA of 4096 bytes")
+    assert explorer.flip._folder.name not in explorer.alert.value
+
+
+def test_a_flipped_page_of_a_snp_launch_is_found(launch: SnpExplorer) -> None:
+    launch.flip.choice.value = "firmware"
+    assert launch.comparison.number == 0
+    launch.flip.choice.value = "kernel"
+    assert "kernel hashes" in launch.banner.value
+
+
+def test_fields_are_linked_with_the_steps_that_consume_them(folder: Path, launch: SnpExplorer) -> None:
+    assert sevlab.explore(load_whole(folder)).frame.links == {4: "digest"}
+    assert sevlab.explore(load(folder)).frame.links == {1: "digest"}
+    assert launch.frame.links == {0: "digest_cur", 1: "*"}
+    launch.number.value = 17  # the first link of the second region
+    assert launch.frame.links == {1: "digest_cur", 2: "*"}
+    launch.number.value = 18
+    assert launch.frame.links == {2: "*"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,9 @@ from sevlab.formats.report import SIGNED
 from sevlab.labs import sample_files, samples
 from sevlab.labs import snp_samples as snp
 from sevlab.widgets.explorers import ChainExplorer, TableExplorer
-from sevlab.widgets.structure_explorers import APPLICATION, BOOT, FIELDS, ReportExplorer, VmsaExplorer
+from sevlab.widgets.structure_explorers import APPLICATION, BOOT, ReportExplorer, VmsaExplorer
 from tests.soak import many
-from tests.widgets.views import assert_static, marked, raw_of
+from tests.widgets.views import assert_static, is_dimmed, marked, raw_of, type_in
 
 
 def parts(folder: Path) -> dict[str, str]:
@@ -48,17 +49,23 @@ def vmsa(tmp_path: Path) -> VmsaExplorer:
 def snapshot(explorer: ChainExplorer) -> tuple[object, ...]:
     """Everything that a person sees."""
     boxes = (explorer.alert, explorer.banner, explorer.chain)
-    other = explorer.map.spans if isinstance(explorer, TableExplorer) else explorer.fields.value
-    return *(box.value for box in boxes), other, repr(explorer)
+    fields = explorer.fields.value if isinstance(explorer, VmsaExplorer) else ""
+    seen = explorer.map.spans, explorer.map.error, fields, is_dimmed(*explorer._results)
+    return *(box.value for box in boxes), *seen, repr(explorer)
+
+
+def edit_text(explorer: VmsaExplorer | ReportExplorer, field: str) -> str:
+    """What the box to edit a field shows at first."""
+    return next(span["edit"] for span in explorer.map.spans if span["name"] == field)
 
 
 def assert_nothing_stale(explorer: ChainExplorer, name: str) -> None:
     assert explorer.error.startswith(f"{name}: received ")
-    assert 'role="alert"' in explorer.alert.value
+    assert ('role="alert"' in explorer.alert.value) == (explorer.map.error == "")  # said once, at its box
+    assert explorer.map.error in ("", explorer.error)
     assert "CANNOT TELL" in explorer.banner.value
     assert explorer.launch is None
-    assert explorer.chain.value == ""
-    assert not (explorer.map.spans if isinstance(explorer, TableExplorer) else explorer.fields.value)
+    assert is_dimmed(explorer.chain, explorer.map, *([explorer.fields] if isinstance(explorer, VmsaExplorer) else []))
     assert explorer.error in repr(explorer).replace("\n", " ")
 
 
@@ -133,17 +140,17 @@ def test_a_table_with_a_firmware_gives_both_digests(tmp_path: Path) -> None:
 
 def test_a_register_changes_the_chain_at_its_cpu(vmsa: VmsaExplorer) -> None:
     before = snapshot(vmsa)
-    vmsa.field.value = "rip"
-    assert vmsa.value.value == "0xfff0"
-    vmsa.value.set_state({"value": "4096"})
+    vmsa.map.set_state({"field": "rip"})
+    assert edit_text(vmsa, "rip") == "0xfff0"
+    type_in(vmsa.map, "rip", "4096")
     assert vmsa.page.rip == 4096
     assert vmsa.edits == {"rip": 4096}
     assert vmsa.changed == "vCPU 0"
     assert "rip*" in vmsa.fields.value
     assert hashlib.sha256(vmsa.page.to_bytes()).hexdigest() in vmsa.fields.value
     assert vmsa.chain.value.count("CHANGED *") == 1
-    vmsa.value.value = ""
-    assert vmsa.value.value == "0xfff0"
+    type_in(vmsa.map, "rip", "")
+    assert edit_text(vmsa, "rip") == "0xfff0"
     assert snapshot(vmsa) == before
 
 
@@ -163,8 +170,7 @@ def test_profile_cpu_and_features_make_the_page_that_build_vmsa_makes(vmsa: Vmsa
 
 
 def test_an_edit_stays_while_the_profile_changes(vmsa: VmsaExplorer) -> None:
-    vmsa.field.value = "r8"
-    vmsa.value.value = "7"
+    type_in(vmsa.map, "r8", "7")
     vmsa.profile.value = "ec2"
     assert (vmsa.page.r8, vmsa.page.rdx) == (7, 0x600)
     assert all(vmsa.boxes[name].disabled for name in ("family", "model", "stepping"))
@@ -191,12 +197,10 @@ def test_an_application_processor_needs_an_address(vmsa: VmsaExplorer, text: str
 
 def test_a_value_that_does_not_fit_is_told_and_dropped_with_its_field(vmsa: VmsaExplorer) -> None:
     before = snapshot(vmsa)
-    vmsa.field.value = "mxcsr"
-    vmsa.value.value = "0x100000000"
+    type_in(vmsa.map, "mxcsr", "0x100000000")
     assert_nothing_stale(vmsa, "Value of mxcsr")
-    vmsa.profile.value = "qemu"  # the wrong value is still there
-    assert_nothing_stale(vmsa, "Value of mxcsr")
-    vmsa.profile.value, vmsa.field.value = "qemu-legacy", "rdx"
+    vmsa.map.set_state({"field": "rip"})
+    vmsa.map.set_state({"field": "rdx"})
     assert snapshot(vmsa) == before
 
 
@@ -214,11 +218,15 @@ def test_any_page_is_shown_as_it_is(noise: bytes, at: int, blank: bool) -> None:
     ipywidgets.Widget.close_all()
 
 
-@pytest.mark.parametrize("name", FIELDS)
-def test_every_field_in_the_list_can_be_edited(vmsa: VmsaExplorer, name: str) -> None:
+@pytest.mark.parametrize("name", [span.name for span in sevlab.Vmsa.from_bytes(bytes(4096)).spans()])
+def test_every_field_can_be_edited(vmsa: VmsaExplorer, name: str) -> None:
     span = next(span for span in vmsa.page.spans() if span.name == name)
-    vmsa.field.value = name
-    vmsa.value.value = "1" if isinstance(span.value, int) else "01" + "00" * (span.size - 1)
+    raw = b"\1" + bytes(span.size - 1)
+    long = base64.b64encode(raw).decode()
+    type_in(vmsa.map, name, "1" if isinstance(span.value, int) else raw.hex() if span.size < 2000 else long)
+    if text := edit_text(vmsa, name):
+        type_in(vmsa.map, name, text)  # what the page shows to edit is taken as it is
+    assert vmsa.error == ""
     expected = bytearray(vmsa._given.to_bytes())
     expected[span.offset : span.offset + span.size] = (1).to_bytes(span.size, "little")
     assert vmsa.page.to_bytes() == expected
@@ -254,6 +262,10 @@ def report(folder: Path, **wanted: Any) -> ReportExplorer:
     return made
 
 
+def names(explorer: ReportExplorer) -> list[str]:
+    return [span["name"] for span in explorer.map.spans]
+
+
 def failed(explorer: ReportExplorer) -> list[str]:
     assert explorer.verdict is not None
     return [check.name for check in explorer.verdict.failed]
@@ -270,18 +282,8 @@ def test_the_report_is_shown_byte_by_byte_and_its_checks_pass(folder: Path) -> N
     assert explorer.verdict is not None
     assert explorer.verdict.matches
     assert ", was " not in explorer.checklist.value
-    assert explorer.value.value == snp.snp_launch().digest.hex()
-
-
-def test_fields_and_bytes_are_selected_both_ways(folder: Path) -> None:
-    explorer = report(folder)
-    explorer.map.set_state({"field": "chip_id"})
-    assert (explorer.field.value, explorer.offset.value, explorer.byte.value) == ("chip_id", "0x1a0", "0xc0")
-    explorer.field.set_state({"index": explorer.field.options.index("reported_tcb.snp")})
-    assert (explorer.map.field, explorer.value.value, explorer.offset.value) == ("reported_tcb.snp", "0x16", "0x186")
-    explorer.offset.set_state({"value": "0x91"})
-    assert (explorer.map.field, explorer.field.value) == ("measurement", "measurement")
-    assert explorer.byte.value == f"0x{snp.snp_launch().digest[1]:02x}"
+    assert explorer.map.field == "measurement"
+    assert edit_text(explorer, "measurement") == snp.snp_launch().digest.hex()
 
 
 @pytest.mark.parametrize(
@@ -301,16 +303,17 @@ def test_fields_and_bytes_are_selected_both_ways(folder: Path) -> None:
 def test_an_edited_field_turns_its_checks_red(folder: Path, field: str, value: str, fails: list[str]) -> None:
     explorer = report(folder, measurement=snp.snp_launch().digest)
     before = repr(explorer), explorer.map.spans, explorer.checklist.value
-    explorer.field.value = field
-    was = explorer.value.value
-    explorer.value.set_state({"value": value})
+    explorer.map.set_state({"field": field})
+    type_in(explorer.map, field, value)
     assert failed(explorer) == fails
     assert explorer.checklist.value.count(">mismatch, was match<") == len(fails)
     assert ", ".join(fails) in explorer.banner.value
     assert marked(explorer.map)
-    explorer.value.set_state({"value": ""})
+    assert not explorer.undo.disabled
+    type_in(explorer.map, field, "")
     assert (repr(explorer), explorer.map.spans, explorer.checklist.value) == before
-    assert explorer.value.value == was
+    assert explorer.map.field == field
+    assert explorer.undo.disabled
 
 
 @settings(max_examples=many(15, 5), suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -318,8 +321,7 @@ def test_an_edited_field_turns_its_checks_red(folder: Path, field: str, value: s
 def test_any_byte_can_be_changed_and_taken_back(folder: Path, at: int, value: int) -> None:
     explorer = report(folder)
     raw = snp.snp_report().to_bytes()
-    explorer.offset.value = str(at)
-    explorer.byte.value = str(value)
+    type_in(explorer.map, at, str(value))
     assert explorer.report.to_bytes() == raw[:at] + bytes([value]) + raw[at + 1 :]
     assert marked(explorer.map) == ([at] if raw[at] != value else [])
     assert explorer.error == ""
@@ -333,47 +335,93 @@ def test_any_byte_can_be_changed_and_taken_back(folder: Path, at: int, value: in
 
 
 @pytest.mark.parametrize(
-    ("box", "value", "label"),
+    ("place", "value", "label"),
     [
-        ("value", "xyz", "Value of measurement"),
-        ("value", "00", "Value of measurement"),
-        ("offset", "1184", "Byte at"),
-        ("offset", "", "Byte at"),
-        ("byte", "256", "Byte"),
+        ("measurement", "xyz", "Value of measurement"),
+        ("measurement", "00", "Value of measurement"),
+        ("measurement", "<img src=x>", "Value of measurement"),
+        ("vmpl", "-1", "Value of vmpl"),
+        (0, "256", "Byte"),
+        (1183, "x", "Byte"),
     ],
 )
-def test_what_cannot_be_read_is_told_and_no_verdict_stays(folder: Path, box: str, value: str, label: str) -> None:
+def test_what_cannot_be_read_is_told_and_no_verdict_stays(
+    folder: Path, place: str | int, value: str, label: str
+) -> None:
     explorer = report(folder)
     before = explorer.checklist.value
-    getattr(explorer, box).set_state({"value": value})
+    type_in(explorer.map, place, value)
     assert explorer.error.startswith(f"{label}: received ")
-    assert 'role="alert"' in explorer.alert.value
+    assert explorer.map.error == explorer.error  # the page says it where it was typed, and only there
+    assert explorer.alert.value == ""
     assert explorer.verdict is None
-    assert explorer.checklist.value == ""
+    assert is_dimmed(explorer.checklist, explorer.map)
     assert "CANNOT TELL" in explorer.banner.value
     assert explorer.error in repr(explorer).replace("\n", " ")
-    explorer.field.value = "vmpl"
-    assert explorer.error == explorer.alert.value == ""
+    explorer.map.set_state({"field": "report_data"})
+    assert explorer.error == explorer.alert.value == explorer.map.error == ""
+    assert not is_dimmed(explorer.checklist, explorer.map)
     assert explorer.checklist.value == before
+
+
+@pytest.mark.parametrize(
+    "message",
+    [None, [], {"edit": 1, "byte": 0}, {"edit": "1"}, {"edit": "1", "byte": True}]
+    + [{"edit": "1", "byte": at} for at in (-1, 1184, 1.0, "0", None, 10**30)]
+    + [{"edit": "1", "field": name} for name in ("", "none", None, 3, ["vmpl"])],
+    ids=repr,
+)
+def test_an_edit_of_what_is_not_there_is_dropped(folder: Path, message: object) -> None:
+    explorer = report(folder)
+    explorer.map._handle_custom_msg(message, [])
+    assert (explorer.report, explorer.error) == (explorer.start, "")
 
 
 def test_a_byte_may_make_it_a_report_of_another_kind(folder: Path) -> None:
     explorer = report(folder)
-    explorer.offset.value = "0x188"
-    explorer.byte.value = "0x1a"
-    assert "reported_tcb.fmc" in explorer.field.options
+    type_in(explorer.map, 0x188, "0x1a")
+    assert "reported_tcb.fmc" in names(explorer)
     assert {"processor", "report signature"} == set(failed(explorer))
     explorer.undo.click()
-    explorer.offset.value = "0"
-    explorer.byte.value = "99"
+    type_in(explorer.map, 0, "99")
     assert explorer.verdict is not None
     assert explorer.verdict["version"].state == "not checked"
-    assert "reserved_188" in explorer.field.options
+    assert "reserved_188" in names(explorer)
     explorer.undo.click()
-    assert "cpuid_step" in explorer.field.options
+    assert "cpuid_step" in names(explorer)
 
 
 def test_without_certificates_nobody_vouches(folder: Path) -> None:
     explorer = sevlab.explore(sevlab.load_report(str(folder / "report-snp.bin")), at=AT)
     assert "report signature" in failed(explorer)
     assert "Every check is as at the start" in explorer.banner.value
+
+
+def test_parts_are_linked_with_their_steps_and_checks(table: TableExplorer, vmsa: VmsaExplorer, folder: Path) -> None:
+    assert table.frame.links == {2: "*"}
+    assert vmsa.frame.links == {3: "*"}
+    explorer = report(folder, measurement=snp.snp_launch().digest)
+    assert explorer.verdict is not None
+    names = [check.name for check in explorer.verdict.checks]
+    linked = {names[row - 1]: field for row, field in explorer.frame.links.items()}
+    assert linked.items() >= {"report signature": "*", "chip id": "chip_id", "measurement": "measurement"}.items()
+
+
+def test_every_change_of_a_page_and_a_table_is_taken_back(vmsa: VmsaExplorer, table: TableExplorer) -> None:
+    before = snapshot(vmsa)
+    vmsa.profile.value, vmsa.cpu.value, vmsa.boxes["model"].value = "qemu", APPLICATION, "x"
+    type_in(vmsa.map, "r8", "7")
+    vmsa.boxes["model"].value = "1"
+    type_in(vmsa.map, "r8", "7")
+    type_in(vmsa.map, "sev_features", "0xffffffffffffffff")
+    assert vmsa.features["debug_swap"].value
+    assert int(vmsa.page.sev_features) == 2**64 - 1
+    vmsa.features["debug_swap"].value = False  # a box still acts on a field that was typed
+    assert int(vmsa.page.sev_features) == 2**64 - 1 - 0x20
+    vmsa.undo.click()
+    assert snapshot(vmsa) == before
+    start = snapshot(table)
+    table.boxes["cmdline"].value = "quiet"
+    table.boxes["firmware"].value = ""
+    table.undo.click()
+    assert snapshot(table) == start

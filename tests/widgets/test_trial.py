@@ -14,7 +14,7 @@ from sevlab.labs import samples, show_measures
 from sevlab.layout.views import Paragraph, View
 from sevlab.widgets import FieldBox, Trial
 from tests.labs.test_ribbon import ribbons
-from tests.widgets.views import assert_static
+from tests.widgets.views import assert_static, is_dimmed
 
 MESSAGE, REPORTED = samples.message().to_bytes(), samples.measurement()[:32]
 FIRMWARE = samples.firmware()
@@ -119,14 +119,18 @@ def test_what_cannot_be_read_leaves_one_clear_line_and_nothing_stale(field: str,
     assert "needed" in box.error
     assert box.alert.value.count('role="alert"') == 1
     assert "<b><b>" not in box.alert.value
-    assert box.bytes.value == ""
+    assert is_dimmed(box.bytes)
     assert (box.message, box.computed) == (None, None)
     assert "CANNOT TELL" in box.banner.value
     assert repr(box).splitlines()[-1].strip().startswith("CANNOT TELL")
     assert_static(box)
     target.value = start
     _assert_shows(box, MESSAGE)
+    assert not is_dimmed(box.bytes)
     assert box.alert.value == ""
+    target.value = typed
+    box.undo.click()
+    _assert_shows(box, MESSAGE)
 
 
 def test_what_a_field_box_is_not_made_of() -> None:
