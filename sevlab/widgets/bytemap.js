@@ -55,9 +55,9 @@ function render({ model, el }) {
   const title = element("div", { className: "sevlab-title" });
   const grid = element("div", { tabIndex: 0, className: "sevlab-bytemap", role: "grid", "aria-multiselectable": "true" });
   const detail = element("div", { className: "sevlab-detail", role: "status" });
-  const edit = element("input", { type: "text", spellcheck: false });
-  const place = element("input", { type: "text", spellcheck: false, size: 7 });
-  const byte = element("input", { type: "text", spellcheck: false, size: 6 });
+  const edit = element("input", { type: "text", spellcheck: false, maxLength: 20000 });
+  const place = element("input", { type: "text", spellcheck: false, size: 7, maxLength: 80 });
+  const byte = element("input", { type: "text", spellcheck: false, size: 6, maxLength: 80 });
   const wrong = element("div", { role: "alert", className: "sevlab-wrong" });
   const boxes = element("div", { className: "sevlab-edit" },
     element("label", { className: "sevlab-wide" }, "Value ", edit),

@@ -2,6 +2,7 @@
 // bytes are marked together, and the box of what cannot be read says so. And what opens and closes a part.
 
 const TABLES = ".sevlab-loaded, .sevlab-chain, .sevlab-checklist";
+const LONGEST = 1 << 20; // characters in a box: JupyterLab drops the connection, without a word, over a message of 10 MiB
 const PAUSE = 300; // ms without a key after which what was typed counts
 
 function renderFrame({ model, el }) {
@@ -10,8 +11,10 @@ function renderFrame({ model, el }) {
   const on = (event, act) => document.addEventListener(event, (e) => { if (root()?.contains(e.target)) act(e); }, { signal: stop.signal });
   el.style.display = "none";
 
+  const isText = (target) => target.matches("input[type=text], textarea") && !target.closest(".sevlab-map");
+  on("focusin", ({ target }) => { if (isText(target)) target.maxLength = LONGEST; });
   on("input", ({ target }) => {
-    if (!target.matches("input[type=text], textarea") || target.closest(".sevlab-map, .sevlab-enter")) return;
+    if (!isText(target)) return;
     clearTimeout(timers.get(target));
     // As if the box were left: so every box of ipywidgets sends its text, and a press of a button finds it sent.
     timers.set(target, setTimeout(() => target.dispatchEvent(new Event("change", { bubbles: true })), PAUSE));
@@ -64,4 +67,7 @@ function renderDisclosure({ model, el }) {
   return () => model.off("change:is_open change:title", show);
 }
 
-export default { render: (context) => (context.model.get("title") === undefined ? renderFrame : renderDisclosure)(context) };
+const render = (context) => (context.model.get("title") === undefined ? renderFrame : renderDisclosure)(context);
+
+// Every widget brings this text along; on one page the first of its kind serves them all.
+export default () => (globalThis[`sevlab ${renderFrame}`] ??= { render });

@@ -315,6 +315,25 @@ def test_no_two_ids_on_a_page_are_equal(sheet: Sheet) -> None:
     )
     assert len(found) > 500
     assert len(set(found)) == len(found)
+    code = sheet.page.evaluate("() => Object.keys(globalThis).filter(name => name.startsWith('sevlab ')).length")
+    assert code == 2  # of the maps and of the explorers, one copy each
+
+
+def test_a_text_too_long_for_the_connection_is_cut_off(sheet: Sheet) -> None:
+    page = sheet.page
+    sheet.show(*needed("01-fifty-six-bytes.ipynb", "sevlab.explore("))
+    explorer = page.locator(".sevlab-explorer")
+    explorer.locator(".sevlab-verdict").get_by_text(GOOD).wait_for()
+    box = explorer.get_by_label("Measurement", exact=True)
+    box.focus()
+    page.evaluate("""() => {
+        document.activeElement.select();
+        document.execCommand("insertText", false, "<b>" .repeat(4 << 20));
+    }""")
+    explorer.locator(".sevlab-error").get_by_role("alert").get_by_text("Measurement: received").wait_for()
+    assert len(box.input_value()) == 1 << 20
+    explorer.get_by_role("button", name="Take all changes back").click()
+    explorer.locator(".sevlab-verdict").get_by_text(GOOD).wait_for()
 
 
 def test_the_whole_launch_by_keyboard(sheet: Sheet) -> None:
