@@ -325,7 +325,7 @@ class LaunchBox(w.VBox):
 
 
 class FlipBox(w.HBox):
-    """A bit to flip, or a byte to change, in what ``target`` names: a file, or one of *more*; "" for none."""
+    """A bit to flip, or a byte to change, in what ``choice`` names: a file, or one of *more*; "" for none."""
 
     def __init__(self, *more: str) -> None:
         names = {LABELS[name]: name for name in FILES} | {name.capitalize(): name for name in more}
@@ -335,10 +335,6 @@ class FlipBox(w.HBox):
         self.boxes = [self.choice, self.offset, self.bit, self.byte]
         self._folder = tempfile.TemporaryDirectory(prefix="sevlab-")  # which only this user can read
         super().__init__(self.boxes, layout=w.Layout(flex_flow="row wrap"))
-
-    @property
-    def target(self) -> str:
-        return self.choice.value or ""
 
     def apply(self, raw: bytes) -> bytes:
         """Return *raw* with its bit flipped, or its byte changed."""
@@ -352,13 +348,13 @@ class FlipBox(w.HBox):
 
     def changed(self, inputs: LaunchInputs) -> LaunchInputs:
         """Return *inputs* with a changed copy of the file that is chosen, if one is."""
-        if self.target not in FILES:
+        if (target := self.choice.value) not in FILES:
             return inputs
-        if not isinstance(path := getattr(inputs, self.target), str) or path == STANDARD_INPUT:
-            raise InputError(self.choice.description, f"{LABELS[self.target]}, which is no file here", "a file")
+        if not isinstance(path := getattr(inputs, target), str) or path == STANDARD_INPUT:
+            raise InputError(self.choice.description, f"{LABELS[target]}, which is no file here", "a file")
         copy = Path(self._folder.name, Path(path).name)
-        copy.write_bytes(self.apply(load_file(path, self.target, FIRMWARE_LIMIT)))
-        return inputs.replace(**{self.target: str(copy)})
+        copy.write_bytes(self.apply(load_file(path, target, FIRMWARE_LIMIT)))
+        return inputs.replace(**{target: str(copy)})
 
     def hide_folder(self, words: str) -> str:
         """Return words that may name the changed copy, without its folder."""

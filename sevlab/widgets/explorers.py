@@ -224,8 +224,7 @@ class Explorer(BaseExplorer):
         rows = self._build_inputs()
         self.chain, self.comparison = output("loaded"), output("comparison")
         self.message = ByteMap("The message under the HMAC: 56 bytes", evidence.message.spans())
-        meaning = "* marks bytes that differ from the computed ones below them."
-        title = "The measurement: 48 bytes, reported above computed"
+        title, meaning = "The measurement: 48 bytes, reported above computed", "* marks bytes unlike those below."
         self.blob = ByteMap(title, evidence.measurement.spans(), mark_meaning=meaning)
         results, beside = [self.message, self.chain], [self.blob, self.comparison]
         super().__init__("explorer", rows, results, banner="verdict", beside=beside)
@@ -262,7 +261,7 @@ class Explorer(BaseExplorer):
         with renaming(label_of):
             self.evidence = self._read_evidence()
             self._launch = self.evidence.launch
-            if self.flip.target == "digest":
+            if self.flip.choice.value == "digest":
                 self.evidence = self.evidence.replace(digest=self.flip.apply(self.evidence.digest))
         self.verdict = compare_measure(self.evidence)
 
@@ -273,7 +272,7 @@ class Explorer(BaseExplorer):
         if isinstance(key, str):
             key = self.files["tik"].held = _load_tik(key)
         measurement = parse_measurement(self.measurement.value, LABELS["measurement"], allow_hex=True)
-        if self.flip.target == "measurement":
+        if self.flip.choice.value == "measurement":
             measurement = measurement.from_bytes(self.flip.apply(measurement.to_bytes()))
         load = functools.partial(
             load_evidence,

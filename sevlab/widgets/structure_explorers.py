@@ -59,10 +59,9 @@ class VmsaExplorer(ChainExplorer):
         rows = self._build_inputs(page, _further_start(steps, page))
         self.edits = self._edits_of(page)
         self.fields = output("registers")
-        meaning = "* marks bytes that differ from the page given."
         title = "The VMSA: 4096 bytes. Choose a field or a byte to edit it"
         act = self._edit, functools.partial(self._fail, typed=True)
-        self.map = ByteMap(title, page.spans(), act=act, mark_meaning=meaning, field="rdx")
+        self.map = ByteMap(title, page.spans(), act=act, field="rdx")
         super().__init__(Launch(steps), rows, [self.map, self.fields], "vmsa-explorer")
         self._watch(self.profile, self.cpu, *self.boxes.values(), *self.features.values())
 
@@ -198,10 +197,9 @@ class ReportExplorer(BaseExplorer):
         self.start = self.report = self._before.report
         self.verdict: ReportVerdict | None = self._before
         self.checklist = output("checklist")
-        meaning = "* marks bytes that differ from the report given."
         title = f"The report: {report.size} bytes. Choose a field or a byte to edit it"
         act = self._edit, functools.partial(self._fail, typed=True)
-        self.map = ByteMap(title, self.start.spans(), act=act, mark_meaning=meaning, field="measurement")
+        self.map = ByteMap(title, self.start.spans(), act=act, field="measurement")
         super().__init__("report-explorer", [], [self.map, self.checklist])
         self._watch()
 
