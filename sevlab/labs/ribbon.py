@@ -6,11 +6,12 @@ Both are text first, with a star at every byte that changed, so they can be read
 from __future__ import annotations
 
 from html import escape
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from ..errors import InputError
 from ..formats.launch_measure import MeasureMessage
-from ..layout.bytemap import ByteMap
+from ..layout.bytemap import NOT_COPIED, ByteMap
 from ..layout.span import INK, Span, letters
 from ..layout.views import MONO, Heading, Paragraph, View, coloured, plain
 
@@ -47,23 +48,29 @@ class Ribbon(ByteMap):
         self.cells += [(EMPTY, waiting, "")] * (form.size - len(raw))
 
     def html(self) -> str:
-        head = "".join(f"<td>+{i:x}</td>" for i in range(ROW))
-        rows = [f"<tr><td></td>{head}</tr>"]
+        rows = [f'<tr style="{NOT_COPIED}"><td></td>{"".join(f"<td>+{i:x}</td>" for i in range(ROW))}</tr>']
         for start in range(0, len(self.cells), ROW):
-            cells = [self._cell(i) for i in range(start, min(start + ROW, len(self.cells)))]
-            rows.append(f'<tr><td style="padding:2px 8px">0x{start:02x}</td>{"".join(cells)}</tr>')
+            cells = "".join(self._cell(i) for i in range(start, min(start + ROW, len(self.cells))))
+            rows.append(f'<tr><td style="padding:2px 8px;{NOT_COPIED}">0x{start:02x}</td>{cells}</tr>')
+            cells = ""
+            there = (cell for cell in self.cells[start : start + ROW] if cell[0] != EMPTY)
+            for (span, label), run in groupby(there, key=lambda cell: cell[1:]):
+                style = f"{coloured(span.colour)};border:1px solid;text-align:center;padding:0"
+                cells += f'<td colspan="{len(list(run))}" style="{style}">{label}</td>'
+            rows.append(f'<tr style="{NOT_COPIED}"><td></td>{cells}</tr>')
         style = f"border-collapse:collapse;line-height:1.4;{MONO}"
         return f'<table style="{style}"><tbody>{"".join(rows)}</tbody></table>'
 
     def _cell(self, i: int) -> str:
-        byte, span, label = self.cells[i]
+        byte, span, _ = self.cells[i]
         if byte == EMPTY:
             return '<td style="border:1px dashed"></td>'
-        style = f"{coloured(span.colour)};padding:2px 4px;border:1px solid;text-align:center"
+        style = f"{coloured(span.colour)};padding:2px 4px;border:1px solid"
         style += ";border-left:3px solid" if i == span.offset else ""
         if i in self.marked:
-            style, byte = f"{style};outline:3px solid {MARK};outline-offset:-3px", f"<b>{byte}*</b>"
-        return f'<td style="{style}">{byte}<br>{label}</td>'
+            style = f"{style};outline:3px solid {MARK};outline-offset:-3px"
+            byte = f'<b>{byte}</b><b style="{NOT_COPIED}">*</b>'
+        return f'<td style="{style}">{byte}</td>'
 
 
 class Letters:

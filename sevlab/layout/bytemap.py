@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 ROW = 16
 #: Largest structure shown byte by byte, in bytes. Of a larger one, the fields that are not zero are listed.
 LARGE = 256
+#: The style of what a selection does not copy, so that bytes are copied as hex and nothing else.
+NOT_COPIED = "user-select:none"
 
 
 class ByteMap:
@@ -25,11 +27,10 @@ class ByteMap:
 
     def __init__(self, spans: Sequence[Span], marked: Sequence[int] = ()) -> None:
         self.spans, self.marked = list(spans), set(marked)
-        labels = letters(len(self.spans))
         #: For every byte: its value in hex (## when hidden), its span, the span's letter.
         self.cells = [
             ("##" if isinstance(span.raw, Hidden) else f"{byte:02x}", span, label)
-            for span, label in zip(self.spans, labels, strict=True)
+            for span, label in zip(self.spans, letters(len(self.spans)), strict=True)
             for byte in span.raw
         ]
 
@@ -46,23 +47,18 @@ class ByteMap:
         return "\n".join(lines)
 
     def html(self) -> str:
-        small = f"{CELL};{MONO}"
-        head = "".join(f'<td style="{small};text-align:center;padding:2px 4px">+{i:x}</td>' for i in range(ROW))
-        rows = [f'<tr><td style="{small}"></td>{head}</tr>']
+        rows = [f'<tr style="{NOT_COPIED}"><td></td>{"".join(f"<td>+{i:x}</td>" for i in range(ROW))}</tr>']
         for start in range(0, len(self.cells), ROW):
-            cells = [f'<td style="{small}">0x{start:02x}</td>']
+            cells = [f'<td style="{CELL};{NOT_COPIED}">0x{start:02x}</td>']
             for i, (byte, span, label) in enumerate(self.cells[start : start + ROW], start):
-                edge = 3 if i == span.offset else 1
-                mark = "*" if i in self.marked else ""
                 title = f"{label}: {span.name}, byte {i - span.offset + 1} of {span.size}. {span.doc}"
-                style = (
-                    f"{MONO};{coloured(span.colour)};text-align:center;padding:2px 4px;"
-                    f"border:1px solid {INK};border-left:{edge}px solid {INK}"
-                )
-                body = f"{'<b>' if mark else ''}{byte}{mark}{'</b>' if mark else ''}<br>{label}"
+                style = f"{coloured(span.colour)};text-align:center;padding:2px 4px;border:1px solid {INK}"
+                style += f";border-left:3px solid {INK}" if i == span.offset else ""
+                body = f'<b>{byte}</b><b style="{NOT_COPIED}">*</b>' if i in self.marked else byte
+                body += f'<span style="{NOT_COPIED}"><br>{label}</span>'
                 cells.append(f'<td style="{style}" title="{escape(escaped(title))}">{body}</td>')
             rows.append(f"<tr>{''.join(cells)}</tr>")
-        return f'<table style="border-collapse:collapse;line-height:1.4"><tbody>{"".join(rows)}</tbody></table>'
+        return f'<table style="border-collapse:collapse;line-height:1.4;{MONO}"><tbody>{"".join(rows)}</tbody></table>'
 
 
 def legend(spans: Sequence[Span]) -> Table:

@@ -9,6 +9,9 @@ import pytest
 from nbconvert import HTMLExporter
 from playwright.sync_api import Page
 
+from sevlab.labs import samples
+from sevlab.labs.ribbon import Ribbon
+from sevlab.layout.bytemap import ByteMap
 from sevlab.layout.span import COLOURS, INK
 from tests.browser.lab import NOTEBOOKS
 
@@ -60,3 +63,20 @@ def test_the_stored_notebook_shows_the_byte_map(theme: str, page: Page, tmp_path
     assert contrast(text, background) >= 4.5
     assert page.locator("img[src^='data:image/png']").count() == 1
     page.problems.clear()
+
+
+def test_a_map_is_copied_as_hex_and_nothing_else(page: Page) -> None:
+    message = samples.message()
+    blocks = {"map": ByteMap(message.spans(), [4, 55]), "ribbon": Ribbon(message.to_bytes(), [4, 55])}
+    parts = "".join(f'<div id="{name}">{block.html()}</div>' for name, block in blocks.items())
+    page.set_content(f"{parts}<textarea></textarea>")
+    for name in blocks:
+        page.evaluate("id => document.getSelection().selectAllChildren(document.getElementById(id))", name)
+        page.keyboard.press("Control+c")
+        page.locator("textarea").fill("")
+        page.locator("textarea").focus()
+        page.keyboard.press("Control+v")
+        copied = page.locator("textarea").input_value()
+        assert [line.split() for line in copied.splitlines() if line.strip()] == [
+            [f"{byte:02x}" for byte in message.to_bytes()[start : start + 16]] for start in range(0, 56, 16)
+        ], name

@@ -208,7 +208,7 @@ def test_no_block_shows_anything_raw(block: Callable[[str], Any], words: str) ->
     page = View(block(words))
     for text in (page.text(), str(page), page.text(paint), page.html()):
         assert all(c == "\n" or is_shown(c) for c in text)
-    allowed = {"p", "b", "br", "pre", "div", "table", "tbody", "tr", "td", "style", "title"}
+    allowed = {"p", "b", "br", "pre", "div", "span", "table", "tbody", "tr", "td", "style", "title"}
     assert Page(page.html()).seen <= allowed
 
 
