@@ -97,7 +97,7 @@ class BaseExplorer(StaticBox):
     #: The attributes with what is edited in place.
     _edited: Sequence[str] = ()
     _settling = False
-    _cannot_tell = "CANNOT TELL: an input cannot be read, see above."
+    _cannot_tell = "CANNOT TELL: an input cannot be read."
 
     def __init__(
         self, name: str, inputs: Widgets, results: Widgets, banner: str = "banner", beside: Widgets = ()
@@ -110,9 +110,9 @@ class BaseExplorer(StaticBox):
             map.observe(lambda change: self.refresh() if change.owner.error else None, "field")
             map.add_class("sevlab-linked-map")
         head = w.HBox([self.banner, self.undo]).add_class("sevlab-head")
-        parts = [*inputs, self.alert, head, *beside]
+        parts = [*inputs, self.alert, head]
         if beside:
-            columns = [w.VBox([*inputs, self.alert]), w.VBox([head, *beside])]
+            columns = [w.VBox(inputs), w.VBox([self.alert, head, *beside])]
             parts = [w.Box(columns).add_class("sevlab-columns")]
         super().__init__([self.frame, *parts, *results])
         self.add_class(f"sevlab-{name}").add_class("sevlab-frame")

@@ -374,7 +374,10 @@ def test_typed_text_counts_after_a_pause_and_can_be_taken_back(sheet: Sheet) -> 
     explorer.locator(".sevlab-comparison").get_by_text(spaced(measure(api_minor=220))).wait_for()
     assert minor.evaluate("node => node === document.activeElement")
     minor.press_sequentially("0")  # 2200
-    explorer.locator(".sevlab-error").get_by_text("API minor: received '2200'").wait_for()
+    said = explorer.locator(".sevlab-error").get_by_text("API minor: received '2200'")
+    said.wait_for()
+    assert abs(said.bounding_box()["y"] - minor.bounding_box()["y"]) < 600  # on one screen, and the box has a frame
+    expect(minor).to_have_css("border-top-width", "3px")
     explorer.get_by_label("NOKS (bit 1)").check()
     undo.click()
     verdict.get_by_text(GOOD).wait_for()
