@@ -140,8 +140,8 @@ function render({ model, el }) {
     if (cells[cursor]) grid.setAttribute("aria-activedescendant", cells[cursor].id);
     else grid.removeAttribute("aria-activedescendant");
     detail.replaceChildren(...describe(shown));
-    if (!pointed) {
-      // What is being typed stays as it is.
+    if (!pointed && !model.get("error")) {
+      // What is being typed, and what could not be read, stays as it is.
       const fill = (box, text) => { if (box !== document.activeElement || box.dataset.of !== `${kept?.name} ${cursor}`) box.value = text; };
       fill(edit, kept?.edit ?? "");
       fill(place, kept ? hexOf(cursor, 3) : "");
@@ -298,7 +298,6 @@ function render({ model, el }) {
     const now = () => { clearTimeout(timer); timer = 0; act(box.value); };
     box.addEventListener("input", () => { clearTimeout(timer); timer = setTimeout(now, PAUSE); });
     box.addEventListener("change", now);
-    box.addEventListener("blur", () => { if (!model.get("error")) setTimeout(mark); });
   }
   watch(edit, (text) => { if (chosen()) model.send({ edit: text, field: chosen().name }); });
   watch(byte, (text) => { if (cursor >= 0) model.send({ edit: text, byte: cursor }); });
@@ -352,7 +351,10 @@ function render({ model, el }) {
   });
 
   const chose = () => { mark(); reveal(); };
-  const failed = () => { wrong.textContent = model.get("error"); };
+  const failed = () => {
+    wrong.textContent = model.get("error");
+    mark();
+  };
   // anywidget gives an element the classes that its model has at first, and none later.
   const dim = () => el.classList.toggle("sevlab-stale", model.get("_dom_classes").includes("sevlab-stale"));
   const heard = { "change:_dom_classes": dim, "change:spans change:title change:editable": draw, "change:field": chose, "change:error": failed };

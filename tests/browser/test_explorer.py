@@ -275,16 +275,11 @@ def test_what_is_copied_is_bytes_and_nothing_else(sheet: Sheet, how: str) -> Non
     read = "() => navigator.clipboard.readText()"
     raw = samples.message().to_bytes()
     if how == "selection":
-        page.evaluate(
-            """([from, to]) => {
-                const range = document.createRange();
-                range.setStart(from.firstChild, 0);
-                range.setEnd(to.firstChild, 2);
-                document.getSelection().removeAllRanges();
-                document.getSelection().addRange(range);
-            }""",
-            [shown.locator(f"[data-offset='{at}']").element_handle() for at in (3, 20)],
-        )
+        first, last = (shown.locator(f"[data-offset='{at}']").bounding_box() for at in (3, 20))
+        page.mouse.move(first["x"] + 3, first["y"] + 8)
+        page.mouse.down()
+        page.mouse.move(last["x"] + 22, last["y"] + 8, steps=5)
+        page.mouse.up()
         page.keyboard.press("Control+c")
         assert page.evaluate(read).split("\n") == [raw[3:16].hex(" "), raw[16:21].hex(" ")]
         page.evaluate("() => document.getSelection().removeAllRanges()")
