@@ -275,11 +275,13 @@ def test_what_is_copied_is_bytes_and_nothing_else(sheet: Sheet, how: str) -> Non
     read = "() => navigator.clipboard.readText()"
     raw = samples.message().to_bytes()
     if how == "selection":
+        shown.get_by_role("grid").scroll_into_view_if_needed()
         first, last = (shown.locator(f"[data-offset='{at}']").bounding_box() for at in (3, 20))
         page.mouse.move(first["x"] + 3, first["y"] + 8)
         page.mouse.down()
         page.mouse.move(last["x"] + 22, last["y"] + 8, steps=5)
         page.mouse.up()
+        page.wait_for_function("() => !document.getSelection().isCollapsed")
         page.keyboard.press("Control+c")
         assert page.evaluate(read).split("\n") == [raw[3:16].hex(" "), raw[16:21].hex(" ")]
         page.evaluate("() => document.getSelection().removeAllRanges()")
