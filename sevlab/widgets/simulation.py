@@ -33,8 +33,8 @@ class TranscriptExplorer(BaseExplorer):
         look = {"style": _STYLE, "layout": {"width": "16em"}}
         self.offset = w.BoundedIntText(value=0, min=0, max=0, description="byte", **look)
         self.mask = w.BoundedIntText(value=1, min=1, max=255, description="exclusive-or with", **look)
-        look, last = {"style": _STYLE, "layout": {"width": "40em"}}, len(run.transcript.entries)
-        self.step = w.IntSlider(value=1, min=1, max=last, description="Message", **look)
+        last = len(run.transcript.entries)
+        self.step = w.BoundedIntText(value=1, min=1, max=last, description="Message", **look)
         self.message, self.record = output("message"), output("transcript")
         inputs, results = [row(self.target, self.offset, self.mask)], [self.step, self.message, self.record]
         super().__init__("transcript-explorer", inputs, results, banner="verdict")
