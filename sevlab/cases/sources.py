@@ -65,10 +65,11 @@ def parse_domlaunchsecinfo(text: str) -> Capture:
         return found.capture()
     measured = next((one for one in found.found if one.name == "measurement"), None)
     if measured is None and "sev-measurement" in text:
-        found.remarks = [one for one in found.remarks if "measurement" not in one.words]
         broken = Collector(SECINFO)
         read_values(text, broken)
-        found.found += [one for one in broken.found if one.name == "measurement"]
+        if again := [one for one in broken.found if one.name == "measurement"]:
+            found.remarks = [one for one in found.remarks if "measurement" not in one.words]
+            found.found += again
         return found.capture()
     if found.found and strange:
         found.remark(f"{strange} other line(s) were left out")

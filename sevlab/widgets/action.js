@@ -38,6 +38,48 @@ function makeBox(model, act) {
   }];
 }
 
+// Copy text, or else show it selected. Not every page has a clipboard: one that came over plain HTTP has none.
+async function copy(text, el) {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    const box = Object.assign(document.createElement("textarea"), { value: text, readOnly: true, className: "sevlab-copy" });
+    box.setAttribute("aria-label", "The text to copy");
+    el.append(box);
+    box.select();
+    const done = document.execCommand("copy");
+    if (done) box.remove();
+    return done;
+  }
+}
+
+function save(name, buffer) {
+  const url = URL.createObjectURL(new Blob([buffer], { type: "application/octet-stream" }));
+  Object.assign(document.createElement("a"), { href: url, download: name }).click();
+  setTimeout(() => URL.revokeObjectURL(url), 60_000);
+}
+
+// What the kernel asks for after a press: text to copy, a file to save, or a result to bring into view.
+async function answer(el, told, content, buffers) {
+  for (const old of el.querySelectorAll(".sevlab-copy")) old.remove();
+  told.textContent = "";
+  if (content.copy !== undefined) {
+    const done = await copy(content.copy, el);
+    told.textContent = done ? `Copied ${content.copy.length} characters.` : "Not copied: press Ctrl+C, it is selected below.";
+  } else if (content.save !== undefined) {
+    save(content.save, buffers[0]);
+    told.textContent = `Saved as ${content.save}.`;
+  } else if (content.reveal !== undefined) {
+    // A moment later: what is to be shown was sent before this, and is drawn then.
+    setTimeout(() => {
+      const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
+      const shown = el.closest(content.within)?.querySelector(content.reveal);
+      shown?.scrollIntoView({ block: "nearest", behavior: calm ? "auto" : "smooth" });
+    }, 50);
+  }
+}
+
 function render({ model, el }) {
   let models = []; // those of the boxes beside, once they are known
   const known = () =>
@@ -53,17 +95,24 @@ function render({ model, el }) {
   const isButton = model.get("kind") === "button";
   const [nodes, input, write] = isButton ? makeButton(model, act) : makeBox(model, act);
   if (!isButton) el.classList.add("jupyter-widgets", "widget-inline-hbox", "widget-text");
-  el.append(...nodes);
+  const told = document.createElement("span");
+  told.setAttribute("role", "status");
+  told.className = "sevlab-told";
+  el.append(...nodes, ...(isButton ? [told] : []));
+  const hear = (content, buffers) => answer(el, told, content, buffers);
   const show = () => {
     write();
     input.disabled = model.get("disabled");
+    if (model.get("expanded") !== null) input.setAttribute("aria-expanded", model.get("expanded"));
   };
-  const events = "change:description change:value change:placeholder change:disabled";
+  const events = "change:description change:value change:placeholder change:disabled change:expanded";
   model.on(events, show);
   model.on("change:beside", again);
+  model.on("msg:custom", hear);
   show();
   return () => {
     model.off(events, show);
+    model.off("msg:custom", hear);
     model.off("change:beside", again);
   };
 }

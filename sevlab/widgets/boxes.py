@@ -26,10 +26,13 @@ from .action import Button
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from typing import Any
+    from typing import Any, TypeAlias
 
     from ..launch.vmm import Profile
     from ..layout.views import View
+
+    Refuse: TypeAlias = Callable[[int, str], None]
+    Take: TypeAlias = Callable[[str, bytes], None]
 
 
 #: What the boxes call each input.
@@ -55,6 +58,10 @@ LABELS = {
     "vmsa_cpu1": "VMSA, others",
     "candidates": "Candidates",
 }
+LABELS |= {"tek": "TEK alone", "digest": "Launch digest", "cpu_signature": "CPU signature", "vcpu_type": "CPU type"}
+LABELS |= {name: name.upper() for name in ("vcek", "vlek", "ask", "ark", "crl", "svsm")} | {"chain": "ASK and ARK"}
+LABELS |= {"reported_measurement": "Reported", "report": "Report", "certs": "Certificates", "id_block": "ID block"}
+LABELS |= {"ovmf_hash": "OVMF digest", "vars_size": "Vars, bytes", "vars_file": "Vars file"}
 NUMBERS = ("num_cpus", "cpu_family", "cpu_model", "cpu_stepping", "guest_features")
 #: The inputs in a :class:`LaunchBox`.
 LOADED = (*FILES[1:], "cmdline", "profile", *NUMBERS)
@@ -362,25 +369,32 @@ class FlipBox(w.HBox):
 
 
 class PasteBox(anywidget.AnyWidget):
-    """A box for several lines of text. ``value`` is the text, sent when the box is left.
+    """A box for several lines of text, and for files. ``value`` is the text, sent when the box is left.
 
     JupyterLab drops the connection, without a word, when a message is larger than 10 MiB, and the box would be dead.
     So text that would make it longer than ``limit`` characters never gets in: *refuse* is called with the length, and
-    the text before stays.
+    the text before stays. With *take*, files are taken too, dropped or uploaded: it is called with the name and the
+    bytes of each, which never are in the widget's state; of one that is too large *refuse* gets the size and the name.
     """
 
     _esm = Path(__file__).with_name("pastebox.js")
     value = traitlets.Unicode().tag(sync=True)
     limit = traitlets.Int().tag(sync=True)
+    file_limit = traitlets.Int().tag(sync=True)
     label = traitlets.Unicode().tag(sync=True)
     placeholder = traitlets.Unicode().tag(sync=True)
 
-    def __init__(self, label: str, limit: int, refuse: Callable[[int], None], placeholder: str = "") -> None:
-        layout = w.Layout(width="62em", max_width="100%", height="auto")
-        super().__init__(label=label, limit=limit, placeholder=placeholder, layout=layout)
-        self._refuse = refuse
+    def __init__(self, label: str, limit: int, refuse: Refuse, placeholder: str = "", take: Take | None = None) -> None:
+        layout, limits = w.Layout(max_width="100%", height="auto"), (limit, UPLOAD_LIMIT if take else 0)
+        super().__init__(label=label, limit=limits[0], file_limit=limits[1], placeholder=placeholder, layout=layout)
+        self._refuse, self._take = refuse, take
         self.on_msg(self._received)
 
-    def _received(self, widget: object, content: Any, buffers: object) -> None:
-        if isinstance(content, dict) and isinstance(length := content.get("refused"), int):
-            self._refuse(length)
+    def _received(self, widget: object, content: Any, buffers: Any) -> None:
+        if not isinstance(content, dict):
+            return
+        name = content.get("file", "")
+        if isinstance(name, str) and isinstance(length := content.get("refused"), int):
+            self._refuse(length, name)
+        elif isinstance(name, str) and name and buffers and self._take:
+            self._take(name, bytes(buffers[0]))

@@ -1,299 +1,614 @@
-"""The debugger: paste what you have, see the verdict, press a button, read why, apply it, continue."""
+"""The debugger: give it what you have, see the verdict, press a button, read why, apply it, take it along.
+
+There is a box for each input that a case file can hold, so what is in the boxes *is* a case: the verdict is that of
+``sevlab case verify``, and the reason that of ``sevlab diagnose --case``.
+"""
 
 from __future__ import annotations
 
+import base64
+import contextlib
+import copy
 import functools
 import os
+import re
 import tempfile
 import threading
+import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import ipywidgets as w
 
-from ..cases.capture import COMMAND_LINE, TEXT_LIMIT, XML, Capture
-from ..cases.case import Case
-from ..cases.case_toml import parse_case
+from ..attestation.certificates import parse_chain, parse_crls
+from ..attestation.report import read_report
+from ..cases.bundle import open_case, pack_case
+from ..cases.capture import COMMAND_LINE, SOURCES, TEXT_LIMIT, XML, Capture, in_cell
+from ..cases.case import BY_NAME, COUNT, FILE, FORBID, KEY, MODE, NUMBER, ROWS, SNP, Case, make_case
+from ..cases.case_toml import parse_case, parse_text, record_explanation
 from ..cases.coverage import cover_command_line, cover_domain
 from ..cases.recognize import parse_anything
-from ..diagnosis.result import Diagnosis
+from ..cases.verify import CaseVerdict, verify_case
+from ..diagnosis.case import diagnose_case
 from ..diagnosis.run import diagnose
-from ..errors import InputError, SevlabError, renaming
-from ..launch.evidence import Evidence, load_evidence
+from ..errors import InputError, SevlabError, UnsupportedError, escaped, quoted, renaming, shell_word
+from ..formats.vcek import read_cert_table
+from ..launch.files import Sha256
+from ..launch.inputs import INPUTS, KEYS, REPORTED, SKU, SNP_INPUTS, as_option, as_peer
 from ..launch.keys import SecretBytes
-from ..launch.values import KEY_SIZE
-from ..launch.verify import GOOD, Verdict, compare_measure
-from ..layout.views import Banner, Paragraph, View
+from ..launch.snp import DEFAULT_PROFILE
+from ..launch.values import KEY_SIZE, parse_measurement, parse_number, parse_policy
+from ..launch.vmm import CPU_MODELS, PROFILES, SNP_PROFILES
+from ..layout.views import Banner, Heading, Paragraph, Table, View, hex_lines
 from .action import Button
-from .boxes import LABELS, STYLE, UPLOAD_LIMIT, PasteBox, alert, label_of, output, row, status, text_box, tik_of
+from .boxes import LABELS, STYLE, UPLOAD_LIMIT, PasteBox, alert, choice, flag, output, row, status, text_box
 from .bytemap import StaticBox
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from typing import Any
 
     from ..diagnosis.engine import Progress
-    from ..diagnosis.result import Explanation
+    from ..diagnosis.result import Diagnosis, Explanation
 
 
-#: The boxes, in rows: for each input how wide its box is.
-ROWS = (
-    {"measurement": "62em"},
-    {"api_major": "12em", "api_minor": "12em", "build_id": "12em", "policy": "16em"},
-    {"firmware": "44em"},
-    {"tk": "44em"},
-    {"tik": "44em"},
-    {"kernel": "44em"},
-    {"initrd": "44em"},
-    {"cmdline": "62em"},
-    {"num_cpus": "12em", "cpu_family": "12em", "cpu_model": "12em", "cpu_stepping": "13em"},
-    {"profile": "16em", "guest_features": "16em"},
-    {"vmsa_cpu0": "30em", "vmsa_cpu1": "30em"},
+SEV, ES, SEV_SNP = "SEV", "SEV-ES", "SEV-SNP"
+#: The inputs of a launch of SEV or SEV-ES, and of SEV-SNP with its report: of both there are boxes.
+LEGACY = {*REPORTED, *KEYS, *INPUTS, "digest"}
+SNP_LAUNCH = {*INPUTS, *SNP_INPUTS, "cpu_signature"}
+SNP_CASE = SNP_LAUNCH | {one.name for one in ROWS if one.section in ("launch", *SNP) and one.kind != MODE}
+_SEARCHED = (LABELS["num_cpus"], LABELS["vcpu_type"])
+#: The boxes that are always there. Any other is there when it holds something, or when all are asked for.
+_LOADED = ("firmware", "tk", "kernel", "initrd", "cmdline")
+_CPUS = ("num_cpus", "profile", "guest_features")
+USUAL = {SEV: (*REPORTED, *_LOADED), ES: (*REPORTED, *_LOADED, *_CPUS)}
+USUAL[SEV_SNP] = ("report", "reported_measurement", "vcek", "chain", *_LOADED, *_CPUS)
+_ORDER = dict.fromkeys([*USUAL[ES][:5], *USUAL[SEV_SNP], *(one.name for one in ROWS if one.kind != MODE)])
+#: What the box of a key says when the key is in memory alone.
+UPLOADED, OTHER = "(uploaded)", "(by the numbers)"
+PASTE = (
+    "virsh domlaunchsecinfo, a domain XML, a QEMU command line, QMP answers, a case file, a report or a measurement "
+    "(hex or base64), PEM: one or several together. Or drop files here: a .sevcase, a report, certificates, "
+    "firmware, kernel, keys."
 )
-UPLOADS = ("firmware", "tk", "kernel", "initrd")
-#: What the box of a key says when the key was uploaded.
-UPLOADED = "(uploaded)"
-PASTE = "the output of virsh domlaunchsecinfo, a domain XML, a QEMU command line, QMP answers, or a case file"
+_PEM = re.compile(r"-----BEGIN ([A-Z0-9 ]{1,40})-----.*?-----END \1-----[ \t]*\n?", re.DOTALL)
+_CASE = re.compile(r"^\s*format\s*=\s*\d|^\s*\[(reported|owner|launch|snp)\]\s*$", re.MULTILINE)
+#: What the names of files say, and their first bytes, at a place; the first that fits counts.
+_NAMES = {"initr": "initrd", "vmlinu|bzimage|kernel(?!.*fd$)": "kernel", "svsm": "svsm", "vars": "vars_file"}
+_NAMES |= {r"ovmf|firmware|\.fd$": "firmware", "vmsa.*1": "vmsa_cpu1", "vmsa": "vmsa_cpu0", "id.?block": "id_block"}
+_NAMES |= {rf"\b{name}\b": name for name in KEYS}
+_BEGINNINGS = [(40, b"_FVH", "firmware"), (0x202, b"HdrS", "kernel"), (0, b"070701", "initrd")]
+_BEGINNINGS += [(0, begin, "initrd") for begin in (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"\xfd7zXZ", b"\x02\x21\x4c\x18")]
+#: The first example: a launch whose reason takes less than a second.
+FIRST_EXAMPLE = 12
+_EXAMPLE = "An example: the host's measurement does not match the owner's record of the launch."
+COMMAND, PYTHON = "as a command", "as Python"
+TAKE = (COMMAND, PYTHON, *(f"{side}, {form}" for side in ("reported", "computed") for form in ("hex", "base64")))
 
 
-def read_evidence(inputs: dict[str, Any]) -> Evidence:
-    """Read the inputs; an uploaded key is its bytes. No measure depends on the TEK, so it need not be given."""
-    key = inputs.get("tk")
-    if key is None and "tik" not in inputs:
-        raise InputError("tk", "nothing", "the keys of this launch: a path, or an upload")
-    if isinstance(key, SecretBytes):
-        inputs = {**inputs, "tk": None, "tik": tik_of(key)}
-    if inputs.get("tk") is None:
-        inputs = {**inputs, "tek": SecretBytes(bytes(KEY_SIZE))}
-    return load_evidence(**inputs)
+def label_of(name: str) -> str:
+    """Return what the box of an input is called; any other name as it is."""
+    if name in LABELS or name not in BY_NAME:
+        return LABELS.get(name, name)
+    words = BY_NAME[name].key.removeprefix("snp-").replace("-", " ")
+    return f"Required {words}" if not words.startswith("forbid") else words.capitalize()
+
+
+#: Options of the command line, as its words name them, and the boxes of the same meaning.
+_BOXES = {one.option[2:]: label_of(one.name) for one in reversed(ROWS)} | {source: f"{source}:" for source in SOURCES}
+_BOXES |= {spell(name)[2:]: label_of(name) for spell in (as_peer, as_option) for name in LABELS}
+_BOXES |= {"own-case": "the tick 'It is mine'"}
+_BOXES |= {name: label_of(name) for name in (*LABELS, *BY_NAME) if "_" in name}
+_OPTION = re.compile(r"--([a-z][a-z0-9-]*[a-z0-9])(?: (?:FILE|DIR|DOMAIN|HEX|N)\b)?|\b([a-z]+(?:_[a-z0-9]+)+)(?=:)")
+
+
+def recognize_file(name: str, raw: bytes) -> str:
+    """Return which input a file is, by its content, or else by its name; "" for none."""
+    called = next((one for form, one in _NAMES.items() if re.search(form, Path(name.lower()).name)), "")
+    if len(raw) in (KEY_SIZE, 2 * KEY_SIZE):
+        return called if called in KEYS else "tk" if len(raw) > KEY_SIZE else "tik"
+    if len(raw) <= TEXT_LIMIT:
+        with contextlib.suppress(SevlabError):
+            read_report(raw)
+            return "report"
+        with contextlib.suppress(SevlabError):
+            kinds = [one.kind.lower().replace("asvk", "ask") for one in parse_chain(raw)]
+            return next((one for one in kinds if one in ("vcek", "vlek") or kinds == [one]), "chain")
+        with contextlib.suppress(SevlabError):
+            return "crl" if parse_crls(raw) else ""
+        if read_cert_table(raw).certificates:
+            return "certs"
+    begun = next((one for place, begin, one in _BEGINNINGS if raw.startswith(begin, place)), "")
+    return called or begun or "vmsa_cpu0" * (len(raw) == 4096)
 
 
 class Debugger(StaticBox):
     """One form from what somebody has to why it does not match.
 
-    ``inputs`` are the current inputs, ``verdict`` is theirs (None while they cannot be read, then ``error`` says why),
-    ``diagnosis`` is the last one. The search runs in the background, and can be stopped.
+    ``inputs`` are the current inputs, as they are in the boxes, and ``case`` is the case they make. ``verdict`` is
+    theirs, None while something is ``missing`` or cannot be used (``error``); ``diagnosis`` is the last one. The
+    search runs in the background, and can be stopped. None for *inputs* shows an example, a broken launch.
     """
 
-    def __init__(self, inputs: Mapping[str, object] | None = None) -> None:
-        self.capture = Capture()
-        self.verdict: Verdict | None = None
+    def __init__(self, inputs: Mapping[str, object] | Case | None = None) -> None:
+        self.verdict: CaseVerdict | None = None
         self.diagnosis: Diagnosis | None = None
-        self.error = ""
-        self._key: SecretBytes | None = None
+        self.error, self._seed, self._example, self._all, self._quiet = "", FIRST_EXAMPLE - 1, False, False, False
+        self._stop, self._thread, self._outdated = threading.Event(), threading.Thread(), ""
+        self._changed: list[str] = []
         self._folder: tempfile.TemporaryDirectory[str] | None = None
-        self._thread: threading.Thread | None = None
-        self._stop, self._quiet, self._outdated = threading.Event(), False, ""
+        self._open = contextlib.ExitStack()
+        weakref.finalize(self, self._open.close)
         self._build()
         super().__init__(self._parts())
         self.add_class("sevlab-debugger")
-        self.set_inputs(inputs or {})
+        self._empty()
+        if isinstance(inputs, Case):
+            self._take_case(inputs)
+        elif inputs is None:
+            self.show_example()
+        else:
+            self.set_inputs(inputs)
 
     def _build(self) -> None:
-        self.paste = PasteBox("What you have", TEXT_LIMIT, self._refused, PASTE)
-        self.paste.add_class("sevlab-paste")
-        self.understood, self.coverage = output("understood"), output("coverage-result")
-        self.boxes = {name: text_box(LABELS[name], width=width) for one in ROWS for name, width in one.items()}
-        for box in self.boxes.values():
-            box.observe(lambda change: self.refresh(), "value")
-        self.uploads = {name: self._upload(name) for name in UPLOADS}
-        self.alert, self.banner = output("error"), output("verdict")
+        self.paste = PasteBox("What you have", TEXT_LIMIT, self._refused, PASTE, self._received)
+        self.mode = choice("Mode", (SEV, ES, SEV_SNP), SEV, "100%")
+        self.own = flag("It is mine", "The case is yours: its keys and requirements are trusted.", "auto")
+        self.boxes = {name: self._box(name) for name in _ORDER}
+        self.cpu = choice(LABELS["vcpu_type"], [OTHER, *CPU_MODELS], OTHER, "100%")
         look = {"layout": w.Layout(width="13em"), "style": STYLE}
         self.budget = w.BoundedFloatText(value=60, min=0.1, max=3600, description="Seconds", **look)
         folder = "a folder of firmware, kernels and initrds to try"
-        self.candidates = text_box(LABELS["candidates"], width="44em", placeholder=folder)
-        self.progress, self.result, self.note = output("progress"), w.VBox(), w.HTML()
-        self.result.add_class("sevlab-diagnosis")
+        self.candidates = text_box(LABELS["candidates"], width="100%", placeholder=folder)
+        self.take, self.with_keys = choice("Take it", TAKE, COMMAND), flag("with the keys", "Not to be sent.", "auto")
+        self.example, self.understood, self.taken = output("example"), output("understood"), output("taken")
+        self.alert, self.banner, self.compared = output("error"), output("verdict"), output("bytes")
+        self.progress, self.result, self.note = output("progress"), self._group("diagnosis"), w.HTML()
         self.read = self._button("Read it", self.read_paste, "primary")
-        self.clear = self._button("Start again", self.start_again)
+        self.clear = self._button("Start empty", self.start_again)
+        self.another = self._button("Another broken launch", self.show_example)
+        self.more = self._button("More inputs", self._open_more)
         self.why = self._button("Find out why", self.start, "primary")
-        self.stop = self._button("Stop", self.stop_search)
-        self.stop.disabled = True
+        self.stop = self._button("Stop", lambda: self._stop.set())
+        self.copying, self.saving = self._button("Copy", self.copy_it), self._button("Save as .sevcase", self.save_it)
+        self.more.expanded, self.stop.disabled = False, True
+        for box, act in {self.mode: self._mode_chosen, self.cpu: self._cpu_chosen, self.own: self.refresh}.items():
+            box.observe(lambda change, act=act: self._quiet or act(), "value")
+        for box in self.boxes.values():
+            box.observe(lambda change: self.refresh(), "value")
+
+    def _box(self, name: str) -> w.Widget:
+        look = "sevlab-narrow" if BY_NAME[name].kind in (NUMBER, COUNT) or name == "profile" else "sevlab-wide"
+        if BY_NAME[name].kind == FORBID:
+            return flag(label_of(name), BY_NAME[name].doc, "auto")
+        if name == "profile":
+            return choice(label_of(name), ["", *SNP_PROFILES], "", "100%")
+        hint = "a path, or drop the file above" if BY_NAME[name].kind in (FILE, KEY) else ""
+        return text_box(label_of(name), width="100%", placeholder=hint, tooltip=BY_NAME[name].doc).add_class(look)
 
     def _button(self, words: str, act: Callable[[], object], look: str = "") -> Button:
-        return Button(words, act, [self.paste, *self.boxes.values(), self.candidates, self.budget], look)
+        beside = [self.paste, self.mode, self.own, *self.boxes.values(), self.candidates, self.budget]
+        return Button(words, act, [*beside, self.take, self.with_keys], look)
+
+    def _group(self, name: str, *parts: w.Widget) -> w.VBox:
+        return w.VBox(parts).add_class(f"sevlab-{name}")
 
     def _parts(self) -> list[w.Widget]:
-        self._details = w.Accordion([self.coverage], titles=("What of it is measured",))
-        self._details.layout.display = "none"
-        rows = [
-            row(*(self.boxes[name] for name in widths), *(self.uploads[name] for name in widths if name in UPLOADS))
-            for widths in ROWS
-        ]
-        return [
-            w.HTML("<h3>1. Paste what you have</h3>"),
-            self.paste,
-            w.HBox([self.read, self.clear]),
-            self.understood,
-            self._details,
-            w.HTML("<h3>2. Look at the inputs, and add what is missing</h3>"),
-            w.HTML(f"Uploads take up to {UPLOAD_LIMIT >> 20} MiB each. Of larger files give the path."),
-            *rows,
-            w.HTML("<h3>3. Does it match?</h3>"),
-            self.alert,
-            self.banner,
-            w.HTML("<h3>4. Why not?</h3>"),
-            self.candidates,
-            row(self.why, self.stop, self.budget),
-            self.progress,
-            self.result,
-        ]
+        inputs = [self.mode, self.own, *self.boxes.values()]
+        inputs.insert(inputs.index(self.boxes["num_cpus"]) + 1, self.cpu)
+        paste, boxes = self._group("paste", self.paste, self.read), self._group("inputs", *inputs)
+        start = row(self.another, self.clear)
+        left = self._group("left", self.example, start, paste, self.understood, boxes, self.more)
+        along = self._group("take", row(self.take, self.copying), row(self.saving, self.with_keys), self.taken)
+        search = row(self.why, self.stop, self.budget), self.progress, self.result, along, self.candidates
+        right = self._group("right", self.banner, self.alert, self.compared, *search)
+        style = Path(__file__).with_name("debugger.css").read_text(encoding="utf-8")
+        return [w.HTML(f"<style>{style}</style>"), self._group("columns", left, right)]
 
-    def _upload(self, name: str) -> w.FileUpload:
-        upload = w.FileUpload(description=f"Upload {LABELS[name].lower()}", layout=w.Layout(width="auto"))
-        upload.observe(lambda change: self._uploaded(name), "value")
-        return upload
+    def _say(self, *blocks: Any) -> View:
+        """Return blocks in the words of the page: boxes instead of options, and files as their boxes call them."""
+        files = {held: words for words, held in self._held.values() if isinstance(held, str)}
+
+        def said(words: str, is_ours: bool = True) -> str:
+            words = functools.reduce(lambda text, path: text.replace(path, files[path]), files, words)
+            return _OPTION.sub(lambda match: _BOXES.get(match[1] or match[2], match[0]), words) if is_ours else words
+
+        blocks = tuple(map(copy.copy, blocks))
+        for block in blocks:
+            if isinstance(block, Table):
+                mono = block.mono - {0}
+                block.rows = [[said(cell, column not in mono) for column, cell in enumerate(row)] for row in block.rows]
+            elif isinstance(block, Banner | Paragraph):
+                block.words = said(block.words)
+        return View(*blocks)
+
+    def _tell(self, *blocks: Any, more: str = "") -> None:
+        """Add to what is said about the last things that came in."""
+        before = self.understood.value
+        self.understood.value = before * (len(before) < TEXT_LIMIT) + status(self._say(*blocks)) + more
+
+    @contextlib.contextmanager
+    def _telling(self, place: w.HTML) -> Iterator[None]:
+        """Show at a place what goes wrong in this block."""
+        try:
+            with renaming(label_of):
+                yield
+        except SevlabError as error:
+            place.value += self._alert(error)
+
+    def _words(self, error: SevlabError) -> str:
+        return str(self._say(Paragraph(str(error))).blocks[0].words)  # type: ignore[attr-defined]
+
+    def _alert(self, error: SevlabError) -> str:
+        return alert(self._words(error))
+
+    def _arrange(self) -> None:
+        """Show the boxes that count, and as much of the lists as counts."""
+        mode = str(self.mode.value)
+        for name, box in self.boxes.items():
+            is_shown = name in self._counting and (self._all or name in USUAL[mode] or bool(box.value))
+            box.layout.display = None if is_shown else "none"
+        self.cpu.layout.display = "none" if mode == SEV and not self._all else None
+        self.own.layout.display = "none" if self._base.own else None
+        profile, texts = self.boxes["profile"], [self.boxes[one].value for one in (*SKU, "cpu_signature")]
+        names = tuple(dict.fromkeys(["", *(SNP_PROFILES if self.is_snp else PROFILES), profile.value]))
+        if profile.options != names:
+            profile.options, profile.value = names, profile.value
+        near = [
+            one for one, cpu in CPU_MODELS.items() if [*map(str, cpu)] == texts[:3] or hex(cpu.signature) == texts[3]
+        ]
+        self.cpu.value = self.cpu.value if self.cpu.value in near else [*near, OTHER][0]
+
+    def _open_more(self) -> None:
+        self._all = self.more.expanded = not self._all
+        self.more.description = "Fewer inputs" if self._all else "More inputs"
+        self._arrange()
+
+    def _cpu_chosen(self) -> None:
+        if self.cpu.value != OTHER:
+            cpu = CPU_MODELS[self.cpu.value]
+            numbers: dict[str, object] = dict(zip(SKU, cpu, strict=True))
+            self.set_inputs({**dict.fromkeys(SKU), "cpu_signature": cpu.signature} if self.is_snp else numbers)
+
+    def _mode_chosen(self) -> None:
+        """Show other boxes. The policy says whether it is SEV-ES, so it goes along."""
+        given: dict[str, object] = {}
+        with contextlib.suppress(SevlabError):
+            policy = parse_policy(self.boxes["policy"].value.strip())
+            given = {} if self.is_snp else {"policy": int(policy.replace(es=int(self.mode.value == ES)))}
+        self.set_inputs(given)
+
+    @property
+    def is_snp(self) -> bool:
+        return bool(self.mode.value == SEV_SNP)
+
+    @property
+    def _counting(self) -> set[str]:
+        return SNP_CASE if self.is_snp else LEGACY
 
     def read_paste(self) -> None:
         """Read what was pasted, and fill the boxes with what it says. Several pastes add up."""
         text = self.paste.value
-        try:
-            if len(text) > TEXT_LIMIT:
-                raise _too_long(len(text))
-            if "[reported]" in text or text.lstrip().startswith("format"):
-                found = parse_case(text, os.path.join(os.curdir, "pasted case")).part()
-                shown = View(Banner(f"A case file with {len(found)} inputs", "green"))
-            else:
-                new = parse_anything(text)
-                self.capture += new
-                found = {name: one.value for name, one in self.capture.inputs.items()}
-                shown = self.capture.explain()
-                if new.source in (XML, COMMAND_LINE):
-                    covered = cover_domain(text) if new.source == XML else cover_command_line(text)
-                    self.coverage.value, self._details.layout.display = covered.explain().html(), ""
-        except SevlabError as error:
-            self.understood.value = alert(str(error))
-        else:
-            self.understood.value = status(shown)
-            self.set_inputs(found)
+        if text.strip() or 'role="alert"' not in self.understood.value:  # which says why nothing is in the box
+            self.understood.value = ""
+            with self._telling(self.understood):
+                self._read_text(text)
 
-    def _refused(self, length: int) -> None:
-        self.understood.value = alert(str(_too_long(length)))
+    def _read_text(self, text: str) -> None:
+        if len(text) > TEXT_LIMIT:
+            self._refused(len(text))
+            return
+        pems = "\n".join(match[0] for match in _PEM.finditer(text)).encode(errors="replace")
+        if pems and recognize_file("", pems):
+            self._take_file("pasted.pem", pems)
+            text = _PEM.sub("", text)
+        if _CASE.search(text):
+            self._take_case(parse_case(text, os.path.join(os.curdir, "pasted case")))
+        elif found := self._read_value(text):
+            self.set_inputs(found, dict.fromkeys(found.keys() & {"report"}, "report (pasted)"))
+            self._tell(Paragraph(f"Read: {', '.join(map(label_of, found))}."))
+        elif text.strip() or not pems:
+            self._take_capture(text)
+
+    def _read_value(self, text: str) -> dict[str, object]:
+        """Return a report or a measurement, which are one long word or a dump of bytes; {} for anything else."""
+        bare = "".join(text.split())
+        with contextlib.suppress(SevlabError):
+            if len(bare) in (64, 96):
+                raw = parse_measurement(bare, allow_hex=True).to_bytes()
+                is_digest = self.is_snp or (len(bare) == 96 and not self.inputs)
+                return {"reported_measurement": raw} if is_digest else {"measurement": base64.b64encode(raw).decode()}
+            read_report(raw := text.encode(errors="replace"))
+            return {"report": self._store("report.txt", raw)}
+        return {}
+
+    def _take_capture(self, text: str) -> None:
+        new = parse_anything(text)
+        self.capture += new
+        if self.capture.is_snp:
+            self._settle(SEV_SNP)
+        self.set_inputs({name: one.value for name, one in self.capture.inputs.items()})
+        shown, more, skipped = [Paragraph(f"NOTE: {one.words}.") for one in new.remarks], "", True
+        for block in self.capture.explain().blocks[1:]:  # what is missing the verdict says
+            skipped = block.title in ("Missing", "Remarks") if isinstance(block, Heading) else skipped
+            shown += [] if skipped else [block]  # type: ignore[list-item]
+            for cells in block.rows if isinstance(block, Table) else ():
+                cells[0] = re.sub("^[a-z0-9-]+", lambda match: _BOXES.get(match[0], match[0]), cells[0])
+        with contextlib.suppress(SevlabError):
+            if new.source in (XML, COMMAND_LINE):
+                covered = cover_domain(text) if new.source == XML else cover_command_line(text)
+                more = _folded("What of it is measured", covered.explain())
+        self._tell(*shown, more=more)
+
+    def _received(self, name: str, raw: bytes) -> None:
+        """Take a file that was dropped or uploaded."""
+        with self._telling(self.understood):
+            self._take_file(name, raw)
+
+    def _take_file(self, name: str, raw: bytes) -> None:
+        kind, text = recognize_file(name, raw), raw.decode("utf-8", "replace") if len(raw) <= TEXT_LIMIT else ""
+        if len(raw) > UPLOAD_LIMIT:
+            self._refused(len(raw), name)
+        elif raw.startswith(b"PK"):
+            self._take_case(self._open.enter_context(open_case(self._store(name, raw), "case")))
+        elif kind:
+            is_key = BY_NAME[kind].kind == KEY
+            value, words = (SecretBytes(raw), "") if is_key else (self._store(name, raw), os.path.basename(name)[-60:])
+            others = () if not is_key else ("tik", "tek") if kind == "tk" else ("tk",)
+            self.set_inputs({**dict.fromkeys(others), kind: value}, {kind: escaped(f"{words} {UPLOADED}".lstrip())})
+            self._tell(Paragraph(f"Took {quoted(name)} as {label_of(kind)}."))
+        elif text and "\ufffd" not in text:
+            self._read_text(text)
+        else:
+            received = f"{quoted(name)}, {len(raw)} bytes, which neither name nor content explains"
+            raise InputError("file", received, "a file of a launch", "a name that says what it is, such as kernel.bin")
+
+    def _store(self, name: str, raw: bytes) -> str:
+        """Write a file to a folder that only this user can read, and that goes with the page; return its path."""
+        self._folder = self._folder or tempfile.TemporaryDirectory(prefix="sevlab-")
+        plain = re.sub(r"[^A-Za-z0-9_.+-]", "_", name)[-80:].lstrip(".-") or "upload"
+        path = Path(tempfile.mkdtemp(dir=self._folder.name), plain)
+        path.write_bytes(raw)
+        return str(path)
+
+    def _take_case(self, case: Case) -> None:
+        """Start from a case. Its files stay what they are: a stranger's case opens nothing that is not its own."""
+        opened, self._open = self._open, contextlib.ExitStack()
+        self._empty()
+        self._open, self._base, words = opened, case, {}
+        for name in case.hashes if case.bundled else ():
+            called = case.origin.get(name, "").removeprefix("the file ")[-60:]
+            words[name] = escaped(f"{called or label_of(name)} (in the case)")
+        self._settle(SEV_SNP if case.is_snp else SEV)
+        self.set_inputs(case.inputs, words)
+        about = [Paragraph(f"The case says: {case.about[key]}") for key in ("title", "note") if key in case.about]
+        self._tell(Banner(f"A case file with {len(case.inputs)} inputs", "green"), *about)
+
+    def show_example(self) -> None:
+        """Show a launch that went wrong, another one each time."""
+        from ..labs.classroom import FILES, broken_launch  # not above: without an example none of it is needed
+
+        self._empty()
+        self._seed += 1
+        self._launch = broken_launch(self._seed, 2)  # its files live as long as it
+        given = self._launch.inputs
+        words = {name: f"{os.path.basename(str(given[name]))} (example)" for name in FILES if name in given}
+        self.set_inputs(given, words)
+        self.example.value, self._example = f"{_EXAMPLE} Press <b>Find out why</b>.", True
 
     def start_again(self) -> None:
         """Reset the form. Cancels a running search and discards its result."""
+        self._empty()
+        self.refresh()
+
+    def _empty(self) -> None:
         self._stop.set()
         self._stop = threading.Event()
-        self.why.disabled, self.stop.disabled = False, True
-        self.capture, self._key, self.diagnosis = Capture(), None, None
-        self.paste.value = self.understood.value = self.coverage.value = self.progress.value = ""
-        self._details.layout.display = "none"
-        self.result.children = ()
-        self.set_inputs(dict.fromkeys(self.boxes))
+        self.why.disabled, self.stop.disabled, self.result.children = False, True, ()
+        self.capture, self._base = Capture(), Case({}, own=True)
+        self._held: dict[str, tuple[str, object]] = {}
+        self.diagnosis, self._view, self._example = None, View(), False
+        self._open.close()
+        for part in (self.paste, self.understood, self.progress, self.taken, self.example):
+            part.value = ""
+        self._mark([])
+        self._settle(SEV)
+        with self._settling():
+            for box in (self.own, *self.boxes.values()):
+                box.value = type(box.value)()
 
-    def _uploaded(self, name: str) -> None:
-        """Take an upload, then empty the upload box: a key must not stay in the widget's state."""
-        upload = self.uploads[name]
-        if not upload.value:
-            return
-        item = upload.value[0]
-        raw = bytes(item.content)
-        upload.value = ()
-        if not raw or len(raw) > UPLOAD_LIMIT:
-            self._fail(InputError(LABELS[name], f"an upload of {len(raw)} bytes", f"1 to {UPLOAD_LIMIT} bytes"))
-        elif name == "tk":
-            self._key = SecretBytes(raw)
-            self.set_inputs({"tk": UPLOADED})
-        else:
-            self._folder = self._folder or tempfile.TemporaryDirectory(prefix="sevlab-")
-            path = Path(self._folder.name, name)
-            path.write_bytes(raw)
-            self.set_inputs({name: str(path)})
+    def _refused(self, size: int, name: str = "") -> None:
+        error = InputError("pasted text", f"{size} characters", f"at most {TEXT_LIMIT}", "the part that matters")
+        if name:
+            needed = f"a file of at most {UPLOAD_LIMIT} bytes"
+            error = InputError("file", f"{quoted(name)}, {size} bytes", needed, "its path, in its box")
+        self.understood.value += self._alert(error)
 
-    def set_inputs(self, found: Mapping[str, object]) -> None:
-        """Write values into the boxes; None empties one. What has no box is left out."""
-        self._quiet = True
+    @contextlib.contextmanager
+    def _settling(self) -> Iterator[None]:
+        """Set boxes in this block without acting on their changes."""
+        before, self._quiet = self._quiet, True
         try:
-            for name, value in found.items():
-                if isinstance(value, SecretBytes):
-                    if name == "tek":  # no measure depends on it
-                        continue
-                    self._key, name, value = value, "tk", UPLOADED
-                if name in self.boxes:
-                    self.boxes[name].value = _written(name, value)
+            yield
         finally:
-            self._quiet = False
+            self._quiet = before
+
+    def _settle(self, mode: str) -> None:
+        with self._settling():
+            self.mode.value = mode
+
+    def set_inputs(self, found: Mapping[str, object], words: Mapping[str, str] | None = None) -> None:
+        """Write values into the boxes; None empties one. What has no box is left out.
+
+        *words* is what a box shows of a value that is no text of its own: a file, or a key in memory.
+        """
+        known = {name: value for name, value in found.items() if name in self.boxes}
+        if isinstance(tek := known.get("tek"), SecretBytes) and not any(tek.reveal()):
+            del known["tek"]  # no measure depends on it, so zeros were put in its place
+        given = {name for name, value in known.items() if value is not None}
+        if given - LEGACY or given & {*REPORTED}:
+            self._settle(SEV_SNP if given - LEGACY else SEV)
+        with self._settling():
+            for name, value in known.items():
+                box, text = self.boxes[name], (words or {}).get(name) or _written(name, value)
+                self._held.pop(name, None)
+                if type(value) not in (str, int, bytes, bool, type(None)) or name in (words or {}):
+                    self._held[name] = text, value  # also a path that a case named, and that may not be anywhere
+                if name == "profile" and text not in box.options:
+                    box.options = (*box.options, text)
+                box.value = bool(value) if BY_NAME[name].kind == FORBID else text
         self.refresh()
 
     @property
     def inputs(self) -> dict[str, object]:
-        """The content of the boxes, by name. An uploaded key is a :class:`~sevlab.SecretBytes`."""
-        texts = {name: box.value if name == "cmdline" else box.value.strip() for name, box in self.boxes.items()}
-        given: dict[str, object] = {name: text for name, text in texts.items() if text}
-        if given.get("tk") == UPLOADED and self._key is not None:
-            given["tk"] = self._key
-        for name in ("firmware", "kernel", "initrd", "tk"):
-            if given.get(name) == "-":
-                raise InputError(LABELS[name], "'-'", "a path, or an upload")
+        """The content of the boxes that count, by name. An uploaded key is a :class:`~sevlab.SecretBytes`."""
+        given: dict[str, object] = {}
+        for name in (one for one in self.boxes if one in self._counting):
+            value = self.boxes[name].value
+            text = value if name == "cmdline" or value is True else str(value or "").strip()
+            words, held = self._held.get(name, ("", None))
+            if text == "-" and BY_NAME[name].kind in (FILE, KEY):
+                raise InputError(name, "'-'", "a path, or an upload")
+            if text:
+                given[name] = held if text == words else text
         return given
+
+    @property
+    def case(self) -> Case:
+        """The boxes as a case; while they are as a case had them it is that case, trusted as far as it says."""
+        inputs: dict[str, Any] = {name: _parsed(name, value) for name, value in self.inputs.items()}
+        base = self._base
+        if self.own.value:  # then it may name any file
+            mine = {name: str(value) if isinstance(value, str) else value for name, value in base.inputs.items()}
+            base = base.replace(inputs=mine, own=True)
+        kept = {name for name in inputs if _is_same(inputs[name], base.inputs.get(name))}
+        if kept and {*base.inputs} - {"mode"} == kept == {*inputs}:
+            return base
+        if self.is_snp:
+            inputs["mode"] = "snp:svsm" if "svsm" in inputs else "snp"
+        hashes, origin = ({name: one[name] for name in one if name in kept} for one in (base.hashes, base.origin))
+        about = {key: words for key, words in base.about.items() if key != "explanation"}
+        return base.replace(inputs=inputs, hashes=hashes, origin=origin, about=about, found={}, found_hashes={})
+
+    @property
+    def missing(self) -> list[str]:
+        """The labels of all boxes that must be filled before anything can be judged."""
+        given = set(self.inputs)
+        if self.is_snp:
+            lacks = {"report": not given & {"report", "reported_measurement", "id_block"}}
+            lacks["firmware"] = bool(given & SNP_LAUNCH) and "firmware" not in given
+            profile = SNP_PROFILES.get(str(self.boxes["profile"].value), SNP_PROFILES[DEFAULT_PROFILE])
+            cpu_given = given & {"cpu_signature", "vmsa_cpu0", *SKU}
+            lacks["num_cpus"] = "firmware" in given and "num_cpus" not in given
+            lacks["vcpu_type"] = "firmware" in given and profile.takes_signature and not cpu_given
+        else:
+            lacks = {name: name not in given for name in REPORTED} | {"firmware": not given & {"firmware", "digest"}}
+            needs_cpus = self.mode.value == ES and "digest" not in given
+            lacks |= {"tk": not given & {"tk", "tik"}, "num_cpus": needs_cpus and "num_cpus" not in given}
+            lacks["vcpu_type"] = needs_cpus and not given & {"vmsa_cpu0", *SKU}
+        return [label_of(name) for name, is_lacking in lacks.items() if is_lacking]
 
     def refresh(self) -> None:
         """Read the boxes and verify."""
         if self._quiet:
             return
         self._outdate("The inputs have changed since this search.")
+        self.verdict, self.error, self.alert.value, self.compared.value = None, "", "", ""
+        with self._settling():
+            with contextlib.suppress(SevlabError):
+                policy = parse_policy(str(self.boxes["policy"].value).strip())
+                self.mode.value = self.mode.value if self.is_snp else ES if policy.es else SEV
+            self._arrange()
         try:
-            inputs = self.inputs
-            if not inputs:
-                self.verdict, self.error, self.alert.value = None, "", ""
-                self.banner.value = Banner("Nothing is given yet.", "grey").html()
-                return
             with renaming(label_of):
-                self.verdict = compare_measure(read_evidence(inputs))
+                case, missing = self.case, self.missing if self.inputs else ["everything"]
+                self.verdict = None if missing else verify_case(case, **self._own_keys(case))
         except SevlabError as error:
-            self._fail(error)
+            self.alert.value, self.error = self._alert(error), self._words(error)
+            self.banner.value = status(Banner("CANNOT TELL: an input cannot be used.", "grey"))
             return
-        self.error, self.alert.value = "", ""
-        self.banner.value = status(self.verdict.explain())
+        if self.verdict is None:
+            words = f"INCOMPLETE. Missing: {', '.join(missing)}" if self.inputs else "Nothing is given yet."
+            words += ". Find out why searches for them" * (self.is_snp and {*missing} <= {*_SEARCHED})
+            self.banner.value = status(Banner(words, "orange" if self.inputs else "grey"))
+            return
+        banner, *rest = self.verdict.explain().blocks
+        self.banner.value = status(self._say(banner))
+        urgent = [
+            one for one in rest if isinstance(one, Paragraph) and one.words.startswith(("WARNING", "CHANGED", "NOTE"))
+        ]
+        self.compared.value = (
+            self._bytes().html() + self._say(*urgent).html() + _folded("Every check", self._say(*rest))
+        )
 
-    def _fail(self, error: SevlabError) -> None:
-        self.error, self.verdict, self.banner.value = str(error), None, ""
-        self.alert.value = alert(self.error)
+    def _own_keys(self, case: Case) -> dict[str, Any]:
+        """Return the keys that are the user's own, not those of a case. No measure depends on the TEK."""
+        own = {name: case.inputs[name] for name in KEYS if name in case.inputs and not self._base.own}
+        own = {name: key for name, key in own.items() if not _is_same(key, self._base.inputs.get(name))}
+        needs_tek = "tik" in case.inputs and "tek" not in case.inputs and not case.is_snp
+        return {**own, "tek": SecretBytes(bytes(KEY_SIZE))} if needs_tek else own
+
+    def _values(self) -> dict[str, bytes]:
+        """Return what was reported and what was computed, as far as there is such a thing."""
+        verdict = self.verdict
+        if verdict is not None and (one := verdict.measure or verdict.digest) is not None:
+            return {"reported": one.reported, "computed": one.computed}
+        report = None if verdict is None else verdict.report
+        return {} if report is None else {"reported": bytes(report.report.measurement)}
+
+    def _bytes(self) -> View:
+        rows = [[name, hex_lines(raw)] for name, raw in self._values().items()]
+        return View(*[Table(["launch digest" if self.is_snp else "measure", ""], rows, mono=[1])] * bool(rows))
 
     def start(self) -> None:
         """Search in the background; where there are no threads, as in a browser, search now."""
         if self.why.disabled:
             return
         self._stop = threading.Event()
-        self.why.disabled, self.stop.disabled = True, False
-        self.result.children = ()
-        thread = threading.Thread(target=self.search, daemon=True)
+        self.why.disabled, self.stop.disabled, self.result.children = True, False, ()
+        self._thread = threading.Thread(target=self.search, daemon=True)
         try:
-            thread.start()
-            self._thread = thread
+            self._thread.start()
         except RuntimeError:
+            self._thread = threading.Thread()
             self.search()
-
-    def stop_search(self) -> None:
-        """Stop the search soon."""
-        self._stop.set()
 
     def wait(self, seconds: float | None = None) -> None:
         """Wait for the search to end."""
-        if self._thread is not None:
+        if self._thread.ident is not None:
             self._thread.join(seconds)
 
     def search(self) -> None:
         """Search now, and show the result, unless the form was reset meanwhile."""
         stop, self._outdated = self._stop, ""
         try:
-            folder, show = self.candidates.value.strip() or None, functools.partial(self._show_progress, stop)
             with renaming(label_of):
-                diagnosis = diagnose(self.inputs, candidates=folder, budget=self.budget.value, progress=show)
+                if missing := [name for name in self.missing if not self.is_snp or name not in _SEARCHED]:
+                    raise InputError("inputs", "not all that is needed", ", ".join(missing))
+                view, diagnosis = self._diagnose(functools.partial(self._show_progress, stop))
             if stop is self._stop:
-                self.diagnosis = diagnosis
-                self.progress.value = Paragraph(diagnosis.effort).html()
-                self._show(diagnosis)
+                self.diagnosis, self._view = diagnosis, view
+                self.progress.value = "" if diagnosis is None else Paragraph(diagnosis.effort).html()
+                self._show()
         except Exception as error:  # nobody sees what a thread raises
             is_ours = isinstance(error, SevlabError)
             if stop is self._stop:
-                words = str(error) if is_ours else f"An error in sevlab: {type(error).__name__}. Please report it."
-                self.progress.value = alert(words)
+                words = f"An error in sevlab: {type(error).__name__}. Please report it."
+                self.progress.value = self._alert(error) if isinstance(error, SevlabError) else alert(words)
             if not is_ours:
                 raise
         finally:
             if stop is self._stop:
                 self.why.disabled, self.stop.disabled = False, True
+                self.why.reveal(".sevlab-diagnosis", ".sevlab-debugger")
+
+    def _diagnose(self, progress: Callable[[Progress], object] | None = None) -> tuple[View, Diagnosis | None]:
+        case, folder = self.case, self.candidates.value.strip() or None
+        if case.is_snp:
+            found = diagnose_case(case, candidates=folder, budget=self.budget.value, progress=progress)
+            return self._say(*found.explain().blocks), found.diagnosis
+        diagnosis = diagnose(case, candidates=folder, budget=self.budget.value, progress=progress)
+        return self._say(*diagnosis.explain().blocks), diagnosis
 
     def _show_progress(self, stop: threading.Event, progress: Progress) -> None:
         if stop.is_set():
@@ -301,13 +616,11 @@ class Debugger(StaticBox):
         speed = f"{progress.tried:,} tried, {progress.rate:,.0f} per second"
         self.progress.value = Paragraph(f"{progress.seconds:.0f} s: {speed}. Now: {progress.now}.").html()
 
-    def _show(self, diagnosis: Diagnosis) -> None:
-        parts: list[w.Widget] = [w.HTML(status(diagnosis.explain()))]
-        for number, explanation in enumerate(diagnosis.explanations):
-            name = "Apply this" if len(diagnosis.explanations) == 1 else f"Apply explanation {number + 1}"
-            parts.append(self._button(name, functools.partial(self.apply, explanation), "success"))
+    def _show(self) -> None:
+        explanations = self.diagnosis.explanations if self.diagnosis is not None else ()
+        buttons = [self._button("Apply this", functools.partial(self.apply, one), "success") for one in explanations]
         self.note = w.HTML()
-        self.result.children = [*parts, self.note]
+        self.result.children = [w.HTML(status(self._view)), *buttons, self.note]
         if self._outdated:
             self._outdate(self._outdated)
 
@@ -317,37 +630,132 @@ class Debugger(StaticBox):
         for part in self.result.children:
             if isinstance(part, Button):
                 part.disabled = True
-        if self.result.children:
-            self.note.value = status(View(Paragraph(words)))
+        self.note.value = status(View(Paragraph(words)))
 
     def apply(self, explanation: Explanation) -> None:
-        """Change the inputs as an explanation says, and verify again."""
-        try:
+        """Change the inputs as an explanation says, verify again, and show what changed."""
+        before = {name: str(box.value) for name, box in self.boxes.items()}
+        with self._telling(self.progress):
             self.set_inputs(explanation.inputs)
-        except SevlabError as error:
-            self.progress.value = alert(str(error))
-        else:
-            self._outdate("Applied: section 3 shows the verdict on the new inputs.")
+            changed = {name: str(box.value) for name, box in self.boxes.items() if str(box.value) != before[name]}
+            rows = [[label_of(one), *(in_cell(text, 30) for text in (before[one], changed[one]))] for one in changed]
+            self._outdate("Applied: the verdict is that on the new inputs. Their boxes are marked *.")
+            self.note.value += Table(["box", "before", "now"], rows, mono=[1, 2]).html()
+            self._mark([*changed])
+        self.why.reveal(".sevlab-diagnosis", ".sevlab-debugger")
+
+    def _mark(self, names: list[str]) -> None:
+        for name in self._changed:
+            self.boxes[name].remove_class("sevlab-changed")
+        for name in names:
+            self.boxes[name].add_class("sevlab-changed")
+        self._changed = names
+
+    def taking(self, what: str) -> str:
+        """Return the inputs as a command or as Python, or a value as hex or base64."""
+        if what in (COMMAND, PYTHON):
+            return self._as_command() if what == COMMAND else self._as_python()
+        side, _, form = what.partition(", ")
+        if (raw := self._values().get(side)) is None:
+            raise InputError("copy", f"no {side} value", "inputs that can be judged")
+        return raw.hex() if form == "hex" else base64.b64encode(raw).decode()
+
+    def _named(self) -> dict[str, Any]:
+        """Return the inputs, with a file that came in by its name alone, because its place here is a passing one."""
+        given: dict[str, Any] = {name: value for name, value in self.case.inputs.items() if name != "mode"}
+        for name, value in given.items():
+            if isinstance(value, Sha256):
+                raise UnsupportedError(f"{label_of(name)} known by its hash", "a bundle: Save as .sevcase")
+            words = self._held[name][0].rpartition(" (")[0] if name in self._held else ""
+            given[name] = f"{name}.bin" if isinstance(value, SecretBytes) else words or value
+        return {**given, **({"tek": "tek.bin"} if "tik" in given and "tek" not in given else {})}
+
+    def _as_command(self) -> str:
+        given = {name: value.hex() if isinstance(value, bytes) else value for name, value in self._named().items()}
+
+        def line(head: str, names: Iterable[str], spell: Callable[[str], str]) -> str:
+            words = ((spell(one), given[one]) for one in given if one in names)
+            return " ".join(
+                [head, *(one if value is True else f"{one} {shell_word(str(value))}" for one, value in words)]
+            )
+
+        if not self.is_snp:
+            return line("sevlab validate", LEGACY - {"digest"}, as_option)
+        lines = []
+        if "firmware" in given:
+            lines.append(line(f"sevlab digest --mode snp{':svsm' * ('svsm' in given)}", SNP_LAUNCH, as_peer))
+        if "report" in given:
+            head = f"sevlab report verify {shell_word(given.pop('report'))}"
+            if (computed := self._values().get("computed")) is not None:
+                given["snp_measurement"] = computed.hex()
+            required = [one.name for one in ROWS if one.section in SNP]
+            lines.append(line(head, required, lambda name: BY_NAME[name].option))
+        return "\n".join(lines)
+
+    def _as_python(self) -> str:
+        mode = {"mode": self.case.mode} if self.is_snp else {}
+        lines = [f"    {name!r}: {value!a}," for name, value in {**mode, **self._named()}.items()]
+        head = "import sevlab\nfrom sevlab.cases.case import make_case\n\ncase = make_case({"
+        return "\n".join([head, *lines, "})", "print(sevlab.verify_case(case))", ""])
+
+    def copy_it(self) -> None:
+        """Copy what is chosen."""
+        self.taken.value = ""
+        with self._telling(self.taken):
+            self.copying.copy(self.taking(self.take.value))
+
+    def save_it(self) -> None:
+        """Save the inputs, with the explanation found for them, as a bundle; keys only if asked."""
+        self.taken.value = ""
+        with self._telling(self.taken), tempfile.TemporaryDirectory(prefix="sevlab-") as folder:
+            case, path = self.case, os.path.join(folder, "launch.sevcase")
+            case = case if case is self._base else make_case(case.inputs, case.origin, case.about)
+            if self.diagnosis is not None and self.diagnosis.explanations and not self._outdated:
+                case = record_explanation(case, self.diagnosis.explanations[0])
+            pack_case(case, path, with_keys=bool(self.with_keys.value))
+            self.saving.save("launch.sevcase", Path(path).read_bytes())
 
     def static(self) -> View:
-        if self.diagnosis is not None and not self._outdated:
-            return self.diagnosis.explain()
-        if self.verdict is not None:
-            good = View(Banner(GOOD, "green"), *map(Paragraph, self.verdict.remarks))
-            return good if self.verdict.matches else self.verdict.explain()
-        return View(Banner("The debugger: paste what you have, see the verdict, find out why.", "grey"))
+        if self._view.blocks and not self._outdated:
+            return self._view
+        if self.verdict is None:
+            words = self.error or "The debugger: paste what you have, see the verdict, find out why."
+            return View(Banner(words, "orange" if self.error else "grey"))
+        verdict = self._say(*self.verdict.explain().blocks)
+        if not self._example:
+            return verdict
+        # Where no widget runs nobody can press the button, so the answer is there.
+        return View(Paragraph(_EXAMPLE), verdict.blocks[0], self._bytes(), Heading("Why"), self._diagnose()[0])
+
+
+def _folded(title: str, view: View) -> str:
+    return f"<details><summary>{title}</summary>{view.html()}</details>"
+
+
+def _is_same(one: object, other: object) -> bool:
+    """Whether it is the value of a case; a key of one's own that has the same bytes is not."""
+    return one is other if isinstance(one, SecretBytes) else one == other
 
 
 def _written(name: str, value: object) -> str:
-    if value is None:
-        return ""
-    return f"0x{value:x}" if name in ("policy", "guest_features") and isinstance(value, int) else str(value)
+    if isinstance(value, SecretBytes | None):
+        return UPLOADED if value is not None else ""
+    if isinstance(value, bytes):
+        return f"SHA-256 {value.hex()}" if isinstance(value, Sha256) else value.hex()
+    is_hex = name in ("policy", "guest_features", "cpu_signature", "snp_policy") and isinstance(value, int)
+    return f"0x{value:x}" if is_hex else str(value)
 
 
-def _too_long(length: int) -> InputError:
-    return InputError("pasted text", f"{length} characters", f"at most {TEXT_LIMIT}", "only the part that matters")
+def _parsed(name: str, value: object) -> object:
+    """Return the value of a box as a case holds it; a measurement may be in a form that only a search reads."""
+    row = BY_NAME[name]
+    if isinstance(value, str) and row.limit and row.kind not in (FILE, KEY):
+        numeric = row.kind == NUMBER or name == "num_cpus"
+        return parse_number(value, name, row.limit) if numeric else parse_text(row, value, name)
+    return parse_text(row, value, name) if isinstance(value, str) and row.section in SNP and row.kind != FILE else value
 
 
 def debugger(inputs: Mapping[str, object] | Case | None = None) -> Debugger:
-    """Return the debugger, empty or with some inputs (those of :func:`sevlab.load_evidence`, or a case)."""
-    return Debugger(inputs.part() if isinstance(inputs, Case) else inputs)
+    """Return the debugger with an example, or with some inputs: by name, as in :func:`sevlab.load_evidence` or
+    :func:`sevlab.load_snp_launch`, or a case. ``{}`` is an empty one."""
+    return Debugger(inputs)

@@ -1,11 +1,12 @@
-// A box for text of any size. What the kernel's connection would not take is refused, and only its length is sent.
+// A box for text of any size, and for files. What the kernel's connection would not take is refused, and only its length
+// is sent.
 
 function render({ model, el }) {
   const box = document.createElement("textarea");
   box.placeholder = model.get("placeholder");
   box.setAttribute("aria-label", model.get("label"));
   box.spellcheck = false;
-  Object.assign(box.style, { height: "9em", width: "100%", boxSizing: "border-box" });
+  Object.assign(box.style, { height: "8em", width: "100%", boxSizing: "border-box" });
   // The look of ipywidgets' own boxes, in every theme.
   el.classList.add("jupyter-widgets", "widget-textarea");
   el.append(box);
@@ -14,9 +15,22 @@ function render({ model, el }) {
     if (box.value !== model.get("value")) box.value = model.get("value");
   };
 
+  const take = async (files) => {
+    for (const file of files) {
+      if (file.size > model.get("file_limit")) model.send({ refused: file.size, file: file.name });
+      else model.send({ file: file.name }, undefined, [await file.arrayBuffer()]);
+    }
+  };
+
   // Before it is in the box: to lay out tens of megabytes takes a browser long, or its life.
   const guard = (event) => {
-    const text = (event.clipboardData ?? event.dataTransfer)?.getData("text") ?? "";
+    const data = event.clipboardData ?? event.dataTransfer;
+    if (data?.files.length && model.get("file_limit")) {
+      event.preventDefault();
+      take([...data.files]);
+      return;
+    }
+    const text = data?.getData("text") ?? "";
     const length = box.value.length - (box.selectionEnd - box.selectionStart) + text.length;
     if (length <= model.get("limit")) return;
     event.preventDefault();
@@ -24,6 +38,9 @@ function render({ model, el }) {
   };
   box.addEventListener("paste", guard);
   box.addEventListener("drop", guard);
+  box.addEventListener("dragover", (event) => {
+    if (event.dataTransfer?.types.includes("Files")) event.preventDefault();
+  });
   box.addEventListener("change", () => {
     if (box.value.length > model.get("limit")) {
       model.send({ refused: box.value.length });
@@ -33,6 +50,18 @@ function render({ model, el }) {
       model.save_changes();
     }
   });
+  if (model.get("file_limit")) {
+    const input = Object.assign(document.createElement("input"), { type: "file", multiple: true, hidden: true });
+    const button = Object.assign(document.createElement("button"), { type: "button", textContent: "Upload files" });
+    button.className = "jupyter-widgets jupyter-button widget-button";
+    button.style.width = "auto";
+    button.addEventListener("click", () => input.click());
+    input.addEventListener("change", () => {
+      take([...input.files]);
+      input.value = "";
+    });
+    el.append(button, input);
+  }
   model.on("change:value", show);
   show();
   return () => model.off("change:value", show);

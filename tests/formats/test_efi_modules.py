@@ -604,7 +604,7 @@ def test_the_widgets_say_it(desk: Path, answer: str) -> None:
     explorer = sevlab.explore(sevlab.load_evidence(**given))
     debugger = Debugger(given)
     chain = sevlab.explore(sevlab.load_snp_launch(**snp, num_cpus=1, cpu_signature=0xA00F11))
-    for shown in (explorer.chain.value, debugger.banner.value, repr(debugger), repr(chain), str(explorer.verdict)):
+    for shown in (explorer.chain.value, debugger.compared.value, repr(debugger), repr(chain), str(explorer.verdict)):
         said = " ".join(shown.split())
         assert (mark.strip() in said and WORDS[answer] in said) if mark else "kernel boots" not in said
 

@@ -33,12 +33,26 @@ def press(action: Action, content: dict[str, Any] | None = None, **seen: Any) ->
 
 
 def test_a_paste_is_read_though_only_the_press_arrives() -> None:
-    page = debugger()
+    page = debugger({})
     press(page.read, **{"What you have": "sev-policy: 0x5", "Build": "19"})
     assert "Understood" in page.understood.value
     assert page.inputs == {"policy": "0x5", "build_id": "19"}
     press(page.read, **{"What you have": ""})
     assert "received nothing" in page.understood.value
+
+
+def test_text_to_copy_a_file_to_save_and_what_to_show_are_messages_of_the_button(monkeypatch: Any) -> None:
+    sent: list[Any] = []
+    button = Button("Copy", lambda: None)
+    monkeypatch.setattr(button, "send", lambda *message: sent.append(message))
+    button.copy("a text")
+    button.save("launch.sevcase", b"PK")
+    button.reveal(".result", ".page")
+    assert sent == [
+        ({"copy": "a text"},),
+        ({"save": "launch.sevcase"}, [b"PK"]),
+        ({"reveal": ".result", "within": ".page"},),
+    ]
 
 
 def test_a_search_is_for_what_the_page_shows(tmp_path: Path) -> None:

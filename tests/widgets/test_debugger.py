@@ -1,8 +1,15 @@
-"""The debugger, without a browser: paste, read, upload, search, apply, go on."""
+"""The debugger, without a browser: paste, drop, read, search, apply, go on, take along."""
 
 from __future__ import annotations
 
 import base64
+import contextlib
+import io
+import os
+import re
+import shlex
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -10,14 +17,40 @@ from typing import Any
 import pytest
 
 import sevlab
+from sevlab.cases.bundle import open_case
 from sevlab.cases.capture import TEXT_LIMIT
+from sevlab.cases.case import BY_NAME, KEY, MODE, ROWS, Case, make_case
+from sevlab.cases.case_toml import format_case, read_case
+from sevlab.cli import main
+from sevlab.errors import InputError, SevlabError
 from sevlab.labs import samples
+from sevlab.labs import snp_samples as snp
 from sevlab.labs.classroom import broken_launch
-from sevlab.widgets.debugger import Debugger, debugger
+from sevlab.launch.keys import SecretBytes
+from sevlab.launch.vmm import CPU_MODELS, PROFILES, SNP_PROFILES
+from sevlab.widgets.boxes import LABELS, UPLOAD_LIMIT
+from sevlab.widgets.debugger import (
+    COMMAND,
+    ES,
+    LEGACY,
+    PYTHON,
+    SEV,
+    SEV_SNP,
+    SNP_CASE,
+    TAKE,
+    Debugger,
+    debugger,
+    label_of,
+    recognize_file,
+)
 from tests.diagnosis.sev_cases import SPACES, report, true_values
-from tests.paths import SAMPLES
+from tests.paths import NOTEBOOKS, SAMPLES
+from tests.soak import some
 
-ES = {
+CASES = sorted((NOTEBOOKS / "incidents" / "cases").glob("*.sevcase"))
+#: The one whose search ends with its time alone.
+SLOW = "F18"
+ES_INPUTS = {
     "firmware": str(SAMPLES / "firmware-kernel.fd"),
     "tk": str(SAMPLES / "tk.bin"),
     "kernel": str(SAMPLES / "kernel.bin"),
@@ -28,6 +61,18 @@ ES = {
     "cpu_model": 1,
     "cpu_stepping": 1,
 }
+SNP_INPUTS = {
+    "report": str(SAMPLES / "report-snp.bin"),
+    "vcek": str(SAMPLES / "vcek-snp.der"),
+    "chain": str(SAMPLES / "chain-snp.pem"),
+    "firmware": str(SAMPLES / "firmware-snp.fd"),
+    "kernel": str(SAMPLES / "kernel.bin"),
+    "initrd": str(SAMPLES / "initrd.bin"),
+    "cmdline": "console=ttyS0",
+    "num_cpus": 4,
+    "cpu_signature": 0xA00F11,
+}
+HOSTILE = ("<img src=x onerror=alert(1)>", "</div><script>alert(1)</script>", "\x1b[31mred\x1b[0m", "a\u202eb\u2066c")
 
 
 def paste(page: Debugger, text: str) -> None:
@@ -35,17 +80,44 @@ def paste(page: Debugger, text: str) -> None:
     page.read.click()
 
 
+def drop(page: Debugger, name: str, raw: bytes) -> None:
+    """Hand over a file as the page does: in a message, not in the state of a widget."""
+    page.paste._handle_custom_msg({"file": name}, [memoryview(raw)])
+
+
 def search(page: Debugger) -> None:
     page.why.click()
     page.wait(300)
 
 
+def words(html: str) -> str:
+    return " ".join(re.sub("<[^>]*>", " ", html).split())
+
+
+def everything(page: Debugger) -> str:
+    """All that the page says, as HTML."""
+    parts = [
+        page.understood,
+        page.alert,
+        page.banner,
+        page.compared,
+        page.progress,
+        page.note,
+        page.taken,
+        page.example,
+    ]
+    return "\n".join(part.value for part in (*parts, *page.result.children) if hasattr(part, "value"))
+
+
 @pytest.fixture
 def page() -> Debugger:
     """A page with the second sample on it, which validates."""
-    page = debugger(ES)
+    page = debugger(ES_INPUTS)
     paste(page, (SAMPLES / "launch-es.txt").read_text())
     return page
+
+
+# From what somebody has to the verdict
 
 
 def test_from_a_paste_to_the_verdict(page: Debugger) -> None:
@@ -54,6 +126,9 @@ def test_from_a_paste_to_the_verdict(page: Debugger) -> None:
     assert page.verdict.matches
     assert "Understood" in page.understood.value
     assert "OK: Looks good to me" in page.banner.value
+    measure = page.verdict.measure
+    assert measure is not None
+    assert measure.computed.hex(" ", 1)[:11] in page.compared.value
 
 
 def test_from_a_mismatch_to_the_reason_and_on(page: Debugger) -> None:
@@ -69,17 +144,41 @@ def test_from_a_mismatch_to_the_reason_and_on(page: Debugger) -> None:
     assert "Decimal versus hex" in text.value
     assert (button.disabled, note.value) == (False, "")
     button.click()
+    assert page.verdict is not None
     assert page.verdict.matches
     assert button.disabled is True
-    assert "Applied" in note.value
+    assert words(page.note.value).endswith("box before now Build 19 13 CPU count 8 4")
     assert "OK: Looks good to me" in repr(page)
     assert (page.boxes["build_id"].value, page.boxes["num_cpus"].value) == ("13", "4")
+    changed = [name for name, box in page.boxes.items() if "sevlab-changed" in box._dom_classes]
+    assert changed == ["build_id", "num_cpus"]
     assert page.why.disabled is False
     assert page.stop.disabled is True
+    page.clear.click()
+    assert not [name for name, box in page.boxes.items() if "sevlab-changed" in box._dom_classes]
+
+
+def test_it_opens_with_a_broken_launch_whose_reason_is_a_press_away() -> None:
+    page = debugger()
+    assert page.verdict is not None
+    assert "ERROR: Measurement does not match" in page.banner.value
+    assert "An example" in page.example.value
+    search(page)
+    assert page.diagnosis is not None
+    assert page.diagnosis.status == "explained"
+    first = page.inputs
+    page.another.click()
+    assert page.inputs != first
+    assert page.result.children == ()
+    assert page.verdict is not None
+    assert not page.verdict.matches
+    page.clear.click()
+    assert (page.inputs, page.example.value) == ({}, "")
+    assert "Nothing is given yet" in page.banner.value
 
 
 def test_an_empty_page_is_no_error() -> None:
-    page = debugger()
+    page = debugger({})
     assert (page.error, page.verdict, page.alert.value) == ("", None, "")
     assert "Nothing is given yet" in page.banner.value
     search(page)
@@ -87,9 +186,29 @@ def test_an_empty_page_is_no_error() -> None:
     assert page.why.disabled is False
 
 
+def test_all_that_is_missing_is_named_at_once_and_goes_when_it_is_filled() -> None:
+    page = debugger({})
+    page.boxes["policy"].value = "0x5"
+    assert page.mode.value == ES
+    given = {**ES_INPUTS, "measurement": "A" * 64, "api_major": 0, "api_minor": 22, "build_id": 13}
+    missing = ["Measurement", "API major", "API minor", "Build", "Firmware", "Key file", "CPU count", "CPU type"]
+    assert page.missing == missing
+    assert f"INCOMPLETE. Missing: {', '.join(missing)}" in page.banner.value
+    for name, value in given.items():
+        page.set_inputs({name: value})
+        assert label_of(name) not in page.missing
+    assert page.missing == []
+    assert "INCOMPLETE" not in everything(page)
+    page.set_inputs({"firmware": str(SAMPLES / "firmware-snp.fd"), "reported_measurement": bytes(48)})
+    assert page.mode.value == SEV_SNP
+    page.set_inputs(dict.fromkeys(("num_cpus", "cpu_family", "cpu_model", "cpu_stepping")))
+    assert page.missing == ["CPU count", "CPU type"]
+    assert "Find out why searches for them" in page.banner.value
+
+
 def test_a_case_is_taken_by_paste_and_by_name(tmp_path: Path) -> None:
     lines = dict(line.split(":", 1) for line in (SAMPLES / "launch-es.txt").read_text().splitlines() if line)
-    given = {**ES, **{key.strip()[4:].replace("-", "_"): value.strip() for key, value in lines.items()}}
+    given = {**ES_INPUTS, **{key.strip()[4:].replace("-", "_"): value.strip() for key, value in lines.items()}}
     numbers = {name: int(given[name], 0) for name in ("api_major", "api_minor", "build_id", "policy")}
     case = sevlab.cases.case.make_case({**given, **numbers})
     page = debugger(case)
@@ -97,9 +216,8 @@ def test_a_case_is_taken_by_paste_and_by_name(tmp_path: Path) -> None:
     assert page.verdict.matches
     path = tmp_path / "case.toml"
     sevlab.cases.case_toml.write_case(case, str(path))
-    text = path.read_text()
-    page = debugger()
-    paste(page, text)
+    page = debugger({})
+    paste(page, path.read_text())
     assert "A case file with" in page.understood.value
     assert page.boxes["num_cpus"].value == "4"
 
@@ -120,6 +238,8 @@ def test_a_case_is_taken_by_paste_and_by_name(tmp_path: Path) -> None:
         "a line of text\n" * 700_000,
         "\ud800",
         "sev-measurement: nonsense",
+        "-----BEGIN CERTIFICATE-----\nnonsense\n-----END CERTIFICATE-----",
+        *HOSTILE,
     ],
 )
 def test_a_hostile_paste_is_one_line_and_loses_nothing(text: str, page: Debugger) -> None:
@@ -140,42 +260,187 @@ def test_a_paste_too_long_to_send_is_told(length: int, page: Debugger) -> None:
     assert page.inputs == before
     page.read.click()  # what stood in the box is still there
     assert "Understood" in page.understood.value
-    for nonsense in (None, {}, [], {"refused": "<b>"}, "x"):
+    for nonsense in (None, {}, [], {"refused": "<b>"}, "x", {"file": 5}, {"file": "x"}, {"refused": 5, "file": []}):
         page.paste._handle_custom_msg(nonsense, [])
     assert "Understood" in page.understood.value
 
 
-def send(page: Debugger, name: str, raw: bytes) -> None:
-    """Upload as the browser does."""
-    item = {"name": name, "type": "", "size": len(raw), "content": memoryview(raw), "last_modified": 1700000000000}
-    page.uploads[name].set_state({"value": [item]})
-    assert page.uploads[name].value == ()
-    assert page.uploads[name].get_state()["value"] == []
+def test_a_refusal_is_not_replaced_by_nothing() -> None:
+    page = debugger({})
+    page.paste._handle_custom_msg({"refused": 3_000_000}, [])
+    page.read.click()
+    assert "3000000 characters" in page.understood.value
+    assert "received nothing" not in page.understood.value
+    page.paste._handle_custom_msg({"refused": UPLOAD_LIMIT + 1, "file": "vmlinuz"}, [])
+    assert "its path, in its box" in page.understood.value
 
 
-def test_uploads_are_taken_and_keys_do_not_stay(page: Debugger) -> None:
-    for name, raw in (
-        ("firmware", samples.firmware_for_kernels()),
-        ("kernel", samples.KERNEL),
-        ("initrd", samples.INITRD),
-        ("tk", samples.TEK + samples.TIK),
+def test_several_things_in_one_paste_add_up() -> None:
+    page = debugger({})
+    xml = "<domain type='kvm'><os><loader>/OVMF.fd</loader></os><launchSecurity type='sev'><policy>0x1</policy>"
+    text = f"{xml}<cbitpos>47</cbitpos></launchSecurity></domain>\n{(SAMPLES / 'launch.txt').read_text()}"
+    paste(page, text + (SAMPLES / "chain-snp.pem").read_text())
+    assert {"measurement", "api_major", "build_id", "policy", "firmware"} <= set(page.inputs)
+    assert page.boxes["chain"].value.endswith("(uploaded)")
+    assert "/OVMF.fd" in page.understood.value
+
+
+@pytest.mark.parametrize("form", ["hex", "base64", "dump"])
+def test_a_report_can_be_pasted_in_any_form(form: str) -> None:
+    raw = (SAMPLES / "report-snp.bin").read_bytes()
+    lines = (f"{at:08x}  {raw[at : at + 16].hex(' ')}" for at in range(0, len(raw), 16))
+    text = {"hex": raw.hex(), "base64": base64.b64encode(raw).decode(), "dump": "\n".join(lines)}[form]
+    page = debugger({})
+    paste(page, text)
+    assert page.mode.value == SEV_SNP
+    assert page.verdict is not None
+    assert page.verdict.report is not None
+    assert page.verdict.report.report.to_bytes() == raw
+
+
+def test_a_measurement_alone_goes_where_the_mode_says() -> None:
+    measurement = (SAMPLES / "launch.txt").read_text().split()[1]
+    raw = base64.b64decode(measurement)
+    page = debugger({})
+    paste(page, measurement)
+    assert page.inputs == {"measurement": measurement}
+    paste(page, raw.hex())
+    assert page.inputs == {"measurement": measurement}
+    page.clear.click()
+    paste(page, raw.hex())
+    assert page.inputs == {"reported_measurement": raw.hex()}
+    assert page.mode.value == SEV_SNP
+
+
+def test_what_was_not_understood_of_a_paste_comes_first() -> None:
+    page = debugger({})
+    paste(page, "sev-measurement: nG00M80x/oeGcu58QHcX1gFFo\nsev-policy: 1\n")
+    assert words(page.understood.value).startswith("NOTE: sev-measurement is not used: received")
+
+
+def test_a_guest_of_snp_is_recognized_by_its_command_line_and_its_xml() -> None:
+    page = debugger({})
+    paste(page, "qemu-system-x86_64 -cpu EPYC-v4 -smp 4 -object sev-snp-guest,id=sev0 -bios /usr/share/OVMF.fd")
+    assert page.mode.value == SEV_SNP
+    assert page.inputs["num_cpus"] == "4"
+    assert page.cpu.value != "(by the numbers)"
+    page = debugger({})
+    paste(
+        page,
+        "<domain><vcpu>2</vcpu><launchSecurity type='sev-snp'><policy>0x30000</policy></launchSecurity></domain>",
+    )
+    assert page.mode.value == SEV_SNP
+    assert "not supported" not in everything(page)
+
+
+# Boxes
+
+
+def test_every_input_of_a_case_has_one_box_with_a_label_of_its_own() -> None:
+    page = debugger({})
+    assert set(page.boxes) == {row.name for row in ROWS if row.kind != MODE} == LEGACY | SNP_CASE
+    labels = [box.description for box in page.boxes.values()]
+    assert len(set(labels)) == len(labels)
+    for mode, counting in ((SEV, LEGACY), (ES, LEGACY), (SEV_SNP, SNP_CASE)):
+        page.mode.value = mode
+        page.more.click()
+        assert {name for name, box in page.boxes.items() if box.layout.display is None} == counting
+        page.more.click()
+        assert {name for name, box in page.boxes.items() if box.layout.display is None} < counting
+
+
+def test_the_policy_and_the_mode_go_together(page: Debugger) -> None:
+    assert page.mode.value == ES
+    page.mode.value = SEV
+    assert page.boxes["policy"].value == "0x1"
+    page.mode.value = ES
+    assert page.boxes["policy"].value == "0x5"
+    page.boxes["policy"].value = "1"
+    assert page.mode.value == SEV
+    page.boxes["policy"].value = "5"
+    assert page.verdict is not None
+    assert page.verdict.matches
+
+
+@pytest.mark.parametrize("name", ["EPYC-Milan-v2", "EPYC-Genoa", "EPYC-v1"])
+def test_a_cpu_type_is_its_numbers(name: str, page: Debugger) -> None:
+    page.cpu.value = name
+    assert [page.boxes[f"cpu_{part}"].value for part in CPU_MODELS[name]._fields] == [*map(str, CPU_MODELS[name])]
+    assert page.cpu.value == name
+    page.set_inputs({"report": SNP_INPUTS["report"]})
+    page.cpu.value = "EPYC-Turin"
+    page.cpu.value = name
+    assert page.boxes["cpu_signature"].value == hex(CPU_MODELS[name].signature)
+    assert page.boxes["cpu_family"].value == ""
+    page.boxes["cpu_signature"].value = "0x1"
+    assert page.cpu.value == "(by the numbers)"
+
+
+def test_profiles_are_a_list_and_an_unknown_one_is_an_error_not_a_crash() -> None:
+    page = debugger(ES_INPUTS)
+    assert set(page.boxes["profile"].options) == {"", *PROFILES}
+    page.set_inputs({"report": SNP_INPUTS["report"]})
+    assert set(page.boxes["profile"].options) == {"", *SNP_PROFILES}
+    page = debugger(SNP_INPUTS | {"profile": HOSTILE[0]})
+    assert "Profile: received" in page.error
+    assert "<img" not in everything(page)
+
+
+# Files
+
+
+def test_files_are_taken_and_keys_do_not_stay(page: Debugger) -> None:
+    for name, file, raw in (
+        ("firmware", "OVMF.fd", samples.firmware_for_kernels()),
+        ("kernel", "vmlinuz-6.8", samples.KERNEL),
+        ("initrd", "initramfs.img", samples.INITRD),
+        ("tk", "guest.tk", samples.TEK + samples.TIK),
     ):
         page.boxes[name].value = ""
-        send(page, name, raw)
+        drop(page, file, raw)
+        assert page.boxes[name].value.endswith("(uploaded)"), file
     assert page.error == ""
     assert page.verdict is not None
     assert page.verdict.matches
     assert page.boxes["tk"].value == "(uploaded)"
     assert samples.TIK.hex() not in repr(page.inputs)
+    states = repr([widget.get_state() for widget in (page.paste, *page.boxes.values())])
+    assert samples.TIK.hex() not in states
+    assert repr(samples.TIK) not in states
     page.boxes["policy"].value = "0x7"
     search(page)
     assert page.diagnosis is not None
     assert page.diagnosis.explanations[0].found == {"policy": 5}
+    folder = Path(str(page.inputs["firmware"])).parents[1]
+    assert folder.stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize("path", sorted(SAMPLES.glob("*[a-z].[bdfp]*")), ids=lambda path: path.name)
+def test_a_sample_is_recognized(path: Path) -> None:
+    kinds = {"ark": "ark", "chain": "chain", "vcek": "vcek", "report": "report", "firmware": "firmware"}
+    wanted = next((kind for start, kind in kinds.items() if path.name.startswith(start)), path.stem)
+    assert recognize_file(path.name, path.read_bytes()) == wanted
+    if wanted not in ("firmware", "kernel", "initrd"):  # these samples hold nothing that names them
+        assert recognize_file("nameless", path.read_bytes()) in (wanted, "tik")
+
+
+def test_files_are_recognized_by_their_content() -> None:
+    page = bytes(samples.INITRD)
+    for raw, wanted in (
+        (bytes(40) + b"_FVH" + bytes(9000), "firmware"),
+        (bytes(0x202) + b"HdrS" + bytes(9000), "kernel"),
+        (b"\x1f\x8b" + bytes(9000), "initrd"),
+        (b"070701" + bytes(9000), "initrd"),
+        (bytes(4096), "vmsa_cpu0"),
+        (page, ""),
+        (os.urandom(9 << 20), ""),
+    ):
+        assert recognize_file("file", raw) == wanted
 
 
 @pytest.mark.parametrize("raw", [b"", b"short", (samples.TEK + samples.TIK).hex().encode()])
 def test_a_key_upload_of_another_size_is_told_and_searched(raw: bytes, page: Debugger) -> None:
-    send(page, "tk", raw)
+    drop(page, "tk.bin", raw)
     assert "Key file" in page.error
     assert samples.TIK.hex() not in page.error
     if len(raw) == 64:
@@ -185,6 +450,183 @@ def test_a_key_upload_of_another_size_is_told_and_searched(raw: bytes, page: Deb
         page.result.children[1].click()
         assert page.verdict is not None
         assert page.verdict.matches
+
+
+def test_a_tik_alone_is_enough(page: Debugger) -> None:
+    drop(page, "key", samples.TIK)
+    assert (page.boxes["tk"].value, page.boxes["tik"].value) == ("", "(uploaded)")
+    assert page.verdict is not None
+    assert page.verdict.matches
+
+
+@pytest.mark.parametrize("name", ["nobody knows", *HOSTILE, "../../etc/passwd", "a" * 5000, "x/../y\0z", "."])
+def test_a_file_that_nobody_knows_is_one_line(name: str, page: Debugger) -> None:
+    before = page.inputs
+    drop(page, name, b"\xff\xfe\x00nothing")
+    assert "which neither name nor content explains" in page.understood.value
+    assert page.inputs == before
+    drop(page, name, b"\x1f\x8b" + bytes(9))  # an initrd, whatever it is called
+    assert str(page.inputs["initrd"]).startswith(page._folder.name)  # type: ignore[union-attr]
+    shown = everything(page) + page.boxes["initrd"].value
+    assert "<img" not in everything(page)
+    assert not [one for one in shown if one in "\x1b\u202e\u2066\0"]
+
+
+def test_a_file_larger_than_a_message_is_refused(page: Debugger) -> None:
+    before = page.inputs
+    drop(page, "vmlinuz", bytes(UPLOAD_LIMIT + 1))
+    assert f"{UPLOAD_LIMIT + 1} bytes" in page.understood.value
+    assert page.inputs == before
+
+
+# Bundles
+
+
+def judged(path: Path, budget: float) -> tuple[str, object, object]:
+    """What sevlab case verify and sevlab diagnose --case say of a bundle."""
+    with open_case(str(path)) as case:
+        try:
+            verdict = sevlab.verify_case(case)
+            said = verdict.words, {name: part.status for name, part in verdict.parts.items()}
+        except InputError as error:
+            said = str(error.renamed(label_of)), {}
+    found = sevlab.diagnose_case(str(path), budget=budget).diagnosis
+    return *said, found and (found.status, [[one.input for one in each.changes] for each in found.explanations])
+
+
+@pytest.mark.parametrize("path", some([one for one in CASES if one.stem != SLOW], 9), ids=lambda path: path.stem)
+def test_a_bundle_is_judged_and_explained_as_by_the_command(path: Path) -> None:
+    page = debugger({})
+    drop(page, path.name, path.read_bytes())
+    search(page)
+    said, parts, found = judged(path, 60)
+    if page.verdict is not None:
+        assert (page.verdict.words, {name: part.status for name, part in page.verdict.parts.items()}) == (said, parts)
+    else:
+        assert page.error == said
+    mine = page.diagnosis
+    assert (mine and (mine.status, [[one.input for one in each.changes] for each in mine.explanations])) == found
+    shown = everything(page)
+    assert "/tmp" not in words(shown)
+    options = re.findall(r"--([a-z][a-z0-9-]+)", words(shown))
+    assert not {one.replace("-", "_") for one in options} & {*page.boxes, *LABELS}
+    for box in page.boxes.values():
+        assert "/tmp" not in str(box.value)
+
+
+@pytest.mark.soak
+def test_the_bundle_that_nothing_explains() -> None:
+    path = next(one for one in CASES if one.stem == SLOW)
+    page = debugger({})
+    drop(page, path.name, path.read_bytes())
+    page.budget.value = 5
+    search(page)
+    assert page.diagnosis is not None
+    assert page.diagnosis.status == judged(path, 5)[2][0] == "unexplained"  # type: ignore[index]
+
+
+def test_a_bundle_s_folder_goes_and_its_keys_stay_in_memory() -> None:
+    path = next(one for one in CASES if one.stem == "F27")
+    page = debugger({})
+    drop(page, path.name, path.read_bytes())
+    assert isinstance(page.inputs["tk"], SecretBytes)
+    assert page.boxes["tk"].value == "(uploaded)"
+    firmware = Path(str(page.inputs["firmware"]))
+    assert firmware.exists()
+    assert "yours" not in page.banner.value
+    assert page.own.layout.display is None
+    page.clear.click()
+    assert not firmware.exists()
+
+
+def test_a_stranger_s_keys_prove_nothing_until_the_case_is_said_to_be_mine() -> None:
+    page = debugger(ES_INPUTS)
+    paste(page, (SAMPLES / "launch-es.txt").read_text())
+    raw = saved(page, with_keys=True)
+    other = debugger({})
+    drop(other, "launch.sevcase", raw)
+    assert "NOT DECIDED" in other.banner.value
+    assert "--" not in words(everything(other))
+    other.own.value = True
+    assert "OK: Looks good to me" in other.banner.value
+    other.own.value = False
+    drop(other, "mine.tk", samples.TEK + samples.TIK)
+    assert "OK: Looks good to me" in other.banner.value
+
+
+@pytest.mark.parametrize("raw", [b"PK", b"PK\x03\x04" + bytes(100), b"PK\x05\x06" + bytes(18)])
+def test_a_broken_bundle_is_one_line_and_loses_nothing(raw: bytes, page: Debugger) -> None:
+    before = page.inputs
+    drop(page, "x.sevcase", raw)
+    assert 'role="alert"' in page.understood.value
+    assert page.inputs == before
+
+
+def test_a_pasted_case_opens_no_file_that_its_hash_does_not_name(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_bytes(b"something of mine")
+    case = make_case(
+        {**ES_INPUTS, "measurement": "A" * 64, "api_major": 0, "api_minor": 22, "build_id": 1, "policy": 5}
+    )
+    text = format_case(case).replace(ES_INPUTS["kernel"], str(tmp_path / "secret"))
+    page = debugger({})
+    paste(page, text)
+    assert "Kernel: received" in page.error
+    assert "not the recorded one" in page.error
+
+
+def test_words_of_a_stranger_s_case_are_dead() -> None:
+    for text in HOSTILE:
+        about = {"title": text, "note": text, "explanation": text}
+        case = Case({"measurement": "A" * 64, "cmdline": text, "profile": text}, origin={"cmdline": text}, about=about)
+        page = debugger(case)
+        shown = everything(page) + page.static().html() + repr(page)
+        assert "<img" not in shown.replace(repr(page), "")
+        assert "<script" not in shown.replace(repr(page), "")
+        assert not [one for one in shown if one in "\x1b\u202e\u2066"]
+
+
+# SEV-SNP
+
+
+def test_a_report_of_snp_is_judged_with_its_certificates_and_its_launch() -> None:
+    page = debugger(SNP_INPUTS)
+    assert page.mode.value == SEV_SNP
+    assert page.verdict is not None
+    assert page.verdict.status == sevlab.verify_case(make_case({**SNP_INPUTS, "mode": "snp"})).status
+    assert page.verdict.digest is not None
+    assert page.verdict.digest.matches
+    page.boxes["num_cpus"].value = "8"
+    assert not page.verdict.digest.matches
+    search(page)
+    assert page.diagnosis is not None
+    assert page.diagnosis.explanations[0].found == {"num_cpus": 4}
+    page.result.children[1].click()
+    assert page.verdict is not None
+    assert page.verdict.digest is not None
+    assert page.verdict.digest.matches
+
+
+def test_what_snp_does_not_know_is_searched() -> None:
+    given = {name: value for name, value in SNP_INPUTS.items() if name not in ("num_cpus", "cpu_signature")}
+    page = debugger(given)
+    search(page)
+    assert page.diagnosis is not None
+    assert page.diagnosis.explanations[0].found == {"cpu_signature": 0xA00F11, "num_cpus": 4}
+    assert "num_cpus" not in words(everything(page))
+    page.result.children[1].click()
+    assert page.missing == []
+    assert page.cpu.value == "EPYC-Milan"
+
+
+def test_a_digest_that_the_host_reported_is_enough() -> None:
+    given = {name: value for name, value in SNP_INPUTS.items() if name not in ("report", "vcek", "chain")}
+    page = debugger({**given, "reported_measurement": bytes(snp.snp_report().measurement)})
+    assert page.verdict is not None
+    assert page.verdict.digest is not None
+    assert page.verdict.digest.matches
+
+
+# The search
 
 
 def test_without_threads_the_search_runs_at_once(page: Debugger, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -197,11 +639,12 @@ def test_without_threads_the_search_runs_at_once(page: Debugger, monkeypatch: py
     assert page.diagnosis is not None
     assert page.diagnosis.status == "explained"
     assert (page.why.disabled, page.stop.disabled) == (False, True)
+    page.wait()
 
 
 def test_a_search_can_be_stopped(page: Debugger) -> None:
     page.boxes["tk"].value = ""
-    send(page, "tk", bytes(range(32)))
+    drop(page, "tk", bytes(range(32)))
     page.why.click()
     assert page.why.disabled is True
     assert page.stop.disabled is False
@@ -214,19 +657,18 @@ def test_a_search_can_be_stopped(page: Debugger) -> None:
 
 def test_an_emptied_page_stays_empty_and_can_search_at_once(page: Debugger) -> None:
     good = {name: box.value for name, box in page.boxes.items()}
-    send(page, "tk", bytes(range(32)))
+    drop(page, "tk", bytes(range(32)))
     page.why.click()
     first = page._thread
     page.clear.click()
     assert page.why.disabled is False
-    page.set_inputs({**good, "build_id": 19})
+    page.set_inputs({**{name: value for name, value in good.items() if name in LEGACY}, "build_id": 19})
     search(page)
-    assert first is not None
     first.join(30)
     assert page.diagnosis is not None
     assert page.diagnosis.explanations[0].found == {"build_id": 13}
     assert "EXPLAINED" in page.result.children[0].value
-    send(page, "tk", bytes(range(32)))
+    drop(page, "tk", bytes(range(32)))
     page.why.click()
     page.clear.click()
     page.wait(300)
@@ -276,7 +718,7 @@ def test_a_folder_that_is_not_there_is_named_as_on_the_page(page: Debugger) -> N
 
 def test_an_explanation_that_no_input_can_say_is_told(page: Debugger) -> None:
     raw = report({**true_values(SPACES["es"], {}), "message": True})
-    given = {**SPACES["es"].inputs.launch.given, "tk": ES["tk"], "policy": 5}
+    given = {**SPACES["es"].inputs.launch.given, "tk": ES_INPUTS["tk"], "policy": 5}
     given |= {"api_major": 0, "api_minor": 22, "build_id": 13}
     page.set_inputs({**given, "measurement": base64.b64encode(raw).decode()})
     search(page)
@@ -300,9 +742,116 @@ def test_a_broken_launch_of_the_classroom_is_explained() -> None:
 
 
 def test_coverage_is_shown_for_a_configuration(page: Debugger) -> None:
-    words = "-object sev-guest,id=sev0,policy=0x5 -machine confidential-guest-support=sev0 -drive file=d"
-    paste(page, f"qemu-system-x86_64 {words}")
-    assert "measured" in page.coverage.value
+    line = "-object sev-guest,id=sev0,policy=0x5 -machine confidential-guest-support=sev0 -drive file=d"
+    paste(page, f"qemu-system-x86_64 {line}")
+    assert "What of it is measured" in page.understood.value
+
+
+# Taken along
+
+
+def saved(page: Debugger, *, with_keys: bool = False) -> bytes:
+    sent: list[Any] = []
+    page.with_keys.value = with_keys
+    page.saving.send = lambda *message: sent.append(message)  # type: ignore[method-assign]
+    page.saving.click()
+    assert page.taken.value == ""
+    ((content, (raw,)),) = sent
+    assert content == {"save": "launch.sevcase"}
+    return bytes(raw)
+
+
+def run(command: str) -> tuple[int, str]:
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(io.StringIO()):
+        status = main(shlex.split(command)[1:])
+    return status, out.getvalue()
+
+
+def test_the_command_says_what_the_page_says(page: Debugger) -> None:
+    assert run(page.taking(COMMAND)) == (0, "OK: Looks good to me\n")
+    page.boxes["build_id"].value = "19"
+    assert run(page.taking(COMMAND))[0] == 1
+    digest, verify = debugger(SNP_INPUTS).taking(COMMAND).split("\n")
+    assert run(digest) == (0, f"{bytes(snp.snp_report().measurement).hex()}\n")
+    assert run(f"{verify} --trust-root {SAMPLES / 'ark-snp.der'} --at 2026-01-01")[0] == 0
+
+
+def test_the_python_says_what_the_page_says(page: Debugger) -> None:
+    for one in (page, debugger(SNP_INPUTS)):
+        done = subprocess.run([sys.executable, "-c", one.taking(PYTHON)], capture_output=True, text=True, check=True)
+        assert one.verdict is not None
+        assert one.verdict.words in done.stdout
+
+
+@pytest.mark.parametrize("text", ['it\'s; $(touch x) `y` "z"', "a\u202eb", "tab\there", *HOSTILE])
+def test_no_value_is_more_than_a_word_of_the_command_or_a_text_of_python(text: str, page: Debugger) -> None:
+    page.boxes["cmdline"].value = text
+    command = page.taking(COMMAND)
+    assert not [one for one in command if one in "\x1b\u202e\u2066\t"]
+    got = subprocess.run(
+        ["bash", "-c", f"sevlab() {{ printf '%s\\0' \"$@\"; }}; {command}"], capture_output=True, check=True
+    ).stdout.decode()
+    assert text in got.split("\0")
+    python = page.taking(PYTHON)
+    assert python.isascii()
+    assert text in eval(python.partition("make_case(")[2].partition(")\nprint")[0]).values()
+
+
+@pytest.mark.parametrize("given", [ES_INPUTS, SNP_INPUTS], ids=["es", "snp"])
+def test_values_are_copied_as_hex_and_base64(given: dict[str, object]) -> None:
+    page = debugger(given)
+    if given is ES_INPUTS:
+        paste(page, (SAMPLES / "launch-es.txt").read_text())
+    sent: list[Any] = []
+    page.copying.send = lambda *message: sent.append(message)  # type: ignore[method-assign]
+    for what in TAKE[2:]:
+        page.take.value = what
+        page.copying.click()
+        text = sent[-1][0]["copy"]
+        raw = bytes.fromhex(text) if what.endswith("hex") else base64.b64decode(text, validate=True)
+        assert raw == page._values()[what.partition(",")[0]]
+    page.clear.click()
+    page.copying.click()
+    assert "copy: received no" in page.taken.value
+
+
+@pytest.mark.parametrize("given", [ES_INPUTS, SNP_INPUTS], ids=["es", "snp"])
+def test_a_saved_bundle_is_the_same_case(given: dict[str, object], tmp_path: Path) -> None:
+    page = debugger(given)
+    if given is ES_INPUTS:
+        paste(page, (SAMPLES / "launch-es.txt").read_text())
+    page.boxes["num_cpus"].value = "8"
+    search(page)
+    raw = saved(page)
+    other = debugger({})
+    drop(other, "launch.sevcase", raw)
+    keys = {row.name for row in ROWS if row.kind == KEY}
+    assert set(other.inputs) == set(page.inputs) - keys
+    path = tmp_path / "launch.sevcase"
+    path.write_bytes(raw)
+    with open_case(str(path)) as case:
+        assert case.found == {"num_cpus": 4}
+    if given is ES_INPUTS:
+        assert samples.TEK + samples.TIK not in raw
+        assert other.missing == ["Key file"]
+        assert samples.TEK + samples.TIK in saved(page, with_keys=True)
+    else:
+        assert other.verdict is not None
+        assert other.verdict.explanation == "holds"
+        assert saved(other) == raw
+
+
+def test_what_cannot_be_saved_or_copied_is_told(page: Debugger) -> None:
+    page.boxes["measurement"].value = "nonsense"
+    page.saving.click()
+    assert "alert" in page.taken.value
+    page.boxes["firmware"].value = "/nonexistent"
+    page.saving.click()
+    assert "/nonexistent" in page.taken.value
+
+
+# Where no widget runs
 
 
 def test_it_has_a_static_twin(page: Debugger) -> None:
@@ -310,3 +859,33 @@ def test_it_has_a_static_twin(page: Debugger) -> None:
     data = bundle[0] if isinstance(bundle, tuple) else bundle
     assert "OK: Looks good to me" in data["text/plain"]
     assert "OK: Looks good to me" in data["text/html"]
+
+
+def test_the_example_is_told_to_the_end_where_no_widget_runs() -> None:
+    first, second = debugger(), debugger()
+    assert "EXPLAINED" in repr(first)
+    assert repr(first) == repr(second)
+    assert first.static().html() == second.static().html()
+    assert "/tmp" not in repr(first)
+    assert "--" not in repr(first).replace("-" * 3, "")
+    assert first.diagnosis is None  # the page itself waits for a press
+
+
+def test_boxes_are_named_not_options_or_library_names(page: Debugger) -> None:
+    for name in ("api_major", "firmware", "tk", "num_cpus", "cmdline", "build_id"):
+        before = page.boxes[name].value
+        page.boxes[name].value = "x" * 20
+        with contextlib.suppress(SevlabError):
+            search(page)
+        said = words(everything(page))
+        assert not re.findall(r"--[a-z]+", said), name
+        assert not {one for one in re.findall(r"\b([a-z]+_[a-z_]+):", said) if one in BY_NAME}, name
+        page.boxes[name].value = before
+
+
+def test_read_case_is_not_needed_for_a_paste(tmp_path: Path) -> None:
+    path = tmp_path / "case.toml"
+    path.write_text("# A case file of sevlab: every input of one launch.\nformat = 2\n\n[reported]\npolicy = 1\n")
+    page = debugger({})
+    paste(page, path.read_text())
+    assert page.inputs == {name: hex(value) for name, value in read_case(str(path)).inputs.items()}  # type: ignore[arg-type]
