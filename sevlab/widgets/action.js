@@ -74,7 +74,7 @@ async function answer(el, told, content, buffers) {
     // A moment later: what is to be shown was sent before this, and is drawn then.
     setTimeout(() => {
       const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
-      const shown = el.closest(content.within)?.querySelector(content.reveal);
+      const shown = el.closest(".sevlab-page")?.querySelector(content.reveal);
       shown?.scrollIntoView({ block: "nearest", behavior: calm ? "auto" : "smooth" });
     }, 50);
   }

@@ -51,7 +51,10 @@ class Action(anywidget.AnyWidget):
 
 
 class Button(Action):
-    """A button. *act* is called when it is pressed, after the boxes *beside* it hold what the page showed."""
+    """A button. *act* is called when it is pressed, after the boxes *beside* it hold what the page showed.
+
+    It can answer by a message: ``{"copy": text}``, ``{"save": name}`` with the bytes of a file, ``{"reveal": css}``.
+    """
 
     look = traitlets.Unicode().tag(sync=True)
     #: For a button that opens and closes something: whether it is open. None for any other.
@@ -70,18 +73,6 @@ class Button(Action):
     def click(self) -> None:
         """Do what a press does."""
         self._act()
-
-    def copy(self, text: str) -> None:
-        """Put text into the reader's clipboard."""
-        self.send({"copy": text})
-
-    def save(self, name: str, raw: bytes) -> None:
-        """Hand a file to the reader's browser."""
-        self.send({"save": name}, [raw])
-
-    def reveal(self, what: str, within: str) -> None:
-        """Scroll to *what*, if it is out of sight; both are selectors of CSS."""
-        self.send({"reveal": what, "within": within})
 
 
 class EditBox(Action):

@@ -58,10 +58,9 @@ LABELS = {
     "vmsa_cpu1": "VMSA, others",
     "candidates": "Candidates",
 }
-LABELS |= {"tek": "TEK alone", "digest": "Launch digest", "cpu_signature": "CPU signature", "vcpu_type": "CPU type"}
-LABELS |= {name: name.upper() for name in ("vcek", "vlek", "ask", "ark", "crl", "svsm")} | {"chain": "ASK and ARK"}
-LABELS |= {"reported_measurement": "Reported", "report": "Report", "certs": "Certificates", "id_block": "ID block"}
-LABELS |= {"ovmf_hash": "OVMF digest", "vars_size": "Vars, bytes", "vars_file": "Vars file"}
+LABELS |= {"tek": "TEK alone", "vcpu_type": "CPU type", "cpu_signature": "CPU signature", "chain": "ASK and ARK"}
+LABELS |= {name: name.upper() for name in ("vcek", "vlek", "ask", "ark", "crl", "svsm")}
+LABELS["reported_measurement"] = "SNP measurement"
 NUMBERS = ("num_cpus", "cpu_family", "cpu_model", "cpu_stepping", "guest_features")
 #: The inputs in a :class:`LaunchBox`.
 LOADED = (*FILES[1:], "cmdline", "profile", *NUMBERS)
@@ -126,6 +125,15 @@ def alert(words: str) -> str:
 def status(shown: Banner | View) -> str:
     """Return HTML that a screen reader reads out when it changes."""
     return f'<div role="status">{shown.html()}</div>'
+
+
+def store_file(owner: object, name: str, raw: bytes) -> str:
+    """Write an upload to a folder that only this user can read, and that goes with its *owner*; return its path."""
+    folder = tempfile.mkdtemp(prefix="sevlab-")
+    weakref.finalize(owner, shutil.rmtree, folder, ignore_errors=True)
+    path = Path(folder, re.sub(r"[^A-Za-z0-9_.+-]", "_", name)[-80:].lstrip(".-") or "upload")
+    path.write_bytes(raw)
+    return str(path)
 
 
 class FileBox(w.HBox):
@@ -196,17 +204,11 @@ class FileBox(w.HBox):
             self._refresh()
 
     def _store(self, raw: bytes, name: str) -> str:
-        """Write an upload to a folder that only this user can read; return its path."""
         if not raw and not self._empty:
             raise InputError(self.label, "an empty upload", "a file with content")
-        if not self._folder:
-            self._folder = tempfile.mkdtemp(prefix="sevlab-")
-            weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
-        path = Path(self._folder, re.sub(r"[^A-Za-z0-9_.+-]", "_", name)[-80:].lstrip(".-") or "upload")
-        for old in Path(self._folder).iterdir():
-            old.unlink()
-        path.write_bytes(raw)
-        return str(path)
+        path = store_file(self, name, raw)
+        self._folder = os.path.dirname(path)
+        return path
 
     def hide_folder(self, words: str) -> str:
         """Return words that may name an upload, with its name alone: the folder means nothing to a reader."""

@@ -24,7 +24,7 @@ from ..attestation.certificates import parse_chain, parse_crls
 from ..attestation.report import read_report
 from ..cases.bundle import open_case, pack_case
 from ..cases.capture import COMMAND_LINE, SOURCES, TEXT_LIMIT, XML, Capture, in_cell
-from ..cases.case import BY_NAME, COUNT, FILE, FORBID, KEY, MODE, NUMBER, ROWS, SNP, Case, make_case
+from ..cases.case import BY_NAME, COUNT, FILE, FORBID, KEY, MEASUREMENT, MODE, NUMBER, ROWS, SNP, TEXT, Case, make_case
 from ..cases.case_toml import parse_case, parse_text, record_explanation
 from ..cases.coverage import cover_command_line, cover_domain
 from ..cases.recognize import parse_anything
@@ -41,7 +41,7 @@ from ..launch.values import KEY_SIZE, parse_measurement, parse_number, parse_pol
 from ..launch.vmm import CPU_MODELS, PROFILES, SNP_PROFILES
 from ..layout.views import Banner, Heading, Paragraph, Table, View, hex_lines
 from .action import Button
-from .boxes import LABELS, STYLE, UPLOAD_LIMIT, PasteBox, alert, choice, flag, output, row, status, text_box
+from .boxes import LABELS, STYLE, UPLOAD_LIMIT, PasteBox, alert, choice, flag, output, row, status, store_file, text_box
 from .bytemap import StaticBox
 
 if TYPE_CHECKING:
@@ -81,6 +81,7 @@ _BEGINNINGS = [(40, b"_FVH", "firmware"), (0x202, b"HdrS", "kernel"), (0, b"0707
 _BEGINNINGS += [(0, begin, "initrd") for begin in (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"\xfd7zXZ", b"\x02\x21\x4c\x18")]
 #: The first example: a launch whose reason takes less than a second.
 FIRST_EXAMPLE = 12
+_URGENT = ("WARNING", "CHANGED", "NOTE")
 _EXAMPLE = "An example: the host's measurement does not match the owner's record of the launch."
 COMMAND, PYTHON = "as a command", "as Python"
 TAKE = (COMMAND, PYTHON, *(f"{side}, {form}" for side in ("reported", "computed") for form in ("hex", "base64")))
@@ -88,16 +89,15 @@ TAKE = (COMMAND, PYTHON, *(f"{side}, {form}" for side in ("reported", "computed"
 
 def label_of(name: str) -> str:
     """Return what the box of an input is called; any other name as it is."""
-    if name in LABELS or name not in BY_NAME:
-        return LABELS.get(name, name)
-    words = BY_NAME[name].key.removeprefix("snp-").replace("-", " ")
-    return f"Required {words}" if not words.startswith("forbid") else words.capitalize()
+    words = BY_NAME[name].key.removeprefix("snp-").replace("-", " ").capitalize() if name in BY_NAME else name
+    is_required = name in BY_NAME and name.startswith("snp_") and BY_NAME[name].kind != FORBID
+    return LABELS.get(name, f"Required {words.lower()}" if is_required else words)
 
 
 #: Options of the command line, as its words name them, and the boxes of the same meaning.
 _BOXES = {one.option[2:]: label_of(one.name) for one in reversed(ROWS)} | {source: f"{source}:" for source in SOURCES}
 _BOXES |= {spell(name)[2:]: label_of(name) for spell in (as_peer, as_option) for name in LABELS}
-_BOXES |= {"own-case": "the tick 'It is mine'"}
+_BOXES |= {"own-case": "your own copy of it, in its box"}
 _BOXES |= {name: label_of(name) for name in (*LABELS, *BY_NAME) if "_" in name}
 _OPTION = re.compile(r"--([a-z][a-z0-9-]*[a-z0-9])(?: (?:FILE|DIR|DOMAIN|HEX|N)\b)?|\b([a-z]+(?:_[a-z0-9]+)+)(?=:)")
 
@@ -135,14 +135,12 @@ class Debugger(StaticBox):
         self.diagnosis: Diagnosis | None = None
         self.error, self._seed, self._example, self._all, self._quiet = "", FIRST_EXAMPLE - 1, False, False, False
         self._stop, self._thread, self._outdated = threading.Event(), threading.Thread(), ""
-        self._changed: list[str] = []
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._open = contextlib.ExitStack()
         weakref.finalize(self, self._open.close)
         self._build()
         super().__init__(self._parts())
-        self.add_class("sevlab-debugger")
-        self._empty()
+        self.add_class("sevlab-page").add_class("sevlab-debugger")
+        self.start_again()
         if isinstance(inputs, Case):
             self._take_case(inputs)
         elif inputs is None:
@@ -151,9 +149,8 @@ class Debugger(StaticBox):
             self.set_inputs(inputs)
 
     def _build(self) -> None:
-        self.paste = PasteBox("What you have", TEXT_LIMIT, self._refused, PASTE, self._received)
+        self.paste = PasteBox("What you have", TEXT_LIMIT, self._refused, PASTE, self._take_file)
         self.mode = choice("Mode", (SEV, ES, SEV_SNP), SEV, "100%")
-        self.own = flag("It is mine", "The case is yours: its keys and requirements are trusted.", "auto")
         self.boxes = {name: self._box(name) for name in _ORDER}
         self.cpu = choice(LABELS["vcpu_type"], [OTHER, *CPU_MODELS], OTHER, "100%")
         look = {"layout": w.Layout(width="13em"), "style": STYLE}
@@ -172,7 +169,7 @@ class Debugger(StaticBox):
         self.stop = self._button("Stop", lambda: self._stop.set())
         self.copying, self.saving = self._button("Copy", self.copy_it), self._button("Save as .sevcase", self.save_it)
         self.more.expanded, self.stop.disabled = False, True
-        for box, act in {self.mode: self._mode_chosen, self.cpu: self._cpu_chosen, self.own: self.refresh}.items():
+        for box, act in {self.mode: self._mode_chosen, self.cpu: self._cpu_chosen}.items():
             box.observe(lambda change, act=act: self._quiet or act(), "value")
         for box in self.boxes.values():
             box.observe(lambda change: self.refresh(), "value")
@@ -187,20 +184,26 @@ class Debugger(StaticBox):
         return text_box(label_of(name), width="100%", placeholder=hint, tooltip=BY_NAME[name].doc).add_class(look)
 
     def _button(self, words: str, act: Callable[[], object], look: str = "") -> Button:
-        beside = [self.paste, self.mode, self.own, *self.boxes.values(), self.candidates, self.budget]
+        beside = [self.paste, self.mode, *self.boxes.values(), self.candidates, self.budget]
         return Button(words, act, [*beside, self.take, self.with_keys], look)
 
     def _group(self, name: str, *parts: w.Widget) -> w.VBox:
         return w.VBox(parts).add_class(f"sevlab-{name}")
 
     def _parts(self) -> list[w.Widget]:
-        inputs = [self.mode, self.own, *self.boxes.values()]
+        inputs = [self.mode, *self.boxes.values()]
         inputs.insert(inputs.index(self.boxes["num_cpus"]) + 1, self.cpu)
         paste, boxes = self._group("paste", self.paste, self.read), self._group("inputs", *inputs)
         start = row(self.another, self.clear)
         left = self._group("left", self.example, start, paste, self.understood, boxes, self.more)
         along = self._group("take", row(self.take, self.copying), row(self.saving, self.with_keys), self.taken)
-        search = row(self.why, self.stop, self.budget), self.progress, self.result, along, self.candidates
+        search = (
+            row(self.why, self.stop, self.budget).add_class("sevlab-search"),
+            self.progress,
+            self.result,
+            along,
+            self.candidates,
+        )
         right = self._group("right", self.banner, self.alert, self.compared, *search)
         style = Path(__file__).with_name("debugger.css").read_text(encoding="utf-8")
         return [w.HTML(f"<style>{style}</style>"), self._group("columns", left, right)]
@@ -234,22 +237,20 @@ class Debugger(StaticBox):
             with renaming(label_of):
                 yield
         except SevlabError as error:
-            place.value += self._alert(error)
+            place.value += alert(self._words(error))
 
     def _words(self, error: SevlabError) -> str:
         return str(self._say(Paragraph(str(error))).blocks[0].words)  # type: ignore[attr-defined]
-
-    def _alert(self, error: SevlabError) -> str:
-        return alert(self._words(error))
 
     def _arrange(self) -> None:
         """Show the boxes that count, and as much of the lists as counts."""
         mode = str(self.mode.value)
         for name, box in self.boxes.items():
-            is_shown = name in self._counting and (self._all or name in USUAL[mode] or bool(box.value))
+            is_shown = name in (SNP_CASE if self.is_snp else LEGACY) and (
+                self._all or name in USUAL[mode] or bool(box.value)
+            )
             box.layout.display = None if is_shown else "none"
         self.cpu.layout.display = "none" if mode == SEV and not self._all else None
-        self.own.layout.display = "none" if self._base.own else None
         profile, texts = self.boxes["profile"], [self.boxes[one].value for one in (*SKU, "cpu_signature")]
         names = tuple(dict.fromkeys(["", *(SNP_PROFILES if self.is_snp else PROFILES), profile.value]))
         if profile.options != names:
@@ -281,10 +282,6 @@ class Debugger(StaticBox):
     @property
     def is_snp(self) -> bool:
         return bool(self.mode.value == SEV_SNP)
-
-    @property
-    def _counting(self) -> set[str]:
-        return SNP_CASE if self.is_snp else LEGACY
 
     def read_paste(self) -> None:
         """Read what was pasted, and fill the boxes with what it says. Several pastes add up."""
@@ -319,7 +316,7 @@ class Debugger(StaticBox):
                 is_digest = self.is_snp or (len(bare) == 96 and not self.inputs)
                 return {"reported_measurement": raw} if is_digest else {"measurement": base64.b64encode(raw).decode()}
             read_report(raw := text.encode(errors="replace"))
-            return {"report": self._store("report.txt", raw)}
+            return {"report": store_file(self, "report.txt", raw)}
         return {}
 
     def _take_capture(self, text: str) -> None:
@@ -340,41 +337,34 @@ class Debugger(StaticBox):
                 more = _folded("What of it is measured", covered.explain())
         self._tell(*shown, more=more)
 
-    def _received(self, name: str, raw: bytes) -> None:
-        """Take a file that was dropped or uploaded."""
-        with self._telling(self.understood):
-            self._take_file(name, raw)
-
     def _take_file(self, name: str, raw: bytes) -> None:
-        kind, text = recognize_file(name, raw), raw.decode("utf-8", "replace") if len(raw) <= TEXT_LIMIT else ""
-        if len(raw) > UPLOAD_LIMIT:
-            self._refused(len(raw), name)
-        elif raw.startswith(b"PK"):
-            self._take_case(self._open.enter_context(open_case(self._store(name, raw), "case")))
-        elif kind:
-            is_key = BY_NAME[kind].kind == KEY
-            value, words = (SecretBytes(raw), "") if is_key else (self._store(name, raw), os.path.basename(name)[-60:])
-            others = () if not is_key else ("tik", "tek") if kind == "tk" else ("tk",)
-            self.set_inputs({**dict.fromkeys(others), kind: value}, {kind: escaped(f"{words} {UPLOADED}".lstrip())})
-            self._tell(Paragraph(f"Took {quoted(name)} as {label_of(kind)}."))
-        elif text and "\ufffd" not in text:
-            self._read_text(text)
-        else:
-            received = f"{quoted(name)}, {len(raw)} bytes, which neither name nor content explains"
-            raise InputError("file", received, "a file of a launch", "a name that says what it is, such as kernel.bin")
-
-    def _store(self, name: str, raw: bytes) -> str:
-        """Write a file to a folder that only this user can read, and that goes with the page; return its path."""
-        self._folder = self._folder or tempfile.TemporaryDirectory(prefix="sevlab-")
-        plain = re.sub(r"[^A-Za-z0-9_.+-]", "_", name)[-80:].lstrip(".-") or "upload"
-        path = Path(tempfile.mkdtemp(dir=self._folder.name), plain)
-        path.write_bytes(raw)
-        return str(path)
+        """Take a file that was dropped, uploaded or pasted."""
+        with self._telling(self.understood):
+            kind, text = recognize_file(name, raw), raw.decode("utf-8", "replace") if len(raw) <= TEXT_LIMIT else ""
+            if len(raw) > UPLOAD_LIMIT:
+                self._refused(len(raw), name)
+            elif raw.startswith(b"PK"):
+                self._take_case(self._open.enter_context(open_case(store_file(self, name, raw), "case")))
+            elif kind:
+                is_key = BY_NAME[kind].kind == KEY
+                value, words = (
+                    (SecretBytes(raw), "") if is_key else (store_file(self, name, raw), os.path.basename(name)[-60:])
+                )
+                others = () if not is_key else ("tik", "tek") if kind == "tk" else ("tk",)
+                self.set_inputs({**dict.fromkeys(others), kind: value}, {kind: escaped(f"{words} {UPLOADED}".lstrip())})
+                self._tell(Paragraph(f"Took {quoted(name)} as {label_of(kind)}."))
+            elif text and "\ufffd" not in text:
+                self._read_text(text)
+            else:
+                received = f"{quoted(name)}, {len(raw)} bytes, which neither name nor content explains"
+                raise InputError(
+                    "file", received, "a file of a launch", "a name that says what it is, such as kernel.bin"
+                )
 
     def _take_case(self, case: Case) -> None:
         """Start from a case. Its files stay what they are: a stranger's case opens nothing that is not its own."""
         opened, self._open = self._open, contextlib.ExitStack()
-        self._empty()
+        self.start_again()
         self._open, self._base, words = opened, case, {}
         for name in case.hashes if case.bundled else ():
             called = case.origin.get(name, "").removeprefix("the file ")[-60:]
@@ -388,7 +378,7 @@ class Debugger(StaticBox):
         """Show a launch that went wrong, another one each time."""
         from ..labs.classroom import FILES, broken_launch  # not above: without an example none of it is needed
 
-        self._empty()
+        self.start_again()
         self._seed += 1
         self._launch = broken_launch(self._seed, 2)  # its files live as long as it
         given = self._launch.inputs
@@ -398,10 +388,6 @@ class Debugger(StaticBox):
 
     def start_again(self) -> None:
         """Reset the form. Cancels a running search and discards its result."""
-        self._empty()
-        self.refresh()
-
-    def _empty(self) -> None:
         self._stop.set()
         self._stop = threading.Event()
         self.why.disabled, self.stop.disabled, self.result.children = False, True, ()
@@ -414,15 +400,16 @@ class Debugger(StaticBox):
         self._mark([])
         self._settle(SEV)
         with self._settling():
-            for box in (self.own, *self.boxes.values()):
+            for box in self.boxes.values():
                 box.value = type(box.value)()
+        self.refresh()
 
     def _refused(self, size: int, name: str = "") -> None:
         error = InputError("pasted text", f"{size} characters", f"at most {TEXT_LIMIT}", "the part that matters")
         if name:
             needed = f"a file of at most {UPLOAD_LIMIT} bytes"
             error = InputError("file", f"{quoted(name)}, {size} bytes", needed, "its path, in its box")
-        self.understood.value += self._alert(error)
+        self.understood.value += alert(self._words(error))
 
     @contextlib.contextmanager
     def _settling(self) -> Iterator[None]:
@@ -463,7 +450,7 @@ class Debugger(StaticBox):
     def inputs(self) -> dict[str, object]:
         """The content of the boxes that count, by name. An uploaded key is a :class:`~sevlab.SecretBytes`."""
         given: dict[str, object] = {}
-        for name in (one for one in self.boxes if one in self._counting):
+        for name in (one for one in self.boxes if one in (SNP_CASE if self.is_snp else LEGACY)):
             value = self.boxes[name].value
             text = value if name == "cmdline" or value is True else str(value or "").strip()
             words, held = self._held.get(name, ("", None))
@@ -478,10 +465,9 @@ class Debugger(StaticBox):
         """The boxes as a case; while they are as a case had them it is that case, trusted as far as it says."""
         inputs: dict[str, Any] = {name: _parsed(name, value) for name, value in self.inputs.items()}
         base = self._base
-        if self.own.value:  # then it may name any file
-            mine = {name: str(value) if isinstance(value, str) else value for name, value in base.inputs.items()}
-            base = base.replace(inputs=mine, own=True)
-        kept = {name for name in inputs if _is_same(inputs[name], base.inputs.get(name))}
+        # A key of one's own is not that of the case, even if it has the same bytes.
+        pairs = ((name, value, base.inputs.get(name)) for name, value in inputs.items())
+        kept = {name for name, mine, theirs in pairs if mine is theirs or (name not in KEYS and mine == theirs)}
         if kept and {*base.inputs} - {"mode"} == kept == {*inputs}:
             return base
         if self.is_snp:
@@ -493,20 +479,17 @@ class Debugger(StaticBox):
     @property
     def missing(self) -> list[str]:
         """The labels of all boxes that must be filled before anything can be judged."""
-        given = set(self.inputs)
+        given, needed = set(self.inputs), {name: {name} for name in REPORTED}
+        cpus = {"num_cpus": {"num_cpus", "digest"}, "vcpu_type": {"cpu_signature", "vmsa_cpu0", "digest", *SKU}}
         if self.is_snp:
-            lacks = {"report": not given & {"report", "reported_measurement", "id_block"}}
-            lacks["firmware"] = bool(given & SNP_LAUNCH) and "firmware" not in given
             profile = SNP_PROFILES.get(str(self.boxes["profile"].value), SNP_PROFILES[DEFAULT_PROFILE])
-            cpu_given = given & {"cpu_signature", "vmsa_cpu0", *SKU}
-            lacks["num_cpus"] = "firmware" in given and "num_cpus" not in given
-            lacks["vcpu_type"] = "firmware" in given and profile.takes_signature and not cpu_given
+            needed = {"report": {"report", "reported_measurement", "id_block"}}
+            needed |= {"firmware": {"firmware"}, **cpus} if given & SNP_LAUNCH else {}
+            needed |= {} if profile.takes_signature else {"vcpu_type": given}
         else:
-            lacks = {name: name not in given for name in REPORTED} | {"firmware": not given & {"firmware", "digest"}}
-            needs_cpus = self.mode.value == ES and "digest" not in given
-            lacks |= {"tk": not given & {"tk", "tik"}, "num_cpus": needs_cpus and "num_cpus" not in given}
-            lacks["vcpu_type"] = needs_cpus and not given & {"vmsa_cpu0", *SKU}
-        return [label_of(name) for name, is_lacking in lacks.items() if is_lacking]
+            needed |= {"firmware": {"firmware", "digest"}, "tk": {"tk", "tik"}}
+            needed |= cpus if self.mode.value == ES else {}
+        return [label_of(name) for name, ways in needed.items() if not ways & given]
 
     def refresh(self) -> None:
         """Read the boxes and verify."""
@@ -524,7 +507,7 @@ class Debugger(StaticBox):
                 case, missing = self.case, self.missing if self.inputs else ["everything"]
                 self.verdict = None if missing else verify_case(case, **self._own_keys(case))
         except SevlabError as error:
-            self.alert.value, self.error = self._alert(error), self._words(error)
+            self.alert.value, self.error = alert(self._words(error)), self._words(error)
             self.banner.value = status(Banner("CANNOT TELL: an input cannot be used.", "grey"))
             return
         if self.verdict is None:
@@ -534,17 +517,14 @@ class Debugger(StaticBox):
             return
         banner, *rest = self.verdict.explain().blocks
         self.banner.value = status(self._say(banner))
-        urgent = [
-            one for one in rest if isinstance(one, Paragraph) and one.words.startswith(("WARNING", "CHANGED", "NOTE"))
-        ]
-        self.compared.value = (
-            self._bytes().html() + self._say(*urgent).html() + _folded("Every check", self._say(*rest))
-        )
+        urgent = (one for one in rest if isinstance(one, Paragraph) and one.words.startswith(_URGENT))
+        checks = _folded("Every check", self._say(*rest))
+        self.compared.value = self._bytes().html() + self._say(*urgent).html() + checks
 
     def _own_keys(self, case: Case) -> dict[str, Any]:
         """Return the keys that are the user's own, not those of a case. No measure depends on the TEK."""
-        own = {name: case.inputs[name] for name in KEYS if name in case.inputs and not self._base.own}
-        own = {name: key for name, key in own.items() if not _is_same(key, self._base.inputs.get(name))}
+        theirs = case.inputs if self._base.own else self._base.inputs
+        own = {name: key for name, key in case.part().items() if name in KEYS and key is not theirs.get(name)}
         needs_tek = "tik" in case.inputs and "tek" not in case.inputs and not case.is_snp
         return {**own, "tek": SecretBytes(bytes(KEY_SIZE))} if needs_tek else own
 
@@ -566,11 +546,11 @@ class Debugger(StaticBox):
             return
         self._stop = threading.Event()
         self.why.disabled, self.stop.disabled, self.result.children = True, False, ()
-        self._thread = threading.Thread(target=self.search, daemon=True)
+        thread = threading.Thread(target=self.search, daemon=True)
         try:
-            self._thread.start()
+            thread.start()
+            self._thread = thread
         except RuntimeError:
-            self._thread = threading.Thread()
             self.search()
 
     def wait(self, seconds: float | None = None) -> None:
@@ -589,18 +569,21 @@ class Debugger(StaticBox):
             if stop is self._stop:
                 self.diagnosis, self._view = diagnosis, view
                 self.progress.value = "" if diagnosis is None else Paragraph(diagnosis.effort).html()
-                self._show()
+                found = () if diagnosis is None else diagnosis.explanations
+                buttons = [self._button("Apply this", functools.partial(self.apply, one), "success") for one in found]
+                self.note = w.HTML()
+                self.result.children = [w.HTML(status(view)), *buttons, self.note]
+                self._outdate(self._outdated)
         except Exception as error:  # nobody sees what a thread raises
-            is_ours = isinstance(error, SevlabError)
+            words = f"An error in sevlab: {type(error).__name__}. Please report it."
             if stop is self._stop:
-                words = f"An error in sevlab: {type(error).__name__}. Please report it."
-                self.progress.value = self._alert(error) if isinstance(error, SevlabError) else alert(words)
-            if not is_ours:
+                self.progress.value = alert(self._words(error) if isinstance(error, SevlabError) else words)
+            if not isinstance(error, SevlabError):
                 raise
         finally:
             if stop is self._stop:
                 self.why.disabled, self.stop.disabled = False, True
-                self.why.reveal(".sevlab-diagnosis", ".sevlab-debugger")
+                self.why.send({"reveal": ".sevlab-diagnosis"})
 
     def _diagnose(self, progress: Callable[[Progress], object] | None = None) -> tuple[View, Diagnosis | None]:
         case, folder = self.case, self.candidates.value.strip() or None
@@ -616,21 +599,12 @@ class Debugger(StaticBox):
         speed = f"{progress.tried:,} tried, {progress.rate:,.0f} per second"
         self.progress.value = Paragraph(f"{progress.seconds:.0f} s: {speed}. Now: {progress.now}.").html()
 
-    def _show(self) -> None:
-        explanations = self.diagnosis.explanations if self.diagnosis is not None else ()
-        buttons = [self._button("Apply this", functools.partial(self.apply, one), "success") for one in explanations]
-        self.note = w.HTML()
-        self.result.children = [w.HTML(status(self._view)), *buttons, self.note]
-        if self._outdated:
-            self._outdate(self._outdated)
-
     def _outdate(self, words: str) -> None:
         """Mark the result as outdated: it is about other inputs than the current ones, and cannot be applied."""
         self._outdated = words
-        for part in self.result.children:
-            if isinstance(part, Button):
-                part.disabled = True
-        self.note.value = status(View(Paragraph(words)))
+        for button in self.result.children[1:-1]:
+            button.disabled = bool(words)
+        self.note.value = status(View(Paragraph(words))) if words else ""
 
     def apply(self, explanation: Explanation) -> None:
         """Change the inputs as an explanation says, verify again, and show what changed."""
@@ -641,15 +615,12 @@ class Debugger(StaticBox):
             rows = [[label_of(one), *(in_cell(text, 30) for text in (before[one], changed[one]))] for one in changed]
             self._outdate("Applied: the verdict is that on the new inputs. Their boxes are marked *.")
             self.note.value += Table(["box", "before", "now"], rows, mono=[1, 2]).html()
-            self._mark([*changed])
-        self.why.reveal(".sevlab-diagnosis", ".sevlab-debugger")
+            self._mark(changed)
+        self.why.send({"reveal": ".sevlab-diagnosis"})
 
-    def _mark(self, names: list[str]) -> None:
-        for name in self._changed:
-            self.boxes[name].remove_class("sevlab-changed")
-        for name in names:
-            self.boxes[name].add_class("sevlab-changed")
-        self._changed = names
+    def _mark(self, names: Iterable[str]) -> None:
+        for name, box in self.boxes.items():
+            (box.add_class if name in names else box.remove_class)("sevlab-changed")
 
     def taking(self, what: str) -> str:
         """Return the inputs as a command or as Python, or a value as hex or base64."""
@@ -674,10 +645,10 @@ class Debugger(StaticBox):
         given = {name: value.hex() if isinstance(value, bytes) else value for name, value in self._named().items()}
 
         def line(head: str, names: Iterable[str], spell: Callable[[str], str]) -> str:
-            words = ((spell(one), given[one]) for one in given if one in names)
-            return " ".join(
-                [head, *(one if value is True else f"{one} {shell_word(str(value))}" for one, value in words)]
+            words = (
+                (spell(one), "" if given[one] is True else shell_word(str(given[one]))) for one in given if one in names
             )
+            return " ".join([head, *(f"{option} {value}".rstrip() for option, value in words)])
 
         if not self.is_snp:
             return line("sevlab validate", LEGACY - {"digest"}, as_option)
@@ -702,7 +673,7 @@ class Debugger(StaticBox):
         """Copy what is chosen."""
         self.taken.value = ""
         with self._telling(self.taken):
-            self.copying.copy(self.taking(self.take.value))
+            self.copying.send({"copy": self.taking(self.take.value)})
 
     def save_it(self) -> None:
         """Save the inputs, with the explanation found for them, as a bundle; keys only if asked."""
@@ -713,28 +684,21 @@ class Debugger(StaticBox):
             if self.diagnosis is not None and self.diagnosis.explanations and not self._outdated:
                 case = record_explanation(case, self.diagnosis.explanations[0])
             pack_case(case, path, with_keys=bool(self.with_keys.value))
-            self.saving.save("launch.sevcase", Path(path).read_bytes())
+            self.saving.send({"save": "launch.sevcase"}, [Path(path).read_bytes()])
 
     def static(self) -> View:
         if self._view.blocks and not self._outdated:
             return self._view
         if self.verdict is None:
-            words = self.error or "The debugger: paste what you have, see the verdict, find out why."
-            return View(Banner(words, "orange" if self.error else "grey"))
+            return View(Banner(self.error or "The debugger: give it what you have, and find out why.", "grey"))
         verdict = self._say(*self.verdict.explain().blocks)
-        if not self._example:
-            return verdict
-        # Where no widget runs nobody can press the button, so the answer is there.
-        return View(Paragraph(_EXAMPLE), verdict.blocks[0], self._bytes(), Heading("Why"), self._diagnose()[0])
+        if self._example:  # where no widget runs nobody can press the button, so the answer is there
+            return View(Paragraph(_EXAMPLE), verdict.blocks[0], self._bytes(), Heading("Why"), self._diagnose()[0])
+        return verdict
 
 
 def _folded(title: str, view: View) -> str:
     return f"<details><summary>{title}</summary>{view.html()}</details>"
-
-
-def _is_same(one: object, other: object) -> bool:
-    """Whether it is the value of a case; a key of one's own that has the same bytes is not."""
-    return one is other if isinstance(one, SecretBytes) else one == other
 
 
 def _written(name: str, value: object) -> str:
@@ -749,10 +713,9 @@ def _written(name: str, value: object) -> str:
 def _parsed(name: str, value: object) -> object:
     """Return the value of a box as a case holds it; a measurement may be in a form that only a search reads."""
     row = BY_NAME[name]
-    if isinstance(value, str) and row.limit and row.kind not in (FILE, KEY):
-        numeric = row.kind == NUMBER or name == "num_cpus"
-        return parse_number(value, name, row.limit) if numeric else parse_text(row, value, name)
-    return parse_text(row, value, name) if isinstance(value, str) and row.section in SNP and row.kind != FILE else value
+    if not isinstance(value, str) or row.kind in (FILE, KEY, MEASUREMENT, TEXT):
+        return value
+    return parse_number(value, name, row.limit) if row.kind in (NUMBER, COUNT) else parse_text(row, value, name)
 
 
 def debugger(inputs: Mapping[str, object] | Case | None = None) -> Debugger:

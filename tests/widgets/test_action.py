@@ -41,20 +41,6 @@ def test_a_paste_is_read_though_only_the_press_arrives() -> None:
     assert "received nothing" in page.understood.value
 
 
-def test_text_to_copy_a_file_to_save_and_what_to_show_are_messages_of_the_button(monkeypatch: Any) -> None:
-    sent: list[Any] = []
-    button = Button("Copy", lambda: None)
-    monkeypatch.setattr(button, "send", lambda *message: sent.append(message))
-    button.copy("a text")
-    button.save("launch.sevcase", b"PK")
-    button.reveal(".result", ".page")
-    assert sent == [
-        ({"copy": "a text"},),
-        ({"save": "launch.sevcase"}, [b"PK"]),
-        ({"reveal": ".result", "within": ".page"},),
-    ]
-
-
 def test_a_search_is_for_what_the_page_shows(tmp_path: Path) -> None:
     sample_files.write_samples(tmp_path)
     page = debugger({"firmware": str(tmp_path / "firmware.fd"), "tk": str(tmp_path / "tk.bin")})

@@ -411,7 +411,7 @@ def test_files_are_taken_and_keys_do_not_stay(page: Debugger) -> None:
     search(page)
     assert page.diagnosis is not None
     assert page.diagnosis.explanations[0].found == {"policy": 5}
-    folder = Path(str(page.inputs["firmware"])).parents[1]
+    folder = Path(str(page.inputs["firmware"])).parent
     assert folder.stat().st_mode & 0o077 == 0
 
 
@@ -466,7 +466,7 @@ def test_a_file_that_nobody_knows_is_one_line(name: str, page: Debugger) -> None
     assert "which neither name nor content explains" in page.understood.value
     assert page.inputs == before
     drop(page, name, b"\x1f\x8b" + bytes(9))  # an initrd, whatever it is called
-    assert str(page.inputs["initrd"]).startswith(page._folder.name)  # type: ignore[union-attr]
+    assert Path(str(page.inputs["initrd"])).parent.name.startswith("sevlab-")
     shown = everything(page) + page.boxes["initrd"].value
     assert "<img" not in everything(page)
     assert not [one for one in shown if one in "\x1b\u202e\u2066\0"]
@@ -533,13 +533,11 @@ def test_a_bundle_s_folder_goes_and_its_keys_stay_in_memory() -> None:
     assert page.boxes["tk"].value == "(uploaded)"
     firmware = Path(str(page.inputs["firmware"]))
     assert firmware.exists()
-    assert "yours" not in page.banner.value
-    assert page.own.layout.display is None
     page.clear.click()
     assert not firmware.exists()
 
 
-def test_a_stranger_s_keys_prove_nothing_until_the_case_is_said_to_be_mine() -> None:
+def test_a_stranger_s_keys_prove_nothing_beside_one_s_own() -> None:
     page = debugger(ES_INPUTS)
     paste(page, (SAMPLES / "launch-es.txt").read_text())
     raw = saved(page, with_keys=True)
@@ -547,9 +545,6 @@ def test_a_stranger_s_keys_prove_nothing_until_the_case_is_said_to_be_mine() -> 
     drop(other, "launch.sevcase", raw)
     assert "NOT DECIDED" in other.banner.value
     assert "--" not in words(everything(other))
-    other.own.value = True
-    assert "OK: Looks good to me" in other.banner.value
-    other.own.value = False
     drop(other, "mine.tk", samples.TEK + samples.TIK)
     assert "OK: Looks good to me" in other.banner.value
 
