@@ -66,11 +66,8 @@ USUAL[SEV_SNP] = ("report", "reported_measurement", "vcek", "chain", *_LOADED, *
 _ORDER = dict.fromkeys([*USUAL[ES][:5], *USUAL[SEV_SNP], *(one.name for one in ROWS if one.kind != MODE)])
 #: What the box of a key says when the key is in memory alone.
 UPLOADED, OTHER = "(uploaded)", "(by the numbers)"
-PASTE = (
-    "virsh domlaunchsecinfo, a domain XML, a QEMU command line, QMP answers, a case file, a report or a measurement "
-    "(hex or base64), PEM: one or several together. Or drop files here: a .sevcase, a report, certificates, "
-    "firmware, kernel, keys."
-)
+PASTE = """virsh domlaunchsecinfo, a domain XML, a QEMU command line, QMP answers, a case file, a report, a measurement\
+ or PEM, or several together. Or drop files here: a .sevcase, a report, certificates, firmware, kernel, keys."""
 _PEM = re.compile(r"-----BEGIN ([A-Z0-9 ]{1,40})-----.*?-----END \1-----[ \t]*\n?", re.DOTALL)
 _CASE = re.compile(r"^\s*format\s*=\s*\d|^\s*\[(reported|owner|launch|snp)\]\s*$", re.MULTILINE)
 #: What the names of files say, and their first bytes, at a place; the first that fits counts.
@@ -197,14 +194,9 @@ class Debugger(StaticBox):
         start = row(self.another, self.clear)
         left = self._group("left", self.example, start, paste, self.understood, boxes, self.more)
         along = self._group("take", row(self.take, self.copying), row(self.saving, self.with_keys), self.taken)
-        search = (
-            row(self.why, self.stop, self.budget).add_class("sevlab-search"),
-            self.progress,
-            self.result,
-            along,
-            self.candidates,
-        )
-        right = self._group("right", self.banner, self.alert, self.compared, *search)
+        search = row(self.why, self.stop, self.budget).add_class("sevlab-search")
+        answer = self.banner, self.alert, self.compared, search, self.progress, self.result, along, self.candidates
+        right = self._group("right", *answer)
         style = Path(__file__).with_name("debugger.css").read_text(encoding="utf-8")
         return [w.HTML(f"<style>{style}</style>"), self._group("columns", left, right)]
 
@@ -244,20 +236,17 @@ class Debugger(StaticBox):
 
     def _arrange(self) -> None:
         """Show the boxes that count, and as much of the lists as counts."""
-        mode = str(self.mode.value)
+        mode, counting = str(self.mode.value), SNP_CASE if self.is_snp else LEGACY
         for name, box in self.boxes.items():
-            is_shown = name in (SNP_CASE if self.is_snp else LEGACY) and (
-                self._all or name in USUAL[mode] or bool(box.value)
-            )
+            is_shown = name in counting and (self._all or name in USUAL[mode] or bool(box.value))
             box.layout.display = None if is_shown else "none"
         self.cpu.layout.display = "none" if mode == SEV and not self._all else None
         profile, texts = self.boxes["profile"], [self.boxes[one].value for one in (*SKU, "cpu_signature")]
         names = tuple(dict.fromkeys(["", *(SNP_PROFILES if self.is_snp else PROFILES), profile.value]))
         if profile.options != names:
             profile.options, profile.value = names, profile.value
-        near = [
-            one for one, cpu in CPU_MODELS.items() if [*map(str, cpu)] == texts[:3] or hex(cpu.signature) == texts[3]
-        ]
+        signed = {name: ([*map(str, cpu)], hex(cpu.signature)) for name, cpu in CPU_MODELS.items()}
+        near = [name for name, (sku, signature) in signed.items() if sku == texts[:3] or signature == texts[3]]
         self.cpu.value = self.cpu.value if self.cpu.value in near else [*near, OTHER][0]
 
     def _open_more(self) -> None:
@@ -346,20 +335,17 @@ class Debugger(StaticBox):
             elif raw.startswith(b"PK"):
                 self._take_case(self._open.enter_context(open_case(store_file(self, name, raw), "case")))
             elif kind:
-                is_key = BY_NAME[kind].kind == KEY
-                value, words = (
-                    (SecretBytes(raw), "") if is_key else (store_file(self, name, raw), os.path.basename(name)[-60:])
-                )
+                is_key, base = BY_NAME[kind].kind == KEY, os.path.basename(name)[-60:]
                 others = () if not is_key else ("tik", "tek") if kind == "tk" else ("tk",)
-                self.set_inputs({**dict.fromkeys(others), kind: value}, {kind: escaped(f"{words} {UPLOADED}".lstrip())})
+                value = SecretBytes(raw) if is_key else store_file(self, name, raw)
+                words = UPLOADED if is_key else escaped(f"{base} {UPLOADED}")
+                self.set_inputs({**dict.fromkeys(others), kind: value}, {kind: words})
                 self._tell(Paragraph(f"Took {quoted(name)} as {label_of(kind)}."))
             elif text and "\ufffd" not in text:
                 self._read_text(text)
             else:
-                received = f"{quoted(name)}, {len(raw)} bytes, which neither name nor content explains"
-                raise InputError(
-                    "file", received, "a file of a launch", "a name that says what it is, such as kernel.bin"
-                )
+                received, advice = f"{quoted(name)}, which neither name nor content explains", "a name: kernel.bin"
+                raise InputError("file", received, "a file of a launch", advice)
 
     def _take_case(self, case: Case) -> None:
         """Start from a case. Its files stay what they are: a stranger's case opens nothing that is not its own."""
@@ -645,10 +631,11 @@ class Debugger(StaticBox):
         given = {name: value.hex() if isinstance(value, bytes) else value for name, value in self._named().items()}
 
         def line(head: str, names: Iterable[str], spell: Callable[[str], str]) -> str:
-            words = (
-                (spell(one), "" if given[one] is True else shell_word(str(given[one]))) for one in given if one in names
-            )
-            return " ".join([head, *(f"{option} {value}".rstrip() for option, value in words)])
+            for name, value in ((name, value) for name, value in given.items() if name in names):
+                is_dash = str(value).startswith("-")  # an option, if it were a word of its own
+                words = "" if value is True else shell_word(f"={value}") if is_dash else f" {shell_word(str(value))}"
+                head += f" {spell(name)}{words}"
+            return head
 
         if not self.is_snp:
             return line("sevlab validate", LEGACY - {"digest"}, as_option)

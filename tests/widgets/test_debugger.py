@@ -779,7 +779,7 @@ def test_the_python_says_what_the_page_says(page: Debugger) -> None:
         assert one.verdict.words in done.stdout
 
 
-@pytest.mark.parametrize("text", ['it\'s; $(touch x) `y` "z"', "a\u202eb", "tab\there", *HOSTILE])
+@pytest.mark.parametrize("text", ['it\'s; $(touch x) `y` "z"', "a\u202eb", "tab\there", "-x", "--help", *HOSTILE])
 def test_no_value_is_more_than_a_word_of_the_command_or_a_text_of_python(text: str, page: Debugger) -> None:
     page.boxes["cmdline"].value = text
     command = page.taking(COMMAND)
@@ -787,7 +787,8 @@ def test_no_value_is_more_than_a_word_of_the_command_or_a_text_of_python(text: s
     got = subprocess.run(
         ["bash", "-c", f"sevlab() {{ printf '%s\\0' \"$@\"; }}; {command}"], capture_output=True, check=True
     ).stdout.decode()
-    assert text in got.split("\0")
+    assert {text, f"--cmdline={text}"} & {*got.split("\0")}
+    assert text not in ("-x", "--help") or f"--cmdline={text}" in got.split("\0")
     python = page.taking(PYTHON)
     assert python.isascii()
     assert text in eval(python.partition("make_case(")[2].partition(")\nprint")[0]).values()
