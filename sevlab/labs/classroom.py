@@ -18,8 +18,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
 from ..data import HOSTS, read_table
 from ..diagnosis.hypotheses_sev import RELEASES as SEEN
 from ..diagnosis.hypotheses_sev import USUAL_WORDS
@@ -156,6 +154,8 @@ class BrokenLaunch(Explainable):
 
         The nonce comes first. It is an HMAC of all the rest, so the same is sealed the same, and none is used twice.
         """
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # not above: a launch is made without it
+
         solution = {"of": tasks, "faults": _draw(self.seed, self._count).solution}
         padded = json.dumps(solution).encode().ljust(SOLUTION_SIZE)
         assert len(padded) == SOLUTION_SIZE

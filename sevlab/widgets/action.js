@@ -14,6 +14,7 @@ function makeButton(model, act) {
   button.className = "jupyter-widgets jupyter-button widget-button";
   if (model.get("look")) button.classList.add(`mod-${model.get("look")}`);
   button.style.width = "auto";
+  button.dataset.lmSuppressShortcuts = "true"; // a key pressed here is none for the notebook
   button.addEventListener("click", () => act({}));
   return [[button], button, () => { button.textContent = model.get("description"); }];
 }

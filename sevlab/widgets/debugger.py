@@ -31,7 +31,7 @@ from ..cases.recognize import parse_anything
 from ..cases.verify import CaseVerdict, verify_case
 from ..diagnosis.case import diagnose_case
 from ..diagnosis.run import diagnose
-from ..errors import InputError, SevlabError, UnsupportedError, escaped, quoted, renaming, shell_word
+from ..errors import InputError, SevlabError, UnsupportedError, escaped, lacking, quoted, renaming, shell_word
 from ..formats.vcek import read_cert_table
 from ..launch.files import Sha256
 from ..launch.inputs import INPUTS, KEYS, REPORTED, SKU, SNP_INPUTS, as_option, as_peer
@@ -228,11 +228,13 @@ class Debugger(StaticBox):
         try:
             with renaming(label_of):
                 yield
-        except SevlabError as error:
+        except (SevlabError, ImportError) as error:  # cryptography, in a browser
             place.value += alert(self._words(error))
 
-    def _words(self, error: SevlabError) -> str:
-        return str(self._say(Paragraph(str(error))).blocks[0].words)  # type: ignore[attr-defined]
+    def _words(self, error: Exception) -> str:
+        known = lacking(error) or error if isinstance(error, SevlabError | ImportError) else None
+        words = f"An error in sevlab: {type(error).__name__}. Please report it." if known is None else str(known)
+        return str(self._say(Paragraph(words)).blocks[0].words)  # type: ignore[attr-defined]
 
     def _arrange(self) -> None:
         """Show the boxes that count, and as much of the lists as counts."""
@@ -492,7 +494,7 @@ class Debugger(StaticBox):
             with renaming(label_of):
                 case, missing = self.case, self.missing if self.inputs else ["everything"]
                 self.verdict = None if missing else verify_case(case, **self._own_keys(case))
-        except SevlabError as error:
+        except (SevlabError, ImportError) as error:
             self.alert.value, self.error = alert(self._words(error)), self._words(error)
             self.banner.value = status(Banner("CANNOT TELL: an input cannot be used.", "grey"))
             return
@@ -550,7 +552,7 @@ class Debugger(StaticBox):
         try:
             with renaming(label_of):
                 if missing := [name for name in self.missing if not self.is_snp or name not in _SEARCHED]:
-                    raise InputError("inputs", "not all that is needed", ", ".join(missing))
+                    raise SevlabError(f"Missing: {', '.join(missing)}.")
                 view, diagnosis = self._diagnose(functools.partial(self._show_progress, stop))
             if stop is self._stop:
                 self.diagnosis, self._view = diagnosis, view
@@ -561,10 +563,9 @@ class Debugger(StaticBox):
                 self.result.children = [w.HTML(status(view)), *buttons, self.note]
                 self._outdate(self._outdated)
         except Exception as error:  # nobody sees what a thread raises
-            words = f"An error in sevlab: {type(error).__name__}. Please report it."
             if stop is self._stop:
-                self.progress.value = alert(self._words(error) if isinstance(error, SevlabError) else words)
-            if not isinstance(error, SevlabError):
+                self.progress.value = alert(self._words(error))
+            if not isinstance(error, SevlabError | ImportError):
                 raise
         finally:
             if stop is self._stop:

@@ -55,6 +55,7 @@ function render({ model, el }) {
     const button = Object.assign(document.createElement("button"), { type: "button", textContent: "Upload files" });
     button.className = "jupyter-widgets jupyter-button widget-button";
     button.style.width = "auto";
+    button.dataset.lmSuppressShortcuts = "true";
     button.addEventListener("click", () => input.click());
     input.addEventListener("change", () => {
       take([...input.files]);

@@ -305,6 +305,7 @@ def test_the_whole_flow_by_keyboard_alone(wide: Page) -> None:
     keyboard.press("Enter")
     whole.locator(".sevlab-understood").get_by_text("Understood").wait_for()
     walk_to("More inputs")
+    keyboard.press("b")
     keyboard.press("Enter")
     whole.get_by_role("button", name="Fewer inputs").wait_for()
     assert wide.locator(".jp-Notebook .jp-Cell").count() == 2, "no key reached the notebook"

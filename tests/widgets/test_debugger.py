@@ -10,6 +10,7 @@ import re
 import shlex
 import subprocess
 import sys
+import textwrap
 import threading
 from pathlib import Path
 from typing import Any
@@ -182,8 +183,17 @@ def test_an_empty_page_is_no_error() -> None:
     assert (page.error, page.verdict, page.alert.value) == ("", None, "")
     assert "Nothing is given yet" in page.banner.value
     search(page)
-    assert "alert" in page.progress.value
+    assert words(page.progress.value).startswith("Missing: Measurement, API major")
     assert page.why.disabled is False
+
+
+@pytest.mark.parametrize("text", [(samples.TEK + samples.TIK).hex(), samples.TIK.hex(), "MDEyMzQ1Njc4OTo7PD0+Pw=="])
+def test_a_pasted_key_is_not_shown(text: str) -> None:
+    page = debugger({})
+    paste(page, text)
+    assert "hidden" in page.understood.value
+    assert text not in everything(page)
+    assert page.inputs == {}
 
 
 def test_all_that_is_missing_is_named_at_once_and_goes_when_it_is_filled() -> None:
@@ -635,6 +645,27 @@ def test_without_threads_the_search_runs_at_once(page: Debugger, monkeypatch: py
     assert page.diagnosis.status == "explained"
     assert (page.why.disabled, page.stop.disabled) == (False, True)
     page.wait()
+
+
+def test_where_cryptography_is_missing_launches_are_judged_and_explained() -> None:
+    """As in a browser, where there are no threads either."""
+    path = next(one for one in CASES if one.stem == "F02")
+    program = f"""
+        import sys, threading
+        from pathlib import Path
+        sys.modules["cryptography"] = None
+        threading.Thread.start = lambda thread: exec("raise RuntimeError")
+        import sevlab
+        page = sevlab.debugger()
+        page.why.click()
+        assert page.diagnosis.status == "explained"
+        page.paste._handle_custom_msg({{"file": "F02.sevcase"}}, [Path({str(path)!r}).read_bytes()])
+        assert "cryptography" in page.error and 'role="alert"' in page.alert.value
+        page.boxes["vcek"].value = page.boxes["chain"].value = ""
+        page.why.click()
+        assert page.diagnosis.status == "explained"
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(program)], check=True)
 
 
 def test_a_search_can_be_stopped(page: Debugger) -> None:
