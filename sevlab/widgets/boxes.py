@@ -60,7 +60,7 @@ LABELS = {
 }
 LABELS |= {"tek": "TEK alone", "vcpu_type": "CPU type", "cpu_signature": "CPU signature", "chain": "ASK and ARK"}
 LABELS |= {name: name.upper() for name in ("vcek", "vlek", "ask", "ark", "crl", "svsm")}
-LABELS["reported_measurement"] = "SNP measurement"
+LABELS["reported_measurement"] = "SNP digest"
 NUMBERS = ("num_cpus", "cpu_family", "cpu_model", "cpu_stepping", "guest_features")
 #: The inputs in a :class:`LaunchBox`.
 LOADED = (*FILES[1:], "cmdline", "profile", *NUMBERS)

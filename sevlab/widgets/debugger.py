@@ -29,7 +29,7 @@ from ..cases.case_toml import parse_case, parse_text, record_explanation
 from ..cases.coverage import cover_command_line, cover_domain
 from ..cases.recognize import parse_anything
 from ..cases.verify import CaseVerdict, verify_case
-from ..diagnosis.case import diagnose_case
+from ..diagnosis.case import CaseDiagnosis, diagnose_case
 from ..diagnosis.run import diagnose
 from ..errors import InputError, SevlabError, UnsupportedError, escaped, lacking, quoted, renaming, shell_word
 from ..formats.vcek import read_cert_table
@@ -65,7 +65,7 @@ USUAL = {SEV: (*REPORTED, *_LOADED), ES: (*REPORTED, *_LOADED, *_CPUS)}
 USUAL[SEV_SNP] = ("report", "reported_measurement", "vcek", "chain", *_LOADED, *_CPUS)
 _ORDER = dict.fromkeys([*USUAL[ES][:5], *USUAL[SEV_SNP], *(one.name for one in ROWS if one.kind != MODE)])
 #: What the box of a key says when the key is in memory alone.
-UPLOADED, OTHER = "(uploaded)", "(by the numbers)"
+UPLOADED, OTHER, _DEFAULT = "(uploaded)", "(by the numbers)", ("(default)", "")
 PASTE = """virsh domlaunchsecinfo, a domain XML, a QEMU command line, QMP answers, a case file, a report, a measurement\
  or PEM, or several together. Or drop files here: a .sevcase, a report, certificates, firmware, kernel, keys."""
 _PEM = re.compile(r"-----BEGIN ([A-Z0-9 ]{1,40})-----.*?-----END \1-----[ \t]*\n?", re.DOTALL)
@@ -176,7 +176,7 @@ class Debugger(StaticBox):
         if BY_NAME[name].kind == FORBID:
             return flag(label_of(name), BY_NAME[name].doc, "auto")
         if name == "profile":
-            return choice(label_of(name), ["", *SNP_PROFILES], "", "100%")
+            return choice(label_of(name), [_DEFAULT], "", "100%")
         hint = "a path, or drop the file above" if BY_NAME[name].kind in (FILE, KEY) else ""
         return text_box(label_of(name), width="100%", placeholder=hint, tooltip=BY_NAME[name].doc).add_class(look)
 
@@ -244,7 +244,8 @@ class Debugger(StaticBox):
             box.layout.display = None if is_shown else "none"
         self.cpu.layout.display = "none" if mode == SEV and not self._all else None
         profile, texts = self.boxes["profile"], [self.boxes[one].value for one in (*SKU, "cpu_signature")]
-        names = tuple(dict.fromkeys(["", *(SNP_PROFILES if self.is_snp else PROFILES), profile.value]))
+        known = dict.fromkeys([*(SNP_PROFILES if self.is_snp else PROFILES), profile.value])
+        names = (_DEFAULT, *((name, name) for name in known if name))
         if profile.options != names:
             profile.options, profile.value = names, profile.value
         signed = {name: ([*map(str, cpu)], hex(cpu.signature)) for name, cpu in CPU_MODELS.items()}
@@ -393,11 +394,9 @@ class Debugger(StaticBox):
         self.refresh()
 
     def _refused(self, size: int, name: str = "") -> None:
-        error = InputError("pasted text", f"{size} characters", f"at most {TEXT_LIMIT}", "the part that matters")
-        if name:
-            needed = f"a file of at most {UPLOAD_LIMIT} bytes"
-            error = InputError("file", f"{quoted(name)}, {size} bytes", needed, "its path, in its box")
-        self.understood.value += alert(self._words(error))
+        text = "pasted text", f"{size} characters", f"at most {TEXT_LIMIT}", "the part that matters"
+        file = "file", f"{quoted(name)}, {size} bytes", f"at most {UPLOAD_LIMIT} bytes", "its path, in its box"
+        self.understood.value += alert(self._words(InputError(*(file if name else text))))
 
     @contextlib.contextmanager
     def _settling(self) -> Iterator[None]:
@@ -429,8 +428,8 @@ class Debugger(StaticBox):
                 self._held.pop(name, None)
                 if type(value) not in (str, int, bytes, bool, type(None)) or name in (words or {}):
                     self._held[name] = text, value  # also a path that a case named, and that may not be anywhere
-                if name == "profile" and text not in box.options:
-                    box.options = (*box.options, text)
+                if name == "profile":
+                    box.options = (_DEFAULT, (text, text))  # and any other as soon as it is set
                 box.value = bool(value) if BY_NAME[name].kind == FORBID else text
         self.refresh()
 
@@ -505,9 +504,11 @@ class Debugger(StaticBox):
             return
         banner, *rest = self.verdict.explain().blocks
         self.banner.value = status(self._say(banner))
+        # What is wrong is in view; a measure is an HMAC, which says no more than that it differs.
+        wrong = [one for one in CaseDiagnosis(self.verdict).explain().blocks if isinstance(one, Table)][: self.is_snp]
         urgent = (one for one in rest if isinstance(one, Paragraph) and one.words.startswith(_URGENT))
         checks = _folded("Every check", self._say(*rest))
-        self.compared.value = self._bytes().html() + self._say(*urgent).html() + checks
+        self.compared.value = self._bytes().html() + self._say(*wrong, *urgent).html() + checks
 
     def _own_keys(self, case: Case) -> dict[str, Any]:
         """Return the keys that are the user's own, not those of a case. No measure depends on the TEK."""
@@ -599,7 +600,8 @@ class Debugger(StaticBox):
         with self._telling(self.progress):
             self.set_inputs(explanation.inputs)
             changed = {name: str(box.value) for name, box in self.boxes.items() if str(box.value) != before[name]}
-            rows = [[label_of(one), *(in_cell(text, 30) for text in (before[one], changed[one]))] for one in changed]
+            both = {one: [in_cell(text, 30) or "(empty)" for text in (before[one], changed[one])] for one in changed}
+            rows = [[label_of(one), *texts] for one, texts in both.items()]
             self._outdate("Applied: the verdict is that on the new inputs. Their boxes are marked *.")
             self.note.value += Table(["box", "before", "now"], rows, mono=[1, 2]).html()
             self._mark(changed)
