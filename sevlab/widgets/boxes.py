@@ -14,6 +14,7 @@ import anywidget
 import ipywidgets as w
 import traitlets
 
+from ..cases.case import BY_NAME
 from ..errors import InputError, SevlabError, escaped
 from ..formats.policy import Policy
 from ..launch.files import FIRMWARE_LIMIT, load_file
@@ -73,7 +74,10 @@ STYLE = {"description_width": "8em"}
 
 
 def label_of(name: str) -> str:
-    return LABELS.get(name, name)
+    """Return what the box of an input is called; any other name as it is."""
+    words = BY_NAME[name].key.removeprefix("snp-").replace("-", " ") if name in BY_NAME else name
+    is_required = name.startswith("snp_") and words != name and not words.startswith("forbid")
+    return LABELS.get(name, f"Required {words}" if is_required else words.capitalize() if name in BY_NAME else name)
 
 
 def tik_of(raw: bytes | SecretBytes) -> SecretBytes:

@@ -41,7 +41,7 @@ from ..launch.values import KEY_SIZE, parse_measurement, parse_number, parse_pol
 from ..launch.vmm import CPU_MODELS, PROFILES, SNP_PROFILES
 from ..layout.views import Banner, Heading, Paragraph, Table, View, hex_lines
 from .action import Button
-from .boxes import LABELS, STYLE, UPLOAD_LIMIT, PasteBox, alert, choice, flag, output, row, status, store_file, text_box
+from .boxes import LABELS, PasteBox, alert, choice, flag, label_of, output, row, status, store_file, text_box
 from .bytemap import StaticBox
 
 if TYPE_CHECKING:
@@ -82,13 +82,6 @@ _URGENT = ("WARNING", "CHANGED", "NOTE")
 _EXAMPLE = "An example: the host's measurement does not match the owner's record of the launch."
 COMMAND, PYTHON = "as a command", "as Python"
 TAKE = (COMMAND, PYTHON, *(f"{side}, {form}" for side in ("reported", "computed") for form in ("hex", "base64")))
-
-
-def label_of(name: str) -> str:
-    """Return what the box of an input is called; any other name as it is."""
-    words = BY_NAME[name].key.removeprefix("snp-").replace("-", " ").capitalize() if name in BY_NAME else name
-    is_required = name in BY_NAME and name.startswith("snp_") and BY_NAME[name].kind != FORBID
-    return LABELS.get(name, f"Required {words.lower()}" if is_required else words)
 
 
 #: Options of the command line, as its words name them, and the boxes of the same meaning.
@@ -150,8 +143,8 @@ class Debugger(StaticBox):
         self.mode = choice("Mode", (SEV, ES, SEV_SNP), SEV, "100%")
         self.boxes = {name: self._box(name) for name in _ORDER}
         self.cpu = choice(LABELS["vcpu_type"], [OTHER, *CPU_MODELS], OTHER, "100%")
-        look = {"layout": w.Layout(width="13em"), "style": STYLE}
-        self.budget = w.BoundedFloatText(value=60, min=0.1, max=3600, description="Seconds", **look)
+        wide = w.Layout(width="10em")
+        self.budget = w.BoundedFloatText(value=60, min=0.1, max=3600, description="Seconds", layout=wide)
         folder = "a folder of firmware, kernels and initrds to try"
         self.candidates = text_box(LABELS["candidates"], width="100%", placeholder=folder)
         self.take, self.with_keys = choice("Take it", TAKE, COMMAND), flag("with the keys", "Not to be sent.", "auto")
@@ -333,7 +326,7 @@ class Debugger(StaticBox):
         """Take a file that was dropped, uploaded or pasted."""
         with self._telling(self.understood):
             kind, text = recognize_file(name, raw), raw.decode("utf-8", "replace") if len(raw) <= TEXT_LIMIT else ""
-            if len(raw) > UPLOAD_LIMIT:
+            if len(raw) > self.paste.file_limit:
                 self._refused(len(raw), name)
             elif raw.startswith(b"PK"):
                 self._take_case(self._open.enter_context(open_case(store_file(self, name, raw), "case")))
@@ -395,7 +388,7 @@ class Debugger(StaticBox):
 
     def _refused(self, size: int, name: str = "") -> None:
         text = "pasted text", f"{size} characters", f"at most {TEXT_LIMIT}", "the part that matters"
-        file = "file", f"{quoted(name)}, {size} bytes", f"at most {UPLOAD_LIMIT} bytes", "its path, in its box"
+        file = "file", f"{quoted(name)}, {size} bytes", f"at most {self.paste.file_limit} bytes", "its path, in its box"
         self.understood.value += alert(self._words(InputError(*(file if name else text))))
 
     @contextlib.contextmanager
@@ -412,10 +405,7 @@ class Debugger(StaticBox):
             self.mode.value = mode
 
     def set_inputs(self, found: Mapping[str, object], words: Mapping[str, str] | None = None) -> None:
-        """Write values into the boxes; None empties one. What has no box is left out.
-
-        *words* is what a box shows of a value that is no text of its own: a file, or a key in memory.
-        """
+        """Write values into the boxes; None empties one. *words* is what a box shows of a file, or a key in memory."""
         known = {name: value for name, value in found.items() if name in self.boxes}
         if isinstance(tek := known.get("tek"), SecretBytes) and not any(tek.reveal()):
             del known["tek"]  # no measure depends on it, so zeros were put in its place

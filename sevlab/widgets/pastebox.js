@@ -52,7 +52,8 @@ function render({ model, el }) {
   });
   if (model.get("file_limit")) {
     const input = Object.assign(document.createElement("input"), { type: "file", multiple: true, hidden: true });
-    const button = Object.assign(document.createElement("button"), { type: "button", textContent: "Upload files" });
+    const words = `Upload files (up to ${model.get("file_limit") >> 20} MiB each)`;
+    const button = Object.assign(document.createElement("button"), { type: "button", textContent: words });
     button.className = "jupyter-widgets jupyter-button widget-button";
     button.style.width = "auto";
     button.dataset.lmSuppressShortcuts = "true";

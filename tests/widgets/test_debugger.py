@@ -29,7 +29,7 @@ from sevlab.labs import snp_samples as snp
 from sevlab.labs.classroom import broken_launch
 from sevlab.launch.keys import SecretBytes
 from sevlab.launch.vmm import CPU_MODELS, PROFILES, SNP_PROFILES
-from sevlab.widgets.boxes import LABELS, UPLOAD_LIMIT
+from sevlab.widgets.boxes import LABELS, UPLOAD_LIMIT, label_of
 from sevlab.widgets.debugger import (
     COMMAND,
     ES,
@@ -41,7 +41,6 @@ from sevlab.widgets.debugger import (
     TAKE,
     Debugger,
     debugger,
-    label_of,
     recognize_file,
 )
 from tests.diagnosis.sev_cases import SPACES, report, true_values
