@@ -76,7 +76,9 @@ async function answer(el, told, content, buffers) {
     setTimeout(() => {
       const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
       const shown = el.closest(".sevlab-page")?.querySelector(content.reveal);
-      shown?.scrollIntoView({ block: "nearest", behavior: calm ? "auto" : "smooth" });
+      // Of what is too long for the window its beginning.
+      const block = shown?.offsetHeight > 0.6 * innerHeight ? "start" : "nearest";
+      shown?.scrollIntoView({ block, behavior: calm ? "auto" : "smooth" });
     }, 50);
   }
 }

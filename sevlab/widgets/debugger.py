@@ -595,7 +595,7 @@ class Debugger(StaticBox):
             self._outdate("Applied: the verdict is that on the new inputs. Their boxes are marked *.")
             self.note.value += Table(["box", "before", "now"], rows, mono=[1, 2]).html()
             self._mark(changed)
-        self.why.send({"reveal": ".sevlab-diagnosis"})
+        self.why.send({"reveal": ".sevlab-diagnosis > :last-child"})
 
     def _mark(self, names: Iterable[str]) -> None:
         for name, box in self.boxes.items():

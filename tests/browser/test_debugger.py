@@ -328,6 +328,12 @@ def test_a_bundle_that_is_dropped_or_uploaded_is_judged_and_explained(
     assert mode == ("SEV" if key == "F27" else "SEV-SNP")
     whole.get_by_role("button", name="Find out why").click()
     whole.locator(".sevlab-diagnosis").get_by_text(words).first.wait_for(timeout=60_000)
+    wider = "whole => [...whole.querySelectorAll('td')].filter(one => one.scrollWidth > one.clientWidth + 1).length"
+    assert whole.evaluate(wider) == 0
+    right = whole.locator(".sevlab-diagnosis").evaluate(
+        "one => [...one.querySelectorAll('td')].every(td => td.getBoundingClientRect().right <= innerWidth)"
+    )
+    assert right, "a hash is broken, not cut"
     sheet.keep_picture(".sevlab-debugger", f"debugger-{key}")
 
 
