@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .charts import Avalanche, plot_avalanche, plot_flash, plot_predictions, plot_tcb, plot_transcript
+from .charts import Avalanche, plot_avalanche, plot_predictions, plot_tcb, plot_transcript
 from .drawing import Picture
 from .launch import plot_launch, plot_memory
 
@@ -10,7 +10,6 @@ __all__ = [
     "Avalanche",
     "Picture",
     "plot_avalanche",
-    "plot_flash",
     "plot_launch",
     "plot_memory",
     "plot_predictions",

@@ -8,21 +8,18 @@ from matplotlib.patches import FancyArrowPatch
 
 from ..data import MODES, UNKNOWN
 from ..errors import InputError
-from ..formats.ovmf_view import amount
 from ..formats.report import LADDER, PART_DOCS, PARTS, Tcb, explain_ladder, tcb_ladder
 from ..labs.predictions import EQUAL, NONE, OTHER, STOPS, WORDS
 from ..launch.measure import compute_measure
 from ..layout.span import COLOURS, INK
-from ..layout.views import View, shares
+from ..layout.views import View
 from ..simulator.launch import COLOUR_OF, HOST, OWNER, PSP, Transcript
-from .drawing import EDGE, MARK, STEPS, TITLE, WIDTH, Picture, block, note, paper, sheet, write, write_line
+from .drawing import EDGE, MARK, TITLE, WIDTH, Picture, block, note, paper, sheet, write, write_line
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from ..formats.launch_measure import MeasureMessage
-    from ..formats.ovmf import Ovmf
-    from ..formats.ovmf_view import FlashMap
     from ..formats.report import Report
     from ..labs.predictions import Predictions
     from ..launch.keys import SecretBytes
@@ -214,48 +211,3 @@ def plot_predictions(predictions: Predictions) -> Picture:
         note(axes, line, name, words, indent=0.8, size=8.5)
         line += LEGEND
     return figure
-
-
-#: The height of a bar with its title, and of a line of its legend. In inches.
-BAR, REGION = 0.95, 0.21
-#: Where the columns of a map's legend begin: letter, name, one or two places, size, meaning.
-COLUMNS = {5: (0.08, 0.28, 1.85, 3.85, 4.7), 6: (0.08, 0.28, 1.85, 2.75, 3.85, 4.7)}
-
-
-def plot_flash(ovmf: Ovmf) -> Picture:
-    """Draw a firmware image: the file, its last bytes, and the guest memory its tables name.
-
-    A region is as wide as its share, but never too narrow for its letter; the legend has the true sizes. The regions
-    are those of ``explain``, in the same order, with the same letters and colours.
-    """
-    maps = ovmf.maps()
-    heights = [BAR + REGION * (1 + len(one.regions)) for one in maps]
-    title = f"{ovmf.kind[:1].upper()}{ovmf.kind[1:]}"
-    figure, axes = paper(View(*(one.view() for one in maps)).text(), title, TITLE + sum(heights))
-    top = TITLE
-    for one, height in zip(maps, heights, strict=True):
-        _draw_map(axes, top, one)
-        top += height
-    return figure
-
-
-def _draw_map(axes: Axes, top: float, one: FlashMap) -> None:
-    write(axes, EDGE, top + 0.1, one.title, size=9.5)
-    widths = shares([region.size for region in one.regions], STEPS)
-    left, unit = EDGE, (WIDTH - 2 * EDGE) / max(1, sum(widths))
-    headings, *places = one.places()
-    line = top + 0.66 + REGION
-    _write_row(axes, line, ["", "region", *headings, "size", "what it is"], weight="bold")
-    for label, region, place, steps in zip(one.labels(), one.regions, places, widths, strict=True):
-        block(axes, left, top + 0.24, steps * unit, 0.42, region.colour)
-        write(axes, left + steps * unit / 2, top + 0.45, label, size=9, ha="center")
-        left += steps * unit
-        line += REGION
-        block(axes, EDGE, line - 0.08, 0.17, 0.16, region.colour, linewidth=0.6)
-        _write_row(axes, line, [label, region.name, *place, amount(region.size), region.doc])
-
-
-def _write_row(axes: Axes, line: float, cells: list[str], weight: str = "normal") -> None:
-    """Write one line of a legend. Every map has the same columns at the same places."""
-    for number, (start, cell) in enumerate(zip(COLUMNS[len(cells)], cells, strict=True)):
-        write(axes, EDGE + start, line, cell, size=8, ha="left" if number else "center", weight=weight)

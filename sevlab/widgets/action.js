@@ -1,4 +1,4 @@
-// A button, or a box to edit. Its message carries what stands in the boxes beside it: see action.py.
+// A button. Its message carries what stands in the boxes beside it: see action.py.
 
 const REFERENCE = "IPY_MODEL_";
 
@@ -15,28 +15,8 @@ function makeButton(model, act) {
   if (model.get("look")) button.classList.add(`mod-${model.get("look")}`);
   button.style.width = "auto";
   button.dataset.lmSuppressShortcuts = "true"; // a key pressed here is none for the notebook
-  button.addEventListener("click", () => act({}));
-  return [[button], button, () => { button.textContent = model.get("description"); }];
-}
-
-function makeBox(model, act) {
-  const whole = document.createElement("label");
-  const label = document.createElement("span");
-  const box = document.createElement("input");
-  box.type = "text";
-  label.className = "widget-label";
-  label.style.width = "8em";
-  whole.style.display = "contents"; // label and box are laid out as ipywidgets lays out its own
-  whole.append(label, box);
-  box.addEventListener("change", () => {
-    model.set("value", box.value); // for the actions that read this box; the kernel has it from the message
-    act({ entered: box.value });
-  });
-  return [[whole], box, () => {
-    label.textContent = label.title = model.get("description");
-    box.placeholder = model.get("placeholder");
-    box.value = model.get("value");
-  }];
+  button.addEventListener("click", act);
+  return button;
 }
 
 // Copy text, or else show it selected. Not every page has a clipboard: one that came over plain HTTP has none.
@@ -90,25 +70,23 @@ function render({ model, el }) {
   let ready = known().then((found) => { models = found; });
   const again = () => { ready = known().then((found) => { models = found; }); };
 
-  const act = (what) => {
+  const act = () => {
     // Read now: what the kernel answers to something else must not change what was pressed.
-    if (models.length === model.get("beside").length) model.send({ ...what, state: state(models) });
-    else ready.then(() => model.send({ ...what, state: state(models) }));
+    if (models.length === model.get("beside").length) model.send({ state: state(models) });
+    else ready.then(() => model.send({ state: state(models) }));
   };
-  const isButton = model.get("kind") === "button";
-  const [nodes, input, write] = isButton ? makeButton(model, act) : makeBox(model, act);
-  if (!isButton) el.classList.add("jupyter-widgets", "widget-inline-hbox", "widget-text");
+  const button = makeButton(model, act);
   const told = document.createElement("span");
   told.setAttribute("role", "status");
   told.className = "sevlab-told";
-  el.append(...nodes, ...(isButton ? [told] : []));
+  el.append(button, told);
   const hear = (content, buffers) => answer(el, told, content, buffers);
   const show = () => {
-    write();
-    input.disabled = model.get("disabled");
-    if (model.get("expanded") !== null) input.setAttribute("aria-expanded", model.get("expanded"));
+    button.textContent = model.get("description");
+    button.disabled = model.get("disabled");
+    if (model.get("expanded") !== null) button.setAttribute("aria-expanded", model.get("expanded"));
   };
-  const events = "change:description change:value change:placeholder change:disabled change:expanded";
+  const events = "change:description change:disabled change:expanded";
   model.on(events, show);
   model.on("change:beside", again);
   model.on("msg:custom", hear);

@@ -1,4 +1,4 @@
-"""Buttons and boxes whose message says what they act on.
+"""Buttons whose message says what they act on.
 
 A value that was typed and the press of a button are two messages of two widgets, and nothing makes them arrive in the
 order they were sent: ipywidgets holds an update back while the one before it is on its way, and JupyterLab sends the
@@ -21,17 +21,26 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-class Action(anywidget.AnyWidget):
-    """What a button and a box to edit share. ``beside`` are the boxes it reads; their state comes with its message."""
+class Button(anywidget.AnyWidget):
+    """A button. *act* is called when it is pressed, after the boxes *beside* it hold what the page showed.
+
+    It can answer by a message: ``{"copy": text}``, ``{"save": name}`` with the bytes of a file, ``{"reveal": css}``.
+    """
 
     _esm = Path(__file__).with_name("action.js")
-    kind = traitlets.Unicode().tag(sync=True)
     description = traitlets.Unicode().tag(sync=True)
     disabled = traitlets.Bool().tag(sync=True)
+    look = traitlets.Unicode().tag(sync=True)
+    #: For a button that opens and closes something: whether it is open. None for any other.
+    expanded = traitlets.Bool(None, allow_none=True).tag(sync=True)
     beside: traitlets.List[Any] = traitlets.List(traitlets.Instance(w.Widget)).tag(sync=True, **w.widget_serialization)
 
-    def __init__(self, description: str, beside: Sequence[w.Widget], **traits: Any) -> None:
-        super().__init__(description=description, beside=list(beside), **traits)
+    def __init__(
+        self, description: str, act: Callable[[], object], beside: Sequence[w.Widget] = (), look: str = ""
+    ) -> None:
+        layout = w.Layout(width="auto", align_self="flex-start")
+        super().__init__(description=description, beside=list(beside), look=look, layout=layout)
+        self._act = act
         self.on_msg(self._received)
 
     def _received(self, widget: object, content: Any, buffers: object) -> None:
@@ -44,47 +53,8 @@ class Action(anywidget.AnyWidget):
                     box.value = value
                 elif value is not None:  # nothing is chosen while a list is filled anew
                     box.label = value
-        self._take(content)
-
-    def _take(self, content: dict[str, object]) -> None:
-        """Act, when the boxes hold what the page showed."""
-
-
-class Button(Action):
-    """A button. *act* is called when it is pressed, after the boxes *beside* it hold what the page showed.
-
-    It can answer by a message: ``{"copy": text}``, ``{"save": name}`` with the bytes of a file, ``{"reveal": css}``.
-    """
-
-    look = traitlets.Unicode().tag(sync=True)
-    #: For a button that opens and closes something: whether it is open. None for any other.
-    expanded = traitlets.Bool(None, allow_none=True).tag(sync=True)
-
-    def __init__(
-        self, description: str, act: Callable[[], object], beside: Sequence[w.Widget] = (), look: str = ""
-    ) -> None:
-        layout = w.Layout(width="auto", align_self="flex-start")
-        super().__init__(description, beside, kind="button", look=look, layout=layout)
-        self._act = act
-
-    def _take(self, content: dict[str, object]) -> None:
         self._act()
 
     def click(self) -> None:
         """Do what a press does."""
         self._act()
-
-
-class EditBox(Action):
-    """A box whose text is an edit of what the boxes *beside* it choose. ``value`` is its text, to set or to watch."""
-
-    value = traitlets.Unicode().tag(sync=True)
-    placeholder = traitlets.Unicode().tag(sync=True)
-
-    def __init__(self, description: str, beside: Sequence[w.Widget], width: str, placeholder: str = "") -> None:
-        layout = w.Layout(width=width, max_width="100%")
-        super().__init__(description, beside, kind="box", placeholder=placeholder, layout=layout)
-
-    def _take(self, content: dict[str, object]) -> None:
-        if isinstance(text := content.get("entered"), str):
-            self.value = text

@@ -440,7 +440,7 @@ class Debugger(StaticBox):
     @property
     def case(self) -> Case:
         """The boxes as a case; while they are as a case had them it is that case, trusted as far as it says."""
-        inputs: dict[str, Any] = {name: _parsed(name, value) for name, value in self.inputs.items()}
+        inputs: dict[str, object] = {name: _parsed(name, value) for name, value in self.inputs.items()}
         base = self._base
         # A key of one's own is not that of the case, even if it has the same bytes.
         pairs = ((name, value, base.inputs.get(name)) for name, value in inputs.items())
@@ -610,9 +610,9 @@ class Debugger(StaticBox):
             raise InputError("copy", f"no {side} value", "inputs that can be judged")
         return raw.hex() if form == "hex" else base64.b64encode(raw).decode()
 
-    def _named(self) -> dict[str, Any]:
+    def _named(self) -> dict[str, object]:
         """Return the inputs, with a file that came in by its name alone, because its place here is a passing one."""
-        given: dict[str, Any] = {name: value for name, value in self.case.inputs.items() if name != "mode"}
+        given: dict[str, object] = {name: value for name, value in self.case.inputs.items() if name != "mode"}
         for name, value in given.items():
             if isinstance(value, Sha256):
                 raise UnsupportedError(f"{label_of(name)} known by its hash", "a bundle: Save as .sevcase")
@@ -636,7 +636,7 @@ class Debugger(StaticBox):
         if "firmware" in given:
             lines.append(line(f"sevlab digest --mode snp{':svsm' * ('svsm' in given)}", SNP_LAUNCH, as_peer))
         if "report" in given:
-            head = f"sevlab report verify {shell_word(given.pop('report'))}"
+            head = f"sevlab report verify {shell_word(str(given.pop('report')))}"
             if (computed := self._values().get("computed")) is not None:
                 given["snp_measurement"] = computed.hex()
             required = [one.name for one in ROWS if one.section in SNP]

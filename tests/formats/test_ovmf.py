@@ -516,26 +516,3 @@ def test_a_bar() -> None:
     assert len(drawn) == BAR_WIDTH + 3
     assert "&lt;right&gt;" in bar.html()
     assert " id=" not in bar.html()
-
-
-def test_the_plot() -> None:
-    plots = pytest.importorskip("sevlab.plots.charts", reason="matplotlib is not installed")
-    ovmf = parse_ovmf(image(tail(entry(RESET_BLOCK, struct.pack("<I", 0x80B004)))))
-
-    def drawn() -> tuple[bytes, list[str]]:
-        figure, raw = plots.plot_flash(ovmf), io.BytesIO()
-        figure.savefig(raw, format="png")
-        return raw.getvalue(), [text.get_text() for axes in figure.axes for text in axes.texts]
-
-    png, texts = drawn()
-    assert (png, texts) == drawn()
-    for made in ovmf.maps():
-        assert made.title in texts
-        assert {region.name for region in made.regions} <= set(texts)
-    assert "0xffffffe0" in texts
-
-
-@pytest.mark.parametrize("raw", [b"", b"x", image(tail(*[entry(UNKNOWN, b"")] * 100))])
-def test_the_plot_of_odd_files(raw: bytes) -> None:
-    plots = pytest.importorskip("sevlab.plots.charts", reason="matplotlib is not installed")
-    plots.plot_flash(parse_ovmf(raw)).savefig(io.BytesIO(), format="png")

@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 import sevlab
 from sevlab.labs import sample_files
 from sevlab.labs import snp_samples as snp
-from sevlab.widgets.action import Action, Button, EditBox
+from sevlab.widgets.action import Button
 from sevlab.widgets.debugger import debugger
 from tests.widgets.views import type_in
 
 WIDGETS = Path(sevlab.__file__).parent / "widgets"
 
 
-def shown(action: Action, **seen: Any) -> list[Any]:
+def shown(action: Button, **seen: Any) -> list[Any]:
     """What the boxes beside an action show: what the kernel holds, but for those named by their label."""
     labels = [getattr(box, "description", "") or getattr(box, "label", "") for box in action.beside]
     assert set(seen) <= set(labels)
@@ -27,7 +27,7 @@ def shown(action: Action, **seen: Any) -> list[Any]:
     return [seen.get(label, value) for label, value in zip(labels, held, strict=True)]
 
 
-def press(action: Action, content: dict[str, Any] | None = None, **seen: Any) -> None:
+def press(action: Button, content: dict[str, Any] | None = None, **seen: Any) -> None:
     """The message of a press, alone: the page showed what is *seen*, and no other message has arrived."""
     action._handle_custom_msg({**(content or {}), "state": shown(action, **seen)}, [])
 
@@ -102,10 +102,9 @@ def test_a_file_is_removed_whatever_path_was_typed_last(tmp_path: Path) -> None:
 def test_no_message_raises(content: Any) -> None:
     acted: list[str] = []
     beside = [ipywidgets.Text(), ipywidgets.Dropdown(options=["a", "b"], value="a"), ipywidgets.BoundedFloatText()]
-    box = EditBox("Edit", beside, "10em")
-    for action in (Button("Press", lambda: acted.append("pressed"), beside), box):
-        for message in (content, {"state": content}, {"state": [content, content, content], "entered": content}):
-            action._handle_custom_msg(message, [])
+    button = Button("Press", lambda: acted.append("pressed"), beside)
+    for message in (content, {"state": content}, {"state": [content, content, content]}):
+        button._handle_custom_msg(message, [])
     assert beside[1].label in ("a", "b")
     ipywidgets.Widget.close_all()
 
