@@ -473,6 +473,7 @@ class Debugger(StaticBox):
         if self._quiet:
             return
         self._outdate("The inputs have changed since this search.")
+        self._example = False
         self.verdict, self.error, self.alert.value, self.compared.value = None, "", "", ""
         with self._settling():
             with contextlib.suppress(SevlabError):
@@ -672,8 +673,9 @@ class Debugger(StaticBox):
         if self.verdict is None:
             return View(Banner(self.error or "The debugger: give it what you have, and find out why.", "grey"))
         verdict = self._say(*self.verdict.explain().blocks)
-        if self._example:  # where no widget runs nobody can press the button, so the answer is there
-            return View(Paragraph(_EXAMPLE), verdict.blocks[0], self._bytes(), Heading("Why"), self._diagnose()[0])
+        with contextlib.suppress(SevlabError):  # of a folder of candidates that cannot be read
+            if self._example:  # where no widget runs nobody can press the button, so the answer is there
+                return View(Paragraph(_EXAMPLE), verdict.blocks[0], self._bytes(), Heading("Why"), self._diagnose()[0])
         return verdict
 
 

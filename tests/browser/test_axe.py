@@ -67,6 +67,7 @@ def equal_ids(page: Page, ours: str = OURS) -> list[str]:
 def out_of_reach(page: Page, width: int) -> list[str]:
     """What nobody can see on a page of this width."""
     page.set_viewport_size({"width": width, "height": 900})
+    page.evaluate("() => document.querySelectorAll('details').forEach(one => { one.open = true; })")
     with contextlib.suppress(TimeoutError):  # the page is laid out anew a moment after its width has changed
         page.wait_for_function(f"() => ({OUT_OF_REACH})().length === 0")
     return page.evaluate(OUT_OF_REACH)
