@@ -65,7 +65,7 @@ test: $(READY) ## run every test: style, types, layers, unit and browser tests, 
 	$(test_steps) \
 	$(verdict)
 
-soak: $(READY) ## run every test with all its cases and draws: over an hour (TEST_ARGS: pytest's options)
+soak: $(READY) ## run every test with all its cases and draws: about half an hour (TEST_ARGS: pytest's options)
 	@failed=; \
 	export SEVLAB_SOAK=1; \
 	$(lint_steps) \
