@@ -33,6 +33,8 @@ CHUNK = 64 << 10
 LARGEST = 2 << 30
 #: Bytes of a pipe that are kept in memory; more of them go to a file without a name.
 _IN_MEMORY = 16 << 20
+#: Largest file that is kept in memory until the command ends: a firmware image as builds have it.
+_KEPT = 4 << 20
 #: Files that stay open until the command ends. Further ones are closed, and checked again when they are opened again.
 _MOST_OPEN = 32
 #: Reading files in these has effects, never ends, or reveals something about other programs.
@@ -236,7 +238,8 @@ class InputStream(io.BufferedReader):
         did, without a hash that tells so.
         """
         identity, source = self.identity, self.raw.source
-        keep = keep and bool(identity) and not source.is_brief and source.whole is None and source.hashed is None
+        keep = keep and bool(identity) and identity[2] <= _KEPT and not source.is_brief
+        keep = keep and source.whole is None and source.hashed is None
         if keep:
             self.raw.skip_hash()
         wanted = identity[2] + 1 if identity else CHUNK
