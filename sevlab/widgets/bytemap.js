@@ -6,6 +6,10 @@ const ROW = 16;
 const FOLD = 3; // at least as many rows of zeros in a run are folded
 const PAUSE = 300; // ms without a key after which what was typed counts
 
+// Text that somebody typed, without signs that turn or hide what is beside them: as errors.escaped in Python.
+const escaped = (text) =>
+  text.replace(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu, (sign) => `\\u{${sign.codePointAt(0).toString(16)}}`);
+
 function element(tag, properties = {}, ...children) {
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries(properties)) {
@@ -306,7 +310,7 @@ function render({ model, el }) {
     if (at >= 0 && at < size()) {
       wrong.textContent = model.get("error");
       select(spanAt(at).name, at);
-    } else wrong.textContent = `Byte at: received '${text.slice(0, 80)}'; needed 0 to ${size() - 1}, in decimal or 0x hex`;
+    } else wrong.textContent = `Byte at: received '${escaped(text.slice(0, 80))}'; needed 0 to ${size() - 1}, in decimal or 0x hex`;
   });
 
   grid.addEventListener("mouseover", (event) => {
