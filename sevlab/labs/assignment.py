@@ -17,9 +17,9 @@ import secrets
 import textwrap
 import tomllib
 import unicodedata
+from collections.abc import Iterable, Iterator
 from dataclasses import astuple, dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -34,9 +34,6 @@ from ..launch.reading import CasePath, opened_once
 from ..layout.views import View
 from .classroom import FILES, NONCE_SIZE, SOLUTION_SIZE, BrokenLaunch, check_count, mark_answer, vocabulary
 from .sample_files import write_samples
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
 
 KEY_SIZE = 32
 MOST_TASKS, ID_LIMIT = 20, 64

@@ -11,12 +11,12 @@ import base64
 import hmac
 import json
 import random
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from types import EllipsisType
 
 from ..data import HOSTS, read_table
 from ..diagnosis.hypotheses_sev import RELEASES as SEEN
@@ -35,13 +35,9 @@ from .exercises import Mark, as_number
 from .sample_files import write_samples
 from .samples import TEK, TIK
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from types import EllipsisType
-
-    Value = str | int | None
-    #: By fault: each of its inputs, with the value in the record and the one with which the host launched.
-    Solution = Mapping[str, Mapping[str, tuple[Value, Value]]]
+Value = str | int | None
+#: By fault: each of its inputs, with the value in the record and the one with which the host launched.
+Solution = Mapping[str, Mapping[str, tuple[Value, Value]]]
 
 MOST_FAULTS = 3
 #: Bytes of a solution before it is sealed, whatever it says (its length would tell), and of the nonce.

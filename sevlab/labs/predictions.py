@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ..data import HOSTS, INCIDENTS, MODES, RELEASES, UNKNOWN, Assumption
+from ..data import HOSTS, INCIDENTS, MODES, RELEASES, UNKNOWN, Assumption, Host, Release
 from ..errors import InputError, quoted
 from ..formats.policy import Policy
 from ..launch.files import load_ovmf
@@ -25,12 +26,6 @@ from ..layout.span import Explainable
 from ..layout.views import Heading, Paragraph, Table, View
 from .samples import es_inputs
 from .snp_samples import SVSM_CAA, firmware_for_snp
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-
-    from ..data import Host, Release
-
 
 EQUAL, OTHER, STOPS, NONE = "equal", "other", "stops", "none"
 #: Every word in a cell, and what it means.

@@ -5,20 +5,18 @@ Both are text first, with a star at every byte that changed, so they can be read
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 from itertools import groupby
 from typing import TYPE_CHECKING
 
 from ..errors import InputError
-from ..formats.launch_measure import MeasureMessage
+from ..formats.launch_measure import MeasureMessage, OldMeasureMessage
 from ..layout.bytemap import NOT_COPIED, ByteMap
 from ..layout.span import INK, Span, letters
 from ..layout.views import MONO, Heading, Paragraph, View, coloured, plain
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from ..formats.launch_measure import OldMeasureMessage
     from ..layout.views import Block, Paint
 
 #: What stands where a byte has not been made yet.

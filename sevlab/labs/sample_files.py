@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ..simulator.kds import KeyServer
 from . import samples as sev
 from . import snp_samples as snp
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
 
 _SEV: dict[str, Callable[[], bytes]] = {
     "README.md": Path(__file__).with_name("samples.md").read_bytes,

@@ -13,20 +13,15 @@ import hmac
 import struct
 import tempfile
 import uuid
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..formats.launch_measure import MeasureMessage
 from ..formats.policy import Policy
 from ..launch.inputs import LaunchInputs, load_launch
 from ..launch.keys import SecretBytes
-from ..launch.sev import compute_digest
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from ..launch.sev import Launch
-
+from ..launch.sev import Launch, compute_digest
 
 FIRMWARE_SIZE = 64 << 10
 TEK, TIK = bytes(range(0x20, 0x30)), bytes(range(0x30, 0x40))

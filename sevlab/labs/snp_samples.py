@@ -9,8 +9,9 @@ from __future__ import annotations
 import struct
 import tempfile
 import uuid
+from collections.abc import Container, Iterable
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..attestation.crypto import ecdsa_sign
 from ..formats.policy import SnpPolicy
@@ -19,10 +20,6 @@ from ..formats.sev_certs import ECDSA_SHA384
 from ..launch.snp import SnpLaunch, load_snp_launch
 from ..simulator.kds import KeyServer
 from .samples import HASH_AREA, RESET, RESET_ADDRESS, SECRET_AREA, end_firmware, es_inputs, footer_table
-
-if TYPE_CHECKING:
-    from collections.abc import Container, Iterable
-
 
 PRODUCT = "Milan"
 #: The chip's ID (64 bytes), the guest's own data in the report (64 bytes), the guest's ID (32 bytes).

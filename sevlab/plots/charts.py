@@ -8,8 +8,10 @@ from matplotlib.patches import FancyArrowPatch
 
 from ..data import MODES, UNKNOWN
 from ..errors import InputError
-from ..formats.report import LADDER, PART_DOCS, PARTS, Tcb, explain_ladder, tcb_ladder
-from ..labs.predictions import EQUAL, NONE, OTHER, STOPS, WORDS
+from ..formats.launch_measure import MeasureMessage
+from ..formats.report import LADDER, PART_DOCS, PARTS, Report, Tcb, explain_ladder, tcb_ladder
+from ..labs.predictions import EQUAL, NONE, OTHER, STOPS, WORDS, Predictions
+from ..launch.keys import SecretBytes
 from ..launch.measure import compute_measure
 from ..layout.span import COLOURS, INK
 from ..layout.views import View
@@ -18,11 +20,6 @@ from .drawing import EDGE, MARK, TITLE, WIDTH, Picture, block, note, paper, shee
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-    from ..formats.launch_measure import MeasureMessage
-    from ..formats.report import Report
-    from ..labs.predictions import Predictions
-    from ..launch.keys import SecretBytes
 
 
 class Avalanche:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -15,15 +16,12 @@ from matplotlib.textpath import text_to_path
 from PIL import Image
 
 from ..errors import escaped
+from ..launch.compare import Pair
 from ..layout.span import COLOURS, INK
 from ..layout.views import hex_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from matplotlib.axes import Axes
-
-    from ..launch.compare import Pair
 
 
 #: The width of a picture, its margin, the place of its title; between lines; between boxes; within a box. In inches.

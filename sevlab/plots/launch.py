@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -10,21 +11,30 @@ from matplotlib.patches import Rectangle
 from ..formats.ovmf_view import amount
 from ..formats.page_info import HASHED_TYPES, PAGE, PAGE_DOCS, PageType
 from ..launch.compare import SIDES, LaunchComparison
-from ..launch.sev import Launch
-from ..launch.snp import TYPE_COLOURS, SnpLaunch
+from ..launch.pages import Region
+from ..launch.sev import Launch, Run
+from ..launch.snp import TYPE_COLOURS, Loaded, SnpLaunch
 from ..layout.span import COLOURS, INK, letters
 from ..layout.views import Heading, Paragraph, Table, View, hex_lines, shares
-from .drawing import EDGE, LINE, STEPS, TITLE, WIDTH, Column, Size, drawn_rows, judge, note, paper, write, write_line
+from .drawing import (
+    EDGE,
+    LINE,
+    STEPS,
+    TITLE,
+    WIDTH,
+    Column,
+    Picture,
+    Size,
+    drawn_rows,
+    judge,
+    note,
+    paper,
+    write,
+    write_line,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from matplotlib.axes import Axes
-
-    from ..launch.pages import Region
-    from ..launch.sev import Run
-    from ..launch.snp import Loaded
-    from .drawing import Picture
 
 
 UNKNOWN = "What was loaded is not known: only the launch digest was given."

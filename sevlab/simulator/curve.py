@@ -8,10 +8,8 @@ keys.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    Point = tuple[int, int] | None
+Point = tuple[int, int] | None
 
 #: The prime of the field of P-384 (FIPS 186-4, D.1.2.4).
 PRIME = 2**384 - 2**128 - 2**96 + 2**32 - 1

@@ -16,22 +16,19 @@ Source: snp-launch 7 (AMD 57230).
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from ..attestation.session import load_private, make_private, seeded
 from ..formats import vcek
-from ..formats.report import HOST, crl_path
+from ..formats.report import HOST, Tcb, crl_path
 from ..formats.vcek import ARK, ASK, ASVK, SIGNERS, SPL, SUBJECTS, VCEK, VLEK
 from .identity import EXPONENT, RSA_SIZE, rsa_primes, rsa_sign
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
-
-    from ..formats.report import Tcb
 
 
 #: A moment at which every certificate and list is valid.

@@ -6,26 +6,22 @@ The transcript records what the three parties send to each other, byte by byte, 
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from ..attestation.session import seeded
 from ..errors import SevlabError
 from ..formats.secret import SecretTable
 from ..launch.keys import SecretBytes
+from ..launch.verify import Verdict
 from ..layout.span import Explainable
 from ..layout.views import Banner, Heading, Table, View, hex_lines, narrow
 from .identity import sample_roots
 from .parties import MESSAGE_SIZES, SECRET_AT, Host, Owner, Refusal
 from .psp import SECRET_LIMIT, Platform
 from .status import FirmwareError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-    from ..launch.verify import Verdict
-
 
 OWNER, HOST, PSP, GUEST = "owner", "host", "secure processor", "guest"
 #: The colour of each party.

@@ -8,8 +8,6 @@ Source: snp-launch 1.4, 2, 3 and 6 (AMD 56860, SNP ABI; AMD-ASPFW).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from ..attestation.crypto import ecdsa_sign
 from ..attestation.id_block import SignedIdBlock, verify_id_block
 from ..formats import page_info
@@ -22,14 +20,11 @@ from ..formats.status import NUMBER
 from ..formats.vmsa import Vmsa
 from ..launch.keys import SecretBytes
 from ..launch.pages import hash_pages, hash_vmsa
+from ..layout.structure import Layout
 from .memory import RmpEntry
 from .snp_commands import LARGE_PAGE, SnpLaunchFinish, SnpLaunchStart, SnpLaunchUpdate
 from .snp_platform import ABI, ASIDS, RMP_AT, RMP_END, VMPLS, Context, Processor
 from .status import FirmwareError, demand
-
-if TYPE_CHECKING:
-    from ..layout.structure import Layout
-
 
 #: What KEY_SEL may be: VLEK if there is one and else VCEK, VCEK, VLEK.
 ANY_KEY, VCEK_ONLY, VLEK_ONLY = 0, 1, 2

@@ -3,31 +3,25 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..attestation.certificates import parse_bundle
 from ..attestation.id_block import DEFAULT_POLICY, SignedIdBlock
-from ..attestation.report import verify_report
+from ..attestation.report import ReportVerdict, verify_report
 from ..attestation.session import seeded
 from ..formats.page_info import PAGE
 from ..formats.report import HEADER, SIZE, VLEK, Report, ReportRequest, ReportResponse, parse_report
 from ..formats.status import STATUS
-from ..launch.snp import load_snp_launch
+from ..launch.snp import SnpLaunch, load_snp_launch
 from .kds import MOMENT, KeyServer
 from .launch import GUEST, HOST, OWNER, PSP, Simulation
 from .parties import Refusal
 from .snp_firmware import ANY_KEY, SnpPlatform
 from .snp_host import CONTEXT_AT, MESSAGE_SIZES, SnpHost
+from .snp_platform import Context
 from .status import FirmwareError, RmpFault
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from ..attestation.report import ReportVerdict
-    from ..launch.snp import SnpLaunch
-    from .snp_platform import Context
-
 
 #: Settings that a platform takes by the same names.
 _OF_PLATFORM = ("product", "version", "build", "tcb", "smt", "faults", "server")

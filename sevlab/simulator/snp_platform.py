@@ -14,9 +14,11 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ..attestation.id_block import SignedIdBlock
 from ..formats.page_info import DIGEST, PAGE, ZEROS, PageInfo
 from ..formats.policy import SnpPolicy
 from ..formats.report import TCB_FORMS, TURIN_CHIP_ID, Tcb
@@ -29,11 +31,7 @@ from .snp_commands import PlatformFlags, RmpFlags, SnpPlatformStatus, StartFlags
 from .status import FirmwareError, demand
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
-
-    from ..attestation.id_block import SignedIdBlock
 
 
 #: REPORT_ID_MA of a guest without a migration agent.

@@ -13,13 +13,15 @@ Sources: CVE-2024-21944, CVE-2025-0033; incidents A16 and A18; snp-launch 1.4.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from ...attestation.id_block import DEFAULT_POLICY, build_id_block
+from ...attestation.report import ReportVerdict
 from ...attestation.session import seeded
 from ...errors import InputError, SevlabError, quoted
 from ...formats.page_info import PAGE
-from ...formats.report import HEADER, ReportRequest, parse_report
+from ...formats.report import HEADER, Report, ReportRequest, parse_report
 from ...launch.keys import SecretBytes
 from ...launch.snp import load_snp_launch
 from ...layout.span import Explainable
@@ -32,10 +34,6 @@ from ...simulator.status import FirmwareError, RmpFault
 from .common import judge
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from ...attestation.report import ReportVerdict
-    from ...formats.report import Report
     from ...layout.views import Block
 
 

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ...attestation.certificates import parse_bundle
-from ...attestation.report import verify_report
+from ...attestation.report import ReportVerdict, verify_report
+from ...formats.report import Report
 from ...formats.vcek import VLEK
 from ...launch.verify import MATCH, MISMATCH, Check
 from ...simulator.kds import MOMENT
+from ...simulator.snp_firmware import SnpPlatform
 from ...simulator.status import FirmwareError, RmpFault
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
-    from ...attestation.report import ReportVerdict
-    from ...formats.report import Report
-    from ...simulator.snp_firmware import SnpPlatform
 
 
 @dataclass(frozen=True, repr=False)

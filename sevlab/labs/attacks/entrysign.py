@@ -15,8 +15,8 @@ Sources: CVE-2024-56161; incidents A17; NIST SP 800-38B; RFC 4493.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from ...attestation.crypto import ecdsa_fault, ecdsa_sign
 from ...attestation.session import make_private, public_key, seeded
@@ -24,10 +24,6 @@ from ...errors import InputError
 from ...formats.sev_certs import ECDSA_SHA384
 from ...layout.span import Explainable
 from ...layout.views import Banner, Table, View
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
 
 BLOCK = 16
 #: The key of the examples in both standards.

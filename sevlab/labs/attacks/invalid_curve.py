@@ -21,28 +21,22 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from math import isqrt, prod
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ...attestation import session
 from ...errors import InputError
 from ...formats.policy import Policy
-from ...formats.sev_certs import P384, P384_BYTES, PDH, SCALAR, EccKey
+from ...formats.sev_certs import P384, P384_BYTES, PDH, SCALAR, EccKey, SevCertificate
 from ...launch.keys import SecretBytes
 from ...layout.span import Explainable
 from ...layout.views import Banner, Table, View
 from ...simulator.curve import PRIME, add, multiply
+from ...simulator.psp import Platform
 from ...simulator.status import FirmwareError, demand
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-
-    from ...formats.sev_certs import SevCertificate
-    from ...simulator.psp import Platform
-
 
 FILE = Path(__file__).with_name("points.json")
 

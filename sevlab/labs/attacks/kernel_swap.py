@@ -17,9 +17,9 @@ Sources: measured-direct-boot 2 and 2.5; incidents A09, A10; edk2 commit 4b1711d
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ...errors import InputError, SevlabError, quoted
 from ...formats.efi_modules import PLACE_ONLY
@@ -32,10 +32,6 @@ from ...layout.span import Explainable
 from ...layout.views import Banner, Heading, Table, View
 from ...simulator.launch import simulate_launch
 from ...simulator.snp_launch import simulate_snp_launch
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
 
 #: The verifier's answer for a blob. In a dead loop the machine stops.
 SUCCESS, DENIED, DEAD_LOOP = "EFI_SUCCESS", "EFI_ACCESS_DENIED", "dead loop"

@@ -8,17 +8,12 @@ A teaching scenario: no public incident is known to us. Source: incidents A08; s
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
+from ...formats.launch_measure import Measurement
 from ...formats.secret import SecretTable
 from ...simulator.parties import FIRMWARE_AT, SECRET_AT
-from ...simulator.psp import SECRET_LIMIT
+from ...simulator.psp import SECRET_LIMIT, Platform
 from ...simulator.status import FirmwareError
-
-if TYPE_CHECKING:
-    from ...formats.launch_measure import Measurement
-    from ...simulator.psp import Platform
-
 
 #: How far apart the host places its guests.
 _APART = 0x80_0000

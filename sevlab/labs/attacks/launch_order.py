@@ -10,15 +10,15 @@ about this attack used. Source: CVE-2021-26311; incidents A04; sev-launch 3, snp
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from ...attestation.crypto import aes_ctr
 from ...attestation.id_block import DEFAULT_POLICY
 from ...attestation.secret import build_secret
 from ...attestation.session import derive_key, make_session
 from ...errors import InputError, quoted
-from ...formats.launch_measure import MeasureMessage
+from ...formats.launch_measure import Measurement, MeasureMessage
 from ...formats.page_info import NORMAL, PAGE
 from ...formats.secret import SecretTable
 from ...formats.sev_certs import PDH
@@ -31,12 +31,6 @@ from ...simulator.parties import FIRMWARE_AT, SECRET_AT
 from ...simulator.psp import BLOCK, SECRET_LIMIT, Platform
 from ...simulator.snp_firmware import SnpPlatform
 from ...simulator.snp_host import CONTEXT_AT, SnpHost
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-
-    from ...formats.launch_measure import Measurement
-
 
 #: The guest's program: take the secret, encrypt it, send it out, forget it, stop.
 INSTRUCTIONS = ("LOAD SECRET", "ENCRYPT", "SEND", "FORGET", "HALT")

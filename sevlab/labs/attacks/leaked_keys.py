@@ -15,27 +15,21 @@ Sources: incidents A02 (arXiv 1908.11680), A23 (arXiv 2605.12990, abstract); sev
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ...attestation.crypto import aes_ctr, ecdsa_sign
-from ...attestation.session import open_session
+from ...attestation.session import OpenedSession, open_session
+from ...attestation.sev_chain import Chain
+from ...formats.report import Report
 from ...formats.secret import SecretHeader
-from ...formats.sev_certs import CEK, ECDSA_SHA384, OCA, PDH, PEK
+from ...formats.sev_certs import CEK, ECDSA_SHA384, OCA, PDH, PEK, SessionBlob, SevCertificate
+from ...launch.keys import SecretBytes
 from ...simulator.identity import Identity
-from ...simulator.psp import SECRET_LIMIT
+from ...simulator.psp import SECRET_LIMIT, Platform
+from ...simulator.snp_firmware import SnpPlatform
 from ...simulator.status import FirmwareError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
-    from ...attestation.session import OpenedSession
-    from ...attestation.sev_chain import Chain
-    from ...formats.report import Report
-    from ...formats.sev_certs import SessionBlob, SevCertificate
-    from ...launch.keys import SecretBytes
-    from ...simulator.psp import Platform
-    from ...simulator.snp_firmware import SnpPlatform
 
 
 class Impostor:

@@ -6,7 +6,7 @@ import base64
 import hashlib
 import hmac
 import json
-from typing import TYPE_CHECKING
+from random import Random
 
 from ...attestation.secret import build_secret
 from ...attestation.session import SessionKeys, derive_session_keys, seeded, wrap_keys
@@ -25,10 +25,6 @@ from ...layout.structure import compare
 from ...simulator.psp import Platform
 from .. import samples
 from . import Task
-
-if TYPE_CHECKING:
-    from random import Random
-
 
 # Whom do you trust?
 

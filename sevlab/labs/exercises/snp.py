@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+from random import Random
 
 from ...attestation.id_block import DEFAULT_POLICY, SignedIdBlock, build_id_block, verify_id_block
 from ...attestation.session import make_private, seeded
@@ -13,9 +13,6 @@ from ...launch.compare import compare_launch
 from ...simulator.kds import KeyServer
 from ..snp_samples import PRODUCT, sign_report, snp_launch, snp_report
 from . import Task
-
-if TYPE_CHECKING:
-    from random import Random
 
 
 def _first_link(chance: Random) -> Task:

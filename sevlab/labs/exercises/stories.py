@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 from itertools import permutations
 from math import factorial
+from random import Random
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
 
 from ...attestation.secret import build_secret
 from ...data import HOSTS, INCIDENTS
@@ -14,6 +14,7 @@ from ...formats.kernel_hashes import build_kernel_hashes
 from ...formats.page_info import NORMAL, PAGE, ZERO
 from ...formats.policy import Policy, SnpPolicy
 from ...formats.report import SIGNED, MilanTcb, TurinTcb
+from ...formats.vmsa import Vmsa
 from ...launch.measure import compute_measure
 from ...launch.pages import Region, blank_region, cpu_region, hash_pages, hash_vmsa
 from ...launch.snp import SnpLaunch
@@ -29,11 +30,6 @@ from ..incidents.replays import MILAN, REPLAYS
 from ..samples import CMDLINE
 from ..snp_samples import snp_launch, snp_report
 from . import Task
-
-if TYPE_CHECKING:
-    from random import Random
-
-    from ...formats.vmsa import Vmsa
 
 # Attacks
 

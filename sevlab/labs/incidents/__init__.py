@@ -6,19 +6,14 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ...cases.bundle import pack_case
 from ...data import INCIDENTS
+from ...diagnosis.case import CaseDiagnosis
 from ...layout.views import Paragraph, Table, View
 from .replays import FILES, REPLAYS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from ...diagnosis.case import CaseDiagnosis
-
 
 __all__ = ["CAUSES", "FILES", "NOTEBOOKS", "REPLAYS", "pack_replay", "published", "write_replays"]
 #: Kinds of causes, in the order in which they are shown.

@@ -13,21 +13,24 @@ from __future__ import annotations
 
 import base64
 import struct
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...attestation.id_block import DEFAULT_POLICY, SignedIdBlock, build_id_block
 from ...attestation.session import seeded
-from ...cases.case import make_case
+from ...cases.case import Case, make_case
 from ...data import INCIDENTS, read_table
 from ...formats.launch_measure import MeasureMessage
 from ...formats.ovmf_tables import NVRAM, VolumeHeader
 from ...formats.page_info import CPUID, PAGE, VMSA
 from ...formats.policy import Policy
-from ...formats.report import HEADER, MilanTcb, ReportRequest, TurinTcb, parse_report
+from ...formats.report import HEADER, MilanTcb, Report, ReportRequest, TurinTcb, parse_report
 from ...launch.inputs import load_launch
 from ...launch.keys import SecretBytes
 from ...launch.measure import compute_measure
+from ...launch.pages import Region
 from ...launch.snp import SnpLaunch, load_snp_launch
 from ...launch.vmm import CPU_MODELS
 from ...simulator.kds import KeyServer
@@ -37,12 +40,7 @@ from ..samples import CMDLINE, INITRD, KERNEL, MNONCE, POLICY, TEK, TIK
 from ..snp_samples import KERNEL_HASHES, SVSM_CAA, firmware_for_snp, svsm_image
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
-
-    from ...cases.case import Case, Value
-    from ...formats.report import Report
-    from ...launch.pages import Region
+    from ...cases.case import Value
 
 
 #: Bytes of a sample firmware that are kept: its end, with the tables. Bundles are sent, so they are small.

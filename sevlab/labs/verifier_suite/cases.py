@@ -7,23 +7,18 @@ change the input before they look at it.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from ...attestation.certificates import Certificates, parse_certificate, parse_chain, parse_crls
-from ...attestation.report import verify_report
+from ...attestation.report import ReportVerdict, verify_report
 from ...attestation.requirements import parse_requirements
 from ...data import INCIDENTS, read_table
 from ...formats.report import SIZE, TCB_FORMS, MilanTcb, parse_report
 from ...formats.vcek import VLEK
 from ...simulator.curve import add, multiply
 from ...simulator.kds import MOMENT
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from ...attestation.report import ReportVerdict
-
 
 #: Wycheproof's three results: must be accepted, must not be, and correct verifiers may differ.
 VALID, INVALID, ACCEPTABLE = "valid", "invalid", "acceptable"

@@ -6,10 +6,11 @@ verifier that uses the clock can be tested for years.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from difflib import get_close_matches
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ...attestation.certificates import parse_certificate
 from ...attestation.crypto import ecdsa_sign
@@ -22,10 +23,6 @@ from ...formats.vcek import ARK, ASK, ASVK, SPL, SUBJECTS
 from ...simulator.kds import KeyServer
 from . import der_edit as edit
 from .cases import FLAWS, INVALID, ORDER, TestCase, VerifierInput
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
 
 #: The fake KDS, and an attacker with keys of their own.
 SERVER, MALLORY = KeyServer(b"sevlab, the verifier suite"), KeyServer(b"sevlab, the verifier suite, from outside")
