@@ -81,10 +81,6 @@ class Predictions(Explainable):
         found = {cell.state for row in self.rows for cell in row.cells}
         return [word for word in WORDS if word in found]
 
-    def right_about(self, host: str) -> list[str]:
-        """Return the names of the releases that compute the digest of this host."""
-        return [row.release.name for row in self.rows if self[row.release.name, host].state == EQUAL]
-
     def as_dict(self) -> dict[str, object]:
         """Return the table as JSON-ready data; digests are lower-case hex."""
         hosts = zip(self.hosts, self.digests, strict=True)

@@ -121,11 +121,6 @@ class Replay:
         """The name of its bundle."""
         return f"{self.key}.sevcase"
 
-    @property
-    def is_searchable(self) -> bool:
-        """Whether a search can name the cause."""
-        return bool(self.found)
-
     def case(self, folder: Path) -> Case:
         """Return the reporter's case, with its files in *folder*. Nothing in it says what the host did."""
         incident = INCIDENTS[self.key]
