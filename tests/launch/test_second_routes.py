@@ -113,7 +113,7 @@ def test_another_library_gives_the_same_measure(raw: bytes, tik: bytes) -> None:
     expected = other.finalize()
     message = sevlab.MeasureMessage.from_bytes(raw)
     assert sevlab.compute_measure(message, sevlab.SecretBytes(tik)) == expected
-    assert sevlab.launch.measure.HmacSteps(message, sevlab.SecretBytes(tik)).measure == expected
+    assert sevlab.launch.measure.HmacSteps(message.to_bytes(), sevlab.SecretBytes(tik)).measure == expected
 
 
 @PIPES
