@@ -268,10 +268,10 @@ def digest_row(image: Path, rounds: int) -> Row:
 
     def first() -> None:
         digest._known.clear()
-        digest.load_digest(str(image))
+        digest.load_hashed(str(image))
 
     return compared(
-        "digest of a known image / of a new one", None, rounds, lambda: digest.load_digest(str(image)), first
+        "digest of a known image / of a new one", None, rounds, lambda: digest.load_hashed(str(image)), first
     )
 
 

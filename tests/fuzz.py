@@ -19,7 +19,7 @@ from functools import cache
 from pathlib import Path
 
 import sevlab
-from sevlab.attestation.certificates import parse_bundle, parse_certificate, parse_chain, parse_crl
+from sevlab.attestation.certificates import parse_bundle, parse_certificate, parse_chain, parse_crls
 from sevlab.attestation.id_block import load_id_block, verify_id_block
 from sevlab.attestation.report import read_report, verify_report
 from sevlab.cases.bundle import open_case
@@ -61,9 +61,9 @@ def snp_launch(raw: bytes) -> None:
     """A firmware image of whole pages, launched by one host or another."""
     profile = list(SNP_PROFILES.values())[raw[-1] % len(SNP_PROFILES) if raw else 0]
     image = make_image(raw[: len(raw) // PAGE * PAGE])
-    regions = load_sections(image, profile.pages, LaunchInputs())
+    regions = load_sections(image, profile.pages, LaunchInputs(), [].append)
     boot = build_vmsa("qemu", signature=0)
-    launch = SnpLaunch([*regions, *register_regions(boot, boot, 2)])
+    launch = SnpLaunch([*regions, *register_regions(boot, boot, 2, profile)])
     assert str(launch)
 
 
@@ -75,7 +75,7 @@ def report(raw: bytes) -> None:
 
 
 def certificate(raw: bytes) -> None:
-    for parse in (parse_certificate, parse_chain, parse_crl):
+    for parse in (parse_certificate, parse_chain, parse_crls):
         with suppress(SevlabError):
             parse(raw)
 

@@ -5,14 +5,8 @@ from __future__ import annotations
 from .. import hand_on
 
 _HOME = {
-    "Advice": "advisories",
     "Certificates": "certificates",
     "Chain": "sev_chain",
-    "ChainVerdict": "sev_chain",
-    "IdBlockVerdict": "id_block",
-    "OpenedSecret": "secret",
-    "ReportVerdict": "report",
-    "SecretPacket": "secret",
     "SignedIdBlock": "id_block",
     "advise": "advisories",
     "build_id_block": "id_block",

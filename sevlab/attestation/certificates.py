@@ -373,15 +373,6 @@ def parse_crls(raw: bytes, name: str = "CRL") -> list[RevocationList]:
     return [RevocationList(one, name) for one in pem_or_der(raw, name, "X509 CRL")]
 
 
-@checked
-def parse_crl(raw: bytes, name: str = "CRL") -> RevocationList:
-    """Return the one CRL that *raw* holds, as DER or PEM; raises InputError with *name* for several."""
-    found = parse_crls(raw, name)
-    if len(found) > 1:
-        raise InputError(name, f"{len(found)} lists of revoked certificates", "one")
-    return found[0]
-
-
 def integer(value: bytes) -> int | None:
     """Return a DER INTEGER from 0 to 255; None for anything else, also for one that is longer than it must be."""
     if len(value) == 3 and value[:2] == b"\x02\x01" and value[2] < 0x80:
@@ -434,7 +425,7 @@ def _refused(raw: bytes, name: str) -> InputError:
 class Certificates(Explainable):
     """A leaf (``vcek`` or ``vlek``), what signs it (``ask``: ASK or ASVK), the root (``ark``); each may be None.
 
-    ``crls`` are lists of revoked certificates; *crl* may be one or several. ``notes`` are about the files they came in.
+    ``crls`` are lists of revoked certificates. ``notes`` are about the files they came in.
     """
 
     def __init__(
@@ -443,14 +434,13 @@ class Certificates(Explainable):
         vlek: Certificate | None = None,
         ask: Certificate | None = None,
         ark: Certificate | None = None,
-        crl: RevocationList | Iterable[RevocationList] | None = None,
+        crls: Iterable[RevocationList] = (),
         notes: Iterable[str] = (),
     ) -> None:
         self.vcek, self.vlek, self.ask, self.ark = vcek, vlek, ask, ark
         places = {"vcek": vcek, "vlek": vlek, "ask": ask, "ark": ark}
         self._named = {name: one for name, one in places.items() if one is not None}
-        self.crls = (crl,) if isinstance(crl, RevocationList) else tuple(crl or ())
-        self.notes = tuple(notes)
+        self.crls, self.notes = tuple(crls), tuple(notes)
 
     def leaf(self, kind: str) -> Certificate | None:
         """Return the leaf of a kind ("VCEK" or "VLEK"); without one, the other kind."""
@@ -514,7 +504,7 @@ def parse_bundle(**raws: bytes | None) -> Certificates:
     ]
     if given["crl"] is not None:
         crls += parse_crls(given["crl"], "crl")
-    return Certificates(**(found | own), crl=crls, notes=notes)
+    return Certificates(**(found | own), crls=crls, notes=notes)
 
 
 def _with_chain(

@@ -41,30 +41,20 @@ if TYPE_CHECKING:
 
 #: The policy that QEMU, sev-snp-measure and the sev crate take when none is given.
 DEFAULT_POLICY = 0x30000
-#: How the firmware answers when a stage fails, in its order; "" where the firmware of the facts does not look.
-STAGES = {
-    "launch digest": "BAD_MEASUREMENT",
-    "policy": "POLICY_FAILURE",
-    "ID key algorithm": "INVALID_PARAM",
-    "author key algorithm": "INVALID_PARAM",
-    "ID key": "BAD_SIGNATURE",
-    "ID block signature": "BAD_SIGNATURE",
-    "author key": "BAD_SIGNATURE",
-    "ID key signature": "BAD_SIGNATURE",
-    "form": "",
-}
-#: What is said of a check that passes.
-_GOOD = {
-    "launch digest": "the digest of the launch is the one that the block names",
-    "policy": "the policy of the launch is the one that the block names",
-    "ID key algorithm": "ECDSA on P-384 with SHA-384",
-    "author key algorithm": "ECDSA on P-384 with SHA-384",
-    "ID key": "a point of P-384",
-    "ID block signature": "the ID key signed all 96 bytes of the block",
-    "author key": "a point of P-384",
-    "ID key signature": "the author key signed all 1028 bytes of the ID key",
-    "form": "version 1, and reserved bytes are zero",
-}
+#: The stages in the firmware's order: a name, how it answers when the stage fails ("" where the firmware of the facts
+#: does not look), and what is said of one that passes.
+_STAGES = (
+    ("launch digest", "BAD_MEASUREMENT", "the digest of the launch is the one that the block names"),
+    ("policy", "POLICY_FAILURE", "the policy of the launch is the one that the block names"),
+    ("ID key algorithm", "INVALID_PARAM", "ECDSA on P-384 with SHA-384"),
+    ("author key algorithm", "INVALID_PARAM", "ECDSA on P-384 with SHA-384"),
+    ("ID key", "BAD_SIGNATURE", "a point of P-384"),
+    ("ID block signature", "BAD_SIGNATURE", "the ID key signed all 96 bytes of the block"),
+    ("author key", "BAD_SIGNATURE", "a point of P-384"),
+    ("ID key signature", "BAD_SIGNATURE", "the author key signed all 1028 bytes of the ID key"),
+    ("form", "", "version 1, and reserved bytes are zero"),
+)
+STAGES = {name: status for name, status, _ in _STAGES}
 #: How findings begin that no other check is about.
 _FORM = ("version", "policy", "reserved")
 _GIVE = {"launch digest": "no measurement was given", "policy": "no policy of the launch was given"}
@@ -348,6 +338,7 @@ def verify_id_block(
     """
     block, auth = signed.block, signed.auth
     enabled = auth.has_author if author_key_enabled is None else author_key_enabled
+    made, over = auth.id_key_sig.to_bytes(), auth.id_key.to_bytes()
     faults: dict[str, str | None] = {
         "launch digest": _differ(block.launch_digest, measurement, lambda digest: f"{digest[:8].hex()}..."),
         "policy": _differ(int(block.policy), policy, hex),
@@ -356,22 +347,20 @@ def verify_id_block(
         "ID key": _key_fault(auth.id_key),
         "ID block signature": ecdsa_fault(auth.id_key, auth.id_block_sig.to_bytes(), block.to_bytes(), ECDSA_SHA384),
         "author key": _key_fault(auth.author_key) if enabled else None,
-        "ID key signature": None,
+        "ID key signature": ecdsa_fault(auth.author_key, made, over, ECDSA_SHA384) if enabled else None,
         "form": "; ".join(one for one in (*block.findings(), *auth.findings()) if one.startswith(_FORM)),
     }
-    if enabled:
-        made, over = auth.id_key_sig.to_bytes(), auth.id_key.to_bytes()
-        faults["ID key signature"] = ecdsa_fault(auth.author_key, made, over, ECDSA_SHA384)
-    return IdBlockVerdict(signed, enabled, [_check(name, faults[name], auth.has_author) for name in STAGES])
+    checks = [_check(name, faults[name], good, auth.has_author) for name, _, good in _STAGES]
+    return IdBlockVerdict(signed, enabled, checks)
 
 
-def _check(name: str, fault: str | None, has_author: bool) -> Check:
+def _check(name: str, fault: str | None, good: str, has_author: bool) -> Check:
     if fault is None:
         why = _GIVE.get(name) or ("AUTH_KEY_EN is off" if has_author else "there is no author key")
         return Check(name, NOT_CHECKED, why)
     if name == "form" and fault:
         fault += "; the firmware that sevlab knows does not look, another may"
-    return judged(name, fault, _GOOD[name])
+    return judged(name, fault, good)
 
 
 def _differ(named: T, launched: T | None, show: Callable[[T], str]) -> str | None:

@@ -359,7 +359,7 @@ class OpenedSecret(Checklist):
             explain_spans(self.message.head.spans()),
             Table(["then", "value"], [last, [f"measure, {MEASURE_SIZE} bytes", hex_lines(self.measure)]], mono=[1]),
             Heading("3. The MAC, step by step"),
-            HmacSteps(self.message, self._tik).explain("MAC", show_keys=show_keys),
+            HmacSteps(self.message.to_bytes(), self._tik).explain("MAC", show_keys=show_keys),
             Table(["MAC", "value"], [["reported", self.header.mac.hex()], ["computed", self.mac.hex()]], mono=[1]),
             Heading("4. What the guest finds: the payload, decrypted"),
         )

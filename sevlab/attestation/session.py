@@ -19,7 +19,7 @@ import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..errors import InputError, quoted
+from ..errors import InputError
 from ..formats.policy import Policy
 from ..formats.sev_certs import ECDH_SHA256, INVALID, P384_BYTES, PDH, EccKey, SessionBlob, SevCertificate
 from ..launch.keys import SecretBytes, check_key, hide_key, refuse_keys
@@ -38,27 +38,20 @@ if TYPE_CHECKING:
 
 
 KEY_SIZE = 16
-#: Most bytes that are derived from a key at once.
-DERIVED_LIMIT = 1 << 16
 Z_SIZE = 48
 #: The order of P-384's base point (FIPS 186-4, D.1.2.4).
 _ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFC7634D81F4372DDF581A0DB248B0A77AECEC196ACCC52973
 
 
 @checked
-def derive_key(key: bytes, label: str, context: bytes = b"", size: int = KEY_SIZE) -> bytes:
-    """Return *size* bytes derived from *key* (NIST SP 800-108, counter mode, HMAC-SHA256; numbers little-endian).
+def derive_key(key: bytes, label: str, context: bytes = b"") -> bytes:
+    """Return 16 bytes derived from *key* (NIST SP 800-108, counter mode, HMAC-SHA256; numbers little-endian).
 
-    *label* says what the key is for, *context* (any bytes) makes it a different one each time. Raises
-    :class:`~sevlab.errors.InputError` for more than :data:`DERIVED_LIMIT` bytes.
+    *label* says what the key is for, *context* (any bytes) makes it a different one each time. The counter stays 1,
+    because one hash is longer than a key.
     """
-    if not 0 <= size <= DERIVED_LIMIT:
-        raise InputError("size", quoted(size), f"0 to {DERIVED_LIMIT} bytes")
-    made = b""
-    for number in range(1, -(-size // 32) + 1):
-        message = struct.pack("<I", number) + label.encode() + b"\0" + context + struct.pack("<I", 8 * size)
-        made += hmac.digest(key, message, "sha256")
-    return made[:size]
+    message = struct.pack("<I", 1) + label.encode() + b"\0" + context + struct.pack("<I", 8 * KEY_SIZE)
+    return hmac.digest(key, message, "sha256")[:KEY_SIZE]
 
 
 @dataclass(frozen=True, repr=False)
@@ -140,8 +133,7 @@ class Session(Explainable):
 
     def explain(self, *, show_keys: bool = False) -> View:
         """Walk from the shared point to the launch session. Keys are hidden unless *show_keys* is set."""
-        kind = type(self.private)
-        return walk_session(self.keys, self.blob, self.policy, self.tek, self.tik, kind, show_keys=show_keys)
+        return _walk(self, self.keys, show_keys)
 
     @property
     def godh_base64(self) -> str:
@@ -268,11 +260,7 @@ class OpenedSession(Checklist):
     def explain(self, *, show_keys: bool = False) -> View:
         """Show the checks, then every value on the way."""
         view = View(self.banner(), check_table(self.checks))
-        if self.keys is None:
-            return view
-        kind = type(self.private)
-        found = walk_session(self.keys, self.blob, self.policy, self.tek, self.tik, kind, show_keys=show_keys)
-        return View(view, found)
+        return view if self.keys is None else View(view, _walk(self, self.keys, show_keys))
 
     def as_dict(self) -> dict[str, object]:
         """Return the checks as JSON-ready data. Keys never appear."""
@@ -297,21 +285,12 @@ def open_session(
     return OpenedSession(blob, godh, private, None if policy is None else Policy(policy))
 
 
-def walk_session(
-    keys: SessionKeys,
-    blob: SessionBlob,
-    policy: Policy | None,
-    tek: SecretBytes | None,
-    tik: SecretBytes | None,
-    kind: type[SecretBytes] = SecretBytes,
-    *,
-    show_keys: bool = False,
-) -> View:
-    """Show every value from Z to the launch session. Those that are secret are hidden unless *show_keys* is set.
+def _walk(session: Session | OpenedSession, keys: SessionKeys, show_keys: bool) -> View:
+    """Show every value from Z to the launch session. What is secret is hidden unless *show_keys* is set.
 
-    *kind* is that of the private number: what follows from a key that shows itself, a sample's, is shown too.
+    What follows from a private number that shows itself, a sample's, is shown too.
     """
-    shown = show_keys or kind is not SecretBytes
+    policy, shown = session.policy, show_keys or type(session.private) is not SecretBytes
 
     def secret(raw: bytes | SecretBytes | None) -> str:
         raw = raw.reveal() if isinstance(raw, SecretBytes) else raw
@@ -323,15 +302,15 @@ def walk_session(
         ["master secret", "KDF(Z, 'sev-master-secret', nonce)", secret(keys.master)],
         ["KEK", "KDF(master secret, 'sev-kek')", secret(keys.kek)],
         ["KIK", "KDF(master secret, 'sev-kik')", secret(keys.kik)],
-        ["TEK", "first half of wrap_tk, decrypted under the KEK", secret(tek)],
-        ["TIK", "second half of wrap_tk, decrypted under the KEK", secret(tik)],
+        ["TEK", "first half of wrap_tk, decrypted under the KEK", secret(session.tek)],
+        ["TIK", "second half of wrap_tk, decrypted under the KEK", secret(session.tik)],
         ["policy", "its 4 bytes, little-endian", "-" if policy is None else int(policy).to_bytes(4, "little").hex()],
     ]
     return View(
         Heading("From the shared point to the keys"),
         Table(["value", "how", "bytes"], rows, mono=[2]),
         Heading("The launch session, 128 bytes"),
-        explain_spans(blob.spans()),
+        explain_spans(session.blob.spans()),
     )
 
 

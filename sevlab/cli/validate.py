@@ -155,7 +155,7 @@ def _debug(verdict: Verdict, show_keys: bool) -> None:
     from ..launch.measure import HmacSteps
 
     evidence = verdict.evidence
-    steps = HmacSteps(evidence.message, evidence.tik)
+    steps = HmacSteps(evidence.message.to_bytes(), evidence.tik)
     values = {
         "firmware digest (SHA-256)": evidence.digest.hex(),
         **{f"message {span.name}": span.raw.hex() for span in evidence.message.spans()},

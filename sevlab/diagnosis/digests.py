@@ -15,11 +15,10 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 from ..errors import InputError
 from ..formats.kernel_hashes import KernelHashes
-from ..formats.ovmf_tables import SVSM_INFO
 from ..formats.page_info import PAGE, VMSA, VMSA_GPA
 from ..formats.vmsa import Vmsa
 from ..launch.pages import Region, digests, extend, fold, hash_pages, hash_vmsa
-from ..launch.snp import firmware_region, has_hashes, section_regions, svsm_region
+from ..launch.snp import firmware_region, has_hashes, section_regions, svsm_offset, svsm_region
 from ..launch.vmm import RESET_VECTOR, SNP_PROFILES, build_vmsa, start_at
 
 if TYPE_CHECKING:
@@ -155,8 +154,7 @@ def measure_firmware(ovmf: Ovmf, contents: tuple[bytes, ...] = ()) -> Firmware |
     if not ovmf.size or ovmf.size % PAGE:
         return None
     contents = contents or hash_pages(ovmf.image)
-    info = None if ovmf.trailing else ovmf.find(SVSM_INFO)
-    entry = info.value.offset if info is not None and info.value is not None else None
+    entry = svsm_offset(ovmf)
     return Firmware(
         digest=fold([firmware_region(ovmf, contents)]),
         size=ovmf.size,
@@ -197,17 +195,9 @@ class Loaded:
         table = None if self.kernel is None else self.kernel.table
         image = self.svsm or self.firmware
         sections = section_regions(image.as_ovmf, self.rules, table, "firmware", lambda words: None)
-        return [*([] if self.svsm is None else [self._svsm_region(self.svsm)]), *sections]
-
-    def _svsm_region(self, svsm: Firmware) -> Region:
-        return svsm_region(svsm.as_ovmf, svsm.contents, self.firmware.as_ovmf, self.vars_size, "svsm")
-
-    @property
-    def start(self) -> int | None:
-        """Where further CPUs start, or with an SVSM all; None if unknown."""
         if self.svsm is None:
-            return self.firmware.reset_address
-        return int(self._svsm_region(self.svsm).gpa + self.svsm.entry)
+            return sections
+        return [svsm_region(image.as_ovmf, image.contents, self.firmware.as_ovmf, self.vars_size), *sections]
 
 
 class SnpDigests:
@@ -224,9 +214,11 @@ class SnpDigests:
             make_room(self._before)
             try:
                 after = [loaded.firmware.digest if loaded.ovmf_hash is None else loaded.ovmf_hash]
-                for region in loaded.regions:
+                regions, svsm = loaded.regions, loaded.svsm
+                for region in regions:
                     after.append(extend(after[-1], region))
-                self._before[key] = after, loaded.start
+                start = loaded.firmware.reset_address if svsm is None else regions[0].gpa + svsm.entry
+                self._before[key] = after, start
             except InputError:
                 self._before[key] = None
         return self._before[key]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
 from typing import TYPE_CHECKING
 
@@ -49,16 +49,9 @@ _OTHERS = {
 class Reading:
     """One way to read an input: the value, how it is shown, and the form it was read in ("" if plain)."""
 
-    value: bytes
+    value: bytes = field(repr=False)  # may be a key
     found: str
     form: str
-
-
-class KeyReading(Reading):
-    """One way to read a key, which it does not show."""
-
-    def __repr__(self) -> str:
-        return "<a key, hidden>"
 
 
 #: Every way to read an input; the first is the plain one, None if that fails.
@@ -140,9 +133,9 @@ def inputs_of(evidence: Evidence) -> SevInputs:
     launch = evidence.inputs or LaunchInputs()
     numbers = evidence.api_major, evidence.api_minor, evidence.build_id
     key_input = "tk" if "tk" in evidence.files else "tik"
-    keys: Readings = [KeyReading(evidence.tik.reveal(), "as given", "")]
+    keys: Readings = [Reading(evidence.tik.reveal(), "as given", "")]
     if evidence.tek is not None:
-        keys.append(KeyReading(evidence.tek.reveal(), *_SWAPPED))
+        keys.append(Reading(evidence.tek.reveal(), *_SWAPPED))
     shown = {
         **{name: _shown(name, value) for name, value in launch.given.items()},
         **dict(zip(REPORTED, (text, *numbers, int(evidence.policy)), strict=True)),
@@ -230,7 +223,7 @@ def _keys(*, tk: object, tik: object, tek: object) -> tuple[str, Readings]:
     if tk is not None:
         return "tk", _with_zero(_read_key(tk, "tk", 2 * KEY_SIZE))
     teks = [] if tek is None else _read_key(tek, "tek", KEY_SIZE)
-    swapped = (KeyReading(one.value, *_SWAPPED) for one in teks if one)
+    swapped = (Reading(one.value, *_SWAPPED) for one in teks if one)
     return "tik", _with_zero([*_read_key(tik, "tik", KEY_SIZE), *swapped])
 
 
@@ -251,10 +244,10 @@ def _key_readings(raw: bytes, size: int) -> Readings:
         if len(value) == 2 * KEY_SIZE:
             for half, word in zip((value[KEY_SIZE:], value[:KEY_SIZE]), words, strict=True):
                 joined = ", ".join(part for part in (form, word) if part)
-                readings.append(KeyReading(half, joined or "as given", joined))
+                readings.append(Reading(half, joined or "as given", joined))
         elif len(value) == KEY_SIZE:
             shown, how = ("a single key", "a file with one key, the TIK") if both else ("as given", "")
-            readings.append(KeyReading(value, form or shown, form or how))
+            readings.append(Reading(value, form or shown, form or how))
     return readings if is_plain else [None, *readings]
 
 
@@ -274,7 +267,7 @@ def _key_forms(raw: bytes) -> list[tuple[str, bytes]]:
 def _with_zero(readings: Readings) -> Readings:
     if any(reading is not None and reading.value == _ZERO for reading in readings[:1]):
         return readings
-    return [*readings, KeyReading(_ZERO, "all zero", "all zero")]
+    return [*readings, Reading(_ZERO, "all zero", "all zero")]
 
 
 def read_snp_inputs(inputs: Mapping[str, Any], reported: bytes | str | Report) -> SnpInputs:

@@ -9,7 +9,7 @@ depends on what is measured: see :mod:`~sevlab.diagnosis.sev` and :mod:`~sevlab.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from math import prod
 from typing import Any
@@ -85,21 +85,21 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Combination:
-    """Parameters to change together, the choices of each, and whether that switches SEV-ES on or off."""
+    """The choices of each parameter to change together, by its name, and whether that switches SEV-ES on or off."""
 
-    names: tuple[str, ...]
-    lists: tuple[tuple[Choice, ...], ...]
+    lists: Mapping[str, tuple[Choice, ...]]
     flip: bool = False
 
     @property
     def size(self) -> int:
         """How many candidates it has."""
-        return prod(map(len, self.lists))
+        return prod(map(len, self.lists.values()))
 
     @property
     def cost(self) -> float:
         """What orders the search: the size, divided by how likely it is."""
-        return self.size / prod(max(one.hypothesis.prior for one in some if one.hypothesis) for some in self.lists)
+        priors = ((one.hypothesis.prior for one in some if one.hypothesis) for some in self.lists.values())
+        return self.size / prod(map(max, priors))
 
 
 @dataclass(frozen=True)

@@ -189,7 +189,7 @@ class _Search:
     def _try_stages(self, space: SevSpace | SnpSpace, max_changes: int) -> list[Explanation]:
         for changes, likely in STAGES:
             for combination in space.combinations(changes, likely=likely) if changes <= max_changes else ():
-                self.engine.now = " and ".join(space.about[name].words for name in combination.names)
+                self.engine.now = " and ".join(space.about[name].words for name in combination.lists)
                 self.engine.check()
                 for chosen in space.hits(combination, self.engine):
                     # A hash fits one launch only: any other explanation would mean the same.
@@ -211,13 +211,13 @@ def _explanation(chosen: Iterable[Choice], is_snp: bool) -> Explanation:
 def _ruled_out(space: Space, changes: int, likely: bool) -> list[RuledOut]:
     singles = space.combinations(1, likely=False)
     if changes == 1:
-        sizes = {name: sum(one.size for one in singles if one.names == (name,)) for name in space.about}
+        sizes = {name: sum(one.size for one in singles if name in one.lists) for name in space.about}
         return [_row(space, name, size) for name, size in sizes.items() if size]
     rows = []
     if changes == 2 and any(parameter.base.value is MISSING for parameter in space.parameters.values()):
         # Without what was not given, no other change can be tried alone.
-        alone = {name for one in singles for name in one.names}
-        paired = {name for one in space.combinations(2, likely=False) for name in one.names} - alone
+        alone = {name for one in singles for name in one.lists}
+        paired = {name for one in space.combinations(2, likely=False) for name in one.lists} - alone
         rows = [_row(space, name, len(one.choices)) for name, one in space.parameters.items() if name in paired]
     return [*rows, RuledOut(_NUMBERS[changes], "their likely values" if likely else "all their values")]
 

@@ -88,7 +88,7 @@ class SevSpace(Space):
                 if "policy" in names and self.is_known:
                     is_es = self.is_es != flip
                     lists["policy"] = tuple(one for one in lists["policy"] if bool(one.value.es) == is_es)
-                yield Combination(names, tuple(lists.values()), flip)
+                yield Combination(lists, flip)
 
     def _fits(self, chosen: set[str], flip: bool) -> bool:
         """Whether these parameters can change together, and only they need to."""
@@ -105,7 +105,7 @@ class SevSpace(Space):
     def matches(self) -> bool:
         if not self._fits(set(), False):
             return False
-        unchanged = Combination((), ())
+        unchanged = Combination({})
         return any(try_box([context], self.box(unchanged)) for context, _ in self.contexts(unchanged))
 
     def hits(self, combination: Combination, engine: Engine) -> Iterator[Iterable[Choice]]:
@@ -133,17 +133,18 @@ class SevSpace(Space):
 
     def box(self, combination: Combination) -> Box:
         """Return the four lists of a combination's box: API major, API minor, build, policy."""
-        lists = dict(zip(combination.names, combination.lists, strict=True))
+        lists = combination.lists
         major, minor, build, policy = (
             tuple(choice.value for choice in lists.get(name, (self.parameters[name].base,))) for name in BOX
         )
         if RELEASE in lists:  # a box has every combination of its lists; of the hits only releases count
-            major, minor, build = (tuple(dict.fromkeys(one)) for one in zip(*_values(lists[RELEASE]), strict=True))
+            releases = (choice.value for choice in lists[RELEASE])
+            major, minor, build = (tuple(dict.fromkeys(numbers)) for numbers in zip(*releases, strict=True))
         return major, minor, build, policy
 
     def contexts(self, combination: Combination) -> Iterator[tuple[Context, tuple[Choice, ...]]]:
         """Yield every context of a combination, with the choices that lead to it."""
-        changed = dict(zip(combination.names, combination.lists, strict=True))
+        changed = combination.lists
         before = [name for name in changed if name not in (*BOX, RELEASE, "count", *_REST)]
         counts = changed.get("count", (self.parameters["count"].base,))
         rest = [changed.get(name, (self.parameters[name].base,)) for name in _REST]
@@ -178,20 +179,16 @@ class SevSpace(Space):
         return [chain[number - 1] if number <= len(chain) else None for number in numbers]
 
 
-def _values(choices: Iterable[Choice]) -> list[Any]:
-    return [choice.value for choice in choices]
-
-
 def _is_release(combination: Combination, hit: Hit) -> bool:
     """Return whether a hit's version is one of a combination's releases, if it changes the release at all."""
-    lists = dict(zip(combination.names, combination.lists, strict=True))
-    return RELEASE not in lists or hit[1:4] in _values(lists[RELEASE])
+    releases = combination.lists.get(RELEASE)
+    return releases is None or any(one.value == hit[1:4] for one in releases)
 
 
 def _chosen(combination: Combination, choices: Iterable[Choice], hit: Hit) -> Iterator[Choice]:
     """Yield the choices of a hit: those of its context, and those of the box by their values."""
     rest = iter(choices)
-    for name, options in zip(combination.names, combination.lists, strict=True):
+    for name, options in combination.lists.items():
         if name == RELEASE:
             yield next(option for option in options if option.value == hit[1:4])
         elif name in BOX:

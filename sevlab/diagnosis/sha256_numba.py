@@ -10,6 +10,7 @@ SHA-256 is FIPS 180-4. Words are 32 bits, big-endian as there.
 from __future__ import annotations
 
 import struct
+from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,29 +23,17 @@ LANES = 64
 HITS = 64
 
 
-def _primes(count: int) -> list[int]:
-    found: list[int] = []
-    number = 2
-    while len(found) < count:
-        if all(number % prime for prime in found):
-            found.append(number)
-        number += 1
-    return found
-
-
 def _root_bits(prime: int, root: int) -> int:
     """Return the first 32 bits of the fraction of a prime's square (2) or cube (3) root, by whole numbers alone."""
-    low, high = 0, prime << 32
-    scaled = prime << 32 * root
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if middle**root <= scaled else (low, middle)
-    return low & 0xFFFFFFFF
+    above = bisect_right(range(prime << 32), prime << 32 * root, key=lambda number: number**root)
+    return (above - 1) & 0xFFFFFFFF
 
 
+#: The first 64 primes.
+_PRIMES = [number for number in range(2, 312) if all(number % smaller for smaller in range(2, number))]
 #: FIPS 180-4, 4.2.2 and 5.3.3: cube roots of the first 64 primes, square roots of the first 8.
-ROUND_WORDS = np.array([_root_bits(prime, 3) for prime in _primes(64)], dtype=np.uint32)
-START_WORDS = np.array([_root_bits(prime, 2) for prime in _primes(8)], dtype=np.uint32)
+ROUND_WORDS = np.array([_root_bits(prime, 3) for prime in _PRIMES], dtype=np.uint32)
+START_WORDS = np.array([_root_bits(prime, 2) for prime in _PRIMES[:8]], dtype=np.uint32)
 
 
 @njit(forceinline=True)

@@ -77,7 +77,7 @@ class SnpSpace(Space):
             return
         if chosen & _TABLE and self.start.kernel is None and "kernel" not in chosen:
             return
-        yield Combination(names, tuple(self.choices(name, names, likely) for name in names))
+        yield Combination({name: self.choices(name, names, likely) for name in names})
 
     def _lacks(self, chosen: set[str]) -> bool:
         """Whether something is needed that was neither given nor is searched. Some profiles need no model."""
@@ -127,10 +127,10 @@ class SnpSpace(Space):
         return walk(before[0][-1], hashes, count, _rules(self.base).vmsa_gpa) if before and hashes else []
 
     def hits(self, combination: Combination, engine: Engine) -> Iterator[list[Choice]]:
-        lists = dict(zip(combination.names, combination.lists, strict=True))
+        lists = combination.lists
         readings = lists.get("measurement", (self.parameters["measurement"].base,))
         reported = {choice.value: [choice] if "measurement" in lists else [] for choice in readings}
-        before = [name for name in combination.names if name in _BEFORE]
+        before = [name for name in lists if name in _BEFORE]
         for chosen in product(*(lists[name] for name in before)):
             values = self.base | dict(zip(before, (choice.value for choice in chosen), strict=True))
             engine.check()

@@ -81,7 +81,7 @@ class Space(ABC):
     def combinations(self, changes: int, *, likely: bool) -> list[Combination]:
         """Return every combination of exactly so many *changes*, the most promising first; or only *likely* choices."""
         every = combinations(self.about, changes)
-        found = [one for names in every for one in self.combine(names, likely) if all(one.lists)]
+        found = [one for names in every for one in self.combine(names, likely) if all(one.lists.values())]
         return sorted(found, key=lambda one: one.cost)
 
     def choices(self, name: str, names: Sequence[str], likely: bool) -> tuple[Choice, ...]:

@@ -163,10 +163,8 @@ class Programs:
     def __iter__(self) -> Iterator[Program]:
         for volume in self._volumes:
             place = f"volume at file offset 0x{volume.offset:x}"
-            yield from self._volume(_Area(self._cut, volume.offset, len(self._image), place, 0))
-
-    def _cut(self, start: int, end: int) -> bytes:
-        return self._image[start:end]
+            whole = _Area(lambda start, end: self._image[start:end], volume.offset, len(self._image), place, 0)
+            yield from self._volume(whole)
 
     def _volume(self, area: _Area) -> Iterator[Program]:
         """Walk the files of a volume, which may reach to the end of *area*."""

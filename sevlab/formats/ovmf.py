@@ -9,8 +9,6 @@ Sources: measured-direct-boot 3 and 4; what a file is: the layouts of edk2's ``O
 
 from __future__ import annotations
 
-from collections import Counter
-
 from ..errors import InputError
 from ..layout.span import Explainable
 from .kernel_hashes import KernelHashes
@@ -23,6 +21,7 @@ from .ovmf_tables import (
     SECRET_BLOCK,
     SEV_METADATA,
     SVSM_INFO,
+    Area,
     EntryEnd,
     check_sections,
     find_volumes,
@@ -120,13 +119,13 @@ class Ovmf(Explainable):
         return end if end < self.size and self._has_footer(end) and not (legacy or self.foreign) else 0
 
     def _check_entries(self) -> None:
-        counts = Counter(entry.guid for entry in self.entries)
-        for guid in (guid for guid in ENTRY_TYPES if counts[guid]):
-            entry, needed = self.find(guid), ENTRY_TYPES[guid].layout.size
-            assert entry is not None
-            if counts[guid] > 1:
-                again = f"{guid.text} comes {counts[guid]} times; the one nearest the end counts"
-                self.notes.append(f"footer table: {again}")
+        for guid, known in ENTRY_TYPES.items():
+            same, needed = [entry for entry in self.entries if entry.guid == guid], known.layout.size
+            if not same:
+                continue
+            entry = same[0]
+            if len(same) > 1:
+                self.notes.append(f"footer table: {guid.text} comes {len(same)} times; the one nearest the end counts")
             if entry.value is None:
                 self.faults.append(f"{entry.name}: {len(entry.data)} bytes of data, but it needs {needed}")
             elif len(entry.data) > needed:
@@ -148,9 +147,9 @@ class Ovmf(Explainable):
         entry = None if self.trailing else self.find(guid)
         return entry.value if entry else None
 
-    def _area(self, guid: Guid) -> tuple[int, int] | None:
-        area = self._value(guid)
-        return (int(area.base), int(area.length)) if area and area.base else None
+    def _area(self, guid: Guid) -> Area | None:
+        block = self._value(guid)
+        return Area(int(block.base), int(block.length)) if block and block.base else None
 
     @property
     def base_address(self) -> int:
@@ -225,9 +224,6 @@ class Ovmf(Explainable):
     def as_dict(self) -> dict[str, object]:
         """Return everything as JSON-ready data, as docs/ovmf.md describes it."""
 
-        def area(pair: tuple[int, int] | None) -> dict[str, int] | None:
-            return {"base": pair[0], "size": pair[1]} if pair else None
-
         enforcement = self.enforcement
         return {
             "status": "good" if self.is_usable else "bad",
@@ -239,8 +235,8 @@ class Ovmf(Explainable):
             "findings": self.findings,
             "abilities": [ability._asdict() for ability in self.abilities()],
             "reset_address": self.reset_address,
-            "hash_area": area(self.hash_area),
-            "secret_area": area(self.secret_area),
+            "hash_area": self.hash_area and self.hash_area._asdict(),
+            "secret_area": self.secret_area and self.secret_area._asdict(),
             "enforcement": enforcement.as_dict() if enforcement else None,
             "table": {"offset": self.table.offset, "size": self.table.size} if self.table else None,
             "entries": [entry.as_dict() for entry in self.entries],

@@ -187,6 +187,8 @@ class Section(namedtuple("Section", "base size type")):
         return {**self._asdict(), "name": self.name, "page_type": self.kind.page_type}
 
 
+#: A range of guest memory: the address of its first byte, and bytes.
+Area = namedtuple("Area", "base size")
 Table = namedtuple("Table", "offset size entries")
 Metadata = namedtuple("Metadata", "offset size sections")
 
@@ -214,15 +216,11 @@ def read_table(image: bytes, end: int, faults: list[str]) -> Table:
         tail = EntryEnd.from_bytes(image[tail_at:place])
         length = tail.length
         if not EntryEnd.size <= length <= left:
+            where = f"the entry {tail.guid.text} at file offset 0x{tail_at:x}"
             is_short = length < EntryEnd.size
-            why = (
-                f"less than its own {EntryEnd.size} bytes"
-                if is_short
-                else f"but only {left} bytes of the table are left"
-            )
-            faults.append(
-                f"footer table: the entry {tail.guid.text} at file offset 0x{tail_at:x} has length {length}, {why}"
-            )
+            least = f"less than its own {EntryEnd.size} bytes"
+            why = least if is_short else f"but only {left} bytes of the table are left"
+            faults.append(f"footer table: {where} has length {length}, {why}")
             break
         place -= length
         entries.append(_entry(tail.guid, place, image[place:tail_at]))

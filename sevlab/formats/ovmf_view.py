@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ..layout.views import Block
-    from .ovmf_tables import Entry, Metadata, Section, Volume
+    from .ovmf_tables import Area, Entry, Metadata, Section, Volume
     from .ovmf_tables import Table as TableOfEntries
 
 #: Regions drawn in one map, and lines of one list. A real image has at most about ten; a broken one may have thousands.
@@ -161,9 +161,7 @@ def map_table(table: TableOfEntries, end: int, shift: int | None) -> FlashMap:
     return FlashMap(f"Map of its last {count} bytes: the footer table", shown, shift)
 
 
-def map_memory(
-    sections: Sequence[Section], secret_area: tuple[int, int] | None, hash_area: tuple[int, int] | None
-) -> FlashMap:
+def map_memory(sections: Sequence[Section], secret_area: Area | None, hash_area: Area | None) -> FlashMap:
     """Divide the guest memory that sections and areas name; an area shows within the section that holds it."""
     # Later ones are drawn over earlier ones.
     named = [

@@ -34,7 +34,7 @@ from .sev_certs import SCALAR, EccSignature
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import Any, ClassVar
+    from typing import ClassVar
 
     from ..layout.views import Block
 
@@ -66,10 +66,6 @@ _PRODUCTS = (
     (0x1A, 0x00, 0x11, "Turin"),
     *((0x1A, low, high, "Venice") for low, high in ((0x50, 0x57), (0x90, 0xAF), (0xC0, 0xC7))),
 )
-_CURRENT = "TCB that runs now."
-_REPORTED = "TCB that the signing key is made from, and which its certificate names."
-_COMMITTED = "TCB below which the platform cannot go back."
-_LAUNCH = "TCB when the guest was launched or migrated in."
 _UNKNOWN = "Not known for this version."
 _NOT_IN_ORDER = ": NOT REPORTED <= COMMITTED <= CURRENT"
 
@@ -164,12 +160,23 @@ class KeyInfo(Bits, size=4, spec=SPEC + ", KEY_INFO"):
 
 
 class Report(Layout, size=0, spec=SPEC):
-    """An attestation report: what all versions share, with the TCB versions of Milan and Genoa."""
+    """An attestation report: what all versions share, with the TCB versions of Milan and Genoa.
+
+    A subclass with another *tcb* has its TCB versions in that form, or as ``bytes``.
+    """
 
     #: The version this class is for; 0 when it is of no known one.
     VERSION: ClassVar[int] = 0
     #: The form of its TCB versions; None when that is not known.
     TCB: ClassVar[type[Tcb] | None] = MilanTcb
+
+    def __init_subclass__(cls, *, size: int, spec: str, tcb: type[Tcb] | type[bytes] | None = None) -> None:
+        if tcb is not None:
+            cls.TCB = tcb if issubclass(tcb, Tcb) else None
+            for name in LADDER:
+                row = vars(Report)[name]
+                setattr(cls, name, at(row.offset, row.size, row.doc, type=tcb))
+        super().__init_subclass__(size=size, spec=spec)
 
     version: int = at(0x000, 4, "Version of this structure.")
     guest_svn: int = at(0x004, 4, "Security version number (SVN) of the guest, from the ID block; else 0.")
@@ -178,7 +185,7 @@ class Report(Layout, size=0, spec=SPEC):
     image_id: bytes = at(0x020, 16, "Image of the guest, from the ID block; else zero.", type=bytes)
     vmpl: int = at(0x030, 4, "VM privilege level (VMPL) that the report speaks for: 0 is the highest, 3 the lowest.")
     signature_algo: SnpAlgorithm = at(0x034, 4, "How the report is signed.", type=SnpAlgorithm, const=1)
-    current_tcb: Tcb = at(0x038, 8, _CURRENT, type=MilanTcb)
+    current_tcb: Tcb = at(0x038, 8, "TCB that runs now.", type=MilanTcb)
     platform_info: PlatformInfo = at(0x040, 8, "What is switched on on the platform.", type=PlatformInfo)
     key_info: KeyInfo = at(0x048, 4, "Which keys were used.", type=KeyInfo)
     reserved_4c: bytes = reserved(0x04C, 4)
@@ -191,12 +198,14 @@ class Report(Layout, size=0, spec=SPEC):
     author_key_digest: bytes = at(0x110, 48, "SHA-384 of the key that signed the ID key; zero without one.", type=bytes)
     report_id: bytes = at(0x140, 32, "A random number of this guest.", type=bytes)
     report_id_ma: bytes = at(0x160, 32, "The same of its migration agent; all 0xff without one.", type=bytes)
-    reported_tcb: Tcb = at(0x180, 8, _REPORTED, type=MilanTcb)
+    reported_tcb: Tcb = at(
+        0x180, 8, "TCB that the signing key is made from, and which its certificate names.", type=MilanTcb
+    )
     reserved_188: bytes = reserved(0x188, 24)
     chip_id: bytes = at(
         0x1A0, 64, "Which chip; zero when masked. On Turin 8 bytes, then zeros.", type=bytes, colour="blue"
     )
-    committed_tcb: Tcb = at(0x1E0, 8, _COMMITTED, type=MilanTcb)
+    committed_tcb: Tcb = at(0x1E0, 8, "TCB below which the platform cannot go back.", type=MilanTcb)
     current_build: int = at(0x1E8, 1, "Build of the SEV-SNP firmware that runs.")
     current_minor: int = at(0x1E9, 1, "Its minor version.")
     current_major: int = at(0x1EA, 1, "Its major version.")
@@ -205,7 +214,7 @@ class Report(Layout, size=0, spec=SPEC):
     committed_minor: int = at(0x1ED, 1, "Its minor version.")
     committed_major: int = at(0x1EE, 1, "Its major version.")
     reserved_1ef: bytes = reserved(0x1EF, 1)
-    launch_tcb: Tcb = at(0x1F0, 8, _LAUNCH, type=MilanTcb)
+    launch_tcb: Tcb = at(0x1F0, 8, "TCB when the guest was launched or migrated in.", type=MilanTcb)
     reserved_1f8: bytes = reserved(0x1F8, 168)
     r: bytes = at(SIGNED, SCALAR, "First number of the signature, little-endian.", type=bytes)
     s: bytes = at(SIGNED + SCALAR, SCALAR, "Second number of the signature, little-endian.", type=bytes)
@@ -349,38 +358,24 @@ class ReportV6(ReportV5, size=SIZE, spec=SPEC + ", version 6 (ABI 1.59)"):
     reserved_280: bytes = reserved(0x280, 32)
 
 
-class _Turin:
-    TCB: ClassVar[type[Tcb] | None] = TurinTcb
-    current_tcb: Any = at(0x038, 8, _CURRENT, type=TurinTcb)
-    reported_tcb: Any = at(0x180, 8, _REPORTED, type=TurinTcb)
-    committed_tcb: Any = at(0x1E0, 8, _COMMITTED, type=TurinTcb)
-    launch_tcb: Any = at(0x1F0, 8, _LAUNCH, type=TurinTcb)
-
-
-class TurinReportV2(_Turin, ReportV2, size=SIZE, spec=ReportV2.spec):
+class TurinReportV2(ReportV2, size=SIZE, spec=ReportV2.spec, tcb=TurinTcb):
     """An attestation report of version 2, from Turin."""
 
 
-class TurinReportV3(_Turin, ReportV3, size=SIZE, spec=ReportV3.spec):
+class TurinReportV3(ReportV3, size=SIZE, spec=ReportV3.spec, tcb=TurinTcb):
     """An attestation report of version 3, from Turin."""
 
 
-class TurinReportV5(_Turin, ReportV5, size=SIZE, spec=ReportV5.spec):
+class TurinReportV5(ReportV5, size=SIZE, spec=ReportV5.spec, tcb=TurinTcb):
     """An attestation report of version 5, from Turin."""
 
 
-class TurinReportV6(_Turin, ReportV6, size=SIZE, spec=ReportV6.spec):
+class TurinReportV6(ReportV6, size=SIZE, spec=ReportV6.spec, tcb=TurinTcb):
     """An attestation report of version 6, from Turin."""
 
 
-class VeniceReportV6(ReportV6, size=SIZE, spec=ReportV6.spec):
+class VeniceReportV6(ReportV6, size=SIZE, spec=ReportV6.spec, tcb=VeniceTcb):
     """An attestation report of version 6, from Venice."""
-
-    TCB = VeniceTcb
-    current_tcb: Any = at(0x038, 8, _CURRENT, type=VeniceTcb)
-    reported_tcb: Any = at(0x180, 8, _REPORTED, type=VeniceTcb)
-    committed_tcb: Any = at(0x1E0, 8, _COMMITTED, type=VeniceTcb)
-    launch_tcb: Any = at(0x1F0, 8, _LAUNCH, type=VeniceTcb)
 
 
 class UnknownMilanReport(Report, size=SIZE, spec=SPEC):
@@ -393,21 +388,15 @@ class UnknownMilanReport(Report, size=SIZE, spec=SPEC):
     reserved_1f8: bytes = at(0x1F8, 168, _UNKNOWN, type=bytes, colour="grey")
 
 
-class UnknownTurinReport(_Turin, UnknownMilanReport, size=SIZE, spec=SPEC):
+class UnknownTurinReport(UnknownMilanReport, size=SIZE, spec=SPEC, tcb=TurinTcb):
     """An attestation report of an unknown version, from Turin as its certificate says."""
 
 
-class UnknownReport(UnknownMilanReport, size=SIZE, spec=SPEC):
+class UnknownReport(UnknownMilanReport, size=SIZE, spec=SPEC, tcb=bytes):
     """An attestation report of a version that sevlab does not know.
 
     Only the fields that all versions share are named. TCB versions are bytes, since their form is not known either.
     """
-
-    TCB = None
-    current_tcb: Any = at(0x038, 8, _CURRENT, type=bytes)
-    reported_tcb: Any = at(0x180, 8, _REPORTED, type=bytes)
-    committed_tcb: Any = at(0x1E0, 8, _COMMITTED, type=bytes)
-    launch_tcb: Any = at(0x1F0, 8, _LAUNCH, type=bytes)
 
 
 _CLASSES: dict[tuple[int, type[Tcb] | None], type[Report]] = {
@@ -457,11 +446,6 @@ class ReportResponse(Layout, size=HEADER, spec="AMD 56860 (SNP ABI), MSG_REPORT_
     reserved_8: bytes = reserved(0x08, 24)
 
 
-def chain_path(product: str, *, vlek: bool = False) -> str:
-    """Return the path of the two certificates above a leaf (PEM: ASK or ASVK, then ARK)."""
-    return f"/{'vlek' if vlek else 'vcek'}/v1/{product}/cert_chain"
-
-
 def crl_path(product: str, *, vlek: bool = False) -> str:
     """Return the path of the list of revoked certificates (DER)."""
     return f"/{'vlek' if vlek else 'vcek'}/v1/{product}/crl"
@@ -502,7 +486,7 @@ def explain_urls(report: Report, product: str = "") -> list[Block]:
     urls, reason = vcek_urls(report, product)
     if not urls:
         return [heading, Paragraph(reason)]
-    chains = " and ".join(HOST + chain_path(url.removeprefix(HOST).split("/")[3]) for url in urls)
+    chains = " and ".join(f"{url.rpartition('/')[0]}/cert_chain" for url in urls)
     words = f"Nothing was fetched. The certificates above it are at {chains}."
     return [heading, Code("\n".join(urls)), Paragraph(words)]
 

@@ -26,14 +26,9 @@ SUBJECTS = {ARK: "ARK-{}", ASK: "SEV-{}", ASVK: "SEV-VLEK-{}", VCEK: "SEV-VCEK",
 SIGNERS = {ARK: ARK, ASK: ARK, ASVK: ARK, VCEK: ASK, VLEK: ASVK}
 _PREFIX = "1.3.6.1.4.1.3704.1"
 STRUCT_VERSION, PRODUCT_NAME, HWID, CSP_ID = (f"{_PREFIX}.{number}" for number in (1, 2, 4, 5))
+_NUMBERS = {"fmc": 9, "bl": 1, "tee": 2, "snp": 3, "ucode": 8}
 #: The extension for each part of the TCB. ``fmc`` is Turin's alone.
-SPL = {
-    "fmc": f"{_PREFIX}.3.9",
-    "bl": f"{_PREFIX}.3.1",
-    "tee": f"{_PREFIX}.3.2",
-    "snp": f"{_PREFIX}.3.3",
-    "ucode": f"{_PREFIX}.3.8",
-}
+SPL = {part: f"{_PREFIX}.3.{number}" for part, number in _NUMBERS.items()}
 #: Parts without a meaning so far; always 0. Turin lacks the first.
 RESERVED_SPL = {f"spl_{number}": f"{_PREFIX}.3.{number}" for number in (4, 5, 6, 7)}
 #: What each extension is called.

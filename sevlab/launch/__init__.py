@@ -18,19 +18,13 @@ from .. import hand_on
 _HOME = {
     "CPU_MODELS": "vmm",
     "Evidence": "evidence",
-    "HmacSteps": "measure",
     "Launch": "sev",
     "PROFILES": "vmm",
     "SNP_PROFILES": "vmm",
     "SnpLaunch": "snp",
-    "Verdict": "verify",
     "cpu_signature": "vmm",
-    "load_key": "values",
     "load_vmsa": "values",
     "parse_cpu_model": "vmm",
-    "parse_measurement": "values",
-    "parse_policy": "values",
-    "recognize_vmsa": "vmm",
 }
 __all__ = sorted(_HOME)
 __getattr__ = hand_on(__name__, _HOME)

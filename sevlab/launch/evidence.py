@@ -73,15 +73,12 @@ class Trust(namedtuple("Trust", "names bundled own wants", defaults=((), False, 
         return found
 
     def required_by(self, names: Iterable[str]) -> str:
-        """Return who required the inputs of these names: "you", "the case", or "you and the case"."""
-        theirs = [not self.own and self.requires_this(name) for name in names]
+        """Return who required these fields of a report: "you", "the case", or "you and the case"."""
+        given = {*self.names, *(["snp-measurement"] if self.wants else [])}
+        theirs = [not self.own and f"snp-{name.replace('_', '-')}" in given for name in names]
         if not any(theirs):
             return "you"
         return "the case" if all(theirs) else "you and the case"
-
-    def requires_this(self, name: str) -> bool:
-        """Whether the case requires this field of a report, such as "measurement"."""
-        return (name == "measurement" and self.wants) or f"snp-{name.replace('_', '-')}" in self.names
 
 
 def takes_keys(function: F) -> F:

@@ -49,7 +49,7 @@ def walk(verdict: Verdict, *, show_keys: bool = False) -> View:
         explain_spans(message.spans()),
         evidence.policy.explain(),
         Heading("4. The HMAC, step by step"),
-        HmacSteps(message, evidence.tik).explain(show_keys=show_keys),
+        HmacSteps(message.to_bytes(), evidence.tik).explain(show_keys=show_keys),
         Heading("5. Reported against computed, byte by byte"),
         compare(reported, reported.replace(measure=verdict.computed)).explain(),
         Heading("6. The same number by a second route"),
@@ -109,7 +109,7 @@ def python_route(evidence: Evidence) -> str:
 def walk_as_dict(verdict: Verdict, *, show_keys: bool = False) -> dict[str, object]:
     """Return the walk as JSON-ready data; bytes are lower-case hex, keys are left out unless asked for."""
     evidence = verdict.evidence
-    steps = HmacSteps(evidence.message, evidence.tik)
+    steps = HmacSteps(evidence.message.to_bytes(), evidence.tik)
     hmac_steps = {"inner": steps.inner.hex(), "measure": steps.measure.hex()}
     if show_keys:
         hmac_steps["key_block"] = steps.key_block.reveal().hex()

@@ -32,11 +32,7 @@ class Sha256(bytes):
 
 def load_file(path: str, name: str, limit: int) -> bytes:
     """Return everything in a file, at most *limit* bytes; ``-`` reads standard input."""
-    with open_input(path, name) as stream:
-        raw = stream.read_up_to(limit)
-    if len(raw) > limit:
-        raise _too_large(path, name, limit)
-    return raw
+    return load_hidden(path, name, limit).reveal()
 
 
 def load_size(path: str, name: str) -> int:
@@ -48,7 +44,7 @@ def load_hidden(path: str, name: str, limit: int) -> SecretBytes:
     """Return everything in a file, as :func:`load_file` does, hidden from the first moment."""
     key = read_hidden(path, name, limit)
     if len(key) > limit:
-        raise _too_large(path, name, limit)
+        raise InputError(name, f"{quoted(path)}, more than {limit} bytes", f"a file of at most {limit} bytes")
     return key
 
 
@@ -58,20 +54,11 @@ def read_hidden(path: str, name: str, limit: int) -> SecretBytes:
         return SecretBytes(stream.read_up_to(limit))
 
 
-def _too_large(path: str, name: str, limit: int) -> InputError:
-    return InputError(name, f"{quoted(path)}, more than {limit} bytes", f"a file of at most {limit} bytes")
-
-
 def check_standard_input(given: Iterable[tuple[str, str | None]]) -> None:
     """Refuse more than one input from ``-``. *given* are the inputs' names and values."""
     readers = [name for name, value in given if value == "-"]
     if len(readers) > 1:
         raise InputError(readers[1], f"'-' when {named(readers[0])} already reads standard input", "one input from '-'")
-
-
-def load_digest(path: str, name: str = "firmware") -> bytes:
-    """Return the launch digest (32 bytes) of a firmware image alone; see :func:`load_hashed`."""
-    return load_hashed(path, name).digest
 
 
 def load_hashed(path: str, name: str = "firmware", *, limit: int = FIRMWARE_LIMIT, empty: bool = False) -> Hashed:
@@ -85,7 +72,7 @@ def load_hashed(path: str, name: str = "firmware", *, limit: int = FIRMWARE_LIMI
     with open_input(path, name, hashed=True) as stream:
         key = stream.identity
         if stream.hashed is None and key in _known:
-            stream.hashed = _known[key]
+            stream.raw.source.hashed = _known[key]
         total = 0
         while stream.hashed is None and (chunk := stream.read(CHUNK)):
             total += len(chunk)

@@ -14,14 +14,8 @@ from .keys import SecretBytes, check_key, hide_key
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Protocol
-
     from ..formats.launch_measure import MeasureMessage, OldMeasureMessage
     from ..layout.views import Table
-
-    class Message(Protocol):
-        def to_bytes(self) -> bytes: ...
-
 
 #: Bytes that SHA-256 takes in at a time; HMAC pads its key to one such block.
 BLOCK = 64
@@ -44,14 +38,14 @@ class HmacSteps:
     ``inner`` is SHA-256(inner_block, message) and ``measure`` is SHA-256(outer_block, inner), 32 bytes each.
     """
 
-    def __init__(self, message: Message, tik: SecretBytes | bytes) -> None:
+    def __init__(self, message: bytes, tik: SecretBytes | bytes) -> None:
         tik = hide_key(tik)  # before anything is raised, whose traceback would show it
         tik = check_key(tik, "tik", TIK_SIZE)
         block = tik.reveal().ljust(BLOCK, b"\0")
         inner_block, outer_block = bytes(b ^ 0x36 for b in block), bytes(b ^ 0x5C for b in block)
         kind = type(tik)  # what is made from a sample key may be shown as it may
         self.key_block, self.inner_block, self.outer_block = kind(block), kind(inner_block), kind(outer_block)
-        self.inner = hashlib.sha256(inner_block + message.to_bytes()).digest()
+        self.inner = hashlib.sha256(inner_block + message).digest()
         self.measure = hashlib.sha256(outer_block + self.inner).digest()
 
     def explain(self, result: str = "measure", *, show_keys: bool = False) -> Table:

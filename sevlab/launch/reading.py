@@ -89,19 +89,9 @@ class _File:
 
     def __init__(self, path: str, stream: Any, identity: tuple[int, int] | None) -> None:
         self.path, self.stream, self.identity = path, stream, identity
-        self._hashed: tuple[int, Any] | None = None
+        self.hashed: tuple[int, Any] | None = None
         self.whole: bytes | None = None
         self.is_brief = False
-
-    @property
-    def hashed(self) -> tuple[int, Any] | None:
-        if self._hashed is None and self.whole is not None:
-            self._hashed = len(self.whole), hashlib.sha256(self.whole)
-        return self._hashed
-
-    @hashed.setter
-    def hashed(self, known: tuple[int, Any] | None) -> None:
-        self._hashed = known
 
     def read_into(self, buffer: WriteableBuffer, place: int) -> int:
         if self.whole is not None:
@@ -199,9 +189,6 @@ class _Pass(io.RawIOBase):
         self._place = max(0, offset + (start[whence] if whence in start else self.source.find_end()))
         return self._place
 
-    def tell(self) -> int:
-        return self._place
-
     def readable(self) -> bool:
         return True
 
@@ -218,10 +205,6 @@ class InputStream(io.BufferedReader):
     def hashed(self) -> tuple[int, Any] | None:
         """Size and SHA-256 of the whole input; None as long as nobody has read it to its end."""
         return self.raw.source.hashed
-
-    @hashed.setter
-    def hashed(self, known: tuple[int, Any]) -> None:
-        self.raw.source.hashed = known
 
     @property
     def identity(self) -> tuple[int, ...]:

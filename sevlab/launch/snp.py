@@ -12,15 +12,14 @@ Sources: snp-launch 2.4; measured-direct-boot 2.4, 4 and 5 (QEMU, edk2, sev-snp-
 
 from __future__ import annotations
 
-from collections import deque, namedtuple
+from collections import namedtuple
 from itertools import accumulate
-from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from ..errors import InputError, named, quoted
 from ..formats.kernel_hashes import KernelHashes
 from ..formats.ovmf import FOUR_GIB, parse_ovmf
 from ..formats.ovmf_tables import SECTION_TYPES, SVSM_INFO
-from ..formats.page_info import CPUID, DIGEST, NORMAL, PAGE, PAGE_DOCS, SECRETS, VMSA, VMSA_GPA, ZERO, ZEROS, PageType
+from ..formats.page_info import CPUID, DIGEST, NORMAL, PAGE, PAGE_DOCS, SECRETS, VMSA, ZERO, ZEROS, PageType
 from .files import FIRMWARE_LIMIT, load_size, read_image
 from .inputs import EMPTY, EMPTY_KERNEL, LaunchInputs, load_table, read_cpus
 from .pages import Region, blank_region, cpu_region, digests, extend, fold, hash_pages, hash_vmsa, links
@@ -39,6 +38,7 @@ if TYPE_CHECKING:
     from ..formats.vmsa import Vmsa
     from ..layout.views import View
     from .pages import Link
+    from .vmm import Profile
 
 #: Most pages that a firmware's metadata may ask for (1 GiB), so that a broken file does not cost hours.
 PAGES_LIMIT = 1 << 18
@@ -163,15 +163,11 @@ def place(region: Region) -> str:
 DEFAULT_PROFILE = "qemu"
 #: The profile of every launch with an SVSM.
 SVSM_PROFILE = "svsm"
-
-
 #: A firmware image that was read, and the hashes of its pages (SHA-384, 48 bytes each).
 Image = namedtuple("Image", "ovmf contents")
-#: Most images that are remembered, and the most bytes of one. Larger ones are known while somebody holds them.
+#: Most images that are remembered, and the most bytes of one.
 _KEPT, _KEPT_SIZE = 4, 16 << 20
-_kept: deque[Ovmf] = deque(maxlen=_KEPT)
-_known: WeakValueDictionary[tuple[int, ...], Ovmf] = WeakValueDictionary()
-_contents: WeakKeyDictionary[Ovmf, tuple[bytes, ...]] = WeakKeyDictionary()
+_known: dict[tuple[int, ...], Image] = {}
 
 
 def load_image(path: str, name: str = "firmware") -> Image:
@@ -183,15 +179,15 @@ def load_image(path: str, name: str = "firmware") -> Image:
     """
     with open_input(path, name) as stream:
         key = stream.identity
-        if key and (ovmf := _known.get(key)) is not None:
-            return Image(ovmf, _contents[ovmf])
+        if key in _known:
+            return _known[key]
         raw = read_image(stream, path, name)
-        unchanged = key and key == stream.identity
+        is_kept = bool(key) and key == stream.identity and len(raw) <= _KEPT_SIZE
     image = make_image(raw, name, quoted(path))
-    if key and unchanged:
-        _known[key], _contents[image.ovmf] = image
-        if len(raw) <= _KEPT_SIZE:
-            _kept.append(image.ovmf)
+    if is_kept:
+        if len(_known) == _KEPT:
+            del _known[next(iter(_known))]
+        _known[key] = image
     return image
 
 
@@ -236,7 +232,7 @@ def load_snp_launch(**inputs: Any) -> SnpLaunch:
         started, regions = _ovmf_hash(given.ovmf_hash), regions[1:]
     one_more = boot if profile.is_flat else further
     return SnpLaunch(
-        [*regions, *register_regions(boot, further, cpus.count, profile.is_flat, profile.pages.vmsa_gpa)],
+        [*regions, *register_regions(boot, further, cpus.count, profile)],
         warnings,
         started,
         None if one_more is None else hash_vmsa(one_more),
@@ -244,9 +240,7 @@ def load_snp_launch(**inputs: Any) -> SnpLaunch:
     )
 
 
-def load_sections(
-    image: Image, rules: PageRules, inputs: LaunchInputs, warn: Callable[[str], object] = lambda words: None
-) -> list[Region]:
+def load_sections(image: Image, rules: PageRules, inputs: LaunchInputs, warn: Callable[[str], object]) -> list[Region]:
     """Return the pages of a firmware and of its metadata, with the hashes of a kernel if one is given."""
     table = None
     if inputs.kernel is not None:
@@ -332,30 +326,26 @@ def _hash_page(section: Section, ovmf: Ovmf, table: KernelHashes, name: str) -> 
     return (bytes(place) + table.to_bytes()).ljust(section.size, b"\0")
 
 
-def svsm_region(svsm: Ovmf, contents: tuple[bytes, ...], ovmf: Ovmf, vars_size: int, name: str) -> Region:
+def svsm_region(svsm: Ovmf, contents: tuple[bytes, ...], ovmf: Ovmf, vars_size: int) -> Region:
     """Return the pages of an SVSM image, which ends where OVMF's variable store begins, directly below its code."""
     base = FOUR_GIB - ovmf.size - vars_size - svsm.size
     if base < 0 or base % PAGE:
         received = f"an image of {svsm.size} bytes below {vars_size} of variables"
-        raise InputError(name, received, "whole pages below 4 GiB")
+        raise InputError("svsm", received, "whole pages below 4 GiB")
     return Region("SVSM", NORMAL, base, contents, "The SVSM image, page by page.", svsm.image)
 
 
-def svsm_start(svsm: Ovmf, region: Region, name: str) -> int:
-    """Return the guest address of an SVSM's first instruction. Raises InputError for an image without it."""
-    entry = svsm.find(SVSM_INFO)
-    if entry is None or entry.value is None or svsm.trailing:
-        needed = "an SVSM image that says where it starts (SVSM info in its footer table)"
-        raise InputError(name, svsm.kind, needed, "the binary file of a Coconut SVSM build, not its IGVM file")
-    return int(region.gpa + entry.value.offset)
+def svsm_offset(svsm: Ovmf) -> int | None:
+    """Return where in an SVSM image its first instruction is; None for an image that does not say so."""
+    entry = None if svsm.trailing else svsm.find(SVSM_INFO)
+    return int(entry.value.offset) if entry is not None and entry.value is not None else None
 
 
-def register_regions(
-    boot: Vmsa, further: Vmsa | None, count: int, is_flat: bool = False, gpa: int = VMSA_GPA
-) -> list[Region]:
+def register_regions(boot: Vmsa, further: Vmsa | None, count: int, profile: Profile) -> list[Region]:
     """Return the pages of *count* virtual CPUs. Under a flat profile all have the boot CPU's page."""
-    if is_flat:
-        return [cpu_region(boot, 0, count, "Initial registers of every CPU.")]
+    gpa = profile.pages.vmsa_gpa
+    if profile.is_flat:
+        return [cpu_region(boot, 0, count, "Initial registers of every CPU.", gpa)]
     first = cpu_region(boot, 0, 1, "Initial registers of the boot CPU.", gpa)
     if further is None or count == 1:
         return [first]
@@ -393,10 +383,12 @@ def _svsm(inputs: LaunchInputs, image: Image, warn: Callable[[str], object]) -> 
     else:
         assert inputs.vars_size is not None
         vars_size = parse_number(inputs.vars_size, "vars_size", FIRMWARE_LIMIT)
-    region = svsm_region(*svsm, image.ovmf, vars_size, "svsm")
-    start = svsm_start(svsm.ovmf, region, "svsm")
+    region = svsm_region(*svsm, image.ovmf, vars_size)
+    if (offset := svsm_offset(svsm.ovmf)) is None:
+        needed = "an SVSM image that says where it starts (SVSM info in its footer table)"
+        raise InputError("svsm", svsm.ovmf.kind, needed, "the binary file of a Coconut SVSM build, not its IGVM file")
     sections = section_regions(svsm.ovmf, SNP_PROFILES[SVSM_PROFILE].pages, None, "svsm", warn)
-    return [firmware_region(*image), region, *sections], start
+    return [firmware_region(*image), region, *sections], region.gpa + offset
 
 
 def _ovmf_hash(value: bytes | str) -> bytes:

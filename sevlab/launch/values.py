@@ -61,11 +61,7 @@ def parse_policy(text: str | int, name: str = "policy") -> Policy:
 def parse_measurement(text: str, name: str = "measurement", *, allow_hex: bool = False) -> Measurement:
     """Return a measurement from base64 text (64 characters, white space aside) or, with *allow_hex*, 96 hex digits."""
     needed = f"48 bytes as base64 (64 characters{') or hex (96 digits)' if allow_hex else ', no padding)'}"
-    if not isinstance(text, str):
-        raise InputError(name, type(text).__name__, needed)
-    if len(text) > TEXT_LIMIT:
-        raise InputError(name, f"{len(text)} characters", needed)
-    bare = "".join(text.split(" ")).translate({9: None, 10: None, 13: None})
+    bare = _without_space(text, name, needed)
     if re.fullmatch(_HEX, bare) and len(bare) == 2 * Measurement.size:
         if allow_hex:
             return Measurement.from_bytes(bytes.fromhex(bare))
@@ -83,14 +79,11 @@ def parse_measurement(text: str, name: str = "measurement", *, allow_hex: bool =
         if is_public or not describe_text(text):
             received += f" with the stray character {stray!a}"
         raise InputError(name, received, needed, _URL_SAFE if stray in "-_" else "")
-    try:
-        raw = binascii.a2b_base64(bare, strict_mode=True)
-    except binascii.Error:
+    if (raw := decode_base64(bare)) is None:
+        if decode_base64(bare.rstrip("=")) is not None:
+            raise InputError(name, f"{quoted(text)}, with = at its end", needed, "leave out the =")
         received = f"{len(bare)} characters that do not decode"
-        raise InputError(name, received, needed, "copy it again: characters are missing or too many") from None
-    # Python's strict decoder lets = through after a whole group.
-    if binascii.b2a_base64(raw, newline=False).decode() != bare:
-        raise InputError(name, f"{quoted(text)}, with = at its end", needed, "leave out the =")
+        raise InputError(name, received, needed, "copy it again: characters are missing or too many")
     if len(raw) == Measurement.size:
         return Measurement.from_bytes(raw)
     advice = "the value of sev-measurement from virsh domlaunchsecinfo, or of data from query-sev-launch-measure"
@@ -105,11 +98,7 @@ def parse_bytes(text: str, name: str, size: int) -> bytes:
     """Return exactly *size* bytes from strict base64 or hex text, distinguished by length; white space aside."""
     digits, characters = 2 * size, 4 * ((size + 2) // 3)
     needed = f"{size} bytes as base64 ({characters} characters) or hex ({digits} digits)"
-    if not isinstance(text, str):
-        raise InputError(name, type(text).__name__, needed)
-    if len(text) > TEXT_LIMIT:
-        raise InputError(name, f"{len(text)} characters", needed)
-    bare = text.translate({9: None, 10: None, 13: None, 32: None})
+    bare = _without_space(text, name, needed)
     if len(bare) == digits and re.fullmatch(_HEX, bare):
         return bytes.fromhex(bare)
     raw = None if is_hex_of_other_size(bare) else decode_base64(bare)
@@ -130,6 +119,14 @@ def parse_bytes(text: str, name: str, size: int) -> bytes:
     raise InputError(name, quoted(text) + meaning, needed, advice)
 
 
+def _without_space(text: str, name: str, needed: str) -> str:
+    if not isinstance(text, str):
+        raise InputError(name, type(text).__name__, needed)
+    if len(text) > TEXT_LIMIT:
+        raise InputError(name, f"{len(text)} characters", needed)
+    return text.translate(dict.fromkeys(b"\t\n\r "))
+
+
 def is_hex_of_other_size(text: str) -> bool:
     """Return whether what could be base64 must be hex digits: 48 bytes are not by chance, but two keys in hex are."""
     return bool(re.fullmatch(_HEX, text)) and len(text) >= 2 * KEY_SIZE and len(set(text.lower())) > 4
@@ -137,13 +134,12 @@ def is_hex_of_other_size(text: str) -> bool:
 
 def decode_base64(text: str) -> bytes | None:
     """Return the bytes of canonical base64 text without white space; None for anything else."""
-    if not re.fullmatch(_BASE64, text):
-        return None
     try:
         raw = binascii.a2b_base64(text, strict_mode=True)
-    except binascii.Error:
+    except ValueError:
         return None
-    return raw if binascii.b2a_base64(raw, newline=False).decode() == text else None
+    # Python's strict decoder lets = through after a whole group.
+    return raw if raw and binascii.b2a_base64(raw, newline=False).decode() == text else None
 
 
 def load_keys(*, tik: Any = None, tek: Any = None, tk: Any = None) -> tuple[SecretBytes, SecretBytes]:

@@ -43,14 +43,10 @@ class Comparison(Explainable):
         banner = Banner(words, "green" if self.matches else "pink")
         if sum(span.size for span, _ in self.pairs) > LARGE:
             return View(banner, *([] if self.matches else [self._short()]))
+        states = ["match" if one.raw == other.raw else "MISMATCH *" for one, other in self.pairs]
         rows = [
-            [
-                label,
-                one.name,
-                "match" if one.raw == other.raw else "MISMATCH *",
-                *(hex_lines(s.raw, 8) for s in (one, other)),
-            ]
-            for label, (one, other) in zip(letters(len(self.pairs)), self.pairs, strict=True)
+            [label, one.name, state, hex_lines(one.raw, 8), hex_lines(other.raw, 8)]
+            for label, state, (one, other) in zip(letters(len(states)), states, self.pairs, strict=True)
         ]
         header, colours = ["", "field", "state", "reported", "computed"], [span.colour for span, _ in self.pairs]
         return View(

@@ -256,17 +256,15 @@ class Bar:
 
     def __init__(self, parts: Sequence[tuple[str, int, str]]) -> None:
         self.parts = [(label, *part) for label, part in zip(letters(len(parts)), parts, strict=True)]
-
-    def _shares(self, width: int) -> list[int]:
-        return shares([size for _, _, size, _ in self.parts], width)
+        self.sizes = [size for _, size, _ in parts]
 
     def text(self, paint: Paint = plain, width: int = 0) -> str:
-        wide = self._shares(min(BAR_WIDTH, (width or WIDTH) - 1 - len(self.parts)))
+        wide = shares(self.sizes, min(BAR_WIDTH, (width or WIDTH) - 1 - len(self.parts)))
         drawn = [paint((part[0] * n)[:n], part[-1]) for part, n in zip(self.parts, wide, strict=True)]
         return f"[{'|'.join(drawn)}]"
 
     def html(self) -> str:
-        wide = self._shares(BAR_WIDTH)
+        wide = shares(self.sizes, BAR_WIDTH)
         whole = sum(wide) or 1
         cells = []
         for width, (label, name, size, colour) in zip(wide, self.parts, strict=True):

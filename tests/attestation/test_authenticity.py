@@ -13,7 +13,7 @@ from sevlab.attestation.certificates import (
     Certificates,
     parse_bundle,
     parse_certificate,
-    parse_crl,
+    parse_crls,
 )
 from sevlab.attestation.report import ReportVerdict, verify_report
 from sevlab.data import INCIDENTS
@@ -217,10 +217,10 @@ def test_revocation() -> None:
     for place in range(0, len(raw), 3):
         broken = raw[:place] + bytes([raw[place] ^ 4]) + raw[place + 1 :]
         try:
-            crl = parse_crl(broken)
+            crls = parse_crls(broken)
         except InputError:
             continue
-        verdict = made_verdict(make(), Certificates(ask=ask, ark=parse_certificate(SERVER.ark("Milan")), crl=crl))
+        verdict = made_verdict(make(), Certificates(ask=ask, ark=parse_certificate(SERVER.ark("Milan")), crls=crls))
         assert verdict["revocation"].state == MISMATCH, hex(place)
 
 
@@ -271,7 +271,7 @@ def test_missing_certificates_fail_where_they_are_needed() -> None:
     for name, lines in lost.items():
         given = parse_bundle(**{one: raw for one, raw in ders.items() if one != name})
         assert failures(made_verdict(make(), given, measurement=make()[0x90:0xC0])) == lines
-    crl = Certificates(crl=parse_crl(SERVER.crl("Milan")))
+    crl = Certificates(crls=parse_crls(SERVER.crl("Milan")))
     assert made_verdict(make(), crl)["revocation"].state == CANNOT_TELL
     with pytest.raises(KeyError):
         verdict["colour"]

@@ -68,14 +68,10 @@ def test_the_shared_point_of_the_facts() -> None:
     assert body == "650d55988f26350a3f5484528e2922af373c315278e88a673ae7235f1e248ac8"
 
 
-@given(key=st.binary(min_size=1, max_size=64), context=st.binary(max_size=40), size=st.integers(1, 100))
-def test_the_key_derivation_by_another_route(key: bytes, context: bytes, size: int) -> None:
-    expected, number = b"", 0
-    while len(expected) < size:
-        number += 1
-        head = number.to_bytes(4, "little") + b"sev-kek\0" + context + (8 * size).to_bytes(4, "little")
-        expected += hmac.new(key, head, hashlib.sha256).digest()
-    assert derive_key(key, "sev-kek", context, size) == expected[:size]
+@given(key=st.binary(min_size=1, max_size=64), context=st.binary(max_size=40))
+def test_the_key_derivation_by_another_route(key: bytes, context: bytes) -> None:
+    message = (1).to_bytes(4, "little") + b"sev-kek\0" + context + (128).to_bytes(4, "little")
+    assert derive_key(key, "sev-kek", context) == hmac.new(key, message, hashlib.sha256).digest()[:16]
 
 
 @settings(max_examples=many(25, 5))

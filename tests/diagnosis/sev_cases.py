@@ -85,7 +85,7 @@ def true_values(space: SevSpace, chosen: dict[str, Choice]) -> dict[str, Any]:
 
 
 def draw(space: SevSpace, combination: Combination, chance: random.Random) -> dict[str, Choice]:
-    return {name: chance.choice(choices) for name, choices in zip(combination.names, combination.lists, strict=True)}
+    return {name: chance.choice(choices) for name, choices in combination.lists.items()}
 
 
 def reported_text(space: SevSpace, chosen: dict[str, Choice]) -> str:

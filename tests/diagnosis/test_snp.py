@@ -169,10 +169,10 @@ def test_random_mistakes_are_explained_and_rightly(faults: int, folder: Path) ->
         place = chance.randrange(len(bases))
         while True:
             combination = chance.choice(kinds[place])
-            drawn = [chance.choice(choices) for choices in combination.lists]
+            drawn = [chance.choice(choices) for choices in combination.lists.values()]
             if hand_made.isdisjoint(choice.hypothesis.name for choice in drawn):
                 break
-        chosen = dict(zip(combination.names, drawn, strict=True))
+        chosen = dict(zip(combination.lists, drawn, strict=True))
         truth = values_of(spaces[place], chosen)
         reported = chain_of(truth)
         given = inputs(folder, **bases[place])

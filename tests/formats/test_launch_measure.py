@@ -112,7 +112,7 @@ def test_the_published_example_of_sev_tool() -> None:
     measure = bytes.fromhex("6faab2daae389bcd3405a05d6cafe33c0414f7bedd0bae19ba5f38b7fd1664ea")
     assert message.to_bytes()[:8] == bytes.fromhex("0400120f00000000")
     assert sevlab.compute_measure(message, tik) == measure
-    assert sevlab.launch.measure.HmacSteps(message, tik).measure == measure
+    assert sevlab.launch.measure.HmacSteps(message.to_bytes(), tik).measure == measure
 
 
 def test_the_worked_example_with_a_policy_and_a_build() -> None:

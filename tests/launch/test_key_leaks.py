@@ -306,7 +306,7 @@ def _loaders() -> dict[str, Callable[[Any], object]]:
         "load_case": lambda key: sevlab.load_case("case.toml", tk=key),
         "load_case late": lambda key: sevlab.load_case("case.toml", tk=key, firmware="no such file"),
         "compute_measure": lambda key: sevlab.compute_measure(message, key),
-        "HmacSteps": lambda key: sevlab.launch.measure.HmacSteps(message, key),
+        "HmacSteps": lambda key: sevlab.launch.measure.HmacSteps(message.to_bytes(), key),
         "build_secret tik": lambda key: sevlab.attestation.secret.build_secret(
             [("luks-key", b"x")], key, TEK, bytes(32)
         ),

@@ -113,7 +113,7 @@ def test_another_library_gives_the_same_measure(raw: bytes, tik: bytes) -> None:
     expected = other.finalize()
     message = sevlab.MeasureMessage.from_bytes(raw)
     assert sevlab.compute_measure(message, sevlab.SecretBytes(tik)) == expected
-    assert sevlab.launch.measure.HmacSteps(message, sevlab.SecretBytes(tik)).measure == expected
+    assert sevlab.launch.measure.HmacSteps(message.to_bytes(), sevlab.SecretBytes(tik)).measure == expected
 
 
 @PIPES
@@ -124,7 +124,7 @@ def test_a_pipe_is_never_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
         try:
             os.write(writer, content)
             os.close(writer)
-            assert sevlab.launch.files.load_digest(f"/dev/fd/{reader}") == hashlib.sha256(content).digest()
+            assert sevlab.launch.files.load_hashed(f"/dev/fd/{reader}").digest == hashlib.sha256(content).digest()
         finally:
             os.close(reader)
     assert digest._known == {}
@@ -142,7 +142,7 @@ def test_a_named_pipe_is_read_each_time(tmp_path: Path, monkeypatch: pytest.Monk
         finally:
             os.close(keep)
         try:
-            assert sevlab.launch.files.load_digest(str(tmp_path / "pipe")) == hashlib.sha256(content).digest()
+            assert sevlab.launch.files.load_hashed(str(tmp_path / "pipe")).digest == hashlib.sha256(content).digest()
         finally:
             os.close(reader)
     assert digest._known == {}

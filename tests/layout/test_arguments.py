@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 import sevlab
-from sevlab.attestation.certificates import parse_bundle, parse_certificate, parse_chain, parse_crl, parse_crls
+from sevlab.attestation.certificates import parse_bundle, parse_certificate, parse_chain, parse_crls
 from sevlab.attestation.report import parse_moment, read_report
 from sevlab.cases.bundle import build_manifest, parse_manifest
 from sevlab.errors import ArgumentError, InputError, SevlabError
@@ -107,7 +107,7 @@ def calls(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Call]:
         (sevlab.cases.coverage.cover_command_line, ["qemu -machine q35 -object sev-guest,id=s,policy=1"], {}),
         (sevlab.cases.coverage.cover_domain, ["<domain type='kvm'><launchSecurity type='sev'/></domain>"], {}),
         (sevlab.launch.vmm.cpu_signature, [25, 1, 1], {}),
-        (sevlab.attestation.session.derive_key, [bytes(16), "label", b"context", 16], {}),
+        (sevlab.attestation.session.derive_key, [bytes(16), "label", b"context"], {}),
         (sevlab.attestation.session.exchange, [key, sevlab.attestation.session.public_key(key)], {}),
         (sevlab.attestation.session.godh_certificate, [key], {}),
         (
@@ -142,7 +142,6 @@ def calls(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Call]:
         (parse_bundle, [], {"vcek": raw("vcek-snp.der"), "chain": pem}),
         (parse_certificate, [raw("vcek-snp.der"), "name"], {}),
         (parse_chain, [pem, "name"], {}),
-        (parse_crl, [bytes(10), "name"], {}),
         (parse_crls, [bytes(10), "name"], {}),
         (parse_moment, ["2026-01-01", "name"], {}),
         (read_report, [raw("report-snp.bin"), "name", ""], {}),

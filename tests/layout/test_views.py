@@ -103,7 +103,7 @@ THINGS: dict[str, Callable[[sevlab.launch.evidence.Evidence], object]] = {
     "odd policy": lambda evidence: sevlab.Policy(0xFFFFFFFF),
     "launch": lambda evidence: evidence.launch,
     "comparison": lambda evidence: sevlab.compare(evidence.message, evidence.message.replace(build_id=1, policy=9)),
-    "HMAC": lambda evidence: sevlab.launch.measure.HmacSteps(evidence.message, evidence.tik),
+    "HMAC": lambda evidence: sevlab.launch.measure.HmacSteps(evidence.message.to_bytes(), evidence.tik),
     "given digest": lambda evidence: evidence.replace(digest=bytes(32)),
     "whole launch": whole_launch,
     "launches": lambda evidence: sevlab.compare_launch(whole_launch(evidence), whole_launch(evidence, 3)),

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from sevlab.formats.report import MilanTcb, Tcb, TurinTcb, chain_path, crl_path, vcek_path
+from sevlab.formats.report import MilanTcb, Tcb, TurinTcb, crl_path, vcek_path
 from sevlab.simulator.kds import KeyServer
 from tests.shared_data import shared_data
 
@@ -144,6 +144,4 @@ def test_paths_are_those_of_the_facts() -> None:
     asked = "?blSPL=04&teeSPL=00&snpSPL=24&ucodeSPL=219"
     assert vcek_path("Milan", CHIP, MILAN) == f"/vcek/v1/Milan/{CHIP.hex()}{asked}"
     assert vcek_path("Turin", CHIP, TURIN) == f"/vcek/v1/Turin/0102030405060708{asked.replace('?', '?fmcSPL=01&')}"
-    assert chain_path("Genoa") == "/vcek/v1/Genoa/cert_chain"
-    assert chain_path("Genoa", vlek=True) == "/vlek/v1/Genoa/cert_chain"
     assert (crl_path("Turin"), crl_path("Turin", vlek=True)) == ("/vcek/v1/Turin/crl", "/vlek/v1/Turin/crl")

@@ -174,7 +174,7 @@ def test_each_kind_of_start_has_its_box() -> None:
 
 def test_a_trial_that_cannot_be_run_shows_why_and_nothing_stale() -> None:
     def run(policy: str) -> View:
-        return sevlab.explain(sevlab.launch.parse_policy(policy))
+        return sevlab.explain(sevlab.launch.values.parse_policy(policy))
 
     trial = Trial(run, policy="0x1")
     good = repr(trial)

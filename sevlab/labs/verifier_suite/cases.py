@@ -126,7 +126,7 @@ def verify_input(given: VerifierInput) -> ReportVerdict:
     ask, ark = parse_chain(given.chain, "chain")
     return verify_report(
         given.report,
-        Certificates(parse_certificate(given.vcek, "leaf"), ask=ask, ark=ark, crl=parse_crls(given.crl)),
+        Certificates(parse_certificate(given.vcek, "leaf"), ask=ask, ark=ark, crls=parse_crls(given.crl)),
         roots={given.root_sha256: given.product},
         at=MOMENT,
         measurement=given.measurement,

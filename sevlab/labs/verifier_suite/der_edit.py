@@ -10,7 +10,7 @@ import re
 import textwrap
 from typing import TYPE_CHECKING
 
-from ...attestation.certificates import parse_certificate, parse_crl
+from ...attestation.certificates import parse_certificate, parse_crls
 from ...simulator.identity import RSA_SIZE, rsa_primes, rsa_sign
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def reseal(raw: bytes, signer: str) -> bytes:
 
 def reseal_crl(raw: bytes, signer: str) -> bytes:
     """Sign a CRL again."""
-    return raw[:-RSA_SIZE] + rsa_sign(signer, parse_crl(raw).tbs, "sha384")
+    return raw[:-RSA_SIZE] + rsa_sign(signer, parse_crls(raw)[0].tbs, "sha384")
 
 
 def redate(raw: bytes, start: str, end: str) -> bytes:
