@@ -15,7 +15,13 @@ from tests.paths import NOTEBOOKS
 
 MAP = NOTEBOOKS / "README.md"
 #: The cell of 00 that has the map too, and how it begins.
-MAP_CELL, MAP_TEXT = "map", "## All notebooks\n\nNew words are in the [glossary](glossary.md).\n\n"
+MAP_CELL, MAP_TEXT = (
+    "map",
+    (
+        "## All notebooks\n\nNew words are in the [glossary](glossary.md). "
+        "Minutes are to read and run, plus those for the exercises.\n\n"
+    ),
+)
 #: The parts of the course: title, folder, and the pattern of its notebooks' names.
 PARTS = (
     ("The message, and what it stands on", "", "0[0-3]*"),
@@ -36,8 +42,9 @@ A course on the attestation of AMD SEV, SEV-ES and SEV-SNP. Begin with [00](00-s
 those it builds on, and ends in a link to the next. Nothing needs SEV hardware. New words are in the
 [glossary](glossary.md).
 
-Times are estimated by one rule: 150 words or six code cells a minute, a minute for a widget; then five for each
-exercise. To work on a launch of your own, open the [debugger](debugger.ipynb).
+Minutes are to read and run, plus those for the exercises. One rule estimates them: 150 words or six code cells a
+minute, a minute for a widget; and five for each exercise. To work on a launch of your own, open the
+[debugger](debugger.ipynb).
 """
 
 

@@ -14,11 +14,13 @@ from sevlab import __version__
 from sevlab.cli import VERBS
 from sevlab.cli.validate import validate_parser
 from tests.make_docs import TARGET, reference
+from tests.make_screens import FOLDER as SCREENS
 from tests.paths import DOCS, NOTEBOOKS, ROOT
 
 ALL = sorted(path for path in NOTEBOOKS.rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts)
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 MANUAL = (DOCS / "validate.md").read_text(encoding="utf-8")
+PAGES_OF_TEXT = [*ROOT.glob("*.md"), *sorted(DOCS.glob("*.md")), *sorted(NOTEBOOKS.rglob("*.md"))]
 
 
 def test_the_layout_reference_is_not_stale() -> None:
@@ -72,15 +74,38 @@ def test_links_of_notebooks_lead_somewhere() -> None:
                 )
 
 
+def anchors(text: str) -> set[str]:
+    """Return the anchors that a page's headings have on a code-hosting site."""
+    headings = re.findall(r"^#+ (.*)$", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 def test_links_between_documents_lead_somewhere() -> None:
-    pages = [*ROOT.glob("*.md"), *DOCS.glob("*.md"), *NOTEBOOKS.rglob("*.md")]
-    for page in pages:
-        for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text(encoding="utf-8")):
-            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+    for page in PAGES_OF_TEXT:
+        for target, anchor in re.findall(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)", page.read_text(encoding="utf-8")):
+            found = page.parent / target if target else page
+            assert found.exists(), f"{page.name} links to {target}"
+            if anchor:
+                assert anchor in anchors(found.read_text(encoding="utf-8")), f"{page.name} links to {target}#{anchor}"
+
+
+@pytest.mark.parametrize("page", PAGES_OF_TEXT, ids=lambda page: str(page.relative_to(ROOT)))
+def test_headings_have_a_blank_line_around_them(page: Path) -> None:
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    assert re.findall(r"[^\n]\n(#+ .*)", text) == []
+    assert re.findall(r"^(#+ .*)\n[^\n]", text, re.MULTILINE) == []
+
+
+def test_the_page_about_terminals_shows_a_stored_screen() -> None:
+    page, screen = (DOCS / "terminal.md").read_text("utf-8"), (SCREENS / "report-80.txt").read_text("utf-8")
+    shown = page.partition("--forbid-smt\n")[2].partition("\n\n`advise`")[0]
+    answer = [line.removeprefix("    ").rstrip() for line in shown.splitlines()]
+    stored = [line.rstrip() for line in screen.rpartition("--forbid-smt\n")[2].partition("\n[exit")[0].splitlines()]
+    assert answer == stored
 
 
 def test_names_of_the_library_in_documents_exist() -> None:
-    for page in (*ROOT.glob("*.md"), *DOCS.glob("*.md"), *NOTEBOOKS.rglob("*.md")):
+    for page in PAGES_OF_TEXT:
         text = page.read_text(encoding="utf-8").partition("\n## 0.2.0")[0]
         for name in re.findall(r"\bsevlab((?:\.[A-Za-z_]\w*)+)", text):
             found: object = sevlab

@@ -27,16 +27,16 @@ if TYPE_CHECKING:
 
     Version = tuple[int, int, int | None]
 
-APPLIES, CURED, NOT_AFFECTED, NOT_NAMED = "applies", "cured", "not affected", "not named"
+APPLIES, FIXED, NOT_AFFECTED, NOT_NAMED = "applies", "fixed", "not affected", "not named"
 #: Every state, the worst first, and what it means.
 STATES = {
-    APPLIES: "the platform has it, and nothing that is known here cures it",
+    APPLIES: "the platform has it, and none of the known fixes is in place",
     data.UNKNOWN: "what was given does not decide it; the words say what would",
     NOT_NAMED: "only other products are listed as affected; this is not proof of safety",
-    CURED: "a version, a TCB or a bit cures it",
+    FIXED: "a version, a TCB or a bit fixes it",
     NOT_AFFECTED: "it cannot hit this technology",
 }
-_COLOURS = {APPLIES: "pink", data.UNKNOWN: "yellow", NOT_NAMED: "grey", CURED: "green", NOT_AFFECTED: "green"}
+_COLOURS = {APPLIES: "pink", data.UNKNOWN: "yellow", NOT_NAMED: "grey", FIXED: "green", NOT_AFFECTED: "green"}
 #: Technologies by the names that people type.
 NAMES = {"sev": data.SEV, "sev-es": data.SEV_ES, "snp": data.SEV_SNP}
 
@@ -87,7 +87,7 @@ class Finding:
     @property
     def advice(self) -> str:
         """Why, and what the guest's owner can look at where that is still to be done."""
-        is_done = self.state in (CURED, NOT_AFFECTED)
+        is_done = self.state in (FIXED, NOT_AFFECTED)
         return self.words if is_done else f"{self.words} Look at: {self.advisory.check}."
 
     def as_dict(self) -> dict[str, object]:
@@ -133,7 +133,7 @@ class Advice(Explainable):
         return {
             "words": self.words,
             "platform": dict(self.platform.words),
-            "told": list(self.platform.told),
+            "notes": list(self.platform.told),
             "findings": [one.as_dict() for one in self.findings],
         }
 
@@ -327,7 +327,7 @@ def _judge(advisory: Advisory, platform: Platform) -> tuple[str, str]:
     if len(states) == 1:
         return states.pop(), " ".join(dict.fromkeys(words for _, words in found))
     if not states & {APPLIES, data.UNKNOWN}:  # all harmless, each in its own way: the weakest claim counts
-        worst = NOT_NAMED if NOT_NAMED in states else CURED
+        worst = NOT_NAMED if NOT_NAMED in states else FIXED
         return worst, " ".join(dict.fromkeys(words for state, words in found if state != NOT_AFFECTED))
     both = zip(("product", "technology"), zip(*pairs, strict=True), strict=True)
     missing = [name for name, values in both if len(set(values)) > 1]
@@ -356,16 +356,16 @@ def _judge_fixes(advisory: Advisory, product: str, technology: str, platform: Pl
     held = [(fix, *_holds(fix, platform)) for fix in fixes]
     for fix, holds, words in held:
         if holds and fix.mark == data.VERIFIED:
-            return _doubt(advisory, platform, f"Cured by {fix.words}: {words}.")
+            return _doubt(advisory, platform, f"Fixed by {fix.words}: {words}.")
     for fix, holds, words in held:
         if holds is None or fix.mark != data.VERIFIED:
             sure = "" if fix.mark == data.VERIFIED else f" ({fix.mark})"
-            return data.UNKNOWN, f"It would be cured by {fix.words}{sure}; {words}."
+            return data.UNKNOWN, f"It would be fixed by {fix.words}{sure}; {words}."
     if held or advisory.open == data.NO_FIX:
-        words = f"It would be cured by {' or by '.join(fix.words for fix in fixes)}"
-        words = words if fixes else "Nothing is known to cure it"
+        words = f"It would be fixed by {' or by '.join(fix.words for fix in fixes)}"
+        words = words if fixes else "No fix is known"
         return APPLIES, f"{words}{''.join(f'; {why}' for _, _, why in held)}."
-    return data.UNKNOWN, "What cures it is not in the sources at hand."
+    return data.UNKNOWN, "The sources at hand do not say what fixes it."
 
 
 def _concerns(fix: Fix, product: str, technology: str) -> bool:
@@ -375,12 +375,12 @@ def _concerns(fix: Fix, product: str, technology: str) -> bool:
 
 
 def _doubt(advisory: Advisory, platform: Platform, words: str) -> tuple[str, str]:
-    """Return that something is cured, unless what should be there beside the fix is missing."""
+    """Return that something is fixed, unless what should be there beside the fix is missing."""
     for one in advisory.doubts:
         holds, why = _holds(one, platform)
         if holds is False:
             return data.UNKNOWN, f"{words} But {why} ({one.mark} as a sign of it)."
-    return CURED, words
+    return FIXED, words
 
 
 def _holds(fix: Fix, platform: Platform) -> tuple[bool | None, str]:

@@ -60,6 +60,7 @@ _STARTS = [(bytes.fromhex(start), what, advice) for start, what, advice in _WORD
 _LABELS: dict[str, list[str]] = _WORDS["labels"]
 #: What helps with the digests that Google signs for its guests, one for each number of CPUs.
 ENDORSEMENT = "https://github.com/google/gce-tcb-verifier verifies it and prints its digests"
+_DER = "DER, such as a certificate"
 _AGAIN = "base64 FILE, or xxd -p FILE, of the original"
 _X509 = "AMD's certificates for SEV-SNP are X.509: https://kdsintf.amd.com/vcek/v1/PRODUCT/cert_chain"
 
@@ -295,7 +296,8 @@ def describe(raw: bytes, fits: Callable[[bytes], bool]) -> tuple[str, str]:
         return f"{len(raw)} bytes, a launch endorsement of GCE", ENDORSEMENT
     text, coded = as_text(raw)
     if text is None:
-        return f"{len(raw)} bytes, {_binary_kind(raw)}", ""
+        kind = _binary_kind(raw)
+        return f"{len(raw)} bytes, {kind}", _LABELS["CERTIFICATE"][1] if kind == _DER else ""
     bare, found = text.strip(), []
     for one in islice(_of_text(text), 8):
         what, advice = describe(one.raw, fits)
@@ -361,7 +363,7 @@ def _binary_kind(raw: bytes) -> str:
         inner_inner = inner[2 + (inner[1] & 0x7F if len(inner) > 1 and inner[1] & 0x80 else 0) :][:1]
         if inner[:1] == b"\x30" and inner_inner == b"\x30":
             return "DER, certificates in one SEQUENCE (a PkiPath)"
-        return "DER, such as a certificate"
+        return _DER
     if raw[0] in (0xD2, 0xD8, 0xD9) or 0xA1 <= raw[0] <= 0xBF or 0x81 <= raw[0] <= 0x97:
         return "binary, perhaps CBOR"
     if _protobuf(raw):

@@ -59,7 +59,7 @@ STAGES = {name: status for name, status, _ in _STAGES}
 _FORM = ("version", "policy", "reserved")
 _GIVE = {"launch digest": "no measurement was given", "policy": "no policy of the launch was given"}
 _NO_AUTHOR = (
-    "there is no author key. SEV firmware of 2022 failed every launch with an ID block and none "
+    "there is no author key. SEV firmware of 2022 failed every launch whose ID block came without one "
     "(https://github.com/AMDESE/sev-guest/issues/13): sign with a second key, id-block build --authorkey FILE"
 )
 #: Most bytes of a file that are read. Both parts take 4192 bytes, or 8384 as hex.

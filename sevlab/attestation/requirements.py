@@ -193,7 +193,7 @@ def _check_forbidden(name: str, report: Report, is_required: bool) -> Check:
     allowed = bool(getattr(report.policy, bit))
     words = f"the policy {'allows' if allowed else 'refuses'} {what}"
     if name == "forbid_smt":
-        words += f"; on the platform it is {'on' if report.platform_info.smt_en else 'off'} now"
+        words += f"; the platform has it {'on' if report.platform_info.smt_en else 'off'} now"
     incident = "A07" if name == "forbid_debug" and allowed else ""
     if not is_required:
         return Check(name, NOT_CHECKED, f"not asked for; {words}", incident=incident)

@@ -219,7 +219,7 @@ def _keys(*, tk: object, tik: object, tek: object) -> tuple[str, Readings]:
         raise InputError("tk", f"together with {named('tik')} or {named('tek')}", "one of the two forms")
     if tk is None and tik is None:
         needed = f"{named('tk')}, or {named('tik')} and {named('tek')}"
-        raise InputError("tk", f"neither it nor {named('tik')}", needed)
+        raise InputError("tk" if tek is None else "tik", "nothing", needed)
     if tk is not None:
         return "tk", _with_zero(_read_key(tk, "tk", 2 * KEY_SIZE))
     teks = [] if tek is None else _read_key(tek, "tek", KEY_SIZE)

@@ -188,7 +188,7 @@ class Ovmf(Explainable):
         elif self.kind_key == "vars":
             every = "unknown", "The VARS half cannot tell: look at the CODE half or at the combined image."
         elif not self.entries and not self.table and self.kind_key != "old":
-            every = "unknown", f"This file cannot tell: it is {self.kind}."
+            every = "unknown", f"This file does not show it: it is {self.kind}."
         return [Ability(question, *(every or answer(self))) for question, answer in _QUESTIONS.items()]
 
     def maps(self) -> list[FlashMap]:

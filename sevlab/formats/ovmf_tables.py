@@ -111,8 +111,8 @@ EntryType = namedtuple("EntryType", "layout doc")
 #: Section types by number. Source: measured-direct-boot 4.2; ``page_type`` is the SNP page type that QEMU uses.
 SECTION_TYPES = {
     0x01: SectionType("SEC_MEM", "Memory the firmware needs validated before it runs.", "ZERO"),
-    0x02: SectionType("SECRETS", "The secrets page, filled by AMD's firmware.", "SECRETS"),
-    0x03: SectionType("CPUID", "The page of CPUID values, checked by AMD's firmware.", "CPUID"),
+    0x02: SectionType("SECRETS", "The secrets page, filled by the SEV firmware.", "SECRETS"),
+    0x03: SectionType("CPUID", "The page of CPUID values, checked by the SEV firmware.", "CPUID"),
     0x04: SectionType("SVSM_CAA", "The calling area of an SVSM (secure VM service module).", "ZERO"),
     0x10: SectionType("KERNEL_HASHES", "The page of the kernel-hashes table.", "NORMAL with a table, else ZERO"),
 }

@@ -43,10 +43,10 @@ class PageType(Named):
 PAGE_DOCS = {
     NORMAL: "Its bytes are hashed: SHA-384 of all 4096.",
     VMSA: "Initial registers of a virtual CPU, hashed with GUEST_TSC_SCALE and GUEST_TSC_OFFSET taken as zero.",
-    ZERO: "The firmware fills it with zeros. Nothing of it is hashed but that it is there.",
-    UNMEASURED: "The host fills it with anything. Nothing of it is hashed but that it is there.",
-    SECRETS: "The firmware writes the guest's keys for talking to it. Their bytes are not hashed.",
-    CPUID: "CPUID values, checked by the firmware against its policy. Their bytes are not hashed.",
+    ZERO: "The SEV firmware fills it with zeros. Its bytes are not hashed.",
+    UNMEASURED: "The host fills it with anything. Its bytes are not hashed.",
+    SECRETS: "The SEV firmware writes keys into it, with which the guest talks to it. Its bytes are not hashed.",
+    CPUID: "CPUID values, checked by the SEV firmware against its policy. Its bytes are not hashed.",
 }
 
 

@@ -188,7 +188,7 @@ def parse_certificates(raw: bytes) -> list[SevCertificate | AmdCertificate]:
     while (rest := len(raw) - position) > 0:
         declared = _form(raw[position : position + 0x40])
         if declared is None or rest < declared.size:
-            what = f"of a certificate of {declared.size}" if declared else "that are no certificate"
+            what = f"of a certificate of {declared.size}" if declared else "that are no SEV certificate"
             if declared and rest == _UNSIGNED_ARK and issubclass(declared, AmdCertificate):
                 what += ": the Naples ARK as first published, without its signature"
             received = f"{rest} bytes at offset 0x{position:x} {what}"

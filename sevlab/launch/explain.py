@@ -45,7 +45,7 @@ def walk(verdict: Verdict, *, show_keys: bool = False) -> View:
         Heading("2. What was loaded: the launch digest, 32 bytes"),
         evidence.launch.explain(),
         Paragraph(_covered(evidence)),
-        Heading("3. What the firmware put under the HMAC: the message, 56 bytes"),
+        Heading("3. What the SEV firmware put under the HMAC: the message, 56 bytes"),
         explain_spans(message.spans()),
         evidence.policy.explain(),
         Heading("4. The HMAC, step by step"),

@@ -216,10 +216,7 @@ def read_cpus(inputs: LaunchInputs, default: str, known: Mapping[str, Profile]) 
 
 
 def parse_count(value: str | int) -> int:
-    count = parse_number(value, "num_cpus", CPU_LIMIT)
-    if not count:
-        raise InputError("num_cpus", "0", f"1 to {CPU_LIMIT}")
-    return count
+    return parse_number(value, "num_cpus", CPU_LIMIT, least=1)
 
 
 def _vmsas(cpus: Cpus, ovmf: Ovmf | None) -> list[Step]:

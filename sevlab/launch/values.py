@@ -32,16 +32,16 @@ _HEX = r"[0-9a-fA-F]+"
 _BASE64 = r"[A-Za-z0-9+/]+={0,2}"
 
 
-def parse_number(text: str | int, name: str, limit: int) -> int:
-    """Return a whole number from 0 to *limit*, in decimal or ``0x`` hex. Signs, underscores and spaces are refused."""
-    needed = f"a whole number from 0 to {limit} (0x{limit:x}), in decimal or 0x hex"
+def parse_number(text: str | int, name: str, limit: int, least: int = 0) -> int:
+    """Return a whole number up to *limit*, in decimal or ``0x`` hex. Signs, underscores and spaces are refused."""
+    needed = f"a whole number from {least} to {limit} (0x{limit:x}), in decimal or 0x hex"
     if isinstance(text, bool) or not isinstance(text, str | int):
         raise InputError(name, type(text).__name__, needed)
     if isinstance(text, str) and not _is_number(text):
         bare_hex = len(text) <= 16 and re.fullmatch(_HEX, text) and not text.isdigit()
         raise InputError(name, quoted(text), needed, f"0x{text} if that is hex" if bare_hex else "")
     number = text if isinstance(text, int) else int(text, 16 if text[:2] in ("0x", "0X") else 10)
-    if not 0 <= number <= limit:
+    if not least <= number <= limit:
         raise InputError(name, quoted(text), needed)
     return number
 
@@ -154,11 +154,12 @@ def load_keys(*, tik: Any = None, tek: Any = None, tk: Any = None) -> tuple[Secr
 
 def check_keys(*, tik: object = None, tek: object = None, tk: object = None) -> None:
     """Refuse inputs without keys, or with both forms of them."""
-    missing = " and ".join(named(name) for name, key in (("tik", tik), ("tek", tek)) if key is None)
+    missing = [name for name, key in (("tik", tik), ("tek", tek)) if key is None]
     if tk is not None and (tik is not None or tek is not None):
         raise InputError("tk", f"together with {named('tik')} or {named('tek')}", "one of the two forms")
     if tk is None and missing:
-        raise InputError("tk", f"neither it nor {missing}", f"{named('tk')}, or {named('tik')} and {named('tek')}")
+        needed = f"{named('tk')}, or {named('tik')} and {named('tek')}"
+        raise InputError("tk" if len(missing) == 2 else missing[0], "nothing", needed)
 
 
 def load_key(path: Any, name: str, size: int = KEY_SIZE) -> SecretBytes:

@@ -244,7 +244,7 @@ _KNOWN = (
     ),
     Profile(
         "gce",
-        "Google Compute Engine (SEV-SNP): RDX is 0x600, and G_PAT, the cache settings, is another.",
+        "Google Compute Engine (SEV-SNP): RDX is 0x600, and G_PAT (the cache settings) differs from QEMU's.",
         "sev-snp-measure 0.0.12 and later (virtee/sev-snp-measure#56); not confirmed on hardware here",
         "reported on 2025-07-07",
         {**_LEGACY, "g_pat": 0x0000000000070106, "rdx": 0x600},

@@ -1,4 +1,4 @@
-"""Advisories and the advice drawn from them: the data, the facts' own limits, and no cure without its datum."""
+"""Advisories and the advice drawn from them: the data, the facts' own limits, and no fix without its datum."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import sevlab
 from sevlab.attestation.advisories import (
     APPLIES,
-    CURED,
+    FIXED,
     NAMES,
     NOT_AFFECTED,
     NOT_NAMED,
@@ -73,16 +73,16 @@ def test_every_row_has_a_source_and_says_how_sure_it_is() -> None:
         assert set(one.technologies) <= set(TECHNOLOGIES)
         assert {*one.ids.values(), *one.products.values()} <= {VERIFIED, UNVERIFIED}
         assert all(re.fullmatch(r"CVE-\d{4}-\d{4,6}|AMD-SB-\d{4}|GHSA(-\w{4}){3}", number) for number in one.ids)
-        for cure in (*one.fixes, *one.doubts):
-            layouts = [SnpPolicy if SEV_SNP in getattr(cure, "technologies", ()) else Policy]
-            layouts = [PlatformInfo] if isinstance(cure, PlatformBit) else layouts
-            if isinstance(cure, PolicyBit | PlatformBit):
-                assert cure.name in {row.name for row in layouts[0].rows}
-            if isinstance(cure, Firmware | Svn):
-                assert cure.product in one.products
-            if isinstance(cure, Svn):
-                assert cure.part in MilanTcb.part_names()
-                assert one.mark == VERIFIED or cure.mark == UNVERIFIED
+        for fix in (*one.fixes, *one.doubts):
+            layouts = [SnpPolicy if SEV_SNP in getattr(fix, "technologies", ()) else Policy]
+            layouts = [PlatformInfo] if isinstance(fix, PlatformBit) else layouts
+            if isinstance(fix, PolicyBit | PlatformBit):
+                assert fix.name in {row.name for row in layouts[0].rows}
+            if isinstance(fix, Firmware | Svn):
+                assert fix.product in one.products
+            if isinstance(fix, Svn):
+                assert fix.part in MilanTcb.part_names()
+                assert one.mark == VERIFIED or fix.mark == UNVERIFIED
     cves = sorted(number for one in ADVISORIES.values() for number in one.ids if number.startswith("CVE"))
     assert cves == NUMBERS
     assert ADVISORIES["A17b"].ids["CVE-2024-36347"] == UNVERIFIED
@@ -100,11 +100,11 @@ def state(key: str, **given: Any) -> str:
         ("0.17", 11, APPLIES),
         ("0.17", 12, UNKNOWN),
         ("0.17", 21, UNKNOWN),
-        ("0.17", 22, CURED),
-        ("0.22", 13, CURED),
+        ("0.17", 22, FIXED),
+        ("0.22", 13, FIXED),
         ("0.17", None, UNKNOWN),
         ("0.16", None, APPLIES),
-        ("0.18", None, CURED),
+        ("0.18", None, FIXED),
     ],
 )
 def test_invalid_curve_by_version(version: str, build: int | None, wanted: str) -> None:
@@ -116,10 +116,10 @@ def test_invalid_curve_by_version(version: str, build: int | None, wanted: str) 
 
 def test_badram_by_version_and_product() -> None:
     """incidents A16: Milan fixed in 1.55.22, Genoa in 1.55.38."""
-    table = {("Milan", 21): APPLIES, ("Milan", 22): CURED, ("Genoa", 37): APPLIES, ("Genoa", 38): CURED}
+    table = {("Milan", 21): APPLIES, ("Milan", 22): FIXED, ("Genoa", 37): APPLIES, ("Genoa", 38): FIXED}
     for (product, build), wanted in table.items():
         assert state("A16", api="1.55", build=build, product=product, policy=0x30000) == wanted
-    assert state("A16", api="1.55", build=30, technology="snp") == UNKNOWN  # Milan cured, Genoa not
+    assert state("A16", api="1.55", build=30, technology="snp") == UNKNOWN  # Milan fixed, Genoa not
     assert state("A16", api="1.55", build=21, technology="snp") == UNKNOWN  # Turin is not named
     assert state("A16", api="1.56", build=0, product="Turin", technology="snp") == NOT_NAMED
     assert state("A16", product="Milan", technology="snp") == UNKNOWN
@@ -133,23 +133,23 @@ def report(product: str = "Milan", version: int = 3, **changes: Any) -> Any:
 
 
 def test_a_fixed_firmware_without_its_check_of_aliases_is_doubted() -> None:
-    assert sevlab.attestation.advisories.advise(report())["A16"].state == CURED
+    assert sevlab.attestation.advisories.advise(report())["A16"].state == FIXED
     doubted = sevlab.attestation.advisories.advise(report(platform_info=1))["A16"]
     assert doubted.state == UNKNOWN
     assert "ALIAS_CHECK_COMPLETE = 0 (unverified" in doubted.words
     # before version 3 the bit had no meaning
     assert (
-        sevlab.attestation.advisories.advise(report(version=2, platform_info=1), product="Milan")["A16"].state == CURED
+        sevlab.attestation.advisories.advise(report(version=2, platform_info=1), product="Milan")["A16"].state == FIXED
     )
     back = sevlab.attestation.advisories.advise(report(committed_minor=50))["A16"]
-    assert back.state == CURED
+    assert back.state == FIXED
     assert "can go back to 1.50.1" in back.words
 
 
 @pytest.mark.parametrize(("product", "least"), [("Milan", 0x18), ("Genoa", 0x17)])
 def test_entrysign_by_the_svn_that_the_key_is_made_of(product: str, least: int) -> None:
     """incidents A17, microsoft/CCF#6812. What runs now does not count: the key follows from REPORTED_TCB."""
-    for snp, wanted in ((least - 1, APPLIES), (least, CURED), (255, CURED)):
+    for snp, wanted in ((least - 1, APPLIES), (least, FIXED), (255, FIXED)):
         low = milan(snp)
         assert sevlab.attestation.advisories.advise(report(product, reported_tcb=low))["A17"].state == wanted
         assert (
@@ -162,16 +162,16 @@ def test_entrysign_by_the_svn_that_the_key_is_made_of(product: str, least: int) 
 
 
 def test_policy_bits() -> None:
-    assert [state("A07", policy=number) for number in (0, 1, 4, 5)] == [APPLIES, CURED, APPLIES, CURED]
-    assert [state("A07", policy=number) for number in (0x30000, 0xB0000)] == [CURED, APPLIES]
+    assert [state("A07", policy=number) for number in (0, 1, 4, 5)] == [APPLIES, FIXED, APPLIES, FIXED]
+    assert [state("A07", policy=number) for number in (0x30000, 0xB0000)] == [FIXED, APPLIES]
     assert state("A07", product="Milan") == UNKNOWN
-    assert [state("A02", policy=number, product="Naples") for number in (1, 9)] == [APPLIES, CURED]
+    assert [state("A02", policy=number, product="Naples") for number in (1, 9)] == [APPLIES, FIXED]
     assert state("A02", product="Naples") == UNKNOWN
-    assert state("A02", policy=9) == NOT_NAMED  # cured on Naples, and nothing is said of others
+    assert state("A02", policy=9) == NOT_NAMED  # fixed on Naples, and nothing is said of others
     assert state("A02", policy=1) == UNKNOWN
-    hidden = {0x1030000: CURED, 0x30000: UNKNOWN}  # the platform may hide ciphertext all the same
+    hidden = {0x1030000: FIXED, 0x30000: UNKNOWN}  # the platform may hide ciphertext all the same
     assert {number: state("A21", policy=number) for number in hidden} == hidden
-    assert sevlab.attestation.advisories.advise(report(platform_info=0x30))["A21"].state == CURED
+    assert sevlab.attestation.advisories.advise(report(platform_info=0x30))["A21"].state == FIXED
     assert sevlab.attestation.advisories.advise(report(platform_info=0x20))["A21"].state == APPLIES
     assert state("A21", policy=5) == UNKNOWN
 
@@ -227,42 +227,42 @@ def fits(platform: Platform) -> bool:
     return SEV_SNP not in platform.technologies
 
 
-def is_there(cure: Any, platform: Platform) -> bool:
-    """Say whether what a cure needs was given, and is enough; worked out here."""
-    if isinstance(cure, Firmware | Svn) and cure.product not in platform.products:
-        return False  # the same number cures one product and not another
-    if isinstance(cure, Firmware):
+def is_there(fix: Any, platform: Platform) -> bool:
+    """Say whether what a fix needs was given, and is enough; worked out here."""
+    if isinstance(fix, Firmware | Svn) and fix.product not in platform.products:
+        return False  # the same number fixes one product and not another
+    if isinstance(fix, Firmware):
         version = platform.version
-        if version is None or (version[2] is None and version[:2] == cure.fixed[:2]):
+        if version is None or (version[2] is None and version[:2] == fix.fixed[:2]):
             return False
-        return (version[0], version[1], version[2] or 0) >= cure.fixed
-    if isinstance(cure, Svn):
-        return platform.tcb is not None and platform.tcb.parts[cure.part] >= cure.least
-    if isinstance(cure, PolicyBit):
-        return platform.policy is not None and getattr(platform.policy, cure.name, None) == cure.value
-    return platform.platform_info is not None and cure.name.upper() in platform.platform_info.flags
+        return (version[0], version[1], version[2] or 0) >= fix.fixed
+    if isinstance(fix, Svn):
+        return platform.tcb is not None and platform.tcb.parts[fix.part] >= fix.least
+    if isinstance(fix, PolicyBit):
+        return platform.policy is not None and getattr(platform.policy, fix.name, None) == fix.value
+    return platform.platform_info is not None and fix.name.upper() in platform.platform_info.flags
 
 
 @given(PLATFORMS.filter(fits))
 @example(Platform())
 @example(Platform(("Milan",), (SEV,), tcb=milan(23)))
-def test_nothing_is_cured_without_the_datum_that_cures_it(platform: Platform) -> None:
+def test_nothing_is_fixed_without_the_datum_that_fixes_it(platform: Platform) -> None:
     found = judge(platform)
     assert [one.advisory.key for one in found.findings] == list(ADVISORIES)
     for one in found.findings:
         assert one.state in STATES
         assert one.words.endswith(".")
-        if one.state == CURED:
-            assert any(is_there(cure, platform) for cure in one.advisory.fixes)
+        if one.state == FIXED:
+            assert any(is_there(fix, platform) for fix in one.advisory.fixes)
         if one.advisory.mark == UNVERIFIED:
             assert one.state in (UNKNOWN, NOT_AFFECTED)
         if one.state == NOT_AFFECTED:
             possible = set(platform.technologies) - (set() if set(platform.products) & set(SNP_PRODUCTS) else {SEV_SNP})
             assert not possible & set(one.advisory.technologies)
         if one.state == APPLIES:
-            assert not any(is_there(cure, platform) for cure in one.advisory.fixes) or len(platform.products) > 1
+            assert not any(is_there(fix, platform) for fix in one.advisory.fixes) or len(platform.products) > 1
     bare = judge(replace(platform, version=None, policy=None, tcb=None, platform_info=None))
-    assert not bare.of(CURED)
+    assert not bare.of(FIXED)
     assert len(str(found)) > 1000
 
 
@@ -331,7 +331,7 @@ def test_any_report_is_judged(raw: bytes, version: int | None) -> None:
     assert isinstance(found, Advice)
     assert found.platform.technologies == (SEV_SNP,)
     if version in (None, 4) and not found.platform.version:
-        assert found["A16"].state != CURED
+        assert found["A16"].state != FIXED
     json.dumps(found.as_dict())
 
 

@@ -85,7 +85,7 @@ def test_forbidden() -> None:
     verdict = made_verdict(free, certificates(), **forbid)
     assert failures(verdict) == list(forbid)
     assert verdict["forbid_debug"].incident == "A07"
-    assert "on the platform it is on now" in verdict["forbid_smt"].note
+    assert "the platform has it on now" in verdict["forbid_smt"].note
     verdict = made_verdict(strict, certificates(), **forbid)
     assert all(verdict[name].state == MATCH for name in forbid)
     assert "off now" in verdict["forbid_smt"].note

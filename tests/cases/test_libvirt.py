@@ -309,7 +309,7 @@ REFUSED: dict[str, tuple[dict[str, Any], list[str], int, str]] = {
     ),
     "no CPU": (
         *(es_scenario(cpus=0), [*WHOLE, *KERNEL_OPTIONS, "-i"]),
-        *(2, "--num-cpus (from libvirt): received 0; needed 1 to 4096"),
+        *(2, "--num-cpus (from libvirt): received '0'; needed a whole number from 1 to 4096"),
     ),
     "a signature without numbers": (
         es_scenario(capabilities=CAPABILITIES.replace("family='25'", "")),

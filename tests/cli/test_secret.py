@@ -218,7 +218,7 @@ def test_symbolic_link_is_followed(owner: Path) -> None:
         ("build --tk tk --launch-measure-blob {blob} H P", "--secret: received none"),
         (
             "build --launch-measure-blob {blob} --secret luks-key:key H P",
-            "--tk: received neither it nor --tik and --tek",
+            "--tk: received nothing; needed --tk, or --tik and --tek",
         ),
         ("build --tk tk --tik tik --launch-measure-blob {blob} --secret luks-key:key H P", "one of the two forms"),
         ("build --tk tik --launch-measure-blob {blob} --secret luks-key:key H P", "32 raw bytes"),

@@ -282,7 +282,7 @@ def test_the_command_line(capsys: pytest.CaptureFixture[str], files: Path) -> No
         (["--matrix", "--ovmf", "."], "--ovmf: received '.'; needed the name of a file"),
         (["--matrix", "--ovmf", "old.fd", "--vcpus", "x"], "--vcpus: received 'x'"),
         (["--matrix", "--ovmf", "old.fd", "--vcpus", "08"], None),
-        (["--matrix", "--ovmf", "old.fd", "--vcpus", "0"], "--vcpus: received 0"),
+        (["--matrix", "--ovmf", "old.fd", "--vcpus", "0"], "--vcpus: received '0'"),
         (["--matrix", "--ovmf", "old.fd", "--vcpu-type", "i486"], "--vcpu-type: received 'i486'"),
         (["--matrix", "--ovmf", "old.fd", "--append", "x"], "--append: received it without --kernel"),
         (["--matrix", "--ovmf", "k"], "--ovmf: received 'k', 6 bytes"),

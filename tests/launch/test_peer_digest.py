@@ -151,7 +151,7 @@ def test_the_registers_written_are_the_peers(
         (("--mode", "x"), "--mode: received 'x'"),
         (("--mode", "seves"), "--vcpu-type: received nothing"),
         (("--mode", "seves", "--vcpu-type", "EPYC"), "--vcpus: received nothing"),
-        (("--mode", "seves", "--vcpu-type", "EPYC", "--vcpus", "0"), "--vcpus: received 0"),
+        (("--mode", "seves", "--vcpu-type", "EPYC", "--vcpus", "0"), "--vcpus: received '0'"),
         (("--mode", "seves", "--vcpu-type", "EPIC", "--vcpus", "1"), "--vcpu-type: received 'EPIC'"),
         (("--mode", "seves", "--vmm-type", "ec2", "--profile", "qemu", "--vcpus", "1"), "--profile: received 'qemu'"),
         (("--mode", "sev", "--initrd", "x"), "--initrd: received it without --kernel"),

@@ -366,7 +366,7 @@ def test_hashes_that_do_not_fit_their_page(folder: Path) -> None:
     [
         ({"firmware": None}, "firmware: received nothing"),
         ({"num_cpus": None}, "num_cpus: received nothing"),
-        ({"num_cpus": 0}, "num_cpus: received 0"),
+        ({"num_cpus": 0}, "num_cpus: received '0'"),
         ({"num_cpus": 4097}, "num_cpus"),
         ({"cpu_signature": None}, "vmsa_cpu0: received nothing"),
         ({"profile": "krun"}, "profile: received 'krun'"),

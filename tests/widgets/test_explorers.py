@@ -235,7 +235,11 @@ def test_changing_an_input_of_the_launch_turns_the_verdict_and_back(folder: Path
 
 
 BAD_LAUNCH: dict[str, tuple[Callable[[Any], ipywidgets.Widget], str, str]] = {
-    "no CPU": (lambda box: box.numbers["num_cpus"], "0", "CPU count: received 0; needed 1 to 4096"),
+    "no CPU": (
+        lambda box: box.numbers["num_cpus"],
+        "0",
+        "CPU count: received '0'; needed a whole number from 1 to 4096",
+    ),
     "many CPUs": (lambda box: box.numbers["num_cpus"], "9" * 5000, "CPU count: received "),
     "no count": (lambda box: box.numbers["num_cpus"], "", "CPU count: received nothing"),
     "no model": (lambda box: box.numbers["cpu_model"], "", "CPU model: received nothing beside CPU family"),
