@@ -21,12 +21,22 @@ from urllib.parse import unquote
 from ..data import read_table
 from ..errors import InputError, LayoutError, quoted
 from ..formats.sev_certs import parse_certificates
+from ..formats.vmsa import Vmsa
+from ..launch.inputs import FILES
+from ..launch.reading import ReadPath, open_input
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from typing import TypeVar
+
+    V = TypeVar("V")
 
 #: Most bytes that are looked at as text, and most values of one JSON document.
 TEXT_LIMIT, VALUE_LIMIT = 1 << 20, 10_000
+#: Most bytes of a file that may hold a page: a dump takes five times as many.
+_PAGE_LIMIT = 64 << 10
+#: The inputs of a launch that are such pages.
+REGISTERS = FILES[3:]
 BINARY, HCLA = "binary", "Azure's HCLA file"
 #: Where the report is in what Azure's paravisor hands out, and its size.
 _HCLA_AT, _REPORT = 0x20, 0x4A0
@@ -88,6 +98,36 @@ def read_bytes(raw: bytes, fits: Callable[[bytes], bool], name: str, needed: str
         return next(iter(found.values()))
     what, advice = describe(raw, fits)
     raise InputError(name, what, needed, advice)
+
+
+def read_page(path: str, name: str) -> ReadPath:
+    """Read the registers of a virtual CPU (a VMSA, 4096 bytes) from a file in any form; ``-`` is standard input."""
+    if isinstance(path, ReadPath):
+        return path
+    with open_input(path, name) as stream:
+        raw = stream.read_up_to(_PAGE_LIMIT)
+    found = ReadPath(path, getattr(path, "folder", "/"), getattr(path, "sha256", ""))
+    needed = f"a VMSA of {Vmsa.size} bytes"
+    try:
+        one = read_bytes(raw, lambda one: len(one) == Vmsa.size, name, needed)
+    except InputError as error:
+        what, advice = (
+            error.received.removesuffix(f", {BINARY}"),
+            error.advice or "sevlab vmsa build, which writes such a file",
+        )
+        if len(raw) > _PAGE_LIMIT:
+            what = what.replace(str(len(raw)), f"more than {_PAGE_LIMIT}", 1)
+        elif raw and len(raw) % Vmsa.size == 0:
+            advice = f"one page of the {len(raw) // Vmsa.size} at a time: head -c {Vmsa.size} FILE > NEW"
+        raise InputError(name, f"{quoted(path)}, {what}", needed, advice) from None
+    found.raw, found.form = one.raw, one.form
+    return found
+
+
+def read_registers(inputs: dict[str, V]) -> dict[str, V]:
+    """Return the inputs of a launch with the registers among them read, in whatever form they are."""
+    given = ((name, inputs.get(name)) for name in REGISTERS)
+    return inputs | {name: read_page(str(path), name) for name, path in given if path is not None}  # type: ignore[return-value]
 
 
 def readings(raw: bytes) -> Iterator[Reading]:
@@ -276,7 +316,7 @@ def _of_json(text: str) -> Iterator[Reading]:
 def describe(raw: bytes, fits: Callable[[bytes], bool]) -> tuple[str, str]:
     """Return what bytes are that do not fit, in words, and what helps ("" for nothing)."""
     if not raw:
-        return "nothing", "check how it was copied"
+        return "0 bytes", "check how it was copied"
     if converted := _converted(raw, fits):
         return f"{len(raw)} bytes {converted}", "copying it again, as bytes: what was changed cannot be told for sure"
     for start, what, advice in _STARTS:

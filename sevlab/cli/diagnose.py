@@ -22,6 +22,7 @@ from .options import (
     launch_parser,
     opened_case,
     parse_seconds,
+    registers_read,
     trust_from,
     verb_parser,
 )
@@ -71,7 +72,7 @@ def _run_sev(words: list[str]) -> int:
     if jobs == 0:
         raise InputError("--jobs", "0", f"1 to {_MOST_JOBS}")
     with _shown() as options["progress"], renaming(as_option):
-        found = diagnose(inputs_from(args), jobs=jobs, trust=trust_from(args), **options)
+        found = diagnose(registers_read(inputs_from(args)), jobs=jobs, trust=trust_from(args), **options)
     return _print(found, args)
 
 
@@ -93,7 +94,7 @@ def _run_snp(words: list[str]) -> int:
     if args.mode == SVSM and not has_svsm(args):
         raise InputError("--svsm", "nothing", "an SVSM image")
     args.mode = SVSM if has_svsm(args) else "snp"
-    inputs = digest_inputs(args, whole=False).given
+    inputs = registers_read(digest_inputs(args, whole=False).given)
     reported_digest = _reported(args)
     with _shown() as options["progress"], renaming(as_peer):
         found = diagnose(inputs, reported_digest, **options)

@@ -438,3 +438,102 @@ def test_every_verb_reads_every_form(
     raw = said(bytes)
     assert raw[1]
     assert said(FORMS[form]) == raw
+
+
+_ES = ["--api-major", "0", "--api-minor", "22", "--build-id", "13", "--policy", "5", "--num-cpus", "2"]
+_ES += ["--firmware", str(SAMPLES / "firmware.fd"), "--vmsa-cpu0", "boot", "--vmsa-cpu1", "further"]
+_KEYS = ["--tk", str(SAMPLES / "tk.bin")]
+#: Every verb that computes a launch from registers; "measured" stands for the measurement.
+FROM_REGISTERS = {
+    "measure": ["measure", *_ES, "--tik", str(SAMPLES / "tik.bin"), "--nonce", "00" * 16],
+    "explain": ["explain", *_ES, *_KEYS, "--measurement", "measured"],
+    "diagnose": ["diagnose", *_ES, *_KEYS, "--measurement", "measured", "--max-changes", "1"],
+    "explain --case": ["explain", "--case", "c.toml"],
+    "diagnose --case": ["diagnose", "--case", "c.toml"],
+    "case verify": ["case", "verify", "c.toml", "--own-case"],
+}
+
+
+@pytest.fixture
+def measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[[str, Callable[[bytes], bytes | str]], tuple[int, str, str]]:
+    """Run a verb on a launch with registers in this form; return its status and what it printed."""
+    monkeypatch.chdir(tmp_path)
+    pages = {name: build_vmsa("qemu", cpu=n, signature=0xA00F11, reset_address=n << 16).to_bytes() for n, name in
+             enumerate(("boot", "further"))}  # fmt: skip
+    for name, page in pages.items():
+        Path(name).write_bytes(page)
+    assert main(FROM_REGISTERS["measure"]) == 0
+    text = capsys.readouterr().out.strip()
+
+    def run(verb: str, make: Callable[[bytes], bytes | str]) -> tuple[int, str, str]:
+        for name, page in pages.items():
+            made = make(page)
+            Path(name).write_bytes(made if isinstance(made, bytes) else made.encode())
+        if "case" in verb:
+            new = ["case", "new", *_ES, *_KEYS, "--measurement", text, "-o", "c.toml", "--force"]
+            assert main(new) == 0, capsys.readouterr()
+            capsys.readouterr()
+        status = main([text if word == "measured" else word for word in FROM_REGISTERS[verb]])
+        out, err = capsys.readouterr()
+        lines = [line for line in re.sub(r"[\d.]+ seconds", "", out).splitlines() if "NOTE: --vmsa" not in line]
+        return status, " ".join(" ".join(lines).split()), out + err
+
+    return run
+
+
+@pytest.mark.parametrize("verb", FROM_REGISTERS)
+def test_registers_in_any_form_give_what_the_bytes_give(
+    verb: str, measured: Callable[[str, Callable[[bytes], bytes | str]], tuple[int, str, str]]
+) -> None:
+    status, plain, _ = measured(verb, bytes)
+    assert status == 0
+    for form, make in FORMS.items():
+        found, out, said = measured(verb, make)
+        assert (found, out) == (0, plain), (form, said)
+        told = re.findall(r"NOTE: --vmsa-cpu(\d): read from", said)
+        assert told == ([] if form == "raw" or verb == "case verify" else ["0", "1"]), (form, said)
+
+
+def test_validate_takes_registers_as_libvirt_s_tool_does(
+    measured: Callable[[str, Callable[[bytes], bytes | str]], tuple[int, str, str]],
+) -> None:
+    FROM_REGISTERS["validate"] = ["validate", *FROM_REGISTERS["explain"][1:]]
+    assert measured("validate", bytes)[0] == 0
+    for form in ("hex", "xxd", "hexdump -C", "JSON field"):
+        status, _, said = measured("validate", FORMS[form])
+        assert status == 2
+        assert "--vmsa-cpu0: received 'boot', " in said
+        assert "needed a VMSA of 4096 raw bytes" in said
+
+
+@pytest.mark.parametrize(
+    ("make", "words_"),
+    [
+        (lambda page: page.replace(b"\n", b"\r\n"), "LF to CRLF"),
+        (lambda page: page.decode("latin-1").encode(), "converted to UTF-8"),
+        (lambda page: page.decode("utf-8", "replace").encode(), "lost bytes"),
+        (lambda page: page * 2, "one page of the 2 at a time"),
+        (lambda page: page + b"\n", "4097 bytes"),
+        (lambda page: page.hex()[:-2], "4095 bytes"),
+        (lambda page: REPORT, "an attestation report"),
+        (lambda page: b"IGVM" + bytes(100_000), "IGVM"),
+        (lambda page: bytes(100_000), "more than 65536 bytes"),
+        (lambda page: b"<html><body>404</body></html>", "an HTML page"),
+    ],
+)
+@pytest.mark.parametrize("verb", ["measure", "explain", "diagnose"])
+def test_registers_that_were_spoiled_or_are_something_else_are_named(
+    make: Callable[[bytes], bytes | str],
+    words_: str,
+    verb: str,
+    measured: Callable[[str, Callable[[bytes], bytes | str]], tuple[int, str, str]],
+) -> None:
+    def spoiled(page: bytes) -> bytes | str:
+        return make(page[:16] + b"\n\x93\n\xff" + page[20:])
+
+    status, _, said = measured(verb, spoiled)
+    assert status == 2
+    assert "--vmsa-cpu0: received 'boot', " in said
+    assert words_ in said
