@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..cli import GOOD, NOT_VALIDATED
 from ..diagnosis.run import BUDGET, diagnose
 from ..errors import InputError, escaped, quoted, renaming
-from ..launch.inputs import as_option, as_peer
+from ..launch.inputs import SKU, as_option, as_peer
 from ..launch.values import parse_number
 from ..launch.verify import MATCH
 from .digest import LEGACY_MODES, OVMF_HASH, SVSM, add_digest_options, digest_inputs, has_svsm
@@ -98,6 +99,9 @@ def _run_snp(words: list[str]) -> int:
     reported_digest = _reported(args)
     with _shown() as options["progress"], renaming(as_peer):
         found = diagnose(inputs, reported_digest, **options)
+    if args.vcpu_type is not None or not {"cpu_signature", *SKU} & set(inputs):
+        named = (replace(one, vcpu_type=args.vcpu_type or "") for one in found.explanations)
+        found = replace(found, explanations=tuple(named))
     return _print(found, args)
 
 
