@@ -147,17 +147,23 @@ def as_text(raw: bytes) -> tuple[str | None, str]:
     """Return bytes as text (None when they are not), and how they were coded if not in plain UTF-8."""
     if len(raw) > TEXT_LIMIT:
         return None, ""
-    for mark, codec, words in _BOMS:
-        if raw.startswith(mark):
-            try:
-                return raw.decode(codec), words
-            except UnicodeDecodeError:
-                return None, ""
+    codec, words = coding_of(raw)
     try:
-        text = raw.decode("utf-8")
+        text = raw.decode(codec)
     except UnicodeDecodeError:
         return None, ""
-    return (text, "") if all(char.isprintable() or char in "\t\r\n\f\v\x1b" for char in text) else (None, "")
+    return (text, words) if all(char.isprintable() or char in "\t\r\n\f\v\x1b" for char in text) else (None, "")
+
+
+def coding_of(raw: bytes) -> tuple[str, str]:
+    """Return how text is coded, for Python and in words ("" for plain UTF-8)."""
+    for mark, codec, words in _BOMS:
+        if raw.startswith(mark):
+            return codec, words
+    for zeros, codec in ((raw[1::2], "utf-16-le"), (raw[::2], "utf-16-be")):
+        if len(raw) > 2 and len(raw) % 2 == 0 and not any(zeros) and any(raw):  # ASCII, without a mark
+            return codec, "UTF-16"
+    return "utf-8", ""
 
 
 def _of_text(text: str) -> Iterator[Reading]:

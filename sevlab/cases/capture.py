@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import html
 import re
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -71,6 +72,8 @@ _STARRED = (
 )
 #: A measurement in base64: as long as a private key, and not secret.
 _BASE64 = re.compile("[A-Za-z0-9+/]{64}")
+#: What containers and builds put before each line of a log.
+_BEFORE = re.compile(r"(?m)^(?:[\w.-]+ +\| |\d{4}-\d\d-\d\dT[\d:.]+Z )")
 _LIMITS = {name: row.limit for name, row in BY_NAME.items() if row.limit and row.kind != FILE}
 
 
@@ -341,8 +344,12 @@ def check_size(text: str, name: str, limit: int = TEXT_LIMIT) -> None:
 
 
 def plain(text: str) -> str:
-    """Return text without a terminal's colours and commands, as recorded logs have them."""
-    return re.sub(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\))", "", text)
+    """Return text without a terminal's colours, the marks of a page, and what a log puts before each line."""
+    text = re.sub(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\))", "", text)
+    if re.match(r"(?i)\s*<(?:pre|code|p|div|span|blockquote|details|tt|samp|html|!doctype html)\b", text):
+        text = html.unescape(re.sub(r"<[^<>]*>", "", text))
+    bare, count = _BEFORE.subn("", text)
+    return bare if count == len(text.splitlines()) else text
 
 
 def shown(value: object, limit: int = 80) -> str:

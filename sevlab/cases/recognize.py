@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import re
 from typing import TYPE_CHECKING
 
@@ -46,8 +45,16 @@ _NAMED = (
     (r"^\s*virt-install\b", "a command of virt-install", OTHERS["virt-install"]),
     (r"Memory Encryption Features active", "a guest's kernel log", "the log of the host's kernel, or domlaunchsecinfo"),
     (r"(?i)<!doctype html|<html", "an HTML page", "what the page shows, copied as text"),
+    (r"(?m)^(?:args|amd[-_]sev|scsihw|vmgenid): ", "a configuration of Proxmox", OTHERS["qm"]),
     (r"-----BEGIN ", "PEM", "sevlab report verify, or sevlab chain verify"),
 )
+
+
+def named_text(text: str) -> tuple[str, str]:
+    """Return what a text is that is no evidence, and what gives the evidence; "" where that is not known."""
+    return next(((what, how) for form, what, how in _NAMED if re.search(form, text)), ("", ""))
+
+
 _DOMAIN = re.compile(r"<(domain|domstatus)\b.*?</\1>", re.DOTALL)
 
 
@@ -58,11 +65,9 @@ def parse_anything(text: str) -> Capture:
     Raises :class:`~sevlab.errors.InputError` for any other text, which it names where it knows it.
     """
     check_size(text, "pasted text")
-    text = plain(text)
-    if re.match(r"(?i)\s*<(pre|code|p|div|span|blockquote|details|tt|samp)\b", text):
-        text = html.unescape(re.sub(r"<[^<>]*>", "", text))
+    given, text = text, plain(text)
     if not (parts := list(_parts(text))):
-        what, advice = next(((what, how) for form, what, how in _NAMED if re.search(form, text)), ("", ""))
+        what, advice = named_text(given)
         received = what or (quoted(text.strip()) if text.strip() else "nothing")
         needed = "virsh domlaunchsecinfo, a domain XML, a QEMU command line, QMP answers, dmesg, or a case file"
         raise InputError("pasted text", received, needed, advice)
