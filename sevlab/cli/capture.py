@@ -97,7 +97,9 @@ def _read(args: Namespace) -> Capture:
             " and ".join(f"--{source}" for source in given),
         )
         what, advice = named_text(read_text(next(iter(given.values())), names))
-        raise InputError(names, what or "nothing that sevlab understands", needed, advice)
+        told = (one.words for one in capture.remarks if "kernel says" in one.words)
+        said = next(told, "nothing that sevlab understands")
+        raise InputError(names, what or said, needed, advice)
     return capture
 
 
