@@ -54,6 +54,7 @@ _NUMBERS = re.compile(rf"(?:^|[\[{{(])\s*({_NUMBER}(?:[\s,;]+{_NUMBER}){{15,}})[
 #: What is around text in a mail, in Markdown, on a terminal or in a page's address, and at the end of broken lines.
 _MARKS = re.compile(
     r"\x1b\[[0-?]*[@-~]|^[ \t]*(?:>[ \t]?)+|^[ \t]*```.*$|^[$#] .*$|\\$|^<Buffer |(?<=[0-9a-f])>$"
+    r"|^-----(?:BEGIN|END) [\w -]*(?:REPORT|EVIDENCE|QUOTE)[\w -]*-----$"
     r"|^data:[\w/.+-]*;base64,|^\s+00 01 02 03 .*0F\s*$",
     re.MULTILINE,
 )
@@ -63,10 +64,16 @@ _LINE = re.compile(
     r"""|(?:!!binary )?[|>]-?\n((?:[ \t]+\S+(?:\n|\Z))+))""",
     re.MULTILINE,
 )
+#: What a value is assigned to in a program or a shell.
+_NAMED = re.compile(r"""^(?:(?:export|let|const|var|static)[ ]+)*[A-Za-z_]\w*[ ]*=[ ]*(?=[b"'`\[])""")
+#: What is around the numbers of a dump by gdb, lldb, WinDbg, tcpdump or a kernel.
+_AROUND = re.compile(
+    r"(?m)^\[ *\d+\.\d+\] (?:[\w-]*[g-zG-Z_][\w-]*: )?|\b0[xX]| ?<[^>\n]*>|(?<=[0-9a-f]{8})`(?=[0-9a-f]{8})"
+)
 _HEX_MARKS = re.compile(r"\\x|0[xX]|[\s:,;-]")
 _WORDS = read_table("words")["bytes"]
 #: What a file is by its first bytes (hex), and by the label of PEM: what it is called, and what helps.
-_STARTS = [(bytes.fromhex(start), what, advice) for start, what, advice in _WORDS["starts"]]
+_STARTS = [(place, bytes.fromhex(start), what, advice) for place, start, what, advice in _WORDS["starts"]]
 _LABELS: dict[str, list[str]] = _WORDS["labels"]
 #: What helps with the digests that Google signs for its guests, one for each number of CPUs.
 ENDORSEMENT = "https://github.com/google/gce-tcb-verifier verifies it and prints its digests"
@@ -131,7 +138,15 @@ def read_registers(inputs: dict[str, V]) -> dict[str, V]:
 
 
 def readings(raw: bytes) -> Iterator[Reading]:
-    """Yield every way to read bytes, the bytes themselves first."""
+    """Yield every way to read bytes, the bytes themselves first; of what was encoded twice, also what is in it."""
+    seen = set[bytes]()
+    for one in _readings(raw, 2):
+        if one.raw not in seen:
+            seen.add(one.raw)
+            yield one
+
+
+def _readings(raw: bytes, depth: int) -> Iterator[Reading]:
     yield Reading(raw, BINARY)
     if raw.startswith(b"HCLA") and len(raw) >= _HCLA_AT + _REPORT:
         yield Reading(raw[_HCLA_AT : _HCLA_AT + _REPORT], HCLA)
@@ -140,7 +155,10 @@ def readings(raw: bytes) -> Iterator[Reading]:
         if coded:
             yield Reading(text.encode(), f"text in {coded}")
         for one in _of_text(text):
-            yield Reading(one.raw, f"{one.form} in {coded}" if coded else one.form)
+            form = f"{one.form} in {coded}" if coded else one.form
+            yield Reading(one.raw, form)
+            inner = _readings(one.raw, depth - 1) if depth and len(one.raw) > 60 and one.raw != raw else ()
+            yield from (Reading(part.raw, f"{part.form} in {form}") for part in islice(inner, 1, 200))
 
 
 def as_text(raw: bytes) -> tuple[str | None, str]:
@@ -171,6 +189,11 @@ def _of_text(text: str) -> Iterator[Reading]:
     bare = unquote(bare) if re.search("%2[BF]|%3D", bare) else bare
     if bare[:1] in ("{", "["):
         yield from _of_json(bare)
+    bare = _NAMED.sub("", bare)
+    if re.fullmatch(r"[\w-]{8,}\.[\w-]{8,}\.[\w-]*", bare) and (payload := _of_base64(_plain_64(bare.split(".")[1]))):
+        yield Reading(payload, "the payload of a JSON web token")
+    if bare[:1] == "<":
+        bare = re.sub("<[^<>]*>?", " ", bare).strip()
     if literal := _LITERAL.fullmatch(bare):
         with suppress(ValueError, SyntaxError):
             yield Reading(ast.literal_eval(literal[1]), "bytes as Python prints them")
@@ -191,9 +214,13 @@ def _of_word(text: str) -> Iterator[Reading]:
         yield Reading(bytes.fromhex(digits), "hex text")
     letters = "".join(text.split())
     for form, other in (("base64 text", "+/"), ("base64url text", "-_")):
-        decoded = _of_base64(letters.translate(str.maketrans(other, "+/"))) if _is_base64(letters, other) else None
+        decoded = _of_base64(_plain_64(letters)) if _is_base64(letters, other) else None
         if decoded:
             yield Reading(decoded, form)
+
+
+def _plain_64(letters: str) -> str:
+    return letters.translate(str.maketrans("-_", "+/"))
 
 
 def _is_base64(letters: str, other: str) -> bool:
@@ -226,11 +253,13 @@ def _of_dump(text: str) -> bytes | None:
     A line with ``*`` stands for repetitions of the line before it. Words of four digits are two bytes: in their order
     after a colon (xxd), else the low byte first (hexdump, od -x). Three or six digits are octal (od).
     """
+    is_gdb = bool(re.search(r":\s+0[xX]", text))  # whose words are numbers, the low byte last
+    text = re.sub("(?<= [0-9a-f]{2})-(?=[0-9a-f]{2} )", " ", _AROUND.sub("", text))
     lines = [line for line in text.splitlines() if line.strip()]
     found = [line.strip() if line.strip() == "*" else _DUMP.fullmatch(line.strip()) for line in lines]
     if len(found) < 2 or not all(found):
         return None
-    flipped = any(isinstance(line, re.Match) and _is_flipped(line) for line in found)
+    flipped = is_gdb or any(isinstance(line, re.Match) and _is_flipped(line) for line in found)
     for base in (16, 8, 10):
         if (raw := _counted(found, base, flipped)) is not None:
             return raw
@@ -248,7 +277,7 @@ def _is_flipped(line: re.Match[str]) -> bool:
 
 
 def _counted(lines: list[str | re.Match[str] | None], base: int, flipped: bool = False) -> bytes | None:
-    raw, row, repeated = bytearray(), b"", False
+    raw, row, repeated, first = bytearray(), b"", False, -1
     for line in lines:
         if not isinstance(line, re.Match):
             repeated = True
@@ -257,6 +286,8 @@ def _counted(lines: list[str | re.Match[str] | None], base: int, flipped: bool =
             at = int(line[1], base)
         except ValueError:
             return None
+        first = at if first < 0 else first
+        at -= first
         if repeated:
             if not row or not len(raw) <= at <= TEXT_LIMIT or (at - len(raw)) % len(row):
                 return None
@@ -322,11 +353,11 @@ def _of_json(text: str) -> Iterator[Reading]:
 def describe(raw: bytes, fits: Callable[[bytes], bool]) -> tuple[str, str]:
     """Return what bytes are that do not fit, in words, and what helps ("" for nothing)."""
     if not raw:
-        return "0 bytes", "check how it was copied"
+        return "nothing", "check how it was copied"
     if converted := _converted(raw, fits):
         return f"{len(raw)} bytes {converted}", "copying it again, as bytes: what was changed cannot be told for sure"
-    for start, what, advice in _STARTS:
-        if raw.startswith(start):
+    for place, start, what, advice in _STARTS:
+        if raw.startswith(start, place):
             return f"{len(raw)} bytes, {what}", advice
     if mark := re.search(rb"-----BEGIN ([A-Z0-9 ]{1,40})-----", raw[:4096]):
         label = mark[1].decode("ascii")
@@ -350,8 +381,14 @@ def describe(raw: bytes, fits: Callable[[bytes], bool]) -> tuple[str, str]:
             return found[-1]
     if re.match(r"(?i)<!doctype html|<html", bare):
         return f"{len(raw)} bytes, an HTML page", "what the page says: often it is a server's error, or a login"
-    if bare[:1] in ("{", "["):
-        return f"{len(raw)} bytes, JSON without a field that holds it", ""
+    if re.search(r"(?i)\bguest[ _]?svn\b", text):
+        return f"{len(raw)} bytes, the fields of a report as text", "the report itself, which is signed as bytes"
+    with suppress(ValueError, RecursionError):
+        document, end = json.JSONDecoder(parse_int=len).raw_decode(bare)
+        if isinstance(document, dict) or (isinstance(document, list) and end == len(bare)):
+            return f"{len(raw)} bytes, JSON without a field that holds it", ""
+    if len(bare) % 2 and re.fullmatch("[0-9a-fA-F]{32,}", bare):
+        return f"{len(bare)} hex digits, an odd number", "copying it again: a digit is missing"
     if bare[:1] == "<":
         return f"{len(raw)} bytes, XML", ""
     if found:
@@ -368,18 +405,17 @@ def _near_report(raw: bytes) -> str:
     """Return what helps with bytes that are a report, or hold the beginning of one; "" for other bytes."""
 
     def begins(at: int) -> bool:
-        part = raw[at : at + _REPORT]
-        return 0 < (part[:1] or b"\0")[0] < 16 and part[1:4] == bytes(3) and part[0x34:0x38] == b"\x01\0\0\0"
+        return 0 < (raw[at : at + 1] or b"\0")[0] < 16 and raw[at + 1 : at + 4] == bytes(3) and raw[at + 52] == 1
 
-    if len(raw) > _REPORT + _HCLA_AT and begins(_HCLA_AT):
-        return f"what begins at byte 32, which looks like a report: tail -c +33 FILE | head -c {_REPORT}"
-    if not begins(0):
-        return ""
-    if len(raw) > _REPORT:
+    last = len(raw) - _REPORT
+    at = next((at for at in range(min(last, 4096) + 1) if begins(at) and raw[at + 53 : at + 56] == bytes(3)), -1)
+    if at > 0:
+        return f"what begins at byte {at}, which looks like a report: tail -c +{at + 1} FILE | head -c {_REPORT}"
+    if at == 0 and last:
         return f"its beginning, which looks like a report: head -c {_REPORT} FILE"
-    if len(raw) < _REPORT:
+    if 56 < len(raw) < _REPORT and begins(0) and raw[53:56] == bytes(3):
         return f"copying it again: it looks like a report that breaks off after {len(raw)} bytes"
-    return "sevlab report show"
+    return "sevlab report show" if at == 0 else ""
 
 
 def _converted(raw: bytes, fits: Callable[[bytes], bool]) -> str:

@@ -135,6 +135,32 @@ FORMS: dict[str, Callable[[bytes], bytes | str]] = {
     "an address": lambda raw: f"data:application/octet-stream;base64,{base64.b64encode(raw).decode()}",
     "percent signs": lambda raw: base64.b64encode(raw).decode().translate({43: "%2B", 47: "%2F", 61: "%3D"}),
     "Wireshark": lambda raw: od(raw, "04x"),
+    "UTF-16 without a mark": lambda raw: raw.hex().encode("utf-16-le"),
+    "gdb": lambda raw: "".join(
+        f"0x7fffffffe{at:03x} <report+{at}>:\t" + "\t".join(f"0x{one:02x}" for one in raw[at : at + 8]) + "\n"
+        for at in range(0, len(raw), 8)
+    ),
+    "lldb": lambda raw: "".join(
+        f"0x7ffe{at:08x}: {raw[at : at + 16].hex(' ')}  ....\n" for at in range(0, len(raw), 16)
+    ),
+    "WinDbg": lambda raw: "".join(
+        f"00000000`{at:08x}  {'-'.join(raw[i : i + 8].hex(' ') for i in (at, at + 8) if raw[i:])}  ....\n"
+        for at in range(0, len(raw), 16)
+    ),
+    "a kernel's log": lambda raw: "".join(f"[   12.345678] report: {line}\n" for line in xxd(raw).splitlines()),
+    "assigned in Python": lambda raw: f"report = {raw!r}\n",
+    "exported in a shell": lambda raw: f"export REPORT='{base64.b64encode(raw).decode()}'\n",
+    "XML": lambda raw: f"<a><report>{raw.hex()}</report></a>",
+    "base64 twice": lambda raw: base64.b64encode(base64.b64encode(raw)),
+    "base64 of hex": lambda raw: base64.b64encode(raw.hex().encode()),
+    "JSON in base64": lambda raw: base64.b64encode(json.dumps({"report": raw.hex()}).encode()),
+    "JWT": lambda raw: (
+        "eyJhbGciOiJub25lIn0."
+        + base64.urlsafe_b64encode(json.dumps({"a": [{"report": base64.b64encode(raw).decode()}]}).encode())
+        .decode()
+        .rstrip("=")
+        + ".c2lnbmF0dXJl"
+    ),
 }
 
 
@@ -210,6 +236,14 @@ REPORT = (SAMPLES / "report-snp.bin").read_bytes()
         (b"\xa1\x66report\x59\x04\xa0" + REPORT, "CBOR"),
         (b"\x04\x00\x02\x00\x81\x00\x00\x00" + bytes(600), "TDX"),
         (json.dumps({"error": "not found"}).encode(), "JSON without a field"),
+        (b"[    0.1] Memory Encryption Features active: AMD SEV SEV-ES SEV-SNP\n", "bytes of text"),
+        (REPORT.hex()[:-1].encode(), "2367 hex digits, an odd number"),
+        (bytes(8) + b"\x04\x82\x04\xa0" + REPORT, "tail -c +13 FILE | head -c 1184"),
+        (json.dumps({"version": 3, "guest_svn": 0, "policy": 196608}).encode(), "the fields of a report as text"),
+        (b"Attestation Report:\nVersion: 3\nGuest SVN: 0\n", "the fields of a report as text"),
+        (bytes(40) + b"_FVH" + bytes(2000), "guest firmware"),
+        (bytes(257) + b"ustar" + bytes(2000), "a tar archive"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:aa\n", "git lfs pull"),
         (bytes(4) + (1184).to_bytes(4, "little") + bytes(24) + REPORT + bytes(4000 - 1216), "head -c 1184"),
     ],
 )
@@ -232,11 +266,17 @@ def test_two_fields_that_fit_and_differ_are_not_chosen_from() -> None:
         read_report(json.dumps(two).encode())
 
 
+def test_a_report_in_pem_is_read() -> None:
+    pem = f"-----BEGIN SEV-SNP REPORT-----\n{base64.encodebytes(REPORT).decode()}-----END SEV-SNP REPORT-----\n"
+    assert read_report(pem.encode()).report.to_bytes() == REPORT
+
+
 def test_azure_s_file_holds_the_report_behind_its_header() -> None:
     raw = b"HCLA" + bytes(28) + REPORT + bytes(20) + b'{"keys": []}'
     found = read_report(raw)
     assert found.report.to_bytes() == REPORT
     assert "Azure's HCLA file" in found.note
+    assert read_report(raw.hex().encode()).report.to_bytes() == REPORT
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in (CASES / "report-forms").glob("*")))

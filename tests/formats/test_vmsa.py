@@ -246,7 +246,7 @@ def test_a_comparison_explains_its_words() -> None:
 @pytest.mark.parametrize(
     ("raw", "words"),
     [
-        (b"", "0 bytes"),
+        (b"", "nothing"),
         (bytes(4095), "4095 bytes"),
         (bytes(8192), "one page of the 2 at a time"),
         (bytes(4095).hex().encode() + b"\n", "hex text of 4095 bytes"),
