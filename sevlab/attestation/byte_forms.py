@@ -21,12 +21,22 @@ from urllib.parse import unquote
 from ..data import read_table
 from ..errors import InputError, LayoutError, quoted
 from ..formats.sev_certs import parse_certificates
+from ..formats.vmsa import Vmsa
+from ..launch.inputs import FILES
+from ..launch.reading import ReadPath, open_input
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from typing import TypeVar
+
+    V = TypeVar("V")
 
 #: Most bytes that are looked at as text, and most values of one JSON document.
 TEXT_LIMIT, VALUE_LIMIT = 1 << 20, 10_000
+#: Most bytes of a file that may hold a page: a dump takes five times as many.
+_PAGE_LIMIT = 64 << 10
+#: The inputs of a launch that are such pages.
+REGISTERS = FILES[3:]
 BINARY, HCLA = "binary", "Azure's HCLA file"
 #: Where the report is in what Azure's paravisor hands out, and its size.
 _HCLA_AT, _REPORT = 0x20, 0x4A0
@@ -44,6 +54,7 @@ _NUMBERS = re.compile(rf"(?:^|[\[{{(])\s*({_NUMBER}(?:[\s,;]+{_NUMBER}){{15,}})[
 #: What is around text in a mail, in Markdown, on a terminal or in a page's address, and at the end of broken lines.
 _MARKS = re.compile(
     r"\x1b\[[0-?]*[@-~]|^[ \t]*(?:>[ \t]?)+|^[ \t]*```.*$|^[$#] .*$|\\$|^<Buffer |(?<=[0-9a-f])>$"
+    r"|^-----(?:BEGIN|END) [\w -]*(?:REPORT|EVIDENCE|QUOTE)[\w -]*-----$"
     r"|^data:[\w/.+-]*;base64,|^\s+00 01 02 03 .*0F\s*$",
     re.MULTILINE,
 )
@@ -53,10 +64,16 @@ _LINE = re.compile(
     r"""|(?:!!binary )?[|>]-?\n((?:[ \t]+\S+(?:\n|\Z))+))""",
     re.MULTILINE,
 )
+#: What a value is assigned to in a program or a shell.
+_NAMED = re.compile(r"""^(?:(?:export|let|const|var|static)[ ]+)*[A-Za-z_]\w*[ ]*=[ ]*(?=[b"'`\[])""")
+#: What is around the numbers of a dump by gdb, lldb, WinDbg, tcpdump or a kernel.
+_AROUND = re.compile(
+    r"(?m)^\[ *\d+\.\d+\] (?:[\w-]*[g-zG-Z_][\w-]*: )?|\b0[xX]| ?<[^>\n]*>|(?<=[0-9a-f]{8})`(?=[0-9a-f]{8})"
+)
 _HEX_MARKS = re.compile(r"\\x|0[xX]|[\s:,;-]")
 _WORDS = read_table("words")["bytes"]
 #: What a file is by its first bytes (hex), and by the label of PEM: what it is called, and what helps.
-_STARTS = [(bytes.fromhex(start), what, advice) for start, what, advice in _WORDS["starts"]]
+_STARTS = [(place, bytes.fromhex(start), what, advice) for place, start, what, advice in _WORDS["starts"]]
 _LABELS: dict[str, list[str]] = _WORDS["labels"]
 #: What helps with the digests that Google signs for its guests, one for each number of CPUs.
 ENDORSEMENT = "https://github.com/google/gce-tcb-verifier verifies it and prints its digests"
@@ -91,8 +108,46 @@ def read_bytes(raw: bytes, fits: Callable[[bytes], bool], name: str, needed: str
     raise InputError(name, what, needed, advice)
 
 
+def read_page(path: str, name: str) -> ReadPath:
+    """Read the registers of a virtual CPU (a VMSA, 4096 bytes) from a file in any form; ``-`` is standard input."""
+    if isinstance(path, ReadPath):
+        return path
+    with open_input(path, name) as stream:
+        raw = stream.read_up_to(_PAGE_LIMIT)
+    found = ReadPath(path, getattr(path, "folder", "/"), getattr(path, "sha256", ""))
+    needed = f"a VMSA of {Vmsa.size} bytes"
+    try:
+        one = read_bytes(raw, lambda one: len(one) == Vmsa.size, name, needed)
+    except InputError as error:
+        what, advice = (
+            error.received.removesuffix(f", {BINARY}"),
+            error.advice or "sevlab vmsa build, which writes such a file",
+        )
+        if len(raw) > _PAGE_LIMIT:
+            what = what.replace(str(len(raw)), f"more than {_PAGE_LIMIT}", 1)
+        elif raw and len(raw) % Vmsa.size == 0:
+            advice = f"one page of the {len(raw) // Vmsa.size} at a time: head -c {Vmsa.size} FILE > NEW"
+        raise InputError(name, f"{quoted(path)}, {what}", needed, advice) from None
+    found.raw, found.form = one.raw, one.form
+    return found
+
+
+def read_registers(inputs: dict[str, V]) -> dict[str, V]:
+    """Return the inputs of a launch with the registers among them read, in whatever form they are."""
+    given = ((name, inputs.get(name)) for name in REGISTERS)
+    return inputs | {name: read_page(str(path), name) for name, path in given if path is not None}  # type: ignore[return-value]
+
+
 def readings(raw: bytes) -> Iterator[Reading]:
-    """Yield every way to read bytes, the bytes themselves first."""
+    """Yield every way to read bytes, the bytes themselves first; of what was encoded twice, also what is in it."""
+    seen = set[bytes]()
+    for one in _readings(raw, 2):
+        if one.raw not in seen:
+            seen.add(one.raw)
+            yield one
+
+
+def _readings(raw: bytes, depth: int) -> Iterator[Reading]:
     yield Reading(raw, BINARY)
     if raw.startswith(b"HCLA") and len(raw) >= _HCLA_AT + _REPORT:
         yield Reading(raw[_HCLA_AT : _HCLA_AT + _REPORT], HCLA)
@@ -101,24 +156,33 @@ def readings(raw: bytes) -> Iterator[Reading]:
         if coded:
             yield Reading(text.encode(), f"text in {coded}")
         for one in _of_text(text):
-            yield Reading(one.raw, f"{one.form} in {coded}" if coded else one.form)
+            form = f"{one.form} in {coded}" if coded else one.form
+            yield Reading(one.raw, form)
+            inner = _readings(one.raw, depth - 1) if depth and len(one.raw) > 60 and one.raw != raw else ()
+            yield from (Reading(part.raw, f"{part.form} in {form}") for part in islice(inner, 1, 200))
 
 
 def as_text(raw: bytes) -> tuple[str | None, str]:
     """Return bytes as text (None when they are not), and how they were coded if not in plain UTF-8."""
     if len(raw) > TEXT_LIMIT:
         return None, ""
-    for mark, codec, words in _BOMS:
-        if raw.startswith(mark):
-            try:
-                return raw.decode(codec), words
-            except UnicodeDecodeError:
-                return None, ""
+    codec, words = coding_of(raw)
     try:
-        text = raw.decode("utf-8")
+        text = raw.decode(codec)
     except UnicodeDecodeError:
         return None, ""
-    return (text, "") if all(char.isprintable() or char in "\t\r\n\f\v\x1b" for char in text) else (None, "")
+    return (text, words) if all(char.isprintable() or char in "\t\r\n\f\v\x1b" for char in text) else (None, "")
+
+
+def coding_of(raw: bytes) -> tuple[str, str]:
+    """Return how text is coded, for Python and in words ("" for plain UTF-8)."""
+    for mark, codec, words in _BOMS:
+        if raw.startswith(mark):
+            return codec, words
+    for zeros, codec in ((raw[1::2], "utf-16-le"), (raw[::2], "utf-16-be")):
+        if len(raw) > 2 and len(raw) % 2 == 0 and not any(zeros) and any(raw):  # ASCII, without a mark
+            return codec, "UTF-16"
+    return "utf-8", ""
 
 
 def _of_text(text: str) -> Iterator[Reading]:
@@ -126,6 +190,11 @@ def _of_text(text: str) -> Iterator[Reading]:
     bare = unquote(bare) if re.search("%2[BF]|%3D", bare) else bare
     if bare[:1] in ("{", "["):
         yield from _of_json(bare)
+    bare = _NAMED.sub("", bare)
+    if re.fullmatch(r"[\w-]{8,}\.[\w-]{8,}\.[\w-]*", bare) and (payload := _of_base64(_plain_64(bare.split(".")[1]))):
+        yield Reading(payload, "the payload of a JSON web token")
+    if bare[:1] == "<":
+        bare = re.sub("<[^<>]*>?", " ", bare).strip()
     if literal := _LITERAL.fullmatch(bare):
         with suppress(ValueError, SyntaxError):
             yield Reading(ast.literal_eval(literal[1]), "bytes as Python prints them")
@@ -146,9 +215,13 @@ def _of_word(text: str) -> Iterator[Reading]:
         yield Reading(bytes.fromhex(digits), "hex text")
     letters = "".join(text.split())
     for form, other in (("base64 text", "+/"), ("base64url text", "-_")):
-        decoded = _of_base64(letters.translate(str.maketrans(other, "+/"))) if _is_base64(letters, other) else None
+        decoded = _of_base64(_plain_64(letters)) if _is_base64(letters, other) else None
         if decoded:
             yield Reading(decoded, form)
+
+
+def _plain_64(letters: str) -> str:
+    return letters.translate(str.maketrans("-_", "+/"))
 
 
 def _is_base64(letters: str, other: str) -> bool:
@@ -181,11 +254,13 @@ def _of_dump(text: str) -> bytes | None:
     A line with ``*`` stands for repetitions of the line before it. Words of four digits are two bytes: in their order
     after a colon (xxd), else the low byte first (hexdump, od -x). Three or six digits are octal (od).
     """
+    is_gdb = bool(re.search(r":\s+0[xX]", text))  # whose words are numbers, the low byte last
+    text = re.sub("(?<= [0-9a-f]{2})-(?=[0-9a-f]{2} )", " ", _AROUND.sub("", text))
     lines = [line for line in text.splitlines() if line.strip()]
     found = [line.strip() if line.strip() == "*" else _DUMP.fullmatch(line.strip()) for line in lines]
     if len(found) < 2 or not all(found):
         return None
-    flipped = any(isinstance(line, re.Match) and _is_flipped(line) for line in found)
+    flipped = is_gdb or any(isinstance(line, re.Match) and _is_flipped(line) for line in found)
     for base in (16, 8, 10):
         if (raw := _counted(found, base, flipped)) is not None:
             return raw
@@ -203,7 +278,7 @@ def _is_flipped(line: re.Match[str]) -> bool:
 
 
 def _counted(lines: list[str | re.Match[str] | None], base: int, flipped: bool = False) -> bytes | None:
-    raw, row, repeated = bytearray(), b"", False
+    raw, row, repeated, first = bytearray(), b"", False, -1
     for line in lines:
         if not isinstance(line, re.Match):
             repeated = True
@@ -212,6 +287,8 @@ def _counted(lines: list[str | re.Match[str] | None], base: int, flipped: bool =
             at = int(line[1], base)
         except ValueError:
             return None
+        first = at if first < 0 else first
+        at -= first
         if repeated:
             if not row or not len(raw) <= at <= TEXT_LIMIT or (at - len(raw)) % len(row):
                 return None
@@ -280,8 +357,8 @@ def describe(raw: bytes, fits: Callable[[bytes], bool]) -> tuple[str, str]:
         return "nothing", "check how it was copied"
     if converted := _converted(raw, fits):
         return f"{len(raw)} bytes {converted}", "copying it again, as bytes: what was changed cannot be told for sure"
-    for start, what, advice in _STARTS:
-        if raw.startswith(start):
+    for place, start, what, advice in _STARTS:
+        if raw.startswith(start, place):
             return f"{len(raw)} bytes, {what}", advice
     if mark := re.search(rb"-----BEGIN ([A-Z0-9 ]{1,40})-----", raw[:4096]):
         label = mark[1].decode("ascii")
@@ -306,8 +383,14 @@ def describe(raw: bytes, fits: Callable[[bytes], bool]) -> tuple[str, str]:
             return found[-1]
     if re.match(r"(?i)<!doctype html|<html", bare):
         return f"{len(raw)} bytes, an HTML page", "what the page says: often it is a server's error, or a login"
-    if bare[:1] in ("{", "["):
-        return f"{len(raw)} bytes, JSON without a field that holds it", ""
+    if re.search(r"(?i)\bguest[ _]?svn\b", text):
+        return f"{len(raw)} bytes, the fields of a report as text", "the report itself, which is signed as bytes"
+    with suppress(ValueError, RecursionError):
+        document, end = json.JSONDecoder(parse_int=len).raw_decode(bare)
+        if isinstance(document, dict) or (isinstance(document, list) and end == len(bare)):
+            return f"{len(raw)} bytes, JSON without a field that holds it", ""
+    if len(bare) % 2 and re.fullmatch("[0-9a-fA-F]{32,}", bare):
+        return f"{len(bare)} hex digits, an odd number", "copying it again: a digit is missing"
     if bare[:1] == "<":
         return f"{len(raw)} bytes, XML", ""
     if found:
@@ -324,18 +407,17 @@ def _near_report(raw: bytes) -> str:
     """Return what helps with bytes that are a report, or hold the beginning of one; "" for other bytes."""
 
     def begins(at: int) -> bool:
-        part = raw[at : at + _REPORT]
-        return 0 < (part[:1] or b"\0")[0] < 16 and part[1:4] == bytes(3) and part[0x34:0x38] == b"\x01\0\0\0"
+        return 0 < (raw[at : at + 1] or b"\0")[0] < 16 and raw[at + 1 : at + 4] == bytes(3) and raw[at + 52] == 1
 
-    if len(raw) > _REPORT + _HCLA_AT and begins(_HCLA_AT):
-        return f"what begins at byte 32, which looks like a report: tail -c +33 FILE | head -c {_REPORT}"
-    if not begins(0):
-        return ""
-    if len(raw) > _REPORT:
+    last = len(raw) - _REPORT
+    at = next((at for at in range(min(last, 4096) + 1) if begins(at) and raw[at + 53 : at + 56] == bytes(3)), -1)
+    if at > 0:
+        return f"what begins at byte {at}, which looks like a report: tail -c +{at + 1} FILE | head -c {_REPORT}"
+    if at == 0 and last:
         return f"its beginning, which looks like a report: head -c {_REPORT} FILE"
-    if len(raw) < _REPORT:
+    if 56 < len(raw) < _REPORT and begins(0) and raw[53:56] == bytes(3):
         return f"copying it again: it looks like a report that breaks off after {len(raw)} bytes"
-    return "sevlab report show"
+    return "sevlab report show" if at == 0 else ""
 
 
 def _converted(raw: bytes, fits: Callable[[bytes], bool]) -> str:

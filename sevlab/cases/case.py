@@ -14,11 +14,12 @@ from ..launch.reading import CHUNK, CasePath, open_input
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
-    from typing import Any, Self
+    from typing import Any, Self, TypeVar
 
     from ..launch.keys import SecretBytes
 
     Value = str | int | bytes | Sha256 | SecretBytes
+    V = TypeVar("V")
 
 #: The format of case files. No other is read or written.
 FORMAT = 2
@@ -94,8 +95,8 @@ ROWS = (
     Row("owner", "initrd", FILE, FILE_LIMIT, "The initial RAM disk, when its hash is measured."),
     Row("owner", "cmdline", TEXT, doc="The kernel command line, exactly as QEMU receives it."),
     Row("owner", "num-cpus", COUNT, CPU_LIMIT, "Number of virtual CPUs (SEV-ES)."),
-    Row("owner", "vmsa-cpu0", FILE, 4096, "Save area of the first virtual CPU (SEV-ES), 4096 bytes."),
-    Row("owner", "vmsa-cpu1", FILE, 4096, "Save area of every other virtual CPU (SEV-ES), 4096 bytes."),
+    Row("owner", "vmsa-cpu0", FILE, REPORT_LIMIT, "Save area of the first virtual CPU (SEV-ES), 4096 bytes."),
+    Row("owner", "vmsa-cpu1", FILE, REPORT_LIMIT, "Save area of every other virtual CPU (SEV-ES), 4096 bytes."),
     Row("owner", "cpu-family", NUMBER, 270, "CPU family, instead of save areas (SEV-ES)."),
     Row("owner", "cpu-model", NUMBER, 255, "CPU model, instead of save areas (SEV-ES)."),
     Row("owner", "cpu-stepping", NUMBER, 15, "CPU stepping, instead of save areas (SEV-ES)."),
@@ -270,7 +271,7 @@ class Case:
     @property
     def snp_launch(self) -> dict[str, Value]:
         """The inputs of a SEV-SNP launch, as :func:`sevlab.load_snp_launch` takes them."""
-        return {name: value for name, value in self.inputs.items() if name in LOADED}
+        return with_registers({name: value for name, value in self.inputs.items() if name in LOADED})
 
     @property
     def explained(self) -> Self:
@@ -302,6 +303,15 @@ class Case:
 
     def __repr__(self) -> str:
         return f"Case({self.path!r}, {', '.join(self.inputs) or 'empty'})"
+
+
+def with_registers(inputs: dict[str, V]) -> dict[str, V]:
+    """Return the inputs of a launch; the registers among them are read, in whatever form they are."""
+    if not {"vmsa_cpu0", "vmsa_cpu1"} & set(inputs):
+        return {**inputs}
+    from ..attestation.byte_forms import read_registers  # not above: few cases have them
+
+    return read_registers(inputs)
 
 
 def _dropped(names: Iterable[str]) -> set[str]:

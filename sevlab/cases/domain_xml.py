@@ -136,12 +136,18 @@ def read_domain(text: str) -> Element:
     return domains[0]
 
 
+#: A domain with other text around it.
+IN_TEXT = re.compile(r"<(domain|domstatus)\b.*?</\1>", re.DOTALL)
+
+
 def read_xml(text: str) -> Element:
     """Return the root element of an XML text, under the limits above."""
     check_size(text, f"--{XML}")
     from defusedxml import DefusedXmlException  # not above: nothing else needs more than the standard library
     from defusedxml.ElementTree import XMLParser
 
+    if text.lstrip("\ufeff \t\r\n")[:1] != "<" and (alone := IN_TEXT.search(text)):
+        text = alone[0]  # a prompt or Markdown is around it
     parser = XMLParser(target=_Builder(), forbid_dtd=True, forbid_entities=True, forbid_external=True)
     try:
         # A declared encoding is about the file's bytes, which are already decoded.

@@ -7,6 +7,7 @@ import os
 import re
 import shlex
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -61,17 +62,26 @@ _QUOTED = r"""(?:"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')"""
 #: What may stand between its words: a comma, a call as in Rust, a comment.
 _BETWEEN = r"(?:\.\w+\(\))?(?:[\s,]|#[^\n]{0,200}\n|//[^\n]{0,200}\n)*"
 _LIST = re.compile(rf"[\[({{]\s*({_QUOTED}(?:{_BETWEEN}{_QUOTED})*){_BETWEEN}(?:NULL|nil|None)?\s*[\])}}]")
+#: An array of a shell, or a quoted word: what a program that builds a command is made of.
+_PIECE = re.compile(rf"\w\+?=\(([^()]*?)\)(?!\s*[,.+])|{_QUOTED}")
+#: An option and its argument in one word, perhaps after those before; a program that is called with a variable.
+_TWO_IN_ONE = re.compile(r"(?:\$\S+\s+)?-[a-z][\w-]* ")
+_CALL = re.compile(r"""(?m)^.*\b(?:qemu-system-\w+|qemu-kvm)["']?[ \t]+(["']?\$.*)$""")
 #: A list of YAML, a word in each line; an argument in the kernel's audit log, in hex if it has odd characters.
 _ITEM = re.compile(r"^[ \t]*- +([^\s:].*?)[ \t]*$", re.MULTILINE)
 _AUDITED = re.compile(r"\ba\d+=(\"[^\"]*\"|(?:[0-9A-F]{2})+)(?= |$)", re.MULTILINE)
 #: The beginning of a line that belongs to a log, and not to a command over several lines.
-_LOGGED = re.compile(r"\d{4}-\d\d-\d\d[T ]|time=")
+_LOGGED = re.compile(
+    r"\d{4}-\d\d-\d\d[T ]|time=|[A-Z][a-z]{2} [ \d]\d \d\d:|\++ |#|\s*```|\s*\w+ +\d+ +\d+ .*\d:\d\d|\s*\d+ .*\d:\d\d "
+)
+#: Where a command ends by what stands before it.
+_CLOSED = {"`": re.compile("`"), "'": re.compile(r"' (?:failed|returned|exited)\b")}
 #: A line of options: the backslash at the end of the line before was lost.
 _MORE_OPTIONS = re.compile(r"[\s>*_`]*--?[a-zA-Z]")
 #: Words of a shell that end a command.
-_ENDS = re.compile(r"[;|&})]|&&|\|\||\d*[<>].*")
+_ENDS = re.compile(r"[;|&})]|&&|\|\||(?:\d*|&)[<>].*")
 #: One of them after which the command goes on: what it reads or writes, or the mark of it alone.
-_REDIRECTED = re.compile(r"\d*(?:<|>>?)(&?\d*|[^<>].*)")
+_REDIRECTED = re.compile(r"(?:\d*|&)(?:<|>>?)(&?\d*|[^<>].*)")
 _UNQUOTED_JSON = re.compile(r'(?:^|\s)\{"')
 
 
@@ -166,6 +176,8 @@ class CommandLine:
         if (other := os.path.basename(words[0]) if words else "") in OTHERS:
             raise InputError(f"--{COMMAND_LINE}", f"a command of {other}", "QEMU's own command line", OTHERS[other])
         self._read(deque(self._from_program(words)), form)
+        if "sev" in text.lower() and not any("sev" in one.text.lower() for one in self.options):
+            self.unknown.append("a part that speaks of SEV")
         for key, value in self.guest.parts if self.guest else ():
             if _is_odd(key, value, GUEST_PARTS):
                 self.unknown.append(f"{key}={value}")
@@ -182,10 +194,16 @@ class CommandLine:
         )
         lists = [words for words in lists if len(words) > 1 and any(re.match("-[a-zA-Z]", word) for word in words)]
         named = [words for words in lists if any(_PROGRAM.fullmatch(os.path.basename(word)) for word in words)]
-        if lists:
+        listed = (named or lists or [[]])[-1]
+        is_whole = any("sev" in word.lower() for word in listed) and not any(map(_TWO_IN_ONE.match, listed))
+        if not is_whole and (words := _assembled(text)):
+            self.remarks.append("put together from the words of a program; what it computes is not in them")
+            self.unknown.append("what the program computes")
+            return words, "exact"
+        if listed:
             if len(named) > 1:
                 self.remarks.append(f"there are {len(named)} QEMU command lines; only the last is read")
-            return (named or lists)[-1], "exact"
+            return listed, "exact"
         text = self._last_launch(text)
         if _UNQUOTED_JSON.search(text):
             self.remarks.append("the quotes are lost, as ps shows a command line; /proc/PID/cmdline is exact")
@@ -203,16 +221,20 @@ class CommandLine:
         starts = list(STARTED.finditer(text))
         if not starts:
             return _without_marks(text)
+        ends = [*(one.start() for one in starts[1:]), len(text)]
+        spans = [(one.start(), end) for one, end in zip(starts, ends, strict=True)]
+        start = ([at for at, end in spans if "sev" in text[at:end]] or [spans[-1][0]])[-1]
         if len(starts) > 1:
-            self.remarks.append(f"there are {len(starts)} QEMU command lines; only the last is read")
-        first, *more = text[starts[-1].start() :].splitlines()
+            which = "the last" if start == spans[-1][0] else "the last that speaks of SEV"
+            self.remarks.append(f"there are {len(starts)} QEMU command lines; only {which} is read")
+        closing, text = _CLOSED.get(text[:start][-1:]), text[start:]
+        first, *more = (closing.split(text)[0] if closing else text).splitlines()
         lines, goes_on = [first], first.rstrip().endswith("\\")
-        for line in more:
-            if goes_on and not lines[-1].rstrip().endswith("\\") and not _MORE_OPTIONS.match(line):
+        while more and not _LOGGED.match(more[0]):
+            has_ended = (goes_on or not lines[-1].strip()) and not lines[-1].rstrip().endswith("\\")
+            if has_ended and not _MORE_OPTIONS.match(more[0]):
                 break
-            if _LOGGED.match(line) or line.strip().startswith("```"):
-                break
-            lines.append(line)
+            lines.append(more.pop(0))
         command = "\n".join(lines)
         if bracket := re.match(r"\S+ with:? *\[(.*)\]", command, re.DOTALL):
             return f"{command.split()[0]} {bracket[1]}"
@@ -220,8 +242,8 @@ class CommandLine:
 
     def _from_program(self, words: list[str]) -> list[str]:
         """Return the words after the program's name: before it may be columns of ps, sudo, or variables."""
-        for number, word in enumerate(words):
-            if _PROGRAM.fullmatch(os.path.basename(word)):
+        for number in range(len(words)):
+            if _is_program(words, number):
                 return words[number + 1 :]
         start = next((number for number, word in enumerate(words) if word[:1] == "-" and len(word) > 1), len(words))
         if start:
@@ -257,7 +279,7 @@ class CommandLine:
             value = words.popleft()
             if not value and name not in ANY_ARGUMENT:
                 self.unknown.append(f"{word} without its argument")
-            ended = form == "shell" and words and _ENDS.fullmatch(words[0])
+            ended = form == "shell" and words and (_ENDS.fullmatch(words[0]) or " " in value)
             if name == "-append" and form != "exact" and words and not words[0].startswith("-") and not ended:
                 while words and not words[0].startswith("-") and not (form == "shell" and _ENDS.fullmatch(words[0])):
                     value += " " + words.popleft()
@@ -269,8 +291,8 @@ class CommandLine:
     @property
     def doubt(self) -> str:
         """Why nothing may be said to be absent, "" where the text was read whole."""
-        if self.unknown:
-            words = ", ".join(shown(word, 40) for word in self.unknown[:3])
+        if self.unknown or self.odd_machine:
+            words = ", ".join(shown(word, 40) for word in [*self.unknown, *self.odd_machine][:3])
             return f"not understood: {words}{', ...' if len(self.unknown) > 3 else ''}"
         if (option := next((one for one in self.options if "sev" in one.text.lower()), None)) is not None:
             return f"{shown(option.text, 60)} speaks of SEV"
@@ -286,12 +308,16 @@ class CommandLine:
     @property
     def link_doubt(self) -> str:
         """Why the object may yet be in use though no -machine names it, "" where that was read whole."""
-        if self.unknown or not self.machine:
-            return self.doubt if self.unknown else "there is no -machine"
+        if self.unknown or self.odd_machine or not self.machine:
+            return self.doubt if self.unknown or self.odd_machine else "there is no -machine"
         if self.link and all(one.part("id") != self.link for one in self.named("-object")):
             return f"-machine names {shown(self.link)}, and no object has that id"
-        odd = [f"{key}={value}" for key, value in self.machine.items() if _is_odd(key, value, MACHINE_PARTS)]
-        return f"not understood: {shown(odd[0], 60)} of -machine" if odd else ""
+        return ""
+
+    @cached_property
+    def odd_machine(self) -> list[str]:
+        """The parts of -machine that no machine has."""
+        return [f"-machine {key}={value}" for key, value in self.machine.items() if _is_odd(key, value, MACHINE_PARTS)]
 
     def named(self, name: str) -> list[Option]:
         return [one for one in self.options if one.name == name]
@@ -413,6 +439,31 @@ def _unquoted(listed: str) -> list[str]:
     return words
 
 
+def _assembled(text: str) -> list[str]:
+    """Return the words from which the text of a program or a script builds a command, piece by piece."""
+    text = re.sub(r"(?m)^\s*(?:#|//).*$", "", text)
+    if call := _CALL.search(text):  # what is in it comes last
+        text = f"{text.replace(call[0], '')}\na=({call[1]})"
+    words: list[str] = []
+    for piece in _PIECE.finditer(text):
+        for one in [piece[1]] if piece[1] is not None else _unquoted(piece[0]):
+            if piece[1] is None and not _TWO_IN_ONE.match(one):
+                words.append(one)
+                continue
+            with suppress(ValueError):
+                words += [word for word in shlex.split(one, comments=True) if word[:1] != "$"]
+    programs = [at for at in range(len(words)) if _is_program(words, at)]
+    start = max((at for at in programs if any(word[:1] == "-" for word in words[at:])), default=-1)
+    words = [word for at, word in enumerate(words) if at > start and at not in programs]
+    return words if sum(word in WITH_ARGUMENT for word in words) > 1 else []
+
+
+def _is_program(words: list[str], at: int) -> bool:
+    """Return whether a word names the program: an argument (-accel kvm) may look like it."""
+    is_argument = at > 0 and words[at - 1] in WITH_ARGUMENT
+    return not is_argument and bool(_PROGRAM.fullmatch(os.path.basename(words[at])))
+
+
 def _logged(text: str) -> str:
     """Return the last command that a string in lines of JSON has, as journald and containers log it; else the text."""
     documents = (load_json(line) for line in text.splitlines() if line.lstrip().startswith("{"))
@@ -450,7 +501,7 @@ def parse_command_line(text: str) -> Capture:
     for name, option in (("kernel", "-kernel"), ("initrd", "-initrd"), ("cmdline", "-append")):
         if (value := command.last(option)) is not None:
             found.add(name, value, option)
-    if command.last("-smp") or not command.lost:
+    if command.last("-smp") or not command.unknown:
         found.add("num_cpus", command.cpus, "-smp" if command.last("-smp") else "without -smp")
     _cpu(command, found)
     return found.capture()
@@ -508,7 +559,7 @@ def _guest(command: CommandLine, found: Collector) -> None:
     if re.fullmatch("0[0-7]+", policy):
         found.remark(f"{where},policy={policy} starts with 0, which QEMU reads as octal")
         policy = str(int(policy[:24], 8))
-    if policy or not command.lost:
+    if policy or not command.unknown:
         found.add(
             "policy", policy or DEFAULT_POLICY, f"{where},policy" if policy else f"{where}, QEMU's default policy"
         )

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import html
 import re
 from typing import TYPE_CHECKING
 
 from ..errors import InputError, quoted
 from ..layout.arguments import checked
 from .capture import COMMAND_LINE, DMESG, QMP, SECINFO, TEXT_LIMIT, XML, Capture, check_size, plain
-from .domain_xml import parse_domain
+from .domain_xml import IN_TEXT, parse_domain
 from .qemu_cmdline import OTHERS, STARTED, parse_command_line
 from .sources import parse_dmesg, parse_domlaunchsecinfo, parse_qmp
 
@@ -44,11 +43,21 @@ def recognize_text(text: str) -> str:
 #: Texts that are not evidence, by what is in them: what they are, and what gives the evidence.
 _NAMED = (
     (r"^\s*virt-install\b", "a command of virt-install", OTHERS["virt-install"]),
-    (r"Memory Encryption Features active", "a guest's kernel log", "the log of the host's kernel, or domlaunchsecinfo"),
+    (
+        r"Memory Encryption Features active|SEV: Status: SEV|sev-guest: Init",
+        "a guest's kernel log",
+        "the log of the host's kernel, or domlaunchsecinfo",
+    ),
     (r"(?i)<!doctype html|<html", "an HTML page", "what the page shows, copied as text"),
+    (r"^error: ", "an error of virsh", "virsh dumpxml DOMAIN: is there a launchSecurity, and does the guest run?"),
+    (r"(?m)^(?:args|amd[-_]sev|scsihw|vmgenid): ", "a configuration of Proxmox", OTHERS["qm"]),
     (r"-----BEGIN ", "PEM", "sevlab report verify, or sevlab chain verify"),
 )
-_DOMAIN = re.compile(r"<(domain|domstatus)\b.*?</\1>", re.DOTALL)
+
+
+def named_text(text: str) -> tuple[str, str]:
+    """Return what a text is that is no evidence, and what gives the evidence; "" where that is not known."""
+    return next(((what, how) for form, what, how in _NAMED if re.search(form, text)), ("", ""))
 
 
 @checked
@@ -58,11 +67,9 @@ def parse_anything(text: str) -> Capture:
     Raises :class:`~sevlab.errors.InputError` for any other text, which it names where it knows it.
     """
     check_size(text, "pasted text")
-    text = plain(text)
-    if re.match(r"(?i)\s*<(pre|code|p|div|span|blockquote|details|tt|samp)\b", text):
-        text = html.unescape(re.sub(r"<[^<>]*>", "", text))
+    given, text = text, plain(text)
     if not (parts := list(_parts(text))):
-        what, advice = next(((what, how) for form, what, how in _NAMED if re.search(form, text)), ("", ""))
+        what, advice = named_text(given)
         received = what or (quoted(text.strip()) if text.strip() else "nothing")
         needed = "virsh domlaunchsecinfo, a domain XML, a QEMU command line, QMP answers, dmesg, or a case file"
         raise InputError("pasted text", received, needed, advice)
@@ -77,7 +84,7 @@ def parse_anything(text: str) -> Capture:
 def _parts(text: str) -> Iterator[tuple[str, str]]:
     """Yield what a text consists of, each with its source."""
     rest = text
-    if found := _DOMAIN.search(text):
+    if found := IN_TEXT.search(text):
         yield XML, found[0]
         rest = text[: found.start()] + "\n" + text[found.end() :]
     elif text.lstrip("\ufeff \t\r\n").startswith("<") and not re.match(r"(?i)\s*<!doctype html|\s*<html", text):

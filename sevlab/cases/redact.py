@@ -18,7 +18,7 @@ from ..launch.files import Sha256, load_sha256
 from ..launch.inputs import INPUTS, load_launch
 from ..launch.reading import opened_once
 from ..launch.snp import load_image, load_ovmf_digest, load_snp_launch
-from .case import LOADED, Case, hash_files
+from .case import LOADED, Case, hash_files, with_registers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -134,5 +134,5 @@ def _as_digest(case: Case) -> dict[str, Value]:
         raise InputError("policy", "nothing", "a policy, which says whether registers are measured")
     if "digest" in case.inputs:
         return {"digest": case.inputs["digest"]}
-    launch = {name: value for name, value in case.part().items() if name in INPUTS}
+    launch = with_registers({name: value for name, value in case.part().items() if name in INPUTS})
     return {"digest": load_launch(case.policy, **launch).digest}

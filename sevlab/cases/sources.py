@@ -28,7 +28,11 @@ _NAME = re.compile("sev-[a-z0-9-]{1,60}")
 #: What a value is called, in whichever case and however its words are joined.
 _CALLED: dict[str, str] = read_table("words")["reported"]
 #: A name and its value: of JSON, YAML, a Python dictionary, Go, or lines of a table.
-_PAIR = re.compile(r"""["']?\b([A-Za-z][\w-]{2,30}(?: version)?)["']?[ \t]*[:=|][ \t]*["']?([A-Za-z0-9+/=.-]{1,200})""")
+_PAIR = re.compile(
+    r"""\b([A-Za-z][\w-]{2,30}(?: (?:api|version|major|minor|id|measurement|policy))*)["'`*]{0,2}[ \t]*[:=|\t][ \t]*"""
+    r"""["'`*]{0,2}([A-Za-z0-9+/=.-]{1,200})""",
+    re.IGNORECASE,
+)
 #: The continuation of a measurement that broke over a line.
 _REST = re.compile(r"\s*\n\s*([A-Za-z0-9+/]{1,63}={0,2})\s*(?:\n|$)")
 #: A measurement alone. Text of hex digits may be a key, and is not taken for one.
@@ -86,6 +90,7 @@ def read_values(text: str, found: Collector) -> None:
         found.add("measurement", bare, "the whole text")
         return
     values: list[tuple[str, str, str]] = []
+    text = re.sub(r"--([a-z-]{5,20})[ \t]+(?=\w)", r" \1=", text)  # options of a tool that checks
     for pair in _PAIR.finditer(text):
         called = re.sub(r"[\W_]", "", pair[1].lower()).removeprefix("sev")
         if called == "apiversion" and (version := re.fullmatch(r"(\d{1,3})\.(\d{1,3})", pair[2])):
@@ -101,7 +106,10 @@ def read_values(text: str, found: Collector) -> None:
     if len(values) > 1 or any(name == "measurement" for name, _, _ in values):  # one number alone may be anything's
         for one in values:
             found.add(*one)
-    if re.search(r"(?m)^\s*SEV type:|\binfo sev\b", text):
+        if "snp_guest_policy" in said:
+            found.add("guest", "sev-snp", "SNP policy")
+            found.add("mode", "snp", "SNP policy")
+    if re.search(r"(?m)^\s*SEV type: sev\s|\binfo sev\b", text) and "snp_guest_policy" not in said:
         found.remark("info sev of QEMU's monitor does not print the policy: query-sev of QMP does")
 
 
@@ -152,6 +160,8 @@ def parse_qmp(text: str) -> Capture:
         answer = document.get("return", document)
         if isinstance(answer, dict):
             _answer(answer, found)
+        elif isinstance(answer, str):  # of the human monitor, by way of virsh
+            read_values(answer, found)
     if not found.found:
         named = Collector(QMP)
         read_values(text, named)

@@ -26,7 +26,7 @@ from ..layout.arguments import checked
 from ..layout.span import Explainable
 from ..layout.views import Banner, Heading, Paragraph, Quote, Table, View, hex_lines
 from .capture import in_cell
-from .case import ABOUT, BY_NAME, BYTES, FILE, KEY, LOADED, MODES, SNP
+from .case import ABOUT, BY_NAME, BYTES, FILE, KEY, LOADED, MODES, SNP, with_registers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -275,7 +275,7 @@ def _compare_measure(case: Case, keys: Mapping[str, Value], trust: Trust | None 
     if not set(KEYS) & set(inputs):
         needed = f"{named('tk')}, or {named('tik')} and {named('tek')}, since the case comes without keys"
         raise InputError("tk", "nothing", needed)
-    evidence = load_evidence(trust=trust or Trust(), **inputs)
+    evidence = load_evidence(trust=trust or Trust(), **with_registers(inputs))
     evidence.refuse_keys()
     return compare_measure(evidence)
 

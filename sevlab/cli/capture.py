@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from argparse import Namespace
 
+from ..attestation.byte_forms import coding_of
 from ..cases.capture import (
     COMMAND_LINE,
     DMESG,
@@ -26,7 +27,7 @@ from ..cases.case import BY_NAME, make_case
 from ..cases.case_toml import check_names, encode_case, format_case, write_case
 from ..cases.coverage import cover_case, cover_command_line, cover_domain
 from ..cases.locate import locate
-from ..cases.recognize import READERS
+from ..cases.recognize import READERS, named_text
 from ..cases.writing import check_output, stream_beside, write_bytes
 from ..cli import GOOD
 from ..errors import InputError, quoted, shell_word
@@ -91,22 +92,27 @@ def _read(args: Namespace) -> Capture:
     for source, path in given.items():
         capture += READERS[source](read_text(path, f"--{source}"))
     if not capture.found:
-        needed = " or ".join(NEEDED[source] for source in given)
-        raise InputError(" and ".join(f"--{source}" for source in given), "nothing that sevlab understands", needed)
+        needed, names = (
+            " or ".join(NEEDED[source] for source in given),
+            " and ".join(f"--{source}" for source in given),
+        )
+        what, advice = named_text(read_text(next(iter(given.values())), names))
+        told = (one.words for one in capture.remarks if "kernel says" in one.words)
+        said = next(told, "nothing that sevlab understands")
+        raise InputError(names, what or said, needed, advice)
     return capture
 
 
 def read_text(path: str, name: str) -> str:
-    """Read a stranger's text: at most 1 MiB, in UTF-8, or in UTF-16 with a mark, as Windows shells write it."""
+    """Read a stranger's text: at most 1 MiB, in UTF-8, or in UTF-16 as Windows shells write it."""
     with open_input(path, name) as stream:
         raw = stream.read(TEXT_LIMIT + 1)
     if len(raw) > TEXT_LIMIT:
         advice = "only the part that matters"
         raise InputError(name, f"{quoted(path)}, more than {TEXT_LIMIT >> 20} MiB", "a shorter text", advice)
-    if raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        return plain(raw.decode("utf-16", "replace"))
+    codec = coding_of(raw)[0]
     # Bytes that are not UTF-8 are kept, so that they are refused only where they matter, such as in a path.
-    return plain(raw.decode("utf-8-sig", "surrogateescape"))
+    return plain(raw.decode(codec, "surrogateescape" if codec.startswith("utf-8") else "replace"))
 
 
 def _owner(args: Namespace, capture: Capture) -> Capture:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..cli import GOOD, NOT_VALIDATED
 from ..diagnosis.run import BUDGET, diagnose
 from ..errors import InputError, escaped, quoted, renaming
-from ..launch.inputs import as_option, as_peer
+from ..launch.inputs import SKU, as_option, as_peer
 from ..launch.values import parse_number
 from ..launch.verify import MATCH
 from .digest import LEGACY_MODES, OVMF_HASH, SVSM, add_digest_options, digest_inputs, has_svsm
@@ -22,6 +23,7 @@ from .options import (
     launch_parser,
     opened_case,
     parse_seconds,
+    registers_read,
     trust_from,
     verb_parser,
 )
@@ -71,7 +73,7 @@ def _run_sev(words: list[str]) -> int:
     if jobs == 0:
         raise InputError("--jobs", "0", f"1 to {_MOST_JOBS}")
     with _shown() as options["progress"], renaming(as_option):
-        found = diagnose(inputs_from(args), jobs=jobs, trust=trust_from(args), **options)
+        found = diagnose(registers_read(inputs_from(args)), jobs=jobs, trust=trust_from(args), **options)
     return _print(found, args)
 
 
@@ -93,10 +95,13 @@ def _run_snp(words: list[str]) -> int:
     if args.mode == SVSM and not has_svsm(args):
         raise InputError("--svsm", "nothing", "an SVSM image")
     args.mode = SVSM if has_svsm(args) else "snp"
-    inputs = digest_inputs(args, whole=False).given
+    inputs = registers_read(digest_inputs(args, whole=False).given)
     reported_digest = _reported(args)
     with _shown() as options["progress"], renaming(as_peer):
         found = diagnose(inputs, reported_digest, **options)
+    if args.vcpu_type is not None or not {"cpu_signature", *SKU} & set(inputs):
+        named = (replace(one, vcpu_type=args.vcpu_type or "") for one in found.explanations)
+        found = replace(found, explanations=tuple(named))
     return _print(found, args)
 
 

@@ -28,6 +28,7 @@ from .options import (
     load_value,
     opened_case,
     readers,
+    registers_read,
     verb_parser,
 )
 from .terminal import say, say_json, show, warn
@@ -311,7 +312,7 @@ def read_launch(args: argparse.Namespace, policy: Policy) -> Launch:
     if args.firmware is None:
         raise InputError("--firmware", "neither it nor --launch-digest", "one of the two")
     with renaming(as_option):
-        return load_launch(policy, **given)
+        return load_launch(policy, **registers_read(given))
 
 
 def _nonce(args: argparse.Namespace, tik: SecretBytes) -> bytes:

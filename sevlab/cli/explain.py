@@ -9,7 +9,7 @@ from ..launch.explain import walk, walk_as_dict
 from ..launch.inputs import as_option
 from ..launch.verify import compare_measure
 from ..layout.views import Paragraph, View
-from .options import add_show_keys, inputs_from, launch_parser, trust_from
+from .options import add_show_keys, inputs_from, launch_parser, registers_read, trust_from
 from .terminal import ADVISE, say_json, show
 
 
@@ -19,7 +19,7 @@ def run(words: list[str]) -> int:
     shown.add_argument("--html", metavar="FILE", help="write HTML to FILE, too ('-': print only the HTML)")
     shown.add_argument("--force", action="store_true", help="let --html replace a file")
     args = parser.parse_args(words)
-    inputs = inputs_from(args)
+    inputs = registers_read(inputs_from(args))
     with renaming(as_option):
         evidence = load_evidence(trust=trust_from(args), **inputs)
         evidence.refuse_keys()  # all of it is shown, except the keys

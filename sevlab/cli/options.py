@@ -8,7 +8,7 @@ import re
 import sys
 
 from ..cli import AT_END, LAST_WORDS, VERBS, meant
-from ..errors import InputError, describe_content, hide_keys, quoted, shell_word
+from ..errors import InputError, describe_content, hide_keys, quoted, renaming, shell_word
 from ..formats.launch_measure import Measurement
 from ..launch.files import check_standard_input, load_file
 from ..launch.inputs import FILES, INPUTS, KEYS, REPORTED, as_option
@@ -19,10 +19,12 @@ from .terminal import columns, say, warn
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
-    from typing import Any, NoReturn
+    from typing import Any, NoReturn, TypeVar
 
     from ..cases.case import Case, Value
     from ..launch.evidence import Trust
+
+    V = TypeVar("V")
 
 
 #: Options that libvirt's tool does not have.
@@ -258,6 +260,20 @@ def inputs_from(args: argparse.Namespace) -> dict[str, Any]:
     """Return the inputs that the options give, with those of a case under them."""
     given = {name: getattr(args, name) for name in (*REPORTED, *INPUTS, *KEYS)}
     return given if args.case is None else case_under(args, given, readers(args, *FILES, *KEYS))
+
+
+def registers_read(given: dict[str, V]) -> dict[str, V]:
+    """Return the inputs with the registers among them read, in whatever form they are; say which form it was."""
+    if given.get("vmsa_cpu0") is None:
+        return given
+    from ..attestation.byte_forms import BINARY, REGISTERS, read_registers  # not above: few launches have them
+
+    with renaming(as_option):
+        read = read_registers(given)
+    for name in REGISTERS:
+        if (form := getattr(read.get(name), "form", BINARY)) != BINARY:
+            say(f"NOTE: {as_option(name)}: read from {form}", to=sys.stderr)
+    return read
 
 
 def opened_case(args: argparse.Namespace) -> Case:

@@ -6,21 +6,19 @@ import hashlib
 import sys
 from argparse import Namespace
 
-from ..attestation.byte_forms import read_bytes
+from ..attestation.byte_forms import read_page
 from ..cases.writing import check_output, stream_beside, write_bytes
 from ..cli import GOOD, NOT_VALIDATED
 from ..errors import InputError, quoted
 from ..formats.vmsa import Vmsa
 from ..launch import vmm
-from ..launch.files import load_file, load_ovmf
+from ..launch.files import load_ovmf
 from ..launch.inputs import DEFAULT_PROFILE
 from ..launch.values import parse_number
 from ..layout.views import Paragraph, View
 from .options import NUMBERS, Parser, add_actions, add_inputs, add_json, verb_parser
 from .terminal import say, say_json, show
 
-#: Most bytes of a file that may hold a page: a dump takes five times as many.
-_LIMIT = 64 << 10
 LIMITS = {"family": 270, "model": 255, "stepping": 15}
 #: A page that differs from every profile in more fields than this does not resemble any.
 FAR = 20
@@ -129,16 +127,7 @@ def _update(args: Namespace) -> int:
 
 
 def _load(path: str, name: str) -> Vmsa:
-    """Read a VMSA in any form; 4096 bytes."""
-    needed = f"a VMSA of {Vmsa.size} bytes"
-    raw = load_file(path, name, _LIMIT)
-    try:
-        return Vmsa.from_bytes(read_bytes(raw, lambda one: len(one) == Vmsa.size, name, needed).raw)
-    except InputError as error:
-        advice = error.advice or "sevlab vmsa build, which writes such a file"
-        if raw and len(raw) % Vmsa.size == 0:
-            advice = f"one page of the {len(raw) // Vmsa.size} at a time: head -c {Vmsa.size} FILE > NEW"
-        raise InputError(name, f"{quoted(path)}, {error.received}", needed, advice) from None
+    return Vmsa.from_bytes(read_page(path, name).raw)
 
 
 def _tell(path: str, vmsa: Vmsa, how: str) -> int:

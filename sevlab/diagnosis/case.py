@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..attestation.id_block import STAGES
 from ..cases.bundle import open_case
-from ..cases.case import Case
+from ..cases.case import Case, with_registers
 from ..cases.verify import verify_case
 from ..data import INCIDENTS
 from ..errors import InputError, UnsupportedError
@@ -205,7 +205,7 @@ def _compare(case: Case, explanation: Explanation) -> LaunchComparison | Compari
     try:
         found = explanation.inputs
         if not case.is_snp:
-            evidence = load_evidence(**case.part())
+            evidence = load_evidence(**with_registers(case.part()))
             return evidence.replace(**found).message.compare(evidence.message)
         return compare_launch(*(load_snp_launch(**inputs) for inputs in (case.snp_launch | found, case.snp_launch)))
     except (UnsupportedError, InputError):

@@ -60,12 +60,14 @@ class Cause:
 class Explanation(Explainable):
     """Changed inputs under which the computed value equals the reported one, and the mistakes they point to.
 
-    ``tik`` is the transport integrity key that was found, None if the given one is right.
+    ``tik`` is the transport integrity key that was found, None if the given one is right. ``vcpu_type`` is the name of
+    the CPU model that was given, "" for none, and None where it was given by numbers.
     """
 
     causes: tuple[Cause, ...]
     tik: SecretBytes | None = None
     is_snp: bool = False
+    vcpu_type: str | None = None
 
     @property
     def changes(self) -> tuple[Change, ...]:
@@ -98,8 +100,7 @@ class Explanation(Explainable):
         if name == "policy":
             return Policy(value).text
         if name == "cpu_signature":
-            model = next((name for name, cpu in CPU_MODELS.items() if cpu.signature == value), "no model of QEMU")
-            return f"0x{value:x} ({model})"
+            return f"0x{value:x} ({_model(value) or 'no model of QEMU'})"
         if self.is_snp and name in ("guest_features", "reset_address"):
             return f"0x{value:x}"
         return f"{value} (0x{value:x})" if value > 9 else str(value)
@@ -202,10 +203,18 @@ class Explanation(Explainable):
         )
 
     def _rows(self) -> list[list[str]]:
-        return [
-            [self.named(change.input), self.shown(change, "given"), self.shown(change, "found")]
-            for change in self.changes
-        ]
+        rows = []
+        for change in self.changes:
+            if self.vcpu_type is not None and change.input == "cpu_signature" and (model := _model(change.found)):
+                rows.append([as_peer("vcpu_type"), self.vcpu_type or "nothing", model])
+            else:
+                rows.append([self.named(change.input), self.shown(change, "given"), self.shown(change, "found")])
+        return rows
+
+
+def _model(signature: object) -> str:
+    """Return QEMU's name for a CPU, "" if it has none."""
+    return next((name for name, cpu in CPU_MODELS.items() if cpu.signature == signature), "")
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypedDict
 
-from ..cases.case import Case
+from ..cases.case import Case, with_registers
 from ..errors import ArgumentError, InputError, escaped
 from ..launch.evidence import Evidence, takes_keys
 from ..launch.keys import SecretBytes
@@ -165,7 +165,7 @@ class _Search:
     def _open(self, given: Any, reported: bytes | str | Report | None) -> SevSpace | SnpSpace:
         if reported is not None:
             return SnpSpace(read_snp_inputs(given, reported), self._read_candidates(snp=True))
-        given = given.part() if isinstance(given, Case) else given
+        given = with_registers(given.part()) if isinstance(given, Case) else given
         inputs = inputs_of(given) if isinstance(given, Evidence) else read_sev_inputs(given)
         return SevSpace(inputs, self._read_candidates(snp=False))
 

@@ -69,6 +69,12 @@ class CasePath(str):
         return not is_below(os.path.realpath(self), os.path.realpath(self.folder or "."))
 
 
+class ReadPath(CasePath):
+    """The path of a file that was read already: ``raw`` is what it holds, ``form`` how that was written there."""
+
+    raw, form = b"", ""
+
+
 def is_below(path: str, folder: str) -> bool:
     return path == folder or path.startswith(folder.rstrip("/") + "/")
 

@@ -14,7 +14,7 @@ from ..formats.launch_measure import Measurement
 from ..formats.policy import Policy
 from .files import read_hidden
 from .keys import NoKey, SecretBytes, hide_key
-from .reading import CasePath, open_input
+from .reading import CasePath, ReadPath, open_input
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 #: Longest text of a measurement that is read, in characters; 64 are needed.
 TEXT_LIMIT = 4096
-#: Most bytes of a VMSA file that are read; 4096 are needed.
-_VMSA_LIMIT = 64 << 10
 KEY_SIZE = 16
 _URL_SAFE = "replace - by + and _ by / if this is URL-safe base64"
 _HEX = r"[0-9a-fA-F]+"
@@ -207,17 +205,11 @@ def load_vmsa(path: str, name: str = "VMSA") -> Vmsa:
     """Return a VMSA, the registers of one virtual CPU, from a file of exactly 4096 bytes; ``-`` is standard input."""
     from ..formats.vmsa import Vmsa
 
+    if isinstance(path, ReadPath):
+        return Vmsa.from_bytes(path.raw)
     with open_input(path, name) as stream:
-        raw = stream.read(_VMSA_LIMIT + 1)
+        raw = stream.read(Vmsa.size + 1)
     if len(raw) == Vmsa.size:
         return Vmsa.from_bytes(raw)
-    size = f"{len(raw)} bytes" if len(raw) <= _VMSA_LIMIT else f"more than {_VMSA_LIMIT} bytes"
-    text = "".join(map(chr, raw.split(b"\n")[0].strip()[:80]))
-    advice = "sevlab vmsa build, which writes such a file"
-    if raw and len(raw) <= _VMSA_LIMIT and len(raw) % Vmsa.size == 0:
-        advice = f"one page of the {len(raw) // Vmsa.size} at a time: head -c {Vmsa.size} FILE > NEW"
-    elif re.fullmatch(_HEX, text) and len(raw) >= 2 * Vmsa.size:
-        advice = "raw bytes: xxd -r -p < FILE > NEW"
-    elif re.fullmatch(_BASE64, text) and len(raw) >= Vmsa.size * 4 // 3:
-        advice = "raw bytes: base64 -d < FILE > NEW"
-    raise InputError(name, f"{quoted(path)}, {size}", f"a VMSA of {Vmsa.size} bytes", advice)
+    received = f"{quoted(path)}, {'more than ' * (len(raw) > Vmsa.size)}{min(len(raw), Vmsa.size)} bytes"
+    raise InputError(name, received, f"a VMSA of {Vmsa.size} raw bytes", "sevlab vmsa show, which says what it is")

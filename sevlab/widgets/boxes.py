@@ -14,12 +14,13 @@ import anywidget
 import ipywidgets as w
 import traitlets
 
-from ..cases.case import BY_NAME
+from ..cases.case import BY_NAME, with_registers
 from ..errors import InputError, SevlabError, escaped
 from ..formats.policy import Policy
 from ..launch.files import FIRMWARE_LIMIT, load_file
 from ..launch.inputs import DEFAULT_PROFILE, FILES, LaunchInputs
 from ..launch.keys import SecretBytes
+from ..launch.reading import ReadPath
 from ..launch.values import KEY_SIZE, parse_number, parse_policy
 from ..launch.vmm import PROFILES
 from ..layout.views import Banner
@@ -329,7 +330,7 @@ class LaunchBox(w.VBox):
     def given(self) -> LaunchInputs:
         """Return the inputs that are given, as they are in their boxes."""
         return LaunchInputs(
-            **{name: box.given() for name, box in self.files.items()},
+            **with_registers({name: box.given() for name, box in self.files.items()}),
             **{name: box.value.strip() or None for name, box in self.numbers.items()},
             cmdline=self.cmdline.value or None,  # nothing of it is trimmed: every space is hashed
             # The default is not said: beside VMSA files a profile may not be given.
@@ -366,7 +367,8 @@ class FlipBox(w.HBox):
         if not isinstance(path := getattr(inputs, target), str) or path == STANDARD_INPUT:
             raise InputError(self.choice.description, f"{LABELS[target]}, which is no file here", "a file")
         copy = Path(self._folder.name, Path(path).name)
-        copy.write_bytes(self.apply(load_file(path, target, FIRMWARE_LIMIT)))
+        raw = path.raw if isinstance(path, ReadPath) else load_file(path, target, FIRMWARE_LIMIT)
+        copy.write_bytes(self.apply(raw))
         return inputs.replace(**{target: str(copy)})
 
     def hide_folder(self, words: str) -> str:

@@ -135,6 +135,32 @@ FORMS: dict[str, Callable[[bytes], bytes | str]] = {
     "an address": lambda raw: f"data:application/octet-stream;base64,{base64.b64encode(raw).decode()}",
     "percent signs": lambda raw: base64.b64encode(raw).decode().translate({43: "%2B", 47: "%2F", 61: "%3D"}),
     "Wireshark": lambda raw: od(raw, "04x"),
+    "UTF-16 without a mark": lambda raw: raw.hex().encode("utf-16-le"),
+    "gdb": lambda raw: "".join(
+        f"0x7fffffffe{at:03x} <report+{at}>:\t" + "\t".join(f"0x{one:02x}" for one in raw[at : at + 8]) + "\n"
+        for at in range(0, len(raw), 8)
+    ),
+    "lldb": lambda raw: "".join(
+        f"0x7ffe{at:08x}: {raw[at : at + 16].hex(' ')}  ....\n" for at in range(0, len(raw), 16)
+    ),
+    "WinDbg": lambda raw: "".join(
+        f"00000000`{at:08x}  {'-'.join(raw[i : i + 8].hex(' ') for i in (at, at + 8) if raw[i:])}  ....\n"
+        for at in range(0, len(raw), 16)
+    ),
+    "a kernel's log": lambda raw: "".join(f"[   12.345678] report: {line}\n" for line in xxd(raw).splitlines()),
+    "assigned in Python": lambda raw: f"report = {raw!r}\n",
+    "exported in a shell": lambda raw: f"export REPORT='{base64.b64encode(raw).decode()}'\n",
+    "XML": lambda raw: f"<a><report>{raw.hex()}</report></a>",
+    "base64 twice": lambda raw: base64.b64encode(base64.b64encode(raw)),
+    "base64 of hex": lambda raw: base64.b64encode(raw.hex().encode()),
+    "JSON in base64": lambda raw: base64.b64encode(json.dumps({"report": raw.hex()}).encode()),
+    "JWT": lambda raw: (
+        "eyJhbGciOiJub25lIn0."
+        + base64.urlsafe_b64encode(json.dumps({"a": [{"report": base64.b64encode(raw).decode()}]}).encode())
+        .decode()
+        .rstrip("=")
+        + ".c2lnbmF0dXJl"
+    ),
 }
 
 
@@ -210,6 +236,14 @@ REPORT = (SAMPLES / "report-snp.bin").read_bytes()
         (b"\xa1\x66report\x59\x04\xa0" + REPORT, "CBOR"),
         (b"\x04\x00\x02\x00\x81\x00\x00\x00" + bytes(600), "TDX"),
         (json.dumps({"error": "not found"}).encode(), "JSON without a field"),
+        (b"[    0.1] Memory Encryption Features active: AMD SEV SEV-ES SEV-SNP\n", "bytes of text"),
+        (REPORT.hex()[:-1].encode(), "2367 hex digits, an odd number"),
+        (bytes(8) + b"\x04\x82\x04\xa0" + REPORT, "tail -c +13 FILE | head -c 1184"),
+        (json.dumps({"version": 3, "guest_svn": 0, "policy": 196608}).encode(), "the fields of a report as text"),
+        (b"Attestation Report:\nVersion: 3\nGuest SVN: 0\n", "the fields of a report as text"),
+        (bytes(40) + b"_FVH" + bytes(2000), "guest firmware"),
+        (bytes(257) + b"ustar" + bytes(2000), "a tar archive"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:aa\n", "git lfs pull"),
         (bytes(4) + (1184).to_bytes(4, "little") + bytes(24) + REPORT + bytes(4000 - 1216), "head -c 1184"),
     ],
 )
@@ -232,11 +266,17 @@ def test_two_fields_that_fit_and_differ_are_not_chosen_from() -> None:
         read_report(json.dumps(two).encode())
 
 
+def test_a_report_in_pem_is_read() -> None:
+    pem = f"-----BEGIN SEV-SNP REPORT-----\n{base64.encodebytes(REPORT).decode()}-----END SEV-SNP REPORT-----\n"
+    assert read_report(pem.encode()).report.to_bytes() == REPORT
+
+
 def test_azure_s_file_holds_the_report_behind_its_header() -> None:
     raw = b"HCLA" + bytes(28) + REPORT + bytes(20) + b'{"keys": []}'
     found = read_report(raw)
     assert found.report.to_bytes() == REPORT
     assert "Azure's HCLA file" in found.note
+    assert read_report(raw.hex().encode()).report.to_bytes() == REPORT
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in (CASES / "report-forms").glob("*")))
@@ -438,3 +478,102 @@ def test_every_verb_reads_every_form(
     raw = said(bytes)
     assert raw[1]
     assert said(FORMS[form]) == raw
+
+
+_ES = ["--api-major", "0", "--api-minor", "22", "--build-id", "13", "--policy", "5", "--num-cpus", "2"]
+_ES += ["--firmware", str(SAMPLES / "firmware.fd"), "--vmsa-cpu0", "boot", "--vmsa-cpu1", "further"]
+_KEYS = ["--tk", str(SAMPLES / "tk.bin")]
+#: Every verb that computes a launch from registers; "measured" stands for the measurement.
+FROM_REGISTERS = {
+    "measure": ["measure", *_ES, "--tik", str(SAMPLES / "tik.bin"), "--nonce", "00" * 16],
+    "explain": ["explain", *_ES, *_KEYS, "--measurement", "measured"],
+    "diagnose": ["diagnose", *_ES, *_KEYS, "--measurement", "measured", "--max-changes", "1"],
+    "explain --case": ["explain", "--case", "c.toml"],
+    "diagnose --case": ["diagnose", "--case", "c.toml"],
+    "case verify": ["case", "verify", "c.toml", "--own-case"],
+}
+
+
+@pytest.fixture
+def measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[[str, Callable[[bytes], bytes | str]], tuple[int, str, str]]:
+    """Run a verb on a launch with registers in this form; return its status and what it printed."""
+    monkeypatch.chdir(tmp_path)
+    pages = {name: build_vmsa("qemu", cpu=n, signature=0xA00F11, reset_address=n << 16).to_bytes() for n, name in
+             enumerate(("boot", "further"))}  # fmt: skip
+    for name, page in pages.items():
+        Path(name).write_bytes(page)
+    assert main(FROM_REGISTERS["measure"]) == 0
+    text = capsys.readouterr().out.strip()
+
+    def run(verb: str, make: Callable[[bytes], bytes | str]) -> tuple[int, str, str]:
+        for name, page in pages.items():
+            made = make(page)
+            Path(name).write_bytes(made if isinstance(made, bytes) else made.encode())
+        if "case" in verb:
+            new = ["case", "new", *_ES, *_KEYS, "--measurement", text, "-o", "c.toml", "--force"]
+            assert main(new) == 0, capsys.readouterr()
+            capsys.readouterr()
+        status = main([text if word == "measured" else word for word in FROM_REGISTERS[verb]])
+        out, err = capsys.readouterr()
+        lines = [line for line in re.sub(r"[\d.]+ seconds", "", out).splitlines() if "NOTE: --vmsa" not in line]
+        return status, " ".join(" ".join(lines).split()), out + err
+
+    return run
+
+
+@pytest.mark.parametrize("verb", FROM_REGISTERS)
+def test_registers_in_any_form_give_what_the_bytes_give(
+    verb: str, measured: Callable[[str, Callable[[bytes], bytes | str]], tuple[int, str, str]]
+) -> None:
+    status, plain, _ = measured(verb, bytes)
+    assert status == 0
+    for form, make in FORMS.items():
+        found, out, said = measured(verb, make)
+        assert (found, out) == (0, plain), (form, said)
+        told = re.findall(r"NOTE: --vmsa-cpu(\d): read from", said)
+        assert told == ([] if form == "raw" or verb == "case verify" else ["0", "1"]), (form, said)
+
+
+def test_validate_takes_registers_as_libvirt_s_tool_does(
+    measured: Callable[[str, Callable[[bytes], bytes | str]], tuple[int, str, str]],
+) -> None:
+    FROM_REGISTERS["validate"] = ["validate", *FROM_REGISTERS["explain"][1:]]
+    assert measured("validate", bytes)[0] == 0
+    for form in ("hex", "xxd", "hexdump -C", "JSON field"):
+        status, _, said = measured("validate", FORMS[form])
+        assert status == 2
+        assert "--vmsa-cpu0: received 'boot', " in said
+        assert "needed a VMSA of 4096 raw bytes" in said
+
+
+@pytest.mark.parametrize(
+    ("make", "words_"),
+    [
+        (lambda page: page.replace(b"\n", b"\r\n"), "LF to CRLF"),
+        (lambda page: page.decode("latin-1").encode(), "converted to UTF-8"),
+        (lambda page: page.decode("utf-8", "replace").encode(), "lost bytes"),
+        (lambda page: page * 2, "one page of the 2 at a time"),
+        (lambda page: page + b"\n", "4097 bytes"),
+        (lambda page: page.hex()[:-2], "4095 bytes"),
+        (lambda page: REPORT, "an attestation report"),
+        (lambda page: b"IGVM" + bytes(100_000), "IGVM"),
+        (lambda page: bytes(100_000), "more than 65536 bytes"),
+        (lambda page: b"<html><body>404</body></html>", "an HTML page"),
+    ],
+)
+@pytest.mark.parametrize("verb", ["measure", "explain", "diagnose"])
+def test_registers_that_were_spoiled_or_are_something_else_are_named(
+    make: Callable[[bytes], bytes | str],
+    words_: str,
+    verb: str,
+    measured: Callable[[str, Callable[[bytes], bytes | str]], tuple[int, str, str]],
+) -> None:
+    def spoiled(page: bytes) -> bytes | str:
+        return make(page[:16] + b"\n\x93\n\xff" + page[20:])
+
+    status, _, said = measured(verb, spoiled)
+    assert status == 2
+    assert "--vmsa-cpu0: received 'boot', " in said
+    assert words_ in said

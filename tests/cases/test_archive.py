@@ -334,10 +334,10 @@ HOSTILE: dict[str, tuple[Callable[[Path], Path], str]] = {
             path,
             toml(NAME)
             .replace(b"firmware", b"vmsa-cpu0")
-            .replace(NAME.encode(), hashlib.sha256(bytes(5000)).hexdigest().encode()),
-            [bytes(5000)],
+            .replace(NAME.encode(), hashlib.sha256(bytes(70_000)).hexdigest().encode()),
+            [bytes(70_000)],
         ),
-        "a file of 5000 bytes; needed at most 4096",
+        "a file of 70000 bytes; needed at most 65536",
     ),
     "case no TOML": (lambda path: with_case(path, b"=", []), "'case.toml': received text that is not TOML"),
     "case no UTF-8": (lambda path: with_case(path, b"\xff\xfe", []), "not UTF-8"),

@@ -13,8 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sevlab.cases.capture import plain
 from sevlab.cases.qemu_cmdline import CommandLine, parse_command_line, split_parts
 from sevlab.cases.recognize import parse_anything
+from sevlab.cli import main
 from sevlab.errors import InputError
 from tests.cases.sample_texts import (
     DOMAIN,
@@ -167,6 +169,7 @@ WORDS = [
     ),
 ]
 LINE = " ".join(WORDS)
+PAIRS = [WORDS[1:2], *(WORDS[at : at + 2] for at in range(2, len(WORDS), 2))]
 FORMS = {
     "shell": LINE,
     "continued": LINE.replace(" -", " \\\n  -"),
@@ -204,12 +207,34 @@ FORMS = {
     "long dashes": LINE.replace(" -", " \u2013"),
     "another list before": json.dumps([*WORDS[:3], "-smp", "9"]) + "\n" + json.dumps(WORDS),
     "after another": f"{LINE.replace('0x5', '0x1').replace('OVMF.fd', 'OLD.fd')}\n\n{LINE}\n",
+    "Rust, call by call": f'Command::new("{WORDS[0]}")' + "".join(f'\n    .arg("{word}")' for word in WORDS[1:]),
+    "Rust, list by list": f'Command::new("{WORDS[0]}")' + "".join(f"\n.args({json.dumps(pair)})" for pair in PAIRS),
+    "Go, appended": "".join(f"args = append(args, {json.dumps(pair)[1:-1]})\n" for pair in PAIRS)
+    + 'exec.Command("qemu-system-x86_64", args...)\n',
+    "Python, extended": f"args = ['{WORDS[0]}']\n" + "".join(f"args += {pair}\n" for pair in PAIRS),
+    "Python, one by one": f"args = ['{WORDS[0]}']\n" + "".join(f"args.append({word!r})\n" for word in WORDS[1:]),
+    "Python, added": f"args = ['{WORDS[0]}'] + " + " + ".join(map(repr, PAIRS)),
+    "Bash, appended": "A=()\n" + "".join(f"A+=({shlex.join(pair)})\n" for pair in PAIRS) + f'{WORDS[0]} "${{A[@]}}"\n',
+    "Bash, array over lines": "A=(\n" + "".join(f"  {shlex.join(pair)}  # why\n" for pair in PAIRS[:-1])
+    + f')\nexec {WORDS[0]} "${{A[@]}}" -append quiet\n',
+    "Bash, one string": "".join(f'O="$O {" ".join(pair)}"\n' for pair in PAIRS) + f"{WORDS[0]} $O\n",
+    "Nix": "options = [\n" + "".join(f'  "{" ".join(pair)}"\n' for pair in PAIRS) + "];\n",
+    "ps, with others": f"UID PID\nroot  4242  1 12 09:00 ?  00:01:02 {LINE}\n"
+    "root  4300  1  0 10:00 pts/0  00:00:00 grep qemu\n 4301 ?  S  0:00 [kvm-nx]\n",
+    "ps, with another guest": f"root 10 1 0 09:00 ? 00:01 {LINE}\nroot 11 1 0 09:00 ? 00:01 qemu-kvm -smp 1 -M pc\n",
+    "journalctl": f"Nov 29 10:00:00 host run[7]: {LINE}\nNov 29 10:00:01 host run[7]: started\n",
+    "set -x": f"+ exec {LINE}\n+ true\n",
+    "Proxmox's error": f"TASK ERROR: start failed: command '{LINE}' failed: exit code 1",
+    "in a sentence": f"I start `{LINE}` and it hangs.\n\nWhy is that?\n",
+    "above a heading": f"{LINE}\n\n## Expected\n\nIt boots - of course.\n",
+    "compose's log": "".join(f"vm-1  | {line}\n" for line in LINE.replace(" -", " \\\n  -").splitlines()),
+    "redirected": f"nohup {LINE} &> log &",
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("form", FORMS)
 def test_a_command_line_is_read_however_it_was_copied(form):
-    found = values(parse_command_line(FORMS[form]))
+    found = values(parse_command_line(plain(FORMS[form])))
     expected = values(parse_command_line(FORMS["zero bytes"]))
     assert {name: found.get(name) for name in expected} == expected
     assert (expected["policy"], expected["firmware"], expected["num_cpus"]) == (5, "OVMF.fd", 2)
@@ -261,6 +286,36 @@ def test_no_guest_is_called_one_without_sev_because_a_word_was_lost(text):
     for damaged in spoilt(text):
         with suppress(InputError):
             assert not ABSENCE.search(remarks(parse_anything(damaged))), damaged
+
+
+def test_what_a_program_computes_is_no_absence():
+    for form in ("Rust, list by list", "Go, appended", "Bash, appended"):
+        text = re.sub(".*sev-guest.*", "", FORMS[form])
+        assert "what the program computes" in remarks(parse_command_line(text))
+        assert not ABSENCE.search(remarks(parse_command_line(text)))
+
+
+def test_what_a_page_marks_up_is_read_without_its_marks(tmp_path, capsys):
+    line = LINE.replace("quiet", "'a b'")
+    for number, made in enumerate(
+        (line, f"<pre>{html.escape(line)}</pre>", f"<!DOCTYPE html><p>{html.escape(line)}</p>")
+    ):
+        path = tmp_path / str(number)
+        for content in (made.encode(), made.encode("utf-16"), made.encode("utf-16-le"), made.encode("utf-16-be")):
+            path.write_bytes(content)
+            assert main(["capture", "--qemu-cmdline", str(path), "--json"]) == 0
+            found = {one["name"]: one["value"] for one in json.loads(capsys.readouterr().out)["found"]}
+            assert (found["cmdline"], found["policy"], found["num_cpus"]) == ("a b", 5, 2)
+
+
+def test_a_configuration_of_proxmox_and_a_launch_script_are_named(tmp_path, capsys):
+    for text, words in (
+        ("bios: ovmf\namd-sev: type=snp\ncores: 2\n", "a configuration of Proxmox"),
+        ("./launch-qemu.sh -hda x.qcow2 -sev-snp -smp 4", "a command of launch-qemu.sh"),
+    ):
+        (tmp_path / "x").write_text(text)
+        assert main(["capture", "--qemu-cmdline", str(tmp_path / "x")]) == 2
+        assert words in capsys.readouterr().err
 
 
 def test_a_line_that_lost_its_backslash_is_read_on():

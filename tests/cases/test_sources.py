@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import html
 import json
+import re
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sevlab.cases.capture import plain
+from sevlab.cases.domain_xml import parse_domain
 from sevlab.cases.recognize import parse_anything
 from sevlab.cases.sources import parse_dmesg, parse_domlaunchsecinfo, parse_qmp
 from sevlab.errors import InputError
@@ -125,6 +129,14 @@ WRITTEN = {
     "Go": f"{{APIMajor:0 APIMinor:22 BuildID:13 Policy:1 Measurement:{MEASUREMENT}}}",
     "shell": f"SEV_MEASUREMENT={MEASUREMENT}\nSEV_API_MAJOR=0\nSEV_API_MINOR=22\nSEV_BUILD_ID=13\nSEV_POLICY=1\n",
     "upper": SECINFO.upper().replace(MEASUREMENT.upper(), MEASUREMENT),
+    "words": f"SEV measurement: {MEASUREMENT}\nAPI major: 0\nAPI minor: 22\nBuild ID: 13\nPolicy: 0x1\n",
+    "tabs": SECINFO.replace(":", "\t"),
+    "Markdown, bold": re.sub(r"(?m)^(\S+)\s*:", r"**\1**:", SECINFO),
+    "options": f"sevctl x --measurement {MEASUREMENT} --api-major 0 --api-minor 22 --build-id 13 --policy 1 --tk tk",
+    "journald": "".join(json.dumps({"_PID": "7", "MESSAGE": line}) + "\n" for line in SECINFO.splitlines()),
+    "docker's log": "".join(
+        json.dumps({"log": f"{line}\n", "stream": "stdout"}) + "\n" for line in SECINFO.splitlines()
+    ),
     "wrapped": SECINFO.replace(MEASUREMENT, f"{MEASUREMENT[:40]}\n{MEASUREMENT[40:]}"),
     "wrapped and indented": SECINFO.replace(MEASUREMENT, f"{MEASUREMENT[:60]}\n    {MEASUREMENT[60:]}"),
 }
@@ -135,7 +147,7 @@ def test_reported_values_are_read_by_name_in_any_form(form):
     for read in (parse_domlaunchsecinfo, parse_qmp):
         if read is parse_qmp and form.startswith("wrapped"):
             continue
-        assert values(read(WRITTEN[form])) == VALUES
+        assert values(read(plain(WRITTEN[form]))) == VALUES
 
 
 def test_a_measurement_alone_is_one_and_hex_digits_alone_may_be_a_key():
@@ -149,6 +161,20 @@ def test_qemus_monitor_names_all_but_the_policy():
         capture = read(text)
         assert values(capture) == {"api_major": 0, "api_minor": 24, "build_id": 15}
         assert "does not print the policy" in remarks(capture)
+
+
+def test_qemus_monitor_of_a_snp_guest_has_its_policy():
+    text = "SEV type: sev-snp\r\nstate: running\r\nbuild: 21\r\napi version: 1.55\r\nSNP policy: 0x30000\r\n"
+    for capture in (parse_domlaunchsecinfo(text), parse_qmp(json.dumps({"return": text, "id": "libvirt-9"}))):
+        found = values(capture)
+        assert (found["mode"], found["guest"], int(str(found["snp_guest_policy"]), 0)) == ("snp", "sev-snp", 0x30000)
+        assert "policy" not in found
+        assert "does not print the policy" not in remarks(capture)
+
+
+def test_a_domain_is_read_out_of_what_is_around_it():
+    for text in (f"# virsh dumpxml g\n{DOMAIN}\n#", f"```xml\n{DOMAIN}```\n", plain(html.escape(DOMAIN))):
+        assert values(parse_domain(text)) == values(parse_domain(DOMAIN))
 
 
 def test_dmesg_without_a_colon_is_read_and_a_guest_s_is_named():
@@ -173,6 +199,8 @@ def test_several_kinds_in_one_paste_add_up():
     [
         ("virt-install --name g1 --launchSecurity type=sev", "virt-install --print-xml"),
         ("[    0.1] Memory Encryption Features active: AMD SEV", "a guest's kernel log"),
+        ("[    1.0] sev-guest sev-guest: Initialized SEV guest driver", "a guest's kernel log"),
+        ("error: Operation not supported: Launch security is not enabled", "an error of virsh"),
         ("<!doctype html><p>404", "an HTML page"),
         ("-----BEGIN CERTIFICATE-----\nAAAA\n", "sevlab report verify"),
         ("hello", "received 'hello'"),

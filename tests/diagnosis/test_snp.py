@@ -307,6 +307,27 @@ def options(folder: Path, **changes: Any) -> list[str]:
     return words
 
 
+@pytest.mark.parametrize(
+    ("given", "rows"),
+    [
+        ({"vcpu_type": "EPYC-Genoa-v2"}, ["--vcpu-type EPYC-Genoa-v2 EPYC-Milan"]),
+        ({"vcpu_type": None}, ["--vcpu-type nothing EPYC-Milan"]),
+        ({"vcpu_type": None, "vcpu_sig": "0xa10f10"}, ["--vcpu-sig 0xa10f10 (EPYC-Genoa) 0xa00f11 (EPYC-Milan)"]),
+        (
+            {"vcpu_type": None, "vcpu_family": 25, "vcpu_model": 17, "vcpu_stepping": 0},
+            ["--vcpu-model 17 (0x11) 1", "--vcpu-stepping 0 1"],
+        ),
+    ],
+)
+def test_a_cpu_is_named_by_the_options_that_gave_it(
+    given: dict[str, Any], rows: list[str], folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reported = digest_of(folder, cpu_signature=MILAN).hex()
+    assert main([*options(folder, **given), "-m", reported]) == 1
+    shown = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert [line for line in shown if line.startswith("--vcpu-")] == rows
+
+
 def test_the_command(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     reported = digest_of(folder, guest_features=0x21).hex()
     assert main([*options(folder), "--measurement", reported]) == 1

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sevlab import InputError, Vmsa, build_vmsa, compare, explain
+from sevlab.attestation.byte_forms import read_page
 from sevlab.cli import main
 from sevlab.formats.vmsa import DIGEST, EFFECTS, HARMLESS, MEANING, UNHASHED, Segment, SevFeatures, VmsaComparison
 from sevlab.launch.values import load_vmsa
@@ -245,11 +246,11 @@ def test_a_comparison_explains_its_words() -> None:
 @pytest.mark.parametrize(
     ("raw", "words"),
     [
-        (b"", "0 bytes"),
+        (b"", "nothing"),
         (bytes(4095), "4095 bytes"),
         (bytes(8192), "one page of the 2 at a time"),
-        (bytes(4096).hex().encode() + b"\n", "xxd -r -p"),
-        (b"AAAA" * 1366, "base64 -d"),
+        (bytes(4095).hex().encode() + b"\n", "hex text of 4095 bytes"),
+        (b"AAA/" * 1366, "base64 text of 4098 bytes"),
         (bytes(70000), "more than 65536 bytes"),
     ],
 )
@@ -257,7 +258,7 @@ def test_a_file_of_another_size_is_told_as_what_it_may_be(tmp_path: Path, raw: b
     path = tmp_path / "page"
     path.write_bytes(raw)
     with pytest.raises(InputError, match="a VMSA of 4096 bytes") as caught:
-        load_vmsa(str(path))
+        read_page(str(path), "VMSA")
     assert words in str(caught.value)
 
 
@@ -267,6 +268,8 @@ def test_any_short_file_is_refused_in_one_line(tmp_path_factory: pytest.TempPath
     path.write_bytes(raw)
     with pytest.raises(InputError) as caught:
         load_vmsa(str(path))
+    with pytest.raises(InputError):
+        read_page(str(path), "VMSA")
     assert "\n" not in str(caught.value)
 
 

@@ -251,7 +251,7 @@ BAD_LAUNCH: dict[str, tuple[Callable[[Any], ipywidgets.Widget], str, str]] = {
     "VMSA too": (
         lambda box: box.files["vmsa_cpu0"].text,
         "kernel.bin",
-        "VMSA, CPU 0: received together with CPU family",
+        "VMSA, CPU 0: received 'kernel.bin', ",
     ),
     "features": (lambda box: box.numbers["guest_features"], "-1", "SEV features: received '-1'"),
 }
@@ -741,14 +741,26 @@ def test_a_flip_that_cannot_be_is_told(folder: Path, target: str, box: str, text
     assert explorer.verdict.matches
 
 
-def test_an_error_names_a_changed_copy_by_its_name_alone(folder: Path) -> None:
+def test_an_error_names_a_changed_copy_by_its_name_alone(launch: SnpExplorer, folder: Path) -> None:
+    launch.firmware.text.value = str(folder / "tk.bin")
+    launch.flip.choice.value = "firmware"
+    assert launch.error.startswith("Firmware: received 'tk.bin', 32 bytes; needed whole pages of 4096 bytes")
+    assert launch.flip._folder.name not in launch.alert.value
+
+
+def test_a_bit_is_flipped_in_registers_and_not_in_the_text_that_holds_them(folder: Path) -> None:
     explorer = sevlab.explore(load_whole(folder))
+    boot, further = (explorer.evidence.launch.steps[number].content for number in (2, 3))
     for box in list(explorer.loaded.numbers.values())[1:4]:
         box.value = ""
-    explorer.loaded.files["vmsa_cpu0"].text.value = str(folder / "tk.bin")
-    explorer.flip.choice.value = "vmsa_cpu0"
-    assert explorer.error.startswith("VMSA, CPU 0: received 'tk.bin', 32 bytes; needed a VMSA of 4096 bytes")
-    assert explorer.flip._folder.name not in explorer.alert.value
+    for name, page in (("vmsa_cpu0", boot), ("vmsa_cpu1", further)):
+        (folder / name).write_text(page.hex())
+        explorer.loaded.files[name].text.value = str(folder / name)
+    assert explorer.verdict.matches
+    explorer.flip.choice.value = "vmsa_cpu1"
+    explorer.flip.offset.value = "16"
+    assert explorer.evidence.launch.steps[3].content == further[:16] + bytes([further[16] ^ 1]) + further[17:]
+    assert not explorer.verdict.matches
 
 
 def test_a_flipped_page_of_a_snp_launch_is_found(launch: SnpExplorer) -> None:
