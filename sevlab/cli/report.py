@@ -120,7 +120,7 @@ def _verify(args: Namespace) -> int:
     else:
         if found.header is not None:
             say(f"{found.note}.", "")
-        show_answer(View(verdict.explain(), Paragraph(ADVISE)), args)
+        show_answer(verdict.explain(), args, Paragraph(ADVISE))
     return GOOD if verdict.matches else NOT_VALIDATED
 
 
