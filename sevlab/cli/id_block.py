@@ -14,7 +14,7 @@ from ..launch.files import check_standard_input
 from ..launch.keys import refuse_keys
 from ..launch.values import parse_bytes, parse_number
 from .options import NUMBERS, STDIN, add_actions, add_json, load_value, verb_parser
-from .terminal import say, say_json, show, tell, warn
+from .terminal import say, say_json, tell, tell_either, warn
 
 #: Every action, and what it does.
 ACTIONS = {
@@ -107,13 +107,10 @@ def _id(text: str | None, name: str) -> bytes:
 def _show(args: Namespace) -> int:
     check_standard_input(("FILE", path) for path in args.files)
     signed = load_id_block(*args.files, name="FILE")
-    if args.json:
-        digests = {name: raw.hex() for name, raw in signed.key_digests.items()}
-        parts = {"id_block": signed.block, "id_auth": signed.auth}
-        spans = {name: [span.as_dict() for span in one.spans()] for name, one in parts.items()}
-        say_json({**spans, **digests, "findings": signed.findings()})
-    else:
-        show(signed.explain())
+    digests = {name: raw.hex() for name, raw in signed.key_digests.items()}
+    parts = {"id_block": signed.block, "id_auth": signed.auth}
+    spans = {name: [span.as_dict() for span in one.spans()] for name, one in parts.items()}
+    tell_either(args, lambda: {**spans, **digests, "findings": signed.findings()}, signed.explain)
     return GOOD
 
 

@@ -16,7 +16,7 @@ from ..launch.inputs import LaunchInputs, as_option, as_peer
 from ..launch.vmm import SNP_PROFILES, parse_cpu_model
 from ..layout.views import Paragraph, Table, View
 from .options import NUMBERS, add_case, add_inputs, add_json, opened_case, verb_parser
-from .terminal import say_json, show, tell, warn
+from .terminal import tell, tell_either, warn
 
 #: What a report or a case says by itself.
 NAMED = ("api", "build", "policy", "technology")
@@ -86,21 +86,17 @@ def run_profiles(words: list[str]) -> int:
             raise InputError(as_peer(name), "it without --matrix", "--matrix")
     if args.name is None:
         return _list(args)
-    if args.json:
-        say_json(profile_as_dict(args.name))
-    else:
-        show(explain_profile(args.name))
+    tell_either(args, lambda: profile_as_dict(args.name), lambda: explain_profile(args.name))
     return GOOD
 
 
 def _list(args: Namespace) -> int:
-    if args.json:
-        parts = ("name", "summary", "since", "source")
-        say_json([{part: getattr(profile, part) for part in parts} for profile in SNP_PROFILES.values()])
-        return GOOD
+    parts = ("name", "summary", "since", "source")
+    data = [{part: getattr(profile, part) for part in parts} for profile in SNP_PROFILES.values()]
     rows = [[profile.name, f"{profile.summary} Since: {profile.since}."] for profile in SNP_PROFILES.values()]
     tail = "sevlab profiles NAME explains one; sevlab profiles --matrix shows which tool release assumes which."
-    show(View(Table(["profile", "what it does, and since when"], rows), Paragraph(tail)))
+    table = Table(["profile", "what it does, and since when"], rows)
+    tell_either(args, lambda: data, lambda: View(table, Paragraph(tail)))
     return GOOD
 
 
@@ -112,10 +108,8 @@ def _matrix(args: Namespace) -> int:
     inputs = _inputs(args).given
     with renaming(as_peer):
         found = [compute_predictions(mode, **inputs) for mode in ([args.mode] if args.mode else MODES)]
-    if args.json:
-        say_json({one.mode: one.as_dict() for one in found})
-    else:
-        show(View(*(one.explain() for one in found)))
+    view = View(*(one.explain() for one in found))
+    tell_either(args, lambda: {one.mode: one.as_dict() for one in found}, lambda: view)
     return GOOD
 
 

@@ -77,17 +77,22 @@ def show(view: Block, to: TextIO | None = None) -> None:
 
 def tell(thing: Explained, args: Namespace, *last: Block) -> None:
     """Print the data of *thing* as JSON, or else its view, and *last* below it."""
+    tell_either(args, thing.as_dict, thing.explain, *last)
+
+
+def tell_either(args: Namespace, data: Callable[[], object], view: Callable[[], View], *last: Block) -> None:
+    """Print *data* as JSON, or else *view*, and *last* below it."""
     if args.json:
-        say_json(thing.as_dict())
+        say_json(data())
     else:
-        show_answer(thing.explain(), args, *last)
+        show_answer(view(), args, *last)
 
 
 def show_answer(view: View, args: Namespace, *last: Block) -> None:
     """Print a view and *last*; on a terminal, without the --verbose that a verb has, on one screen if that can be.
 
-    Then the verdict comes first, and after it the checks that fail, and those that were required or are missing where
-    there is room. The others are counted. Words are cut before a name or a value is, the last ones first.
+    Then the verdict comes first, and after it the checks that fail, or else those that were required or are missing.
+    The others are counted. Words are cut as far as the screen needs it, names, values and warnings never.
     """
     from functools import cache
 
@@ -119,18 +124,13 @@ def show_answer(view: View, args: Namespace, *last: Block) -> None:
     for one in view.flat():
         sections += [[]] if isinstance(one, Heading) else []
         sections[-1].append(one)
-    bad = (*BAD, "unknown") if getattr(args, "strict", False) else BAD
-    for only_bad in (False, True):
-        whole, details = _short(sections, bad, only_bad)
-        answer, cuts = [_cut(block, wide, 1) for block in whole], 0
-        for i, block in enumerate(whole):
-            for most in (0, 5, 4, 3, 2, 1):
-                answer[i] = _cut(block, wide, most)
-                if fits(*answer, *tail(details)):
-                    break
-            cuts += most
-        if not cuts:
-            break
+    whole, details = _short(sections, (*BAD, "unknown") if getattr(args, "strict", False) else BAD)
+    answer = [_cut(block, wide, 1) for block in whole]
+    for i, block in enumerate(whole):
+        for most in (0, 5, 4, 3, 2, 1):
+            answer[i] = _cut(block, wide, most)
+            if fits(*answer, *tail(details)):
+                break
     for section in list(details):
         others = [one for one in details if one is not section]
         if fits(*answer, *section, *tail(others)):
@@ -165,13 +165,11 @@ def _cut(block: Block, wide: int, most: int) -> Block:
     return block
 
 
-def _short(
-    sections: list[list[Block]], wrong: tuple[str, ...], only_bad: bool
-) -> tuple[list[Block], list[list[Block]]]:
+def _short(sections: list[list[Block]], wrong: tuple[str, ...]) -> tuple[list[Block], list[list[Block]]]:
     """Return the blocks of an answer and the sections of details.
 
     An answer is what comes before any title, the verdict of each section, one table of the checks whose state is
-    *wrong* (if not *only_bad*, of some others too), and whatever begins as an answer or is called one.
+    *wrong*, and whatever begins as an answer or is called one.
     """
     from ..layout.views import VERDICTS, Banner, Heading, Paragraph, Table
 
@@ -199,10 +197,10 @@ def _short(
                 rest.append(one)
         details += [rest] * (len(rest) > 1 and len(tables) == before)
     answer += [Table(["part", "verdict"], verdicts, mono=[0, 1])] * bool(verdicts)
-    return [*answer, *_checks(tables, wrong, only_bad), *notes], details
+    return [*answer, *_checks(tables, wrong), *notes], details
 
 
-def _checks(tables: list[Table], wrong: tuple[str, ...], only_bad: bool) -> list[Block]:
+def _checks(tables: list[Table], wrong: tuple[str, ...]) -> list[Block]:
     """Return one table of the checks that matter in several, and how many others there are."""
     from textwrap import shorten
 
@@ -211,29 +209,27 @@ def _checks(tables: list[Table], wrong: tuple[str, ...], only_bad: bool) -> list
     def few(found: re.Match[str]) -> str:
         return f"{' ' * found[0][0].isspace()}{''.join(found[0].split())[:8]}..."
 
-    shown, hidden = [], []
-    alike = len({tuple(table.header) for table in tables}) == 1
-    for table in tables:
+    shown, colours, hidden = [], [], []
+    states = [[row[table.header.index("state")] for row in table.rows] for table in tables]
+    fails = any(state.lower().startswith(wrong) for column in states for state in column)
+    for table, column in zip(tables, states, strict=True):
         at = table.header.index("state")
         name = int(not at)
+        alike = all(one.header == table.header for one in tables)
         columns = list(range(len(table.header))) if alike else [name, at, -1]
-        header, states = [table.header[i] for i in columns], [row[at] for row in table.rows]
-        # Of what is checked and what is not, the fewer are shown too: what was required, or what is missing.
-        fewer = "match" if states.count("not checked") > states.count("match") else "not checked"
+        # If nothing fails: of what is checked and what is not, the fewer. They were required, or are missing.
+        fewer = "match" if column.count("not checked") > column.count("match") else "not checked"
         for row, colour in zip(table.rows, table.colours, strict=True):
-            is_bad = row[at].lower().startswith(wrong)
-            if is_bad or (row[at] == fewer and not only_bad):
-                cells = [re.sub(_LONG_HEX, few, row[i]) for i in columns]
-                cells[columns.index(name)] = shorten(row[name], 28, placeholder=" ...")
-                shown.append((not is_bad, cells, colour))
+            if row[at].lower().startswith(wrong if fails else fewer):
+                shown.append([shorten(row[i], 28, placeholder=" ...") if i == name else row[i] for i in columns])
+                colours.append(colour)
             else:
                 hidden.append(row[at])
-    shown.sort(key=lambda one: one[0])
     counts = ", ".join(f"{hidden.count(state)} {state}" for state in dict.fromkeys(hidden))
     blocks: list[Block] = [Paragraph(f"{'The others' if shown else 'Checks'}: {counts}.")] * bool(counts)
     if shown:
-        _, rows, colours = zip(*shown, strict=True)
-        blocks.insert(0, Table(header, rows, colours))
+        header = [table.header[i] for i in columns]
+        blocks.insert(0, Table(header, [[re.sub(_LONG_HEX, few, cell) for cell in row] for row in shown], colours))
     return blocks
 
 
