@@ -84,13 +84,10 @@ def _build(args: Namespace) -> int:
     digests = signed.key_digests if args.authorkey else {"id_key_digest": signed.auth.id_key_digest}
     encoded = {name: base64.b64encode(raw).decode() for name, raw in digests.items()}
     if args.json:
-        result: dict[str, object] = {
-            "id_block": base64.b64encode(signed.block.to_bytes()).decode(),
-            "id_auth": base64.b64encode(signed.auth.to_bytes()).decode(),
-            **{name: raw.hex() for name, raw in digests.items()},
-            "files": [path for path, _, _ in written],
-        }
-        say_json(result)
+        parts = {"id_block": signed.block, "id_auth": signed.auth}
+        texts = {name: base64.b64encode(one.to_bytes()).decode() for name, one in parts.items()}
+        hashes = {name: raw.hex() for name, raw in digests.items()}
+        say_json({**texts, **hashes, "files": [path for path, _, _ in written]})
         return GOOD
     say(signed.properties)
     # The labels are those of snp-create-id-block, so that scripts around it need not change.

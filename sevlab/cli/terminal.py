@@ -139,8 +139,8 @@ def show_answer(view: View, args: Namespace, *last: Block) -> None:
     print(text([*answer, *tail(details)], lambda block: block.text(paint, wide)), end="")
 
 
-#: Hex of 16 bytes and more, in one line or several, as pairs too, or what is shown of it: its first 4 bytes say enough.
-_LONG_HEX = r"\s[0-9a-f]{16,}(?:\.\.\.|(?<=[0-9a-f]{32})(?:\n[0-9a-f]+\b)*)|(?:[0-9a-f]{2} ){4}[0-9a-f\s]{9,}"
+#: Hex of 16 bytes and more, in one line or several, or what is shown of it: the first 4 bytes say enough.
+_LONG_HEX = r"\s([0-9a-f]{8})[0-9a-f]{8,}(?:\.\.\.|(?<=[0-9a-f]{32})(?:\n[0-9a-f]+\b)*)"
 
 
 def _cut(block: Block, wide: int, most: int) -> Block:
@@ -201,36 +201,27 @@ def _short(sections: list[list[Block]], wrong: tuple[str, ...]) -> tuple[list[Bl
 
 
 def _checks(tables: list[Table], wrong: tuple[str, ...]) -> list[Block]:
-    """Return one table of the checks that matter in several, and how many others there are."""
+    """Return one table of the checks that matter, with name, state and why, and how many others there are."""
     from textwrap import shorten
 
     from ..layout.views import Paragraph, Table
-
-    def few(found: re.Match[str]) -> str:
-        return f"{' ' * found[0][0].isspace()}{''.join(found[0].split())[:8]}..."
 
     shown, colours, hidden = [], [], []
     states = [[row[table.header.index("state")] for row in table.rows] for table in tables]
     fails = any(state.lower().startswith(wrong) for column in states for state in column)
     for table, column in zip(tables, states, strict=True):
-        at = table.header.index("state")
-        name = int(not at)
-        alike = all(one.header == table.header for one in tables)
-        columns = list(range(len(table.header))) if alike else [name, at, -1]
+        name = int(table.header[0] == "state")
         # If nothing fails: of what is checked and what is not, the fewer. They were required, or are missing.
         fewer = "match" if column.count("not checked") > column.count("match") else "not checked"
-        for row, colour in zip(table.rows, table.colours, strict=True):
-            if row[at].lower().startswith(wrong if fails else fewer):
-                shown.append([shorten(row[i], 28, placeholder=" ...") if i == name else row[i] for i in columns])
+        for row, state, colour in zip(table.rows, column, table.colours, strict=True):
+            if state.lower().startswith(wrong if fails else fewer):
+                shown.append([shorten(row[name], 28, placeholder=" ..."), state, re.sub(_LONG_HEX, r" \1...", row[-1])])
                 colours.append(colour)
             else:
-                hidden.append(row[at])
+                hidden.append(state)
     counts = ", ".join(f"{hidden.count(state)} {state}" for state in dict.fromkeys(hidden))
     blocks: list[Block] = [Paragraph(f"{'The others' if shown else 'Checks'}: {counts}.")] * bool(counts)
-    if shown:
-        header = [table.header[i] for i in columns]
-        blocks.insert(0, Table(header, [[re.sub(_LONG_HEX, few, cell) for cell in row] for row in shown], colours))
-    return blocks
+    return [Table([table.header[name], "state", table.header[-1]], shown, colours), *blocks] if shown else blocks
 
 
 def say_json(data: Any, indent: int | None = 2) -> None:

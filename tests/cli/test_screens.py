@@ -198,10 +198,10 @@ def test_an_answer_names_what_is_wrong_and_counts_the_rest(folder: Path) -> None
 def test_a_strict_answer_names_what_it_fails_for(folder: Path) -> None:
     words = ["advise", "--report", str(folder / "report-snp.bin")]
     shown = screen(words, 120)[1]
-    assert "\nunknown  " not in shown
+    assert "  unknown  " not in shown
     undecided = re.search(r"(\d+) cannot be decided", shown)
     assert undecided
-    assert screen([*words, "--strict"], 120)[1].count("\nunknown  ") == int(undecided[1])
+    assert screen([*words, "--strict"], 120)[1].count("  unknown  ") == int(undecided[1])
 
 
 # Widths.
