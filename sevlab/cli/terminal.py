@@ -153,7 +153,7 @@ def _cut(block: Block, wide: int, most: int) -> Block:
         lines = wrap(words, width, max_lines=most, placeholder=" ...", break_on_hyphens=False) if most else [words]
         return "\n".join(lines)
 
-    if isinstance(block, Paragraph) and not block.words.startswith("WARNING"):
+    if isinstance(block, Paragraph) and not block.words.startswith(("WARNING", "Beware")):
         return Paragraph(cut(block.words, wide))
     if isinstance(block, Quote):
         return Quote(block.label, cut(block.words, wide - 6))
@@ -178,6 +178,7 @@ def _short(sections: list[list[Block]], wrong: tuple[str, ...]) -> tuple[list[Bl
     details: list[list[Block]] = []
     verdicts: list[list[str]] = []
     tables: list[Table] = []
+    vital = ("Beware", *VERDICTS)
     for section in sections:
         rest: list[Block] = []
         before = len(tables)
@@ -185,7 +186,7 @@ def _short(sections: list[list[Block]], wrong: tuple[str, ...]) -> tuple[list[Bl
             header = getattr(one, "header", ())
             if isinstance(one, Table) and "state" in header and "meaning" not in header:
                 tables.append(one)
-            elif isinstance(one, Paragraph) and one.words.startswith("NOT" if section is sections[0] else VERDICTS):
+            elif isinstance(one, Paragraph) and one.words.startswith("NOT" if section is sections[0] else vital):
                 notes.append(one)
             elif section is sections[0]:
                 answer.append(one)
