@@ -57,6 +57,7 @@ COMMANDS = {
         f"build {PACKET} --secret luks-key:passphrase header payload",
         f"build {PACKET} --secret luks-key:passphrase --iv 404142434445464748494a4b4c4d4e4f --force header payload",
         f"open {PACKET} header payload",
+        f"open {PACKET} header payload --verbose",
         "opne",
     ],
     "ovmf": ["firmware-snp.fd", "firmware-enforcing.fd"],

@@ -12,7 +12,7 @@ from ..attestation.certificates import FILES, load_certificates
 from ..attestation.id_block import load_id_block, verify_id_block
 from ..attestation.report import load_report, verify_report
 from ..attestation.requirements import parse_requirements
-from ..errors import InputError, SevlabError, named, quoted
+from ..errors import InputError, SevlabError, named
 from ..formats.policy import Policy
 from ..formats.vcek import ROOTS
 from ..launch.evidence import Trust, load_evidence, takes_keys
@@ -266,7 +266,7 @@ def advise_case(case: Case, *, product: str | None = None, accept: Iterable[str]
         platform = platform_of_launch((major, minor, build), Policy(policy), product or "")
     else:
         needed = "one with a report, or with api-major, api-minor, build-id and policy"
-        raise InputError("case", f"{quoted(case.path)}, which does not describe the platform", needed)
+        raise InputError("case", "one that does not describe the platform", needed)
     return judge(platform, accept)
 
 

@@ -43,7 +43,7 @@ from .options import (
     verb_parser,
 )
 from .report import add_trust_root, read_roots
-from .terminal import say, say_json, show, tell
+from .terminal import columns, say, say_json, show, tell
 
 if TYPE_CHECKING:
     from ..cases.case import Value
@@ -122,7 +122,8 @@ def _verify(args: Namespace) -> int:
         with renaming(lambda name: as_option(name) if name in (*KEYS, "at") else name.replace("_", "-")):
             verdict = verify_case(case, roots=read_roots(args.trust_root), at=args.at, **keys)
         tell(verdict, args)
-        tell_trust(verdict.trust, args.case)
+        if args.json or not columns():  # a terminal has it in the answer
+            tell_trust(verdict.trust, args.case)
         return {MATCH: GOOD, UNUSABLE_CASE: UNUSABLE}.get(verdict.status, NOT_VALIDATED)
 
 

@@ -7,12 +7,14 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from ..cases.case_toml import is_bundle
 from ..cli import GOOD, NOT_VALIDATED
 from ..diagnosis.run import BUDGET, diagnose
 from ..errors import InputError, escaped, quoted, renaming
 from ..launch.inputs import SKU, as_option, as_peer
 from ..launch.values import parse_number
 from ..launch.verify import MATCH
+from ..layout.views import Paragraph
 from .digest import LEGACY_MODES, OVMF_HASH, SVSM, add_digest_options, digest_inputs, has_svsm
 from .options import (
     NUMBERS,
@@ -27,7 +29,7 @@ from .options import (
     trust_from,
     verb_parser,
 )
-from .terminal import say, tell, warn
+from .terminal import tell, warn
 
 if TYPE_CHECKING:
     import argparse
@@ -65,7 +67,7 @@ def run(words: list[str]) -> int:
 
 def _run_sev(words: list[str]) -> int:
     notes = "With --mode snp, or a case of SEV-SNP, the options differ: sevlab diagnose --mode snp --help."
-    parser, _ = launch_parser("diagnose", STATUSES, notes)
+    parser, _ = launch_parser("diagnose", STATUSES, notes, verbose=True)
     _add_search_options(parser, "how many workers (default: one for each core)")
     args = parser.parse_args(words)
     options = _search_options(args)
@@ -87,7 +89,7 @@ def _run_snp(words: list[str]) -> int:
     reported.add_argument("--report", metavar="FILE", help="the whole report; its signature is not checked here")
     add_digest_options(parser)
     _add_search_options(parser, "has no effect: one core is enough for this search")
-    add_json(parser)
+    add_json(parser, verbose=True)
     args = parser.parse_args(words)
     options = _search_options(args)
     if args.jobs is not None:
@@ -142,9 +144,11 @@ def _search_options(args: argparse.Namespace) -> SearchOptions:
 
 
 def _print(diagnosis: Diagnosis, args: argparse.Namespace) -> int:
-    tell(diagnosis, args)
-    if not args.json:
-        say("", diagnosis.effort)
+    if args.case is not None and is_bundle(args.case):
+        from ..diagnosis.case import portable
+
+        diagnosis = portable(diagnosis, opened_case(args))
+    tell(diagnosis, args, Paragraph(diagnosis.effort))
     return GOOD if diagnosis.status == MATCH else NOT_VALIDATED
 
 

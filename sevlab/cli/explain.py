@@ -10,7 +10,7 @@ from ..launch.inputs import as_option
 from ..launch.verify import compare_measure
 from ..layout.views import Paragraph, View
 from .options import add_show_keys, inputs_from, launch_parser, registers_read, trust_from
-from .terminal import ADVISE, say_json, show
+from .terminal import ADVISE, tell_either
 
 
 def run(words: list[str]) -> int:
@@ -30,10 +30,7 @@ def run(words: list[str]) -> int:
 
         write_text(args.html, page(view), "--html", force=args.force)
     if args.html != "-":
-        if args.json:
-            say_json(walk_as_dict(verdict, show_keys=args.show_keys))
-        else:
-            show(view)
+        tell_either(args, lambda: walk_as_dict(verdict, show_keys=args.show_keys), lambda: view)
     return GOOD if verdict.matches else NOT_VALIDATED
 
 

@@ -14,7 +14,7 @@ from ..launch.files import check_standard_input
 from ..launch.keys import refuse_keys
 from ..launch.values import parse_bytes, parse_number
 from .options import NUMBERS, STDIN, add_actions, add_json, load_value, verb_parser
-from .terminal import say, say_json, show, tell, warn
+from .terminal import say, say_json, tell, tell_either, warn
 
 #: Every action, and what it does.
 ACTIONS = {
@@ -84,13 +84,10 @@ def _build(args: Namespace) -> int:
     digests = signed.key_digests if args.authorkey else {"id_key_digest": signed.auth.id_key_digest}
     encoded = {name: base64.b64encode(raw).decode() for name, raw in digests.items()}
     if args.json:
-        result: dict[str, object] = {
-            "id_block": base64.b64encode(signed.block.to_bytes()).decode(),
-            "id_auth": base64.b64encode(signed.auth.to_bytes()).decode(),
-            **{name: raw.hex() for name, raw in digests.items()},
-            "files": [path for path, _, _ in written],
-        }
-        say_json(result)
+        parts = {"id_block": signed.block, "id_auth": signed.auth}
+        texts = {name: base64.b64encode(one.to_bytes()).decode() for name, one in parts.items()}
+        hashes = {name: raw.hex() for name, raw in digests.items()}
+        say_json({**texts, **hashes, "files": [path for path, _, _ in written]})
         return GOOD
     say(signed.properties)
     # The labels are those of snp-create-id-block, so that scripts around it need not change.
@@ -107,13 +104,10 @@ def _id(text: str | None, name: str) -> bytes:
 def _show(args: Namespace) -> int:
     check_standard_input(("FILE", path) for path in args.files)
     signed = load_id_block(*args.files, name="FILE")
-    if args.json:
-        digests = {name: raw.hex() for name, raw in signed.key_digests.items()}
-        parts = {"id_block": signed.block, "id_auth": signed.auth}
-        spans = {name: [span.as_dict() for span in one.spans()] for name, one in parts.items()}
-        say_json({**spans, **digests, "findings": signed.findings()})
-    else:
-        show(signed.explain())
+    digests = {name: raw.hex() for name, raw in signed.key_digests.items()}
+    parts = {"id_block": signed.block, "id_auth": signed.auth}
+    spans = {name: [span.as_dict() for span in one.spans()] for name, one in parts.items()}
+    tell_either(args, lambda: {**spans, **digests, "findings": signed.findings()}, signed.explain)
     return GOOD
 
 

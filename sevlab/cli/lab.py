@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -54,33 +52,21 @@ def run(words: list[str]) -> int:
 
 
 def _serve(command: list[str], environment: dict[str, str]) -> int:
-    """Run a server until it ends; return the exit status, as a shell reports it.
+    """Run a server until it ends; return the exit status.
 
-    A signal that ends this process, such as Ctrl-C, ends the server first, which has :data:`PATIENCE` for its kernels.
+    What ends this command, such as Ctrl-C, ends the server first, which has :data:`PATIENCE` for its kernels.
     """
-    received: list[int] = []
-    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT") if hasattr(signal, name)]
-    # One that is ignored stays so: that is how nohup works.
-    handled = [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]
-    before = {number: signal.signal(number, lambda number, frame: received.append(number)) for number in handled}
+    server = subprocess.Popen(command, env=environment)
     try:
-        server = subprocess.Popen(command, env=environment)
-        end = 0.0
-        while server.poll() is None:
-            if received and not end:
-                end = time.monotonic() + PATIENCE
-                server.terminate()
-            if end and time.monotonic() > end:
-                server.kill()
-            time.sleep(0.2)
+        return GOOD if server.wait() == 0 else UNUSABLE
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-    if received:
-        name = signal.Signals(received[0]).name
-        say("Interrupted." if name == "SIGINT" else f"Ended by {name}.", to=sys.stderr)
-        return 128 + received[0]
-    return GOOD if server.returncode == 0 else UNUSABLE
+        server.terminate()
+        try:
+            with suppress(subprocess.TimeoutExpired):
+                server.wait(PATIENCE)
+        finally:  # Ctrl-C again, in vain patience
+            server.kill()
+            server.wait()
 
 
 def source() -> Path:

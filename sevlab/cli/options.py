@@ -184,7 +184,9 @@ def add_actions(parser: Parser, actions: Mapping[str, str]) -> dict[str, Parser]
     }
 
 
-def launch_parser(verb: str, statuses: str, *notes: str) -> tuple[Parser, argparse._ArgumentGroup]:
+def launch_parser(
+    verb: str, statuses: str, *notes: str, verbose: bool = False
+) -> tuple[Parser, argparse._ArgumentGroup]:
     """Return a parser with the options that describe a launch, and its group about what is shown."""
     parser = verb_parser(verb, statuses, " ".join((NUMBERS, STDIN, *notes)))
     host = parser.add_argument_group("what the host reports")
@@ -193,7 +195,7 @@ def launch_parser(verb: str, statuses: str, *notes: str) -> tuple[Parser, argpar
     add_inputs(parser.add_argument_group("what the owner knows"), "firmware", *KEYS, letters=True)
     add_inputs(parser.add_argument_group("what else was loaded"), *INPUTS[1:], letters=True)
     shown = parser.add_argument_group("what is shown")
-    add_json(shown)
+    add_json(shown, verbose=verbose)
     return parser, shown
 
 

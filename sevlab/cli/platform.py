@@ -6,7 +6,6 @@ from argparse import Namespace
 
 from ..attestation.advisories import NAMES, Advice, advise
 from ..attestation.report import load_report
-from ..cases.case_toml import read_case
 from ..cases.verify import advise_case
 from ..cli import GOOD, NOT_VALIDATED
 from ..data import MODES, PRODUCTS
@@ -16,8 +15,8 @@ from ..launch.files import load_ovmf
 from ..launch.inputs import LaunchInputs, as_option, as_peer
 from ..launch.vmm import SNP_PROFILES, parse_cpu_model
 from ..layout.views import Paragraph, Table, View
-from .options import NUMBERS, add_case, add_inputs, add_json, verb_parser
-from .terminal import say_json, show, tell, warn
+from .options import NUMBERS, add_case, add_inputs, add_json, opened_case, verb_parser
+from .terminal import tell, tell_either, warn
 
 #: What a report or a case says by itself.
 NAMED = ("api", "build", "policy", "technology")
@@ -31,7 +30,7 @@ def run_advise(words: list[str]) -> int:
     parser.repeated = "refuse"
     known = parser.add_argument_group("what is known about the platform")
     known.add_argument("--report", metavar="FILE", help="its attestation report (SEV-SNP)")
-    add_case(known, "a case file with a report, or with a launch of SEV or SEV-ES")
+    add_case(known, "a case with a report, or with a launch of SEV or SEV-ES")
     known.add_argument("--api", metavar="M.N", help="without these two: the version of its API, such as 1.55 ...")
     known.add_argument("--build", metavar="N", help="... the build of its firmware ...")
     known.add_argument("--policy", metavar="N", help="... the guest's policy ...")
@@ -63,7 +62,7 @@ def _advise(args: Namespace) -> Advice:
         if args.report is not None:
             return advise(load_report(args.report), **options)
         if args.case is not None:
-            case = read_case(args.case, "--case", args.own_case)
+            case = opened_case(args)
             for change in case.changed:
                 warn(f"{shell_word(args.case)}: {change}")
             return advise_case(case, product=args.product, accept=args.accept)
@@ -87,21 +86,17 @@ def run_profiles(words: list[str]) -> int:
             raise InputError(as_peer(name), "it without --matrix", "--matrix")
     if args.name is None:
         return _list(args)
-    if args.json:
-        say_json(profile_as_dict(args.name))
-    else:
-        show(explain_profile(args.name))
+    tell_either(args, lambda: profile_as_dict(args.name), lambda: explain_profile(args.name))
     return GOOD
 
 
 def _list(args: Namespace) -> int:
-    if args.json:
-        parts = ("name", "summary", "since", "source")
-        say_json([{part: getattr(profile, part) for part in parts} for profile in SNP_PROFILES.values()])
-        return GOOD
+    parts = ("name", "summary", "since", "source")
+    data = [{part: getattr(profile, part) for part in parts} for profile in SNP_PROFILES.values()]
     rows = [[profile.name, f"{profile.summary} Since: {profile.since}."] for profile in SNP_PROFILES.values()]
     tail = "sevlab profiles NAME explains one; sevlab profiles --matrix shows which tool release assumes which."
-    show(View(Table(["profile", "what it does, and since when"], rows), Paragraph(tail)))
+    table = Table(["profile", "what it does, and since when"], rows)
+    tell_either(args, lambda: data, lambda: View(table, Paragraph(tail)))
     return GOOD
 
 
@@ -113,10 +108,8 @@ def _matrix(args: Namespace) -> int:
     inputs = _inputs(args).given
     with renaming(as_peer):
         found = [compute_predictions(mode, **inputs) for mode in ([args.mode] if args.mode else MODES)]
-    if args.json:
-        say_json({one.mode: one.as_dict() for one in found})
-    else:
-        show(View(*(one.explain() for one in found)))
+    view = View(*(one.explain() for one in found))
+    tell_either(args, lambda: {one.mode: one.as_dict() for one in found}, lambda: view)
     return GOOD
 
 

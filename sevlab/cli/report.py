@@ -22,7 +22,7 @@ from ..launch.keys import SecretBytes, refuse_keys
 from ..launch.values import decode_base64
 from ..layout.views import Paragraph, View
 from .options import NUMBERS, STDIN, add_actions, add_case, add_json, case_under, opened_case, phrase, verb_parser
-from .terminal import ADVISE, say, say_json, show, show_answer
+from .terminal import ADVISE, say, say_json, show_answer, tell_either
 
 #: Every action, and what it does.
 ACTIONS = {
@@ -73,11 +73,9 @@ def _show(args: Namespace) -> int:
         raise InputError("--product", quoted(args.product), f"one of {', '.join(TCB_FORMS)}")
     product = args.product or ""
     found = load_report_file(args.file, "FILE", product)
-    if args.json:
-        header = None if found.header is None else found.header.to_bytes().hex()
-        say_json({"form": found.form, "header": header, **found.report.as_dict(product)})
-    else:
-        show(View(found.report.explain(product, found.note), Paragraph(ADVISE)))
+    data = {"form": found.form, "header": None if found.header is None else found.header.to_bytes().hex()}
+    view = View(found.report.explain(product, found.note), Paragraph(ADVISE))
+    tell_either(args, lambda: data | found.report.as_dict(product), lambda: view)
     return GOOD
 
 
@@ -120,7 +118,7 @@ def _verify(args: Namespace) -> int:
     else:
         if found.header is not None:
             say(f"{found.note}.", "")
-        show_answer(View(verdict.explain(), Paragraph(ADVISE)), args)
+        show_answer(verdict.explain(), args, Paragraph(ADVISE))
     return GOOD if verdict.matches else NOT_VALIDATED
 
 

@@ -14,7 +14,7 @@ from ..launch.inputs import KEYS, as_option
 from ..launch.keys import SecretBytes, refuse_keys
 from ..launch.values import load_keys, parse_bytes
 from .options import STDIN, add_actions, add_inputs, add_json, load_measurement, readers, verb_parser
-from .terminal import say, say_json, show_answer, warn
+from .terminal import say, say_json, tell_either, warn
 
 BUILD = (
     "Pack secrets for one launch, in the form that QEMU and libvirt hand to the firmware. Validate the measurement "
@@ -109,8 +109,6 @@ def _open(args: Namespace) -> int:
         files["payload_base64" if is_text else "payload"] = args.payload
     with renaming(lambda name: NAMES.get(name, name)):
         opened = open_secret(header, payload, tik, tek, measure, files=files)
-    if args.json:
-        say_json(opened.as_dict(show_secret=args.show_secret))
-    else:
-        show_answer(opened.explain(show_secret=args.show_secret, show_keys=args.show_keys), args)
+    shown = {"show_secret": args.show_secret}
+    tell_either(args, lambda: opened.as_dict(**shown), lambda: opened.explain(**shown, show_keys=args.show_keys))
     return GOOD if opened.matches else NOT_VALIDATED

@@ -16,7 +16,7 @@ from ..launch.files import check_standard_input, load_file, load_hidden
 from ..launch.keys import SecretBytes, refuse_keys
 from ..launch.values import parse_policy
 from .options import STDIN, add_actions, add_json, verb_parser
-from .terminal import say, say_json, show, show_answer, tell
+from .terminal import say, say_json, show, tell, tell_either
 
 OPEN = "Open a session as the platform does, with the PDH's private number: check every MAC and show every value."
 _LIMIT = 16 << 10
@@ -90,10 +90,7 @@ def _open(words: list[str]) -> int:
         private,
         None if args.policy is None else parse_policy(args.policy, "--policy"),
     )
-    if args.json:
-        say_json(opened.as_dict())
-    else:
-        show_answer(opened.explain(show_keys=args.show_keys), args)
+    tell_either(args, opened.as_dict, lambda: opened.explain(show_keys=args.show_keys))
     return GOOD if opened.matches else NOT_VALIDATED
 
 

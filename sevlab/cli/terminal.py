@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import re
 import signal
 import sys
 import time
@@ -15,11 +16,11 @@ from ..errors import escaped
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import Namespace
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from types import FrameType
     from typing import Any, Protocol, TextIO
 
-    from ..layout.views import Block, Paint, View
+    from ..layout.views import Block, Paint, Table, View
 
     class Explained(Protocol):
         """What has JSON-ready data and a view."""
@@ -74,68 +75,156 @@ def show(view: Block, to: TextIO | None = None) -> None:
     print(view.text(painter(to), columns(to)), file=to)
 
 
-def tell(thing: Explained, args: Namespace) -> None:
-    """Print the data of *thing* as JSON, or else its view."""
+def tell(thing: Explained, args: Namespace, *last: Block) -> None:
+    """Print the data of *thing* as JSON, or else its view, and *last* below it."""
+    tell_either(args, thing.as_dict, thing.explain, *last)
+
+
+def tell_either(args: Namespace, data: Callable[[], object], view: Callable[[], View], *last: Block) -> None:
+    """Print *data* as JSON, or else *view*, and *last* below it."""
     if args.json:
-        say_json(thing.as_dict())
+        say_json(data())
     else:
-        show_answer(thing.explain(), args)
+        show_answer(view(), args, *last)
 
 
-def show_answer(view: View, args: Namespace) -> None:
-    """Print a view; on a terminal, without the --verbose that a verb has, on one screen if that can be.
+def show_answer(view: View, args: Namespace, *last: Block) -> None:
+    """Print a view and *last*; on a terminal, without the --verbose that a verb has, on one screen if that can be.
 
-    What is wrong or was required is shown one by one, the rest counted, and details shown while there is room.
+    Then the verdict comes first, and after it the checks that fail, or else those that were required or are missing.
+    The others are counted. Words are cut as far as the screen needs it, names, values and warnings never.
     """
+    from functools import cache
+
     from ..layout.views import Heading, Paragraph, View
 
-    def height(blocks: list[Block]) -> int:
-        return sum(block.text(width=wide).count("\n") + 2 for block in blocks)
+    def text(blocks: Iterable[Block], draw: Callable[[Block], str]) -> str:
+        made, was_line = "", False
+        for block in blocks:
+            part = draw(block)
+            is_line = isinstance(block, Paragraph) and "\n" not in part
+            made += ("\n" if made and not (is_line and was_line) else "") + part + "\n"
+            was_line = is_line
+        return made
 
-    wide, left_out = columns(), ""
-    shown: list[Block] = []
+    def fits(*blocks: Block) -> bool:
+        return text(blocks, drawn).count("\n") < SCREEN  # a line is the prompt's
+
+    def tail(left_out: list[list[Block]]) -> list[Block]:
+        titles = "; ".join(one[0].title for one in left_out if isinstance(one[0], Heading))
+        return [*last, Paragraph(f"--verbose shows the rest{': ' * bool(titles)}{titles.removesuffix('?')}.")]
+
+    wide = columns()
+    drawn: Callable[[Any], str] = cache(lambda block: block.text(width=wide))
     asked = [getattr(args, name, name == "verbose") for name in ("verbose", "show_keys", "show_secret")]
-    if not wide or any(asked) or view.text(width=wide).count("\n") < SCREEN:
-        return show(view)
+    if not wide or any(asked) or fits(view, *last):
+        show(View(view, *last))
+        return
     sections: list[list[Block]] = [[]]
     for one in view.flat():
         sections += [[]] if isinstance(one, Heading) else []
         sections[-1].append(one)
-    bad = (*BAD, "unknown") if getattr(args, "strict", False) else BAD
-    pairs = []
+    whole, details = _short(sections, (*BAD, "unknown") if getattr(args, "strict", False) else BAD)
+    answer = [_cut(block, wide, 1) for block in whole]
+    for i, block in enumerate(whole):
+        for most in (0, 5, 4, 3, 2, 1):
+            answer[i] = _cut(block, wide, most)
+            if fits(*answer, *tail(details)):
+                break
+    for section in list(details):
+        others = [one for one in details if one is not section]
+        if fits(*answer, *section, *tail(others)):
+            answer, details = [*answer, *section], others
+    paint = painter()
+    print(text([*answer, *tail(details)], lambda block: block.text(paint, wide)), end="")
+
+
+#: Hex of 16 bytes and more, in one line or several, or what is shown of it: the first 4 bytes say enough.
+_LONG_HEX = r"\s([0-9a-f]{8})[0-9a-f]{8,}(?:\.\.\.|(?<=[0-9a-f]{32})(?:\n[0-9a-f]+\b)*)"
+
+
+def _cut(block: Block, wide: int, most: int) -> Block:
+    """Return a block in which no words take more than *most* lines (0: any number). Answers and values stay whole."""
+    from textwrap import wrap
+
+    from ..layout.views import Paragraph, Quote, Table
+
+    def cut(words: str, width: int) -> str:
+        lines = wrap(words, width, max_lines=most, placeholder=" ...", break_on_hyphens=False) if most else [words]
+        short = "\n".join(lines)
+        whole, dot, begun = short.rpartition(". ")
+        return f"{whole}. ..." if dot and begun.endswith(" ...") and begun.count(" ") < 4 else short
+
+    if isinstance(block, Paragraph) and not block.words.startswith(("WARNING", "Beware")):
+        return Paragraph(cut(block.words, wide))
+    if isinstance(block, Quote):
+        return Quote(block.label, cut(block.words, wide - 6))
+    if isinstance(block, Table) and len(block.header) - 1 not in block.mono:
+        title = block.text(width=wide).partition("\n")[0]
+        last = wide - title.rfind(block.header[-1].split()[0])
+        rows = [[*row, cut(words, last)] for *row, words in block.rows]
+        return Table(block.header, rows, block.colours, list(block.mono), block.wrapped)
+    return block
+
+
+def _short(sections: list[list[Block]], wrong: tuple[str, ...]) -> tuple[list[Block], list[list[Block]]]:
+    """Return the blocks of an answer and the sections of details.
+
+    An answer is what comes before any title, the verdict of each section, one table of the checks whose state is
+    *wrong*, and whatever begins as an answer or is called one.
+    """
+    from ..layout.views import VERDICTS, Banner, Heading, Paragraph, Table
+
+    answer: list[Block] = []
+    notes: list[Block] = []
+    details: list[list[Block]] = []
+    verdicts: list[list[str]] = []
+    tables: list[Table] = []
+    vital = ("Beware", *VERDICTS)
     for section in sections:
-        short = [_short(block, bad) for block in section]
-        core = [block for block, is_vital in short if is_vital or section is sections[0]]  # the answer is before titles
-        if not all(isinstance(block, Paragraph | Heading) for block in core) and section is not sections[0]:
-            core = [section[0], *core]
-        pairs.append(([block for block, _ in short], core))
-    room = SCREEN - 2 - sum(height(core) for _, core in pairs)
-    for whole, core in pairs:
-        room += height(core) - height(whole)
-        shown += whole if room >= 0 else core
-        if room < 0 and isinstance(whole[0], Heading) and whole[0] not in core:
-            left_out += f"{'; ' if left_out else ': '}{whole[0].title}"
-    return show(View(*shown, Paragraph(f"--verbose shows the rest{left_out}".removesuffix("?") + ".")))
+        rest: list[Block] = []
+        before = len(tables)
+        for one in section:
+            header = getattr(one, "header", ())
+            if isinstance(one, Table) and "state" in header and "meaning" not in header:
+                tables.append(one)
+            elif isinstance(one, Paragraph) and one.words.startswith("NOT" if section is sections[0] else vital):
+                notes.append(one)
+            elif section is sections[0]:
+                answer.append(one)
+            elif isinstance(one, Banner) and isinstance(section[0], Heading):
+                verdicts.append([section[0].title, one.words])
+            elif "answer" in header:
+                notes += [section[0], one]
+            else:
+                rest.append(one)
+        details += [rest] * (len(rest) > 1 and len(tables) == before)
+    answer += [Table(["part", "verdict"], verdicts, mono=[0, 1])] * bool(verdicts)
+    return [*answer, *_checks(tables, wrong), *notes], details
 
 
-def _short(block: Block, wrong: tuple[str, ...]) -> tuple[Block, bool]:
-    """Return a block, of a table of checks those whose state is *wrong*, and whether no answer goes without it."""
-    from ..layout.views import VERDICTS, Banner, Paragraph, Table, View
+def _checks(tables: list[Table], wrong: tuple[str, ...]) -> list[Block]:
+    """Return one table of the checks that matter, with name, state and why, and how many others there are."""
+    from textwrap import shorten
 
-    if not isinstance(block, Table) or "state" not in block.header or "meaning" in block.header:
-        is_answer = isinstance(block, Paragraph) and block.words.startswith(VERDICTS)
-        return block, is_answer or isinstance(block, Banner) or "answer" in getattr(block, "header", ())
-    at = block.header.index("state")
-    states = [row[at] for row in block.rows]
-    # Of what is checked and what is not, the fewer are shown too: what was required, or what is missing.
-    fewer = "match" if states.count("not checked") > states.count("match") else "not checked"
-    shown = [i for i, state in enumerate(states) if state.lower().startswith(wrong) or state == fewer]
-    hidden = [state for i, state in enumerate(states) if i not in shown]
+    from ..layout.views import Paragraph, Table
+
+    shown, colours, hidden = [], [], []
+    states = [[row[table.header.index("state")] for row in table.rows] for table in tables]
+    fails = any(state.lower().startswith(wrong) for column in states for state in column)
+    for table, column in zip(tables, states, strict=True):
+        name = int(table.header[0] == "state")
+        # If nothing fails: of what is checked and what is not, the fewer. They were required, or are missing.
+        fewer = "match" if column.count("not checked") > column.count("match") else "not checked"
+        for row, state, colour in zip(table.rows, column, table.colours, strict=True):
+            if state.lower().startswith(wrong if fails else fewer):
+                shown.append([shorten(row[name], 28, placeholder=" ..."), state, re.sub(_LONG_HEX, r" \1...", row[-1])])
+                colours.append(colour)
+            else:
+                hidden.append(state)
     counts = ", ".join(f"{hidden.count(state)} {state}" for state in dict.fromkeys(hidden))
-    rows, colours = [block.rows[i] for i in shown], [block.colours[i] for i in shown]
-    table = [Table(block.header, rows, colours, list(block.mono), block.wrapped)] * bool(shown)
-    others = [Paragraph(f"{'The others' if shown else 'Checks'}: {counts}.")] * bool(counts)
-    return View(*table, *others), any(states[i] != "not checked" for i in shown)
+    blocks: list[Block] = [Paragraph(f"{'The others' if shown else 'Checks'}: {counts}.")] * bool(counts)
+    return [Table([table.header[name], "state", table.header[-1]], shown, colours), *blocks] if shown else blocks
 
 
 def say_json(data: Any, indent: int | None = 2) -> None:

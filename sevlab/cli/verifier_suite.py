@@ -12,7 +12,7 @@ from ..labs.verifier_suite.run import PLACEHOLDERS, TABLE, TIMEOUT, run_suite_co
 from ..labs.verifier_suite.vectors import load_cases
 from ..layout.views import Heading, Paragraph, Table, View
 from .options import add_actions, add_json, parse_seconds, split_command, verb_parser
-from .terminal import is_plain, say, say_json, say_over, show
+from .terminal import is_plain, say, say_json, say_over, tell_either
 
 #: Every action, and what it does.
 ACTIONS = {
@@ -49,20 +49,16 @@ def run(words: list[str]) -> int:
 
 def _list(args: Namespace) -> int:
     cases = _chosen(args)
-    if args.json:
-        say_json(suite_table(cases))
-        return GOOD
     rows = [[one.key, one.result, one.flaw.key if one.flaw is not None else "-", one.title] for one in cases]
     colours = ["grey" if one.result == ACCEPTABLE else "green" if one.result == VALID else "pink" for one in cases]
     flaws = dict.fromkeys(one.flaw for one in cases if one.flaw is not None)
-    show(
-        View(
-            Table(["test case", "result", "flaw", "what it is"], rows, colours),
-            Paragraph("valid: must be accepted. invalid: must not be. acceptable: correct verifiers may differ."),
-            Heading("The flaws that would accept them"),
-            Table(["flaw", "what it is"], [[one.key, one.title] for one in flaws]),
-        )
+    view = View(
+        Table(["test case", "result", "flaw", "what it is"], rows, colours),
+        Paragraph("valid: must be accepted. invalid: must not be. acceptable: correct verifiers may differ."),
+        Heading("The flaws that would accept them"),
+        Table(["flaw", "what it is"], [[one.key, one.title] for one in flaws]),
     )
+    tell_either(args, lambda: suite_table(cases), lambda: view)
     return GOOD
 
 
@@ -87,10 +83,7 @@ def _run(args: Namespace, command: list[str]) -> int:
     results = run_suite_command(command, _chosen(args), folder=args.dir, timeout=timeout, progress=progress)
     if progress is not None:
         say_over("")
-    if args.json:
-        say_json({"command": command, **results.as_dict()})
-    else:
-        show(results.explain())
+    tell_either(args, lambda: {"command": command, **results.as_dict()}, results.explain)
     return GOOD if results.passes else NOT_VALIDATED
 
 

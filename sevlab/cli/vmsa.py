@@ -145,15 +145,14 @@ def _show(args: Namespace) -> int:
     sha256 = hashlib.sha256(vmsa.to_bytes()).hexdigest()
     if args.json:
         profile, is_boot, differing = vmm.recognize_vmsa(vmsa)[0]
-        result: dict[str, object] = {
+        parts = {
             "status": "good",
             "sha256": sha256,
             "zero_bytes": vmsa.to_bytes().count(0),
             "findings": vmsa.findings(),
-            "profile": {"name": profile.name, "boot_processor": is_boot, "differing": differing},
-            "fields": [span.as_dict() for span in vmsa.spans()],
         }
-        say_json(result)
+        nearest = {"name": profile.name, "boot_processor": is_boot, "differing": differing}
+        say_json({**parts, "profile": nearest, "fields": [span.as_dict() for span in vmsa.spans()]})
         return GOOD
     heading, *fields = vmsa.explain().blocks
     answers = [Paragraph(_likeness(vmsa)), Paragraph(f"SHA-256 of the page: {sha256}")]

@@ -175,7 +175,8 @@ def diagnose_case(
     """
     if isinstance(given, str):
         with open_case(given, own=own) as case:
-            return _portable(diagnose_case(case, roots=roots, at=at, keys=keys, **search), case)
+            found = diagnose_case(case, roots=roots, at=at, keys=keys, **search)
+            return replace(found, diagnosis=found.diagnosis and portable(found.diagnosis, case))
     case, refusal = given.replace(inputs={**given.inputs, **(keys or {})}), ""
     try:
         verdict: CaseVerdict | None = verify_case(given, roots=roots, at=at, **(keys or {}))
@@ -212,10 +213,8 @@ def _compare(case: Case, explanation: Explanation) -> LaunchComparison | Compari
         return None  # what was found, or what was given, is no launch that inputs can say
 
 
-def _portable(found: CaseDiagnosis, case: Case) -> CaseDiagnosis:
+def portable(found: Diagnosis, case: Case) -> Diagnosis:
     """Name files as the case's author did, because the folder into which a bundle was unpacked is gone."""
-    if found.diagnosis is None:
-        return found
     paths = {}
     for name in case.hashes:
         if name in case.inputs:
@@ -232,5 +231,5 @@ def _portable(found: CaseDiagnosis, case: Case) -> CaseDiagnosis:
         changes = (replace(one, given=renamed(one.given), found=renamed(one.found)) for one in cause.changes)
         return replace(cause, changes=tuple(changes))
 
-    explanations = (replace(one, causes=tuple(map(renamed_cause, one.causes))) for one in found.diagnosis.explanations)
-    return replace(found, diagnosis=replace(found.diagnosis, explanations=tuple(explanations)))
+    explanations = (replace(one, causes=tuple(map(renamed_cause, one.causes))) for one in found.explanations)
+    return replace(found, explanations=tuple(explanations))

@@ -31,7 +31,7 @@ _DEBUG_SWAP = SevFeatures.debug_swap.mask
 _ADVICE = "Compute with the profile found if you accept such a host; else start the guest on one like yours."
 #: How two hosts may differ, and what that resembles.
 _WORDS = "the floating-point control words differ"
-_SWITCH = "DebugSwap is the other way"
+_SWITCH = "DebugSwap differs"
 _CLOUD = "the hypervisor is another one"
 _RESEMBLES = {_WORDS: ("F05",), _SWITCH: ("F01", "F02", "F03"), _CLOUD: ("F21",)}
 #: What a profile resembles by itself: F04, where a release of a tool took it for all hosts.
@@ -156,7 +156,7 @@ def _other_profiles() -> Iterator[Hypothesis]:
         pairs = [(given, is_set) for given in (None, *_HOSTS) for is_set in (given is None, True) if given is not found]
         ways = (_differences(given, found, is_set) for given, is_set in pairs if _is_first(found, is_set))
         for differences in dict.fromkeys(ways):
-            against = f"Against the profile given, {' and '.join(differences)}. " if differences else ""
+            against = f"Compared with the profile given, {' and '.join(differences)}. " if differences else ""
 
             def options(
                 start: SnpStart, found: Profile = found, differences: tuple[str, ...] = differences
