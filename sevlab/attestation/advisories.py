@@ -133,7 +133,7 @@ class Advice(Explainable):
         return {
             "words": self.words,
             "platform": dict(self.platform.words),
-            "notes": list(self.platform.told),
+            "told": list(self.platform.told),
             "findings": [one.as_dict() for one in self.findings],
         }
 

@@ -167,7 +167,8 @@ class Advisory:
             [{"kind": type(one).__name__, "words": one.words, **asdict(one)} for one in some]
             for some in (self.fixes, self.doubts)
         )
-        return {**asdict(self), "fixes": fixes, "doubts": doubts}
+        data = {name: value for name, value in asdict(self).items() if name != "fixes"}
+        return {**data, "cures": fixes, "doubts": doubts}
 
 
 @dataclass(frozen=True)
