@@ -44,7 +44,7 @@ _NUMBERS = re.compile(rf"(?:^|[\[{{(])\s*({_NUMBER}(?:[\s,;]+{_NUMBER}){{15,}})[
 #: What is around text in a mail, in Markdown, on a terminal or in a page's address, and at the end of broken lines.
 _MARKS = re.compile(
     r"\x1b\[[0-?]*[@-~]|^[ \t]*(?:>[ \t]?)+|^[ \t]*```.*$|^[$#] .*$|\\$|^<Buffer |(?<=[0-9a-f])>$"
-    r"|^data:[\w/.+-]*;base64,|^\s+00 01 02 03 .*0F\s*$",
+    r"|^data:[\w/.+-]*;base64,|^[ \t]+00 01 02 03 .*0F[ \t]*$",
     re.MULTILINE,
 )
 #: A name and its value, as virsh prints them.

@@ -32,7 +32,7 @@ def recognize_text(text: str) -> str:
         return XML
     if start.startswith("{"):
         return QMP
-    if re.search(r"^\s*sev-(measurement|api-m|build-id|policy)", start, re.MULTILINE):
+    if re.search(r"^[ \t]*sev-(measurement|api-m|build-id|policy)", start, re.MULTILINE):
         return SECINFO
     if re.search(r"\bSEV(-SNP)? API:", start):
         return DMESG
@@ -48,7 +48,8 @@ _NAMED = (
     (r"(?i)<!doctype html|<html", "an HTML page", "what the page shows, copied as text"),
     (r"-----BEGIN ", "PEM", "sevlab report verify, or sevlab chain verify"),
 )
-_DOMAIN = re.compile(r"<(domain|domstatus)\b.*?</\1>", re.DOTALL)
+#: From the last opening tag before a closing one, so that opening tags alone are not read over and over.
+_DOMAIN = re.compile(r"<(domain|domstatus)\b(?:(?!<\1\b).)*?</\1>", re.DOTALL)
 
 
 @checked

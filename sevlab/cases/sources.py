@@ -30,7 +30,7 @@ _CALLED: dict[str, str] = read_table("words")["reported"]
 #: A name and its value: of JSON, YAML, a Python dictionary, Go, or lines of a table.
 _PAIR = re.compile(r"""["']?\b([A-Za-z][\w-]{2,30}(?: version)?)["']?[ \t]*[:=|][ \t]*["']?([A-Za-z0-9+/=.-]{1,200})""")
 #: The continuation of a measurement that broke over a line.
-_REST = re.compile(r"\s*\n\s*([A-Za-z0-9+/]{1,63}={0,2})\s*(?:\n|$)")
+_REST = re.compile(r"[ \t\r]*\n[ \t\r]*\n?[ \t]*([A-Za-z0-9+/]{1,63}={0,2})[ \t\r]*(?:\n|$)")
 #: A measurement alone. Text of hex digits may be a key, and is not taken for one.
 _BARE = re.compile(r"(?![0-9a-fA-F]{64})[A-Za-z0-9+/]{64}")
 _MEASUREMENT_TEXT = 64
@@ -101,7 +101,7 @@ def read_values(text: str, found: Collector) -> None:
     if len(values) > 1 or any(name == "measurement" for name, _, _ in values):  # one number alone may be anything's
         for one in values:
             found.add(*one)
-    if re.search(r"(?m)^\s*SEV type:|\binfo sev\b", text):
+    if re.search(r"(?m)^[ \t]*SEV type:|\binfo sev\b", text):
         found.remark("info sev of QEMU's monitor does not print the policy: query-sev of QMP does")
 
 
