@@ -55,7 +55,7 @@ _NUMBERS = re.compile(rf"(?:^|[\[{{(])\s*({_NUMBER}(?:[\s,;]+{_NUMBER}){{15,}})[
 _MARKS = re.compile(
     r"\x1b\[[0-?]*[@-~]|^[ \t]*(?:>[ \t]?)+|^[ \t]*```.*$|^[$#] .*$|\\$|^<Buffer |(?<=[0-9a-f])>$"
     r"|^-----(?:BEGIN|END) [\w -]*(?:REPORT|EVIDENCE|QUOTE)[\w -]*-----$"
-    r"|^data:[\w/.+-]*;base64,|^\s+00 01 02 03 .*0F\s*$",
+    r"|^data:[\w/.+-]*;base64,|^[ \t]+00 01 02 03 .*0F[ \t]*$",
     re.MULTILINE,
 )
 #: A name and its value, as virsh prints them.
@@ -68,7 +68,7 @@ _LINE = re.compile(
 _NAMED = re.compile(r"""^(?:(?:export|let|const|var|static)[ ]+)*[A-Za-z_]\w*[ ]*=[ ]*(?=[b"'`\[])""")
 #: What is around the numbers of a dump by gdb, lldb, WinDbg, tcpdump or a kernel.
 _AROUND = re.compile(
-    r"(?m)^\[ *\d+\.\d+\] (?:[\w-]*[g-zG-Z_][\w-]*: )?|\b0[xX]| ?<[^>\n]*>|(?<=[0-9a-f]{8})`(?=[0-9a-f]{8})"
+    r"(?m)^\[ *\d+\.\d+\] (?:[\w-]*[g-zG-Z_][\w-]*: )?|\b0[xX]| ?<[^<>\n]*>|(?<=[0-9a-f]{8})`(?=[0-9a-f]{8})"
 )
 _HEX_MARKS = re.compile(r"\\x|0[xX]|[\s:,;-]")
 _WORDS = read_table("words")["bytes"]

@@ -136,8 +136,9 @@ def read_domain(text: str) -> Element:
     return domains[0]
 
 
-#: A domain with other text around it.
-IN_TEXT = re.compile(r"<(domain|domstatus)\b.*?</\1>", re.DOTALL)
+#: A domain with other text around it: from the last opening tag before a closing one, so that opening tags alone are
+#: not read over and over.
+IN_TEXT = re.compile(r"<(domain|domstatus)\b(?:(?!<\1\b).)*?</\1>", re.DOTALL)
 
 
 def read_xml(text: str) -> Element:

@@ -54,7 +54,7 @@ _PROGRAM = re.compile(r"qemu-system-\w+|qemu-kvm|kvm")
 STARTED = re.compile(
     r"""(?:(?:^|(?<=[\s"'`=(\[{]))[\w.+-]*/[\w./+-]*?(?:qemu-system-\w+|qemu-kvm|kvm)"""
     r"""|(?:^|(?<=[\s"'`(\[{]))(?:qemu-system-\w+|qemu-kvm)|^kvm)"""
-    r"""["']?[\s,\\]*(?:with:?\s*)?[\[({]?[\s*_`"'\\]*(?=-)""",
+    r"""["']?[\s,\\]*+(?:with:?\s*+)?[\[({]?[\s*_`"'\\]*+(?=-)""",
     re.MULTILINE,
 )
 #: A list of quoted words, of JSON, Python or Go.
@@ -68,7 +68,7 @@ _PIECE = re.compile(rf"\w\+?=\(([^()]*?)\)(?!\s*[,.+])|{_QUOTED}")
 _TWO_IN_ONE = re.compile(r"(?:\$\S+\s+)?-[a-z][\w-]* ")
 _CALL = re.compile(r"""(?m)^.*\b(?:qemu-system-\w+|qemu-kvm)["']?[ \t]+(["']?\$.*)$""")
 #: A list of YAML, a word in each line; an argument in the kernel's audit log, in hex if it has odd characters.
-_ITEM = re.compile(r"^[ \t]*- +([^\s:].*?)[ \t]*$", re.MULTILINE)
+_ITEM = re.compile(r"^[ \t]*- +([^\s:].*)$", re.MULTILINE)
 _AUDITED = re.compile(r"\ba\d+=(\"[^\"]*\"|(?:[0-9A-F]{2})+)(?= |$)", re.MULTILINE)
 #: The beginning of a line that belongs to a log, and not to a command over several lines.
 _LOGGED = re.compile(
@@ -230,11 +230,11 @@ class CommandLine:
         closing, text = _CLOSED.get(text[:start][-1:]), text[start:]
         first, *more = (closing.split(text)[0] if closing else text).splitlines()
         lines, goes_on = [first], first.rstrip().endswith("\\")
-        while more and not _LOGGED.match(more[0]):
+        for line in more:
             has_ended = (goes_on or not lines[-1].strip()) and not lines[-1].rstrip().endswith("\\")
-            if has_ended and not _MORE_OPTIONS.match(more[0]):
+            if _LOGGED.match(line) or (has_ended and not _MORE_OPTIONS.match(line)):
                 break
-            lines.append(more.pop(0))
+            lines.append(line)
         command = "\n".join(lines)
         if bracket := re.match(r"\S+ with:? *\[(.*)\]", command, re.DOTALL):
             return f"{command.split()[0]} {bracket[1]}"
@@ -441,7 +441,7 @@ def _unquoted(listed: str) -> list[str]:
 
 def _assembled(text: str) -> list[str]:
     """Return the words from which the text of a program or a script builds a command, piece by piece."""
-    text = re.sub(r"(?m)^\s*(?:#|//).*$", "", text)
+    text = re.sub(r"(?m)^[ \t]*(?:#|//).*$", "", text)
     if call := _CALL.search(text):  # what is in it comes last
         text = f"{text.replace(call[0], '')}\na=({call[1]})"
     words: list[str] = []

@@ -31,7 +31,7 @@ def recognize_text(text: str) -> str:
         return XML
     if start.startswith("{"):
         return QMP
-    if re.search(r"^\s*sev-(measurement|api-m|build-id|policy)", start, re.MULTILINE):
+    if re.search(r"^[ \t]*sev-(measurement|api-m|build-id|policy)", start, re.MULTILINE):
         return SECINFO
     if re.search(r"\bSEV(-SNP)? API:", start):
         return DMESG

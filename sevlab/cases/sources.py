@@ -29,12 +29,12 @@ _NAME = re.compile("sev-[a-z0-9-]{1,60}")
 _CALLED: dict[str, str] = read_table("words")["reported"]
 #: A name and its value: of JSON, YAML, a Python dictionary, Go, or lines of a table.
 _PAIR = re.compile(
-    r"""\b([A-Za-z][\w-]{2,30}(?: (?:api|version|major|minor|id|measurement|policy))*)["'`*]{0,2}[ \t]*[:=|\t][ \t]*"""
+    r"""\b([A-Za-z][\w-]{2,30}(?: (?:api|version|major|minor|id|measurement|policy))*)["'`*]{0,2}(?: *+\t[ \t]*+|[ \t]*+[:=|][ \t]*+)"""
     r"""["'`*]{0,2}([A-Za-z0-9+/=.-]{1,200})""",
     re.IGNORECASE,
 )
 #: The continuation of a measurement that broke over a line.
-_REST = re.compile(r"\s*\n\s*([A-Za-z0-9+/]{1,63}={0,2})\s*(?:\n|$)")
+_REST = re.compile(r"[ \t\r]*\n[ \t\r]*\n?[ \t]*([A-Za-z0-9+/]{1,63}={0,2})[ \t\r]*(?:\n|$)")
 #: A measurement alone. Text of hex digits may be a key, and is not taken for one.
 _BARE = re.compile(r"(?![0-9a-fA-F]{64})[A-Za-z0-9+/]{64}")
 _MEASUREMENT_TEXT = 64
@@ -109,7 +109,7 @@ def read_values(text: str, found: Collector) -> None:
         if "snp_guest_policy" in said:
             found.add("guest", "sev-snp", "SNP policy")
             found.add("mode", "snp", "SNP policy")
-    if re.search(r"(?m)^\s*SEV type: sev\s|\binfo sev\b", text) and "snp_guest_policy" not in said:
+    if re.search(r"(?m)^[ \t]*SEV type: sev\s|\binfo sev\b", text) and "snp_guest_policy" not in said:
         found.remark("info sev of QEMU's monitor does not print the policy: query-sev of QMP does")
 
 

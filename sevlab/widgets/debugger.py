@@ -69,7 +69,7 @@ UPLOADED, OTHER, _DEFAULT = "(uploaded)", "(by the numbers)", ("(default)", "")
 PASTE = """virsh domlaunchsecinfo, a domain XML, a QEMU command line, QMP answers, a case file, a report, a measurement\
  or PEM, or several together. Or drop files here: a .sevcase, a report, certificates, firmware, kernel, keys."""
 _PEM = re.compile(r"-----BEGIN ([A-Z0-9 ]{1,40})-----.*?-----END \1-----[ \t]*\n?", re.DOTALL)
-_CASE = re.compile(r"^\s*format\s*=\s*\d|^\s*\[(reported|owner|launch|snp)\]\s*$", re.MULTILINE)
+_CASE = re.compile(r"^[ \t]*format[ \t]*=[ \t]*\d|^[ \t]*\[(reported|owner|launch|snp)\][ \t\r]*$", re.MULTILINE)
 #: What the names of files say, and their first bytes, at a place; the first that fits counts.
 _NAMES = {"initr": "initrd", "vmlinu|bzimage|kernel(?!.*fd$)": "kernel", "svsm": "svsm", "vars": "vars_file"}
 _NAMES |= {r"ovmf|firmware|\.fd$": "firmware", "vmsa.*1": "vmsa_cpu1", "vmsa": "vmsa_cpu0", "id.?block": "id_block"}

@@ -5,16 +5,20 @@ from __future__ import annotations
 import html
 import json
 import re
+import time
+from contextlib import suppress
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sevlab.attestation.byte_forms import describe
 from sevlab.cases.capture import plain
 from sevlab.cases.domain_xml import parse_domain
 from sevlab.cases.recognize import parse_anything
 from sevlab.cases.sources import parse_dmesg, parse_domlaunchsecinfo, parse_qmp
 from sevlab.errors import InputError
+from sevlab.widgets.debugger import _CASE as IS_CASE
 from tests.cases.sample_texts import (
     DMESG,
     DOMAIN,
@@ -211,3 +215,20 @@ def test_what_is_no_evidence_is_named(text, words):
     with pytest.raises(InputError) as caught:
         parse_anything(text)
     assert words in str(caught.value)
+
+
+#: What is read a little further at each line or tag, so that a reader that begins anew at each would take hours.
+RUNS = ["\n", "\r\n", " \n", "<domain ", "<domain>", "> ", "| ", "sev-measurement:\n", "measurement: a\n\n", "{\n"]
+
+
+@pytest.mark.parametrize("prefix", ["", "sev-measurement: abcdef"])
+@pytest.mark.parametrize("run", RUNS)
+def test_a_long_run_of_one_thing_is_read_once(run: str, prefix: str) -> None:
+    text = prefix + (run * 200_000)[:200_000]
+    begun = time.process_time()
+    for read in (parse_anything, parse_domlaunchsecinfo, parse_qmp, parse_dmesg):
+        with suppress(InputError):
+            read(text)
+    assert describe(text.encode(), lambda raw: False)
+    assert not IS_CASE.search(text)
+    assert time.process_time() - begun < 20  # two or three; a minute or many if anything is read over and over
