@@ -311,7 +311,11 @@ def test_a_leaf_with_its_chain_in_one_file_is_taken() -> None:
     sample = (SAMPLES / "vcek-snp.der").read_bytes()
     chain = (SAMPLES / "chain-snp.pem").read_bytes()
     pem = b"-----BEGIN CERTIFICATE-----\n" + base64.encodebytes(sample) + b"-----END CERTIFICATE-----\n"
-    for whole in (pem + chain, chain + pem, json.dumps({"x": (pem + chain).decode()}).encode()):
+    azure = json.dumps({"vcekCert": pem.decode(), "tcbm": "DB19", "certificateChain": chain.decode()}).encode()
+    one_line = (pem + chain).replace(b"\n", b"\\n")
+    with pytest.raises(InputError, match="it is PEM"):
+        parse_bundle(certs=chain)
+    for whole in (pem + chain, chain + pem, json.dumps({"x": (pem + chain).decode()}).encode(), azure, one_line):
         found = parse_bundle(vcek=whole)
         assert found.vcek is not None
         assert found.vcek.der == sample
