@@ -22,21 +22,15 @@ from ..data import read_table
 from ..errors import InputError, LayoutError, quoted
 from ..formats.sev_certs import parse_certificates
 from ..formats.vmsa import Vmsa
-from ..launch.inputs import FILES
 from ..launch.reading import ReadPath, open_input
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from typing import TypeVar
-
-    V = TypeVar("V")
 
 #: Most bytes that are looked at as text, and most values of one JSON document.
 TEXT_LIMIT, VALUE_LIMIT = 1 << 20, 10_000
 #: Most bytes of a file that may hold a page: a dump takes five times as many.
 _PAGE_LIMIT = 64 << 10
-#: The inputs of a launch that are such pages.
-REGISTERS = FILES[3:]
 BINARY, HCLA = "binary", "Azure's HCLA file"
 #: Where the report is in what Azure's paravisor hands out, and its size.
 _HCLA_AT, _REPORT = 0x20, 0x4A0
@@ -129,12 +123,6 @@ def read_page(path: str, name: str) -> ReadPath:
         raise InputError(name, f"{quoted(path)}, {what}", needed, advice) from None
     found.raw, found.form = one.raw, one.form
     return found
-
-
-def read_registers(inputs: dict[str, V]) -> dict[str, V]:
-    """Return the inputs of a launch with the registers among them read, in whatever form they are."""
-    given = ((name, inputs.get(name)) for name in REGISTERS)
-    return inputs | {name: read_page(str(path), name) for name, path in given if path is not None}  # type: ignore[return-value]
 
 
 def readings(raw: bytes) -> Iterator[Reading]:
