@@ -103,8 +103,6 @@ def read_bytes(raw: bytes, fits: Callable[[bytes], bool], name: str, needed: str
 
 def read_page(path: str, name: str) -> ReadPath:
     """Read the registers of a virtual CPU (a VMSA, 4096 bytes) from a file in any form; ``-`` is standard input."""
-    if isinstance(path, ReadPath):
-        return path
     with open_input(path, name) as stream:
         raw = stream.read_up_to(_PAGE_LIMIT)
     found = ReadPath(path, getattr(path, "folder", "/"), getattr(path, "sha256", ""))
@@ -178,7 +176,7 @@ def _of_text(text: str) -> Iterator[Reading]:
     if bare[:1] in ("{", "["):
         yield from _of_json(bare)
     bare = _NAMED.sub("", bare)
-    if re.fullmatch(r"[\w-]{8,}\.[\w-]{8,}\.[\w-]*", bare) and (payload := _of_base64(_plain_64(bare.split(".")[1]))):
+    if re.fullmatch(r"[\w-]{8,}\.[\w-]{8,}\.[\w-]*", bare) and (payload := _of_base64(bare.split(".")[1])):
         yield Reading(payload, "the payload of a JSON web token")
     if bare[:1] == "<":
         bare = re.sub("<[^<>]*>?", " ", bare).strip()
@@ -202,13 +200,9 @@ def _of_word(text: str) -> Iterator[Reading]:
         yield Reading(bytes.fromhex(digits), "hex text")
     letters = "".join(text.split())
     for form, other in (("base64 text", "+/"), ("base64url text", "-_")):
-        decoded = _of_base64(_plain_64(letters)) if _is_base64(letters, other) else None
+        decoded = _of_base64(letters) if _is_base64(letters, other) else None
         if decoded:
             yield Reading(decoded, form)
-
-
-def _plain_64(letters: str) -> str:
-    return letters.translate(str.maketrans("-_", "+/"))
 
 
 def _is_base64(letters: str, other: str) -> bool:
@@ -216,7 +210,8 @@ def _is_base64(letters: str, other: str) -> bool:
 
 
 def _of_base64(letters: str) -> bytes | None:
-    """Return canonical base64, with or without its padding; None for anything else."""
+    """Return canonical base64 or base64url, with or without its padding; None for anything else."""
+    letters = letters.translate({45: "+", 95: "/"})
     bare = letters.rstrip("=")
     whole = bare + "=" * (-len(bare) % 4)
     try:
