@@ -110,10 +110,8 @@ def read_page(path: str, name: str) -> ReadPath:
     try:
         one = read_bytes(raw, lambda one: len(one) == Vmsa.size, name, needed)
     except InputError as error:
-        what, advice = (
-            error.received.removesuffix(f", {BINARY}"),
-            error.advice or "sevlab vmsa build, which writes such a file",
-        )
+        what = error.received.removesuffix(f", {BINARY}")
+        advice = error.advice or "sevlab vmsa build, which writes such a file"
         if len(raw) > _PAGE_LIMIT:
             what = what.replace(str(len(raw)), f"more than {_PAGE_LIMIT}", 1)
         elif raw and len(raw) % Vmsa.size == 0:
