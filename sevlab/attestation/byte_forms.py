@@ -22,21 +22,15 @@ from ..data import read_table
 from ..errors import InputError, LayoutError, quoted
 from ..formats.sev_certs import parse_certificates
 from ..formats.vmsa import Vmsa
-from ..launch.inputs import FILES
 from ..launch.reading import ReadPath, open_input
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from typing import TypeVar
-
-    V = TypeVar("V")
 
 #: Most bytes that are looked at as text, and most values of one JSON document.
 TEXT_LIMIT, VALUE_LIMIT = 1 << 20, 10_000
 #: Most bytes of a file that may hold a page: a dump takes five times as many.
 _PAGE_LIMIT = 64 << 10
-#: The inputs of a launch that are such pages.
-REGISTERS = FILES[3:]
 BINARY, HCLA = "binary", "Azure's HCLA file"
 #: Where the report is in what Azure's paravisor hands out, and its size.
 _HCLA_AT, _REPORT = 0x20, 0x4A0
@@ -110,8 +104,6 @@ def read_bytes(raw: bytes, fits: Callable[[bytes], bool], name: str, needed: str
 
 def read_page(path: str, name: str) -> ReadPath:
     """Read the registers of a virtual CPU (a VMSA, 4096 bytes) from a file in any form; ``-`` is standard input."""
-    if isinstance(path, ReadPath):
-        return path
     with open_input(path, name) as stream:
         raw = stream.read_up_to(_PAGE_LIMIT)
     found = ReadPath(path, getattr(path, "folder", "/"), getattr(path, "sha256", ""))
@@ -119,10 +111,8 @@ def read_page(path: str, name: str) -> ReadPath:
     try:
         one = read_bytes(raw, lambda one: len(one) == Vmsa.size, name, needed)
     except InputError as error:
-        what, advice = (
-            error.received.removesuffix(f", {BINARY}"),
-            error.advice or "sevlab vmsa build, which writes such a file",
-        )
+        what = error.received.removesuffix(f", {BINARY}")
+        advice = error.advice or "sevlab vmsa build, which writes such a file"
         if len(raw) > _PAGE_LIMIT:
             what = what.replace(str(len(raw)), f"more than {_PAGE_LIMIT}", 1)
         elif raw and len(raw) % Vmsa.size == 0:
@@ -130,12 +120,6 @@ def read_page(path: str, name: str) -> ReadPath:
         raise InputError(name, f"{quoted(path)}, {what}", needed, advice) from None
     found.raw, found.form = one.raw, one.form
     return found
-
-
-def read_registers(inputs: dict[str, V]) -> dict[str, V]:
-    """Return the inputs of a launch with the registers among them read, in whatever form they are."""
-    given = ((name, inputs.get(name)) for name in REGISTERS)
-    return inputs | {name: read_page(str(path), name) for name, path in given if path is not None}  # type: ignore[return-value]
 
 
 def readings(raw: bytes) -> Iterator[Reading]:
@@ -191,7 +175,7 @@ def _of_text(text: str) -> Iterator[Reading]:
     if bare[:1] in ("{", "["):
         yield from _of_json(bare)
     bare = _NAMED.sub("", bare)
-    if re.fullmatch(r"[\w-]{8,}\.[\w-]{8,}\.[\w-]*", bare) and (payload := _of_base64(_plain_64(bare.split(".")[1]))):
+    if re.fullmatch(r"[\w-]{8,}\.[\w-]{8,}\.[\w-]*", bare) and (payload := _of_base64(bare.split(".")[1])):
         yield Reading(payload, "the payload of a JSON web token")
     if bare[:1] == "<":
         bare = re.sub("<[^<>]*>?", " ", bare).strip()
@@ -215,13 +199,9 @@ def _of_word(text: str) -> Iterator[Reading]:
         yield Reading(bytes.fromhex(digits), "hex text")
     letters = "".join(text.split())
     for form, other in (("base64 text", "+/"), ("base64url text", "-_")):
-        decoded = _of_base64(_plain_64(letters)) if _is_base64(letters, other) else None
+        decoded = _of_base64(letters) if _is_base64(letters, other) else None
         if decoded:
             yield Reading(decoded, form)
-
-
-def _plain_64(letters: str) -> str:
-    return letters.translate(str.maketrans("-_", "+/"))
 
 
 def _is_base64(letters: str, other: str) -> bool:
@@ -229,7 +209,8 @@ def _is_base64(letters: str, other: str) -> bool:
 
 
 def _of_base64(letters: str) -> bytes | None:
-    """Return canonical base64, with or without its padding; None for anything else."""
+    """Return canonical base64 or base64url, with or without its padding; None for anything else."""
+    letters = letters.translate({45: "+", 95: "/"})
     bare = letters.rstrip("=")
     whole = bare + "=" * (-len(bare) % 4)
     try:

@@ -92,12 +92,15 @@ def pem_or_der(raw: bytes, name: str, label: str) -> list[bytes]:
     Either may be in another form (:mod:`~sevlab.attestation.byte_forms`). Raises
     :class:`~sevlab.errors.InputError` with *name* for anything else.
     """
+    if not _is_pem_or_der(raw):  # Azure's service has the leaf in one field of JSON, and its chain in another
+        pems = [one.raw for one in readings(raw) if is_pem(one.raw) and _is_pem_or_der(one.raw)]
+        raw = b"\n".join(pems) if len(pems) > 1 else raw
     raw = read_bytes(raw, _is_pem_or_der, name, f"{_CALLED.get(label, label)}, DER or PEM").raw
     if not is_pem(raw):
         return split_der(raw)
     needed, found = f"PEM of {label}", []
     for words, text in split_pem(raw, name, needed):
-        der = decode_base64("".join(text.decode("latin-1").split()))
+        der = decode_base64("".join(text.decode("latin-1").replace("\\n", "").split()))
         if words != label:
             raise InputError(name, f"PEM of {words}", needed)
         if der is None:
@@ -536,6 +539,7 @@ def _from_table(raw: bytes) -> tuple[dict[str, Certificate], list[RevocationList
     if not table.certificates:
         # A file this short may hold a key, so nothing of it is shown.
         why = "; ".join(table.findings if len(raw) > SHORT else ()) or "only an end, or too short for one"
+        why = "it is PEM" if is_pem(raw) else why
         why, advice = (f"only a {table.other[0]}", ENDORSEMENT) if table.other else (why, describe(raw, bool)[1])
         raise InputError("certs", f"{len(raw)} bytes without a certificate: {why}", "a certificate table", advice)
     found: dict[str, Certificate] = {}

@@ -75,7 +75,7 @@ _STARRED = (
 #: A measurement in base64: as long as a private key, and not secret.
 _BASE64 = re.compile("[A-Za-z0-9+/]{64}")
 #: What journald and containers logged.
-_MESSAGE = re.compile(r'"(?:MESSAGE|log)"\s*:\s*("(?:[^"\\]|\\.)*")')
+_MESSAGE = re.compile(r'"(?:_CMDLINE|MESSAGE|log)"\s*:\s*("(?:[^"\\]|\\.)*")')
 #: What containers and builds put before each line of a log.
 _BEFORE = re.compile(r"(?m)^(?:[\w.-]+ +\| |\d{4}-\d\d-\d\dT[\d:.]+Z )")
 _LIMITS = {name: row.limit for name, row in BY_NAME.items() if row.limit and row.kind != FILE}

@@ -9,7 +9,7 @@ from ..errors import InputError, quoted
 from ..formats.policy import Policy
 from ..launch.evidence import Trust
 from ..launch.files import FIRMWARE_LIMIT, Sha256
-from ..launch.inputs import CPU_LIMIT, INPUTS, SKU, SNP_INPUTS
+from ..launch.inputs import CPU_LIMIT, FILES, INPUTS, SKU, SNP_INPUTS
 from ..launch.reading import CHUNK, CasePath, open_input
 
 if TYPE_CHECKING:
@@ -307,11 +307,12 @@ class Case:
 
 def with_registers(inputs: dict[str, V]) -> dict[str, V]:
     """Return the inputs of a launch; the registers among them are read, in whatever form they are."""
-    if not {"vmsa_cpu0", "vmsa_cpu1"} & set(inputs):
-        return {**inputs}
-    from ..attestation.byte_forms import read_registers  # not above: few cases have them
+    given = {name: str(inputs[name]) for name in FILES[3:] if inputs.get(name) is not None}
+    if given:
+        from ..attestation.byte_forms import read_page  # not above: few launches have them
 
-    return read_registers(inputs)
+        inputs = inputs | {name: read_page(path, name) for name, path in given.items()}  # type: ignore[assignment]
+    return inputs
 
 
 def _dropped(names: Iterable[str]) -> set[str]:

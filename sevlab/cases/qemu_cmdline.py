@@ -6,7 +6,7 @@ import math
 import os
 import re
 import shlex
-from collections import deque
+from collections import Counter, deque
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -195,8 +195,10 @@ class CommandLine:
         lists = [words for words in lists if len(words) > 1 and any(re.match("-[a-zA-Z]", word) for word in words)]
         named = [words for words in lists if any(_PROGRAM.fullmatch(os.path.basename(word)) for word in words)]
         listed = (named or lists or [[]])[-1]
-        is_whole = any("sev" in word.lower() for word in listed) and not any(map(_TWO_IN_ONE.match, listed))
-        if not is_whole and (words := _assembled(text)):
+        is_whole = "sev" in str(listed).lower() or (len(lists) == 1 and "sev" not in text.lower())
+        is_shell = STARTED.search(text) and len(re.findall(r"""["']-[a-z][\w-]*["']""", text)) < 2
+        is_whole = is_whole or (not listed and bool(is_shell))
+        if (not is_whole or any(map(_TWO_IN_ONE.match, listed))) and (words := _assembled(text)):
             self.remarks.append("put together from the words of a program; what it computes is not in them")
             self.unknown.append("what the program computes")
             return words, "exact"
@@ -228,13 +230,17 @@ class CommandLine:
             which = "the last" if start == spans[-1][0] else "the last that speaks of SEV"
             self.remarks.append(f"there are {len(starts)} QEMU command lines; only {which} is read")
         closing, text = _CLOSED.get(text[:start][-1:]), text[start:]
-        first, *more = (closing.split(text)[0] if closing else text).splitlines()
-        lines, goes_on = [first], first.rstrip().endswith("\\")
-        for line in more:
-            has_ended = (goes_on or not lines[-1].strip()) and not lines[-1].rstrip().endswith("\\")
-            if _LOGGED.match(line) or (has_ended and not _MORE_OPTIONS.match(line)):
+        more = deque((closing.split(text)[0] if closing else text).splitlines())
+        lines = [more.popleft()]
+        quotes, goes_on = Counter(lines[0]), lines[0].rstrip().endswith("\\")
+        while more and not _LOGGED.match(more[0]):
+            last = lines[-1].strip()
+            is_open = quotes["'"] % 2 or quotes['"'] % 2  # a mail broke the line, or tr did
+            is_broken = not goes_on and last and (is_open or " " not in last or re.search(r"\s-[a-z]", more[0]))
+            if not (is_broken or last.endswith("\\") or _MORE_OPTIONS.match(more[0])):
                 break
-            lines.append(line)
+            lines.append(more.popleft())
+            quotes.update(lines[-1])
         command = "\n".join(lines)
         if bracket := re.match(r"\S+ with:? *\[(.*)\]", command, re.DOTALL):
             return f"{command.split()[0]} {bracket[1]}"
@@ -303,7 +309,7 @@ class CommandLine:
     @property
     def lost(self) -> bool:
         """Whether words that were not understood may be an option, its argument, or a part of one."""
-        return any(re.match(r"-|\d+(,|$)", word) or "=" in word for word in self.unknown)
+        return any(re.match(r"-|\d+(,|$)|what |a part ", word) or "=" in word for word in self.unknown)
 
     @property
     def link_doubt(self) -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from ..data import read_table
 from ..errors import InputError, quoted
 from ..layout.arguments import checked
 from .capture import COMMAND_LINE, DMESG, QMP, SECINFO, TEXT_LIMIT, XML, Capture, check_size, plain
 from .domain_xml import IN_TEXT, parse_domain
-from .qemu_cmdline import OTHERS, STARTED, parse_command_line
+from .qemu_cmdline import STARTED, parse_command_line
 from .sources import parse_dmesg, parse_domlaunchsecinfo, parse_qmp
 
 if TYPE_CHECKING:
@@ -40,19 +41,8 @@ def recognize_text(text: str) -> str:
     return ""
 
 
-#: Texts that are not evidence, by what is in them: what they are, and what gives the evidence.
-_NAMED = (
-    (r"^\s*virt-install\b", "a command of virt-install", OTHERS["virt-install"]),
-    (
-        r"Memory Encryption Features active|SEV: Status: SEV|sev-guest: Init",
-        "a guest's kernel log",
-        "the log of the host's kernel, or domlaunchsecinfo",
-    ),
-    (r"(?i)<!doctype html|<html", "an HTML page", "what the page shows, copied as text"),
-    (r"^error: ", "an error of virsh", "virsh dumpxml DOMAIN: is there a launchSecurity, and does the guest run?"),
-    (r"(?m)^(?:args|amd[-_]sev|scsihw|vmgenid): ", "a configuration of Proxmox", OTHERS["qm"]),
-    (r"-----BEGIN ", "PEM", "sevlab report verify, or sevlab chain verify"),
-)
+#: Texts that are not evidence: what is in them, what they are, and what gives the evidence.
+_NAMED: list[list[str]] = read_table("words")["texts"]
 
 
 def named_text(text: str) -> tuple[str, str]:

@@ -64,18 +64,16 @@ def parse_domlaunchsecinfo(text: str) -> Capture:
                 found.add("snp_guest_policy", value, name)
         elif name != "sev-secret-set-address":
             found.remark(f"{name} is not known and was left out")
+    lacks = all(one.name != "measurement" for one in found.found)
     if not found.found:
         read_values(text, found)
-        return found.capture()
-    measured = next((one for one in found.found if one.name == "measurement"), None)
-    if measured is None and "sev-measurement" in text:
+    elif lacks and "sev-measurement" in text:  # it broke over a line
         broken = Collector(SECINFO)
         read_values(text, broken)
-        if again := [one for one in broken.found if one.name == "measurement"]:
-            found.remarks = [one for one in found.remarks if "measurement" not in one.words]
-            found.found += again
-        return found.capture()
-    if found.found and strange:
+        again = [one for one in broken.found if one.name == "measurement"]
+        found.remarks = [one for one in found.remarks if not again or "measurement" not in one.words]
+        found.found += again
+    elif strange:
         found.remark(f"{strange} other line(s) were left out")
     return found.capture()
 

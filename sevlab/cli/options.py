@@ -268,12 +268,12 @@ def registers_read(given: dict[str, V]) -> dict[str, V]:
     """Return the inputs with the registers among them read, in whatever form they are; say which form it was."""
     if given.get("vmsa_cpu0") is None:
         return given
-    from ..attestation.byte_forms import BINARY, REGISTERS, read_registers  # not above: few launches have them
+    from ..cases.case import with_registers  # not above: few launches have them
 
     with renaming(as_option):
-        read = read_registers(given)
-    for name in REGISTERS:
-        if (form := getattr(read.get(name), "form", BINARY)) != BINARY:
+        read = with_registers(given)
+    for name in FILES[3:]:
+        if (form := getattr(read.get(name), "form", "")) not in ("", "binary"):
             say(f"NOTE: {as_option(name)}: read from {form}", to=sys.stderr)
     return read
 

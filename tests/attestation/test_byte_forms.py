@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import sevlab
 from sevlab.attestation.byte_forms import read_bytes
 from sevlab.attestation.certificates import parse_bundle, parse_chain
 from sevlab.attestation.report import read_report
@@ -311,7 +312,11 @@ def test_a_leaf_with_its_chain_in_one_file_is_taken() -> None:
     sample = (SAMPLES / "vcek-snp.der").read_bytes()
     chain = (SAMPLES / "chain-snp.pem").read_bytes()
     pem = b"-----BEGIN CERTIFICATE-----\n" + base64.encodebytes(sample) + b"-----END CERTIFICATE-----\n"
-    for whole in (pem + chain, chain + pem, json.dumps({"x": (pem + chain).decode()}).encode()):
+    azure = json.dumps({"vcekCert": pem.decode(), "tcbm": "DB19", "certificateChain": chain.decode()}).encode()
+    one_line = (pem + chain).replace(b"\n", b"\\n")
+    with pytest.raises(InputError, match="it is PEM"):
+        parse_bundle(certs=chain)
+    for whole in (pem + chain, chain + pem, json.dumps({"x": (pem + chain).decode()}).encode(), azure, one_line):
         found = parse_bundle(vcek=whole)
         assert found.vcek is not None
         assert found.vcek.der == sample
@@ -534,6 +539,31 @@ def test_registers_in_any_form_give_what_the_bytes_give(
         assert (found, out) == (0, plain), (form, said)
         told = re.findall(r"NOTE: --vmsa-cpu(\d): read from", said)
         assert told == ([] if form == "raw" or verb == "case verify" else ["0", "1"]), (form, said)
+
+
+def test_the_debugger_reads_registers_in_any_form(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given = {
+        "api_major": 0,
+        "api_minor": 22,
+        "build_id": 13,
+        "policy": 5,
+        "num_cpus": 1,
+        "tik": str(SAMPLES / "tik.bin"),
+    }
+    page, path = build_vmsa("qemu", signature=0xA00F11).to_bytes(), tmp_path / "page"
+    path.write_bytes(page)
+    inputs = {**given, "firmware": str(SAMPLES / "firmware.fd"), "vmsa_cpu0": str(path)}
+    words_ = [word for name, value in inputs.items() for word in (f"--{name.replace('_', '-')}", str(value))]
+    assert main(["measure", *words_, "--nonce", "00" * 16]) == 0
+    inputs["measurement"] = capsys.readouterr().out.strip()
+    for form in ("raw", "hexdump -C", "base64", "JSON field"):
+        made = FORMS[form](page)
+        path.write_bytes(made if isinstance(made, bytes) else made.encode())
+        verdict = sevlab.debugger(inputs).verdict
+        assert verdict is not None, form
+        assert verdict.matches, form
+    path.write_bytes(page.decode("latin-1").encode()[:-1] + b"\xc3\xbf")
+    assert sevlab.debugger(inputs).verdict is None
 
 
 def test_validate_takes_registers_as_libvirt_s_tool_does(
