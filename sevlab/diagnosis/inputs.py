@@ -171,23 +171,16 @@ def _measurements(value: Any) -> Readings:
     if isinstance(value, str) and values.is_hex_of_other_size("".join(value.split())):
         parse_measurement(value, allow_hex=True)  # raises for what has another size
     try:
-        plain: bytes | None = parse_measurement(value).to_bytes()
+        whole = [(parse_measurement(value).to_bytes(), "")]
     except InputError:
-        plain = None
-    text = "".join(value.split())[: 2 * TEXT_LIMIT] if isinstance(value, str) else ""
-    whole: list[tuple[bytes, str]] = []
-    if plain is None:
+        text = "".join(value.split())[: 2 * TEXT_LIMIT] if isinstance(value, str) else ""
         whole = [(raw, form) for form, raw in decoded(text) if len(raw) == Measurement.size]
         if not whole:
-            parse_measurement(value)  # raises, and says what it looks like
-    swapped = [
-        (raw[16:] + raw[:16], "nonce first, then measure" + (f", {form}" if form else ""))
-        for raw, form in [*([(plain, "")] if plain else []), *whole]
-    ]
-    return [
-        Reading(plain, _base64(plain), "") if plain else None,
-        *(Reading(raw, _base64(raw), form) for raw, form in [*whole, *swapped]),
-    ]
+            raise
+    words = "nonce first, then measure"
+    swapped = [(raw[16:] + raw[:16], f"{words}, {form}" if form else words) for raw, form in whole]
+    readings: Readings = [Reading(raw, _base64(raw), form) for raw, form in [*whole, *swapped]]
+    return [None, *readings] if whole[0][1] else readings
 
 
 def decoded(text: str) -> list[tuple[str, bytes]]:
