@@ -276,7 +276,7 @@ def lacking(error: BaseException) -> InputError | None:
     # An old version shows itself in any way: a name that is not there, an argument that it does not take.
     known = _requirements()
     for name in map(_distribution, (module, *sys.modules)):
-        if name in known and (found := _complaint(name)):
+        if name in known and (found := complaint(name)):
             return found
     if not isinstance(error, ModuleNotFoundError) or not module:
         return None
@@ -285,13 +285,7 @@ def lacking(error: BaseException) -> InputError | None:
     return InputError("Python", f"no module {quoted(module)}", "it", advice)
 
 
-def require(name: str) -> None:
-    """Raise :class:`InputError` when another project's *name* is missing or too old."""
-    if found := _complaint(name):
-        raise found
-
-
-def _complaint(name: str) -> InputError | None:
+def complaint(name: str) -> InputError | None:
     """Return what is wrong with the installed version of one of our requirements; None when it is right."""
     from importlib.metadata import PackageNotFoundError, version
 

@@ -12,7 +12,7 @@ import re
 import warnings
 from typing import TYPE_CHECKING
 
-from ..errors import InputError, named, quoted, require
+from ..errors import InputError, complaint, named, quoted
 from ..formats.vcek import CSP_ID, EXTENSIONS, HWID, PRODUCT_NAME, SPL, read_cert_table, tell_kind
 from ..launch.files import check_standard_input, load_file
 from ..launch.values import decode_base64
@@ -111,9 +111,8 @@ def pem_or_der(raw: bytes, name: str, label: str) -> list[bytes]:
 
 def _is_pem_or_der(raw: bytes) -> bool:
     """Return whether bytes begin as a certificate does; broken ones too, which must end as a check that fails."""
-    is_inside = (
-        re.match(rb"\s*[{\[\"]|[0-9a-fA-F]{4,16}:?[ \t]", raw) is not None
-    )  # JSON, or a dump with its text beside
+    # JSON, or a dump with its text beside.
+    is_inside = re.match(rb"\s*[{\[\"]|[0-9a-fA-F]{4,16}:?[ \t]", raw)
     return (is_pem(raw) and not is_inside) or (raw[:1] == b"\x30" and raw[1:2] in (b"\x81", b"\x82", b"\x83"))
 
 
@@ -400,8 +399,9 @@ def _eager(read: Callable[[], Any]) -> Any:
         warnings.simplefilter("ignore")
         try:
             return read()
-        except AttributeError:
-            require("cryptography")  # an old one lacks a name, which says nothing about the bytes
+        except AttributeError:  # an old library lacks a name, which says nothing about the bytes
+            if found := complaint("cryptography"):
+                raise found from None
             return None
         except Exception:
             return None

@@ -206,11 +206,11 @@ def load_private_key(path: str, name: str = "key") -> SecretBytes:
     advice = "openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-384 -out FILE"
     if is_pem(pem.reveal()):
         _check_blocks([label for label, _ in split_pem(pem.reveal(), name, needed)], f"{name}: {quoted(path)}", needed)
-    received, private = _read_key(pem)
-    if received:
-        if "encrypted" in received:
+    private = _read_key(pem)
+    if isinstance(private, str):
+        if "encrypted" in private:
             advice = "openssl pkey -in FILE -out NEW, which asks for the password"
-        raise InputError(name, f"{quoted(path)}, {received}", needed, advice)
+        raise InputError(name, f"{quoted(path)}, {private}", needed, advice)
     return private
 
 
@@ -221,31 +221,31 @@ def _check_blocks(labels: list[str], where: str, needed: str) -> None:
         raise InputError(where, f"{len(labels)} PEM blocks ({', '.join(labels[:4])})", f"one block: {needed}")
 
 
-def _read_key(pem: SecretBytes) -> tuple[str, SecretBytes]:
-    """Return "" and the private number of a P-384 key; for anything else what it is, and nothing."""
+def _read_key(pem: SecretBytes) -> SecretBytes | str:
+    """Return the private number of a P-384 key; for anything else what it is."""
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric import ec, rsa
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-    raw, nothing = pem.reveal(), SecretBytes(b"")
+    raw = pem.reveal()
     if b"-----BEGIN " not in raw:
-        return "a file that is not PEM" if raw else "an empty file", nothing
+        return "a file that is not PEM" if raw else "an empty file"
     if b"PRIVATE KEY-----" not in raw:
         kind = raw.partition(b"-----BEGIN ")[2].partition(b"-----")[0][:40].decode("ascii", "replace")
-        return f"a PEM of {quoted(kind)}", nothing
+        return f"a PEM of {quoted(kind)}"
     try:
         key = load_pem_private_key(raw, None)
     except TypeError:
-        return "an encrypted key", nothing
+        return "an encrypted key"
     except (ValueError, UnsupportedAlgorithm):
-        return "a PEM that holds no key that can be read", nothing
+        return "a PEM that holds no key that can be read"
     if isinstance(key, rsa.RSAPrivateKey):
-        return f"an RSA key of {key.key_size} bits", nothing
+        return f"an RSA key of {key.key_size} bits"
     if not isinstance(key, ec.EllipticCurvePrivateKey):
-        return f"a key of another kind ({type(key).__name__.removesuffix('PrivateKey')})", nothing
+        return f"a key of another kind ({type(key).__name__.removesuffix('PrivateKey')})"
     if not isinstance(key.curve, ec.SECP384R1):
-        return f"a key of the curve {key.curve.name}", nothing
-    return "", SecretBytes(key.private_numbers().private_value.to_bytes(P384_BYTES, "big"))
+        return f"a key of the curve {key.curve.name}"
+    return SecretBytes(key.private_numbers().private_value.to_bytes(P384_BYTES, "big"))
 
 
 @dataclass(frozen=True, eq=False, repr=False)

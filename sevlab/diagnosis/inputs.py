@@ -110,7 +110,7 @@ def read_sev_inputs(inputs: Mapping[str, Any]) -> SevInputs:
     launch = LaunchInputs(**{name: value for name, value in given.items() if name in INPUTS})
     if "digest" not in given:
         load_launch(policy.replace(es=0), **launch.given)  # reads all that is given, and refuses what is wrong
-    measurements = _measurements(given["measurement"], "measurement")
+    measurements = _measurements(given["measurement"])
     for blob, key in product(filter(None, measurements), filter(None, keys)):
         refuse_keys(blob.value, "measurement", SecretBytes(key.value))
     shown = {name: _shown(name, value) for name, value in given.items()}
@@ -142,7 +142,7 @@ def inputs_of(evidence: Evidence) -> SevInputs:
         key_input: "as given",
     }
     return SevInputs(
-        measurements=_measurements(text, "measurement"),
+        measurements=_measurements(text),
         launch=launch,
         shown=shown,
         digest=evidence.digest if evidence.inputs is None else b"",
@@ -164,30 +164,23 @@ def _shown(name: str, value: object) -> object:
     return value.hex() if type(value) is bytes else str(value)
 
 
-def _measurements(value: Any, name: str) -> Readings:
+def _measurements(value: Any) -> Readings:
     """Return the readings of a measurement: plainly, as hex, encoded twice, and with its two parts exchanged."""
     if isinstance(value, Measurement):
         value = _base64(value.to_bytes())
     if isinstance(value, str) and values.is_hex_of_other_size("".join(value.split())):
-        parse_measurement(value, name, allow_hex=True)  # raises for what has another size
+        parse_measurement(value, allow_hex=True)  # raises for what has another size
     try:
-        plain: bytes | None = parse_measurement(value, name).to_bytes()
+        whole = [(parse_measurement(value).to_bytes(), "")]
     except InputError:
-        plain = None
-    text = "".join(value.split())[: 2 * TEXT_LIMIT] if isinstance(value, str) else ""
-    whole: list[tuple[bytes, str]] = []
-    if plain is None:
+        text = "".join(value.split())[: 2 * TEXT_LIMIT] if isinstance(value, str) else ""
         whole = [(raw, form) for form, raw in decoded(text) if len(raw) == Measurement.size]
         if not whole:
-            parse_measurement(value, name)  # raises, and says what it looks like
-    swapped = [
-        (raw[16:] + raw[:16], "nonce first, then measure" + (f", {form}" if form else ""))
-        for raw, form in [*([(plain, "")] if plain else []), *whole]
-    ]
-    return [
-        Reading(plain, _base64(plain), "") if plain else None,
-        *(Reading(raw, _base64(raw), form) for raw, form in [*whole, *swapped]),
-    ]
+            raise
+    words = "nonce first, then measure"
+    swapped = [(raw[16:] + raw[:16], f"{words}, {form}" if form else words) for raw, form in whole]
+    readings: Readings = [Reading(raw, _base64(raw), form) for raw, form in [*whole, *swapped]]
+    return [None, *readings] if whole[0][1] else readings
 
 
 def decoded(text: str) -> list[tuple[str, bytes]]:

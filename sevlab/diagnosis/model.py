@@ -78,7 +78,6 @@ class Choice:
 class Parameter:
     """One thing that can be wrong: the value given (which may be MISSING), and every other value."""
 
-    name: str
     base: Choice
     choices: tuple[Choice, ...]
 

@@ -109,8 +109,10 @@ class SevSpace(Space):
         return any(try_box([context], self.box(unchanged)) for context, _ in self.contexts(unchanged))
 
     def hits(self, combination: Combination, engine: Engine) -> Iterator[Iterable[Choice]]:
-        found = engine.run(self.contexts(combination), self.box(combination), combination.size)
-        return (_chosen(combination, choices, hit) for _, choices, hit in found if _is_release(combination, hit))
+        releases = combination.lists.get(RELEASE)
+        for _, choices, hit in engine.run(self.contexts(combination), self.box(combination), combination.size):
+            if releases is None or any(one.value == hit[1:4] for one in releases):
+                yield _chosen(combination, choices, hit)
 
     def impossible(self, has_candidates: bool) -> Iterator[str]:
         start, inputs = self.start, self.inputs
@@ -177,12 +179,6 @@ class SevSpace(Space):
         except InputError:  # a profile that needs what is not known
             return [None] * len(numbers)
         return [chain[number - 1] if number <= len(chain) else None for number in numbers]
-
-
-def _is_release(combination: Combination, hit: Hit) -> bool:
-    """Return whether a hit's version is one of a combination's releases, if it changes the release at all."""
-    releases = combination.lists.get(RELEASE)
-    return releases is None or any(one.value == hit[1:4] for one in releases)
 
 
 def _chosen(combination: Combination, choices: Iterable[Choice], hit: Hit) -> Iterator[Choice]:

@@ -67,7 +67,7 @@ class Space(ABC):
                 if known is None or (option.likely and not known.likely):
                     changes = tuple(self._changes(self.about[name], option.found))
                     choices[value] = Choice(value, changes, hypothesis, option.likely)
-        return Parameter(name, Choice(base), tuple(choices.values()))
+        return Parameter(Choice(base), tuple(choices.values()))
 
     def _changes(self, about: About, found: Any) -> Iterator[Change]:
         for name in about.inputs:

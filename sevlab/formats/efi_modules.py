@@ -308,15 +308,17 @@ class Enforcement(namedtuple("Enforcement", "answer seen")):
         words = "Sevlab" if self.answer == CANNOT_TELL else "It"
         return f"{words} {WORDS[self.answer]}: {'; '.join(self.seen)}"
 
-    def warning(self, name: str) -> str:
-        """Return a warning about a kernel that is measured and not enforced; "" unless that is known."""
-        words = f"{name}: for kernel hashes it {WORDS[PLACE_ONLY]}: {'; '.join(self.seen)}. So {_BUT}"
-        return words if self.answer == PLACE_ONLY else ""
+    @property
+    def warnings(self) -> list[str]:
+        """A warning about a kernel that is measured and not enforced, if that is known."""
+        words = f"firmware: for kernel hashes it {WORDS[PLACE_ONLY]}: {'; '.join(self.seen)}. So {_BUT}"
+        return [words] if self.answer == PLACE_ONLY else []
 
-    def note(self, name: str) -> str:
-        """Return a note about a kernel of which it is not known whether it is enforced; "" when it is known."""
-        words = f"{name}: {WORDS[CANNOT_TELL]}: {'; '.join(self.seen)}. If it does not, {_BUT}"
-        return words if self.answer == CANNOT_TELL else ""
+    @property
+    def notes(self) -> list[str]:
+        """A note about a kernel of which it is not known whether it is enforced."""
+        words = f"firmware: {WORDS[CANNOT_TELL]}: {'; '.join(self.seen)}. If it does not, {_BUT}"
+        return [words] if self.answer == CANNOT_TELL else []
 
     def as_dict(self) -> dict[str, object]:
         return {"answer": self.answer, "text": self.text, "seen": list(self.seen)}

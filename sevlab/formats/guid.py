@@ -78,9 +78,6 @@ class Guid(bytes):
     def __repr__(self) -> str:
         return f"Guid.from_text('{self}')"
 
-    def __format__(self, format_spec: str) -> str:
-        return format(str(self), format_spec)
-
 
 def hyphenated(raw: bytes) -> str:
     """Return 16 bytes as a GUID is written, in their own order."""

@@ -30,7 +30,7 @@ from ..layout.structure import Layout, at, reserved
 from ..layout.views import Code, Heading, Paragraph, Table, View
 from .id_block import SnpAlgorithm
 from .policy import SnpPolicy
-from .sev_certs import SCALAR, EccSignature
+from .sev_certs import SCALAR
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -67,6 +67,8 @@ _PRODUCTS = (
     *((0x1A, low, high, "Venice") for low, high in ((0x50, 0x57), (0x90, 0xAF), (0xC0, 0xC7))),
 )
 _UNKNOWN = "Not known for this version."
+#: The class of reports of each version (0 for one that is not known) and form of TCBs.
+_CLASSES: dict[tuple[int, type[Tcb] | None], type[Report]] = {}
 _NOT_IN_ORDER = ": NOT REPORTED <= COMMITTED <= CURRENT"
 
 
@@ -177,6 +179,8 @@ class Report(Layout, size=0, spec=SPEC):
                 row = vars(Report)[name]
                 setattr(cls, name, at(row.offset, row.size, row.doc, type=tcb))
         super().__init_subclass__(size=size, spec=spec)
+        cls.VERSION = cls.rows[0].const or 0
+        _CLASSES[cls.VERSION, cls.TCB] = cls
 
     version: int = at(0x000, 4, "Version of this structure.")
     guest_svn: int = at(0x004, 4, "Security version number (SVN) of the guest, from the ID block; else 0.")
@@ -224,10 +228,6 @@ class Report(Layout, size=0, spec=SPEC):
     def signed(self) -> bytes:
         """The bytes under the signature (672 bytes), exactly as they came."""
         return self.to_bytes()[:SIGNED]
-
-    @property
-    def signature(self) -> EccSignature:
-        return EccSignature.from_bytes(self.to_bytes()[SIGNED:])
 
     @property
     def is_known(self) -> bool:
@@ -321,14 +321,12 @@ class Report(Layout, size=0, spec=SPEC):
 class ReportV2(Report, size=SIZE, spec=SPEC + ", version 2 (ABI 1.55 and before)"):
     """An attestation report of version 2, from Milan or Genoa."""
 
-    VERSION = 2
     version: int = at(0x000, 4, "Version of this structure.", const=2)
 
 
 class ReportV3(ReportV2, size=SIZE, spec=SPEC + ", version 3 (ABI 1.56)"):
     """An attestation report of version 3, from Milan or Genoa: it names the processor's family, model and stepping."""
 
-    VERSION = 3
     version: int = at(0x000, 4, "Version of this structure.", const=3)
     cpuid_fam_id: int = at(0x188, 1, "Family of the processor (combined).")
     cpuid_mod_id: int = at(0x189, 1, "Model of the processor (combined).")
@@ -339,7 +337,6 @@ class ReportV3(ReportV2, size=SIZE, spec=SPEC + ", version 3 (ABI 1.56)"):
 class ReportV5(ReportV3, size=SIZE, spec=SPEC + ", version 5 (ABI 1.58)"):
     """An attestation report of version 5, from Milan or Genoa: it lists the mitigations in force."""
 
-    VERSION = 5
     version: int = at(0x000, 4, "Version of this structure.", const=5)
     launch_mit_vector: int = at(0x1F8, 8, "Mitigations that were in force at launch, a bit each.")
     current_mit_vector: int = at(0x200, 8, "Mitigations that are in force now.")
@@ -349,7 +346,6 @@ class ReportV5(ReportV3, size=SIZE, spec=SPEC + ", version 5 (ABI 1.58)"):
 class ReportV6(ReportV5, size=SIZE, spec=SPEC + ", version 6 (ABI 1.59)"):
     """An attestation report of version 6, from Milan or Genoa: it has extended TCBs. Not seen on hardware."""
 
-    VERSION = 6
     version: int = at(0x000, 4, "Version of this structure.", const=6)
     reserved_208: bytes = reserved(0x208, 24)
     current_etcb: bytes = at(0x220, 32, "Extended TCB that runs now.", type=bytes)
@@ -399,13 +395,6 @@ class UnknownReport(UnknownMilanReport, size=SIZE, spec=SPEC, tcb=bytes):
     """
 
 
-_CLASSES: dict[tuple[int, type[Tcb] | None], type[Report]] = {
-    (one.VERSION, one.TCB): one
-    for one in (
-        *(ReportV2, ReportV3, ReportV5, TurinReportV2, TurinReportV3, TurinReportV5),
-        *(ReportV6, TurinReportV6, VeniceReportV6, UnknownReport, UnknownMilanReport, UnknownTurinReport),
-    )
-}
 VERSIONS = tuple(sorted({version for version, _ in _CLASSES if version}))
 #: The form of the TCB version by product, of those whose certificates are known.
 TCB_FORMS: dict[str, type[Tcb]] = {"Milan": MilanTcb, "Genoa": MilanTcb, "Turin": TurinTcb}

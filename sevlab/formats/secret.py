@@ -188,9 +188,6 @@ class SecretTable(Explainable):
     def __len__(self) -> int:
         return len(self._raw)
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, SecretTable) and other._raw == self._raw
-
     def __repr__(self) -> str:
         return f"<SecretTable: {len(self.entries)} entries in {len(self)} bytes, hidden>"
 

@@ -146,34 +146,27 @@ class AmdCertificate(Layout, size=0, spec=AMD_SPEC):
     modulus: bytes
     signature: bytes
 
+    def __init_subclass__(cls, *, size: int, spec: str, bits: int) -> None:
+        cls.BITS, part = bits, bits // 8
+        cls.exponent_bits = at(0x38, 4, "Bits of the field of the public exponent (not of its value).", const=bits)
+        cls.modulus_bits = at(0x3C, 4, "Bits of the modulus.", const=bits)
+        cls.exponent = at(0x40, part, "The public exponent, little-endian.", type=bytes)
+        cls.modulus = at(0x40 + part, part, "The modulus, little-endian.", type=bytes)
+        cls.signature = at(0x40 + 2 * part, part, "RSA-PSS signature, little-endian.", type=bytes)
+        super().__init_subclass__(size=size, spec=spec)
+
     @property
     def signed(self) -> bytes:
         """The bytes under the signature: all before it."""
         return self.to_bytes()[: -self.BITS // 8]
 
 
-class AmdCertificate2048(AmdCertificate, size=832, spec=AMD_SPEC + ", RSA-2048"):
+class AmdCertificate2048(AmdCertificate, size=832, spec=AMD_SPEC + ", RSA-2048", bits=2048):
     """A certificate of AMD with an RSA key of 2048 bits (Naples)."""
 
-    BITS = 2048
 
-    exponent_bits: int = at(0x38, 4, "Bits of the field of the public exponent (not of its value).", const=2048)
-    modulus_bits: int = at(0x3C, 4, "Bits of the modulus.", const=2048)
-    exponent: bytes = at(0x40, 256, "The public exponent, little-endian.", type=bytes)
-    modulus: bytes = at(0x140, 256, "The modulus, little-endian.", type=bytes)
-    signature: bytes = at(0x240, 256, "RSA-PSS signature, little-endian.", type=bytes)
-
-
-class AmdCertificate4096(AmdCertificate, size=1600, spec=AMD_SPEC + ", RSA-4096"):
+class AmdCertificate4096(AmdCertificate, size=1600, spec=AMD_SPEC + ", RSA-4096", bits=4096):
     """A certificate of AMD with an RSA key of 4096 bits (Rome and later)."""
-
-    BITS = 4096
-
-    exponent_bits: int = at(0x38, 4, "Bits of the field of the public exponent (not of its value).", const=4096)
-    modulus_bits: int = at(0x3C, 4, "Bits of the modulus.", const=4096)
-    exponent: bytes = at(0x40, 512, "The public exponent, little-endian.", type=bytes)
-    modulus: bytes = at(0x240, 512, "The modulus, little-endian.", type=bytes)
-    signature: bytes = at(0x440, 512, "RSA-PSS signature, little-endian.", type=bytes)
 
 
 @checked

@@ -1,6 +1,7 @@
 """What the firmware answers: status codes, the same for legacy SEV and SEV-SNP.
 
-Source: sev-launch 4 (AMD 55766 and 56860, status codes; AMD-ASPFW).
+Source: sev-launch 4 (AMD 55766 and 56860, status codes; AMD-ASPFW). Codes from 0x28 on, most of them about trusted
+devices, are from patches to Linux's psp-sev.h of 2025 and 2026.
 """
 
 from __future__ import annotations
@@ -14,10 +15,14 @@ _ROWS = {
     0x10: "INVALID_GUEST INVALID_COMMAND ACTIVE HWERROR_PLATFORM",
     0x14: "HWERROR_UNSAFE UNSUPPORTED INVALID_PARAM RESOURCE_LIMIT",
     0x18: "SECURE_DATA_INVALID INVALID_PAGE_SIZE INVALID_PAGE_STATE INVALID_MDATA_ENTRY",
-    0x1C: "INVALID_PAGE_OWNER AEAD_OFLOW",  # 0x1e is not a status
+    0x1C: "INVALID_PAGE_OWNER AEAD_OFLOW",
     0x1F: "RING_BUFFER_EXIT RMP_INIT_REQUIRED BAD_SVN BAD_VERSION",
     0x23: "SHUTDOWN_REQUIRED UPDATE_FAILED RESTORE_REQUIRED RMP_INIT_FAILED",
-    0x27: "INVALID_KEY",
+    0x27: "INVALID_KEY SHUTDOWN_INCOMPLETE",
+    0x30: "INCORRECT_BUFFER_LENGTH EXPAND_BUFFER_LENGTH_REQUEST SPDM_REQUEST SPDM_ERROR",
+    0x35: "IN_DEV_CONN INVALID_DEV_CTX INVALID_TDI_CTX INVALID_TDI",
+    0x39: "RECLAIM_REQUIRED IN_USE INVALID_DEV_STATE INVALID_TDI_STATE",
+    0x3D: "DEV_CERT_CHANGED RESYNC_REQ RESPONSE_TOO_LARGE",
 }
 #: Every status code of the firmware and its name.
 STATUS = {first + place: name for first, row in _ROWS.items() for place, name in enumerate(row.split())}

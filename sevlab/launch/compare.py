@@ -53,10 +53,7 @@ class LaunchComparison(Explainable):
         self.number: int | None = None
         self.reported_link: AnyLink | None = None
         self.computed_link: AnyLink | None = None
-        if not self.is_known:
-            return
-        rows: Iterator[tuple[AnyLink | None, AnyLink | None]] = zip_longest(reported.links(), computed.links())
-        for number, (one, other) in enumerate(rows):
+        for number, (one, other) in enumerate(self._rows() if self.is_known else ()):
             if one is None or other is None or one.digest != other.digest:
                 self.number, self.reported_link, self.computed_link = number, one, other
                 return
@@ -83,9 +80,10 @@ class LaunchComparison(Explainable):
                 same = both and (pages.loaded, pages.after) == (others.loaded, others.after)
                 made.append(Pair(pages, others, same))
             return made
-        rows: Iterator[tuple[AnyLink | None, AnyLink | None]]
-        rows = zip_longest(self.reported.links(), self.computed.links())
-        return [_pair(list(group)) for _, group in groupby(rows, key=_alike)]
+        return [_pair(list(group)) for _, group in groupby(self._rows(), key=_alike)]
+
+    def _rows(self) -> Iterator[tuple[AnyLink | None, AnyLink | None]]:
+        return zip_longest(self.reported.links(), self.computed.links())
 
     @property
     def fields(self) -> list[str]:

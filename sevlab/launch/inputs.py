@@ -133,10 +133,6 @@ class LaunchInputs:
         if files == ["vmsa_cpu1"]:
             raise InputError("vmsa_cpu1", f"it without {named('vmsa_cpu0')}", named("vmsa_cpu0"))
 
-    @property
-    def says_cpus(self) -> bool:
-        return not set(self.given) <= {"firmware", "kernel", "initrd", "cmdline"}
-
 
 #: SHA-256 of nothing, and what to say of a kernel that has it.
 EMPTY = bytes.fromhex("e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")
@@ -171,7 +167,7 @@ def load_launch(policy: Policy, empty_kernel: bool = False, /, **inputs: Any) ->
         if ovmf is not None and ovmf.hash_area is None:
             words = "QEMU refuses to start such a guest, and the firmware would not check them"
             warnings.append(f"firmware: this firmware has no area for kernel hashes. {words}")
-    if policy.es or given.says_cpus:
+    if policy.es or not set(given.given) <= {"firmware", "kernel", "initrd", "cmdline"}:
         from .vmm import PROFILES  # not above: a plain SEV launch does not need it
 
         cpus = read_cpus(given, DEFAULT_PROFILE, PROFILES)
@@ -192,7 +188,7 @@ def load_table(inputs: LaunchInputs, *, empty: bool = False) -> KernelHashes:
 
 def read_cpus(inputs: LaunchInputs, default: str, known: Mapping[str, Profile]) -> Cpus:
     """Read everything about virtual CPUs. *default* is the profile where none is given, *known* are all of them."""
-    from .vmm import Cpus
+    from .vmm import Cpus, cpu_signature, find_profile
 
     cpus = Cpus()
     if inputs.num_cpus is not None:
@@ -202,8 +198,6 @@ def read_cpus(inputs: LaunchInputs, default: str, known: Mapping[str, Profile]) 
     if inputs.vmsa_cpu1 is not None:
         cpus.further = load_vmsa(str(inputs.vmsa_cpu1), "vmsa_cpu1")
     if not {"profile", "guest_features", "cpu_family", "cpu_signature"}.isdisjoint(inputs.given):
-        from .vmm import cpu_signature, find_profile
-
         cpus.profile = find_profile(default if inputs.profile is None else inputs.profile, "profile", known)
         if inputs.guest_features is not None:
             cpus.features = parse_number(inputs.guest_features, "guest_features", (1 << 64) - 1)

@@ -66,9 +66,6 @@ class SecretBytes:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, SecretBytes) and hmac.compare_digest(self._bytes, other._bytes)
 
-    def __hash__(self) -> int:
-        raise TypeError("a Secret is not hashable")
-
     def __reduce__(self) -> NoReturn:
         raise TypeError("a Secret is not pickled")
 

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 #: Bytes that SHA-256 takes in at a time; HMAC pads its key to one such block.
 BLOCK = 64
-TIK_SIZE = 16
 #: A warning above shell lines that give a key to OpenSSL, which takes it only as an argument.
 KEY_IS_SHOWN = "# While this runs, every user of this machine can see the key in ps."
 
@@ -27,7 +26,7 @@ KEY_IS_SHOWN = "# While this runs, every user of this machine can see the key in
 @checked
 def compute_measure(message: MeasureMessage | OldMeasureMessage, tik: SecretBytes | bytes) -> bytes:
     """Return the measure (32 bytes) of *message* under *tik* (16 bytes; InputError for a key of another size)."""
-    return hmac.digest(check_key(tik, "tik", TIK_SIZE).reveal(), message.to_bytes(), "sha256")
+    return hmac.digest(check_key(tik, "tik").reveal(), message.to_bytes(), "sha256")
 
 
 class HmacSteps:
@@ -40,7 +39,7 @@ class HmacSteps:
 
     def __init__(self, message: bytes, tik: SecretBytes | bytes) -> None:
         tik = hide_key(tik)  # before anything is raised, whose traceback would show it
-        tik = check_key(tik, "tik", TIK_SIZE)
+        tik = check_key(tik, "tik")
         block = tik.reveal().ljust(BLOCK, b"\0")
         inner_block, outer_block = bytes(b ^ 0x36 for b in block), bytes(b ^ 0x5C for b in block)
         kind = type(tik)  # what is made from a sample key may be shown as it may

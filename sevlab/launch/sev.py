@@ -128,14 +128,12 @@ class BaseLaunch(Explainable):
     @property
     def warnings(self) -> list[str]:
         """What is wrong: inputs that do not fit together, and a kernel that nothing checks."""
-        words = self.enforcement.warning("firmware") if self.enforcement is not None else ""
-        return [*self._given, words] if words else [*self._given]
+        return [*self._given, *(self.enforcement.warnings if self.enforcement is not None else ())]
 
     @property
     def notes(self) -> list[str]:
         """What is only worth knowing: a kernel for which sevlab cannot tell whether anything checks it."""
-        words = self.enforcement.note("firmware") if self.enforcement is not None else ""
-        return [words] if words else []
+        return self.enforcement.notes if self.enforcement is not None else []
 
     def judged(self) -> dict[str, object]:
         """Return ``warnings`` as JSON-ready data, and with a kernel ``notes`` and ``enforcement``."""

@@ -306,14 +306,13 @@ def _region(
     if section.type == _HASHES and table is not None:
         raw = _hash_page(section, ovmf, table, name)
         return Region("kernel hashes", NORMAL, section.base, hash_pages(raw), doc, raw)
-    if section.type == _SEC_MEM:
-        return blank_region(section.name, rules.sec_mem, section.base, section.size, doc)
     if section.type not in SECTION_TYPES:
         warn(
             f"{name}: section type 0x{section.type:x} is not known; it is taken for ZERO pages, as QEMU does "
             "(sev-snp-measure stops there)"
         )
-    return blank_region(section.name, ZERO, section.base, section.size, doc)
+    page_type = rules.sec_mem if section.type == _SEC_MEM else ZERO
+    return blank_region(section.name, page_type, section.base, section.size, doc)
 
 
 def _hash_page(section: Section, ovmf: Ovmf, table: KernelHashes, name: str) -> bytes:

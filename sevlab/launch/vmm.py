@@ -14,6 +14,7 @@ Sources: vmsa 2 and 3; incidents F01, F05, F07, F09, F12 and section 2.
 from __future__ import annotations
 
 from collections import namedtuple
+from functools import partial
 
 from ..errors import InputError, named, quoted
 from ..formats.page_info import UNMEASURED, VMSA_GPA, VMSA_GPA_52, ZERO, PageType
@@ -403,16 +404,12 @@ def build_registers(cpus: Cpus, start: int | None, count: int) -> tuple[Vmsa, Vm
         needed = f"that, or {named('cpu_family')}, {named('cpu_model')} and {named('cpu_stepping')}"
         raise InputError("vmsa_cpu0", "nothing", needed)
 
-    def build(cpu: int, address: int | None) -> Vmsa:
-        return build_vmsa(
-            profile.name, cpu=cpu, signature=cpus.signature, reset_address=address, sev_features=cpus.features
-        )
-
-    boot = build(0, start if profile.is_flat else None)
+    build = partial(build_vmsa, profile.name, signature=cpus.signature, sev_features=cpus.features)
+    boot = build(reset_address=start if profile.is_flat else None)
     if count == 1:
         return boot, None
     if start is None:
         received = "a firmware that does not say where further CPUs start"
         needed = "one with a SEV-ES reset block in its footer table"
         raise InputError("firmware", received, needed, "sevlab ovmf FILE says what it is")
-    return boot, build(1, start)
+    return boot, build(cpu=1, reset_address=start)

@@ -67,12 +67,9 @@ class Span(namedtuple("Span", "name offset size raw value text doc colour findin
 
 
 class Hidden(bytes):
-    """Bytes that are not shown. It holds zeros instead, so there is nothing to leak."""
+    """So many bytes that are not shown. It holds zeros instead, so there is nothing to leak."""
 
     __slots__ = ()
-
-    def __new__(cls, size: int) -> Hidden:
-        return super().__new__(cls, size)
 
     @property
     def text(self) -> str:

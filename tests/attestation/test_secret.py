@@ -391,7 +391,7 @@ def test_table_round_trip(secrets: list) -> None:
     covers(table)
     assert [(entry.guid, entry.data) for entry in table.entries] == secrets
     assert table.findings() == []
-    assert SecretTable(table.to_bytes()) == table
+    assert SecretTable(table.to_bytes()).spans() == table.spans()
 
 
 def crafted(length: int, *rest: bytes) -> SecretTable:

@@ -212,8 +212,8 @@ def test_the_code_is_read(what: str) -> None:
     assert WORDS[answer] in found.text
     assert found.text.isascii()
     assert found.text.isprintable()
-    assert bool(found.warning("x")) == (answer == PLACE_ONLY)
-    assert bool(found.note("x")) == (answer == CANNOT_TELL)
+    assert bool(found.warnings) == (answer == PLACE_ONLY)
+    assert bool(found.notes) == (answer == CANNOT_TELL)
 
 
 def test_without_a_place_no_code_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
