@@ -6,13 +6,14 @@ missing. The advisories themselves are :data:`sevlab.data.ADVISORIES`.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from .. import data
 from ..errors import InputError, named, quoted
 from ..formats.policy import Policy, SnpPolicy
-from ..formats.report import Report, parse_report
+from ..formats.report import PlatformInfo, Report, Tcb, parse_report
 from ..launch.evidence import Evidence
 from ..launch.values import parse_number
 from ..layout.span import Explainable
@@ -20,10 +21,7 @@ from ..layout.views import Banner, Heading, Paragraph, Table, View, narrow
 from .report import ReportVerdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
     from ..data import Advisory, Fix
-    from ..formats.report import PlatformInfo, Tcb
 
     Version = tuple[int, int, int | None]
 

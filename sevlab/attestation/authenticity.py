@@ -8,7 +8,8 @@ Sources: snp-launch 6 and 7; vmsa 3.3.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
+from datetime import datetime
 
 from ..errors import quoted
 from ..formats.id_block import ECDSA_P384_SHA384
@@ -32,11 +33,6 @@ from ..launch.verify import CANNOT_TELL, MATCH, MISMATCH, NOT_CHECKED, Check
 from .certificates import Certificate, Certificates, RevocationList, integer
 from .crypto import ecdsa_fault, pss_fault
 from .verdict import judged
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from datetime import datetime
-
 
 #: The TCBs of a report; every version has them at the same places.
 _TCBS = tuple(row for row in ReportV2.rows if issubclass(row.type, Tcb))

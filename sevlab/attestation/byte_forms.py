@@ -12,10 +12,10 @@ import binascii
 import codecs
 import json
 import re
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from ..data import read_table
@@ -23,9 +23,6 @@ from ..errors import InputError, LayoutError, quoted
 from ..formats.sev_certs import parse_certificates
 from ..formats.vmsa import Vmsa
 from ..launch.reading import ReadPath, open_input
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
 
 #: Most bytes that are looked at as text, and most values of one JSON document.
 TEXT_LIMIT, VALUE_LIMIT = 1 << 20, 10_000

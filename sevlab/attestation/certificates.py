@@ -10,7 +10,9 @@ from __future__ import annotations
 import hashlib
 import re
 import warnings
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError, complaint, named, quoted
 from ..formats.vcek import CSP_ID, EXTENSIONS, HWID, PRODUCT_NAME, SPL, read_cert_table, tell_kind
@@ -23,10 +25,6 @@ from .byte_forms import ENDORSEMENT, describe, read_bytes, readings
 from .crypto import ecc_key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-    from datetime import datetime
-    from typing import Any
-
     from cryptography import x509
 
     from ..formats.sev_certs import EccKey

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import base64
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from ..data import INCIDENTS
 from ..errors import InputError, quoted
@@ -33,9 +34,6 @@ from .session import load_private, public_key
 from .verdict import Checklist, judged, names_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import TypeVar
-
     T = TypeVar("T")
 
 

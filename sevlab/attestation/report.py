@@ -6,9 +6,10 @@ Every check is made, none stops another, and a verdict says what follows from th
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..data import INCIDENTS
 from ..errors import InputError, quoted
@@ -35,9 +36,6 @@ from .requirements import check_requirements, parse_requirements
 from .verdict import Checklist, check_table, names_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from typing import Any
-
     from ..launch.evidence import Trust
 
 

@@ -15,8 +15,9 @@ import base64
 import hashlib
 import hmac
 import os
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any
 
 from ..errors import ArgumentError, InputError, describe_text, hide_keys, quoted, shell_word
 from ..formats.guid import Guid
@@ -42,11 +43,6 @@ from ..layout.bytemap import explain_spans
 from ..layout.views import Code, Heading, Paragraph, Table, View, hex_lines
 from .crypto import aes_ctr
 from .verdict import Checklist, check_table
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-    from typing import Any
-
 
 MEASURE_SIZE = 32
 #: Linux hands no larger packet to the firmware, in bytes. Source: sev-launch 3, host limit.

@@ -16,6 +16,7 @@ import hashlib
 import hmac
 import secrets
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -32,8 +33,6 @@ from .crypto import aes_ctr, ecc_key, load_point
 from .verdict import Checklist, check_table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
 

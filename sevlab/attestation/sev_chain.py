@@ -14,7 +14,8 @@ Sources: sev-launch 10.5 to 11.3.
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError, LayoutError, quoted
 from ..formats.sev_certs import (
@@ -46,9 +47,6 @@ from .crypto import ecdsa_fault, rsa_fault
 from .verdict import Checklist, check_table, judged, names_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from typing import Any
-
     from ..layout.views import Block
 
     Certificate = SevCertificate | AmdCertificate

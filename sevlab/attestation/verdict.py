@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from ..launch.verify import CANNOT_TELL, COLOURS, MATCH, MISMATCH, NOT_CHECKED, NOT_DECIDED, Check
 from ..layout.span import Explainable
 from ..layout.views import Banner, Table
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
 
 
 def judged(name: str, fault: str, note: str) -> Check:

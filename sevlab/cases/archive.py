@@ -13,16 +13,13 @@ import stat
 import struct
 import zipfile
 import zlib
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import BinaryIO, NoReturn
 
 from ..errors import InputError, quoted
 from ..launch.reading import CHUNK, open_input
 from .case import CASE_LIMIT, FILE_LIMIT
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from typing import BinaryIO, NoReturn
 
 MANIFEST, CASE, BLOBS = "manifest.json", "case.toml", "blobs/"
 #: Most members. A case names at most 17 files and 3 keys, and its explanation as many files again.

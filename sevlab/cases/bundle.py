@@ -8,6 +8,7 @@ import os
 import re
 import stat
 import zipfile
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -25,8 +26,6 @@ from .sources import once
 from .writing import check_output, reason_of, refuse_key_name, temporary_folder, usual_mode, whole_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
     from .case import Value
 
 #: The version of bundles. No other is read or written.

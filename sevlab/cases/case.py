@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from ..errors import InputError, quoted
 from ..formats.policy import Policy
@@ -13,9 +14,6 @@ from ..launch.inputs import CPU_LIMIT, FILES, INPUTS, SKU, SNP_INPUTS
 from ..launch.reading import CHUNK, CasePath, open_input
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
-    from typing import Any, Self, TypeVar
-
     from ..launch.keys import SecretBytes
 
     Value = str | int | bytes | Sha256 | SecretBytes

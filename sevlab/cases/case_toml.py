@@ -7,9 +7,10 @@ import json
 import os
 import re
 import tomllib
+from collections.abc import Mapping
 from contextlib import suppress
 from itertools import product
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from ..errors import InputError, UnsupportedError, is_shown, quoted, renaming
 from ..launch.evidence import Evidence, load_evidence, takes_keys
@@ -43,9 +44,6 @@ from .case import (
 from .writing import check_output, write_files
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from typing import Any, NoReturn, Protocol
-
     from .case import Value
 
     class Explained(Protocol):

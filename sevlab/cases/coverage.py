@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from fnmatch import translate
@@ -29,8 +30,6 @@ from .locate import locate
 from .qemu_cmdline import DEFAULT_POLICY, WHOLE, CommandLine
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from .case import Case
 
 MEASURED, NOT_MEASURED, BREAKS = "measured", "not measured", "breaks measurement"

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import base64
 import re
+from collections.abc import Iterator
 from functools import cached_property
-from typing import TYPE_CHECKING
 from xml.etree.ElementTree import ParseError
 
 from ..data import read_table
@@ -18,9 +18,6 @@ from ..launch.inputs import SKU
 from ..launch.vmm import CPU_MODELS
 from ..layout.arguments import checked
 from .capture import XML, Capture, Collector, check_size, shown
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 DEPTH_LIMIT, ELEMENT_LIMIT = 64, 20_000
 _DOMAIN = "the XML of a libvirt domain"

@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import re
 import socket
+from collections.abc import Callable, Container, Mapping
 from contextlib import suppress
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from threading import Thread
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigurationError, InputError, InsecureError, StateError, quoted
 from ..launch.inputs import INPUTS, REPORTED, LaunchInputs
@@ -24,10 +25,6 @@ from .capture import TEXT_LIMIT
 from .domain_xml import Element, read_xml
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Mapping
-    from ipaddress import IPv4Address, IPv6Address
-    from typing import Any
-
     Address = IPv4Address | IPv6Address
 
 URI = "qemu:///system"

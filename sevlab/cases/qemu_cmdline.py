@@ -7,10 +7,10 @@ import os
 import re
 import shlex
 from collections import Counter, deque
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 from ..data import read_table
 from ..errors import InputError
@@ -18,9 +18,6 @@ from ..launch.vmm import CPU_MODELS
 from ..layout.arguments import checked
 from .capture import COMMAND_LINE, Capture, Collector, check_size, shown
 from .sources import load_json, printable
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 GUEST_TYPES = ("sev-guest", "sev-snp-guest")
 #: QEMU's policy when the sev-guest object names none: NODBG.

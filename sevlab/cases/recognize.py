@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 from ..data import read_table
 from ..errors import InputError, quoted
@@ -12,9 +12,6 @@ from .capture import COMMAND_LINE, DMESG, QMP, SECINFO, TEXT_LIMIT, XML, Capture
 from .domain_xml import IN_TEXT, parse_domain
 from .qemu_cmdline import STARTED, parse_command_line
 from .sources import parse_dmesg, parse_domlaunchsecinfo, parse_qmp
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 READERS = {
     SECINFO: parse_domlaunchsecinfo,

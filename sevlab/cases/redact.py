@@ -8,6 +8,7 @@ firmware only the whole digest can be kept. Of a kernel and an initrd only the S
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from ..errors import InputError
@@ -21,8 +22,6 @@ from ..launch.snp import load_image, load_ovmf_digest, load_snp_launch
 from .case import LOADED, Case, hash_files, with_registers
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from .case import Value
 
 #: What ``origin`` says of an unchanged file of the redacted case.

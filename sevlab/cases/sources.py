@@ -5,17 +5,14 @@ from __future__ import annotations
 import base64
 import json
 import re
+from collections.abc import Iterator
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import Any
 
 from ..data import read_table
 from ..launch.inputs import REPORTED
 from ..layout.arguments import checked
 from .capture import DMESG, QMP, SECINFO, Capture, Collector, shown
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from typing import Any
 
 #: Most JSON objects looked at, and most pieces that look like JSON and are not, so that no text costs much.
 COUNT_LIMIT, BROKEN_LIMIT = 10_000, 8
@@ -29,7 +26,8 @@ _NAME = re.compile("sev-[a-z0-9-]{1,60}")
 _CALLED: dict[str, str] = read_table("words")["reported"]
 #: A name and its value: of JSON, YAML, a Python dictionary, Go, or lines of a table.
 _PAIR = re.compile(
-    r"""\b([A-Za-z][\w-]{2,30}(?: (?:api|version|major|minor|id|measurement|policy))*)["'`*]{0,2}(?: *+\t[ \t]*+|[ \t]*+[:=|][ \t]*+)"""
+    r"""\b([A-Za-z][\w-]{2,30}(?: (?:api|version|major|minor|id|measurement|policy))*)["'`*]{0,2}"""
+    r"""(?: *+\t[ \t]*+|[ \t]*+[:=|][ \t]*+)"""
     r"""["'`*]{0,2}([A-Za-z0-9+/=.-]{1,200})""",
     re.IGNORECASE,
 )

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
-from ..attestation.advisories import judge, likely_product, platform_of_launch, platform_of_numbers, platform_of_report
+from ..attestation.advisories import (
+    Advice,
+    judge,
+    likely_product,
+    platform_of_launch,
+    platform_of_numbers,
+    platform_of_report,
+)
 from ..attestation.certificates import FILES, load_certificates
-from ..attestation.id_block import load_id_block, verify_id_block
-from ..attestation.report import load_report, verify_report
+from ..attestation.id_block import IdBlockVerdict, load_id_block, verify_id_block
+from ..attestation.report import ReportVerdict, load_report, verify_report
 from ..attestation.requirements import parse_requirements
 from ..errors import InputError, SevlabError, named
 from ..formats.policy import Policy
@@ -21,25 +30,17 @@ from ..launch.inputs import KEYS, REPORTED
 from ..launch.keys import SecretBytes
 from ..launch.reading import opened_once
 from ..launch.snp import load_snp_launch
-from ..launch.verify import MATCH, MISMATCH, NOT_DECIDED, UNUSABLE, compare_measure
+from ..launch.verify import MATCH, MISMATCH, NOT_DECIDED, UNUSABLE, Verdict, compare_measure
 from ..layout.arguments import checked
 from ..layout.span import Explainable
 from ..layout.views import Banner, Heading, Paragraph, Quote, Table, View, hex_lines
 from .capture import in_cell
-from .case import ABOUT, BY_NAME, BYTES, FILE, KEY, LOADED, MODES, SNP, with_registers
+from .case import ABOUT, BY_NAME, BYTES, FILE, KEY, LOADED, MODES, SNP, Case, Change, Row, with_registers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-    from datetime import datetime
-    from typing import Any
-
-    from ..attestation.advisories import Advice
-    from ..attestation.id_block import IdBlockVerdict
-    from ..attestation.report import ReportVerdict
     from ..formats.report import Report
-    from ..launch.verify import Verdict
     from ..layout.views import Block
-    from .case import Case, Change, Row, Value
+    from .case import Value
 
 #: The outcomes of checking the explanation in a case, and how to say them.
 HOLDS, FAILS, NOT_COMPUTED, WORDS, NONE = "holds", "does not hold", "cannot be computed", "in words only", "none"

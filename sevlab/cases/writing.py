@@ -14,15 +14,12 @@ import shutil
 import signal
 import stat
 import sys
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import Any, BinaryIO, TextIO
 
 from ..errors import InputError, describe_text, hide_keys, quoted
 from ..launch.reading import descriptor_of, is_input
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from typing import Any, BinaryIO, TextIO
 
 #: Bytes for a pipe that wait in memory until all are there; more of them wait in a file without a name.
 _IN_MEMORY = 16 << 20

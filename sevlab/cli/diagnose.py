@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..cases.case_toml import is_bundle
 from ..cli import GOOD, NOT_VALIDATED
-from ..diagnosis.run import BUDGET, diagnose
+from ..diagnosis.run import BUDGET, SearchOptions, diagnose
 from ..errors import InputError, escaped, quoted, renaming
 from ..launch.inputs import SKU, as_option, as_peer
 from ..launch.values import parse_number
@@ -32,12 +34,8 @@ from .options import (
 from .terminal import tell, warn
 
 if TYPE_CHECKING:
-    import argparse
-    from collections.abc import Callable, Iterator
-
     from ..diagnosis.engine import Progress
     from ..diagnosis.result import Diagnosis
-    from ..diagnosis.run import SearchOptions
     from ..formats.report import Report
 
 

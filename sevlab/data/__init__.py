@@ -10,13 +10,12 @@ here only when it prints an incident.
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
     INCIDENTS: dict[str, Incident]
     ADVISORIES: dict[str, Advisory]
     HOSTS: dict[str, Host]

@@ -3,38 +3,31 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Unpack
 
 from ..attestation.id_block import STAGES
 from ..cases.bundle import open_case
 from ..cases.case import Case, with_registers
-from ..cases.verify import verify_case
+from ..cases.verify import CaseVerdict, verify_case
 from ..data import INCIDENTS
 from ..errors import InputError, UnsupportedError
 from ..formats.vcek import ROOTS
-from ..launch.compare import compare_launch
+from ..launch.compare import LaunchComparison, compare_launch
 from ..launch.evidence import load_evidence, takes_keys
 from ..launch.reading import opened_once
 from ..launch.snp import load_snp_launch
-from ..launch.verify import MATCH, NOT_DECIDED
+from ..launch.verify import MATCH, NOT_DECIDED, Check
 from ..layout.span import Explainable
 from ..layout.views import Banner, Heading, Paragraph, Table, View
-from .result import EXPLAINED, UNCHECKED
-from .run import diagnose
+from .result import EXPLAINED, UNCHECKED, Cause, Diagnosis, Explanation
+from .run import SearchOptions, diagnose
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from datetime import datetime
-    from typing import Any, Unpack
-
-    from ..cases.verify import CaseVerdict
-    from ..launch.compare import LaunchComparison
-    from ..launch.verify import Check
     from ..layout.compare import Comparison
     from ..layout.views import Block
-    from .result import Cause, Diagnosis, Explanation
-    from .run import SearchOptions
 
 
 #: The states of a case besides a match and not decided: it is known what is wrong, or it is not.

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from ..errors import InputError
 from ..formats.kernel_hashes import KernelHashes
@@ -19,14 +19,11 @@ from ..formats.page_info import PAGE, VMSA, VMSA_GPA
 from ..formats.vmsa import Vmsa
 from ..launch.pages import Region, digests, extend, fold, hash_pages, hash_vmsa
 from ..launch.snp import firmware_region, has_hashes, section_regions, svsm_offset, svsm_region
-from ..launch.vmm import RESET_VECTOR, SNP_PROFILES, build_vmsa, start_at
+from ..launch.vmm import RESET_VECTOR, SNP_PROFILES, PageRules, build_vmsa, start_at
 
 if TYPE_CHECKING:
-    from typing import Any
-
     from ..formats.ovmf import Ovmf
     from ..formats.ovmf_tables import Section
-    from ..launch.vmm import PageRules
 
 
 #: Most results kept of each kind. What is thrown away is computed again.

@@ -7,6 +7,7 @@ To add one, declare it here and name it in its list; those of SEV-SNP are in
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from ..formats.kernel_hashes import hash_cmdline
@@ -15,8 +16,6 @@ from ..launch.vmm import CPU_MODELS, PROFILES, RESET_VECTOR, split_signature
 from .model import COUNT_LIMIT, Hypothesis, Option, mistake
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
     from .start import SevStart, Start
 
 

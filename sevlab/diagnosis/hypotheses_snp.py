@@ -5,6 +5,7 @@ Those about files in general are those of SEV (:mod:`~sevlab.diagnosis.hypothese
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ..formats.ovmf import BUILDS
@@ -12,14 +13,11 @@ from ..formats.ovmf_tables import SECTION_TYPES
 from ..formats.page_info import UNMEASURED, ZERO, PageType
 from ..formats.vmsa import SevFeatures
 from ..launch.snp import DEFAULT_PROFILE
-from ..launch.vmm import SNP_PROFILES
+from ..launch.vmm import SNP_PROFILES, Profile
 from .hypotheses_sev import FIRMWARE, KERNEL, LIKELY_FEATURES, counts, other_start, signatures
 from .model import Hypothesis, Option, mistake
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from ..launch.vmm import Profile
     from .start import SnpStart
 
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 import base64
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import product
-from typing import TYPE_CHECKING
+from typing import Any
 
 from ..errors import InputError, named, quoted
 from ..formats.launch_measure import Measurement
@@ -26,11 +27,6 @@ from ..launch.keys import NoKey, SecretBytes, refuse_keys
 from ..launch.reading import CasePath
 from ..launch.snp import DEFAULT_PROFILE, SVSM_PROFILE, has_hashes, load_image, load_snp_launch
 from ..launch.values import KEY_SIZE, TEXT_LIMIT, decode_base64, parse_bytes, parse_measurement
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from typing import Any
-
 
 _ZERO = bytes(KEY_SIZE)
 #: How a TEK that was given instead of the TIK is shown, and its form.

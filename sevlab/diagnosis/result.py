@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..data import INCIDENTS
 from ..errors import UnsupportedError, quoted
@@ -17,8 +17,6 @@ from ..layout.span import Explainable
 from ..layout.views import Banner, Heading, Paragraph, Table, View
 
 if TYPE_CHECKING:
-    from typing import Any
-
     from ..formats.report import Report
     from ..launch.evidence import Trust
     from ..layout.views import Block

@@ -3,20 +3,21 @@ budget is spent."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Executor
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from ..cases.case import Case, with_registers
 from ..errors import ArgumentError, InputError, escaped
-from ..launch.evidence import Evidence, takes_keys
+from ..launch.evidence import Evidence, Trust, takes_keys
 from ..launch.keys import SecretBytes
 from ..launch.reading import opened_once, watched
 from ..launch.verify import MATCH, NOT_DECIDED, Verdict
 from ..layout.arguments import checked
-from .engine import Engine, Stopped
+from .engine import Engine, Progress, Stopped
 from .inputs import inputs_of, read_sev_inputs, read_snp_inputs
-from .model import MISSING
+from .model import MISSING, Choice
 from .result import EXPLAINED, UNEXPLAINED, Cause, Diagnosis, Explanation, RuledOut
 from .sev import SevSpace
 from .snp import SnpSpace
@@ -24,14 +25,7 @@ from .space import Space
 from .start import Candidate, read_candidates
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-    from concurrent.futures import Executor
-    from typing import Any
-
     from ..formats.report import Report
-    from ..launch.evidence import Trust
-    from .engine import Progress
-    from .model import Choice
 
 
 #: Seconds, by default.

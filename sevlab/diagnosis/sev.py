@@ -6,25 +6,21 @@ policy) only change the message, and give a *box*: all combinations of four list
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
 from ..formats.kernel_hashes import KernelHashes
 from .digests import Cpus, Kernel, SevDigests
-from .engine import Box, Context, try_box
+from .engine import Box, Context, Engine, Hit, try_box
 from .hypotheses_sev import HYPOTHESES, NUMBERS
-from .model import MISSING, About, Combination
+from .model import MISSING, About, Choice, Combination
 from .space import Space
-from .start import SevStart
+from .start import Candidate, SevStart
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-
-    from .engine import Engine, Hit
     from .inputs import SevInputs
-    from .model import Choice
-    from .start import Candidate
 
 
 #: API major, API minor and build together.

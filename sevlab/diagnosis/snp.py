@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -11,18 +12,14 @@ from ..launch.snp import DEFAULT_PROFILE
 from ..launch.vmm import SNP_PROFILES, PageRules, split_signature
 from .digests import Cpus, Kernel, Loaded, SnpDigests, walk
 from .hypotheses_snp import HYPOTHESES
-from .model import MISSING, About, Combination
+from .model import MISSING, About, Change, Choice, Combination
 from .result import UNCHECKED, report_alarms
 from .space import Space
-from .start import SnpStart, features_of
+from .start import Candidate, SnpStart, features_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
     from .engine import Engine
     from .inputs import SnpInputs
-    from .model import Change, Choice
-    from .start import Candidate
 
 
 #: Every parameter, in the order in which it enters the chain.

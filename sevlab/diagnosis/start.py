@@ -6,29 +6,25 @@ import hashlib
 import os
 import stat
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError, quoted
 from ..formats.kernel_hashes import hash_cmdline
 from ..formats.ovmf import Ovmf, parse_ovmf
-from ..launch.files import BLOB_LIMIT, FIRMWARE_LIMIT, load_ovmf, load_sha256
+from ..launch.files import BLOB_LIMIT, FIRMWARE_LIMIT, Sha256, load_ovmf, load_sha256
 from ..launch.inputs import DEFAULT_PROFILE, read_cpus
 from ..launch.reading import CHUNK, open_input
 from ..launch.snp import DEFAULT_PROFILE as DEFAULT_SNP_PROFILE
 from ..launch.snp import SVSM_PROFILE, load_image
 from ..launch.values import parse_bytes
-from ..launch.vmm import PROFILES, SNP_PROFILES
+from ..launch.vmm import PROFILES, SNP_PROFILES, Profile
 from .digests import Cpus, Firmware, Image, measure_firmware
 from .model import MISSING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from typing import Any
-
-    from ..launch.files import Sha256
-    from ..launch.vmm import Profile
     from .inputs import Reading, SearchInputs, SevInputs, SnpInputs
 
 
