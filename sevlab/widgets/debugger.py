@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 import ipywidgets as w
 
-from ..attestation.certificates import parse_chain, parse_crls
+from ..attestation.certificates import LIMIT, parse_certificate, parse_chain, parse_crls
 from ..attestation.report import read_report
 from ..cases.bundle import open_case, pack_case
 from ..cases.capture import COMMAND_LINE, SOURCES, TEXT_LIMIT, XML, Capture, in_cell
@@ -32,8 +32,8 @@ from ..cases.verify import CaseVerdict, verify_case
 from ..diagnosis.case import CaseDiagnosis, diagnose_case
 from ..diagnosis.run import diagnose
 from ..errors import InputError, SevlabError, UnsupportedError, escaped, lacking, quoted, renaming, shell_word
-from ..formats.vcek import read_cert_table
-from ..launch.files import Sha256
+from ..formats.vcek import ROOTS, read_cert_table
+from ..launch.files import Sha256, load_file
 from ..launch.inputs import INPUTS, KEYS, REPORTED, SKU, SNP_INPUTS, as_option, as_peer
 from ..launch.keys import SecretBytes
 from ..launch.snp import DEFAULT_PROFILE
@@ -41,13 +41,14 @@ from ..launch.values import KEY_SIZE, parse_measurement, parse_number, parse_pol
 from ..launch.vmm import CPU_MODELS, PROFILES, SNP_PROFILES
 from ..layout.views import Banner, Heading, Paragraph, Table, View, hex_lines
 from .action import Button
-from .boxes import LABELS, PasteBox, alert, choice, flag, label_of, output, row, status, store_file, text_box
+from .boxes import LABELS, FileBox, PasteBox, alert, choice, flag, label_of, output, row, status, store_file, text_box
 from .bytemap import StaticBox
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from typing import Any
 
+    from ..cases.case import Value
     from ..diagnosis.engine import Progress
     from ..diagnosis.result import Diagnosis, Explanation
 
@@ -84,10 +85,11 @@ COMMAND, PYTHON = "as a command", "as Python"
 TAKE = (COMMAND, PYTHON, *(f"{side}, {form}" for side in ("reported", "computed") for form in ("hex", "base64")))
 
 
+MINE, ROOT = "This case is mine", "Trusted root"
 #: Options of the command line, as its words name them, and the boxes of the same meaning.
 _BOXES = {one.option[2:]: label_of(one.name) for one in reversed(ROWS)} | {source: f"{source}:" for source in SOURCES}
 _BOXES |= {spell(name)[2:]: label_of(name) for spell in (as_peer, as_option) for name in LABELS}
-_BOXES |= {"own-case": "your own copy of it, in its box"}
+_BOXES |= {"own-case": f"a tick at {MINE}"}
 _BOXES |= {name: label_of(name) for name in (*LABELS, *BY_NAME) if "_" in name}
 _OPTION = re.compile(r"--([a-z][a-z0-9-]*[a-z0-9])(?: (?:FILE|DIR|DOMAIN|HEX|N)\b)?|\b([a-z]+(?:_[a-z0-9]+)+)(?=:)")
 
@@ -147,6 +149,9 @@ class Debugger(StaticBox):
         self.budget = w.BoundedFloatText(value=60, min=0.1, max=3600, description="Seconds", layout=wide)
         folder = "a folder of firmware, kernels and initrds to try"
         self.candidates = text_box(LABELS["candidates"], width="100%", placeholder=folder)
+        self.own = flag(MINE, "Its keys and requirements count as yours, and it may name files anywhere.", "auto")
+        told, keep = (self.refresh, self._complain), functools.partial(parse_certificate, name=ROOT)
+        self.root = FileBox(ROOT, "", "Upload an ARK to trust", *told, keep=keep, optional=True)
         self.take, self.with_keys = choice("Take it", TAKE, COMMAND), flag("with the keys", "Not to be sent.", "auto")
         self.example, self.understood, self.taken = output("example"), output("understood"), output("taken")
         self.alert, self.banner, self.compared = output("error"), output("verdict"), output("bytes")
@@ -161,7 +166,7 @@ class Debugger(StaticBox):
         self.more.expanded, self.stop.disabled = False, True
         for box, act in {self.mode: self._mode_chosen, self.cpu: self._cpu_chosen}.items():
             box.observe(lambda change, act=act: self._quiet or act(), "value")
-        for box in self.boxes.values():
+        for box in (*self.boxes.values(), self.own):
             box.observe(lambda change: self.refresh(), "value")
 
     def _box(self, name: str) -> w.Widget:
@@ -174,7 +179,7 @@ class Debugger(StaticBox):
         return text_box(label_of(name), width="100%", placeholder=hint, tooltip=BY_NAME[name].doc).add_class(look)
 
     def _button(self, words: str, act: Callable[[], object], look: str = "") -> Button:
-        beside = [self.paste, self.mode, *self.boxes.values(), self.candidates, self.budget]
+        beside = [self.paste, self.mode, *self.boxes.values(), self.candidates, self.budget, self.own, self.root.text]
         return Button(words, act, [*beside, self.take, self.with_keys], look)
 
     def _group(self, name: str, *parts: w.Widget) -> w.VBox:
@@ -182,10 +187,11 @@ class Debugger(StaticBox):
 
     def _parts(self) -> list[w.Widget]:
         inputs = [self.mode, *self.boxes.values()]
-        inputs.insert(inputs.index(self.boxes["num_cpus"]) + 1, self.cpu)
+        for box, before in ((self.cpu, "num_cpus"), (self.root, "chain")):
+            inputs.insert(inputs.index(self.boxes[before]) + 1, box)
         paste, boxes = self._group("paste", self.paste, self.read), self._group("inputs", *inputs)
         start = row(self.another, self.clear)
-        left = self._group("left", self.example, start, paste, self.understood, boxes, self.more)
+        left = self._group("left", self.example, start, paste, self.understood, self.own, boxes, self.more)
         along = self._group("take", row(self.take, self.copying), row(self.saving, self.with_keys), self.taken)
         search = row(self.why, self.stop, self.budget).add_class("sevlab-search")
         answer = self.banner, self.alert, self.compared, search, self.progress, self.result, along, self.candidates
@@ -236,6 +242,8 @@ class Debugger(StaticBox):
             is_shown = name in counting and (self._all or name in USUAL[mode] or bool(box.value))
             box.layout.display = None if is_shown else "none"
         self.cpu.layout.display = "none" if mode == SEV and not self._all else None
+        self.root.layout.display = None if self.is_snp and self.boxes["report"].value else "none"
+        self.own.layout.display = "none" if self._base.own else None
         profile, texts = self.boxes["profile"], [self.boxes[one].value for one in (*SKU, "cpu_signature")]
         known = dict.fromkeys([*(SNP_PROFILES if self.is_snp else PROFILES), profile.value])
         names = (_DEFAULT, *((name, name) for name in known if name))
@@ -375,7 +383,7 @@ class Debugger(StaticBox):
         self.why.disabled, self.stop.disabled, self.result.children = False, True, ()
         self.capture, self._base = Capture(), Case({}, own=True)
         self._held: dict[str, tuple[str, object]] = {}
-        self.diagnosis, self._view, self._example = None, View(), False
+        self.diagnosis, self._view, self._example, self.own.value = None, View(), False, False
         self._open.close()
         for part in (self.paste, self.understood, self.progress, self.taken, self.example):
             part.value = ""
@@ -389,7 +397,10 @@ class Debugger(StaticBox):
     def _refused(self, size: int, name: str = "") -> None:
         text = "pasted text", f"{size} characters", f"at most {TEXT_LIMIT}", "the part that matters"
         file = "file", f"{quoted(name)}, {size} bytes", f"at most {self.paste.file_limit} bytes", "its path, in its box"
-        self.understood.value += alert(self._words(InputError(*(file if name else text))))
+        self._complain(InputError(*(file if name else text)))
+
+    def _complain(self, error: SevlabError) -> None:
+        self.understood.value += alert(self._words(error))
 
     @contextlib.contextmanager
     def _settling(self) -> Iterator[None]:
@@ -446,12 +457,21 @@ class Debugger(StaticBox):
         pairs = ((name, value, base.inputs.get(name)) for name, value in inputs.items())
         kept = {name for name, mine, theirs in pairs if mine is theirs or (name not in KEYS and mine == theirs)}
         if kept and {*base.inputs} - {"mode"} == kept == {*inputs}:
-            return base
+            return self._owned(base)
         if self.is_snp:
             inputs["mode"] = "snp:svsm" if "svsm" in inputs else "snp"
         hashes, origin = ({name: one[name] for name in one if name in kept} for one in (base.hashes, base.origin))
         about = {key: words for key, words in base.about.items() if key != "explanation"}
-        return base.replace(inputs=inputs, hashes=hashes, origin=origin, about=about, found={}, found_hashes={})
+        made = base.replace(inputs=inputs, hashes=hashes, origin=origin, about=about, found={}, found_hashes={})
+        return self._owned(made)
+
+    def _owned(self, case: Case) -> Case:
+        """Return a case as the user's own if the tick says so: its paths are then opened as any."""
+
+        def plain(values: Mapping[str, Value | None]) -> dict[str, Any]:
+            return {name: value[:] if isinstance(value, str) else value for name, value in values.items()}
+
+        return case.replace(own=True, inputs=plain(case.inputs), found=plain(case.found)) if self.own.value else case
 
     @property
     def missing(self) -> list[str]:
@@ -483,7 +503,7 @@ class Debugger(StaticBox):
         try:
             with renaming(label_of):
                 case, missing = self.case, self.missing if self.inputs else ["everything"]
-                self.verdict = None if missing else verify_case(case, **self._own_keys(case))
+                self.verdict = None if missing else verify_case(case, roots=self._roots(), **self._own_keys(case))
         except (SevlabError, ImportError) as error:
             self.alert.value, self.error = alert(self._words(error)), self._words(error)
             self.banner.value = status(Banner("CANNOT TELL: an input cannot be used.", "grey"))
@@ -501,9 +521,16 @@ class Debugger(StaticBox):
         checks = _folded("Every check", self._say(*rest))
         self.compared.value = self._bytes().html() + self._say(*wrong, *urgent).html() + checks
 
+    def _roots(self) -> Mapping[str, str]:
+        """Return the roots to trust: AMD's, and that of the user, which no case can bring along."""
+        root = self.root.given() if self.is_snp else None
+        if isinstance(root, str):
+            root = parse_certificate(load_file(root, ROOT, LIMIT), ROOT)
+        return ROOTS if root is None else {**ROOTS, root.sha256: f"{root.product or 'unnamed'}, by {ROOT}"}
+
     def _own_keys(self, case: Case) -> dict[str, Any]:
         """Return the keys that are the user's own, not those of a case. No measure depends on the TEK."""
-        theirs = case.inputs if self._base.own else self._base.inputs
+        theirs = case.inputs if case.own else self._base.inputs
         own = {name: key for name, key in case.part().items() if name in KEYS and key is not theirs.get(name)}
         needs_tek = "tik" in case.inputs and "tek" not in case.inputs and not case.is_snp
         return {**own, "tek": SecretBytes(bytes(KEY_SIZE))} if needs_tek else own
@@ -567,7 +594,9 @@ class Debugger(StaticBox):
     def _diagnose(self, progress: Callable[[Progress], object] | None = None) -> tuple[View, Diagnosis | None]:
         case, folder = self.case, self.candidates.value.strip() or None
         if case.is_snp:
-            found = diagnose_case(case, candidates=folder, budget=self.budget.value, progress=progress)
+            found = diagnose_case(
+                case, roots=self._roots(), candidates=folder, budget=self.budget.value, progress=progress
+            )
             return self._say(*found.explain().blocks), found.diagnosis
         diagnosis = diagnose(case, candidates=folder, budget=self.budget.value, progress=progress)
         return self._say(*diagnosis.explain().blocks), diagnosis
@@ -638,6 +667,8 @@ class Debugger(StaticBox):
             lines.append(line(f"sevlab digest --mode snp{':svsm' * ('svsm' in given)}", SNP_LAUNCH, as_peer))
         if "report" in given:
             head = f"sevlab report verify {shell_word(str(given.pop('report')))}"
+            if root := self.root.given():
+                head += f" --trust-root {shell_word(root if isinstance(root, str) else 'root.der')}"
             if (computed := self._values().get("computed")) is not None:
                 given["snp_measurement"] = computed.hex()
             required = [one.name for one in ROWS if one.section in SNP]
@@ -648,7 +679,8 @@ class Debugger(StaticBox):
         mode = {"mode": self.case.mode} if self.is_snp else {}
         lines = [f"    {name!r}: {value!a}," for name, value in {**mode, **self._named()}.items()]
         head = "import sevlab\nfrom sevlab.cases.case import make_case\n\ncase = make_case({"
-        return "\n".join([head, *lines, "})", "print(sevlab.verify_case(case))", ""])
+        roots = f", roots={self._roots()!a}" if self.is_snp and self.root.given() else ""
+        return "\n".join([head, *lines, "})", f"print(sevlab.verify_case(case{roots}))", ""])
 
     def copy_it(self) -> None:
         """Copy what is chosen."""
@@ -661,7 +693,7 @@ class Debugger(StaticBox):
         self.taken.value = ""
         with self._telling(self.taken), tempfile.TemporaryDirectory(prefix="sevlab-") as folder:
             case, path = self.case, os.path.join(folder, "launch.sevcase")
-            case = case if case is self._base else make_case(case.inputs, case.origin, case.about)
+            case = case if case.inputs == self._base.inputs else make_case(case.inputs, case.origin, case.about)
             if self.diagnosis is not None and self.diagnosis.explanations and not self._outdated:
                 case = record_explanation(case, self.diagnosis.explanations[0])
             pack_case(case, path, with_keys=bool(self.with_keys.value))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import io
+import json
 import os
 import re
 import shlex
@@ -556,6 +557,102 @@ def test_a_stranger_s_keys_prove_nothing_beside_one_s_own() -> None:
     assert "--" not in words(everything(other))
     drop(other, "mine.tk", samples.TEK + samples.TIK)
     assert "OK: Looks good to me" in other.banner.value
+
+
+def as_the_command(page: Debugger, path: Path, *options: str) -> None:
+    """Check that a page says what sevlab case verify says of a bundle or a case file."""
+    command = [sys.executable, "-m", "sevlab", "case", "verify", str(path), "--json", *options]
+    done = subprocess.run(command, capture_output=True, check=False)  # not here: it removes its temporary folders
+    assert page.verdict is not None, page.error
+    said, mine = json.loads(done.stdout), json.loads(json.dumps(page.verdict.as_dict()))
+    for one in (said, mine):
+        one["trusted_from_case"] = sorted(one["trusted_from_case"])
+        if one["report"]:  # what is said of a root names the option, or the box
+            one["report"] = [{**check, "note": ""} for check in one["report"]["checks"]]
+    assert mine == said
+    assert done.returncode == (0 if page.verdict.matches else 1)
+
+
+def test_a_case_of_one_s_own_is_judged_as_by_the_command(page: Debugger, tmp_path: Path) -> None:
+    path = tmp_path / "launch.sevcase"
+    path.write_bytes(saved(page, with_keys=True))
+    other = debugger({})
+    drop(other, path.name, path.read_bytes())
+    assert other.own.layout.display is None
+    assert "NOT DECIDED" in other.banner.value
+    assert "a tick at This case is mine" in words(everything(other))
+    as_the_command(other, path)
+    other.own.value = True
+    assert "OK: Looks good to me" in other.banner.value
+    as_the_command(other, path, "--own-case")
+    assert saved(other, with_keys=True) == path.read_bytes()
+    other.own.value = False
+    as_the_command(other, path)
+    other.own.value = True
+    drop(other, path.name, path.read_bytes())  # said of one case, and of no other
+    assert "NOT DECIDED" in other.banner.value
+    other.clear.click()
+    assert (other.own.value, other.own.layout.display) == (False, "none")
+
+
+def test_a_pasted_case_of_one_s_own_may_name_any_file(tmp_path: Path) -> None:
+    text = (SAMPLES / "launch-es.txt").read_text()
+    numbers = {"api_major": 0, "api_minor": 22, "build_id": 13, "policy": 5}
+    (tmp_path / "vmlinuz").write_bytes(samples.KERNEL)
+    given = {**ES_INPUTS, "kernel": str(tmp_path / "vmlinuz"), "measurement": text.split()[1]}
+    case, path = make_case({**given, **numbers}), tmp_path / "case.toml"
+    path.write_text(format_case(case).replace(case.hashes["kernel"], "0" * 64))
+    page = debugger({})
+    paste(page, path.read_text())
+    assert "not the recorded one" in page.error
+    page.own.value = True
+    assert "1 files of this case are not the recorded ones" in page.banner.value
+    as_the_command(page, path, "--own-case")
+
+
+def test_a_root_of_one_s_own_is_trusted_as_by_the_command(tmp_path: Path) -> None:
+    page, root, path = debugger(SNP_INPUTS), SAMPLES / "ark-snp.der", tmp_path / "snp.sevcase"
+    assert page.root.layout.display is None
+    path.write_bytes(saved(page))
+    as_the_command(page, path)
+    assert "report: ARK known mismatch" in words(page.compared.value)
+    page.root.text.value = str(root)
+    as_the_command(page, path, "--trust-root", str(root))
+    assert "below a root of yours, not of AMD" in page.banner.value
+    assert "by Trusted root: SHA-256" in words(page.compared.value)
+    verify = page.taking(COMMAND).split("\n")[1]
+    assert f" --trust-root {root}" in verify
+    assert run(verify)[0] == 0
+    done = subprocess.run([sys.executable, "-c", page.taking(PYTHON)], capture_output=True, text=True, check=True)
+    assert "below a root of yours, not of AMD" in done.stdout
+    for change in ("8", "4"):
+        page.boxes["num_cpus"].value = change
+        search(page)
+        assert "ARK known" not in everything(page).replace("by Trusted root", "").partition("<details")[0]
+    page.root.text.value = ""
+    assert "report: ARK known mismatch" in words(page.compared.value)
+    upload = {"name": "ark.der", "type": "", "size": 9, "last_modified": 0}
+    page.root.upload.set_state({"value": [{**upload, "content": memoryview(root.read_bytes())}]})
+    as_the_command(page, path, "--trust-root", str(root))
+    assert " --trust-root root.der" in page.taking(COMMAND)
+    page.set_inputs({"report": None})
+    assert page.root.layout.display == "none"
+    assert debugger(ES_INPUTS).root.layout.display == "none"
+
+
+@pytest.mark.parametrize("text", ["/nonexistent", "-", str(SAMPLES / "report-snp.bin"), *HOSTILE])
+def test_what_is_no_root_is_one_line_at_its_box(text: str) -> None:
+    page = debugger(SNP_INPUTS)
+    page.root.text.value = text
+    assert page.verdict is None
+    assert page.error.startswith("Trusted root: received")
+    assert "<img" not in everything(page)
+    page.root.text.value = ""
+    assert page.verdict is not None
+    upload = {"name": text, "type": "", "size": 9, "last_modified": 0, "content": memoryview(text.encode())}
+    page.root.upload.set_state({"value": [upload]})
+    assert "Trusted root: received" in page.understood.value
+    assert page.verdict is not None
 
 
 @pytest.mark.parametrize("raw", [b"PK", b"PK\x03\x04" + bytes(100), b"PK\x05\x06" + bytes(18)])
