@@ -262,6 +262,7 @@ class PolicyBox(w.VBox):
 
     def _from_boxes(self, change: object) -> None:
         if self._settling:
+        self.parts = [self.number, *self.boxes.values()]
             return
         ticked = {name: int(box.value) for name, box in self.boxes.items()}
         # Where the text is not a policy, what is ticked counts.

@@ -18,6 +18,8 @@ function renderFrame({ model, el }) {
     clearTimeout(timers.get(target));
     // As if the box were left: so every box of ipywidgets sends its text, and a press of a button finds it sent.
     timers.set(target, setTimeout(() => target.dispatchEvent(new Event("change", { bubbles: true })), PAUSE));
+    // There is something to take back, though the kernel does not know it yet.
+    for (const button of root().querySelectorAll(".sevlab-undo button")) button.disabled = false;
   });
   on("change", ({ target }) => { clearTimeout(timers.get(target)); timers.delete(target); });
 

@@ -103,7 +103,7 @@ class BaseExplorer(StaticBox):
         self, name: str, inputs: Widgets, results: Widgets, banner: str = "banner", beside: Widgets = ()
     ) -> None:
         self.alert, self.banner, self.frame = output("error"), output(banner), Frame()
-        self.undo = Button("Take all changes back", self.take_back)
+        self.undo = Button("Take all changes back", self.take_back).add_class("sevlab-undo")
         self._results = [*beside, *results]
         for map in (one for one in results if isinstance(one, ByteMap)):  # one at most
             # What was typed for the field before, and could not be read, is then dropped.
@@ -155,8 +155,10 @@ class BaseExplorer(StaticBox):
         for box in boxes:
             box.observe(self.refresh, "value")
         self._starts = [(box, "value", box.value) for box in boxes]
+        files = [box for box in self._files if isinstance(box, FileBox)]
+        parts = [part for box in boxes for part in (box.parts if isinstance(box, PolicyBox) else [box])]
+        self.undo.beside = [*parts, *(box.text for box in files)]
         self._starts += [(self, name, getattr(self, name)) for name in self._edited]
-        files = (box for box in self._files if isinstance(box, FileBox))
         self._files_at_start = [(box, box.text.value, box.text.placeholder, box.held) for box in files]
         self.refresh()
 

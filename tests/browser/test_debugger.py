@@ -12,6 +12,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from sevlab.cases.bundle import load_bundle
 from tests.browser.lab import DARK, LIGHT, TOKEN, Lab, Sheet, app_server, needed, open_notebook, run_all
+from tests.browser.test_explorer import type_and_press
 from tests.soak import many, pairs
 
 GOOD, BAD = "OK: Looks good to me", "ERROR: Measurement does not match, VM is not trustworthy"
@@ -165,6 +166,16 @@ def test_a_press_acts_on_what_the_page_shows(sheet: Sheet, debugger: Page) -> No
     expect(whole.get_by_label("Policy", exact=True)).to_have_value("0x5")
     assert whole.get_by_label("Build", exact=True).input_value() == "77"
     assert debugger.evaluate("() => window.dropped") >= 2  # the text and the number
+
+
+def test_an_emptied_page_stays_empty_whatever_was_typed_before(debugger: Page) -> None:
+    whole = start_empty(debugger)
+    build, empty = whole.get_by_label("Build", exact=True), whole.get_by_role("button", name="Start empty")
+    type_and_press(debugger, build, empty, "1", "19")
+    expect(build).to_have_value("")
+    debugger.wait_for_timeout(1500)  # for what would come late
+    expect(build).to_have_value("")
+    whole.locator(".sevlab-verdict").get_by_text("Nothing is given yet").wait_for()
 
 
 def test_pastes_of_megabytes_are_one_line_and_the_page_goes_on(sheet: Sheet, debugger: Page) -> None:
