@@ -15,7 +15,7 @@ import ipywidgets as w
 import traitlets
 
 from ..cases.case import BY_NAME
-from ..errors import InputError, SevlabError, escaped
+from ..errors import InputError, SevlabError, escaped, quoted
 from ..formats.policy import Policy
 from ..launch.files import FIRMWARE_LIMIT, load_file
 from ..launch.inputs import DEFAULT_PROFILE, FILES, LaunchInputs
@@ -98,6 +98,30 @@ def text_area(label: str, value: str, placeholder: str = "") -> w.Textarea:
     """Return a labelled box of several lines, so that a line break at the end can be typed, and seen."""
     look = {"layout": w.Layout(height="4em", width=WIDE), "style": STYLE}
     return w.Textarea(value=value, description=label, placeholder=placeholder, continuous_update=False, **look)
+
+
+class NumberBox(w.Text):
+    """A labelled box for a whole number from ``min`` to ``max``; ``value`` is its text, ``number`` what it says.
+
+    ipywidgets' own boxes of numbers change what is being typed; here it stays, and is an error while it is no number.
+    """
+
+    value = traitlets.CUnicode().tag(sync=True)
+
+    def __init__(self, label: str, value: int, least: int, most: int, width: str = "16em", **more: Any) -> None:
+        self.min, self.max, layout = least, most, w.Layout(width=width)
+        super().__init__(value=value, description=label, continuous_update=False, layout=layout, **more)
+        self.add_class("sevlab-number")
+
+    @property
+    def number(self) -> int:
+        """The number. Raises :class:`~sevlab.errors.InputError` with the label for any other text."""
+        text = self.value.strip()
+        number = int(text) if re.fullmatch("-?[0-9]{1,20}", text, re.ASCII) else None
+        if number is None or not self.min <= number <= self.max:
+            needed = f"a whole number from {self.min} to {self.max}"
+            raise InputError(self.description, quoted(text) if text else "nothing", needed)
+        return number
 
 
 def choice(label: str, options: object, value: str | None = None, width: str = "20em") -> w.Dropdown:
@@ -238,6 +262,7 @@ class PolicyBox(w.VBox):
         self.words = {name: w.HTML() for name in self.boxes}
         each = [w.VBox([box, self.words[name]]) for name, box in self.boxes.items()]
         super().__init__([row(self.number, self.warning), w.Box(each).add_class("sevlab-bits")])
+        self.parts = [self.number, *self.boxes.values()]
         self._settling = False
         self.number.observe(self._from_number, "value")
         for box in self.boxes.values():
@@ -262,7 +287,6 @@ class PolicyBox(w.VBox):
 
     def _from_boxes(self, change: object) -> None:
         if self._settling:
-        self.parts = [self.number, *self.boxes.values()]
             return
         ticked = {name: int(box.value) for name, box in self.boxes.items()}
         # Where the text is not a policy, what is ticked counts.

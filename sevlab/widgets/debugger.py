@@ -41,7 +41,21 @@ from ..launch.values import KEY_SIZE, parse_measurement, parse_number, parse_pol
 from ..launch.vmm import CPU_MODELS, PROFILES, SNP_PROFILES
 from ..layout.views import Banner, Heading, Paragraph, Table, View, hex_lines
 from .action import Button
-from .boxes import LABELS, FileBox, PasteBox, alert, choice, flag, label_of, output, row, status, store_file, text_box
+from .boxes import (
+    LABELS,
+    FileBox,
+    NumberBox,
+    PasteBox,
+    alert,
+    choice,
+    flag,
+    label_of,
+    output,
+    row,
+    status,
+    store_file,
+    text_box,
+)
 from .bytemap import StaticBox
 
 if TYPE_CHECKING:
@@ -145,8 +159,7 @@ class Debugger(StaticBox):
         self.mode = choice("Mode", (SEV, ES, SEV_SNP), SEV, "100%")
         self.boxes = {name: self._box(name) for name in _ORDER}
         self.cpu = choice(LABELS["vcpu_type"], [OTHER, *CPU_MODELS], OTHER, "100%")
-        wide = w.Layout(width="10em")
-        self.budget = w.BoundedFloatText(value=60, min=0.1, max=3600, description="Seconds", layout=wide)
+        self.budget = NumberBox("Seconds", 60, 1, 3600, "10em")
         folder = "a folder of firmware, kernels and initrds to try"
         self.candidates = text_box(LABELS["candidates"], width="100%", placeholder=folder)
         self.own = flag(MINE, "Its keys and requirements count as yours, and it may name files anywhere.", "auto")
@@ -595,10 +608,10 @@ class Debugger(StaticBox):
         case, folder = self.case, self.candidates.value.strip() or None
         if case.is_snp:
             found = diagnose_case(
-                case, roots=self._roots(), candidates=folder, budget=self.budget.value, progress=progress
+                case, roots=self._roots(), candidates=folder, budget=self.budget.number, progress=progress
             )
             return self._say(*found.explain().blocks), found.diagnosis
-        diagnosis = diagnose(case, candidates=folder, budget=self.budget.value, progress=progress)
+        diagnosis = diagnose(case, candidates=folder, budget=self.budget.number, progress=progress)
         return self._say(*diagnosis.explain().blocks), diagnosis
 
     def _show_progress(self, stop: threading.Event, progress: Progress) -> None:

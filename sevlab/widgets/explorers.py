@@ -41,6 +41,7 @@ from .boxes import (
     FileBox,
     FlipBox,
     LaunchBox,
+    NumberBox,
     PolicyBox,
     alert,
     choice,
@@ -154,10 +155,10 @@ class BaseExplorer(StaticBox):
         """Show what follows from the boxes, now and whenever one of them changes."""
         for box in boxes:
             box.observe(self.refresh, "value")
-        self._starts = [(box, "value", box.value) for box in boxes]
         files = [box for box in self._files if isinstance(box, FileBox)]
         parts = [part for box in boxes for part in (box.parts if isinstance(box, PolicyBox) else [box])]
         self.undo.beside = [*parts, *(box.text for box in files)]
+        self._starts = [(box, "value", box.value) for box in boxes]
         self._starts += [(self, name, getattr(self, name)) for name in self._edited]
         self._files_at_start = [(box, box.text.value, box.text.placeholder, box.held) for box in files]
         self.refresh()
@@ -193,6 +194,14 @@ class BaseExplorer(StaticBox):
         self.banner.value = status(Banner(self._cannot_tell + dimmed, "grey"))
         if self.loaded and self.frame.wrong in [LABELS[name] for name in LOADED]:
             self.loaded.disclosure.is_open = True
+
+    def _choice_of(self, box: NumberBox, place: w.HTML) -> int:
+        """Return the number of what is to be shown; 0 where there is none, which is then said at *place*."""
+        try:
+            self.frame.wrong, number = "", box.number
+        except InputError as error:
+            self.frame.wrong, place.value, number = error.input, alert(str(error)), 0
+        return number
 
     @contextlib.contextmanager
     def settling(self) -> Iterator[None]:
@@ -522,8 +531,7 @@ class SnpExplorer(BaseExplorer):
                 rows = self._build_inputs(LaunchInputs(**launch))  # type: ignore[arg-type]
         self.chain, self.link = output("chain"), output("link")
         # A box of text, not a slider or a button: keys that are pressed in it are no shortcuts of the notebook.
-        layout = w.Layout(width="14em")
-        self.number = w.BoundedIntText(value=1, min=1, max=1, description="Link", layout=layout, style=STYLE)
+        self.number, self._number = NumberBox("Link", 1, 1, 1, style=STYLE), 1
         self.region = choice("Region", [""], width="34em")
         self.map = ByteMap("PAGE_INFO", [], mark_meaning="* marks bytes that differ from this link at the start.")
         super().__init__("snp-explorer", rows, [self.chain, row(self.number, self.region), self.link, self.map])
@@ -586,35 +594,37 @@ class SnpExplorer(BaseExplorer):
     @property
     def shown(self) -> Link | None:
         """The link that is shown; None while there is none."""
-        return next(islice(self.launch.links(), self.number.value - 1, None), None) if self.launch else None
+        if self.launch is None or not self._number:
+            return None
+        return next(islice(self.launch.links(), self._number - 1, None), None)
 
     def _show_link(self) -> None:
-        link = self.shown
-        if link is None:
-            self.link.value = ""
+        self.link.value = ""
+        self._number = self._choice_of(self.number, self.link)
+        if (link := self.shown) is None:
             self.map.show([])
             return
         with self.settling():
-            firsts = [first for _, first in self.region.options if first <= self.number.value]
+            firsts = [first for _, first in self.region.options if first <= self._number]
             self.region.value = firsts[-1]
         # The link's region, and the one that made the digest before it.
-        before = len(firsts) - (self.number.value == firsts[-1])
+        before = len(firsts) - (self._number == firsts[-1])
         self.frame.links = {before: "digest_cur", len(firsts): "*"}
         self.link.value = View(*self._words(link)).html()
         info, differing = self._info()
-        self.map.title = f"PAGE_INFO of link {self.number.value}: {link.name}"
+        self.map.title = f"PAGE_INFO of link {self._number}: {link.name}"
         self.map.show(info.spans(), differing.marked)
 
     def _words(self, link: Link) -> list[Block]:
         return [
-            Heading(f"Link {self.number.value}: {link.name}"),
+            Heading(f"Link {self._number}: {link.name}"),
             Paragraph(f"SHA-384 of the {PageInfo.size} bytes below is the digest after it: {link.digest.hex()}"),
         ]
 
     def _info(self) -> tuple[PageInfo, Comparison]:
         """Return PAGE_INFO of the link that is shown, and how it differs from the same link at the start."""
         assert self.launch is not None
-        info, was = (_page_info(one, self.number.value) for one in (self.launch, self.start))
+        info, was = (_page_info(one, self._number) for one in (self.launch, self.start))
         assert info is not None
         return info, compare(was or info, info)
 

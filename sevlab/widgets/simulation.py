@@ -9,7 +9,7 @@ import ipywidgets as w
 from ..cases.coverage import Coverage, cover_command_line, cover_domain
 from ..layout.views import Banner, Paragraph, View, hex_lines
 from ..simulator.launch import SimulatedLaunch
-from .boxes import STYLE, output, row
+from .boxes import STYLE, NumberBox, output, row
 from .explorers import BaseExplorer
 
 if TYPE_CHECKING:
@@ -30,11 +30,9 @@ class TranscriptExplorer(BaseExplorer):
         self._sizes = run.changeable
         names = [NOTHING, *self._sizes]
         self.target = w.Dropdown(options=names, description="The host changes", style=_STYLE, layout={"width": "26em"})
-        look = {"style": _STYLE, "layout": {"width": "16em"}}
-        self.offset = w.BoundedIntText(value=0, min=0, max=0, description="byte", **look)
-        self.mask = w.BoundedIntText(value=1, min=1, max=255, description="exclusive-or with", **look)
-        last = len(run.transcript.entries)
-        self.step = w.BoundedIntText(value=1, min=1, max=last, description="Message", **look)
+        self.offset = NumberBox("byte", 0, 0, 0, style=_STYLE)
+        self.mask = NumberBox("exclusive-or with", 1, 1, 255, style=_STYLE)
+        self.step = NumberBox("Message", 1, 1, 1, style=_STYLE)
         self.message, self.record = output("message"), output("transcript")
         inputs, results = [row(self.target, self.offset, self.mask)], [self.step, self.message, self.record]
         super().__init__("transcript-explorer", inputs, results, banner="verdict")
@@ -47,14 +45,16 @@ class TranscriptExplorer(BaseExplorer):
 
     def _read(self) -> None:
         """Launch again, with the host's change."""
-        name, offset, mask = self.target.value, self.offset.value, self.mask.value
+        self.run = self.start
+        if self.target.value != NOTHING:
+            offset, mask = self.offset.number, self.mask.number
 
-        def change_it(raw: bytes) -> bytes:
-            changed = bytearray(raw)
-            changed[offset % len(raw)] ^= mask
-            return bytes(changed)
+            def change_it(raw: bytes) -> bytes:
+                changed = bytearray(raw)
+                changed[offset % len(raw)] ^= mask
+                return bytes(changed)
 
-        self.run = self.start if name == NOTHING else self.start.again({name: change_it})
+            self.run = self.start.again({self.target.value: change_it})
 
     def _show(self) -> None:
         self.step.max = len(self.run.transcript.entries)
@@ -70,12 +70,14 @@ class TranscriptExplorer(BaseExplorer):
         return Banner(f"CAUGHT by the {who}: {why}", "pink")
 
     def _show_step(self, change: object = None) -> None:
-        entry = self.run.transcript.entries[self.step.value - 1]
+        if not (number := self._choice_of(self.step, self.message)):
+            return
+        entry = self.run.transcript.entries[number - 1]
         way = f"{entry.sender} to {entry.receiver}" if entry.is_message else f"{entry.sender}, for itself"
         raw = entry.raw if isinstance(entry.raw, bytes) else None
         shown = repr(entry.raw) if raw is None else hex_lines(raw[:SHORT], 16)
         more = f" The first {SHORT} of them:" if raw is not None and len(raw) > SHORT else ""
-        words = Paragraph(f"{self.step.value}. {entry.name} ({way}), {entry.size} bytes. {entry.doc}{more}")
+        words = Paragraph(f"{number}. {entry.name} ({way}), {entry.size} bytes. {entry.doc}{more}")
         self.message.value = f"{words.html()}<pre>{shown}</pre>"
 
     def _details(self) -> list[Block]:

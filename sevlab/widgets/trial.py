@@ -16,7 +16,7 @@ from ..launch.measure import compute_measure
 from ..launch.values import KEY_SIZE, parse_number, parse_policy
 from ..layout.structure import compare
 from ..layout.views import Banner, View
-from .boxes import STYLE, PolicyBox, flag, label_of, output, row, text_box
+from .boxes import STYLE, NumberBox, PolicyBox, flag, label_of, output, row, text_box
 from .explorers import BaseExplorer
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 
 NATURAL = {"description_width": "initial"}
+#: Of a number that has no range of its own.
+LARGEST = 10**9
 
 
 class Trial(BaseExplorer):
@@ -46,7 +48,8 @@ class Trial(BaseExplorer):
         self._watch(*self.boxes.values())
 
     def _read(self) -> None:
-        self.shown = self._run(**{name: box.value for name, box in self.boxes.items()})
+        values = {name: box.number if isinstance(box, NumberBox) else box.value for name, box in self.boxes.items()}
+        self.shown = self._run(**values)
 
     def _clear(self) -> None:
         self.shown = View()
@@ -57,15 +60,15 @@ class Trial(BaseExplorer):
 
 def _box(label: str, start: object) -> w.ValueWidget:
     """Return a box for an input that starts with *start*."""
-    look = {"description": label, "style": NATURAL}
     if isinstance(start, bool):
         return flag(label, label, "auto", value=start)
     if isinstance(start, range):
-        return w.BoundedIntText(value=start[0], min=start[0], max=start[-1], layout=w.Layout(width="16em"), **look)
+        return NumberBox(label, start[0], start[0], start[-1], style=NATURAL)
     if isinstance(start, list):
-        return w.Dropdown(options=start, layout=w.Layout(width="auto", max_width="100%"), **look)
+        layout = w.Layout(width="auto", max_width="100%")
+        return w.Dropdown(options=start, layout=layout, description=label, style=NATURAL)
     if isinstance(start, int):
-        return w.IntText(value=start, layout=w.Layout(width="16em"), **look)
+        return NumberBox(label, start, -LARGEST, LARGEST, style=NATURAL)
     return text_box(label, str(start), width="30em", style=STYLE)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -393,3 +394,10 @@ def test_a_selection_can_be_set_and_watched() -> None:
 def test_what_cannot_be_explored_is_refused(thing: object) -> None:
     with pytest.raises(TypeError, match="explore takes"):
         sevlab.explore(thing)
+
+
+def test_no_box_of_numbers_changes_what_is_being_typed() -> None:
+    """As those of ipywidgets do: 12 in a box from 5 to 20 would be 5, and then 52, and then 20."""
+    sources = [path.read_text(encoding="utf-8") for path in Path(sevlab.__file__).parent.rglob("*.py")]
+    assert any("NumberBox(" in source for source in sources)
+    assert not [source for source in sources if re.search(r"w\.(Bounded)?(Int|Float)(Text|Slider)", source)]

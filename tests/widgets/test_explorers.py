@@ -477,7 +477,7 @@ def test_every_link_shows_what_is_hashed_for_it(launch: SnpExplorer) -> None:
     digest = bytes(48)
     assert (launch.number.min, launch.number.max) == (1, 51)
     for number in range(1, 52):
-        launch.number.set_state({"value": number})
+        launch.number.set_state({"value": str(number)})
         raw = raw_of(launch.map)
         assert raw[:48] == digest
         digest = hashlib.sha384(raw).digest()
@@ -489,7 +489,7 @@ def test_every_link_shows_what_is_hashed_for_it(launch: SnpExplorer) -> None:
 
 def test_regions_and_links_follow_each_other(launch: SnpExplorer) -> None:
     launch.region.set_state({"index": 3})
-    assert launch.number.value == 29
+    assert launch.number.number == 29
     assert "SECRETS" in launch.map.title
     launch.number.set_state({"value": 48})
     assert launch.region.label == "vCPU 0, from link 48"
@@ -497,12 +497,27 @@ def test_regions_and_links_follow_each_other(launch: SnpExplorer) -> None:
     assert launch.region.label == "SEC_MEM, from link 33"
 
 
+@pytest.mark.parametrize("text", ["", "-", "0", "52", "1.5", "0x1", "1" * 5000, "<b>"])
+def test_a_number_that_is_no_link_is_answered_at_its_box_and_stays(launch: SnpExplorer, text: str) -> None:
+    before = seen(launch)
+    launch.number.set_state({"value": text})
+    assert launch.number.value == text
+    assert launch.link.value.count('role="alert"') == 1
+    assert "Link: received" in launch.link.value
+    assert "<b><b>" not in launch.link.value
+    assert (launch.frame.wrong, launch.map.spans, launch.shown) == ("Link", [], None)
+    assert "as at the start" in launch.banner.value  # which is about every link
+    assert_static(launch)
+    launch.number.set_state({"value": "1"})
+    assert (launch.frame.wrong, seen(launch)) == ("", before)
+
+
 def test_a_changed_input_shows_the_first_link_that_differs(launch: SnpExplorer) -> None:
     launch.number.value = 32  # where a change of the command line leads anyway
     before = seen(launch)
     assert launch.loaded is not None
     launch.loaded.cmdline.set_state({"value": "console=ttyS1"})
-    assert launch.number.value == 32
+    assert launch.number.number == 32
     assert launch.comparison is not None
     assert launch.comparison.number == 31
     assert set(marked(launch.map)) <= set(range(0x30, 0x60))
@@ -543,7 +558,7 @@ def test_every_kind_of_change_is_found(launch: SnpExplorer, change: Any, first: 
     assert launch.comparison is not None
     assert launch.comparison.number == first - 1
     assert words in launch.banner.value
-    assert launch.number.value == min(first, launch.number.max)
+    assert launch.number.number == min(first, launch.number.max)
 
 
 @pytest.mark.parametrize(
