@@ -61,6 +61,10 @@ class Picture(Figure):
             picture.convert("RGB").quantize(PALETTE, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
         return small.getvalue()
 
+    def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
+        """Return the alternative text: nbconvert's and Voila's template "classic" shows it, no other has a place."""
+        return {}, {"image/png": {"alt": self.words.strip().partition("\n")[0].strip()}}
+
     def __repr__(self) -> str:
         return self.words
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 
 import pytest
+from IPython.core.formatters import DisplayFormatter
 
 import sevlab
 from sevlab.formats.report import MilanTcb, TurinTcb
@@ -65,6 +66,13 @@ def test_a_picture_is_the_same_each_time_and_speaks() -> None:
     assert str(one) == repr(one) == repr(Avalanche(message, samples.TIK))
     other = sevlab.plots.charts.plot_avalanche(message.replace(build_id=0), samples.TIK)
     assert other._repr_png_() != one._repr_png_()
+
+
+def test_a_picture_goes_to_a_notebook_with_its_first_line_as_alternative_text() -> None:
+    picture = sevlab.plots.charts.plot_avalanche(samples.message(), samples.TIK)
+    data, metadata = DisplayFormatter().format(picture)
+    assert data == {"image/png": picture._repr_png_(), "text/plain": repr(picture)}
+    assert metadata == {"image/png": {"alt": repr(picture).strip().split("\n")[0]}}
 
 
 def test_a_picture_takes_a_secret_and_does_not_show_it() -> None:
