@@ -69,6 +69,8 @@ LOADED = (*FILES[1:], "cmdline", "profile", *NUMBERS)
 UPLOAD_LIMIT = 9 << 20
 UPLOAD_FIRMWARE = f"Upload firmware (up to {UPLOAD_LIMIT >> 20} MiB)"
 STANDARD_INPUT = "-"
+#: The class of what is shown of inputs before.
+STALE = "sevlab-stale"
 WIDE, NARROW = "46em", "30em"
 STYLE = {"description_width": "8em"}
 

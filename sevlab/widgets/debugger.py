@@ -43,6 +43,7 @@ from ..layout.views import Banner, Heading, Paragraph, Table, View, hex_lines
 from .action import Button
 from .boxes import (
     LABELS,
+    STALE,
     FileBox,
     NumberBox,
     PasteBox,
@@ -103,9 +104,12 @@ MINE, ROOT = "This case is mine", "Trusted root"
 #: Options of the command line, as its words name them, and the boxes of the same meaning.
 _BOXES = {one.option[2:]: label_of(one.name) for one in reversed(ROWS)} | {source: f"{source}:" for source in SOURCES}
 _BOXES |= {spell(name)[2:]: label_of(name) for spell in (as_peer, as_option) for name in LABELS}
-_BOXES |= {"own-case": f"a tick at {MINE}"}
+_BOXES |= {"own-case": f"tick '{MINE}'", "with report verify": "in the boxes of More inputs"}
 _BOXES |= {name: label_of(name) for name in (*LABELS, *BY_NAME) if "_" in name}
-_OPTION = re.compile(r"--([a-z][a-z0-9-]*[a-z0-9])(?: (?:FILE|DIR|DOMAIN|HEX|N)\b)?|\b([a-z]+(?:_[a-z0-9]+)+)(?=:)")
+_OPTION = re.compile(
+    r"--([a-z][a-z0-9-]*[a-z0-9])(?: (?:FILE|DIR|DOMAIN|HEX|N)\b)?|\b([a-z]+(?:_[a-z0-9]+)+)(?=:)"
+    r"|\b(tk|tik|tek)(?=\)|,? (?:and )?t[ei]k| (?:was|were) taken)|\b(with report verify)\b"
+)
 
 
 def recognize_file(name: str, raw: bytes) -> str:
@@ -165,6 +169,7 @@ class Debugger(StaticBox):
         self.own = flag(MINE, "Its keys and requirements count as yours, and it may name files anywhere.", "auto")
         told, keep = (self.refresh, self._complain), functools.partial(parse_certificate, name=ROOT)
         self.root = FileBox(ROOT, "", "Upload an ARK to trust", *told, keep=keep, optional=True)
+        self.root.add_class("sevlab-wide")
         self.take, self.with_keys = choice("Take it", TAKE, COMMAND), flag("with the keys", "Not to be sent.", "auto")
         self.example, self.understood, self.taken = output("example"), output("understood"), output("taken")
         self.alert, self.banner, self.compared = output("error"), output("verdict"), output("bytes")
@@ -183,7 +188,8 @@ class Debugger(StaticBox):
             box.observe(lambda change: self.refresh(), "value")
 
     def _box(self, name: str) -> w.Widget:
-        look = "sevlab-narrow" if BY_NAME[name].kind in (NUMBER, COUNT) or name == "profile" else "sevlab-wide"
+        is_number, is_long = BY_NAME[name].kind in (NUMBER, COUNT), BY_NAME[name].limit > 0xFFFF
+        look = "sevlab-wide" if not is_number else "sevlab-middle" if is_long else "sevlab-narrow"
         if BY_NAME[name].kind == FORBID:
             return flag(label_of(name), BY_NAME[name].doc, "auto")
         if name == "profile":
@@ -207,7 +213,7 @@ class Debugger(StaticBox):
         left = self._group("left", self.example, start, paste, self.understood, self.own, boxes, self.more)
         along = self._group("take", row(self.take, self.copying), row(self.saving, self.with_keys), self.taken)
         search = row(self.why, self.stop, self.budget).add_class("sevlab-search")
-        answer = self.banner, self.alert, self.compared, search, self.progress, self.result, along, self.candidates
+        answer = self.banner, self.alert, self.compared, search, self.candidates, self.progress, self.result, along
         right = self._group("right", *answer)
         style = Path(__file__).with_name("debugger.css").read_text(encoding="utf-8")
         return [w.HTML(f"<style>{style}</style>"), self._group("columns", left, right)]
@@ -218,7 +224,11 @@ class Debugger(StaticBox):
 
         def said(words: str, is_ours: bool = True) -> str:
             words = functools.reduce(lambda text, path: text.replace(path, files[path]), files, words)
-            return _OPTION.sub(lambda match: _BOXES.get(match[1] or match[2], match[0]), words) if is_ours else words
+            return (
+                _OPTION.sub(lambda match: _BOXES.get(str(match[match.lastindex or 0]), match[0]), words)
+                if is_ours
+                else words
+            )
 
         blocks = tuple(map(copy.copy, blocks))
         for block in blocks:
@@ -592,7 +602,7 @@ class Debugger(StaticBox):
                 found = () if diagnosis is None else diagnosis.explanations
                 buttons = [self._button("Apply this", functools.partial(self.apply, one), "success") for one in found]
                 self.note = w.HTML()
-                self.result.children = [w.HTML(status(view)), *buttons, self.note]
+                self.result.children = [self.note, w.HTML(status(view)), *buttons]
                 self._outdate(self._outdated)
         except Exception as error:  # nobody sees what a thread raises
             if stop is self._stop:
@@ -623,8 +633,11 @@ class Debugger(StaticBox):
     def _outdate(self, words: str) -> None:
         """Mark the result as outdated: it is about other inputs than the current ones, and cannot be applied."""
         self._outdated = words
-        for button in self.result.children[1:-1]:
-            button.disabled = bool(words)
+        for number, part in enumerate(self.result.children[1:]):
+            if number:
+                part.disabled = bool(words)
+            else:
+                (part.add_class if words else part.remove_class)(STALE)
         self.note.value = status(View(Paragraph(words))) if words else ""
 
     def apply(self, explanation: Explanation) -> None:
@@ -638,7 +651,7 @@ class Debugger(StaticBox):
             self._outdate("Applied: the verdict is that on the new inputs. Their boxes are marked *.")
             self.note.value += Table(["box", "before", "now"], rows, mono=[1, 2]).html()
             self._mark(changed)
-        self.why.send({"reveal": ".sevlab-diagnosis > :last-child"})
+        self.why.send({"reveal": ".sevlab-bytes"})  # with the note below it
 
     def _mark(self, names: Iterable[str]) -> None:
         for name, box in self.boxes.items():

@@ -34,6 +34,7 @@ from .action import Button
 from .boxes import (
     LABELS,
     LOADED,
+    STALE,
     STANDARD_INPUT,
     STYLE,
     UPLOAD_FIRMWARE,
@@ -64,10 +65,6 @@ if TYPE_CHECKING:
     from ..launch.pages import Link
     from ..layout.compare import Comparison
     from ..layout.views import Block
-
-
-#: The class of what is shown of inputs before.
-STALE = "sevlab-stale"
 
 
 class Frame(anywidget.AnyWidget):
