@@ -132,7 +132,7 @@ def test_a_hostile_paste_is_one_line_and_the_page_goes_on(sheet: Sheet, debugger
         assert "received nothing" not in understood.inner_text()
     whole.get_by_role("button", name="Start empty").click()
     understood.get_by_role("alert").wait_for(state="detached")
-    assert whole.locator(".sevlab-paste textarea").input_value() == ""
+    expect(whole.locator(".sevlab-paste textarea")).to_have_value("")
     whole.get_by_role("button", name="Another broken launch").click()
     use_it(debugger, sheet.lab.root / "samples")
 
