@@ -20,19 +20,19 @@ from typing import TYPE_CHECKING
 
 import ipywidgets as w
 
-from ..attestation.certificates import LIMIT, parse_certificate, parse_chain, parse_crls
+from ..attestation.certificates import LIMIT, parse_certificate
 from ..attestation.report import read_report
 from ..cases.bundle import open_case, pack_case
 from ..cases.capture import COMMAND_LINE, SOURCES, TEXT_LIMIT, XML, Capture, in_cell
 from ..cases.case import BY_NAME, COUNT, FILE, FORBID, KEY, MEASUREMENT, MODE, NUMBER, ROWS, SNP, TEXT, Case, make_case
 from ..cases.case_toml import parse_case, parse_text, record_explanation
 from ..cases.coverage import cover_command_line, cover_domain
-from ..cases.recognize import parse_anything
+from ..cases.recognize import parse_anything, recognize_file
 from ..cases.verify import CaseVerdict, verify_case
 from ..diagnosis.case import CaseDiagnosis, diagnose_case
 from ..diagnosis.run import diagnose
 from ..errors import InputError, SevlabError, UnsupportedError, escaped, lacking, quoted, renaming, shell_word
-from ..formats.vcek import ROOTS, read_cert_table
+from ..formats.vcek import ROOTS
 from ..launch.files import Sha256, load_file
 from ..launch.inputs import INPUTS, KEYS, REPORTED, SKU, SNP_INPUTS, as_option, as_peer
 from ..launch.keys import SecretBytes
@@ -41,22 +41,7 @@ from ..launch.values import KEY_SIZE, parse_measurement, parse_number, parse_pol
 from ..launch.vmm import CPU_MODELS, PROFILES, SNP_PROFILES
 from ..layout.views import Banner, Heading, Paragraph, Table, View, hex_lines
 from .action import Button
-from .boxes import (
-    LABELS,
-    STALE,
-    FileBox,
-    NumberBox,
-    PasteBox,
-    alert,
-    choice,
-    flag,
-    label_of,
-    output,
-    row,
-    status,
-    store_file,
-    text_box,
-)
+from .boxes import FileBox, NumberBox, PasteBox, alert, choice, flag, keep_file, label_of, output, row, status, text_box
 from .bytemap import StaticBox
 
 if TYPE_CHECKING:
@@ -73,7 +58,7 @@ SEV, ES, SEV_SNP = "SEV", "SEV-ES", "SEV-SNP"
 LEGACY = {*REPORTED, *KEYS, *INPUTS, "digest"}
 SNP_LAUNCH = {*INPUTS, *SNP_INPUTS, "cpu_signature"}
 SNP_CASE = SNP_LAUNCH | {one.name for one in ROWS if one.section in ("launch", *SNP) and one.kind != MODE}
-_SEARCHED = (LABELS["num_cpus"], LABELS["vcpu_type"])
+_SEARCHED = (label_of("num_cpus"), label_of("vcpu_type"))
 #: The boxes that are always there. Any other is there when it holds something, or when all are asked for.
 _LOADED = ("firmware", "tk", "kernel", "initrd", "cmdline")
 _CPUS = ("num_cpus", "profile", "guest_features")
@@ -86,12 +71,6 @@ PASTE = """virsh domlaunchsecinfo, a domain XML, a QEMU command line, QMP answer
  or PEM, or several together. Or drop files here: a .sevcase, a report, certificates, firmware, kernel, keys."""
 _PEM = re.compile(r"-----BEGIN ([A-Z0-9 ]{1,40})-----.*?-----END \1-----[ \t]*\n?", re.DOTALL)
 _CASE = re.compile(r"^\s*format\s*=\s*\d|^\s*\[(reported|owner|launch|snp)\]\s*$", re.MULTILINE)
-#: What the names of files say, and their first bytes, at a place; the first that fits counts.
-_NAMES = {"initr": "initrd", "vmlinu|bzimage|kernel(?!.*fd$)": "kernel", "svsm": "svsm", "vars": "vars_file"}
-_NAMES |= {r"ovmf|firmware|\.fd$": "firmware", "vmsa.*1": "vmsa_cpu1", "vmsa": "vmsa_cpu0", "id.?block": "id_block"}
-_NAMES |= {rf"\b{name}\b": name for name in KEYS}
-_BEGINNINGS = [(40, b"_FVH", "firmware"), (0x202, b"HdrS", "kernel"), (0, b"070701", "initrd")]
-_BEGINNINGS += [(0, begin, "initrd") for begin in (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"\xfd7zXZ", b"\x02\x21\x4c\x18")]
 #: The first example: a launch whose reason takes less than a second.
 FIRST_EXAMPLE = 12
 _URGENT = ("WARNING", "CHANGED", "NOTE")
@@ -101,35 +80,16 @@ TAKE = (COMMAND, PYTHON, *(f"{side}, {form}" for side in ("reported", "computed"
 
 
 MINE, ROOT = "This case is mine", "Trusted root"
+LABELLED = (*BY_NAME, "candidates", "vcpu_type")
 #: Options of the command line, as its words name them, and the boxes of the same meaning.
 _BOXES = {one.option[2:]: label_of(one.name) for one in reversed(ROWS)} | {source: f"{source}:" for source in SOURCES}
-_BOXES |= {spell(name)[2:]: label_of(name) for spell in (as_peer, as_option) for name in LABELS}
+_BOXES |= {spell(name)[2:]: label_of(name) for spell in (as_peer, as_option) for name in LABELLED}
 _BOXES |= {"own-case": f"tick '{MINE}'", "with report verify": "in the boxes of More inputs"}
-_BOXES |= {name: label_of(name) for name in (*LABELS, *BY_NAME) if "_" in name}
+_BOXES |= {name: label_of(name) for name in LABELLED if "_" in name}
 _OPTION = re.compile(
     r"--([a-z][a-z0-9-]*[a-z0-9])(?: (?:FILE|DIR|DOMAIN|HEX|N)\b)?|\b([a-z]+(?:_[a-z0-9]+)+)(?=:)"
     r"|\b(tk|tik|tek)(?=\)|,? (?:and )?t[ei]k| (?:was|were) taken)|\b(with report verify)\b"
 )
-
-
-def recognize_file(name: str, raw: bytes) -> str:
-    """Return which input a file is, by its content, or else by its name; "" for none."""
-    called = next((one for form, one in _NAMES.items() if re.search(form, Path(name.lower()).name)), "")
-    if len(raw) in (KEY_SIZE, 2 * KEY_SIZE):
-        return called if called in KEYS else "tk" if len(raw) > KEY_SIZE else "tik"
-    if len(raw) <= TEXT_LIMIT:
-        with contextlib.suppress(SevlabError):
-            read_report(raw)
-            return "report"
-        with contextlib.suppress(SevlabError):
-            kinds = [one.kind.lower().replace("asvk", "ask") for one in parse_chain(raw)]
-            return next((one for one in kinds if one in ("vcek", "vlek") or kinds == [one]), "chain")
-        with contextlib.suppress(SevlabError):
-            return "crl" if parse_crls(raw) else ""
-        if read_cert_table(raw).certificates:
-            return "certs"
-    begun = next((one for place, begin, one in _BEGINNINGS if raw.startswith(begin, place)), "")
-    return called or begun or "vmsa_cpu0" * (len(raw) == 4096)
 
 
 class Debugger(StaticBox):
@@ -162,10 +122,10 @@ class Debugger(StaticBox):
         self.paste = PasteBox("What you have", TEXT_LIMIT, self._refused, PASTE, self._take_file)
         self.mode = choice("Mode", (SEV, ES, SEV_SNP), SEV, "100%")
         self.boxes = {name: self._box(name) for name in _ORDER}
-        self.cpu = choice(LABELS["vcpu_type"], [OTHER, *CPU_MODELS], OTHER, "100%")
+        self.cpu = choice(label_of("vcpu_type"), [OTHER, *CPU_MODELS], OTHER, "100%")
         self.budget = NumberBox("Seconds", 60, 1, 3600, "10em")
         folder = "a folder of firmware, kernels and initrds to try"
-        self.candidates = text_box(LABELS["candidates"], width="100%", placeholder=folder)
+        self.candidates = text_box(label_of("candidates"), width="100%", placeholder=folder)
         self.own = flag(MINE, "Its keys and requirements count as yours, and it may name files anywhere.", "auto")
         told, keep = (self.refresh, self._complain), functools.partial(parse_certificate, name=ROOT)
         self.root = FileBox(ROOT, "", "Upload an ARK to trust", *told, keep=keep, optional=True)
@@ -215,8 +175,7 @@ class Debugger(StaticBox):
         search = row(self.why, self.stop, self.budget).add_class("sevlab-search")
         answer = self.banner, self.alert, self.compared, search, self.candidates, self.progress, self.result, along
         right = self._group("right", *answer)
-        style = Path(__file__).with_name("debugger.css").read_text(encoding="utf-8")
-        return [w.HTML(f"<style>{style}</style>"), self._group("columns", left, right)]
+        return [self._group("columns", left, right)]
 
     def _say(self, *blocks: Any) -> View:
         """Return blocks in the words of the page: boxes instead of options, and files as their boxes call them."""
@@ -332,7 +291,7 @@ class Debugger(StaticBox):
                 is_digest = self.is_snp or (len(bare) == 96 and not self.inputs)
                 return {"reported_measurement": raw} if is_digest else {"measurement": base64.b64encode(raw).decode()}
             read_report(raw := text.encode(errors="replace"))
-            return {"report": store_file(self, "report.txt", raw)}
+            return {"report": keep_file(self, "report.txt", raw)}
         return {}
 
     def _take_capture(self, text: str) -> None:
@@ -360,11 +319,11 @@ class Debugger(StaticBox):
             if len(raw) > self.paste.file_limit:
                 self._refused(len(raw), name)
             elif raw.startswith(b"PK"):
-                self._take_case(self._open.enter_context(open_case(store_file(self, name, raw), "case")))
+                self._take_case(self._open.enter_context(open_case(keep_file(self, name, raw), "case")))
             elif kind:
                 is_key, base = BY_NAME[kind].kind == KEY, os.path.basename(name)[-60:]
                 others = () if not is_key else ("tik", "tek") if kind == "tk" else ("tk",)
-                value = SecretBytes(raw) if is_key else store_file(self, name, raw)
+                value = SecretBytes(raw) if is_key else keep_file(self, name, raw)
                 words = UPLOADED if is_key else escaped(f"{base} {UPLOADED}")
                 self.set_inputs({**dict.fromkeys(others), kind: value}, {kind: words})
                 self._tell(Paragraph(f"Took {quoted(name)} as {label_of(kind)}."))
@@ -633,11 +592,8 @@ class Debugger(StaticBox):
     def _outdate(self, words: str) -> None:
         """Mark the result as outdated: it is about other inputs than the current ones, and cannot be applied."""
         self._outdated = words
-        for number, part in enumerate(self.result.children[1:]):
-            if number:
-                part.disabled = bool(words)
-            else:
-                (part.add_class if words else part.remove_class)(STALE)
+        for button in self.result.children[2:]:
+            button.disabled = bool(words)
         self.note.value = status(View(Paragraph(words))) if words else ""
 
     def apply(self, explanation: Explanation) -> None:

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import ipywidgets as w
 
-from ..cases.coverage import Coverage, cover_command_line, cover_domain
+from ..cases.coverage import cover_command_line, cover_domain
 from ..layout.views import Banner, Paragraph, View, hex_lines
 from ..simulator.launch import SimulatedLaunch
 from .boxes import STYLE, NumberBox, output, row
-from .explorers import BaseExplorer
+from .explorers import BaseExplorer, unless_error
 
 if TYPE_CHECKING:
     from ..layout.views import Block
@@ -90,8 +90,9 @@ class CoverageBox(BaseExplorer):
     ``coverage`` is the current :class:`~sevlab.cases.coverage.Coverage`, None while the text cannot be read.
     """
 
+    coverage = unless_error("_coverage")
+
     def __init__(self, text: str) -> None:
-        self.coverage: Coverage | None = None
         words = {"description": "Configuration", "placeholder": "a QEMU command line, or a libvirt domain XML"}
         layout = w.Layout(width="60em", height="12em")
         self.text = w.Textarea(value=text, continuous_update=False, layout=layout, style=STYLE, **words)
@@ -100,11 +101,7 @@ class CoverageBox(BaseExplorer):
 
     def _read(self) -> None:
         text = self.text.value
-        self.coverage = cover_domain(text) if text.lstrip().startswith("<") else cover_command_line(text)
-
-    def _clear(self) -> None:
-        self.coverage = None
+        self._coverage = cover_domain(text) if text.lstrip().startswith("<") else cover_command_line(text)
 
     def _answer(self) -> View:
-        assert self.coverage is not None
-        return self.coverage.explain()
+        return self._coverage.explain()

@@ -238,7 +238,7 @@ def test_a_key_is_uploaded(explorer: Explorer, key: bytes) -> None:
 def test_an_upload_of_a_wrong_size_is_told(explorer: Explorer, box: str, size: int) -> None:
     upload(explorer.uploads[box], bytes(size))
     assert 'role="alert"' in explorer.alert.value
-    assert ("an empty upload" if box == "firmware" else f"an upload of {size} bytes") in explorer.error
+    assert ("an empty upload" if box == "firmware" else f"a key, {size} bytes") in explorer.error
     assert explorer.verdict is None
     assert explorer.uploads[box].value == ()
 

@@ -24,6 +24,7 @@ from sevlab.cases.bundle import open_case
 from sevlab.cases.capture import TEXT_LIMIT
 from sevlab.cases.case import BY_NAME, KEY, MODE, ROWS, Case, make_case
 from sevlab.cases.case_toml import format_case, read_case
+from sevlab.cases.recognize import recognize_file
 from sevlab.cli import main
 from sevlab.errors import InputError, SevlabError
 from sevlab.labs import samples
@@ -43,7 +44,6 @@ from sevlab.widgets.debugger import (
     TAKE,
     Debugger,
     debugger,
-    recognize_file,
 )
 from tests.diagnosis.sev_cases import SPACES, report, true_values
 from tests.paths import NOTEBOOKS, SAMPLES
