@@ -79,8 +79,7 @@ COMMAND, PYTHON = "as a command", "as Python"
 TAKE = (COMMAND, PYTHON, *(f"{side}, {form}" for side in ("reported", "computed") for form in ("hex", "base64")))
 
 
-MINE, ROOT = "This case is mine", "Trusted root"
-LABELLED = (*BY_NAME, "candidates", "vcpu_type")
+MINE, ROOT, LABELLED = "This case is mine", "Trusted root", (*BY_NAME, "candidates", "vcpu_type")
 #: Options of the command line, as its words name them, and the boxes of the same meaning.
 _BOXES = {one.option[2:]: label_of(one.name) for one in reversed(ROWS)} | {source: f"{source}:" for source in SOURCES}
 _BOXES |= {spell(name)[2:]: label_of(name) for spell in (as_peer, as_option) for name in LABELLED}
@@ -97,7 +96,8 @@ class Debugger(StaticBox):
 
     ``inputs`` are the current inputs, as they are in the boxes, and ``case`` is the case they make. ``verdict`` is
     theirs, None while something is ``missing`` or cannot be used (``error``); ``diagnosis`` is the last one. The
-    search runs in the background, and can be stopped. None for *inputs* shows an example, a broken launch.
+    search runs in the background, and can be stopped. *inputs* are a case, or inputs by name, as in
+    :func:`sevlab.load_evidence` or :func:`sevlab.load_snp_launch`; None shows an example, ``{}`` an empty form.
     """
 
     def __init__(self, inputs: Mapping[str, object] | Case | None = None) -> None:
@@ -127,11 +127,11 @@ class Debugger(StaticBox):
         folder = "a folder of firmware, kernels and initrds to try"
         self.candidates = text_box(label_of("candidates"), width="100%", placeholder=folder)
         self.own = flag(MINE, "Its keys and requirements count as yours, and it may name files anywhere.", "auto")
-        told, keep = (self.refresh, self._complain), functools.partial(parse_certificate, name=ROOT)
-        self.root = FileBox(ROOT, "", "Upload an ARK to trust", *told, keep=keep, optional=True)
-        self.root.add_class("sevlab-wide")
-        self.take, self.with_keys = choice("Take it", TAKE, COMMAND), flag("with the keys", "Not to be sent.", "auto")
         self.example, self.understood, self.taken = output("example"), output("understood"), output("taken")
+        told = self.refresh, lambda error: self.understood.set_trait("value", alert(self._words(error)))
+        keep = functools.partial(parse_certificate, name=ROOT)
+        self.root = FileBox(ROOT, "", "Upload an ARK to trust", *told, keep=keep, optional=True)
+        self.take, self.with_keys = choice("Take it", TAKE, COMMAND), flag("with the keys", "Not to be sent.", "auto")
         self.alert, self.banner, self.compared = output("error"), output("verdict"), output("bytes")
         self.progress, self.result, self.note = output("progress"), self._group("diagnosis"), w.HTML()
         self.read = self._button("Read it", self.read_paste, "primary")
@@ -379,10 +379,7 @@ class Debugger(StaticBox):
     def _refused(self, size: int, name: str = "") -> None:
         text = "pasted text", f"{size} characters", f"at most {TEXT_LIMIT}", "the part that matters"
         file = "file", f"{quoted(name)}, {size} bytes", f"at most {self.paste.file_limit} bytes", "its path, in its box"
-        self._complain(InputError(*(file if name else text)))
-
-    def _complain(self, error: SevlabError) -> None:
-        self.understood.value += alert(self._words(error))
+        self.understood.value += alert(self._words(InputError(*(file if name else text))))
 
     @contextlib.contextmanager
     def _settling(self) -> Iterator[None]:
@@ -601,9 +598,11 @@ class Debugger(StaticBox):
         before = {name: str(box.value) for name, box in self.boxes.items()}
         with self._telling(self.progress):
             self.set_inputs(explanation.inputs)
-            changed = {name: str(box.value) for name, box in self.boxes.items() if str(box.value) != before[name]}
-            both = {one: [in_cell(text, 30) or "(empty)" for text in (before[one], changed[one])] for one in changed}
-            rows = [[label_of(one), *texts] for one, texts in both.items()]
+            after = {name: str(box.value) for name, box in self.boxes.items()}
+            changed = [name for name in after if after[name] != before[name]]
+            rows = [
+                [label_of(one), *(in_cell(both[one], 30) or "(empty)" for both in (before, after))] for one in changed
+            ]
             self._outdate("Applied: the verdict is that on the new inputs. Their boxes are marked *.")
             self.note.value += Table(["box", "before", "now"], rows, mono=[1, 2]).html()
             self._mark(changed)
@@ -714,7 +713,4 @@ def _parsed(name: str, value: object) -> object:
     return parse_number(value, name, row.limit) if row.kind in (NUMBER, COUNT) else parse_text(row, value, name)
 
 
-def debugger(inputs: Mapping[str, object] | Case | None = None) -> Debugger:
-    """Return the debugger with an example, or with some inputs: by name, as in :func:`sevlab.load_evidence` or
-    :func:`sevlab.load_snp_launch`, or a case. ``{}`` is an empty one."""
-    return Debugger(inputs)
+debugger = Debugger

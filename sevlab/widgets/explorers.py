@@ -256,8 +256,6 @@ class Explorer(BaseExplorer):
         }
         self.flip = FlipBox("digest", "measurement")
         self._files = [*self.files.values(), *self.loaded.files.values(), self.flip]
-        self.paths = {name: box.text for name, box in self.files.items()}
-        self.uploads = {name: box.upload for name, box in self.files.items()}
         self._given_at_start = self._given().given
         numbers = row(*self.numbers.values())
         return [self.measurement, numbers, self.policy, *self.files.values(), self.loaded, self.flip]

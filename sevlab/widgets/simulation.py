@@ -9,7 +9,7 @@ import ipywidgets as w
 from ..cases.coverage import cover_command_line, cover_domain
 from ..layout.views import Banner, Paragraph, View, hex_lines
 from ..simulator.launch import SimulatedLaunch
-from .boxes import STYLE, NumberBox, output, row
+from .boxes import NumberBox, output, row, text_area
 from .explorers import BaseExplorer, unless_error
 
 if TYPE_CHECKING:
@@ -50,9 +50,8 @@ class TranscriptExplorer(BaseExplorer):
             offset, mask = self.offset.number, self.mask.number
 
             def change_it(raw: bytes) -> bytes:
-                changed = bytearray(raw)
-                changed[offset % len(raw)] ^= mask
-                return bytes(changed)
+                at = offset % len(raw)
+                return raw[:at] + bytes([raw[at] ^ mask]) + raw[at + 1 :]
 
             self.run = self.start.again({self.target.value: change_it})
 
@@ -93,9 +92,8 @@ class CoverageBox(BaseExplorer):
     coverage = unless_error("_coverage")
 
     def __init__(self, text: str) -> None:
-        words = {"description": "Configuration", "placeholder": "a QEMU command line, or a libvirt domain XML"}
-        layout = w.Layout(width="60em", height="12em")
-        self.text = w.Textarea(value=text, continuous_update=False, layout=layout, style=STYLE, **words)
+        self.text = text_area("Configuration", text, "a QEMU command line, or a libvirt domain XML")
+        self.text.layout = w.Layout(width="60em", height="12em")
         super().__init__("coverage", [self.text], [], banner="coverage-result")
         self._watch(self.text)
 

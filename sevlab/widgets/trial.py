@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
 
 NATURAL = {"description_width": "initial"}
-#: Of a number that has no range of its own.
-LARGEST = 10**9
 
 
 class Trial(BaseExplorer):
@@ -67,7 +65,7 @@ def _box(label: str, start: object) -> w.ValueWidget:
         layout = w.Layout(width="auto", max_width="100%")
         return w.Dropdown(options=start, layout=layout, description=label, style=NATURAL)
     if isinstance(start, int):
-        return NumberBox(label, start, -LARGEST, LARGEST, style=NATURAL)
+        return NumberBox(label, start, -(10**9), 10**9, style=NATURAL)
     return text_box(label, str(start), width="30em", style=STYLE)
 
 
@@ -92,7 +90,9 @@ class FieldBox(BaseExplorer):
         if firmware and hashlib.sha256(firmware).digest() != self._start.digest:
             raise InputError("firmware", "an image with another digest", "the image that the message's digest is of")
         self._field, self._reported, self._firmware = field, reported, firmware
-        self.boxes: dict[str, w.ValueWidget | PolicyBox] = {field: text_box(label_of(field), self._start_text())}
+        value = getattr(self._start, field)
+        text = value.hex() if isinstance(value, bytes) else str(int(value))
+        self.boxes: dict[str, w.ValueWidget | PolicyBox] = {field: text_box(label_of(field), text)}
         if field == "policy":
             self.boxes = {field: PolicyBox(self._start.policy)}
         elif field == "digest":
@@ -102,10 +102,6 @@ class FieldBox(BaseExplorer):
         self.bytes = output("bytes")
         super().__init__("field", [row(*self.boxes.values())], [self.bytes])
         self._watch(*self.boxes.values())
-
-    def _start_text(self) -> str:
-        value = getattr(self._start, self._field)
-        return value.hex() if isinstance(value, bytes) else str(int(value))
 
     def _read(self) -> None:
         with renaming(label_of):

@@ -28,8 +28,8 @@ def test_the_picture_has_an_arrow_for_each_message_and_speaks(run: Any) -> None:
         assert f"{entry.name}, {entry.size:,} bytes" in words
     assert {"owner", "host", "secure processor"} <= set(words)
     assert str(picture) == str(run.transcript)
-    assert picture._repr_png_() == sevlab.plots.charts.plot_transcript(run.transcript)._repr_png_()
-    assert len(picture._repr_png_()) < 100_000
+    assert picture._repr_png_()[0] == sevlab.plots.charts.plot_transcript(run.transcript)._repr_png_()[0]
+    assert len(picture._repr_png_()[0]) < 100_000
 
 
 def test_the_explorer_shows_who_notices(run: Any) -> None:

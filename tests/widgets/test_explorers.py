@@ -57,8 +57,16 @@ BAD: dict[str, tuple[Callable[[Explorer], ipywidgets.Widget], str, str]] = {
         samples.measurement()[:47].hex(),
         "Measurement: received ",
     ),
-    "no such firmware": (lambda e: e.paths["firmware"], "<b>none</b>", "Firmware: received '<b>none</b>': no such"),
-    "empty key": (lambda e: e.paths["tik"], "empty.bin", "Key file: received 'empty.bin', 0 bytes (an empty file)"),
+    "no such firmware": (
+        lambda e: e.files["firmware"].text,
+        "<b>none</b>",
+        "Firmware: received '<b>none</b>': no such",
+    ),
+    "empty key": (
+        lambda e: e.files["tik"].text,
+        "empty.bin",
+        "Key file: received 'empty.bin', 0 bytes (an empty file)",
+    ),
 }
 
 
@@ -131,7 +139,7 @@ def test_a_key_is_never_sent_back_and_its_box_is_emptied_in_the_page(
     folder: Path, wire: type[Wire], content: bytes
 ) -> None:
     explorer = sevlab.explore(load(folder))
-    box = explorer.uploads["tik"]
+    box = explorer.files["tik"].upload
     assert any(samples.MNONCE.hex() in repr(data) for _, data, _ in wire.sent)  # so what is sent is seen here
     for _ in range(2):  # the second time the page has to be told again
         del wire.sent[:]
@@ -147,9 +155,9 @@ def test_a_key_is_never_sent_back_and_its_box_is_emptied_in_the_page(
 
 def test_after_a_refused_upload_the_right_one_gives_the_verdict_back(folder: Path) -> None:
     explorer = sevlab.explore(load(folder))
-    send_upload(explorer.uploads["tik"], samples.TIK + b"\n")
+    send_upload(explorer.files["tik"].upload, samples.TIK + b"\n")
     assert explorer.verdict is None
-    send_upload(explorer.uploads["tik"], samples.TIK)
+    send_upload(explorer.files["tik"].upload, samples.TIK)
     assert (explorer.error, explorer.alert.value) == ("", "")
     assert explorer.verdict.matches
 
@@ -158,11 +166,11 @@ def test_evidence_that_came_from_no_file_can_be_explored(folder: Path) -> None:
     digest = sevlab.compute_digest([samples.firmware()])
     held = {"tik": sevlab.SecretBytes(samples.TIK), "tek": sevlab.SecretBytes(samples.TEK)}
     explorer = sevlab.explore(load(folder, digest=digest, **held))
-    assert [box.value for box in explorer.paths.values()] == ["", ""]
+    assert [box.text.value for box in explorer.files.values()] == ["", ""]
     assert explorer.verdict.matches
     explorer.policy.boxes["noks"].value = True
     assert not explorer.verdict.matches
-    explorer.paths["firmware"].value = str(folder / "kernel.bin")
+    explorer.files["firmware"].text.value = str(folder / "kernel.bin")
     assert explorer.evidence.digest == sevlab.compute_digest([samples.KERNEL])
 
 
@@ -201,7 +209,9 @@ def test_every_input_of_the_launch_has_a_box(folder: Path) -> None:
     assert (loaded.cmdline.value, loaded.profile.value) == (samples.CMDLINE, "qemu-legacy")
     assert [box.value for box in loaded.numbers.values()] == ["4", "25", "1", "1", ""]
     texts = [*loaded.numbers.values(), loaded.cmdline, loaded.profile, *(box.text for box in loaded.files.values())]
-    labels = [box.description for box in (*texts, *explorer.paths.values(), *explorer.numbers.values())]
+    labels = [
+        box.description for box in (*texts, *(one.text for one in explorer.files.values()), *explorer.numbers.values())
+    ]
     assert all(labels)
     assert len(set(labels)) == len(labels)
 
@@ -328,7 +338,7 @@ def test_a_kernel_can_be_taken_away(folder: Path) -> None:
 
 def test_after_an_upload_of_firmware_sev_es_still_asks_for_the_registers(folder: Path) -> None:
     explorer = sevlab.explore(load(folder))
-    send_upload(explorer.uploads["firmware"], samples.firmware())
+    send_upload(explorer.files["firmware"].upload, samples.firmware())
     assert explorer.verdict.matches
     explorer.policy.boxes["es"].value = True
     assert explorer.error.startswith("CPU count: received nothing")
@@ -337,14 +347,14 @@ def test_after_an_upload_of_firmware_sev_es_still_asks_for_the_registers(folder:
     for name, number in CPU.items():
         explorer.loaded.numbers[name].value = str(number)
     assert explorer.error.startswith("Firmware: received a firmware that does not say where further CPUs start")
-    send_upload(explorer.uploads["firmware"], samples.firmware_for_kernels())
+    send_upload(explorer.files["firmware"].upload, samples.firmware_for_kernels())
     assert [step.name for step in explorer.evidence.launch.steps] == ["firmware", "vCPU 0", "vCPU 1"]
 
 
 def test_an_upload_lies_where_only_its_owner_can_read_it(folder: Path) -> None:
     explorer = sevlab.explore(load(folder))
     for content in (samples.firmware(), samples.KERNEL):
-        send_upload(explorer.uploads["firmware"], content)
+        send_upload(explorer.files["firmware"].upload, content)
         path = Path(explorer.evidence.files["firmware"])
         assert path.read_bytes() == content
         assert path.parent.stat().st_mode & 0o077 == 0
@@ -355,7 +365,7 @@ def test_an_upload_lies_where_only_its_owner_can_read_it(folder: Path) -> None:
 @pytest.mark.parametrize("name", ["../../x", "/etc/passwd", "..", "", "a" * 5000, "-rf", "<b>\n"], ids=repr)
 def test_the_name_of_an_upload_leads_nowhere_else(folder: Path, name: str) -> None:
     explorer = sevlab.explore(load(folder))
-    send_upload(explorer.uploads["firmware"], samples.firmware(), name)
+    send_upload(explorer.files["firmware"].upload, samples.firmware(), name)
     path = Path(explorer.evidence.files["firmware"])
     assert path.parent.name.startswith("sevlab-")
     assert path.read_bytes() == samples.firmware()
@@ -371,7 +381,10 @@ def test_firmware_from_standard_input_is_held(folder: Path, monkeypatch: pytest.
     explorer = sevlab.explore(load_whole(folder, firmware="-"))
     assert explorer.error == ""
     assert explorer.verdict.matches
-    assert (explorer.paths["firmware"].value, explorer.paths["firmware"].placeholder) == ("", "(from standard input)")
+    assert (explorer.files["firmware"].text.value, explorer.files["firmware"].text.placeholder) == (
+        "",
+        "(from standard input)",
+    )
     explorer.policy.boxes["noks"].value = True  # no part of the launch
     assert explorer.evidence.digest == whole_digest()
     assert not explorer.verdict.matches
@@ -383,13 +396,13 @@ def test_firmware_from_standard_input_is_held(folder: Path, monkeypatch: pytest.
     assert explorer.verdict.matches
     explorer.policy.boxes["es"].value = False
     assert explorer.error.startswith("Firmware: received standard input")
-    send_upload(explorer.uploads["firmware"], samples.firmware_for_kernels())
+    send_upload(explorer.files["firmware"].upload, samples.firmware_for_kernels())
     assert [step.name for step in explorer.evidence.launch.steps] == ["firmware", "kernel hashes"]
     explorer.policy.boxes["es"].value = True
     assert explorer.verdict.matches
-    explorer.paths["firmware"].value = str(folder / "firmware-kernel.fd")
+    explorer.files["firmware"].text.value = str(folder / "firmware-kernel.fd")
     assert explorer.verdict.matches
-    explorer.paths["firmware"].value = ""
+    explorer.files["firmware"].text.value = ""
     assert explorer.error == "Firmware: received nothing; needed a path, or an upload"
 
 
@@ -410,11 +423,11 @@ def test_a_key_from_standard_input_is_held(folder: Path, monkeypatch: pytest.Mon
     explorer = sevlab.explore(load(folder, **given))
     assert explorer.error == ""
     assert explorer.verdict.matches
-    assert (explorer.paths["tik"].value, explorer.paths["tik"].placeholder) == ("", "(from standard input)")
+    assert (explorer.files["tik"].text.value, explorer.files["tik"].text.placeholder) == ("", "(from standard input)")
     explorer.numbers["build_id"].value = "14"
     explorer.numbers["build_id"].value = "13"
     assert explorer.verdict.matches
-    explorer.paths["tik"].value = "-"
+    explorer.files["tik"].text.value = "-"
     assert explorer.error == "Key file: received '-'; needed a path, or an upload"
 
 
@@ -631,8 +644,8 @@ def change_all(explorer: Explorer, folder: Path) -> None:
     explorer.policy.number.value = "none"
     explorer.policy.boxes["noks"].value = True
     explorer.numbers["api_minor"].value = "256"
-    explorer.paths["firmware"].value = str(folder / "kernel.bin")
-    send_upload(explorer.uploads["tik"], KEY)
+    explorer.files["firmware"].text.value = str(folder / "kernel.bin")
+    send_upload(explorer.files["tik"].upload, KEY)
     explorer.loaded.cmdline.value = "quiet"
     explorer.loaded.numbers["num_cpus"].value = "many"
     explorer.loaded.profile.value = "qemu"
@@ -653,7 +666,7 @@ def test_all_changes_of_a_launch_are_taken_back(folder: Path) -> None:
     assert (repr(explorer), explorer.message.spans, explorer.blob.spans, explorer.chain.value) == before
     assert explorer.undo.disabled
     assert explorer.verdict.matches
-    assert explorer.paths["tik"].value == str(folder / "tk.bin")
+    assert explorer.files["tik"].text.value == str(folder / "tk.bin")
     given_at_start = load_whole(folder).inputs.replace(firmware=None).given
     assert explorer.loaded.given().given == {name: str(value) for name, value in given_at_start.items()}
 
@@ -661,11 +674,11 @@ def test_all_changes_of_a_launch_are_taken_back(folder: Path) -> None:
 def test_what_came_from_no_file_is_taken_back_too(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stdin(monkeypatch, samples.firmware_for_kernels())
     explorer = sevlab.explore(load_whole(folder, firmware="-"))
-    send_upload(explorer.uploads["firmware"], samples.KERNEL)
+    send_upload(explorer.files["firmware"].upload, samples.KERNEL)
     assert explorer.verdict is None
     explorer.undo.click()
     assert explorer.verdict.matches
-    assert explorer.paths["firmware"].placeholder == "(from standard input)"
+    assert explorer.files["firmware"].text.placeholder == "(from standard input)"
 
 
 def test_all_changes_of_a_snp_launch_are_taken_back(launch: SnpExplorer) -> None:
