@@ -497,7 +497,7 @@ class SnpExplorer(BaseExplorer):
         return next(islice(self._launch.links(), self._number - 1, None), None)
 
     def _show_link(self) -> None:
-        self.link.value = ""
+        self.link.value, self.map.title = "", "PAGE_INFO"
         self._number = self._choice_of(self.number, self.link)
         if (link := self.shown) is None:
             self.map.show([])

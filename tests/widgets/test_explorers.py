@@ -519,6 +519,7 @@ def test_a_number_that_is_no_link_is_answered_at_its_box_and_stays(launch: SnpEx
     assert "Link: received" in launch.link.value
     assert "<b><b>" not in launch.link.value
     assert (launch.frame.wrong, launch.map.spans, launch.shown) == ("Link", [], None)
+    assert launch.map.title == "PAGE_INFO"
     assert "as at the start" in launch.banner.value  # which is about every link
     assert_static(launch)
     launch.number.set_state({"value": "1"})
