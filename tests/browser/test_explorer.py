@@ -494,6 +494,7 @@ def test_the_warning_is_at_its_box_and_the_difference_in_sight(sheet: Sheet, siz
     warning = explorer.get_by_text("WARNING: policy: bit 0 (NODBG) is clear")
     warning.wait_for()
     explorer.get_by_text("Not set: the host may read and change the guest's memory").wait_for()
+    explorer.get_by_text(BAD).wait_for()  # which comes last, and moves what is below it
     places = {
         name: one.bounding_box()
         for name, one in {
