@@ -348,6 +348,32 @@ def test_a_bundle_that_is_dropped_or_uploaded_is_judged_and_explained(
     sheet.keep_picture(".sevlab-debugger", f"debugger-{key}")
 
 
+def test_a_root_is_uploaded_and_a_case_is_said_to_be_one_s_own(sheet: Sheet, debugger: Page) -> None:
+    whole, samples = start_empty(debugger), sheet.lab.root / "samples"
+    tick, root = whole.get_by_label("This case is mine"), whole.get_by_label("Trusted root")
+    assert (tick.is_visible(), root.is_visible()) == (False, False)
+    for name in ("report-snp.bin", "vcek-snp.der", "chain-snp.pem"):
+        drop(debugger, name, (samples / name).read_bytes())
+    wrong = whole.locator(".sevlab-bytes tr", has_text="report: ARK known")
+    wrong.wait_for()
+    with debugger.expect_file_chooser() as chooser:
+        whole.get_by_role("button", name="Upload an ARK to trust").click()
+    chooser.value.set_files(samples / "ark-snp.der")
+    wrong.wait_for(state="detached")
+    fill(debugger, "CPU count", "4")
+    whole.get_by_label("CPU type", exact=True).select_option("EPYC-Milan")
+    signature = whole.get_by_label("CPU signature", exact=True)
+    expect(signature).to_have_value("0xa00f11")
+    assert signature.evaluate("box => box.scrollWidth <= box.clientWidth"), "it is cut off"
+    drop(debugger, "F27.sevcase", (sheet.lab.root / "incidents" / "cases" / "F27.sevcase").read_bytes())
+    whole.locator(".sevlab-understood").get_by_text("A case file with").wait_for()
+    assert not root.is_visible()
+    note = whole.locator(".sevlab-bytes").get_by_text("was taken from the bundle").first
+    note.wait_for()
+    tick.check()
+    note.wait_for(state="detached")
+
+
 def test_the_case_is_saved_and_copied(debugger: Page, tmp_path: Path) -> None:
     whole = debugger.locator(".sevlab-debugger")
     with debugger.expect_download() as download:
