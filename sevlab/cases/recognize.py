@@ -1,12 +1,16 @@
-"""Recognize a pasted text, and read it."""
+"""Recognize a pasted text, and read it; recognize a file."""
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 from collections.abc import Iterator
 
 from ..data import read_table
-from ..errors import InputError, quoted
+from ..errors import InputError, SevlabError, quoted
+from ..launch.inputs import KEYS
+from ..launch.values import KEY_SIZE
 from ..layout.arguments import checked
 from .capture import COMMAND_LINE, DMESG, QMP, SECINFO, TEXT_LIMIT, XML, Capture, check_size, plain
 from .domain_xml import IN_TEXT, parse_domain
@@ -86,3 +90,36 @@ def _parts(text: str) -> Iterator[tuple[str, str]]:
         yield QMP, rest
     elif parse_domlaunchsecinfo(rest).found:
         yield SECINFO, rest
+
+
+#: What the names of files say, and their first bytes, at a place; the first that fits counts.
+_NAMES = {"initr": "initrd", "vmlinu|bzimage|kernel(?!.*fd$)": "kernel", "svsm": "svsm", "vars": "vars_file"}
+_NAMES |= {r"ovmf|firmware|\.fd$": "firmware", "vmsa.*1": "vmsa_cpu1", "vmsa": "vmsa_cpu0", "id.?block": "id_block"}
+_NAMES |= {rf"\b{name}\b": name for name in KEYS}
+_BEGINNINGS = [(40, b"_FVH", "firmware"), (0x202, b"HdrS", "kernel"), (0, b"070701", "initrd")]
+_BEGINNINGS += [(0, begin, "initrd") for begin in (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"\xfd7zXZ", b"\x02\x21\x4c\x18")]
+
+
+def recognize_file(name: str, raw: bytes) -> str:
+    """Return which input a file is, by its content, or else by its name; "" for none."""
+    # Not above: a pasted text needs none of it.
+    from ..attestation.certificates import parse_chain, parse_crls
+    from ..attestation.report import read_report
+    from ..formats.vcek import read_cert_table
+
+    called = next((one for form, one in _NAMES.items() if re.search(form, os.path.basename(name.lower()))), "")
+    if len(raw) in (KEY_SIZE, 2 * KEY_SIZE):
+        return called if called in KEYS else "tk" if len(raw) > KEY_SIZE else "tik"
+    if len(raw) <= TEXT_LIMIT:
+        with contextlib.suppress(SevlabError):
+            read_report(raw)
+            return "report"
+        with contextlib.suppress(SevlabError):
+            kinds = [one.kind.lower().replace("asvk", "ask") for one in parse_chain(raw)]
+            return next((one for one in kinds if one in ("vcek", "vlek") or kinds == [one]), "chain")
+        with contextlib.suppress(SevlabError):
+            return "crl" if parse_crls(raw) else ""
+        if read_cert_table(raw).certificates:
+            return "certs"
+    begun = next((one for place, begin, one in _BEGINNINGS if raw.startswith(begin, place)), "")
+    return called or begun or "vmsa_cpu0" * (len(raw) == 4096)

@@ -105,8 +105,8 @@ class CaseDiagnosis(Explainable):
             blocks.append(Table(["what is wrong", "state", "note"], rows, mono=[1]))
         if self.diagnosis is not None:
             blocks += [Heading("What explains it"), *self.diagnosis.explain().blocks]
-        if self.incidents:
-            rows = [[key, INCIDENTS[key].title, INCIDENTS[key].lesson] for key in self.incidents]
+        known = () if self.explanation is None else self.explanation.incidents  # which are above already
+        if rows := [[key, INCIDENTS[key].title, INCIDENTS[key].lesson] for key in self.incidents if key not in known]:
             blocks += [Heading("Public incidents that this resembles"), Table(["", "title", "lesson"], rows)]
         return View(*blocks)
 

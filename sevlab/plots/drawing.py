@@ -51,13 +51,14 @@ class Picture(Figure):
         super().__init__(facecolor="white", **options)
         self.words = escaped(words, "\n")
 
-    def _repr_png_(self) -> bytes:
+    def _repr_png_(self) -> tuple[bytes, dict[str, str]]:
+        """Return it with its alternative text, which nbconvert's and Voila's template "classic" shows, and no other."""
         buffer = BytesIO()
         self.savefig(buffer, format="png", dpi=100, metadata={"Software": None})
         small = BytesIO()
         with Image.open(buffer) as picture:
             picture.convert("RGB").quantize(PALETTE, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
-        return small.getvalue()
+        return small.getvalue(), {"alt": self.words.strip().partition("\n")[0].strip()}
 
     def __repr__(self) -> str:
         return self.words

@@ -16,9 +16,9 @@ from ..layout.structure import Layout
 from ..simulator.launch import SimulatedLaunch
 from .bytemap import ByteMap
 from .debugger import Debugger, debugger
-from .explorers import Explorer, SnpExplorer, TableExplorer
+from .explorers import Explorer, SnpExplorer
 from .simulation import CoverageBox, TranscriptExplorer
-from .structure_explorers import ReportExplorer, SessionExplorer, VmsaExplorer
+from .structure_explorers import ReportExplorer, SessionExplorer, TableExplorer, VmsaExplorer
 from .trial import FieldBox, Trial
 
 if TYPE_CHECKING:

@@ -1,12 +1,20 @@
 // A button. Its message carries what stands in the boxes beside it: see action.py.
 
 const REFERENCE = "IPY_MODEL_";
+const TYPED = ":is(input[type=text], input[type=number], textarea)";
+const LONGEST = 5000; // ms that a press waits for what was typed before it
 
 const state = (models) =>
   models.map((one) => {
     const labels = one.get("_options_labels");
     return labels ? labels[one.get("index")] : one.get("value");
   });
+
+// ipywidgets holds a value back while the one before it is on its way. One that arrived after the press would undo it.
+async function arrived(models) {
+  const end = Date.now() + LONGEST;
+  while (models.some((one) => one._pending_msgs) && Date.now() < end) await new Promise((done) => setTimeout(done, 10));
+}
 
 function makeButton(model, act) {
   const button = document.createElement("button");
@@ -70,10 +78,15 @@ function render({ model, el }) {
   let ready = known().then((found) => { models = found; });
   const again = () => { ready = known().then((found) => { models = found; }); };
 
-  const act = () => {
-    // Read now: what the kernel answers to something else must not change what was pressed.
-    if (models.length === model.get("beside").length) model.send({ state: state(models) });
-    else ready.then(() => model.send({ state: state(models) }));
+  const act = async () => {
+    // What is being typed is sent now, not after its pause: not every press takes the focus from its box.
+    const typing = el.closest(".sevlab-page, .sevlab-frame")?.querySelector(`${TYPED}:focus`);
+    typing?.dispatchEvent(new Event("change", { bubbles: true }));
+    if (models.length !== model.get("beside").length) await ready;
+    // Read before anything is waited for: what the kernel answers to something else must not change what was pressed.
+    const seen = state(models);
+    await arrived(models);
+    model.send({ state: seen });
   };
   const button = makeButton(model, act);
   const told = document.createElement("span");

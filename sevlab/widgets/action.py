@@ -28,6 +28,7 @@ class Button(anywidget.AnyWidget):
     """
 
     _esm = Path(__file__).with_name("action.js")
+    _css = Path(__file__).with_name("action.css")
     description = traitlets.Unicode().tag(sync=True)
     disabled = traitlets.Bool().tag(sync=True)
     look = traitlets.Unicode().tag(sync=True)

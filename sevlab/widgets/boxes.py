@@ -15,13 +15,13 @@ import ipywidgets as w
 import traitlets
 
 from ..cases.case import BY_NAME, with_registers
-from ..errors import InputError, SevlabError, escaped
+from ..errors import InputError, SevlabError, escaped, quoted
 from ..formats.policy import Policy
 from ..launch.files import FIRMWARE_LIMIT, load_file
 from ..launch.inputs import DEFAULT_PROFILE, FILES, LaunchInputs
 from ..launch.keys import SecretBytes
 from ..launch.reading import ReadPath
-from ..launch.values import KEY_SIZE, parse_number, parse_policy
+from ..launch.values import KEY_SIZE, load_key, parse_number, parse_policy
 from ..launch.vmm import PROFILES
 from ..layout.views import Banner
 from .action import Button
@@ -38,30 +38,14 @@ if TYPE_CHECKING:
 
 
 #: What the boxes call each input.
-LABELS = {
-    "measurement": "Measurement",
-    "api_major": "API major",
-    "api_minor": "API minor",
-    "build_id": "Build",
-    "policy": "Policy",
-    "firmware": "Firmware",
-    "tk": "Key file",
-    "tik": "TIK alone",
-    "kernel": "Kernel",
-    "initrd": "Initrd",
-    "cmdline": "Command line",
-    "num_cpus": "CPU count",
-    "cpu_family": "CPU family",
-    "cpu_model": "CPU model",
-    "cpu_stepping": "CPU stepping",
-    "profile": "Profile",
-    "guest_features": "SEV features",
-    "vmsa_cpu0": "VMSA, CPU 0",
-    "vmsa_cpu1": "VMSA, others",
-    "candidates": "Candidates",
-}
+LABELS = {"measurement": "Measurement", "api_major": "API major", "api_minor": "API minor", "build_id": "Build"}
+LABELS |= {"policy": "Policy", "firmware": "Firmware", "tk": "Key file", "tik": "TIK alone", "kernel": "Kernel"}
+LABELS |= {"initrd": "Initrd", "cmdline": "Command line", "num_cpus": "CPU count", "cpu_family": "CPU family"}
+LABELS |= {"cpu_model": "CPU model", "cpu_stepping": "CPU stepping", "profile": "Profile"}
+LABELS |= {"guest_features": "SEV features", "vmsa_cpu0": "VMSA, CPU 0", "vmsa_cpu1": "VMSA, others"}
 LABELS |= {"tek": "TEK alone", "vcpu_type": "CPU type", "cpu_signature": "CPU signature", "chain": "ASK and ARK"}
 LABELS |= {name: name.upper() for name in ("vcek", "vlek", "ask", "ark", "crl", "svsm")}
+LABELS["candidates"] = "Candidates"
 LABELS["reported_measurement"] = "SNP digest"
 NUMBERS = ("num_cpus", "cpu_family", "cpu_model", "cpu_stepping", "guest_features")
 #: The inputs in a :class:`LaunchBox`.
@@ -81,12 +65,13 @@ def label_of(name: str) -> str:
     return LABELS.get(name, f"Required {words}" if is_required else words.capitalize() if name in BY_NAME else name)
 
 
-def tik_of(raw: bytes | SecretBytes) -> SecretBytes:
-    """Return the TIK of an uploaded key: 16 bytes are the TIK, 32 are TEK and then TIK."""
-    key = raw if isinstance(raw, SecretBytes) else SecretBytes(raw)
-    if len(key) not in (KEY_SIZE, 2 * KEY_SIZE):
-        raise InputError(LABELS["tk"], f"an upload of {len(key)} bytes", "16 raw bytes (TIK) or 32 (TEK, then TIK)")
-    return key.part(-KEY_SIZE)
+def tik_of(given: str | bytes | SecretBytes) -> SecretBytes:
+    """Return the TIK from a key file, or from an upload: 16 bytes are the TIK, 32 are TEK and then TIK."""
+    key = SecretBytes(given) if isinstance(given, bytes) else given
+    try:
+        return load_key(key, LABELS["tk"], 2 * KEY_SIZE).part(KEY_SIZE)
+    except InputError:
+        return load_key(key, LABELS["tk"])
 
 
 def text_box(label: str, value: str = "", width: str = "14em", **more: Any) -> w.Text:
@@ -99,6 +84,26 @@ def text_area(label: str, value: str, placeholder: str = "") -> w.Textarea:
     """Return a labelled box of several lines, so that a line break at the end can be typed, and seen."""
     look = {"layout": w.Layout(height="4em", width=WIDE), "style": STYLE}
     return w.Textarea(value=value, description=label, placeholder=placeholder, continuous_update=False, **look)
+
+
+class NumberBox(w.Text):
+    """A labelled box for a whole number, as text: ipywidgets' own boxes of numbers change what is being typed."""
+
+    value = traitlets.CUnicode().tag(sync=True)
+
+    def __init__(self, label: str, value: int, least: int, most: int, width: str = "16em", **more: Any) -> None:
+        self.min, self.max, layout = least, most, w.Layout(width=width)
+        super().__init__(value=value, description=label, continuous_update=False, layout=layout, **more)
+        self.add_class("sevlab-number")
+
+    @property
+    def number(self) -> int:
+        """The number that stands in it. Raises :class:`~sevlab.errors.InputError` with the label for any other text."""
+        text = self.value.strip()
+        if re.fullmatch("-?[0-9]{1,20}", text, re.ASCII) and self.min <= int(text) <= self.max:
+            return int(text)
+        needed = f"a whole number from {self.min} to {self.max}"
+        raise InputError(self.description, quoted(text) if text else "nothing", needed)
 
 
 def choice(label: str, options: object, value: str | None = None, width: str = "20em") -> w.Dropdown:
@@ -132,7 +137,7 @@ def status(shown: Banner | View) -> str:
     return f'<div role="status">{shown.html()}</div>'
 
 
-def store_file(owner: object, name: str, raw: bytes) -> str:
+def keep_file(owner: object, name: str, raw: bytes) -> str:
     """Write an upload to a folder that only this user can read, and that goes with its *owner*; return its path."""
     folder = tempfile.mkdtemp(prefix="sevlab-")
     weakref.finalize(owner, shutil.rmtree, folder, ignore_errors=True)
@@ -211,7 +216,7 @@ class FileBox(w.HBox):
     def _store(self, raw: bytes, name: str) -> str:
         if not raw and not self._empty:
             raise InputError(self.label, "an empty upload", "a file with content")
-        path = store_file(self, name, raw)
+        path = keep_file(self, name, raw)
         self._folder = os.path.dirname(path)
         return path
 
@@ -239,6 +244,7 @@ class PolicyBox(w.VBox):
         self.words = {name: w.HTML() for name in self.boxes}
         each = [w.VBox([box, self.words[name]]) for name, box in self.boxes.items()]
         super().__init__([row(self.number, self.warning), w.Box(each).add_class("sevlab-bits")])
+        self.parts = [self.number, *self.boxes.values()]
         self._settling = False
         self.number.observe(self._from_number, "value")
         for box in self.boxes.values():
@@ -386,6 +392,7 @@ class PasteBox(anywidget.AnyWidget):
     """
 
     _esm = Path(__file__).with_name("pastebox.js")
+    _css = Path(__file__).with_name("debugger.css")
     value = traitlets.Unicode().tag(sync=True)
     limit = traitlets.Int().tag(sync=True)
     file_limit = traitlets.Int().tag(sync=True)

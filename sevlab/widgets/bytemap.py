@@ -67,9 +67,7 @@ class ByteMap(anywidget.AnyWidget):
                 "other": other[span.offset : span.offset + span.size].hex(),
                 "edit": f"0x{int(span.value):x}"
                 if isinstance(span.value, int)
-                else span.raw.hex()
-                if span.size <= 1024
-                else "",
+                else span.raw.hex() * (span.size <= 1024),
                 "colour": COLOURS[span.colour],
                 "marked": [i for i in self._marked if span.offset <= i < span.offset + span.size],
             }

@@ -20,20 +20,20 @@ from typing import TYPE_CHECKING
 
 import ipywidgets as w
 
-from ..attestation.certificates import parse_chain, parse_crls
+from ..attestation.certificates import LIMIT, parse_certificate
 from ..attestation.report import read_report
 from ..cases.bundle import open_case, pack_case
 from ..cases.capture import COMMAND_LINE, SOURCES, TEXT_LIMIT, XML, Capture, in_cell
 from ..cases.case import BY_NAME, COUNT, FILE, FORBID, KEY, MEASUREMENT, MODE, NUMBER, ROWS, SNP, TEXT, Case, make_case
 from ..cases.case_toml import parse_case, parse_text, record_explanation
 from ..cases.coverage import cover_command_line, cover_domain
-from ..cases.recognize import parse_anything
+from ..cases.recognize import parse_anything, recognize_file
 from ..cases.verify import CaseVerdict, verify_case
 from ..diagnosis.case import CaseDiagnosis, diagnose_case
 from ..diagnosis.run import diagnose
 from ..errors import InputError, SevlabError, UnsupportedError, escaped, lacking, quoted, renaming, shell_word
-from ..formats.vcek import read_cert_table
-from ..launch.files import Sha256
+from ..formats.vcek import ROOTS
+from ..launch.files import Sha256, load_file
 from ..launch.inputs import INPUTS, KEYS, REPORTED, SKU, SNP_INPUTS, as_option, as_peer
 from ..launch.keys import SecretBytes
 from ..launch.snp import DEFAULT_PROFILE
@@ -41,13 +41,14 @@ from ..launch.values import KEY_SIZE, parse_measurement, parse_number, parse_pol
 from ..launch.vmm import CPU_MODELS, PROFILES, SNP_PROFILES
 from ..layout.views import Banner, Heading, Paragraph, Table, View, hex_lines
 from .action import Button
-from .boxes import LABELS, PasteBox, alert, choice, flag, label_of, output, row, status, store_file, text_box
+from .boxes import FileBox, NumberBox, PasteBox, alert, choice, flag, keep_file, label_of, output, row, status, text_box
 from .bytemap import StaticBox
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from typing import Any
 
+    from ..cases.case import Value
     from ..diagnosis.engine import Progress
     from ..diagnosis.result import Diagnosis, Explanation
 
@@ -57,7 +58,7 @@ SEV, ES, SEV_SNP = "SEV", "SEV-ES", "SEV-SNP"
 LEGACY = {*REPORTED, *KEYS, *INPUTS, "digest"}
 SNP_LAUNCH = {*INPUTS, *SNP_INPUTS, "cpu_signature"}
 SNP_CASE = SNP_LAUNCH | {one.name for one in ROWS if one.section in ("launch", *SNP) and one.kind != MODE}
-_SEARCHED = (LABELS["num_cpus"], LABELS["vcpu_type"])
+_SEARCHED = (label_of("num_cpus"), label_of("vcpu_type"))
 #: The boxes that are always there. Any other is there when it holds something, or when all are asked for.
 _LOADED = ("firmware", "tk", "kernel", "initrd", "cmdline")
 _CPUS = ("num_cpus", "profile", "guest_features")
@@ -70,12 +71,6 @@ PASTE = """virsh domlaunchsecinfo, a domain XML, a QEMU command line, QMP answer
  or PEM, or several together. Or drop files here: a .sevcase, a report, certificates, firmware, kernel, keys."""
 _PEM = re.compile(r"-----BEGIN ([A-Z0-9 ]{1,40})-----.*?-----END \1-----[ \t]*\n?", re.DOTALL)
 _CASE = re.compile(r"^[ \t]*format[ \t]*=[ \t]*\d|^[ \t]*\[(reported|owner|launch|snp)\][ \t\r]*$", re.MULTILINE)
-#: What the names of files say, and their first bytes, at a place; the first that fits counts.
-_NAMES = {"initr": "initrd", "vmlinu|bzimage|kernel(?!.*fd$)": "kernel", "svsm": "svsm", "vars": "vars_file"}
-_NAMES |= {r"ovmf|firmware|\.fd$": "firmware", "vmsa.*1": "vmsa_cpu1", "vmsa": "vmsa_cpu0", "id.?block": "id_block"}
-_NAMES |= {rf"\b{name}\b": name for name in KEYS}
-_BEGINNINGS = [(40, b"_FVH", "firmware"), (0x202, b"HdrS", "kernel"), (0, b"070701", "initrd")]
-_BEGINNINGS += [(0, begin, "initrd") for begin in (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"\xfd7zXZ", b"\x02\x21\x4c\x18")]
 #: The first example: a launch whose reason takes less than a second.
 FIRST_EXAMPLE = 12
 _URGENT = ("WARNING", "CHANGED", "NOTE")
@@ -84,32 +79,16 @@ COMMAND, PYTHON = "as a command", "as Python"
 TAKE = (COMMAND, PYTHON, *(f"{side}, {form}" for side in ("reported", "computed") for form in ("hex", "base64")))
 
 
+MINE, ROOT, LABELLED = "This case is mine", "Trusted root", (*BY_NAME, "candidates", "vcpu_type")
 #: Options of the command line, as its words name them, and the boxes of the same meaning.
 _BOXES = {one.option[2:]: label_of(one.name) for one in reversed(ROWS)} | {source: f"{source}:" for source in SOURCES}
-_BOXES |= {spell(name)[2:]: label_of(name) for spell in (as_peer, as_option) for name in LABELS}
-_BOXES |= {"own-case": "your own copy of it, in its box"}
-_BOXES |= {name: label_of(name) for name in (*LABELS, *BY_NAME) if "_" in name}
-_OPTION = re.compile(r"--([a-z][a-z0-9-]*[a-z0-9])(?: (?:FILE|DIR|DOMAIN|HEX|N)\b)?|\b([a-z]+(?:_[a-z0-9]+)+)(?=:)")
-
-
-def recognize_file(name: str, raw: bytes) -> str:
-    """Return which input a file is, by its content, or else by its name; "" for none."""
-    called = next((one for form, one in _NAMES.items() if re.search(form, Path(name.lower()).name)), "")
-    if len(raw) in (KEY_SIZE, 2 * KEY_SIZE):
-        return called if called in KEYS else "tk" if len(raw) > KEY_SIZE else "tik"
-    if len(raw) <= TEXT_LIMIT:
-        with contextlib.suppress(SevlabError):
-            read_report(raw)
-            return "report"
-        with contextlib.suppress(SevlabError):
-            kinds = [one.kind.lower().replace("asvk", "ask") for one in parse_chain(raw)]
-            return next((one for one in kinds if one in ("vcek", "vlek") or kinds == [one]), "chain")
-        with contextlib.suppress(SevlabError):
-            return "crl" if parse_crls(raw) else ""
-        if read_cert_table(raw).certificates:
-            return "certs"
-    begun = next((one for place, begin, one in _BEGINNINGS if raw.startswith(begin, place)), "")
-    return called or begun or "vmsa_cpu0" * (len(raw) == 4096)
+_BOXES |= {spell(name)[2:]: label_of(name) for spell in (as_peer, as_option) for name in LABELLED}
+_BOXES |= {"own-case": f"tick '{MINE}'", "with report verify": "in the boxes of More inputs"}
+_BOXES |= {name: label_of(name) for name in LABELLED if "_" in name}
+_OPTION = re.compile(
+    r"--([a-z][a-z0-9-]*[a-z0-9])(?: (?:FILE|DIR|DOMAIN|HEX|N)\b)?|\b([a-z]+(?:_[a-z0-9]+)+)(?=:)"
+    r"|\b(tk|tik|tek)(?=\)|,? (?:and )?t[ei]k| (?:was|were) taken)|\b(with report verify)\b"
+)
 
 
 class Debugger(StaticBox):
@@ -117,7 +96,8 @@ class Debugger(StaticBox):
 
     ``inputs`` are the current inputs, as they are in the boxes, and ``case`` is the case they make. ``verdict`` is
     theirs, None while something is ``missing`` or cannot be used (``error``); ``diagnosis`` is the last one. The
-    search runs in the background, and can be stopped. None for *inputs* shows an example, a broken launch.
+    search runs in the background, and can be stopped. *inputs* are a case, or inputs by name, as in
+    :func:`sevlab.load_evidence` or :func:`sevlab.load_snp_launch`; None shows an example, ``{}`` an empty form.
     """
 
     def __init__(self, inputs: Mapping[str, object] | Case | None = None) -> None:
@@ -142,13 +122,16 @@ class Debugger(StaticBox):
         self.paste = PasteBox("What you have", TEXT_LIMIT, self._refused, PASTE, self._take_file)
         self.mode = choice("Mode", (SEV, ES, SEV_SNP), SEV, "100%")
         self.boxes = {name: self._box(name) for name in _ORDER}
-        self.cpu = choice(LABELS["vcpu_type"], [OTHER, *CPU_MODELS], OTHER, "100%")
-        wide = w.Layout(width="10em")
-        self.budget = w.BoundedFloatText(value=60, min=0.1, max=3600, description="Seconds", layout=wide)
+        self.cpu = choice(label_of("vcpu_type"), [OTHER, *CPU_MODELS], OTHER, "100%")
+        self.budget = NumberBox("Seconds", 60, 1, 3600, "10em")
         folder = "a folder of firmware, kernels and initrds to try"
-        self.candidates = text_box(LABELS["candidates"], width="100%", placeholder=folder)
-        self.take, self.with_keys = choice("Take it", TAKE, COMMAND), flag("with the keys", "Not to be sent.", "auto")
+        self.candidates = text_box(label_of("candidates"), width="100%", placeholder=folder)
+        self.own = flag(MINE, "Its keys and requirements count as yours, and it may name files anywhere.", "auto")
         self.example, self.understood, self.taken = output("example"), output("understood"), output("taken")
+        told = self.refresh, lambda error: self.understood.set_trait("value", alert(self._words(error)))
+        keep = functools.partial(parse_certificate, name=ROOT)
+        self.root = FileBox(ROOT, "", "Upload an ARK to trust", *told, keep=keep, optional=True)
+        self.take, self.with_keys = choice("Take it", TAKE, COMMAND), flag("with the keys", "Not to be sent.", "auto")
         self.alert, self.banner, self.compared = output("error"), output("verdict"), output("bytes")
         self.progress, self.result, self.note = output("progress"), self._group("diagnosis"), w.HTML()
         self.read = self._button("Read it", self.read_paste, "primary")
@@ -161,11 +144,12 @@ class Debugger(StaticBox):
         self.more.expanded, self.stop.disabled = False, True
         for box, act in {self.mode: self._mode_chosen, self.cpu: self._cpu_chosen}.items():
             box.observe(lambda change, act=act: self._quiet or act(), "value")
-        for box in self.boxes.values():
+        for box in (*self.boxes.values(), self.own):
             box.observe(lambda change: self.refresh(), "value")
 
     def _box(self, name: str) -> w.Widget:
-        look = "sevlab-narrow" if BY_NAME[name].kind in (NUMBER, COUNT) or name == "profile" else "sevlab-wide"
+        is_number, is_long = BY_NAME[name].kind in (NUMBER, COUNT), BY_NAME[name].limit > 0xFFFF
+        look = "sevlab-wide" if not is_number else "sevlab-middle" if is_long else "sevlab-narrow"
         if BY_NAME[name].kind == FORBID:
             return flag(label_of(name), BY_NAME[name].doc, "auto")
         if name == "profile":
@@ -174,7 +158,7 @@ class Debugger(StaticBox):
         return text_box(label_of(name), width="100%", placeholder=hint, tooltip=BY_NAME[name].doc).add_class(look)
 
     def _button(self, words: str, act: Callable[[], object], look: str = "") -> Button:
-        beside = [self.paste, self.mode, *self.boxes.values(), self.candidates, self.budget]
+        beside = [self.paste, self.mode, *self.boxes.values(), self.candidates, self.budget, self.own, self.root.text]
         return Button(words, act, [*beside, self.take, self.with_keys], look)
 
     def _group(self, name: str, *parts: w.Widget) -> w.VBox:
@@ -182,16 +166,16 @@ class Debugger(StaticBox):
 
     def _parts(self) -> list[w.Widget]:
         inputs = [self.mode, *self.boxes.values()]
-        inputs.insert(inputs.index(self.boxes["num_cpus"]) + 1, self.cpu)
+        for box, before in ((self.cpu, "num_cpus"), (self.root, "chain")):
+            inputs.insert(inputs.index(self.boxes[before]) + 1, box)
         paste, boxes = self._group("paste", self.paste, self.read), self._group("inputs", *inputs)
         start = row(self.another, self.clear)
-        left = self._group("left", self.example, start, paste, self.understood, boxes, self.more)
+        left = self._group("left", self.example, start, paste, self.understood, self.own, boxes, self.more)
         along = self._group("take", row(self.take, self.copying), row(self.saving, self.with_keys), self.taken)
         search = row(self.why, self.stop, self.budget).add_class("sevlab-search")
-        answer = self.banner, self.alert, self.compared, search, self.progress, self.result, along, self.candidates
+        answer = self.banner, self.alert, self.compared, search, self.candidates, self.progress, self.result, along
         right = self._group("right", *answer)
-        style = Path(__file__).with_name("debugger.css").read_text(encoding="utf-8")
-        return [w.HTML(f"<style>{style}</style>"), self._group("columns", left, right)]
+        return [self._group("columns", left, right)]
 
     def _say(self, *blocks: Any) -> View:
         """Return blocks in the words of the page: boxes instead of options, and files as their boxes call them."""
@@ -199,7 +183,11 @@ class Debugger(StaticBox):
 
         def said(words: str, is_ours: bool = True) -> str:
             words = functools.reduce(lambda text, path: text.replace(path, files[path]), files, words)
-            return _OPTION.sub(lambda match: _BOXES.get(match[1] or match[2], match[0]), words) if is_ours else words
+            return (
+                _OPTION.sub(lambda match: _BOXES.get(str(match[match.lastindex or 0]), match[0]), words)
+                if is_ours
+                else words
+            )
 
         blocks = tuple(map(copy.copy, blocks))
         for block in blocks:
@@ -236,6 +224,8 @@ class Debugger(StaticBox):
             is_shown = name in counting and (self._all or name in USUAL[mode] or bool(box.value))
             box.layout.display = None if is_shown else "none"
         self.cpu.layout.display = "none" if mode == SEV and not self._all else None
+        self.root.layout.display = None if self.is_snp and self.boxes["report"].value else "none"
+        self.own.layout.display = "none" if self._base.own else None
         profile, texts = self.boxes["profile"], [self.boxes[one].value for one in (*SKU, "cpu_signature")]
         known = dict.fromkeys([*(SNP_PROFILES if self.is_snp else PROFILES), profile.value])
         names = (_DEFAULT, *((name, name) for name in known if name))
@@ -301,7 +291,7 @@ class Debugger(StaticBox):
                 is_digest = self.is_snp or (len(bare) == 96 and not self.inputs)
                 return {"reported_measurement": raw} if is_digest else {"measurement": base64.b64encode(raw).decode()}
             read_report(raw := text.encode(errors="replace"))
-            return {"report": store_file(self, "report.txt", raw)}
+            return {"report": keep_file(self, "report.txt", raw)}
         return {}
 
     def _take_capture(self, text: str) -> None:
@@ -329,11 +319,11 @@ class Debugger(StaticBox):
             if len(raw) > self.paste.file_limit:
                 self._refused(len(raw), name)
             elif raw.startswith(b"PK"):
-                self._take_case(self._open.enter_context(open_case(store_file(self, name, raw), "case")))
+                self._take_case(self._open.enter_context(open_case(keep_file(self, name, raw), "case")))
             elif kind:
                 is_key, base = BY_NAME[kind].kind == KEY, os.path.basename(name)[-60:]
                 others = () if not is_key else ("tik", "tek") if kind == "tk" else ("tk",)
-                value = SecretBytes(raw) if is_key else store_file(self, name, raw)
+                value = SecretBytes(raw) if is_key else keep_file(self, name, raw)
                 words = UPLOADED if is_key else escaped(f"{base} {UPLOADED}")
                 self.set_inputs({**dict.fromkeys(others), kind: value}, {kind: words})
                 self._tell(Paragraph(f"Took {quoted(name)} as {label_of(kind)}."))
@@ -375,7 +365,7 @@ class Debugger(StaticBox):
         self.why.disabled, self.stop.disabled, self.result.children = False, True, ()
         self.capture, self._base = Capture(), Case({}, own=True)
         self._held: dict[str, tuple[str, object]] = {}
-        self.diagnosis, self._view, self._example = None, View(), False
+        self.diagnosis, self._view, self._example, self.own.value = None, View(), False, False
         self._open.close()
         for part in (self.paste, self.understood, self.progress, self.taken, self.example):
             part.value = ""
@@ -446,12 +436,21 @@ class Debugger(StaticBox):
         pairs = ((name, value, base.inputs.get(name)) for name, value in inputs.items())
         kept = {name for name, mine, theirs in pairs if mine is theirs or (name not in KEYS and mine == theirs)}
         if kept and {*base.inputs} - {"mode"} == kept == {*inputs}:
-            return base
+            return self._owned(base)
         if self.is_snp:
             inputs["mode"] = "snp:svsm" if "svsm" in inputs else "snp"
         hashes, origin = ({name: one[name] for name in one if name in kept} for one in (base.hashes, base.origin))
         about = {key: words for key, words in base.about.items() if key != "explanation"}
-        return base.replace(inputs=inputs, hashes=hashes, origin=origin, about=about, found={}, found_hashes={})
+        made = base.replace(inputs=inputs, hashes=hashes, origin=origin, about=about, found={}, found_hashes={})
+        return self._owned(made)
+
+    def _owned(self, case: Case) -> Case:
+        """Return a case as the user's own if the tick says so: its paths are then opened as any."""
+
+        def plain(values: Mapping[str, Value | None]) -> dict[str, Any]:
+            return {name: value[:] if isinstance(value, str) else value for name, value in values.items()}
+
+        return case.replace(own=True, inputs=plain(case.inputs), found=plain(case.found)) if self.own.value else case
 
     @property
     def missing(self) -> list[str]:
@@ -483,7 +482,7 @@ class Debugger(StaticBox):
         try:
             with renaming(label_of):
                 case, missing = self.case, self.missing if self.inputs else ["everything"]
-                self.verdict = None if missing else verify_case(case, **self._own_keys(case))
+                self.verdict = None if missing else verify_case(case, roots=self._roots(), **self._own_keys(case))
         except (SevlabError, ImportError) as error:
             self.alert.value, self.error = alert(self._words(error)), self._words(error)
             self.banner.value = status(Banner("CANNOT TELL: an input cannot be used.", "grey"))
@@ -501,9 +500,16 @@ class Debugger(StaticBox):
         checks = _folded("Every check", self._say(*rest))
         self.compared.value = self._bytes().html() + self._say(*wrong, *urgent).html() + checks
 
+    def _roots(self) -> Mapping[str, str]:
+        """Return the roots to trust: AMD's, and that of the user, which no case can bring along."""
+        root = self.root.given() if self.is_snp else None
+        if isinstance(root, str):
+            root = parse_certificate(load_file(root, ROOT, LIMIT), ROOT)
+        return ROOTS if root is None else {**ROOTS, root.sha256: f"{root.product or 'unnamed'}, by {ROOT}"}
+
     def _own_keys(self, case: Case) -> dict[str, Any]:
         """Return the keys that are the user's own, not those of a case. No measure depends on the TEK."""
-        theirs = case.inputs if self._base.own else self._base.inputs
+        theirs = case.inputs if case.own else self._base.inputs
         own = {name: key for name, key in case.part().items() if name in KEYS and key is not theirs.get(name)}
         needs_tek = "tik" in case.inputs and "tek" not in case.inputs and not case.is_snp
         return {**own, "tek": SecretBytes(bytes(KEY_SIZE))} if needs_tek else own
@@ -552,7 +558,7 @@ class Debugger(StaticBox):
                 found = () if diagnosis is None else diagnosis.explanations
                 buttons = [self._button("Apply this", functools.partial(self.apply, one), "success") for one in found]
                 self.note = w.HTML()
-                self.result.children = [w.HTML(status(view)), *buttons, self.note]
+                self.result.children = [self.note, w.HTML(status(view)), *buttons]
                 self._outdate(self._outdated)
         except Exception as error:  # nobody sees what a thread raises
             if stop is self._stop:
@@ -567,9 +573,11 @@ class Debugger(StaticBox):
     def _diagnose(self, progress: Callable[[Progress], object] | None = None) -> tuple[View, Diagnosis | None]:
         case, folder = self.case, self.candidates.value.strip() or None
         if case.is_snp:
-            found = diagnose_case(case, candidates=folder, budget=self.budget.value, progress=progress)
+            found = diagnose_case(
+                case, roots=self._roots(), candidates=folder, budget=self.budget.number, progress=progress
+            )
             return self._say(*found.explain().blocks), found.diagnosis
-        diagnosis = diagnose(case, candidates=folder, budget=self.budget.value, progress=progress)
+        diagnosis = diagnose(case, candidates=folder, budget=self.budget.number, progress=progress)
         return self._say(*diagnosis.explain().blocks), diagnosis
 
     def _show_progress(self, stop: threading.Event, progress: Progress) -> None:
@@ -581,7 +589,7 @@ class Debugger(StaticBox):
     def _outdate(self, words: str) -> None:
         """Mark the result as outdated: it is about other inputs than the current ones, and cannot be applied."""
         self._outdated = words
-        for button in self.result.children[1:-1]:
+        for button in self.result.children[2:]:
             button.disabled = bool(words)
         self.note.value = status(View(Paragraph(words))) if words else ""
 
@@ -590,13 +598,15 @@ class Debugger(StaticBox):
         before = {name: str(box.value) for name, box in self.boxes.items()}
         with self._telling(self.progress):
             self.set_inputs(explanation.inputs)
-            changed = {name: str(box.value) for name, box in self.boxes.items() if str(box.value) != before[name]}
-            both = {one: [in_cell(text, 30) or "(empty)" for text in (before[one], changed[one])] for one in changed}
-            rows = [[label_of(one), *texts] for one, texts in both.items()]
+            after = {name: str(box.value) for name, box in self.boxes.items()}
+            changed = [name for name in after if after[name] != before[name]]
+            rows = [
+                [label_of(one), *(in_cell(both[one], 30) or "(empty)" for both in (before, after))] for one in changed
+            ]
             self._outdate("Applied: the verdict is that on the new inputs. Their boxes are marked *.")
             self.note.value += Table(["box", "before", "now"], rows, mono=[1, 2]).html()
             self._mark(changed)
-        self.why.send({"reveal": ".sevlab-diagnosis > :last-child"})
+        self.why.send({"reveal": ".sevlab-bytes"})  # with the note below it
 
     def _mark(self, names: Iterable[str]) -> None:
         for name, box in self.boxes.items():
@@ -638,6 +648,8 @@ class Debugger(StaticBox):
             lines.append(line(f"sevlab digest --mode snp{':svsm' * ('svsm' in given)}", SNP_LAUNCH, as_peer))
         if "report" in given:
             head = f"sevlab report verify {shell_word(str(given.pop('report')))}"
+            if root := self.root.given():
+                head += f" --trust-root {shell_word(root if isinstance(root, str) else 'root.der')}"
             if (computed := self._values().get("computed")) is not None:
                 given["snp_measurement"] = computed.hex()
             required = [one.name for one in ROWS if one.section in SNP]
@@ -648,7 +660,8 @@ class Debugger(StaticBox):
         mode = {"mode": self.case.mode} if self.is_snp else {}
         lines = [f"    {name!r}: {value!a}," for name, value in {**mode, **self._named()}.items()]
         head = "import sevlab\nfrom sevlab.cases.case import make_case\n\ncase = make_case({"
-        return "\n".join([head, *lines, "})", "print(sevlab.verify_case(case))", ""])
+        roots = f", roots={self._roots()!a}" if self.is_snp and self.root.given() else ""
+        return "\n".join([head, *lines, "})", f"print(sevlab.verify_case(case{roots}))", ""])
 
     def copy_it(self) -> None:
         """Copy what is chosen."""
@@ -661,7 +674,7 @@ class Debugger(StaticBox):
         self.taken.value = ""
         with self._telling(self.taken), tempfile.TemporaryDirectory(prefix="sevlab-") as folder:
             case, path = self.case, os.path.join(folder, "launch.sevcase")
-            case = case if case is self._base else make_case(case.inputs, case.origin, case.about)
+            case = case if case.inputs == self._base.inputs else make_case(case.inputs, case.origin, case.about)
             if self.diagnosis is not None and self.diagnosis.explanations and not self._outdated:
                 case = record_explanation(case, self.diagnosis.explanations[0])
             pack_case(case, path, with_keys=bool(self.with_keys.value))
@@ -700,7 +713,4 @@ def _parsed(name: str, value: object) -> object:
     return parse_number(value, name, row.limit) if row.kind in (NUMBER, COUNT) else parse_text(row, value, name)
 
 
-def debugger(inputs: Mapping[str, object] | Case | None = None) -> Debugger:
-    """Return the debugger with an example, or with some inputs: by name, as in :func:`sevlab.load_evidence` or
-    :func:`sevlab.load_snp_launch`, or a case. ``{}`` is an empty one."""
-    return Debugger(inputs)
+debugger = Debugger

@@ -11,10 +11,17 @@ function renderFrame({ model, el }) {
   const on = (event, act) => document.addEventListener(event, (e) => { if (root()?.contains(e.target)) act(e); }, { signal: stop.signal });
   el.style.display = "none";
 
-  const isText = (target) => target.matches("input[type=text], textarea") && !target.closest(".sevlab-map");
+  const isText = (target) => target.matches("input:is([type=text], [type=number]), textarea") && !target.closest(".sevlab-map");
+  // A number can be stepped, by its arrows and by keys; the kernel reads its text, and nothing snaps while one types.
+  const step = ({ target }) => { if (target.matches(".sevlab-number input")) target.type = "number"; };
+  on("mouseover", step);
+  on("focusin", step);
   on("focusin", ({ target }) => { if (isText(target)) target.maxLength = LONGEST; });
   on("input", ({ target }) => {
+    // There is something to take back, though the kernel does not know it yet.
+    for (const button of root().querySelectorAll(".sevlab-undo button")) button.disabled = false;
     if (!isText(target)) return;
+    if (target.value.length > LONGEST) target.value = target.value.slice(0, LONGEST); // which a number's box does not do
     clearTimeout(timers.get(target));
     // As if the box were left: so every box of ipywidgets sends its text, and a press of a button finds it sent.
     timers.set(target, setTimeout(() => target.dispatchEvent(new Event("change", { bubbles: true })), PAUSE));

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import contextlib
 import functools
-import hashlib
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,17 +14,15 @@ import ipywidgets as w
 import traitlets
 
 from ..errors import InputError, SevlabError, renaming
-from ..formats.kernel_hashes import KernelHashes, hash_cmdline
 from ..formats.page_info import PageInfo
 from ..launch.compare import LaunchComparison, compare_launch
 from ..launch.evidence import Evidence, load_evidence
-from ..launch.files import BLOB_LIMIT, FIRMWARE_LIMIT, load_hashed
 from ..launch.inputs import FILES, REPORTED, LaunchInputs
 from ..launch.keys import SecretBytes
-from ..launch.sev import Hashed, Launch, Step
+from ..launch.sev import Launch, Step
 from ..launch.snp import DEFAULT_PROFILE, SVSM_PROFILE, SnpLaunch, load_snp_launch, place
-from ..launch.values import KEY_SIZE, load_key, parse_measurement, parse_number
-from ..launch.verify import BAD, GOOD, Verdict, compare_measure
+from ..launch.values import KEY_SIZE, parse_measurement, parse_number
+from ..launch.verify import BAD, GOOD, compare_measure
 from ..launch.vmm import SNP_PROFILES, split_signature
 from ..layout.bytemap import explain_spans, legend
 from ..layout.structure import compare
@@ -37,10 +34,10 @@ from .boxes import (
     STANDARD_INPUT,
     STYLE,
     UPLOAD_FIRMWARE,
-    WIDE,
     FileBox,
     FlipBox,
     LaunchBox,
+    NumberBox,
     PolicyBox,
     alert,
     choice,
@@ -82,6 +79,11 @@ class Frame(anywidget.AnyWidget):
     wrong = traitlets.Unicode().tag(sync=True)
 
 
+def unless_error(name: str) -> property:
+    """Return an attribute of an explorer: what is kept as *name*, and None while an input cannot be read."""
+    return property(lambda self: None if self.error else getattr(self, name))
+
+
 class BaseExplorer(StaticBox):
     """Inputs in boxes; an error while one of them cannot be read, else a verdict and what follows from them.
 
@@ -103,7 +105,7 @@ class BaseExplorer(StaticBox):
         self, name: str, inputs: Widgets, results: Widgets, banner: str = "banner", beside: Widgets = ()
     ) -> None:
         self.alert, self.banner, self.frame = output("error"), output(banner), Frame()
-        self.undo = Button("Take all changes back", self.take_back)
+        self.undo = Button("Take all changes back", self.take_back).add_class("sevlab-undo")
         self._results = [*beside, *results]
         for map in (one for one in results if isinstance(one, ByteMap)):  # one at most
             # What was typed for the field before, and could not be read, is then dropped.
@@ -120,9 +122,6 @@ class BaseExplorer(StaticBox):
     def _read(self) -> None:
         """Read every box and compute what follows; raise the first error."""
         raise NotImplementedError
-
-    def _clear(self) -> None:
-        """Forget what was computed; what is shown of it stays, dimmed."""
 
     def _answer(self) -> Banner | View:
         raise NotImplementedError
@@ -154,9 +153,11 @@ class BaseExplorer(StaticBox):
         """Show what follows from the boxes, now and whenever one of them changes."""
         for box in boxes:
             box.observe(self.refresh, "value")
+        files = [box for box in self._files if isinstance(box, FileBox)]
+        parts = [part for box in boxes for part in (box.parts if isinstance(box, PolicyBox) else [box])]
+        self.undo.beside = [*parts, *(box.text for box in files)]
         self._starts = [(box, "value", box.value) for box in boxes]
         self._starts += [(self, name, getattr(self, name)) for name in self._edited]
-        files = (box for box in self._files if isinstance(box, FileBox))
         self._files_at_start = [(box, box.text.value, box.text.placeholder, box.held) for box in files]
         self.refresh()
 
@@ -181,7 +182,6 @@ class BaseExplorer(StaticBox):
     def _fail(self, error: SevlabError, typed: bool = False) -> None:
         """Say what is wrong with an input, unless it was *typed* at a map that says it; take back the verdict."""
         self.error = functools.reduce(lambda words, box: box.hide_folder(words), self._files, str(error))
-        self._clear()
         self.frame.wrong = error.input if isinstance(error, InputError) else ""
         self.alert.value = "" if typed else alert(self.error)
         for result in self._results:
@@ -191,6 +191,14 @@ class BaseExplorer(StaticBox):
         self.banner.value = status(Banner(self._cannot_tell + dimmed, "grey"))
         if self.loaded and self.frame.wrong in [LABELS[name] for name in LOADED]:
             self.loaded.disclosure.is_open = True
+
+    def _choice_of(self, box: NumberBox, place: w.HTML) -> int:
+        """Return the number of what is to be shown; 0 where there is none, which is then said at *place*."""
+        try:
+            self.frame.wrong, number = "", box.number
+        except InputError as error:
+            self.frame.wrong, place.value, number = error.input, alert(str(error)), 0
+        return number
 
     @contextlib.contextmanager
     def settling(self) -> Iterator[None]:
@@ -217,10 +225,10 @@ class Explorer(BaseExplorer):
     """
 
     loaded: LaunchBox
+    verdict = unless_error("_verdict")
 
     def __init__(self, evidence: Evidence) -> None:
         self.evidence = self._start = evidence
-        self.verdict: Verdict | None = None
         rows = self._build_inputs()
         self.chain, self.comparison = output("loaded"), output("comparison")
         self.message = ByteMap("The message under the HMAC: 56 bytes", evidence.message.spans())
@@ -248,8 +256,6 @@ class Explorer(BaseExplorer):
         }
         self.flip = FlipBox("digest", "measurement")
         self._files = [*self.files.values(), *self.loaded.files.values(), self.flip]
-        self.paths = {name: box.text for name, box in self.files.items()}
-        self.uploads = {name: box.upload for name, box in self.files.items()}
         self._given_at_start = self._given().given
         numbers = row(*self.numbers.values())
         return [self.measurement, numbers, self.policy, *self.files.values(), self.loaded, self.flip]
@@ -263,14 +269,14 @@ class Explorer(BaseExplorer):
             self._launch = self.evidence.launch
             if self.flip.choice.value == "digest":
                 self.evidence = self.evidence.replace(digest=self.flip.apply(self.evidence.digest))
-        self.verdict = compare_measure(self.evidence)
+        self._verdict = compare_measure(self.evidence)
 
     def _read_evidence(self) -> Evidence:
         key = self.files["tik"].given()
         if key is None:
             raise InputError("tk", "nothing", "a path, or an upload")
         if isinstance(key, str):
-            key = self.files["tik"].held = _load_tik(key)
+            key = self.files["tik"].held = tik_of(key)
         measurement = parse_measurement(self.measurement.value, LABELS["measurement"], allow_hex=True)
         if self.flip.choice.value == "measurement":
             measurement = measurement.from_bytes(self.flip.apply(measurement.to_bytes()))
@@ -304,8 +310,7 @@ class Explorer(BaseExplorer):
         return not self._start.inputs or (is_read_once and reported.policy.es == self._start.policy.es)
 
     def _show(self) -> None:
-        evidence, verdict = self.evidence, self.verdict
-        assert verdict is not None
+        evidence, verdict = self.evidence, self._verdict
         self.chain.value = self._chain().html()
         # The field of the message and the step of the launch that made it.
         self.frame.links = {len(self._launch.runs()): "digest"}
@@ -321,9 +326,6 @@ class Explorer(BaseExplorer):
         others = [Paragraph(one) for one in (measure, *warnings) if not one.startswith("WARNING: policy")]
         self.comparison.value = View(*others).html()
 
-    def _clear(self) -> None:
-        self.verdict = None
-
     def _chain(self) -> View:
         """Return what was loaded, step by step, and where it diverges from the start."""
         first = compare_launch(self._start.launch, self._launch).first
@@ -332,19 +334,10 @@ class Explorer(BaseExplorer):
         return View(heading, *differs, self._launch.explain())
 
     def _answer(self) -> Banner:
-        assert self.verdict is not None
-        return Banner(GOOD, "green") if self.verdict.matches else Banner(BAD, "pink")
+        return Banner(GOOD, "green") if self._verdict.matches else Banner(BAD, "pink")
 
     def _details(self) -> list[Block]:
         return [self._chain(), explain_spans(self.evidence.message.spans())]
-
-
-def _load_tik(path: str) -> SecretBytes:
-    """Read the TIK from a file of 16 bytes (TIK) or 32 (TEK, then TIK)."""
-    try:
-        return load_key(path, LABELS["tk"], 2 * KEY_SIZE).part(KEY_SIZE)
-    except InputError:
-        return load_key(path, LABELS["tk"])
 
 
 AS_AT_START = Banner("The launch digest is as at the start.", "green")
@@ -367,9 +360,10 @@ class ChainExplorer(BaseExplorer):
     the first step that differs from the start, "" for none.
     """
 
+    launch, changed = unless_error("_launch"), unless_error("_changed")
+
     def __init__(self, start: Launch, inputs: Sequence[w.Widget], results: Sequence[w.Widget], name: str) -> None:
-        self.start, self.changed, self.chain = start, "", output("chain")
-        self.launch: Launch | None = None
+        self.start, self.chain = start, output("chain")
         super().__init__(name, inputs, [results[0], self.chain, *results[1:]])
 
     def _make(self) -> Launch:
@@ -385,28 +379,23 @@ class ChainExplorer(BaseExplorer):
         return [step._replace(content=new) if step.content == old else step for step in self.start.steps]
 
     def _read(self) -> None:
-        self.launch = self._make()
-        self.changed = compare_launch(self.start, self.launch).first
+        self._launch = self._make()
+        self._changed = compare_launch(self.start, self._launch).first
 
     def _show(self) -> None:
-        assert self.launch is not None
         self.chain.value = self._chain().html()
-        pairs = enumerate(compare_launch(self.start, self.launch).pairs(), 1)
+        pairs = enumerate(compare_launch(self.start, self._launch).pairs(), 1)
         self.frame.links = {row: "*" for row, pair in pairs if pair.computed.first.content == self._part}
 
-    def _clear(self) -> None:
-        self.launch, self.changed = None, ""
-
     def _answer(self) -> Banner:
-        if self.changed:
-            return Banner(f"The launch digest differs from the start. First step that differs: {self.changed}", "pink")
+        if self._changed:
+            return Banner(f"The launch digest differs from the start. First step that differs: {self._changed}", "pink")
         return AS_AT_START
 
     def _chain(self) -> Table:
         """Return the chain, each step marked; equal steps in a row share one line."""
-        assert self.launch is not None
         rows = []
-        for pair in compare_launch(self.start, self.launch).pairs():
+        for pair in compare_launch(self.start, self._launch).pairs():
             run = pair.computed
             digests = hex_lines(run.first.digest, 8), hex_lines(run.after, 8)
             rows.append([run.name, run.amount, *digests, _state(pair)])
@@ -414,81 +403,6 @@ class ChainExplorer(BaseExplorer):
 
     def _details(self) -> list[Block]:
         return [self._chain(), self._result()]
-
-
-class TableExplorer(ChainExplorer):
-    """A kernel-hashes table, with a box for each thing that is hashed.
-
-    *launch* is the launch the table belongs to; without one the chain is the table alone, until a firmware is named.
-    *firmware*, *kernel* and *initrd* are paths, *cmdline* is text: what the boxes hold at the start. While a box that
-    was empty at the start is left so, its hash is the one in the table given. ``table`` is the current
-    :class:`~sevlab.formats.kernel_hashes.KernelHashes`; a byte marked ``*`` differs from the table given.
-    """
-
-    def __init__(
-        self,
-        table: KernelHashes,
-        *,
-        launch: Launch | None = None,
-        firmware: str = "",
-        kernel: str = "",
-        initrd: str = "",
-        cmdline: str = "",
-    ) -> None:
-        self.table = self._given = table
-        kept = "(as in the table)"
-        self.boxes: dict[str, w.Text | w.Textarea] = {
-            "firmware": text_box(LABELS["firmware"], firmware, WIDE, placeholder="(as in the launch given)"),
-            "kernel": text_box(LABELS["kernel"], kernel, WIDE, placeholder=kept),
-            "initrd": text_box(LABELS["initrd"], initrd, WIDE, placeholder="(no initrd)" if initrd else kept),
-            "cmdline": text_area(LABELS["cmdline"], cmdline),
-        }
-        self._empty_at_start = {name for name, box in self.boxes.items() if not box.value}
-        self.map = ByteMap("The kernel-hashes table: 176 bytes", table.spans())
-        steps = launch.steps if launch else (Step("kernel hashes", table.to_bytes(), "The table."),)
-        if firmware and not launch:
-            steps = (Step("firmware", load_hashed(firmware, LABELS["firmware"]), "The firmware image."), *steps)
-        if table.to_bytes() not in [step.content for step in steps]:
-            raise InputError("launch", "one without this table", "the launch that the table belongs to")
-        super().__init__(Launch(steps), list(self.boxes.values()), [self.map], "table-explorer")
-        self._watch(*self.boxes.values())
-
-    def _make(self) -> Launch:
-        given = self._given
-        with renaming(label_of):
-            # Whatever else is in the table that was given, such as a wrong length, stays in it.
-            self.table = given.replace(
-                kernel=given.kernel if self._keeps("kernel") else self._file("kernel").digest,
-                initrd=given.initrd if self._keeps("initrd") else self._initrd(),
-                cmdline=given.cmdline if self._keeps("cmdline") else hash_cmdline(self.boxes["cmdline"].value),
-            )
-            steps = self._replaced(given.to_bytes(), self.table.to_bytes())
-            if not self._keeps("firmware"):
-                if steps[0].name != "firmware":
-                    needed = "an empty box, for a table without a launch"
-                    raise InputError("firmware", "a file", needed, "give explore the launch, or a firmware")
-                steps[0] = steps[0]._replace(content=self._file("firmware"))
-        return Launch(steps)
-
-    def _keeps(self, name: str) -> bool:
-        return name in self._empty_at_start and not self.boxes[name].value
-
-    def _file(self, name: str) -> Hashed:
-        path = self.boxes[name].value.strip()
-        if path in ("", STANDARD_INPUT):
-            raise InputError(name, repr(path) if path else "nothing", "a path")
-        limit = FIRMWARE_LIMIT if name == "firmware" else BLOB_LIMIT
-        return load_hashed(path, name, limit=limit, empty=name == "initrd")
-
-    def _initrd(self) -> bytes:
-        return self._file("initrd").digest if self.boxes["initrd"].value.strip() else hashlib.sha256(b"").digest()
-
-    def _show(self) -> None:
-        super()._show()
-        self.map.show(self.table.spans(), compare(self._given, self.table).marked)
-
-    def _result(self) -> View:
-        return self.map.static()
 
 
 #: Bytes of a digest that the table of regions shows; that of the whole launch is shown in full below it.
@@ -505,9 +419,9 @@ class SnpExplorer(BaseExplorer):
     at the start.
     """
 
+    launch, comparison = unless_error("_launch"), unless_error("_comparison")
+
     def __init__(self, launch: SnpLaunch | Mapping[str, object]) -> None:
-        self.launch: SnpLaunch | None = None
-        self.comparison: LaunchComparison | None = None
         self.firmware: FileBox | None = None
         #: Inputs without a box of their own, which stay as they are.
         self.fixed: dict[str, object] = {}
@@ -520,8 +434,7 @@ class SnpExplorer(BaseExplorer):
                 rows = self._build_inputs(LaunchInputs(**launch))  # type: ignore[arg-type]
         self.chain, self.link = output("chain"), output("link")
         # A box of text, not a slider or a button: keys that are pressed in it are no shortcuts of the notebook.
-        layout = w.Layout(width="14em")
-        self.number = w.BoundedIntText(value=1, min=1, max=1, description="Link", layout=layout, style=STYLE)
+        self.number, self._number = NumberBox("Link", 1, 1, 1, style=STYLE), 1
         self.region = choice("Region", [""], width="34em")
         self.map = ByteMap("PAGE_INFO", [], mark_meaning="* marks bytes that differ from this link at the start.")
         super().__init__("snp-explorer", rows, [self.chain, row(self.number, self.region), self.link, self.map])
@@ -553,28 +466,23 @@ class SnpExplorer(BaseExplorer):
                     raise InputError("firmware", "nothing", "a path, or an upload")
                 inputs = self.flip.changed(self.loaded.given().replace(firmware=firmware, **self.fixed))
                 launch = load_snp_launch(**inputs.given)
-        self.launch, self.comparison = launch, LaunchComparison(self.start, launch)
+        self._launch, self._comparison = launch, LaunchComparison(self.start, launch)
 
     def _show(self) -> None:
-        assert self.launch is not None
-        assert self.comparison is not None
         self.chain.value = self._chain().html()
         with self.settling():
-            self.number.max, self.number.disabled = max(1, self.launch.pages), not self.launch.pages
-            if self.comparison.number is not None:
-                self.number.value = min(self.comparison.number + 1, self.number.max)
+            self.number.max, self.number.disabled = max(1, self._launch.pages), not self._launch.pages
+            if self._comparison.number is not None:
+                self.number.value = min(self._comparison.number + 1, self.number.max)
             first, options = 1, []
-            for region in self.launch.regions:
+            for region in self._launch.regions:
                 options.append((f"{region.name}, from link {first}", first))
                 first += len(region.contents)
             self.region.options = options or [("(none)", 0)]
         self._show_link()
 
-    def _clear(self) -> None:
-        self.launch = self.comparison = None
-
     def _step(self, change: object) -> None:
-        if not self._settling and self.launch is not None:
+        if not self._settling and not self.error:
             self._show_link()
 
     def _jump(self, change: object) -> None:
@@ -584,50 +492,48 @@ class SnpExplorer(BaseExplorer):
     @property
     def shown(self) -> Link | None:
         """The link that is shown; None while there is none."""
-        return next(islice(self.launch.links(), self.number.value - 1, None), None) if self.launch else None
+        if self.error or not self._number:
+            return None
+        return next(islice(self._launch.links(), self._number - 1, None), None)
 
     def _show_link(self) -> None:
-        link = self.shown
-        if link is None:
-            self.link.value = ""
+        self.link.value, self.map.title = "", "PAGE_INFO"
+        self._number = self._choice_of(self.number, self.link)
+        if (link := self.shown) is None:
             self.map.show([])
             return
         with self.settling():
-            firsts = [first for _, first in self.region.options if first <= self.number.value]
+            firsts = [first for _, first in self.region.options if first <= self._number]
             self.region.value = firsts[-1]
         # The link's region, and the one that made the digest before it.
-        before = len(firsts) - (self.number.value == firsts[-1])
+        before = len(firsts) - (self._number == firsts[-1])
         self.frame.links = {before: "digest_cur", len(firsts): "*"}
         self.link.value = View(*self._words(link)).html()
         info, differing = self._info()
-        self.map.title = f"PAGE_INFO of link {self.number.value}: {link.name}"
+        self.map.title = f"PAGE_INFO of link {self._number}: {link.name}"
         self.map.show(info.spans(), differing.marked)
 
     def _words(self, link: Link) -> list[Block]:
         return [
-            Heading(f"Link {self.number.value}: {link.name}"),
+            Heading(f"Link {self._number}: {link.name}"),
             Paragraph(f"SHA-384 of the {PageInfo.size} bytes below is the digest after it: {link.digest.hex()}"),
         ]
 
     def _info(self) -> tuple[PageInfo, Comparison]:
         """Return PAGE_INFO of the link that is shown, and how it differs from the same link at the start."""
-        assert self.launch is not None
-        info, was = (_page_info(one, self.number.value) for one in (self.launch, self.start))
+        info, was = (_page_info(one, self._number) for one in (self._launch, self.start))
         assert info is not None
         return info, compare(was or info, info)
 
     def _answer(self) -> Banner:
-        assert self.comparison is not None
-        if self.comparison.matches:
+        if self._comparison.matches:
             return AS_AT_START
-        return Banner(f"The launch digest differs from the start. {self.comparison.words}", "pink")
+        return Banner(f"The launch digest differs from the start. {self._comparison.words}", "pink")
 
     def _chain(self) -> View:
         """Return the chain region by region, each marked, and the launch digest."""
-        assert self.comparison is not None
-        assert self.launch is not None
         rows, first = [], 1
-        for pair in self.comparison.pairs():
+        for pair in self._comparison.pairs():
             if pair.computed is None:
                 continue
             region, after = pair.computed
@@ -638,8 +544,8 @@ class SnpExplorer(BaseExplorer):
             first = last + 1
         return View(
             _chain_table(["links", "what", "guest address", "type", "launch digest after it", "state"], rows),
-            *(Paragraph(line) for line in self.launch.remarks),
-            Paragraph(f"Launch digest: {self.launch.digest.hex()}"),
+            *(Paragraph(line) for line in self._launch.remarks),
+            Paragraph(f"Launch digest: {self._launch.digest.hex()}"),
         )
 
     def _details(self) -> list[Block]:

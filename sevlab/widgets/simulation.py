@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import ipywidgets as w
 
-from ..cases.coverage import Coverage, cover_command_line, cover_domain
+from ..cases.coverage import cover_command_line, cover_domain
 from ..layout.views import Banner, Paragraph, View, hex_lines
 from ..simulator.launch import SimulatedLaunch
-from .boxes import STYLE, output, row
-from .explorers import BaseExplorer
+from .boxes import NumberBox, output, row, text_area
+from .explorers import BaseExplorer, unless_error
 
 if TYPE_CHECKING:
     from ..layout.views import Block
@@ -30,11 +30,9 @@ class TranscriptExplorer(BaseExplorer):
         self._sizes = run.changeable
         names = [NOTHING, *self._sizes]
         self.target = w.Dropdown(options=names, description="The host changes", style=_STYLE, layout={"width": "26em"})
-        look = {"style": _STYLE, "layout": {"width": "16em"}}
-        self.offset = w.BoundedIntText(value=0, min=0, max=0, description="byte", **look)
-        self.mask = w.BoundedIntText(value=1, min=1, max=255, description="exclusive-or with", **look)
-        last = len(run.transcript.entries)
-        self.step = w.BoundedIntText(value=1, min=1, max=last, description="Message", **look)
+        self.offset = NumberBox("byte", 0, 0, 0, style=_STYLE)
+        self.mask = NumberBox("exclusive-or with", 1, 1, 255, style=_STYLE)
+        self.step = NumberBox("Message", 1, 1, 1, style=_STYLE)
         self.message, self.record = output("message"), output("transcript")
         inputs, results = [row(self.target, self.offset, self.mask)], [self.step, self.message, self.record]
         super().__init__("transcript-explorer", inputs, results, banner="verdict")
@@ -47,14 +45,15 @@ class TranscriptExplorer(BaseExplorer):
 
     def _read(self) -> None:
         """Launch again, with the host's change."""
-        name, offset, mask = self.target.value, self.offset.value, self.mask.value
+        self.run = self.start
+        if self.target.value != NOTHING:
+            offset, mask = self.offset.number, self.mask.number
 
-        def change_it(raw: bytes) -> bytes:
-            changed = bytearray(raw)
-            changed[offset % len(raw)] ^= mask
-            return bytes(changed)
+            def change_it(raw: bytes) -> bytes:
+                at = offset % len(raw)
+                return raw[:at] + bytes([raw[at] ^ mask]) + raw[at + 1 :]
 
-        self.run = self.start if name == NOTHING else self.start.again({name: change_it})
+            self.run = self.start.again({self.target.value: change_it})
 
     def _show(self) -> None:
         self.step.max = len(self.run.transcript.entries)
@@ -70,12 +69,14 @@ class TranscriptExplorer(BaseExplorer):
         return Banner(f"CAUGHT by the {who}: {why}", "pink")
 
     def _show_step(self, change: object = None) -> None:
-        entry = self.run.transcript.entries[self.step.value - 1]
+        if not (number := self._choice_of(self.step, self.message)):
+            return
+        entry = self.run.transcript.entries[number - 1]
         way = f"{entry.sender} to {entry.receiver}" if entry.is_message else f"{entry.sender}, for itself"
         raw = entry.raw if isinstance(entry.raw, bytes) else None
         shown = repr(entry.raw) if raw is None else hex_lines(raw[:SHORT], 16)
         more = f" The first {SHORT} of them:" if raw is not None and len(raw) > SHORT else ""
-        words = Paragraph(f"{self.step.value}. {entry.name} ({way}), {entry.size} bytes. {entry.doc}{more}")
+        words = Paragraph(f"{number}. {entry.name} ({way}), {entry.size} bytes. {entry.doc}{more}")
         self.message.value = f"{words.html()}<pre>{shown}</pre>"
 
     def _details(self) -> list[Block]:
@@ -88,21 +89,17 @@ class CoverageBox(BaseExplorer):
     ``coverage`` is the current :class:`~sevlab.cases.coverage.Coverage`, None while the text cannot be read.
     """
 
+    coverage = unless_error("_coverage")
+
     def __init__(self, text: str) -> None:
-        self.coverage: Coverage | None = None
-        words = {"description": "Configuration", "placeholder": "a QEMU command line, or a libvirt domain XML"}
-        layout = w.Layout(width="60em", height="12em")
-        self.text = w.Textarea(value=text, continuous_update=False, layout=layout, style=STYLE, **words)
+        self.text = text_area("Configuration", text, "a QEMU command line, or a libvirt domain XML")
+        self.text.layout = w.Layout(width="60em", height="12em")
         super().__init__("coverage", [self.text], [], banner="coverage-result")
         self._watch(self.text)
 
     def _read(self) -> None:
         text = self.text.value
-        self.coverage = cover_domain(text) if text.lstrip().startswith("<") else cover_command_line(text)
-
-    def _clear(self) -> None:
-        self.coverage = None
+        self._coverage = cover_domain(text) if text.lstrip().startswith("<") else cover_command_line(text)
 
     def _answer(self) -> View:
-        assert self.coverage is not None
-        return self.coverage.explain()
+        return self._coverage.explain()

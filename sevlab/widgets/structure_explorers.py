@@ -1,4 +1,4 @@
-"""Explorers of one structure: the registers of a virtual CPU, an attestation report, a launch session."""
+"""Explorers of one structure: a VMSA, a kernel-hashes table, an attestation report, a launch session."""
 
 from __future__ import annotations
 
@@ -8,22 +8,24 @@ from typing import TYPE_CHECKING
 
 import ipywidgets as w
 
-from ..attestation.report import ReportVerdict, in_lines, parse_moment, verify_report
+from ..attestation.report import in_lines, parse_moment, verify_report
 from ..attestation.session import OpenedSession, open_session
-from ..errors import InputError
+from ..errors import InputError, renaming
+from ..formats.kernel_hashes import KernelHashes, hash_cmdline
 from ..formats.report import Report, parse_report
 from ..formats.sev_certs import SessionBlob
 from ..formats.vmsa import SevFeatures, Vmsa
-from ..launch.sev import Launch, Step
+from ..launch.files import BLOB_LIMIT, FIRMWARE_LIMIT, load_hashed
+from ..launch.sev import Hashed, Launch, Step
 from ..launch.values import parse_bytes, parse_number, parse_policy
 from ..launch.verify import COLOURS
 from ..launch.vmm import PROFILES, build_vmsa, cpu_signature, parse_reset_address, recognize_vmsa, split_signature
 from ..layout.bytemap import explain_spans
 from ..layout.structure import compare
 from ..layout.views import Banner, Heading, Paragraph, Table, View, narrow
-from .boxes import LABELS, choice, flag, output, row, text_box
+from .boxes import LABELS, STANDARD_INPUT, WIDE, choice, flag, label_of, output, row, text_area, text_box
 from .bytemap import ByteMap
-from .explorers import BaseExplorer, ChainExplorer
+from .explorers import BaseExplorer, ChainExplorer, unless_error
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -174,6 +176,81 @@ def _further_start(steps: Sequence[Step], page: Vmsa) -> int | None:
     return None
 
 
+class TableExplorer(ChainExplorer):
+    """A kernel-hashes table, with a box for each thing that is hashed.
+
+    *launch* is the launch the table belongs to; without one the chain is the table alone, until a firmware is named.
+    *firmware*, *kernel* and *initrd* are paths, *cmdline* is text: what the boxes hold at the start. While a box that
+    was empty at the start is left so, its hash is the one in the table given. ``table`` is the current
+    :class:`~sevlab.formats.kernel_hashes.KernelHashes`; a byte marked ``*`` differs from the table given.
+    """
+
+    def __init__(
+        self,
+        table: KernelHashes,
+        *,
+        launch: Launch | None = None,
+        firmware: str = "",
+        kernel: str = "",
+        initrd: str = "",
+        cmdline: str = "",
+    ) -> None:
+        self.table = self._given = table
+        kept = "(as in the table)"
+        self.boxes: dict[str, w.Text | w.Textarea] = {
+            "firmware": text_box(LABELS["firmware"], firmware, WIDE, placeholder="(as in the launch given)"),
+            "kernel": text_box(LABELS["kernel"], kernel, WIDE, placeholder=kept),
+            "initrd": text_box(LABELS["initrd"], initrd, WIDE, placeholder="(no initrd)" if initrd else kept),
+            "cmdline": text_area(LABELS["cmdline"], cmdline),
+        }
+        self._empty_at_start = {name for name, box in self.boxes.items() if not box.value}
+        self.map = ByteMap("The kernel-hashes table: 176 bytes", table.spans())
+        steps = launch.steps if launch else (Step("kernel hashes", table.to_bytes(), "The table."),)
+        if firmware and not launch:
+            steps = (Step("firmware", load_hashed(firmware, LABELS["firmware"]), "The firmware image."), *steps)
+        if table.to_bytes() not in [step.content for step in steps]:
+            raise InputError("launch", "one without this table", "the launch that the table belongs to")
+        super().__init__(Launch(steps), list(self.boxes.values()), [self.map], "table-explorer")
+        self._watch(*self.boxes.values())
+
+    def _make(self) -> Launch:
+        given = self._given
+        with renaming(label_of):
+            # Whatever else is in the table that was given, such as a wrong length, stays in it.
+            self.table = given.replace(
+                kernel=given.kernel if self._keeps("kernel") else self._file("kernel").digest,
+                initrd=given.initrd if self._keeps("initrd") else self._initrd(),
+                cmdline=given.cmdline if self._keeps("cmdline") else hash_cmdline(self.boxes["cmdline"].value),
+            )
+            steps = self._replaced(given.to_bytes(), self.table.to_bytes())
+            if not self._keeps("firmware"):
+                if steps[0].name != "firmware":
+                    needed = "an empty box, for a table without a launch"
+                    raise InputError("firmware", "a file", needed, "give explore the launch, or a firmware")
+                steps[0] = steps[0]._replace(content=self._file("firmware"))
+        return Launch(steps)
+
+    def _keeps(self, name: str) -> bool:
+        return name in self._empty_at_start and not self.boxes[name].value
+
+    def _file(self, name: str) -> Hashed:
+        path = self.boxes[name].value.strip()
+        if path in ("", STANDARD_INPUT):
+            raise InputError(name, repr(path) if path else "nothing", "a path")
+        limit = FIRMWARE_LIMIT if name == "firmware" else BLOB_LIMIT
+        return load_hashed(path, name, limit=limit, empty=name == "initrd")
+
+    def _initrd(self) -> bytes:
+        return self._file("initrd").digest if self.boxes["initrd"].value.strip() else hashlib.sha256(b"").digest()
+
+    def _show(self) -> None:
+        super()._show()
+        self.map.show(self.table.spans(), compare(self._given, self.table).marked)
+
+    def _result(self) -> View:
+        return self.map.static()
+
+
 class ReportExplorer(BaseExplorer):
     """A report byte by byte, with the checklist of :func:`sevlab.verify_report` beside it.
 
@@ -183,6 +260,7 @@ class ReportExplorer(BaseExplorer):
     """
 
     _edited = ("report",)
+    verdict = unless_error("_verdict")
 
     def __init__(
         self,
@@ -195,7 +273,6 @@ class ReportExplorer(BaseExplorer):
         self._verify = functools.partial(verify_report, certificates=certificates, at=parse_moment(at), **inputs)
         self._before = self._verify(report=report)
         self.start = self.report = self._before.report
-        self.verdict: ReportVerdict | None = self._before
         self.checklist = output("checklist")
         title = f"The report: {report.size} bytes. Choose a field or a byte to edit it"
         act = self._edit, functools.partial(self._fail, typed=True)
@@ -211,29 +288,24 @@ class ReportExplorer(BaseExplorer):
         self.refresh()
 
     def _read(self) -> None:
-        self.verdict = self._verify(report=self.report)
-        self.report = self.verdict.report  # only the certificate may say which product it is
+        self._verdict = self._verify(report=self.report)
+        self.report = self._verdict.report  # only the certificate may say which product it is
 
     def _show(self) -> None:
-        assert self.verdict is not None
         self.checklist.value = self._checks().html()
         self.map.show(self.report.spans(), self._marked())
         names = {span.name: span.name for span in self.report.spans()} | {"report_signature": "*"}
         checks = {
-            number: names.get(check.name.replace(" ", "_")) for number, check in enumerate(self.verdict.checks, 1)
+            number: names.get(check.name.replace(" ", "_")) for number, check in enumerate(self._verdict.checks, 1)
         }
         self.frame.links = {number: name for number, name in checks.items() if name}
-
-    def _clear(self) -> None:
-        self.verdict = None
 
     def _marked(self) -> list[int]:
         both = zip(self.start.to_bytes(), self.report.to_bytes(), strict=True)
         return [offset for offset, (one, other) in enumerate(both) if one != other]
 
     def _answer(self) -> Banner:
-        assert self.verdict is not None
-        changed = [check.name for check in self.verdict.checks if check.state != self._before[check.name].state]
+        changed = [check.name for check in self._verdict.checks if check.state != self._before[check.name].state]
         count = len(self._marked())
         words = f"{count} byte{'s' * (count != 1)} changed. " if count else ""
         words += f"Checks that changed: {', '.join(changed)}." if changed else "Every check is as at the start."
@@ -241,9 +313,8 @@ class ReportExplorer(BaseExplorer):
 
     def _checks(self) -> Table:
         """Return the checklist; a check whose state differs from the start is marked."""
-        assert self.verdict is not None
         rows, colours = [], []
-        for check in self.verdict.checks:
+        for check in self._verdict.checks:
             was = self._before[check.name].state
             mark, state = ("", was) if was == check.state else ("*", f"{check.state}, was {was}")
             rows.append([check.name + mark, state, in_lines(check).note])
@@ -260,9 +331,10 @@ class ReportExplorer(BaseExplorer):
 class SessionExplorer(BaseExplorer):
     """A launch session as one platform sees it. ``opened`` follows from the boxes; None while one cannot be read."""
 
+    opened = unless_error("_opened")
+
     def __init__(self, opened: OpenedSession) -> None:
-        self.start = opened
-        self.opened: OpenedSession | None = opened
+        self.start = self._opened = opened
         self.policy = text_box("policy", "" if opened.policy is None else f"0x{int(opened.policy):x}", "16em")
         names = [one.name for one in SessionBlob.rows]
         self.boxes = {name: text_box(name, getattr(opened.blob, name).hex(), "54em") for name in names}
@@ -273,11 +345,7 @@ class SessionExplorer(BaseExplorer):
         parts = {one.name: parse_bytes(self.boxes[one.name].value, one.name, one.size) for one in SessionBlob.rows}
         text = self.policy.value.strip()
         policy = parse_policy(text, "policy") if text else None
-        self.opened = open_session(SessionBlob(**parts), self.start.godh, self.start.private, policy)
-
-    def _clear(self) -> None:
-        self.opened = None
+        self._opened = open_session(SessionBlob(**parts), self.start.godh, self.start.private, policy)
 
     def _answer(self) -> View:
-        assert self.opened is not None
-        return self.opened.explain()
+        return self._opened.explain()

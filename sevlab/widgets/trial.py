@@ -16,8 +16,8 @@ from ..launch.measure import compute_measure
 from ..launch.values import KEY_SIZE, parse_number, parse_policy
 from ..layout.structure import compare
 from ..layout.views import Banner, View
-from .boxes import STYLE, PolicyBox, flag, label_of, output, row, text_box
-from .explorers import BaseExplorer
+from .boxes import STYLE, NumberBox, PolicyBox, flag, label_of, output, row, text_box
+from .explorers import BaseExplorer, unless_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,37 +35,37 @@ class Trial(BaseExplorer):
     Every keyword of *run* is an input; its start decides the box: True or False is a switch, a whole number or text a
     box to type in, a list a choice of which the first counts, and a range a number within it. In a label, ``_`` is a
     space. *run* returns a :class:`~sevlab.layout.views.View`, or raises a :class:`~sevlab.errors.SevlabError`, which is
-    shown instead. ``boxes`` are the inputs by name, to set or to watch, and ``shown`` is the current view.
+    shown instead. ``boxes`` are the inputs by name, to set or to watch, and ``shown`` is the current view,
+    None while there is none.
     """
+
+    shown = unless_error("_shown")
 
     def __init__(self, run: Callable[..., View], **inputs: Any) -> None:
         self._run = run
         self.boxes = {name: _box(name.replace("_", " "), start) for name, start in inputs.items()}
-        self.shown = View()
         super().__init__("trial", [row(*self.boxes.values())], [])
         self._watch(*self.boxes.values())
 
     def _read(self) -> None:
-        self.shown = self._run(**{name: box.value for name, box in self.boxes.items()})
-
-    def _clear(self) -> None:
-        self.shown = View()
+        values = {name: box.number if isinstance(box, NumberBox) else box.value for name, box in self.boxes.items()}
+        self._shown = self._run(**values)
 
     def _answer(self) -> View:
-        return self.shown
+        return self._shown
 
 
 def _box(label: str, start: object) -> w.ValueWidget:
     """Return a box for an input that starts with *start*."""
-    look = {"description": label, "style": NATURAL}
     if isinstance(start, bool):
         return flag(label, label, "auto", value=start)
     if isinstance(start, range):
-        return w.BoundedIntText(value=start[0], min=start[0], max=start[-1], layout=w.Layout(width="16em"), **look)
+        return NumberBox(label, start[0], start[0], start[-1], style=NATURAL)
     if isinstance(start, list):
-        return w.Dropdown(options=start, layout=w.Layout(width="auto", max_width="100%"), **look)
+        layout = w.Layout(width="auto", max_width="100%")
+        return w.Dropdown(options=start, layout=layout, description=label, style=NATURAL)
     if isinstance(start, int):
-        return w.IntText(value=start, layout=w.Layout(width="16em"), **look)
+        return NumberBox(label, start, -(10**9), 10**9, style=NATURAL)
     return text_box(label, str(start), width="30em", style=STYLE)
 
 
@@ -78,6 +78,8 @@ class FieldBox(BaseExplorer):
     ``message`` and ``computed`` are what follows from them, None while an input cannot be read.
     """
 
+    message, computed = unless_error("_message"), unless_error("_computed")
+
     def __init__(
         self, message: bytes, tik: SecretBytes | bytes, reported: bytes, field: str, firmware: bytes = b""
     ) -> None:
@@ -88,9 +90,9 @@ class FieldBox(BaseExplorer):
         if firmware and hashlib.sha256(firmware).digest() != self._start.digest:
             raise InputError("firmware", "an image with another digest", "the image that the message's digest is of")
         self._field, self._reported, self._firmware = field, reported, firmware
-        self.message: MeasureMessage | None = None
-        self.computed: bytes | None = None
-        self.boxes: dict[str, w.ValueWidget | PolicyBox] = {field: text_box(label_of(field), self._start_text())}
+        value = getattr(self._start, field)
+        text = value.hex() if isinstance(value, bytes) else str(int(value))
+        self.boxes: dict[str, w.ValueWidget | PolicyBox] = {field: text_box(label_of(field), text)}
         if field == "policy":
             self.boxes = {field: PolicyBox(self._start.policy)}
         elif field == "digest":
@@ -101,14 +103,10 @@ class FieldBox(BaseExplorer):
         super().__init__("field", [row(*self.boxes.values())], [self.bytes])
         self._watch(*self.boxes.values())
 
-    def _start_text(self) -> str:
-        value = getattr(self._start, self._field)
-        return value.hex() if isinstance(value, bytes) else str(int(value))
-
     def _read(self) -> None:
         with renaming(label_of):
-            self.message = self._start.replace(**{self._field: self._value()})
-        self.computed = compute_measure(self.message, self._tik)
+            self._message = self._start.replace(**{self._field: self._value()})
+        self._computed = compute_measure(self._message, self._tik)
 
     def _value(self) -> object:
         texts = {name: str(box.value).strip() for name, box in self.boxes.items()}
@@ -129,25 +127,17 @@ class FieldBox(BaseExplorer):
             raw[parse_number(offset, "byte", len(raw) - 1)] ^= 1 << number
         return hashlib.sha256(raw).digest() if self._firmware else bytes(raw)
 
-    def _clear(self) -> None:
-        self.message = self.computed = None
-
     def _show(self) -> None:
         self.bytes.value = View(*self._details()).html()
 
     def _answer(self) -> Banner:
-        assert self.message is not None
-        assert self.computed is not None
-        count, words = len(self._marked()), Measures(self._reported, self.computed).words
+        count, words = len(self._marked()), Measures(self._reported, self._computed).words
         changed = f"{count or 'No'} byte{'s' * (count != 1)} of the message changed."
-        return Banner(f"{words}. {changed}", "green" if self.computed == self._reported else "pink")
+        return Banner(f"{words}. {changed}", "green" if self._computed == self._reported else "pink")
 
     def _marked(self) -> list[int]:
-        assert self.message is not None
-        return list(compare(self._start, self.message).marked)
+        return list(compare(self._start, self._message).marked)
 
     def _details(self) -> list[Block]:
-        assert self.message is not None
-        assert self.computed is not None
-        ribbon = Ribbon(self.message.to_bytes(), self._marked())
-        return [ribbon, Letters(), Measures(self._reported, self.computed)]
+        ribbon = Ribbon(self._message.to_bytes(), self._marked())
+        return [ribbon, Letters(), Measures(self._reported, self._computed)]

@@ -12,6 +12,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from sevlab.cases.bundle import load_bundle
 from tests.browser.lab import DARK, LIGHT, TOKEN, Lab, Sheet, app_server, needed, open_notebook, run_all
+from tests.browser.test_explorer import type_and_press
 from tests.soak import many, pairs
 
 GOOD, BAD = "OK: Looks good to me", "ERROR: Measurement does not match, VM is not trustworthy"
@@ -131,7 +132,7 @@ def test_a_hostile_paste_is_one_line_and_the_page_goes_on(sheet: Sheet, debugger
         assert "received nothing" not in understood.inner_text()
     whole.get_by_role("button", name="Start empty").click()
     understood.get_by_role("alert").wait_for(state="detached")
-    assert whole.locator(".sevlab-paste textarea").input_value() == ""
+    expect(whole.locator(".sevlab-paste textarea")).to_have_value("")
     whole.get_by_role("button", name="Another broken launch").click()
     use_it(debugger, sheet.lab.root / "samples")
 
@@ -165,6 +166,16 @@ def test_a_press_acts_on_what_the_page_shows(sheet: Sheet, debugger: Page) -> No
     expect(whole.get_by_label("Policy", exact=True)).to_have_value("0x5")
     assert whole.get_by_label("Build", exact=True).input_value() == "77"
     assert debugger.evaluate("() => window.dropped") >= 2  # the text and the number
+
+
+def test_an_emptied_page_stays_empty_whatever_was_typed_before(debugger: Page) -> None:
+    whole = start_empty(debugger)
+    build, empty = whole.get_by_label("Build", exact=True), whole.get_by_role("button", name="Start empty")
+    type_and_press(debugger, build, empty, "1", "19")
+    expect(build).to_have_value("")
+    debugger.wait_for_timeout(1500)  # for what would come late
+    expect(build).to_have_value("")
+    whole.locator(".sevlab-verdict").get_by_text("Nothing is given yet").wait_for()
 
 
 def test_pastes_of_megabytes_are_one_line_and_the_page_goes_on(sheet: Sheet, debugger: Page) -> None:
@@ -335,6 +346,32 @@ def test_a_bundle_that_is_dropped_or_uploaded_is_judged_and_explained(
     )
     assert right, "a hash is broken, not cut"
     sheet.keep_picture(".sevlab-debugger", f"debugger-{key}")
+
+
+def test_a_root_is_uploaded_and_a_case_is_said_to_be_one_s_own(sheet: Sheet, debugger: Page) -> None:
+    whole, samples = start_empty(debugger), sheet.lab.root / "samples"
+    tick, root = whole.get_by_label("This case is mine"), whole.get_by_label("Trusted root")
+    assert (tick.is_visible(), root.is_visible()) == (False, False)
+    for name in ("report-snp.bin", "vcek-snp.der", "chain-snp.pem"):
+        drop(debugger, name, (samples / name).read_bytes())
+    wrong = whole.locator(".sevlab-bytes tr", has_text="report: ARK known")
+    wrong.wait_for()
+    with debugger.expect_file_chooser() as chooser:
+        whole.get_by_role("button", name="Upload an ARK to trust").click()
+    chooser.value.set_files(samples / "ark-snp.der")
+    wrong.wait_for(state="detached")
+    fill(debugger, "CPU count", "4")
+    whole.get_by_label("CPU type", exact=True).select_option("EPYC-Milan")
+    signature = whole.get_by_label("CPU signature", exact=True)
+    expect(signature).to_have_value("0xa00f11")
+    assert signature.evaluate("box => box.scrollWidth <= box.clientWidth"), "it is cut off"
+    drop(debugger, "F27.sevcase", (sheet.lab.root / "incidents" / "cases" / "F27.sevcase").read_bytes())
+    whole.locator(".sevlab-understood").get_by_text("A case file with").wait_for()
+    assert not root.is_visible()
+    note = whole.locator(".sevlab-bytes").get_by_text("was taken from the bundle").first
+    note.wait_for()
+    tick.check()
+    note.wait_for(state="detached")
 
 
 def test_the_case_is_saved_and_copied(debugger: Page, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Locator, expect
+from playwright.sync_api import Locator, Page, expect
 
 from sevlab.labs import samples
 from sevlab.launch.verify import BAD, GOOD
@@ -383,6 +383,68 @@ def test_typed_text_counts_after_a_pause_and_can_be_taken_back(sheet: Sheet) -> 
     expect(undo).to_be_disabled()
 
 
+#: Two changes of a text at once, and a press: the second is held back while the first is on its way to the kernel.
+TYPE_AND_PRESS = """([box, button, ...texts]) => {
+    for (const text of texts) {
+        box.value = text;
+        for (const event of ["input", "change"]) box.dispatchEvent(new Event(event, { bubbles: true }));
+    }
+    button.click();
+}"""
+
+
+def type_and_press(page: Page, box: Locator, button: Locator, *texts: str) -> None:
+    page.evaluate(TYPE_AND_PRESS, [box.element_handle(), button.element_handle(), *texts])
+
+
+def test_taking_back_wins_over_what_was_typed_at_the_last_moment(sheet: Sheet) -> None:
+    page = sheet.page
+    sheet.show(*needed("01-fifty-six-bytes.ipynb", "sevlab.explore("))
+    explorer = page.locator(".sevlab-explorer")
+    verdict, undo = explorer.locator(".sevlab-verdict"), explorer.get_by_role("button", name="Take all changes back")
+    minor, alone = explorer.get_by_label("API minor"), "API minor: received '2200'"
+    verdict.get_by_text(GOOD).wait_for()
+    changes = page.evaluate_handle(
+        """verdict => {
+            const seen = [];
+            const watch = new MutationObserver(() => seen.push(verdict.innerText));
+            watch.observe(verdict, { subtree: true, childList: true });
+            return seen;
+        }""",
+        verdict.element_handle(),
+    )
+    type_and_press(page, minor, undo, "220", "2200")
+    expect(minor).to_have_value("22")
+    page.wait_for_timeout(1500)  # for what would come late
+    expect(minor).to_have_value("22")
+    assert verdict.inner_text() == GOOD
+    assert explorer.get_by_text(alone).count() == 0
+    assert len(changes.evaluate("seen => seen")) >= 2  # it came, and was taken back
+    minor.press("End")
+    minor.press_sequentially("0")  # by hand, within the pause
+    undo.click()
+    page.wait_for_timeout(1500)
+    expect(minor).to_have_value("22")
+    assert verdict.inner_text() == GOOD
+    expect(undo).to_be_disabled()
+
+
+def test_taking_back_wins_over_an_edit_in_the_map(sheet: Sheet) -> None:
+    page = sheet.page
+    sheet.show(*needed("12-a-report-byte-by-byte.ipynb", "sevlab.explore("))
+    explorer = page.locator(".sevlab-report-explorer")
+    banner, undo = explorer.locator(".sevlab-banner"), explorer.get_by_role("button", name="Take all changes back")
+    banner.get_by_text("Every check is as at the start").wait_for()
+    byte = explorer.get_by_label("Byte", exact=True)
+    before = byte.input_value()
+    byte.fill("0x1" if before != "0x1" else "0x2")
+    undo.click()
+    page.wait_for_timeout(1500)
+    banner.get_by_text("Every check is as at the start").wait_for()
+    assert "changed" not in banner.inner_text()
+    assert explorer.locator(".sevlab-mark").count() == 0
+
+
 def test_a_bit_of_any_file_or_digest_is_flipped(sheet: Sheet) -> None:
     page = sheet.page
     sheet.show(WHOLE)
@@ -432,6 +494,7 @@ def test_the_warning_is_at_its_box_and_the_difference_in_sight(sheet: Sheet, siz
     warning = explorer.get_by_text("WARNING: policy: bit 0 (NODBG) is clear")
     warning.wait_for()
     explorer.get_by_text("Not set: the host may read and change the guest's memory").wait_for()
+    explorer.get_by_text(BAD).wait_for()  # which comes last, and moves what is below it
     places = {
         name: one.bounding_box()
         for name, one in {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from playwright.sync_api import expect
+
 from tests.browser.lab import DARK, Sheet, needed
 
 
@@ -56,6 +58,16 @@ def test_a_secret_is_handed_in_three_times_in_the_page(sheet: Sheet) -> None:
     page.keyboard.press("Tab")
     banner.get_by_text("0x10ffc0", exact=True).wait_for()
     assert banner.get_by_text("42 f5 74 1e", exact=False).count() == 3
+    trial.get_by_label("times", exact=True).press("ArrowDown")  # and no other key: it counts after a pause
+    expect(banner.get_by_text("42 f5 74 1e", exact=False)).to_have_count(2)
+    trial.get_by_label("times", exact=True).fill("")  # unfinished
+    said = trial.locator(".sevlab-error").get_by_role("alert")
+    said.get_by_text("times: received nothing; needed a whole number from 1 to 3").wait_for()
+    trial.get_by_label("times", exact=True).press_sequentially("31")
+    said.get_by_text("times: received '31'").wait_for()
+    assert trial.get_by_label("times", exact=True).get_attribute("aria-invalid") == "true"
+    trial.get_by_label("times", exact=True).press("Backspace")
+    expect(banner.get_by_text("42 f5 74 1e", exact=False)).to_have_count(3)
     trial.get_by_label("flip a bit", exact=True).check()
     banner.get_by_text("REFUSED by the secure processor").wait_for()
     assert banner.get_by_text("BAD_MEASUREMENT").count() == 3

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from nbconvert import HTMLExporter
 from playwright.sync_api import Page
 
@@ -14,6 +15,9 @@ from sevlab.labs.ribbon import Ribbon
 from sevlab.layout.bytemap import ByteMap
 from sevlab.layout.span import COLOURS, INK
 from tests.browser.lab import NOTEBOOKS
+
+#: The notebooks with a picture among their stored outputs.
+PICTURED = [path for path in sorted(NOTEBOOKS.rglob("*.ipynb")) if '"image/png": "' in path.read_text("utf-8")]
 
 
 def luminance(colour: str) -> float:
@@ -63,6 +67,23 @@ def test_the_stored_notebook_shows_the_byte_map(theme: str, page: Page, tmp_path
     assert contrast(text, background) >= 4.5
     assert page.locator("img[src^='data:image/png']").count() == 1
     page.problems.clear()
+
+
+@pytest.mark.parametrize("path", PICTURED, ids=lambda path: path.stem)
+def test_a_stored_picture_has_words_where_the_template_has_a_place_for_them(
+    path: Path, page: Page, tmp_path: Path
+) -> None:
+    """In "classic", of nbconvert and Voila; neither "lab", which is the default of both, nor JupyterLab has one."""
+    html, _ = HTMLExporter(template_name="classic").from_notebook_node(nbformat.read(path, as_version=4))
+    (tmp_path / "page.html").write_text(html, encoding="utf-8")
+    page.route("http**", lambda route: route.abort())
+    page.goto((tmp_path / "page.html").as_uri())
+    page.problems.clear()
+    pictures = page.locator(".output_png img")
+    assert pictures.count() >= 1
+    assert all(len(one.get_attribute("alt").split()) > 4 for one in pictures.all())
+    found = Axe().run(page, context=".output_png", options={"runOnly": ["image-alt"]}).response
+    assert (found["violations"], len(found["passes"][0]["nodes"])) == ([], pictures.count())
 
 
 def test_a_map_is_copied_as_hex_and_nothing_else(page: Page) -> None:

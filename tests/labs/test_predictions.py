@@ -226,7 +226,7 @@ def test_the_matrix_in_words_html_json_and_as_a_picture() -> None:
         for word in matrix.states:  # in the cells, and once in the legend
             assert words.count(word) == cells.count(word) + 1
         assert picture.words == text
-        assert picture._repr_png_()[:4] == b"\x89PNG"
+        assert picture._repr_png_()[0][:4] == b"\x89PNG"
 
 
 @pytest.mark.parametrize("name", SNP_PROFILES)

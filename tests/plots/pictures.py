@@ -40,4 +40,4 @@ def assert_fits(picture: Picture, size: int = 60_000) -> None:
                 assert extent.y1 <= frame.y1, text.get_text()
     for number, extent in enumerate(extents):
         assert not extent.count_overlaps([other.padded(-1) for other in extents[number + 1 :]]), shown[number]
-    assert len(picture._repr_png_()) < size
+    assert len(picture._repr_png_()[0]) < size

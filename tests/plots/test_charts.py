@@ -9,6 +9,7 @@ import subprocess
 import sys
 
 import pytest
+from IPython.core.formatters import DisplayFormatter
 
 import sevlab
 from sevlab.formats.report import MilanTcb, TurinTcb
@@ -59,22 +60,29 @@ def test_the_dots_are_the_counts() -> None:
 def test_a_picture_is_the_same_each_time_and_speaks() -> None:
     message = samples.message()
     one, two = (sevlab.plots.charts.plot_avalanche(message, samples.TIK) for _ in range(2))
-    assert one._repr_png_() == two._repr_png_()
-    assert one._repr_png_().startswith(PNG)
-    assert b"Software" not in one._repr_png_()
+    assert one._repr_png_()[0] == two._repr_png_()[0]
+    assert one._repr_png_()[0].startswith(PNG)
+    assert b"Software" not in one._repr_png_()[0]
     assert str(one) == repr(one) == repr(Avalanche(message, samples.TIK))
     other = sevlab.plots.charts.plot_avalanche(message.replace(build_id=0), samples.TIK)
-    assert other._repr_png_() != one._repr_png_()
+    assert other._repr_png_()[0] != one._repr_png_()[0]
+
+
+def test_a_picture_goes_to_a_notebook_with_its_first_line_as_alternative_text() -> None:
+    picture = sevlab.plots.charts.plot_avalanche(samples.message(), samples.TIK)
+    data, metadata = DisplayFormatter().format(picture)
+    assert data == {"image/png": picture._repr_png_()[0], "text/plain": repr(picture)}
+    assert metadata == {"image/png": {"alt": repr(picture).strip().split("\n")[0]}}
 
 
 def test_a_picture_takes_a_secret_and_does_not_show_it() -> None:
     picture = sevlab.plots.charts.plot_avalanche(samples.message(), sevlab.SecretBytes(samples.TIK))
     assert samples.TIK.hex() not in repr(picture)
-    assert samples.TIK not in picture._repr_png_()
+    assert samples.TIK not in picture._repr_png_()[0]
 
 
 def test_a_picture_has_a_size_that_a_notebook_can_carry() -> None:
-    png = sevlab.plots.charts.plot_avalanche(samples.message(), samples.TIK)._repr_png_()
+    png = sevlab.plots.charts.plot_avalanche(samples.message(), samples.TIK)._repr_png_()[0]
     width, height = struct.unpack(">II", png[16:24])
     assert 600 <= width <= 1200
     assert 200 <= height <= 800

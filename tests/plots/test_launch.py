@@ -88,7 +88,7 @@ def test_two_chains_are_marked_where_they_diverge(folder: Path) -> None:
     picture = sevlab.plots.launch.plot_launch(reported, computed)
     comparison = sevlab.compare_launch(reported, computed)
     assert str(picture) == str(comparison)
-    assert picture._repr_png_() == sevlab.plots.launch.plot_launch(comparison)._repr_png_()
+    assert picture._repr_png_()[0] == sevlab.plots.launch.plot_launch(comparison)._repr_png_()[0]
     written = words(picture)
     assert written[0] == "First step that differs: kernel hashes"
     assert [written.count(word) for word in ("launched with", "computed", "same", FOLLOWS)] == [1, 1, 1, 2]
@@ -138,7 +138,7 @@ def test_thousands_of_cpus_are_one_box(folder: Path) -> None:
     picture = sevlab.plots.launch.plot_launch(many, launch(folder, num_cpus=4095))
     assert {"vCPU 1 to vCPU 4094", "4094 x 4096 bytes", "4094 x", "vCPU 4095"} <= set(words(picture))
     assert_fits(picture)
-    assert len(sevlab.plots.launch.plot_launch(many)._repr_png_()) < 50_000
+    assert len(sevlab.plots.launch.plot_launch(many)._repr_png_()[0]) < 50_000
 
 
 def test_a_launch_of_many_different_steps_is_cut_and_says_so() -> None:
@@ -163,20 +163,20 @@ def test_a_name_of_any_kind_stays_in_its_box(name: str) -> None:
         sevlab.plots.launch.plot_launch(given, sevlab.launch.sev.Launch([Step(name, b"", name)])),
     ):
         assert_fits(picture)
-        picture._repr_png_()
+        picture._repr_png_()[0]
     assert "A launch of 1 step, and" in words(sevlab.plots.launch.plot_launch(given))[0]
 
 
 def test_the_chain_is_the_same_each_time_small_and_in_true_colours(folder: Path) -> None:
     draw = functools.partial(sevlab.plots.launch.plot_launch, launch(folder))
-    png = draw()._repr_png_()
-    assert png == draw()._repr_png_()
+    png = draw()._repr_png_()[0]
+    assert png == draw()._repr_png_()[0]
     assert png.startswith(PNG)
     assert len(png) < 50_000
     with Image.open(BytesIO(png)) as picture:
         colours = {"#{:02x}{:02x}{:02x}".format(*colour) for _, colour in picture.convert("RGB").getcolors(1 << 20)}
     assert {COLOURS[name] for name in ("blue", "orange", "green", "purple")} | {"#ffffff"} <= colours
-    assert draw(launch(folder, num_cpus=5))._repr_png_() != png
+    assert draw(launch(folder, num_cpus=5))._repr_png_()[0] != png
 
 
 def test_only_launches_are_drawn(folder: Path) -> None:
@@ -282,4 +282,4 @@ def test_a_memory_map_of_any_launch_fits() -> None:
     picture = sevlab.plots.launch.plot_memory(sevlab.launch.snp.SnpLaunch(many))
     assert f"{90 - REGION_LIMIT} more regions, not drawn" in words(picture)
     assert "region 89" in str(picture)
-    picture._repr_png_()
+    picture._repr_png_()[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,8 @@ def test_the_picture_has_an_arrow_for_each_message_and_speaks(run: Any) -> None:
         assert f"{entry.name}, {entry.size:,} bytes" in words
     assert {"owner", "host", "secure processor"} <= set(words)
     assert str(picture) == str(run.transcript)
-    assert picture._repr_png_() == sevlab.plots.charts.plot_transcript(run.transcript)._repr_png_()
-    assert len(picture._repr_png_()) < 100_000
+    assert picture._repr_png_()[0] == sevlab.plots.charts.plot_transcript(run.transcript)._repr_png_()[0]
+    assert len(picture._repr_png_()[0]) < 100_000
 
 
 def test_the_explorer_shows_who_notices(run: Any) -> None:
@@ -41,6 +42,8 @@ def test_the_explorer_shows_who_notices(run: Any) -> None:
     assert box.run.caught[0] == "owner"
     box.target.value = "session"
     assert box.offset.max == 127
+    assert box.error == "byte: received '65535'; needed a whole number from 0 to 127"
+    box.offset.value = 127
     assert box.run.caught[0] == "secure processor"
     box.target.value = "godh"
     box.offset.value = 2083
@@ -51,6 +54,12 @@ def test_the_explorer_shows_who_notices(run: Any) -> None:
     for number in range(1, box.step.max + 1):
         box.step.value = number
         assert run.transcript.entries[number - 1].name in box.message.value
+    box.step.value = number + 1
+    assert f"Message: received {str(number + 1)!r}" in unescape(box.message.value)
+    assert box.frame.wrong == "Message"
+    box.step.value = 1
+    assert run.transcript.entries[0].name in box.message.value
+    assert (box.error, box.frame.wrong) == ("", "")
     assert run.owner.session.tik.reveal().hex(" ") not in box.message.value + box.record.value
 
 

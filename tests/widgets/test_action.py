@@ -13,6 +13,7 @@ import sevlab
 from sevlab.labs import sample_files
 from sevlab.labs import snp_samples as snp
 from sevlab.widgets.action import Button
+from sevlab.widgets.boxes import NumberBox
 from sevlab.widgets.debugger import debugger
 from tests.widgets.views import type_in
 
@@ -46,11 +47,11 @@ def test_a_search_is_for_what_the_page_shows(tmp_path: Path) -> None:
     page = debugger({"firmware": str(tmp_path / "firmware.fd"), "tk": str(tmp_path / "tk.bin")})
     page.paste.value = (tmp_path / "launch.txt").read_text()
     page.read.click()
-    press(page.why, Build="19", Seconds=30.0)
+    press(page.why, Build="19", Seconds="30")
     page.wait(300)
     assert page.diagnosis is not None
     assert [change.input for change in page.diagnosis.explanations[0].changes] == ["build_id"]
-    assert page.budget.value == 30
+    assert page.budget.number == 30
     page.clear.click()
     assert page.inputs == {}
 
@@ -101,7 +102,7 @@ def test_a_file_is_removed_whatever_path_was_typed_last(tmp_path: Path) -> None:
 )
 def test_no_message_raises(content: Any) -> None:
     acted: list[str] = []
-    beside = [ipywidgets.Text(), ipywidgets.Dropdown(options=["a", "b"], value="a"), ipywidgets.BoundedFloatText()]
+    beside = [ipywidgets.Text(), ipywidgets.Dropdown(options=["a", "b"], value="a"), NumberBox("Number", 1, 1, 9)]
     button = Button("Press", lambda: acted.append("pressed"), beside)
     for message in (content, {"state": content}, {"state": [content, content, content]}):
         button._handle_custom_msg(message, [])

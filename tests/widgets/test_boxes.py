@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -163,8 +164,8 @@ BAD = {
     "api_minor": lambda e: e.numbers["api_minor"],
     "build_id": lambda e: e.numbers["build_id"],
     "policy": lambda e: e.policy.number,
-    "firmware": lambda e: e.paths["firmware"],
-    "tik": lambda e: e.paths["tik"],
+    "firmware": lambda e: e.files["firmware"].text,
+    "tik": lambda e: e.files["tik"].text,
 }
 
 
@@ -202,48 +203,48 @@ def test_results_are_read_out_when_they_change(explorer: Explorer) -> None:
 
 
 def test_a_firmware_is_uploaded(explorer: Explorer) -> None:
-    upload(explorer.uploads["firmware"], b"another image")
+    upload(explorer.files["firmware"].upload, b"another image")
     assert not is_green(explorer)
     assert explorer.evidence.digest == sevlab.compute_digest([b"another image"])
-    assert explorer.paths["firmware"].value == ""
-    upload(explorer.uploads["firmware"], samples.firmware(), "fw.fd")
+    assert explorer.files["firmware"].text.value == ""
+    upload(explorer.files["firmware"].upload, samples.firmware(), "fw.fd")
     assert is_green(explorer)
-    assert explorer.paths["firmware"].placeholder == "uploaded: fw.fd"
-    assert explorer.uploads["firmware"].value == ()
+    assert explorer.files["firmware"].text.placeholder == "uploaded: fw.fd"
+    assert explorer.files["firmware"].upload.value == ()
     explorer.numbers["build_id"].value = "14"  # what was uploaded stays
     explorer.numbers["build_id"].value = "13"
     assert is_green(explorer)
 
 
 def test_a_path_replaces_an_upload(explorer: Explorer, tmp_path: Path) -> None:
-    upload(explorer.uploads["firmware"], b"another image")
-    explorer.paths["firmware"].value = str(tmp_path / "firmware.fd")
+    upload(explorer.files["firmware"].upload, b"another image")
+    explorer.files["firmware"].text.value = str(tmp_path / "firmware.fd")
     assert is_green(explorer)
-    upload(explorer.uploads["tik"], samples.TEK)
-    explorer.paths["tik"].value = str(tmp_path / "tik.bin")
+    upload(explorer.files["tik"].upload, samples.TEK)
+    explorer.files["tik"].text.value = str(tmp_path / "tik.bin")
     assert is_green(explorer)
 
 
 @pytest.mark.parametrize("key", [samples.TIK, samples.TEK + samples.TIK], ids=len)
 def test_a_key_is_uploaded(explorer: Explorer, key: bytes) -> None:
-    upload(explorer.uploads["tik"], bytes(16))
+    upload(explorer.files["tik"].upload, bytes(16))
     assert not is_green(explorer)
-    upload(explorer.uploads["tik"], key)
+    upload(explorer.files["tik"].upload, key)
     assert is_green(explorer)
-    assert explorer.uploads["tik"].value == ()
+    assert explorer.files["tik"].upload.value == ()
 
 
 @pytest.mark.parametrize(("box", "size"), [("tik", size) for size in (0, 1, 15, 17, 31, 33, 64)] + [("firmware", 0)])
 def test_an_upload_of_a_wrong_size_is_told(explorer: Explorer, box: str, size: int) -> None:
-    upload(explorer.uploads[box], bytes(size))
+    upload(explorer.files[box].upload, bytes(size))
     assert 'role="alert"' in explorer.alert.value
-    assert ("an empty upload" if box == "firmware" else f"an upload of {size} bytes") in explorer.error
+    assert ("an empty upload" if box == "firmware" else f"a key, {size} bytes") in explorer.error
     assert explorer.verdict is None
-    assert explorer.uploads[box].value == ()
+    assert explorer.files[box].upload.value == ()
 
 
 def test_a_hostile_file_name_is_no_html(explorer: Explorer) -> None:
-    upload(explorer.uploads["firmware"], samples.firmware(), HOSTILE)
+    upload(explorer.files["firmware"].upload, samples.firmware(), HOSTILE)
     assert is_green(explorer)
     assert "<img" not in shown(explorer)
 
@@ -252,12 +253,12 @@ def test_an_uploaded_firmware_is_part_of_the_whole_launch(tmp_path: Path) -> Non
     sample_files.write_samples(tmp_path)
     explorer = sevlab.explore(load(tmp_path, kernel=str(tmp_path / "tk.bin")))
     digest = explorer.verdict.evidence.digest
-    upload(explorer.uploads["firmware"], samples.firmware_for_kernels())
+    upload(explorer.files["firmware"].upload, samples.firmware_for_kernels())
     table = sevlab.formats.kernel_hashes.build_kernel_hashes(
         hashlib.sha256(samples.TEK + samples.TIK).digest()
     ).to_bytes()
     assert explorer.evidence.digest == sevlab.compute_digest([samples.firmware_for_kernels(), table])
-    explorer.paths["firmware"].value = str(tmp_path / "firmware.fd")
+    explorer.files["firmware"].text.value = str(tmp_path / "firmware.fd")
     assert explorer.verdict.evidence.digest == digest
 
 
@@ -279,11 +280,11 @@ def test_no_state_of_any_widget_holds_a_key(explorer: Explorer, tmp_path: Path) 
     (tmp_path / "other.bin").write_bytes(KEY)
     (tmp_path / "both.bin").write_bytes(samples.TEK + KEY)
     for path in ("other.bin", "both.bin"):
-        explorer.paths["tik"].value = str(tmp_path / path)
+        explorer.files["tik"].text.value = str(tmp_path / path)
         assert explorer.evidence.tik.reveal() == KEY
-    upload(explorer.uploads["tik"], samples.TEK + KEY)
-    upload(explorer.uploads["tik"], KEY)
-    upload(explorer.uploads["tik"], KEY + b"\n")  # refused, and no part of it shown
+    upload(explorer.files["tik"].upload, samples.TEK + KEY)
+    upload(explorer.files["tik"].upload, KEY)
+    upload(explorer.files["tik"].upload, KEY + b"\n")  # refused, and no part of it shown
     explorer.refresh()
     assert explorer.evidence.tik.reveal() == KEY
     states = []
@@ -393,3 +394,10 @@ def test_a_selection_can_be_set_and_watched() -> None:
 def test_what_cannot_be_explored_is_refused(thing: object) -> None:
     with pytest.raises(TypeError, match="explore takes"):
         sevlab.explore(thing)
+
+
+def test_no_box_of_numbers_changes_what_is_being_typed() -> None:
+    """As those of ipywidgets do: 12 in a box from 5 to 20 would be 5, and then 52, and then 20."""
+    sources = [path.read_text(encoding="utf-8") for path in Path(sevlab.__file__).parent.rglob("*.py")]
+    assert any("NumberBox(" in source for source in sources)
+    assert not [source for source in sources if re.search(r"w\.(Bounded)?(Int|Float)(Text|Slider)", source)]

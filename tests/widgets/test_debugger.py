@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import io
+import json
 import os
 import re
 import shlex
@@ -12,6 +13,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from sevlab.cases.bundle import open_case
 from sevlab.cases.capture import TEXT_LIMIT
 from sevlab.cases.case import BY_NAME, KEY, MODE, ROWS, Case, make_case
 from sevlab.cases.case_toml import format_case, read_case
+from sevlab.cases.recognize import recognize_file
 from sevlab.cli import main
 from sevlab.errors import InputError, SevlabError
 from sevlab.labs import samples
@@ -41,7 +44,6 @@ from sevlab.widgets.debugger import (
     TAKE,
     Debugger,
     debugger,
-    recognize_file,
 )
 from tests.diagnosis.sev_cases import SPACES, report, true_values
 from tests.paths import NOTEBOOKS, SAMPLES
@@ -139,7 +141,7 @@ def test_from_a_mismatch_to_the_reason_and_on(page: Debugger) -> None:
     search(page)
     assert page.diagnosis is not None
     assert page.diagnosis.status == "explained"
-    text, button, note = page.result.children
+    note, text, button = page.result.children
     assert "EXPLAINED" in text.value
     assert "Decimal versus hex" in text.value
     assert (button.disabled, note.value) == (False, "")
@@ -456,7 +458,7 @@ def test_a_key_upload_of_another_size_is_told_and_searched(raw: bytes, page: Deb
         search(page)
         assert page.diagnosis is not None
         assert page.diagnosis.explanations[0].found == {"tk": "hex text"}
-        page.result.children[1].click()
+        page.result.children[2].click()
         assert page.verdict is not None
         assert page.verdict.matches
 
@@ -558,6 +560,102 @@ def test_a_stranger_s_keys_prove_nothing_beside_one_s_own() -> None:
     assert "OK: Looks good to me" in other.banner.value
 
 
+def as_the_command(page: Debugger, path: Path, *options: str) -> None:
+    """Check that a page says what sevlab case verify says of a bundle or a case file."""
+    command = [sys.executable, "-m", "sevlab", "case", "verify", str(path), "--json", *options]
+    done = subprocess.run(command, capture_output=True, check=False)  # not here: it removes its temporary folders
+    assert page.verdict is not None, page.error
+    said, mine = json.loads(done.stdout), json.loads(json.dumps(page.verdict.as_dict()))
+    for one in (said, mine):
+        one["trusted_from_case"] = sorted(one["trusted_from_case"])
+        if one["report"]:  # what is said of a root names the option, or the box
+            one["report"] = [{**check, "note": ""} for check in one["report"]["checks"]]
+    assert mine == said
+    assert done.returncode == (0 if page.verdict.matches else 1)
+
+
+def test_a_case_of_one_s_own_is_judged_as_by_the_command(page: Debugger, tmp_path: Path) -> None:
+    path = tmp_path / "launch.sevcase"
+    path.write_bytes(saved(page, with_keys=True))
+    other = debugger({})
+    drop(other, path.name, path.read_bytes())
+    assert other.own.layout.display is None
+    assert "NOT DECIDED" in other.banner.value
+    assert "or tick 'This case is mine' if the bundle is yours" in unescape(words(everything(other)))
+    as_the_command(other, path)
+    other.own.value = True
+    assert "OK: Looks good to me" in other.banner.value
+    as_the_command(other, path, "--own-case")
+    assert saved(other, with_keys=True) == path.read_bytes()
+    other.own.value = False
+    as_the_command(other, path)
+    other.own.value = True
+    drop(other, path.name, path.read_bytes())  # said of one case, and of no other
+    assert "NOT DECIDED" in other.banner.value
+    other.clear.click()
+    assert (other.own.value, other.own.layout.display) == (False, "none")
+
+
+def test_a_pasted_case_of_one_s_own_may_name_any_file(tmp_path: Path) -> None:
+    text = (SAMPLES / "launch-es.txt").read_text()
+    numbers = {"api_major": 0, "api_minor": 22, "build_id": 13, "policy": 5}
+    (tmp_path / "vmlinuz").write_bytes(samples.KERNEL)
+    given = {**ES_INPUTS, "kernel": str(tmp_path / "vmlinuz"), "measurement": text.split()[1]}
+    case, path = make_case({**given, **numbers}), tmp_path / "case.toml"
+    path.write_text(format_case(case).replace(case.hashes["kernel"], "0" * 64))
+    page = debugger({})
+    paste(page, path.read_text())
+    assert "not the recorded one" in page.error
+    page.own.value = True
+    assert "1 files of this case are not the recorded ones" in page.banner.value
+    as_the_command(page, path, "--own-case")
+
+
+def test_a_root_of_one_s_own_is_trusted_as_by_the_command(tmp_path: Path) -> None:
+    page, root, path = debugger(SNP_INPUTS), SAMPLES / "ark-snp.der", tmp_path / "snp.sevcase"
+    assert page.root.layout.display is None
+    path.write_bytes(saved(page))
+    as_the_command(page, path)
+    assert "report: ARK known mismatch" in words(page.compared.value)
+    page.root.text.value = str(root)
+    as_the_command(page, path, "--trust-root", str(root))
+    assert "below a root of yours, not of AMD" in page.banner.value
+    assert "by Trusted root: SHA-256" in words(page.compared.value)
+    verify = page.taking(COMMAND).split("\n")[1]
+    assert f" --trust-root {root}" in verify
+    assert run(verify)[0] == 0
+    done = subprocess.run([sys.executable, "-c", page.taking(PYTHON)], capture_output=True, text=True, check=True)
+    assert "below a root of yours, not of AMD" in done.stdout
+    for change in ("8", "4"):
+        page.boxes["num_cpus"].value = change
+        search(page)
+        assert "ARK known" not in everything(page).replace("by Trusted root", "").partition("<details")[0]
+    page.root.text.value = ""
+    assert "report: ARK known mismatch" in words(page.compared.value)
+    upload = {"name": "ark.der", "type": "", "size": 9, "last_modified": 0}
+    page.root.upload.set_state({"value": [{**upload, "content": memoryview(root.read_bytes())}]})
+    as_the_command(page, path, "--trust-root", str(root))
+    assert " --trust-root root.der" in page.taking(COMMAND)
+    page.set_inputs({"report": None})
+    assert page.root.layout.display == "none"
+    assert debugger(ES_INPUTS).root.layout.display == "none"
+
+
+@pytest.mark.parametrize("text", ["/nonexistent", "-", str(SAMPLES / "report-snp.bin"), *HOSTILE])
+def test_what_is_no_root_is_one_line_at_its_box(text: str) -> None:
+    page = debugger(SNP_INPUTS)
+    page.root.text.value = text
+    assert page.verdict is None
+    assert page.error.startswith("Trusted root: received")
+    assert "<img" not in everything(page)
+    page.root.text.value = ""
+    assert page.verdict is not None
+    upload = {"name": text, "type": "", "size": 9, "last_modified": 0, "content": memoryview(text.encode())}
+    page.root.upload.set_state({"value": [upload]})
+    assert "Trusted root: received" in page.understood.value
+    assert page.verdict is not None
+
+
 @pytest.mark.parametrize("raw", [b"PK", b"PK\x03\x04" + bytes(100), b"PK\x05\x06" + bytes(18)])
 def test_a_broken_bundle_is_one_line_and_loses_nothing(raw: bytes, page: Debugger) -> None:
     before = page.inputs
@@ -604,7 +702,7 @@ def test_a_report_of_snp_is_judged_with_its_certificates_and_its_launch() -> Non
     search(page)
     assert page.diagnosis is not None
     assert page.diagnosis.explanations[0].found == {"num_cpus": 4}
-    page.result.children[1].click()
+    page.result.children[2].click()
     assert page.verdict is not None
     assert page.verdict.digest is not None
     assert page.verdict.digest.matches
@@ -620,7 +718,7 @@ def test_what_snp_does_not_know_is_searched() -> None:
     assert page.diagnosis is not None
     assert page.diagnosis.explanations[0].found == {"cpu_signature": 0xA00F11, "num_cpus": 4}
     assert "num_cpus" not in words(everything(page))
-    page.result.children[1].click()
+    page.result.children[2].click()
     assert page.missing == []
     assert page.cpu.value == "EPYC-Milan"
 
@@ -695,7 +793,7 @@ def test_an_emptied_page_stays_empty_and_can_search_at_once(page: Debugger) -> N
     first.join(30)
     assert page.diagnosis is not None
     assert page.diagnosis.explanations[0].found == {"build_id": 13}
-    assert "EXPLAINED" in page.result.children[0].value
+    assert "EXPLAINED" in page.result.children[1].value
     drop(page, "tk", bytes(range(32)))
     page.why.click()
     page.clear.click()
@@ -719,7 +817,7 @@ def test_an_explanation_of_other_inputs_is_not_applied(
     search(page)
     if when == "after":
         page.boxes["policy"].value = "0x1"
-    text, button, note = page.result.children
+    note, text, button = page.result.children
     assert "EXPLAINED" in text.value
     assert button.disabled is True
     assert "have changed since" in note.value
@@ -750,7 +848,7 @@ def test_an_explanation_that_no_input_can_say_is_told(page: Debugger) -> None:
     given |= {"api_major": 0, "api_minor": 22, "build_id": 13}
     page.set_inputs({**given, "measurement": base64.b64encode(raw).decode()})
     search(page)
-    page.result.children[1].click()
+    page.result.children[2].click()
     assert "not supported" in page.progress.value
 
 
@@ -764,7 +862,7 @@ def test_a_broken_launch_of_the_classroom_is_explained() -> None:
     launch = broken_launch(4, 2)
     page = debugger(launch.inputs)
     search(page)
-    page.result.children[1].click()
+    page.result.children[2].click()
     assert page.verdict is not None
     assert page.verdict.matches
 

@@ -57,8 +57,16 @@ BAD: dict[str, tuple[Callable[[Explorer], ipywidgets.Widget], str, str]] = {
         samples.measurement()[:47].hex(),
         "Measurement: received ",
     ),
-    "no such firmware": (lambda e: e.paths["firmware"], "<b>none</b>", "Firmware: received '<b>none</b>': no such"),
-    "empty key": (lambda e: e.paths["tik"], "empty.bin", "Key file: received 'empty.bin', 0 bytes (an empty file)"),
+    "no such firmware": (
+        lambda e: e.files["firmware"].text,
+        "<b>none</b>",
+        "Firmware: received '<b>none</b>': no such",
+    ),
+    "empty key": (
+        lambda e: e.files["tik"].text,
+        "empty.bin",
+        "Key file: received 'empty.bin', 0 bytes (an empty file)",
+    ),
 }
 
 
@@ -131,7 +139,7 @@ def test_a_key_is_never_sent_back_and_its_box_is_emptied_in_the_page(
     folder: Path, wire: type[Wire], content: bytes
 ) -> None:
     explorer = sevlab.explore(load(folder))
-    box = explorer.uploads["tik"]
+    box = explorer.files["tik"].upload
     assert any(samples.MNONCE.hex() in repr(data) for _, data, _ in wire.sent)  # so what is sent is seen here
     for _ in range(2):  # the second time the page has to be told again
         del wire.sent[:]
@@ -147,9 +155,9 @@ def test_a_key_is_never_sent_back_and_its_box_is_emptied_in_the_page(
 
 def test_after_a_refused_upload_the_right_one_gives_the_verdict_back(folder: Path) -> None:
     explorer = sevlab.explore(load(folder))
-    send_upload(explorer.uploads["tik"], samples.TIK + b"\n")
+    send_upload(explorer.files["tik"].upload, samples.TIK + b"\n")
     assert explorer.verdict is None
-    send_upload(explorer.uploads["tik"], samples.TIK)
+    send_upload(explorer.files["tik"].upload, samples.TIK)
     assert (explorer.error, explorer.alert.value) == ("", "")
     assert explorer.verdict.matches
 
@@ -158,11 +166,11 @@ def test_evidence_that_came_from_no_file_can_be_explored(folder: Path) -> None:
     digest = sevlab.compute_digest([samples.firmware()])
     held = {"tik": sevlab.SecretBytes(samples.TIK), "tek": sevlab.SecretBytes(samples.TEK)}
     explorer = sevlab.explore(load(folder, digest=digest, **held))
-    assert [box.value for box in explorer.paths.values()] == ["", ""]
+    assert [box.text.value for box in explorer.files.values()] == ["", ""]
     assert explorer.verdict.matches
     explorer.policy.boxes["noks"].value = True
     assert not explorer.verdict.matches
-    explorer.paths["firmware"].value = str(folder / "kernel.bin")
+    explorer.files["firmware"].text.value = str(folder / "kernel.bin")
     assert explorer.evidence.digest == sevlab.compute_digest([samples.KERNEL])
 
 
@@ -201,7 +209,9 @@ def test_every_input_of_the_launch_has_a_box(folder: Path) -> None:
     assert (loaded.cmdline.value, loaded.profile.value) == (samples.CMDLINE, "qemu-legacy")
     assert [box.value for box in loaded.numbers.values()] == ["4", "25", "1", "1", ""]
     texts = [*loaded.numbers.values(), loaded.cmdline, loaded.profile, *(box.text for box in loaded.files.values())]
-    labels = [box.description for box in (*texts, *explorer.paths.values(), *explorer.numbers.values())]
+    labels = [
+        box.description for box in (*texts, *(one.text for one in explorer.files.values()), *explorer.numbers.values())
+    ]
     assert all(labels)
     assert len(set(labels)) == len(labels)
 
@@ -332,7 +342,7 @@ def test_a_kernel_can_be_taken_away(folder: Path) -> None:
 
 def test_after_an_upload_of_firmware_sev_es_still_asks_for_the_registers(folder: Path) -> None:
     explorer = sevlab.explore(load(folder))
-    send_upload(explorer.uploads["firmware"], samples.firmware())
+    send_upload(explorer.files["firmware"].upload, samples.firmware())
     assert explorer.verdict.matches
     explorer.policy.boxes["es"].value = True
     assert explorer.error.startswith("CPU count: received nothing")
@@ -341,14 +351,14 @@ def test_after_an_upload_of_firmware_sev_es_still_asks_for_the_registers(folder:
     for name, number in CPU.items():
         explorer.loaded.numbers[name].value = str(number)
     assert explorer.error.startswith("Firmware: received a firmware that does not say where further CPUs start")
-    send_upload(explorer.uploads["firmware"], samples.firmware_for_kernels())
+    send_upload(explorer.files["firmware"].upload, samples.firmware_for_kernels())
     assert [step.name for step in explorer.evidence.launch.steps] == ["firmware", "vCPU 0", "vCPU 1"]
 
 
 def test_an_upload_lies_where_only_its_owner_can_read_it(folder: Path) -> None:
     explorer = sevlab.explore(load(folder))
     for content in (samples.firmware(), samples.KERNEL):
-        send_upload(explorer.uploads["firmware"], content)
+        send_upload(explorer.files["firmware"].upload, content)
         path = Path(explorer.evidence.files["firmware"])
         assert path.read_bytes() == content
         assert path.parent.stat().st_mode & 0o077 == 0
@@ -359,7 +369,7 @@ def test_an_upload_lies_where_only_its_owner_can_read_it(folder: Path) -> None:
 @pytest.mark.parametrize("name", ["../../x", "/etc/passwd", "..", "", "a" * 5000, "-rf", "<b>\n"], ids=repr)
 def test_the_name_of_an_upload_leads_nowhere_else(folder: Path, name: str) -> None:
     explorer = sevlab.explore(load(folder))
-    send_upload(explorer.uploads["firmware"], samples.firmware(), name)
+    send_upload(explorer.files["firmware"].upload, samples.firmware(), name)
     path = Path(explorer.evidence.files["firmware"])
     assert path.parent.name.startswith("sevlab-")
     assert path.read_bytes() == samples.firmware()
@@ -375,7 +385,10 @@ def test_firmware_from_standard_input_is_held(folder: Path, monkeypatch: pytest.
     explorer = sevlab.explore(load_whole(folder, firmware="-"))
     assert explorer.error == ""
     assert explorer.verdict.matches
-    assert (explorer.paths["firmware"].value, explorer.paths["firmware"].placeholder) == ("", "(from standard input)")
+    assert (explorer.files["firmware"].text.value, explorer.files["firmware"].text.placeholder) == (
+        "",
+        "(from standard input)",
+    )
     explorer.policy.boxes["noks"].value = True  # no part of the launch
     assert explorer.evidence.digest == whole_digest()
     assert not explorer.verdict.matches
@@ -387,13 +400,13 @@ def test_firmware_from_standard_input_is_held(folder: Path, monkeypatch: pytest.
     assert explorer.verdict.matches
     explorer.policy.boxes["es"].value = False
     assert explorer.error.startswith("Firmware: received standard input")
-    send_upload(explorer.uploads["firmware"], samples.firmware_for_kernels())
+    send_upload(explorer.files["firmware"].upload, samples.firmware_for_kernels())
     assert [step.name for step in explorer.evidence.launch.steps] == ["firmware", "kernel hashes"]
     explorer.policy.boxes["es"].value = True
     assert explorer.verdict.matches
-    explorer.paths["firmware"].value = str(folder / "firmware-kernel.fd")
+    explorer.files["firmware"].text.value = str(folder / "firmware-kernel.fd")
     assert explorer.verdict.matches
-    explorer.paths["firmware"].value = ""
+    explorer.files["firmware"].text.value = ""
     assert explorer.error == "Firmware: received nothing; needed a path, or an upload"
 
 
@@ -414,11 +427,11 @@ def test_a_key_from_standard_input_is_held(folder: Path, monkeypatch: pytest.Mon
     explorer = sevlab.explore(load(folder, **given))
     assert explorer.error == ""
     assert explorer.verdict.matches
-    assert (explorer.paths["tik"].value, explorer.paths["tik"].placeholder) == ("", "(from standard input)")
+    assert (explorer.files["tik"].text.value, explorer.files["tik"].text.placeholder) == ("", "(from standard input)")
     explorer.numbers["build_id"].value = "14"
     explorer.numbers["build_id"].value = "13"
     assert explorer.verdict.matches
-    explorer.paths["tik"].value = "-"
+    explorer.files["tik"].text.value = "-"
     assert explorer.error == "Key file: received '-'; needed a path, or an upload"
 
 
@@ -481,7 +494,7 @@ def test_every_link_shows_what_is_hashed_for_it(launch: SnpExplorer) -> None:
     digest = bytes(48)
     assert (launch.number.min, launch.number.max) == (1, 51)
     for number in range(1, 52):
-        launch.number.set_state({"value": number})
+        launch.number.set_state({"value": str(number)})
         raw = raw_of(launch.map)
         assert raw[:48] == digest
         digest = hashlib.sha384(raw).digest()
@@ -493,7 +506,7 @@ def test_every_link_shows_what_is_hashed_for_it(launch: SnpExplorer) -> None:
 
 def test_regions_and_links_follow_each_other(launch: SnpExplorer) -> None:
     launch.region.set_state({"index": 3})
-    assert launch.number.value == 29
+    assert launch.number.number == 29
     assert "SECRETS" in launch.map.title
     launch.number.set_state({"value": 48})
     assert launch.region.label == "vCPU 0, from link 48"
@@ -501,12 +514,28 @@ def test_regions_and_links_follow_each_other(launch: SnpExplorer) -> None:
     assert launch.region.label == "SEC_MEM, from link 33"
 
 
+@pytest.mark.parametrize("text", ["", "-", "0", "52", "1.5", "0x1", "1" * 5000, "<b>"])
+def test_a_number_that_is_no_link_is_answered_at_its_box_and_stays(launch: SnpExplorer, text: str) -> None:
+    before = seen(launch)
+    launch.number.set_state({"value": text})
+    assert launch.number.value == text
+    assert launch.link.value.count('role="alert"') == 1
+    assert "Link: received" in launch.link.value
+    assert "<b><b>" not in launch.link.value
+    assert (launch.frame.wrong, launch.map.spans, launch.shown) == ("Link", [], None)
+    assert launch.map.title == "PAGE_INFO"
+    assert "as at the start" in launch.banner.value  # which is about every link
+    assert_static(launch)
+    launch.number.set_state({"value": "1"})
+    assert (launch.frame.wrong, seen(launch)) == ("", before)
+
+
 def test_a_changed_input_shows_the_first_link_that_differs(launch: SnpExplorer) -> None:
     launch.number.value = 32  # where a change of the command line leads anyway
     before = seen(launch)
     assert launch.loaded is not None
     launch.loaded.cmdline.set_state({"value": "console=ttyS1"})
-    assert launch.number.value == 32
+    assert launch.number.number == 32
     assert launch.comparison is not None
     assert launch.comparison.number == 31
     assert set(marked(launch.map)) <= set(range(0x30, 0x60))
@@ -547,7 +576,7 @@ def test_every_kind_of_change_is_found(launch: SnpExplorer, change: Any, first: 
     assert launch.comparison is not None
     assert launch.comparison.number == first - 1
     assert words in launch.banner.value
-    assert launch.number.value == min(first, launch.number.max)
+    assert launch.number.number == min(first, launch.number.max)
 
 
 @pytest.mark.parametrize(
@@ -620,8 +649,8 @@ def change_all(explorer: Explorer, folder: Path) -> None:
     explorer.policy.number.value = "none"
     explorer.policy.boxes["noks"].value = True
     explorer.numbers["api_minor"].value = "256"
-    explorer.paths["firmware"].value = str(folder / "kernel.bin")
-    send_upload(explorer.uploads["tik"], KEY)
+    explorer.files["firmware"].text.value = str(folder / "kernel.bin")
+    send_upload(explorer.files["tik"].upload, KEY)
     explorer.loaded.cmdline.value = "quiet"
     explorer.loaded.numbers["num_cpus"].value = "many"
     explorer.loaded.profile.value = "qemu"
@@ -642,7 +671,7 @@ def test_all_changes_of_a_launch_are_taken_back(folder: Path) -> None:
     assert (repr(explorer), explorer.message.spans, explorer.blob.spans, explorer.chain.value) == before
     assert explorer.undo.disabled
     assert explorer.verdict.matches
-    assert explorer.paths["tik"].value == str(folder / "tk.bin")
+    assert explorer.files["tik"].text.value == str(folder / "tk.bin")
     given_at_start = load_whole(folder).inputs.replace(firmware=None).given
     assert explorer.loaded.given().given == {name: str(value) for name, value in given_at_start.items()}
 
@@ -650,11 +679,11 @@ def test_all_changes_of_a_launch_are_taken_back(folder: Path) -> None:
 def test_what_came_from_no_file_is_taken_back_too(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stdin(monkeypatch, samples.firmware_for_kernels())
     explorer = sevlab.explore(load_whole(folder, firmware="-"))
-    send_upload(explorer.uploads["firmware"], samples.KERNEL)
+    send_upload(explorer.files["firmware"].upload, samples.KERNEL)
     assert explorer.verdict is None
     explorer.undo.click()
     assert explorer.verdict.matches
-    assert explorer.paths["firmware"].placeholder == "(from standard input)"
+    assert explorer.files["firmware"].text.placeholder == "(from standard input)"
 
 
 def test_all_changes_of_a_snp_launch_are_taken_back(launch: SnpExplorer) -> None:

@@ -16,8 +16,8 @@ import sevlab
 from sevlab.formats.report import SIGNED
 from sevlab.labs import sample_files, samples
 from sevlab.labs import snp_samples as snp
-from sevlab.widgets.explorers import ChainExplorer, TableExplorer
-from sevlab.widgets.structure_explorers import APPLICATION, BOOT, ReportExplorer, VmsaExplorer
+from sevlab.widgets.explorers import ChainExplorer
+from sevlab.widgets.structure_explorers import APPLICATION, BOOT, ReportExplorer, TableExplorer, VmsaExplorer
 from tests.soak import many
 from tests.widgets.views import assert_static, is_dimmed, marked, raw_of, type_in
 

@@ -13,6 +13,7 @@ import sevlab
 from sevlab.labs import samples, show_measures
 from sevlab.layout.views import Paragraph, View
 from sevlab.widgets import FieldBox, Trial
+from sevlab.widgets.boxes import NumberBox
 from tests.labs.test_ribbon import ribbons
 from tests.widgets.views import assert_static, is_dimmed
 
@@ -160,7 +161,7 @@ def test_each_kind_of_start_has_its_box() -> None:
     assert repr(trial) == "True 3 2 one word"
     kinds = [type(box) for box in trial.boxes.values()]
     assert kinds == [
-        *(ipywidgets.Checkbox, ipywidgets.IntText, ipywidgets.BoundedIntText),
+        *(ipywidgets.Checkbox, NumberBox, NumberBox),
         *(ipywidgets.Dropdown, ipywidgets.Text),
     ]
     assert trial.boxes["some_text"].description == "some text"
@@ -170,6 +171,12 @@ def test_each_kind_of_start_has_its_box() -> None:
     assert repr(trial) == "False -7 4 two <b>"
     assert "&lt;b&gt;" in trial.banner.value
     assert_static(trial)
+    for name, text in (("inside", "1"), ("inside", "5"), ("inside", ""), ("number", "-"), ("number", "9" * 30)):
+        trial.boxes[name].value = text
+        assert trial.error.startswith(f"{name}: received {repr(text[:20])[:-1] if text else 'nothing'}")
+        assert trial.frame.wrong == name
+        trial.undo.click()
+        assert repr(trial) == "True 3 2 one word"
 
 
 def test_a_trial_that_cannot_be_run_shows_why_and_nothing_stale() -> None:
@@ -181,7 +188,7 @@ def test_a_trial_that_cannot_be_run_shows_why_and_nothing_stale() -> None:
     trial.boxes["policy"].value = "zz"
     assert trial.error.startswith("policy: received 'zz'")
     assert 'role="alert"' in trial.alert.value
-    assert trial.shown.blocks == ()
+    assert trial.shown is None
     assert "CANNOT TELL" in trial.banner.value
     assert "NODBG" not in repr(trial) + trial.banner.value
     assert_static(trial)
