@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..attestation.session import OpenedSession
 from ..formats.kernel_hashes import KernelHashes
@@ -22,8 +22,6 @@ from .structure_explorers import ReportExplorer, SessionExplorer, TableExplorer,
 from .trial import FieldBox, Trial
 
 if TYPE_CHECKING:
-    from typing import Any
-
     from ipywidgets import Widget
 
 

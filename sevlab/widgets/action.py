@@ -9,16 +9,13 @@ older state than the one on the screen. So an action carries that state: what th
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import anywidget
 import ipywidgets as w
 import traitlets
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from typing import Any
 
 
 class Button(anywidget.AnyWidget):

@@ -7,8 +7,9 @@ import re
 import shutil
 import tempfile
 import weakref
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import anywidget
 import ipywidgets as w
@@ -22,17 +23,11 @@ from ..launch.inputs import DEFAULT_PROFILE, FILES, LaunchInputs
 from ..launch.keys import SecretBytes
 from ..launch.reading import ReadPath
 from ..launch.values import KEY_SIZE, load_key, parse_number, parse_policy
-from ..launch.vmm import PROFILES
-from ..layout.views import Banner
+from ..launch.vmm import PROFILES, Profile
+from ..layout.views import Banner, View
 from .action import Button
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from typing import Any, TypeAlias
-
-    from ..launch.vmm import Profile
-    from ..layout.views import View
-
     Refuse: TypeAlias = Callable[[int, str], None]
     Take: TypeAlias = Callable[[str, bytes], None]
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import anywidget
 import ipywidgets as w
@@ -12,13 +13,8 @@ import traitlets
 from ..errors import SevlabError
 from ..launch.values import parse_bytes, parse_number
 from ..layout.bytemap import explain_spans
-from ..layout.span import COLOURS, INK, letters
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-
-    from ..layout.span import Span
-    from ..layout.views import View
+from ..layout.span import COLOURS, INK, Span, letters
+from ..layout.views import View
 
 
 class ByteMap(anywidget.AnyWidget):

@@ -15,8 +15,9 @@ import re
 import tempfile
 import threading
 import weakref
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import ipywidgets as w
 
@@ -30,6 +31,8 @@ from ..cases.coverage import cover_command_line, cover_domain
 from ..cases.recognize import parse_anything, recognize_file
 from ..cases.verify import CaseVerdict, verify_case
 from ..diagnosis.case import CaseDiagnosis, diagnose_case
+from ..diagnosis.engine import Progress
+from ..diagnosis.result import Diagnosis, Explanation
 from ..diagnosis.run import diagnose
 from ..errors import InputError, SevlabError, UnsupportedError, escaped, lacking, quoted, renaming, shell_word
 from ..formats.vcek import ROOTS
@@ -45,12 +48,7 @@ from .boxes import FileBox, NumberBox, PasteBox, alert, choice, flag, keep_file,
 from .bytemap import StaticBox
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
-    from typing import Any
-
     from ..cases.case import Value
-    from ..diagnosis.engine import Progress
-    from ..diagnosis.result import Diagnosis, Explanation
 
 
 SEV, ES, SEV_SNP = "SEV", "SEV-ES", "SEV-SNP"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import functools
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,16 +16,18 @@ import traitlets
 
 from ..errors import InputError, SevlabError, renaming
 from ..formats.page_info import PageInfo
-from ..launch.compare import LaunchComparison, compare_launch
+from ..launch.compare import LaunchComparison, Pair, compare_launch
 from ..launch.evidence import Evidence, load_evidence
 from ..launch.inputs import FILES, REPORTED, LaunchInputs
 from ..launch.keys import SecretBytes
+from ..launch.pages import Link
 from ..launch.sev import Launch, Step
 from ..launch.snp import DEFAULT_PROFILE, SVSM_PROFILE, SnpLaunch, load_snp_launch, place
 from ..launch.values import KEY_SIZE, parse_measurement, parse_number
 from ..launch.verify import BAD, GOOD, compare_measure
 from ..launch.vmm import SNP_PROFILES, split_signature
 from ..layout.bytemap import explain_spans, legend
+from ..layout.compare import Comparison
 from ..layout.structure import compare
 from ..layout.views import Banner, Heading, Paragraph, Table, View, hex_lines
 from .action import Button
@@ -52,13 +55,7 @@ from .boxes import (
 from .bytemap import ByteMap, StaticBox
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
     Widgets = Sequence[w.DOMWidget]
-
-    from ..launch.compare import Pair
-    from ..launch.pages import Link
-    from ..layout.compare import Comparison
     from ..layout.views import Block
 
 

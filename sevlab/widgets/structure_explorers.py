@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
 import ipywidgets as w
 
+from ..attestation.certificates import Certificates
 from ..attestation.report import in_lines, parse_moment, verify_report
 from ..attestation.session import OpenedSession, open_session
 from ..errors import InputError, renaming
@@ -21,6 +24,7 @@ from ..launch.values import parse_bytes, parse_number, parse_policy
 from ..launch.verify import COLOURS
 from ..launch.vmm import PROFILES, build_vmsa, cpu_signature, parse_reset_address, recognize_vmsa, split_signature
 from ..layout.bytemap import explain_spans
+from ..layout.span import Span
 from ..layout.structure import compare
 from ..layout.views import Banner, Heading, Paragraph, Table, View, narrow
 from .boxes import LABELS, STANDARD_INPUT, WIDE, choice, flag, label_of, output, row, text_area, text_box
@@ -28,12 +32,6 @@ from .bytemap import ByteMap
 from .explorers import BaseExplorer, ChainExplorer, unless_error
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from datetime import datetime
-    from typing import Any
-
-    from ..attestation.certificates import Certificates
-    from ..layout.span import Span
     from ..layout.views import Block
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as w
@@ -11,7 +12,7 @@ import ipywidgets as w
 from ..errors import InputError, quoted, renaming
 from ..formats.launch_measure import MeasureMessage
 from ..labs.ribbon import Letters, Measures, Ribbon
-from ..launch.keys import check_key, hide_key
+from ..launch.keys import SecretBytes, check_key, hide_key
 from ..launch.measure import compute_measure
 from ..launch.values import KEY_SIZE, parse_number, parse_policy
 from ..layout.structure import compare
@@ -20,9 +21,6 @@ from .boxes import STYLE, NumberBox, PolicyBox, flag, label_of, output, row, tex
 from .explorers import BaseExplorer, unless_error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from ..launch.keys import SecretBytes
     from ..layout.views import Block
 
 
