@@ -135,7 +135,8 @@ def read_firmware(path: str | None) -> tuple[str, str]:
     """
     here = locate(path, None, FIRMWARE_LIMIT)[0] if path else ""
     if not here:
-        which = f"the firmware {quoted(path)} is not here" if path else "no firmware is named"
+        where = "not here" if os.path.isabs(path or "") else "named by a relative path"
+        which = f"the firmware {quoted(path)} is {where}" if path else "no firmware is named"
         return CANNOT_TELL, str(Enforcement(CANNOT_TELL, (f"{which}, so its code was not read",)).text)
     try:
         found = load_ovmf(here).enforcement

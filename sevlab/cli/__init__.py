@@ -141,7 +141,9 @@ def meant(word: str, known: Iterable[str]) -> str:
 
     fits = (one for one in known if one and " " not in one and one.startswith("--") <= word.startswith("-"))
     folded = {one.lower(): one for one in fits}
-    near = get_close_matches(word.lower()[:60], folded, n=1)
+    typed = word.lower()[:60]
+    near = [one for one in folded if len(one) > 2 and typed.endswith(f"-{one}")]  # amd-sev-snp
+    near = near or get_close_matches(typed, folded, n=1)
     return f"Did you mean {folded[near[0]]}?" if near else ""
 
 
@@ -158,6 +160,8 @@ def _dispatch(words: list[str]) -> int:
     if (longest := max(map(len, words), default=0)) > LONGEST:
         raise InputError("usage", f"a word of {longest} characters", f"at most {LONGEST}, all that Linux hands on")
     verb = words[0] if words else "--help"
+    if verb in ("--help", "-h", "help") and words[1:] and words[1] in VERBS:
+        verb, words = words[1], [words[1], "--help"]
     if verb in ("--version", "-V"):
         from .. import __version__
 

@@ -52,11 +52,14 @@ def run(words: list[str]) -> int:
     first = Parser(prog="sevlab diagnose", add_help=False, allow_abbrev=False)
     first.repeated = "ignore"  # the parser that follows reports it
     first.add_argument("--mode")
+    first.add_argument("--report")
     add_case(first)
     known = first.parse_known_args(words)[0]
     mode = known.mode
     if mode is None and known.case is not None and (case := opened_case(known)).is_snp:
         mode = case.mode
+    if mode is None and known.report is not None:
+        mode = "snp"  # nothing else has a report
     if mode is not None and mode not in MODES:
         advice = "--mode snp, which tries the digest of the firmware alone too" if mode == OVMF_HASH else ""
         raise InputError("--mode", quoted(mode), f"one of {', '.join(MODES)}", advice)
@@ -64,7 +67,7 @@ def run(words: list[str]) -> int:
 
 
 def _run_sev(words: list[str]) -> int:
-    notes = "With --mode snp, or a case of SEV-SNP, the options differ: sevlab diagnose --mode snp --help."
+    notes = "With --mode snp, a report, or a case of SEV-SNP, the options differ: sevlab diagnose --mode snp --help."
     parser, _ = launch_parser("diagnose", STATUSES, notes, verbose=True)
     _add_search_options(parser, "how many workers (default: one for each core)")
     args = parser.parse_args(words)

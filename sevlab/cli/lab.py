@@ -141,7 +141,7 @@ def run_assignment(words: list[str]) -> int:
     given = {"--course-key": args.course_key, "--student": args.student, "FOLDER": args.folder}
     for name, value in given.items():
         if value is None:
-            raise InputError(name, "nothing", "it", "sevlab assignment --help")
+            raise InputError(name, "nothing", "a value", "sevlab assignment --help")
     student = assignment.check_student(args.student, "--student")
     count = parse_number(args.count, "-n", assignment.MOST_TASKS)
     if not count:

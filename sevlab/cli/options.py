@@ -11,7 +11,7 @@ from ..cli import AT_END, LAST_WORDS, VERBS, meant
 from ..errors import InputError, describe_content, hide_keys, quoted, renaming, shell_word
 from ..formats.launch_measure import Measurement
 from ..launch.files import check_standard_input, load_file
-from ..launch.inputs import FILES, INPUTS, KEYS, REPORTED, as_option
+from ..launch.inputs import FILES, INPUTS, KEYS, REPORTED, as_option, as_peer
 from ..launch.reading import note_input
 from ..launch.values import TEXT_LIMIT, parse_bytes, parse_measurement
 from .terminal import columns, say, warn
@@ -65,6 +65,8 @@ INPUT_OPTIONS = {
 }
 #: The numbers of a platform, and the guest policy.
 PLATFORM = REPORTED[1:]
+#: By each option of a launch, how it and the same input are spelled: with libvirt's words, and with sev-snp-measure's.
+SPELLINGS = {spell(name): (as_option(name), as_peer(name)) for name in INPUT_OPTIONS for spell in (as_option, as_peer)}
 _SECONDS = r"[0-9]{1,9}(\.[0-9]{1,9})?|\.[0-9]{1,9}"
 #: Cases that this command has opened, by path.
 _opened: dict[str, Case] = {}
@@ -91,7 +93,10 @@ class Parser(argparse.ArgumentParser):
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if action.choices is not None and value not in action.choices:
-            raise InputError("usage", quoted(value), f"one of {', '.join(action.choices)}", f"{self.prog} --help")
+            advice = f"{self.prog} --help"
+            if action.dest == "action" and "show" in action.choices and os.path.exists(value):
+                advice = f"{self.prog} show {shell_word(value)}"
+            raise InputError("usage", quoted(value), f"one of {', '.join(action.choices)}", advice)
 
     def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> Any:
         """Notice an option that is given again: argparse calls this once for each time."""
@@ -117,7 +122,8 @@ class Parser(argparse.ArgumentParser):
             if self._subparsers and not word.startswith("-"):
                 break  # the rest is the action's
             if re.match("-[^0-9]", name) and not any(one.startswith(name) or one == name[:2] for one in options):
-                hint = meant(name, options)
+                other = [one for one in SPELLINGS.get(name, ()) if one in options]
+                hint = f"Did you mean {other[0]}?" if other else meant(name, options)
                 if hint or message.startswith("unrecognized"):
                     advice = f"{advice}. {hint}" if hint else advice
                     raise InputError("usage", f"the unknown option {quoted(name)}", f"an option of {self.prog}", advice)
@@ -128,6 +134,8 @@ class Parser(argparse.ArgumentParser):
             raise InputError("usage", "no action", f"one of {names}", advice)
         said = next(filter(None, (re.fullmatch(pattern, message, re.DOTALL) for pattern in _SAID)), None)
         received, needed = _SAID[said.re.pattern] if said else (message, "options as declared")
+        if message.startswith("unrecognized") and not self._get_positional_actions():
+            needed = "an option before each value"
         raise InputError("usage", said.expand(received) if said else received, needed, advice)
 
 
@@ -135,7 +143,7 @@ class Parser(argparse.ArgumentParser):
 _SAID = {
     "the following arguments are required: (.*)": (r"no \1", "what the verb requires"),
     "one of the arguments (.*) is required": (r"none of \1", "one of them"),
-    "unrecognized arguments: (.*)": (r"more than it takes: \1", "options as declared"),
+    "unrecognized arguments: (.*)": (r"more than it takes: \1", "nothing more"),
     "ambiguous option: (.*) could match (.*)": (r"\1, which could be \2", "one of these"),
     "argument ([^:]*): expected (?:one|at least one) argument": (r"\1 without a value", "a value"),
     "argument ([^:]*): not allowed with argument (.*)": (r"\1 together with \2", "one of the two"),
@@ -159,7 +167,7 @@ class _Help(argparse.HelpFormatter):
 
 def sentence(words: str) -> str:
     """Return *words* as a sentence. Unlike capitalize(), this keeps the capitals of SEV-SNP."""
-    return f"{words[0].upper()}{words[1:].removesuffix('.')}."
+    return f"{words[0].upper()}{words[1:].removesuffix('.')}{'' if words.endswith('?') else '.'}"
 
 
 def phrase(words: str) -> str:

@@ -28,7 +28,8 @@ def run_session(words: list[str]) -> int:
 
 def _make(words: list[str]) -> int:
     statuses = "0 good, 1 the chain does not hold, or open: a check fails"
-    parser = verb_parser("session", statuses, "The chain is verified first.")
+    notes = "The chain is verified first. sevlab session open --help: the session as the platform opens it."
+    parser = verb_parser("session", statuses, notes)
     parser.add_argument(
         "--name", default="vm", metavar="NAME", help="how the names of the four files begin (default: vm)"
     )

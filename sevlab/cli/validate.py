@@ -142,7 +142,7 @@ def _say(verdict: Verdict) -> None:
             f"  reported  {_hidden(verdict.evidence, verdict.reported.hex())}",
             f"  computed  {verdict.computed.hex()}",
             "  At least one input differs from what the host's firmware measured.",
-            "  To see every step: the same options after 'sevlab explain'.",
+            "  To find which: the same options after 'sevlab diagnose'. To see every step: after 'sevlab explain'.",
             to=sys.stderr,
         )
     sys.stdout.flush()  # the verdict first: reading the firmware's code takes a moment

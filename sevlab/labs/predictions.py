@@ -250,8 +250,9 @@ def explain_profile(name: str) -> View:
         [release.name, words(MODES[mode], vmm, features), release.source]
         for release, mode, vmm, features in _assuming(name)
     ]
-    found = (INCIDENTS[key] for key in _incidents(known))
-    incidents = [[one.key, f"{one.title}. {one.lesson} ({one.source}, {one.date})"] for one in found]
+    found = [INCIDENTS[key] for key in _incidents(known)]
+    ended = {one.key: one.title + "." * (not one.title.endswith("?")) for one in found}
+    incidents = [[one.key, f"{ended[one.key]} {one.lesson} ({one.source}, {one.date})"] for one in found]
 
     def table(header: list[str], rows: list[list[str]]) -> Table | Paragraph:
         return Table(header, rows) if rows else Paragraph("None that sevlab knows of.")

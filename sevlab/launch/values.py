@@ -7,6 +7,7 @@ needed, and what to try.
 from __future__ import annotations
 
 import binascii
+import os
 import re
 
 from ..errors import InputError, describe_text, named, quoted
@@ -69,6 +70,8 @@ def parse_measurement(text: str, name: str = "measurement", *, allow_hex: bool =
     if not bare:
         raise InputError(name, "nothing", needed)
     if not re.fullmatch(_BASE64, bare):
+        if os.path.isfile(text):
+            raise InputError(name, f"{quoted(text)}, a file", needed, "sevlab capture, which reads what virsh printed")
         stray = next((c for c in bare if not re.fullmatch("[A-Za-z0-9+/]", c)), "=")
         digits = re.sub("[^A-Za-z0-9+/_-]", "", bare)
         # As long as a measurement, with a stray character or two: no TEK or TIK, and no list of its bytes.

@@ -368,6 +368,10 @@ def test_a_verdict_imports_nothing_that_only_a_mistake_needs(folder: Path, verb:
         ("diagnose --mode snp --vcpu-tipe x", "Did you mean --vcpu-type?"),
         ("diagnose --mode snpp", "Did you mean snp?"),
         ("digest --mode sev-es", "Did you mean seves?"),
+        ("digest --mode amd-SEV-SNP", "Did you mean snp?"),
+        ("digest --mode snp --firmware FIRMWARE", "Did you mean --ovmf?"),
+        ("validate --ovmf FIRMWARE", "Did you mean --firmware?"),
+        ("report FIRMWARE", "Try: sevlab report show "),
         ("digest --mode snp --ovmf FIRMWARE --vcpu-type epyc-mlan", "Did you mean EPYC-Milan"),
         ("digest --mode snp --ovmf FIRMWARE --vcpu-type EPYC --profile qemuu", "Did you mean qemu?"),
         ("vmsa build x --cpu 0 --profile qemu_legacy", "Did you mean qemu-legacy?"),
@@ -399,6 +403,15 @@ def test_nothing_is_asked_where_nothing_is_like_it(words: str, capsys: pytest.Ca
 def test_a_question_names_a_known_word(word: str, known: list[str]) -> None:
     asked = meant(word, known)
     assert not asked or asked.removeprefix("Did you mean ").removesuffix("?") in known
+
+
+@pytest.mark.parametrize("word", ["help", "-h", "--help"])
+def test_help_before_a_verb_is_the_verbs_help(word: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([word, "ovmf"]) == 0
+    first = capsys.readouterr().out
+    assert first.startswith("usage: sevlab ovmf ")
+    assert main(["ovmf", "--help"]) == 0
+    assert capsys.readouterr().out == first
 
 
 def test_an_option_before_the_action_is_looked_at_too(capsys: pytest.CaptureFixture[str]) -> None:

@@ -370,7 +370,12 @@ def test_the_command_with_an_svsm(folder: Path, capsys: pytest.CaptureFixture[st
 def test_the_command_with_a_report(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = folder / "report.bin"
     file.write_bytes(a_report(digest_of(folder), policy=0xB0000).to_bytes())
-    assert main([*options(folder), "--report", str(file)]) == 0
+    words = [*options(folder), "--report", str(file)]
+    assert main([*words, "--json"]) == 0
+    said = json.loads(capsys.readouterr().out) | {"seconds": 0}
+    assert main([word for word in [*words, "--json"] if word not in ("--mode", "snp")]) == 0  # a report implies it
+    assert json.loads(capsys.readouterr().out) | {"seconds": 0} == said
+    assert main(words) == 0
     shown = " ".join(capsys.readouterr().out.split())
     assert "MATCH" in shown
     assert "sets DEBUG" in shown
