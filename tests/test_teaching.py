@@ -142,10 +142,13 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], list[list[str]]]:
             def __init__(self, command: list[str], env: dict[str, str]) -> None:
                 made.append(command)
 
-            returncode = status
-
-            def poll(self) -> int:
+            def wait(self, timeout: float | None = None) -> int:
                 return status
+
+            def end(self) -> None:
+                pass  # it has ended
+
+            terminate = kill = end
 
         monkeypatch.setattr(subprocess, "Popen", Server)
         monkeypatch.setattr(lab, "find_spec", lambda name: object())

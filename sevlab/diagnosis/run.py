@@ -4,7 +4,6 @@ budget is spent."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import Executor
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypedDict
 
@@ -25,6 +24,8 @@ from .space import Space
 from .start import Candidate, read_candidates
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     from ..formats.report import Report
 
 
