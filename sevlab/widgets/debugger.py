@@ -83,6 +83,8 @@ _BOXES = {one.option[2:]: label_of(one.name) for one in reversed(ROWS)} | {sourc
 _BOXES |= {spell(name)[2:]: label_of(name) for spell in (as_peer, as_option) for name in LABELLED}
 _BOXES |= {"own-case": f"tick '{MINE}'", "with report verify": "in the boxes of More inputs"}
 _BOXES |= {name: label_of(name) for name in LABELLED if "_" in name}
+#: Four bytes of text outside tags: a line breaks between them, and not within.
+_FOUR = re.compile(r"\b(?:[0-9a-f]{2} ){3}[0-9a-f]{2}\b(?=[^<>]*<)")
 _OPTION = re.compile(
     r"--([a-z][a-z0-9-]*[a-z0-9])(?: (?:FILE|DIR|DOMAIN|HEX|N)\b)?|\b([a-z]+(?:_[a-z0-9]+)+)(?=:)"
     r"|\b(tk|tik|tek)(?=\)|,? (?:and )?t[ei]k| (?:was|were) taken)|\b(with report verify)\b"
@@ -494,9 +496,10 @@ class Debugger(StaticBox):
         self.banner.value = status(self._say(banner))
         # What is wrong is in view; a measure is an HMAC, which says no more than that it differs.
         wrong = [one for one in CaseDiagnosis(self.verdict).explain().blocks if isinstance(one, Table)][: self.is_snp]
-        urgent = (one for one in rest if isinstance(one, Paragraph) and one.words.startswith(_URGENT))
-        checks = _folded("Every check", self._say(*rest))
-        self.compared.value = self._bytes().html() + self._say(*wrong, *urgent).html() + checks
+        urgent = [one for one in rest if isinstance(one, Paragraph) and one.words.startswith(_URGENT)]
+        checks = _folded("Every check", self._say(*(one for one in rest if one not in urgent)))
+        html = self._bytes().html() + self._say(*wrong, *urgent).html() + checks
+        self.compared.value = _FOUR.sub(r'<span class="sevlab-four">\g<0></span>', html)
 
     def _roots(self) -> Mapping[str, str]:
         """Return the roots to trust: AMD's, and that of the user, which no case can bring along."""
