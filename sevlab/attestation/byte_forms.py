@@ -21,7 +21,6 @@ from urllib.parse import unquote
 from ..data import read_table
 from ..errors import InputError, LayoutError, quoted
 from ..formats.sev_certs import parse_certificates
-from ..formats.vmsa import Vmsa
 from ..launch.reading import ReadPath, open_input
 
 #: Most bytes that are looked at as text, and most values of one JSON document.
@@ -101,6 +100,8 @@ def read_bytes(raw: bytes, fits: Callable[[bytes], bool], name: str, needed: str
 
 def read_page(path: str, name: str) -> ReadPath:
     """Read the registers of a virtual CPU (a VMSA, 4096 bytes) from a file in any form; ``-`` is standard input."""
+    from ..formats.vmsa import Vmsa  # not above: few commands read registers
+
     with open_input(path, name) as stream:
         raw = stream.read_up_to(_PAGE_LIMIT)
     found = ReadPath(path, getattr(path, "folder", "/"), getattr(path, "sha256", ""))

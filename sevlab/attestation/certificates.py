@@ -92,8 +92,8 @@ def pem_or_der(raw: bytes, name: str, label: str) -> list[bytes]:
     """
     if not _is_pem_or_der(raw):  # Azure's service has the leaf in one field of JSON, and its chain in another
         pems = [one.raw for one in readings(raw) if is_pem(one.raw) and _is_pem_or_der(one.raw)]
-        raw = b"\n".join(pems) if len(pems) > 1 else raw
-    raw = read_bytes(raw, _is_pem_or_der, name, f"{_CALLED.get(label, label)}, DER or PEM").raw
+        wanted = f"{_CALLED.get(label, label)}, DER or PEM"
+        raw = b"\n".join(pems) if len(pems) > 1 else read_bytes(raw, _is_pem_or_der, name, wanted).raw
     if not is_pem(raw):
         return split_der(raw)
     needed, found = f"PEM of {label}", []

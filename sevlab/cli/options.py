@@ -65,8 +65,6 @@ INPUT_OPTIONS = {
 }
 #: The numbers of a platform, and the guest policy.
 PLATFORM = REPORTED[1:]
-#: By each option of a launch, how it and the same input are spelled: with libvirt's words, and with sev-snp-measure's.
-SPELLINGS = {spell(name): (as_option(name), as_peer(name)) for name in INPUT_OPTIONS for spell in (as_option, as_peer)}
 _SECONDS = r"[0-9]{1,9}(\.[0-9]{1,9})?|\.[0-9]{1,9}"
 #: Cases that this command has opened, by path.
 _opened: dict[str, Case] = {}
@@ -122,7 +120,9 @@ class Parser(argparse.ArgumentParser):
             if self._subparsers and not word.startswith("-"):
                 break  # the rest is the action's
             if re.match("-[^0-9]", name) and not any(one.startswith(name) or one == name[:2] for one in options):
-                other = [one for one in SPELLINGS.get(name, ()) if one in options]
+                # The same input in libvirt's words or in sev-snp-measure's.
+                both = ((as_option(one), as_peer(one)) for one in INPUT_OPTIONS)
+                other = [one for spellings in both if name in spellings for one in spellings if one in options]
                 hint = f"Did you mean {other[0]}?" if other else meant(name, options)
                 if hint or message.startswith("unrecognized"):
                     advice = f"{advice}. {hint}" if hint else advice

@@ -32,7 +32,11 @@ class Sha256(bytes):
 
 def load_file(path: str, name: str, limit: int) -> bytes:
     """Return everything in a file, at most *limit* bytes; ``-`` reads standard input."""
-    return load_hidden(path, name, limit).reveal()
+    with open_input(path, name) as stream:
+        raw = stream.read_up_to(limit)
+    if len(raw) > limit:
+        raise _too_large(path, name, limit)
+    return raw
 
 
 def load_size(path: str, name: str) -> int:
@@ -44,7 +48,7 @@ def load_hidden(path: str, name: str, limit: int) -> SecretBytes:
     """Return everything in a file, as :func:`load_file` does, hidden from the first moment."""
     key = read_hidden(path, name, limit)
     if len(key) > limit:
-        raise InputError(name, f"{quoted(path)}, more than {limit} bytes", f"a file of at most {limit} bytes")
+        raise _too_large(path, name, limit)
     return key
 
 
@@ -52,6 +56,10 @@ def read_hidden(path: str, name: str, limit: int) -> SecretBytes:
     """Return at most *limit* + 1 bytes of a file, hidden; the last one shows that there are too many."""
     with open_input(path, name) as stream:
         return SecretBytes(stream.read_up_to(limit))
+
+
+def _too_large(path: str, name: str, limit: int) -> InputError:
+    return InputError(name, f"{quoted(path)}, more than {limit} bytes", f"a file of at most {limit} bytes")
 
 
 def check_standard_input(given: Iterable[tuple[str, str | None]]) -> None:

@@ -447,7 +447,7 @@ class Debugger(StaticBox):
     def _owned(self, case: Case) -> Case:
         """Return a case as the user's own if the tick says so: its paths are then opened as any."""
 
-        def plain(values: Mapping[str, Value | None]) -> dict[str, Any]:
+        def plain(values: Mapping[str, Value | None]) -> dict[str, Value | None]:
             return {name: value[:] if isinstance(value, str) else value for name, value in values.items()}
 
         return case.replace(own=True, inputs=plain(case.inputs), found=plain(case.found)) if self.own.value else case
