@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ..data import INCIDENTS
@@ -193,7 +194,7 @@ class ReportVerdict(Checklist):
         """The product of the leaf, "" without one."""
         return self.leaf.product if self.leaf is not None and self.leaf.product in TCB_FORMS else ""
 
-    @property
+    @cached_property
     def checks(self) -> list[Check]:
         """Every check, in order."""
         return [*self.authenticity, *self.requirements]
