@@ -489,7 +489,6 @@ def test_the_warning_is_at_its_box_and_the_difference_in_sight(sheet: Sheet, siz
     page.set_viewport_size({"width": size[0], "height": size[1]})
     sheet.use_theme(theme)
     page.evaluate("() => window.jupyterapp.shell.collapseLeft()")
-    page.mouse.move(1, 1)  # or the map describes the byte where the test before left the pointer
     explorer = page.locator(".sevlab-explorer")
     box = explorer.get_by_label("NODBG (bit 0)")
     box.uncheck()
