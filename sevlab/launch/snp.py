@@ -179,14 +179,14 @@ def load_image(path: str, name: str = "firmware") -> Image:
     """
     with open_input(path, name) as stream:
         key = stream.identity
-        if key in _known:
-            return _known[key]
+        if (known := _known.get(key)) is not None:
+            return known
         raw = read_image(stream, path, name)
         is_kept = bool(key) and key == stream.identity and len(raw) <= _KEPT_SIZE
     image = make_image(raw, name, quoted(path))
     if is_kept:
-        if len(_known) == _KEPT:
-            del _known[next(iter(_known))]
+        for old in [*_known][: max(0, len(_known) + 1 - _KEPT)]:
+            _known.pop(old, None)  # which another thread may have done
         _known[key] = image
     return image
 

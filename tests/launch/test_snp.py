@@ -18,6 +18,7 @@ from sevlab.formats import page_info as pageinfo
 from sevlab.formats.kernel_hashes import build_kernel_hashes
 from sevlab.formats.policy import Policy
 from sevlab.formats.vmsa import Vmsa
+from sevlab.launch import snp
 from sevlab.launch.compare import compare_launch
 from sevlab.launch.inputs import load_launch
 from sevlab.launch.pages import Region, blank_region, cpu_region, hash_pages, hash_vmsa
@@ -472,3 +473,16 @@ def test_an_empty_kernel_is_taken_with_a_warning_in_every_mode(
     assert made["sev"] == "82a3ee5d537c3620628270c292ae30cb40c3c878666a7890ee7ef2a08fb535ff"
     with pytest.raises(InputError, match="an empty file"):
         load_launch(Policy(1), firmware=image, kernel=empty)
+
+
+def test_few_images_are_remembered_whatever_another_thread_did(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(snp, "_known", {})
+    paths = [tmp_path / f"{number}.fd" for number in range(2 * snp._KEPT)]
+    for number, path in enumerate(paths):
+        path.write_bytes(bytes([number]) * 4096)
+        image = snp.load_image(str(path))
+        assert len(snp._known) <= snp._KEPT
+        assert snp.load_image(str(path)) is image
+    snp._known.update({(number,): image for number in range(9)})  # as threads that all saw room leave it
+    snp.load_image(str(paths[0]))
+    assert len(snp._known) <= snp._KEPT
