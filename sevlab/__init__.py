@@ -41,7 +41,7 @@ _HOME = {
     "load_chain": "attestation.sev_chain",
     "load_evidence": "launch.evidence",
     "load_launch": "launch.inputs",
-    "load_ovmf": "launch.files",
+    "load_ovmf": "launch.inputs",
     "load_report": "attestation.report",
     "load_snp_launch": "launch.snp",
     "simulate_launch": "simulator.launch",

@@ -264,7 +264,7 @@ def browser_row(folder: Path, rounds: int) -> Row:
 
 def digest_row(image: Path, rounds: int) -> Row:
     """How much asking again about an unchanged image saves."""
-    from sevlab.launch import files as digest
+    from sevlab.launch import inputs as digest
 
     def first() -> None:
         digest._known.clear()

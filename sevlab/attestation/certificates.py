@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError, complaint, named, quoted
 from ..formats.vcek import CSP_ID, EXTENSIONS, HWID, PRODUCT_NAME, SPL, read_cert_table, tell_kind
-from ..launch.files import check_standard_input, load_file
+from ..launch.reading import check_standard_input, load_file
 from ..launch.values import decode_base64
 from ..layout.arguments import checked
 from ..layout.span import Explainable

@@ -20,8 +20,8 @@ from ..formats.id_block import ECDSA_P384_SHA384, IdAuth, IdBlock
 from ..formats.policy import SnpPolicy
 from ..formats.sev_certs import ECDSA_SHA384, P384_BYTES, EccKey, EccSignature
 from ..formats.status import status_text
-from ..launch.files import load_file, load_hidden
 from ..launch.keys import SecretBytes, check_key, hide_key, refuse_keys
+from ..launch.reading import load_file, load_hidden
 from ..launch.values import decode_base64
 from ..launch.verify import COLOURS, MISMATCH, NOT_CHECKED, Check
 from ..layout.arguments import checked

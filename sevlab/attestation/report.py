@@ -26,7 +26,7 @@ from ..formats.report import (
     vcek_urls,
 )
 from ..formats.vcek import ARK, ASK, ASVK, ROOTS, VCEK, VLEK
-from ..launch.files import load_file
+from ..launch.reading import load_file
 from ..launch.verify import NOT_CHECKED, NOT_DECIDED, Check
 from ..layout.arguments import checked
 from ..layout.views import Heading, Paragraph, View

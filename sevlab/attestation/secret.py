@@ -33,9 +33,9 @@ from ..formats.secret import (
     build_secret_table,
     table_size,
 )
-from ..launch.files import load_file
 from ..launch.keys import SecretBytes, check_key, hide_key, refuse_keys
 from ..launch.measure import KEY_IS_SHOWN, HmacSteps
+from ..launch.reading import load_file
 from ..launch.values import decode_base64
 from ..launch.verify import MATCH, MISMATCH, NOT_CHECKED, Check
 from ..layout.arguments import checked

@@ -36,7 +36,7 @@ from ..formats.sev_certs import (
     Usage,
     parse_certificates,
 )
-from ..launch.files import load_file
+from ..launch.reading import load_file
 from ..launch.verify import CANNOT_TELL, MATCH, MISMATCH, NOT_CHECKED, NOT_DECIDED, Check
 from ..layout.arguments import checked
 from ..layout.bits import title

@@ -14,9 +14,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..errors import InputError, quoted
-from ..launch.files import load_size
 from ..launch.keys import SecretBytes
-from ..launch.reading import CHUNK, CasePath, note_input, open_input, opened_once
+from ..launch.reading import CHUNK, CasePath, load_size, note_input, open_input, opened_once
 from ..launch.values import KEY_SIZE, TEXT_LIMIT, load_key
 from ..layout.arguments import checked
 from .archive import BLOBS, CASE, MANIFEST, TOTAL_LIMIT, Archive, open_archive

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from ..errors import InputError, quoted
 from ..formats.policy import Policy
 from ..launch.evidence import Trust
-from ..launch.files import FIRMWARE_LIMIT, Sha256
-from ..launch.inputs import CPU_LIMIT, FILES, INPUTS, SKU, SNP_INPUTS
+from ..launch.inputs import CPU_LIMIT, FILES, FIRMWARE_LIMIT, INPUTS, SKU, SNP_INPUTS, Sha256
 from ..launch.reading import CHUNK, CasePath, open_input
 
 if TYPE_CHECKING:
@@ -179,7 +178,7 @@ class Case:
 
     ``inputs`` maps the keys of the case, with ``_`` for ``-``, to values: the measurement as base64 text, numbers as
     int, bytes as bytes, files and key files as paths that can be opened from here, a key from a bundle as a
-    :class:`~sevlab.SecretBytes`, a kernel or initrd known only by its hash as :class:`~sevlab.launch.files.Sha256`.
+    :class:`~sevlab.SecretBytes`, a kernel or initrd known only by its hash as :class:`~sevlab.launch.inputs.Sha256`.
     ``hashes`` maps the names of files to their recorded SHA-256 (hex). ``origin`` says in words where a value came
     from, ``about`` is other text for people. ``found`` are the inputs under which the computed value is the reported
     one, None for an input to leave out; ``found_hashes`` are the hashes of files among them. ``path`` is the case file.

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from ..errors import InputError, UnsupportedError, is_shown, quoted, renaming
 from ..launch.evidence import Evidence, load_evidence, takes_keys
-from ..launch.files import Sha256
+from ..launch.inputs import Sha256
 from ..launch.keys import SecretBytes, describe_path
 from ..launch.reading import CasePath, descriptor_of, note_input, open_input, opened_once
 from ..launch.values import parse_bytes, parse_measurement

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from ..data import read_table
 from ..errors import InputError, describe_content, quoted
 from ..formats.efi_modules import CANNOT_TELL, PLACE_ONLY, Enforcement
-from ..launch.files import FIRMWARE_LIMIT, load_ovmf
+from ..launch.inputs import FIRMWARE_LIMIT, load_ovmf
 from ..launch.values import parse_policy
 from ..layout.arguments import checked
 from ..layout.span import Explainable

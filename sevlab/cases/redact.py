@@ -15,8 +15,7 @@ from ..errors import InputError
 from ..formats.ovmf import Ovmf, parse_ovmf
 from ..formats.ovmf_tables import RESET_VECTOR, EntryEnd
 from ..formats.page_info import PAGE
-from ..launch.files import Sha256, load_sha256
-from ..launch.inputs import INPUTS, load_launch
+from ..launch.inputs import INPUTS, Sha256, load_launch, load_sha256
 from ..launch.reading import opened_once
 from ..launch.snp import load_image, load_ovmf_digest, load_snp_launch
 from .case import LOADED, Case, hash_files, with_registers

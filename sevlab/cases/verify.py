@@ -25,8 +25,7 @@ from ..errors import InputError, SevlabError, named
 from ..formats.policy import Policy
 from ..formats.vcek import ROOTS
 from ..launch.evidence import Trust, load_evidence, takes_keys
-from ..launch.files import Sha256
-from ..launch.inputs import KEYS, REPORTED
+from ..launch.inputs import KEYS, REPORTED, Sha256
 from ..launch.keys import SecretBytes
 from ..launch.reading import opened_once
 from ..launch.snp import load_snp_launch

@@ -31,9 +31,8 @@ from ..cases.recognize import READERS, named_text
 from ..cases.writing import check_output, stream_beside, write_bytes
 from ..cli import GOOD
 from ..errors import InputError, quoted, shell_word
-from ..launch.files import check_standard_input
 from ..launch.inputs import KEYS
-from ..launch.reading import open_input
+from ..launch.reading import check_standard_input, open_input
 from .options import STDIN, add_inputs, add_json, add_own_case, legacy_case, verb_parser
 from .terminal import say, say_json, show, tell
 

@@ -19,9 +19,9 @@ from ..cli import GOOD, NOT_VALIDATED, UNUSABLE
 from ..diagnosis.result import EXPLAINED
 from ..diagnosis.run import diagnose
 from ..errors import InputError, quoted, renaming, shell_word
-from ..launch.files import check_standard_input
 from ..launch.inputs import KEYS, SKU, as_option, as_peer
 from ..launch.keys import SecretBytes
+from ..launch.reading import check_standard_input
 from ..launch.values import KEY_SIZE, load_key, parse_number
 from ..launch.verify import MATCH
 from ..launch.verify import UNUSABLE as UNUSABLE_CASE

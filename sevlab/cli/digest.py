@@ -9,10 +9,10 @@ from ..cli import GOOD
 from ..errors import InputError, quoted, renaming, shell_word
 from ..formats.launch_measure import Measurement, MeasureMessage
 from ..formats.policy import Policy
-from ..launch.files import check_standard_input
 from ..launch.inputs import FILES, INPUTS, SKU, SNP_INPUTS, LaunchInputs, as_option, as_peer, load_launch
 from ..launch.keys import refuse_keys
 from ..launch.measure import compute_measure
+from ..launch.reading import check_standard_input
 from ..launch.sev import Launch
 from ..launch.values import load_key, parse_bytes, parse_number, parse_policy
 from .options import (

@@ -10,8 +10,8 @@ from ..cases.writing import write_files
 from ..cli import GOOD, NOT_VALIDATED
 from ..formats.id_block import IdBlock
 from ..formats.policy import SnpPolicy
-from ..launch.files import check_standard_input
 from ..launch.keys import refuse_keys
+from ..launch.reading import check_standard_input
 from ..launch.values import parse_bytes, parse_number
 from .options import NUMBERS, STDIN, add_actions, add_json, load_value, verb_parser
 from .terminal import say, say_json, tell, tell_either, warn

@@ -10,9 +10,8 @@ import sys
 from ..cli import AT_END, LAST_WORDS, VERBS, meant
 from ..errors import InputError, describe_content, hide_keys, quoted, renaming, shell_word
 from ..formats.launch_measure import Measurement
-from ..launch.files import check_standard_input, load_file
 from ..launch.inputs import FILES, INPUTS, KEYS, REPORTED, as_option, as_peer
-from ..launch.reading import note_input
+from ..launch.reading import check_standard_input, load_file, note_input
 from ..launch.values import TEXT_LIMIT, parse_bytes, parse_measurement
 from .terminal import columns, say, warn
 

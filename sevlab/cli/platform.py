@@ -11,8 +11,7 @@ from ..cli import GOOD, NOT_VALIDATED
 from ..data import MODES, PRODUCTS
 from ..errors import InputError, quoted, renaming, shell_word
 from ..labs.predictions import compute_predictions, explain_profile, profile_as_dict
-from ..launch.files import load_ovmf
-from ..launch.inputs import LaunchInputs, as_option, as_peer
+from ..launch.inputs import LaunchInputs, as_option, as_peer, load_ovmf
 from ..launch.vmm import SNP_PROFILES, parse_cpu_model
 from ..layout.views import Paragraph, Table, View
 from .options import NUMBERS, add_case, add_inputs, add_json, opened_case, verb_parser

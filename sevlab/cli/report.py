@@ -16,9 +16,9 @@ from ..errors import InputError, quoted, renaming
 from ..formats.report import TCB_FORMS
 from ..formats.vcek import ROOTS
 from ..launch.evidence import Trust
-from ..launch.files import check_standard_input, load_file
 from ..launch.inputs import KEYS, as_option
 from ..launch.keys import SecretBytes, refuse_keys
+from ..launch.reading import check_standard_input, load_file
 from ..launch.values import decode_base64
 from ..layout.views import Paragraph, View
 from .options import NUMBERS, STDIN, add_actions, add_case, add_json, case_under, opened_case, phrase, verb_parser

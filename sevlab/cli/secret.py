@@ -9,9 +9,9 @@ from ..attestation.secret import USUAL_AREA, build_secret, load_packet_part, loa
 from ..cases.writing import write_files
 from ..cli import GOOD, NOT_VALIDATED
 from ..errors import renaming, shell_word
-from ..launch.files import check_standard_input
 from ..launch.inputs import KEYS, as_option
 from ..launch.keys import SecretBytes, refuse_keys
+from ..launch.reading import check_standard_input
 from ..launch.values import load_keys, parse_bytes
 from .options import STDIN, add_actions, add_inputs, add_json, load_measurement, readers, verb_parser
 from .terminal import say, say_json, tell_either, warn

@@ -12,8 +12,8 @@ from ..cases.writing import write_files
 from ..cli import GOOD, NOT_VALIDATED
 from ..errors import InputError, quoted, shell_word
 from ..formats.sev_certs import PDH, SessionBlob, SevCertificate
-from ..launch.files import check_standard_input, load_file, load_hidden
 from ..launch.keys import SecretBytes, refuse_keys
+from ..launch.reading import check_standard_input, load_file, load_hidden
 from ..launch.values import parse_policy
 from .options import STDIN, add_actions, add_json, verb_parser
 from .terminal import say, say_json, show, tell, tell_either

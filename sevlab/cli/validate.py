@@ -119,7 +119,7 @@ def _secret_area(evidence: Evidence) -> int | None:
     """Return the size of the firmware's area for secrets; None if it is unknown."""
     if "firmware" not in evidence.files:
         return None
-    from ..launch.files import load_ovmf
+    from ..launch.inputs import load_ovmf
 
     area = load_ovmf(evidence.files["firmware"], "--firmware").secret_area
     return area[1] if area is not None else None

@@ -12,8 +12,7 @@ from ..cli import GOOD, NOT_VALIDATED
 from ..errors import InputError, quoted
 from ..formats.vmsa import Vmsa
 from ..launch import vmm
-from ..launch.files import load_ovmf
-from ..launch.inputs import DEFAULT_PROFILE
+from ..launch.inputs import DEFAULT_PROFILE, load_ovmf
 from ..launch.values import parse_number
 from ..layout.views import Paragraph, View
 from .options import NUMBERS, Parser, add_actions, add_inputs, add_json, verb_parser

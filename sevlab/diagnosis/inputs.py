@@ -21,10 +21,9 @@ from ..formats.policy import Policy
 from ..formats.report import SIZE, Report
 from ..launch import values
 from ..launch.evidence import Evidence, hide_keys
-from ..launch.files import check_standard_input, load_hidden, load_size
 from ..launch.inputs import FILES, INPUTS, KEYS, REPORTED, SKU, LaunchInputs, load_launch, parse_count
 from ..launch.keys import NoKey, SecretBytes, refuse_keys
-from ..launch.reading import CasePath
+from ..launch.reading import CasePath, check_standard_input, load_hidden, load_size
 from ..launch.snp import DEFAULT_PROFILE, SVSM_PROFILE, has_hashes, load_image, load_snp_launch
 from ..launch.values import KEY_SIZE, TEXT_LIMIT, decode_base64, parse_bytes, parse_measurement
 

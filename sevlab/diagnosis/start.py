@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import InputError, quoted
 from ..formats.kernel_hashes import hash_cmdline
 from ..formats.ovmf import Ovmf, parse_ovmf
-from ..launch.files import BLOB_LIMIT, FIRMWARE_LIMIT, Sha256, load_ovmf, load_sha256
-from ..launch.inputs import DEFAULT_PROFILE, read_cpus
+from ..launch.inputs import BLOB_LIMIT, DEFAULT_PROFILE, FIRMWARE_LIMIT, Sha256, load_ovmf, load_sha256, read_cpus
 from ..launch.reading import CHUNK, open_input
 from ..launch.snp import DEFAULT_PROFILE as DEFAULT_SNP_PROFILE
 from ..launch.snp import SVSM_PROFILE, load_image

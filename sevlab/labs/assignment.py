@@ -28,9 +28,8 @@ from ..cases.case import DOT_LIMIT, make_case
 from ..cases.case_toml import format_case
 from ..cases.writing import reason_of, refuse_key_name, temporary_folder, usual_mode, write_files
 from ..errors import InputError, escaped, is_shown, quoted
-from ..launch.files import load_file, load_hidden
 from ..launch.keys import SecretBytes
-from ..launch.reading import CasePath, opened_once
+from ..launch.reading import CasePath, load_file, load_hidden, opened_once
 from ..layout.views import View
 from .classroom import FILES, NONCE_SIZE, SOLUTION_SIZE, BrokenLaunch, check_count, mark_answer, vocabulary
 from .sample_files import write_samples

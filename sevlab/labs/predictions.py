@@ -18,8 +18,7 @@ from typing import Any
 from ..data import HOSTS, INCIDENTS, MODES, RELEASES, UNKNOWN, Assumption, Host, Release
 from ..errors import InputError, quoted
 from ..formats.policy import Policy
-from ..launch.files import load_ovmf
-from ..launch.inputs import LaunchInputs, load_launch, parse_count
+from ..launch.inputs import LaunchInputs, load_launch, load_ovmf, parse_count
 from ..launch.snp import SnpLaunch, load_snp_launch
 from ..launch.vmm import SNP_PROFILES, find_profile
 from ..layout.span import Explainable

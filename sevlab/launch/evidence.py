@@ -13,10 +13,9 @@ from ..errors import InputError
 from ..formats.launch_measure import Measurement, MeasureMessage
 from ..formats.policy import Policy
 from ..layout.arguments import checked
-from .files import check_standard_input
 from .inputs import FILES, KEYS, REPORTED, LaunchInputs, load_launch
 from .keys import SecretBytes, hide_key, refuse_keys
-from .reading import opened_once
+from .reading import check_standard_input, opened_once
 from .sev import Launch
 from .values import check_keys, load_key, load_keys, parse_measurement, parse_number, parse_policy
 

@@ -5,10 +5,9 @@ The names are those of the command line's options, with ``_`` for ``-``.
 
 from __future__ import annotations
 
-from ..errors import InputError, named
-from .files import load_hashed, load_ovmf, load_sha256
-from .reading import opened_once
-from .sev import Launch, Step
+from ..errors import InputError, named, quoted
+from .reading import CHUNK, LARGEST, open_input, opened_once
+from .sev import Hashed, Launch, Step
 from .values import load_vmsa, parse_number
 
 TYPE_CHECKING = False
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from ..formats.kernel_hashes import KernelHashes
     from ..formats.ovmf import Ovmf
     from ..formats.policy import Policy
-    from .files import Sha256
+    from .reading import InputStream
     from .vmm import Cpus, Profile
 
 #: The values the host reports. All are needed to judge a launch of SEV or SEV-ES.
@@ -50,6 +49,13 @@ PEER_NAMES = {
 DEFAULT_PROFILE = "qemu-legacy"
 #: Most virtual CPUs of a guest.
 CPU_LIMIT = 4096
+#: Largest firmware image accepted, in bytes. Real ones are 1 to 16 MiB; an endless file must not hang us.
+FIRMWARE_LIMIT = 64 << 20
+#: Largest kernel or initrd accepted, in bytes.
+BLOB_LIMIT = LARGEST
+_FLASH = "the file QEMU loads as flash unit 0, such as OVMF.fd"
+#: What was hashed, by the identity of the file.
+_known: dict[tuple[int, ...], Hashed] = {}
 
 
 def as_option(name: str) -> str:
@@ -62,11 +68,18 @@ def as_peer(name: str) -> str:
     return as_option(PEER_NAMES.get(name, name))
 
 
+class Sha256(bytes):
+    """SHA-256 (32 bytes) of a file that is not here: it replaces the file where only its hash is measured."""
+
+    def __str__(self) -> str:
+        return f"SHA-256 {self.hex()}"
+
+
 class LaunchInputs:
     """The inputs of one launch, as they were given; None for those that were not.
 
     ``firmware``, ``kernel``, ``initrd``, ``vmsa_cpu0``, ``vmsa_cpu1``, ``svsm`` and ``vars_file`` are paths (of kernel
-    and initrd also a :class:`~sevlab.launch.files.Sha256`). Numbers can be text in decimal or 0x hex. ``cpu_signature``
+    and initrd also a :class:`Sha256`). Numbers can be text in decimal or 0x hex. ``cpu_signature``
     (CPUID 1, EAX) replaces family, model and stepping. Only SEV-SNP has ``ovmf_hash`` (the launch digest after the
     firmware: 48 bytes, or their hex digits), ``svsm``, and with it one of ``vars_size`` and ``vars_file``.
     """
@@ -224,3 +237,57 @@ def _vmsas(cpus: Cpus, ovmf: Ovmf | None) -> list[Step]:
         return [first]
     page, doc = further.to_bytes(), "Initial registers of a further CPU."
     return [first, *(Step(f"vCPU {number}", page, doc) for number in range(1, cpus.count))]
+
+
+def load_hashed(path: str, name: str = "firmware", *, limit: int = FIRMWARE_LIMIT, empty: bool = False) -> Hashed:
+    """Hash a file; ``-`` reads standard input.
+
+    Its hash is remembered until the command ends, and for as long as the file stays the same (device, inode, size, time
+    of change), so asking again, as a widget does at every key press, costs nothing. Raises
+    :class:`~sevlab.errors.InputError` with *name* for a file that is missing, larger than *limit* bytes, or empty
+    (unless *empty* allows that).
+    """
+    with open_input(path, name, hashed=True) as stream:
+        key = stream.identity
+        if stream.hashed is None and key in _known:
+            stream.raw.source.hashed = _known[key]
+        total = 0
+        while stream.hashed is None and (chunk := stream.read(CHUNK)):
+            total += len(chunk)
+            if total > limit:
+                break
+        if stream.hashed is None or stream.hashed[0] > limit:
+            received, needed = f"{quoted(path)}, more than {limit >> 20} MiB", f"a file of at most {limit >> 20} MiB"
+            raise InputError(name, received, needed, _FLASH if limit == FIRMWARE_LIMIT else "")
+        hashed = Hashed(*stream.hashed)
+        if key and key == stream.identity:
+            _known[key] = hashed
+    if not hashed.size and not empty:
+        raise InputError(name, f"{quoted(path)}, an empty file", "a file with content", "check how it was copied")
+    return hashed
+
+
+def load_sha256(value: str | Sha256, name: str, *, empty: bool = False) -> bytes:
+    """Return the SHA-256 (32 bytes) of a kernel or initrd, given as its path, or as the :class:`Sha256` itself."""
+    if isinstance(value, Sha256):
+        return bytes(value)
+    return load_hashed(str(value), name, limit=BLOB_LIMIT, empty=empty).digest
+
+
+def read_image(stream: InputStream, path: str, name: str) -> bytes:
+    """Return the bytes of a firmware image; InputError with *name* for one that is empty or larger than 64 MiB."""
+    image = stream.read_up_to(FIRMWARE_LIMIT, keep=True)
+    if len(image) > FIRMWARE_LIMIT:
+        received = f"{quoted(path)}, more than {FIRMWARE_LIMIT >> 20} MiB"
+        raise InputError(name, received, "a firmware image (1 to 16 MiB is usual)", _FLASH)
+    if not image:
+        raise InputError(name, f"{quoted(path)}, an empty file", "a firmware image", "check how the file was copied")
+    return image
+
+
+def load_ovmf(path: str, name: str = "firmware") -> Ovmf:
+    """Read and parse a firmware file (``-``: standard input); InputError for one unreadable, empty or above 64 MiB."""
+    from ..formats.ovmf import parse_ovmf  # not above: validate without a kernel does not need it
+
+    with open_input(path, name) as stream:
+        return parse_ovmf(read_image(stream, path, name))

@@ -18,11 +18,12 @@ import sys
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 
-from ..errors import InputError, quoted
+from ..errors import InputError, named, quoted
+from .keys import SecretBytes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from typing import Any, Self
 
     from _typeshed import WriteableBuffer
@@ -472,3 +473,42 @@ def reason_of(error: OSError | ValueError) -> str:
     if not isinstance(error, OSError):
         return "not a file name"
     return "no such file" if error.errno == errno.ENOENT else (error.strerror or "cannot be read").lower()
+
+
+def load_file(path: str, name: str, limit: int) -> bytes:
+    """Return everything in a file, at most *limit* bytes; ``-`` reads standard input."""
+    with open_input(path, name) as stream:
+        raw = stream.read_up_to(limit)
+    if len(raw) > limit:
+        raise _too_large(path, name, limit)
+    return raw
+
+
+def load_size(path: str, name: str) -> int:
+    with open_input(path, name) as stream:
+        return stream.seek(0, 2)  # its end
+
+
+def load_hidden(path: str, name: str, limit: int) -> SecretBytes:
+    """Return everything in a file, as :func:`load_file` does, hidden from the first moment."""
+    key = read_hidden(path, name, limit)
+    if len(key) > limit:
+        raise _too_large(path, name, limit)
+    return key
+
+
+def read_hidden(path: str, name: str, limit: int) -> SecretBytes:
+    """Return at most *limit* + 1 bytes of a file, hidden; the last one shows that there are too many."""
+    with open_input(path, name) as stream:
+        return SecretBytes(stream.read_up_to(limit))
+
+
+def _too_large(path: str, name: str, limit: int) -> InputError:
+    return InputError(name, f"{quoted(path)}, more than {limit} bytes", f"a file of at most {limit} bytes")
+
+
+def check_standard_input(given: Iterable[tuple[str, str | None]]) -> None:
+    """Refuse more than one input from ``-``. *given* are the inputs' names and values."""
+    readers = [name for name, value in given if value == "-"]
+    if len(readers) > 1:
+        raise InputError(readers[1], f"'-' when {named(readers[0])} already reads standard input", "one input from '-'")

@@ -20,10 +20,9 @@ from ..formats.kernel_hashes import KernelHashes
 from ..formats.ovmf import FOUR_GIB, parse_ovmf
 from ..formats.ovmf_tables import SECTION_TYPES, SVSM_INFO
 from ..formats.page_info import CPUID, DIGEST, NORMAL, PAGE, PAGE_DOCS, SECRETS, VMSA, ZERO, ZEROS, PageType
-from .files import FIRMWARE_LIMIT, load_size, read_image
-from .inputs import EMPTY, EMPTY_KERNEL, LaunchInputs, load_table, read_cpus
+from .inputs import EMPTY, EMPTY_KERNEL, FIRMWARE_LIMIT, LaunchInputs, load_table, read_cpus, read_image
 from .pages import Region, blank_region, cpu_region, digests, extend, fold, hash_pages, hash_vmsa, links
-from .reading import open_input, opened_once
+from .reading import load_size, open_input, opened_once
 from .sev import BaseLaunch
 from .values import parse_bytes, parse_number
 from .vmm import SNP_PROFILES, PageRules, build_registers, find_profile

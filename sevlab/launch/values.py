@@ -13,9 +13,8 @@ import re
 from ..errors import InputError, describe_text, named, quoted
 from ..formats.launch_measure import Measurement
 from ..formats.policy import Policy
-from .files import read_hidden
 from .keys import NoKey, SecretBytes, hide_key
-from .reading import CasePath, ReadPath, open_input
+from .reading import CasePath, ReadPath, open_input, read_hidden
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

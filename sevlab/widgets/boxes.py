@@ -18,10 +18,9 @@ import traitlets
 from ..cases.case import BY_NAME, with_registers
 from ..errors import InputError, SevlabError, escaped, quoted
 from ..formats.policy import Policy
-from ..launch.files import FIRMWARE_LIMIT, load_file
-from ..launch.inputs import DEFAULT_PROFILE, FILES, LaunchInputs
+from ..launch.inputs import DEFAULT_PROFILE, FILES, FIRMWARE_LIMIT, LaunchInputs
 from ..launch.keys import SecretBytes
-from ..launch.reading import ReadPath
+from ..launch.reading import ReadPath, load_file
 from ..launch.values import KEY_SIZE, load_key, parse_number, parse_policy
 from ..launch.vmm import PROFILES, Profile
 from ..layout.views import Banner, View

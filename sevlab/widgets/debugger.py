@@ -36,9 +36,9 @@ from ..diagnosis.result import Diagnosis, Explanation
 from ..diagnosis.run import diagnose
 from ..errors import InputError, SevlabError, UnsupportedError, escaped, lacking, quoted, renaming, shell_word
 from ..formats.vcek import ROOTS
-from ..launch.files import Sha256, load_file
-from ..launch.inputs import INPUTS, KEYS, REPORTED, SKU, SNP_INPUTS, as_option, as_peer
+from ..launch.inputs import INPUTS, KEYS, REPORTED, SKU, SNP_INPUTS, Sha256, as_option, as_peer
 from ..launch.keys import SecretBytes
+from ..launch.reading import load_file
 from ..launch.snp import DEFAULT_PROFILE
 from ..launch.values import KEY_SIZE, parse_measurement, parse_number, parse_policy
 from ..launch.vmm import CPU_MODELS, PROFILES, SNP_PROFILES

@@ -18,7 +18,7 @@ from ..formats.kernel_hashes import KernelHashes, hash_cmdline
 from ..formats.report import Report, parse_report
 from ..formats.sev_certs import SessionBlob
 from ..formats.vmsa import SevFeatures, Vmsa
-from ..launch.files import BLOB_LIMIT, FIRMWARE_LIMIT, load_hashed
+from ..launch.inputs import BLOB_LIMIT, FIRMWARE_LIMIT, load_hashed
 from ..launch.sev import Hashed, Launch, Step
 from ..launch.values import parse_bytes, parse_number, parse_policy
 from ..launch.verify import COLOURS

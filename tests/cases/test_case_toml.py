@@ -28,8 +28,7 @@ from sevlab.cases.case_toml import (
 )
 from sevlab.errors import InputError
 from sevlab.formats.policy import Policy
-from sevlab.launch.files import Sha256
-from sevlab.launch.inputs import load_launch
+from sevlab.launch.inputs import Sha256, load_launch
 from sevlab.launch.keys import describe_path
 from tests.cases.sample_cases import Told, case_of
 from tests.paths import DOCS, ROOT

@@ -18,7 +18,7 @@ from sevlab.cases.locate import locate
 from sevlab.cases.recognize import READERS
 from sevlab.cases.verify import verify_case
 from sevlab.errors import SevlabError
-from sevlab.launch.files import load_file
+from sevlab.launch.reading import load_file
 from sevlab.launch.snp import load_snp_launch
 from tests.cases.launch_texts import NAMES, reported_in, spoilt, texts_of
 from tests.cases.sample_cases import inputs_of

@@ -22,7 +22,7 @@ from sevlab.diagnosis.run import diagnose
 from sevlab.errors import InputError
 from sevlab.formats.ovmf import parse_ovmf
 from sevlab.labs import samples as sev
-from sevlab.launch.files import Sha256
+from sevlab.launch.inputs import Sha256
 from sevlab.launch.snp import load_snp_launch
 from tests.cases.sample_cases import Told, at, case_of, explained, inputs_of, trust
 from tests.made_images import snp_image, svsm_image

@@ -13,7 +13,7 @@ from sevlab.cases.redact import redact_case
 from sevlab.cases.verify import explain_case, verify_case
 from sevlab.errors import InputError
 from sevlab.labs.snp_samples import snp_report
-from sevlab.launch.files import Sha256
+from sevlab.launch.inputs import Sha256
 from tests.cases.sample_cases import at, case_of, explained, trust
 from tests.paths import SAMPLES
 

@@ -74,7 +74,7 @@ def test_evidence_verdicts_and_cases_are_taken(tmp_path: Path) -> None:
 
 def test_evidence_of_which_only_the_digest_is_known() -> None:
     given = with_report({**PLAIN, "policy": 3}, policy=sevlab.Policy(1))
-    evidence = sevlab.load_evidence(**given).replace(digest=sevlab.launch.files.load_hashed(PLAIN["firmware"]).digest)
+    evidence = sevlab.load_evidence(**given).replace(digest=sevlab.launch.inputs.load_hashed(PLAIN["firmware"]).digest)
     found = diagnose(evidence)
     assert only(found).found == {"policy": 1}
     assert any("only its digest" in sentence for sentence in found.not_tried)

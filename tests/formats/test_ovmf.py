@@ -33,7 +33,7 @@ from sevlab.formats.ovmf_tables import (
     find_volumes,
 )
 from sevlab.formats.ovmf_view import REGION_LIMIT
-from sevlab.launch.files import FIRMWARE_LIMIT, load_ovmf
+from sevlab.launch.inputs import FIRMWARE_LIMIT, load_ovmf
 from sevlab.layout.views import BAR_WIDTH, Bar, shares
 from tests.made_images import AMD_SEV, FFS, entry, image, metadata, tail, volume, with_metadata
 from tests.paths import DOCS, ROOT

@@ -285,7 +285,7 @@ def test_a_firmware_that_is_swapped_after_it_was_hashed(
         return found
 
     monkeypatch.setattr(sevlab.cases.case.Case, "changed", property(swap))
-    monkeypatch.setattr("sevlab.launch.files._known", {})
+    monkeypatch.setattr("sevlab.launch.inputs._known", {})
     assert main([*verb, "case.toml", "--tk=tk.bin"]) in (1, 2)
     assert "Looks good" not in capsys.readouterr().out
 

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 
 import sevlab
 from sevlab.labs import sample_files, samples
-from sevlab.launch import files as digest
+from sevlab.launch import inputs as digest
 
 MESSAGE = bytes([4, 0, 22, 13, 1, 0, 0, 0]) + hashlib.sha256(samples.firmware()).digest() + samples.MNONCE
 MEASURE = hmac.digest(samples.TIK, MESSAGE, "sha256").hex()
@@ -124,7 +124,7 @@ def test_a_pipe_is_never_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
         try:
             os.write(writer, content)
             os.close(writer)
-            assert sevlab.launch.files.load_hashed(f"/dev/fd/{reader}").digest == hashlib.sha256(content).digest()
+            assert sevlab.launch.inputs.load_hashed(f"/dev/fd/{reader}").digest == hashlib.sha256(content).digest()
         finally:
             os.close(reader)
     assert digest._known == {}
@@ -142,7 +142,7 @@ def test_a_named_pipe_is_read_each_time(tmp_path: Path, monkeypatch: pytest.Monk
         finally:
             os.close(keep)
         try:
-            assert sevlab.launch.files.load_hashed(str(tmp_path / "pipe")).digest == hashlib.sha256(content).digest()
+            assert sevlab.launch.inputs.load_hashed(str(tmp_path / "pipe")).digest == hashlib.sha256(content).digest()
         finally:
             os.close(reader)
     assert digest._known == {}

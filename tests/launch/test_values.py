@@ -17,7 +17,7 @@ import sevlab
 from sevlab.errors import InputError, named, renaming
 from sevlab.labs import samples
 from sevlab.launch import values as inputs
-from sevlab.launch.files import check_standard_input
+from sevlab.launch.reading import check_standard_input
 from tests.soak import many
 
 RAW = bytes(range(48))
@@ -214,7 +214,7 @@ NO_FILES = {
 @pytest.mark.parametrize(("path", "told"), NO_FILES.values(), ids=NO_FILES)
 @pytest.mark.parametrize(
     "load",
-    [sevlab.launch.values.load_key, sevlab.launch.files.load_hashed, sevlab.load_ovmf, sevlab.launch.values.load_vmsa],
+    [sevlab.launch.values.load_key, sevlab.launch.inputs.load_hashed, sevlab.load_ovmf, sevlab.launch.values.load_vmsa],
 )
 def test_what_is_no_file_is_told(load: Callable[..., object], path: str, told: str) -> None:
     with pytest.raises(sevlab.InputError) as caught:
@@ -227,7 +227,7 @@ def test_what_is_no_file_is_told(load: Callable[..., object], path: str, told: s
 
 @pytest.mark.parametrize(
     "load",
-    [sevlab.launch.values.load_key, sevlab.launch.files.load_hashed, sevlab.load_ovmf, sevlab.launch.values.load_vmsa],
+    [sevlab.launch.values.load_key, sevlab.launch.inputs.load_hashed, sevlab.load_ovmf, sevlab.launch.values.load_vmsa],
 )
 def test_a_pipe_nobody_writes_to_does_not_hang(load: Callable[..., object], tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
@@ -235,7 +235,7 @@ def test_a_pipe_nobody_writes_to_does_not_hang(load: Callable[..., object], tmp_
 
 
 @pytest.mark.parametrize(
-    "load", [sevlab.launch.values.load_key, sevlab.launch.files.load_hashed, sevlab.launch.values.load_vmsa]
+    "load", [sevlab.launch.values.load_key, sevlab.launch.inputs.load_hashed, sevlab.launch.values.load_vmsa]
 )
 @pytest.mark.parametrize("device", ["/dev/zero", "/dev/null", "/dev/full"])
 def test_devices_end(load: Callable[..., object], device: str) -> None:

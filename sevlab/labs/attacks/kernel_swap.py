@@ -25,8 +25,7 @@ from ...errors import InputError, SevlabError, quoted
 from ...formats.efi_modules import PLACE_ONLY
 from ...formats.kernel_hashes import KernelHashes
 from ...formats.policy import Policy
-from ...launch.files import load_ovmf
-from ...launch.inputs import load_launch
+from ...launch.inputs import load_launch, load_ovmf
 from ...launch.snp import load_snp_launch
 from ...layout.span import Explainable
 from ...layout.views import Banner, Heading, Table, View

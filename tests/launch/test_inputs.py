@@ -1,4 +1,4 @@
-"""The launch digest: of bytes, of files, and of files that are asked for again."""
+"""The inputs of a launch: files that are hashed once, and those that are asked for again."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import sevlab
-from sevlab.launch import files as digest
+from sevlab.launch import inputs as digest
 from sevlab.launch.reading import InputStream
 
 MIB = 1 << 20
@@ -65,29 +65,29 @@ def test_the_digest_of_the_facts() -> None:
 def test_a_file_of_any_size(tmp_path: Path, size: int) -> None:
     content = hashlib.shake_128(b"firmware").digest(size)
     (tmp_path / "firmware").write_bytes(content)
-    assert sevlab.launch.files.load_hashed(str(tmp_path / "firmware")).digest == sha256(content)
+    assert sevlab.launch.inputs.load_hashed(str(tmp_path / "firmware")).digest == sha256(content)
 
 
 def test_a_file_is_read_once_while_it_is_unchanged(tmp_path: Path, reads: Reads) -> None:
     path = tmp_path / "firmware"
     path.write_bytes(b"once" * 1000)
     for _ in range(5):
-        assert sevlab.launch.files.load_hashed(str(path)).digest == sha256(b"once" * 1000)
+        assert sevlab.launch.inputs.load_hashed(str(path)).digest == sha256(b"once" * 1000)
     assert reads.bytes == 4000
     linked = tmp_path / "link"
     linked.symlink_to(path)
-    assert sevlab.launch.files.load_hashed(str(linked)).digest == sha256(b"once" * 1000)
+    assert sevlab.launch.inputs.load_hashed(str(linked)).digest == sha256(b"once" * 1000)
     assert reads.bytes == 4000
 
 
 def test_a_change_of_the_same_size_is_read(tmp_path: Path, reads: Reads) -> None:
     path = tmp_path / "firmware"
     path.write_bytes(b"old!" * 1000)
-    sevlab.launch.files.load_hashed(str(path))
+    sevlab.launch.inputs.load_hashed(str(path))
     before = path.stat()
     path.write_bytes(b"new!" * 1000)
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))  # as an attacker would; the change time stays true
-    assert sevlab.launch.files.load_hashed(str(path)).digest == sha256(b"new!" * 1000)
+    assert sevlab.launch.inputs.load_hashed(str(path)).digest == sha256(b"new!" * 1000)
     assert reads.bytes == 8000
 
 
@@ -95,9 +95,9 @@ def test_another_file_in_its_place_is_read(tmp_path: Path, reads: Reads) -> None
     path, other = tmp_path / "firmware", tmp_path / "other"
     path.write_bytes(b"old!")
     other.write_bytes(b"new!")
-    assert sevlab.launch.files.load_hashed(str(path)).digest == sha256(b"old!")
+    assert sevlab.launch.inputs.load_hashed(str(path)).digest == sha256(b"old!")
     os.replace(other, path)
-    assert sevlab.launch.files.load_hashed(str(path)).digest == sha256(b"new!")
+    assert sevlab.launch.inputs.load_hashed(str(path)).digest == sha256(b"new!")
     assert reads.bytes == 8
 
 
@@ -110,7 +110,7 @@ def test_a_file_that_changes_while_it_is_read_is_not_remembered(
     monkeypatch.setattr(InputStream, "identity", property(lambda stream: next(identities)))
     monkeypatch.setattr(digest, "_known", {})
     for _ in range(2):
-        sevlab.launch.files.load_hashed(str(path))
+        sevlab.launch.inputs.load_hashed(str(path))
     assert reads.bytes == 8
 
 
@@ -119,20 +119,20 @@ def test_standard_input_is_never_remembered(monkeypatch: pytest.MonkeyPatch, tmp
         (tmp_path / "file").write_bytes(content)
         with (tmp_path / "file").open() as stream:
             monkeypatch.setattr(sys, "stdin", stream)
-            assert sevlab.launch.files.load_hashed("-").digest == sha256(content)
+            assert sevlab.launch.inputs.load_hashed("-").digest == sha256(content)
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"three")))
-    assert sevlab.launch.files.load_hashed("-").digest == sha256(b"three")
+    assert sevlab.launch.inputs.load_hashed("-").digest == sha256(b"three")
 
 
 def test_the_largest_firmware_is_64_mib(tmp_path: Path) -> None:
     path = tmp_path / "firmware"
     with path.open("wb") as stream:
         stream.truncate(64 * MIB)
-    assert len(sevlab.launch.files.load_hashed(str(path)).digest) == 32
+    assert len(sevlab.launch.inputs.load_hashed(str(path)).digest) == 32
     with path.open("ab") as stream:
         stream.write(b"\0")
     with pytest.raises(sevlab.InputError, match="more than 64 MiB") as caught:
-        sevlab.launch.files.load_hashed(str(path), "--firmware")
+        sevlab.launch.inputs.load_hashed(str(path), "--firmware")
     assert caught.value.input == "--firmware"
 
 
@@ -140,7 +140,7 @@ def test_an_empty_file_stays_refused(tmp_path: Path) -> None:
     (tmp_path / "empty").write_bytes(b"")
     for _ in range(2):  # the second time it is known
         with pytest.raises(sevlab.InputError, match="an empty file"):
-            sevlab.launch.files.load_hashed(str(tmp_path / "empty"))
+            sevlab.launch.inputs.load_hashed(str(tmp_path / "empty"))
     assert digest.load_hashed(str(tmp_path / "empty"), empty=True).size == 0
 
 
