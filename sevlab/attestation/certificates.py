@@ -14,11 +14,10 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from ..errors import InputError, complaint, named, quoted
+from ..errors import InputError, checked, complaint, named, quoted
 from ..formats.vcek import CSP_ID, EXTENSIONS, HWID, PRODUCT_NAME, SPL, read_cert_table, tell_kind
 from ..launch.reading import check_standard_input, load_file
 from ..launch.values import decode_base64
-from ..layout.arguments import checked
 from ..layout.span import Explainable
 from ..layout.views import Heading, Paragraph, Table, View
 from .byte_forms import ENDORSEMENT, describe, read_bytes, readings

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from ..data import INCIDENTS
-from ..errors import InputError, quoted
+from ..errors import InputError, checked, quoted
 from ..formats.id_block import ECDSA_P384_SHA384, IdAuth, IdBlock
 from ..formats.policy import SnpPolicy
 from ..formats.sev_certs import ECDSA_SHA384, P384_BYTES, EccKey, EccSignature
@@ -24,7 +24,6 @@ from ..launch.keys import SecretBytes, check_key, hide_key, refuse_keys
 from ..launch.reading import load_file, load_hidden
 from ..launch.values import decode_base64
 from ..launch.verify import COLOURS, MISMATCH, NOT_CHECKED, Check
-from ..layout.arguments import checked
 from ..layout.span import Explainable
 from ..layout.views import Heading, Paragraph, Table, View, hex_lines
 from .byte_forms import read_bytes

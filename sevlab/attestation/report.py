@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ..data import INCIDENTS
-from ..errors import InputError, quoted
+from ..errors import InputError, checked, quoted
 from ..formats.report import (
     HEADER,
     SIZE,
@@ -28,7 +28,6 @@ from ..formats.report import (
 from ..formats.vcek import ARK, ASK, ASVK, ROOTS, VCEK, VLEK
 from ..launch.reading import load_file
 from ..launch.verify import NOT_CHECKED, NOT_DECIDED, Check
-from ..layout.arguments import checked
 from ..layout.views import Heading, Paragraph, View
 from .authenticity import check_authenticity
 from .byte_forms import read_bytes

@@ -19,7 +19,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import ArgumentError, InputError, describe_text, hide_keys, quoted, shell_word
+from ..errors import ArgumentError, InputError, checked, describe_text, hide_keys, quoted, shell_word
 from ..formats.guid import Guid
 from ..formats.secret import (
     ALIASES,
@@ -38,7 +38,6 @@ from ..launch.measure import KEY_IS_SHOWN, HmacSteps
 from ..launch.reading import load_file
 from ..launch.values import decode_base64
 from ..launch.verify import MATCH, MISMATCH, NOT_CHECKED, Check
-from ..layout.arguments import checked
 from ..layout.bytemap import explain_spans
 from ..layout.views import Code, Heading, Paragraph, Table, View, hex_lines
 from .crypto import aes_ctr

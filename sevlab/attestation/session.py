@@ -20,12 +20,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..errors import InputError
+from ..errors import InputError, checked
 from ..formats.policy import Policy
 from ..formats.sev_certs import ECDH_SHA256, INVALID, P384_BYTES, PDH, EccKey, SessionBlob, SevCertificate
 from ..launch.keys import SecretBytes, check_key, hide_key, refuse_keys
 from ..launch.verify import MATCH, MISMATCH, NOT_CHECKED, Check
-from ..layout.arguments import checked
 from ..layout.bytemap import explain_spans
 from ..layout.span import Explainable
 from ..layout.views import Heading, Table, View

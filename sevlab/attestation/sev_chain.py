@@ -17,7 +17,7 @@ import hashlib
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from ..errors import InputError, LayoutError, quoted
+from ..errors import InputError, LayoutError, checked, quoted
 from ..formats.sev_certs import (
     ARK,
     ASK,
@@ -38,7 +38,6 @@ from ..formats.sev_certs import (
 )
 from ..launch.reading import load_file
 from ..launch.verify import CANNOT_TELL, MATCH, MISMATCH, NOT_CHECKED, NOT_DECIDED, Check
-from ..layout.arguments import checked
 from ..layout.bits import title
 from ..layout.span import Explainable
 from ..layout.views import Heading, Paragraph, Table, View, narrow

@@ -13,11 +13,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..errors import InputError, quoted
+from ..errors import InputError, checked, quoted
 from ..launch.keys import SecretBytes
 from ..launch.reading import CHUNK, CasePath, load_size, note_input, open_input, opened_once
 from ..launch.values import KEY_SIZE, TEXT_LIMIT, load_key
-from ..layout.arguments import checked
 from .archive import BLOBS, CASE, MANIFEST, TOTAL_LIMIT, Archive, open_archive
 from .case import BY_NAME, FILE, KEY, Case, Change
 from .case_toml import encode_case, format_case, is_bundle, parse_case, protect_files, read_case, without_folders

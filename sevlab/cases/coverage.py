@@ -17,11 +17,10 @@ from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 from ..data import read_table
-from ..errors import InputError, describe_content, quoted
+from ..errors import InputError, checked, describe_content, quoted
 from ..formats.efi_modules import CANNOT_TELL, PLACE_ONLY, Enforcement
 from ..launch.inputs import FIRMWARE_LIMIT, load_ovmf
 from ..launch.values import parse_policy
-from ..layout.arguments import checked
 from ..layout.span import Explainable
 from ..layout.views import Banner, Paragraph, Table, View
 from .capture import in_cell, shown

@@ -13,10 +13,9 @@ from functools import cached_property
 from xml.etree.ElementTree import ParseError
 
 from ..data import read_table
-from ..errors import InputError, quoted
+from ..errors import InputError, checked, quoted
 from ..launch.inputs import SKU
 from ..launch.vmm import CPU_MODELS
-from ..layout.arguments import checked
 from .capture import XML, Capture, Collector, check_size, shown
 
 DEPTH_LIMIT, ELEMENT_LIMIT = 64, 20_000

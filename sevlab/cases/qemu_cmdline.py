@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from ..data import read_table
-from ..errors import InputError
+from ..errors import InputError, checked
 from ..launch.vmm import CPU_MODELS
-from ..layout.arguments import checked
 from .capture import COMMAND_LINE, Capture, Collector, check_size, shown
 from .sources import load_json, printable
 

@@ -8,10 +8,9 @@ import re
 from collections.abc import Iterator
 
 from ..data import read_table
-from ..errors import InputError, SevlabError, quoted
+from ..errors import InputError, SevlabError, checked, quoted
 from ..launch.inputs import KEYS
 from ..launch.values import KEY_SIZE
-from ..layout.arguments import checked
 from .capture import COMMAND_LINE, DMESG, QMP, SECINFO, TEXT_LIMIT, XML, Capture, check_size, plain
 from .domain_xml import IN_TEXT, parse_domain
 from .qemu_cmdline import STARTED, parse_command_line

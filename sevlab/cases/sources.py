@@ -10,8 +10,8 @@ from contextlib import suppress
 from typing import Any
 
 from ..data import read_table
+from ..errors import checked
 from ..launch.inputs import REPORTED
-from ..layout.arguments import checked
 from .capture import DMESG, QMP, SECINFO, Capture, Collector, shown
 
 #: Most JSON objects looked at, and most pieces that look like JSON and are not, so that no text costs much.

@@ -21,7 +21,7 @@ from ..attestation.certificates import FILES, load_certificates
 from ..attestation.id_block import IdBlockVerdict, load_id_block, verify_id_block
 from ..attestation.report import ReportVerdict, load_report, verify_report
 from ..attestation.requirements import parse_requirements
-from ..errors import InputError, SevlabError, named
+from ..errors import InputError, SevlabError, checked, named
 from ..formats.policy import Policy
 from ..formats.vcek import ROOTS
 from ..launch.evidence import Trust, load_evidence, takes_keys
@@ -30,7 +30,6 @@ from ..launch.keys import SecretBytes
 from ..launch.reading import opened_once
 from ..launch.snp import load_snp_launch
 from ..launch.verify import MATCH, MISMATCH, NOT_DECIDED, UNUSABLE, Verdict, compare_measure
-from ..layout.arguments import checked
 from ..layout.span import Explainable
 from ..layout.views import Banner, Heading, Paragraph, Quote, Table, View, hex_lines
 from .capture import in_cell

@@ -8,12 +8,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from ..cases.case import Case, with_registers
-from ..errors import ArgumentError, InputError, escaped
+from ..errors import ArgumentError, InputError, checked, escaped
 from ..launch.evidence import Evidence, Trust, takes_keys
 from ..launch.keys import SecretBytes
 from ..launch.reading import opened_once, watched
 from ..launch.verify import MATCH, NOT_DECIDED, Verdict
-from ..layout.arguments import checked
 from .engine import Engine, Progress, Stopped
 from .inputs import inputs_of, read_sev_inputs, read_snp_inputs
 from .model import MISSING, Choice

@@ -23,8 +23,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from ..errors import LayoutError
-from ..layout.arguments import checked
+from ..errors import LayoutError, checked
 from ..layout.bits import Bits, bit, reserved_bits
 from ..layout.structure import Layout, at, reserved
 from ..layout.views import Code, Heading, Paragraph, Table, View

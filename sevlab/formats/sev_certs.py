@@ -17,8 +17,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..errors import LayoutError
-from ..layout.arguments import checked
+from ..errors import LayoutError, checked
 from ..layout.structure import Layout, Named, at, reserved
 from .policy import Policy
 

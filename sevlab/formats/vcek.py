@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from ..layout.arguments import checked
+from ..errors import checked
 from ..layout.structure import Hex, Layout, at
 from .guid import Guid, hyphenated
 from .report import TURIN_CHIP_ID

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections import namedtuple
 from itertools import groupby, zip_longest
 
-from ..errors import ArgumentError
+from ..errors import ArgumentError, checked
 from ..formats.page_info import VMSA
 from ..formats.vmsa import Vmsa
-from ..layout.arguments import checked
 from ..layout.span import Explainable
 from .pages import Link as PageLink
 from .sev import run_of

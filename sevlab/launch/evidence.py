@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections import namedtuple
 from functools import wraps
 
-from ..errors import InputError
+from ..errors import InputError, checked
 from ..formats.launch_measure import Measurement, MeasureMessage
 from ..formats.policy import Policy
-from ..layout.arguments import checked
 from .inputs import FILES, KEYS, REPORTED, LaunchInputs, load_launch
 from .keys import SecretBytes, hide_key, refuse_keys
 from .reading import check_standard_input, opened_once

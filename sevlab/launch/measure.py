@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 
-from ..layout.arguments import checked
+from ..errors import checked
 from .keys import SecretBytes, check_key, hide_key
 
 TYPE_CHECKING = False

@@ -10,8 +10,7 @@ from __future__ import annotations
 import hmac
 from collections import namedtuple
 
-from ..errors import MismatchError
-from ..layout.arguments import checked
+from ..errors import MismatchError, checked
 from ..layout.span import Explainable
 from .measure import compute_measure
 

@@ -16,10 +16,9 @@ from __future__ import annotations
 from collections import namedtuple
 from functools import partial
 
-from ..errors import InputError, named, quoted
+from ..errors import InputError, checked, named, quoted
 from ..formats.page_info import UNMEASURED, VMSA_GPA, VMSA_GPA_52, ZERO, PageType
 from ..formats.vmsa import Segment, Vmsa
-from ..layout.arguments import checked
 from ..layout.span import Explainable
 from .values import parse_number
 

@@ -19,8 +19,7 @@ from __future__ import annotations
 
 from operator import attrgetter
 
-from ..errors import LayoutError
-from .arguments import checked
+from ..errors import LayoutError, checked
 from .bits import Bits, title
 from .span import COLOURS, Explainable, Span
 

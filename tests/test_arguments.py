@@ -21,14 +21,13 @@ import sevlab
 from sevlab.attestation.certificates import parse_bundle, parse_certificate, parse_chain, parse_crls
 from sevlab.attestation.report import parse_moment, read_report
 from sevlab.cases.bundle import build_manifest, parse_manifest
-from sevlab.errors import ArgumentError, InputError, SevlabError
+from sevlab.errors import ArgumentError, InputError, SevlabError, checked
 from sevlab.formats.launch_measure import Measurement
 from sevlab.formats.sev_certs import PDH, PEK
 from sevlab.formats.vcek import read_cert_table
 from sevlab.labs import sample_files, samples
 from sevlab.labs.snp_samples import snp_launch
 from sevlab.launch.keys import SecretBytes
-from sevlab.layout.arguments import checked
 from sevlab.simulator.identity import Identity
 
 #: (function, arguments, named arguments), every one of which is right.
