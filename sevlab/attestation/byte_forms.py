@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from itertools import islice
 from urllib.parse import unquote
 
-from ..data import read_table
 from ..errors import InputError, LayoutError, quoted
 from ..formats.sev_certs import parse_certificates
 from ..launch.reading import ReadPath, open_input
@@ -61,10 +60,6 @@ _AROUND = re.compile(
     r"(?m)^\[ *\d+\.\d+\] (?:[\w-]*[g-zG-Z_][\w-]*: )?|\b0[xX]| ?<[^<>\n]*>|(?<=[0-9a-f]{8})`(?=[0-9a-f]{8})"
 )
 _HEX_MARKS = re.compile(r"\\x|0[xX]|[\s:,;-]")
-_WORDS = read_table("words")["bytes"]
-#: What a file is by its first bytes (hex), and by the label of PEM: what it is called, and what helps.
-_STARTS = [(place, bytes.fromhex(start), what, advice) for place, start, what, advice in _WORDS["starts"]]
-_LABELS: dict[str, list[str]] = _WORDS["labels"]
 #: What helps with the digests that Google signs for its guests, one for each number of CPUs.
 ENDORSEMENT = "https://github.com/google/gce-tcb-verifier verifies it and prints its digests"
 _DER = "DER, such as a certificate"
@@ -332,16 +327,18 @@ def _of_json(text: str) -> Iterator[Reading]:
 
 def describe(raw: bytes, fits: Callable[[bytes], bool]) -> tuple[str, str]:
     """Return what bytes are that do not fit, in words, and what helps ("" for nothing)."""
+    from ..data import LABELS, STARTS  # not above: read for what does not fit alone
+
     if not raw:
         return "nothing", "check how it was copied"
     if converted := _converted(raw, fits):
         return f"{len(raw)} bytes {converted}", "copying it again, as bytes: what was changed cannot be told for sure"
-    for place, start, what, advice in _STARTS:
+    for place, start, what, advice in STARTS:
         if raw.startswith(start, place):
             return f"{len(raw)} bytes, {what}", advice
     if mark := re.search(rb"-----BEGIN ([A-Z0-9 ]{1,40})-----", raw[:4096]):
         label = mark[1].decode("ascii")
-        what, advice = _LABELS.get(label, [f"PEM of {label}", ""])
+        what, advice = LABELS.get(label, [f"PEM of {label}", ""])
         return f"{len(raw)} bytes, {what}", advice
     if advice := _near_report(raw):
         what = "an attestation report" if len(raw) == _REPORT else f"{_binary_kind(raw)}, and like a report"
@@ -353,7 +350,7 @@ def describe(raw: bytes, fits: Callable[[bytes], bool]) -> tuple[str, str]:
     text, coded = as_text(raw)
     if text is None:
         kind = _binary_kind(raw)
-        return f"{len(raw)} bytes, {kind}", _LABELS["CERTIFICATE"][1] if kind == _DER else ""
+        return f"{len(raw)} bytes, {kind}", LABELS["CERTIFICATE"][1] if kind == _DER else ""
     bare, found = text.strip(), []
     for one in islice(_of_text(text), 8):
         what, advice = describe(one.raw, fits)

@@ -14,7 +14,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from ..data import INCIDENTS
 from ..errors import InputError, checked, quoted
 from ..formats.id_block import ECDSA_P384_SHA384, IdAuth, IdBlock
 from ..formats.policy import SnpPolicy
@@ -292,6 +291,11 @@ class IdBlockVerdict(Checklist):
         answers = {name: status_text(status) if status else "-" for name, status in STAGES.items()}
         rows = [[check.state, check.name, answers[check.name], check.note] for check in self.checks]
         shown = {**self.reported, "policy": self.signed.block.policy.text}
+        incident = []
+        if self.failed:
+            from ..data import INCIDENTS  # not above: read only to be printed
+
+            incident = [Paragraph(f"Compare incident {INCIDENTS['F46'].name}.")]
         lines = [[name, hex_lines(raw, 24) if isinstance(raw, bytes) else str(raw)] for name, raw in shown.items()]
         return View(
             self.banner(),
@@ -299,7 +303,7 @@ class IdBlockVerdict(Checklist):
             Heading("What the guest's report shows of it, once the firmware takes it"),
             Table(["field", "value"], lines, mono=[0, 1]),
             *(Paragraph(f"NOTE: {note}.") for note in self.notes),
-            *([Paragraph(f"Compare incident {INCIDENTS['F46'].name}.")] if self.failed else []),
+            *incident,
         )
 
     @property

@@ -47,18 +47,18 @@ _ALTERNATIVES = (
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One input as the case file holds it. ``limit`` is the largest number, the largest file or the number of bytes."""
+    """One input of a case, by its name in Python. ``limit``: the largest number or file, or the number of bytes."""
 
     section: str
-    key: str
+    name: str
     kind: str
     limit: int = 0
     doc: str = ""
 
     @property
-    def name(self) -> str:
-        """The input's name in Python: its key, with ``_`` for ``-``."""
-        return self.key.replace("-", "_")
+    def key(self) -> str:
+        """The input's key in the case file: its name, with ``-`` for ``_``."""
+        return self.name.replace("_", "-")
 
     @property
     def option(self) -> str:
@@ -83,34 +83,34 @@ class Row:
 #: Everything a case file can hold, in the order it is written.
 ROWS = (
     Row("reported", "measurement", MEASUREMENT, doc="The 48-byte measurement in base64."),
-    Row("reported", "api-major", NUMBER, 255, "Major version of the host's SEV API."),
-    Row("reported", "api-minor", NUMBER, 255, "Minor version of the host's SEV API."),
-    Row("reported", "build-id", NUMBER, 255, "Build number of the host's SEV firmware."),
+    Row("reported", "api_major", NUMBER, 255, "Major version of the host's SEV API."),
+    Row("reported", "api_minor", NUMBER, 255, "Minor version of the host's SEV API."),
+    Row("reported", "build_id", NUMBER, 255, "Build number of the host's SEV firmware."),
     Row("reported", "policy", NUMBER, 0xFFFFFFFF, "The guest policy."),
     Row("owner", "firmware", FILE, FIRMWARE_LIMIT, "The guest's firmware image."),
     Row("owner", "kernel", FILE, FILE_LIMIT, "The kernel, when its hash is measured."),
     Row("owner", "initrd", FILE, FILE_LIMIT, "The initial RAM disk, when its hash is measured."),
     Row("owner", "cmdline", TEXT, doc="The kernel command line, exactly as QEMU receives it."),
-    Row("owner", "num-cpus", COUNT, CPU_LIMIT, "Number of virtual CPUs (SEV-ES)."),
-    Row("owner", "vmsa-cpu0", FILE, REPORT_LIMIT, "Save area of the first virtual CPU (SEV-ES), 4096 bytes."),
-    Row("owner", "vmsa-cpu1", FILE, REPORT_LIMIT, "Save area of every other virtual CPU (SEV-ES), 4096 bytes."),
-    Row("owner", "cpu-family", NUMBER, 270, "CPU family, instead of save areas (SEV-ES)."),
-    Row("owner", "cpu-model", NUMBER, 255, "CPU model, instead of save areas (SEV-ES)."),
-    Row("owner", "cpu-stepping", NUMBER, 15, "CPU stepping, instead of save areas (SEV-ES)."),
+    Row("owner", "num_cpus", COUNT, CPU_LIMIT, "Number of virtual CPUs (SEV-ES)."),
+    Row("owner", "vmsa_cpu0", FILE, REPORT_LIMIT, "Save area of the first virtual CPU (SEV-ES), 4096 bytes."),
+    Row("owner", "vmsa_cpu1", FILE, REPORT_LIMIT, "Save area of every other virtual CPU (SEV-ES), 4096 bytes."),
+    Row("owner", "cpu_family", NUMBER, 270, "CPU family, instead of save areas (SEV-ES)."),
+    Row("owner", "cpu_model", NUMBER, 255, "CPU model, instead of save areas (SEV-ES)."),
+    Row("owner", "cpu_stepping", NUMBER, 15, "CPU stepping, instead of save areas (SEV-ES)."),
     Row("owner", "profile", TEXT, doc="Which hypervisor's initial CPU state is measured (SEV-ES)."),
-    Row("owner", "guest-features", NUMBER, (1 << 64) - 1, "SEV_FEATURES of the save area (SEV-ES)."),
+    Row("owner", "guest_features", NUMBER, (1 << 64) - 1, "SEV_FEATURES of the save area (SEV-ES)."),
     Row("owner", "digest", BYTES, 32, "Launch digest, instead of everything that was loaded."),
     Row("owner", "tik", KEY, doc="File of the transport integrity key, 16 raw bytes."),
     Row("owner", "tek", KEY, doc="File of the transport encryption key, 16 raw bytes."),
     Row("owner", "tk", KEY, doc="File of both keys, TEK then TIK, 32 raw bytes, instead of tik and tek."),
     Row("launch", "mode", MODE, doc="What was launched, as sevlab digest calls it."),
-    Row("launch", "reported-measurement", BYTES, 48, "MEASUREMENT of SEV-SNP, where there is no report."),
-    Row("launch", "cpu-signature", NUMBER, 0xFFFFFFFF, "CPUID 1, EAX, instead of family, model and stepping."),
-    Row("launch", "ovmf-hash", BYTES, 48, "Launch digest after the firmware, instead of it (SEV-SNP)."),
+    Row("launch", "reported_measurement", BYTES, 48, "MEASUREMENT of SEV-SNP, where there is no report."),
+    Row("launch", "cpu_signature", NUMBER, 0xFFFFFFFF, "CPUID 1, EAX, instead of family, model and stepping."),
+    Row("launch", "ovmf_hash", BYTES, 48, "Launch digest after the firmware, instead of it (SEV-SNP)."),
     Row("launch", "svsm", FILE, FIRMWARE_LIMIT, "The SVSM image (SEV-SNP)."),
-    Row("launch", "vars-size", NUMBER, FIRMWARE_LIMIT, "Bytes of OVMF's variable store (with an SVSM)."),
-    Row("launch", "vars-file", FILE, FIRMWARE_LIMIT, "OVMF's variable store, of which only the size counts."),
-    Row("launch", "id-block", FILE, REPORT_LIMIT, "The ID block and its authentication, in one file (SEV-SNP)."),
+    Row("launch", "vars_size", NUMBER, FIRMWARE_LIMIT, "Bytes of OVMF's variable store (with an SVSM)."),
+    Row("launch", "vars_file", FILE, FIRMWARE_LIMIT, "OVMF's variable store, of which only the size counts."),
+    Row("launch", "id_block", FILE, REPORT_LIMIT, "The ID block and its authentication, in one file (SEV-SNP)."),
     Row("snp", "report", FILE, REPORT_LIMIT, "The attestation report."),
     Row("snp", "vcek", FILE, REPORT_LIMIT, "The chip's certificate."),
     Row("snp", "vlek", FILE, REPORT_LIMIT, "The cloud's certificate, instead of the chip's."),
@@ -119,19 +119,19 @@ ROWS = (
     Row("snp", "ark", FILE, REPORT_LIMIT, "ARK alone, instead of a chain."),
     Row("snp", "certs", FILE, REPORT_LIMIT, "A certificate table, as the host hands it to the guest."),
     Row("snp", "crl", FILE, REPORT_LIMIT, "The list of revoked certificates."),
-    Row("snp", "snp-measurement", REQUIREMENT, doc="Required launch digest, 48 bytes as hex or base64."),
-    Row("snp", "snp-policy", NUMBER, (1 << 64) - 1, "Required guest policy of SEV-SNP."),
-    Row("snp", "snp-host-data", REQUIREMENT, doc="Required HOST_DATA, 32 bytes as hex or base64."),
-    Row("snp", "snp-report-data", REQUIREMENT, doc="Required REPORT_DATA, 64 bytes as hex or base64."),
-    Row("snp", "snp-family-id", REQUIREMENT, doc="Required FAMILY_ID, 16 bytes as hex or base64."),
-    Row("snp", "snp-image-id", REQUIREMENT, doc="Required IMAGE_ID, 16 bytes as hex or base64."),
-    Row("snp", "snp-id-key-digest", REQUIREMENT, doc="Required ID_KEY_DIGEST, 48 bytes as hex or base64."),
-    Row("snp", "snp-author-key-digest", REQUIREMENT, doc="Required AUTHOR_KEY_DIGEST, 48 bytes as hex or base64."),
-    Row("snp", "snp-min-tcb", REQUIREMENT, doc="Minimum REPORTED_TCB, as bl=4,tee=0,snp=24,ucode=219."),
-    Row("snp", "snp-vmpl", NUMBER, 3, "Required VMPL."),
-    Row("snp", "snp-forbid-debug", FORBID, doc="Whether a policy that allows debugging fails."),
-    Row("snp", "snp-forbid-smt", FORBID, doc="Whether a policy that allows SMT fails."),
-    Row("snp", "snp-forbid-migration", FORBID, doc="Whether a policy that allows migration fails."),
+    Row("snp", "snp_measurement", REQUIREMENT, doc="Required launch digest, 48 bytes as hex or base64."),
+    Row("snp", "snp_policy", NUMBER, (1 << 64) - 1, "Required guest policy of SEV-SNP."),
+    Row("snp", "snp_host_data", REQUIREMENT, doc="Required HOST_DATA, 32 bytes as hex or base64."),
+    Row("snp", "snp_report_data", REQUIREMENT, doc="Required REPORT_DATA, 64 bytes as hex or base64."),
+    Row("snp", "snp_family_id", REQUIREMENT, doc="Required FAMILY_ID, 16 bytes as hex or base64."),
+    Row("snp", "snp_image_id", REQUIREMENT, doc="Required IMAGE_ID, 16 bytes as hex or base64."),
+    Row("snp", "snp_id_key_digest", REQUIREMENT, doc="Required ID_KEY_DIGEST, 48 bytes as hex or base64."),
+    Row("snp", "snp_author_key_digest", REQUIREMENT, doc="Required AUTHOR_KEY_DIGEST, 48 bytes as hex or base64."),
+    Row("snp", "snp_min_tcb", REQUIREMENT, doc="Minimum REPORTED_TCB, as bl=4,tee=0,snp=24,ucode=219."),
+    Row("snp", "snp_vmpl", NUMBER, 3, "Required VMPL."),
+    Row("snp", "snp_forbid_debug", FORBID, doc="Whether a policy that allows debugging fails."),
+    Row("snp", "snp_forbid_smt", FORBID, doc="Whether a policy that allows SMT fails."),
+    Row("snp", "snp_forbid_migration", FORBID, doc="Whether a policy that allows migration fails."),
 )
 BY_NAME = {row.name: row for row in ROWS}
 #: Where a case comes from, and why it did not match: text for people, on which nothing depends.
@@ -143,7 +143,7 @@ ABOUT = (
     Row("about", "versions", TEXT, doc="Versions of the host's kernel, QEMU, libvirt, firmware, tools."),
     Row("about", "note", TEXT, doc="Anything else."),
     Row("about", "explanation", TEXT, doc="Why it did not match, in words."),
-    Row("about", "written-by", TEXT, doc="The program that wrote the case, and its version."),
+    Row("about", "written_by", TEXT, doc="The program that wrote the case, and its version."),
 )
 #: Files of which the hash is enough, because nothing else of them is measured.
 BY_HASH = ("kernel", "initrd")

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     ADVISORIES: dict[str, Advisory]
     HOSTS: dict[str, Host]
     RELEASES: tuple[Release, ...]
+    #: What a file is by its first bytes (place, bytes), and by the label of PEM: what it is called, and what helps.
+    STARTS: list[tuple[int, bytes, str, str]]
+    LABELS: dict[str, list[str]]
 
 #: How sure an entry, a number or a fix is. Without a source it is unknown.
 VERIFIED, UNVERIFIED, UNKNOWN = "verified", "unverified", "unknown"
@@ -269,6 +272,8 @@ _TABLES: dict[str, Callable[[], object]] = {
     "ADVISORIES": lambda: {key: _advisory(key, row) for key, row in read_table("advisories").items()},
     "HOSTS": lambda: {row["name"]: Host(**_frozen(row)) for row in read_table("releases")["hosts"]},
     "RELEASES": lambda: tuple(_release(row) for row in read_table("releases")["releases"]),
+    "STARTS": lambda: [(at, bytes.fromhex(raw), *words) for at, raw, *words in read_table("words")["bytes"]["starts"]],
+    "LABELS": lambda: read_table("words")["bytes"]["labels"],
 }
 
 
