@@ -35,7 +35,7 @@ from .requirements import check_requirements, parse_requirements
 from .verdict import Checklist, check_table, names_of
 
 if TYPE_CHECKING:
-    from ..launch.evidence import Trust
+    from ..launch.inputs import Trust
 
 
 #: Most bytes of a file that are looked at. A report takes 1184, its longest text form 2500.

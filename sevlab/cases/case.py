@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from ..errors import InputError, quoted
 from ..formats.policy import Policy
-from ..launch.evidence import Trust
-from ..launch.inputs import CPU_LIMIT, FILES, FIRMWARE_LIMIT, INPUTS, SKU, SNP_INPUTS, Sha256
+from ..launch.inputs import CPU_LIMIT, FILES, FIRMWARE_LIMIT, INPUTS, SKU, SNP_INPUTS, Sha256, Trust
 from ..launch.reading import CHUNK, CasePath, open_input
 
 if TYPE_CHECKING:

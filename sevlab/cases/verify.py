@@ -24,8 +24,8 @@ from ..attestation.requirements import parse_requirements
 from ..errors import InputError, SevlabError, checked, named
 from ..formats.policy import Policy
 from ..formats.vcek import ROOTS
-from ..launch.evidence import Trust, load_evidence, takes_keys
-from ..launch.inputs import KEYS, REPORTED, Sha256
+from ..launch.evidence import load_evidence, takes_keys
+from ..launch.inputs import KEYS, REPORTED, Sha256, Trust
 from ..launch.keys import SecretBytes
 from ..launch.reading import opened_once
 from ..launch.snp import load_snp_launch

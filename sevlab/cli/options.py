@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn, TypeVar
 
     from ..cases.case import Case, Value
-    from ..launch.evidence import Trust
+    from ..launch.inputs import Trust
 
     V = TypeVar("V")
 

@@ -15,8 +15,7 @@ from ..cli import GOOD, NOT_VALIDATED
 from ..errors import InputError, quoted, renaming
 from ..formats.report import TCB_FORMS
 from ..formats.vcek import ROOTS
-from ..launch.evidence import Trust
-from ..launch.inputs import KEYS, as_option
+from ..launch.inputs import KEYS, Trust, as_option
 from ..launch.keys import SecretBytes, refuse_keys
 from ..launch.reading import check_standard_input, load_file
 from ..launch.values import decode_base64

@@ -18,7 +18,7 @@ from ..layout.views import Banner, Heading, Paragraph, Table, View
 
 if TYPE_CHECKING:
     from ..formats.report import Report
-    from ..launch.evidence import Trust
+    from ..launch.inputs import Trust
     from ..layout.views import Block
     from .model import Change, Hypothesis
 

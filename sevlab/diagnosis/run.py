@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from ..cases.case import Case, with_registers
 from ..errors import ArgumentError, InputError, checked, escaped
-from ..launch.evidence import Evidence, Trust, takes_keys
+from ..launch.evidence import Evidence, takes_keys
+from ..launch.inputs import Trust
 from ..launch.keys import SecretBytes
 from ..launch.reading import opened_once, watched
 from ..launch.verify import MATCH, NOT_DECIDED, Verdict

@@ -1,4 +1,4 @@
-"""Evidence: everything one needs to judge a launch of SEV or SEV-ES, and which of it is trusted.
+"""Evidence: everything one needs to judge a launch of SEV or SEV-ES.
 
 Some of it comes from the host (the measurement, the versions, the policy), some from the owner (what was loaded, the
 keys). The names are those of the command line's options, with ``_`` for ``-``.
@@ -6,13 +6,12 @@ keys). The names are those of the command line's options, with ``_`` for ``-``.
 
 from __future__ import annotations
 
-from collections import namedtuple
 from functools import wraps
 
 from ..errors import InputError, checked
 from ..formats.launch_measure import Measurement, MeasureMessage
 from ..formats.policy import Policy
-from .inputs import FILES, KEYS, REPORTED, LaunchInputs, load_launch
+from .inputs import FILES, KEYS, REPORTED, LaunchInputs, Trust, load_launch
 from .keys import SecretBytes, hide_key, refuse_keys
 from .reading import check_standard_input, opened_once
 from .sev import Launch
@@ -20,63 +19,10 @@ from .values import check_keys, load_key, load_keys, parse_measurement, parse_nu
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping
     from typing import Any, Self, TypeVar
 
     F = TypeVar("F", bound=Callable[..., Any])
-
-
-class Trust(namedtuple("Trust", "names bundled own wants", defaults=((), False, False, False))):
-    """What a verdict takes from the case that it judges.
-
-    ``names`` are key files, and requirements of a report, that the case gave. ``bundled``: the files came with the
-    case. ``own``: the user says that the case is theirs. ``wants``: the required measurement follows from the case's
-    files.
-    """
-
-    __slots__ = ()
-
-    @property
-    def keys(self) -> list[str]:
-        return [name for name in self.names if name in KEYS]
-
-    @property
-    def is_doubtful(self) -> bool:
-        """Whether a key comes from the same stranger as what it is to prove."""
-        return bool(self.keys) and self.bundled and not self.own
-
-    @property
-    def words(self) -> str:
-        """How the first line of a doubtful verdict goes on after the value that it is about."""
-        keys, own = ("key", "a key of your own is") if len(self.keys) == 1 else ("keys", "keys of your own are")
-        return f"is consistent with the {keys} in the bundle ({', '.join(self.keys)}), but {own} missing"
-
-    @property
-    def notes(self) -> list[str]:
-        """Sentences about whose word is taken; none where the case is the user's own."""
-        if self.own:
-            return []
-        found = []
-        was, it, yours = ("was", "it", "that key is") if len(self.keys) == 1 else ("were", "them", "those keys are")
-        taken = f"{' and '.join(self.keys)} {was} taken from the"
-        if self.is_doubtful:
-            found.append(
-                f"{taken} bundle, whose sender can make any measurement match with {it}. "
-                "Give --tk, or --tik and --tek, from files of your own; or --own-case if the bundle is yours"
-            )
-        elif self.keys:
-            found.append(f"{taken} case: the verdict holds only if {yours} yours")
-        if required := [name for name in self.names if name not in KEYS]:
-            found.append(f"required by the case, not by you: {', '.join(required)}")
-        return found
-
-    def required_by(self, names: Iterable[str]) -> str:
-        """Return who required these fields of a report: "you", "the case", or "you and the case"."""
-        given = {*self.names, *(["snp-measurement"] if self.wants else [])}
-        theirs = [not self.own and f"snp-{name.replace('_', '-')}" in given for name in names]
-        if not any(theirs):
-            return "you"
-        return "the case" if all(theirs) else "you and the case"
 
 
 def takes_keys(function: F) -> F:

@@ -34,7 +34,7 @@ from sevlab.diagnosis.run import diagnose
 from sevlab.errors import InputError, SevlabError
 from sevlab.labs.snp_samples import snp_report
 from sevlab.launch import verify as outcome
-from sevlab.launch.evidence import Trust
+from sevlab.launch.inputs import Trust
 from sevlab.launch.keys import SecretBytes
 from sevlab.launch.verify import BAD, GOOD, MATCH, MISMATCH, NOT_DECIDED, UNUSABLE, compare_measure
 from tests.cases.sample_cases import at, case_of, inputs_of, trust
