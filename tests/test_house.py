@@ -13,6 +13,7 @@ import pytest
 
 import sevlab
 import sevlab.launch
+from tests.walks import WALKS
 
 ROOT = Path(__file__).resolve().parent.parent
 HOUSE = ROOT / "sevlab"
@@ -97,7 +98,7 @@ def test_the_core_takes_bytes_and_numbers() -> None:
 
 def test_the_measurement_mathematics_needs_the_standard_library_alone() -> None:
     paths = [HOUSE / "errors.py", *(path for room in LIBRARY for path in sorted((HOUSE / room).glob("*.py")))]
-    assert lines(*paths) <= 8019
+    assert lines(*paths) <= 7908
     for path in paths:
         roots = {module.split(".")[0] for module in imported(path, types=False)}
         assert roots <= {*sys.stdlib_module_names, "sevlab"}, path
@@ -147,3 +148,12 @@ def test_the_fast_path_imports_neither_typing_nor_dataclasses(verb: str) -> None
     assert verb == "explain" or {"base64", "struct"}.isdisjoint(modules)
     ours = [name for name in modules if name.startswith("sevlab")]
     assert len(ours) <= 40
+
+
+@pytest.mark.parametrize("name", ["validate", "digest", "report verify"])
+def test_no_incident_is_read_unless_it_is_printed(name: str) -> None:
+    program = f"{RUN}\nprint(*(name for name in sevlab.data._TABLES if name in vars(sevlab.data)))"
+    command = [sys.executable, "-c", f"import sevlab.data{program}", *WALKS[name].split()]
+    ran = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True)
+    assert ran.stdout.splitlines()[1:] == [""]
+    assert json.loads(ran.stdout.splitlines()[0])[0] == 0

@@ -10,9 +10,8 @@ from __future__ import annotations
 
 from ..attestation.crypto import ecdsa_sign
 from ..attestation.id_block import SignedIdBlock, verify_id_block
-from ..formats import page_info
 from ..formats.id_block import ECDSA_P384_SHA384, IdAuth, IdBlock
-from ..formats.page_info import CPUID, DIGEST, PAGE, SECRETS, VMSA, ZERO, ZEROS, CpuidPage, PageInfo, PageType
+from ..formats.page_info import CPUID, DIGEST, HASHED_TYPES, PAGE, SECRETS, VMSA, ZERO, ZEROS, PageInfo, PageType
 from ..formats.policy import SnpPolicy
 from ..formats.report import NO_KEY, SIZE, VCEK, VLEK, Report, ReportRequest, ReportResponse, parse_report
 from ..formats.sev_certs import ECDSA_SHA384
@@ -22,7 +21,18 @@ from ..launch.keys import SecretBytes
 from ..launch.pages import hash_pages, hash_vmsa
 from ..layout.structure import Layout
 from .memory import RmpEntry
-from .snp_commands import LARGE_PAGE, SnpLaunchFinish, SnpLaunchStart, SnpLaunchUpdate
+from .snp_commands import (
+    CPUID_LIMIT,
+    LARGE_PAGE,
+    SECRETS_VERSION,
+    CpuidEntry,
+    CpuidPage,
+    SecretsFlags,
+    SecretsPage,
+    SnpLaunchFinish,
+    SnpLaunchStart,
+    SnpLaunchUpdate,
+)
 from .snp_platform import ABI, ASIDS, RMP_AT, RMP_END, VMPLS, Context, Processor
 from .status import FirmwareError, demand
 
@@ -123,9 +133,9 @@ class SnpPlatform(Processor):
             return bytes(PAGE)
         if page_type != SECRETS:
             return page
-        filled = page_info.SecretsPage.from_bytes(bytes(PAGE)).replace(
-            version=page_info.SECRETS_VERSION,
-            flags=page_info.SecretsFlags(context.flags.imi_en),
+        filled = SecretsPage.from_bytes(bytes(PAGE)).replace(
+            version=SECRETS_VERSION,
+            flags=SecretsFlags(context.flags.imi_en),
             fms=self.cpu.signature,
             gosvw=context.gosvw,
             **{f"vmpck{number}": key.reveal() for number, key in enumerate(context.vmpck)},
@@ -136,16 +146,16 @@ class SnpPlatform(Processor):
         """Check a CPUID page. A wrong one is corrected where it lies, so that the host can look and try again."""
         page = CpuidPage.from_bytes(self.memory.read(address, PAGE))
         demand(
-            page.count <= page_info.CPUID_LIMIT,
+            page.count <= CPUID_LIMIT,
             "INVALID_PARAM",
-            f"{page.count} entries of CPUID; at most {page_info.CPUID_LIMIT}",
+            f"{page.count} entries of CPUID; at most {CPUID_LIMIT}",
         )
         entries = [self._possible(entry) for entry in page.entries]
         if entries != page.entries:
             self.memory.write(address, CpuidPage.of(entries).to_bytes())
             raise FirmwareError("INVALID_PARAM", "CPUID claims what the chip cannot do; the page was corrected")
 
-    def _possible(self, entry: page_info.CpuidEntry) -> page_info.CpuidEntry:
+    def _possible(self, entry: CpuidEntry) -> CpuidEntry:
         cannot = CANNOT.get(self.product, {}).get((int(entry.eax_in), int(entry.ecx_in)), {})
         return entry.replace(**{name: getattr(entry, name) & ~bits for name, bits in cannot.items()})
 
@@ -282,7 +292,7 @@ class SnpPlatform(Processor):
 def _page_info(command: SnpLaunchUpdate, gpa: int, page: bytes) -> PageInfo:
     """Return the link that a page adds; the context puts in the digest before it."""
     page_type, contents = command.flags.page_type, ZEROS
-    if page_type in page_info.HASHED_TYPES:
+    if page_type in HASHED_TYPES:
         contents = hash_vmsa(Vmsa.from_bytes(page)) if page_type == VMSA else hash_pages(page)[0]
     return PageInfo(
         digest_cur=ZEROS,

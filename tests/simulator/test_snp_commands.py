@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from sevlab.formats.page_info import CpuidPage, SecretsPage
 from sevlab.layout.structure import Layout
 from sevlab.simulator.snp_commands import (
+    CpuidPage,
+    SecretsPage,
     SnpLaunchFinish,
     SnpLaunchStart,
     SnpLaunchUpdate,

@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 
 from sevlab.attestation.id_block import build_id_block
 from sevlab.attestation.session import seeded
-from sevlab.formats.page_info import CpuidEntry, CpuidPage, SecretsPage
 from sevlab.formats.report import SIGNED, MilanTcb, TurinTcb, parse_report
 from sevlab.launch.vmm import build_vmsa
 from sevlab.simulator.memory import RmpEntry
+from sevlab.simulator.snp_commands import CpuidEntry, CpuidPage, SecretsPage
 from sevlab.simulator.snp_firmware import SnpPlatform
 from tests.simulator.snp_commands import (
     AGENT,
