@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from ..errors import InputError, checked, complaint, named, quoted
+from ..data.requirements import complaint
+from ..errors import InputError, checked, named, quoted
 from ..formats.vcek import CSP_ID, EXTENSIONS, HWID, PRODUCT_NAME, SPL, read_cert_table, tell_kind
 from ..launch.reading import check_standard_input, load_file
 from ..launch.values import decode_base64

@@ -98,7 +98,7 @@ def _run(words: list[str]) -> int:
 def _refuse(error: Exception, *, as_json: bool) -> int:
     """Print in one line why a command failed; return the exit status."""
     if not isinstance(error, SevlabError | OSError):
-        from ..errors import lacking
+        from ..data.requirements import lacking
 
         error = lacking(error) or error
     if isinstance(error, SevlabError) and not isinstance(error, ArgumentError):

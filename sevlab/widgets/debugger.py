@@ -30,11 +30,12 @@ from ..cases.case_toml import parse_case, parse_text, record_explanation
 from ..cases.coverage import cover_command_line, cover_domain
 from ..cases.recognize import parse_anything, recognize_file
 from ..cases.verify import CaseVerdict, verify_case
+from ..data.requirements import lacking
 from ..diagnosis.case import CaseDiagnosis, diagnose_case
 from ..diagnosis.engine import Progress
 from ..diagnosis.result import Diagnosis, Explanation
 from ..diagnosis.run import diagnose
-from ..errors import InputError, SevlabError, UnsupportedError, escaped, lacking, quoted, renaming, shell_word
+from ..errors import InputError, SevlabError, UnsupportedError, escaped, quoted, renaming, shell_word
 from ..formats.vcek import ROOTS
 from ..launch.inputs import INPUTS, KEYS, REPORTED, SKU, SNP_INPUTS, Sha256, as_option, as_peer
 from ..launch.keys import SecretBytes
