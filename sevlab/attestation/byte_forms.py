@@ -295,7 +295,7 @@ def _octal(digits: str) -> bytes:
     return value.to_bytes(size, "little") if value < 1 << 8 * size else b""
 
 
-def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+def once(pairs: list[tuple[str, object]]) -> dict[str, object]:
     """Return an object of JSON. A key that comes twice is refused: readers differ about which value counts."""
     if len(found := dict(pairs)) != len(pairs):
         raise ValueError("a key comes twice")
@@ -304,7 +304,7 @@ def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 def _of_json(text: str) -> Iterator[Reading]:
     """Yield what the strings and lists of numbers in a JSON document read as, each with the name of its field."""
-    decoder, at = json.JSONDecoder(object_pairs_hook=_once, parse_int=lambda digits: int(digits[:20])), 0
+    decoder, at = json.JSONDecoder(object_pairs_hook=once, parse_int=lambda digits: int(digits[:20])), 0
     left, waiting = VALUE_LIMIT, list[tuple[str, object]]()
     while text[at : at + 1] and text[at] in "{[":  # one document after the other, as logs have them
         try:

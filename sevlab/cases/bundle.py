@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ..attestation.byte_forms import once
 from ..errors import InputError, quoted
 from ..launch.files import load_size
 from ..launch.keys import SecretBytes
@@ -22,7 +23,6 @@ from ..layout.arguments import checked
 from .archive import BLOBS, CASE, MANIFEST, TOTAL_LIMIT, Archive, open_archive
 from .case import BY_NAME, FILE, KEY, Case, Change
 from .case_toml import encode_case, format_case, is_bundle, parse_case, protect_files, read_case, without_folders
-from .sources import once
 from .writing import check_output, reason_of, refuse_key_name, temporary_folder, usual_mode, whole_file
 
 if TYPE_CHECKING:

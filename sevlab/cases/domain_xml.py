@@ -144,8 +144,9 @@ def read_xml(text: str) -> Element:
     from defusedxml import DefusedXmlException  # not above: nothing else needs more than the standard library
     from defusedxml.ElementTree import XMLParser
 
-    if text.lstrip("\ufeff \t\r\n")[:1] != "<" and (alone := IN_TEXT.search(text)):
-        text = alone[0]  # a prompt or Markdown is around it
+    alone = [one[0] for one in IN_TEXT.finditer(text)]
+    if len(alone) > (text.lstrip("\ufeff \t\r\n")[:1] == "<"):  # a prompt or Markdown is around it
+        text = f"<_>{''.join(alone)}</_>"
     parser = XMLParser(target=_Builder(), forbid_dtd=True, forbid_entities=True, forbid_external=True)
     try:
         # A declared encoding is about the file's bytes, which are already decoded.

@@ -7,8 +7,8 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import Any
 
+from ..attestation.byte_forms import once
 from ..data import read_table
 from ..launch.inputs import REPORTED
 from ..layout.arguments import checked
@@ -84,6 +84,8 @@ def read_values(text: str, found: Collector) -> None:
     bare = text.strip().strip("\"'`")
     if _BARE.fullmatch(bare):
         found.add("measurement", bare, "the whole text")
+        return
+    if re.search(r"(?i)\bguest[ _-]?svn\b", text):  # a report's fields, in which policy and build mean others
         return
     values: list[tuple[str, str, str]] = []
     text = re.sub(r"--([a-z-]{5,20})[ \t]+(?=\w)", r" \1=", text)  # options of a tool that checks
@@ -163,8 +165,9 @@ def parse_qmp(text: str) -> Capture:
         read_values(text, named)
         if named.found:
             found.found += named.found
-            # A dictionary of Python begins like JSON and is none; a text with many such pieces is something else.
-            found.remarks = named.remarks if len(found.remarks) < BROKEN_LIMIT else found.remarks + named.remarks
+            # A dictionary of Python begins like JSON and is none; many such pieces, or half of one, are something else.
+            is_whole = len(found.remarks) < BROKEN_LIMIT and text.count("{") <= text.count("}")
+            found.remarks = named.remarks if is_whole else found.remarks + named.remarks
     return found.capture()
 
 
@@ -186,7 +189,7 @@ def _answer(answer: dict[str, object], found: Collector) -> None:
                 found.add(name, printable(answer[key]), f"query-sev {key}")
         if answer.get("state") in _BEFORE_MEASURING:
             found.remark(f"query-sev: state {answer['state']}: the launch was not measured yet")
-    elif isinstance(data := answer.get("data"), str):
+    elif isinstance(data := answer.get("data"), str) and "qom-type" not in answer:  # that is a secret's
         size = 0
         with suppress(ValueError):
             size = len(base64.b64decode(data))
@@ -222,14 +225,6 @@ def _documents(text: str, found: Collector) -> Iterator[dict[str, object]]:
 def printable(value: object) -> object:
     """Return a value of JSON, unless it is a number that Python refuses to print."""
     return "a huge number" if isinstance(value, int) and abs(value) >= 1 << 128 else value
-
-
-def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return an object of JSON. A key that comes twice is refused, because readers disagree about what it means."""
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a key comes twice")
-    return found
 
 
 # QEMU refuses such a key, too.
