@@ -237,9 +237,13 @@ def _of_dump(text: str) -> bytes | None:
     text = re.sub("(?<= [0-9a-f]{2})-(?=[0-9a-f]{2} )", " ", _AROUND.sub("", text))
     lines = [line for line in text.splitlines() if line.strip()]
     found = [line.strip() if line.strip() == "*" else _DUMP.fullmatch(line.strip()) for line in lines]
+    rows = [line for line in found if isinstance(line, re.Match)]
     if len(found) < 2 or not all(found):
         return None
-    flipped = is_gdb or any(isinstance(line, re.Match) and _is_flipped(line) for line in found)
+    flipped = is_gdb or any(map(_is_flipped, rows))
+    has_words = any(line[2] and re.search(r"\w{4}", line[3]) for line in rows)
+    if has_words and not flipped and not any(line[4] for line in rows):
+        return None  # xxd has the bytes in their order and a kernel has numbers: only the text beside them tells
     for base in (16, 8, 10):
         if (raw := _counted(found, base, flipped)) is not None:
             return raw
@@ -310,6 +314,7 @@ def _of_json(text: str) -> Iterator[Reading]:
         try:
             document, at = decoder.raw_decode(text, at)
         except (ValueError, RecursionError):
+            waiting *= text[at] == "["  # a line of a log; but half an object may hold another value
             break
         waiting.append(("", document))
         at += len(text) - at - len(text[at:].lstrip())
@@ -359,7 +364,7 @@ def describe(raw: bytes, fits: Callable[[bytes], bool]) -> tuple[str, str]:
         what, advice = describe(one.raw, fits)
         found.append((f"{len(raw)} bytes, {one.form} of {what.removesuffix(f', {BINARY}')}", advice))
         if advice and advice != _AGAIN:
-            return found[-1]
+            return found[-1][0], advice.replace("FILE", "of the bytes")
     if re.match(r"(?i)<!doctype html|<html", bare):
         return f"{len(raw)} bytes, an HTML page", "what the page says: often it is a server's error, or a login"
     if re.search(r"(?i)\bguest[ _]?svn\b", text):
@@ -372,13 +377,11 @@ def describe(raw: bytes, fits: Callable[[bytes], bool]) -> tuple[str, str]:
         return f"{len(bare)} hex digits, an odd number", "copying it again: a digit is missing"
     if bare[:1] == "<":
         return f"{len(raw)} bytes, XML", ""
+    if re.search(r"\A0{4,16}:[ \t]|\A0{6,16}[ \t]|^\*$", bare, re.MULTILINE):
+        words = "a dump in which lines are missing, or numbers are not bytes in hex"
+        return f"{len(raw)} bytes, {words}", "xxd -p, or od -v -A x -t x1, of the original"
     if found:
         return found[0]
-    if re.search(r"^\*$", bare, re.MULTILINE):
-        return (
-            f"{len(raw)} bytes, a dump in which * is what was left out, and nothing says how much",
-            "od -v, or xxd -p",
-        )
     return f"{len(raw)} bytes of text{f' in {coded}' if coded else ''}", _AGAIN
 
 

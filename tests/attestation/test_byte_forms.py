@@ -191,6 +191,18 @@ def test_words_that_xxd_turned_are_read_by_the_text_beside_them() -> None:
     assert read_bytes(made.encode(), lambda one: len(one) == len(raw), "x", "y").raw == raw
 
 
+@pytest.mark.parametrize("size", [2, 4, 8])
+def test_numbers_in_a_kernel_s_log_are_turned_only_where_the_text_beside_them_shows_it(size: int) -> None:
+    raw, bare, full = bytes(range(32, 128)) * 2, "", ""
+    for at in range(0, len(raw), 16):
+        row = raw[at : at + 16]
+        bare += f"[    1.2] {at:08x}: {' '.join(row[i : i + size][::-1].hex() for i in range(0, 16, size))}\n"
+        full += f"{bare.splitlines()[-1]}  {row.decode().replace(chr(127), '.')}\n"
+    assert read_bytes(full.encode(), lambda one: len(one) == len(raw), "x", "y").raw == raw
+    with pytest.raises(InputError):
+        read_bytes(bare.encode(), lambda one: len(one) == len(raw), "x", "y")
+
+
 def test_a_dump_that_left_lines_out_is_not_made_up() -> None:
     raw = b" 01 02 03 04\n*\n 05 06\n"
     with pytest.raises(InputError, match="od -v"):
@@ -240,6 +252,10 @@ REPORT = (SAMPLES / "report-snp.bin").read_bytes()
         (b"[    0.1] Memory Encryption Features active: AMD SEV SEV-ES SEV-SNP\n", "bytes of text"),
         (REPORT.hex()[:-1].encode(), "2367 hex digits, an odd number"),
         (bytes(8) + b"\x04\x82\x04\xa0" + REPORT, "tail -c +13 FILE | head -c 1184"),
+        (REPORT.hex().encode() + b"0011", "head -c 1184 of the bytes"),
+        (hexdump(REPORT).replace("\n00000090 ", "\n00000098 ").encode(), "lines are missing"),
+        (xxd(REPORT).replace("00000020:", "00000030:").encode(), "lines are missing"),
+        (json.dumps({"a": REPORT.hex()}).encode() + b'\n{"a": "00', "JSON without a field"),
         (json.dumps({"version": 3, "guest_svn": 0, "policy": 196608}).encode(), "the fields of a report as text"),
         (b"Attestation Report:\nVersion: 3\nGuest SVN: 0\n", "the fields of a report as text"),
         (bytes(40) + b"_FVH" + bytes(2000), "guest firmware"),
