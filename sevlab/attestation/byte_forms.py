@@ -98,6 +98,11 @@ def read_bytes(raw: bytes, fits: Callable[[bytes], bool], name: str, needed: str
     raise InputError(name, what, needed, advice)
 
 
+def sized(*sizes: int) -> Callable[[bytes], bool]:
+    """Return a test for structures of some sizes. No text is one, also where a part of a dump is just as long."""
+    return lambda raw: len(raw) in sizes and as_text(raw)[0] is None
+
+
 def read_page(path: str, name: str) -> ReadPath:
     """Read the registers of a virtual CPU (a VMSA, 4096 bytes) from a file in any form; ``-`` is standard input."""
     from ..formats.vmsa import Vmsa  # not above: few commands read registers
@@ -107,13 +112,13 @@ def read_page(path: str, name: str) -> ReadPath:
     found = ReadPath(path, getattr(path, "folder", "/"), getattr(path, "sha256", ""))
     needed = f"a VMSA of {Vmsa.size} bytes"
     try:
-        one = read_bytes(raw, lambda one: len(one) == Vmsa.size, name, needed)
+        one = read_bytes(raw, sized(Vmsa.size), name, needed)
     except InputError as error:
         what = error.received.removesuffix(f", {BINARY}")
         advice = error.advice or "sevlab vmsa build, which writes such a file"
         if len(raw) > _PAGE_LIMIT:
             what = what.replace(str(len(raw)), f"more than {_PAGE_LIMIT}", 1)
-        elif raw and len(raw) % Vmsa.size == 0:
+        elif len(raw) > Vmsa.size and len(raw) % Vmsa.size == 0:
             advice = f"one page of the {len(raw) // Vmsa.size} at a time: head -c {Vmsa.size} FILE > NEW"
         raise InputError(name, f"{quoted(path)}, {what}", needed, advice) from None
     found.raw, found.form = one.raw, one.form
@@ -196,14 +201,9 @@ def _of_word(text: str) -> Iterator[Reading]:
     if digits and len(digits) % 2 == 0 and re.fullmatch("[0-9a-fA-F]+", digits):
         yield Reading(bytes.fromhex(digits), "hex text")
     letters = "".join(text.split())
-    for form, other in (("base64 text", "+/"), ("base64url text", "-_")):
-        decoded = _of_base64(letters) if _is_base64(letters, other) else None
-        if decoded:
+    for form, other in (("base64 text", "+/"), ("base64url text", "_-")):
+        if re.fullmatch(rf"[A-Za-z0-9{other}]+={{0,2}}", letters) and (decoded := _of_base64(letters)):
             yield Reading(decoded, form)
-
-
-def _is_base64(letters: str, other: str) -> bool:
-    return bool(re.fullmatch(rf"[A-Za-z0-9{re.escape(other)}]+={{0,2}}", letters))
 
 
 def _of_base64(letters: str) -> bytes | None:

@@ -417,6 +417,27 @@ def test_a_vmsa_and_an_id_block_are_read_in_other_forms(
     assert (tmp_path / "other").read_bytes() == Path(page).read_bytes()
 
 
+def test_text_is_no_structure_of_its_own_length(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page, digits = tmp_path / "page", tmp_path / "digits"
+    for size, words_ in ((1184, ["report", "show"]), (4096, ["vmsa", "show"]), (96, ["id-block", "show"])):
+        digits.write_text(REPORT.hex()[:size] if size < 4096 else "0" * size)
+        assert main([*words_, str(digits)]) == 2
+        said = capsys.readouterr().err
+        assert f"hex text of {size // 2} bytes" in said, words_
+        assert "one page of" not in said
+    page.write_bytes(bytes(2 * 4096))
+    assert main(["vmsa", "show", str(page)]) == 2
+    assert "one page of the 2 at a time" in capsys.readouterr().err
+
+
+def test_two_tables_that_differ_are_not_chosen_from() -> None:
+    server = KeyServer()
+    tables = [table(ask=server.ask(product), ark=server.ark(product)).hex() for product in ("Milan", "Genoa")]
+    with pytest.raises(InputError, match="2 different certificate tables"):
+        parse_bundle(certs=json.dumps(tables).encode())
+    assert parse_bundle(certs=json.dumps(tables[:1] * 2).encode()).ask is not None
+
+
 @pytest.mark.parametrize("name", ["turin-v5", "genoa-v5", "milan-v3"])
 def test_real_reports_verify_and_show_without_an_alarm(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     product = name.split("-")[0]
