@@ -34,9 +34,11 @@ _OPTION = re.compile(r"(?:^|/|\s)qemu(?:-system|-kvm)|[\s\"']-(?:object|machine|
 _NAMED: list[list[str]] = read_table("words")["texts"]
 
 
-def named_text(text: str) -> tuple[str, str]:
-    """Return what a text is that is no evidence, and what gives the evidence; "" where that is not known."""
-    return next(((what, how) for form, what, how in _NAMED if re.search(form, text)), ("", ""))
+def named_text(text: str, capture: Capture) -> tuple[str, str]:
+    """Return what a text is of which nothing was taken, and what gives the evidence; "" where that is not known."""
+    told = (one.words for one in capture.remarks if re.search("kernel says|with two values", one.words))
+    named = ((what, how) for form, what, how in _NAMED if re.search(form, text))
+    return next(named, (next(told, ""), ""))
 
 
 @checked
@@ -48,7 +50,7 @@ def parse_anything(text: str) -> Capture:
     check_size(text, "pasted text")
     given, text = text, plain(text)
     if not (parts := _parts(text)):
-        what, advice = named_text(given)
+        what, advice = named_text(given, parse_domlaunchsecinfo(text))
         received = what or (quoted(text.strip()) if text.strip() else "nothing")
         needed = "virsh domlaunchsecinfo, a domain XML, a QEMU command line, QMP answers, dmesg, or a case file"
         raise InputError("pasted text", received, needed, advice)

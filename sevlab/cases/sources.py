@@ -28,8 +28,8 @@ _CALLED: dict[str, str] = read_table("words")["reported"]
 _PAIR = re.compile(
     r"""\b([A-Za-z][\w-]{2,30}(?: (?:api|version|major|minor|id|measurement|policy))*)["'`*]{0,2}"""
     r"""(?: *+\t[ \t]*+|[ \t]*+[:=|][ \t]*+)"""
-    r"""["'`*]{0,2}([A-Za-z0-9+/=.-]{1,200})""",
-    re.IGNORECASE,
+    r"""["'`*]{0,2}([\w+/=.-]{1,200})""",
+    re.IGNORECASE | re.ASCII,
 )
 #: The continuation of a measurement that broke over a line.
 _REST = re.compile(r"[ \t\r]*\n[ \t\r]*\n?[ \t]*([A-Za-z0-9+/]{1,63}={0,2})[ \t\r]*(?:\n|$)")
@@ -99,7 +99,7 @@ def read_values(text: str, found: Collector) -> None:
     for name, value, _ in values:
         said.setdefault(name, set()).add(value)
     if twice := [name for name in said if len(said[name]) > 1]:
-        found.remark(f"nothing is taken, because {twice[0].replace('_', '-')} comes with two values")
+        found.remark(f"{twice[0].replace('_', '-')} with two values, so nothing is taken")
         return
     if len(values) > 1 or any(name == "measurement" for name, _, _ in values):  # one number alone may be anything's
         for one in values:

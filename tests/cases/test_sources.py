@@ -238,6 +238,12 @@ def test_the_fields_of_a_report_are_no_evidence_of_sev():
         parse_anything("Guest SVN: 0\nGuest Policy: 0x30000\nBuild: 21\n")
 
 
+def test_no_part_of_a_value_is_taken_for_it():
+    capture = parse_domlaunchsecinfo(f"measurement: {MEASUREMENT}\npolicy: 0x1_0000\nbuild: 13_debug\n")
+    assert values(capture) == {"measurement": MEASUREMENT}
+    assert "received '13_debug'" in remarks(capture)
+
+
 def test_half_of_an_answer_is_named_as_one():
     text = json.dumps({"return": {"enabled": True, "build-id": 13, "policy": 32769}})
     assert "is not a JSON object" in remarks(parse_qmp(text[:-4]))
@@ -253,6 +259,7 @@ def test_half_of_an_answer_is_named_as_one():
         ("error: Operation not supported: Launch security is not enabled", "an error of virsh"),
         ("<!doctype html><p>404", "an HTML page"),
         ("-----BEGIN CERTIFICATE-----\nAAAA\n", "sevlab report verify"),
+        (f"measurement: {MEASUREMENT}\npolicy: 1\npolicy: 5\n", "policy with two values"),
         ("hello", "received 'hello'"),
         ("", "nothing"),
     ],
