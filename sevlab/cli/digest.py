@@ -106,7 +106,7 @@ def _legacy(args: argparse.Namespace) -> int:
             raise InputError(as_peer(name), f"it with --mode {args.mode}", "a mode of SEV-SNP")
     with renaming(as_peer):
         policy = Policy().replace(es=int(LEGACY_MODES[args.mode]))
-        launch = load_launch(policy, True, **inputs.given)  # an empty kernel is taken, as sev-snp-measure takes it
+        launch = load_launch(policy, True, **registers_read(inputs.given))  # an empty kernel, too
     if launch.lacks_place:  # the digest would be one of nothing
         needed = "a firmware with an area for kernel hashes"
         advice = "sevlab ovmf FILE says what a firmware can do; OvmfPkg/AmdSev of edk2 has the area and checks it"

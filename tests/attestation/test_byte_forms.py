@@ -532,6 +532,7 @@ FROM_REGISTERS = {
     "diagnose": ["diagnose", *_ES, *_KEYS, "--measurement", "measured", "--max-changes", "1"],
     "explain --case": ["explain", "--case", "c.toml"],
     "diagnose --case": ["diagnose", "--case", "c.toml"],
+    "digest --case": ["digest", "--case", "c.toml"],
     "case verify": ["case", "verify", "c.toml", "--own-case"],
 }
 
