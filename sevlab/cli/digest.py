@@ -106,7 +106,7 @@ def _legacy(args: argparse.Namespace) -> int:
             raise InputError(as_peer(name), f"it with --mode {args.mode}", "a mode of SEV-SNP")
     with renaming(as_peer):
         policy = Policy().replace(es=int(LEGACY_MODES[args.mode]))
-        launch = load_launch(policy, True, **registers_read(inputs.given))  # an empty kernel, too
+        launch = load_launch(policy, True, **inputs.given)  # an empty kernel is taken, as sev-snp-measure takes it
     if launch.lacks_place:  # the digest would be one of nothing
         needed = "a firmware with an area for kernel hashes"
         advice = "sevlab ovmf FILE says what a firmware can do; OvmfPkg/AmdSev of edk2 has the area and checks it"
@@ -209,7 +209,7 @@ def digest_inputs(args: argparse.Namespace, *, whole: bool = True) -> LaunchInpu
             _check_model(args.mode, given)
         if args.mode in LEGACY_MODES and args.case is None:
             given.setdefault("profile", "qemu")  # a case means what validate would compute of it
-    return LaunchInputs(**given)
+    return LaunchInputs(**registers_read(given))
 
 
 def _cpu_inputs(args: argparse.Namespace) -> dict[str, Value | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import re
 import shutil
@@ -579,6 +580,23 @@ def test_registers_in_any_form_give_what_the_bytes_give(
         assert told == ([] if form == "raw" or verb == "case verify" else ["0", "1"]), (form, said)
         if verb == "case verify":
             assert sevlab.compare_measure(sevlab.load_case("c.toml", own=True)).matches, form
+
+
+def test_a_case_of_snp_has_registers_in_any_form(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page, found = build_vmsa("qemu", signature=0xA00F11).to_bytes(), set[str]()
+    for form in ("raw", "xxd", "JSON field"):
+        made = FORMS[form](page)
+        (tmp_path / "page").write_bytes(made if isinstance(made, bytes) else made.encode())
+        files = {"firmware": SAMPLES / "firmware-snp.fd", "vmsa-cpu0": tmp_path / "page"}
+        rows = [
+            f"{name} = {{ path = '{path}', sha256 = '{hashlib.sha256(path.read_bytes()).hexdigest()}' }}"
+            for name, path in files.items()
+        ]
+        words_ = ["format = 2", "[owner]", *rows, "num-cpus = 1", "[launch]", 'mode = "snp"']
+        (tmp_path / "c.toml").write_text("\n".join(words_))
+        assert main(["digest", "--case", str(tmp_path / "c.toml"), "--own-case"]) == 0, form
+        found.add(capsys.readouterr().out)
+    assert len(found) == 1
 
 
 def test_the_debugger_reads_registers_in_any_form(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
