@@ -119,6 +119,9 @@ def unknown_of(domain: Element) -> str:
 
 def read_domain(text: str) -> Element:
     """Return the element ``domain`` of a domain XML. Raises InputError for any other text, and for an ambiguous one."""
+    alone = [one[0] for one in IN_TEXT.finditer(text)]
+    if len(alone) > (text.lstrip("\ufeff \t\r\n")[:1] == "<"):  # a prompt or Markdown is around it
+        text = f"<_>{''.join(alone)}</_>"
     root = read_xml(text)
     # libvirt's status file has a running domain in an outer element.
     domains = [root] if root.tag == "domain" else list(_descendants(root, "domain"))
@@ -144,9 +147,6 @@ def read_xml(text: str) -> Element:
     from defusedxml import DefusedXmlException  # not above: nothing else needs more than the standard library
     from defusedxml.ElementTree import XMLParser
 
-    alone = [one[0] for one in IN_TEXT.finditer(text)]
-    if len(alone) > (text.lstrip("\ufeff \t\r\n")[:1] == "<"):  # a prompt or Markdown is around it
-        text = f"<_>{''.join(alone)}</_>"
     parser = XMLParser(target=_Builder(), forbid_dtd=True, forbid_entities=True, forbid_external=True)
     try:
         # A declared encoding is about the file's bytes, which are already decoded.

@@ -60,9 +60,10 @@ def parse_anything(text: str) -> Capture:
 
 def _parts(text: str) -> list[tuple[str, str]]:
     """Return what a text consists of, each with its source."""
-    start = text.lstrip("\ufeff \t\r\n")
+    start = text.strip("\ufeff \t\r\n")
     domains, rest = [one[0] for one in IN_TEXT.finditer(text)], IN_TEXT.sub("\n", text)
-    if not domains and start[:1] == "<" and not re.match("(?i)<!doctype html|<html", start):
+    is_xml = start[:1] == "<" and (not domains or start[-1:] == ">")
+    if is_xml and not re.match("(?i)<!doctype html|<html", start):
         return [(XML, text)]
     parts = [(XML, "\n".join(domains))] if domains else []
     if re.search(r"\bSEV(-SNP)? API", rest):

@@ -229,6 +229,12 @@ def test_two_domains_are_not_chosen_from():
                 read(text)
 
 
+def test_a_domain_inside_a_domain_is_not_the_domain():
+    inner = "<metadata><domain><os><loader>/evil.fd</loader></os></domain></metadata></domain>"
+    for read in (parse_anything, parse_domain):
+        assert values(read(DOMAIN.replace("</domain>", inner))) == values(parse_domain(DOMAIN))
+
+
 def test_the_fields_of_a_report_are_no_evidence_of_sev():
     fields = {"version": 3, "guest_svn": 0, "policy": 196608, "current": {"major": 1, "minor": 55, "build": 21}}
     for text in (json.dumps(fields), "Guest SVN: 0\nGuest Policy: 0x30000\nBuild: 21\n"):
