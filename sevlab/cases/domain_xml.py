@@ -23,7 +23,6 @@ DEPTH_LIMIT, ELEMENT_LIMIT = 64, 20_000
 _DOMAIN = "the XML of a libvirt domain"
 #: The bytes of an SEV certificate and of a launch session.
 _BLOBS = {"dhCert": 0x824, "session": 0x80}
-#: What a launch depends on, and what may therefore occur only once.
 #: What a report of a SEV-SNP guest shows of its element, by the element's children.
 _SNP_FACTS = {
     "snp_guest_policy": "policy",
@@ -31,6 +30,7 @@ _SNP_FACTS = {
     "id_block_value": "idBlock",
     "id_auth_value": "idAuth",
 }
+#: What a launch depends on, and what may therefore occur only once.
 _ONCE = (
     *("launchSecurity", "launchSecurity/policy", "launchSecurity/dhCert", "launchSecurity/session"),
     *("os/loader", "os/nvram", "os/kernel", "os/initrd", "os/cmdline", "vcpu", "cpu", "cpu/model"),

@@ -113,10 +113,8 @@ def read_values(text: str, found: Collector) -> None:
 
 def _joined(pair: re.Match[str], text: str) -> str:
     """Return a measurement, with the rest of it where it broke over a line."""
-    value = pair[2]
-    rest = _REST.match(text, pair.end())
-    is_rest = rest is not None and len(value) + len(rest[1]) == _MEASUREMENT_TEXT
-    return value + rest[1] if rest is not None and is_rest else value
+    value, rest = pair[2], _REST.match(text, pair.end())
+    return value + rest[1] if rest and len(value) + len(rest[1]) == _MEASUREMENT_TEXT else value
 
 
 @checked

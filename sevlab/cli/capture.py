@@ -92,10 +92,8 @@ def _read(args: Namespace) -> Capture:
     for source, path in given.items():
         capture += READERS[source](read_text(path, f"--{source}"))
     if not capture.found:
-        needed, names = (
-            " or ".join(NEEDED[source] for source in given),
-            " and ".join(f"--{source}" for source in given),
-        )
+        needed = " or ".join(NEEDED[source] for source in given)
+        names = " and ".join(f"--{source}" for source in given)
         what, advice = named_text(read_text(next(iter(given.values())), names), capture)
         raise InputError(names, what or "nothing that sevlab understands", needed, advice)
     return capture
