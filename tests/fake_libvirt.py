@@ -28,7 +28,8 @@ WHOLE = ["-f", str(FIRMWARE)]
 KERNEL_OPTIONS = ["-k", str(KERNEL), "-r", str(INITRD), "-e", CMDLINE]
 CPU_OPTIONS = ["-n", "4", "--cpu-family", "25", "--cpu-model", "1", "--cpu-stepping", "1"]
 
-CAPABILITIES = "<capabilities><host><cpu><signature family='25' model='1' stepping='1'/></cpu></host></capabilities>"
+CAPABILITIES = """<capabilities><host><cpu><signature family='25' model='1' stepping='1'/></cpu></host><guest><arch>
+<domain type='qemu'></domain><domain type='kvm'><machine>q35</machine></domain></arch></guest></capabilities>"""
 LOADER = f"<loader>{FIRMWARE}</loader>"
 BOOT = f"{LOADER}<kernel>{KERNEL}</kernel><initrd>{INITRD}</initrd><cmdline>{CMDLINE}</cmdline>"
 

@@ -93,6 +93,11 @@ def read_bytes(raw: bytes, fits: Callable[[bytes], bool], name: str, needed: str
     raise InputError(name, what, needed, advice)
 
 
+def sized(*sizes: int) -> Callable[[bytes], bool]:
+    """Return a test for structures of some sizes. No text is one, also where a part of a dump is just as long."""
+    return lambda raw: len(raw) in sizes and as_text(raw)[0] is None
+
+
 def read_page(path: str, name: str) -> ReadPath:
     """Read the registers of a virtual CPU (a VMSA, 4096 bytes) from a file in any form; ``-`` is standard input."""
     from ..formats.vmsa import Vmsa  # not above: few commands read registers
@@ -102,13 +107,13 @@ def read_page(path: str, name: str) -> ReadPath:
     found = ReadPath(path, getattr(path, "folder", "/"), getattr(path, "sha256", ""))
     needed = f"a VMSA of {Vmsa.size} bytes"
     try:
-        one = read_bytes(raw, lambda one: len(one) == Vmsa.size, name, needed)
+        one = read_bytes(raw, sized(Vmsa.size), name, needed)
     except InputError as error:
         what = error.received.removesuffix(f", {BINARY}")
         advice = error.advice or "sevlab vmsa build, which writes such a file"
         if len(raw) > _PAGE_LIMIT:
             what = what.replace(str(len(raw)), f"more than {_PAGE_LIMIT}", 1)
-        elif raw and len(raw) % Vmsa.size == 0:
+        elif len(raw) > Vmsa.size and len(raw) % Vmsa.size == 0:
             advice = f"one page of the {len(raw) // Vmsa.size} at a time: head -c {Vmsa.size} FILE > NEW"
         raise InputError(name, f"{quoted(path)}, {what}", needed, advice) from None
     found.raw, found.form = one.raw, one.form
@@ -191,14 +196,9 @@ def _of_word(text: str) -> Iterator[Reading]:
     if digits and len(digits) % 2 == 0 and re.fullmatch("[0-9a-fA-F]+", digits):
         yield Reading(bytes.fromhex(digits), "hex text")
     letters = "".join(text.split())
-    for form, other in (("base64 text", "+/"), ("base64url text", "-_")):
-        decoded = _of_base64(letters) if _is_base64(letters, other) else None
-        if decoded:
+    for form, other in (("base64 text", "+/"), ("base64url text", "_-")):
+        if re.fullmatch(rf"[A-Za-z0-9{other}]+={{0,2}}", letters) and (decoded := _of_base64(letters)):
             yield Reading(decoded, form)
-
-
-def _is_base64(letters: str, other: str) -> bool:
-    return bool(re.fullmatch(rf"[A-Za-z0-9{re.escape(other)}]+={{0,2}}", letters))
 
 
 def _of_base64(letters: str) -> bytes | None:
@@ -232,9 +232,13 @@ def _of_dump(text: str) -> bytes | None:
     text = re.sub("(?<= [0-9a-f]{2})-(?=[0-9a-f]{2} )", " ", _AROUND.sub("", text))
     lines = [line for line in text.splitlines() if line.strip()]
     found = [line.strip() if line.strip() == "*" else _DUMP.fullmatch(line.strip()) for line in lines]
+    rows = [line for line in found if isinstance(line, re.Match)]
     if len(found) < 2 or not all(found):
         return None
-    flipped = is_gdb or any(isinstance(line, re.Match) and _is_flipped(line) for line in found)
+    flipped = is_gdb or any(map(_is_flipped, rows))
+    has_words = any(line[2] and re.search(r"\w{4}", line[3]) for line in rows)
+    if has_words and not flipped and not any(line[4] for line in rows):
+        return None  # xxd has the bytes in their order and a kernel has numbers: only the text beside them tells
     for base in (16, 8, 10):
         if (raw := _counted(found, base, flipped)) is not None:
             return raw
@@ -290,7 +294,7 @@ def _octal(digits: str) -> bytes:
     return value.to_bytes(size, "little") if value < 1 << 8 * size else b""
 
 
-def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+def once(pairs: list[tuple[str, object]]) -> dict[str, object]:
     """Return an object of JSON. A key that comes twice is refused: readers differ about which value counts."""
     if len(found := dict(pairs)) != len(pairs):
         raise ValueError("a key comes twice")
@@ -299,12 +303,13 @@ def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 def _of_json(text: str) -> Iterator[Reading]:
     """Yield what the strings and lists of numbers in a JSON document read as, each with the name of its field."""
-    decoder, at = json.JSONDecoder(object_pairs_hook=_once, parse_int=lambda digits: int(digits[:20])), 0
+    decoder, at = json.JSONDecoder(object_pairs_hook=once, parse_int=lambda digits: int(digits[:20])), 0
     left, waiting = VALUE_LIMIT, list[tuple[str, object]]()
     while text[at : at + 1] and text[at] in "{[":  # one document after the other, as logs have them
         try:
             document, at = decoder.raw_decode(text, at)
         except (ValueError, RecursionError):
+            waiting *= text[at] == "["  # a line of a log; but half an object may hold another value
             break
         waiting.append(("", document))
         at += len(text) - at - len(text[at:].lstrip())
@@ -356,7 +361,7 @@ def describe(raw: bytes, fits: Callable[[bytes], bool]) -> tuple[str, str]:
         what, advice = describe(one.raw, fits)
         found.append((f"{len(raw)} bytes, {one.form} of {what.removesuffix(f', {BINARY}')}", advice))
         if advice and advice != _AGAIN:
-            return found[-1]
+            return found[-1][0], advice.replace("FILE", "of the bytes")
     if re.match(r"(?i)<!doctype html|<html", bare):
         return f"{len(raw)} bytes, an HTML page", "what the page says: often it is a server's error, or a login"
     if re.search(r"(?i)\bguest[ _]?svn\b", text):
@@ -369,13 +374,11 @@ def describe(raw: bytes, fits: Callable[[bytes], bool]) -> tuple[str, str]:
         return f"{len(bare)} hex digits, an odd number", "copying it again: a digit is missing"
     if bare[:1] == "<":
         return f"{len(raw)} bytes, XML", ""
+    if re.search(r"\A0{4,16}:[ \t]|\A0{6,16}[ \t]|^\*$", bare, re.MULTILINE):
+        words = "a dump in which lines are missing, or numbers are not bytes in hex"
+        return f"{len(raw)} bytes, {words}", "xxd -p, or od -v -A x -t x1, of the original"
     if found:
         return found[0]
-    if re.search(r"^\*$", bare, re.MULTILINE):
-        return (
-            f"{len(raw)} bytes, a dump in which * is what was left out, and nothing says how much",
-            "od -v, or xxd -p",
-        )
     return f"{len(raw)} bytes of text{f' in {coded}' if coded else ''}", _AGAIN
 
 

@@ -556,8 +556,10 @@ def _from_table(raw: bytes) -> tuple[dict[str, Certificate], list[RevocationList
 
 def _table_in(raw: bytes) -> bytes:
     """Return a certificate table out of whichever form it is in; the bytes themselves if they are none."""
-    fitting = (one.raw for one in readings(raw) if read_cert_table(one.raw).certificates)
-    return next(fitting, raw)
+    fitting = list(dict.fromkeys(one.raw for one in readings(raw) if read_cert_table(one.raw).certificates))
+    if len(fitting) > 1 and raw not in fitting:
+        raise InputError("certs", f"{len(fitting)} different certificate tables", "one of them")
+    return raw if raw in fitting else (fitting or [raw])[0]
 
 
 def _from_chain(certificates: list[Certificate]) -> dict[str, Certificate]:

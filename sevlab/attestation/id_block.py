@@ -25,7 +25,7 @@ from ..launch.values import decode_base64
 from ..launch.verify import COLOURS, MISMATCH, NOT_CHECKED, Check
 from ..layout.span import Explainable
 from ..layout.views import Heading, Paragraph, Table, View, hex_lines
-from .byte_forms import read_bytes
+from .byte_forms import as_text, read_bytes, sized
 from .certificates import is_pem, split_pem
 from .crypto import ecdsa_fault, ecdsa_sign, load_point
 from .session import load_private, public_key
@@ -166,9 +166,7 @@ def load_id_block(*paths: str, name: str = "ID block") -> SignedIdBlock:
 def _parts(raw: bytes, path: str, name: str) -> list[tuple[str, bytes]]:
     if whole := _kind(raw):
         return [(whole, raw)]
-    text = raw.decode("utf-8", "replace")
-    is_text = all(char.isprintable() or char in "\t\r\n" for char in text) and "\ufffd" not in text
-    if is_text and (properties := _PROPERTY.findall(text)):
+    if properties := _PROPERTY.findall(as_text(raw)[0] or ""):
         return [(kind, _value(kind, value, path, name)) for kind, value in properties]
     needed = "96 or 4096 bytes, raw or as base64, hex or a dump, or text with id-block=... and id-auth=..."
     try:
@@ -179,7 +177,7 @@ def _parts(raw: bytes, path: str, name: str) -> list[tuple[str, bytes]]:
 
 
 def _kind(raw: bytes) -> str:
-    return next((kind for kind, declared in _KINDS.items() if len(raw) == declared.size), "")
+    return next((kind for kind, declared in _KINDS.items() if sized(declared.size)(raw)), "")
 
 
 def _value(kind: str, value: str, path: str, name: str) -> bytes:

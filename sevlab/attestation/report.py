@@ -29,7 +29,7 @@ from ..launch.reading import load_file
 from ..launch.verify import NOT_CHECKED, NOT_DECIDED, Check
 from ..layout.views import Heading, Paragraph, View
 from .authenticity import check_authenticity
-from .byte_forms import read_bytes
+from .byte_forms import read_bytes, sized
 from .certificates import Certificate, Certificates
 from .requirements import check_requirements, parse_requirements
 from .verdict import Checklist, check_table, names_of
@@ -82,7 +82,7 @@ def read_report(raw: bytes, name: str = "report", product: str = "") -> ReportFi
     *product* as for :func:`sevlab.formats.report.parse_report`. Raises :class:`~sevlab.errors.InputError` with *name*,
     and a guess, for anything else.
     """
-    found = read_bytes(raw, lambda one: len(one) in (SIZE, SIZE + HEADER), name, _NEEDED)
+    found = read_bytes(raw, sized(SIZE, SIZE + HEADER), name, _NEEDED)
     if len(found.raw) == SIZE:
         return ReportFile(parse_report(found.raw, product), found.form, None)
     header = ReportResponse.from_bytes(found.raw[:HEADER])

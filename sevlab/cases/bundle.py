@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ..attestation.byte_forms import once
 from ..errors import InputError, checked, quoted
 from ..launch.keys import SecretBytes
 from ..launch.reading import CHUNK, CasePath, load_size, note_input, open_input, opened_once
@@ -20,7 +21,6 @@ from ..launch.values import KEY_SIZE, TEXT_LIMIT, load_key
 from .archive import BLOBS, CASE, MANIFEST, TOTAL_LIMIT, Archive, open_archive
 from .case import BY_NAME, FILE, KEY, Case, Change
 from .case_toml import encode_case, format_case, is_bundle, parse_case, protect_files, read_case, without_folders
-from .sources import once
 from .writing import check_output, reason_of, refuse_key_name, temporary_folder, usual_mode, whole_file
 
 if TYPE_CHECKING:

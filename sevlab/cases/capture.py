@@ -46,9 +46,9 @@ NEEDED = {
 ES_ONLY = ("num_cpus", "vmsa_cpu0", "vmsa_cpu1", *SKU, "profile", "guest_features")
 #: What is measured only by the kernel-hashes table.
 HASHED = ("kernel", "initrd", "cmdline")
-#: Facts about the guest that decide which inputs count.
 #: Of SEV-SNP, what a report shows and the digest does not contain: the owner's requirements are not taken from a host.
 REPORT_ONLY = ("snp_guest_policy", "host_data", "id_block_value", "id_auth_value", "author_key")
+#: Facts about the guest that decide which inputs count.
 FACTS = ("guest", "kernel_hashes", "cpu", "nvram", "igvm", *REPORT_ONLY)
 #: Where to get what is missing.
 _REPORT = "On the host: virsh domlaunchsecinfo DOMAIN (as --domlaunchsecinfo); over QMP: query-sev (as --qmp)"

@@ -40,6 +40,7 @@ from .case import (
     Case,
     Row,
     hash_files,
+    with_registers,
 )
 from .writing import check_output, write_files
 
@@ -418,7 +419,7 @@ def load_case(path: str, *, own: bool = False, **changes: Any) -> Evidence:
     """
     case = read_case(path, own=own)
     inputs, _ = case.merged(changes)
-    return load_evidence(trust=case.trust(changes), **inputs)
+    return load_evidence(trust=case.trust(changes), **with_registers(inputs))
 
 
 def find_line(text: str, keys: tuple[str, ...]) -> int:

@@ -22,7 +22,6 @@ DEPTH_LIMIT, ELEMENT_LIMIT = 64, 20_000
 _DOMAIN = "the XML of a libvirt domain"
 #: The bytes of an SEV certificate and of a launch session.
 _BLOBS = {"dhCert": 0x824, "session": 0x80}
-#: What a launch depends on, and what may therefore occur only once.
 #: What a report of a SEV-SNP guest shows of its element, by the element's children.
 _SNP_FACTS = {
     "snp_guest_policy": "policy",
@@ -30,6 +29,7 @@ _SNP_FACTS = {
     "id_block_value": "idBlock",
     "id_auth_value": "idAuth",
 }
+#: What a launch depends on, and what may therefore occur only once.
 _ONCE = (
     *("launchSecurity", "launchSecurity/policy", "launchSecurity/dhCert", "launchSecurity/session"),
     *("os/loader", "os/nvram", "os/kernel", "os/initrd", "os/cmdline", "vcpu", "cpu", "cpu/model"),
@@ -118,6 +118,9 @@ def unknown_of(domain: Element) -> str:
 
 def read_domain(text: str) -> Element:
     """Return the element ``domain`` of a domain XML. Raises InputError for any other text, and for an ambiguous one."""
+    alone = [one[0] for one in IN_TEXT.finditer(text)]
+    if len(alone) > (text.lstrip("\ufeff \t\r\n")[:1] == "<"):  # a prompt or Markdown is around it
+        text = f"<_>{''.join(alone)}</_>"
     root = read_xml(text)
     # libvirt's status file has a running domain in an outer element.
     domains = [root] if root.tag == "domain" else list(_descendants(root, "domain"))
@@ -143,8 +146,6 @@ def read_xml(text: str) -> Element:
     from defusedxml import DefusedXmlException  # not above: nothing else needs more than the standard library
     from defusedxml.ElementTree import XMLParser
 
-    if text.lstrip("\ufeff \t\r\n")[:1] != "<" and (alone := IN_TEXT.search(text)):
-        text = alone[0]  # a prompt or Markdown is around it
     parser = XMLParser(target=_Builder(), forbid_dtd=True, forbid_entities=True, forbid_external=True)
     try:
         # A declared encoding is about the file's bytes, which are already decoded.

@@ -7,10 +7,11 @@ import os
 import re
 import shlex
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 from ..data import read_table
 from ..errors import InputError, checked
@@ -53,8 +54,9 @@ STARTED = re.compile(
     r"""["']?[\s,\\]*+(?:with:?\s*+)?[\[({]?[\s*_`"'\\]*+(?=-)""",
     re.MULTILINE,
 )
+_STARTS = re.compile(f"(?={STARTED.pattern})", re.MULTILINE)
 #: A list of quoted words, of JSON, Python or Go.
-_QUOTED = r"""(?:"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')"""
+_QUOTED = r"""(?:(?<!\\)"(?:[^"\\]|\\.)*"|(?<!\\)'(?:[^'\\]|\\.)*')"""
 #: What may stand between its words: a comma, a call as in Rust, a comment.
 _BETWEEN = r"(?:\.\w+\(\))?(?:[\s,]|#[^\n]{0,200}\n|//[^\n]{0,200}\n)*"
 _LIST = re.compile(rf"[\[({{]\s*({_QUOTED}(?:{_BETWEEN}{_QUOTED})*){_BETWEEN}(?:NULL|nil|None)?\s*[\])}}]")
@@ -70,8 +72,8 @@ _AUDITED = re.compile(r"\ba\d+=(\"[^\"]*\"|(?:[0-9A-F]{2})+)(?= |$)", re.MULTILI
 _LOGGED = re.compile(
     r"\d{4}-\d\d-\d\d[T ]|time=|[A-Z][a-z]{2} [ \d]\d \d\d:|\++ |#|\s*```|\s*\w+ +\d+ +\d+ .*\d:\d\d|\s*\d+ .*\d:\d\d "
 )
-#: Where a command ends by what stands before it.
-_CLOSED = {"`": re.compile("`"), "'": re.compile(r"' (?:failed|returned|exited)\b")}
+#: Where a command ends by the quote before it.
+_CLOSED = {"`": ["`"], "'": [r"' (?:failed|returned|exited)\b", "'"], '"': [r'(?<!\\)"']}
 #: A line of options: the backslash at the end of the line before was lost.
 _MORE_OPTIONS = re.compile(r"[\s>*_`]*--?[a-zA-Z]")
 #: Words of a shell that end a command.
@@ -151,7 +153,7 @@ _SNP_FACTS = {
 def _is_odd(key: str, value: str, known: frozenset[str]) -> bool:
     """Return whether a part is not one that QEMU has, or has lost its value, or the comma after it."""
     misspelt = key == "kernel-hashes" and value not in (*_YES, "off", "no", "false", "n")
-    return misspelt or key.partition(".")[0].replace("_", "-") not in known or not value or "=" in value.rstrip("=")
+    return misspelt or key.partition(".")[0] not in known or not value or "=" in value.rstrip("=")
 
 
 class CommandLine:
@@ -160,7 +162,7 @@ class CommandLine:
     ``options`` are its options in order, ``remarks`` say how it was read, and ``unknown`` are the words that were not
     understood. Four forms are read: words separated by zero bytes (/proc/PID/cmdline, exact), a list of quoted words
     (JSON, Python, Go), shell text with quotes and backslashes (a script, libvirt's log, Markdown), and words whose
-    quotes are lost (ps, Kata's log). Of several launches the last counts.
+    quotes are lost (ps, Kata's log). Of several launches the last that speaks of SEV counts.
     """
 
     def __init__(self, text: str) -> None:
@@ -181,7 +183,10 @@ class CommandLine:
     def _words(self, text: str) -> tuple[list[str], str]:
         text = re.sub(r"\\x00|\\0|\\u0000|\^@", "\0", text) if len(_WRITTEN_ZERO.findall(text)) > 1 else text
         if "\0" in text:
-            return text.rstrip("\n").removesuffix("\0").split("\0"), "exact"
+            words = text.rstrip("\n").removesuffix("\0").split("\0")
+            starts = [at for at in range(len(words) - 1) if _is_program(words, at) and words[at + 1][:1] == "-"]
+            commands = [words[at:end] for at, end in pairwise([*starts, len(words)])] or [words]
+            return commands[self._last_of(commands)], "exact"
         text = _logged(text)
         lists = [_unquoted(one[1]) for one in _LIST.finditer(text)]
         lists.append([word.strip("\"'") for word in _ITEM.findall(text)])
@@ -190,17 +195,15 @@ class CommandLine:
         )
         lists = [words for words in lists if len(words) > 1 and any(re.match("-[a-zA-Z]", word) for word in words)]
         named = [words for words in lists if any(_PROGRAM.fullmatch(os.path.basename(word)) for word in words)]
-        listed = (named or lists or [[]])[-1]
+        listed = named[self._last_of(named)] if named else (lists or [[]])[-1]
         is_whole = "sev" in str(listed).lower() or (len(lists) == 1 and "sev" not in text.lower())
-        is_shell = STARTED.search(text) and len(re.findall(r"""["']-[a-z][\w-]*["']""", text)) < 2
+        is_shell = STARTED.search(text) and len(re.findall(r"""["']-[a-z][\w-]*["' ]""", text)) < 2
         is_whole = is_whole or (not listed and bool(is_shell))
         if (not is_whole or any(map(_TWO_IN_ONE.match, listed))) and (words := _assembled(text)):
             self.remarks.append("put together from the words of a program; what it computes is not in them")
             self.unknown.append("what the program computes")
             return words, "exact"
         if listed:
-            if len(named) > 1:
-                self.remarks.append(f"there are {len(named)} QEMU command lines; only the last is read")
             return listed, "exact"
         text = self._last_launch(text)
         if _UNQUOTED_JSON.search(text):
@@ -213,20 +216,32 @@ class CommandLine:
             self.remarks.append(f"read without quotes, since as shell text it has {str(error).lower()}")
             return joined.split(), "ps"
 
+    def _last_of(self, commands: Sequence[str | list[str]]) -> int:
+        """Return which of several commands is read: the last that speaks of SEV, or else the last."""
+        last = len(commands) - 1
+        at = next((at for at in range(last, -1, -1) if "sev" in str(commands[at])), last)
+        if last > 0:
+            which = "the last" if at == last else "the last that speaks of SEV"
+            self.remarks.append(f"there are {last + 1} QEMU command lines; only {which} is read")
+        return at
+
     def _last_launch(self, text: str) -> str:
         """Return the command itself: of several the last, without a log's lines around it and Markdown's marks."""
         text = text.translate(_PLAIN_QUOTES)
-        starts = list(STARTED.finditer(text))
-        if not starts:
+        bare = re.sub(r"(?m)^([ \t]*#).*", r"\1", text)
+        before, *commands = _STARTS.split(bare if STARTED.search(bare) else text)  # else # is the prompt
+        if not commands:
             return _without_marks(text)
-        ends = [*(one.start() for one in starts[1:]), len(text)]
-        spans = [(one.start(), end) for one, end in zip(starts, ends, strict=True)]
-        start = ([at for at, end in spans if "sev" in text[at:end]] or [spans[-1][0]])[-1]
-        if len(starts) > 1:
-            which = "the last" if start == spans[-1][0] else "the last that speaks of SEV"
-            self.remarks.append(f"there are {len(starts)} QEMU command lines; only {which} is read")
-        closing, text = _CLOSED.get(text[:start][-1:]), text[start:]
-        more = deque((closing.split(text)[0] if closing else text).splitlines())
+        at = self._last_of(commands)
+        quote, text = [before, *commands][at][-1:], commands[at]
+        for form in _CLOSED.get(quote, ()) if quote not in re.split(r"\s-", text, maxsplit=1)[0] else ():
+            if closing := re.search(form, text):
+                if re.search(r"""\s-[a-z]|["'`]-""", text[closing.start() :]):
+                    self.unknown.append("what follows the quotes")
+                text = text[: closing.start()]
+                text = re.sub(r"\\([\"\\$`])", r"\1", text) if quote == '"' else text
+                break
+        more = deque(text.splitlines())
         lines = [more.popleft()]
         quotes, goes_on = Counter(lines[0]), lines[0].rstrip().endswith("\\")
         while more and not _LOGGED.match(more[0]):
@@ -355,8 +370,8 @@ class CommandLine:
 
     @cached_property
     def machine(self) -> dict[str, str]:
-        """The parts of all -machine options together."""
-        return self.parts("-machine")
+        """The parts of all -machine options together. QEMU takes an underscore in a key for a dash."""
+        return {key.replace("_", "-"): value for key, value in self.parts("-machine").items()}
 
     @property
     def link(self) -> str:
@@ -482,7 +497,7 @@ _PLAIN_QUOTES = {0x2018: "'", 0x2019: "'", 0x201C: '"', 0x201D: '"', 0xA0: " ", 
 def _without_marks(text: str) -> str:
     """Return text without what Markdown puts around words, and without a prompt before them."""
     text = re.sub(r"(?<!\S)[\u2012-\u2015\u2212](?=[A-Za-z])", "-", text)
-    text = re.sub(r"(?m)^[ \t]*(?:>[ \t]*)*(?:[$#>][ \t]+)?", "", text)
+    text = re.sub(r"(?m)^[ \t]*(?:>[ \t]*|[$#][ \t]+)+", "", text)
     text = re.sub(r"(?<![\w*])\*\*(.+?)\*\*(?![\w*])", r"\1", text)
     return re.sub(r"```\w*|(?<!\w)`|`(?!\w)|<br ?/?>", "", text)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Iterator
 
 from ..data import read_table
 from ..errors import InputError, SevlabError, checked, quoted
@@ -25,29 +24,20 @@ READERS = {
 }
 
 
-def recognize_text(text: str) -> str:
-    """Return which source a text looks like, by its beginning and a few words; "" if none."""
-    start = text.lstrip("\ufeff \t\r\n")[:TEXT_LIMIT]
-    if start.startswith("<"):
-        return XML
-    if start.startswith("{"):
-        return QMP
-    if re.search(r"^[ \t]*sev-(measurement|api-m|build-id|policy)", start, re.MULTILINE):
-        return SECINFO
-    if re.search(r"\bSEV(-SNP)? API:", start):
-        return DMESG
-    if re.search(r"(^|/|\s)qemu(-system|-kvm)|[\s\"']-(object|machine|drive|kernel|bios)[\s\"']", start):
-        return COMMAND_LINE
-    return ""
+#: A line of virsh, and what a command line without its program has.
+_SECINFO = re.compile(r"^[ \t]*sev-(?:measurement|api-m|build-id|policy)", re.MULTILINE)
+_OPTION = re.compile(r"(?:^|/|\s)qemu(?:-system|-kvm)|[\s\"']-(?:object|machine|drive|kernel|bios)[\s\"']")
 
 
 #: Texts that are not evidence: what is in them, what they are, and what gives the evidence.
 _NAMED: list[list[str]] = read_table("words")["texts"]
 
 
-def named_text(text: str) -> tuple[str, str]:
-    """Return what a text is that is no evidence, and what gives the evidence; "" where that is not known."""
-    return next(((what, how) for form, what, how in _NAMED if re.search(form, text)), ("", ""))
+def named_text(text: str, capture: Capture) -> tuple[str, str]:
+    """Return what a text is of which nothing was taken, and what gives the evidence; "" where that is not known."""
+    told = (one.words for one in capture.remarks if re.search("kernel says|with two values", one.words))
+    named = ((what, how) for form, what, how in _NAMED if re.search(form, text))
+    return next(named, (next(told, ""), ""))
 
 
 @checked
@@ -58,37 +48,34 @@ def parse_anything(text: str) -> Capture:
     """
     check_size(text, "pasted text")
     given, text = text, plain(text)
-    if not (parts := list(_parts(text))):
-        what, advice = named_text(given)
+    if not (parts := _parts(text)):
+        what, advice = named_text(given, parse_domlaunchsecinfo(text))
         received = what or (quoted(text.strip()) if text.strip() else "nothing")
         needed = "virsh domlaunchsecinfo, a domain XML, a QEMU command line, QMP answers, dmesg, or a case file"
         raise InputError("pasted text", received, needed, advice)
-    if len(parts) == 1:
-        return READERS[parts[0][0]](text)
-    capture = Capture()
-    for source, part in parts:
-        capture += READERS[source](part)
-    return capture
+    first, *others = (READERS[source](part) for source, part in parts)
+    return sum(others, first)
 
 
-def _parts(text: str) -> Iterator[tuple[str, str]]:
-    """Yield what a text consists of, each with its source."""
-    rest = text
-    if found := IN_TEXT.search(text):
-        yield XML, found[0]
-        rest = text[: found.start()] + "\n" + text[found.end() :]
-    elif text.lstrip("\ufeff \t\r\n").startswith("<") and not re.match(r"(?i)\s*<!doctype html|\s*<html", text):
-        yield XML, text
-        return
-    if STARTED.search(rest) or (rest is text and recognize_text(rest) == COMMAND_LINE):
-        yield COMMAND_LINE, rest
-        return
+def _parts(text: str) -> list[tuple[str, str]]:
+    """Return what a text consists of, each with its source."""
+    start = text.strip("\ufeff \t\r\n")
+    domains, rest = [one[0] for one in IN_TEXT.finditer(text)], IN_TEXT.sub("\n", text)
+    is_xml = start[:1] == "<" and (not domains or start[-1:] == ">")
+    if is_xml and not re.match("(?i)<!doctype html|<html", start):
+        return [(XML, text)]
+    parts = [(XML, "\n".join(domains))] if domains else []
     if re.search(r"\bSEV(-SNP)? API", rest):
-        yield DMESG, rest
-    elif re.search(r'\{\s*"', rest):
-        yield QMP, rest
-    elif parse_domlaunchsecinfo(rest).found:
-        yield SECINFO, rest
+        parts.append((DMESG, rest))
+    if _SECINFO.search(rest):
+        parts.append((SECINFO, rest))
+    if is_command := STARTED.search(rest) or (not parts and start[:1] != "{" and _OPTION.search(rest)):
+        parts.append((COMMAND_LINE, rest))
+    if re.search(r'\{\s*"return"' if is_command else r'\{\s*"', rest):
+        parts.append((QMP, rest))
+    if len(parts) == bool(domains) and parse_domlaunchsecinfo(rest).found:
+        parts.append((SECINFO, rest))
+    return parts
 
 
 #: What the names of files say, and their first bytes, at a place; the first that fits counts.

@@ -7,8 +7,8 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import Any
 
+from ..attestation.byte_forms import once
 from ..data import read_table
 from ..errors import checked
 from ..launch.inputs import REPORTED
@@ -28,8 +28,8 @@ _CALLED: dict[str, str] = read_table("words")["reported"]
 _PAIR = re.compile(
     r"""\b([A-Za-z][\w-]{2,30}(?: (?:api|version|major|minor|id|measurement|policy))*)["'`*]{0,2}"""
     r"""(?: *+\t[ \t]*+|[ \t]*+[:=|][ \t]*+)"""
-    r"""["'`*]{0,2}([A-Za-z0-9+/=.-]{1,200})""",
-    re.IGNORECASE,
+    r"""["'`*]{0,2}([\w+/=.-]{1,200})""",
+    re.IGNORECASE | re.ASCII,
 )
 #: The continuation of a measurement that broke over a line.
 _REST = re.compile(r"[ \t\r]*\n[ \t\r]*\n?[ \t]*([A-Za-z0-9+/]{1,63}={0,2})[ \t\r]*(?:\n|$)")
@@ -85,6 +85,8 @@ def read_values(text: str, found: Collector) -> None:
     if _BARE.fullmatch(bare):
         found.add("measurement", bare, "the whole text")
         return
+    if re.search(r"(?i)\bguest[ _-]?svn\b", text):  # a report's fields, in which policy and build mean others
+        return
     values: list[tuple[str, str, str]] = []
     text = re.sub(r"--([a-z-]{5,20})[ \t]+(?=\w)", r" \1=", text)  # options of a tool that checks
     for pair in _PAIR.finditer(text):
@@ -97,7 +99,7 @@ def read_values(text: str, found: Collector) -> None:
     for name, value, _ in values:
         said.setdefault(name, set()).add(value)
     if twice := [name for name in said if len(said[name]) > 1]:
-        found.remark(f"nothing is taken, because {twice[0].replace('_', '-')} comes with two values")
+        found.remark(f"{twice[0].replace('_', '-')} with two values, so nothing is taken")
         return
     if len(values) > 1 or any(name == "measurement" for name, _, _ in values):  # one number alone may be anything's
         for one in values:
@@ -111,10 +113,8 @@ def read_values(text: str, found: Collector) -> None:
 
 def _joined(pair: re.Match[str], text: str) -> str:
     """Return a measurement, with the rest of it where it broke over a line."""
-    value = pair[2]
-    rest = _REST.match(text, pair.end())
-    is_rest = rest is not None and len(value) + len(rest[1]) == _MEASUREMENT_TEXT
-    return value + rest[1] if rest is not None and is_rest else value
+    value, rest = pair[2], _REST.match(text, pair.end())
+    return value + rest[1] if rest and len(value) + len(rest[1]) == _MEASUREMENT_TEXT else value
 
 
 @checked
@@ -163,8 +163,9 @@ def parse_qmp(text: str) -> Capture:
         read_values(text, named)
         if named.found:
             found.found += named.found
-            # A dictionary of Python begins like JSON and is none; a text with many such pieces is something else.
-            found.remarks = named.remarks if len(found.remarks) < BROKEN_LIMIT else found.remarks + named.remarks
+            # A dictionary of Python begins like JSON and is none; many such pieces, or half of one, are something else.
+            is_whole = len(found.remarks) < BROKEN_LIMIT and text.count("{") <= text.count("}")
+            found.remarks = named.remarks if is_whole else found.remarks + named.remarks
     return found.capture()
 
 
@@ -186,7 +187,7 @@ def _answer(answer: dict[str, object], found: Collector) -> None:
                 found.add(name, printable(answer[key]), f"query-sev {key}")
         if answer.get("state") in _BEFORE_MEASURING:
             found.remark(f"query-sev: state {answer['state']}: the launch was not measured yet")
-    elif isinstance(data := answer.get("data"), str):
+    elif isinstance(data := answer.get("data"), str) and "qom-type" not in answer:  # that is a secret's
         size = 0
         with suppress(ValueError):
             size = len(base64.b64decode(data))
@@ -222,14 +223,6 @@ def _documents(text: str, found: Collector) -> Iterator[dict[str, object]]:
 def printable(value: object) -> object:
     """Return a value of JSON, unless it is a number that Python refuses to print."""
     return "a huge number" if isinstance(value, int) and abs(value) >= 1 << 128 else value
-
-
-def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return an object of JSON. A key that comes twice is refused, because readers disagree about what it means."""
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a key comes twice")
-    return found
 
 
 # QEMU refuses such a key, too.

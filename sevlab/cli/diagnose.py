@@ -98,7 +98,7 @@ def _run_snp(words: list[str]) -> int:
     if args.mode == SVSM and not has_svsm(args):
         raise InputError("--svsm", "nothing", "an SVSM image")
     args.mode = SVSM if has_svsm(args) else "snp"
-    inputs = registers_read(digest_inputs(args, whole=False).given)
+    inputs = digest_inputs(args, whole=False).given
     reported_digest = _reported(args)
     with _shown() as options["progress"], renaming(as_peer):
         found = diagnose(inputs, reported_digest, **options)

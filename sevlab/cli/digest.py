@@ -209,7 +209,7 @@ def digest_inputs(args: argparse.Namespace, *, whole: bool = True) -> LaunchInpu
             _check_model(args.mode, given)
         if args.mode in LEGACY_MODES and args.case is None:
             given.setdefault("profile", "qemu")  # a case means what validate would compute of it
-    return LaunchInputs(**given)
+    return LaunchInputs(**registers_read(given))
 
 
 def _cpu_inputs(args: argparse.Namespace) -> dict[str, Value | None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from contextlib import suppress
 
-from ..attestation.byte_forms import read_bytes
+from ..attestation.byte_forms import read_bytes, sized
 from ..attestation.session import Z_SIZE, make_session, open_session, public_key
 from ..attestation.sev_chain import ROOTS, load_chain
 from ..cases.writing import write_files
@@ -110,7 +110,7 @@ def _private(path: str) -> SecretBytes:
 def _part(path: str, name: str, size: int) -> bytes:
     raw = load_file(path, name, _LIMIT)
     try:
-        return read_bytes(raw, lambda one: len(one) == size, name, f"{size} bytes, raw or as text").raw
+        return read_bytes(raw, sized(size), name, f"{size} bytes, raw or as text").raw
     except InputError as error:
         raise InputError(name, f"{quoted(path)}, {error.received}", error.needed, error.advice) from None
 

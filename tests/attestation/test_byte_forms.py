@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import re
 import shutil
@@ -191,6 +192,18 @@ def test_words_that_xxd_turned_are_read_by_the_text_beside_them() -> None:
     assert read_bytes(made.encode(), lambda one: len(one) == len(raw), "x", "y").raw == raw
 
 
+@pytest.mark.parametrize("size", [2, 4, 8])
+def test_numbers_in_a_kernel_s_log_are_turned_only_where_the_text_beside_them_shows_it(size: int) -> None:
+    raw, bare, full = bytes(range(32, 128)) * 2, "", ""
+    for at in range(0, len(raw), 16):
+        row = raw[at : at + 16]
+        bare += f"[    1.2] {at:08x}: {' '.join(row[i : i + size][::-1].hex() for i in range(0, 16, size))}\n"
+        full += f"{bare.splitlines()[-1]}  {row.decode().replace(chr(127), '.')}\n"
+    assert read_bytes(full.encode(), lambda one: len(one) == len(raw), "x", "y").raw == raw
+    with pytest.raises(InputError):
+        read_bytes(bare.encode(), lambda one: len(one) == len(raw), "x", "y")
+
+
 def test_a_dump_that_left_lines_out_is_not_made_up() -> None:
     raw = b" 01 02 03 04\n*\n 05 06\n"
     with pytest.raises(InputError, match="od -v"):
@@ -240,6 +253,10 @@ REPORT = (SAMPLES / "report-snp.bin").read_bytes()
         (b"[    0.1] Memory Encryption Features active: AMD SEV SEV-ES SEV-SNP\n", "bytes of text"),
         (REPORT.hex()[:-1].encode(), "2367 hex digits, an odd number"),
         (bytes(8) + b"\x04\x82\x04\xa0" + REPORT, "tail -c +13 FILE | head -c 1184"),
+        (REPORT.hex().encode() + b"0011", "head -c 1184 of the bytes"),
+        (hexdump(REPORT).replace("\n00000090 ", "\n00000098 ").encode(), "lines are missing"),
+        (xxd(REPORT).replace("00000020:", "00000030:").encode(), "lines are missing"),
+        (json.dumps({"a": REPORT.hex()}).encode() + b'\n{"a": "00', "JSON without a field"),
         (json.dumps({"version": 3, "guest_svn": 0, "policy": 196608}).encode(), "the fields of a report as text"),
         (b"Attestation Report:\nVersion: 3\nGuest SVN: 0\n", "the fields of a report as text"),
         (bytes(40) + b"_FVH" + bytes(2000), "guest firmware"),
@@ -401,6 +418,27 @@ def test_a_vmsa_and_an_id_block_are_read_in_other_forms(
     assert (tmp_path / "other").read_bytes() == Path(page).read_bytes()
 
 
+def test_text_is_no_structure_of_its_own_length(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page, digits = tmp_path / "page", tmp_path / "digits"
+    for size, words_ in ((1184, ["report", "show"]), (4096, ["vmsa", "show"]), (96, ["id-block", "show"])):
+        digits.write_text(REPORT.hex()[:size] if size < 4096 else "0" * size)
+        assert main([*words_, str(digits)]) == 2
+        said = capsys.readouterr().err
+        assert f"hex text of {size // 2} bytes" in said, words_
+        assert "one page of" not in said
+    page.write_bytes(bytes(2 * 4096))
+    assert main(["vmsa", "show", str(page)]) == 2
+    assert "one page of the 2 at a time" in capsys.readouterr().err
+
+
+def test_two_tables_that_differ_are_not_chosen_from() -> None:
+    server = KeyServer()
+    tables = [table(ask=server.ask(product), ark=server.ark(product)).hex() for product in ("Milan", "Genoa")]
+    with pytest.raises(InputError, match="2 different certificate tables"):
+        parse_bundle(certs=json.dumps(tables).encode())
+    assert parse_bundle(certs=json.dumps(tables[:1] * 2).encode()).ask is not None
+
+
 @pytest.mark.parametrize("name", ["turin-v5", "genoa-v5", "milan-v3"])
 def test_real_reports_verify_and_show_without_an_alarm(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     product = name.split("-")[0]
@@ -495,6 +533,7 @@ FROM_REGISTERS = {
     "diagnose": ["diagnose", *_ES, *_KEYS, "--measurement", "measured", "--max-changes", "1"],
     "explain --case": ["explain", "--case", "c.toml"],
     "diagnose --case": ["diagnose", "--case", "c.toml"],
+    "digest --case": ["digest", "--case", "c.toml"],
     "case verify": ["case", "verify", "c.toml", "--own-case"],
 }
 
@@ -539,6 +578,25 @@ def test_registers_in_any_form_give_what_the_bytes_give(
         assert (found, out) == (0, plain), (form, said)
         told = re.findall(r"NOTE: --vmsa-cpu(\d): read from", said)
         assert told == ([] if form == "raw" or verb == "case verify" else ["0", "1"]), (form, said)
+        if verb == "case verify":
+            assert sevlab.compare_measure(sevlab.load_case("c.toml", own=True)).matches, form
+
+
+def test_a_case_of_snp_has_registers_in_any_form(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page, found = build_vmsa("qemu", signature=0xA00F11).to_bytes(), set[str]()
+    for form in ("raw", "xxd", "JSON field"):
+        made = FORMS[form](page)
+        (tmp_path / "page").write_bytes(made if isinstance(made, bytes) else made.encode())
+        files = {"firmware": SAMPLES / "firmware-snp.fd", "vmsa-cpu0": tmp_path / "page"}
+        rows = [
+            f"{name} = {{ path = '{path}', sha256 = '{hashlib.sha256(path.read_bytes()).hexdigest()}' }}"
+            for name, path in files.items()
+        ]
+        words_ = ["format = 2", "[owner]", *rows, "num-cpus = 1", "[launch]", 'mode = "snp"']
+        (tmp_path / "c.toml").write_text("\n".join(words_))
+        assert main(["digest", "--case", str(tmp_path / "c.toml"), "--own-case"]) == 0, form
+        found.add(capsys.readouterr().out)
+    assert len(found) == 1
 
 
 def test_the_debugger_reads_registers_in_any_form(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -232,6 +232,15 @@ FORMS = {
     "Rust, printed": f'Command {{ std: "{WORDS[0]}" ' + " ".join(f'"{word}"' for word in WORDS[1:]) + ", kill: false }",
     "commas": ",".join(map(json.dumps, WORDS)),
     "redirected": f"nohup {LINE} &> log &",
+    "in double quotes": f'ssh host "{LINE}" > log; echo done',
+    "in single quotes": f"sh -c '{LINE}'\n",
+    "YAML, one string": f'command: "{LINE}"\nimage: x\n',
+    "strings added": f'c = "{WORDS[0]} {WORDS[1]} "' + "".join(f' +\n  "{" ".join(pair)} "' for pair in PAIRS[1:]),
+    "a list, then another guest": json.dumps(WORDS) + "\n" + json.dumps(["qemu-kvm", "-smp", "9", "-append", "x"]),
+    "zero bytes, after another": "\0".join(["qemu-kvm", "-initrd", "x", "-smp", "9", *WORDS, ""]),
+    "zero bytes, before another": "\0".join(["sleep", "9", *WORDS, "qemu-kvm", "-initrd", "x", "-smp", "9", ""]),
+    "above a comment": f"{LINE}\n\n# {LINE.replace('0x5', '0x1').replace('OVMF.fd', 'OLD.fd')}\n",
+    "prompts": f"# {LINE.replace('0x5', '0x1')}\n# {LINE}\n",
 }  # fmt: skip
 
 
@@ -243,6 +252,7 @@ def test_a_command_line_is_read_however_it_was_copied(form):
         assert expected.pop("kernel_hashes") is False
         assert "kernel_hashes" not in found
     assert {name: found.get(name) for name in expected} == expected
+    assert "initrd" not in found
     assert (expected["policy"], expected["firmware"], expected["num_cpus"]) == (5, "OVMF.fd", 2)
 
 
@@ -292,6 +302,30 @@ def test_no_guest_is_called_one_without_sev_because_a_word_was_lost(text):
     for damaged in spoilt(text):
         with suppress(InputError):
             assert not ABSENCE.search(remarks(parse_anything(damaged))), damaged
+
+
+@pytest.mark.parametrize("cmdline", ["a b", "a\n b"])
+@pytest.mark.parametrize(
+    ("around", "quote"),
+    [('sh -c "{}"', "'"), ('sh -c "{}"', '\\"'), ("os.system('{}')", '"'), ("`{}`", "'"), ('log: "{}"\n', "'")],
+)
+def test_a_quoted_command_keeps_the_quotes_inside_it(around, quote, cmdline):
+    command = LINE.replace("quiet", f"{quote}{cmdline}{quote} -m 4G")
+    assert values(parse_command_line(around.format(command)))["cmdline"] == cmdline
+
+
+def test_what_follows_the_quotes_is_no_absence():
+    capture = parse_command_line('C="qemu-kvm -machine q35"\nC="$C -object sev-guest,id=s,policy=5 -smp 4"\n$C\n')
+    assert "what follows the quotes" in remarks(capture)
+    assert "num_cpus" not in values(capture)
+    assert not ABSENCE.search(remarks(capture))
+
+
+def test_an_underscore_is_a_dash_where_qemu_takes_it_for_one():
+    words = "-object sev-guest,id=s,kernel_hashes=on"
+    assert not ABSENCE.search(remarks(parse_command_line(f"qemu-kvm -machine q35,memory_encryption=s {words}")))
+    assert "kernel_hashes=on" in remarks(parse_command_line(f"qemu-kvm {words}"))
+    assert "kernel_hashes" not in values(parse_command_line(f"qemu-kvm {words}"))
 
 
 def test_what_a_program_computes_is_no_absence():

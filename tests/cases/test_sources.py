@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import itertools
 import json
 import re
 import time
@@ -138,6 +139,7 @@ WRITTEN = {
     "words": f"SEV measurement: {MEASUREMENT}\nAPI major: 0\nAPI minor: 22\nBuild ID: 13\nPolicy: 0x1\n",
     "tabs": SECINFO.replace(":", "\t"),
     "Markdown, bold": re.sub(r"(?m)^(\S+)\s*:", r"**\1**:", SECINFO),
+    "sevctl": f"--api-major 0 --api-minor 22 --build-id 13 --policy 1 --launch-measure-blob {MEASUREMENT}",
     "options": f"sevctl x --measurement {MEASUREMENT} --api-major 0 --api-minor 22 --build-id 13 --policy 1 --tk tk",
     "journald": "".join(json.dumps({"_PID": "7", "MESSAGE": line}) + "\n" for line in SECINFO.splitlines()),
     "docker's log": "".join(
@@ -200,6 +202,60 @@ def test_several_kinds_in_one_paste_add_up():
     assert values(parse_anything(MEASUREMENT)) == {"measurement": MEASUREMENT}
 
 
+COMMAND = "/usr/bin/qemu-kvm -machine q35,confidential-guest-support=s -object sev-guest,id=s,policy=1 -smp 3"
+SECRET = f'-object {{"qom-type":"secret","id":"k","data":"{"A" * 64}","format":"base64"}}'
+KINDS = {"xml": DOMAIN, "domlaunchsecinfo": SECINFO, "dmesg": DMESG, "qemu-cmdline": COMMAND, "qmp": QMP}
+
+
+@pytest.mark.parametrize("names", list(itertools.permutations(KINDS, 2)), ids=",".join)
+def test_any_two_kinds_in_one_paste_say_what_both_say(names):
+    first, second = (parse_anything(KINDS[name]) for name in names)
+    both = parse_anything("\n\n".join(KINDS[name] for name in names))
+    assert {one.source for one in both.found} == set(names)
+    assert values(both) == values(first + second)
+
+
+def test_a_secret_on_a_command_line_is_no_measurement():
+    found = values(parse_anything(f"{COMMAND} {SECRET}\n{QMP}"))
+    assert found["measurement"] == MEASUREMENT
+    assert "measurement" not in values(parse_anything(f"{COMMAND} {SECRET}"))
+
+
+def test_two_domains_are_not_chosen_from():
+    two = DOMAIN + "\n" + DOMAIN.replace("OVMF.fd", "OTHER.fd")
+    for text in (two, f"# virsh dumpxml a\n{two}", f"# virsh dumpxml a\n{DOMAIN}\n# virsh dumpxml b\n{DOMAIN}"):
+        for read in (parse_anything, parse_domain):
+            with pytest.raises(InputError, match="XML of 2 domains"):
+                read(text)
+
+
+def test_a_domain_inside_a_domain_is_not_the_domain():
+    inner = "<metadata><domain><os><loader>/evil.fd</loader></os></domain></metadata></domain>"
+    for read in (parse_anything, parse_domain):
+        assert values(read(DOMAIN.replace("</domain>", inner))) == values(parse_domain(DOMAIN))
+
+
+def test_the_fields_of_a_report_are_no_evidence_of_sev():
+    fields = {"version": 3, "guest_svn": 0, "policy": 196608, "current": {"major": 1, "minor": 55, "build": 21}}
+    for text in (json.dumps(fields), "Guest SVN: 0\nGuest Policy: 0x30000\nBuild: 21\n"):
+        for read in (parse_qmp, parse_domlaunchsecinfo):
+            assert values(read(text)) == {}
+    with pytest.raises(InputError, match="the fields of a report"):
+        parse_anything("Guest SVN: 0\nGuest Policy: 0x30000\nBuild: 21\n")
+
+
+def test_no_part_of_a_value_is_taken_for_it():
+    capture = parse_domlaunchsecinfo(f"measurement: {MEASUREMENT}\npolicy: 0x1_0000\nbuild: 13_debug\n")
+    assert values(capture) == {"measurement": MEASUREMENT}
+    assert "received '13_debug'" in remarks(capture)
+
+
+def test_half_of_an_answer_is_named_as_one():
+    text = json.dumps({"return": {"enabled": True, "build-id": 13, "policy": 32769}})
+    assert "is not a JSON object" in remarks(parse_qmp(text[:-4]))
+    assert "is not a JSON object" not in remarks(parse_qmp(text.replace('"', "'")))
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -209,6 +265,7 @@ def test_several_kinds_in_one_paste_add_up():
         ("error: Operation not supported: Launch security is not enabled", "an error of virsh"),
         ("<!doctype html><p>404", "an HTML page"),
         ("-----BEGIN CERTIFICATE-----\nAAAA\n", "sevlab report verify"),
+        (f"measurement: {MEASUREMENT}\npolicy: 1\npolicy: 5\n", "policy with two values"),
         ("hello", "received 'hello'"),
         ("", "nothing"),
     ],
@@ -226,7 +283,8 @@ RUNS = (
     *("(", "a=(", "a+=(", "\\", "\\\n", '.arg("', "=", ": ", "x: 0x", "qemu-system-x86_64 "),
     *("qemu-system-x86_64 $a\n", '"MESSAGE": "', "2026-01-01T00:00:00Z ", "abc | ", '"-a b" ', "a= ", "b'"),
     *("eyJhbGci.", "sev", "sev-measurement:\n", "measurement: a\n\n", "error: ", "args: ", "* ", "```", "#"),
-    *("//", "0000 0000 ", "[ 1.2] a: ", "`00000000", "%2B", "=\n", "!!binary |\n a\n"),
+    *("//", "0000 0000 ", "[ 1.2] a: ", "`00000000", "%2B", "=\n", "!!binary |\n a\n", '\\"'),
+    *("# qemu-kvm -m \n", "'qemu-kvm -m ' failed", "qemu-kvm\0-m\0", "> > "),
 )
 PREFIXES = ("", "{", "<pre>", "sev-measurement: abcdef", "qemu-system-x86_64 ", '"', "[", "x = ")
 
