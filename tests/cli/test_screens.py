@@ -196,6 +196,21 @@ def test_an_answer_names_what_is_wrong_and_counts_the_rest(folder: Path) -> None
     assert "The others: 15 match, 12 not checked." in shown
 
 
+@pytest.mark.parametrize("at", [0, 3, 4, 20, 47])
+def test_an_answer_shows_that_two_values_differ(folder: Path, at: int) -> None:
+    *words, measurement = ["report", *commands(folder)["report"]]
+    option, _, digits = measurement.partition("=")
+    raw = bytearray.fromhex(digits)
+    raw[at] ^= 1
+    for width in WIDTHS:
+        status, shown = screen([*words, f"{option}={raw.hex()}"], width)
+        assert status == 1
+        row = "".join(shown.partition("\nmeasurement ")[2].partition("\n\n")[0].split())
+        found = re.fullmatch(r"mismatchreportedis([0-9a-f]+)(?:\.\.\.)?,requiredis([0-9a-f]+)(?:\.\.\.)?", row)
+        assert found
+        assert found[1] != found[2]
+
+
 def test_a_strict_answer_names_what_it_fails_for(folder: Path) -> None:
     words = ["advise", "--report", str(folder / "report-snp.bin")]
     shown = screen(words, 120)[1]
