@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets as w
 
-from ..attestation.certificates import LIMIT, parse_certificate
+from ..attestation.certificates import parse_certificate, roots_with
 from ..attestation.report import read_report
 from ..cases.bundle import open_case, pack_case
 from ..cases.capture import COMMAND_LINE, SOURCES, TEXT_LIMIT, XML, Capture, in_cell
@@ -35,8 +35,7 @@ from ..diagnosis.engine import Progress
 from ..diagnosis.result import Diagnosis, Explanation
 from ..diagnosis.run import diagnose
 from ..errors import InputError, SevlabError, UnsupportedError, escaped, lacking, quoted, renaming, shell_word
-from ..formats.vcek import ROOTS
-from ..launch.files import Sha256, load_file
+from ..launch.files import Sha256
 from ..launch.inputs import INPUTS, KEYS, REPORTED, SKU, SNP_INPUTS, as_option, as_peer
 from ..launch.keys import SecretBytes
 from ..launch.snp import DEFAULT_PROFILE
@@ -504,9 +503,7 @@ class Debugger(StaticBox):
     def _roots(self) -> Mapping[str, str]:
         """Return the roots to trust: AMD's, and that of the user, which no case can bring along."""
         root = self.root.given() if self.is_snp else None
-        if isinstance(root, str):
-            root = parse_certificate(load_file(root, ROOT, LIMIT), ROOT)
-        return ROOTS if root is None else {**ROOTS, root.sha256: f"{root.product or 'unnamed'}, by {ROOT}"}
+        return roots_with([] if root is None else [root], ROOT)
 
     def _own_keys(self, case: Case) -> dict[str, Any]:
         """Return the keys that are the user's own, not those of a case. No measure depends on the TEK."""
