@@ -294,11 +294,13 @@ class Debugger(StaticBox):
         return {}
 
     def _take_capture(self, text: str) -> None:
-        new = parse_anything(text)
+        new, before = parse_anything(text), self.capture.inputs
         self.capture += new
         if self.capture.is_snp:
             self._settle(SEV_SNP)
-        self.set_inputs({name: one.value for name, one in self.capture.inputs.items()})
+        # Nothing else: what was typed since the paste before stays.
+        said = [one for one in self.capture.inputs.values() if one in new.found or one != before.get(one.name)]
+        self.set_inputs({one.name: one.value for one in said})
         shown, more, skipped = [Paragraph(f"NOTE: {one.words}.") for one in new.remarks], "", True
         for block in self.capture.explain().blocks[1:]:  # what is missing the verdict says
             skipped = block.title in ("Missing", "Remarks") if isinstance(block, Heading) else skipped

@@ -323,6 +323,18 @@ def test_a_measurement_alone_goes_where_the_mode_says() -> None:
     assert page.mode.value == SEV_SNP
 
 
+def test_a_paste_changes_what_it_says_and_nothing_else() -> None:
+    page, text = debugger({}), (SAMPLES / "launch.txt").read_text()
+    paste(page, text)
+    before, other = page.inputs, base64.b64encode(bytes(48)).decode()
+    page.boxes["policy"].value = "3"
+    paste(page, other)
+    paste(page, "qemu-system-x86_64 -object sev-guest,id=a,policy=0x1 -bios /none.fd")
+    assert page.inputs == {**before, "policy": "3", "measurement": other, "firmware": "/none.fd"}
+    paste(page, text)
+    assert page.inputs == {**before, "firmware": "/none.fd"}
+
+
 def test_what_was_not_understood_of_a_paste_comes_first() -> None:
     page = debugger({})
     paste(page, "sev-measurement: nG00M80x/oeGcu58QHcX1gFFo\nsev-policy: 1\n")
