@@ -225,7 +225,8 @@ class Debugger(StaticBox):
         self.cpu.layout.display = "none" if mode == SEV and not self._all else None
         self.root.layout.display = None if self.is_snp and self.boxes["report"].value else "none"
         self.own.layout.display = "none" if self._base.own else None
-        profile, texts = self.boxes["profile"], [self.boxes[one].value for one in (*SKU, "cpu_signature")]
+        profile = self.boxes["profile"]
+        texts = [self.boxes[one].value * (one in counting) for one in (*SKU, "cpu_signature")]
         known = dict.fromkeys([*(SNP_PROFILES if self.is_snp else PROFILES), profile.value])
         names = (_DEFAULT, *((name, name) for name in known if name))
         if profile.options != names:
@@ -242,8 +243,8 @@ class Debugger(StaticBox):
     def _cpu_chosen(self) -> None:
         if self.cpu.value != OTHER:
             cpu = CPU_MODELS[self.cpu.value]
-            numbers: dict[str, object] = dict(zip(SKU, cpu, strict=True))
-            self.set_inputs({**dict.fromkeys(SKU), "cpu_signature": cpu.signature} if self.is_snp else numbers)
+            numbers = {"cpu_signature": cpu.signature} if self.is_snp else dict(zip(SKU, cpu, strict=True))
+            self.set_inputs({**dict.fromkeys((*SKU, "cpu_signature")), **numbers})
 
     def _mode_chosen(self) -> None:
         """Show other boxes. The policy says whether it is SEV-ES, so it goes along."""

@@ -37,6 +37,7 @@ from sevlab.widgets.debugger import (
     COMMAND,
     ES,
     LEGACY,
+    OTHER,
     PYTHON,
     SEV,
     SEV_SNP,
@@ -397,6 +398,18 @@ def test_a_cpu_type_is_its_numbers(name: str, page: Debugger) -> None:
     assert page.boxes["cpu_family"].value == ""
     page.boxes["cpu_signature"].value = "0x1"
     assert page.cpu.value == "(by the numbers)"
+
+
+def test_the_list_of_cpus_shows_the_numbers_that_count() -> None:
+    page = debugger(SNP_INPUTS)
+    assert page.cpu.value == "EPYC-Milan"
+    page.mode.value = "SEV-ES"
+    assert "CPU type" in page.missing
+    assert page.cpu.value == OTHER
+    page.cpu.value = "EPYC-Rome"
+    page.mode.value = "SEV-SNP"
+    assert page.cpu.value == "EPYC-Rome"
+    assert page.error == ""
 
 
 def test_profiles_are_a_list_and_an_unknown_one_is_an_error_not_a_crash() -> None:
