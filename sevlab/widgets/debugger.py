@@ -547,7 +547,7 @@ class Debugger(StaticBox):
 
     def search(self) -> None:
         """Search now, and show the result, unless the form was reset meanwhile."""
-        stop, self._outdated = self._stop, ""
+        stop, self._outdated, self.diagnosis, self._view = self._stop, "", None, View()
         try:
             with renaming(label_of):
                 if missing := [name for name in self.missing if not self.is_snp or name not in _SEARCHED]:

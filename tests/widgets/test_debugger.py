@@ -849,6 +849,21 @@ def test_an_explanation_of_other_inputs_is_not_applied(
     assert "EXPLAINED" not in repr(page)
 
 
+def test_a_search_that_fails_leaves_nothing_of_the_one_before(page: Debugger, tmp_path: Path) -> None:
+    page.boxes["build_id"].value = "19"
+    search(page)
+    assert page.diagnosis is not None
+    page.boxes["build_id"].value = "20"
+    page.candidates.value = "/nonexistent"
+    search(page)
+    assert page.diagnosis is None
+    assert "EXPLAINED" not in repr(page)
+    path = tmp_path / "launch.sevcase"
+    path.write_bytes(saved(page))
+    with open_case(str(path)) as case:
+        assert (case.found, "explanation" in case.about) == ({}, False)
+
+
 def test_an_error_of_ours_is_told_in_the_page(page: Debugger, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*args: Any, **options: Any) -> None:
         raise RuntimeError("inside")
