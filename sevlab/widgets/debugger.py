@@ -153,6 +153,8 @@ class Debugger(StaticBox):
             return flag(label_of(name), BY_NAME[name].doc, "auto")
         if name == "profile":
             return choice(label_of(name), [_DEFAULT], "", "100%")
+        if name == "cmdline":
+            return w.Textarea(description=label_of(name), rows=2, continuous_update=False).add_class(look)
         hint = "a path, or drop the file above" if BY_NAME[name].kind in (FILE, KEY) else ""
         return text_box(label_of(name), width="100%", placeholder=hint, tooltip=BY_NAME[name].doc).add_class(look)
 
@@ -596,10 +598,10 @@ class Debugger(StaticBox):
 
     def apply(self, explanation: Explanation) -> None:
         """Change the inputs as an explanation says, verify again, and show what changed."""
-        before = {name: str(box.value) for name, box in self.boxes.items()}
+        before = {name: escaped(str(box.value)) for name, box in self.boxes.items()}
         with self._telling(self.progress):
             self.set_inputs(explanation.inputs)
-            after = {name: str(box.value) for name, box in self.boxes.items()}
+            after = {name: escaped(str(box.value)) for name, box in self.boxes.items()}
             changed = [name for name in after if after[name] != before[name]]
             rows = [
                 [label_of(one), *(in_cell(both[one], 30) or "(empty)" for both in (before, after))] for one in changed

@@ -17,6 +17,7 @@ from html import unescape
 from pathlib import Path
 from typing import Any
 
+import ipywidgets
 import pytest
 
 import sevlab
@@ -31,6 +32,7 @@ from sevlab.labs import samples
 from sevlab.labs import snp_samples as snp
 from sevlab.labs.classroom import broken_launch
 from sevlab.launch.keys import SecretBytes
+from sevlab.launch.verify import compare_measure
 from sevlab.launch.vmm import CPU_MODELS, PROFILES, SNP_PROFILES
 from sevlab.widgets.boxes import LABELS, UPLOAD_LIMIT, label_of
 from sevlab.widgets.debugger import (
@@ -880,6 +882,19 @@ def test_a_folder_that_is_not_there_is_named_as_on_the_page(page: Debugger) -> N
     page.candidates.value = "/nonexistent"
     search(page)
     assert "Candidates: received" in page.progress.value
+
+
+@pytest.mark.parametrize("last", ["\n", " "])
+def test_a_line_break_at_the_end_of_the_command_line_is_seen(last: str) -> None:
+    given = {**ES_INPUTS, "api_major": 0, "api_minor": 22, "build_id": 13, "policy": 5, "measurement": "A" * 64}
+    computed = compare_measure(sevlab.load_evidence(**{**given, "cmdline": f"console=ttyS0{last}"})).computed
+    page = debugger({**given, "measurement": base64.b64encode(computed + bytes(16)).decode()})
+    search(page)
+    page.result.children[2].click()
+    assert "OK: Looks good to me" in page.banner.value
+    assert page.boxes["cmdline"].value == f"console=ttyS0{last}"
+    assert isinstance(page.boxes["cmdline"], ipywidgets.Textarea)  # a box of one line drops what it cannot show
+    assert last == " " or r"console=ttyS0\n" in page.note.value
 
 
 def test_an_explanation_that_no_input_can_say_is_told(page: Debugger) -> None:
