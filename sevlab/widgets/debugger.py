@@ -644,17 +644,20 @@ class Debugger(StaticBox):
                 head += f" {spell(name)}{words}"
             return head
 
+        if given.keys() & {"digest", "id_block"}:
+            raise UnsupportedError("a digest or an ID block in a command", f"{PYTHON}, or a bundle: Save as .sevcase")
         if not self.is_snp:
-            return line("sevlab validate", LEGACY - {"digest"}, as_option)
+            return line("sevlab validate", LEGACY, as_option)
         lines = []
         if "firmware" in given:
             lines.append(line(f"sevlab digest --mode snp{':svsm' * ('svsm' in given)}", SNP_LAUNCH, as_peer))
         if "report" in given:
-            head = f"sevlab report verify {shell_word(str(given.pop('report')))}"
+            needed, head = "snp_measurement", f"sevlab report verify {shell_word(str(given.pop('report')))}"
             if root := self.root.given():
                 head += f" --trust-root {shell_word(root if isinstance(root, str) else 'root.der')}"
-            if (computed := self._values().get("computed")) is not None:
-                given["snp_measurement"] = computed.hex()
+            computed = self._values().get("computed", b"").hex()
+            if computed and given.setdefault(needed, computed) != computed:
+                raise UnsupportedError(f"{label_of(needed)} beside another launch in a command", PYTHON)
             required = [one.name for one in ROWS if one.section in SNP]
             lines.append(line(head, required, lambda name: BY_NAME[name].option))
         return "\n".join(lines)

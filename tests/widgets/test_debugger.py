@@ -958,6 +958,25 @@ def test_the_command_says_what_the_page_says(page: Debugger) -> None:
     assert run(f"{verify} --trust-root {SAMPLES / 'ark-snp.der'} --at 2026-01-01")[0] == 0
 
 
+def test_no_command_says_less_than_the_page(tmp_path: Path) -> None:
+    """What one command cannot say is refused: without it, it could answer OK where the page does not."""
+    digest = bytes(snp.snp_report().measurement)
+    same, other = debugger({**SNP_INPUTS, "snp_measurement": digest}), debugger(SNP_INPUTS)
+    assert same.taking(COMMAND) == other.taking(COMMAND)
+    cases = {
+        "Required measurement": {**SNP_INPUTS, "snp_measurement": bytes(48)},
+        "ID block": {**SNP_INPUTS, "id_block": str(SAMPLES / "tk.bin")},
+        "digest": {"digest": bytes(32), "tk": ES_INPUTS["tk"]},
+    }
+    for what, given in cases.items():
+        page = debugger(given)
+        page.take.value = COMMAND
+        page.copying.click()
+        assert what in words(page.taken.value)
+        assert "not supported" in page.taken.value
+        page.taking(PYTHON)
+
+
 def test_the_python_says_what_the_page_says(page: Debugger) -> None:
     for one in (page, debugger(SNP_INPUTS)):
         done = subprocess.run([sys.executable, "-c", one.taking(PYTHON)], capture_output=True, text=True, check=True)
