@@ -371,7 +371,7 @@ class Debugger(StaticBox):
         self._held: dict[str, tuple[str, object]] = {}
         self.diagnosis, self._view, self._example, self.own.value = None, View(), False, False
         self._open.close()
-        for part in (self.paste, self.understood, self.progress, self.taken, self.example):
+        for part in (self.paste, self.understood, self.progress, self.taken):
             part.value = ""
         self._mark([])
         self._settle(SEV)
@@ -476,7 +476,7 @@ class Debugger(StaticBox):
         if self._quiet:
             return
         self._outdate("The inputs have changed since this search.")
-        self._example = False
+        self._example, self.example.value = False, ""
         self.verdict, self.error, self.alert.value, self.compared.value = None, "", "", ""
         with self._settling():
             with contextlib.suppress(SevlabError):

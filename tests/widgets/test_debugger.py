@@ -163,6 +163,16 @@ def test_from_a_mismatch_to_the_reason_and_on(page: Debugger) -> None:
     assert not [name for name, box in page.boxes.items() if "sevlab-changed" in box._dom_classes]
 
 
+def test_an_example_is_called_one_until_it_is_changed() -> None:
+    page = debugger()
+    assert "An example" in page.example.value
+    search(page)
+    assert "An example" in page.example.value
+    page.result.children[2].click()
+    assert "OK: Looks good to me" in page.banner.value
+    assert page.example.value == ""
+
+
 def test_it_opens_with_a_broken_launch_whose_reason_is_a_press_away() -> None:
     page = debugger()
     assert page.verdict is not None
