@@ -427,6 +427,13 @@ def test_help_before_a_verb_is_the_verbs_help(word: str, capsys: pytest.CaptureF
     assert first.startswith("usage: sevlab ovmf ")
     assert main(["ovmf", "--help"]) == 0
     assert capsys.readouterr().out == first
+    assert main([word, "case", "verify"]) == 0
+    assert capsys.readouterr().out.startswith("usage: sevlab case verify ")
+    for more in (["lab", "--"], ["lab", "--copy-only"], ["verifier-suite", "run", "--", "true", "{report}"]):
+        assert main([word, *more]) == 0
+        assert capsys.readouterr().out.startswith(f"usage: sevlab {more[0]} ")
+    assert main([word, "ovfm"]) == 2
+    assert "Did you mean ovmf?" in capsys.readouterr().err
 
 
 def test_an_option_before_the_action_is_looked_at_too(capsys: pytest.CaptureFixture[str]) -> None:
