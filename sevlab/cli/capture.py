@@ -92,10 +92,8 @@ def _read(args: Namespace) -> Capture:
     for source, path in given.items():
         capture += READERS[source](read_text(path, f"--{source}"))
     if not capture.found:
-        needed, names = (
-            " or ".join(NEEDED[source] for source in given),
-            " and ".join(f"--{source}" for source in given),
-        )
+        needed = " or ".join(NEEDED[source] for source in given)
+        names = " and ".join(f"--{source}" for source in given)
         what, advice = named_text(read_text(next(iter(given.values())), names))
         told = (one.words for one in capture.remarks if "kernel says" in one.words)
         said = next(told, "nothing that sevlab understands")

@@ -117,9 +117,8 @@ def _part(path: str, name: str, size: int) -> bytes:
 
 def run_chain(words: list[str]) -> int:
     parser = verb_parser("chain", "0 good, 1 a link does not hold or could not be checked", STDIN)
-    for action in add_actions(
-        parser, {"show": "show every certificate field by field", "verify": "check every link"}
-    ).values():
+    actions = {"show": "show every certificate field by field", "verify": "check every link"}
+    for action in add_actions(parser, actions).values():
         action.add_argument("files", metavar="FILE", nargs="+", help="certificates, one or several in each file")
         add_json(action)
     args = parser.parse_args(words)

@@ -184,11 +184,8 @@ class Debugger(StaticBox):
 
         def said(words: str, is_ours: bool = True) -> str:
             words = functools.reduce(lambda text, path: text.replace(path, files[path]), files, words)
-            return (
-                _OPTION.sub(lambda match: _BOXES.get(str(match[match.lastindex or 0]), match[0]), words)
-                if is_ours
-                else words
-            )
+            boxed = _OPTION.sub(lambda match: _BOXES.get(str(match[match.lastindex or 0]), match[0]), words)
+            return boxed if is_ours else words
 
         blocks = tuple(map(copy.copy, blocks))
         for block in blocks:
@@ -598,14 +595,13 @@ class Debugger(StaticBox):
 
     def apply(self, explanation: Explanation) -> None:
         """Change the inputs as an explanation says, verify again, and show what changed."""
-        before = {name: escaped(str(box.value)) for name, box in self.boxes.items()}
+        both = {name: [escaped(str(box.value))] for name, box in self.boxes.items()}
         with self._telling(self.progress):
             self.set_inputs(explanation.inputs)
-            after = {name: escaped(str(box.value)) for name, box in self.boxes.items()}
-            changed = [name for name in after if after[name] != before[name]]
-            rows = [
-                [label_of(one), *(in_cell(both[one], 30) or "(empty)" for both in (before, after))] for one in changed
-            ]
+            for name, values in both.items():
+                values.append(escaped(str(self.boxes[name].value)))
+            changed = {name: values for name, values in both.items() if values[0] != values[1]}
+            rows = [[label_of(name), *(in_cell(one, 30) or "(empty)" for one in changed[name])] for name in changed]
             self._outdate("Applied: the verdict is that on the new inputs. Their boxes are marked *.")
             self.note.value += Table(["box", "before", "now"], rows, mono=[1, 2]).html()
             self._mark(changed)
