@@ -87,6 +87,7 @@ def test_every_incident_is_answered_on_one_screen(path: Path, verb: str, capsys:
     piped = main(words)
     out, err = capsys.readouterr()
     assert "/sevlab-" not in out + err  # a folder that is gone
+    assert " 1 candidates " not in out
     if out and verb == "case verify":
         err = ""  # a terminal has in the answer what a pipe gets beside it
     for width in WIDTHS:
