@@ -21,7 +21,7 @@ from ..launch.keys import SecretBytes, refuse_keys
 from ..launch.values import decode_base64
 from ..layout.views import Paragraph, View
 from .options import NUMBERS, STDIN, add_actions, add_case, add_json, case_under, opened_case, phrase, verb_parser
-from .terminal import ADVISE, say, say_json, show_answer, tell_either
+from .terminal import ADVISE, say_json, show_answer, tell_either
 
 #: Every action, and what it does.
 ACTIONS = {
@@ -106,9 +106,8 @@ def _verify(args: Namespace) -> int:
     if args.json:
         say_json({**verdict.as_dict(), "notes": [*verdict.notes, *([found.note] if found.finding else [])]})
     else:
-        if found.header is not None:
-            say(f"{found.note}.", "")
-        show_answer(verdict.explain(), args, Paragraph(ADVISE))
+        read = [Paragraph(f"{found.note}.")] * (found.header is not None)
+        show_answer(verdict.explain(), args, *read, Paragraph(ADVISE))
     return GOOD if verdict.matches else NOT_VALIDATED
 
 

@@ -197,6 +197,27 @@ def test_an_answer_names_what_is_wrong_and_counts_the_rest(folder: Path) -> None
     assert "The others: 15 match, 12 not checked." in shown
 
 
+def test_a_report_with_a_header_is_answered_in_the_first_line_too(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["report", *commands(folder)["report"]]
+    raw, at = (folder / "report-snp.bin").read_bytes(), words.index(str(folder / "report-snp.bin"))
+    assert main(words) == 0
+    first = capsys.readouterr().out.partition("\n")[0]
+    for status in (0, 0x16):
+        path = tmp_path / "with-a-header.bin"
+        path.write_bytes(status.to_bytes(4, "little") + len(raw).to_bytes(4, "little") + bytes(24) + raw)
+        words[at] = str(path)
+        assert main(words) == 0
+        shown = capsys.readouterr().out
+        assert shown.partition("\n")[0] == first
+        assert "the 32 bytes before it are the header" in shown
+        assert ("FINDING" in shown) == bool(status)
+        seen = screen(words, 80)[1]
+        assert len(lines_of(seen)) < SCREEN
+        assert ("FINDING" in seen) == bool(status)
+
+
 @pytest.mark.parametrize("at", [0, 3, 4, 20, 47])
 def test_an_answer_shows_that_two_values_differ(folder: Path, at: int) -> None:
     *words, measurement = ["report", *commands(folder)["report"]]
