@@ -33,7 +33,7 @@ from ..cases.verify import CaseVerdict, verify_case
 from ..diagnosis.case import CaseDiagnosis, diagnose_case
 from ..diagnosis.engine import Progress
 from ..diagnosis.result import Diagnosis, Explanation
-from ..diagnosis.run import diagnose
+from ..diagnosis.run import SearchOptions, diagnose
 from ..errors import InputError, SevlabError, UnsupportedError, escaped, lacking, quoted, renaming, shell_word
 from ..launch.files import Sha256
 from ..launch.inputs import INPUTS, KEYS, REPORTED, SKU, SNP_INPUTS, as_option, as_peer
@@ -102,7 +102,7 @@ class Debugger(StaticBox):
     def __init__(self, inputs: Mapping[str, object] | Case | None = None) -> None:
         self.verdict: CaseVerdict | None = None
         self.diagnosis: Diagnosis | None = None
-        self.error, self._seed, self._example, self._all, self._quiet = "", FIRST_EXAMPLE - 1, False, False, False
+        self.error, self._seed, self._all, self._quiet = "", FIRST_EXAMPLE - 1, False, False
         self._stop, self._thread, self._outdated = threading.Event(), threading.Thread(), ""
         self._open = contextlib.ExitStack()
         weakref.finalize(self, self._open.close)
@@ -276,6 +276,7 @@ class Debugger(StaticBox):
         if _CASE.search(text):
             self._take_case(parse_case(text, os.path.join(os.curdir, "pasted case")))
         elif found := self._read_value(text):
+            self._leave_example()
             self.set_inputs(found, dict.fromkeys(found.keys() & {"report"}, "report (pasted)"))
             self._tell(Paragraph(f"Read: {', '.join(map(label_of, found))}."))
         elif text.strip() or not pems:
@@ -287,7 +288,7 @@ class Debugger(StaticBox):
         with contextlib.suppress(SevlabError):
             if len(bare) in (64, 96):
                 raw = parse_measurement(bare, allow_hex=True).to_bytes()
-                is_digest = self.is_snp or (len(bare) == 96 and not self.inputs)
+                is_digest = self.is_snp or (len(bare) == 96 and not (self.inputs and not self.example.value))
                 return {"reported_measurement": raw} if is_digest else {"measurement": base64.b64encode(raw).decode()}
             read_report(raw := text.encode(errors="replace"))
             return {"report": keep_file(self, "report.txt", raw)}
@@ -295,6 +296,7 @@ class Debugger(StaticBox):
 
     def _take_capture(self, text: str) -> None:
         new, before = parse_anything(text), self.capture.inputs
+        self._leave_example()
         self.capture += new
         if self.capture.is_snp:
             self._settle(SEV_SNP)
@@ -326,6 +328,7 @@ class Debugger(StaticBox):
                 others = () if not is_key else ("tik", "tek") if kind == "tk" else ("tk",)
                 value = SecretBytes(raw) if is_key else keep_file(self, name, raw)
                 words = UPLOADED if is_key else escaped(f"{base} {UPLOADED}")
+                self._leave_example()
                 self.set_inputs({**dict.fromkeys(others), kind: value}, {kind: words})
                 self._tell(Paragraph(f"Took {quoted(name)} as {label_of(kind)}."))
             elif text and "\ufffd" not in text:
@@ -357,7 +360,12 @@ class Debugger(StaticBox):
         given = self._launch.inputs
         words = {name: f"{os.path.basename(str(given[name]))} (example)" for name in FILES if name in given}
         self.set_inputs(given, words)
-        self.example.value, self._example = f"{_EXAMPLE} Press <b>Find out why</b>.", True
+        self.example.value = f"{_EXAMPLE} Press <b>Find out why</b>."
+
+    def _leave_example(self) -> None:
+        """Empty the form of an example: nobody's own evidence is to be judged by its files and keys."""
+        if self.example.value:
+            self.start_again()
 
     def start_again(self) -> None:
         """Reset the form. Cancels a running search and discards its result."""
@@ -366,7 +374,7 @@ class Debugger(StaticBox):
         self.why.disabled, self.stop.disabled, self.result.children = False, True, ()
         self.capture, self._base = Capture(), Case({}, own=True)
         self._held: dict[str, tuple[str, object]] = {}
-        self.diagnosis, self._view, self._example, self.own.value = None, View(), False, False
+        self.diagnosis, self._view, self.own.value = None, View(), False
         self._open.close()
         for part in (self.paste, self.understood, self.progress, self.taken):
             part.value = ""
@@ -473,8 +481,8 @@ class Debugger(StaticBox):
         if self._quiet:
             return
         self._outdate("The inputs have changed since this search.")
-        self._example, self.example.value = False, ""
-        self.verdict, self.error, self.alert.value, self.compared.value = None, "", "", ""
+        self.verdict, self.error = None, ""
+        self.alert.value = self.compared.value = self.example.value = ""
         with self._settling():
             with contextlib.suppress(SevlabError):
                 policy = parse_policy(str(self.boxes["policy"].value).strip())
@@ -571,13 +579,12 @@ class Debugger(StaticBox):
                 self.why.send({"reveal": ".sevlab-diagnosis"})
 
     def _diagnose(self, progress: Callable[[Progress], object] | None = None) -> tuple[View, Diagnosis | None]:
-        case, folder = self.case, self.candidates.value.strip() or None
+        case, options = self.case, SearchOptions(budget=self.budget.number, progress=progress)
+        options["candidates"] = self.candidates.value.strip() or None
         if case.is_snp:
-            found = diagnose_case(
-                case, roots=self._roots(), candidates=folder, budget=self.budget.number, progress=progress
-            )
+            found = diagnose_case(case, roots=self._roots(), **options)
             return self._say(*found.explain().blocks), found.diagnosis
-        diagnosis = diagnose(case, candidates=folder, budget=self.budget.number, progress=progress)
+        diagnosis = diagnose(case, **options)
         return self._say(*diagnosis.explain().blocks), diagnosis
 
     def _show_progress(self, stop: threading.Event, progress: Progress) -> None:
@@ -689,7 +696,7 @@ class Debugger(StaticBox):
             return View(Banner(self.error or "The debugger: give it what you have, and find out why.", "grey"))
         verdict = self._say(*self.verdict.explain().blocks)
         with contextlib.suppress(SevlabError):  # of a folder of candidates that cannot be read
-            if self._example:  # where no widget runs nobody can press the button, so the answer is there
+            if self.example.value:  # where no widget runs nobody can press the button, so the answer is there
                 return View(Paragraph(_EXAMPLE), verdict.blocks[0], self._bytes(), Heading("Why"), self._diagnose()[0])
         return verdict
 

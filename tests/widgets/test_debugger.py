@@ -163,6 +163,29 @@ def test_from_a_mismatch_to_the_reason_and_on(page: Debugger) -> None:
     assert not [name for name, box in page.boxes.items() if "sevlab-changed" in box._dom_classes]
 
 
+@pytest.mark.parametrize("by", ["text", "digest", "file", "case"])
+def test_what_comes_in_is_not_judged_by_an_example_s_files(by: str) -> None:
+    page, digest = debugger(), bytes(snp.snp_report().measurement)
+    paste(page, "nonsense")
+    assert "An example" in page.example.value
+    assert "An example" in repr(page)
+    if by == "text":
+        paste(page, (SAMPLES / "launch.txt").read_text())
+        assert page.missing == ["Firmware", "Key file"]
+    elif by == "digest":
+        paste(page, digest.hex())
+        assert page.inputs == {"reported_measurement": digest.hex()}
+    elif by == "file":
+        drop(page, "OVMF.fd", (SAMPLES / "firmware.fd").read_bytes())
+        assert [*page.inputs] == ["firmware"]
+    else:
+        paste(page, "format = 2\n[reported]\npolicy = 1\n")
+        assert [*page.inputs] == ["policy"]
+    assert page.example.value == ""
+    assert page.understood.value
+    assert page.verdict is None
+
+
 def test_an_example_is_called_one_until_it_is_changed() -> None:
     page = debugger()
     assert "An example" in page.example.value
