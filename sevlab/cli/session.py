@@ -30,9 +30,8 @@ def _make(words: list[str]) -> int:
     statuses = "0 good, 1 the chain does not hold, or open: a check fails"
     notes = "The chain is verified first. sevlab session open --help: the session as the platform opens it."
     parser = verb_parser("session", statuses, notes)
-    parser.add_argument(
-        "--name", default="vm", metavar="NAME", help="how the names of the four files begin (default: vm)"
-    )
+    what = "how the names of the four files begin (default: vm)"
+    parser.add_argument("--name", default="vm", metavar="NAME", help=what)
     parser.add_argument("--force", action="store_true", help="replace these files if they exist")
     add_json(parser)
     parser.add_argument("chain", metavar="CHAIN", help="the platform's certificates: sevctl export --full CHAIN")
