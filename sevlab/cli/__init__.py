@@ -90,7 +90,7 @@ def _run(words: list[str]) -> int:
     except SystemExit as leaving:  # argparse leaves this way after --help
         return leaving.code if isinstance(leaving.code, int) else UNUSABLE
     except Exception as raised:
-        return _refuse(raised, as_json="--json" in words)
+        return _refuse(raised, as_json="--json" in words[: [*words, "--"].index("--")])
     finally:
         LAST_WORDS.clear()
 
