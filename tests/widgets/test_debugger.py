@@ -667,7 +667,7 @@ def test_a_pasted_case_of_one_s_own_may_name_any_file(tmp_path: Path) -> None:
     paste(page, path.read_text())
     assert "not the recorded one" in page.error
     page.own.value = True
-    assert "1 files of this case are not the recorded ones" in page.banner.value
+    assert "files of this case that are not the recorded ones: 1" in page.banner.value
     as_the_command(page, path, "--own-case")
 
 
