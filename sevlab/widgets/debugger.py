@@ -348,7 +348,8 @@ class Debugger(StaticBox):
         self._settle(SEV_SNP if case.is_snp else SEV)
         self.set_inputs(case.inputs, words)
         about = [Paragraph(f"The case says: {case.about[key]}") for key in ("title", "note") if key in case.about]
-        self._tell(Banner(f"A case file with {len(case.inputs)} inputs", "green"), *about)
+        count = len(case.inputs)
+        self._tell(Banner(f"A case file with {count} input{'s' * (count != 1)}", "green"), *about)
 
     def show_example(self) -> None:
         """Show a launch that went wrong, another one each time."""

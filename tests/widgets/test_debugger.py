@@ -181,6 +181,7 @@ def test_what_comes_in_is_not_judged_by_an_example_s_files(by: str) -> None:
     else:
         paste(page, "format = 2\n[reported]\npolicy = 1\n")
         assert [*page.inputs] == ["policy"]
+        assert "A case file with 1 input<" in page.understood.value
     assert page.example.value == ""
     assert page.understood.value
     assert page.verdict is None
