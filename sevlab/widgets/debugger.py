@@ -271,8 +271,11 @@ class Debugger(StaticBox):
             return
         pems = "\n".join(match[0] for match in _PEM.finditer(text)).encode(errors="replace")
         if pems and recognize_file("", pems):
-            self._take_file("pasted.pem", pems)
             text = _PEM.sub("", text)
+            if _CASE.search(text):  # first, because a case starts anew
+                self._read_text(text)
+                text = ""
+            self._take_file("pasted.pem", pems)
         if _CASE.search(text):
             self._take_case(parse_case(text, os.path.join(os.curdir, "pasted case")))
         elif found := self._read_value(text):

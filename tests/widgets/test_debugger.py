@@ -333,6 +333,16 @@ def test_several_things_in_one_paste_add_up() -> None:
     assert "/OVMF.fd" in page.understood.value
 
 
+def test_a_case_and_certificates_in_one_paste_add_up() -> None:
+    page, pem = debugger({}), (SAMPLES / "chain-snp.pem").read_text()
+    case = format_case(make_case({"reported_measurement": bytes(48), "mode": "snp"}))
+    for text in (f"{pem}\n{case}", f"{case}\n{pem}"):
+        paste(page, text)
+        assert {*page.inputs} == {"reported_measurement", "chain"}
+        assert "A case file" in page.understood.value
+        assert "as ASK and ARK" in page.understood.value
+
+
 @pytest.mark.parametrize("form", ["hex", "base64", "dump"])
 def test_a_report_can_be_pasted_in_any_form(form: str) -> None:
     raw = (SAMPLES / "report-snp.bin").read_bytes()
