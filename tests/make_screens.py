@@ -93,7 +93,7 @@ COMMANDS = {
 }
 #: What is different each time, and what is shown for it.
 CHANGES = {
-    r"Tried [\d,]+ candidates in \d+\.\d seconds": "Tried 99 candidates in 0.1 seconds",
+    r"Tried [\d,]+ candidates? in \d+\.\d seconds": "Tried 99 candidates in 0.1 seconds",
     r"(nonce +random, in the session +)[0-9a-f]{32}": r"\g<1>00112233445566778899aabbccddeeff",
     r"Copied \d+ files": "Copied 99 files",
     r"(id-(?:block|auth)=)[\w+/=,-]+": r"\1...",

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..data.requirements import complaint
 from ..errors import InputError, checked, named, quoted
-from ..formats.vcek import CSP_ID, EXTENSIONS, HWID, PRODUCT_NAME, SPL, read_cert_table, tell_kind
+from ..formats.vcek import CSP_ID, EXTENSIONS, HWID, PRODUCT_NAME, ROOTS, SPL, read_cert_table, tell_kind
 from ..launch.reading import check_standard_input, load_file
 from ..launch.values import decode_base64
 from ..layout.span import Explainable
@@ -525,6 +525,12 @@ def load_certificates(**paths: str | None) -> Certificates:
     _check_names(paths)
     check_standard_input(paths.items())
     return parse_bundle(**{name: load_file(path, name, LIMIT) for name, path in paths.items() if path is not None})
+
+
+def roots_with(given: Iterable[str | Certificate], name: str) -> dict[str, str]:
+    """Return the roots to trust, by the SHA-256 (hex) of their DER: AMD's, and those *given*, themselves or by path."""
+    read = (parse_certificate(load_file(one, name, LIMIT), name) if isinstance(one, str) else one for one in given)
+    return ROOTS | {one.sha256: f"{one.product or 'unnamed'}, by {name}" for one in read}
 
 
 def _check_names(given: Iterable[str]) -> None:

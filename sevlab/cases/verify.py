@@ -187,7 +187,7 @@ class CaseVerdict(Explainable):
         if self.status == UNUSABLE:
             return "UNUSABLE: the report is of a launch that went through, the ID block is of another one"
         if self.changed:
-            return f"ERROR: {len(self.changed)} files of this case are not the recorded ones"
+            return f"ERROR: files of this case that are not the recorded ones: {len(self.changed)}"
         if self.measure is not None:
             return self.measure.words
         if self.status == MISMATCH:

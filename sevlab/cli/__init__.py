@@ -90,7 +90,7 @@ def _run(words: list[str]) -> int:
     except SystemExit as leaving:  # argparse leaves this way after --help
         return leaving.code if isinstance(leaving.code, int) else UNUSABLE
     except Exception as raised:
-        return _refuse(raised, as_json="--json" in words)
+        return _refuse(raised, as_json="--json" in words[: [*words, "--"].index("--")])
     finally:
         LAST_WORDS.clear()
 
@@ -160,8 +160,8 @@ def _dispatch(words: list[str]) -> int:
     if (longest := max(map(len, words), default=0)) > LONGEST:
         raise InputError("usage", f"a word of {longest} characters", f"at most {LONGEST}, all that Linux hands on")
     verb = words[0] if words else "--help"
-    if verb in ("--help", "-h", "help") and words[1:] and words[1] in VERBS:
-        verb, words = words[1], [words[1], "--help"]
+    if verb in ("--help", "-h", "help") and words[1:] and not words[1].startswith("-"):
+        verb, words = words[1], [*(one for one in words[1:3] if not one.startswith("-")), "--help"]
     if verb in ("--version", "-V"):
         from .. import __version__
 

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from .. import __version__
+from ..attestation.certificates import roots_with
 from ..cases.bundle import load_bundle, open_case, pack_case, unpack_bundle
 from ..cases.case import ABOUT, BY_NAME, COUNT, FILE, FORBID, KEY, MODE, NUMBER, ROWS, Case, Row, hash_file
 from ..cases.case_toml import is_bundle, parse_text, record_explanation, write_case
@@ -42,7 +43,7 @@ from .options import (
     tell_trust,
     verb_parser,
 )
-from .report import add_trust_root, read_roots
+from .report import add_trust_root
 from .terminal import columns, say, say_json, show, tell
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ def _verify(args: Namespace) -> int:
     with open_case(args.case, "CASE", args.own_case) as case:
         # Keys and the moment are options here; everything else is in the case.
         with renaming(lambda name: as_option(name) if name in (*KEYS, "at") else name.replace("_", "-")):
-            verdict = verify_case(case, roots=read_roots(args.trust_root), at=args.at, **keys)
+            verdict = verify_case(case, roots=roots_with(args.trust_root, "--trust-root"), at=args.at, **keys)
         tell(verdict, args)
         if args.json or not columns():  # a terminal has it in the answer
             tell_trust(verdict.trust, args.case)

@@ -263,9 +263,8 @@ def run_measure(words: list[str]) -> int:
     add_inputs(host, *PLATFORM, "tik", required=True)
     nonce = parser.add_argument_group("the nonce, one of").add_mutually_exclusive_group(required=True)
     nonce.add_argument("--nonce", metavar="NONCE", help="16 bytes: base64, hex, or a file that holds them")
-    nonce.add_argument(
-        "--launch-measure-blob", metavar="BLOB", help="the measurement to take the nonce from: base64, hex, or a file"
-    )
+    what = "the measurement to take the nonce from: base64, hex, or a file"
+    nonce.add_argument("--launch-measure-blob", metavar="BLOB", help=what)
     launch = parser.add_argument_group("what was loaded")
     launch.add_argument("--launch-digest", metavar="DIGEST", help="the launch digest itself, 32 bytes: base64 or hex")
     add_inputs(launch, *MEASURED)

@@ -62,10 +62,8 @@ def _build(args: Namespace) -> int:
     files = {"--measurement": args.measurement, "--idkey": args.idkey, "--authorkey": args.authorkey}
     check_standard_input(files.items())
     policy = SnpPolicy(parse_number(args.policy, "--policy", _POLICY_LIMIT))
-    keys = (
-        load_private_key(args.idkey, "--idkey"),
-        None if args.authorkey is None else load_private_key(args.authorkey, "--authorkey"),
-    )
+    id_key = load_private_key(args.idkey, "--idkey")
+    keys = id_key, None if args.authorkey is None else load_private_key(args.authorkey, "--authorkey")
     public = {
         "--measurement": load_value(args.measurement, "--measurement", _DIGEST_SIZE),
         "--family-id": _id(args.family_id, "--family-id"),

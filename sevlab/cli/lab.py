@@ -154,9 +154,8 @@ def run_assignment(words: list[str]) -> int:
 
 
 def run_grade(words: list[str]) -> int:
-    parser = verb_parser(
-        "grade", "0 everything was marked", "Of a student's work only answers.toml is read; nothing is run."
-    )
+    notes = "Of a student's work only answers.toml is read; nothing is run."
+    parser = verb_parser("grade", "0 everything was marked", notes)
     parser.epilog = str(parser.epilog).replace("2 usage", "2 something was not marked (its row says why), or usage")
     _add_key(parser, required=True)
     parser.add_argument("folders", metavar="FOLDER", nargs="+", help="a folder that assignment wrote, with answers")
@@ -169,9 +168,8 @@ def run_grade(words: list[str]) -> int:
 
 
 def _add_key(parser: Parser, required: bool) -> None:
-    parser.add_argument(
-        "--course-key", metavar="FILE", required=required, help="the course's key, 32 bytes, yours alone"
-    )
+    what = "the course's key, 32 bytes, yours alone"
+    parser.add_argument("--course-key", metavar="FILE", required=required, help=what)
 
 
 def _course_key(path: str) -> SecretBytes:

@@ -7,21 +7,20 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
-from ..attestation.certificates import FILES, load_certificates, parse_certificate
-from ..attestation.report import LIMIT, load_report_file, verify_report
+from ..attestation.certificates import FILES, load_certificates, roots_with
+from ..attestation.report import load_report_file, verify_report
 from ..attestation.requirements import BOUND, REQUIREMENTS, Requirements, parse_binding
 from ..cases.case import BY_NAME, SNP, Case
 from ..cli import GOOD, NOT_VALIDATED
 from ..errors import InputError, quoted, renaming
 from ..formats.report import TCB_FORMS
-from ..formats.vcek import ROOTS
 from ..launch.inputs import KEYS, Trust, as_option
 from ..launch.keys import SecretBytes, refuse_keys
-from ..launch.reading import check_standard_input, load_file
+from ..launch.reading import check_standard_input
 from ..launch.values import decode_base64
 from ..layout.views import Paragraph, View
 from .options import NUMBERS, STDIN, add_actions, add_case, add_json, case_under, opened_case, phrase, verb_parser
-from .terminal import ADVISE, say, say_json, show_answer, tell_either
+from .terminal import ADVISE, say_json, show_answer, tell_either
 
 #: Every action, and what it does.
 ACTIONS = {
@@ -62,7 +61,7 @@ def run(words: list[str]) -> int:
 
 
 def add_trust_root(group: _ActionsContainer) -> None:
-    """Add the option for roots to trust beside AMD's; :func:`read_roots` reads them."""
+    """Add the option for roots to trust beside AMD's."""
     what = "an ARK to trust beside AMD's; repeatable"
     group.add_argument("--trust-root", metavar="FILE", action="append", default=[], help=what)
 
@@ -78,15 +77,6 @@ def _show(args: Namespace) -> int:
     return GOOD
 
 
-def read_roots(paths: list[str]) -> dict[str, str]:
-    """Return the roots to trust, by the SHA-256 (hex) of their DER: AMD's, and those in files."""
-    roots = dict(ROOTS)
-    for path in paths:
-        one = parse_certificate(load_file(path, "--trust-root", LIMIT), "--trust-root")
-        roots[one.sha256] = f"{one.product or 'unnamed'}, by --trust-root"
-    return roots
-
-
 def _refuse_keys(case: Case, required: Mapping[str, object]) -> None:
     """Refuse a requirement with a key of the case in it: it would be shown beside the report's value."""
     keys = [key for name in KEYS if isinstance(key := case.inputs.get(name), SecretBytes)]
@@ -98,7 +88,7 @@ def _refuse_keys(case: Case, required: Mapping[str, object]) -> None:
 
 def _verify(args: Namespace) -> int:
     given, trust = _given(args)
-    roots = read_roots(args.trust_root)
+    roots = roots_with(args.trust_root, "--trust-root")
     path = given["report"]
     if path is None:
         raise InputError("FILE", "nothing", "a report", "sevlab report verify --help")
@@ -115,9 +105,8 @@ def _verify(args: Namespace) -> int:
     if args.json:
         say_json({**verdict.as_dict(), "notes": [*verdict.notes, *([found.note] if found.finding else [])]})
     else:
-        if found.header is not None:
-            say(f"{found.note}.", "")
-        show_answer(verdict.explain(), args, Paragraph(ADVISE))
+        read = [Paragraph(f"{found.note}.")] * (found.header is not None)
+        show_answer(verdict.explain(), args, *read, Paragraph(ADVISE))
     return GOOD if verdict.matches else NOT_VALIDATED
 
 

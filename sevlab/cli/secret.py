@@ -33,10 +33,8 @@ NAMES = {"secret": "--secret", "header": "HEADER", "payload": "PAYLOAD"}
 
 def run(words: list[str]) -> int:
     parser = verb_parser("secret", "0 good, 1 open: a check fails", STDIN)
-    actions = add_actions(
-        parser, {"build": "pack secrets for one launch", "open": "check, decrypt and explain a packet"}
-    )
-    build, opener = actions["build"], actions["open"]
+    actions = {"build": "pack secrets for one launch", "open": "check, decrypt and explain a packet"}
+    build, opener = add_actions(parser, actions).values()
     build.description, opener.description = BUILD, OPEN
     for action in (build, opener):
         add_inputs(action, *KEYS)

@@ -30,9 +30,8 @@ def _make(words: list[str]) -> int:
     statuses = "0 good, 1 the chain does not hold, or open: a check fails"
     notes = "The chain is verified first. sevlab session open --help: the session as the platform opens it."
     parser = verb_parser("session", statuses, notes)
-    parser.add_argument(
-        "--name", default="vm", metavar="NAME", help="how the names of the four files begin (default: vm)"
-    )
+    what = "how the names of the four files begin (default: vm)"
+    parser.add_argument("--name", default="vm", metavar="NAME", help=what)
     parser.add_argument("--force", action="store_true", help="replace these files if they exist")
     add_json(parser)
     parser.add_argument("chain", metavar="CHAIN", help="the platform's certificates: sevctl export --full CHAIN")
@@ -117,9 +116,8 @@ def _part(path: str, name: str, size: int) -> bytes:
 
 def run_chain(words: list[str]) -> int:
     parser = verb_parser("chain", "0 good, 1 a link does not hold or could not be checked", STDIN)
-    for action in add_actions(
-        parser, {"show": "show every certificate field by field", "verify": "check every link"}
-    ).values():
+    actions = {"show": "show every certificate field by field", "verify": "check every link"}
+    for action in add_actions(parser, actions).values():
         action.add_argument("files", metavar="FILE", nargs="+", help="certificates, one or several in each file")
         add_json(action)
     args = parser.parse_args(words)

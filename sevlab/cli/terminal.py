@@ -218,7 +218,10 @@ def _checks(tables: list[Table], wrong: tuple[str, ...]) -> list[Block]:
         fewer = "match" if column.count("not checked") > column.count("match") else "not checked"
         for row, state, colour in zip(table.rows, column, table.colours, strict=True):
             if state.lower().startswith(wrong if fails else fewer):
-                shown.append([shorten(row[name], 28, placeholder=" ..."), state, re.sub(_LONG_HEX, r" \1...", row[-1])])
+                begun = [value[1] for value in re.finditer(_LONG_HEX, row[-1])]
+                # Values that begin alike stay whole: where they differ is what matters.
+                note = row[-1] if len({*begun}) < len(begun) else re.sub(_LONG_HEX, r" \1...", row[-1])
+                shown.append([shorten(row[name], 28, placeholder=" ..."), state, note])
                 colours.append(colour)
             else:
                 hidden.append(state)

@@ -267,7 +267,7 @@ class Diagnosis(Explainable):
     @property
     def effort(self) -> str:
         """How much was tried, in a sentence."""
-        return f"Tried {self.tried:,} candidates in {self.seconds:.1f} seconds."
+        return f"Tried {self.tried:,} candidate{'s' * (self.tried != 1)} in {self.seconds:.1f} seconds."
 
     def explain(self) -> View:
         """Show the answer first, then what it rests on."""

@@ -232,14 +232,14 @@ def _mark(row: Row, solution_json: bytes, answer: object) -> Row:
     }
     marked = mark_answer(solution, named if isinstance(named, dict) else {})
     notes[f"no inputs: {_short(', '.join(marked.unknown), 200)}"] = not marked.unknown
-    share = 1 / len(solution)
+    share, names = 1 / len(solution), {one: "/".join(solution[one]).replace("_", "-") for one in solution}
     points = FAULTS * share * max(0, len(marked.right) - len(marked.extra)) + VALUES * share * len(marked.values)
     return replace(
         row,
-        right=" ".join(marked.right),
+        right=" ".join(names[one] for one in marked.right),
         wrong=_short(" ".join(marked.extra), 200),
-        missing=" ".join(marked.missing),
-        values=" ".join(marked.values),
+        missing=" ".join(names[one] for one in marked.missing),
+        values=" ".join(names[one] for one in marked.values),
         points=f"{round(points, 1):g}",
         sentence=_short(sentence if isinstance(sentence, str) else "", SENTENCE_LIMIT),
         note="; ".join(note for note, is_good in notes.items() if not is_good),

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets as w
 
-from ..attestation.certificates import LIMIT, parse_certificate
+from ..attestation.certificates import parse_certificate, roots_with
 from ..attestation.report import read_report
 from ..cases.bundle import open_case, pack_case
 from ..cases.capture import COMMAND_LINE, SOURCES, TEXT_LIMIT, XML, Capture, in_cell
@@ -34,12 +34,10 @@ from ..data.requirements import lacking
 from ..diagnosis.case import CaseDiagnosis, diagnose_case
 from ..diagnosis.engine import Progress
 from ..diagnosis.result import Diagnosis, Explanation
-from ..diagnosis.run import diagnose
+from ..diagnosis.run import SearchOptions, diagnose
 from ..errors import InputError, SevlabError, UnsupportedError, escaped, quoted, renaming, shell_word
-from ..formats.vcek import ROOTS
 from ..launch.inputs import INPUTS, KEYS, REPORTED, SKU, SNP_INPUTS, Sha256, as_option, as_peer
 from ..launch.keys import SecretBytes
-from ..launch.reading import load_file
 from ..launch.snp import DEFAULT_PROFILE
 from ..launch.values import KEY_SIZE, parse_measurement, parse_number, parse_policy
 from ..launch.vmm import CPU_MODELS, PROFILES, SNP_PROFILES
@@ -104,7 +102,7 @@ class Debugger(StaticBox):
     def __init__(self, inputs: Mapping[str, object] | Case | None = None) -> None:
         self.verdict: CaseVerdict | None = None
         self.diagnosis: Diagnosis | None = None
-        self.error, self._seed, self._example, self._all, self._quiet = "", FIRST_EXAMPLE - 1, False, False, False
+        self.error, self._seed, self._all, self._quiet = "", FIRST_EXAMPLE - 1, False, False
         self._stop, self._thread, self._outdated = threading.Event(), threading.Thread(), ""
         self._open = contextlib.ExitStack()
         weakref.finalize(self, self._open.close)
@@ -155,6 +153,8 @@ class Debugger(StaticBox):
             return flag(label_of(name), BY_NAME[name].doc, "auto")
         if name == "profile":
             return choice(label_of(name), [_DEFAULT], "", "100%")
+        if name == "cmdline":
+            return w.Textarea(description=label_of(name), rows=2, continuous_update=False).add_class(look)
         hint = "a path, or drop the file above" if BY_NAME[name].kind in (FILE, KEY) else ""
         return text_box(label_of(name), width="100%", placeholder=hint, tooltip=BY_NAME[name].doc).add_class(look)
 
@@ -184,11 +184,8 @@ class Debugger(StaticBox):
 
         def said(words: str, is_ours: bool = True) -> str:
             words = functools.reduce(lambda text, path: text.replace(path, files[path]), files, words)
-            return (
-                _OPTION.sub(lambda match: _BOXES.get(str(match[match.lastindex or 0]), match[0]), words)
-                if is_ours
-                else words
-            )
+            boxed = _OPTION.sub(lambda match: _BOXES.get(str(match[match.lastindex or 0]), match[0]), words)
+            return boxed if is_ours else words
 
         blocks = tuple(map(copy.copy, blocks))
         for block in blocks:
@@ -227,7 +224,8 @@ class Debugger(StaticBox):
         self.cpu.layout.display = "none" if mode == SEV and not self._all else None
         self.root.layout.display = None if self.is_snp and self.boxes["report"].value else "none"
         self.own.layout.display = "none" if self._base.own else None
-        profile, texts = self.boxes["profile"], [self.boxes[one].value for one in (*SKU, "cpu_signature")]
+        profile = self.boxes["profile"]
+        texts = [self.boxes[one].value * (one in counting) for one in (*SKU, "cpu_signature")]
         known = dict.fromkeys([*(SNP_PROFILES if self.is_snp else PROFILES), profile.value])
         names = (_DEFAULT, *((name, name) for name in known if name))
         if profile.options != names:
@@ -244,8 +242,8 @@ class Debugger(StaticBox):
     def _cpu_chosen(self) -> None:
         if self.cpu.value != OTHER:
             cpu = CPU_MODELS[self.cpu.value]
-            numbers: dict[str, object] = dict(zip(SKU, cpu, strict=True))
-            self.set_inputs({**dict.fromkeys(SKU), "cpu_signature": cpu.signature} if self.is_snp else numbers)
+            numbers = {"cpu_signature": cpu.signature} if self.is_snp else dict(zip(SKU, cpu, strict=True))
+            self.set_inputs({**dict.fromkeys((*SKU, "cpu_signature")), **numbers})
 
     def _mode_chosen(self) -> None:
         """Show other boxes. The policy says whether it is SEV-ES, so it goes along."""
@@ -273,11 +271,15 @@ class Debugger(StaticBox):
             return
         pems = "\n".join(match[0] for match in _PEM.finditer(text)).encode(errors="replace")
         if pems and recognize_file("", pems):
-            self._take_file("pasted.pem", pems)
             text = _PEM.sub("", text)
+            if _CASE.search(text):  # first, because a case starts anew
+                self._read_text(text)
+                text = ""
+            self._take_file("pasted.pem", pems)
         if _CASE.search(text):
             self._take_case(parse_case(text, os.path.join(os.curdir, "pasted case")))
         elif found := self._read_value(text):
+            self._leave_example()
             self.set_inputs(found, dict.fromkeys(found.keys() & {"report"}, "report (pasted)"))
             self._tell(Paragraph(f"Read: {', '.join(map(label_of, found))}."))
         elif text.strip() or not pems:
@@ -289,18 +291,21 @@ class Debugger(StaticBox):
         with contextlib.suppress(SevlabError):
             if len(bare) in (64, 96):
                 raw = parse_measurement(bare, allow_hex=True).to_bytes()
-                is_digest = self.is_snp or (len(bare) == 96 and not self.inputs)
+                is_digest = self.is_snp or (len(bare) == 96 and not (self.inputs and not self.example.value))
                 return {"reported_measurement": raw} if is_digest else {"measurement": base64.b64encode(raw).decode()}
             read_report(raw := text.encode(errors="replace"))
             return {"report": keep_file(self, "report.txt", raw)}
         return {}
 
     def _take_capture(self, text: str) -> None:
-        new = parse_anything(text)
+        new, before = parse_anything(text), self.capture.inputs
+        self._leave_example()
         self.capture += new
         if self.capture.is_snp:
             self._settle(SEV_SNP)
-        self.set_inputs({name: one.value for name, one in self.capture.inputs.items()})
+        # Nothing else: what was typed since the paste before stays.
+        said = [one for one in self.capture.inputs.values() if one in new.found or one != before.get(one.name)]
+        self.set_inputs({one.name: one.value for one in said})
         shown, more, skipped = [Paragraph(f"NOTE: {one.words}.") for one in new.remarks], "", True
         for block in self.capture.explain().blocks[1:]:  # what is missing the verdict says
             skipped = block.title in ("Missing", "Remarks") if isinstance(block, Heading) else skipped
@@ -326,6 +331,7 @@ class Debugger(StaticBox):
                 others = () if not is_key else ("tik", "tek") if kind == "tk" else ("tk",)
                 value = SecretBytes(raw) if is_key else keep_file(self, name, raw)
                 words = UPLOADED if is_key else escaped(f"{base} {UPLOADED}")
+                self._leave_example()
                 self.set_inputs({**dict.fromkeys(others), kind: value}, {kind: words})
                 self._tell(Paragraph(f"Took {quoted(name)} as {label_of(kind)}."))
             elif text and "\ufffd" not in text:
@@ -345,7 +351,8 @@ class Debugger(StaticBox):
         self._settle(SEV_SNP if case.is_snp else SEV)
         self.set_inputs(case.inputs, words)
         about = [Paragraph(f"The case says: {case.about[key]}") for key in ("title", "note") if key in case.about]
-        self._tell(Banner(f"A case file with {len(case.inputs)} inputs", "green"), *about)
+        count = len(case.inputs)
+        self._tell(Banner(f"A case file with {count} input{'s' * (count != 1)}", "green"), *about)
 
     def show_example(self) -> None:
         """Show a launch that went wrong, another one each time."""
@@ -357,7 +364,12 @@ class Debugger(StaticBox):
         given = self._launch.inputs
         words = {name: f"{os.path.basename(str(given[name]))} (example)" for name in FILES if name in given}
         self.set_inputs(given, words)
-        self.example.value, self._example = f"{_EXAMPLE} Press <b>Find out why</b>.", True
+        self.example.value = f"{_EXAMPLE} Press <b>Find out why</b>."
+
+    def _leave_example(self) -> None:
+        """Empty the form of an example: nobody's own evidence is to be judged by its files and keys."""
+        if self.example.value:
+            self.start_again()
 
     def start_again(self) -> None:
         """Reset the form. Cancels a running search and discards its result."""
@@ -366,9 +378,9 @@ class Debugger(StaticBox):
         self.why.disabled, self.stop.disabled, self.result.children = False, True, ()
         self.capture, self._base = Capture(), Case({}, own=True)
         self._held: dict[str, tuple[str, object]] = {}
-        self.diagnosis, self._view, self._example, self.own.value = None, View(), False, False
+        self.diagnosis, self._view, self.own.value = None, View(), False
         self._open.close()
-        for part in (self.paste, self.understood, self.progress, self.taken, self.example):
+        for part in (self.paste, self.understood, self.progress, self.taken):
             part.value = ""
         self._mark([])
         self._settle(SEV)
@@ -473,8 +485,8 @@ class Debugger(StaticBox):
         if self._quiet:
             return
         self._outdate("The inputs have changed since this search.")
-        self._example = False
-        self.verdict, self.error, self.alert.value, self.compared.value = None, "", "", ""
+        self.verdict, self.error = None, ""
+        self.alert.value = self.compared.value = self.example.value = ""
         with self._settling():
             with contextlib.suppress(SevlabError):
                 policy = parse_policy(str(self.boxes["policy"].value).strip())
@@ -505,9 +517,7 @@ class Debugger(StaticBox):
     def _roots(self) -> Mapping[str, str]:
         """Return the roots to trust: AMD's, and that of the user, which no case can bring along."""
         root = self.root.given() if self.is_snp else None
-        if isinstance(root, str):
-            root = parse_certificate(load_file(root, ROOT, LIMIT), ROOT)
-        return ROOTS if root is None else {**ROOTS, root.sha256: f"{root.product or 'unnamed'}, by {ROOT}"}
+        return roots_with([] if root is None else [root], ROOT)
 
     def _own_keys(self, case: Case) -> dict[str, Any]:
         """Return the keys that are the user's own, not those of a case. No measure depends on the TEK."""
@@ -548,7 +558,7 @@ class Debugger(StaticBox):
 
     def search(self) -> None:
         """Search now, and show the result, unless the form was reset meanwhile."""
-        stop, self._outdated = self._stop, ""
+        stop, self._outdated, self.diagnosis, self._view = self._stop, "", None, View()
         try:
             with renaming(label_of):
                 if missing := [name for name in self.missing if not self.is_snp or name not in _SEARCHED]:
@@ -573,13 +583,12 @@ class Debugger(StaticBox):
                 self.why.send({"reveal": ".sevlab-diagnosis"})
 
     def _diagnose(self, progress: Callable[[Progress], object] | None = None) -> tuple[View, Diagnosis | None]:
-        case, folder = self.case, self.candidates.value.strip() or None
+        case, options = self.case, SearchOptions(budget=self.budget.number, progress=progress)
+        options["candidates"] = self.candidates.value.strip() or None
         if case.is_snp:
-            found = diagnose_case(
-                case, roots=self._roots(), candidates=folder, budget=self.budget.number, progress=progress
-            )
+            found = diagnose_case(case, roots=self._roots(), **options)
             return self._say(*found.explain().blocks), found.diagnosis
-        diagnosis = diagnose(case, candidates=folder, budget=self.budget.number, progress=progress)
+        diagnosis = diagnose(case, **options)
         return self._say(*diagnosis.explain().blocks), diagnosis
 
     def _show_progress(self, stop: threading.Event, progress: Progress) -> None:
@@ -597,14 +606,13 @@ class Debugger(StaticBox):
 
     def apply(self, explanation: Explanation) -> None:
         """Change the inputs as an explanation says, verify again, and show what changed."""
-        before = {name: str(box.value) for name, box in self.boxes.items()}
+        both = {name: [escaped(str(box.value))] for name, box in self.boxes.items()}
         with self._telling(self.progress):
             self.set_inputs(explanation.inputs)
-            after = {name: str(box.value) for name, box in self.boxes.items()}
-            changed = [name for name in after if after[name] != before[name]]
-            rows = [
-                [label_of(one), *(in_cell(both[one], 30) or "(empty)" for both in (before, after))] for one in changed
-            ]
+            for name, values in both.items():
+                values.append(escaped(str(self.boxes[name].value)))
+            changed = {name: values for name, values in both.items() if values[0] != values[1]}
+            rows = [[label_of(name), *(in_cell(one, 30) or "(empty)" for one in changed[name])] for name in changed]
             self._outdate("Applied: the verdict is that on the new inputs. Their boxes are marked *.")
             self.note.value += Table(["box", "before", "now"], rows, mono=[1, 2]).html()
             self._mark(changed)
@@ -643,17 +651,20 @@ class Debugger(StaticBox):
                 head += f" {spell(name)}{words}"
             return head
 
+        if given.keys() & {"digest", "id_block"}:
+            raise UnsupportedError("a digest or an ID block in a command", f"{PYTHON}, or a bundle: Save as .sevcase")
         if not self.is_snp:
-            return line("sevlab validate", LEGACY - {"digest"}, as_option)
+            return line("sevlab validate", LEGACY, as_option)
         lines = []
         if "firmware" in given:
             lines.append(line(f"sevlab digest --mode snp{':svsm' * ('svsm' in given)}", SNP_LAUNCH, as_peer))
         if "report" in given:
-            head = f"sevlab report verify {shell_word(str(given.pop('report')))}"
+            needed, head = "snp_measurement", f"sevlab report verify {shell_word(str(given.pop('report')))}"
             if root := self.root.given():
                 head += f" --trust-root {shell_word(root if isinstance(root, str) else 'root.der')}"
-            if (computed := self._values().get("computed")) is not None:
-                given["snp_measurement"] = computed.hex()
+            computed = self._values().get("computed", b"").hex()
+            if computed and given.setdefault(needed, computed) != computed:
+                raise UnsupportedError(f"{label_of(needed)} beside another launch in a command", PYTHON)
             required = [one.name for one in ROWS if one.section in SNP]
             lines.append(line(head, required, lambda name: BY_NAME[name].option))
         return "\n".join(lines)
@@ -689,7 +700,7 @@ class Debugger(StaticBox):
             return View(Banner(self.error or "The debugger: give it what you have, and find out why.", "grey"))
         verdict = self._say(*self.verdict.explain().blocks)
         with contextlib.suppress(SevlabError):  # of a folder of candidates that cannot be read
-            if self._example:  # where no widget runs nobody can press the button, so the answer is there
+            if self.example.value:  # where no widget runs nobody can press the button, so the answer is there
                 return View(Paragraph(_EXAMPLE), verdict.blocks[0], self._bytes(), Heading("Why"), self._diagnose()[0])
         return verdict
 

@@ -173,7 +173,7 @@ class BaseExplorer(StaticBox):
             for box, path, words, held in self._files_at_start:
                 if (box.text.value, box.text.placeholder) != (path, words):
                     box._hold(held, words)
-                    box.text.value = path
+                    box._path = box.text.value = path
         self.refresh()
 
     def _fail(self, error: SevlabError, typed: bool = False) -> None:

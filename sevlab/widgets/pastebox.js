@@ -64,9 +64,18 @@ function render({ model, el }) {
     });
     el.append(button, input);
   }
+  // The connection would not take megabytes out of any other box of the page either, and the verdict would stay.
+  const shorten = ({ target }) => {
+    const isOurs = target !== box && target.matches("input[type=text], textarea") && el.closest(".sevlab-page")?.contains(target);
+    if (isOurs) target.maxLength = model.get("limit");
+  };
+  document.addEventListener("focusin", shorten);
   model.on("change:value", show);
   show();
-  return () => model.off("change:value", show);
+  return () => {
+    document.removeEventListener("focusin", shorten);
+    model.off("change:value", show);
+  };
 }
 
 export default { render };

@@ -293,10 +293,8 @@ class ReportExplorer(BaseExplorer):
         self.checklist.value = self._checks().html()
         self.map.show(self.report.spans(), self._marked())
         names = {span.name: span.name for span in self.report.spans()} | {"report_signature": "*"}
-        checks = {
-            number: names.get(check.name.replace(" ", "_")) for number, check in enumerate(self._verdict.checks, 1)
-        }
-        self.frame.links = {number: name for number, name in checks.items() if name}
+        named = [names.get(check.name.replace(" ", "_")) for check in self._verdict.checks]
+        self.frame.links = {number: name for number, name in enumerate(named, 1) if name}
 
     def _marked(self) -> list[int]:
         both = zip(self.start.to_bytes(), self.report.to_bytes(), strict=True)

@@ -213,6 +213,23 @@ def test_pastes_of_megabytes_are_one_line_and_the_page_goes_on(sheet: Sheet, deb
     use_it(debugger, sheet.lab.root / "samples")
 
 
+@pytest.mark.parametrize("label", ["Command line", "Kernel"])
+def test_megabytes_in_any_box_are_cut_and_the_verdict_is_theirs(debugger: Page, label: str) -> None:
+    whole = debugger.locator(".sevlab-debugger")
+    whole.get_by_role("button", name="Find out why").click()
+    whole.get_by_role("button", name="Apply this").click(timeout=60_000)
+    good = whole.locator(".sevlab-verdict").get_by_text(GOOD)
+    good.wait_for()
+    box = whole.get_by_label(label, exact=True)
+    box.click()
+    debugger.evaluate("""() => {
+        document.activeElement.select();
+        document.execCommand("insertText", false, "x".repeat(11 << 20)); // as a paste does
+    }""")
+    debugger.keyboard.press("Tab")
+    good.wait_for(state="detached")
+
+
 def reason_without_scrolling(page: Page) -> None:
     """One click from the example to its reason; then the whole answer is in view."""
     whole = page.locator(".sevlab-debugger")

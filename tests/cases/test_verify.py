@@ -58,7 +58,7 @@ def test_a_changed_file_does_not_pass(tmp_path: Path) -> None:
     firmware.write_bytes(b"other" * 100)
     verdict = verify_case(case)
     assert not verdict.matches
-    assert "1 files of this case are not" in str(verdict)
+    assert "files of this case that are not the recorded ones: 1" in str(verdict)
     with pytest.raises(InputError, match="has changed"):
         pack_case(case, str(tmp_path / "x.sevcase"))
     with pytest.raises(InputError, match="has changed"):

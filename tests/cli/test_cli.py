@@ -161,6 +161,12 @@ def test_refusals_are_json_too_when_asked(run: Run, right: dict[str, str], verb:
     assert f"ERROR: {data['error']}\n" == err
 
 
+def test_another_program_s_json_is_not_asked_of_sevlab(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verifier-suite", "run", "--", "its-own-program", "--json"]) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+
+
 # Help and versions.
 
 

@@ -87,6 +87,7 @@ def test_every_incident_is_answered_on_one_screen(path: Path, verb: str, capsys:
     piped = main(words)
     out, err = capsys.readouterr()
     assert "/sevlab-" not in out + err  # a folder that is gone
+    assert " 1 candidates " not in out
     if out and verb == "case verify":
         err = ""  # a terminal has in the answer what a pipe gets beside it
     for width in WIDTHS:
@@ -194,6 +195,42 @@ def test_an_answer_names_what_is_wrong_and_counts_the_rest(folder: Path) -> None
     assert re.search(r"^measurement +match +as required", shown, re.MULTILINE)
     assert re.search(r"^revocation +not checked ", shown, re.MULTILINE)
     assert "The others: 15 match, 12 not checked." in shown
+
+
+def test_a_report_with_a_header_is_answered_in_the_first_line_too(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["report", *commands(folder)["report"]]
+    raw, at = (folder / "report-snp.bin").read_bytes(), words.index(str(folder / "report-snp.bin"))
+    assert main(words) == 0
+    first = capsys.readouterr().out.partition("\n")[0]
+    for status in (0, 0x16):
+        path = tmp_path / "with-a-header.bin"
+        path.write_bytes(status.to_bytes(4, "little") + len(raw).to_bytes(4, "little") + bytes(24) + raw)
+        words[at] = str(path)
+        assert main(words) == 0
+        shown = capsys.readouterr().out
+        assert shown.partition("\n")[0] == first
+        assert "the 32 bytes before it are the header" in shown
+        assert ("FINDING" in shown) == bool(status)
+        seen = screen(words, 80)[1]
+        assert len(lines_of(seen)) < SCREEN
+        assert ("FINDING" in seen) == bool(status)
+
+
+@pytest.mark.parametrize("at", [0, 3, 4, 20, 47])
+def test_an_answer_shows_that_two_values_differ(folder: Path, at: int) -> None:
+    *words, measurement = ["report", *commands(folder)["report"]]
+    option, _, digits = measurement.partition("=")
+    raw = bytearray.fromhex(digits)
+    raw[at] ^= 1
+    for width in WIDTHS:
+        status, shown = screen([*words, f"{option}={raw.hex()}"], width)
+        assert status == 1
+        row = "".join(shown.partition("\nmeasurement ")[2].partition("\n\n")[0].split())
+        found = re.fullmatch(r"mismatchreportedis([0-9a-f]+)(?:\.\.\.)?,requiredis([0-9a-f]+)(?:\.\.\.)?", row)
+        assert found
+        assert found[1] != found[2]
 
 
 def test_a_strict_answer_names_what_it_fails_for(folder: Path) -> None:
@@ -412,6 +449,13 @@ def test_help_before_a_verb_is_the_verbs_help(word: str, capsys: pytest.CaptureF
     assert first.startswith("usage: sevlab ovmf ")
     assert main(["ovmf", "--help"]) == 0
     assert capsys.readouterr().out == first
+    assert main([word, "case", "verify"]) == 0
+    assert capsys.readouterr().out.startswith("usage: sevlab case verify ")
+    for more in (["lab", "--"], ["lab", "--copy-only"], ["verifier-suite", "run", "--", "true", "{report}"]):
+        assert main([word, *more]) == 0
+        assert capsys.readouterr().out.startswith(f"usage: sevlab {more[0]} ")
+    assert main([word, "ovfm"]) == 2
+    assert "Did you mean ovmf?" in capsys.readouterr().err
 
 
 def test_an_option_before_the_action_is_looked_at_too(capsys: pytest.CaptureFixture[str]) -> None:

@@ -64,7 +64,10 @@ def test_the_right_answer_earns_what_is_marked_and_the_sentence_is_the_teacher_s
         (str(number), "80", "", "", "") for number in range(1, TASKS + 1)
     ]
     assert {row.sentence for row in rows} == {"It was the kernel."}
-    assert all(set(row.right.split()) == set(row.values.split()) == set(solution(int(row.task))) for row in rows)
+    for row in rows:  # in the words of the student's page
+        named = {"/".join(one).replace("_", "-") for one in solution(int(row.task)).values()}
+        assert set(row.right.split()) == set(row.values.split()) == named
+        assert all(f"\n- {one.replace('/', ', ')}:" in (folder / "README.md").read_text("utf-8") for one in named)
 
 
 def test_names_alone_earn_sixty_half_of_them_thirty_and_a_wrong_one_takes_its_share(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from html import unescape
 from pathlib import Path
 from typing import Any
 
+import ipywidgets
 import pytest
 
 import sevlab
@@ -31,12 +32,14 @@ from sevlab.labs import samples
 from sevlab.labs import snp_samples as snp
 from sevlab.labs.classroom import broken_launch
 from sevlab.launch.keys import SecretBytes
+from sevlab.launch.verify import compare_measure
 from sevlab.launch.vmm import CPU_MODELS, PROFILES, SNP_PROFILES
 from sevlab.widgets.boxes import LABELS, UPLOAD_LIMIT, label_of
 from sevlab.widgets.debugger import (
     COMMAND,
     ES,
     LEGACY,
+    OTHER,
     PYTHON,
     SEV,
     SEV_SNP,
@@ -158,6 +161,40 @@ def test_from_a_mismatch_to_the_reason_and_on(page: Debugger) -> None:
     assert page.stop.disabled is True
     page.clear.click()
     assert not [name for name, box in page.boxes.items() if "sevlab-changed" in box._dom_classes]
+
+
+@pytest.mark.parametrize("by", ["text", "digest", "file", "case"])
+def test_what_comes_in_is_not_judged_by_an_example_s_files(by: str) -> None:
+    page, digest = debugger(), bytes(snp.snp_report().measurement)
+    paste(page, "nonsense")
+    assert "An example" in page.example.value
+    assert "An example" in repr(page)
+    if by == "text":
+        paste(page, (SAMPLES / "launch.txt").read_text())
+        assert page.missing == ["Firmware", "Key file"]
+    elif by == "digest":
+        paste(page, digest.hex())
+        assert page.inputs == {"reported_measurement": digest.hex()}
+    elif by == "file":
+        drop(page, "OVMF.fd", (SAMPLES / "firmware.fd").read_bytes())
+        assert [*page.inputs] == ["firmware"]
+    else:
+        paste(page, "format = 2\n[reported]\npolicy = 1\n")
+        assert [*page.inputs] == ["policy"]
+        assert "A case file with 1 input<" in page.understood.value
+    assert page.example.value == ""
+    assert page.understood.value
+    assert page.verdict is None
+
+
+def test_an_example_is_called_one_until_it_is_changed() -> None:
+    page = debugger()
+    assert "An example" in page.example.value
+    search(page)
+    assert "An example" in page.example.value
+    page.result.children[2].click()
+    assert "OK: Looks good to me" in page.banner.value
+    assert page.example.value == ""
 
 
 def test_it_opens_with_a_broken_launch_whose_reason_is_a_press_away() -> None:
@@ -296,6 +333,16 @@ def test_several_things_in_one_paste_add_up() -> None:
     assert "/OVMF.fd" in page.understood.value
 
 
+def test_a_case_and_certificates_in_one_paste_add_up() -> None:
+    page, pem = debugger({}), (SAMPLES / "chain-snp.pem").read_text()
+    case = format_case(make_case({"reported_measurement": bytes(48), "mode": "snp"}))
+    for text in (f"{pem}\n{case}", f"{case}\n{pem}"):
+        paste(page, text)
+        assert {*page.inputs} == {"reported_measurement", "chain"}
+        assert "A case file" in page.understood.value
+        assert "as ASK and ARK" in page.understood.value
+
+
 @pytest.mark.parametrize("form", ["hex", "base64", "dump"])
 def test_a_report_can_be_pasted_in_any_form(form: str) -> None:
     raw = (SAMPLES / "report-snp.bin").read_bytes()
@@ -321,6 +368,18 @@ def test_a_measurement_alone_goes_where_the_mode_says() -> None:
     paste(page, raw.hex())
     assert page.inputs == {"reported_measurement": raw.hex()}
     assert page.mode.value == SEV_SNP
+
+
+def test_a_paste_changes_what_it_says_and_nothing_else() -> None:
+    page, text = debugger({}), (SAMPLES / "launch.txt").read_text()
+    paste(page, text)
+    before, other = page.inputs, base64.b64encode(bytes(48)).decode()
+    page.boxes["policy"].value = "3"
+    paste(page, other)
+    paste(page, "qemu-system-x86_64 -object sev-guest,id=a,policy=0x1 -bios /none.fd")
+    assert page.inputs == {**before, "policy": "3", "measurement": other, "firmware": "/none.fd"}
+    paste(page, text)
+    assert page.inputs == {**before, "firmware": "/none.fd"}
 
 
 def test_what_was_not_understood_of_a_paste_comes_first() -> None:
@@ -385,6 +444,18 @@ def test_a_cpu_type_is_its_numbers(name: str, page: Debugger) -> None:
     assert page.boxes["cpu_family"].value == ""
     page.boxes["cpu_signature"].value = "0x1"
     assert page.cpu.value == "(by the numbers)"
+
+
+def test_the_list_of_cpus_shows_the_numbers_that_count() -> None:
+    page = debugger(SNP_INPUTS)
+    assert page.cpu.value == "EPYC-Milan"
+    page.mode.value = "SEV-ES"
+    assert "CPU type" in page.missing
+    assert page.cpu.value == OTHER
+    page.cpu.value = "EPYC-Rome"
+    page.mode.value = "SEV-SNP"
+    assert page.cpu.value == "EPYC-Rome"
+    assert page.error == ""
 
 
 def test_profiles_are_a_list_and_an_unknown_one_is_an_error_not_a_crash() -> None:
@@ -607,7 +678,7 @@ def test_a_pasted_case_of_one_s_own_may_name_any_file(tmp_path: Path) -> None:
     paste(page, path.read_text())
     assert "not the recorded one" in page.error
     page.own.value = True
-    assert "1 files of this case are not the recorded ones" in page.banner.value
+    assert "files of this case that are not the recorded ones: 1" in page.banner.value
     as_the_command(page, path, "--own-case")
 
 
@@ -824,6 +895,21 @@ def test_an_explanation_of_other_inputs_is_not_applied(
     assert "EXPLAINED" not in repr(page)
 
 
+def test_a_search_that_fails_leaves_nothing_of_the_one_before(page: Debugger, tmp_path: Path) -> None:
+    page.boxes["build_id"].value = "19"
+    search(page)
+    assert page.diagnosis is not None
+    page.boxes["build_id"].value = "20"
+    page.candidates.value = "/nonexistent"
+    search(page)
+    assert page.diagnosis is None
+    assert "EXPLAINED" not in repr(page)
+    path = tmp_path / "launch.sevcase"
+    path.write_bytes(saved(page))
+    with open_case(str(path)) as case:
+        assert (case.found, "explanation" in case.about) == ({}, False)
+
+
 def test_an_error_of_ours_is_told_in_the_page(page: Debugger, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*args: Any, **options: Any) -> None:
         raise RuntimeError("inside")
@@ -840,6 +926,19 @@ def test_a_folder_that_is_not_there_is_named_as_on_the_page(page: Debugger) -> N
     page.candidates.value = "/nonexistent"
     search(page)
     assert "Candidates: received" in page.progress.value
+
+
+@pytest.mark.parametrize("last", ["\n", " "])
+def test_a_line_break_at_the_end_of_the_command_line_is_seen(last: str) -> None:
+    given = {**ES_INPUTS, "api_major": 0, "api_minor": 22, "build_id": 13, "policy": 5, "measurement": "A" * 64}
+    computed = compare_measure(sevlab.load_evidence(**{**given, "cmdline": f"console=ttyS0{last}"})).computed
+    page = debugger({**given, "measurement": base64.b64encode(computed + bytes(16)).decode()})
+    search(page)
+    page.result.children[2].click()
+    assert "OK: Looks good to me" in page.banner.value
+    assert page.boxes["cmdline"].value == f"console=ttyS0{last}"
+    assert isinstance(page.boxes["cmdline"], ipywidgets.Textarea)  # a box of one line drops what it cannot show
+    assert last == " " or r"console=ttyS0\n" in page.note.value
 
 
 def test_an_explanation_that_no_input_can_say_is_told(page: Debugger) -> None:
@@ -901,6 +1000,25 @@ def test_the_command_says_what_the_page_says(page: Debugger) -> None:
     digest, verify = debugger(SNP_INPUTS).taking(COMMAND).split("\n")
     assert run(digest) == (0, f"{bytes(snp.snp_report().measurement).hex()}\n")
     assert run(f"{verify} --trust-root {SAMPLES / 'ark-snp.der'} --at 2026-01-01")[0] == 0
+
+
+def test_no_command_says_less_than_the_page(tmp_path: Path) -> None:
+    """What one command cannot say is refused: without it, it could answer OK where the page does not."""
+    digest = bytes(snp.snp_report().measurement)
+    same, other = debugger({**SNP_INPUTS, "snp_measurement": digest}), debugger(SNP_INPUTS)
+    assert same.taking(COMMAND) == other.taking(COMMAND)
+    cases = {
+        "Required measurement": {**SNP_INPUTS, "snp_measurement": bytes(48)},
+        "ID block": {**SNP_INPUTS, "id_block": str(SAMPLES / "tk.bin")},
+        "digest": {"digest": bytes(32), "tk": ES_INPUTS["tk"]},
+    }
+    for what, given in cases.items():
+        page = debugger(given)
+        page.take.value = COMMAND
+        page.copying.click()
+        assert what in words(page.taken.value)
+        assert "not supported" in page.taken.value
+        page.taking(PYTHON)
 
 
 def test_the_python_says_what_the_page_says(page: Debugger) -> None:

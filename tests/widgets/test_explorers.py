@@ -661,9 +661,11 @@ def change_all(explorer: Explorer, folder: Path) -> None:
 
 
 def test_all_changes_of_a_launch_are_taken_back(folder: Path) -> None:
-    explorer = sevlab.explore(load_whole(folder))
+    evidence = load_whole(folder)
+    explorer, given_at_start = sevlab.explore(evidence), evidence.inputs.replace(firmware=None).given
     before = repr(explorer), explorer.message.spans, explorer.blob.spans, explorer.chain.value
     assert explorer.undo.disabled
+    (folder / "tk.bin").unlink()  # the key is held
     change_all(explorer, folder)
     assert explorer.error
     assert not explorer.undo.disabled
@@ -672,7 +674,6 @@ def test_all_changes_of_a_launch_are_taken_back(folder: Path) -> None:
     assert explorer.undo.disabled
     assert explorer.verdict.matches
     assert explorer.files["tik"].text.value == str(folder / "tk.bin")
-    given_at_start = load_whole(folder).inputs.replace(firmware=None).given
     assert explorer.loaded.given().given == {name: str(value) for name, value in given_at_start.items()}
 
 
