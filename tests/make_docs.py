@@ -39,7 +39,7 @@ def section(kind: type) -> list[str]:
     """The heading, text and source of one structure."""
     text = (kind.__doc__ or "").partition("\n\n")[2]
     paragraphs = [" ".join(part.split()) for part in text.split("\n\n") if part.strip()]
-    size = f"{kind.size} bytes"
+    size = "1 byte" if kind.size == 1 else f"{kind.size} bytes"
     return [f"## {kind.__name__}", f"{title(kind)}. {size}. Source: {kind.spec}.", *paragraphs]
 
 

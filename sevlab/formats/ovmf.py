@@ -372,7 +372,7 @@ def _hashes(ovmf: Ovmf) -> tuple[str, str]:
             words += " But no KERNEL_HASHES section of its SEV metadata holds that area, so not under SEV-SNP."
     found = ovmf.enforcement
     assert found is not None
-    return {ENFORCES: "yes", PLACE_ONLY: "no"}.get(found.answer, "unknown"), f"{words} {found.text}."
+    return {ENFORCES: "yes", PLACE_ONLY: "no"}.get(found.answer, "unknown"), f"{found.text}. {words}"
 
 
 def _processors(ovmf: Ovmf) -> tuple[str, str]:

@@ -71,6 +71,8 @@ _CASE = re.compile(r"^[ \t]*format[ \t]*=[ \t]*\d|^[ \t]*\[(reported|owner|launc
 #: The first example: a launch whose reason takes less than a second.
 FIRST_EXAMPLE = 12
 _URGENT = ("WARNING", "CHANGED", "NOTE")
+#: How the words of an example's file end.
+OF_EXAMPLE = " (example)"
 _EXAMPLE = "An example: the host's measurement does not match the owner's record of the launch."
 COMMAND, PYTHON = "as a command", "as Python"
 TAKE = (COMMAND, PYTHON, *(f"{side}, {form}" for side in ("reported", "computed") for form in ("hex", "base64")))
@@ -362,7 +364,7 @@ class Debugger(StaticBox):
         self._seed += 1
         self._launch = broken_launch(self._seed, 2)  # its files live as long as it
         given = self._launch.inputs
-        words = {name: f"{os.path.basename(str(given[name]))} (example)" for name in FILES if name in given}
+        words = {name: f"{os.path.basename(str(given[name]))}{OF_EXAMPLE}" for name in FILES if name in given}
         self.set_inputs(given, words)
         self.example.value = f"{_EXAMPLE} Press <b>Find out why</b>."
 
@@ -370,6 +372,8 @@ class Debugger(StaticBox):
         """Empty the form of an example: nobody's own evidence is to be judged by its files and keys."""
         if self.example.value:
             self.start_again()
+        left = [name for name, (words, _) in self._held.items() if words.endswith(OF_EXAMPLE)]
+        self.set_inputs({name: None for name in left if self.boxes[name].value == self._held[name][0]})
 
     def start_again(self) -> None:
         """Reset the form. Cancels a running search and discards its result."""

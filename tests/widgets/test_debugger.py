@@ -187,6 +187,16 @@ def test_what_comes_in_is_not_judged_by_an_example_s_files(by: str) -> None:
     assert page.verdict is None
 
 
+def test_nor_is_it_when_the_example_was_changed_before() -> None:
+    page = debugger()
+    page.boxes["build_id"].value = "20"
+    page.boxes["kernel"].value = kernel = str(SAMPLES / "kernel.bin")
+    assert page.example.value == ""
+    paste(page, (SAMPLES / "launch.txt").read_text())
+    assert page.missing == ["Firmware", "Key file"]
+    assert (page.inputs["build_id"], page.inputs["kernel"], page.inputs.get("initrd")) == ("13", kernel, None)
+
+
 def test_an_example_is_called_one_until_it_is_changed() -> None:
     page = debugger()
     assert "An example" in page.example.value
