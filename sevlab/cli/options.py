@@ -286,12 +286,12 @@ def registers_read(given: dict[str, V]) -> dict[str, V]:
 
 
 def opened_case(args: argparse.Namespace) -> Case:
-    """Return the case that --case names, a case file or a bundle. A bundle's files are there until the command ends."""
+    """Return the case of --case: a case file, a folder that has one, or a bundle, whose files stay until the end."""
     from ..cases.case_toml import is_bundle, read_case
 
     path, own = str(args.case), bool(args.own_case)
     if path not in _opened:
-        if is_bundle(path):
+        if os.path.isdir(path) or is_bundle(path):
             from ..cases.bundle import open_case  # not above: a case file does not need it
 
             _opened[path] = AT_END.enter_context(open_case(path, "--case", own))

@@ -107,8 +107,7 @@ def _build(args: Namespace) -> int:
     if signature is not None and not profile.takes_signature:
         words = "the CPU's family, model and stepping play no part."
         say(f"NOTE: profile {profile.name} fixes RDX; {words}", to=sys.stderr)
-    write_bytes(args.file, vmsa.to_bytes(), "FILE", force=args.force)
-    return _tell(args.file, vmsa, f"profile {profile.name}")
+    return _write(args.file, vmsa, f"profile {profile.name}", force=args.force)
 
 
 def _update(args: Namespace) -> int:
@@ -121,15 +120,17 @@ def _update(args: Namespace) -> int:
         vmsa = vmsa.replace(rdx=signature)
     if start is not None:
         vmsa = vmm.start_at(vmsa, start)
-    write_bytes(args.file, vmsa.to_bytes(), "FILE", force=True, update=True)
-    return _tell(args.file, vmsa, "updated")
+    return _write(args.file, vmsa, "updated", force=True, update=True)
 
 
 def _load(path: str, name: str) -> Vmsa:
     return Vmsa.from_bytes(read_page(path, name).raw)
 
 
-def _tell(path: str, vmsa: Vmsa, how: str) -> int:
+def _write(path: str, vmsa: Vmsa, how: str, *, force: bool, update: bool = False) -> int:
+    if path == "-" and sys.stdout.isatty():
+        raise InputError("FILE", "'-' on a terminal", "a file or a pipe", "sevlab vmsa show, for people")
+    write_bytes(path, vmsa.to_bytes(), "FILE", force=force, update=update)
     start = vmsa.cs.base + vmsa.rip
     say(
         f"{quoted(path)}: {how}, RDX 0x{vmsa.rdx:x}, starts at 0x{start:x}, SEV_FEATURES 0x{vmsa.sev_features:x}, "

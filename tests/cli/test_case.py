@@ -65,6 +65,8 @@ def test_pack_unpack_and_folders(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert main(["case", "pack", folder, "-o", again]) == 0
     assert Path(packed).read_bytes() == Path(again).read_bytes()
     assert main(["case", "verify", folder, f"--tk={at('tk.bin')}"]) == 0
+    assert main(["validate", "--case", folder, f"--tk={at('tk.bin')}"]) == 0
+    assert main(["diagnose", "--case", folder, f"--tk={at('tk.bin')}"]) == 0
     capsys.readouterr()
     for words in (["unpack", packed, folder], ["pack", toml, "-o", packed], ["pack", "none", "-o", again]):
         assert main(["case", *words]) == 2

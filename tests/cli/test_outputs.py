@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import os
 import shutil
@@ -470,3 +471,16 @@ def test_help_tells_of_force(capsys: pytest.CaptureFixture[str]) -> None:
 def test_json_says_where_it_was_written(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*argv("measure", "kernel.bin", "out"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["outfile"] == "out"
+
+
+@pytest.mark.parametrize("verb", ["build", "update"])
+def test_no_raw_bytes_go_to_a_terminal(
+    verb: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = tmp_path / "page"
+    assert run(capsys, "vmsa", "build", "--cpu=0", *VMSA, str(page))[0] == 0
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(page.read_bytes())))
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    status, err = run(capsys, "vmsa", verb, "--cpu=0", *VMSA, "-")
+    assert status == 2
+    assert "'-' on a terminal; needed a file or a pipe" in err
