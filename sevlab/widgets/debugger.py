@@ -328,6 +328,9 @@ class Debugger(StaticBox):
                 self._refused(len(raw), name)
             elif raw.startswith(b"PK"):
                 self._take_case(self._open.enter_context(open_case(keep_file(self, name, raw), "case")))
+            elif kind == "vars_file" and not self.is_snp:
+                needed = "the CODE half, or the image that has both: nothing of SEV measures the variables alone"
+                raise InputError("file", f"{quoted(name)}, a variable store", needed)
             elif kind:
                 is_key, base = BY_NAME[kind].kind == KEY, os.path.basename(name)[-60:]
                 others = () if not is_key else ("tik", "tek") if kind == "tk" else ("tk",)

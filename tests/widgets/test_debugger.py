@@ -197,6 +197,16 @@ def test_nor_is_it_when_the_example_was_changed_before() -> None:
     assert (page.inputs["build_id"], page.inputs["kernel"], page.inputs.get("initrd")) == ("13", kernel, None)
 
 
+def test_a_variable_store_does_not_change_the_mode() -> None:
+    page = debugger({})
+    drop(page, "OVMF_VARS.fd", bytes(0x84000))
+    assert page.mode.value == "SEV"
+    assert "a variable store; needed the CODE half" in page.understood.value
+    page.mode.value = "SEV-SNP"
+    drop(page, "OVMF_VARS.fd", bytes(0x84000))
+    assert "uploaded" in page.boxes["vars_file"].value
+
+
 def test_an_example_is_called_one_until_it_is_changed() -> None:
     page = debugger()
     assert "An example" in page.example.value
