@@ -181,8 +181,8 @@ def _of_text(text: str) -> Iterator[Reading]:
     bare = _NAMED.sub("", bare)
     if re.fullmatch(r"[\w-]{8,}\.[\w-]{8,}\.[\w-]*", bare) and (payload := _of_base64(bare.split(".")[1])):
         yield Reading(payload, "the payload of a JSON web token")
-    if bare[:1] == "<":
-        bare = re.sub("<[^<>]*>?", " ", bare).strip()
+    elements = re.split("<[^<>]*>?", bare) if bare[:1] == "<" else []
+    bare = " ".join(elements).strip() or bare
     if literal := _LITERAL.fullmatch(bare):
         with suppress(ValueError, SyntaxError):
             yield Reading(ast.literal_eval(literal[1]), "bytes as Python prints them")
@@ -193,7 +193,8 @@ def _of_text(text: str) -> Iterator[Reading]:
     if (dumped := _of_dump(bare)) is not None:
         yield Reading(dumped, "a hex dump")
     yield from (Reading(numbers, "a list of numbers") for numbers in _of_numbers(bare))
-    yield from _of_word(bare)
+    for one in elements or [bare]:  # not joined: a part may be lost, and another as long
+        yield from _of_word(one)
 
 
 def _of_word(text: str) -> Iterator[Reading]:

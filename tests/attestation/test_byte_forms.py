@@ -295,6 +295,18 @@ def test_two_fields_that_fit_and_differ_are_not_chosen_from() -> None:
         read_report(json.dumps(two).encode())
 
 
+def test_elements_of_xml_are_not_joined_to_a_report() -> None:
+    whole, half, rest = REPORT.hex(), REPORT.hex()[:-8], REPORT.hex()[-8:]
+    assert read_report(f"<a><b>{whole}</b><c>{whole}</c><d>00</d></a>".encode()).report.to_bytes() == REPORT
+    for text, words_ in (
+        (f"<a><b>{half}</b><c>{rest}</c></a>", "breaks off"),
+        (f"<a><b>{whole}</b><c>05{whole[2:]}</c></a>", "2 different values"),
+    ):
+        with pytest.raises(InputError, match=words_):
+            read_report(text.encode())
+    assert read_report(f"<pre><b>{xxd(REPORT)}</b></pre>".encode()).report.to_bytes() == REPORT
+
+
 def test_a_report_in_pem_is_read() -> None:
     pem = f"-----BEGIN SEV-SNP REPORT-----\n{base64.encodebytes(REPORT).decode()}-----END SEV-SNP REPORT-----\n"
     assert read_report(pem.encode()).report.to_bytes() == REPORT
