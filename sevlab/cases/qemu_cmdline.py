@@ -303,8 +303,8 @@ class CommandLine:
                     value += " " + words.popleft()
                 self.remarks.append(f"-append has lost its quotes; read up to the next option: {shown(value, 120)}")
             self.options.append(Option(name, value, _parts(name, value, self.remarks)))
-            if form == "shell" and "$" in value and name in _MAY_BE_REPLACED:
-                self.remarks.append(f"{name} contains a '$', which the shell may have replaced: {shown(value)}")
+            if form == "shell" and name in _MAY_BE_REPLACED and (mark := re.search("[$`]", value)):
+                self.remarks.append(f"{name} contains a '{mark[0]}', which the shell may have replaced: {shown(value)}")
 
     @property
     def doubt(self) -> str:
@@ -500,7 +500,7 @@ def _without_marks(text: str) -> str:
     text = re.sub(r"(?<!\S)[\u2012-\u2015\u2212](?=[A-Za-z])", "-", text)
     text = re.sub(r"(?m)^[ \t]*(?:>[ \t]*|[$#][ \t]+)+", "", text)
     text = re.sub(r"(?<![\w*])\*\*(.+?)\*\*(?![\w*])", r"\1", text)
-    return re.sub(r"```\w*|(?<!\w)`|`(?!\w)|<br ?/?>", "", text)
+    return re.sub(r"""```\w*|(?<![\w"'])`|`(?![\w"'])|<br ?/?>""", "", text)
 
 
 @checked

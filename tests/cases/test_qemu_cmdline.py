@@ -113,6 +113,7 @@ def test_smp_is_counted_as_qemu_does(smp, count):
         ("-bios a", "from version 7.1 on"),
         ("-pflash a -pflash b", "nothing measures them"),
         ("-kernel $KERNEL", "contains a '$'"),
+        ('-append "`cat x`"', "contains a '`'"),
         ("-readconfig my.cfg", "which was not read"),
         ("-m 4G\nqemu-system-x86_64 -m 8G", "only the last is read"),
         ("-object '{broken'", "not JSON"),
