@@ -356,8 +356,10 @@ def plain(text: str) -> str:
     if messages := _MESSAGE.findall(text) if text.lstrip()[:1] == "{" else []:
         with suppress(ValueError):
             text = "\n".join(map(json.loads, messages))
-    bare, count = _BEFORE.subn("", text)
-    return bare if count == len(text.splitlines()) else text
+    before = _BEFORE.findall(text)
+    bars = [one for one in before if "|" in one]  # each another: the names in a table of values
+    is_log = len(before) == len(text.splitlines()) and (len(bars) < 2 or len(set(bars)) < len(bars))
+    return _BEFORE.sub("", text) if is_log else text
 
 
 def shown(value: object, limit: int = 80) -> str:

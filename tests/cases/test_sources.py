@@ -138,6 +138,8 @@ WRITTEN = {
     "upper": SECINFO.upper().replace(MEASUREMENT.upper(), MEASUREMENT),
     "words": f"SEV measurement: {MEASUREMENT}\nAPI major: 0\nAPI minor: 22\nBuild ID: 13\nPolicy: 0x1\n",
     "tabs": SECINFO.replace(":", "\t"),
+    "a table": re.sub(r"(?m)^(\S+)\s*:", r"\1  |", SECINFO),
+    "a container's log": re.sub("(?m)^", "vm  | ", SECINFO),
     "Markdown, bold": re.sub(r"(?m)^(\S+)\s*:", r"**\1**:", SECINFO),
     "sevctl": f"--api-major 0 --api-minor 22 --build-id 13 --policy 1 --launch-measure-blob {MEASUREMENT}",
     "options": f"sevctl x --measurement {MEASUREMENT} --api-major 0 --api-minor 22 --build-id 13 --policy 1 --tk tk",
