@@ -353,7 +353,8 @@ def plain(text: str) -> str:
     if re.match(r"(?i)\s*<(?:pre|code|p|div|span|blockquote|details|tt|samp|html|!doctype html)\b", text):
         text = html.unescape(re.sub(r"<[^<>]*>", "", text))
     text = html.unescape(text) if re.match(r"\s*&lt;", text) else text
-    if messages := _MESSAGE.findall(text) if text.lstrip()[:1] == "{" else []:
+    is_logged = text.lstrip()[:1] == "{" and re.search(r'"(?:_[A-Z_]+|PRIORITY|stream)"\s*:', text)
+    if messages := _MESSAGE.findall(text) if is_logged else []:
         with suppress(ValueError):
             text = "\n".join(map(json.loads, messages))
     before = _BEFORE.findall(text)

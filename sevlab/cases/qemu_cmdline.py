@@ -260,9 +260,8 @@ class CommandLine:
 
     def _from_program(self, words: list[str]) -> list[str]:
         """Return the words after the program's name: before it may be columns of ps, sudo, or variables."""
-        for number in range(len(words)):
-            if _is_program(words, number):
-                return words[number + 1 :]
+        if programs := [at for at in range(len(words)) if _is_program(words, at)]:
+            return words[programs[0] + 1 :]
         start = next((number for number, word in enumerate(words) if word[:1] == "-" and len(word) > 1), len(words))
         if start:
             left_out = f"{start} word(s) before the first option left out"

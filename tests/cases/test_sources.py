@@ -127,6 +127,9 @@ def test_dmesg_is_read():
 VALUES = {"measurement": MEASUREMENT, "api_major": 0, "api_minor": 22, "build_id": 13, "policy": 1}
 WRITTEN = {
     "camel JSON": json.dumps({"apiMajor": 0, "apiMinor": 22, "buildID": 13, "policy": 1, "measurement": MEASUREMENT}),
+    "JSON with a log": json.dumps(
+        {"log": "on", "apiMajor": 0, "apiMinor": 22, "buildID": 13, "policy": 1, "measurement": MEASUREMENT}
+    ),
     "snake JSON": json.dumps(
         {"api_major": 0, "api_minor": 22, "build_id": 13, "policy": 1, "measurement": MEASUREMENT}
     ),
