@@ -359,7 +359,9 @@ def plain(text: str) -> str:
             text = "\n".join(map(json.loads, messages))
     before = _BEFORE.findall(text)
     bars = [one for one in before if "|" in one]  # each another: the names in a table of values
-    is_log = len(before) == len(text.splitlines()) and (len(bars) < 2 or len(set(bars)) < len(bars))
+    is_log = len(before) == len([one for one in text.splitlines() if one]) and (
+        len(bars) < 2 or len(set(bars)) < len(bars)
+    )
     return _BEFORE.sub("", text) if is_log else text
 
 

@@ -257,6 +257,17 @@ def test_a_command_line_is_read_however_it_was_copied(form):
     assert (expected["policy"], expected["firmware"], expected["num_cpus"]) == (5, "OVMF.fd", 2)
 
 
+@pytest.mark.parametrize("form", FORMS)
+def test_of_two_launches_in_one_text_the_last_counts(form):
+    before = FORMS[form].replace("0x5", "0x1").replace("OVMF.fd", "OLD.fd").replace("EPYC-Milan", "EPYC")
+    capture = parse_command_line(plain(f"{before}\n{FORMS[form]}"))
+    if "what the program computes" in remarks(capture):
+        return  # its pieces are anyone's
+    expected = values(parse_command_line(FORMS["zero bytes"]))
+    assert {name: values(capture).get(name) for name in expected} == expected
+    assert "QEMU command lines" in remarks(capture)
+
+
 @pytest.mark.parametrize("form", ["shell", "libvirt's log", "JSON"])
 def test_a_recorded_terminal_and_a_page_are_read_as_text(form):
     text, expected = FORMS[form], values(parse_anything(FORMS[form]))
