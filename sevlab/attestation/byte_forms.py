@@ -20,7 +20,7 @@ from urllib.parse import unquote
 
 from ..data import read_table
 from ..errors import InputError, LayoutError, quoted
-from ..formats.sev_certs import parse_certificates
+from ..formats.sev_certs import AmdCertificate, SevCertificate, parse_certificates
 from ..launch.reading import ReadPath, open_input
 
 #: Most bytes that are looked at as text, and most values of one JSON document.
@@ -350,7 +350,7 @@ def describe(raw: bytes, fits: Callable[[bytes], bool]) -> tuple[str, str]:
     if advice := _near_report(raw):
         what = "an attestation report" if len(raw) == _REPORT else f"{_binary_kind(raw)}, and like a report"
         return f"{len(raw)} bytes, {what}", advice
-    if _is_sev_format(raw):
+    if certificates_in(raw):
         return f"{len(raw)} bytes, certificates in SEV's own format", _X509
     if is_endorsement(raw):
         return f"{len(raw)} bytes, a launch endorsement of GCE", ENDORSEMENT
@@ -421,7 +421,7 @@ def _converted(raw: bytes, fits: Callable[[bytes], bool]) -> str:
 
 
 def _binary_kind(raw: bytes) -> str:
-    if _is_sequence(raw):
+    if raw[:1] == b"\x30" and len(raw) > 4 and raw[1] in (*range(0x10, 0x80), 0x81, 0x82, 0x83):
         inner = raw[2 + (raw[1] & 0x7F if raw[1] & 0x80 else 0) :]
         inner_inner = inner[2 + (inner[1] & 0x7F if len(inner) > 1 and inner[1] & 0x80 else 0) :][:1]
         if inner[:1] == b"\x30" and inner_inner == b"\x30":
@@ -434,15 +434,12 @@ def _binary_kind(raw: bytes) -> str:
     return BINARY
 
 
-def _is_sev_format(raw: bytes) -> bool:
+def certificates_in(raw: bytes) -> list[SevCertificate | AmdCertificate]:
+    """Return the certificates in SEV's own format that bytes consist of; [] for anything else."""
     try:
-        return bool(parse_certificates(raw))
+        return parse_certificates(raw)
     except LayoutError:
-        return False
-
-
-def _is_sequence(raw: bytes) -> bool:
-    return raw[:1] == b"\x30" and len(raw) > 4 and raw[1] in (*range(0x10, 0x80), 0x81, 0x82, 0x83)
+        return []
 
 
 def is_endorsement(raw: bytes) -> bool:
