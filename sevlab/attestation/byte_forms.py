@@ -19,7 +19,7 @@ from itertools import islice
 from urllib.parse import unquote
 
 from ..errors import InputError, LayoutError, quoted
-from ..formats.sev_certs import parse_certificates
+from ..formats.sev_certs import AmdCertificate, SevCertificate, parse_certificates
 from ..launch.reading import ReadPath, open_input
 
 #: Most bytes that are looked at as text, and most values of one JSON document.
@@ -57,7 +57,8 @@ _LINE = re.compile(
 _NAMED = re.compile(r"""^(?:(?:export|let|const|var|static)[ ]+)*[A-Za-z_]\w*[ ]*=[ ]*(?=[b"'`\[])""")
 #: What is around the numbers of a dump by gdb, lldb, WinDbg, tcpdump or a kernel.
 _AROUND = re.compile(
-    r"(?m)^\[ *\d+\.\d+\] (?:[\w-]*[g-zG-Z_][\w-]*: )?|\b0[xX]| ?<[^<>\n]*>|(?<=[0-9a-f]{8})`(?=[0-9a-f]{8})"
+    r"(?m)^\[ *\d+\.\d+\] (?:[\w-]*[g-zG-Z_][\w-]*: )?|\b0[xX]"
+    r"|(?<=[0-9a-f]) <[^<>\n]*>(?=:)|(?<=[0-9a-f]{8})`(?=[0-9a-f]{8})"
 )
 _HEX_MARKS = re.compile(r"\\x|0[xX]|[\s:,;-]")
 #: What helps with the digests that Google signs for its guests, one for each number of CPUs.
@@ -175,8 +176,8 @@ def _of_text(text: str) -> Iterator[Reading]:
     bare = _NAMED.sub("", bare)
     if re.fullmatch(r"[\w-]{8,}\.[\w-]{8,}\.[\w-]*", bare) and (payload := _of_base64(bare.split(".")[1])):
         yield Reading(payload, "the payload of a JSON web token")
-    if bare[:1] == "<":
-        bare = re.sub("<[^<>]*>?", " ", bare).strip()
+    elements = re.split("<[^<>]*>?", bare) if bare[:1] == "<" else []
+    bare = " ".join(elements).strip() or bare
     if literal := _LITERAL.fullmatch(bare):
         with suppress(ValueError, SyntaxError):
             yield Reading(ast.literal_eval(literal[1]), "bytes as Python prints them")
@@ -187,7 +188,8 @@ def _of_text(text: str) -> Iterator[Reading]:
     if (dumped := _of_dump(bare)) is not None:
         yield Reading(dumped, "a hex dump")
     yield from (Reading(numbers, "a list of numbers") for numbers in _of_numbers(bare))
-    yield from _of_word(bare)
+    for one in elements or [bare]:  # not joined: a part may be lost, and another as long
+        yield from _of_word(one)
 
 
 def _of_word(text: str) -> Iterator[Reading]:
@@ -230,40 +232,52 @@ def _of_dump(text: str) -> bytes | None:
     """
     is_gdb = bool(re.search(r":\s+0[xX]", text))  # whose words are numbers, the low byte last
     text = re.sub("(?<= [0-9a-f]{2})-(?=[0-9a-f]{2} )", " ", _AROUND.sub("", text))
-    lines = [line for line in text.splitlines() if line.strip()]
-    found = [line.strip() if line.strip() == "*" else _DUMP.fullmatch(line.strip()) for line in lines]
-    rows = [line for line in found if isinstance(line, re.Match)]
-    if len(found) < 2 or not all(found):
-        return None
+    rows: list[tuple[str, ...]] = []  # offset, colon, words, text beside them; nothing for a star
+    for line in filter(None, map(str.strip, text.splitlines())):
+        if not (found := _DUMP.fullmatch(line)) and line != "*":
+            return None
+        rows.append(_row(*found.groups("")) if found else ())
     flipped = is_gdb or any(map(_is_flipped, rows))
-    has_words = any(line[2] and re.search(r"\w{4}", line[3]) for line in rows)
-    if has_words and not flipped and not any(line[4] for line in rows):
+    has_words = any(row and row[1] and re.search(r"\w{4}", row[2]) for row in rows)
+    if len(rows) < 2 or (has_words and not flipped and not any(row and row[3] for row in rows)):
         return None  # xxd has the bytes in their order and a kernel has numbers: only the text beside them tells
     for base in (16, 8, 10):
-        if (raw := _counted(found, base, flipped)) is not None:
+        if (raw := _counted(rows, base, flipped)) is not None:
             return raw
     return None
 
 
-def _is_flipped(line: re.Match[str]) -> bool:
+def _row(offset: str, colon: str, words: str, text: str) -> tuple[str, ...]:
+    """Return the parts of a row. What is as long as the bytes before it is the text beside them, not a word."""
+    before, _, last = words.rpartition("  ")
+    is_text = not text and " " not in last and 2 * len(last) == len("".join(before.split()))
+    return offset, colon, *((before, last) if is_text else (words, text))
+
+
+def _is_flipped(row: tuple[str, ...]) -> bool:
     """Return whether the text beside the words shows that they have the low byte first, as xxd -e writes them."""
-    if not line[2] or not line[4] or any(len(word) % 2 for word in line[3].split()):
+    if not row or not row[1] or not row[3] or any(len(word) % 2 for word in row[2].split()):
         return False
-    words = [bytes.fromhex(word) for word in line[3].split()]
+    words = [bytes.fromhex(word) for word in row[2].split()]
     both = [b"".join(words), b"".join(word[::-1] for word in words)]
     straight, back = ("".join(chr(one) if 32 <= one < 127 else "." for one in raw).strip() for raw in both)
-    return back == line[4].strip() != straight
+    return back == row[3].strip() != straight
 
 
-def _counted(lines: list[str | re.Match[str] | None], base: int, flipped: bool = False) -> bytes | None:
+def _counted(rows: list[tuple[str, ...]], base: int, flipped: bool) -> bytes | None:
     raw, row, repeated, first = bytearray(), b"", False, -1
-    for line in lines:
-        if not isinstance(line, re.Match):
+    for line in rows:
+        if not line:
             repeated = True
             continue
+        order = 1 if line[1] and not flipped else -1
         try:
-            at = int(line[1], base)
-        except ValueError:
+            at, words = int(line[0], base), line[2].split()
+            if all(len(word) in (3, 6) for word in words):  # as od prints them by default
+                new = [int(word, 8).to_bytes(len(word) // 3, "little") for word in words]
+            else:
+                new = [bytes.fromhex(word)[::order] for word in words]
+        except (ValueError, OverflowError):
             return None
         first = at if first < 0 else first
         at -= first
@@ -274,24 +288,9 @@ def _counted(lines: list[str | re.Match[str] | None], base: int, flipped: bool =
             repeated = False
         if at != len(raw):
             return None
-        words = line[3].split()
-        octal = bool(words) and all(len(word) in (3, 6) for word in words)
-        row = b"".join(_octal(word) if octal else _word(word, "" if flipped else line[2]) for word in words)
+        row = b"".join(new)
         raw += row
     return None if repeated else bytes(raw)
-
-
-def _word(digits: str, colon: str) -> bytes:
-    raw = bytes.fromhex(digits) if len(digits) % 2 == 0 else b""
-    return raw if colon or len(raw) == 1 else raw[::-1]
-
-
-def _octal(digits: str) -> bytes:
-    """Return a word as od prints it by default: three octal digits are a byte, six two bytes, the low one first."""
-    if not re.fullmatch("[0-7]+", digits):
-        return b""
-    value, size = int(digits, 8), len(digits) // 3
-    return value.to_bytes(size, "little") if value < 1 << 8 * size else b""
 
 
 def once(pairs: list[tuple[str, object]]) -> dict[str, object]:
@@ -348,7 +347,7 @@ def describe(raw: bytes, fits: Callable[[bytes], bool]) -> tuple[str, str]:
     if advice := _near_report(raw):
         what = "an attestation report" if len(raw) == _REPORT else f"{_binary_kind(raw)}, and like a report"
         return f"{len(raw)} bytes, {what}", advice
-    if _is_sev_format(raw):
+    if certificates_in(raw):
         return f"{len(raw)} bytes, certificates in SEV's own format", _X509
     if is_endorsement(raw):
         return f"{len(raw)} bytes, a launch endorsement of GCE", ENDORSEMENT
@@ -419,7 +418,7 @@ def _converted(raw: bytes, fits: Callable[[bytes], bool]) -> str:
 
 
 def _binary_kind(raw: bytes) -> str:
-    if _is_sequence(raw):
+    if raw[:1] == b"\x30" and len(raw) > 4 and raw[1] in (*range(0x10, 0x80), 0x81, 0x82, 0x83):
         inner = raw[2 + (raw[1] & 0x7F if raw[1] & 0x80 else 0) :]
         inner_inner = inner[2 + (inner[1] & 0x7F if len(inner) > 1 and inner[1] & 0x80 else 0) :][:1]
         if inner[:1] == b"\x30" and inner_inner == b"\x30":
@@ -432,15 +431,12 @@ def _binary_kind(raw: bytes) -> str:
     return BINARY
 
 
-def _is_sev_format(raw: bytes) -> bool:
+def certificates_in(raw: bytes) -> list[SevCertificate | AmdCertificate]:
+    """Return the certificates in SEV's own format that bytes consist of; [] for anything else."""
     try:
-        return bool(parse_certificates(raw))
+        return parse_certificates(raw)
     except LayoutError:
-        return False
-
-
-def _is_sequence(raw: bytes) -> bool:
-    return raw[:1] == b"\x30" and len(raw) > 4 and raw[1] in (*range(0x10, 0x80), 0x81, 0x82, 0x83)
+        return []
 
 
 def is_endorsement(raw: bytes) -> bool:

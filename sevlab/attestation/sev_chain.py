@@ -41,7 +41,7 @@ from ..launch.verify import CANNOT_TELL, MATCH, MISMATCH, NOT_CHECKED, NOT_DECID
 from ..layout.bits import title
 from ..layout.span import Explainable
 from ..layout.views import Heading, Paragraph, Table, View, narrow
-from .byte_forms import describe, readings
+from .byte_forms import certificates_in, describe, readings
 from .crypto import ecdsa_fault, rsa_fault
 from .verdict import Checklist, check_table, judged, names_of
 
@@ -186,9 +186,9 @@ def load_chain(*paths: str, name: str = "certificates") -> Chain:
     found: list[Certificate] = []
     for path in paths:
         raw = load_file(path, name, LIMIT)
-        fitting = [one for part in readings(raw) if (one := _certificates_in(part.raw))]
+        fitting = [one for part in readings(raw) if (one := certificates_in(part.raw))]
         if fitting:
-            found += fitting[0] if _certificates_in(raw) else [one for part in fitting for one in part]
+            found += fitting[0] if certificates_in(raw) else [one for part in fitting for one in part]
             continue
         received, advice = describe(raw, lambda part: False)
         try:
@@ -197,14 +197,6 @@ def load_chain(*paths: str, name: str = "certificates") -> Chain:
             received = received if advice else error.received
         raise InputError(name, f"{quoted(path)}: {received}", _NEEDED, advice or "sevctl export FILE")
     return Chain(found)
-
-
-def _certificates_in(raw: bytes) -> list[Certificate]:
-    """Return the certificates that bytes consist of; [] for anything else."""
-    try:
-        return parse_certificates(raw)
-    except LayoutError:
-        return []
 
 
 @checked

@@ -353,11 +353,16 @@ def plain(text: str) -> str:
     if re.match(r"(?i)\s*<(?:pre|code|p|div|span|blockquote|details|tt|samp|html|!doctype html)\b", text):
         text = html.unescape(re.sub(r"<[^<>]*>", "", text))
     text = html.unescape(text) if re.match(r"\s*&lt;", text) else text
-    if messages := _MESSAGE.findall(text) if text.lstrip()[:1] == "{" else []:
+    is_logged = text.lstrip()[:1] == "{" and re.search(r'"(?:_[A-Z_]+|PRIORITY|stream)"\s*:', text)
+    if messages := _MESSAGE.findall(text) if is_logged else []:
         with suppress(ValueError):
             text = "\n".join(map(json.loads, messages))
-    bare, count = _BEFORE.subn("", text)
-    return bare if count == len(text.splitlines()) else text
+    before = _BEFORE.findall(text)
+    bars = [one for one in before if "|" in one]  # each another: the names in a table of values
+    is_log = len(before) == len([one for one in text.splitlines() if one]) and (
+        len(bars) < 2 or len(set(bars)) < len(bars)
+    )
+    return _BEFORE.sub("", text) if is_log else text
 
 
 def shown(value: object, limit: int = 80) -> str:

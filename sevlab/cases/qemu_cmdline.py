@@ -51,7 +51,7 @@ _PROGRAM = re.compile(r"qemu-system-\w+|qemu-kvm|kvm")
 STARTED = re.compile(
     r"""(?:(?:^|(?<=[\s"'`=(\[{]))[\w.+-]*/[\w./+-]*?(?:qemu-system-\w+|qemu-kvm|kvm)"""
     r"""|(?:^|(?<=[\s"'`(\[{]))(?:qemu-system-\w+|qemu-kvm)|^kvm)"""
-    r"""["']?[\s,\\]*+(?:with:?\s*+)?[\[({]?[\s*_`"'\\]*+(?=-)""",
+    r"""["']?[\s,\\]*+(?:with:?\s*+)?[\[({]?[\s*_`"'\\>]*+(?=-)""",
     re.MULTILINE,
 )
 _STARTS = re.compile(f"(?={STARTED.pattern})", re.MULTILINE)
@@ -184,13 +184,12 @@ class CommandLine:
         text = re.sub(r"\\x00|\\0|\\u0000|\^@", "\0", text) if len(_WRITTEN_ZERO.findall(text)) > 1 else text
         if "\0" in text:
             words = text.rstrip("\n").removesuffix("\0").split("\0")
-            starts = [at for at in range(len(words) - 1) if _is_program(words, at) and words[at + 1][:1] == "-"]
-            commands = [words[at:end] for at, end in pairwise([*starts, len(words)])] or [words]
+            commands = _commands(words)
             return commands[self._last_of(commands)], "exact"
         text = _logged(text)
         lists = [_unquoted(one[1]) for one in _LIST.finditer(text)]
-        lists.append([word.strip("\"'") for word in _ITEM.findall(text)])
-        lists.append(
+        lists += _commands([word.strip("\"'") for word in _ITEM.findall(text)])
+        lists += _commands(
             [w[1:-1] if w[0] == '"' else bytes.fromhex(w).decode(errors="replace") for w in _AUDITED.findall(text)]
         )
         lists = [words for words in lists if len(words) > 1 and any(re.match("-[a-zA-Z]", word) for word in words)]
@@ -227,7 +226,7 @@ class CommandLine:
 
     def _last_launch(self, text: str) -> str:
         """Return the command itself: of several the last, without a log's lines around it and Markdown's marks."""
-        text = text.translate(_PLAIN_QUOTES)
+        text = re.sub(r"(?<!\S)[\u2012-\u2015\u2212](?=[A-Za-z])", "-", text.translate(_PLAIN_QUOTES))
         bare = re.sub(r"(?m)^([ \t]*#).*", r"\1", text)
         before, *commands = _STARTS.split(bare if STARTED.search(bare) else text)  # else # is the prompt
         if not commands:
@@ -259,9 +258,8 @@ class CommandLine:
 
     def _from_program(self, words: list[str]) -> list[str]:
         """Return the words after the program's name: before it may be columns of ps, sudo, or variables."""
-        for number in range(len(words)):
-            if _is_program(words, number):
-                return words[number + 1 :]
+        if programs := [at for at in range(len(words)) if _is_program(words, at)]:
+            return words[programs[0] + 1 :]
         start = next((number for number, word in enumerate(words) if word[:1] == "-" and len(word) > 1), len(words))
         if start:
             left_out = f"{start} word(s) before the first option left out"
@@ -302,8 +300,8 @@ class CommandLine:
                     value += " " + words.popleft()
                 self.remarks.append(f"-append has lost its quotes; read up to the next option: {shown(value, 120)}")
             self.options.append(Option(name, value, _parts(name, value, self.remarks)))
-            if form == "shell" and "$" in value and name in _MAY_BE_REPLACED:
-                self.remarks.append(f"{name} contains a '$', which the shell may have replaced: {shown(value)}")
+            if form == "shell" and name in _MAY_BE_REPLACED and (mark := re.search("[$`]", value)):
+                self.remarks.append(f"{name} contains a '{mark[0]}', which the shell may have replaced: {shown(value)}")
 
     @property
     def doubt(self) -> str:
@@ -475,6 +473,12 @@ def _assembled(text: str) -> list[str]:
     return words if sum(word in WITH_ARGUMENT for word in words) > 1 else []
 
 
+def _commands(words: list[str]) -> list[list[str]]:
+    """Return the commands that words consist of: each begins with a program that an option follows."""
+    starts = [at for at in range(len(words) - 1) if _is_program(words, at) and words[at + 1][:1] == "-"]
+    return [words[at:end] for at, end in pairwise([*starts, len(words)])] or [words]
+
+
 def _is_program(words: list[str], at: int) -> bool:
     """Return whether a word names the program: an argument (-accel kvm) may look like it."""
     is_argument = at > 0 and words[at - 1] in WITH_ARGUMENT
@@ -496,10 +500,9 @@ _PLAIN_QUOTES = {0x2018: "'", 0x2019: "'", 0x201C: '"', 0x201D: '"', 0xA0: " ", 
 
 def _without_marks(text: str) -> str:
     """Return text without what Markdown puts around words, and without a prompt before them."""
-    text = re.sub(r"(?<!\S)[\u2012-\u2015\u2212](?=[A-Za-z])", "-", text)
     text = re.sub(r"(?m)^[ \t]*(?:>[ \t]*|[$#][ \t]+)+", "", text)
     text = re.sub(r"(?<![\w*])\*\*(.+?)\*\*(?![\w*])", r"\1", text)
-    return re.sub(r"```\w*|(?<!\w)`|`(?!\w)|<br ?/?>", "", text)
+    return re.sub(r"""```\w*|(?<![\w"'])`|`(?![\w"'])|<br ?/?>""", "", text)
 
 
 @checked

@@ -216,8 +216,7 @@ def _documents(text: str, found: Collector) -> Iterator[dict[str, object]]:
             found.remark(f"line {line}: too much, or too much that is not JSON; what follows was left out")
             return
         found.remark(f"line {line}: what starts with a brace is not a JSON object: {shown(text[start : start + 40])}")
-        newline = text.find("\n", start)
-        position = newline + 1 if newline >= 0 else len(text)
+        position = text.find("\n", start) + 1 or len(text)
 
 
 def printable(value: object) -> object:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import itertools
 import json
 import re
 import shutil
@@ -58,11 +59,12 @@ def hexdump(raw: bytes) -> str:
 
 
 def xxd(raw: bytes) -> str:
-    rows = (raw[at : at + 16] for at in range(0, len(raw), 16))
-    return "".join(
-        f"{16 * number:08x}: {' '.join(row[i : i + 2].hex() for i in range(0, len(row), 2)):<39}  {'.' * len(row)}\n"
-        for number, row in enumerate(rows)
-    )
+    made = ""
+    for at in range(0, len(raw), 16):
+        row = raw[at : at + 16]
+        shown = "".join(chr(one) if 32 < one < 127 else "." for one in row)  # a space is a dot, as in no xxd
+        made += f"{at:08x}: {' '.join(row[i : i + 2].hex() for i in range(0, len(row), 2)):<39}  {shown}\n"
+    return made
 
 
 def od(raw: bytes, base: str = "07o") -> str:
@@ -210,6 +212,18 @@ def test_a_dump_that_left_lines_out_is_not_made_up() -> None:
         read_bytes(raw, lambda one: one != raw, "x", "y")
 
 
+REPORT = (SAMPLES / "report-snp.bin").read_bytes()
+#: What is signed in it is the hex of a digest, which is hex in a dump's text, too.
+DIGITS = REPORT[:0x50] + hashlib.sha256(b"nonce").hexdigest().encode() + REPORT[0x90:]
+
+
+def test_text_beside_bytes_is_no_number_where_it_looks_like_one() -> None:
+    tagged = DIGITS.replace(DIGITS[0x60:0x70], b"<0123456789abcd>")
+    for raw, form in itertools.product((DIGITS, tagged), ("xxd", "hexdump -C", "Markdown", "a kernel's log")):
+        made = str(FORMS[form](raw))
+        assert read_bytes(made.encode(), lambda one: len(one) == len(DIGITS), "x", "y").raw == raw
+
+
 @pytest.mark.peer
 @pytest.mark.parametrize(
     "command", [["hexdump", "-C"], ["hexdump"], ["xxd"], ["xxd", "-p"], ["xxd", "-g", "4"], ["xxd", "-i"], ["od"]]
@@ -218,7 +232,7 @@ def test_a_dump_that_left_lines_out_is_not_made_up() -> None:
 def test_what_the_real_tools_print_is_read(command: list[str]) -> None:
     if shutil.which(command[0]) is None:
         pytest.skip(f"{command[0]} is not installed")
-    raw = (SAMPLES / "report-snp.bin").read_bytes()
+    raw = DIGITS
     text = subprocess.run(command, input=raw, capture_output=True, check=True).stdout
     try:
         assert read_report(text).report.to_bytes() == raw
@@ -233,9 +247,6 @@ def test_what_does_not_fit_is_named_in_one_line(raw: bytes, form: str) -> None:
     with pytest.raises(InputError) as caught:
         read_bytes(made.encode() if isinstance(made, str) else made, lambda one: False, "x", "y")
     one_line(caught.value)
-
-
-REPORT = (SAMPLES / "report-snp.bin").read_bytes()
 
 
 @pytest.mark.parametrize(
@@ -282,6 +293,18 @@ def test_two_fields_that_fit_and_differ_are_not_chosen_from() -> None:
     two = {"old": base64.b64encode(REPORT).decode(), "new": base64.b64encode(b"\x05" + REPORT[1:]).decode()}
     with pytest.raises(InputError, match="2 different values"):
         read_report(json.dumps(two).encode())
+
+
+def test_elements_of_xml_are_not_joined_to_a_report() -> None:
+    whole, half, rest = REPORT.hex(), REPORT.hex()[:-8], REPORT.hex()[-8:]
+    assert read_report(f"<a><b>{whole}</b><c>{whole}</c><d>00</d></a>".encode()).report.to_bytes() == REPORT
+    for text, words_ in (
+        (f"<a><b>{half}</b><c>{rest}</c></a>", "breaks off"),
+        (f"<a><b>{whole}</b><c>05{whole[2:]}</c></a>", "2 different values"),
+    ):
+        with pytest.raises(InputError, match=words_):
+            read_report(text.encode())
+    assert read_report(f"<pre><b>{xxd(REPORT)}</b></pre>".encode()).report.to_bytes() == REPORT
 
 
 def test_a_report_in_pem_is_read() -> None:

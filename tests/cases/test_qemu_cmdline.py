@@ -113,6 +113,7 @@ def test_smp_is_counted_as_qemu_does(smp, count):
         ("-bios a", "from version 7.1 on"),
         ("-pflash a -pflash b", "nothing measures them"),
         ("-kernel $KERNEL", "contains a '$'"),
+        ('-append "`cat x`"', "contains a '`'"),
         ("-readconfig my.cfg", "which was not read"),
         ("-m 4G\nqemu-system-x86_64 -m 8G", "only the last is read"),
         ("-object '{broken'", "not JSON"),
@@ -254,6 +255,17 @@ def test_a_command_line_is_read_however_it_was_copied(form):
     assert {name: found.get(name) for name in expected} == expected
     assert "initrd" not in found
     assert (expected["policy"], expected["firmware"], expected["num_cpus"]) == (5, "OVMF.fd", 2)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_of_two_launches_in_one_text_the_last_counts(form):
+    before = FORMS[form].replace("0x5", "0x1").replace("OVMF.fd", "OLD.fd").replace("EPYC-Milan", "EPYC")
+    capture = parse_command_line(plain(f"{before}\n{FORMS[form]}"))
+    if "what the program computes" in remarks(capture):
+        return  # its pieces are anyone's
+    expected = values(parse_command_line(FORMS["zero bytes"]))
+    assert {name: values(capture).get(name) for name in expected} == expected
+    assert "QEMU command lines" in remarks(capture)
 
 
 @pytest.mark.parametrize("form", ["shell", "libvirt's log", "JSON"])

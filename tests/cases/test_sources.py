@@ -127,6 +127,9 @@ def test_dmesg_is_read():
 VALUES = {"measurement": MEASUREMENT, "api_major": 0, "api_minor": 22, "build_id": 13, "policy": 1}
 WRITTEN = {
     "camel JSON": json.dumps({"apiMajor": 0, "apiMinor": 22, "buildID": 13, "policy": 1, "measurement": MEASUREMENT}),
+    "JSON with a log": json.dumps(
+        {"log": "on", "apiMajor": 0, "apiMinor": 22, "buildID": 13, "policy": 1, "measurement": MEASUREMENT}
+    ),
     "snake JSON": json.dumps(
         {"api_major": 0, "api_minor": 22, "build_id": 13, "policy": 1, "measurement": MEASUREMENT}
     ),
@@ -138,6 +141,8 @@ WRITTEN = {
     "upper": SECINFO.upper().replace(MEASUREMENT.upper(), MEASUREMENT),
     "words": f"SEV measurement: {MEASUREMENT}\nAPI major: 0\nAPI minor: 22\nBuild ID: 13\nPolicy: 0x1\n",
     "tabs": SECINFO.replace(":", "\t"),
+    "a table": re.sub(r"(?m)^(\S+)\s*:", r"\1  |", SECINFO.strip()),
+    "a container's log": re.sub("(?m)^", "vm  | ", SECINFO.strip()),
     "Markdown, bold": re.sub(r"(?m)^(\S+)\s*:", r"**\1**:", SECINFO),
     "sevctl": f"--api-major 0 --api-minor 22 --build-id 13 --policy 1 --launch-measure-blob {MEASUREMENT}",
     "options": f"sevctl x --measurement {MEASUREMENT} --api-major 0 --api-minor 22 --build-id 13 --policy 1 --tk tk",
