@@ -64,7 +64,7 @@ def parse_measurement(text: str, name: str = "measurement", *, allow_hex: bool =
         if allow_hex:
             return Measurement.from_bytes(bytes.fromhex(bare))
         raise InputError(name, "96 hex digits", needed, "the same bytes as base64: xxd -r -p | base64")
-    if allow_hex and is_hex_of_other_size(bare):
+    if is_hex_of_other_size(bare):
         raise InputError(name, f"{len(bare)} hex digits", needed)
     if not bare:
         raise InputError(name, "nothing", needed)

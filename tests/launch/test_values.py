@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
 import os
 import sys
@@ -110,6 +111,13 @@ def test_hex_is_taken_only_where_it_is_allowed(raw: bytes) -> None:
     assert sevlab.launch.values.parse_measurement(raw.hex().upper(), allow_hex=True).to_bytes() == raw
     with pytest.raises(sevlab.InputError, match="96 hex digits"):
         sevlab.launch.values.parse_measurement(raw.hex())
+
+
+@pytest.mark.parametrize("allow_hex", [False, True])
+def test_a_measure_in_hex_is_no_base64(allow_hex: bool) -> None:
+    """Its 64 digits are also base64 of 48 bytes, and no digest or measure is that by chance."""
+    with pytest.raises(sevlab.InputError, match="received 64 hex digits"):
+        sevlab.launch.values.parse_measurement(hashlib.sha256(b"").hexdigest(), allow_hex=allow_hex)
 
 
 @pytest.mark.parametrize("size", [0, 1, 16, 32, 45, 46, 47, 49, 50, 51, 96])
