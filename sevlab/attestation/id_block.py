@@ -50,7 +50,7 @@ _STAGES = (
     ("ID key signature", "BAD_SIGNATURE", "the author key signed all 1028 bytes of the ID key"),
     ("form", "", "version 1, and reserved bytes are zero"),
 )
-STAGES = {name: status for name, status, _ in _STAGES}
+STAGES = {name: status for name, status, _ in _STAGES} | {"report": ""}  # the last is verify_case's own
 #: How findings begin that no other check is about.
 _FORM = ("version", "policy", "reserved")
 _GIVE = {"launch digest": "no measurement was given", "policy": "no policy of the launch was given"}

@@ -29,7 +29,7 @@ from ..launch.inputs import KEYS, REPORTED, Sha256, Trust
 from ..launch.keys import SecretBytes
 from ..launch.reading import opened_once
 from ..launch.snp import load_snp_launch
-from ..launch.verify import MATCH, MISMATCH, NOT_DECIDED, UNUSABLE, Verdict, compare_measure
+from ..launch.verify import MATCH, MISMATCH, NOT_DECIDED, UNUSABLE, Check, Verdict, compare_measure
 from ..layout.span import Explainable
 from ..layout.views import Banner, Heading, Paragraph, Quote, Table, View, hex_lines
 from .capture import in_cell
@@ -319,7 +319,13 @@ def _verify_id_block(case: Case, report: Report | None) -> IdBlockVerdict | None
     if measurement is None and "firmware" in case.inputs:
         measurement = load_snp_launch(**case.snp_launch).digest
     policy = case.part(SNP).get("snp_policy", None if report is None else int(report.policy))
-    return verify_id_block(load_id_block(str(case.inputs["id_block"]), name="id_block"), measurement, policy)
+    signed, shown = load_id_block(str(case.inputs["id_block"]), name="id_block"), None
+    if report is not None and any(report.id_key_digest):
+        shown = report.key_info.author_key_en == 1
+    verdict = verify_id_block(signed, measurement, policy, author_key_enabled=shown)
+    if shown is not None and (other := [n for n, value in verdict.reported.items() if getattr(report, n) != value]):
+        verdict.checks.append(Check("report", MISMATCH, f"it shows another {', '.join(other)}: another ID block's"))
+    return verdict
 
 
 def _check_explanation(case: Case, keys: Mapping[str, Value]) -> tuple[str, str]:
