@@ -223,6 +223,8 @@ def verify_case(
     """
     changed, trust = tuple(case.changed), case.trust(keys)
     if not case.is_snp:
+        for name in case.part(SNP):
+            raise InputError(name, f"it in a case of {MODES.get(case.mode, 'SEV')}", "a case of SEV-SNP, or none of it")
         measure = _compare_measure(case, keys, trust)
         explanation, why = _check_explanation(case, keys)
         return CaseVerdict(case, changed, trust, measure, explanation=explanation, why=why)
@@ -280,7 +282,12 @@ def _compare_measure(case: Case, keys: Mapping[str, Value], trust: Trust | None 
 
 
 def _load_report(case: Case) -> Report | None:
-    return load_report(str(case.inputs["report"]), "report") if "report" in case.inputs else None
+    if "report" not in case.inputs:
+        return None
+    report = load_report(str(case.inputs["report"]), "report")
+    if case.reported_measurement not in (None, report.measurement):
+        raise InputError("reported_measurement", "another one than the report has", "the report's, or none")
+    return report
 
 
 def _compare_digest(case: Case, report: Report | None) -> DigestCheck | None:
