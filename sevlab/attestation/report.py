@@ -153,9 +153,7 @@ def parse_moment(value: datetime | str | None, name: str = "at") -> datetime:
         return datetime.now(UTC)
     try:
         moment = datetime.fromisoformat(value if _MOMENT.fullmatch(value) else "") if isinstance(value, str) else value
-        if not isinstance(moment, datetime):
-            raise ValueError
-        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+        return datetime.replace(moment, tzinfo=UTC) if moment.tzinfo is None else datetime.astimezone(moment, UTC)
     except (AttributeError, TypeError, ValueError, OverflowError):
         needed = "a date (YYYY-MM-DD) or a time in ISO 8601, such as 2026-01-31T12:00:00Z"
         raise InputError(name, quoted(value), needed) from None

@@ -282,10 +282,8 @@ def _compare_measure(case: Case, keys: Mapping[str, Value], trust: Trust | None 
 
 
 def _load_report(case: Case) -> Report | None:
-    if "report" not in case.inputs:
-        return None
-    report = load_report(str(case.inputs["report"]), "report")
-    if case.reported_measurement not in (None, report.measurement):
+    report = load_report(str(case.inputs["report"]), "report") if "report" in case.inputs else None
+    if report is not None and case.reported_measurement not in (None, report.measurement):
         raise InputError("reported_measurement", "another one than the report has", "the report's, or none")
     return report
 

@@ -72,7 +72,9 @@ def test_moments() -> None:
             parse_moment(bad, "--at")
 
 
-@pytest.mark.parametrize("at", [5, 5.0, b"2026-01-01", MOMENT.date(), [], "", " 2026-01-01", "2026-01-01\n"])
+@pytest.mark.parametrize(
+    "at", [5, 5.0, b"2026-01-01", MOMENT.date(), MOMENT.timetz(), [], "", " 2026-01-01", "2026-01-01\n"]
+)
 def test_a_moment_is_a_moment(at: Any) -> None:
     with pytest.raises(InputError, match="at: received"):
         verify_report(make(), at=at)
