@@ -184,10 +184,10 @@ class CaseVerdict(Explainable):
     @property
     def words(self) -> str:
         """The verdict in a line."""
-        if self.status == UNUSABLE:
-            return "UNUSABLE: the report is of a launch that went through, the ID block is of another one"
         if self.changed:
             return f"ERROR: files of this case that are not the recorded ones: {len(self.changed)}"
+        if self.status == UNUSABLE:
+            return "UNUSABLE: the report is of a launch that went through, the ID block is of another one"
         if self.measure is not None:
             return self.measure.words
         if self.status == MISMATCH:

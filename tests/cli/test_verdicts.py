@@ -291,6 +291,17 @@ def test_an_id_block_is_judged_as_the_report_shows_that_the_launch_took_it(tmp_p
     assert [one[:3] for one in found.failed] == [("report", MISMATCH, "it shows another guest_svn: another ID block's")]
 
 
+def test_a_changed_id_block_is_not_called_one_of_another_launch(store: Path, tmp_path: Path) -> None:
+    path = tmp_path / "block"
+    path.write_bytes((store / "block").read_bytes())
+    case = case_of("snp", id_block=str(path))
+    path.write_bytes(path.read_bytes() + b"\n")
+    verdict = verify_case(case, roots=trust(), at=MOMENT)
+    assert verdict.id_block is not None
+    assert (verdict.status, verdict.id_block.status) == (UNUSABLE, MATCH)
+    assert verdict.words == "ERROR: files of this case that are not the recorded ones: 1"
+
+
 def test_what_was_not_asked_is_listed() -> None:
     verdict = verdict_of("report", snp_vmpl=0)
     assert verdict.matches
