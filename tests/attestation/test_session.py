@@ -219,6 +219,9 @@ def test_the_command_writes_four_private_files_or_none(
     before = {name: (tmp_path / name).read_bytes() for name in sizes}
     assert main(["session", str(chain), "5"]) == 2
     assert main(["session", str(chain), "5", "--force"]) == 0
+    assert capsys.readouterr().err.count("\n") == 1  # of the one before
+    assert main(["session", str(chain), "0x45", "--force"]) == 0
+    assert capsys.readouterr().err.startswith("WARNING: POLICY: reserved bits 15:6 hold 0x1")
     assert {name: (tmp_path / name).read_bytes() for name in sizes} != before
     (tmp_path / "other_tik.bin").mkdir()
     assert main(["session", "--name", "other", str(chain), "5"]) == 2
