@@ -491,7 +491,7 @@ def parse_bundle(**raws: bytes | None) -> Certificates:
     own = {} if given["chain"] is None else _from_chain(parse_chain(given["chain"]))
     for name in ("vcek", "vlek"):
         if (raw := given[name]) is not None and len(whole := parse_chain(raw, name)) > 1:
-            given[name], own = None, _with_chain(name, _from_chain(whole), own, halves)
+            given[name], own = None, _with_chain(name, _from_chain(whole, name), own, halves)
     for name in ("vcek", "vlek", "ask", "ark"):
         if (raw := given[name]) is not None:
             one = parse_certificate(raw, name)
@@ -568,13 +568,13 @@ def _table_in(raw: bytes) -> bytes:
     return raw if raw in fitting else (fitting or [raw])[0]
 
 
-def _from_chain(certificates: list[Certificate]) -> dict[str, Certificate]:
+def _from_chain(certificates: list[Certificate], name: str = "chain") -> dict[str, Certificate]:
     """Sort certificates by what they are: a root signs itself, a leaf has a leaf's name, the rest is between."""
     found: dict[str, Certificate] = {}
     for one in certificates:
         place = "ark" if one.subject == one.issuer else one.kind.lower() if one.is_leaf else "ask"
         if place in found:
             received = f"two for one place: {quoted(found[place].common_name)} and {quoted(one.common_name)}"
-            raise InputError("chain", received, "ASK (or ASVK) and ARK of one product")
+            raise InputError(name, received, "one of each: leaf, ASK (or ASVK) and ARK of one product")
         found[place] = one
     return found

@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
 
 from ..errors import InputError, checked, quoted
 from ..formats.id_block import ECDSA_P384_SHA384, IdAuth, IdBlock
@@ -31,10 +29,6 @@ from .crypto import ecdsa_fault, ecdsa_sign, load_point
 from .session import load_private, public_key
 from .verdict import Checklist, judged, names_of
 
-if TYPE_CHECKING:
-    T = TypeVar("T")
-
-
 #: The policy that QEMU, sev-snp-measure and the sev crate take when none is given.
 DEFAULT_POLICY = 0x30000
 #: The stages in the firmware's order: a name, how it answers when the stage fails ("" where the firmware of the facts
@@ -50,7 +44,7 @@ _STAGES = (
     ("ID key signature", "BAD_SIGNATURE", "the author key signed all 1028 bytes of the ID key"),
     ("form", "", "version 1, and reserved bytes are zero"),
 )
-STAGES = {name: status for name, status, _ in _STAGES}
+STAGES = {name: status for name, status, _ in _STAGES} | {"report": ""}  # the last is verify_case's own
 #: How findings begin that no other check is about.
 _FORM = ("version", "policy", "reserved")
 _GIVE = {"launch digest": "no measurement was given", "policy": "no policy of the launch was given"}
@@ -339,8 +333,8 @@ def verify_id_block(
     enabled = auth.has_author if author_key_enabled is None else author_key_enabled
     made, over = auth.id_key_sig.to_bytes(), auth.id_key.to_bytes()
     faults: dict[str, str | None] = {
-        "launch digest": _differ(block.launch_digest, measurement, lambda digest: f"{digest[:8].hex()}..."),
-        "policy": _differ(int(block.policy), policy, hex),
+        "launch digest": _differ(block.launch_digest, measurement),
+        "policy": _differ(int(block.policy), policy),
         "ID key algorithm": _algorithm_fault(auth.id_key_algo),
         "author key algorithm": _algorithm_fault(auth.auth_key_algo) if enabled else None,
         "ID key": _key_fault(auth.id_key),
@@ -362,10 +356,11 @@ def _check(name: str, fault: str | None, good: str, has_author: bool) -> Check:
     return judged(name, fault, good)
 
 
-def _differ(named: T, launched: T | None, show: Callable[[T], str]) -> str | None:
-    if launched is None:
-        return None
-    return "" if named == launched else f"the block names {show(named)}, the launch has {show(launched)}"
+def _differ(named: bytes | int, launched: bytes | int | None) -> str | None:
+    if launched is None or named == launched:
+        return None if launched is None else ""
+    shown = [hex(one) if isinstance(one, int) else f"{one[:8].hex()}..." for one in (named, launched)]
+    return "the block names {}, the launch has {}".format(*shown)
 
 
 def _algorithm_fault(algorithm: int) -> str:

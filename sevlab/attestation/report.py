@@ -43,6 +43,8 @@ LIMIT = 64 << 10
 _NEEDED = f"a report of {SIZE} bytes, or {SIZE + HEADER} with its header; binary, or as hex, base64, a dump or in JSON"
 #: Checks that fail without the right leaf; then the verdict says where to get that.
 _ASK_AGAIN = {"signing key", "report signature", "TCB", "chip id"}
+#: fromisoformat takes any character before the time, so a zone behind a date would be the time of day.
+_MOMENT = re.compile("[0-9W-]{8,10}(?:[Tt ].{1,29})?")
 _DIGITS, _LINE = re.compile(r" ([0-9a-f]{48,})"), re.compile(".{1,64}")
 
 
@@ -150,10 +152,8 @@ def parse_moment(value: datetime | str | None, name: str = "at") -> datetime:
     if value is None:
         return datetime.now(UTC)
     try:
-        moment = datetime.fromisoformat(value if len(value) <= 40 else "") if isinstance(value, str) else value
-        if not isinstance(moment, datetime):
-            raise ValueError
-        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+        moment = datetime.fromisoformat(value if _MOMENT.fullmatch(value) else "") if isinstance(value, str) else value
+        return datetime.replace(moment, tzinfo=UTC) if moment.tzinfo is None else datetime.astimezone(moment, UTC)
     except (AttributeError, TypeError, ValueError, OverflowError):
         needed = "a date (YYYY-MM-DD) or a time in ISO 8601, such as 2026-01-31T12:00:00Z"
         raise InputError(name, quoted(value), needed) from None

@@ -210,6 +210,11 @@ def godh_certificate(private: SecretBytes) -> SevCertificate:
     )  # fmt: skip
 
 
+def is_godh(certificate: SevCertificate) -> bool:
+    """Return whether the firmware takes a certificate for an owner's, before it looks at the key."""
+    return (certificate.version, certificate.key_usage, certificate.key_algorithm) == (1, PDH, ECDH_SHA256)
+
+
 class OpenedSession(Checklist):
     """A launch session from the platform's side, checked in the firmware's order.
 
@@ -232,6 +237,9 @@ class OpenedSession(Checklist):
 
     def _open(self) -> None:
         name, note = "GODH is a point of P-384", "HMAC of wrap_tk under the KIK"
+        if not is_godh(self.godh):
+            self.checks.append(Check("GODH is for ECDH", MISMATCH, "its version, usage or algorithm is not a PDH's"))
+            return
         try:
             z = exchange(self.private, self.godh.key)
         except InputError as error:
@@ -249,6 +257,8 @@ class OpenedSession(Checklist):
             return
         same = hmac.compare_digest(policy_mac(self.tik, self.policy), self.blob.policy_mac)
         self.checks.append(Check("policy_mac", MATCH if same else MISMATCH, "HMAC of the policy under the TIK"))
+        if same and (faults := self.policy.findings()):
+            self.checks.append(Check("policy", MISMATCH, "; ".join(faults)))
 
     @property
     def words(self) -> str:

@@ -29,7 +29,7 @@ from ..launch.inputs import KEYS, REPORTED, Sha256, Trust
 from ..launch.keys import SecretBytes
 from ..launch.reading import opened_once
 from ..launch.snp import load_snp_launch
-from ..launch.verify import MATCH, MISMATCH, NOT_DECIDED, UNUSABLE, Verdict, compare_measure
+from ..launch.verify import MATCH, MISMATCH, NOT_DECIDED, UNUSABLE, Check, Verdict, compare_measure
 from ..layout.span import Explainable
 from ..layout.views import Banner, Heading, Paragraph, Quote, Table, View, hex_lines
 from .capture import in_cell
@@ -184,10 +184,10 @@ class CaseVerdict(Explainable):
     @property
     def words(self) -> str:
         """The verdict in a line."""
-        if self.status == UNUSABLE:
-            return "UNUSABLE: the report is of a launch that went through, the ID block is of another one"
         if self.changed:
             return f"ERROR: files of this case that are not the recorded ones: {len(self.changed)}"
+        if self.status == UNUSABLE:
+            return "UNUSABLE: the report is of a launch that went through, the ID block is of another one"
         if self.measure is not None:
             return self.measure.words
         if self.status == MISMATCH:
@@ -223,6 +223,8 @@ def verify_case(
     """
     changed, trust = tuple(case.changed), case.trust(keys)
     if not case.is_snp:
+        for name in case.part(SNP):
+            raise InputError(name, f"it in a case of {MODES.get(case.mode, 'SEV')}", "a case of SEV-SNP, or none of it")
         measure = _compare_measure(case, keys, trust)
         explanation, why = _check_explanation(case, keys)
         return CaseVerdict(case, changed, trust, measure, explanation=explanation, why=why)
@@ -280,7 +282,10 @@ def _compare_measure(case: Case, keys: Mapping[str, Value], trust: Trust | None 
 
 
 def _load_report(case: Case) -> Report | None:
-    return load_report(str(case.inputs["report"]), "report") if "report" in case.inputs else None
+    report = load_report(str(case.inputs["report"]), "report") if "report" in case.inputs else None
+    if report is not None and case.reported_measurement not in (None, report.measurement):
+        raise InputError("reported_measurement", "another one than the report has", "the report's, or none")
+    return report
 
 
 def _compare_digest(case: Case, report: Report | None) -> DigestCheck | None:
@@ -319,7 +324,13 @@ def _verify_id_block(case: Case, report: Report | None) -> IdBlockVerdict | None
     if measurement is None and "firmware" in case.inputs:
         measurement = load_snp_launch(**case.snp_launch).digest
     policy = case.part(SNP).get("snp_policy", None if report is None else int(report.policy))
-    return verify_id_block(load_id_block(str(case.inputs["id_block"]), name="id_block"), measurement, policy)
+    signed, shown = load_id_block(str(case.inputs["id_block"]), name="id_block"), None
+    if report is not None and any(report.id_key_digest):
+        shown = report.key_info.author_key_en == 1
+    verdict = verify_id_block(signed, measurement, policy, author_key_enabled=shown)
+    if shown is not None and (other := [n for n, value in verdict.reported.items() if getattr(report, n) != value]):
+        verdict.checks.append(Check("report", MISMATCH, f"it shows another {', '.join(other)}: another ID block's"))
+    return verdict
 
 
 def _check_explanation(case: Case, keys: Mapping[str, Value]) -> tuple[str, str]:

@@ -16,7 +16,7 @@ from ..launch.keys import SecretBytes, refuse_keys
 from ..launch.reading import check_standard_input, load_file, load_hidden
 from ..launch.values import parse_policy
 from .options import STDIN, add_actions, add_json, verb_parser
-from .terminal import say, say_json, show, tell, tell_either
+from .terminal import say, say_json, show, tell, tell_either, warn
 
 OPEN = "Open a session as the platform does, with the PDH's private number: check every MAC and show every value."
 _LIMIT = 16 << 10
@@ -38,6 +38,8 @@ def _make(words: list[str]) -> int:
     parser.add_argument("policy", metavar="POLICY", help="the guest policy, in decimal or 0x hex")
     args = parser.parse_args(words)
     policy = parse_policy(args.policy, "POLICY")
+    for finding in policy.findings():
+        warn(f"POLICY: {finding}: the firmware refuses it")
     chain = load_chain(args.chain, name="CHAIN")
     verdict = chain.verify(ROOTS)
     if not verdict.matches:

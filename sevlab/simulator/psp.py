@@ -14,7 +14,7 @@ import secrets
 from collections.abc import Callable
 
 from ..attestation.crypto import aes_ctr, load_point
-from ..attestation.session import KEY_SIZE, Z_SIZE, derive_session_keys, exchange, unwrap_keys, wrap_keys
+from ..attestation.session import KEY_SIZE, Z_SIZE, derive_session_keys, exchange, is_godh, unwrap_keys, wrap_keys
 from ..attestation.sev_chain import Chain
 from ..errors import LayoutError
 from ..formats import sev_certs
@@ -22,7 +22,7 @@ from ..formats.launch_measure import Measurement, MeasureMessage, OldMeasureMess
 from ..formats.page_info import PAGE
 from ..formats.policy import Policy
 from ..formats.secret import SecretFlags, SecretHeader, SecretMessageHead
-from ..formats.sev_certs import CEK, ECDH_SHA256, OCA, PDH, PEK, AttestationReport, SessionBlob, SevCertificate
+from ..formats.sev_certs import CEK, OCA, PDH, PEK, AttestationReport, SessionBlob, SevCertificate
 from ..launch.keys import SecretBytes
 from ..launch.measure import compute_measure
 from .curve import multiply
@@ -211,8 +211,7 @@ class Platform:
         right = sizes == (SevCertificate.size, SessionBlob.size)
         demand(right, "INVALID_LENGTH", f"certificate and session have {sizes[0]} and {sizes[1]} bytes")
         godh, blob = SevCertificate.from_bytes(certificate), SessionBlob.from_bytes(session)
-        right = godh.version == 1 and godh.key_usage == PDH and godh.key_algorithm == ECDH_SHA256
-        demand(right, "INVALID_CERTIFICATE", "the owner's certificate is no PDH")
+        demand(is_godh(godh), "INVALID_CERTIFICATE", "the owner's certificate is no PDH")
         private = self.identity.keys[PDH]
         if load_point(godh.key) is not None:
             z = exchange(private, godh.key)

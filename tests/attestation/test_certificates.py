@@ -192,6 +192,8 @@ def test_two_certificates_for_one_place_are_refused_or_noted() -> None:
     assert parse_bundle(vcek=LEAF, chain=chain + pem(LEAF)).notes == ()
     with pytest.raises(InputError, match="two for one place"):
         parse_bundle(chain=chain + SERVER.chain("Genoa"))
+    with pytest.raises(InputError, match="vcek: received two for one place"):
+        parse_bundle(vcek=pem(LEAF) * 2 + chain)
     assert parse_bundle(vcek=LEAF, certs=table(vcek=other, ask=ASK)).notes == (
         "certs: its vcek is not used, because another one was given",
     )

@@ -65,15 +65,26 @@ def test_moments() -> None:
     assert parse_moment("2026-01-31") == datetime(2026, 1, 31, tzinfo=UTC)
     assert parse_moment(datetime(2026, 1, 31, 14, tzinfo=timezone(timedelta(hours=2)))) == noon
     assert abs(parse_moment(None) - datetime.now(UTC)) < timedelta(minutes=1)
+    for good in ("20260131T120000Z", "2026-01-31 12:00", "2026-01-31t12:00:00.000Z", "2026-W05-6T12", "20260131T1200"):
+        assert parse_moment(good) == noon
     for bad in ("", "yesterday", "2026-02-30", "0001-01-01T00:00:00+14:00", "9" * 5000):
         with pytest.raises(InputError, match="--at: received"):
             parse_moment(bad, "--at")
 
 
-@pytest.mark.parametrize("at", [5, 5.0, b"2026-01-01", MOMENT.date(), [], "", " 2026-01-01", "2026-01-01\n"])
+@pytest.mark.parametrize(
+    "at", [5, 5.0, b"2026-01-01", MOMENT.date(), MOMENT.timetz(), [], "", " 2026-01-01", "2026-01-01\n"]
+)
 def test_a_moment_is_a_moment(at: Any) -> None:
     with pytest.raises(InputError, match="at: received"):
         verify_report(make(), at=at)
+
+
+@pytest.mark.parametrize("date", ["2026-01-31", "20260131", "2026-W05-6"])
+@given(between=st.sampled_from("+-5xZ_") | st.characters(exclude_characters="Tt "))
+def test_a_zone_behind_a_date_is_no_time_of_day(date: str, between: str) -> None:
+    with pytest.raises(InputError, match="at: received"):
+        parse_moment(f"{date}{between}12:00")
 
 
 @settings(max_examples=many(100, 20))

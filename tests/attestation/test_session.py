@@ -8,6 +8,7 @@ import hmac
 import json
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import assume, given, settings
@@ -27,8 +28,10 @@ from sevlab.attestation.session import (
     wrap_keys,
 )
 from sevlab.cli import main
-from sevlab.formats.sev_certs import EccKey
+from sevlab.formats.sev_certs import ECDSA_SHA256, PDH, PEK, EccKey
 from sevlab.labs.samples import SampleKey
+from sevlab.simulator.psp import Platform
+from sevlab.simulator.status import FirmwareError
 from tests.attestation.test_sev_chain import PLATFORM, path_of
 from tests.shared_data import shared_data
 from tests.soak import many
@@ -82,7 +85,7 @@ def test_the_platform_opens_what_the_owner_makes(seed: bytes, policy: int) -> No
     # These private numbers are mostly zeros, and so is a certificate: a short run of both can be the same.
     assume(not any(number.is_in(session.godh.to_bytes()) for number in (PRIVATE, OTHER)))
     opened = open_session(session.blob, session.godh, PRIVATE, policy)
-    assert opened.matches
+    assert opened.matches != bool(sevlab.Policy(policy).reserved_6)
     assert (opened.tek, opened.tik) == (session.tek, session.tik)
     again = make_session(pdh, policy, random=seeded(seed))
     assert again.blob == session.blob
@@ -131,6 +134,28 @@ def test_the_mistakes_of_the_incidents_stop_in_their_places() -> None:
     reversed_ = EccKey(curve=2, qx=godh.key.qx[47::-1] + bytes(24), qy=godh.key.qy[47::-1] + bytes(24))
     broken = open_session(good, godh.replace(key=reversed_), PRIVATE, policy)
     assert [step.state for step in broken.checks] == ["mismatch"]
+
+
+@pytest.mark.parametrize("change", [{"version": 2}, {"key_usage": PEK}, {"key_algorithm": ECDSA_SHA256}])
+def test_a_session_opens_where_the_simulated_platform_takes_it(change: dict[str, Any]) -> None:
+    """The MACs cover neither the owner's certificate nor what the firmware wants of a policy."""
+    platform = Platform(random=seeded(b"platform"))
+    platform.init()
+    session = make_session(platform.pdh_cert_export()[PDH], POLICY, random=seeded(b"taken"))
+    wrong = session.godh.replace(**change)
+    assert open_session(session.blob, session.godh, platform.identity.keys[PDH], POLICY).matches
+    opened = open_session(session.blob, wrong, platform.identity.keys[PDH], POLICY)
+    assert opened.words == "ERROR: The platform refuses this session"
+    assert [check.state for check in opened.checks] == ["mismatch"]
+    with pytest.raises(FirmwareError, match="INVALID_CERTIFICATE"):
+        platform.launch_start(POLICY, wrong.to_bytes(), session.blob.to_bytes())
+
+
+def test_a_session_for_reserved_bits_is_refused() -> None:
+    session = make_session(godh_certificate(PRIVATE), 0x41, random=seeded(b"reserved"))
+    opened = open_session(session.blob, session.godh, PRIVATE, 0x41)
+    assert not opened.matches
+    assert opened.checks[-1] == ("policy", "mismatch", "reserved bits 15:6 hold 0x1, not known to sevlab", b"", b"", "")
 
 
 def test_points_of_other_curves_are_refused() -> None:
@@ -194,6 +219,9 @@ def test_the_command_writes_four_private_files_or_none(
     before = {name: (tmp_path / name).read_bytes() for name in sizes}
     assert main(["session", str(chain), "5"]) == 2
     assert main(["session", str(chain), "5", "--force"]) == 0
+    assert capsys.readouterr().err.count("\n") == 1  # of the one before
+    assert main(["session", str(chain), "0x45", "--force"]) == 0
+    assert capsys.readouterr().err.startswith("WARNING: POLICY: reserved bits 15:6 hold 0x1")
     assert {name: (tmp_path / name).read_bytes() for name in sizes} != before
     (tmp_path / "other_tik.bin").mkdir()
     assert main(["session", "--name", "other", str(chain), "5"]) == 2

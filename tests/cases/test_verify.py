@@ -14,7 +14,7 @@ from sevlab.cases.verify import explain_case, verify_case
 from sevlab.errors import InputError
 from sevlab.labs.snp_samples import snp_report
 from sevlab.launch.inputs import Sha256
-from tests.cases.sample_cases import at, case_of, explained, trust
+from tests.cases.sample_cases import at, case_of, explained, inputs_of, trust
 from tests.paths import SAMPLES
 
 
@@ -49,6 +49,18 @@ def test_a_case_with_nothing_to_check_is_refused() -> None:
         verify_case(Case({"mode": "snp", "num_cpus": 1}))
     with pytest.raises(InputError, match="the case comes without keys"):
         verify_case(case_of("sev", tk=None))
+
+
+def test_what_contradicts_a_report_or_stands_beside_another_launch_is_not_passed_over() -> None:
+    how = {"roots": trust(), "at": "2026-01-01"}
+    for kind in ("snp", "report"):
+        assert verify_case(case_of(kind, reported_measurement=snp_report().measurement), **how).matches
+        with pytest.raises(InputError, match="reported_measurement: received another one than the report has"):
+            verify_case(case_of(kind, reported_measurement=bytes(48)), **how)
+    for name, value in {**inputs_of("report"), "snp_vmpl": 0}.items():
+        if name != "mode":
+            with pytest.raises(InputError, match=f"{name}: received it in a case of SEV; needed a case of SEV-SNP"):
+                verify_case(case_of("sev", **{name: value}))
 
 
 def test_a_changed_file_does_not_pass(tmp_path: Path) -> None:

@@ -21,13 +21,13 @@ from hypothesis import strategies as st
 
 import sevlab
 from sevlab.attestation.certificates import load_certificates
-from sevlab.attestation.id_block import build_id_block, load_id_block, verify_id_block
+from sevlab.attestation.id_block import SignedIdBlock, build_id_block, load_id_block, verify_id_block
 from sevlab.attestation.report import load_report, verify_report
 from sevlab.attestation.sev_chain import Chain
 from sevlab.cases.bundle import open_case, pack_case, unpack_bundle
 from sevlab.cases.case import Case, make_case
 from sevlab.cases.case_toml import load_case, read_case, write_case
-from sevlab.cases.verify import verify_case
+from sevlab.cases.verify import CaseVerdict, verify_case
 from sevlab.cli import main
 from sevlab.diagnosis.case import diagnose_case
 from sevlab.diagnosis.run import diagnose
@@ -37,6 +37,7 @@ from sevlab.launch import verify as outcome
 from sevlab.launch.inputs import Trust
 from sevlab.launch.keys import SecretBytes
 from sevlab.launch.verify import BAD, GOOD, MATCH, MISMATCH, NOT_DECIDED, UNUSABLE, compare_measure
+from sevlab.simulator.kds import KeyServer
 from tests.cases.sample_cases import at, case_of, inputs_of, trust
 from tests.soak import many
 
@@ -261,6 +262,44 @@ def test_an_id_block_of_another_launch_contradicts_a_genuine_report(
     write_case(case_of("snp", id_block=str(store / "other-block")), path)
     assert main(["case", "verify", path, *ROOTS]) == 2
     assert capsys.readouterr().out.startswith(" UNUSABLE: the report is of a launch that went through")
+
+
+def test_an_id_block_is_judged_as_the_report_shows_that_the_launch_took_it(tmp_path: Path) -> None:
+    """Whether the author key counted is in KEY_INFO, and which block it was in the fields that come from it."""
+    inputs = {"firmware": at("firmware-snp.fd"), "num_cpus": 2, "cpu_signature": 0xA00F11}
+    digest, server = sevlab.load_snp_launch(**inputs).digest, KeyServer(b"blocks")
+    key, author = (SecretBytes(bytes(47) + bytes([number])) for number in (7, 11))
+    alone, both = build_id_block(digest, key), build_id_block(digest, key, author)
+    unsigned = replace(both, auth=both.auth.replace(id_key_sig=alone.auth.id_block_sig))
+    others = [build_id_block(digest, author), build_id_block(digest, key, guest_svn=1)]
+    others.append(build_id_block(digest, key, family_id=bytes(15) + b"f"))
+
+    def judged(launched: SignedIdBlock, given: SignedIdBlock, enabled: bool | None = None) -> CaseVerdict:
+        run = sevlab.simulate_snp_launch(inputs, id_block=launched, author_key_enabled=enabled, server=server, seed=b"")
+        files = dict(zip(("report", "vcek", "ask", "ark"), (run.report, *run.certificates), strict=True))
+        for name, raw in {**files, "id_block": given.properties.encode()}.items():
+            (tmp_path / name).write_bytes(raw)
+        paths = {name: str(tmp_path / name) for name in (*files, "id_block")}
+        return verify_case(make_case({"mode": "snp", **inputs, **paths}), roots=server.roots, at=MOMENT)
+
+    for block, enabled in ((alone, None), (both, None), (unsigned, False)):
+        assert judged(block, block, enabled).status == MATCH
+    for pair in ((both, alone), (both, unsigned), *((alone, other) for other in others)):
+        assert judged(*pair).status == UNUSABLE
+    found = judged(alone, others[1]).id_block
+    assert found is not None
+    assert [one[:3] for one in found.failed] == [("report", MISMATCH, "it shows another guest_svn: another ID block's")]
+
+
+def test_a_changed_id_block_is_not_called_one_of_another_launch(store: Path, tmp_path: Path) -> None:
+    path = tmp_path / "block"
+    path.write_bytes((store / "block").read_bytes())
+    case = case_of("snp", id_block=str(path))
+    path.write_bytes(path.read_bytes() + b"\n")
+    verdict = verify_case(case, roots=trust(), at=MOMENT)
+    assert verdict.id_block is not None
+    assert (verdict.status, verdict.id_block.status) == (UNUSABLE, MATCH)
+    assert verdict.words == "ERROR: files of this case that are not the recorded ones: 1"
 
 
 def test_what_was_not_asked_is_listed() -> None:
