@@ -429,6 +429,24 @@ def test_broken_tables(table: SecretTable, entries: int, words: list[str]) -> No
     assert all(word in finding for word, finding in zip(words, findings, strict=True))
 
 
+@pytest.mark.parametrize(
+    ("table", "is_good"),
+    [
+        (crafted(48, entry(LUKS, 28, bytes(8))), True),
+        (crafted(60, entry(bytes(16), 20), entry(LUKS, 20)), True),
+        (crafted(40, entry(LUKS, 20), bytes(24)), True),
+        (crafted(40, entry(LUKS, 0)), False),
+        (crafted(0xFFFFFFFF, entry(LUKS, 21, b"x")), False),
+        (crafted(61, entry(LUKS, 21, b"x"), entry(LUKS, 20)), False),
+        (crafted(45, entry(LUKS, 20), b"12345"), False),
+    ],
+)
+def test_a_packet_is_good_when_a_guest_finds_all_of_its_table(table: SecretTable, is_good: bool) -> None:
+    raw = table.to_bytes()
+    opened = open_secret(*sealed(raw + bytes(-len(raw) % 16)), TIK, TEK, MEASURE)
+    assert (opened.matches, [one.name for one in opened.failed]) == (is_good, [] if is_good else ["table"])
+
+
 def test_a_table_full_of_empty_secrets() -> None:
     count = (HOST_LIMIT - 20) // 20
     table = crafted(20 + 20 * count, *(entry(n.to_bytes(16, "big"), 20) for n in range(1, count + 1)))
