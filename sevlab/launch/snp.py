@@ -195,7 +195,11 @@ def make_image(raw: bytes, name: str = "firmware", shown: str = "an image") -> I
     if len(raw) % PAGE:
         advice = "sevlab ovmf FILE says what it is"
         raise InputError(name, f"{shown}, {len(raw)} bytes", f"whole pages of {PAGE} bytes", advice)
-    return Image(parse_ovmf(raw), hash_pages(raw))
+    ovmf = parse_ovmf(raw)
+    if ovmf.sections and ovmf.metadata and (faults := ovmf.metadata.faults):  # a host loads others, or none
+        received = f"{shown}, with faulty SEV metadata: {faults[0]}"
+        raise InputError(name, received, "metadata that can be read whole", "sevlab ovmf FILE shows it")
+    return Image(ovmf, hash_pages(raw))
 
 
 @opened_once()
