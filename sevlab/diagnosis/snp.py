@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 from ..formats.page_info import ZEROS
 from ..launch.inputs import SKU
 from ..launch.snp import DEFAULT_PROFILE
-from ..launch.vmm import SNP_PROFILES, PageRules, split_signature
+from ..launch.vmm import SNP_PROFILES, PageRules
 from .digests import Cpus, Kernel, Loaded, SnpDigests, walk
 from .hypotheses_snp import HYPOTHESES
-from .model import MISSING, About, Change, Choice, Combination
+from .model import MISSING, About, Choice, Combination
 from .result import UNCHECKED, report_alarms
-from .space import Space
+from .space import SIGNATURE, Space
 from .start import Candidate, SnpStart, features_of
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ PARAMETERS = {
     "cmdline": About("the command line", ("cmdline",)),
     "pages": About("the order and types of pages", ("pages",), "as the profile loads them"),
     "profile": About("the profile", ("profile",)),
-    "model": About("the CPU model", ("cpu_signature",)),
+    "model": SIGNATURE,
     "features": About("SEV_FEATURES", ("guest_features",)),
     "reset": About("the start address of further CPUs", ("reset_address",)),
     "count": About("the number of virtual CPUs", ("num_cpus",)),
@@ -71,11 +71,6 @@ class SnpSpace(Space):
         #: The values given; ``pages`` are changed rules by name.
         self.base = {**start.values(inputs.measurements[0]), **images, "pages": (), "part": None}
         self.gather(start, self.base, () if start.svsm is None else _NOT_WITH_SVSM)
-
-    def _changes(self, about: About, found: Any) -> Iterator[Change]:
-        if about is _NUMBERS:
-            found = dict(zip(SKU, split_signature(found), strict=True))
-        return super()._changes(about, found)
 
     def combine(self, names: tuple[str, ...], likely: bool) -> Iterator[Combination]:
         chosen = set(names)

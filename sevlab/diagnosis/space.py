@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import combinations
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from .model import COUNT_LIMIT, About, Change, Choice, Combination, Hypothesis, Parameter
+from .model import COUNT_LIMIT, FROM_FILES, About, Change, Choice, Combination, Hypothesis, Parameter
 
 if TYPE_CHECKING:
     from .engine import Engine
     from .start import Start
+
+
+#: The CPU model, where it was not given by family, model and stepping.
+SIGNATURE = About("the CPU model", ("cpu_signature",))
 
 
 class Space(ABC):
@@ -50,6 +55,9 @@ class Space(ABC):
 
         *base* has the value of each parameter as given, or MISSING. *fixed* are the parameters without any effect here.
         """
+        if start.cpus.boot is not None:
+            made = {name: replace(self.about[name], given=FROM_FILES) for name in ("profile", "model", "features")}
+            self.about = {**self.about, **made}
         self.parameters = {name: self._gather(name, start, base[name], name in fixed) for name in self.about}
 
     def _gather(self, name: str, start: Start, base: object, is_fixed: bool) -> Parameter:
@@ -71,8 +79,6 @@ class Space(ABC):
         for name in about.inputs:
             given = self.shown.get(name) if about.given is None else about.given
             value = found[name] if isinstance(found, dict) else found
-            if given is not None and isinstance(value, int) and not isinstance(given, int):
-                given = int(str(given), 0)
             if given != value or not isinstance(found, dict):
                 yield Change(name, given, value)
 

@@ -232,7 +232,7 @@ def load_snp_launch(**inputs: Any) -> SnpLaunch:
     boot, further = build_registers(cpus, start, known)
     started = ZEROS
     if given.ovmf_hash is not None:
-        started, regions = _ovmf_hash(given.ovmf_hash), regions[1:]
+        started, regions = parse_ovmf_hash(given.ovmf_hash), regions[1:]
     one_more = boot if profile.is_flat else further
     return SnpLaunch(
         [*regions, *register_regions(boot, further, cpus.count, profile)],
@@ -393,7 +393,7 @@ def _svsm(inputs: LaunchInputs, image: Image, warn: Callable[[str], object]) -> 
     return [firmware_region(*image), region, *sections], region.gpa + offset
 
 
-def _ovmf_hash(value: bytes | str) -> bytes:
+def parse_ovmf_hash(value: bytes | str) -> bytes:
     """Return the digest after the firmware, from bytes or hex digits. Zeros are refused: no firmware has them."""
     raw = value if isinstance(value, bytes) else b""
     if len(raw) != DIGEST:
