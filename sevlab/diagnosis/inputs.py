@@ -21,7 +21,7 @@ from ..formats.policy import Policy
 from ..formats.report import SIZE, Report
 from ..launch import values
 from ..launch.evidence import Evidence, hide_keys
-from ..launch.inputs import FILES, INPUTS, KEYS, REPORTED, SKU, LaunchInputs, load_launch, parse_count
+from ..launch.inputs import FILES, KEYS, REPORTED, SKU, LaunchInputs, load_launch, parse_count
 from ..launch.keys import NoKey, SecretBytes, refuse_keys
 from ..launch.reading import CasePath, check_standard_input, load_hidden, load_size
 from ..launch.snp import DEFAULT_PROFILE, SVSM_PROFILE, has_hashes, load_image, load_snp_launch
@@ -95,9 +95,6 @@ def read_sev_inputs(inputs: Mapping[str, Any]) -> SevInputs:
     """Read the inputs of :func:`sevlab.load_evidence`. Raises InputError for one that cannot be used in any reading."""
     inputs = hide_keys(dict(inputs))
     given = {name: value for name, value in inputs.items() if value is not None}
-    loaded = {*INPUTS, "cpu_signature"}
-    if unknown := sorted(set(given) - {*REPORTED, *KEYS, *loaded, "digest"}):
-        raise TypeError(f"diagnose has no input named {unknown[0]!r}")
     for name in (*REPORTED, "firmware"):
         if name not in given and not (name == "firmware" and "digest" in given):
             raise InputError(name, "nothing", "a value")
@@ -105,7 +102,7 @@ def read_sev_inputs(inputs: Mapping[str, Any]) -> SevInputs:
     policy = values.parse_policy(given["policy"], "policy")
     major, minor, build = (values.parse_number(given[name], name, 255) for name in REPORTED[1:4])
     key_input, keys = _keys(**{name: given.get(name) for name in KEYS})
-    launch = LaunchInputs(**{name: value for name, value in given.items() if name in loaded})
+    launch = LaunchInputs(**{name: value for name, value in given.items() if name not in (*REPORTED, *KEYS, "digest")})
     if "digest" not in given:
         load_launch(policy.replace(es=0), **launch.given)  # reads all that is given, and refuses what is wrong
     measurements = _measurements(given["measurement"])

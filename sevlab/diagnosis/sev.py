@@ -16,7 +16,7 @@ from .digests import Cpus, Kernel, SevDigests
 from .engine import Box, Context, Engine, Hit, try_box
 from .hypotheses_sev import HYPOTHESES, NUMBERS
 from .model import MISSING, About, Choice, Combination
-from .space import SIGNATURE, Space
+from .space import Space
 from .start import Candidate, SevStart
 
 if TYPE_CHECKING:
@@ -62,8 +62,6 @@ class SevSpace(Space):
     def __init__(self, inputs: SevInputs, files: Sequence[Candidate] = ()) -> None:
         self.inputs, self.shown = inputs, inputs.shown
         self.about = {**PARAMETERS, "key": About("the key file", (inputs.key_input,))}
-        if inputs.launch.cpu_signature is not None:
-            self.about["model"] = SIGNATURE
         self.start, self.digests = SevStart(inputs, files), SevDigests()
         self.is_es, self.is_known = bool(inputs.policy.es), inputs.launch.firmware is not None
         key = MISSING if inputs.keys[0] is None else inputs.keys[0].value

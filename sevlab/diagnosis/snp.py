@@ -7,14 +7,13 @@ from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from ..formats.page_info import ZEROS
-from ..launch.inputs import SKU
 from ..launch.snp import DEFAULT_PROFILE
 from ..launch.vmm import SNP_PROFILES, PageRules
 from .digests import Cpus, Kernel, Loaded, SnpDigests, walk
 from .hypotheses_snp import HYPOTHESES
 from .model import MISSING, About, Choice, Combination
 from .result import UNCHECKED, report_alarms
-from .space import SIGNATURE, Space
+from .space import Space
 from .start import Candidate, SnpStart, features_of
 
 if TYPE_CHECKING:
@@ -33,15 +32,13 @@ PARAMETERS = {
     "cmdline": About("the command line", ("cmdline",)),
     "pages": About("the order and types of pages", ("pages",), "as the profile loads them"),
     "profile": About("the profile", ("profile",)),
-    "model": SIGNATURE,
+    "model": About("the CPU model", ("cpu_signature",)),
     "features": About("SEV_FEATURES", ("guest_features",)),
     "reset": About("the start address of further CPUs", ("reset_address",)),
     "count": About("the number of virtual CPUs", ("num_cpus",)),
     "part": About("which part of the launch the digest is of", ("part",), "the whole launch"),
     "measurement": About("the form of the digest", ("measurement",)),
 }
-#: The CPU model, where it was given by numbers.
-_NUMBERS = About("the CPU model", SKU)
 #: What is loaded before the registers; the profile belongs to both.
 _BEFORE = ("firmware", "ovmf_hash", "svsm", "vars", "kernel", "initrd", "cmdline", "pages", "profile")
 _REGISTERS = ("model", "features", "reset")
@@ -58,9 +55,7 @@ class SnpSpace(Space):
     def __init__(self, inputs: SnpInputs, files: Sequence[Candidate] = ()) -> None:
         self.inputs, self.start, self.digests = inputs, SnpStart(inputs, files), SnpDigests()
         self.shown = dict(inputs.shown)
-        self.about = PARAMETERS | ({"model": _NUMBERS} if SKU[0] in self.shown else {})
-        if self.start.cpus.signature is not None:
-            self.shown["cpu_signature"] = self.start.cpus.signature
+        self.about = PARAMETERS
         if self.start.features is not None:
             self.shown["guest_features"] = self.start.features
         self.notes = inputs.remarks

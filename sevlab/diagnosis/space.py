@@ -15,10 +15,6 @@ if TYPE_CHECKING:
     from .start import Start
 
 
-#: The CPU model, where it was not given by family, model and stepping.
-SIGNATURE = About("the CPU model", ("cpu_signature",))
-
-
 class Space(ABC):
     """Every parameter with its choices. Subclasses say which there are, and which may change together."""
 
@@ -65,9 +61,8 @@ class Space(ABC):
         for hypothesis in () if is_fixed else self.HYPOTHESES:
             for option in hypothesis.options(start) if hypothesis.parameter == name else ():
                 value = option.value
-                if value == base and type(value) is type(base):
-                    continue
-                if value is None and name == "firmware":  # an image that is not made of whole pages
+                is_given = value == base and type(value) is type(base)
+                if is_given or (value is None and name == "firmware"):  # an image that is not made of whole pages
                     continue
                 known = choices.get(value)
                 if known is None or (option.likely and not known.likely):
@@ -76,7 +71,8 @@ class Space(ABC):
         return Parameter(Choice(base), tuple(choices.values()))
 
     def _changes(self, about: About, found: Any) -> Iterator[Change]:
-        for name in about.inputs:
+        given_so = [name for name in found if name in self.shown] if isinstance(found, dict) else []
+        for name in given_so or about.inputs:
             given = self.shown.get(name) if about.given is None else about.given
             value = found[name] if isinstance(found, dict) else found
             if given != value or not isinstance(found, dict):
