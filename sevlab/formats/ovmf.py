@@ -395,7 +395,7 @@ def _snp(ovmf: Ovmf) -> tuple[str, str]:
     if lacking:
         return "unknown", f"Its SEV metadata has no {' and no '.join(lacking)} section."
     count = len(ovmf.sections)
-    if ovmf.metadata.faults:
+    if any(fault.startswith("SEV metadata") for fault in ovmf.faults):
         return "unknown", f"Its SEV metadata is damaged; {count} sections can be read."
     return "yes", f"Its SEV metadata names {count} ranges of guest memory to prepare."
 

@@ -190,8 +190,7 @@ class Section(namedtuple("Section", "base size type")):
 #: A range of guest memory: the address of its first byte, and bytes.
 Area = namedtuple("Area", "base size")
 Table = namedtuple("Table", "offset size entries")
-#: ``faults`` are why the sections may not be those that a host loads.
-Metadata = namedtuple("Metadata", "offset size sections faults")
+Metadata = namedtuple("Metadata", "offset size sections")
 
 
 def read_table(image: bytes, end: int, faults: list[str]) -> Table:
@@ -259,24 +258,22 @@ def read_metadata(image: bytes, end: int, distance: int, faults: list[str]) -> M
     if header.signature != b"ASEV":
         faults.append(f"SEV metadata: it begins with {header.signature.hex()}, not with 'ASEV' ({b'ASEV'.hex()})")
         return None
-    found = list[str]()
     if header.version != 1:
-        found.append(f"its version is {header.version}; only version 1 is known")
+        faults.append(f"SEV metadata: its version is {header.version}; only version 1 is known")
     count, size = header.count, MetadataSection.size
     needed = MetadataHeader.size + size * count
     if header.length != needed:
-        found.append(f"its length is {header.length}, but {count} sections need {needed}")
+        faults.append(f"SEV metadata: its length is {header.length}, but {count} sections need {needed}")
     place = offset + MetadataHeader.size
     fitting = (end - place) // size
     if count > fitting:
-        found.append(f"it claims {count} sections, but only {fitting} fit before the end")
+        faults.append(f"SEV metadata: it claims {count} sections, but only {fitting} fit before the end")
     if min(count, fitting) > SECTION_LIMIT:
-        found.append(f"it claims {count} sections; only the first {SECTION_LIMIT} are read")
+        faults.append(f"SEV metadata: it claims {count} sections; only the first {SECTION_LIMIT} are read")
     stop = place + size * min(count, fitting, SECTION_LIMIT)
     rows = [MetadataSection.from_bytes(image[start : start + size]) for start in range(place, stop, size)]
     sections = tuple(Section(int(row.base), int(row.length), row.type) for row in rows)
-    faults += [f"SEV metadata: {fault}" for fault in found]
-    return Metadata(offset, stop - offset, sections, tuple(found))
+    return Metadata(offset, stop - offset, sections)
 
 
 def check_sections(sections: tuple[Section, ...]) -> list[str]:
