@@ -72,9 +72,7 @@ def _run_sev(words: list[str]) -> int:
     _add_search_options(parser, "how many workers (default: one for each core)")
     args = parser.parse_args(words)
     options = _search_options(args)
-    jobs = None if args.jobs is None else parse_number(args.jobs, "--jobs", _MOST_JOBS)
-    if jobs == 0:
-        raise InputError("--jobs", "0", f"1 to {_MOST_JOBS}")
+    jobs = None if args.jobs is None else parse_number(args.jobs, "--jobs", _MOST_JOBS, least=1)
     with _shown() as options["progress"], renaming(as_option):
         found = diagnose(registers_read(inputs_from(args)), jobs=jobs, trust=trust_from(args), **options)
     return _print(found, args)
@@ -140,7 +138,7 @@ def _search_options(args: argparse.Namespace) -> SearchOptions:
     return {
         "candidates": args.candidates,
         "budget": parse_seconds(args.budget, "--budget", LONGEST),
-        "max_changes": parse_number(args.max_changes, "--max-changes", 4),
+        "max_changes": parse_number(args.max_changes, "--max-changes", 4, least=1),
     }
 
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from ..formats.kernel_hashes import hash_cmdline
 from ..formats.policy import Policy
-from ..launch.vmm import CPU_MODELS, PROFILES, RESET_VECTOR, split_signature
+from ..launch.inputs import SKU
+from ..launch.vmm import CPU_MODELS, PROFILES, RESET_VECTOR, Cpu
 from .model import COUNT_LIMIT, Hypothesis, Option, mistake
 
 if TYPE_CHECKING:
@@ -338,15 +339,12 @@ def counts(start: Start) -> Iterator[Option]:
     return (Option(count, count, count in _LIKELY_COUNTS | near) for count in range(1, COUNT_LIMIT + 1))
 
 
-def signatures() -> Iterator[tuple[int, bool]]:
-    """Yield the CPU signatures that are tried, and whether each is likely: those of models, then other steppings."""
+def signatures() -> Iterator[Option]:
+    """Return the options for the CPU model: those of QEMU, then other steppings; by signature, and by its parts."""
     known = dict.fromkeys(CPU_MODELS.values())
-    for cpu in known:
-        yield cpu.signature, True
-    for cpu in known:
-        for stepping in range(16):
-            yield cpu._replace(stepping=stepping).signature, False
-    yield 0, False
+    others = [cpu._replace(stepping=stepping) for cpu in known for stepping in range(16)]
+    for cpu in (*known, *others, Cpu(0, 0, 0)):
+        yield Option(cpu.signature, {"cpu_signature": cpu.signature, **dict(zip(SKU, cpu, strict=True))}, cpu in known)
 
 
 @mistake("another number of virtual CPUs", "count", 0.7, "F15")
@@ -358,10 +356,7 @@ def _counts(start: Start) -> Iterator[Option]:
 @mistake("another CPU model", "model", 0.6, "F11")
 def _models(start: Start) -> Iterator[Option]:
     """The virtual CPU is of another model. What counts is QEMU's model of the guest, not the processor of the host."""
-    for signature, likely in signatures():
-        cpu = split_signature(signature)
-        shown = {"cpu_family": cpu.family, "cpu_model": cpu.model, "cpu_stepping": cpu.stepping}
-        yield Option(signature, shown, likely)
+    return signatures()
 
 
 @mistake("another profile", "profile", 0.6, "F05")

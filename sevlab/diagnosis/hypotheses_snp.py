@@ -196,9 +196,8 @@ def _features(start: SnpStart) -> Iterator[Option]:
 
 
 def _signatures(start: SnpStart, is_given: bool) -> Iterator[Option]:
-    """Yield the options for the CPU model if whether one was given is as asked."""
-    if (start.signature is not None or start.cpus.boot is not None) == is_given:
-        yield from (Option(signature, signature, likely) for signature, likely in signatures())
+    """Return the options for the CPU model if whether one was given is as asked."""
+    return signatures() if (start.signature is not None or start.cpus.boot is not None) == is_given else iter(())
 
 
 @mistake("another CPU model", "model", 0.7, "F11", "F12")

@@ -21,13 +21,15 @@ from ..formats.policy import Policy
 from ..formats.report import SIZE, Report
 from ..launch import values
 from ..launch.evidence import Evidence, hide_keys
-from ..launch.inputs import FILES, INPUTS, KEYS, REPORTED, SKU, LaunchInputs, load_launch, parse_count
+from ..launch.inputs import FILES, KEYS, REPORTED, SKU, LaunchInputs, load_launch, parse_count
 from ..launch.keys import NoKey, SecretBytes, refuse_keys
 from ..launch.reading import CasePath, check_standard_input, load_hidden, load_size
 from ..launch.snp import DEFAULT_PROFILE, SVSM_PROFILE, has_hashes, load_image, load_snp_launch
 from ..launch.values import KEY_SIZE, TEXT_LIMIT, decode_base64, parse_bytes, parse_measurement
 
 _ZERO = bytes(KEY_SIZE)
+#: Inputs that are numbers, as text or not.
+_NUMBERS = {*SKU, "cpu_signature", "num_cpus", "guest_features", "vars_size"}
 #: How a TEK that was given instead of the TIK is shown, and its form.
 _SWAPPED = "halves swapped", "the TEK instead of the TIK"
 #: Where the bytes of a digest may be reversed: as one number, and in words, as some dumps show it.
@@ -93,8 +95,6 @@ def read_sev_inputs(inputs: Mapping[str, Any]) -> SevInputs:
     """Read the inputs of :func:`sevlab.load_evidence`. Raises InputError for one that cannot be used in any reading."""
     inputs = hide_keys(dict(inputs))
     given = {name: value for name, value in inputs.items() if value is not None}
-    if unknown := sorted(set(given) - {*REPORTED, *KEYS, *INPUTS, "digest"}):
-        raise TypeError(f"diagnose has no input named {unknown[0]!r}")
     for name in (*REPORTED, "firmware"):
         if name not in given and not (name == "firmware" and "digest" in given):
             raise InputError(name, "nothing", "a value")
@@ -102,7 +102,7 @@ def read_sev_inputs(inputs: Mapping[str, Any]) -> SevInputs:
     policy = values.parse_policy(given["policy"], "policy")
     major, minor, build = (values.parse_number(given[name], name, 255) for name in REPORTED[1:4])
     key_input, keys = _keys(**{name: given.get(name) for name in KEYS})
-    launch = LaunchInputs(**{name: value for name, value in given.items() if name in INPUTS})
+    launch = LaunchInputs(**{name: value for name, value in given.items() if name not in (*REPORTED, *KEYS, "digest")})
     if "digest" not in given:
         load_launch(policy.replace(es=0), **launch.given)  # reads all that is given, and refuses what is wrong
     measurements = _measurements(given["measurement"])
@@ -148,14 +148,14 @@ def inputs_of(evidence: Evidence) -> SevInputs:
     )
 
 
-def _shown(name: str, value: object) -> object:
-    """Return what is shown of an input: numbers as they are, bytes as hex, nothing of a key."""
+def _shown(name: str, value: Any) -> object:
+    """Return what is shown of an input: numbers as numbers, bytes as hex, nothing of a key."""
     if name in KEYS:
         return "as given"
+    if name in _NUMBERS:
+        return values.parse_number(value, name, (1 << 64) - 1)
     if isinstance(value, Measurement):
         return _base64(value.to_bytes())
-    if isinstance(value, int):
-        return value
     return value.hex() if type(value) is bytes else str(value)
 
 

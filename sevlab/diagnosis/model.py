@@ -16,6 +16,8 @@ from typing import Any
 
 #: The most virtual CPUs that are tried.
 COUNT_LIMIT = 512
+#: How registers were given that only VMSA files hold.
+FROM_FILES = "as in the VMSA files"
 #: The value of a parameter of which nothing usable was given.
 MISSING = object()
 

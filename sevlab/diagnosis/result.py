@@ -15,6 +15,7 @@ from ..launch.verify import MATCH, NOT_DECIDED
 from ..launch.vmm import CPU_MODELS
 from ..layout.span import Explainable
 from ..layout.views import Banner, Heading, Paragraph, Table, View
+from .model import FROM_FILES
 
 if TYPE_CHECKING:
     from ..formats.report import Report
@@ -113,12 +114,13 @@ class Explanation(Explainable):
         """The changes as inputs of :func:`sevlab.load_evidence`, or of :func:`sevlab.load_snp_launch`.
 
         None takes an input away. Raises :class:`~sevlab.errors.UnsupportedError` for what no input can express:
-        another form of the message, pages in another order, other bytes of a file or of the command line.
+        another form of the message, pages in another order, other bytes of a file or of the command line, registers
+        from VMSA files that differ in part.
         """
         inputs = dict[str, object]()
         for cause in self.causes:
             for change in cause.changes:
-                if change.input in NO_OPTION or cause.hypothesis.name in NO_INPUT:
+                if change.input in NO_OPTION or cause.hypothesis.name in NO_INPUT or change.given == FROM_FILES:
                     what, verb = ("a launch", "digest") if self.is_snp else ("validating", "validate")
                     what = f"{what} with {self.named(change.input)} as found"
                     raise UnsupportedError(what, f"what {verb}'s options say")
@@ -174,8 +176,12 @@ class Explanation(Explainable):
         """Return it as JSON-ready data."""
         return {
             "changes": [
-                {"input": change.input.replace("_", "-"), "given": change.given, "found": change.found}
-                for change in self.changes
+                {
+                    "input": one.input.replace("_", "-"),
+                    "given": one.given,
+                    "found": str(one.found) if isinstance(one.found, bytes) else one.found,
+                }
+                for one in self.changes
             ],
             "sentence": self.sentence,
             "alarms": self.alarms,

@@ -7,12 +7,11 @@ from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from ..formats.page_info import ZEROS
-from ..launch.inputs import SKU
 from ..launch.snp import DEFAULT_PROFILE
-from ..launch.vmm import SNP_PROFILES, PageRules, split_signature
+from ..launch.vmm import SNP_PROFILES, PageRules
 from .digests import Cpus, Kernel, Loaded, SnpDigests, walk
 from .hypotheses_snp import HYPOTHESES
-from .model import MISSING, About, Change, Choice, Combination
+from .model import MISSING, About, Choice, Combination
 from .result import UNCHECKED, report_alarms
 from .space import Space
 from .start import Candidate, SnpStart, features_of
@@ -40,8 +39,6 @@ PARAMETERS = {
     "part": About("which part of the launch the digest is of", ("part",), "the whole launch"),
     "measurement": About("the form of the digest", ("measurement",)),
 }
-#: The CPU model, where it was given by numbers.
-_NUMBERS = About("the CPU model", SKU)
 #: What is loaded before the registers; the profile belongs to both.
 _BEFORE = ("firmware", "ovmf_hash", "svsm", "vars", "kernel", "initrd", "cmdline", "pages", "profile")
 _REGISTERS = ("model", "features", "reset")
@@ -58,9 +55,7 @@ class SnpSpace(Space):
     def __init__(self, inputs: SnpInputs, files: Sequence[Candidate] = ()) -> None:
         self.inputs, self.start, self.digests = inputs, SnpStart(inputs, files), SnpDigests()
         self.shown = dict(inputs.shown)
-        self.about = PARAMETERS | ({"model": _NUMBERS} if SKU[0] in self.shown else {})
-        if self.start.cpus.signature is not None:
-            self.shown["cpu_signature"] = self.start.cpus.signature
+        self.about = PARAMETERS
         if self.start.features is not None:
             self.shown["guest_features"] = self.start.features
         self.notes = inputs.remarks
@@ -71,11 +66,6 @@ class SnpSpace(Space):
         #: The values given; ``pages`` are changed rules by name.
         self.base = {**start.values(inputs.measurements[0]), **images, "pages": (), "part": None}
         self.gather(start, self.base, () if start.svsm is None else _NOT_WITH_SVSM)
-
-    def _changes(self, about: About, found: Any) -> Iterator[Change]:
-        if about is _NUMBERS:
-            found = dict(zip(SKU, split_signature(found), strict=True))
-        return super()._changes(about, found)
 
     def combine(self, names: tuple[str, ...], likely: bool) -> Iterator[Combination]:
         chosen = set(names)

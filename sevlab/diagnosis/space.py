@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import combinations
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from .model import COUNT_LIMIT, About, Change, Choice, Combination, Hypothesis, Parameter
+from .model import COUNT_LIMIT, FROM_FILES, About, Change, Choice, Combination, Hypothesis, Parameter
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -50,6 +51,9 @@ class Space(ABC):
 
         *base* has the value of each parameter as given, or MISSING. *fixed* are the parameters without any effect here.
         """
+        if start.cpus.boot is not None:
+            made = {name: replace(self.about[name], given=FROM_FILES) for name in ("profile", "model", "features")}
+            self.about = {**self.about, **made}
         self.parameters = {name: self._gather(name, start, base[name], name in fixed) for name in self.about}
 
     def _gather(self, name: str, start: Start, base: object, is_fixed: bool) -> Parameter:
@@ -57,9 +61,8 @@ class Space(ABC):
         for hypothesis in () if is_fixed else self.HYPOTHESES:
             for option in hypothesis.options(start) if hypothesis.parameter == name else ():
                 value = option.value
-                if value == base and type(value) is type(base):
-                    continue
-                if value is None and name == "firmware":  # an image that is not made of whole pages
+                is_given = value == base and type(value) is type(base)
+                if is_given or (value is None and name == "firmware"):  # an image that is not made of whole pages
                     continue
                 known = choices.get(value)
                 if known is None or (option.likely and not known.likely):
@@ -68,11 +71,10 @@ class Space(ABC):
         return Parameter(Choice(base), tuple(choices.values()))
 
     def _changes(self, about: About, found: Any) -> Iterator[Change]:
-        for name in about.inputs:
+        given_so = [name for name in found if name in self.shown] if isinstance(found, dict) else []
+        for name in given_so or about.inputs:
             given = self.shown.get(name) if about.given is None else about.given
             value = found[name] if isinstance(found, dict) else found
-            if given is not None and isinstance(value, int) and not isinstance(given, int):
-                given = int(str(given), 0)
             if given != value or not isinstance(found, dict):
                 yield Change(name, given, value)
 

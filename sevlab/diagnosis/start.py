@@ -17,8 +17,7 @@ from ..formats.ovmf import Ovmf, parse_ovmf
 from ..launch.inputs import BLOB_LIMIT, DEFAULT_PROFILE, FIRMWARE_LIMIT, Sha256, load_ovmf, load_sha256, read_cpus
 from ..launch.reading import CHUNK, open_input
 from ..launch.snp import DEFAULT_PROFILE as DEFAULT_SNP_PROFILE
-from ..launch.snp import SVSM_PROFILE, load_image
-from ..launch.values import parse_bytes
+from ..launch.snp import SVSM_PROFILE, load_image, parse_ovmf_hash
 from ..launch.vmm import PROFILES, SNP_PROFILES, Profile
 from .digests import Cpus, Firmware, Image, measure_firmware
 from .model import MISSING
@@ -141,10 +140,9 @@ class SnpStart(Start):
             self.svsm = self._load(launch.svsm)[1]
         super().__init__(inputs, files)
         #: Size of the variable store, 0 without an SVSM.
-        self.vars_size = int(str(inputs.shown.get("vars_size", 0)), 0)
-        value = launch.ovmf_hash
+        self.vars_size = int(str(inputs.shown.get("vars_size", 0)))
         #: The digest that replaces the firmware's own, None without.
-        self.ovmf_hash = parse_bytes(value, "ovmf_hash", 48) if isinstance(value, str) else value
+        self.ovmf_hash = None if launch.ovmf_hash is None else parse_ovmf_hash(launch.ovmf_hash)
         self.read_cpus(DEFAULT_SNP_PROFILE if self.svsm is None else SVSM_PROFILE, SNP_PROFILES, None)
 
     @staticmethod
@@ -211,7 +209,7 @@ def read_candidates(
         if candidate.image.size:
             found.setdefault(candidate.image.digest, candidate)
     if others:
-        unread.append(f"{others} entries of {quoted(folder)}: they are not plain files, and folders are not entered")
+        unread.append(f"{others} of {len(names)} entries in {quoted(folder)}: not plain files; folders are not entered")
     return list(found.values()), unread
 
 

@@ -61,12 +61,9 @@ def walk(verdict: Verdict, *, show_keys: bool = False) -> View:
 
 
 def _covered(evidence: Evidence) -> str:
-    parts = ["the firmware"]
     has_kernel = evidence.inputs is not None and evidence.inputs.kernel is not None
-    if has_kernel:
-        parts.append("the hashes of kernel, initrd and command line")
-    if evidence.policy.es:
-        parts.append("the virtual CPUs' registers")
+    parts = ["the firmware"] + (["the hashes of kernel, initrd and command line"] if has_kernel else [])
+    parts += ["the virtual CPUs' registers"] if evidence.policy.es else []
     missing = ["the disk"] + ([] if has_kernel else ["a kernel"])
     missing += [] if evidence.policy.es else ["the registers of virtual CPUs"]
     return f"The digest covers {' and '.join(parts)}, in this order. It does not cover {' or '.join(missing)}."

@@ -192,10 +192,13 @@ def load_image(path: str, name: str = "firmware") -> Image:
 
 def make_image(raw: bytes, name: str = "firmware", shown: str = "an image") -> Image:
     """Return the bytes of a firmware image with the hashes of its pages; *shown* describes it in a refusal."""
+    advice = "sevlab ovmf FILE says what it is"
     if len(raw) % PAGE:
-        advice = "sevlab ovmf FILE says what it is"
         raise InputError(name, f"{shown}, {len(raw)} bytes", f"whole pages of {PAGE} bytes", advice)
-    return Image(parse_ovmf(raw), hash_pages(raw))
+    ovmf = parse_ovmf(raw)
+    if ovmf.sections and (faults := [one for one in ovmf.faults if one.startswith("SEV metadata")]):
+        raise InputError(name, f"{shown}: {faults[0]}", "SEV metadata that can be read whole", advice)
+    return Image(ovmf, hash_pages(raw))
 
 
 @opened_once()
@@ -228,7 +231,7 @@ def load_snp_launch(**inputs: Any) -> SnpLaunch:
     boot, further = build_registers(cpus, start, known)
     started = ZEROS
     if given.ovmf_hash is not None:
-        started, regions = _ovmf_hash(given.ovmf_hash), regions[1:]
+        started, regions = parse_ovmf_hash(given.ovmf_hash), regions[1:]
     one_more = boot if profile.is_flat else further
     return SnpLaunch(
         [*regions, *register_regions(boot, further, cpus.count, profile)],
@@ -389,11 +392,10 @@ def _svsm(inputs: LaunchInputs, image: Image, warn: Callable[[str], object]) -> 
     return [firmware_region(*image), region, *sections], region.gpa + offset
 
 
-def _ovmf_hash(value: bytes | str) -> bytes:
+def parse_ovmf_hash(value: bytes | str) -> bytes:
     """Return the digest after the firmware, from bytes or hex digits. Zeros are refused: no firmware has them."""
-    raw = value if isinstance(value, bytes) else b""
-    if len(raw) != DIGEST:
-        raw = parse_bytes(value if isinstance(value, str) else repr(value), "ovmf_hash", DIGEST)
+    text = value if isinstance(value, str) else repr(value)
+    raw = value if isinstance(value, bytes) and len(value) == DIGEST else parse_bytes(text, "ovmf_hash", DIGEST)
     if raw == ZEROS:
         advice = "sevlab digest --mode snp:ovmf-hash"
         raise InputError("ovmf_hash", "48 zero bytes", "the digest after the firmware", advice)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +15,17 @@ from hypothesis import strategies as st
 
 import sevlab
 from sevlab.labs import samples
+from sevlab.launch.inputs import SKU, Sha256
 from tests.diagnosis.sev_cases import (
+    ES,
+    KERNEL,
     PLAIN,
     SPACES,
     diagnose,
     only,
     report,
     true_values,
+    with_report,
 )
 from tests.soak import many
 
@@ -113,3 +119,57 @@ def test_any_key_file_ends_in_an_answer(content: bytes, tmp_path_factory: pytest
     path.write_bytes(content)
     given = {**PLAIN, "tk": str(path), "measurement": base64.b64encode(bytes(48)).decode()}
     assert diagnose(given, max_changes=1).status == "unexplained"
+
+
+@pytest.mark.parametrize(
+    "name", ["num_cpus", "cpu_family", "cpu_model", "cpu_stepping", "guest_features", "api_major", "build_id", "policy"]
+)
+def test_a_number_is_the_same_in_every_way_to_write_it(name: str) -> None:
+    """As a number, in hex, and with zeros before it."""
+    given = {"guest_features": 0, **with_report(ES, build_id=22, count=7)}
+    number = int(given[name])
+    said = [diagnose({**given, name: value}).as_dict() for value in (number, str(number), hex(number), f"00{number}")]
+    assert [one["status"] for one in said] == ["explained"] * 4
+    assert all(one["explanations"] == said[0]["explanations"] for one in said)
+
+
+def test_a_kernel_known_by_its_hash_is_named_as_json_too() -> None:
+    """Kernel and initrd were exchanged: what is found is a hash, given for the other one."""
+    files = {name: Path(str(KERNEL[name])).read_bytes() for name in ("kernel", "initrd")}
+    hashes = {name: Sha256(hashlib.sha256(raw).digest()) for name, raw in files.items()}
+    given = {**with_report(KERNEL, kernel=bytes(hashes["initrd"])), **hashes}
+    (change,) = json.loads(json.dumps(diagnose(given).as_dict()))["explanations"][0]["changes"]
+    assert change == {"input": "kernel", "given": str(hashes["kernel"]), "found": str(hashes["initrd"])}
+
+
+def test_the_signature_of_a_cpu_can_be_given_for_sev_es() -> None:
+    """What is found can be applied: a signature does not go with a family."""
+    numbers = dict.fromkeys(SKU)
+    given = {**with_report(ES, model=0x800F12), "cpu_signature": 0xA00F11}
+    given = {name: value for name, value in given.items() if name not in numbers}
+    for one in (given, sevlab.load_evidence(**given)):
+        found = only(diagnose(one))
+        assert found.found == {"cpu_signature": 0x800F12}
+        assert sevlab.compare_measure(sevlab.load_evidence(**given).replace(**found.inputs)).matches
+
+
+@pytest.mark.parametrize(("parameter", "value"), [("profile", "qemu"), ("signature", 0x800F12), ("sev_features", 0x20)])
+def test_no_input_says_what_differs_in_registers_from_files(parameter: str, value: object, tmp_path: Path) -> None:
+    """An option beside VMSA files is refused, so it is not offered as an input."""
+    numbers = dict.fromkeys((*SKU, "profile", "guest_features"))
+    base: dict[str, Any] = {"profile": "qemu-legacy", "signature": 0xA00F11, "sev_features": 0}
+    pages = {}
+    for where, changes in (("given", {}), ("host", {parameter: value})):
+        for cpu, reset in enumerate((None, sevlab.load_ovmf(ES["firmware"]).reset_address)):
+            path = tmp_path / f"{where}{cpu}"
+            path.write_bytes(sevlab.build_vmsa(cpu=cpu, reset_address=reset, **(base | changes)).to_bytes())
+            pages[where, f"vmsa_cpu{cpu}"] = str(path)
+    given = {name: one for name, one in with_report(ES).items() if name not in numbers}
+    host, mine = ({name: path for (one, name), path in pages.items() if one == where} for where in ("host", "given"))
+    evidence = sevlab.load_evidence(**given, **host)
+    measure = sevlab.compare_measure(evidence).computed
+    reported = base64.b64encode(measure + evidence.measurement.mnonce).decode()
+    found = only(diagnose({**given, **mine, "measurement": reported}))
+    assert [change.given for change in found.changes] == ["as in the VMSA files"] * len(found.changes)
+    with pytest.raises(sevlab.UnsupportedError):
+        found.inputs  # noqa: B018

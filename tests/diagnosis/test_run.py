@@ -119,6 +119,7 @@ def test_the_command_s_exit_status(capsys: pytest.CaptureFixture[str], tmp_path:
         ["--budget", "soon"],
         ["--jobs", "0"],
         ["--max-changes", "9"],
+        ["--max-changes", "0"],
         ["--candidates", "/none"],
     ):
         assert main(["diagnose", *options(hopeless), *wrong]) == 2

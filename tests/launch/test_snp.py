@@ -486,3 +486,21 @@ def test_few_images_are_remembered_whatever_another_thread_did(tmp_path: Path, m
     snp._known.update({(number,): image for number in range(9)})  # as threads that all saw room leave it
     snp.load_image(str(paths[0]))
     assert len(snp._known) <= snp._KEPT
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        metadata(*AMD_SEV, version=2),
+        metadata(*AMD_SEV, length=16),
+        metadata(*AMD_SEV, count=6, length=100),
+        metadata(*AMD_SEV, count=1 << 20),
+        metadata(*((0x1000000 + at * 4096, 4096, 1) for at in range(300))),
+    ],
+    ids=["another version", "too short a length", "too long a length", "more than fit", "more than are read"],
+)
+def test_there_is_no_digest_of_a_part_of_the_metadata(body: bytes, folder: Path) -> None:
+    """A digest without the sections that could not be read would be none that any host makes."""
+    (folder / "fw.fd").write_bytes(with_metadata(body.ljust(16 + 12 * len(AMD_SEV), b"\0")))
+    with pytest.raises(InputError, match="SEV metadata: it"):
+        launch(folder)
