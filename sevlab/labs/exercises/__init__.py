@@ -134,8 +134,9 @@ def agrees(answer: object, solution: object) -> bool:
     if isinstance(solution, bytes):  # exact, to the last space
         return isinstance(answer, bytes | bytearray | str) and answer in (solution, solution.decode("latin-1"))
     if isinstance(solution, int):
-        number = as_number(answer)
-        return isinstance(number, int | float) and not isinstance(number, bool) and number == solution
+        with suppress(ValueError):
+            answer = int(answer.strip(), 0) if isinstance(answer, str) else answer
+        return isinstance(answer, int | float) and not isinstance(answer, bool) and answer == solution
     if isinstance(answer, bytes | bytearray):
         answer = bytes(answer).hex()
     return isinstance(answer, str) and _plain(answer).removeprefix("0x").removeprefix("the") == _plain(str(solution))
@@ -143,11 +144,3 @@ def agrees(answer: object, solution: object) -> bool:
 
 def _plain(text: str) -> str:
     return "".join(text.lower().replace("_", "-").split())
-
-
-def as_number(value: object) -> object:
-    """Return text that is a whole number (decimal or 0x hex) as that number, and anything else unchanged."""
-    if isinstance(value, str):
-        with suppress(ValueError):
-            return int(value.strip(), 0)
-    return value
