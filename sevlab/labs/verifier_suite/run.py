@@ -198,7 +198,7 @@ def _call(verifier: Callable[[VerifierInput], object], case: TestCase) -> Outcom
     try:
         said = verifier(case.input)
         return Outcome(case, bool(said), words="" if isinstance(said, bool) else one_line(type(said).__name__))
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         return Outcome(case, False, words=one_line(f"{type(error).__name__}: {error}"))
 
 
