@@ -468,10 +468,10 @@ class SnpExplorer(BaseExplorer):
     def _show(self) -> None:
         self.chain.value = self._chain().html()
         with self.settling():
-            self.number.max, self.number.disabled = max(1, self._launch.pages), not self._launch.pages
-            number = self._comparison.number
-            if number is not None or self._number > self.number.max:  # as many links as there were are no longer there
-                self.number.value = min(self._number if number is None else number + 1, self.number.max)
+            self.number.limit(max(1, self._launch.pages))
+            self.number.disabled = not self._launch.pages
+            if self._comparison.number is not None:
+                self.number.value = min(self._comparison.number + 1, self.number.max)
             first, options = 1, []
             for region in self._launch.regions:
                 options.append((f"{region.name}, from link {first}", first))
