@@ -16,7 +16,6 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ...cases.writing import reason_of, temporary_folder
 from ...errors import InputError, UnsupportedError, quoted
@@ -26,10 +25,6 @@ from ...simulator.kds import MOMENT
 from .cases import ACCEPTABLE, FLAWS, INVALID, VALID, TestCase, VerifierInput
 from .der_edit import pem
 from .vectors import load_cases
-
-if TYPE_CHECKING:
-    from ...layout.views import Block
-
 
 #: Most characters that are kept of a verifier's output.
 LONGEST = 160
@@ -156,7 +151,7 @@ class Results(Explainable):
 
     def explain(self) -> View:
         """Show the result, then what went wrong, then every test case."""
-        blocks: list[Block] = [Banner(self._words(), "green" if self.passes else "pink")]
+        blocks: list[Banner | Heading | Paragraph | Table] = [Banner(self._words(), "green" if self.passes else "pink")]
         if self.outcomes and not any(outcome.accepted for outcome in self.outcomes):
             first = self.outcomes[0]
             said = f" For {first.case.key}: {first.words}" if first.words else ""
