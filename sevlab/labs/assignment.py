@@ -232,8 +232,9 @@ def _mark(row: Row, solution_json: bytes, answer: object) -> Row:
     }
     marked = mark_answer(solution, named if isinstance(named, dict) else {})
     notes[f"no inputs: {_short(', '.join(marked.unknown), 200)}"] = not marked.unknown
-    share, names = 1 / len(solution), {one: "/".join(solution[one]).replace("_", "-") for one in solution}
-    points = FAULTS * share * max(0, len(marked.right) - len(marked.extra)) + VALUES * share * len(marked.values)
+    names = {one: "/".join(solution[one]).replace("_", "-") for one in solution}
+    earned = ((FAULTS, marked.right), (VALUES, marked.values))
+    points = sum(most * max(0, len(good) - len(marked.extra)) for most, good in earned) / len(solution)
     return replace(
         row,
         right=" ".join(names[one] for one in marked.right),

@@ -31,7 +31,7 @@ from ..launch.measure import compute_measure
 from ..launch.vmm import CPU_MODELS
 from ..layout.span import Explainable
 from ..layout.views import Code, Heading, Paragraph, Table, View
-from .exercises import Mark, as_number
+from .exercises import Mark, agrees
 from .sample_files import write_samples
 from .samples import TEK, TIK
 
@@ -246,8 +246,7 @@ def mark_answer(solution: Solution, answer: object) -> Marked:
 
 def _is_value(value: object, found: Value, name: str) -> bool:
     if isinstance(found, int):
-        number = as_number(value)
-        return type(number) is int and number == found
+        return not isinstance(value, list | float) and agrees(value, found)
     text = value.strip().lower() if isinstance(value, str) else ""
     if found is None:
         return value is None or text in ("none", "nothing")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -98,6 +99,12 @@ class NumberBox(w.Text):
             return int(text)
         needed = f"a whole number from {self.min} to {self.max}"
         raise InputError(self.description, quoted(text) if text else "nothing", needed)
+
+    def limit(self, most: int) -> None:
+        """Allow no number above *most*. One that was allowed until now becomes that."""
+        with contextlib.suppress(InputError):
+            self.value = min(self.number, most)
+        self.max = most
 
 
 def choice(label: str, options: object, value: str | None = None, width: str = "20em") -> w.Dropdown:

@@ -468,7 +468,8 @@ class SnpExplorer(BaseExplorer):
     def _show(self) -> None:
         self.chain.value = self._chain().html()
         with self.settling():
-            self.number.max, self.number.disabled = max(1, self._launch.pages), not self._launch.pages
+            self.number.limit(max(1, self._launch.pages))
+            self.number.disabled = not self._launch.pages
             if self._comparison.number is not None:
                 self.number.value = min(self._comparison.number + 1, self.number.max)
             first, options = 1, []

@@ -56,7 +56,7 @@ class TranscriptExplorer(BaseExplorer):
             self.run = self.start.again({self.target.value: change_it})
 
     def _show(self) -> None:
-        self.step.max = len(self.run.transcript.entries)
+        self.step.limit(len(self.run.transcript.entries))
         self.record.value = self.run.transcript.explain().html()
         self._show_step()
 

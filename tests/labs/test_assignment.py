@@ -97,6 +97,16 @@ def test_names_alone_earn_sixty_half_of_them_thirty_and_a_wrong_one_takes_its_sh
     assert float(marked(folder)[0].points) >= 30
 
 
+def test_naming_every_input_earns_nothing_for_values_that_can_be_only_one(tmp_path: Path) -> None:
+    """A fault of the key, the kernel or the initrd has the same value always."""
+    folder, numbers = make(tmp_path / "a", count=15), range(1, 16)
+    every = {name: "?" for fault in faults().values() for name in fault.inputs}
+    every |= {"tk": "swapped", "kernel": "none", "initrd": "none"}
+    answer(folder, *[every] * len(numbers))
+    assert any(row.values for row in marked(folder))
+    assert {row.points for row in marked(folder)} == {"0"}
+
+
 @pytest.mark.parametrize("seed", range(many(1000, 20)))
 def test_diagnose_s_words_earn_the_values(seed: int) -> None:
     """What is found in each task of a class can be written as TOML, and earns all that is not the sentence."""

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest.mock import ANY  # is equal to everything
 
+import numpy as np
 import pytest
 
 import sevlab
+from sevlab.cases.recognize import parse_anything
 from sevlab.labs import Exercises, exercises
 from tests.labs import answers_sev, answers_snp, answers_stories
 from tests.soak import many
@@ -89,9 +92,36 @@ def test_answers_are_taken_in_the_forms_people_give() -> None:
         assert tasks.mark("lost-launch", answer).state == "right"
     for answer in ("owner", "the owner", " The Owner ", ["owner"]):
         assert exercises.agrees(answer, "owner")
+    first, second = "04002c5b1d000005", ["firmware image", 0xA00F11]
+    for answer in ("04 00 2c 5b 1d 00 00 05", "0x04002C5B 1D000005", bytes.fromhex(first)):
+        assert exercises.agrees(answer, first)
+    for answer in ("Firmware image, 0xa00f11", "firmware image,10489617"):
+        assert exercises.agrees(answer, second)
+    assert exercises.agrees(bytearray(b"4711"), b"4711")
+    assert not exercises.agrees("firmware image 10489617", second)
 
 
-@pytest.mark.parametrize("answer", [[1, "a"], {"a": 1}, object(), [[1], 2], [None, 1], sevlab.Policy])
+@pytest.mark.parametrize("name", ["wrong-order", "overwritten", "same-guests", "acceptable", "leaked-chip"])
+def test_where_no_order_is_asked_for_any_is_right(name: str) -> None:
+    for seed in range(1, 6):
+        found = FOUND[name][0](tasks := Exercises(seed))
+        for answer in (found[::-1], set(found), frozenset(found), np.array(found[::-1])):
+            assert tasks.mark(name, answer).state == "right", answer
+
+
+def test_a_name_that_a_hint_leads_to_is_right() -> None:
+    """Names of sevlab's own have an underscore where those of the host have a hyphen."""
+    for seed in range(1, 9):
+        tasks = Exercises(seed)
+        told = [parse_anything(text) for text in tasks.given("two-stories")]
+        (contradiction,) = (told[0] + told[1]).contradictions
+        assert tasks.mark("two-stories", contradiction.name).state == "right"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [[1, "a"], {"a": 1}, object(), [[1], 2], [None, 1], sevlab.Policy, ANY, [ANY] * 2, np.array([1, 2, 3]), 1j],
+)
 def test_answers_of_any_kind_are_marked_not_raised(answer: object) -> None:
     for name in FOUND:
         assert Exercises(1).mark(name, answer).state == "wrong"

@@ -357,6 +357,12 @@ def test_a_verifier_that_accepts_nothing() -> None:
     assert results._repr_html_().count("<tr>") > len(CASES)
 
 
+def test_a_verifier_that_leaves_refuses() -> None:
+    """One that is made as a command calls sys.exit, which is no Exception."""
+    (outcome,) = sevlab.labs.verifier_suite.run.run_verifier_suite(lambda given: sys.exit(1), ["milan-v3"]).outcomes
+    assert (outcome.verdict, outcome.words) == ("refused", "SystemExit: 1")
+
+
 def test_some_test_cases_only() -> None:
     results = sevlab.labs.verifier_suite.run.run_verifier_suite(
         lambda given: given.vmpl == 0, only=["replayed", "milan-v3"]
@@ -491,7 +497,7 @@ def test_commands_that_cannot_be_meant(tmp_path: Path) -> None:
         (["x", "{vcek}"], "no {report}"),
         (["/does/not/exist", "{report}"], "'/does/not/exist': no such file or directory"),
         ([str(plain), "{report}"], "permission denied"),
-        (["a\0b", "{report}"], "cannot be started"),
+        (["a\0b", "{report}"], "not a file name"),
     ):
         with pytest.raises(InputError, match="COMMAND") as refused:
             run_suite_command(words, load_cases(["milan-v3"]))

@@ -687,6 +687,19 @@ def test_what_came_from_no_file_is_taken_back_too(folder: Path, monkeypatch: pyt
     assert explorer.files["firmware"].text.placeholder == "(from standard input)"
 
 
+def test_a_link_that_a_change_led_to_is_no_error_when_it_is_gone(launch: SnpExplorer) -> None:
+    """More CPUs lead to a new last link; without them the number in the box would be one too large."""
+    box, last = launch.loaded.numbers["num_cpus"], launch.number.max
+    start = box.value
+    for restore in (lambda: setattr(box, "value", start), launch.take_back):
+        box.value = "9"
+        assert int(launch.number.value) > last
+        restore()
+        assert launch.number.value == str(last)
+        assert 'role="alert"' not in launch.link.value
+        assert launch.shown is not None
+
+
 def test_all_changes_of_a_snp_launch_are_taken_back(launch: SnpExplorer) -> None:
     before = seen(launch)
     launch.loaded.cmdline.value = "quiet"

@@ -119,10 +119,12 @@ def _fill(text: str, task: Task) -> str:
 
 def agrees(answer: object, solution: object) -> bool:
     """Compare an answer with the solution; the solution's type decides which forms of an answer are accepted."""
+    if hasattr(answer, "tolist"):
+        answer = answer.tolist()  # an array of NumPy's, or a number from one
     if isinstance(solution, set | list):
         if isinstance(answer, str):
-            answer = answer.replace(",", " ").split()
-        if not isinstance(answer, set | tuple | list) or len(answer) != len(solution):
+            answer = answer.split("," if "," in answer else None)  # a name may be of two words
+        if not isinstance(answer, set | frozenset | tuple | list) or len(answer) != len(solution):
             return False
         if isinstance(solution, set):
             return all(any(agrees(one, other) for one in answer) for other in solution)
@@ -130,19 +132,15 @@ def agrees(answer: object, solution: object) -> bool:
     if isinstance(answer, set | tuple | list) and len(answer) == 1:
         (answer,) = answer
     if isinstance(solution, bytes):  # exact, to the last space
-        return answer in (solution, solution.decode("latin-1"))
+        return isinstance(answer, bytes | bytearray | str) and answer in (solution, solution.decode("latin-1"))
     if isinstance(solution, int):
-        return not isinstance(answer, bool) and as_number(answer) == solution
+        with suppress(ValueError):
+            answer = int(answer.strip(), 0) if isinstance(answer, str) else answer
+        return isinstance(answer, int | float) and not isinstance(answer, bool) and answer == solution
     if isinstance(answer, bytes | bytearray):
         answer = bytes(answer).hex()
-    if not isinstance(answer, str):
-        return False
-    return answer.strip().lower().removeprefix("0x").removeprefix("the ") == str(solution).lower()
+    return isinstance(answer, str) and _plain(answer).removeprefix("0x").removeprefix("the") == _plain(str(solution))
 
 
-def as_number(value: object) -> object:
-    """Return text that is a whole number (decimal or 0x hex) as that number, and anything else unchanged."""
-    if isinstance(value, str):
-        with suppress(ValueError):
-            return int(value.strip(), 0)
-    return value
+def _plain(text: str) -> str:
+    return "".join(text.lower().replace("_", "-").split())

@@ -105,7 +105,7 @@ def _wrong_order(chance: Random) -> Task:
     wrong[order[0]], wrong[order[1]] = raw[order[1]], raw[order[0]]
     words = {"minor": message.api_minor, "build": message.build_id, "policy": f"0x{int(message.policy):08x}"}
     given = {"message": bytes(wrong), "measure": compute_measure(message, samples.TIK)}
-    return Task(order, given, words={**words, "what": what})
+    return Task(set(order), given, words={**words, "what": what})
 
 
 def _lost_byte(chance: Random) -> Task:
@@ -347,10 +347,10 @@ def _payload_size(chance: Random) -> Task:
 def _overwritten(chance: Random) -> Task:
     packet = build_secret([("luks-key", chance.randbytes(23))], samples.TIK, samples.TEK, samples.es_measurement()[:32])
     image, size = bytearray(samples.firmware()), len(packet.table.to_bytes())
-    offsets = sorted(chance.sample(range(0, len(image), size), chance.randrange(2, 6)))
+    offsets = chance.sample(range(0, len(image), size), chance.randrange(2, 6))
     for offset in offsets:
         image[offset : offset + size] = packet.table.to_bytes()
-    return Task(offsets, bytes(image), words={"count": len(offsets)})
+    return Task(set(offsets), bytes(image), words={"count": len(offsets)})
 
 
 def _lost_pin(chance: Random) -> Task:

@@ -130,7 +130,7 @@ def _same_guests(chance: Random) -> Task:
         address = 0x200460 + 0x1000 * places[i]
         memory.write(address, digests[which[i]], key)
         guests.append((address, memory.read(address, 48)))
-    same = [number for number, i in enumerate(order) if number and not (which[i] or places[i])]
+    same = {number for number, i in enumerate(order) if number and not (which[i] or places[i])}
     return Task(same, guests, {"last": len(guests) - 1})
 
 

@@ -12,13 +12,12 @@ import re
 import select
 import signal
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from ...cases.writing import reason_of, temporary_folder
 from ...errors import InputError, UnsupportedError, quoted
 from ...layout.span import Explainable
 from ...layout.views import Banner, Heading, Paragraph, Table, View
@@ -26,10 +25,6 @@ from ...simulator.kds import MOMENT
 from .cases import ACCEPTABLE, FLAWS, INVALID, VALID, TestCase, VerifierInput
 from .der_edit import pem
 from .vectors import load_cases
-
-if TYPE_CHECKING:
-    from ...layout.views import Block
-
 
 #: Most characters that are kept of a verifier's output.
 LONGEST = 160
@@ -156,7 +151,7 @@ class Results(Explainable):
 
     def explain(self) -> View:
         """Show the result, then what went wrong, then every test case."""
-        blocks: list[Block] = [Banner(self._words(), "green" if self.passes else "pink")]
+        blocks: list[Banner | Heading | Paragraph | Table] = [Banner(self._words(), "green" if self.passes else "pink")]
         if self.outcomes and not any(outcome.accepted for outcome in self.outcomes):
             first = self.outcomes[0]
             said = f" For {first.case.key}: {first.words}" if first.words else ""
@@ -198,7 +193,7 @@ def _call(verifier: Callable[[VerifierInput], object], case: TestCase) -> Outcom
     try:
         said = verifier(case.input)
         return Outcome(case, bool(said), words="" if isinstance(said, bool) else one_line(type(said).__name__))
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         return Outcome(case, False, words=one_line(f"{type(error).__name__}: {error}"))
 
 
@@ -230,20 +225,17 @@ def write_suite(folder: str, cases: Iterable[TestCase], name: str = "DIR") -> in
             raise InputError(name, f"{quoted(folder)}, which exists", "a new folder, or an empty one")
         target.parent.mkdir(parents=True, exist_ok=True)
         # In the same folder, so that it can be renamed; removed if something fails.
-        with tempfile.TemporaryDirectory(prefix=".sevlab-", dir=target.resolve().parent) as beside:
-            made = Path(beside) / "suite"
-            made.mkdir()
-            _fill(made, files := suite_files(cases))
+        with temporary_folder(".sevlab-", str(target.resolve().parent)) as beside:
+            _fill(made := Path(beside, "suite"), files := suite_files(cases))
             os.rename(made, target)
     except (OSError, ValueError) as error:
-        reason = (getattr(error, "strerror", None) or "cannot be used").lower()
-        raise InputError(name, f"{quoted(folder)}: {reason}", "a folder that can be written") from None
+        raise InputError(name, f"{quoted(folder)}: {reason_of(error)}", "a folder that can be written") from None
     return len(files)
 
 
 def _fill(folder: Path, files: dict[str, bytes]) -> None:
     for name, content in files.items():
-        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
 
 
@@ -256,8 +248,7 @@ def check_suite(folder: str, cases: Iterable[TestCase], name: str = "--dir") -> 
             with open(Path(folder) / path, "rb") as stream:
                 same = stream.read(len(content) + 1) == content
         except (OSError, ValueError) as error:
-            reason = (getattr(error, "strerror", None) or "cannot be used").lower()
-            raise InputError(name, f"{quoted(path)}: {reason}", "a test suite", _MAKE) from None
+            raise InputError(name, f"{quoted(path)}: {reason_of(error)}", "a test suite", _MAKE) from None
         if not same:
             raise InputError(name, f"{quoted(path)}, which differs", "the test suite of this sevlab", _MAKE)
 
@@ -303,7 +294,7 @@ def run_suite_command(
         raise UnsupportedError("running a program on this system", "POSIX systems")
     cases = list(cases)
     check_words(words)
-    with tempfile.TemporaryDirectory(prefix="sevlab-suite-") as made:
+    with temporary_folder("sevlab-suite-") as made:
         place = Path(folder or made).resolve()
         if folder is None:
             _fill(place, suite_files(cases))
@@ -341,8 +332,8 @@ def _try(case: TestCase, words: Sequence[str], timeout: float) -> Outcome:
             words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
         )
     except (OSError, ValueError) as error:
-        reason = (getattr(error, "strerror", None) or "cannot be started").lower()
-        raise InputError("COMMAND", f"{quoted(words[0])}: {reason}", "a program that can be started") from None
+        received = f"{quoted(words[0])}: {reason_of(error)}"
+        raise InputError("COMMAND", received, "a program that can be started") from None
     try:
         head, tail, ended = _follow(process, time.monotonic() + timeout)
     finally:
