@@ -336,6 +336,16 @@ def test_sevlab_has_no_false_accepts() -> None:
     assert str(results).startswith(" OK: 0 of 34 invalid accepted, 0 of 8 valid refused \n")
 
 
+def test_nothing_that_counts_is_no_ok() -> None:
+    words = ["verifier-suite", "run", "--only", "masked-chip-id", "--", "true", "{report}"]
+    assert main(words) == 1
+    end = [sys.executable, "-c", "import os; os.kill(os.getpid(), 9)", "{report}"]
+    killed = run_suite_command(end, INVALID[:1])
+    assert (killed.false_accepts, killed.passes) == ([], False)
+    acceptable = sevlab.labs.verifier_suite.run.run_verifier_suite(lambda given: True, only=["masked-chip-id"])
+    assert "ERROR: 0 of 0 invalid accepted, 0 of 0 valid refused; no test case that counts" in str(acceptable)
+
+
 def test_a_verifier_that_accepts_everything() -> None:
     results = sevlab.labs.verifier_suite.run.run_verifier_suite(lambda given: "yes")
     assert [outcome.case for outcome in results.false_accepts] == INVALID

@@ -136,8 +136,9 @@ class Results(Explainable):
 
     @property
     def passes(self) -> bool:
-        """Whether there are neither false accepts nor false rejects."""
-        return not self.false_accepts and not self.false_rejects
+        """Whether there are neither false accepts nor false rejects, and something that counts was answered."""
+        counted = any(one.answered and one.case.result != ACCEPTABLE for one in self.outcomes)
+        return counted and not self.false_accepts and not self.false_rejects
 
     def as_dict(self) -> dict[str, object]:
         """Return the results as JSON-ready data."""
@@ -175,7 +176,7 @@ class Results(Explainable):
     def _words(self) -> str:
         invalid, valid = len(self.of(INVALID)), len(self.of(VALID))
         silent = sum(not outcome.answered for outcome in self.outcomes)
-        more = f"; {silent} without an answer" if silent else ""
+        more = f"; {silent} without an answer" if silent else "" if invalid + valid else "; no test case that counts"
         start, accepts, rejects = "OK" if self.passes else "ERROR", len(self.false_accepts), len(self.false_rejects)
         return f"{start}: {accepts} of {invalid} invalid accepted, {rejects} of {valid} valid refused{more}"
 
