@@ -196,7 +196,7 @@ def make_image(raw: bytes, name: str = "firmware", shown: str = "an image") -> I
     if len(raw) % PAGE:
         raise InputError(name, f"{shown}, {len(raw)} bytes", f"whole pages of {PAGE} bytes", advice)
     ovmf = parse_ovmf(raw)
-    if ovmf.sections and (faults := [one for one in ovmf.faults if one.startswith("SEV metadata")]):
+    if faults := [one for one in ovmf.faults if one.startswith("SEV metadata")]:
         raise InputError(name, f"{shown}: {faults[0]}", "SEV metadata that can be read whole", advice)
     return Image(ovmf, hash_pages(raw))
 

@@ -496,8 +496,9 @@ def test_few_images_are_remembered_whatever_another_thread_did(tmp_path: Path, m
         metadata(*AMD_SEV, count=6, length=100),
         metadata(*AMD_SEV, count=1 << 20),
         metadata(*((0x1000000 + at * 4096, 4096, 1) for at in range(300))),
+        b"XXXX" + metadata(*AMD_SEV)[4:],
     ],
-    ids=["another version", "too short a length", "too long a length", "more than fit", "more than are read"],
+    ids=["version", "too short a length", "too long a length", "more than fit", "more than read", "signature"],
 )
 def test_there_is_no_digest_of_a_part_of_the_metadata(body: bytes, folder: Path) -> None:
     """A digest without the sections that could not be read would be none that any host makes."""
